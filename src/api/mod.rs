@@ -1,0 +1,1 @@
+//! HTTP only: take the request apart, make one service call, shape the answer.

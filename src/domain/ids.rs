@@ -1,0 +1,48 @@
+//! The ids that Rancher gives: `cattle-global-data:cc-xxxxx`, `c-xxxxx`, `u-xxxxx`, `token-xxxxx`.
+
+/// The namespace of every cloud credential.
+pub const CREDENTIAL_NAMESPACE: &str = "cattle-global-data";
+
+/// The letters and digits of generated names: no vowels, no look-alikes (contract, section 12).
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// `prefix` followed by five characters drawn from `random`, as Rancher names its objects.
+pub fn generated(prefix: &str, random: [u8; 5]) -> String {
+    let mut name = String::with_capacity(prefix.len() + 5);
+    name.push_str(prefix);
+    // 256 is no multiple of 27; the bias of under 1 % does not matter for a name.
+    name.extend(
+        random.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 27))).map(|c| char::from(*c)),
+    );
+    name
+}
+
+/// Splits `namespace:name` at the first colon; `None` when there is no colon or a half is empty.
+pub fn split_namespaced(id: &str) -> Option<(&str, &str)> {
+    id.split_once(':').filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names_use_only_ranchers_alphabet() {
+        let name = generated("cc-", [0, 26, 27, 128, 255]);
+        assert_eq!(name, "cc-b9bzm");
+    }
+
+    #[test]
+    fn an_id_splits_at_the_first_colon_and_needs_both_halves() {
+        for (id, expected) in [
+            ("a:b", Some(("a", "b"))),
+            ("a:b:c", Some(("a", "b:c"))),
+            ("ab", None),
+            (":b", None),
+            ("a:", None),
+            ("", None),
+        ] {
+            assert_eq!(split_namespaced(id), expected, "{id}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What is true: pure values and decisions. Nothing here waits, reads a clock or knows HTTP or SQL.
+
+pub mod ids;

@@ -1,0 +1,21 @@
+//! Who is calling, and what that allows.
+
+/// An authenticated caller. Made by `service::tokens` only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The user's id, `user-xxxxx`.
+    pub user_id: String,
+    /// The name that the token was made for.
+    pub user_name: String,
+    /// Administrators see and may do everything.
+    pub admin: bool,
+    /// The public half of the token that was presented.
+    pub token_name: String,
+}
+
+impl Caller {
+    /// Whether something that belongs to `owner` (a user id) is this caller's to see.
+    pub fn may_see(&self, owner: &str) -> bool {
+        self.admin || self.user_id == owner
+    }
+}

@@ -1,0 +1,8 @@
+//! What a caller may ask: the use cases. The only callers of `store`, `vault` and `azure` besides the
+//! reconcile worker. Nothing here knows HTTP.
+
+pub mod access;
+pub mod error;
+
+pub use access::Caller;
+pub use error::{Error, Invalid, Result};

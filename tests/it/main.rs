@@ -1,0 +1,1 @@
+//! One test binary; behaviour is tested through the router, in process.
