@@ -1,3 +1,12 @@
 //! What is true: pure values and decisions. Nothing here waits, reads a clock or knows HTTP or SQL.
 
+#![warn(missing_docs)]
+
+pub mod arm;
+pub mod clusters;
 pub mod ids;
+pub mod networks;
+pub mod regions;
+pub mod resource_group;
+pub mod upgrades;
+pub mod versions;

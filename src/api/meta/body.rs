@@ -1,0 +1,156 @@
+//! The credential body of the nine actions, read as Go's `encoding/json` reads it (contract, section 4.1):
+//! keys match without regard to case, unknown keys are skipped, the last duplicate wins, `null` leaves a field
+//! empty, and what is wrong is said in Go's words.
+
+use secrecy::SecretString;
+
+use super::go_json::{self, Kind};
+
+/// The fields of the body; what was not sent is empty.
+#[derive(Debug, Default)]
+pub(super) struct Capabilities {
+    pub(super) tenant_id: String,
+    pub(super) subscription_id: String,
+    pub(super) client_id: String,
+    pub(super) client_secret: SecretString,
+    pub(super) region: String,
+    pub(super) environment: String,
+    pub(super) cluster_id: String,
+}
+
+/// The keys that must be text, in Rancher's spelling. `baseUrl` and `authBaseUrl` are checked like the others and
+/// then dropped: honouring them would send secrets to a host of the caller's choice.
+const KEYS: [&str; 9] = [
+    "authBaseUrl",
+    "baseUrl",
+    "tenantId",
+    "subscriptionId",
+    "clientId",
+    "clientSecret",
+    "region",
+    "environment",
+    "clusterId",
+];
+
+impl Capabilities {
+    /// Reads a body; the error is the reason in Go's words, without a prefix.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        let members = match go_json::parse(body)? {
+            go_json::Value::Object(members) => members,
+            // Rancher dies of this one; an empty object leads to the first "required" message instead.
+            go_json::Value::Other(Kind::Null) => return Ok(Self::default()),
+            go_json::Value::Other(kind) => {
+                return Err(format!("json: cannot unmarshal {kind} into Go value of type aks.Capabilities"));
+            }
+        };
+        let mut read = Self::default();
+        let mut first_error = None;
+        for (name, member) in members {
+            let Some(key) = KEYS.iter().find(|key| **key == name).or_else(|| {
+                KEYS.iter().find(|key| key.eq_ignore_ascii_case(&name))
+            }) else {
+                continue;
+            };
+            match member {
+                go_json::Member::Text(text) => read.set(key, text),
+                go_json::Member::Other(Kind::Null) => {}
+                go_json::Member::Other(kind) => {
+                    first_error.get_or_insert_with(|| {
+                        format!("json: cannot unmarshal {kind} into Go struct field Capabilities.{key} of type string")
+                    });
+                }
+            }
+        }
+        first_error.map_or(Ok(read), Err)
+    }
+
+    fn set(&mut self, key: &str, text: String) {
+        match key {
+            "tenantId" => self.tenant_id = text,
+            "subscriptionId" => self.subscription_id = text,
+            "clientId" => self.client_id = text,
+            "clientSecret" => self.client_secret = SecretString::from(text),
+            "region" => self.region = text,
+            "environment" => self.environment = text,
+            "clusterId" => self.cluster_id = text,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn bodies_are_read_as_go_reads_them() {
+        let read = Capabilities::parse(
+            br#" {"SUBSCRIPTIONID":"a","subscriptionId":"b","x":[1,{"y":null}],"clientId":null,"region":"E\u0061st \ud83d\ude00\ud800","clientSecret":"s","baseUrl":"http://x"} "#,
+        )
+        .unwrap();
+        assert_eq!(read.subscription_id, "b");
+        assert_eq!(read.client_id, "");
+        assert_eq!(read.region, "East \u{1f600}\u{fffd}");
+        assert_eq!(read.client_secret.expose_secret(), "s");
+        assert!(Capabilities::parse(b"null").unwrap().tenant_id.is_empty());
+        assert!(!format!("{read:?}").contains("\"s\""));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said_in_gos_words() {
+        for (body, reason) in [
+            ("", "unexpected end of JSON input"),
+            ("  ", "unexpected end of JSON input"),
+            (r#"{"subscriptionId": "#, "unexpected end of JSON input"),
+            ("x", "invalid character 'x' looking for beginning of value"),
+            ("{1}", "invalid character '1' looking for beginning of object key string"),
+            ("{} x", "invalid character 'x' after top-level value"),
+            (r#"{"a" 1}"#, "invalid character '1' after object key"),
+            (r#"{"a":1 "b"}"#, "invalid character '\"' after object key:value pair"),
+            (r#"{"a":[1 2]}"#, "invalid character '2' after array element"),
+            (r#"{"a":tru}"#, "invalid character '}' in literal true (expecting 'e')"),
+            (r#"{"a":-}"#, "invalid character '}' in numeric literal"),
+            (r#"{"a":1.}"#, "invalid character '}' after decimal point in numeric literal"),
+            (r#"{"a":1e}"#, "invalid character '}' in exponent of numeric literal"),
+            ("{\"a\":\"\n\"}", "invalid character '\\n' in string literal"),
+            (r#"{"a":"\q"}"#, "invalid character 'q' in string escape code"),
+            (r#"{"a":"\u00g0"}"#, "invalid character 'g' in \\u hexadecimal character escape"),
+            (r#"{"a":01}"#, "invalid character '1' after object key:value pair"),
+            (r#"{"region":1}"#, "json: cannot unmarshal number into Go struct field Capabilities.region of type string"),
+            (r#"{"REGION":true}"#, "json: cannot unmarshal bool into Go struct field Capabilities.region of type string"),
+            (r#"{"region":{},"tenantId":[]}"#, "json: cannot unmarshal object into Go struct field Capabilities.region of type string"),
+            (r#"{"tenantId":[]}"#, "json: cannot unmarshal array into Go struct field Capabilities.tenantId of type string"),
+            ("[]", "json: cannot unmarshal array into Go value of type aks.Capabilities"),
+            (r#""x""#, "json: cannot unmarshal string into Go value of type aks.Capabilities"),
+            ("1", "json: cannot unmarshal number into Go value of type aks.Capabilities"),
+            ("true", "json: cannot unmarshal bool into Go value of type aks.Capabilities"),
+        ] {
+            assert_eq!(Capabilities::parse(body.as_bytes()).unwrap_err(), reason, "{body}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
+        let deep = "[".repeat(1_000_000);
+        assert_eq!(Capabilities::parse(deep.as_bytes()).unwrap_err(), "exceeded max depth");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(body: Vec<u8>) {
+            let _ = Capabilities::parse(&body);
+        }
+
+        #[test]
+        fn whatever_serde_json_accepts_is_accepted_and_the_other_way_round(body in r#"[\[\]{}",:0-9a-z\\. eE+-]{0,24}"#) {
+            let theirs = serde_json::from_str::<serde_json::Value>(&body).is_ok();
+            let ours = go_json::parse(body.as_bytes()).is_ok();
+            // serde_json refuses numbers that do not fit and lone surrogates; Go takes both.
+            if theirs {
+                assert!(ours, "{body}");
+            }
+        }
+    }
+}

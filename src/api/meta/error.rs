@@ -1,0 +1,168 @@
+//! Failures of the nine actions: Rancher's `error` text and status first, then what helps a person and a script.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::norman::json;
+use crate::api::request::RequestId;
+use crate::service::credentials::AccessError;
+use crate::service::{self, explain};
+
+/// How an action ends that has no answer.
+#[derive(Debug)]
+pub(crate) struct Error {
+    status: StatusCode,
+    text: String,
+    code: Option<String>,
+    upstream_status: Option<u16>,
+    hint: Option<String>,
+    retry_after: Option<Duration>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The body of every failure of `/meta/aks…`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MetaError<'a> {
+    /// What went wrong, in Rancher's words; the text of an Azure failure has several lines.
+    #[schema(example = "region is required")]
+    error: &'a str,
+    /// Azure's own code, for example `AuthorizationFailed` or `AADSTS7000215`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    code: Option<&'a str>,
+    /// The HTTP status with which Azure refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    upstream_status: Option<u16>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    hint: Option<&'a str>,
+    /// The id under which the server's log tells the cause.
+    request_id: &'a str,
+}
+
+impl Error {
+    pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), code: None, upstream_status: None, hint: None, retry_after: None, cause: None }
+    }
+
+    /// The caller's mistake: 400.
+    pub(crate) fn bad_request(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// The status of `aksCheckCredentials` for what Azure refused for good. What passes by itself keeps its own.
+    pub(crate) fn refused_as(mut self, status: StatusCode) -> Self {
+        if self.status == StatusCode::BAD_REQUEST && self.cause.is_some() {
+            self.status = status;
+        }
+        self
+    }
+
+    fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn explained(prefix: &str, explained: explain::Explained) -> Self {
+        let status = StatusCode::from_u16(explained.status).unwrap_or(StatusCode::BAD_REQUEST);
+        Self {
+            code: explained.code,
+            upstream_status: explained.upstream_status,
+            hint: explained.hint,
+            retry_after: explained.retry_after,
+            ..Self::new(status, format!("{prefix}{}", explained.text))
+        }
+    }
+
+    fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+}
+
+/// The one table of statuses of `/meta`.
+impl From<service::Error> for Error {
+    fn from(error: service::Error) -> Self {
+        match error {
+            service::Error::Azure { prefix, source } => {
+                Self::explained(prefix, explain::failure(&source)).caused_by(source)
+            }
+            service::Error::Rejected(text) => Self::bad_request(text),
+            service::Error::Invalid(invalid) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.to_string()),
+            service::Error::TimedOut { limit } => {
+                let text = format!("context deadline exceeded: Azure did not answer within {} s", limit.as_secs());
+                let error = Self::new(StatusCode::GATEWAY_TIMEOUT, text).with_hint("try again in a moment");
+                Self { retry_after: Some(Duration::from_secs(5)), ..error }
+            }
+            service::Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            service::Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
+            service::Error::Conflict { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            error if error.is_unavailable() => {
+                let unavailable = Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server's database does not answer");
+                Self { retry_after: Some(Duration::from_secs(2)), ..unavailable.caused_by(error) }
+            }
+            error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log has the cause")
+                .caused_by(error),
+        }
+    }
+}
+
+impl From<AccessError> for Error {
+    fn from(error: AccessError) -> Self {
+        let unprocessable = |text: &str| Self::new(StatusCode::UNPROCESSABLE_ENTITY, text);
+        match error {
+            AccessError::InvalidId(id) => Self::bad_request(format!("invalid cloud credential ID {id}")),
+            AccessError::NotFound => unprocessable("cloud credential not found").with_hint(
+                "the credential does not exist, or it is another user's: use one of your own, or name a cluster that you may update with clusterId",
+            ),
+            AccessError::Unusable { id } => unprocessable(&format!("error accessing cloud credential {id}")),
+            AccessError::TenantDiscovery(error) => {
+                Self::explained("", explain::stored_discovery(&error)).caused_by(error)
+            }
+            AccessError::Other(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    /// The body is written by [`finish`], which knows the id of the request.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// Writes the bodies of failures, logs their causes, once, and takes off what Rancher does not send.
+pub(crate) async fn finish(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().remove(ALLOW);
+    let Some(error) = response.extensions_mut().remove::<Arc<Error>>() else { return response };
+    if let Some(cause) = &error.cause {
+        let cause: &(dyn std::error::Error + 'static) = &**cause;
+        tracing::warn!(request.id = %request_id, status = error.status.as_u16(), error = cause, "an action failed");
+    }
+    let body = json::to_bytes(&MetaError {
+        error: &error.text,
+        code: error.code.as_deref(),
+        upstream_status: error.upstream_status,
+        hint: error.hint.as_deref(),
+        request_id: &request_id,
+    });
+    let mut answer = (error.status, [(CONTENT_TYPE, "application/json")], body).into_response();
+    if let Some(after) = error.retry_after {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    answer
+}

@@ -1,0 +1,343 @@
+//! A JSON reader with the manners of Go's `encoding/json`: the same texts for the same mistakes. It keeps the
+//! members of a top-level object and only checks everything below.
+
+use std::fmt;
+
+/// What a value is, in Go's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    Bool,
+    Number,
+    Text,
+    Array,
+    Object,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Bool => "bool",
+            Self::Number => "number",
+            Self::Text => "string",
+            Self::Array => "array",
+            Self::Object => "object",
+        })
+    }
+}
+
+/// A whole document.
+#[derive(Debug)]
+pub(super) enum Value {
+    Object(Vec<(String, Member)>),
+    Other(Kind),
+}
+
+/// The value of a member of the top-level object.
+#[derive(Debug)]
+pub(super) enum Member {
+    Text(String),
+    Other(Kind),
+}
+
+/// Go refuses deeper nesting than this; so do we, long before the stack ends (the reader does not recurse).
+const MAX_DEPTH: usize = 10_000;
+
+/// Reads a document to its end; the error is Go's text.
+pub(super) fn parse(input: &[u8]) -> Result<Value, String> {
+    let mut reader = Reader { input, at: 0 };
+    reader.skip_space();
+    let value = if reader.peek() == Some(b'{') {
+        Value::Object(reader.members()?)
+    } else {
+        Value::Other(reader.value()?.0)
+    };
+    reader.skip_space();
+    match reader.peek() {
+        None => Ok(value),
+        Some(_) => Err(reader.unexpected("after top-level value")),
+    }
+}
+
+struct Reader<'a> {
+    input: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.input.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    /// The message for the byte at hand, or for the end of the input.
+    fn unexpected(&self, context: &str) -> String {
+        match self.peek() {
+            None => "unexpected end of JSON input".to_owned(),
+            Some(b'\'') => format!("invalid character '\\'' {context}"),
+            Some(byte) => format!("invalid character '{}' {context}", quoted(byte)),
+        }
+    }
+
+    fn expect(&mut self, byte: u8, context: &str) -> Result<(), String> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.unexpected(context))
+    }
+
+    /// The members of the object at hand.
+    fn members(&mut self) -> Result<Vec<(String, Member)>, String> {
+        let mut members = Vec::new();
+        self.at += 1;
+        self.skip_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(members);
+        }
+        loop {
+            let name = self.key()?;
+            let (kind, text) = self.value()?;
+            members.push((name, text.map_or(Member::Other(kind), Member::Text)));
+            self.skip_space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(members);
+                }
+                _ => return Err(self.unexpected("after object key:value pair")),
+            }
+        }
+    }
+
+    /// A key and its colon; leaves the reader at the value.
+    fn key(&mut self) -> Result<String, String> {
+        self.skip_space();
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("looking for beginning of object key string"));
+        }
+        let name = self.text()?;
+        self.skip_space();
+        self.expect(b':', "after object key")?;
+        self.skip_space();
+        Ok(name)
+    }
+
+    /// One value of any kind, checked to its end without recursion; the text when it is a text.
+    fn value(&mut self) -> Result<(Kind, Option<String>), String> {
+        let first = self.peek();
+        if !matches!(first, Some(b'{' | b'[')) {
+            return self.scalar();
+        }
+        let mut open: Vec<u8> = Vec::new();
+        loop {
+            // At the beginning of a value.
+            self.skip_space();
+            match self.peek() {
+                Some(bracket @ (b'{' | b'[')) => {
+                    self.at += 1;
+                    if open.len() >= MAX_DEPTH {
+                        return Err("exceeded max depth".to_owned());
+                    }
+                    self.skip_space();
+                    let close = if bracket == b'{' { b'}' } else { b']' };
+                    if self.peek() == Some(close) {
+                        self.at += 1;
+                    } else {
+                        open.push(bracket);
+                        if bracket == b'{' {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                _ => {
+                    self.scalar()?;
+                }
+            }
+            // Behind a value: close what closes, until another value is due.
+            loop {
+                let Some(bracket) = open.last().copied() else {
+                    let kind = if first == Some(b'{') { Kind::Object } else { Kind::Array };
+                    return Ok((kind, None));
+                };
+                self.skip_space();
+                match (bracket, self.peek()) {
+                    (b'{', Some(b',')) => {
+                        self.at += 1;
+                        self.key()?;
+                        break;
+                    }
+                    (b'[', Some(b',')) => {
+                        self.at += 1;
+                        break;
+                    }
+                    (b'{', Some(b'}')) | (b'[', Some(b']')) => {
+                        self.at += 1;
+                        open.pop();
+                    }
+                    (b'{', _) => return Err(self.unexpected("after object key:value pair")),
+                    _ => return Err(self.unexpected("after array element")),
+                }
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Result<(Kind, Option<String>), String> {
+        match self.peek() {
+            Some(b'"') => Ok((Kind::Text, Some(self.text()?))),
+            Some(b't') => self.literal("true", Kind::Bool),
+            Some(b'f') => self.literal("false", Kind::Bool),
+            Some(b'n') => self.literal("null", Kind::Null),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => Err(self.unexpected("looking for beginning of value")),
+        }
+    }
+
+    fn literal(&mut self, word: &str, kind: Kind) -> Result<(Kind, Option<String>), String> {
+        for expected in word.bytes() {
+            if self.peek() != Some(expected) {
+                return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", char::from(expected))));
+            }
+            self.at += 1;
+        }
+        Ok((kind, None))
+    }
+
+    fn digits(&mut self) -> bool {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        self.at > start
+    }
+
+    fn number(&mut self) -> Result<(Kind, Option<String>), String> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        // A leading zero stands alone; what follows it is judged by the caller.
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else if !self.digits() {
+            return Err(self.unexpected("in numeric literal"));
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            if !self.digits() {
+                return Err(self.unexpected("after decimal point in numeric literal"));
+            }
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            if !self.digits() {
+                return Err(self.unexpected("in exponent of numeric literal"));
+            }
+        }
+        Ok((Kind::Number, None))
+    }
+
+    /// The text at hand; bytes that are no UTF-8 and halves of surrogate pairs become U+FFFD.
+    fn text(&mut self) -> Result<String, String> {
+        self.at += 1;
+        let mut bytes = Vec::new();
+        loop {
+            match self.peek() {
+                None | Some(0..=0x1f) => return Err(self.unexpected("in string literal")),
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(String::from_utf8_lossy(&bytes).into_owned());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    let c = self.escape()?;
+                    bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Some(byte) => {
+                    self.at += 1;
+                    bytes.push(byte);
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, String> {
+        let Some(code) = self.peek() else { return Err(self.unexpected("in string escape code")) };
+        let c = match code {
+            b'"' | b'\\' | b'/' => char::from(code),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                self.at += 1;
+                return self.unicode();
+            }
+            _ => return Err(self.unexpected("in string escape code")),
+        };
+        self.at += 1;
+        Ok(c)
+    }
+
+    fn unicode(&mut self) -> Result<char, String> {
+        let unit = self.hex4()?;
+        if !(0xd800..=0xdfff).contains(&unit) {
+            return Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        // A high half takes the low half behind it along; anything else behind it stays where it is.
+        let rest = self.input.get(self.at..self.at + 2);
+        if unit < 0xdc00 && rest == Some(b"\\u") {
+            let mark = self.at;
+            self.at += 2;
+            let low = self.hex4()?;
+            if (0xdc00..=0xdfff).contains(&low) {
+                let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            self.at = mark;
+        }
+        Ok(char::REPLACEMENT_CHARACTER)
+    }
+
+    fn hex4(&mut self) -> Result<u32, String> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
+            let Some(digit) = digit else {
+                return Err(self.unexpected("in \\u hexadecimal character escape"));
+            };
+            unit = unit * 16 + digit;
+            self.at += 1;
+        }
+        Ok(unit)
+    }
+}
+
+/// A byte as Go prints it between single quotes in these messages.
+fn quoted(byte: u8) -> String {
+    match byte {
+        b'\\' => "\\\\".to_owned(),
+        0x07 => "\\a".to_owned(),
+        0x08 => "\\b".to_owned(),
+        0x0c => "\\f".to_owned(),
+        b'\n' => "\\n".to_owned(),
+        b'\r' => "\\r".to_owned(),
+        b'\t' => "\\t".to_owned(),
+        0x0b => "\\v".to_owned(),
+        0..=0x1f | 0x7f => format!("\\x{byte:02x}"),
+        0x80..=0x9f | 0xad => format!("\\u{:04x}", u32::from(byte)),
+        _ => char::from(byte).to_string(),
+    }
+}

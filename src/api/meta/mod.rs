@@ -1,0 +1,86 @@
+//! THE NINE ACTIONS, one file each. `call` reads the credential and the question, `error` writes failures, and
+//! [`answer`] gives every listing the same headers and the same line in the audit.
+
+mod body;
+mod call;
+mod check_credentials;
+mod clusters;
+mod docs;
+mod error;
+mod go_json;
+mod locations;
+mod regions;
+mod upgrades;
+mod versions;
+mod virtual_networks;
+mod vm_sizes;
+mod vm_sizes_v2;
+
+use axum::extract::{Path, State};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::StatusCode;
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use self::call::AzureCall;
+use self::error::Error;
+use super::state::AppState;
+use crate::service::listings::{Freshness, Listed};
+
+/// Every action answers every method (contract, section 2); GET and POST are the documented ones.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(check_credentials::post).map(|methods| methods.fallback(check_credentials::other)))
+        .routes(routes!(clusters::get, clusters::post).map(|methods| methods.fallback(clusters::list)))
+        .routes(routes!(locations::get, locations::post).map(|methods| methods.fallback(locations::list)))
+        .routes(routes!(regions::get, regions::post).map(|methods| methods.fallback(regions::list)))
+        .routes(routes!(upgrades::get, upgrades::post).map(|methods| methods.fallback(upgrades::list)))
+        .routes(routes!(versions::get, versions::post).map(|methods| methods.fallback(versions::list)))
+        .routes(
+            routes!(virtual_networks::get, virtual_networks::post)
+                .map(|methods| methods.fallback(virtual_networks::list)),
+        )
+        .routes(routes!(vm_sizes::get, vm_sizes::post).map(|methods| methods.fallback(vm_sizes::list)))
+        .routes(routes!(vm_sizes_v2::get, vm_sizes_v2::post).map(|methods| methods.fallback(vm_sizes_v2::list)))
+        .route("/meta/{resource}", any(unknown))
+        .route_layer(from_fn(error::finish))
+}
+
+/// Only now is the name looked up: a missing credential speaks first (contract, section 3).
+async fn unknown(Path(resource): Path<String>, call: Result<AzureCall, call::Rejection>) -> Response {
+    if !resource.starts_with("aks") {
+        return Error::new(StatusCode::NOT_FOUND, format!("nothing is served at /meta/{resource}")).into_response();
+    }
+    match call {
+        Err(rejection) => rejection.into_response(),
+        Ok(_) => Error::new(StatusCode::NOT_FOUND, format!("invalid endpoint {resource}")).into_response(),
+    }
+}
+
+/// The answer to a listing action, with where it came from; the use of a stored credential is written down.
+async fn answer(
+    state: &AppState,
+    call: &AzureCall,
+    action: &'static str,
+    listed: Result<Listed, Error>,
+) -> Result<Response, Error> {
+    const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
+    call.record(state, action, listed.as_ref().err()).await;
+    let listed = listed?;
+    let freshness = match listed.freshness {
+        Freshness::Hit => HeaderValue::from_static("hit"),
+        Freshness::Miss => HeaderValue::from_static("miss"),
+        Freshness::Stale => HeaderValue::from_static("stale"),
+    };
+    let mut response = listed.body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("Authorization, Cookie"));
+    headers.insert(AGE, HeaderValue::from(listed.age.as_secs()));
+    headers.insert(CACHE, freshness);
+    Ok(response)
+}

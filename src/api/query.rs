@@ -1,0 +1,76 @@
+//! The query of a request, read as Go reads it: names are case-sensitive, the first value of a repeated name
+//! wins, and a malformed pair is dropped (contract, section 2).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// The raw query text, looked into by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    pub(crate) fn of(uri: &'a http::Uri) -> Self {
+        Self(uri.query().unwrap_or_default())
+    }
+
+    /// The first value of `name`; empty when it is not there.
+    pub(crate) fn first(self, name: &str) -> Cow<'a, str> {
+        self.pairs().find(|(key, _)| key == name).map(|(_, value)| value).unwrap_or_default()
+    }
+
+    /// Every well-formed pair, in order.
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+        self.0.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')).filter_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decoded(name)?, decoded(value)?))
+        })
+    }
+}
+
+/// `None` for an escape that is none; bytes that are no UTF-8 become U+FFFD.
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['%', '+']) {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        let escape = rest.get(at + 1..at + 3)?;
+        if !escape.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        rest = rest.get(at + 3..)?;
+    }
+    Some(Cow::Owned(percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read_as_go_reads_them() {
+        for (query, name, expected) in [
+            ("a=1&a=2", "a", "1"),
+            ("A=1", "a", ""),
+            ("a=%zz&a=2", "a", "2"),
+            ("a=%2", "a", ""),
+            ("a=x+y%20z", "a", "x y z"),
+            ("a;b=1&a=3", "a", "3"),
+            ("a", "a", ""),
+            ("a=b=c", "a", "b=c"),
+            ("%61=1", "a", "1"),
+            ("a=%ff", "a", "\u{fffd}"),
+            ("", "a", ""),
+        ] {
+            assert_eq!(Query(query).first(name), expected, "{query}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_query_is_read_without_a_panic(query: String) {
+            let _ = Query(&query).pairs().count();
+        }
+    }
+}

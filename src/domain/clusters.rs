@@ -1,0 +1,32 @@
+//! AKS clusters as the listing shows them (contract, section 8.2).
+
+use super::{arm, resource_group};
+
+/// An AKS cluster of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedCluster<'a> {
+    /// Taken from the resource id; empty when Azure sends none.
+    pub resource_group: &'a str,
+    /// The name of the cluster.
+    pub name: &'a str,
+    /// Whether Kubernetes checks rights by role.
+    pub rbac_enabled: bool,
+    /// The region.
+    pub location: &'a str,
+}
+
+impl<'a> ListedCluster<'a> {
+    /// Reads one cluster of Azure's list; the error is Rancher's text, which speaks of networks here too.
+    pub fn read(cluster: &'a arm::ManagedCluster) -> Result<Self, &'static str> {
+        let resource_group = match cluster.id.as_deref() {
+            Some(id) => resource_group::of(id).ok_or("could not parse virtual network ID")?,
+            None => "",
+        };
+        Ok(Self {
+            resource_group,
+            name: cluster.name.as_deref().unwrap_or_default(),
+            rbac_enabled: cluster.rbac_enabled().unwrap_or_default(),
+            location: cluster.location.as_deref().unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,284 @@
+//! The eight listing actions as use cases: one credential, one question, one finished answer, from memory where
+//! that is allowed. `cache` decides what is fresh; the shapes of the answers come from the caller as functions.
+
+mod cache;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub use self::cache::Freshness;
+use self::cache::{Cache, Element, Failure, Found, Key, Kind, Loaded, TIME_LIMIT};
+use crate::azure::resources::{
+    kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
+};
+use crate::azure::{self, Arm, Azure};
+use crate::clock::Clock;
+use crate::domain::arm;
+use crate::domain::networks::Network;
+use crate::domain::upgrades::{self, Upgrade};
+use crate::domain::{clusters::ListedCluster, networks, regions, sizes, versions};
+use crate::service::credentials::AzureAccess;
+use crate::service::{Error, Result};
+
+/// How long `aksCheckCredentials` may take (contract, section 8.1).
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
+
+/// The service behind the listing actions.
+pub struct Listings {
+    azure: Azure,
+    cache: Cache,
+}
+
+/// One question: with which credential, and whether what is remembered will do.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The credential to ask with.
+    pub access: &'a AzureAccess,
+    /// Ask Azure even if the answer is known (`Cache-Control: no-cache`).
+    pub fresh: bool,
+}
+
+/// A finished answer.
+#[derive(Debug)]
+pub struct Listed {
+    /// JSON, as it goes to the client.
+    pub body: Bytes,
+    /// Where it came from.
+    pub freshness: Freshness,
+    /// How long ago Azure said so.
+    pub age: Duration,
+}
+
+/// The possible targets of an upgrade, with the version that they start from.
+#[derive(Debug)]
+pub struct Upgrades {
+    /// As the cluster names it.
+    pub current: String,
+    /// Ascending.
+    pub targets: Vec<Upgrade>,
+}
+
+impl Listings {
+    /// A service that remembers at most `cache_bytes` of answers.
+    pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
+        Self { azure, cache: Cache::new(cache_bytes, clock) }
+    }
+
+    /// Whether the credential logs in and may read its subscription; always asks, with a new token.
+    pub async fn check(&self, access: &AzureAccess) -> Result<()> {
+        let asking = async {
+            let arm = self.azure.arm(access.credential(), Instant::now() + CHECK_LIMIT)?;
+            subscriptions::get(&arm.with_new_token()).await
+        };
+        let outcome = tokio::time::timeout(CHECK_LIMIT, asking).await;
+        let outcome = outcome.map_err(|_| Error::TimedOut { limit: CHECK_LIMIT })?;
+        outcome.map_err(|source| Error::Azure { prefix: "invalid credentials: ", source: Arc::new(source) })
+    }
+
+    /// Regions by name; `render` shapes the list.
+    pub async fn locations(&self, ask: Ask<'_>, render: fn(&[arm::Location]) -> Bytes) -> Result<Listed> {
+        self.answer(ask, Kind::Locations, "", "failed to get locations: ", move |arm| async move {
+            let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
+            Ok(Loaded::Answer(render(&list)))
+        })
+        .await
+    }
+
+    /// Regions by name, with their zones; `render` shapes the list.
+    pub async fn regions(&self, ask: Ask<'_>, render: fn(&[arm::Location]) -> Bytes) -> Result<Listed> {
+        self.answer(ask, Kind::Regions, "", "failed to get regions: ", move |arm| async move {
+            let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
+            Ok(Loaded::Answer(render(&list)))
+        })
+        .await
+    }
+
+    /// Names of machine sizes that Azure knows in `region`.
+    pub async fn vm_sizes(&self, ask: Ask<'_>, region: &str, render: fn(&[arm::VmSize]) -> Bytes) -> Result<Listed> {
+        let region = region_of(region)?;
+        self.answer(ask, Kind::VmSizes, &region.clone(), VM_SIZES, move |arm| async move {
+            Ok(Loaded::Answer(render(&vm_sizes::list(&arm, &region).await?)))
+        })
+        .await
+    }
+
+    /// Machine sizes of `region`, with zones and accelerated networking.
+    pub async fn vm_sizes_v2(
+        &self,
+        ask: Ask<'_>,
+        region: &str,
+        render: fn(&[arm::VmSku]) -> Bytes,
+    ) -> Result<Listed> {
+        let region = region_of(region)?;
+        self.answer(ask, Kind::VmSizesV2, &region.clone(), VM_SIZES, move |arm| async move {
+            Ok(Loaded::Answer(render(&skus::list(&arm, &region).await?)))
+        })
+        .await
+    }
+
+    /// Supported Kubernetes versions of `region`, ascending.
+    pub async fn versions(&self, ask: Ask<'_>, region: &str, render: fn(&[String]) -> Bytes) -> Result<Listed> {
+        let found = self.kubernetes_versions(ask, region, render).await?;
+        match &*found.loaded {
+            Loaded::Versions { list, .. } if list.is_empty() => Err(no_versions()),
+            Loaded::Versions { answer, .. } => Ok(listed(answer.clone(), &found)),
+            _ => Err(no_versions()),
+        }
+    }
+
+    /// Where a cluster of version `current` may go in `region`; `versions` shapes the list that is kept beside.
+    pub async fn upgrades(
+        &self,
+        ask: Ask<'_>,
+        region: &str,
+        current: String,
+        versions: fn(&[String]) -> Bytes,
+        render: fn(&Upgrades) -> Bytes,
+    ) -> Result<Listed> {
+        let found = self.kubernetes_versions(ask, region, versions).await?;
+        match &*found.loaded {
+            Loaded::Versions { list, .. } if !list.is_empty() => {
+                let targets = upgrades::targets(&current, list);
+                Ok(listed(render(&Upgrades { current, targets }), &found))
+            }
+            _ => Err(no_versions()),
+        }
+    }
+
+    /// Virtual networks; `region`, when not empty, picks those that lie there.
+    pub async fn networks(&self, ask: Ask<'_>, region: &str, render: fn(&Network) -> Bytes) -> Result<Listed> {
+        let found = self
+            .find(ask, Kind::Networks, "", "failed to get networks: ", move |arm| async move {
+                let list = virtual_networks::list(&arm).await?;
+                Ok(Loaded::ByRegion(list.iter().map(|network| element(network, render)).collect()))
+            })
+            .await?;
+        let Loaded::ByRegion(elements) = &*found.loaded else { return Ok(listed(Bytes::from_static(b"[]"), &found)) };
+        let wanted = regions::normalised(region);
+        let picked = elements.iter().filter(|element| wanted.is_empty() || element.region == wanted);
+        Ok(listed(joined(picked)?, &found))
+    }
+
+    /// The AKS clusters of the subscription.
+    pub async fn clusters(&self, ask: Ask<'_>, render: fn(&[ListedCluster]) -> Bytes) -> Result<Listed> {
+        let found = self
+            .find(ask, Kind::Clusters, "", "failed to get cluster list: ", move |arm| async move {
+                let list = managed_clusters::list(&arm).await?;
+                let read: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
+                let json = read.map(|clusters| render(&clusters));
+                Ok(Loaded::ByRegion(vec![Element { region: String::new(), json }]))
+            })
+            .await?;
+        match &*found.loaded {
+            Loaded::ByRegion(elements) => match elements.first().map(|element| &element.json) {
+                Some(Ok(body)) => Ok(listed(body.clone(), &found)),
+                Some(Err(reason)) => Err(Error::Rejected((*reason).to_owned())),
+                None => Ok(listed(Bytes::from_static(b"[]"), &found)),
+            },
+            _ => Ok(listed(Bytes::from_static(b"[]"), &found)),
+        }
+    }
+
+    async fn kubernetes_versions(&self, ask: Ask<'_>, region: &str, render: fn(&[String]) -> Bytes) -> Result<Found> {
+        let region = region_of(region)?;
+        self.find(ask, Kind::Versions, &region.clone(), KUBERNETES_VERSIONS, move |arm| async move {
+            let list = kubernetes_versions::list(&arm, &region).await?;
+            let answer = render(&versions::supported(&list));
+            Ok(Loaded::Versions { answer, list })
+        })
+        .await
+    }
+
+    /// A list whose finished answer is what is kept.
+    async fn answer<F>(
+        &self,
+        ask: Ask<'_>,
+        kind: Kind,
+        region: &str,
+        prefix: &'static str,
+        load: impl FnOnce(Arm) -> F + Send + 'static,
+    ) -> Result<Listed>
+    where
+        F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
+    {
+        let found = self.find(ask, kind, region, prefix, load).await?;
+        match &*found.loaded {
+            Loaded::Answer(body) => Ok(listed(body.clone(), &found)),
+            _ => Ok(listed(Bytes::from_static(b"[]"), &found)),
+        }
+    }
+
+    async fn find<F>(
+        &self,
+        ask: Ask<'_>,
+        kind: Kind,
+        region: &str,
+        prefix: &'static str,
+        load: impl FnOnce(Arm) -> F + Send + 'static,
+    ) -> Result<Found>
+    where
+        F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
+    {
+        let credential = ask.access.credential();
+        let key = Key {
+            cloud: credential.cloud,
+            subscription: credential.subscription_id.to_ascii_lowercase(),
+            fingerprint: credential.fingerprint,
+            kind,
+            region: region.to_owned(),
+        };
+        let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
+        let found = self.cache.get(key, ask.fresh, move || async move {
+            let arm = azure.arm(&credential, Instant::now() + TIME_LIMIT)?;
+            load(arm).await
+        });
+        found.await.map_err(|failure| match failure {
+            Failure::Azure(source) => Error::Azure { prefix, source },
+            Failure::TimedOut => Error::TimedOut { limit: TIME_LIMIT },
+        })
+    }
+}
+
+const VM_SIZES: &str = "failed to get VM sizes: ";
+const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
+
+/// A region as Azure compares it, or what is wrong with it.
+fn region_of(region: &str) -> Result<String> {
+    let normalised = regions::normalised(region);
+    if regions::is_plausible(&normalised) {
+        return Ok(normalised);
+    }
+    Err(Error::Rejected(format!(
+        "invalid region {region:?}: the name of a region has letters and digits only, for example eastus"
+    )))
+}
+
+fn no_versions() -> Error {
+    Error::Rejected("no versions were returned".to_owned())
+}
+
+fn listed(body: Bytes, found: &Found) -> Listed {
+    Listed { body, freshness: found.freshness, age: found.age }
+}
+
+fn element(network: &arm::VirtualNetwork, render: fn(&Network) -> Bytes) -> Element {
+    let region = regions::normalised(network.location.as_deref().unwrap_or_default());
+    Element { region, json: networks::read(network).map(|network| render(&network)) }
+}
+
+/// The elements as one JSON list; the first that cannot be shown ends it.
+fn joined<'a>(elements: impl Iterator<Item = &'a Element>) -> Result<Bytes> {
+    let mut list = vec![b'['];
+    for element in elements {
+        let json = element.json.as_ref().map_err(|reason| Error::Rejected((*reason).to_owned()))?;
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        list.extend_from_slice(json);
+    }
+    list.push(b']');
+    Ok(list.into())
+}
