@@ -1,1 +1,3 @@
 //! HTTP only: take the request apart, make one service call, shape the answer.
+
+pub mod norman;

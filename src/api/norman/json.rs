@@ -1,0 +1,128 @@
+//! JSON as Go's `encoding/json` writes it: compact, and with `<`, `>`, `&`, U+2028 and U+2029 escaped inside
+//! strings (contract, section 2). What is written, and in which order of keys, is the business of the caller.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+/// `value` as compact JSON with Go's escapes, without a newline at the end.
+///
+/// Writing to memory cannot fail. A value that JSON has no form for (a map whose keys are no strings) is a
+/// mistake in our own types; it is logged and becomes `null`.
+pub fn to_bytes(value: &(impl Serialize + ?Sized)) -> Bytes {
+    Bytes::from(written(value))
+}
+
+/// The same, with a newline at the end, as Go's `Encoder` leaves it.
+pub fn to_bytes_line(value: &(impl Serialize + ?Sized)) -> Bytes {
+    let mut out = written(value);
+    out.push(b'\n');
+    Bytes::from(out)
+}
+
+fn written(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    if let Err(error) = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, GoFormat)) {
+        tracing::error!(%error, "a value has no form in JSON");
+        out.clear();
+        out.extend_from_slice(b"null");
+    }
+    out
+}
+
+struct GoFormat;
+
+impl Formatter for GoFormat {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        escape(out, fragment)
+    }
+
+    // In JSON that is already written, the five characters can only stand inside strings.
+    fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        escape(out, fragment)
+    }
+
+    // Go writes whole numbers without `.0`, and without an exponent below 1e21.
+    fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
+        if value.fract() == 0.0 && value.abs() < 1e21 {
+            write!(out, "{value:.0}")
+        } else {
+            serde_json::ser::CompactFormatter.write_f64(out, value)
+        }
+    }
+}
+
+/// Writes `text`, in which JSON's own escapes are already done, with Go's additional ones.
+fn escape<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
+        let (before, found) = rest.split_at(at);
+        out.write_all(before)?;
+        let (escaped, length): (&[u8], usize) = match found {
+            [b'<', ..] => (b"\\u003c", 1),
+            [b'>', ..] => (b"\\u003e", 1),
+            [b'&', ..] => (b"\\u0026", 1),
+            [0xE2, 0x80, 0xA8, ..] => (b"\\u2028", 3),
+            [0xE2, 0x80, 0xA9, ..] => (b"\\u2029", 3),
+            _ => (b"\xE2", 1),
+        };
+        out.write_all(escaped)?;
+        rest = found.get(length..).unwrap_or_default();
+    }
+    out.write_all(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped_as_go_does() {
+        for (text, expected) in [
+            ("<a href=\"x\">&</a>", r#""\u003ca href=\"x\"\u003e\u0026\u003c/a\u003e""#),
+            ("\u{2028}\u{2029}\u{2027}\u{20ac}â", "\"\\u2028\\u2029\u{2027}\u{20ac}â\""),
+            ("\n\r\t\u{8}\u{c}\u{1}\u{1f}\\", r#""\n\r\t\b\f\u0001\u001f\\""#),
+            ("\u{7f}é/", "\"\u{7f}é/\""),
+            ("", "\"\""),
+        ] {
+            assert_eq!(to_bytes(text), expected.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn keys_and_raw_json_are_escaped_too() {
+        let map = HashMap::from([("a<b", RawValue::from_string(r#"{"x":"1&2"}"#.to_owned()).unwrap())]);
+        assert_eq!(to_bytes(&map), r#"{"a\u003cb":{"x":"1\u00262"}}"#.as_bytes());
+    }
+
+    #[test]
+    fn whole_numbers_have_no_fraction() {
+        assert_eq!(to_bytes(&(1.0, -0.5, 2e16, 7)), "[1,-0.5,20000000000000000,7]".as_bytes());
+    }
+
+    #[test]
+    fn a_line_ends_with_a_newline() {
+        assert_eq!(to_bytes_line(&[0; 0]), "[]\n".as_bytes());
+    }
+
+    #[test]
+    fn what_json_cannot_say_becomes_null() {
+        assert_eq!(to_bytes(&HashMap::from([(vec![1], 2)])), "null".as_bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn every_string_reads_back_and_has_no_live_markup(text in any::<String>()) {
+            let bytes = to_bytes(&text);
+            prop_assert_eq!(serde_json::from_slice::<String>(&bytes).unwrap(), text);
+            prop_assert!(!bytes.iter().any(|byte| matches!(byte, b'<' | b'>' | b'&')));
+        }
+    }
+}
