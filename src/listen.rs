@@ -1,1 +1,406 @@
-//! (to be filled)
+//! The accept loop under the server and the sandbox: TCP or TLS, HTTP/1.1 and HTTP/2, a bound on open
+//! connections, time limits on silent ones, and a stop that lets running requests finish.
+//!
+//! Not here: what is answered (an [`axum::Router`] is handed in), time limits of requests, where
+//! certificates come from.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+use tracing::{debug, warn};
+
+/// How long the loop rests after the system refused to accept (no file descriptors left, for example).
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// Streams that one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 256;
+/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The limits of one listener.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Connections open at once; further ones wait in the system's queue.
+    pub max_connections: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// How long a connection may take to send the head of a request, the first or the next one.
+    pub header_timeout: Duration,
+    /// How long running requests may go on after the stop, before their connections are closed.
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_connections: 4_096,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(15),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// As an extension of a response: end the connection (HTTP/2: the stream) instead of answering.
+///
+/// To end it in the middle of an answer, give the response a body that fails.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("cut on purpose")]
+pub struct Cut;
+
+/// A TLS configuration for [`serve`]: aws-lc-rs, TLS 1.2 and 1.3, no client certificates, HTTP/2 preferred.
+///
+/// `chain` begins with the certificate of the server itself.
+///
+/// # Errors
+/// When the key does not fit the certificate.
+pub fn tls(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Serves `app` on `listener` until `stop` is cancelled; every request carries the peer's address as
+/// [`ConnectInfo<SocketAddr>`].
+///
+/// After the stop nothing new is accepted, idle connections are closed, running requests may finish within
+/// [`Options::drain`]. Dropping the future instead ends every connection at once. A failure to accept is
+/// logged and never ends the loop.
+///
+/// # Errors
+/// When the listener has no address.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    app: Router,
+    stop: CancellationToken,
+    options: Options,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    let kill = CancellationToken::new();
+    // Also when this future is dropped: no connection outlives the loop.
+    let _kill_on_drop = kill.clone().drop_guard();
+    let front = Arc::new(Front {
+        http: http(options.header_timeout),
+        tls: tls.map(TlsAcceptor::from),
+        app,
+        stop: stop.clone(),
+        options,
+    });
+    let slots = Arc::new(Semaphore::new(front.options.max_connections));
+    let connections = TaskTracker::new();
+    loop {
+        let slot = tokio::select! {
+            () = stop.cancelled() => break,
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+        };
+        let Some((stream, peer)) = accept(&listener, &stop).await else { break };
+        let (front, kill) = (Arc::clone(&front), kill.clone());
+        connections.spawn(async move {
+            let _slot = slot;
+            kill.run_until_cancelled(front.connection(stream, peer)).await;
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(front.options.drain, connections.wait()).await.is_err() {
+        warn!(%address, open = connections.len(), "requests still running after the drain limit are cut");
+        kill.cancel();
+        connections.wait().await;
+    }
+    Ok(())
+}
+
+/// The next connection; `None` once `stop` is cancelled.
+async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let error = match stop.run_until_cancelled(listener.accept()).await? {
+            Ok(accepted) => return Some(accepted),
+            Err(error) => error,
+        };
+        match error.kind() {
+            // The peer was gone before we came: its affair, and no reason to rest.
+            io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused => debug!(%error, "a connection ended before it was accepted"),
+            _ => {
+                warn!(%error, "cannot accept connections; trying again");
+                stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await?;
+            }
+        }
+    }
+}
+
+fn http(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// What all connections of a listener share.
+struct Front {
+    http: auto::Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    stop: CancellationToken,
+    options: Options,
+}
+
+impl Front {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%peer, %error, "cannot set TCP_NODELAY");
+        }
+        let Some(tls) = &self.tls else { return self.requests(stream, peer).await };
+        let handshake = tokio::time::timeout(self.options.handshake_timeout, tls.accept(stream));
+        match self.stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => self.requests(stream, peer).await,
+            Some(Ok(Err(error))) => debug!(%peer, %error, "TLS handshake failed"),
+            Some(Err(_)) => debug!(%peer, "TLS handshake took too long"),
+            None => {}
+        }
+    }
+
+    async fn requests<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let asked = Arc::new(AtomicBool::new(false));
+        let asked_by_peer = Arc::clone(&asked);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            asked_by_peer.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = self.app.clone().call(request);
+            async move {
+                let Ok(response) = answer.await;
+                response.extensions().get::<Cut>().map_or(Ok(()), |cut| Err(*cut)).map(|()| response)
+            }
+        });
+        let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        // hyper's own limit begins with the first bytes of HTTP/1; this one covers silence before them,
+        // and HTTP/2 connections on which nothing is ever asked.
+        let mut first_request = pin!(tokio::time::sleep(self.options.header_timeout));
+        let (mut stopping, mut settled) = (false, false);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        debug!(%peer, error = &*error, "connection ended early");
+                    }
+                    return;
+                }
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = first_request.as_mut(), if !settled => {
+                    settled = true;
+                    if !asked.load(Ordering::Relaxed) {
+                        debug!(%peer, "no request in time");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::{IntoResponse, Response};
+    use axum::routing::get;
+    use http::StatusCode;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    struct Served {
+        address: SocketAddr,
+        stop: CancellationToken,
+        task: JoinHandle<io::Result<()>>,
+    }
+
+    async fn served(app: Router, options: Options, tls: Option<Arc<rustls::ServerConfig>>) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(listener, tls, app, stop.clone(), options));
+        Served { address, stop, task }
+    }
+
+    fn app() -> Router {
+        Router::new()
+            .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()))
+            .route(
+                "/slow",
+                get(async || {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    "done"
+                }),
+            )
+            .route("/cut", get(async || -> Response { (axum::Extension(Cut), "unseen").into_response() }))
+    }
+
+    /// Everything that the server sends until it closes the connection.
+    async fn exchange(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // A reset after the answer is as good as a close.
+        let _ = stream.read_to_string(&mut answer).await;
+        answer
+    }
+
+    fn request(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    }
+
+    fn short(header: u64, drain: u64) -> Options {
+        Options {
+            header_timeout: Duration::from_millis(header),
+            drain: Duration::from_millis(drain),
+            ..Options::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_carry_the_address_of_the_peer() {
+        let served = served(app(), Options::default(), None).await;
+        let answer = exchange(served.address, &request("/peer")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
+        served.stop.cancel();
+        served.task.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_running_request_is_finished_after_the_stop_and_nothing_new_is_accepted() {
+        let served = served(app(), Options::default(), None).await;
+        let running = tokio::spawn(async move { exchange(served.address, &request("/slow")).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        served.stop.cancel();
+        assert!(running.await.unwrap().ends_with("done"));
+        served.task.await.unwrap().unwrap();
+        assert!(TcpStream::connect(served.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_drain_limit_cuts_what_runs_too_long() {
+        let served = served(app(), short(5_000, 20), None).await;
+        let running = tokio::spawn(async move { exchange(served.address, &request("/slow")).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        served.stop.cancel();
+        served.task.await.unwrap().unwrap();
+        assert_eq!(running.await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_delay_the_stop() {
+        let served = served(app(), Options::default(), None).await;
+        let mut idle = TcpStream::connect(served.address).await.unwrap();
+        idle.write_all(b"GET /peer HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut first = [0; 12];
+        idle.read_exact(&mut first).await.unwrap();
+        served.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(2), served.task).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn silent_and_half_asking_connections_are_closed_after_the_header_limit() {
+        let served = served(app(), short(150, 1_000), None).await;
+        for sent in ["", "GET /pe", "PRI * HTTP/2.0\r\n"] {
+            let closed = tokio::time::timeout(Duration::from_secs(3), exchange(served.address, sent)).await;
+            assert!(closed.is_ok(), "still open after {sent:?}");
+        }
+        assert!(exchange(served.address, &request("/slow")).await.ends_with("done"), "slow is not silent");
+        served.stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_connection_above_the_bound_waits_for_a_free_place() {
+        let served = served(app(), Options { max_connections: 1, ..Options::default() }, None).await;
+        let holder = TcpStream::connect(served.address).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let waiting = tokio::spawn(async move { exchange(served.address, &request("/peer")).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished());
+        drop(holder);
+        assert!(waiting.await.unwrap().ends_with("127.0.0.1"));
+        served.stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_the_connection_without_a_byte() {
+        let served = served(app(), Options::default(), None).await;
+        assert_eq!(exchange(served.address, &request("/cut")).await, "");
+        served.stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn dropping_the_loop_ends_its_connections() {
+        let served = served(app(), Options::default(), None).await;
+        let running = tokio::spawn(async move { exchange(served.address, &request("/slow")).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        served.task.abort();
+        assert_eq!(running.await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn tls_offers_http_2_first_and_http_1_too() {
+        let certified = rcgen::generate_simple_self_signed(["sandbox.test".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+        let tls = tls(vec![certified.cert.der().clone()], key.into()).unwrap();
+        let served = served(app(), Options::default(), Some(tls)).await;
+        let client = |http1: bool| {
+            let builder = reqwest::Client::builder()
+                .no_proxy()
+                .tls_certs_only([reqwest::Certificate::from_der(certified.cert.der()).unwrap()])
+                .resolve("sandbox.test", served.address);
+            if http1 { builder.http1_only() } else { builder }.build().unwrap()
+        };
+        for (http1, version) in [(false, http::Version::HTTP_2), (true, http::Version::HTTP_11)] {
+            let url = format!("https://sandbox.test:{}/peer", served.address.port());
+            let answer = client(http1).get(url).send().await.unwrap();
+            assert_eq!((answer.status(), answer.version()), (StatusCode::OK, version));
+            assert_eq!(answer.text().await.unwrap(), "127.0.0.1");
+        }
+        let silent = TcpStream::connect(served.address).await.unwrap();
+        served.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(2), served.task).await.unwrap().unwrap().unwrap();
+        drop(silent);
+    }
+}
