@@ -1,0 +1,236 @@
+//! The four places a setting can come from, laid over each other. What the values mean is not here.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{ConfigError, Origin, Warning};
+use super::flags::Flags;
+use super::settings::{self, Default, Secrecy, Setting, VARIABLE_PREFIX, nearest};
+
+/// The text of a setting and where it came from.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) text: String,
+    pub(super) origin: Origin,
+}
+
+/// The winning text of every setting that has one.
+pub(super) struct Layers(BTreeMap<&'static str, Given>);
+
+/// How files are read; the tests have their own.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+impl Layers {
+    /// Flags over environment over file over defaults. An empty variable counts as unset.
+    pub(super) fn gather(
+        flags: &Flags,
+        env: &BTreeMap<String, String>,
+        read_file: ReadFile<'_>,
+    ) -> Result<Self, ConfigError> {
+        let mut layers = Self(BTreeMap::new());
+        for setting in settings::ALL {
+            if let Some(given) = from_flag(setting, flags).or_else(|| from_variable(setting, env)) {
+                layers.0.insert(setting.name, given);
+            }
+        }
+        if let Some(Given { text, origin }) = layers.get(&settings::CONFIG).cloned() {
+            layers.add_file(Path::new(&text), &origin, read_file)?;
+        }
+        layers.read_secret(&settings::DATABASE_URL, &settings::DATABASE_URL_FILE, read_file)?;
+        layers.read_secret(&settings::BOOTSTRAP_TOKEN, &settings::BOOTSTRAP_TOKEN_FILE, read_file)?;
+        for setting in settings::ALL {
+            if let Default::Value(text) = setting.default {
+                layers.fill(setting, || text.to_owned());
+            }
+        }
+        Ok(layers)
+    }
+
+    /// What is known of a setting.
+    pub(super) fn get(&self, setting: &Setting) -> Option<&Given> {
+        self.0.get(setting.name)
+    }
+
+    /// Gives a setting its default, unless it has a value.
+    pub(super) fn fill(&mut self, setting: &Setting, text: impl FnOnce() -> String) {
+        self.0.entry(setting.name).or_insert_with(|| Given { text: text(), origin: Origin::Default });
+    }
+
+    /// Reads the value of a setting that has one.
+    pub(super) fn read<T>(
+        &self,
+        setting: &'static Setting,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(given) = self.get(setting) else { return Ok(None) };
+        parse(&given.text).map(Some).map_err(|expected| ConfigError::Invalid {
+            setting: setting.name,
+            shown: match setting.secrecy {
+                Secrecy::Public => format!("{:?}", given.text),
+                Secrecy::Url | Secrecy::Token => "what it is set to".to_owned(),
+            },
+            origin: given.origin.clone(),
+            expected,
+        })
+    }
+
+    fn add_file(&mut self, path: &Path, origin: &Origin, read_file: ReadFile<'_>) -> Result<(), ConfigError> {
+        let text = read_text(path, origin, read_file)?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            line: 1 + error
+                .span()
+                .map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count()),
+            problem: error.message().to_owned(),
+        })?;
+        for (key, value) in table {
+            let known = settings::ALL.iter().find(|setting| setting.key().as_ref() == Some(&key));
+            let Some(setting) = known else {
+                let near = nearest(&key, settings::ALL.iter().filter_map(|setting| setting.key()));
+                return Err(ConfigError::UnknownKey { key, path: path.to_owned(), near });
+            };
+            let kind = value.type_str();
+            let Some(text) = text_of(value) else {
+                return Err(ConfigError::Kind { key, path: path.to_owned(), kind });
+            };
+            let origin = Origin::File { key, path: path.to_owned() };
+            self.0.entry(setting.name).or_insert(Given { text, origin });
+        }
+        Ok(())
+    }
+
+    /// Replaces the name of a secret's file by the secret.
+    fn read_secret(
+        &mut self,
+        direct: &'static Setting,
+        file: &'static Setting,
+        read_file: ReadFile<'_>,
+    ) -> Result<(), ConfigError> {
+        let Some(named) = self.get(file).cloned() else { return Ok(()) };
+        if let Some(given) = self.get(direct) {
+            return Err(ConfigError::GivenTwice {
+                setting: direct.name,
+                direct: given.origin.clone(),
+                file: named.origin,
+            });
+        }
+        let path = PathBuf::from(named.text);
+        let text = read_text(&path, &named.origin, read_file)?;
+        // Editors and `echo` end files with a line break that is no part of the secret.
+        let text = text.trim_end_matches(['\r', '\n']).to_owned();
+        let origin = Origin::Content { path, named_by: Box::new(named.origin) };
+        self.0.insert(direct.name, Given { text, origin });
+        Ok(())
+    }
+}
+
+/// Variables that look like ours and are none.
+pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
+    let known: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
+    env.iter()
+        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !known.contains(name))
+        .filter(|(name, value)| !is_injected(name, value))
+        .map(|(name, _)| Warning::UnknownVariable {
+            name: name.clone(),
+            near: nearest(name, known.iter().cloned()),
+        })
+        .collect()
+}
+
+/// Whether Kubernetes (or Docker's links) made this variable for a Service whose name begins with ours:
+/// `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT=tcp://…`, `…_PORT_8080_TCP[_ADDR|_PORT|_PROTO]`.
+fn is_injected(name: &str, value: &str) -> bool {
+    // With the underscore before it, the Service `norman-aks` itself and `norman-aks-metrics` look alike.
+    let Some(rest) = name.strip_prefix(VARIABLE_PREFIX.trim_end_matches('_')) else { return false };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_link = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    if rest.ends_with("_SERVICE_HOST") {
+        return true;
+    }
+    if rest.ends_with("_SERVICE_PORT") || rest.contains("_SERVICE_PORT_") {
+        return is_number(value);
+    }
+    if rest.ends_with("_PORT") && is_link {
+        return true;
+    }
+    rest.match_indices("_PORT_").any(|(at, found)| {
+        let mut words = rest.get(at + found.len()..).unwrap_or_default().split('_');
+        words.next().is_some_and(is_number)
+            && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
+            && matches!(words.next(), None | Some("ADDR" | "PORT" | "PROTO"))
+            && words.next().is_none()
+    })
+}
+
+fn from_flag(setting: &Setting, flags: &Flags) -> Option<Given> {
+    let text = flags.get(setting)?.to_owned();
+    Some(Given { text, origin: Origin::Flag(setting.flag()?) })
+}
+
+fn from_variable(setting: &Setting, env: &BTreeMap<String, String>) -> Option<Given> {
+    let name = setting.variable();
+    let text = env.get(&name).filter(|text| !text.is_empty())?.clone();
+    Some(Given { text, origin: Origin::Variable(name) })
+}
+
+fn read_text(path: &Path, origin: &Origin, read_file: ReadFile<'_>) -> Result<String, ConfigError> {
+    read_file(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        origin: origin.clone(),
+        source,
+    })
+}
+
+/// A TOML value as the text that a flag would have.
+fn text_of(value: toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(answer) => Some(answer.to_string()),
+        toml::Value::Array(entries) => {
+            let texts: Option<Vec<_>> = entries.iter().map(toml::Value::as_str).collect();
+            texts.map(|texts| texts.join(","))
+        }
+        toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_kubernetes_injects_are_told_from_misspelt_ones() {
+        for (name, value, injected) in [
+            ("NORMAN_AKS_PORT", "tcp://10.0.0.1:8080", true),
+            ("NORMAN_AKS_PORT", "8080", false),
+            ("NORMAN_AKS_SERVICE_HOST", "10.0.0.1", true),
+            ("NORMAN_AKS_SERVICE_PORT", "8080", true),
+            ("NORMAN_AKS_SERVICE_PORT_HTTP", "8080", true),
+            ("NORMAN_AKS_SERVICE_PORT_HTTP", "x", false),
+            ("NORMAN_AKS_PORT_8080_TCP", "tcp://10.0.0.1:8080", true),
+            ("NORMAN_AKS_PORT_8080_TCP_ADDR", "10.0.0.1", true),
+            ("NORMAN_AKS_PORT_8080_TCP_PORT", "8080", true),
+            ("NORMAN_AKS_PORT_8080_TCP_PROTO", "tcp", true),
+            ("NORMAN_AKS_PORT_8080_TCP_OTHER", "x", false),
+            ("NORMAN_AKS_PORT_LISTEN", "x", false),
+            ("NORMAN_AKS_METRICS_SERVICE_HOST", "10.0.0.1", true),
+            ("NORMAN_AKS_METRICS_PORT", "udp://10.0.0.1:9090", true),
+            ("NORMAN_AKS_METRICS_PORT_9090_UDP", "udp://10.0.0.1:9090", true),
+            ("NORMAN_AKS_LISTEN_PORT", "8080", false),
+            ("NORMAN_AKS_LISTENS", "x", false),
+        ] {
+            assert_eq!(is_injected(name, value), injected, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn no_setting_has_a_name_that_kubernetes_could_inject() {
+        for setting in settings::ALL {
+            for value in ["tcp://10.0.0.1:8080", "8080"] {
+                assert!(!is_injected(&setting.variable(), value), "{}", setting.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Reading the text of a single value. Each function fails with the words for what it expects, which
+//! complete the sentence "it must be …". Which setting takes which kind is not here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::LogFormat;
+
+/// A value, or what it should have been.
+pub(super) type Parsed<T> = Result<T, &'static str>;
+
+/// An IP address and a port; `localhost` stands for 127.0.0.1.
+pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
+    let resolved = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    resolved
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "an IP address and a port, for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080")
+}
+
+/// As [`address`], or `off`.
+pub(super) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
+    if text == "off" { Ok(None) } else { address(text).map(Some) }
+}
+
+/// An address that only this machine reaches, or `off`.
+pub(super) fn loopback_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
+    const EXPECTED: &str =
+        "a loopback address and a port, for example 127.0.0.1:8444, as it has no authentication";
+    match address_or_off(text) {
+        Ok(Some(address)) if !address.ip().is_loopback() => Err(EXPECTED),
+        other => other.map_err(|_| EXPECTED),
+    }
+}
+
+/// A whole number within `range`; `expected` names the range.
+pub(super) fn number(text: &str, range: RangeInclusive<u32>, expected: &'static str) -> Parsed<u32> {
+    text.parse().ok().filter(|number| range.contains(number)).ok_or(expected)
+}
+
+/// A day count up to a century.
+pub(super) fn days(text: &str) -> Parsed<Option<Duration>> {
+    let days = number(text, 0..=36_500, "a number of days from 0 (for ever) to 36500")?;
+    Ok((days > 0).then(|| Duration::from_hours(u64::from(days) * 24)))
+}
+
+/// A whole number of seconds within `range`.
+pub(super) fn seconds(text: &str, range: RangeInclusive<u32>, expected: &'static str) -> Parsed<Duration> {
+    number(text, range, expected).map(|seconds| Duration::from_secs(u64::from(seconds)))
+}
+
+/// A size in bytes, or with one of the units KiB, MiB and GiB.
+pub(super) fn bytes(text: &str) -> Parsed<u64> {
+    const EXPECTED: &str = "a number of bytes, or one with KiB, MiB or GiB, for example 1048576 or 1MiB";
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(EXPECTED),
+    };
+    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or(EXPECTED)
+}
+
+/// As [`bytes`], for what has to fit in memory: from 1 KiB to 1 GiB.
+pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
+    let bytes = bytes(text)?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| (1 << 10..=1 << 30).contains(bytes))
+        .ok_or("a size from 1KiB to 1GiB, for example 1MiB")
+}
+
+/// A yes or no.
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("true or false"),
+    }
+}
+
+/// The form of log lines.
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json"),
+    }
+}
+
+/// The address of the server as clients see it, without a slash at the end.
+pub(super) fn server_url(text: &str) -> Parsed<String> {
+    let url = web_url(text)
+        .ok_or("an http or https URL without user, query or fragment, for example https://aks.example.org")?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Origins of web pages.
+pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
+    list(text, |entry| {
+        web_url(entry).filter(|url| url.path() == "/").map(|url| url.origin().ascii_serialization())
+    })
+    .ok_or(
+        "origins separated by commas, for example https://rancher.example.org; `*` would let every page in",
+    )
+}
+
+/// Networks; a single address is a network of one.
+pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
+    let network = |entry: &str| {
+        entry.parse::<IpNet>().ok().or_else(|| Some(IpNet::from(entry.parse::<IpAddr>().ok()?)))
+    };
+    list(text, |entry| network(entry).map(|network| network.trunc()))
+        .ok_or("addresses or networks separated by commas, for example 10.0.0.0/8,192.0.2.7")
+}
+
+/// The URL of a database that we know.
+pub(super) fn database_url(text: &str) -> Parsed<()> {
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    if known.iter().any(|start| text.len() > start.len() && text.starts_with(start)) {
+        Ok(())
+    } else {
+        Err("sqlite:<path> or postgres://<user>:<password>@<host>/<database>")
+    }
+}
+
+/// The token of the first administrator.
+pub(super) fn bootstrap_token(text: &str) -> Parsed<()> {
+    let fits =
+        text.strip_prefix("token-").and_then(|rest| rest.split_once(':')).is_some_and(|(name, secret)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+            !name.is_empty()
+                && name.chars().all(plain)
+                && !secret.is_empty()
+                && secret.chars().all(|c| c.is_ascii_graphic())
+        });
+    if fits {
+        Ok(())
+    } else {
+        Err(
+            "token-<name>:<secret>: a name of letters, digits, hyphens, dots and underscores, and a secret without spaces",
+        )
+    }
+}
+
+fn web_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some_and(|host| !host.contains('*'))
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
+}
+
+/// The entries between commas, `None` when one of them is none; spaces around and empty entries do not count.
+fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_need_an_ip_and_a_port() {
+        for (text, expected) in [
+            ("127.0.0.1:0", Some("127.0.0.1:0")),
+            ("localhost:8080", Some("127.0.0.1:8080")),
+            ("[::1]:80", Some("[::1]:80")),
+            (":8080", None),
+            ("8080", None),
+            ("example.org:80", None),
+            ("127.0.0.1", None),
+            ("127.0.0.1:65536", None),
+            ("", None),
+        ] {
+            assert_eq!(address(text).ok().map(|address| address.to_string()).as_deref(), expected, "{text}");
+        }
+        assert_eq!(address_or_off("off"), Ok(None));
+        assert!(loopback_or_off("127.0.0.2:1").is_ok());
+        assert!(loopback_or_off("0.0.0.0:1").is_err());
+        assert!(loopback_or_off("[::]:1").is_err());
+    }
+
+    #[test]
+    fn sizes_take_binary_units_and_refuse_what_overflows() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1048576", Some(1 << 20)),
+            ("1MiB", Some(1 << 20)),
+            ("2 KiB", Some(2 << 10)),
+            ("3GiB", Some(3 << 30)),
+            ("5B", Some(5)),
+            ("1MB", None),
+            ("-1", None),
+            ("1.5MiB", None),
+            ("MiB", None),
+            ("99999999999GiB", None),
+            ("18446744073709551616", None),
+        ] {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+        assert!(body_bytes("1023").is_err());
+        assert_eq!(body_bytes("1KiB"), Ok(1024));
+        assert!(body_bytes("2GiB").is_err());
+    }
+
+    #[test]
+    fn networks_are_cut_to_their_prefix_and_single_addresses_stay_single() {
+        let read = |text| networks(text).map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(read("10.1.2.3/8, 192.0.2.7,,::1").unwrap(), ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]);
+        assert_eq!(read("").unwrap(), [""; 0]);
+        assert!(read("10.0.0.0/33").is_err());
+        assert!(read("10.0.0.0/8,proxy.local").is_err());
+    }
+
+    #[test]
+    fn origins_are_normalised_and_a_star_is_refused() {
+        assert_eq!(
+            origins("https://Rancher.Example.org:443/, http://localhost:8005").unwrap(),
+            ["https://rancher.example.org", "http://localhost:8005"]
+        );
+        for refused in [
+            "*",
+            "https://*",
+            "https://a/b",
+            "https://u@a",
+            "https://*.a",
+            "https://a?b",
+            "ftp://a",
+            "null",
+            "a.b",
+        ] {
+            assert!(origins(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_server_url_loses_its_last_slash_and_takes_no_extras() {
+        assert_eq!(server_url("https://Aks.Example.org/").unwrap(), "https://aks.example.org");
+        assert_eq!(server_url("http://h:8080/a/b/").unwrap(), "http://h:8080/a/b");
+        for refused in
+            ["aks.example.org", "ftp://h", "https://u:p@h", "https://h/?q", "https://h/#f", "https://"]
+        {
+            assert!(server_url(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn databases_and_bootstrap_tokens_are_checked_for_their_form() {
+        for (text, fits) in [
+            ("sqlite:a.db", true),
+            ("sqlite:///a.db", true),
+            ("postgres://h/d", true),
+            ("postgresql://h/d", true),
+            ("mysql://h/d", false),
+            ("a.db", false),
+            ("sqlite:", false),
+        ] {
+            assert_eq!(database_url(text).is_ok(), fits, "{text}");
+        }
+        for (text, fits) in [
+            ("token-abc:s3cret", true),
+            ("token-a.b-1:x", true),
+            ("token-:x", false),
+            ("token-a:", false),
+            ("token-a", false),
+            ("abc:x", false),
+            ("token-A:x:y", true),
+            ("token-a b:x", false),
+            ("token-a:x y", false),
+        ] {
+            assert_eq!(bootstrap_token(text).is_ok(), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_days_are_for_ever() {
+        assert_eq!(days("0"), Ok(None));
+        assert_eq!(days("2"), Ok(Some(Duration::from_hours(48))));
+        assert!(days("-1").is_err());
+        assert!(days("36501").is_err());
+    }
+}

@@ -1,0 +1,281 @@
+//! The table of settings: what exists, how it is spelt in the three places, what it does.
+//!
+//! Flag, variable and TOML key of a setting follow from its name: `data-dir` is `--data-dir`,
+//! `NORMAN_AKS_DATA_DIR` and `data_dir`. Reading and checking values is not here.
+
+/// One thing that the program can be told.
+#[derive(Debug)]
+pub struct Setting {
+    /// Words joined by hyphens.
+    pub name: &'static str,
+    /// The heading it stands under in help texts.
+    pub section: Section,
+    /// What stands for the value in help texts; `""` for a switch.
+    pub value: &'static str,
+    /// What is used when nothing is given.
+    pub default: Default,
+    /// Whether, and how, the value must be hidden.
+    pub secrecy: Secrecy,
+    /// Whether a flag exists; a value that is nothing but a secret has none, others could read it there.
+    pub on_command_line: bool,
+    /// Whether commands that only touch database and keys (`token`, `key`, `migrate`) take it.
+    pub for_data: bool,
+    /// One sentence for people, without a full stop.
+    pub help: &'static str,
+}
+
+/// What a setting is when nobody sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// This value, read as if it were given.
+    Value(&'static str),
+    /// Made from other settings, as these words say.
+    Made(&'static str),
+    /// Nothing; the words say what that means.
+    Nothing(&'static str),
+}
+
+impl Default {
+    /// The default for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Value(words) | Self::Made(words) | Self::Nothing(words) => words,
+        }
+    }
+}
+
+/// What of a value may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// All.
+    Public,
+    /// A URL, without its password.
+    Url,
+    /// A token `<name>:<secret>`, without its secret.
+    Token,
+}
+
+/// Headings of help texts and tables, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// Where settings come from.
+    Settings,
+    /// Addresses, and what is believed about those who come.
+    Serving,
+    /// Files, database, keys and tokens.
+    Data,
+    /// Bounds.
+    Limits,
+    /// What is written to standard error.
+    Log,
+    /// The built-in Azure.
+    Sandbox,
+}
+
+impl Section {
+    /// The heading for people.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Settings => "Settings",
+            Self::Serving => "Serving",
+            Self::Data => "Data",
+            Self::Limits => "Limits",
+            Self::Log => "Log",
+            Self::Sandbox => "Sandbox (only with --sandbox)",
+        }
+    }
+}
+
+/// What every variable of ours begins with.
+pub const VARIABLE_PREFIX: &str = "NORMAN_AKS_";
+
+impl Setting {
+    /// The flag, `--data-dir`; `None` when the command line does not take it.
+    pub fn flag(&self) -> Option<String> {
+        self.on_command_line.then(|| format!("--{}", self.name))
+    }
+
+    /// The environment variable, `NORMAN_AKS_DATA_DIR`.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// The key in the TOML file, `data_dir`; `None` for the name of that file itself.
+    pub fn key(&self) -> Option<String> {
+        (self.section != Section::Settings).then(|| self.name.replace('-', "_"))
+    }
+
+    /// Whether it is given without a value on the command line.
+    pub fn is_switch(&self) -> bool {
+        self.value.is_empty()
+    }
+}
+
+/// A setting like most: public, with a flag, for the server only.
+const fn setting(
+    name: &'static str,
+    section: Section,
+    value: &'static str,
+    default: Default,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        section,
+        value,
+        default,
+        secrecy: Secrecy::Public,
+        on_command_line: true,
+        for_data: false,
+        help,
+    }
+}
+
+/// The same, also taken by the commands that only touch database and keys.
+const fn data_setting(
+    name: &'static str,
+    value: &'static str,
+    default: Default,
+    help: &'static str,
+) -> Setting {
+    Setting { for_data: true, ..setting(name, Section::Data, value, default, help) }
+}
+
+macro_rules! settings {
+    ($($id:ident = $setting:expr;)*) => {
+        $(#[doc = concat!("See [`ALL`]: ", stringify!($id), ".")] pub static $id: Setting = $setting;)*
+
+        /// Every setting, in the order of help texts.
+        pub static ALL: &[&Setting] = &[$(&$id),*];
+    };
+}
+
+settings! {
+    CONFIG = Setting {
+        for_data: true,
+        ..setting("config", Section::Settings, "FILE", Default::Nothing("none"), "A TOML file of settings")
+    };
+
+    LISTEN = setting("listen", Section::Serving, "ADDRESS", Default::Value("127.0.0.1:8080"),
+        "Where to serve plain HTTP; port 0 takes a free one and prints it");
+    TLS_LISTEN = setting("tls-listen", Section::Serving, "ADDRESS", Default::Nothing("off"),
+        "Where to serve HTTPS beside it; needs certificate and key");
+    TLS_CERT = setting("tls-cert", Section::Serving, "FILE", Default::Nothing("none"),
+        "The certificate chain for HTTPS (PEM, the server's own certificate first)");
+    TLS_KEY = setting("tls-key", Section::Serving, "FILE", Default::Nothing("none"),
+        "The private key of that certificate (PEM)");
+    METRICS_LISTEN = setting("metrics-listen", Section::Serving, "ADDRESS", Default::Nothing("off"),
+        "Where to serve Prometheus metrics under /metrics, without authentication");
+    SERVER_URL = setting("server-url", Section::Serving, "URL", Default::Nothing("as each request says"),
+        "The address at which clients reach the server, for the links in answers");
+    TRUSTED_PROXIES = setting("trusted-proxies", Section::Serving, "LIST", Default::Nothing("none"),
+        "Addresses or networks (CIDR), separated by commas, of proxies whose X-Forwarded-* and X-API-Host are believed");
+    CORS_ORIGINS = setting("cors-origins", Section::Serving, "LIST", Default::Nothing("none"),
+        "Origins, separated by commas, whose pages may call the server from a browser");
+
+    DATA_DIR = data_setting("data-dir", "FOLDER",
+        Default::Made("./norman-aks-data (./norman-aks-sandbox-data with --sandbox)"),
+        "The folder for everything that is kept in files");
+    DATABASE_URL = Setting {
+        secrecy: Secrecy::Url,
+        ..data_setting("database-url", "URL", Default::Made("sqlite:<data-dir>/norman-aks.db"),
+            "The database: sqlite:<path>, or postgres://… for more than one server")
+    };
+    DATABASE_URL_FILE = data_setting("database-url-file", "FILE", Default::Nothing("none"),
+        "A file that holds the database URL");
+    DATABASE_POOL = data_setting("database-pool", "NUMBER", Default::Value("10"),
+        "Open database connections at most");
+    DATABASE_WAIT_SECONDS = data_setting("database-wait-seconds", "SECONDS", Default::Value("5"),
+        "How long a request waits for a free database connection");
+    NO_MIGRATE = data_setting("no-migrate", "", Default::Value("false"),
+        "Leave the database schema alone at the start; bring it up to date with `norman-aks migrate`");
+    ENCRYPTION_KEY_FILE = data_setting("encryption-key-file", "FILE", Default::Made("<data-dir>/encryption.keys"),
+        "The keys that seal stored secrets: lines of id:base64, the first one active; read again on SIGHUP");
+    BOOTSTRAP_TOKEN = Setting {
+        secrecy: Secrecy::Token,
+        on_command_line: false,
+        ..setting("bootstrap-token", Section::Data, "TOKEN", Default::Nothing("none"),
+            "An administrator's token, token-<name>:<secret>, set anew at each start")
+    };
+    BOOTSTRAP_TOKEN_FILE = setting("bootstrap-token-file", Section::Data, "FILE", Default::Nothing("none"),
+        "A file that holds the administrator's token");
+    AUDIT_DAYS = setting("audit-days", Section::Data, "DAYS", Default::Value("90"),
+        "How long audit rows are kept; 0 is for ever");
+
+    REQUEST_LIMIT = setting("request-limit", Section::Limits, "NUMBER", Default::Value("1024"),
+        "Requests that are worked on at once; more are answered 503");
+    BODY_LIMIT = setting("body-limit", Section::Limits, "BYTES", Default::Value("1MiB"),
+        "The size of a request's body; a larger one is answered 413");
+    CACHE_BYTES = setting("cache-bytes", Section::Limits, "BYTES", Default::Value("64MiB"),
+        "Memory for cached listings; 0 keeps none");
+    DRAIN_SECONDS = setting("drain-seconds", Section::Limits, "SECONDS", Default::Value("60"),
+        "How long running requests may go on after the signal to stop");
+
+    LOG_FORMAT = Setting {
+        for_data: true,
+        ..setting("log-format", Section::Log, "text|json", Default::Value("text"),
+            "The form of log lines; RUST_LOG says which are written")
+    };
+
+    SANDBOX_LISTEN = setting("sandbox-listen", Section::Sandbox, "ADDRESS", Default::Value("127.0.0.1:0"),
+        "Where the built-in Azure listens");
+    SANDBOX_CONTROL_LISTEN = setting("sandbox-control-listen", Section::Sandbox, "ADDRESS", Default::Nothing("off"),
+        "Where its control API (faults, seen requests) listens; a loopback address");
+}
+
+/// The name in `known` that `wrong` was probably meant to be.
+pub(super) fn nearest(wrong: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    known
+        .map(|name| (strsim::jaro_winkler(wrong, &name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_that_scripts_rely_on_stay_as_they_are() {
+        let variables: Vec<_> = ALL.iter().map(|setting| setting.variable()).collect();
+        for fixed in [
+            "NORMAN_AKS_LISTEN",
+            "NORMAN_AKS_METRICS_LISTEN",
+            "NORMAN_AKS_DATABASE_URL",
+            "NORMAN_AKS_DATA_DIR",
+            "NORMAN_AKS_SERVER_URL",
+            "NORMAN_AKS_ENCRYPTION_KEY_FILE",
+            "NORMAN_AKS_BOOTSTRAP_TOKEN",
+        ] {
+            assert!(variables.iter().any(|variable| variable == fixed), "{fixed}");
+        }
+        let bootstrap = &BOOTSTRAP_TOKEN;
+        assert_eq!(bootstrap.flag(), None);
+        assert_eq!(bootstrap.key().as_deref(), Some("bootstrap_token"));
+        assert_eq!(CONFIG.key(), None);
+    }
+
+    #[test]
+    fn settings_of_a_section_stand_together_and_no_name_comes_twice() {
+        assert!(ALL.is_sorted_by_key(|setting| setting.section));
+        let mut names: Vec<_> = ALL.iter().map(|setting| setting.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+
+    #[test]
+    fn the_nearest_name_is_offered_only_when_it_is_near() {
+        let names = || ALL.iter().filter_map(|setting| setting.key());
+        for (wrong, expected) in [
+            ("listn", Some("listen")),
+            ("database-url", Some("database_url")),
+            ("databse_url", Some("database_url")),
+            ("encryption_key", Some("encryption_key_file")),
+            ("zzz", None),
+        ] {
+            assert_eq!(nearest(wrong, names()).as_deref(), expected, "{wrong}");
+        }
+    }
+}

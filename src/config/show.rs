@@ -1,0 +1,137 @@
+//! The settings for people: what is in effect, for `check`, and what there is, for the README.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use super::error::Origin;
+use super::layers::Layers;
+use super::settings::{self, Secrecy, Section, Setting};
+
+/// One line of what is in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The setting's name, or that of a variable.
+    pub name: String,
+    /// Its value; what is secret in it is masked.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Variables that the libraries below us read by themselves.
+const AMBIENT: [&str; 9] = [
+    "RUST_LOG",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+const MASK: &str = "****";
+
+pub(super) fn describe(layers: &Layers, env: &BTreeMap<String, String>, sandbox: bool) -> Vec<Described> {
+    let settings = settings::ALL.iter().filter(|setting| sandbox || setting.section != Section::Sandbox);
+    let ambient = AMBIENT.into_iter().filter_map(|name| {
+        let value = masked_url(env.get(name).filter(|value| !value.is_empty())?);
+        Some(Described { name: name.to_owned(), value, origin: Origin::Variable(name.to_owned()) })
+    });
+    settings.map(|setting| described(setting, layers)).chain(ambient).collect()
+}
+
+fn described(setting: &Setting, layers: &Layers) -> Described {
+    let name = setting.name.to_owned();
+    let Some(given) = layers.get(setting) else {
+        return Described { name, value: setting.default.words().to_owned(), origin: Origin::Default };
+    };
+    let value = match setting.secrecy {
+        Secrecy::Public => given.text.clone(),
+        Secrecy::Url => masked_url(&given.text),
+        Secrecy::Token => given
+            .text
+            .split_once(':')
+            .map_or_else(|| MASK.to_owned(), |(public, _)| format!("{public}:{MASK}")),
+    };
+    Described { name, value, origin: given.origin.clone() }
+}
+
+/// A URL without its password and without the values of query parameters that hold one.
+///
+/// What is no URL is shown as it is unless it looks as if it held a password.
+pub(super) fn masked_url(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else {
+        return if text.contains('@') { MASK.to_owned() } else { text.to_owned() };
+    };
+    let mut changed = false;
+    if url.password().is_some() {
+        if url.set_password(Some(MASK)).is_err() {
+            return MASK.to_owned();
+        }
+        changed = true;
+    }
+    let is_secret = |key: &str| key.to_ascii_lowercase().contains("password");
+    if url.query_pairs().any(|(key, _)| is_secret(&key)) {
+        let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+        url.query_pairs_mut()
+            .clear()
+            .extend_pairs(pairs.iter().map(|(key, value)| (key, if is_secret(key) { MASK } else { value })));
+        changed = true;
+    }
+    // An unchanged text keeps its spelling: `sqlite:./a b.db` would come back encoded.
+    if changed { url.into() } else { text.to_owned() }
+}
+
+/// The table of all settings for the README, in Markdown.
+pub fn settings_table_markdown() -> String {
+    let mut table =
+        String::from("| flag | variable | key in the file | default | what it is |\n|---|---|---|---|---|\n");
+    let code = |name: Option<String>| name.map_or_else(|| "—".to_owned(), |name| format!("`{name}`"));
+    for setting in settings::ALL {
+        let cells = [
+            code(setting.flag()),
+            code(Some(setting.variable())),
+            code(setting.key()),
+            setting.default.words().to_owned(),
+            setting.help.replace('|', "\\|"),
+        ];
+        for part in ["| ", &cells.join(" | "), " |\n"] {
+            table.push_str(part);
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_masked_and_other_urls_keep_their_spelling() {
+        for (text, expected) in [
+            ("postgres://u:p@h:5432/d", "postgres://u:****@h:5432/d"),
+            ("postgres://u:p%40q@h/d?sslmode=require", "postgres://u:****@h/d?sslmode=require"),
+            ("postgres://h/d?user=u&password=p", "postgres://h/d?user=u&password=****"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("sqlite:./a b.db", "sqlite:./a b.db"),
+            ("postgres://u:p@[h/d", "****"),
+            ("http://u:p@proxy:3128", "http://u:****@proxy:3128/"),
+            ("localhost,10.0.0.0/8", "localhost,10.0.0.0/8"),
+        ] {
+            assert_eq!(masked_url(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_every_setting_and_no_stray_column() {
+        let table = settings_table_markdown();
+        let rows: Vec<_> = table.lines().collect();
+        assert_eq!(rows.len(), settings::ALL.len() + 2);
+        for row in rows {
+            assert_eq!(row.replace("\\|", "").matches('|').count(), 6, "{row}");
+        }
+    }
+}
