@@ -25,7 +25,7 @@ impl<'a> ListedCluster<'a> {
         Ok(Self {
             resource_group,
             name: cluster.name.as_deref().unwrap_or_default(),
-            rbac_enabled: cluster.rbac_enabled().unwrap_or_default(),
+            rbac_enabled: cluster.properties.as_ref().and_then(|it| it.enable_rbac).unwrap_or_default(),
             location: cluster.location.as_deref().unwrap_or_default(),
         })
     }

@@ -5,6 +5,7 @@
 pub mod arm;
 pub mod clusters;
 pub mod ids;
+pub mod json_text;
 pub mod networks;
 pub mod regions;
 pub mod resource_group;

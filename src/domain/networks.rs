@@ -30,10 +30,12 @@ pub fn read(network: &arm::VirtualNetwork) -> Result<Network<'_>, &'static str> 
     let resource_group = resource_group::of(id).ok_or("could not parse virtual network ID")?;
     let name = network.name.as_deref().ok_or("no name on virtual network")?;
     let location = network.location.as_deref().unwrap_or_default();
-    let subnets: Vec<Subnet<'_>> = network.subnets().iter().filter_map(subnet).collect();
+    let subnets = network.properties.iter().flat_map(|it| &it.subnets);
+    let subnets: Vec<Subnet<'_>> = subnets.filter_map(subnet).collect();
     Ok(Network { name, resource_group, subnets: Some(subnets).filter(|list| !list.is_empty()), location })
 }
 
 fn subnet(subnet: &arm::Subnet) -> Option<Subnet<'_>> {
-    Some(Subnet { name: subnet.name.as_deref()?, address_range: subnet.address_range().unwrap_or_default() })
+    let ranges = subnet.properties.as_ref().and_then(|it| it.address_prefix.as_ref().or(it.address_prefixes.first()));
+    Some(Subnet { name: subnet.name.as_deref()?, address_range: ranges.map(String::as_str).unwrap_or_default() })
 }

@@ -1,7 +1,7 @@
 //! Which Kubernetes versions a cluster may go to (contract, section 8.5).
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use super::arm::KubernetesVersion;
 use super::versions;
@@ -19,16 +19,16 @@ pub struct Upgrade {
 /// reachable. Support plans do not matter here: versions with long-term support are targets too.
 pub fn targets(current: &str, offered: &[KubernetesVersion]) -> Vec<Upgrade> {
     let mut reachable: HashSet<&str> = HashSet::new();
-    let mut above: BTreeMap<&str, ()> = BTreeMap::new();
-    for (version, upgrades) in offered.iter().flat_map(KubernetesVersion::patches) {
+    let mut above: BTreeSet<&str> = BTreeSet::new();
+    for (version, patch) in offered.iter().flat_map(|minor| &minor.patch_versions) {
         if version == current {
-            reachable.extend(upgrades.iter().map(String::as_str));
+            reachable.extend(patch.upgrades.iter().map(String::as_str));
         } else if versions::compare(version, current) != Ordering::Less {
-            above.insert(version, ());
+            above.insert(version);
         }
     }
     let mut targets: Vec<Upgrade> = above
-        .into_keys()
+        .into_iter()
         .map(|version| Upgrade { version: version.to_owned(), reachable: reachable.contains(version) })
         .collect();
     targets.sort_by(|a, b| versions::compare(&a.version, &b.version).then_with(|| a.version.cmp(&b.version)));

@@ -10,9 +10,11 @@ const OFFICIAL: &str = "KubernetesOfficial";
 
 /// The versions that are offered to everybody, ascending and without repetition (contract, section 8.4).
 pub fn supported(offered: &[KubernetesVersion]) -> Vec<String> {
-    let official = offered.iter().filter(|minor| minor.support_plans().iter().any(|plan| plan == OFFICIAL));
-    let mut versions: Vec<String> =
-        official.flat_map(KubernetesVersion::patches).map(|(version, _)| version.to_owned()).collect();
+    let is_official = |minor: &&KubernetesVersion| {
+        minor.capabilities.iter().flat_map(|it| &it.support_plan).any(|plan| plan == OFFICIAL)
+    };
+    let official = offered.iter().filter(is_official);
+    let mut versions: Vec<String> = official.flat_map(|minor| minor.patch_versions.keys().cloned()).collect();
     sort(&mut versions);
     versions
 }

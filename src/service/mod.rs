@@ -2,7 +2,9 @@
 //! reconcile worker. Nothing here knows HTTP.
 
 pub mod access;
+pub mod attempts;
 pub mod error;
+pub mod explain;
 
 pub use access::Caller;
 pub use error::{Error, Invalid, Result};

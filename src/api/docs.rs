@@ -1,0 +1,75 @@
+//! The API document at `/openapi.json` and the page that shows it at `/docs`: everything comes out of the binary,
+//! and the content security policy lets nothing in from elsewhere.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_swagger_ui::Config;
+
+use super::openapi::openapi_json;
+use super::state::AppState;
+
+/// Swagger UI sets styles on elements and shows small pictures from data addresses; scripts come from here only.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The body of a 401 anywhere under `/meta` and `/v3`.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"type": "error", "status": "401", "message": "Unauthorized 401: must authenticate"}))]
+pub(crate) struct UnauthorizedError {
+    /// Always `error`.
+    r#type: String,
+    /// Always `401`, as text.
+    status: String,
+    /// What to do.
+    message: String,
+}
+
+pub(super) fn router() -> Router<AppState> {
+    let config = Arc::new(
+        Config::from("/openapi.json").validator_url("none").display_request_duration(true).persist_authorization(true).try_it_out_enabled(true),
+    );
+    Router::new()
+        .route("/openapi.json", get(document))
+        .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
+        .route("/docs/", get({
+            let config = Arc::clone(&config);
+            move || async { asset("index.html", config) }
+        }))
+        .route("/docs/{*file}", get(move |Path(file): Path<String>| async move { asset(&file, config) }))
+}
+
+async fn document() -> Response {
+    match openapi_json() {
+        Ok(json) => ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], json).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the API document cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn asset(file: &str, config: Arc<Config<'static>>) -> Response {
+    match utoipa_swagger_ui::serve(file, config) {
+        Ok(Some(file)) => {
+            let headers = [
+                (CONTENT_TYPE, file.content_type),
+                (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+                (CACHE_CONTROL, "no-cache".to_owned()),
+            ];
+            (headers, file.bytes.into_owned()).into_response()
+        }
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(error, "a part of the API page cannot be read");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What tells an orchestrator and a client that the server is there.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::state::AppState;
+
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(ping)).routes(routes!(livez)).routes(routes!(healthz)).routes(routes!(readyz))
+}
+
+/// Whether the server answers at all; clients of Rancher wait for the word.
+#[utoipa::path(
+    get,
+    path = "/ping",
+    operation_id = "getPing",
+    tag = "Health",
+    security(()),
+    responses((status = 200, description = "The word `pong`", body = String, content_type = "text/plain", example = "pong")),
+)]
+async fn ping() -> &'static str {
+    "pong"
+}
+
+/// Whether the process is alive.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "getLivez",
+    tag = "Health",
+    security(()),
+    responses((status = 200, description = "It is", body = String, content_type = "text/plain", example = "ok")),
+)]
+async fn livez() -> &'static str {
+    "ok"
+}
+
+/// The same as `/livez`, under Rancher's name.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "getHealthz",
+    tag = "Health",
+    security(()),
+    responses((status = 200, description = "It is", body = String, content_type = "text/plain", example = "ok")),
+)]
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+/// What the server needs to work, and whether it has it. Azure is not asked.
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    /// Whether all of it is there.
+    ready: bool,
+    /// The parts.
+    checks: Vec<ReadyCheck>,
+}
+
+/// One part that the server needs.
+#[derive(Serialize, ToSchema)]
+struct ReadyCheck {
+    /// `database`, `migrations` or `encryption-key`.
+    #[schema(example = "database")]
+    name: &'static str,
+    /// Whether it can be used.
+    ok: bool,
+}
+
+/// Whether requests can be served: database, migrations, key.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "getReadyz",
+    tag = "Health",
+    security(()),
+    responses(
+        (status = 200, description = "Requests can be served", body = Ready),
+        (status = 503, description = "Something is missing", body = Ready),
+    ),
+)]
+async fn readyz(State(state): State<AppState>) -> Response {
+    let checks: Vec<ReadyCheck> =
+        state.readiness().check().await.into_iter().map(|(name, ok)| ReadyCheck { name, ok }).collect();
+    let ready = checks.iter().all(|check| check.ok);
+    let body = Json(Ready { ready, checks });
+    if ready {
+        return ([(CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "2")], body).into_response()
+}

@@ -1,0 +1,60 @@
+//! `aksCheckCredentials` (contract, section 8.1).
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use secrecy::ExposeSecret;
+
+use super::body::Capabilities;
+use super::call::{cannot_parse, inline, read};
+use super::docs::{CredentialBody, Failures};
+use super::error::Error;
+use crate::api::auth::Authenticated;
+use crate::api::state::AppState;
+use crate::service::credentials::AccessError;
+use crate::service::explain;
+
+/// Whether a credential logs in and may read its subscription.
+///
+/// Azure is always asked, with a new token. A success does not prove the right to create anything.
+#[utoipa::path(
+    post,
+    path = "/meta/aksCheckCredentials",
+    operation_id = "postAksCheckCredentials",
+    tag = "AKS actions",
+    request_body = CredentialBody,
+    responses((status = 200, description = "The credential is good; the body is empty"), Failures),
+)]
+pub(super) async fn post(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    request: Request,
+) -> Result<Response, Error> {
+    let sent = Capabilities::parse(&read(request.into_body(), state.body_limit()).await?).map_err(cannot_parse)?;
+    let required = [
+        ("subscriptionId", sent.subscription_id.is_empty()),
+        ("clientId", sent.client_id.is_empty()),
+        ("clientSecret", sent.client_secret.expose_secret().is_empty()),
+    ];
+    if let Some((field, _)) = required.iter().find(|(_, missing)| *missing) {
+        return Err(Error::bad_request(format!("must provide {field}")));
+    }
+    let checked = async {
+        let access = state.credentials().inline_checked(inline(sent)).await.map_err(tenant_not_found)?;
+        state.listings().check(&access).await.map_err(|error| Error::from(error).refused_as(StatusCode::UNAUTHORIZED))
+    };
+    drop(caller);
+    checked.await?;
+    Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
+}
+
+/// Every other method.
+pub(super) async fn other(_: Authenticated) -> Error {
+    Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint")
+}
+
+fn tenant_not_found(_error: AccessError) -> Error {
+    let _ = explain::checked_discovery;
+    Error::bad_request("")
+}

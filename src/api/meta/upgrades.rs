@@ -1,0 +1,90 @@
+//! `aksUpgrades` (contract, section 8.5).
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::call::AzureCall;
+use super::docs::{CredentialAndRegion, Failures, OptionalRegion, StoredCredential};
+use super::error::Error;
+use super::{answer, versions};
+use crate::api::norman::json;
+use crate::api::state::AppState;
+use crate::service::listings::Upgrades;
+
+/// Where a cluster may go from its version.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AksUpgrades<'a> {
+    /// The version of the cluster's control plane.
+    #[schema(example = "1.31.5")]
+    current_version: &'a str,
+    /// Every newer version of the region, ascending.
+    upgrades: Vec<AksUpgrade<'a>>,
+}
+
+/// A newer version.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AksUpgrade<'a> {
+    /// The version.
+    #[schema(example = "1.32.1")]
+    version: &'a str,
+    /// Whether Azure upgrades to it from the current version in one step.
+    enabled: bool,
+}
+
+fn render(upgrades: &Upgrades) -> Bytes {
+    let shown = |target| {
+        let crate::domain::upgrades::Upgrade { version, reachable } = target;
+        AksUpgrade { version, enabled: *reachable }
+    };
+    json::to_bytes(&AksUpgrades {
+        current_version: &upgrades.current,
+        upgrades: upgrades.targets.iter().map(shown).collect(),
+    })
+}
+
+/// The Kubernetes versions that a cluster may be upgraded to.
+///
+/// With a stored credential. The cluster is named by its Rancher id; the region is the cluster's when it is not named.
+#[utoipa::path(
+    get,
+    path = "/meta/aksUpgrades",
+    operation_id = "getAksUpgrades",
+    tag = "AKS actions",
+    params(StoredCredential, OptionalRegion),
+    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades), Failures),
+)]
+pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
+    list(state, call).await
+}
+
+/// The Kubernetes versions that a cluster may be upgraded to.
+///
+/// With the credential in the body. The cluster is named by its Rancher id; the region is the cluster's when it is
+/// not named.
+#[utoipa::path(
+    post,
+    path = "/meta/aksUpgrades",
+    operation_id = "postAksUpgrades",
+    tag = "AKS actions",
+    request_body = CredentialAndRegion,
+    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades), Failures),
+)]
+pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
+    list(state, call).await
+}
+
+pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
+    let listed = async {
+        let cluster = state.clusters().kubernetes_version(&call.caller, &call.cluster_id).await?;
+        let current = cluster
+            .version
+            .ok_or_else(|| Error::bad_request("kubernetes version of the cluster cannot be determined"))?;
+        let region = if call.region().is_empty() { cluster.region.unwrap_or_default() } else { call.region().to_owned() };
+        Ok(state.listings().upgrades(call.ask(), &region, current, versions::render, render).await?)
+    };
+    answer(&state, &call, "aksUpgrades", listed.await).await
+}

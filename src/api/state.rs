@@ -1,0 +1,124 @@
+//! What handlers can reach: services and settings, never a pool, a client or a key.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::request::Parts as RequestParts;
+
+use super::edge::Edge;
+use super::origin::Origin;
+use crate::clock::Clock;
+use crate::service::attempts::Attempts;
+use crate::service::clusters::Clusters;
+use crate::service::credentials::Credentials;
+use crate::service::events::Events;
+use crate::service::listings::Listings;
+use crate::service::readiness::Readiness;
+use crate::service::settings::Settings;
+use crate::service::tokens::Tokens;
+
+/// The parts, shared by every request.
+#[derive(Clone)]
+pub struct AppState(Arc<Inner>);
+
+/// What the server is made of, as `app` hands it over.
+pub struct Parts {
+    /// Who calls.
+    pub tokens: Tokens,
+    /// Stored and inline credentials.
+    pub credentials: Credentials,
+    /// Cluster objects.
+    pub clusters: Clusters,
+    /// The listing actions.
+    pub listings: Listings,
+    /// The audit.
+    pub events: Events,
+    /// Named settings.
+    pub settings: Settings,
+    /// Whether the server can work.
+    pub readiness: Readiness,
+    /// The time of day.
+    pub clock: Clock,
+    /// How the server knows its own address and its callers'.
+    pub origin: Origin,
+    /// Origins whose pages may call, lower case.
+    pub cors_origins: Vec<String>,
+    /// Bytes of a request's body.
+    pub body_limit: usize,
+    /// Requests worked on at once.
+    pub request_limit: usize,
+}
+
+struct Inner {
+    parts: Parts,
+    edge: Edge,
+    attempts: Attempts,
+}
+
+impl AppState {
+    /// Shares the parts.
+    pub fn new(parts: Parts) -> Self {
+        let edge = Edge::new(parts.request_limit);
+        Self(Arc::new(Inner { parts, edge, attempts: Attempts::default() }))
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.0.parts.tokens
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.0.parts.credentials
+    }
+
+    pub(crate) fn clusters(&self) -> &Clusters {
+        &self.0.parts.clusters
+    }
+
+    pub(crate) fn listings(&self) -> &Listings {
+        &self.0.parts.listings
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.0.parts.events
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.parts.settings
+    }
+
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.0.parts.readiness
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.parts.clock
+    }
+
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.0.attempts
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.0.parts.origin
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.0.edge
+    }
+
+    pub(crate) fn body_limit(&self) -> usize {
+        self.0.parts.body_limit
+    }
+
+    /// `https://host[:port]`, the start of every link in an answer to this request.
+    pub(crate) fn base_url(&self, request: &RequestParts) -> String {
+        self.0.parts.origin.base_url(request)
+    }
+
+    /// Whether pages of this origin may call.
+    pub(crate) fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| {
+            self.0.parts.cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+        })
+    }
+}

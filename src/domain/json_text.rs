@@ -1,0 +1,107 @@
+//! JSON text laid out anew without being understood: keys keep their order, numbers their digits.
+
+/// Indented by two spaces, as Go's `json.Indent` does it. The input must be valid JSON.
+pub fn indented(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    // Behind an opening bracket: whether it gets a line of its own depends on what comes.
+    let mut opened = false;
+    for c in tokens(json) {
+        let closes = matches!(c, Token::Mark('}' | ']'));
+        if opened && !closes {
+            depth += 1;
+            new_line(&mut out, depth);
+        }
+        match c {
+            Token::Mark(mark @ ('{' | '[')) => out.push(mark),
+            Token::Mark(mark @ ('}' | ']')) => {
+                if !opened {
+                    depth = depth.saturating_sub(1);
+                    new_line(&mut out, depth);
+                }
+                out.push(mark);
+            }
+            Token::Mark(',') => {
+                out.push(',');
+                new_line(&mut out, depth);
+            }
+            Token::Mark(mark) => {
+                out.push(mark);
+                out.push(' ');
+            }
+            Token::Other(c) => out.push(c),
+        }
+        opened = matches!(c, Token::Mark('{' | '['));
+    }
+    out
+}
+
+/// Without any white space between its parts. The input must be valid JSON.
+pub fn compact(json: &str) -> String {
+    tokens(json).map(|token| match token { Token::Mark(c) | Token::Other(c) => c }).collect()
+}
+
+#[derive(Clone, Copy)]
+enum Token {
+    /// One of `{ } [ ] , :` outside of strings.
+    Mark(char),
+    /// Any other character that counts.
+    Other(char),
+}
+
+/// The characters of the text without the white space between its parts.
+fn tokens(json: &str) -> impl Iterator<Item = Token> {
+    let (mut in_string, mut escaped) = (false, false);
+    json.chars().filter_map(move |c| {
+        if in_string {
+            in_string = c != '"' || escaped;
+            escaped = c == '\\' && !escaped;
+            return Some(Token::Other(c));
+        }
+        in_string = c == '"';
+        match c {
+            ' ' | '\t' | '\r' | '\n' => None,
+            '{' | '}' | '[' | ']' | ',' | ':' => Some(Token::Mark(c)),
+            _ => Some(Token::Other(c)),
+        }
+    })
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_indented_as_go_indents_it() {
+        for (json, expected) in [
+            ("{}", "{}"),
+            ("[ ]", "[]"),
+            (r#"{"b":1,"a":[1,{"x":null}],"e":{}}"#, "{\n  \"b\": 1,\n  \"a\": [\n    1,\n    {\n      \"x\": null\n    }\n  ],\n  \"e\": {}\n}"),
+            (r#""a\"{ b""#, r#""a\"{ b""#),
+            (r#"{"a\\":"\\"}"#, "{\n  \"a\\\\\": \"\\\\\"\n}"),
+            (" 1.50e3 ", "1.50e3"),
+        ] {
+            assert_eq!(indented(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn compact_json_keeps_the_spaces_in_strings() {
+        assert_eq!(compact("{ \"a b\" : [ 1 ,\n2 ] }"), r#"{"a b":[1,2]}"#);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_meaning_stays(text: String, number: i64, list: Vec<bool>) {
+            let json = serde_json::json!({"t": text, "n": number, "l": list, "o": {"t": {}}}).to_string();
+            let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            assert_eq!(parse(&indented(&json)), parse(&json));
+            assert_eq!(compact(&indented(&json)), json);
+        }
+    }
+}
