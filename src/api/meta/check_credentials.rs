@@ -12,8 +12,7 @@ use super::docs::{CredentialBody, Failures};
 use super::error::Error;
 use crate::api::auth::Authenticated;
 use crate::api::state::AppState;
-use crate::service::credentials::AccessError;
-use crate::service::explain;
+use crate::service::credentials::Via;
 
 /// Whether a credential logs in and may read its subscription.
 ///
@@ -40,21 +39,14 @@ pub(super) async fn post(
     if let Some((field, _)) = required.iter().find(|(_, missing)| *missing) {
         return Err(Error::bad_request(format!("must provide {field}")));
     }
-    let checked = async {
-        let access = state.credentials().inline_checked(inline(sent)).await.map_err(tenant_not_found)?;
-        state.listings().check(&access).await.map_err(|error| Error::from(error).refused_as(StatusCode::UNAUTHORIZED))
-    };
-    drop(caller);
-    checked.await?;
+    let access = state.credentials().resolve(&caller, Via::Check(inline(sent))).await;
+    let access = access.map_err(Error::of_check)?;
+    let checked = state.listings().check(&access).await;
+    checked.map_err(|error| Error::from(error).refused_as(StatusCode::UNAUTHORIZED))?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
 }
 
 /// Every other method.
 pub(super) async fn other(_: Authenticated) -> Error {
     Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint")
-}
-
-fn tenant_not_found(_error: AccessError) -> Error {
-    let _ = explain::checked_discovery;
-    Error::bad_request("")
 }

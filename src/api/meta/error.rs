@@ -69,6 +69,25 @@ impl Error {
         self
     }
 
+    /// The refusal to resolve a credential that is to be checked (contract, section 6).
+    pub(crate) fn of_check(error: AccessError) -> Self {
+        match error {
+            AccessError::TenantDiscovery { cloud, error } => {
+                let prefix = format!("could not find tenant ID for Azure environment {cloud}: ");
+                Self::explained(&prefix, explain::checked_discovery(&error)).caused_by(error)
+            }
+            error => error.into(),
+        }
+    }
+
+    /// How the audit names this end.
+    pub(super) fn outcome(&self) -> String {
+        match &self.code {
+            Some(code) => format!("{} {code}", self.status.as_u16()),
+            None => self.status.as_u16().to_string(),
+        }
+    }
+
     fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -127,7 +146,7 @@ impl From<AccessError> for Error {
                 "the credential does not exist, or it is another user's: use one of your own, or name a cluster that you may update with clusterId",
             ),
             AccessError::Unusable { id } => unprocessable(&format!("error accessing cloud credential {id}")),
-            AccessError::TenantDiscovery(error) => {
+            AccessError::TenantDiscovery { error, .. } => {
                 Self::explained("", explain::stored_discovery(&error)).caused_by(error)
             }
             AccessError::Other(error) => error.into(),
