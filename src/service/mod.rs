@@ -1,10 +1,14 @@
 //! What a caller may ask: the use cases. The only callers of `store`, `vault` and `azure` besides the
 //! reconcile worker. Nothing here knows HTTP.
 
+#![warn(missing_docs)]
+
 pub mod access;
 pub mod attempts;
 pub mod error;
 pub mod explain;
+pub mod readiness;
+pub mod tokens;
 
 pub use access::Caller;
 pub use error::{Error, Invalid, Result};
