@@ -327,3 +327,20 @@ fn empty_variables_count_as_unset_and_off_overrules_the_file() {
     assert!(world.config().metrics_listen.is_none());
     assert!(world.config().tls.is_none());
 }
+
+#[test]
+fn the_sqlite_file_is_found_again_whatever_its_path() {
+    for folder in ["/var/lib/norman aks", "./a%20b", "/x?y#z", "relative"] {
+        let config = world().flag(&s::DATA_DIR, folder).config();
+        assert_eq!(config.sqlite_file().unwrap(), Path::new(folder).join("norman-aks.db"));
+    }
+    for (url, path) in [
+        ("sqlite:a.db", Some("a.db")),
+        ("sqlite:///a.db", Some("/a.db")),
+        ("sqlite://a%20b.db", Some("a b.db")),
+        ("postgres://h/d", None),
+    ] {
+        let config = world().flag(&s::DATABASE_URL, url).config();
+        assert_eq!(config.sqlite_file().as_deref(), path.map(Path::new), "{url}");
+    }
+}
