@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::error::{ConfigError, Origin, Warning};
 pub use self::flags::{DataOnly, Everything, Flags, SandboxOnly, Scope, SettingFlags, help_after_flags};
@@ -140,7 +141,7 @@ impl Config {
         let data_dir = if flags.sandbox() { "norman-aks-sandbox-data" } else { "norman-aks-data" };
         layers.fill(&s::DATA_DIR, || format!("./{data_dir}"));
         let data_dir = PathBuf::from(text(&layers, &s::DATA_DIR));
-        layers.fill(&s::DATABASE_URL, || format!("sqlite:{}", data_dir.join("norman-aks.db").display()));
+        layers.fill(&s::DATABASE_URL, || sqlite_url(&data_dir.join("norman-aks.db")));
         layers.fill(&s::ENCRYPTION_KEY_FILE, || data_dir.join("encryption.keys").display().to_string());
 
         layers.read(&s::DATABASE_URL, parse::database_url)?;
@@ -173,6 +174,19 @@ impl Config {
     pub fn describe(&self) -> &[Described] {
         &self.described
     }
+
+    /// The file of a SQLite database; `None` for PostgreSQL.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        let path = self.database.url.expose_secret().strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        Some(percent_decode_str(path).decode_utf8_lossy().into_owned().into())
+    }
+}
+
+/// The address of a SQLite file; a path may have characters that mean something in an address.
+fn sqlite_url(path: &Path) -> String {
+    const SPECIAL: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+    format!("sqlite:{}", utf8_percent_encode(&path.to_string_lossy(), &SPECIAL))
 }
 
 /// The environment of this process, for [`Config::load`]. Variables that are no UTF-8 do not count.

@@ -1,0 +1,241 @@
+//! A writer for log lines that never holds up those who log: lines are put into a buffer, and a thread of its
+//! own writes the buffer out in large pieces.
+//!
+//! When the reader of standard error is too slow, lines below `WARN` are dropped and counted once the
+//! buffer is full; warnings and errors have as much room again. At the end everything is written.
+
+use std::io::{self, Write};
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// The bytes that lines below `WARN` may fill.
+const ROOM: usize = 4 << 20;
+
+/// How long the end of the program waits for the reader of standard error.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct State {
+    lines: Vec<u8>,
+    dropped: u64,
+    /// The thread sleeps and has to be woken.
+    asleep: bool,
+    /// Everything taken so far is written out.
+    written: bool,
+    closing: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+    done: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, line: &[u8], room: usize) {
+        let mut state = self.lock();
+        if state.lines.len() + line.len() > room {
+            state.dropped += 1;
+            return;
+        }
+        state.lines.extend_from_slice(line);
+        state.written = false;
+        if state.asleep {
+            state.asleep = false;
+            self.work.notify_one();
+        }
+    }
+
+    /// Writes what comes until the end.
+    fn run(&self, mut out: impl Write) {
+        let mut taken = Vec::new();
+        loop {
+            let dropped = {
+                let mut state = self.lock();
+                while state.lines.is_empty() && state.dropped == 0 {
+                    state.written = true;
+                    self.done.notify_all();
+                    if state.closing {
+                        return;
+                    }
+                    state.asleep = true;
+                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.asleep = false;
+                }
+                mem::swap(&mut state.lines, &mut taken);
+                mem::take(&mut state.dropped)
+            };
+            // A closed standard error is no reason to stop serving, and there is nowhere to say so.
+            let _ = out.write_all(&taken);
+            if dropped > 0 {
+                let _ = writeln!(
+                    out,
+                    "norman-aks: {dropped} log lines were dropped, standard error is read too slowly"
+                );
+            }
+            let _ = out.flush();
+            taken.clear();
+            taken.shrink_to(ROOM / 16);
+        }
+    }
+}
+
+/// Gives every event a way into the buffer.
+#[derive(Clone)]
+pub(super) struct Lines(Arc<Shared>);
+
+/// The way of one event into the buffer: a whole line with every write.
+pub(super) struct Line<'a> {
+    shared: &'a Shared,
+    room: usize,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.shared.put(line, self.room);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { shared: &self.0, room: 2 * ROOM }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        let room = if *metadata.level() <= Level::WARN { 2 * ROOM } else { ROOM };
+        Line { shared: &self.0, room }
+    }
+}
+
+/// Writes out what is left when it is dropped. Keep it until the end of `main`.
+#[must_use]
+pub struct Guard(Arc<Shared>);
+
+impl Guard {
+    /// Waits until everything that has been logged so far is written, but not for ever.
+    pub fn flush(&self) {
+        let state = self.0.lock();
+        let waited = self.0.done.wait_timeout_while(state, LAST_WAIT, |state| !state.written);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.lock().closing = true;
+        self.0.work.notify_one();
+        self.flush();
+    }
+}
+
+/// Starts the thread that writes to `out`.
+pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Lines, Guard)> {
+    let shared = Arc::new(Shared::default());
+    shared.lock().written = true;
+    let writer = Arc::clone(&shared);
+    thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(out))?;
+    Ok((Lines(Arc::clone(&shared)), Guard(shared)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Writes that wait for leave, piece by piece.
+    struct Gate {
+        leave: mpsc::Receiver<()>,
+        seen: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // A closed channel is leave for everything.
+            let _ = self.leave.recv();
+            self.seen.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gate() -> (Gate, mpsc::Sender<()>, Arc<Mutex<Vec<u8>>>) {
+        let (sender, leave) = mpsc::channel();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        (Gate { leave, seen: Arc::clone(&seen) }, sender, seen)
+    }
+
+    #[test]
+    fn nothing_is_lost_and_lines_stay_whole_with_many_threads() {
+        let (gate, open, seen) = gate();
+        drop(open);
+        let (lines, guard) = start(gate).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let lines = lines.clone();
+                scope.spawn(move || {
+                    for number in 0..1_000 {
+                        lines.make_writer().write_all(format!("<{thread} {number}>\n").as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        drop(guard);
+        let text = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
+        let seen: BTreeSet<&str> = text.lines().collect();
+        let expected: Vec<_> = (0..4_000).map(|all| format!("<{} {}>", all / 1_000, all % 1_000)).collect();
+        assert_eq!(text.lines().count(), 4_000);
+        assert_eq!(seen, expected.iter().map(String::as_str).collect());
+    }
+
+    #[test]
+    fn a_stuck_reader_holds_nobody_up_and_costs_only_small_lines() {
+        let (gate, open, seen) = gate();
+        let (lines, guard) = start(gate).unwrap();
+        let small = [b"i".repeat(1023), b"\n".to_vec()].concat();
+        // More than the buffer holds, twice, while nothing can be written.
+        for _ in 0..3 * ROOM / small.len() {
+            lines.0.put(&small, ROOM);
+        }
+        lines.0.put(b"error: it matters\n", 2 * ROOM);
+        drop(open);
+        drop(guard);
+        let text = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("error: it matters\n"));
+        assert!(text.contains("log lines were dropped"));
+        assert!(text.len() < 3 * ROOM, "{}", text.len());
+    }
+
+    #[test]
+    fn a_single_line_is_written_at_once() {
+        let (gate, open, seen) = gate();
+        drop(open);
+        let (lines, guard) = start(gate).unwrap();
+        lines.0.put(b"one\n", ROOM);
+        guard.flush();
+        assert_eq!(*seen.lock().unwrap(), b"one\n");
+        lines.0.put(b"two\n", ROOM);
+        guard.flush();
+        assert_eq!(*seen.lock().unwrap(), b"one\ntwo\n");
+    }
+}

@@ -1,0 +1,346 @@
+//! How the settings come together, without touching the environment of the test process.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use norman_aks::config::{Config, ConfigError, Flags, LogFormat, Origin, Warning, settings as s};
+use secrecy::ExposeSecret as _;
+
+/// What the settings are read from.
+#[derive(Default)]
+struct World {
+    flags: Flags,
+    env: BTreeMap<String, String>,
+    files: BTreeMap<&'static str, &'static str>,
+}
+
+impl World {
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn file(mut self, path: &'static str, text: &'static str) -> Self {
+        self.files.insert(path, text);
+        self
+    }
+
+    fn flag(mut self, setting: &s::Setting, value: &str) -> Self {
+        self.flags = self.flags.with(setting, value);
+        self
+    }
+
+    fn sandbox(mut self) -> Self {
+        self.flags = self.flags.with_sandbox();
+        self
+    }
+
+    fn load(&self) -> Result<(Config, Vec<Warning>), ConfigError> {
+        let read = |path: &Path| {
+            self.files
+                .get(path.to_str().unwrap())
+                .map(|text| (*text).to_owned())
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        };
+        Config::load(&self.flags, &self.env, &read)
+    }
+
+    fn config(&self) -> Config {
+        self.load().unwrap().0
+    }
+
+    fn error(&self) -> String {
+        self.load().unwrap_err().to_string()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.load().unwrap().1.iter().map(ToString::to_string).collect()
+    }
+}
+
+fn world() -> World {
+    World::default()
+}
+
+#[test]
+fn nothing_given_gives_the_documented_defaults_and_no_warning() {
+    let (config, warnings) = world().load().unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.metrics_listen, None);
+    assert!(config.tls.is_none());
+    assert_eq!(config.server_url, None);
+    assert_eq!(config.data_dir, Path::new("./norman-aks-data"));
+    assert_eq!(config.database.url.expose_secret(), "sqlite:./norman-aks-data/norman-aks.db");
+    assert_eq!((config.database.pool, config.database.wait), (10, Duration::from_secs(5)));
+    assert!(config.database.migrate);
+    assert_eq!(config.encryption_key_file, Path::new("./norman-aks-data/encryption.keys"));
+    assert!(config.bootstrap_token.is_none());
+    assert!(config.trusted_proxies.is_empty());
+    assert!(config.cors_origins.is_empty());
+    assert_eq!(config.limits.body_bytes, 1 << 20);
+    assert_eq!(config.limits.requests, 1024);
+    assert_eq!(config.limits.cache_bytes, 64 << 20);
+    assert_eq!(config.limits.drain, Duration::from_mins(1));
+    assert_eq!(config.audit_retention, Some(Duration::from_hours(90 * 24)));
+    assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(config.log.filter, None);
+    assert!(config.sandbox.is_none());
+}
+
+#[test]
+fn flags_win_over_variables_over_the_file_over_the_defaults() {
+    let file = "listen = \"127.0.0.1:1\"\ndatabase_pool = 7\nno_migrate = true\ncors_origins = [\"http://a\", \"http://b\"]";
+    let world = world()
+        .file("/etc/n.toml", file)
+        .env("NORMAN_AKS_CONFIG", "/etc/n.toml")
+        .env("NORMAN_AKS_LISTEN", "127.0.0.1:2")
+        .env("NORMAN_AKS_DRAIN_SECONDS", "5");
+    assert_eq!(world.config().listen.port(), 2);
+    let world = world.flag(&s::LISTEN, "127.0.0.1:3");
+    let config = world.config();
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.limits.drain, Duration::from_secs(5));
+    assert_eq!(config.database.pool, 7);
+    assert!(!config.database.migrate);
+    assert_eq!(config.cors_origins, ["http://a", "http://b"]);
+
+    let origin = |name: &str| config.describe().iter().find(|line| line.name == name).unwrap().origin.clone();
+    assert_eq!(origin("listen"), Origin::Flag("--listen".to_owned()));
+    assert_eq!(origin("drain-seconds"), Origin::Variable("NORMAN_AKS_DRAIN_SECONDS".to_owned()));
+    assert_eq!(
+        origin("database-pool"),
+        Origin::File { key: "database_pool".to_owned(), path: "/etc/n.toml".into() }
+    );
+    assert_eq!(origin("log-format"), Origin::Default);
+}
+
+#[test]
+fn every_setting_is_taken_from_the_environment_and_from_the_file() {
+    // For each setting a value that is not its default, and companions that it needs.
+    let text = |setting: &s::Setting| match setting.name {
+        "listen" | "tls-listen" | "metrics-listen" | "sandbox-listen" | "sandbox-control-listen" => {
+            "127.0.0.1:4"
+        }
+        "server-url" => "https://n.example",
+        "trusted-proxies" => "10.0.0.0/8",
+        "cors-origins" => "https://r.example",
+        "database-url" => "sqlite:x.db",
+        "bootstrap-token" => "token-a:0123456789abcdefghij",
+        "database-url-file" => "/secret/database",
+        "bootstrap-token-file" => "/secret/token",
+        "no-migrate" => "true",
+        "log-format" => "json",
+        "body-limit" | "cache-bytes" => "2MiB",
+        "database-pool" | "database-wait-seconds" | "audit-days" | "request-limit" | "drain-seconds" => "3",
+        _ => "/some/path",
+    };
+    let base = || {
+        let world = world().sandbox().file("/secret/database", "sqlite:y.db\n");
+        world.file("/secret/token", "token-b:0123456789abcdefghij\r\n").file("/some/path", "")
+    };
+    for setting in s::ALL {
+        let with_tls = |world: World| match setting.name {
+            "tls-listen" => world.flag(&s::TLS_CERT, "c").flag(&s::TLS_KEY, "k"),
+            "tls-cert" => world.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_KEY, "k"),
+            "tls-key" => world.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_CERT, "c"),
+            _ => world,
+        };
+        let check = |how: &str, world: World| {
+            let (config, warnings) = world.load().unwrap_or_else(|error| panic!("{how}: {error}"));
+            assert_eq!(warnings, [], "{how}");
+            let line = config.describe().iter().find(|line| line.name == setting.name).unwrap();
+            assert_ne!(line.origin, Origin::Default, "{how}");
+            // A setting that is accepted and then forgotten would leave the whole as it was.
+            let whole = |config: &Config| format!("{config:?}").split("described").next().map(str::to_owned);
+            let untouched =
+                Config::load(&Flags::new().with_sandbox(), &BTreeMap::new(), &|_| Ok(String::new()));
+            let secret = matches!(setting.name, "config" | "database-url" | "database-url-file");
+            if !secret {
+                assert_ne!(whole(&config), whole(&untouched.unwrap().0), "{how}");
+            }
+        };
+        check(&setting.variable(), with_tls(base().env(&setting.variable(), text(setting))));
+        if let Some(key) = setting.key() {
+            let line: &'static str = Box::leak(format!("{key} = \"{}\"", text(setting)).into_boxed_str());
+            check(&key, with_tls(base().flag(&s::CONFIG, "/n.toml").file("/n.toml", line)));
+        }
+    }
+    let config = base().env("NORMAN_AKS_DATABASE_URL_FILE", "/secret/database").config();
+    assert_eq!(config.database.url.expose_secret(), "sqlite:y.db", "the line break is no part of it");
+}
+
+#[test]
+fn the_sandbox_keeps_its_data_apart_and_its_settings_need_it() {
+    let config = world().sandbox().config();
+    assert_eq!(config.data_dir, Path::new("./norman-aks-sandbox-data"));
+    let sandbox = config.sandbox.unwrap();
+    assert!(sandbox.listen.ip().is_loopback());
+    assert_eq!(sandbox.control_listen, None);
+
+    assert_eq!(
+        world().env("NORMAN_AKS_SANDBOX_LISTEN", "127.0.0.1:9").error(),
+        "sandbox-listen (variable NORMAN_AKS_SANDBOX_LISTEN) is only for --sandbox; \
+         add that flag or remove the setting"
+    );
+    let error = world().sandbox().flag(&s::SANDBOX_CONTROL_LISTEN, "0.0.0.0:9").error();
+    assert!(error.contains("it must be a loopback address"), "{error}");
+}
+
+#[test]
+fn no_setting_redirects_azure() {
+    for setting in s::ALL.iter().filter(|setting| setting.section != s::Section::Sandbox) {
+        for word in ["azure", "arm", "entra", "login", "endpoint", "authority", "resolve", "insecure"] {
+            assert!(!setting.name.split('-').any(|part| part == word), "{}", setting.name);
+        }
+    }
+}
+
+#[test]
+fn errors_name_the_setting_its_source_and_the_remedy() {
+    let file = |text| world().flag(&s::CONFIG, "/n.toml").file("/n.toml", text);
+    let cases = [
+        (
+            world().env("NORMAN_AKS_LISTEN", "8080"),
+            "listen cannot be \"8080\" (variable NORMAN_AKS_LISTEN); it must be an IP address and a port, \
+             for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
+        ),
+        (
+            file("database_pool = 0"),
+            "database-pool cannot be \"0\" (database_pool in /n.toml); it must be a number from 1 to 1000",
+        ),
+        (file("listn = 1"), "/n.toml has an unknown key \"listn\"; did you mean listen?"),
+        (file("zzz = 1"), "/n.toml has an unknown key \"zzz\""),
+        (file("config = 'x'"), "/n.toml has an unknown key \"config\""),
+        (
+            file("[listen]\na = 1"),
+            "listen in /n.toml is a table; write a string, a whole number, true, false or a list of strings",
+        ),
+        (
+            file("listen = 1.5"),
+            "listen in /n.toml is a float; write a string, a whole number, true, false or a list of strings",
+        ),
+        (
+            world().flag(&s::CONFIG, "/none.toml"),
+            "cannot read /none.toml, named by flag --config; check the name and the permissions",
+        ),
+        (
+            world().env("NORMAN_AKS_BOOTSTRAP_TOKEN_FILE", "/none"),
+            "cannot read /none, named by variable NORMAN_AKS_BOOTSTRAP_TOKEN_FILE; check the name and the permissions",
+        ),
+        (
+            world()
+                .flag(&s::DATABASE_URL, "sqlite:a")
+                .env("NORMAN_AKS_DATABASE_URL_FILE", "/f")
+                .file("/f", "x"),
+            "database-url is given twice, by flag --database-url and by variable NORMAN_AKS_DATABASE_URL_FILE; \
+             remove one of them",
+        ),
+        (
+            world().flag(&s::TLS_LISTEN, "127.0.0.1:1").flag(&s::TLS_CERT, "c"),
+            "tls-listen (flag --tls-listen) needs tls-key as well; give --tls-key or NORMAN_AKS_TLS_KEY",
+        ),
+        (
+            world().flag(&s::TLS_KEY, "k"),
+            "tls-key (flag --tls-key) needs tls-listen as well; give --tls-listen or NORMAN_AKS_TLS_LISTEN",
+        ),
+    ];
+    for (world, expected) in cases {
+        assert_eq!(world.error(), expected);
+    }
+    let error = file("a = 1\nb = = 2").error();
+    assert!(error.starts_with("/n.toml is not valid TOML at line 2: "), "{error}");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let canary = "canary-5d1f0a7b9c";
+    let url = format!("postgres://u:{canary}@h/d");
+    let token = format!("token-a:{canary}-0123456789");
+    let good = world().env("NORMAN_AKS_DATABASE_URL", &url).env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token);
+    let good = good.env("HTTPS_PROXY", &format!("http://u:{canary}@proxy:3128"));
+    let (config, warnings) = good.load().unwrap();
+    let shown = format!("{config:?} {:?} {warnings:?}", config.describe());
+    assert!(!shown.contains(canary), "{shown}");
+    assert!(shown.contains("postgres://u:****@h/d"), "{shown}");
+    assert!(shown.contains("token-a:****"), "{shown}");
+    assert!(shown.contains("http://u:****@proxy:3128/"), "{shown}");
+
+    let broken: &'static str = Box::leak(format!("bootstrap_token = \"token-a:{canary}").into_boxed_str());
+    for bad in [
+        world().env("NORMAN_AKS_DATABASE_URL", &format!("mysql://u:{canary}@h/d")),
+        world().env("NORMAN_AKS_BOOTSTRAP_TOKEN", canary),
+        world().flag(&s::CONFIG, "/n.toml").file("/n.toml", broken),
+    ] {
+        let error = bad.load().unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(canary), "{shown}");
+    }
+}
+
+#[test]
+fn unknown_variables_warn_and_injected_ones_do_not() {
+    assert_eq!(
+        world().env("NORMAN_AKS_LISTN", "x").warnings(),
+        ["the variable NORMAN_AKS_LISTN is unknown and has no effect; did you mean NORMAN_AKS_LISTEN?"]
+    );
+    let injected = world()
+        .env("NORMAN_AKS_PORT", "tcp://10.0.0.1:8080")
+        .env("NORMAN_AKS_SERVICE_HOST", "10.0.0.1")
+        .env("NORMAN_AKS_SERVICE_PORT_HTTP", "8080")
+        .env("NORMAN_AKS_PORT_8080_TCP_ADDR", "10.0.0.1")
+        .env("OTHER", "x");
+    assert_eq!(injected.warnings(), [""; 0]);
+}
+
+#[test]
+fn careless_secrets_and_costly_backtraces_are_pointed_out() {
+    let warnings = |world: World| world.load().unwrap().1;
+    assert_eq!(
+        warnings(world().flag(&s::DATABASE_URL, "postgres://u:p@h/d")),
+        [Warning::PasswordOnCommandLine]
+    );
+    assert_eq!(warnings(world().flag(&s::DATABASE_URL, "postgres://u@h/d")), []);
+    assert_eq!(warnings(world().env("NORMAN_AKS_DATABASE_URL", "postgres://u:p@h/d")), []);
+    assert!(matches!(
+        warnings(world().env("NORMAN_AKS_BOOTSTRAP_TOKEN", "token-a:short"))[..],
+        [Warning::ShortBootstrapToken { origin: Origin::Variable(_) }]
+    ));
+    assert_eq!(warnings(world().env("RUST_BACKTRACE", "1")), [Warning::Backtraces]);
+    assert_eq!(warnings(world().env("RUST_BACKTRACE", "1").env("RUST_LIB_BACKTRACE", "0")), []);
+    assert_eq!(warnings(world().env("RUST_BACKTRACE", "0")), []);
+}
+
+#[test]
+fn empty_variables_count_as_unset_and_off_overrules_the_file() {
+    let file = "metrics_listen = \"127.0.0.1:9090\"\ntls_listen = \"127.0.0.1:8443\"\ntls_cert = \"c\"\ntls_key = \"k\"";
+    let world = world()
+        .flag(&s::CONFIG, "/n.toml")
+        .file("/n.toml", file)
+        .env("NORMAN_AKS_LISTEN", "")
+        .env("NORMAN_AKS_DATABASE_URL_FILE", "");
+    assert!(world.config().metrics_listen.is_some());
+    assert!(world.config().tls.is_some());
+    let world = world.env("NORMAN_AKS_METRICS_LISTEN", "off").env("NORMAN_AKS_TLS_LISTEN", "off");
+    assert!(world.config().metrics_listen.is_none());
+    assert!(world.config().tls.is_none());
+}
+
+#[test]
+fn the_sqlite_file_is_found_again_whatever_its_path() {
+    for folder in ["/var/lib/norman aks", "./a%20b", "/x?y#z", "relative"] {
+        let config = world().flag(&s::DATA_DIR, folder).config();
+        assert_eq!(config.sqlite_file().unwrap(), Path::new(folder).join("norman-aks.db"));
+    }
+    for (url, path) in [
+        ("sqlite:a.db", Some("a.db")),
+        ("sqlite:///a.db", Some("/a.db")),
+        ("sqlite://a%20b.db", Some("a b.db")),
+        ("postgres://h/d", None),
+    ] {
+        let config = world().flag(&s::DATABASE_URL, url).config();
+        assert_eq!(config.sqlite_file().as_deref(), path.map(Path::new), "{url}");
+    }
+}
