@@ -1,9 +1,193 @@
-//! How Azure fails.
+//! How Azure fails. What a user is told is made from these fields elsewhere.
 
-/// A failed request to Azure.
-#[derive(Debug, thiserror::Error)]
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::refusal::{LoginRefusal, Refusal};
+
+/// A failed request to Azure, or one that was not sent. Cheap to clone; holds no secret, token or query.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The request took longer than it may.
-    #[error("no answer in time")]
-    TimedOut,
+    /// Resource Manager answered, and not with success.
+    #[error("Azure Resource Manager answered {}", .0)]
+    Arm(Box<Refusal>),
+    /// The login service answered, and not with a token.
+    #[error("the Azure login service answered {}", .0)]
+    Login(Box<LoginRefusal>),
+    /// There was no answer, or only a part of it.
+    #[error("{method} {url}: {reason}")]
+    NoAnswer {
+        /// Who did not answer.
+        to: Service,
+        /// The method of the request.
+        method: Method,
+        /// The address without its query.
+        url: String,
+        /// What happened, as far as it can be told.
+        reason: Reason,
+        /// The transport's own error, without the address.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The caller's deadline passed.
+    #[error("no answer from {to} in the time that was given")]
+    TimedOut {
+        /// Who was waited for.
+        to: Service,
+    },
+    /// The tenant is neither an id nor a domain name. The words are those of Azure's libraries.
+    #[error(
+        "invalid tenantID. You can locate your tenantID by following the instructions listed here: https://learn.microsoft.com/partner-center/find-ids-and-domain-names"
+    )]
+    InvalidTenant,
+    /// The client secret is empty.
+    #[error("secret can't be empty string")]
+    EmptySecret,
+    /// The client id is empty.
+    #[error("parameter clientID cannot be empty")]
+    EmptyClient,
+    /// The subscription is empty.
+    #[error("parameter client.subscriptionID cannot be empty")]
+    EmptySubscription,
+    /// The region is empty.
+    #[error("parameter location cannot be empty")]
+    EmptyRegion,
+    /// A text that cannot be a part of an address; holds the text.
+    #[error("{0:?} cannot be part of an address of Azure")]
+    BadUrl(String),
+    /// The list goes on at an address that is not Resource Manager's: it was not followed.
+    #[error("the list goes on at {host:?}, which is not Azure Resource Manager")]
+    ForeignLink {
+        /// The host that was named; empty where the link is no address at all.
+        host: String,
+    },
+    /// The list does not end: a page came a second time, or there are too many.
+    #[error("the list does not end: {pages} pages were read")]
+    Endless {
+        /// The pages that were read.
+        pages: usize,
+    },
+    /// The answer is a success, but not of the expected form.
+    #[error("{method} {url}: the answer cannot be read")]
+    Decode {
+        /// The method of the request.
+        method: Method,
+        /// The address without its query.
+        url: String,
+        /// Where and why.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The answer is larger than anything that Azure sends.
+    #[error("{method} {url}: the answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The method of the request.
+        method: Method,
+        /// The address without its query.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Error {
+    /// Whether the same request may well succeed a little later: no answer, 408, 429, 5xx, deadline.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Arm(_) | Self::Login(_) => self.upstream_status().is_some_and(is_transient_status),
+            Self::NoAnswer { .. } | Self::TimedOut { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// How long Azure asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Arm(refusal) => refusal.retry_after,
+            Self::Login(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    /// The status of Azure's answer.
+    pub fn upstream_status(&self) -> Option<u16> {
+        match self {
+            Self::Arm(refusal) => Some(refusal.status),
+            Self::Login(refusal) => Some(refusal.status),
+            _ => None,
+        }
+    }
+
+    /// Azure's code, for example `AuthorizationFailed`; for the login service `AADSTS7000215`, or `invalid_client`
+    /// where there is no number.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Arm(refusal) => refusal.code.as_deref(),
+            Self::Login(refusal) => refusal.code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Under which id Azure has the request in its own log.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Arm(refusal) => refusal.request_id.as_deref(),
+            Self::Login(refusal) => refusal.request_id.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// 408, 429 and 5xx.
+pub(super) fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
+}
+
+/// One of the two services behind the name Azure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Azure Resource Manager.
+    Arm,
+    /// Microsoft Entra, which gives out tokens.
+    Login,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Arm => "Azure Resource Manager",
+            Self::Login => "the Azure login service",
+        })
+    }
+}
+
+/// Why there was no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The host name has no address.
+    Dns,
+    /// Nobody accepts connections there.
+    Connect,
+    /// The two sides do not agree about TLS: most often an untrusted certificate.
+    Tls,
+    /// The connection ended in the middle.
+    Reset,
+    /// The connection, or the next part of the answer, took too long.
+    Timeout,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dns => "the host name cannot be resolved",
+            Self::Connect => "the connection was not accepted",
+            Self::Tls => "no secure connection could be made",
+            Self::Reset => "the connection was cut",
+            Self::Timeout => "no answer in time",
+            Self::Other => "the request failed",
+        })
+    }
 }

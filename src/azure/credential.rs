@@ -1,0 +1,111 @@
+//! A client secret credential: who asks, and for which subscription.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::cloud::Cloud;
+use super::error::Error;
+
+/// The four values of a service principal and the cloud they belong to. `Debug` does not show the secret.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// The id or a domain name of the directory.
+    pub tenant_id: String,
+    /// The subscription that is asked about. Tokens do not depend on it.
+    pub subscription_id: String,
+    /// The id of the application.
+    pub client_id: String,
+    /// The application's secret.
+    pub client_secret: SecretString,
+    /// Stands for cloud, tenant, client and secret together.
+    pub fingerprint: Fingerprint,
+}
+
+impl Credential {
+    /// What can be known to be wrong without asking Azure, in the order in which Azure's own libraries look
+    /// (contract, section 5).
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if !is_tenant(&self.tenant_id) {
+            return Err(Error::InvalidTenant);
+        }
+        if self.client_secret.expose_secret().is_empty() {
+            return Err(Error::EmptySecret);
+        }
+        if self.client_id.is_empty() {
+            return Err(Error::EmptyClient);
+        }
+        if self.subscription_id.is_empty() {
+            return Err(Error::EmptySubscription);
+        }
+        Ok(())
+    }
+}
+
+/// ASCII letters, digits, dots and hyphens. Dots alone are refused too: they would be resolved out of the
+/// address of the token endpoint.
+fn is_tenant(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+        && text.bytes().any(|byte| byte != b'.')
+}
+
+/// A keyed hash over cloud, tenant, client and secret, made by whoever holds the key. Equal fingerprints share
+/// tokens, so the caller must make sure that different secrets differ in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second, third, fourth, ..] = self.0;
+        write!(f, "Fingerprint({first:02x}{second:02x}{third:02x}{fourth:02x}…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credential() -> Credential {
+        Credential {
+            cloud: Cloud::Public,
+            tenant_id: "contoso.example".to_owned(),
+            subscription_id: "s".to_owned(),
+            client_id: "c".to_owned(),
+            client_secret: SecretString::from("canary"),
+            fingerprint: Fingerprint([0xab; 32]),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_in_the_order_of_azures_libraries() {
+        let mut bad = credential();
+        assert!(bad.check().is_ok());
+        bad.subscription_id.clear();
+        assert!(matches!(bad.check(), Err(Error::EmptySubscription)));
+        bad.client_id.clear();
+        assert!(matches!(bad.check(), Err(Error::EmptyClient)));
+        bad.client_secret = SecretString::from("");
+        assert!(matches!(bad.check(), Err(Error::EmptySecret)));
+        bad.tenant_id.clear();
+        assert!(matches!(bad.check(), Err(Error::InvalidTenant)));
+    }
+
+    #[test]
+    fn tenants_are_letters_digits_dots_and_hyphens() {
+        for good in ["72f988bf-86f1-41af-91ab-2d7cd011db47", "contoso.onmicrosoft.com", "A-1.z", "-"] {
+            assert!(is_tenant(good), "{good}");
+        }
+        for bad in ["", ".", "..", "...", "a/b", "a b", "ä", "a%2fb", "a_b", "a\n"] {
+            assert!(!is_tenant(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_neither_the_secret_nor_the_whole_fingerprint() {
+        let text = format!("{:?}", credential());
+        assert!(!text.contains("canary"), "{text}");
+        assert!(text.contains("Fingerprint(abababab…)"), "{text}");
+    }
+}

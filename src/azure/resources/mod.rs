@@ -1,0 +1,11 @@
+//! One file per resource type of Azure. Lists are read to their last page.
+
+#![expect(clippy::unused_async, reason = "the calls come next")]
+
+pub mod kubernetes_versions;
+pub mod locations;
+pub mod managed_clusters;
+pub mod skus;
+pub mod subscriptions;
+pub mod virtual_networks;
+pub mod vm_sizes;

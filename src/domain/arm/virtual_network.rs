@@ -1,0 +1,61 @@
+//! A network of `Microsoft.Network/virtualNetworks` with its subnets.
+
+use serde::Deserialize;
+
+use super::lenient::{maybe, or_default, read_from_object};
+
+/// A virtual network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VirtualNetwork {
+    /// The resource id, which holds the resource group.
+    #[serde(deserialize_with = "maybe")]
+    pub id: Option<String>,
+    /// The network's name.
+    #[serde(deserialize_with = "maybe")]
+    pub name: Option<String>,
+    /// The region, for example `eastus`.
+    #[serde(deserialize_with = "maybe")]
+    pub location: Option<String>,
+    /// Everything else.
+    #[serde(deserialize_with = "maybe")]
+    pub properties: Option<VirtualNetworkProperties>,
+}
+
+/// The properties of a virtual network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VirtualNetworkProperties {
+    /// In Azure's order.
+    #[serde(deserialize_with = "or_default")]
+    pub subnets: Vec<Subnet>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Subnet {
+    /// The resource id.
+    #[serde(deserialize_with = "maybe")]
+    pub id: Option<String>,
+    /// The subnet's name.
+    #[serde(deserialize_with = "maybe")]
+    pub name: Option<String>,
+    /// Everything else.
+    #[serde(deserialize_with = "maybe")]
+    pub properties: Option<SubnetProperties>,
+}
+
+/// The properties of a subnet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SubnetProperties {
+    /// The range in CIDR form; newer subnets have only [`SubnetProperties::address_prefixes`].
+    #[serde(deserialize_with = "maybe")]
+    pub address_prefix: Option<String>,
+    /// The ranges in CIDR form.
+    #[serde(deserialize_with = "or_default")]
+    pub address_prefixes: Vec<String>,
+}
+
+read_from_object!(VirtualNetwork, VirtualNetworkProperties, Subnet, SubnetProperties);
