@@ -1,5 +1,31 @@
 //! What we remember: the only SQL of the house, once for SQLite and PostgreSQL.
+//!
+//! One file per table, of plain functions that take the [`Store`] and plain rows with public fields. Here are the
+//! rows as they lie in the tables; what they mean, and what a secret is, is known in `service`.
 
+#[macro_use]
+mod db;
+
+pub mod clusters;
+pub mod credentials;
 mod error;
+pub mod events;
+pub mod instance;
+mod migrations;
+pub mod replicas;
+mod rows;
+pub mod settings;
+pub mod tokens;
+pub mod users;
 
-pub use error::Error;
+pub use clusters::ClusterRow;
+pub use credentials::{CredentialRow, SealedColumns};
+pub use db::{Kind, Options, Store, sqlite_url};
+pub use error::{Error, Unique};
+pub use events::EventRow;
+pub use instance::Stamp;
+pub use migrations::Migrated;
+pub use replicas::ReplicaRow;
+pub use settings::SettingRow;
+pub use tokens::TokenRow;
+pub use users::UserRow;

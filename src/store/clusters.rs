@@ -1,0 +1,182 @@
+//! Table `clusters`: cluster objects, one JSON text for what users see and one for what is known about it.
+
+use super::rows::{Columns, Fields, without_nul};
+use super::{Error, Store};
+
+/// A cluster (contract, section 13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterRow {
+    /// `c-xxxxx`
+    pub id: String,
+    /// Never given to another object.
+    pub uuid: String,
+    /// The id of the user who made it.
+    pub owner: String,
+    /// The name that people see.
+    pub name: String,
+    /// JSON: the whole body that users see and change (description, labels, annotations, aksConfig, …).
+    pub spec: String,
+    /// JSON: what we know about it (conditions, aksStatus, …).
+    pub status: String,
+    /// The stored credential it uses (`cc-xxxxx`, without namespace); that row must exist.
+    pub credential_id: Option<String>,
+    /// Subscription, resource group and name of the AKS cluster in lower case, with `/` between; the only one of its
+    /// kind unless `None`.
+    pub aks_identity: Option<String>,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Milliseconds since 1970.
+    pub updated_ms: i64,
+    /// Grows by one with every change; a new row has 1.
+    pub version: i64,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select id, uuid, owner, name, spec, status, credential_id, aks_identity, created_ms, updated_ms, version ",
+            "from clusters ",
+            $rest
+        )
+    };
+}
+
+fn row(row: &impl Columns) -> Result<ClusterRow, Error> {
+    let fields = Fields::of(row, "clusters", "id")?;
+    Ok(ClusterRow {
+        id: fields.key(),
+        uuid: fields.text("uuid")?,
+        owner: fields.text("owner")?,
+        name: fields.text("name")?,
+        spec: fields.text("spec")?,
+        status: fields.text("status")?,
+        credential_id: fields.text_opt("credential_id")?,
+        aks_identity: fields.text_opt("aks_identity")?,
+        created_ms: fields.number("created_ms")?,
+        updated_ms: fields.number("updated_ms")?,
+        version: fields.number("version")?,
+    })
+}
+
+fn check(cluster: &ClusterRow) -> Result<(), Error> {
+    without_nul([
+        ("id", Some(cluster.id.as_str())),
+        ("uuid", Some(cluster.uuid.as_str())),
+        ("owner", Some(cluster.owner.as_str())),
+        ("name", Some(cluster.name.as_str())),
+        ("spec", Some(cluster.spec.as_str())),
+        ("status", Some(cluster.status.as_str())),
+        ("credential_id", cluster.credential_id.as_deref()),
+        ("aks_identity", cluster.aks_identity.as_deref()),
+    ])
+}
+
+fn dangling(error: sqlx::Error, cluster: &ClusterRow) -> Error {
+    let error = Error::from(error);
+    if error.is_foreign_key() {
+        return Error::Dangling { table: "clusters", id: cluster.id.clone() };
+    }
+    error
+}
+
+/// Adds a cluster.
+///
+/// # Errors
+/// [`Error::Duplicate`] when the id or the AKS cluster is taken, [`Error::Dangling`] when the credential does not exist.
+pub async fn insert(store: &Store, cluster: &ClusterRow) -> Result<(), Error> {
+    check(cluster)?;
+    let sql =
+        "insert into clusters (id, uuid, owner, name, spec, status, credential_id, aks_identity, created_ms,
+               updated_ms, version) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let outcome = write!(store, |pool| sqlx::query(sql)
+        .bind(&cluster.id)
+        .bind(&cluster.uuid)
+        .bind(&cluster.owner)
+        .bind(&cluster.name)
+        .bind(&cluster.spec)
+        .bind(&cluster.status)
+        .bind(&cluster.credential_id)
+        .bind(&cluster.aks_identity)
+        .bind(cluster.created_ms)
+        .bind(cluster.updated_ms)
+        .bind(cluster.version)
+        .execute(pool)
+        .await
+        .map(|_| ()));
+    outcome.map_err(|error| dangling(error, cluster))
+}
+
+/// The cluster of that id.
+pub async fn get(store: &Store, id: &str) -> Result<Option<ClusterRow>, Error> {
+    if id.contains('\0') {
+        return Ok(None);
+    }
+    let sql = select!("where id = $1");
+    read!(store, |pool| sqlx::query(sql).bind(id).fetch_optional(pool).await?.as_ref().map(row).transpose())
+}
+
+/// All clusters, or those of one owner (a user id), oldest first.
+pub async fn list(store: &Store, owner: Option<&str>) -> Result<Vec<ClusterRow>, Error> {
+    without_nul([("owner", owner)])?;
+    let sql = select!("where cast($1 as text) is null or owner = $1 order by created_ms, id");
+    read!(store, |pool| sqlx::query(sql).bind(owner).fetch_all(pool).await?.iter().map(row).collect())
+}
+
+/// The clusters that use a stored credential (`cc-xxxxx`), oldest first.
+pub async fn using_credential(store: &Store, credential_id: &str) -> Result<Vec<ClusterRow>, Error> {
+    if credential_id.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let sql = select!("where credential_id = $1 order by created_ms, id");
+    read!(store, |pool| sqlx::query(sql).bind(credential_id).fetch_all(pool).await?.iter().map(row).collect())
+}
+
+/// The cluster that stands for an AKS cluster, by [`ClusterRow::aks_identity`].
+pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<ClusterRow>, Error> {
+    if identity.contains('\0') {
+        return Ok(None);
+    }
+    let sql = select!("where aks_identity = $1");
+    read!(store, |pool| sqlx::query(sql)
+        .bind(identity)
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(row)
+        .transpose())
+}
+
+/// Replaces a row that was read as `cluster.version` (id, uuid, owner and date of making stay); returns its new version.
+///
+/// # Errors
+/// [`Error::Conflict`] when the stored version is another one or the row is gone; otherwise as [`insert`].
+pub async fn update(store: &Store, cluster: &ClusterRow) -> Result<i64, Error> {
+    check(cluster)?;
+    let sql = "update clusters set name = $3, spec = $4, status = $5, credential_id = $6, aks_identity = $7,
+               updated_ms = $8, version = version + 1 where id = $1 and version = $2";
+    let outcome = write!(store, |pool| sqlx::query(sql)
+        .bind(&cluster.id)
+        .bind(cluster.version)
+        .bind(&cluster.name)
+        .bind(&cluster.spec)
+        .bind(&cluster.status)
+        .bind(&cluster.credential_id)
+        .bind(&cluster.aks_identity)
+        .bind(cluster.updated_ms)
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()));
+    if outcome.map_err(|error| dangling(error, cluster))? == 0 {
+        return Err(Error::Conflict { table: "clusters", id: cluster.id.clone() });
+    }
+    Ok(cluster.version + 1)
+}
+
+/// Removes a cluster; false when there was none of that id.
+pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
+    if id.contains('\0') {
+        return Ok(false);
+    }
+    let sql = "delete from clusters where id = $1";
+    Ok(write!(store, |pool| sqlx::query(sql).bind(id).execute(pool).await?.rows_affected()) > 0)
+}

@@ -1,0 +1,231 @@
+//! The connections: opening a database, its limits, and the two macros that send one SQL text to either kind.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::Error;
+
+/// Runs the body with a pool that may only read; both arms see the same SQL text.
+macro_rules! read {
+    ($store:expr, |$pool:ident| $body:expr) => {
+        match &$store.db {
+            $crate::store::db::Db::Sqlite { readers: $pool, .. } => $body,
+            $crate::store::db::Db::Postgres($pool) => $body,
+        }
+    };
+}
+
+/// Runs the body with a pool that may write. A single statement is its own transaction on both databases.
+macro_rules! write {
+    ($store:expr, |$pool:ident| $body:expr) => {
+        match &$store.db {
+            $crate::store::db::Db::Sqlite { writer: $pool, .. } => $body,
+            $crate::store::db::Db::Postgres($pool) => $body,
+        }
+    };
+}
+
+/// Which database lies behind a [`Store`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file of this machine; one server process.
+    Sqlite,
+    /// A server; any number of replicas.
+    Postgres,
+}
+
+/// The limits of the connections.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most connections: to PostgreSQL in all, to SQLite for reading (writing always has exactly one).
+    pub connections: u32,
+    /// How long a call waits for a free connection before the database counts as unavailable.
+    pub acquire: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { connections: 8, acquire: Duration::from_secs(5) }
+    }
+}
+
+/// An open database. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) db: Db,
+}
+
+/// SQLite takes one writer at a time anyway: with a connection of its own writers queue here, in order and without
+/// polling, instead of meeting `database is locked`.
+#[derive(Clone, Debug)]
+pub(super) enum Db {
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Postgres(PgPool),
+}
+
+impl Store {
+    /// Opens the database at `url`: `sqlite:<path>`, `sqlite://<path>` (percent-encoded, see [`sqlite_url`]) or
+    /// `postgres://…` with libpq's parameters (`sslmode`, `sslrootcert`, `options`, …). A missing SQLite file is made,
+    /// readable and writable by its owner only; its folder must exist. The schema is not touched: see
+    /// [`Store::migrate`].
+    pub async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Self::connect_sqlite(url, options).await,
+            Some("postgres" | "postgresql") => Self::connect_postgres(url, options).await,
+            _ => Err(Error::Url("it must begin with sqlite: or postgres://".to_owned())),
+        }
+    }
+
+    async fn connect_sqlite(url: &str, options: &Options) -> Result<Self, Error> {
+        if url.contains('?') {
+            return Err(Error::Url("a SQLite address takes no parameters".to_owned()));
+        }
+        let file = SqliteConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
+        let path = file.get_filename();
+        if path.as_os_str().is_empty() || url.ends_with(":memory:") {
+            return Err(Error::Url("SQLite needs a file: several connections share it".to_owned()));
+        }
+        make_private(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let file = file
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(options.acquire);
+        // A connection is a thread and an open file: nothing goes stale, so none is closed or tested.
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(options.acquire)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let writer = pool().max_connections(1).connect_with(file.clone()).await?;
+        let readers = pool()
+            .max_connections(options.connections.max(1))
+            .connect_with(file.pragma("query_only", "on"))
+            .await?;
+        Ok(Self { db: Db::Sqlite { writer, readers } })
+    }
+
+    async fn connect_postgres(url: &str, options: &Options) -> Result<Self, Error> {
+        let mut server = PgConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
+        if server.get_application_name().is_none() {
+            server = server.application_name("norman-aks");
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections.max(1))
+            .acquire_timeout(options.acquire)
+            .idle_timeout(Duration::from_mins(10))
+            .max_lifetime(Duration::from_mins(30))
+            .connect_with(server)
+            .await?;
+        Ok(Self { db: Db::Postgres(pool) })
+    }
+
+    /// Which database this is.
+    pub fn kind(&self) -> Kind {
+        match self.db {
+            Db::Sqlite { .. } => Kind::Sqlite,
+            Db::Postgres(_) => Kind::Postgres,
+        }
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), Error> {
+        match &self.db {
+            // `select 1` would not even look at the file.
+            Db::Sqlite { readers, .. } => {
+                sqlx::query("select count(*) from sqlite_schema").execute(readers).await?;
+            }
+            Db::Postgres(pool) => {
+                sqlx::query("select 1").execute(pool).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Connections that are open and how many of them are idle, for the metrics.
+    pub fn connections(&self) -> (u32, usize) {
+        match &self.db {
+            Db::Sqlite { writer, readers } => {
+                (writer.size() + readers.size(), writer.num_idle() + readers.num_idle())
+            }
+            Db::Postgres(pool) => (pool.size(), pool.num_idle()),
+        }
+    }
+
+    /// Waits for the connections in use and closes all; later calls fail as unavailable.
+    pub async fn close(&self) {
+        match &self.db {
+            Db::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Db::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// The address of a SQLite file, whatever characters its path has.
+pub fn sqlite_url(path: &Path) -> String {
+    const SPECIAL: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+    format!("sqlite://{}", utf8_percent_encode(&path.to_string_lossy(), &SPECIAL))
+}
+
+/// SQLite gives its `-wal` and `-shm` files the permissions of the file itself.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_that_cannot_work_are_refused_with_a_reason() {
+        for (url, reason) in [
+            ("mysql://localhost/x", "sqlite: or postgres://"),
+            ("aks.db", "sqlite: or postgres://"),
+            ("sqlite::memory:", "needs a file"),
+            ("sqlite://", "needs a file"),
+            ("sqlite:a.db?mode=memory", "no parameters"),
+            ("postgres://user:canary-password@host:port/x", "port"),
+        ] {
+            let error = Store::connect(url, &Options::default()).await.expect_err(url).to_string();
+            assert!(error.contains(reason), "{url}: {error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_file_is_its_owners_alone_and_any_path_can_be_named() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a b%20?#é.db");
+        let store = Store::connect(&sqlite_url(&path), &Options::default()).await.expect("open");
+        store.migrate().await.expect("migrate");
+        store.ping().await.expect("ping");
+        for entry in std::fs::read_dir(folder.path()).expect("list") {
+            let entry = entry.expect("entry");
+            let mode = entry.metadata().expect("metadata").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+        }
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_made_is_named() {
+        let url = "sqlite:/nonexistent-folder/aks.db";
+        let error = Store::connect(url, &Options::default()).await.expect_err("no folder").to_string();
+        assert!(error.contains("/nonexistent-folder/aks.db"), "{error}");
+    }
+}

@@ -1,0 +1,184 @@
+//! Table `events`: the audit trail. Who did what to which object, never what was in it.
+
+use serde::Serialize;
+
+use super::db::Db;
+use super::rows::{Columns, Fields, json_text, without_nul};
+use super::{Error, Store};
+
+/// One thing that somebody did. Texts that are not known are empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventRow {
+    /// A UUID of version 7: grows with time.
+    pub id: String,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+    /// Who: the user's id.
+    pub user_id: String,
+    /// Who: the user's name at that time.
+    pub user_name: String,
+    /// By which token.
+    pub token_name: String,
+    /// What: `create`, `update`, `delete`, `use` and so on.
+    pub action: String,
+    /// To what kind of object.
+    pub object_type: String,
+    /// To which object.
+    pub object_id: String,
+    /// How it ended.
+    pub outcome: String,
+    /// In which request.
+    pub request_id: String,
+    /// From which address.
+    pub remote: String,
+}
+
+/// Which events to list; `None` lists all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only what this user did (an id).
+    pub user_id: Option<String>,
+    /// Only what was done to this kind of object.
+    pub object_type: Option<String>,
+    /// Only what was done to this object.
+    pub object_id: Option<String>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// Only what came before this event, for the next page: [`EventRow::at_ms`] and [`EventRow::id`] of the last one.
+    pub before: Option<(i64, String)>,
+}
+
+/// The batch travels as one JSON text, so that its statement is the same for any number of events. Only the name of
+/// the function that takes the text apart differs.
+macro_rules! insert {
+    ($from:literal) => {
+        concat!(
+            "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, ",
+            "request_id, remote) select value ->> 'id', cast(value ->> 'at_ms' as bigint), value ->> 'user_id', ",
+            "value ->> 'user_name', value ->> 'token_name', value ->> 'action', value ->> 'object_type', ",
+            "value ->> 'object_id', value ->> 'outcome', value ->> 'request_id', value ->> 'remote' from ",
+            $from,
+            " on conflict (id) do nothing"
+        )
+    };
+}
+
+/// Adds all events in one statement: all or none. An event that is there already (a repeated attempt) is left alone.
+pub async fn insert_many(store: &Store, events: &[EventRow]) -> Result<(), Error> {
+    // PostgreSQL's JSON has no NUL. Such a text comes from outside (an id in an address) and must not cost the batch.
+    let clean: Vec<EventRow>;
+    let texts = events.iter().flat_map(|event| texts(event).map(|text| ("events", Some(text.as_str()))));
+    let events = if without_nul(texts).is_ok() {
+        events
+    } else {
+        clean = events.iter().cloned().map(without_nul_chars).collect();
+        &clean
+    };
+    if events.is_empty() {
+        return Ok(());
+    }
+    let batch = json_text(&events);
+    match &store.db {
+        Db::Sqlite { writer, .. } => {
+            // `where true` keeps SQLite from reading `on conflict` as a join condition.
+            let sql = insert!("json_each($1) where true");
+            sqlx::query(sql).bind(batch).execute(writer).await?;
+        }
+        Db::Postgres(pool) => {
+            let sql = insert!("json_array_elements(cast($1 as json))");
+            sqlx::query(sql).bind(batch).execute(pool).await?;
+        }
+    }
+    Ok(())
+}
+
+fn texts(event: &EventRow) -> [&String; 10] {
+    [
+        &event.id,
+        &event.user_id,
+        &event.user_name,
+        &event.token_name,
+        &event.action,
+        &event.object_type,
+        &event.object_id,
+        &event.outcome,
+        &event.request_id,
+        &event.remote,
+    ]
+}
+
+fn without_nul_chars(mut event: EventRow) -> EventRow {
+    for text in [
+        &mut event.id,
+        &mut event.user_id,
+        &mut event.user_name,
+        &mut event.token_name,
+        &mut event.action,
+        &mut event.object_type,
+        &mut event.object_id,
+        &mut event.outcome,
+        &mut event.request_id,
+        &mut event.remote,
+    ] {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    event
+}
+
+fn row(row: &impl Columns) -> Result<EventRow, Error> {
+    let fields = Fields::of(row, "events", "id")?;
+    Ok(EventRow {
+        id: fields.key(),
+        at_ms: fields.number("at_ms")?,
+        user_id: fields.text("user_id")?,
+        user_name: fields.text("user_name")?,
+        token_name: fields.text("token_name")?,
+        action: fields.text("action")?,
+        object_type: fields.text("object_type")?,
+        object_id: fields.text("object_id")?,
+        outcome: fields.text("outcome")?,
+        request_id: fields.text("request_id")?,
+        remote: fields.text("remote")?,
+    })
+}
+
+/// Up to `limit` events, newest first.
+pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<EventRow>, Error> {
+    let texts = [&filter.user_id, &filter.object_type, &filter.object_id, &filter.action];
+    if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+        return Ok(Vec::new());
+    }
+    let (before_ms, before_id) = filter.before.clone().unwrap_or((i64::MAX, String::new()));
+    let sql = "select id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
+               remote from events
+               where (cast($1 as text) is null or user_id = $1) and (cast($2 as text) is null or object_type = $2)
+               and (cast($3 as text) is null or object_id = $3) and (cast($4 as text) is null or action = $4)
+               and (at_ms < $5 or (at_ms = $5 and id < $6))
+               order by at_ms desc, id desc limit $7";
+    read!(store, |pool| sqlx::query(sql)
+        .bind(&filter.user_id)
+        .bind(&filter.object_type)
+        .bind(&filter.object_id)
+        .bind(&filter.action)
+        .bind(before_ms)
+        .bind(&before_id)
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await?
+        .iter()
+        .map(row)
+        .collect())
+}
+
+/// Removes events from before `before_ms`, at most `limit` of them (the oldest), so that no statement holds the
+/// database for long; returns how many.
+pub async fn prune(store: &Store, before_ms: i64, limit: u32) -> Result<u64, Error> {
+    let sql = "delete from events where id in
+               (select id from events where at_ms < $1 order by at_ms limit $2)";
+    Ok(write!(store, |pool| sqlx::query(sql)
+        .bind(before_ms)
+        .bind(i64::from(limit))
+        .execute(pool)
+        .await?
+        .rows_affected()))
+}

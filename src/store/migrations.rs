@@ -1,0 +1,143 @@
+//! The schema: the embedded files of `migrations/sqlite` and `migrations/postgres`, and bringing a database up to them.
+
+use std::collections::BTreeSet;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Connection as _, SqlSafeStr as _};
+
+use super::db::Db;
+use super::{Error, Store};
+
+/// One step: its number, its words, and its text for SQLite and for PostgreSQL.
+type Step = (i64, &'static str, &'static str, &'static str);
+
+macro_rules! step {
+    ($version:literal, $name:literal, $file:literal) => {
+        (
+            $version,
+            $name,
+            include_str!(concat!("../../migrations/sqlite/", $file)),
+            include_str!(concat!("../../migrations/postgres/", $file)),
+        )
+    };
+}
+
+/// Every migration, in order. A file that has been released is never changed.
+const STEPS: [Step; 1] = [step!(1, "first", "0001_first.sql")];
+
+/// What [`Store::migrate`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// The migrations that were applied now, `0001_first` and so on; empty when all were there.
+    pub applied: Vec<String>,
+}
+
+impl Store {
+    /// Brings the schema up to date. Any number of servers may try at once: one does it, the others wait.
+    pub async fn migrate(&self) -> Result<Migrated, Error> {
+        let applied = self.pending_migrations().await?;
+        match &self.db {
+            Db::Sqlite { writer, .. } => {
+                // One transaction that holds the write lock from the start: a second process waits, and a failure
+                // half way leaves nothing behind. Each step is a savepoint in it.
+                let mut transaction = writer.begin_with("begin immediate").await?;
+                migrator(|step| step.2).run_direct(None, &mut *transaction, false).await?;
+                transaction.commit().await?;
+            }
+            Db::Postgres(pool) => {
+                // A failed run keeps its advisory lock as long as its connection lives, so that one does not go back.
+                let mut connection = pool.acquire().await?.detach();
+                let outcome = migrator(|step| step.3).run_direct(None, &mut connection, false).await;
+                connection.close().await.ok();
+                outcome?;
+            }
+        }
+        Ok(Migrated { applied })
+    }
+
+    /// The migrations that this program has and the database has not, `0001_first` and so on. Newer ones in the
+    /// database do not matter here: while servers are replaced one by one, the old ones go on.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
+        let known: bool = match &self.db {
+            Db::Sqlite { readers, .. } => {
+                let exists = "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
+                sqlx::query_scalar(exists).fetch_one(readers).await?
+            }
+            Db::Postgres(pool) => {
+                sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+                    .fetch_one(pool)
+                    .await?
+            }
+        };
+        let applied: Vec<i64> = if known {
+            let versions = "select version from _sqlx_migrations where success";
+            read!(self, |pool| sqlx::query_scalar(versions).fetch_all(pool).await?)
+        } else {
+            Vec::new()
+        };
+        let applied = BTreeSet::from_iter(applied);
+        Ok(STEPS
+            .iter()
+            .filter(|(version, ..)| !applied.contains(version))
+            .map(|(version, name, ..)| format!("{version:04}_{name}"))
+            .collect())
+    }
+}
+
+fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
+    let steps = STEPS.iter().map(|step| {
+        Migration::new(step.0, step.1.into(), MigrationType::Simple, text(step).into_sql_str(), false)
+    });
+    Migrator::with_migrations(steps.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(dialect: &str) -> Vec<String> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/").to_owned() + dialect;
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .expect("folder")
+            .map(|entry| entry.expect("entry").file_name().into_string().expect("name"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn both_databases_have_the_same_files_and_every_file_is_a_step() {
+        assert_eq!(files("sqlite"), files("postgres"));
+        let steps: Vec<String> =
+            STEPS.iter().map(|(version, name, ..)| format!("{version:04}_{name}.sql")).collect();
+        assert_eq!(files("sqlite"), steps);
+    }
+
+    #[test]
+    fn both_databases_have_the_same_tables_and_columns() {
+        fn shape(text: &str) -> Vec<(String, Vec<String>)> {
+            text.split("create table ")
+                .skip(1)
+                .map(|table| {
+                    let (name, body) = table.split_once(" (\n").expect("body");
+                    let columns = body
+                        .lines()
+                        .take_while(|line| !line.starts_with(')'))
+                        .filter_map(|line| line.split_whitespace().next().map(str::to_owned));
+                    (name.to_owned(), columns.collect())
+                })
+                .collect()
+        }
+        for (_, name, sqlite, postgres) in STEPS {
+            assert_eq!(shape(sqlite), shape(postgres), "{name}");
+        }
+        assert!(shape(STEPS[0].2).iter().any(|(name, columns)| name == "clusters" && columns.len() == 11));
+    }
+
+    #[test]
+    fn every_sqlite_table_is_strict() {
+        for (_, name, sqlite, _) in STEPS {
+            assert_eq!(sqlite.matches("create table").count(), sqlite.matches(") strict").count(), "{name}");
+        }
+    }
+}

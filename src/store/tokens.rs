@@ -1,0 +1,153 @@
+//! Table `tokens`: the hashes of API tokens. A revoked token is a removed row.
+
+use super::rows::{Columns, Fields, without_nul};
+use super::{Error, Store, UserRow};
+
+/// A token; its secret half is known only by its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    /// The public half, `token-xxxxx` or any other name.
+    pub name: String,
+    /// The user it belongs to.
+    pub user_id: String,
+    /// SHA-256 of the secret half.
+    pub hash: Vec<u8>,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Milliseconds since 1970; `None` never expires.
+    pub expires_ms: Option<i64>,
+    /// Milliseconds since 1970, to the minute.
+    pub last_used_ms: Option<i64>,
+    /// What its maker wrote about it; may be empty.
+    pub description: String,
+}
+
+/// A token and its user, followed by the end of the statement.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select t.name, t.user_id, t.hash, t.created_ms, t.expires_ms, t.last_used_ms, t.description, ",
+            "u.name as user_name, u.admin, u.created_ms as user_created_ms ",
+            "from tokens t join users u on u.id = t.user_id ",
+            $rest
+        )
+    };
+}
+
+fn joined(row: &impl Columns) -> Result<(TokenRow, UserRow), Error> {
+    let fields = Fields::of(row, "tokens", "name")?;
+    let token = TokenRow {
+        name: fields.key(),
+        user_id: fields.text("user_id")?,
+        hash: fields.bytes("hash")?,
+        created_ms: fields.number("created_ms")?,
+        expires_ms: fields.number_opt("expires_ms")?,
+        last_used_ms: fields.number_opt("last_used_ms")?,
+        description: fields.text("description")?,
+    };
+    let user = UserRow {
+        id: token.user_id.clone(),
+        name: fields.text("user_name")?,
+        admin: fields.flag("admin")?,
+        created_ms: fields.number("user_created_ms")?,
+    };
+    Ok((token, user))
+}
+
+const INSERT: &str = "insert into tokens
+    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description)
+    values ($1, $2, $3, $4, $5, $6, $7)";
+const UPSERT: &str = "insert into tokens
+    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (name) do update set user_id = excluded.user_id, hash = excluded.hash,
+    created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, description = excluded.description
+    where tokens.user_id <> excluded.user_id or tokens.hash <> excluded.hash
+    or tokens.expires_ms is not null";
+
+/// Adds a token.
+///
+/// # Errors
+/// [`Error::Duplicate`] when the name is taken, [`Error::Dangling`] when the user does not exist.
+pub async fn insert(store: &Store, token: &TokenRow) -> Result<(), Error> {
+    write_token(store, token, INSERT).await.map(drop)
+}
+
+/// Adds a token or makes the one of that name like this; returns whether anything had to change. A token that has the
+/// same user and hash already keeps its dates.
+///
+/// # Errors
+/// [`Error::Dangling`] when the user does not exist.
+pub async fn put(store: &Store, token: &TokenRow) -> Result<bool, Error> {
+    Ok(write_token(store, token, UPSERT).await? > 0)
+}
+
+async fn write_token(store: &Store, token: &TokenRow, sql: &'static str) -> Result<u64, Error> {
+    without_nul([
+        ("name", Some(token.name.as_str())),
+        ("user_id", Some(token.user_id.as_str())),
+        ("description", Some(token.description.as_str())),
+    ])?;
+    let outcome = write!(store, |pool| sqlx::query(sql)
+        .bind(&token.name)
+        .bind(&token.user_id)
+        .bind(&token.hash)
+        .bind(token.created_ms)
+        .bind(token.expires_ms)
+        .bind(token.last_used_ms)
+        .bind(&token.description)
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()));
+    outcome.map_err(|error| {
+        let error = Error::from(error);
+        if error.is_foreign_key() {
+            return Error::Dangling { table: "tokens", id: token.name.clone() };
+        }
+        error
+    })
+}
+
+/// The token of that name and the user it belongs to.
+pub async fn find(store: &Store, name: &str) -> Result<Option<(TokenRow, UserRow)>, Error> {
+    if name.contains('\0') {
+        return Ok(None);
+    }
+    let sql = select!("where t.name = $1");
+    read!(store, |pool| sqlx::query(sql)
+        .bind(name)
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(joined)
+        .transpose())
+}
+
+/// All tokens, or those of one user (an id), oldest first.
+pub async fn list(store: &Store, user_id: Option<&str>) -> Result<Vec<(TokenRow, UserRow)>, Error> {
+    without_nul([("user_id", user_id)])?;
+    let sql = select!("where cast($1 as text) is null or t.user_id = $1 order by t.created_ms, t.name");
+    read!(store, |pool| sqlx::query(sql).bind(user_id).fetch_all(pool).await?.iter().map(joined).collect())
+}
+
+/// Notes that a token was used at `at_ms`.
+pub async fn touch(store: &Store, name: &str, at_ms: i64) -> Result<(), Error> {
+    let sql = "update tokens set last_used_ms = $2 where name = $1 and coalesce(last_used_ms, 0) < $2";
+    write!(store, |pool| sqlx::query(sql).bind(name).bind(at_ms).execute(pool).await?.rows_affected());
+    Ok(())
+}
+
+/// Removes a token; false when there was none of that name.
+pub async fn delete(store: &Store, name: &str) -> Result<bool, Error> {
+    if name.contains('\0') {
+        return Ok(false);
+    }
+    let sql = "delete from tokens where name = $1";
+    Ok(write!(store, |pool| sqlx::query(sql).bind(name).execute(pool).await?.rows_affected()) > 0)
+}
+
+/// Removes the tokens that had expired at `now_ms`; returns how many.
+pub async fn delete_expired(store: &Store, now_ms: i64) -> Result<u64, Error> {
+    let sql = "delete from tokens where expires_ms <= $1";
+    Ok(write!(store, |pool| sqlx::query(sql).bind(now_ms).execute(pool).await?.rows_affected()))
+}

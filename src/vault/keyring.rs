@@ -1,0 +1,172 @@
+//! The keys of a key file: lines `id:base64`, the first is the active one. Files themselves are not touched here.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::{Error, KEY_LEN, random};
+
+/// The longest name of a key, in characters.
+const LONGEST_ID: usize = 64;
+
+/// Named keys, at least one; the first seals, all open.
+pub struct KeyRing {
+    active: Key,
+    others: Vec<Key>,
+}
+
+struct Key {
+    id: String,
+    cipher: RandomizedNonceKey,
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.ids()).finish()
+    }
+}
+
+/// What is wrong with a line of a key file. Never shows what may be a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLine {
+    /// No colon: it must be `id:base64`.
+    NoColon,
+    /// The id is empty, too long, or has other characters than letters, digits, `.`, `_` and `-`.
+    Id,
+    /// The id stands in an earlier line too.
+    Twice,
+    /// What follows the colon is no base64.
+    NoBase64,
+    /// The decoded key has this many bytes instead of 32.
+    Length(usize),
+}
+
+impl fmt::Display for KeyLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoColon => f.write_str("has no colon; it must be id:base64-of-32-bytes"),
+            Self::Id => write!(
+                f,
+                "has an unusable id before the colon: 1 to {LONGEST_ID} letters, digits, dots, dashes or underscores"
+            ),
+            Self::Twice => f.write_str("repeats the id of an earlier line"),
+            Self::NoBase64 => f.write_str("has no valid base64 after the colon"),
+            Self::Length(bytes) => write!(f, "has a key of {bytes} bytes; it must have {KEY_LEN}"),
+        }
+    }
+}
+
+impl KeyRing {
+    /// Reads the text of a key file. Empty lines and lines that begin with `#` do not count.
+    ///
+    /// # Errors
+    /// [`Error::KeyLine`] for the first unusable line, [`Error::NoKey`] when no line is left.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut keys: Vec<Key> = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let key = Key::parse(line).and_then(|key| {
+                let known = keys.iter().any(|other| other.id == key.id);
+                if known { Err(KeyLine::Twice) } else { Ok(key) }
+            });
+            keys.push(key.map_err(|problem| Error::KeyLine { line: number + 1, problem })?);
+        }
+        let mut keys = keys.into_iter();
+        Ok(Self { active: keys.next().ok_or(Error::NoKey)?, others: keys.collect() })
+    }
+
+    /// A line with a new key under a new name, without a line break.
+    pub fn generate() -> SecretString {
+        let key = Zeroizing::new(random::<KEY_LEN>());
+        let encoded = Zeroizing::new(STANDARD.encode(key.as_ref()));
+        let name = u32::from_be_bytes(random());
+        SecretString::from(format!("key-{name:08x}:{}", *encoded))
+    }
+
+    /// The names of the keys, the active one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.active).chain(&self.others).map(|key| key.id.as_str())
+    }
+
+    pub(super) fn active(&self) -> (&str, &RandomizedNonceKey) {
+        (&self.active.id, &self.active.cipher)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&RandomizedNonceKey> {
+        std::iter::once(&self.active).chain(&self.others).find(|key| key.id == id).map(|key| &key.cipher)
+    }
+}
+
+impl Key {
+    fn parse(line: &str) -> Result<Self, KeyLine> {
+        let (id, encoded) = line.split_once(':').ok_or(KeyLine::NoColon)?;
+        let id = id.trim_end();
+        let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if id.is_empty() || id.len() > LONGEST_ID || !id.chars().all(usable) {
+            return Err(KeyLine::Id);
+        }
+        let bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| KeyLine::NoBase64)?);
+        let cipher =
+            RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyLine::Length(bytes.len()))?;
+        Ok(Self { id: id.to_owned(), cipher })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    const KEY: &str = "Q0FOQVJZLUNBTkFSWS1DQU5BUlktQ0FOQVJZLUNBTkE=";
+
+    #[test]
+    fn the_first_line_that_counts_is_the_active_key() {
+        let text = format!("# keys\n\n new : {KEY} \r\nold:{KEY}\n#gone:{KEY}\n");
+        let ring = KeyRing::parse(&text).expect("ring");
+        assert_eq!(ring.ids().collect::<Vec<_>>(), ["new", "old"]);
+        assert_eq!(ring.active().0, "new");
+        assert!(ring.get("old").is_some() && ring.get("gone").is_none());
+        assert_eq!(format!("{ring:?}"), r#"["new", "old"]"#);
+    }
+
+    #[test]
+    fn an_unusable_line_is_named_by_number_and_never_shown() {
+        for (text, line, problem) in [
+            (KEY.to_owned(), 1, KeyLine::NoColon),
+            (format!("a:{KEY}\n\n# x\n:{KEY}"), 4, KeyLine::Id),
+            (format!("a b:{KEY}"), 1, KeyLine::Id),
+            (format!("{}:{KEY}", "a".repeat(65)), 1, KeyLine::Id),
+            (format!("a:{KEY}\na:{KEY}"), 2, KeyLine::Twice),
+            ("a:CANARY!".to_owned(), 1, KeyLine::NoBase64),
+            ("a:Q0FOQVJZ".to_owned(), 1, KeyLine::Length(6)),
+            ("a:".to_owned(), 1, KeyLine::Length(0)),
+        ] {
+            let error = KeyRing::parse(&text).expect_err(&text);
+            assert!(
+                matches!(&error, Error::KeyLine { line: l, problem: p } if *l == line && *p == problem),
+                "{text}: {error}"
+            );
+            assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
+            assert!(!format!("{error} {error:?}").contains("Q0FOQVJZ"), "{error}");
+        }
+        assert!(matches!(KeyRing::parse("# nothing\n"), Err(Error::NoKey)));
+    }
+
+    #[test]
+    fn generated_keys_are_usable_and_differ() {
+        let (one, two) = (KeyRing::generate(), KeyRing::generate());
+        assert_ne!(one.expose_secret(), two.expose_secret());
+        let ring =
+            KeyRing::parse(&format!("{}\n{}", one.expose_secret(), two.expose_secret())).expect("ring");
+        assert_eq!(ring.ids().count(), 2);
+        assert!(ring.active().0.starts_with("key-"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Seal, open, rewrap: the round trips, and everything that must be refused.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn ring(ids: &[&str]) -> KeyRing {
+    let lines: Vec<String> = ids.iter().map(|id| format!("{id}:{}", key_of(id))).collect();
+    KeyRing::parse(&lines.join("\n")).expect("ring")
+}
+
+/// The same id always has the same key here.
+fn key_of(id: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(token_hash(id))
+}
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text)
+}
+
+fn is_tampered<T>(outcome: Result<T, Error>) -> bool {
+    matches!(outcome, Err(Error::Tampered { .. }))
+}
+
+fn is_missing<T>(outcome: Result<T, Error>, id: &str) -> bool {
+    matches!(outcome, Err(Error::MissingKey(missing)) if missing == id)
+}
+
+fn opened(vault: &Vault, context: &str, sealed: &Sealed) -> String {
+    vault.open(context, sealed).expect("open").expose_secret().to_owned()
+}
+
+proptest! {
+    #[test]
+    fn what_was_sealed_opens_again_also_under_a_new_key(context in ".{0,40}", text in "(?s).{0,200}") {
+        let vault = Vault::new(ring(&["old"]));
+        let sealed = vault.seal(&context, &secret(&text)).expect("seal");
+        prop_assert_eq!(opened(&vault, &context, &sealed), text.as_str());
+
+        vault.reload(ring(&["new", "old"]));
+        let rewrapped = vault.rewrap(&context, &sealed).expect("rewrap");
+        prop_assert_eq!(&rewrapped.key_id, "new");
+        prop_assert_eq!(&rewrapped.ciphertext, &sealed.ciphertext);
+        vault.reload(ring(&["new"]));
+        prop_assert_eq!(opened(&vault, &context, &rewrapped), text.as_str());
+        prop_assert!(is_missing(vault.open(&context, &sealed), "old"));
+        prop_assert!(is_missing(vault.rewrap(&context, &sealed), "old"));
+    }
+
+    #[test]
+    fn another_place_is_refused(context in ".{0,20}", other in ".{0,20}") {
+        prop_assume!(context != other);
+        let vault = Vault::new(ring(&["a"]));
+        let sealed = vault.seal(&context, &secret("s")).expect("seal");
+        prop_assert!(is_tampered(vault.open(&other, &sealed)));
+        prop_assert!(is_tampered(vault.rewrap(&other, &sealed)));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_refused(text in ".{0,50}", bit in any::<prop::sample::Index>()) {
+        let vault = Vault::new(ring(&["a"]));
+        let sealed = vault.seal("c", &secret(&text)).expect("seal");
+        let mut bent = sealed.clone();
+        let bits = (sealed.wrapped_key.len() + sealed.ciphertext.len()) * 8;
+        let at = bit.index(bits);
+        let (byte, mask) = (at / 8, 1_u8 << (at % 8));
+        match bent.wrapped_key.get_mut(byte) {
+            Some(target) => *target ^= mask,
+            None => bent.ciphertext[byte - sealed.wrapped_key.len()] ^= mask,
+        }
+        prop_assert!(is_tampered(vault.open("c", &bent)));
+    }
+
+    #[test]
+    fn any_shortened_secret_is_refused(keep in 0_usize..60) {
+        let vault = Vault::new(ring(&["a"]));
+        let sealed = vault.seal("c", &secret("0123456789012345678901234567890123456789")).expect("seal");
+        let mut short = sealed.clone();
+        short.wrapped_key.truncate(keep);
+        prop_assert!(is_tampered(vault.open("c", &short)));
+        let mut short = sealed;
+        short.ciphertext.truncate(keep);
+        prop_assert!(is_tampered(vault.open("c", &short)));
+    }
+}
+
+#[test]
+fn parts_of_two_secrets_cannot_be_mixed() {
+    let vault = Vault::new(ring(&["a", "b"]));
+    let one = vault.seal("c", &secret("one")).expect("seal");
+    let two = vault.seal("c", &secret("two")).expect("seal");
+    let mixed = Sealed { ciphertext: two.ciphertext.clone(), ..one.clone() };
+    assert!(is_tampered(vault.open("c", &mixed)));
+    let renamed = Sealed { key_id: "b".to_owned(), ..one };
+    assert!(matches!(vault.open("c", &renamed), Err(Error::Tampered { key_id }) if key_id == "b"));
+}
+
+#[test]
+fn another_key_of_the_same_name_is_refused() {
+    let sealed = Vault::new(ring(&["a"])).seal("c", &secret("s")).expect("seal");
+    let line = KeyRing::generate();
+    let (_, key) = line.expose_secret().split_once(':').expect("line");
+    let vault = Vault::new(KeyRing::parse(&format!("a:{key}")).expect("ring"));
+    assert!(matches!(vault.open("c", &sealed), Err(Error::Tampered { key_id }) if key_id == "a"));
+}
+
+#[test]
+fn the_same_secret_never_seals_to_the_same_bytes_and_nothing_prints_it() {
+    let vault = Vault::new(ring(&["a"]));
+    let one = vault.seal("c", &secret("canary-secret")).expect("seal");
+    let two = vault.seal("c", &secret("canary-secret")).expect("seal");
+    assert_ne!(one.ciphertext, two.ciphertext);
+    assert_ne!(one.wrapped_key, two.wrapped_key);
+    assert_eq!((one.wrapped_key.len(), one.ciphertext.len()), (60, 13 + 28));
+    let printed = format!("{one:?} {vault:?} {:?}", vault.open("c", &one));
+    assert!(!printed.contains("canary") && !printed.contains(&key_of("a")), "{printed}");
+    assert_eq!(vault.active_id(), "a");
+    assert_eq!(vault.key_ids(), ["a"]);
+}
