@@ -2,6 +2,7 @@
 //!
 //! `api::error` turns these into statuses and bodies, in one table; the cause is logged there, once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{azure, store, vault};
@@ -36,8 +37,11 @@ pub enum Error {
         /// Rancher's words before the text of the failure, for example `failed to get networks: `.
         prefix: &'static str,
         /// What Azure said, or that it said nothing.
-        source: Box<azure::Error>,
+        source: Arc<azure::Error>,
     },
+    /// The question cannot be asked, or Azure's answer cannot be used; the text says why.
+    #[error("{0}")]
+    Rejected(String),
     /// Our own time limit passed before an answer was there.
     #[error("no answer within {} s", limit.as_secs())]
     TimedOut {
