@@ -9,5 +9,6 @@ pub mod json_text;
 pub mod networks;
 pub mod regions;
 pub mod resource_group;
+pub mod spec;
 pub mod upgrades;
 pub mod versions;

@@ -1,0 +1,251 @@
+//! A list of objects, with everything that Norman puts around it (contract, section 11, "Lists").
+
+use std::collections::BTreeMap;
+
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::error::Error;
+use super::filters::{Query, Wanted};
+use super::input::Object;
+use super::links::Links;
+use super::reply;
+use super::schemas::Schema;
+
+/// One page of a list. The order of the keys is Rancher's.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Collection<T> {
+    r#type: &'static str,
+    links: BTreeMap<&'static str, String>,
+    create_types: BTreeMap<&'static str, String>,
+    actions: BTreeMap<&'static str, String>,
+    pagination: Pagination,
+    sort: Sort,
+    filters: BTreeMap<&'static str, Option<Vec<Filter>>>,
+    resource_type: &'static str,
+    /// The objects of the page.
+    pub data: Vec<T>,
+}
+
+/// How much of the list the page is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Pagination {
+    /// How many objects a page has at most.
+    limit: usize,
+    /// The address of the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
+    /// There are further pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    partial: Option<bool>,
+    /// How many objects all pages have.
+    total: usize,
+}
+
+/// How the list is sorted, and the addresses of other orders.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Sort {
+    /// The field; absent when sorted by id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    name: Option<&'static str>,
+    /// `asc` or `desc`.
+    order: &'static str,
+    /// The address of the list in the opposite order.
+    reverse: String,
+    /// The address of the list sorted by each field.
+    links: BTreeMap<&'static str, String>,
+}
+
+/// A condition that was applied.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Filter {
+    modifier: &'static str,
+    value: String,
+}
+
+impl Collection<Object> {
+    /// The page of `objects` that the query asks for. `path` is the path that was asked.
+    ///
+    /// # Errors
+    /// 422 for a `limit` that is no number, or a `marker` that is not in the list.
+    pub fn page(
+        schema: &'static Schema,
+        links: &Links,
+        path: &str,
+        query: &Query,
+        objects: Vec<Object>,
+    ) -> Result<Self, Error> {
+        let wanted = Wanted::parse(schema, query)?;
+        let mut data = wanted.select(objects);
+        let total = data.len();
+        if let Some(marker) = &wanted.marker {
+            let last = data.iter().position(|object| is(object, marker)).ok_or_else(|| {
+                let message = "the object that marker names is gone; read the list from its start";
+                crate::service::Invalid::field("InvalidOption", "marker", message)
+            })?;
+            data.drain(..=last);
+        }
+        let partial = data.len() > wanted.limit;
+        data.truncate(wanted.limit);
+        let own = links.to(path);
+        let next = data
+            .last()
+            .and_then(|object| object.get("id")?.as_str())
+            .filter(|_| partial)
+            .map(|last| format!("{own}?{}", query.with("marker", Some(last))));
+        Ok(Self {
+            r#type: "collection",
+            links: BTreeMap::from([("self", own.clone())]),
+            create_types: schema
+                .collection
+                .filter(|_| schema.collection_methods.contains(&"POST"))
+                .map(|path| (schema.id, links.to(path)))
+                .into_iter()
+                .collect(),
+            actions: BTreeMap::new(),
+            pagination: Pagination { limit: wanted.limit, next, partial: partial.then_some(true), total },
+            sort: sort(schema, &own, query, &wanted),
+            filters: filters(schema, &wanted),
+            resource_type: schema.id,
+            data,
+        })
+    }
+}
+
+impl<T> Collection<T> {
+    /// A list that is neither filtered nor cut.
+    pub fn whole(resource_type: &'static str, own: String, data: Vec<T>) -> Self {
+        let pagination =
+            Pagination { limit: super::filters::DEFAULT_LIMIT, next: None, partial: None, total: data.len() };
+        Self {
+            r#type: "collection",
+            sort: Sort {
+                name: None,
+                order: "asc",
+                reverse: format!("{own}?order=desc"),
+                links: BTreeMap::new(),
+            },
+            links: BTreeMap::from([("self", own)]),
+            create_types: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            pagination,
+            filters: BTreeMap::new(),
+            resource_type,
+            data,
+        }
+    }
+}
+
+fn is(object: &Object, id: &str) -> bool {
+    object.get("id").and_then(|value| value.as_str()) == Some(id)
+}
+
+fn sort(schema: &Schema, own: &str, query: &Query, wanted: &Wanted) -> Sort {
+    let (order, opposite) = if wanted.descending { ("desc", "asc") } else { ("asc", "desc") };
+    let query = Query::parse(Some(&query.with("reverse", None)));
+    Sort {
+        name: wanted.sort,
+        order,
+        reverse: format!("{own}?{}", query.with("order", Some(opposite))),
+        links: schema
+            .filterable()
+            .map(|field| (field.name, format!("{own}?{}", query.with("sort", Some(field.name)))))
+            .collect(),
+    }
+}
+
+fn filters(schema: &Schema, wanted: &Wanted) -> BTreeMap<&'static str, Option<Vec<Filter>>> {
+    let mut filters: BTreeMap<_, Option<Vec<Filter>>> =
+        schema.filterable().map(|field| (field.name, None)).collect();
+    for condition in &wanted.conditions {
+        let filter = Filter { modifier: condition.modifier, value: condition.value.clone() };
+        filters.entry(condition.field).or_default().get_or_insert_default().push(filter);
+    }
+    filters
+}
+
+impl<T: Serialize> IntoResponse for Collection<T> {
+    fn into_response(self) -> Response {
+        reply::json(http::StatusCode::OK, &self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::schemas::{Field, Kind};
+    use super::*;
+
+    static THING: Schema = Schema {
+        id: "thing",
+        title: "Thing",
+        doc: "",
+        plural: "things",
+        collection: Some("/v3/things"),
+        resource_methods: &[],
+        collection_methods: &["GET", "POST"],
+        actions: &[],
+        fields: &[Field::new("id", Kind::Text, ""), Field::new("name", Kind::Text, "")],
+    };
+
+    fn page(query: &str) -> Result<Value, Error> {
+        let objects = json!([{"id": "b", "name": "x"}, {"id": "a", "name": "x"}, {"id": "c", "name": "y"}]);
+        let links = Links::new("https://h".to_owned());
+        let query = Query::parse(Some(query));
+        Collection::page(&THING, &links, "/v3/things", &query, serde_json::from_value(objects).unwrap())
+            .map(|page| serde_json::to_value(page).unwrap())
+    }
+
+    #[test]
+    fn a_page_says_what_it_is() {
+        assert_eq!(
+            page("name=x").unwrap(),
+            json!({
+                "type": "collection",
+                "links": {"self": "https://h/v3/things"},
+                "createTypes": {"thing": "https://h/v3/things"},
+                "actions": {},
+                "pagination": {"limit": 1000, "total": 2},
+                "sort": {
+                    "order": "asc",
+                    "reverse": "https://h/v3/things?name=x&order=desc",
+                    "links": {
+                        "id": "https://h/v3/things?name=x&sort=id",
+                        "name": "https://h/v3/things?name=x&sort=name",
+                    },
+                },
+                "filters": {"id": null, "name": [{"modifier": "eq", "value": "x"}]},
+                "resourceType": "thing",
+                "data": [{"id": "a", "name": "x"}, {"id": "b", "name": "x"}],
+            })
+        );
+    }
+
+    #[test]
+    fn pages_follow_each_other_to_the_end() {
+        let mut query = "limit=2&sort=name&order=desc".to_owned();
+        let mut seen = Vec::new();
+        for expected_more in [true, false] {
+            let page = page(&query).unwrap();
+            assert_eq!(page["pagination"]["total"], 3);
+            assert_eq!(page["pagination"]["partial"].as_bool().unwrap_or(false), expected_more);
+            seen.extend(
+                page["data"].as_array().unwrap().iter().map(|o| o["id"].as_str().unwrap().to_owned()),
+            );
+            if let Some(next) = page["pagination"]["next"].as_str() {
+                query = next.split_once('?').unwrap().1.to_owned();
+            }
+        }
+        assert_eq!(seen, ["c", "b", "a"]);
+    }
+
+    #[test]
+    fn an_unknown_marker_is_refused() {
+        assert!(page("marker=zzz").is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! Norman's error body, and the one table from what went wrong in a use case to status and words.
+//!
+//! Causes are logged here, once; what is sent says only what the caller can do about it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
+
+use super::json;
+use crate::service::{self, Invalid};
+
+/// How long to wait before a passing failure is tried again, when nobody says better.
+const RETRY_SECONDS: u64 = 5;
+
+/// A refusal or failure in Norman's words (contract, section 11).
+#[derive(Debug)]
+pub struct Error {
+    status: StatusCode,
+    code: &'static str,
+    field: Option<String>,
+    message: String,
+    retry_seconds: Option<u64>,
+}
+
+impl Error {
+    /// An error that belongs to no field.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, field: None, message: message.into(), retry_seconds: None }
+    }
+
+    /// Nothing has that id, as far as this caller may know.
+    pub fn not_found(id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", format!("{id} not found"))
+    }
+
+    /// The object has no such action, or not now.
+    pub fn no_action(action: &str) -> Self {
+        let message =
+            format!("there is no action {action:?} here; the object's \"actions\" lists what there is");
+        Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", message)
+    }
+
+    /// The address knows no such method.
+    pub fn method(method: &Method) -> Self {
+        // Rancher's spelling of the code.
+        let message = format!("Method {method} not supported");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow", message)
+    }
+
+    /// A failure that passes by itself.
+    pub fn passing(status: StatusCode, code: &'static str, message: impl Into<String>, seconds: u64) -> Self {
+        Self { retry_seconds: Some(seconds), ..Self::new(status, code, message) }
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self {
+            field: invalid.field,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.code, invalid.message)
+        }
+    }
+}
+
+impl From<service::Error> for Error {
+    fn from(error: service::Error) -> Self {
+        use service::Error as E;
+        match error {
+            E::NotFound { id } => Self::not_found(&id),
+            E::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "PermissionDenied", error.to_string()),
+            E::Invalid(invalid) => invalid.into(),
+            E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),
+            E::Rejected(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", error.to_string()),
+            E::TimedOut { .. } => {
+                Self::passing(StatusCode::GATEWAY_TIMEOUT, "ServerError", error.to_string(), RETRY_SECONDS)
+            }
+            E::Azure { ref source, .. } if source.is_transient() => {
+                let seconds = source.retry_after().map_or(RETRY_SECONDS, |wait| wait.as_secs().max(1));
+                log(&error);
+                let message = "Azure does not answer at the moment; try again later";
+                Self::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, seconds)
+            }
+            E::Azure { .. } => {
+                log(&error);
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", Chain(&error).to_string())
+            }
+            E::Store(ref source) if source.is_unavailable() => {
+                log(&error);
+                let message = "the database cannot be reached at the moment; try again in a few seconds";
+                Self::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, RETRY_SECONDS)
+            }
+            E::Store(_) | E::Vault(_) | E::Corrupt { .. } => {
+                log(&error);
+                let message = "the request failed inside the server; its log has the cause";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServerError", message)
+            }
+        }
+    }
+}
+
+fn log(error: &service::Error) {
+    tracing::error!(error = %Chain(error), "a request failed");
+}
+
+/// An error with its causes, each after a colon.
+struct Chain<'a>(&'a dyn StdError);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// The body of every refused or failed request below `/v3`.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NormanError, example = json!({"baseType": "error", "code": "MissingRequired",
+    "message": "a Config field must be set", "status": 422, "type": "error"}))]
+pub struct ErrorBody<'a> {
+    #[schema(example = "error")]
+    base_type: &'static str,
+    /// One of Norman's codes, for example `InvalidFormat`.
+    code: &'a str,
+    /// The field at fault, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field_name: Option<&'a str>,
+    message: &'a str,
+    /// The status of the answer.
+    status: u16,
+    #[schema(example = "error")]
+    r#type: &'static str,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let body = json::to_bytes_line(&ErrorBody {
+            base_type: "error",
+            code: self.code,
+            field_name: self.field.as_deref(),
+            message: &self.message,
+            status: self.status.as_u16(),
+            r#type: "error",
+        });
+        let mut response = (self.status, body).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = self.retry_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn text(error: Error) -> (u16, String) {
+        let response = error.into_response();
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_body_is_normans_to_the_byte() {
+        let invalid = Invalid::field("InvalidFormat", "count", "a < b");
+        let (status, body) = text(invalid.into()).await;
+        assert_eq!(status, 422);
+        let expected = concat!(
+            r#"{"baseType":"error","code":"InvalidFormat","fieldName":"count","#,
+            r#""message":"a \u003c b","status":422,"type":"error"}"#,
+            "\n"
+        );
+        assert_eq!(body, expected);
+        let (_, body) = text(Error::method(&Method::PATCH)).await;
+        let expected = concat!(
+            r#"{"baseType":"error","code":"MethodNotAllow","#,
+            r#""message":"Method PATCH not supported","status":405,"type":"error"}"#,
+            "\n"
+        );
+        assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn causes_inside_the_server_are_not_told() {
+        let source = "row 7 is broken".into();
+        let (status, body) = text(service::Error::Corrupt { id: "c-1".to_owned(), source }.into()).await;
+        assert_eq!(status, 500);
+        assert!(!body.contains("row 7"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_named() {
+        let (status, body) = text(service::Error::NotFound { id: "x:y".to_owned() }.into()).await;
+        assert_eq!(status, 404);
+        assert!(body.contains(r#""code":"NotFound","message":"x:y not found""#), "{body}");
+    }
+}

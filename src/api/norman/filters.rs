@@ -1,0 +1,247 @@
+//! The query of a list: `?<field>[_<modifier>]=<value>`, `sort`, `order`, `reverse`, `limit`, `marker`.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::input::Object;
+use super::schemas::Schema;
+use crate::service::Invalid;
+
+/// What can follow a field's name in a query, after an underscore; `eq` is meant when nothing does.
+pub const MODIFIERS: [&str; 6] = ["eq", "ne", "in", "notin", "null", "notnull"];
+
+/// How many objects a page has when the client does not say (contract, section 11).
+pub const DEFAULT_LIMIT: usize = 1_000;
+
+/// How many objects a page has at most; a larger `limit` counts as this.
+pub const MAX_LIMIT: usize = 10_000;
+
+/// A decoded query string. Names are case-sensitive, and the first value of a repeated name wins.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Decodes the part of an address after `?`.
+    pub fn parse(text: Option<&str>) -> Self {
+        Self(url::form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned().collect())
+    }
+
+    /// The first value of that name.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a switch such as `_replace` is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.first(name).is_some_and(|value| value == "true")
+    }
+
+    /// The same query with `name` set to `value`, or without it; encoded, without `?`.
+    pub fn with(&self, name: &str, value: Option<&str>) -> String {
+        let kept = self.0.iter().filter(|(key, _)| key != name);
+        let set = value.map(|value| (name, value));
+        url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(kept.map(|(key, value)| (key.as_str(), value.as_str())))
+            .extend_pairs(set)
+            .finish()
+    }
+}
+
+/// One condition: the field, one of [`MODIFIERS`] and the value as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The field of the schema.
+    pub field: &'static str,
+    /// The modifier.
+    pub modifier: &'static str,
+    /// The value as the client wrote it.
+    pub value: String,
+}
+
+impl Condition {
+    fn holds(&self, object: &Object) -> bool {
+        let value = object.get(self.field).unwrap_or(&Value::Null);
+        let equals = |wanted: &str| match value {
+            Value::String(text) => text == wanted,
+            Value::Null => wanted.is_empty(),
+            Value::Bool(truth) => wanted == if *truth { "true" } else { "false" },
+            Value::Number(number) => wanted.parse().ok() == number.as_i64(),
+            Value::Array(_) | Value::Object(_) => false,
+        };
+        match self.modifier {
+            "ne" => !equals(&self.value),
+            "in" => self.value.split(',').any(equals),
+            "notin" => !self.value.split(',').any(equals),
+            "null" => value.is_null(),
+            "notnull" => !value.is_null(),
+            _ => equals(&self.value),
+        }
+    }
+}
+
+/// Which objects of a list are wanted, and in which order.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// All of these must hold.
+    pub conditions: Vec<Condition>,
+    /// The field to sort by; `id` breaks ties.
+    pub sort: Option<&'static str>,
+    /// From the end to the start.
+    pub descending: bool,
+    /// How many objects a page has.
+    pub limit: usize,
+    /// The id of the last object of the page before.
+    pub marker: Option<String>,
+}
+
+impl Wanted {
+    /// Takes the query apart. Names that are no field of `schema` are ignored, as in Rancher.
+    ///
+    /// # Errors
+    /// `InvalidFormat` for a `limit` that is no positive number.
+    pub fn parse(schema: &Schema, query: &Query) -> Result<Self, Invalid> {
+        let limit = match query.first("limit").map(str::trim) {
+            None | Some("") => DEFAULT_LIMIT,
+            Some(text) => match text.parse::<u64>() {
+                Ok(number) if number > 0 => usize::try_from(number).unwrap_or(MAX_LIMIT).min(MAX_LIMIT),
+                _ => {
+                    let message = format!("limit must be a whole number between 1 and {MAX_LIMIT}");
+                    return Err(Invalid::field("InvalidFormat", "limit", message));
+                }
+            },
+        };
+        let descending = query.first("order").is_some_and(|order| order.eq_ignore_ascii_case("desc"));
+        Ok(Self {
+            conditions: query.0.iter().filter_map(|(name, value)| condition(schema, name, value)).collect(),
+            sort: query.first("sort").and_then(|name| filterable(schema, name)),
+            descending: descending != query.is_on("reverse"),
+            limit,
+            marker: query.first("marker").filter(|marker| !marker.is_empty()).map(str::to_owned),
+        })
+    }
+
+    /// The objects that are wanted, in order, before they are cut into pages.
+    pub fn select(&self, mut objects: Vec<Object>) -> Vec<Object> {
+        objects.retain(|object| self.conditions.iter().all(|condition| condition.holds(object)));
+        objects.sort_by(|a, b| {
+            let by_field = self.sort.map_or(Ordering::Equal, |field| compared(a.get(field), b.get(field)));
+            let order = by_field.then_with(|| compared(a.get("id"), b.get("id")));
+            if self.descending { order.reverse() } else { order }
+        });
+        objects
+    }
+}
+
+fn filterable(schema: &Schema, name: &str) -> Option<&'static str> {
+    schema.filterable().map(|field| field.name).find(|field| *field == name)
+}
+
+fn condition(schema: &Schema, name: &str, value: &str) -> Option<Condition> {
+    let parsed = filterable(schema, name).map(|field| (field, "eq")).or_else(|| {
+        let (field, modifier) = name.rsplit_once('_')?;
+        let modifier = MODIFIERS.into_iter().find(|known| *known == modifier)?;
+        Some((filterable(schema, field)?, modifier))
+    });
+    parsed.map(|(field, modifier)| Condition { field, modifier, value: value.to_owned() })
+}
+
+fn compared(a: Option<&Value>, b: Option<&Value>) -> Ordering {
+    match (a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null)) {
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        (Value::Number(a), Value::Number(b)) => a.as_i64().cmp(&b.as_i64()),
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::Null, Value::Null) => Ordering::Equal,
+        (Value::Null, _) => Ordering::Less,
+        (_, Value::Null) => Ordering::Greater,
+        _ => Ordering::Equal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::schemas::{Field, Kind};
+    use super::*;
+
+    static THING: Schema = Schema::nested(
+        "thing",
+        "Thing",
+        "",
+        "things",
+        &[
+            Field::new("id", Kind::Text, ""),
+            Field::new("labels", Kind::TextMap, ""),
+            Field::new("name", Kind::Text, ""),
+            Field::new("size", Kind::Int, ""),
+        ],
+    );
+
+    fn ids(query: &str) -> String {
+        let objects = json!([
+            {"id": "c", "name": "x", "size": 10},
+            {"id": "a", "name": "y", "size": 9, "labels": {"k": "v"}},
+            {"id": "b", "name": "x y"},
+        ]);
+        let objects = serde_json::from_value(objects).unwrap();
+        let wanted = Wanted::parse(&THING, &Query::parse(Some(query))).unwrap();
+        wanted.select(objects).iter().map(|object| object["id"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn lists_are_filtered_and_sorted() {
+        for (query, expected) in [
+            ("", "abc"),
+            ("name=x", "c"),
+            ("name=x+y", "b"),
+            ("name=x%20y", "b"),
+            ("name=X", ""),
+            ("name_ne=x", "ab"),
+            ("name_in=x,y", "ac"),
+            ("name_notin=x,y", "b"),
+            ("size_null=", "b"),
+            ("size_notnull=", "ac"),
+            ("size=10", "c"),
+            ("name=x&id=c", "c"),
+            ("name=x&id=a", ""),
+            ("labels=v", "abc"),
+            ("unknown=1", "abc"),
+            ("name_like=x", "abc"),
+            ("order=desc", "cba"),
+            ("reverse=true", "cba"),
+            ("order=desc&reverse=true", "abc"),
+            ("sort=size", "bac"),
+            ("sort=name", "cba"),
+            ("sort=size&order=DESC", "cab"),
+            ("sort=labels", "abc"),
+        ] {
+            assert_eq!(ids(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn limits_are_bounded_and_must_be_numbers() {
+        let limit = |query| Wanted::parse(&THING, &Query::parse(Some(query))).map(|wanted| wanted.limit);
+        for (query, expected) in [
+            ("", 1_000),
+            ("limit=", 1_000),
+            ("limit=5", 5),
+            ("limit=10001", 10_000),
+            ("limit=18446744073709551615", 10_000),
+        ] {
+            assert_eq!(limit(query).unwrap(), expected, "{query}");
+        }
+        for query in ["limit=0", "limit=-1", "limit=x", "limit=1.5"] {
+            assert_eq!(limit(query).unwrap_err().field.as_deref(), Some("limit"), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_query_can_be_written_again_with_one_value_changed() {
+        let query = Query::parse(Some("name=a+b&limit=2&marker=x"));
+        assert_eq!(query.with("marker", Some("c:d")), "name=a+b&limit=2&marker=c%3Ad");
+        assert_eq!(query.with("marker", None), "name=a+b&limit=2");
+        assert_eq!(Query::parse(Some("a=1&a=2")).first("a"), Some("1"));
+    }
+}

@@ -1,0 +1,370 @@
+//! What clients send, made into what a schema says: Norman's lenient conversion (contract, section 11).
+//!
+//! Bodies are JSON objects; their size is limited where they are read, their depth by the parser (128).
+
+use serde_json::{Map, Number, Value};
+
+use super::schemas::{Field, Kind, Schema};
+use crate::service::Invalid;
+
+/// A JSON object, its keys in alphabetical order.
+pub type Object = Map<String, Value>;
+
+/// What the input is for: it decides which fields count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A change of an object that exists; required fields may be absent.
+    Update,
+}
+
+/// Reads a body. Everything but one JSON object is `InvalidBodyContent`.
+pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
+    let unreadable = |reason: &str| {
+        Invalid::new("InvalidBodyContent", format!("Failed to parse body: {reason}; send one JSON object"))
+    };
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(unreadable(&format!("it is {}", noun(&other)))),
+        Err(_) if body.is_empty() => Err(unreadable("it is empty")),
+        Err(error) => Err(unreadable(&error.to_string())),
+    }
+}
+
+/// Keeps the fields of `schema` that count for `operation`, each brought to its kind. `null` stays `null`
+/// (a change clears the field with it) but counts as absent in a new object.
+///
+/// # Errors
+/// `InvalidFormat`, `InvalidCharacters`, `NotNullable`, `MissingRequired`, each with the field.
+pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Result<Object, Invalid> {
+    let mut out = Object::new();
+    for field in schema.fields {
+        let counts = match operation {
+            Operation::Create => field.create,
+            Operation::Update => field.update,
+        };
+        if !counts {
+            continue;
+        }
+        match body.remove(field.name) {
+            None if field.required && operation == Operation::Create => {
+                // Rancher's message is empty here (contract, section 15, rule 1a).
+                return Err(Invalid::field("MissingRequired", field.name, ""));
+            }
+            None => {}
+            Some(Value::Null) if operation == Operation::Create && !field.required => {}
+            Some(value) => {
+                out.insert(field.name.to_owned(), value_of(field, &field.kind, value, operation)?);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn value_of(field: &Field, kind: &Kind, value: Value, operation: Operation) -> Result<Value, Invalid> {
+    if value.is_null() {
+        return Ok(Value::Null);
+    }
+    match kind {
+        Kind::Text | Kind::Password | Kind::Date => text(field, value).map(Value::String),
+        Kind::Int => int(field, value).map(Value::Number),
+        Kind::Bool => bool(field, value).map(Value::Bool),
+        Kind::Json => Ok(value),
+        Kind::TextMap => text_map(field, value).map(Value::Object),
+        Kind::List(element) => list(field, element, value, operation).map(Value::Array),
+        Kind::Object(schema) => match single(value) {
+            Value::Object(object) => convert(schema, object, operation).map(Value::Object),
+            other => Err(wrong_kind(field, "an object", &other)),
+        },
+    }
+}
+
+fn text(field: &Field, value: Value) -> Result<String, Invalid> {
+    match single(value) {
+        // PostgreSQL cannot keep it, and nothing that is named here can contain it.
+        Value::String(text) if text.contains('\0') => {
+            let message = format!("{} must not contain the character NUL", field.name);
+            Err(Invalid::field("InvalidCharacters", field.name, message))
+        }
+        Value::String(text) => Ok(trimmed(text)),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(truth) => Ok(truth.to_string()),
+        Value::Null => Ok(String::new()),
+        other => Err(wrong_kind(field, "a text", &other)),
+    }
+}
+
+fn int(field: &Field, value: Value) -> Result<Number, Invalid> {
+    let value = single(value);
+    let number = match &value {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(cut_off)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| text.parse().ok().and_then(cut_off))
+        }
+        _ => None,
+    };
+    number.map(Number::from).ok_or_else(|| wrong_kind(field, "a whole number", &value))
+}
+
+/// A fraction cut off; `None` when what is left is no 64-bit number.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "cutting off is the point, and the range is checked before"
+)]
+fn cut_off(number: f64) -> Option<i64> {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    (-LIMIT..LIMIT).contains(&number).then_some(number as i64)
+}
+
+fn bool(field: &Field, value: Value) -> Result<bool, Invalid> {
+    match single(value) {
+        Value::Bool(truth) => Ok(truth),
+        Value::String(text) => {
+            let text = text.trim();
+            Ok(["true", "t", "yes", "y"].iter().any(|word| word.eq_ignore_ascii_case(text)))
+        }
+        Value::Number(_) | Value::Null => Ok(false),
+        other => Err(wrong_kind(field, "true or false", &other)),
+    }
+}
+
+/// Names without a value are left out: Kubernetes knows no `null` in labels and tags.
+fn text_map(field: &Field, value: Value) -> Result<Object, Invalid> {
+    match single(value) {
+        Value::Object(object) => object
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| Ok((text(field, Value::String(key))?, Value::String(text(field, value)?))))
+            .collect(),
+        other => Err(wrong_kind(field, "an object of texts", &other)),
+    }
+}
+
+fn list(field: &Field, element: &Kind, value: Value, operation: Operation) -> Result<Vec<Value>, Invalid> {
+    let Value::Array(values) = value else {
+        return Err(wrong_kind(field, "a list", &value));
+    };
+    values
+        .into_iter()
+        .map(|value| match value {
+            Value::Null => {
+                Err(Invalid::field("NotNullable", field.name, "Individual array values can not be null"))
+            }
+            value => value_of(field, element, value, operation),
+        })
+        .collect()
+}
+
+/// A one-element list stands for its element.
+fn single(value: Value) -> Value {
+    match value {
+        Value::Array(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
+        value => value,
+    }
+}
+
+fn trimmed(text: String) -> String {
+    let inner = text.trim();
+    if inner.len() == text.len() { text } else { inner.to_owned() }
+}
+
+fn wrong_kind(field: &Field, due: &str, found: &Value) -> Invalid {
+    Invalid::field(
+        "InvalidFormat",
+        field.name,
+        format!("{} must be {due}, but it is {}", field.name, noun(found)),
+    )
+}
+
+/// What a value is, without saying its content: it may be a secret in the wrong place.
+fn noun(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    static INNER: Schema = Schema::nested(
+        "inner",
+        "Inner",
+        "",
+        "inners",
+        &[Field::new("count", Kind::Int, ""), Field::new("type", Kind::Text, "").read_only()],
+    );
+    static OUTER: Schema = Schema::nested(
+        "outer",
+        "Outer",
+        "",
+        "outers",
+        &[
+            Field::new("any", Kind::Json, ""),
+            Field::new("fixed", Kind::Text, "").fixed(),
+            Field::new("inner", Kind::Object(&INNER), ""),
+            Field::new("inners", Kind::List(&Kind::Object(&INNER)), ""),
+            Field::new("map", Kind::TextMap, ""),
+            Field::new("name", Kind::Text, "").required(),
+            Field::new("secret", Kind::Password, ""),
+            Field::new("seen", Kind::Text, "").read_only(),
+            Field::new("truth", Kind::Bool, ""),
+            Field::new("words", Kind::List(&Kind::Text), ""),
+        ],
+    );
+
+    fn converted(body: Value, operation: Operation) -> Result<Value, Invalid> {
+        convert(&OUTER, body.as_object().unwrap().clone(), operation).map(Value::Object)
+    }
+
+    fn updated(body: Value) -> Value {
+        converted(body, Operation::Update).unwrap()
+    }
+
+    #[test]
+    fn a_body_is_one_object() {
+        assert_eq!(parse(b" {\"a\":1} ").unwrap().len(), 1);
+        for (body, reason) in [
+            (&b""[..], "it is empty"),
+            (b"null", "it is null"),
+            (b"[]", "it is a list"),
+            (b"\"x\"", "it is a text"),
+            (b"{\"a\":", "EOF while parsing a value at line 1 column 5"),
+            (b"{} x", "trailing characters at line 1 column 4"),
+            (b"\xff", "expected value at line 1 column 1"),
+        ] {
+            let error = parse(body).unwrap_err();
+            assert_eq!(error.code, "InvalidBodyContent");
+            assert_eq!(error.message, format!("Failed to parse body: {reason}; send one JSON object"));
+        }
+        let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+        assert!(parse(deep.as_bytes()).unwrap_err().message.contains("recursion limit"));
+    }
+
+    #[test]
+    fn plain_values_are_brought_to_their_kind() {
+        for (given, expected) in [
+            (json!({"name": "  a b \n"}), json!({"name": "a b"})),
+            (json!({"name": 1.5}), json!({"name": "1.5"})),
+            (json!({"name": true}), json!({"name": "true"})),
+            (json!({"name": ["x"]}), json!({"name": "x"})),
+            (json!({"inner": {"count": "12"}}), json!({"inner": {"count": 12}})),
+            (json!({"inner": {"count": " -3.9 "}}), json!({"inner": {"count": -3}})),
+            (json!({"inner": {"count": 7.0}}), json!({"inner": {"count": 7}})),
+            (json!({"inner": {"count": [4]}}), json!({"inner": {"count": 4}})),
+            (json!({"truth": "YES"}), json!({"truth": true})),
+            (json!({"truth": "t "}), json!({"truth": true})),
+            (json!({"truth": "on"}), json!({"truth": false})),
+            (json!({"truth": 1}), json!({"truth": false})),
+            (json!({"map": {"a": 1, "b": " x ", "c": null}}), json!({"map": {"a": "1", "b": "x"}})),
+            (json!({"words": ["a", 1, false]}), json!({"words": ["a", "1", "false"]})),
+            (json!({"words": []}), json!({"words": []})),
+            (json!({"inners": [{"count": "1", "_id": 3}]}), json!({"inners": [{"count": 1}]})),
+            (json!({"any": {"x": [null]}}), json!({"any": {"x": [null]}})),
+        ] {
+            assert_eq!(updated(given.clone()), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn wrong_kinds_name_the_field_and_not_the_value() {
+        for (given, field) in [
+            (json!({"inner": {"count": "many-secret"}}), "count"),
+            (json!({"inner": {"count": true}}), "count"),
+            (json!({"inner": {"count": 1e300}}), "count"),
+            (json!({"inner": "x-secret"}), "inner"),
+            (json!({"inner": [1, 2]}), "inner"),
+            (json!({"map": "x-secret"}), "map"),
+            (json!({"map": {"a": {"b": "x-secret"}}}), "map"),
+            (json!({"name": {"x": "x-secret"}}), "name"),
+            (json!({"name": ["a", "b"]}), "name"),
+            (json!({"words": "x-secret"}), "words"),
+            (json!({"truth": {}}), "truth"),
+            (json!({"inners": ["x-secret"]}), "inners"),
+        ] {
+            let error = converted(given.clone(), Operation::Update).unwrap_err();
+            assert_eq!((error.code, error.field.as_deref()), ("InvalidFormat", Some(field)), "{given}");
+            assert!(!error.message.contains("secret"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn the_character_nul_is_refused_everywhere() {
+        for given in [json!({"name": "a\0"}), json!({"map": {"\0": "x"}}), json!({"words": ["\0"]})] {
+            assert_eq!(converted(given, Operation::Update).unwrap_err().code, "InvalidCharacters");
+        }
+    }
+
+    #[test]
+    fn null_inside_a_list_is_refused() {
+        for given in [json!({"words": ["a", null]}), json!({"inners": [null]})] {
+            let error = converted(given, Operation::Update).unwrap_err();
+            assert_eq!(error.code, "NotNullable");
+            assert_eq!(error.message, "Individual array values can not be null");
+        }
+    }
+
+    #[test]
+    fn null_clears_in_a_change_and_counts_as_absent_in_a_new_object() {
+        let given = json!({"name": "n", "truth": null, "inner": null, "words": null});
+        assert_eq!(updated(given.clone()), given);
+        assert_eq!(converted(given, Operation::Create).unwrap(), json!({"name": "n"}));
+    }
+
+    #[test]
+    fn fields_count_only_when_they_may_be_given() {
+        let given = json!({"name": "n", "fixed": "f", "seen": "s", "unknown": 1, "inner": {"type": "t"}});
+        assert_eq!(
+            converted(given.clone(), Operation::Create).unwrap(),
+            json!({"name": "n", "fixed": "f", "inner": {}})
+        );
+        assert_eq!(updated(given), json!({"name": "n", "inner": {}}));
+    }
+
+    #[test]
+    fn a_missing_required_field_is_named_only_for_new_objects() {
+        let error = converted(json!({}), Operation::Create).unwrap_err();
+        assert_eq!((error.code, error.field.as_deref()), ("MissingRequired", Some("name")));
+        assert_eq!(updated(json!({})), json!({}));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let key = prop_oneof!["name|map|words|inner|inners|truth|count|any|fixed", ".{0,4}"];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_converted_converts_to_itself(body in any_json()) {
+            if let Value::Object(object) = body
+                && let Ok(once) = convert(&OUTER, object, Operation::Update)
+            {
+                prop_assert!(once.keys().all(|key| OUTER.field(key).is_some_and(|field| field.update)));
+                let twice = convert(&OUTER, once.clone(), Operation::Update);
+                prop_assert_eq!(twice, Ok(once));
+            }
+        }
+    }
+}

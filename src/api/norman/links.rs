@@ -1,0 +1,45 @@
+//! Absolute addresses: clients compose nothing themselves (terraform contract, section 2).
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use crate::api::state::AppState;
+
+/// The way from a path to the address under which the client reached us; an extractor.
+#[derive(Clone, Debug)]
+pub struct Links {
+    base: String,
+}
+
+impl Links {
+    /// `base` is scheme and host, for example `https://rancher.example.com`, without a slash at the end.
+    pub fn new(base: String) -> Self {
+        Self { base }
+    }
+
+    /// The address of `path`, which starts with a slash.
+    pub fn to(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+impl FromRequestParts<AppState> for Links {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        Ok(Self::new(state.base_url(parts)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_absolute_and_keep_raw_colons() {
+        let links = Links::new("https://h:8443".to_owned());
+        assert_eq!(links.to("/v3/cloudCredentials/a:b"), "https://h:8443/v3/cloudCredentials/a:b");
+    }
+}

@@ -1,0 +1,315 @@
+//! What a Norman type consists of, as data. The same tables answer `/v3/schemas`, convert input
+//! ([`super::input`]) and describe the types in the API document ([`super::openapi`]).
+//!
+//! The tables of our own types are in `api::v3::schemas`; nothing here names one.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::links::Links;
+
+/// The kind of a field's value, in Norman's words.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// `string`.
+    Text,
+    /// `password`: a text that is taken and never given back.
+    Password,
+    /// `int`: a whole number.
+    Int,
+    /// `boolean`.
+    Bool,
+    /// `date`: RFC 3339, UTC.
+    Date,
+    /// `json`: anything, kept as it came.
+    Json,
+    /// `map[string]`: texts by name; replaced as a whole.
+    TextMap,
+    /// `array[…]`; replaced as a whole.
+    List(&'static Kind),
+    /// An object of another type; merged key by key.
+    Object(&'static Schema),
+}
+
+impl Kind {
+    /// Norman's name of the kind, for example `array[aksNodePool]`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Text => "string".to_owned(),
+            Self::Password => "password".to_owned(),
+            Self::Int => "int".to_owned(),
+            Self::Bool => "boolean".to_owned(),
+            Self::Date => "date".to_owned(),
+            Self::Json => "json".to_owned(),
+            Self::TextMap => "map[string]".to_owned(),
+            Self::List(element) => format!("array[{}]", element.name()),
+            Self::Object(schema) => schema.id.to_owned(),
+        }
+    }
+}
+
+/// One field of a type. Made with [`Field::new`] and refined with the methods that follow it.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are Norman's keys")]
+pub struct Field {
+    /// The key on the wire.
+    pub name: &'static str,
+    /// What the value may be.
+    pub kind: Kind,
+    /// One sentence for people.
+    pub doc: &'static str,
+    /// May be given when an object is made.
+    pub create: bool,
+    /// May be given when an object is changed.
+    pub update: bool,
+    /// Must be given when an object is made.
+    pub required: bool,
+    /// May be `null`.
+    pub nullable: bool,
+}
+
+impl Field {
+    /// A field that may be absent or `null`, and may be given at any time.
+    pub const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
+        Self { name, kind, doc, create: true, update: true, required: false, nullable: true }
+    }
+
+    /// The same, but given back only: what clients send is dropped.
+    #[must_use]
+    pub const fn read_only(self) -> Self {
+        Self { create: false, update: false, ..self }
+    }
+
+    /// The same, but only taken when an object is made.
+    #[must_use]
+    pub const fn fixed(self) -> Self {
+        Self { update: false, ..self }
+    }
+
+    /// The same, but never `null`.
+    #[must_use]
+    pub const fn set(self) -> Self {
+        Self { nullable: false, ..self }
+    }
+
+    /// The same, but needed when an object is made.
+    #[must_use]
+    pub const fn required(self) -> Self {
+        Self { required: true, nullable: false, ..self }
+    }
+}
+
+/// A type.
+#[derive(Debug)]
+pub struct Schema {
+    /// The id, which is also the `type` of objects, for example `cloudCredential`.
+    pub id: &'static str,
+    /// The name in the API document, for example `CloudCredential`.
+    pub title: &'static str,
+    /// One sentence for people.
+    pub doc: &'static str,
+    /// The plural, for example `cloudCredentials`.
+    pub plural: &'static str,
+    /// The path of the collection, when there is one, for example `/v3/cloudcredentials`.
+    pub collection: Option<&'static str>,
+    /// Methods of one object, in capitals: clients compare exactly.
+    pub resource_methods: &'static [&'static str],
+    /// Methods of the collection.
+    pub collection_methods: &'static [&'static str],
+    /// Actions of one object, each with the type of its answer.
+    pub actions: &'static [(&'static str, &'static str)],
+    /// The fields in alphabetical order.
+    pub fields: &'static [Field],
+}
+
+impl Schema {
+    /// A type that only occurs inside others.
+    pub const fn nested(
+        id: &'static str,
+        title: &'static str,
+        doc: &'static str,
+        plural: &'static str,
+        fields: &'static [Field],
+    ) -> Self {
+        Self {
+            id,
+            title,
+            doc,
+            plural,
+            collection: None,
+            resource_methods: &[],
+            collection_methods: &[],
+            actions: &[],
+            fields,
+        }
+    }
+
+    /// The field of that name.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// Whether lists can be filtered and sorted by this field: it has one plain value that is given back.
+    pub fn filterable(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields
+            .iter()
+            .filter(|field| matches!(field.kind, Kind::Text | Kind::Int | Kind::Bool | Kind::Date))
+    }
+
+    /// The type as `/v3/schemas/<id>` shows it.
+    pub fn view(&'static self, links: &Links) -> SchemaView {
+        let mut addresses = BTreeMap::from([("self", links.to(&format!("/v3/schemas/{}", self.id)))]);
+        addresses.extend(self.collection.map(|path| ("collection", links.to(path))));
+        SchemaView {
+            base_type: "schema",
+            collection_filters: if self.collection.is_some() {
+                self.filterable()
+                    .map(|field| (field.name, FilterView { modifiers: &super::filters::MODIFIERS }))
+                    .collect()
+            } else {
+                BTreeMap::new()
+            },
+            collection_methods: self.collection_methods,
+            id: self.id,
+            links: addresses,
+            plural_name: self.plural,
+            resource_actions: self
+                .actions
+                .iter()
+                .map(|(name, output)| (*name, ActionView { output }))
+                .collect(),
+            resource_fields: self.fields.iter().map(|field| (field.name, FieldView::of(field))).collect(),
+            resource_methods: self.resource_methods,
+            r#type: "schema",
+            version: VersionView { group: "management.cattle.io", path: "/v3", version: "v3" },
+        }
+    }
+}
+
+/// A type on the wire.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Schema)]
+pub struct SchemaView {
+    base_type: &'static str,
+    /// The fields that `?<field>=<value>` filters by, and the modifiers they take.
+    collection_filters: BTreeMap<&'static str, FilterView>,
+    collection_methods: &'static [&'static str],
+    /// The id, which objects of the type carry as `type`.
+    id: &'static str,
+    /// `self`, and `collection` when there is one.
+    links: BTreeMap<&'static str, String>,
+    plural_name: &'static str,
+    resource_actions: BTreeMap<&'static str, ActionView>,
+    resource_fields: BTreeMap<&'static str, FieldView>,
+    resource_methods: &'static [&'static str],
+    r#type: &'static str,
+    version: VersionView,
+}
+
+impl SchemaView {
+    /// The id of the type.
+    pub fn id(&self) -> &'static str {
+        self.id
+    }
+}
+
+/// How lists of a type can be filtered by a field.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SchemaFilter)]
+struct FilterView {
+    modifiers: &'static [&'static str],
+}
+
+/// What an action answers.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SchemaAction)]
+struct ActionView {
+    output: &'static str,
+}
+
+/// The API version that a type belongs to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SchemaVersion)]
+struct VersionView {
+    group: &'static str,
+    path: &'static str,
+    version: &'static str,
+}
+
+/// A field of a type.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SchemaField)]
+#[expect(clippy::struct_excessive_bools, reason = "these are Norman's keys")]
+struct FieldView {
+    create: bool,
+    description: &'static str,
+    nullable: bool,
+    required: bool,
+    /// Norman's name of the kind, for example `array[string]`.
+    r#type: String,
+    update: bool,
+}
+
+impl FieldView {
+    fn of(field: &Field) -> Self {
+        Self {
+            create: field.create,
+            description: field.doc,
+            nullable: field.nullable,
+            required: field.required,
+            r#type: field.kind.name(),
+            update: field.update,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_normans_names() {
+        const POOL: Schema = Schema::nested("pool", "Pool", "", "pools", &[]);
+        for (kind, expected) in [
+            (Kind::Text, "string"),
+            (Kind::TextMap, "map[string]"),
+            (Kind::List(&Kind::Text), "array[string]"),
+            (Kind::List(&Kind::Object(&POOL)), "array[pool]"),
+        ] {
+            assert_eq!(kind.name(), expected);
+        }
+    }
+
+    #[test]
+    fn a_type_with_a_collection_says_where_it_is_and_how_it_filters() {
+        static THING: Schema = Schema {
+            id: "thing",
+            title: "Thing",
+            doc: "",
+            plural: "things",
+            collection: Some("/v3/things"),
+            resource_methods: &["GET"],
+            collection_methods: &["GET", "POST"],
+            actions: &[("shake", "noise")],
+            fields: &[
+                Field::new("labels", Kind::TextMap, ""),
+                Field::new("name", Kind::Text, "The name.").required().fixed(),
+                Field::new("secret", Kind::Password, ""),
+            ],
+        };
+        let view = serde_json::to_value(THING.view(&Links::new("https://h".to_owned()))).unwrap();
+        assert_eq!(
+            view["links"],
+            serde_json::json!({"self": "https://h/v3/schemas/thing", "collection": "https://h/v3/things"})
+        );
+        assert_eq!(
+            view["resourceFields"]["name"],
+            serde_json::json!({"create": true, "description": "The name.", "nullable": false, "required": true,
+                "type": "string", "update": false})
+        );
+        assert_eq!(view["collectionFilters"].as_object().unwrap().keys().collect::<Vec<_>>(), ["name"]);
+        assert_eq!(view["resourceActions"]["shake"]["output"], "noise");
+    }
+}
