@@ -1,37 +1,167 @@
-//! Stands in for the composition root while it is being written: only the database is put together here.
+//! COMPOSITION ROOT: the only place that knows every part. [`App::build`] puts the server together from settings
+//! and a way to Azure; tests build the same with the sandbox and a clock of their own. What is done with it, listening
+//! and stopping, is in `app/run.rs`; what the built-in Azure needs around it, in `app/seed.rs`.
 
-use std::io;
-use std::path::{Path, PathBuf};
+mod error;
+mod files;
+mod reach;
+mod run;
+mod seed;
+
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Warning};
+pub use self::error::Error;
+pub use self::reach::{Reach, check_reach};
+pub use self::run::{sandbox, serve};
+use crate::api::origin::Origin;
+use crate::api::{self, AppState};
+use crate::azure::{self, Azure};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::service::clusters::Clusters;
+use crate::service::credentials::Credentials;
+use crate::service::events::Events;
+use crate::service::listings::Listings;
+use crate::service::readiness::Readiness;
+use crate::service::secrets::Secrets;
+use crate::service::settings::Settings;
+use crate::service::tokens::Tokens;
 use crate::store::{self, Store};
 
-/// A part that cannot be put together or that stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A folder cannot be made.
-    #[error("the folder {} cannot be made", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// The part is not there yet.
-    #[error("{0} is not part of this build")]
-    NotBuilt(&'static str),
+/// How often what has expired is swept out.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How often this server says that it lives, and which keys it knows.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often gauges are set.
+const GAUGES: Duration = Duration::from_secs(5);
+
+/// The server, ready to answer, with what runs beside it.
+pub struct App {
+    /// The tokens, for whoever starts the server.
+    pub tokens: Tokens,
+    /// The encryption of stored secrets.
+    pub secrets: Secrets,
+    /// Stored credentials.
+    pub credentials: Credentials,
+    state: AppState,
+    store: Store,
+    events: Events,
+    background: TaskTracker,
+    stop: CancellationToken,
 }
 
-/// Connects the database, without touching its schema. Makes the folders of a SQLite file (0700).
+impl App {
+    /// Puts the server together: a migrated database, the keys of its secrets, a way to Azure.
+    pub async fn build(
+        config: &Config,
+        store: Store,
+        secrets: Secrets,
+        to_azure: azure::Options,
+    ) -> Result<Self, Error> {
+        let clock = to_azure.clock.clone();
+        let azure = Azure::new(to_azure)?;
+        let tokens = Tokens::new(store.clone(), clock.clone());
+        let events = Events::start(store.clone(), clock.clone(), config.audit_retention);
+        let credentials =
+            Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
+        let state = AppState::new(api::Parts {
+            tokens: tokens.clone(),
+            credentials: credentials.clone(),
+            clusters: Clusters::new(store.clone(), events.clone(), clock.clone()),
+            listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
+            events: events.clone(),
+            settings: Settings::new(store.clone(), clock.clone()),
+            readiness: Readiness::new(store.clone(), secrets.clone()),
+            clock,
+            origin: Origin {
+                server_url: config.server_url.clone().unwrap_or_default(),
+                trusted_proxies: config.trusted_proxies.clone(),
+            },
+            cors_origins: config.cors_origins.clone(),
+            body_limit: config.limits.body_bytes,
+            request_limit: config.limits.requests,
+        });
+        let app = Self {
+            tokens,
+            secrets,
+            credentials,
+            state,
+            store,
+            events,
+            background: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        app.run_beside();
+        Ok(app)
+    }
+
+    /// Everything that is served.
+    pub fn router(&self) -> axum::Router {
+        api::router(self.state.clone())
+    }
+
+    /// Ends what runs beside the requests; the audit is written to its end.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+        self.events.stop().await;
+        self.secrets.say_goodbye().await;
+        self.store.close().await;
+    }
+
+    fn run_beside(&self) {
+        let (secrets, tokens, events) = (self.secrets.clone(), self.tokens.clone(), self.events.clone());
+        self.every(HEARTBEAT, move || {
+            let secrets = secrets.clone();
+            async move { report("the sign of life could not be written", secrets.heartbeat().await) }
+        });
+        self.every(SWEEP, move || {
+            let (tokens, events) = (tokens.clone(), events.clone());
+            async move {
+                report("expired tokens could not be removed", tokens.remove_expired().await);
+                report("old audit rows could not be removed", events.prune().await);
+            }
+        });
+        let (state, store) = (self.state.clone(), self.store.clone());
+        self.every(GAUGES, move || {
+            let (open, idle) = store.connections();
+            let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+            metrics::gauge!("norman_aks_database_connections", "state" => "idle").set(f64::from(idle));
+            metrics::gauge!("norman_aks_database_connections", "state" => "busy").set(f64::from(open.saturating_sub(idle)));
+            state.set_gauges();
+            std::future::ready(())
+        });
+    }
+
+    /// Does something now and then, until the app stops.
+    fn every<F: Future<Output = ()> + Send>(&self, period: Duration, act: impl Fn() -> F + Send + 'static) {
+        let stop = self.stop.clone();
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                act().await;
+            }
+        });
+    }
+}
+
+fn report<T, E: std::error::Error + 'static>(what: &'static str, outcome: Result<T, E>) {
+    if let Err(error) = outcome {
+        tracing::warn!(error = &error as &dyn std::error::Error, "{what}");
+    }
+}
+
+/// Connects the database, without touching its schema. Makes the folder of a SQLite file (0700).
 pub async fn connect_store(config: &Config) -> Result<Store, Error> {
     if let Some(folder) = config.sqlite_file().as_deref().and_then(Path::parent) {
-        make_folder(folder).map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
+        files::make_folder(folder)?;
     }
     let options = store::Options { connections: config.database.pool, acquire: config.database.wait };
     Ok(Store::connect(config.database.url.expose_secret(), &options).await?)
@@ -42,41 +172,18 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
     let store = connect_store(config).await?;
     if config.database.migrate {
         store.migrate().await?;
+    } else if let Some(first) = store.pending_migrations().await?.first() {
+        return Err(Error::NotMigrated { first: first.clone() });
     }
     let kind = if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure };
     store.stamp(kind).await?;
     Ok(store)
 }
 
-/// Runs the server until it is told to stop.
-pub async fn serve(_: Config, _: Vec<Warning>) -> Result<(), Error> {
-    Err(Error::NotBuilt("the server"))
+/// The keys of stored secrets: read, or made where that is safe.
+pub async fn open_secrets(config: &Config, store: &Store, clock: &Clock) -> Result<Secrets, Error> {
+    // Several servers on one PostgreSQL must share a key; each making its own would lose secrets.
+    let may_create = store.kind() == store::Kind::Sqlite;
+    Ok(Secrets::open(store.clone(), clock.clone(), &config.encryption_key_file, may_create).await?)
 }
 
-/// Runs the built-in Azure by itself until it is told to stop.
-pub async fn sandbox(_: Config) -> Result<(), Error> {
-    Err(Error::NotBuilt("the sandbox"))
-}
-
-/// Whether a host of Azure answers, and how fast.
-#[derive(Debug)]
-pub struct Reach {
-    /// The host's name.
-    pub host: String,
-    /// The time to its answer, whatever it says, or why none came.
-    pub outcome: Result<Duration, Box<dyn std::error::Error + Send + Sync>>,
-}
-
-/// Tries the login and Resource Manager hosts of the three clouds at once.
-pub async fn check_reach(_: &Config) -> Result<Vec<Reach>, Error> {
-    Err(Error::NotBuilt("the Azure client"))
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    if folder.as_os_str().is_empty() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}

@@ -54,7 +54,7 @@ impl Edge {
     pub(crate) fn new(places: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
-            in_flight: metrics::gauge!("norman_aks_http_in_flight"),
+            in_flight: metrics::gauge!("norman_aks_http_requests_in_flight"),
             routes: Arc::default(),
         }
     }
@@ -63,14 +63,11 @@ impl Edge {
         let key = RouteKey { method, route, status: status.as_u16() };
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let numbers = known.unwrap_or_else(|| {
-            let labels = [
-                ("method", key.method.to_string()),
-                ("route", key.route.to_string()),
-                ("status", key.status.to_string()),
-            ];
+            let (method, route) = (key.method.to_string(), key.route.to_string());
+            let status = key.status.to_string();
             let numbers = Numbers {
-                requests: metrics::counter!("norman_aks_http_requests_total", &labels),
-                seconds: metrics::histogram!("norman_aks_http_seconds", &labels),
+                seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method.clone(), "route" => route.clone()),
+                requests: metrics::counter!("norman_aks_http_requests_total", "method" => method, "route" => route, "status" => status),
             };
             self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(key, numbers.clone());
             numbers

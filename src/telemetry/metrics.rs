@@ -82,6 +82,12 @@ pub const ALL: &[Metric] = &[
         Unit::Count,
         "Listings looked up, by `kind` and `outcome`: `hit`, `miss` or `stale`.",
     ),
+    metric(
+        "norman_aks_failed_logins_total",
+        Kind::Counter,
+        Unit::Count,
+        "Requests with a token that is unknown, wrong or expired.",
+    ),
     metric("norman_aks_cache_bytes", Kind::Gauge, Unit::Bytes, "Memory that cached listings take."),
     metric(
         "norman_aks_database_connections",

@@ -164,7 +164,7 @@ impl Cache {
     /// A memory of at most `bytes`.
     pub(super) fn new(bytes: u64, clock: Clock) -> Self {
         let counter = |kind: Kind, outcome: &'static str| {
-            metrics::counter!("norman_aks_cache_total", "kind" => kind.name(), "outcome" => outcome)
+            metrics::counter!("norman_aks_cache_lookups_total", "kind" => kind.name(), "outcome" => outcome)
         };
         let counters = Kind::ALL.map(|kind| (kind, ["hit", "miss", "stale"].map(|outcome| counter(kind, outcome))));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
@@ -226,6 +226,11 @@ impl Cache {
         let _ = self.entries.invalidate_entries_if(move |key, _| {
             key.cloud == cloud && key.subscription == subscription && key.kind == kind
         });
+    }
+
+    /// About the bytes that are held now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.entries.weighted_size()
     }
 
     fn count(&self, kind: Kind, freshness: Freshness) {

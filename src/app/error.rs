@@ -1,0 +1,71 @@
+//! Why the server cannot start, or stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::{azure, sandbox, service, store};
+
+/// A part that cannot be put together, or that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A folder cannot be made.
+    #[error("the folder {} cannot be made", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file cannot be read or written.
+    #[error("the file {} cannot be used", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}; is something else running there? --listen takes another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The certificate or key of the TLS listener cannot be used.
+    #[error("the TLS certificate {} or its key cannot be used", path.display())]
+    Tls {
+        /// The certificate file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The schema is older than the program, and migrating is switched off.
+    #[error("the database lacks the migration {first}: run `norman-aks migrate`, or leave out --no-migrate")]
+    NotMigrated {
+        /// The first that is missing.
+        first: String,
+    },
+    /// A use case failed.
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    /// The encryption keys cannot be used.
+    #[error(transparent)]
+    Secrets(#[from] service::secrets::Error),
+    /// The client of Azure cannot be built.
+    #[error(transparent)]
+    Azure(#[from] azure::BuildError),
+    /// The built-in Azure cannot be started.
+    #[error("the built-in Azure cannot be started")]
+    Sandbox(#[from] sandbox::Error),
+    /// Logs or metrics cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::Error),
+    /// A listener stopped by itself.
+    #[error("a listener failed")]
+    Serve(#[source] io::Error),
+}

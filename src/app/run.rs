@@ -1,0 +1,206 @@
+//! Listening and stopping: the server with its metrics, and the built-in Azure by itself.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{App, Error, files, open_secrets, open_store, seed};
+use crate::azure;
+use crate::clock::Clock;
+use crate::config::{Config, Tls, Warning};
+use crate::listen;
+use crate::service::tokens::ADMINISTRATOR;
+use crate::telemetry::metrics::Metrics;
+
+/// How often the newest samples of the metrics are sorted in.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Runs the server until it is told to stop.
+pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> {
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let clock = Clock::system();
+    let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
+    files::make_folder(&config.data_dir)?;
+    let sandbox = match &config.sandbox {
+        Some(settings) => Some(seed::start(&config.data_dir, settings, &clock).await?),
+        None => None,
+    };
+    let store = open_store(&config).await?;
+    let secrets = open_secrets(&config, &store, &clock).await?;
+    let to_azure = match &sandbox {
+        Some(sandbox) => seed::way_to(sandbox, clock),
+        None => azure::Options { clock, ..azure::Options::default() },
+    };
+    let app = App::build(&config, store, secrets, to_azure).await?;
+
+    let listener = bind(config.listen).await?;
+    let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    match &sandbox {
+        Some(sandbox) => seed::furnish(&config, &app, sandbox, address).await?,
+        None => {
+            ensure_token(&config, &app).await?;
+            say(&format!("norman-aks listens on http://{address}; the API page is http://{address}/docs/"));
+        }
+    }
+
+    let stop = stop_signal()?;
+    reload_keys_on_hangup(&app, &config)?;
+    let listeners = Listeners { running: TaskTracker::new(), stop: stop.clone(), options: options(&config) };
+    listeners.run(listener, None, app.router());
+    if let Some(tls) = &config.tls {
+        let listener = bind(tls.listen).await?;
+        let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
+        listeners.run(listener, Some(certificate(tls)?), over_tls);
+    }
+    if let (Some(address), Some(metrics)) = (config.metrics_listen, metrics) {
+        listeners.run(bind(address).await?, None, metrics_router(metrics));
+    }
+    stop.cancelled().await;
+    tracing::info!("stopping: running requests may finish");
+    listeners.running.close();
+    listeners.running.wait().await;
+    app.stop().await;
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Runs the built-in Azure by itself until it is told to stop.
+pub async fn sandbox(config: Config) -> Result<(), Error> {
+    files::make_folder(&config.data_dir)?;
+    let Some(settings) = &config.sandbox else { return Ok(()) };
+    let sandbox = seed::start(&config.data_dir, settings, &Clock::system()).await?;
+    say(&seed::alone(&config.data_dir, &sandbox));
+    stop_signal()?.cancelled().await;
+    sandbox.stop().await;
+    Ok(())
+}
+
+struct Listeners {
+    running: TaskTracker,
+    stop: CancellationToken,
+    options: listen::Options,
+}
+
+impl Listeners {
+    fn run(&self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, router: Router) {
+        let (stop, options) = (self.stop.clone(), self.options.clone());
+        self.running.spawn(async move {
+            if let Err(error) = listen::serve(listener, tls, router, stop.clone(), options).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "a listener failed");
+                stop.cancel();
+            }
+        });
+    }
+}
+
+fn options(config: &Config) -> listen::Options {
+    listen::Options { drain: config.limits.drain, ..listen::Options::default() }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+fn certificate(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
+    let read = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+        let chain = CertificateDer::pem_file_iter(&tls.certificate)?.collect::<Result<Vec<_>, _>>()?;
+        Ok(listen::tls(chain, PrivateKeyDer::from_pem_file(&tls.key)?)?)
+    };
+    read().map_err(|source| Error::Tls { path: tls.certificate.clone(), source })
+}
+
+fn metrics_router(metrics: Metrics) -> Router {
+    let upkeep = metrics.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(METRICS_UPKEEP);
+        loop {
+            ticks.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    let show = move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) };
+    Router::new().route("/metrics", get(show))
+}
+
+/// An administrator's token: the one of the settings, or a new one when there is none at all.
+async fn ensure_token(config: &Config, app: &App) -> Result<(), Error> {
+    if let Some(token) = &config.bootstrap_token {
+        return Ok(app.tokens.ensure_bootstrap(token).await?);
+    }
+    if !app.tokens.list().await?.is_empty() {
+        return Ok(());
+    }
+    let token = app.tokens.create(ADMINISTRATOR, Some(true), None, "made at the first start").await?;
+    let path = config.data_dir.join("admin-token");
+    files::write_private(&path, &format!("{}\n", token.text().expose_secret()))?;
+    say(&format!("an administrator's token was written to {}", path.display()));
+    show_on_terminal(&token.text());
+    Ok(())
+}
+
+/// Where a log collector reads along, a token is not shown.
+fn show_on_terminal(token: &SecretString) {
+    if io::stdout().is_terminal() {
+        say(&format!("the token: {}", token.expose_secret()));
+    }
+}
+
+/// A line for the person who started the program. Nobody reading it is no reason to stop.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.
+fn stop_signal() -> Result<CancellationToken, Error> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Serve)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Serve)?;
+    let told = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            if told.is_cancelled() {
+                tracing::warn!("stopping at once: running requests are cut");
+                std::process::abort();
+            }
+            told.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// SIGHUP reads the key file again, so that a new key can be brought in without a restart.
+fn reload_keys_on_hangup(app: &App, config: &Config) -> Result<(), Error> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::Serve)?;
+    let (secrets, path) = (app.secrets.clone(), config.encryption_key_file.clone());
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match secrets.reload().await {
+                Ok(()) => tracing::info!(file = %Path::new(&path).display(), "the encryption keys were read again"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the encryption keys could not be read again; the old ones stay in use"
+                ),
+            }
+        }
+    });
+    Ok(())
+}

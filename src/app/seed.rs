@@ -1,0 +1,152 @@
+//! What the built-in Azure needs around it: an authority that outlives a restart, a token and a credential to try
+//! things with, the lines to paste, and the same for scripts.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::run::say;
+use super::{App, Error, files};
+use crate::azure;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::sandbox::{Options, Sandbox, Seed, StoredAuthority};
+
+const AUTHORITY: &str = "sandbox-ca.pem";
+const AUTHORITY_KEY: &str = "sandbox-ca.key";
+const FOR_SCRIPTS: &str = "sandbox.json";
+
+/// Starts the built-in Azure with the authority of the data folder.
+pub(super) async fn start(folder: &Path, settings: &config::Sandbox, clock: &Clock) -> Result<Sandbox, Error> {
+    let (certificate, key) = (folder.join(AUTHORITY), folder.join(AUTHORITY_KEY));
+    let authority = match (files::read(&certificate)?, files::read(&key)?) {
+        (Some(certificate), Some(key)) => Some(StoredAuthority { certificate, key: key.into() }),
+        _ => None,
+    };
+    let options = Options {
+        listen: settings.listen,
+        control_listen: settings.control_listen,
+        clock: clock.clone(),
+        authority,
+    };
+    let sandbox = Sandbox::start(options).await?;
+    let authority = sandbox.authority();
+    files::write_private(&key, authority.key.expose_secret())?;
+    files::write_private(&certificate, &authority.certificate)?;
+    Ok(sandbox)
+}
+
+/// How the client of Azure finds the built-in one: the same names, other addresses, one more authority.
+pub(super) fn way_to(sandbox: &Sandbox, clock: Clock) -> azure::Options {
+    azure::Options {
+        clock,
+        resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
+        extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
+        use_proxy: false,
+        ..azure::Options::default()
+    }
+}
+
+/// What scripts read.
+#[derive(Serialize)]
+struct ForScripts<'a> {
+    api_url: &'a str,
+    token_key: &'a str,
+    credential_id: &'a str,
+    #[serde(flatten)]
+    seed: &'a Seed,
+    ca_file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_url: Option<String>,
+}
+
+/// What is kept of it between two starts.
+#[derive(Deserialize)]
+struct Kept {
+    token_key: SecretString,
+    credential_id: String,
+}
+
+/// Makes the token and the credential, writes the file for scripts, and prints the lines to paste.
+pub(super) async fn furnish(
+    config: &Config,
+    app: &App,
+    sandbox: &Sandbox,
+    address: SocketAddr,
+) -> Result<(), Error> {
+    let file = config.data_dir.join(FOR_SCRIPTS);
+    let kept: Option<Kept> = files::read(&file)?.and_then(|text| serde_json::from_str(&text).ok());
+    let (token, known) = match kept {
+        Some(kept) => (Some(kept.token_key), Some(kept.credential_id)),
+        None => (None, None),
+    };
+    let token = config.bootstrap_token.clone().or(token).unwrap_or_else(new_token);
+    app.tokens.ensure_bootstrap(&token).await?;
+    let seed = Sandbox::seed();
+    let credential_id = app.credentials.ensure_seeded(known.as_deref(), seed_credential(&seed)).await?;
+    let api_url = config.server_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let for_scripts = ForScripts {
+        api_url: &api_url,
+        token_key: token.expose_secret(),
+        credential_id: &credential_id,
+        seed: &seed,
+        ca_file: absolute(&config.data_dir.join(AUTHORITY)),
+        control_url: sandbox.control_address().map(|address| format!("http://{address}")),
+    };
+    let json = serde_json::to_string_pretty(&for_scripts).unwrap_or_default();
+    files::write_private(&file, &(json + "\n"))?;
+    say(&lines_to_paste(&for_scripts, &absolute(&file), &absolute(&config.data_dir)));
+    Ok(())
+}
+
+fn new_token() -> SecretString {
+    let secret = crate::domain::ids::token_secret(crate::vault::random());
+    SecretString::from(format!("token-sandbox:{secret}"))
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+fn lines_to_paste(it: &ForScripts<'_>, file: &str, folder: &str) -> String {
+    let ForScripts { api_url, token_key, credential_id, seed, .. } = it;
+    let Seed { subscription_id, client_id, client_secret, location, .. } = seed;
+    let mut text = format!(
+        "norman-aks listens on {api_url} with a built-in Azure: no account, no network.\n\n\
+         With the stored credential:\n\n  \
+         curl -s -H 'Authorization: Bearer {token_key}' '{api_url}/meta/aksVersions?cloudCredentialId={credential_id}&region={location}'\n\n\
+         With the credential in the body:\n\n  \
+         curl -s -H 'Authorization: Bearer {token_key}' {api_url}/meta/aksLocations -d '{{\"subscriptionId\":\"{subscription_id}\",\"clientId\":\"{client_id}\",\"clientSecret\":\"{client_secret}\"}}'\n\n\
+         Whether a credential is good (an empty answer with status 200):\n\n  \
+         curl -si -H 'Authorization: Bearer {token_key}' {api_url}/meta/aksCheckCredentials -d '{{\"subscriptionId\":\"{subscription_id}\",\"clientId\":\"{client_id}\",\"clientSecret\":\"{client_secret}\"}}'\n\n\
+         The API page:   {api_url}/docs/\n\
+         For scripts:    {file}\n\
+         The data:       {folder}\n"
+    );
+    if let Some(control) = &it.control_url {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "Faults:         {control}/faults (POST makes Azure slow, throttle or fail)");
+    }
+    text
+}
+
+/// What to say when the built-in Azure runs by itself.
+pub(super) fn alone(folder: &Path, sandbox: &Sandbox) -> String {
+    let address = sandbox.address();
+    let hosts = Sandbox::hosts();
+    let mut text = format!(
+        "the built-in Azure listens on {address} for these hosts, with TLS:\n  {}\ntrust {}; for example:\n\n  \
+         curl --cacert {ca} --connect-to ::{address} 'https://management.azure.com/subscriptions/{}?api-version=2022-12-01' -i\n",
+        hosts.join("\n  "),
+        absolute(&folder.join(AUTHORITY)),
+        Sandbox::seed().subscription_id,
+        ca = absolute(&folder.join(AUTHORITY)),
+    );
+    if let Some(control) = sandbox.control_address() {
+        let _ = writeln!(text, "\nthe control API: http://{control}/accounts, /faults, /requests");
+    }
+    text
+}

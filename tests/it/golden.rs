@@ -1,0 +1,176 @@
+//! Every recorded answer of Rancher's own handler, asked of this server with the same Azure behind it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use norman_aks::sandbox::{LoginOutcome, Page};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp};
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    request: Question,
+    answer: Recorded,
+    ours: Option<Ours>,
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Question {
+    method: String,
+    path: String,
+    body: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recorded {
+    status: u16,
+    content_type: String,
+    body: String,
+}
+
+/// What is expected instead, where the difference is meant.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Ours {
+    status: u16,
+    body: Option<String>,
+    error: Option<String>,
+    error_starts_with: Option<String>,
+    error_contains: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct RecordedPage {
+    body: Value,
+    #[serde(default = "ok")]
+    status: u16,
+    headers: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct RecordedLogin {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: Value,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+fn read<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/golden").join(name);
+    let text = std::fs::read(&path).ok()?;
+    Some(serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// Puts the recorded Azure behind the sandbox.
+fn play_azure(app: &TestApp) {
+    let azure: BTreeMap<String, BTreeMap<String, Vec<RecordedPage>>> = read("azure.json").unwrap();
+    for (subscription, routes) in azure {
+        for (route, pages) in routes {
+            let pages = pages.into_iter().map(|page| Page {
+                status: page.status,
+                headers: page.headers.unwrap_or_default(),
+                body: page.body,
+                ..Page::default()
+            });
+            app.control.play(&subscription, &route, pages.collect());
+        }
+    }
+    let mut entra: BTreeMap<String, RecordedLogin> = read("entra.json").unwrap();
+    let refusal = entra.remove("token, bad~secret").unwrap();
+    let client = "11111111-1111-1111-1111-111111111111";
+    app.control.login(client, "good~secret", LoginOutcome::Token);
+    let refused = Page { status: refusal.status, headers: refusal.headers, body: refusal.body, ..Page::default() };
+    app.control.login(client, "bad~secret", LoginOutcome::Answer(refused));
+}
+
+/// The clusters that aksUpgrades is asked about, by the id that the recording uses for them.
+async fn make_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String> {
+    let credential = app.stored_credential(&app.admin).await;
+    let mut ids = BTreeMap::new();
+    for case in cases {
+        let Some((_, version)) = case.note.as_deref().and_then(|note| note.split_once("kubernetesVersion is ")) else {
+            continue;
+        };
+        let version = version.split(';').next().unwrap_or_default();
+        let body: Value = serde_json::from_str(case.request.body.as_deref().unwrap()).unwrap();
+        let recorded = body["clusterId"].as_str().unwrap().to_owned();
+        let name = format!("golden-{}", version.replace('.', "-"));
+        let made = app
+            .post("/v3/clusters")
+            .json(&json!({"name": name, "aksConfig": {
+                "clusterName": name, "resourceGroup": "golden", "resourceLocation": "eastus", "imported": true,
+                "azureCredentialSecret": credential, "kubernetesVersion": version,
+            }}))
+            .send()
+            .await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        ids.insert(recorded, made.json()["id"].as_str().unwrap().to_owned());
+    }
+    ids
+}
+
+/// What differs from what was recorded or is expected instead; empty when nothing does.
+fn difference(case: &Case, answer: &Answer) -> Option<String> {
+    let ours = case.ours.as_ref();
+    let status = ours.map_or(case.answer.status, |ours| ours.status);
+    if answer.status != status {
+        return Some(format!("status {} instead of {status}: {}", answer.status, answer.text()));
+    }
+    let content_type = answer.header("content-type");
+    if content_type != case.answer.content_type {
+        return Some(format!("content type {content_type:?}"));
+    }
+    let expected_body = ours.map_or(Some(case.answer.body.as_str()), |ours| ours.body.as_deref());
+    let recorded_error = serde_json::from_str::<Value>(&case.answer.body).ok().and_then(|body| body.get("error").cloned());
+    if let (Some(expected), true) = (expected_body, ours.is_some() || recorded_error.is_none()) {
+        return (answer.text() != expected).then(|| format!("{}\ninstead of\n{expected}", answer.text()));
+    }
+    let error = answer.error();
+    let expected = match ours {
+        None => recorded_error.as_ref().and_then(Value::as_str),
+        Some(ours) => ours.error.as_deref(),
+    };
+    if expected.is_some_and(|expected| error != expected) {
+        return Some(format!("{error}\ninstead of\n{}", expected.unwrap_or_default()));
+    }
+    let start = ours.and_then(|ours| ours.error_starts_with.as_deref());
+    if start.is_some_and(|start| !error.starts_with(start)) {
+        return Some(error);
+    }
+    let parts = ours.and_then(|ours| ours.error_contains.as_deref()).unwrap_or_default();
+    parts.iter().find(|part| !error.contains(*part)).map(|part| format!("{part:?} is not in {error}"))
+}
+
+#[tokio::test]
+async fn every_recorded_question_is_answered_as_rancher_answered_it() {
+    let Some(cases) = read::<Vec<Case>>("meta.json") else {
+        eprintln!("SKIPPED: ../shared/golden is not there, so Rancher's recorded answers are not compared");
+        return;
+    };
+    let app = TestApp::start().await;
+    play_azure(&app);
+    let clusters = make_clusters(&app, &cases).await;
+    assert!(!clusters.is_empty(), "no case names the version of its cluster");
+    let mut different = Vec::new();
+    for case in &cases {
+        let mut body = case.request.body.clone().unwrap_or_default();
+        for (recorded, made) in &clusters {
+            body = body.replace(&format!("\"{recorded}\""), &format!("\"{made}\""));
+        }
+        let method = case.request.method.parse().unwrap();
+        let answer = app.call(method, &case.request.path).body(body).send().await;
+        if let Some(difference) = difference(case, &answer) {
+            different.push(format!("{}: {difference}", case.id));
+        }
+    }
+    eprintln!("{} of {} recorded answers are met", cases.len() - different.len(), cases.len());
+    assert!(different.is_empty(), "{}", different.join("\n\n"));
+}

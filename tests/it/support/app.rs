@@ -1,0 +1,246 @@
+//! A server of one test: its own SQLite file, its own sandbox, its own clock.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use norman_aks::app::{self, App};
+use norman_aks::azure;
+use norman_aks::clock::Clock;
+use norman_aks::config::{Config, Flags};
+use norman_aks::sandbox::{self, Control, Sandbox, Seed};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// 2026-11-22T12:00:00Z.
+pub const NOW_MS: i64 = 1_795_348_800_000;
+
+pub struct TestApp {
+    pub app: App,
+    pub sandbox: Sandbox,
+    pub control: Control,
+    pub clock: Clock,
+    pub seed: Seed,
+    /// An administrator's token.
+    pub admin: String,
+    pub folder: TempDir,
+    router: Router,
+}
+
+pub struct TestAppBuilder {
+    settings: BTreeMap<String, String>,
+    clock: Clock,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::with().start().await
+    }
+
+    /// A server with settings of its own.
+    pub fn with() -> TestAppBuilder {
+        TestAppBuilder { settings: BTreeMap::new(), clock: Clock::manual(NOW_MS) }
+    }
+
+    /// A token of a new or known user.
+    pub async fn token(&self, user: &str) -> String {
+        let token = self.app.tokens.create(user, None, None, "").await.unwrap();
+        token.text().expose_secret().to_owned()
+    }
+
+    pub fn get(&self, path: &str) -> Call<'_> {
+        self.call(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> Call<'_> {
+        self.call(Method::POST, path)
+    }
+
+    pub fn put(&self, path: &str) -> Call<'_> {
+        self.call(Method::PUT, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Call<'_> {
+        self.call(Method::DELETE, path)
+    }
+
+    /// A call as the administrator, unless the call says otherwise.
+    pub fn call(&self, method: Method, path: &str) -> Call<'_> {
+        let request = Request::builder().method(method).uri(path).header("host", "norman.test");
+        Call { app: self, request, token: Some(self.admin.clone()), body: Body::empty() }
+    }
+
+    /// The body of a request with the ready account's credential and whatever else is given.
+    pub fn credential(&self, more: &serde_json::Value) -> serde_json::Value {
+        let mut body = serde_json::json!({
+            "tenantId": self.seed.tenant_id,
+            "subscriptionId": self.seed.subscription_id,
+            "clientId": self.seed.client_id,
+            "clientSecret": self.seed.client_secret,
+        });
+        let object = body.as_object_mut().unwrap();
+        object.extend(more.as_object().cloned().unwrap_or_default());
+        body
+    }
+
+    /// Stores the ready account's credential for the caller of that token; its id.
+    pub async fn stored_credential(&self, token: &str) -> String {
+        let seed = &self.seed;
+        let answer = self
+            .post("/v3/cloudcredentials")
+            .token(token)
+            .json(&serde_json::json!({"name": "azure", "azurecredentialConfig": {
+                "subscriptionId": seed.subscription_id,
+                "tenantId": seed.tenant_id,
+                "clientId": seed.client_id,
+                "clientSecret": seed.client_secret,
+            }}))
+            .send()
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Requests that the sandbox has seen since the last look, as `METHOD path`.
+    pub fn upstream(&self) -> Vec<String> {
+        let seen = self.control.requests().into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
+        self.control.clear_requests();
+        seen
+    }
+}
+
+impl TestAppBuilder {
+    #[must_use]
+    pub fn setting(mut self, variable: &str, value: &str) -> Self {
+        self.settings.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Time goes by itself: for tests that wait for something to pass.
+    #[must_use]
+    pub fn real_time(mut self) -> Self {
+        self.clock = Clock::system();
+        self
+    }
+
+    pub async fn start(mut self) -> TestApp {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().display().to_string();
+        self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir);
+        let read = |path: &std::path::Path| std::fs::read_to_string(path);
+        let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let clock = self.clock;
+        let options = sandbox::Options {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            control_listen: None,
+            clock: clock.clone(),
+            authority: None,
+        };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let store = app::open_store(&config).await.unwrap();
+        let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();
+        let to_azure = azure::Options {
+            clock: clock.clone(),
+            resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
+            extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
+            use_proxy: false,
+            retry_pause: std::time::Duration::from_millis(5),
+            ..azure::Options::default()
+        };
+        let app = App::build(&config, store, secrets, to_azure).await.unwrap();
+        let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
+        TestApp {
+            router: app.router(),
+            control: sandbox.control(),
+            seed: Sandbox::seed(),
+            admin: admin.text().expose_secret().to_owned(),
+            app,
+            sandbox,
+            clock,
+            folder,
+        }
+    }
+}
+
+pub struct Call<'a> {
+    app: &'a TestApp,
+    request: http::request::Builder,
+    token: Option<String>,
+    body: Body,
+}
+
+impl Call<'_> {
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    #[must_use]
+    pub fn json(self, body: &serde_json::Value) -> Self {
+        self.body(body.to_string())
+    }
+
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub async fn send(self) -> Answer {
+        let request = match &self.token {
+            Some(token) => self.request.header("authorization", format!("Bearer {token}")),
+            None => self.request,
+        };
+        let mut request = request.body(self.body).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+        let response = self.app.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The text of `error`.
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_else(|| panic!("{}", self.text())).to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
