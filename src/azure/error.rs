@@ -95,7 +95,7 @@ impl Error {
     /// Whether the same request may well succeed a little later: no answer, 408, 429, 5xx, deadline.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Arm(_) | Self::Login(_) => self.upstream_status().is_some_and(is_transient_status),
+            Self::Arm(_) | Self::Login(_) => matches!(self.upstream_status(), Some(408 | 429 | 500..=599)),
             Self::NoAnswer { .. } | Self::TimedOut { .. } => true,
             _ => false,
         }
@@ -137,11 +137,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// 408, 429 and 5xx.
-pub(super) fn is_transient_status(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500..=599)
 }
 
 /// One of the two services behind the name Azure.

@@ -8,17 +8,29 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 
+use tenant::Tenants;
+use token::Tokens;
+
+mod call;
 mod cloud;
 mod credential;
+mod entra;
 mod error;
+mod flight;
+mod page;
 mod refusal;
 pub mod resources;
+mod retry;
 mod tenant;
+mod token;
+mod transport;
+mod url;
 
+pub use call::Arm;
 pub use cloud::Cloud;
 pub use credential::{Credential, Fingerprint};
 pub use error::{Error, Reason, Service};
-pub use refusal::{LoginRefusal, Refusal};
+pub use refusal::{LoginRefusal, Refusal, ServiceError};
 pub use resources::{
     kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
 };
@@ -71,59 +83,55 @@ pub enum BuildError {
     Client(#[source] reqwest::Error),
 }
 
-/// The way to Azure: one pool of connections, one cache of tokens. Clones share both.
+/// The way to Azure: one pool of connections, one memory of tokens and tenants. Clones share all of it.
 #[derive(Clone, Debug)]
-pub struct Azure(());
+pub struct Azure(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    client: reqwest::Client,
+    clock: Clock,
+    retry_pause: Duration,
+    tokens: Tokens,
+    tenants: Arc<Tenants>,
+}
 
 impl Azure {
     /// Builds the client. Sends nothing.
-    pub fn new(_options: Options) -> Result<Self, BuildError> {
-        unimplemented!("comes with the transport")
+    pub fn new(options: Options) -> Result<Self, BuildError> {
+        let client = transport::client(&options)?;
+        let Options { clock, retry_pause, .. } = options;
+        Ok(Self(Arc::new(Shared {
+            tokens: Tokens::new(client.clone(), clock.clone(), retry_pause),
+            tenants: Arc::new(Tenants::new(client.clone(), clock.clone(), retry_pause)),
+            client,
+            clock,
+            retry_pause,
+        })))
     }
 
     /// The way to Resource Manager for one use case, which must be done by `deadline`. Sends nothing: a token
-    /// is fetched when the first request needs it.
+    /// is fetched when the first request needs it. The error is what can be seen without asking:
+    /// [`Error::InvalidTenant`], [`Error::EmptySecret`], [`Error::EmptyClient`], [`Error::EmptySubscription`].
     pub fn arm(&self, credential: &Arc<Credential>, deadline: Instant) -> Result<Arm, Error> {
         credential.check()?;
-        Ok(Arm { credential: Arc::clone(credential), deadline })
+        Ok(Arm::new(self, credential, deadline))
     }
 
     /// Forgets the token of a credential, and that it could not get one.
-    pub fn forget_token(&self, _credential: &Credential) {
-        unimplemented!("comes with the token cache")
+    pub fn forget_token(&self, credential: &Credential) {
+        self.0.tokens.forget(credential.fingerprint);
     }
 
-    #[expect(clippy::unused_async, reason = "the calls come next")]
     /// The id of the tenant that a subscription belongs to, found without a credential. Never takes longer
-    /// than five seconds.
+    /// than five seconds (contract, section 6).
     pub async fn discover_tenant(
         &self,
-        _cloud: Cloud,
-        _subscription_id: &str,
-        _how: Discovery,
-        _deadline: Instant,
+        cloud: Cloud,
+        subscription_id: &str,
+        how: Discovery,
+        deadline: Instant,
     ) -> Result<String, DiscoveryError> {
-        unimplemented!("comes with the transport")
-    }
-}
-
-/// Resource Manager as one credential sees it, until a deadline.
-#[derive(Clone, Debug)]
-pub struct Arm {
-    credential: Arc<Credential>,
-    #[expect(dead_code, reason = "read by the calls, which come next")]
-    deadline: Instant,
-}
-
-impl Arm {
-    /// The same with a token of its own, fetched anew, whatever is remembered about the credential.
-    #[must_use]
-    pub fn with_new_token(self) -> Self {
-        self
-    }
-
-    /// Whose eyes these are.
-    pub fn credential(&self) -> &Arc<Credential> {
-        &self.credential
+        self.0.tenants.discover(cloud, subscription_id, how, deadline).await
     }
 }

@@ -1,9 +1,15 @@
-//! `Microsoft.ContainerService/locations/kubernetesVersions`.
+//! `Microsoft.ContainerService/locations/<region>/kubernetesVersions`.
 
+use crate::azure::page::read_all;
 use crate::azure::{Arm, Error};
 use crate::domain::arm::KubernetesVersion;
 
-/// The whole list.
-pub async fn list(_arm: &Arm, _region: &str) -> Result<Vec<KubernetesVersion>, Error> {
-    unimplemented!("comes with the calls")
+/// The minor versions that AKS offers in a region, in Azure's order. [`Error::EmptyRegion`] without a region.
+pub async fn list(arm: &Arm, region: &str) -> Result<Vec<KubernetesVersion>, Error> {
+    if region.is_empty() {
+        return Err(Error::EmptyRegion);
+    }
+    let path = ["providers", "Microsoft.ContainerService", "locations", region, "kubernetesVersions"];
+    let url = arm.address(&path, &[("api-version", "2024-02-01")])?;
+    read_all(arm, "kubernetesVersions", url).await
 }

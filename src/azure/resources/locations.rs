@@ -1,10 +1,11 @@
 //! `subscriptions/locations`: the regions that a subscription sees.
 
+use crate::azure::page::read_all;
 use crate::azure::{Arm, Error};
 use crate::domain::arm::Location;
 
 /// The two versions of the list that are in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApiVersion {
     /// 2016-06-01: names only.
     Plain2016,
@@ -12,7 +13,12 @@ pub enum ApiVersion {
     Zones2022,
 }
 
-/// All regions.
-pub async fn list(_arm: &Arm, _version: ApiVersion) -> Result<Vec<Location>, Error> {
-    unimplemented!("comes with the calls")
+/// All regions, in Azure's order.
+pub async fn list(arm: &Arm, version: ApiVersion) -> Result<Vec<Location>, Error> {
+    let version = match version {
+        ApiVersion::Plain2016 => "2016-06-01",
+        ApiVersion::Zones2022 => "2022-12-01",
+    };
+    let url = arm.address(&["locations"], &[("api-version", version)])?;
+    read_all(arm, "locations", url).await
 }

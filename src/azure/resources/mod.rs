@@ -1,7 +1,5 @@
 //! One file per resource type of Azure. Lists are read to their last page.
 
-#![expect(clippy::unused_async, reason = "the calls come next")]
-
 pub mod kubernetes_versions;
 pub mod locations;
 pub mod managed_clusters;

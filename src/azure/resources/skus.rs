@@ -1,9 +1,18 @@
-//! `Microsoft.Compute/skus`.
+//! `Microsoft.Compute/skus`, the newer list of sizes: by far the largest answer of them all.
 
+use crate::azure::page::read_all;
+use crate::azure::url::quoted;
 use crate::azure::{Arm, Error};
 use crate::domain::arm::VmSku;
 
-/// The whole list.
-pub async fn list(_arm: &Arm, _region: &str) -> Result<Vec<VmSku>, Error> {
-    unimplemented!("comes with the calls")
+/// The virtual machine sizes of a region, in Azure's order; other kinds of resources in the list are left out.
+/// Azure compares the region without regard to letter case. [`Error::EmptyRegion`] without a region.
+pub async fn list(arm: &Arm, region: &str) -> Result<Vec<VmSku>, Error> {
+    if region.is_empty() {
+        return Err(Error::EmptyRegion);
+    }
+    let filter = format!("location eq {}", quoted(region));
+    let path = ["providers", "Microsoft.Compute", "skus"];
+    let url = arm.address(&path, &[("$filter", &filter), ("api-version", "2021-07-01")])?;
+    read_all(arm, "skus", url).await
 }

@@ -1,0 +1,170 @@
+//! One request to Resource Manager as a use case sees it: token, attempts, deadline.
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderName, HeaderValue, Method};
+use reqwest::{Client, Request, Url};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+
+use super::credential::Credential;
+use super::entra::Token;
+use super::error::{Error, Reason, Service};
+use super::refusal::Refusal;
+use super::retry;
+use super::token::TokenSource;
+use super::transport::{Answer, exchange};
+use super::url::{self, without_query};
+use super::{Azure, Shared};
+
+/// The first attempt and three more (contract, section 5).
+const ATTEMPTS: u32 = 4;
+
+/// Resource Manager as one credential sees it, until a deadline.
+#[derive(Clone, Debug)]
+pub struct Arm {
+    shared: Arc<Shared>,
+    credential: Arc<Credential>,
+    source: Arc<TokenSource>,
+    deadline: Instant,
+    /// The token of this use case alone, where it must not be a remembered one.
+    own: Option<Arc<Mutex<Option<Token>>>>,
+}
+
+impl Arm {
+    pub(super) fn new(azure: &Azure, credential: &Arc<Credential>, deadline: Instant) -> Self {
+        Self {
+            shared: Arc::clone(&azure.0),
+            credential: Arc::clone(credential),
+            source: azure.0.tokens.of(credential),
+            deadline,
+            own: None,
+        }
+    }
+
+    /// The same with a token of its own, fetched anew by the first request, whatever is remembered about the
+    /// credential. A good one is remembered for others; a failure is not.
+    #[must_use]
+    pub fn with_new_token(self) -> Self {
+        Self { own: Some(Arc::default()), ..self }
+    }
+
+    /// Whose eyes these are.
+    pub fn credential(&self) -> &Arc<Credential> {
+        &self.credential
+    }
+
+    /// The address below the credential's subscription.
+    pub(super) fn address(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
+        let mut path = vec!["subscriptions", &self.credential.subscription_id];
+        path.extend_from_slice(segments);
+        url::arm(self.credential.cloud, &path, query)
+    }
+
+    /// The address at which Azure says that a list goes on.
+    pub(super) fn link(&self, text: &str) -> Result<Url, Error> {
+        url::link(self.credential.cloud, text)
+    }
+
+    /// Reads: tries again what may pass by itself, renews the token once when it is not accepted, and ends
+    /// with the deadline. Only 200 is a success.
+    pub(super) async fn get(&self, operation: &'static str, url: &Url) -> Result<Answer, Error> {
+        let mut token = self.token().await?;
+        let mut renewed = false;
+        let mut failed = 0;
+        loop {
+            let error = match self.attempt(operation, url, &token).await {
+                Err(error) if error.upstream_status() == Some(401) && !renewed => {
+                    renewed = true;
+                    token = self.other_token(&token).await?;
+                    continue;
+                }
+                Err(error) if may_pass(&error) => error,
+                outcome => return outcome,
+            };
+            failed += 1;
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let unit = self.shared.retry_pause;
+            match retry::pause(failed, error.retry_after(), left, unit, retry::jitter()) {
+                Some(pause) if failed < ATTEMPTS => sleep(pause).await,
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(&self, operation: &'static str, url: &Url, token: &Token) -> Result<Answer, Error> {
+        let mut request = Request::new(Method::GET, url.clone());
+        request.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
+        mark(&mut request);
+        let exchange = exchange(&self.shared.client, Service::Arm, operation, request);
+        let answer =
+            timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
+        if answer.status == 200 {
+            return Ok(answer);
+        }
+        let refusal = Refusal::new(Method::GET, without_query(url), answer, &self.shared.clock);
+        Err(Error::Arm(Box::new(refusal)))
+    }
+
+    async fn token(&self) -> Result<Token, Error> {
+        let Some(own) = &self.own else { return self.source.token(self.deadline).await };
+        let mut own = own.lock().await;
+        if let Some(token) = &*own {
+            return Ok(token.clone());
+        }
+        let token = self.source.fetch_new(self.deadline).await?;
+        Ok(own.insert(token).clone())
+    }
+
+    async fn other_token(&self, rejected: &Token) -> Result<Token, Error> {
+        let Some(own) = &self.own else { return self.source.replace(rejected, self.deadline).await };
+        let mut own = own.lock().await;
+        let token = self.source.fetch_new(self.deadline).await?;
+        Ok(own.insert(token).clone())
+    }
+}
+
+/// Sends the request once, without a token.
+pub(super) async fn anonymous(
+    client: &Client,
+    clock: &Clock,
+    operation: &'static str,
+    url: &Url,
+) -> Result<(Refusal, Option<String>), Error> {
+    let mut request = Request::new(Method::GET, url.clone());
+    mark(&mut request);
+    let answer = exchange(client, Service::Arm, operation, request).await?;
+    let challenge = answer
+        .headers
+        .get(http::header::WWW_AUTHENTICATE)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    Ok((Refusal::new(Method::GET, without_query(url), answer, clock), challenge))
+}
+
+/// What every request to Resource Manager says.
+fn mark(request: &mut Request) {
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::try_from(Uuid::new_v4().to_string()) {
+        headers.insert(HeaderName::from_static("x-ms-client-request-id"), id);
+    }
+}
+
+/// Whether the same request may be answered in a moment. Refusals of the login service are not: its own
+/// attempts are over when they arrive here.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Arm(refusal) => is_worth_repeating(refusal.status),
+        Error::NoAnswer { reason, .. } => *reason != Reason::Tls,
+        _ => false,
+    }
+}
+
+/// The statuses after which Azure's own libraries ask again (contract, section 5).
+pub(super) fn is_worth_repeating(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}

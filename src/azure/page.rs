@@ -1,0 +1,82 @@
+//! Lists of Resource Manager, read page by page to the end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use http::Method;
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::domain::arm::Maybe;
+
+use super::call::Arm;
+use super::error::Error;
+use super::transport::Answer;
+use super::url::without_query;
+
+/// More pages are taken for a list without an end.
+const MOST_PAGES: usize = 1_000;
+
+/// Parsing more than this takes long enough to be kept away from the threads that serve connections.
+const LARGE: usize = 128 * 1024;
+
+/// A page as Azure sends it. A missing or empty list is empty; a list of another kind is an error.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound = "Maybe<T>: Deserialize<'de>")]
+struct Page<T> {
+    // `kubernetesVersions` is the only one to call it `values`.
+    #[serde(alias = "values")]
+    value: Option<Vec<Maybe<T>>>,
+    next_link: Option<String>,
+}
+
+/// All elements of the list that begins at `first`.
+pub(super) async fn read_all<T>(arm: &Arm, operation: &'static str, first: Url) -> Result<Vec<T>, Error>
+where
+    Maybe<T>: for<'de> Deserialize<'de>,
+    T: Send + 'static,
+{
+    let mut elements = Vec::new();
+    let mut seen = HashSet::new();
+    let mut next = Some(first);
+    while let Some(url) = next {
+        if seen.len() >= MOST_PAGES || seen.contains(&url) {
+            return Err(Error::Endless { pages: seen.len() });
+        }
+        let answer = arm.get(operation, &url).await?;
+        let page: Page<T> = parse(answer, &url).await?;
+        let read = page.value.unwrap_or_default().into_iter().filter_map(|element| element.0);
+        if elements.is_empty() {
+            elements = read.collect();
+        } else {
+            elements.extend(read);
+        }
+        next = match page.next_link.as_deref() {
+            None | Some("") => None,
+            Some(link) => Some(arm.link(link)?),
+        };
+        seen.insert(url);
+    }
+    Ok(elements)
+}
+
+async fn parse<T>(answer: Answer, url: &Url) -> Result<Page<T>, Error>
+where
+    Maybe<T>: for<'de> Deserialize<'de>,
+    T: Send + 'static,
+{
+    let decode = |source: Arc<dyn std::error::Error + Send + Sync>| Error::Decode {
+        method: Method::GET,
+        url: without_query(url).to_owned(),
+        source,
+    };
+    let body = answer.body;
+    let parsed = if body.len() > LARGE {
+        tokio::task::spawn_blocking(move || serde_json::from_slice(&body))
+            .await
+            .map_err(|error| decode(Arc::new(error)))?
+    } else {
+        serde_json::from_slice(&body)
+    };
+    parsed.map_err(|error: serde_json::Error| decode(Arc::new(error)))
+}

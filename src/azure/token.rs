@@ -1,0 +1,283 @@
+//! Tokens, remembered by credential: one request for everybody who waits, for success and for failure.
+//!
+//! What `azure_identity` does with tokens of its own is not used; see `entra`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::Client;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::clock::Clock;
+
+use super::credential::{Credential, Fingerprint};
+use super::entra::{self, Token};
+use super::error::{Error, Service};
+use super::flight::Flight;
+use super::retry;
+
+/// So long before its end a token is replaced, in the background. A quarter of its life when that is shorter.
+const AHEAD_MS: i64 = 270_000;
+
+/// A token that ends sooner is not sent any more without trying to get a newer one first.
+const MARGIN_MS: i64 = 30_000;
+
+/// How long a refusal is remembered, so that a wrong secret does not become a stream of requests.
+const REFUSED_MS: i64 = 10_000;
+
+/// How long any other failure is remembered, unless the service asks for more.
+const UNAVAILABLE_MS: i64 = 3_000;
+
+/// The most that the service can ask for.
+const LONGEST_REST: Duration = Duration::from_mins(1);
+
+/// One attempt.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
+
+/// All attempts together. Callers have limits of their own.
+const FETCH_LIMIT: Duration = Duration::from_secs(25);
+
+/// Attempts to get one token.
+const ATTEMPTS: u32 = 3;
+
+/// Entries that nobody asked for during this time are forgotten, and with them the secret.
+const IDLE_MS: i64 = 60 * 60 * 1_000;
+
+/// How often idle entries are looked for.
+const SWEEP_MS: i64 = 60 * 1_000;
+
+/// More credentials are not remembered at once: the one that was not used for the longest time goes.
+const MOST_ENTRIES: usize = 4_096;
+
+/// The tokens of all credentials.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    client: Client,
+    clock: Clock,
+    retry_pause: Duration,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_credential: HashMap<Fingerprint, Entry>,
+    swept_ms: i64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    source: Arc<TokenSource>,
+    used_ms: i64,
+}
+
+impl Tokens {
+    pub(super) fn new(client: Client, clock: Clock, retry_pause: Duration) -> Self {
+        Self { client, clock, retry_pause, entries: Mutex::default() }
+    }
+
+    /// The source of a credential's tokens, the same for everybody who has the same fingerprint.
+    pub(super) fn of(&self, credential: &Arc<Credential>) -> Arc<TokenSource> {
+        let now = self.clock.now_ms();
+        let mut entries = self.lock();
+        entries.sweep(now);
+        let entry = entries.by_credential.entry(credential.fingerprint).or_insert_with(|| Entry {
+            source: Arc::new(TokenSource {
+                client: self.client.clone(),
+                clock: self.clock.clone(),
+                retry_pause: self.retry_pause,
+                credential: Arc::clone(credential),
+                state: Mutex::default(),
+            }),
+            used_ms: now,
+        });
+        entry.used_ms = now;
+        Arc::clone(&entry.source)
+    }
+
+    /// Forgets the token and the failure of a credential.
+    pub(super) fn forget(&self, fingerprint: Fingerprint) {
+        self.lock().by_credential.remove(&fingerprint);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn sweep(&mut self, now: i64) {
+        if now - self.swept_ms >= SWEEP_MS {
+            self.swept_ms = now;
+            self.by_credential.retain(|_, entry| now - entry.used_ms < IDLE_MS);
+        }
+        if self.by_credential.len() >= MOST_ENTRIES
+            && let Some((oldest, _)) = self.by_credential.iter().min_by_key(|(_, entry)| entry.used_ms)
+        {
+            let oldest = *oldest;
+            self.by_credential.remove(&oldest);
+        }
+    }
+}
+
+/// The tokens of one credential.
+#[derive(Debug)]
+pub(super) struct TokenSource {
+    client: Client,
+    clock: Clock,
+    retry_pause: Duration,
+    credential: Arc<Credential>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<Token>,
+    failure: Option<Failure>,
+    flight: Option<Flight<Result<Token, Error>>>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    until_ms: i64,
+}
+
+/// What to do for one who wants a token.
+enum Decision {
+    Take(Token),
+    Fail(Error),
+    Wait { flight: Flight<Result<Token, Error>>, meanwhile: Option<Token> },
+}
+
+impl TokenSource {
+    /// A token that is good for at least half a minute if one can be had, or the reason why not. Does not wait
+    /// when there is a token that still lives, or a failure that is fresh.
+    pub(super) async fn token(self: &Arc<Self>, deadline: Instant) -> Result<Token, Error> {
+        match self.decide() {
+            Decision::Take(token) => Ok(token),
+            Decision::Fail(error) => Err(error),
+            Decision::Wait { flight, meanwhile } => {
+                let timed_out = Err(Error::TimedOut { to: Service::Login });
+                let outcome =
+                    timeout_at(deadline, flight.outcome()).await.ok().flatten().unwrap_or(timed_out);
+                outcome.or_else(|error| meanwhile.ok_or(error))
+            }
+        }
+    }
+
+    /// A token that is not `rejected`, which Resource Manager did not accept.
+    pub(super) async fn replace(
+        self: &Arc<Self>,
+        rejected: &Token,
+        deadline: Instant,
+    ) -> Result<Token, Error> {
+        {
+            let mut state = self.lock();
+            if state.token.as_ref() == Some(rejected) {
+                state.token = None;
+            }
+        }
+        self.token(deadline).await
+    }
+
+    /// A token that is asked for now, whatever is remembered. A success is remembered for the others; a failure
+    /// is the caller's alone.
+    pub(super) async fn fetch_new(&self, deadline: Instant) -> Result<Token, Error> {
+        let token = timeout_at(deadline, self.fetch())
+            .await
+            .unwrap_or(Err(Error::TimedOut { to: Service::Login }))?;
+        let mut state = self.lock();
+        state.token = Some(token.clone());
+        state.failure = None;
+        Ok(token)
+    }
+
+    fn decide(self: &Arc<Self>) -> Decision {
+        let now = self.clock.now_ms();
+        let mut state = self.lock();
+        let left_ms = |token: &Token| token.expires_ms - now;
+        let living = state.token.clone().filter(|token| left_ms(token) > 0);
+        if let Some(token) = &living
+            && left_ms(token) > AHEAD_MS.min(token.life_ms / 4)
+        {
+            return Decision::Take(token.clone());
+        }
+        if let Some(failure) = state.failure.as_ref().filter(|failure| now < failure.until_ms) {
+            return living.map_or_else(|| Decision::Fail(failure.error.clone()), Decision::Take);
+        }
+        let flight = match &state.flight {
+            Some(flight) if !flight.is_lost() => flight.clone(),
+            _ => {
+                let source = Arc::clone(self);
+                let flight = Flight::start(async move { source.fetch_and_remember().await });
+                state.flight = Some(flight.clone());
+                flight
+            }
+        };
+        match living {
+            Some(token) if left_ms(&token) > MARGIN_MS.min(token.life_ms / 10) => Decision::Take(token),
+            meanwhile => Decision::Wait { flight, meanwhile },
+        }
+    }
+
+    async fn fetch_and_remember(&self) -> Result<Token, Error> {
+        let outcome = self.fetch().await;
+        let mut state = self.lock();
+        state.flight = None;
+        match &outcome {
+            Ok(token) => {
+                state.token = Some(token.clone());
+                state.failure = None;
+            }
+            Err(error) => {
+                let rest_ms = if error.is_transient() {
+                    let asked = error.retry_after().unwrap_or_default().min(LONGEST_REST);
+                    i64::try_from(asked.as_millis()).unwrap_or(0).max(UNAVAILABLE_MS)
+                } else {
+                    REFUSED_MS
+                };
+                let until_ms = self.clock.now_ms() + rest_ms;
+                state.failure = Some(Failure { error: error.clone(), until_ms });
+            }
+        }
+        outcome
+    }
+
+    /// Asks until there is an outcome that asking again would not change, or the time is up.
+    async fn fetch(&self) -> Result<Token, Error> {
+        let deadline = Instant::now() + FETCH_LIMIT;
+        let mut failed = 0;
+        let outcome = loop {
+            let limit = ATTEMPT_LIMIT.min(deadline.saturating_duration_since(Instant::now()));
+            let attempt = timeout(limit, entra::fetch(&self.client, &self.clock, &self.credential))
+                .await
+                .unwrap_or(Err(Error::TimedOut { to: Service::Login }));
+            let error = match attempt {
+                Err(error) if error.is_transient() => error,
+                outcome => break outcome,
+            };
+            failed += 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let pause = retry::pause(failed, error.retry_after(), left, self.retry_pause, retry::jitter());
+            match pause {
+                Some(pause) if failed < ATTEMPTS => sleep(pause).await,
+                _ => break Err(error),
+            }
+        };
+        let label = match &outcome {
+            Ok(_) => "success",
+            Err(error) if error.is_transient() => "unavailable",
+            Err(_) => "refused",
+        };
+        metrics::counter!("norman_aks_token_fetches_total", "outcome" => label).increment(1);
+        if let Err(error) = &outcome {
+            tracing::debug!(error = error as &dyn std::error::Error, "no token");
+        }
+        outcome
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

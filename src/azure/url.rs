@@ -1,0 +1,219 @@
+//! Addresses of Resource Manager: the only place that makes them, and the only place that lets one pass that
+//! Azure names.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use reqwest::Url;
+use url::Position;
+
+use super::cloud::Cloud;
+use super::error::Error;
+
+/// What is percent-encoded in a segment of a path: as Azure's Go libraries do, whose addresses stand in error
+/// texts (contract, section 7.1).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+/// What is percent-encoded in names and values of a query.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// How often a segment is decoded in search of something hidden. Deeper than any server looks.
+const DECODINGS: usize = 8;
+
+/// The address below the Resource Manager of `cloud` with these segments of the path and this query. Every part
+/// is percent-encoded. [`Error::BadUrl`] with the segment when it is empty, is or hides `.` or `..` (which would
+/// be resolved to another resource), or holds a control character, however often percent-encoded.
+pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
+    let mut text = cloud.arm_origin().to_owned();
+    for segment in segments {
+        check(segment)?;
+        text.push('/');
+        text.extend(utf8_percent_encode(segment, SEGMENT));
+    }
+    for (position, (name, value)) in query.iter().enumerate() {
+        text.push(if position == 0 { '?' } else { '&' });
+        text.extend(utf8_percent_encode(name, QUERY));
+        text.push('=');
+        text.extend(utf8_percent_encode(value, QUERY));
+    }
+    let url = Url::parse(&text).map_err(|_| Error::BadUrl(text.clone()))?;
+    // Nothing may have been resolved or written differently on the way.
+    if url.as_str() == text { Ok(url) } else { Err(Error::BadUrl(text)) }
+}
+
+/// An address that Azure gave for going on. [`Error::ForeignLink`] when it leaves the Resource Manager of `cloud`,
+/// where the bearer token would go with it.
+pub(super) fn link(cloud: Cloud, text: &str) -> Result<Url, Error> {
+    let foreign = |host: Option<&str>| Error::ForeignLink { host: host.unwrap_or_default().to_owned() };
+    let url = Url::parse(text).map_err(|_| foreign(None))?;
+    let home = Url::parse(cloud.arm_origin()).map_err(|_| foreign(None))?;
+    if url.origin() == home.origin() && url.username().is_empty() && url.password().is_none() {
+        Ok(url)
+    } else {
+        Err(foreign(url.host_str()))
+    }
+}
+
+/// Scheme, host and path.
+pub(super) fn without_query(url: &Url) -> &str {
+    &url[..Position::AfterPath]
+}
+
+/// A text between single quotes for an OData filter.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn check(segment: &str) -> Result<(), Error> {
+    let refused = || Error::BadUrl(segment.to_owned());
+    if segment.is_empty() {
+        return Err(refused());
+    }
+    let mut form = Cow::Borrowed(segment);
+    for _ in 0..DECODINGS {
+        let hides_a_step = form.split(['/', '\\']).any(|step| matches!(step, "." | ".."));
+        if hides_a_step || form.chars().any(char::is_control) {
+            return Err(refused());
+        }
+        let decoded = percent_decode_str(&form).decode_utf8_lossy().into_owned();
+        if decoded == form {
+            return Ok(());
+        }
+        form = Cow::Owned(decoded);
+    }
+    Err(refused())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_encoded_as_azures_go_libraries_do() {
+        let url = arm(
+            Cloud::Public,
+            &["subscriptions", "a b/c?d#e", "ü'(,;)!*", "$&+=:@~-_."],
+            &[("$filter", "location eq 'x&y'"), ("api-version", "2021-07-01")],
+        )
+        .unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://management.azure.com/subscriptions/a%20b%2Fc%3Fd%23e/%C3%BC%27%28%2C%3B%29%21%2A/$&+=:@~-_.\
+             ?%24filter=location%20eq%20%27x%26y%27&api-version=2021-07-01"
+        );
+        assert!(without_query(&url).ends_with("/$&+=:@~-_."));
+    }
+
+    #[test]
+    fn segments_that_would_move_elsewhere_are_refused() {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "%2e",
+            "%2E%2e",
+            ".%2e",
+            "%252e%252e",
+            "%25252e.",
+            "a/../b",
+            "..%2fb",
+            "..%5cb",
+            "a\\..",
+            "a\nb",
+            "a%0ab",
+            "a%250d",
+            "\u{7f}",
+            "\u{85}",
+            "%00",
+        ] {
+            assert!(
+                matches!(arm(Cloud::Public, &["a", bad], &[]), Err(Error::BadUrl(text)) if text == bad),
+                "{bad:?}"
+            );
+        }
+        for good in ["...", "a..b", "..a", "%", "%zz", "100%", "a/b", "%2f", "West Europe", " "] {
+            assert!(arm(Cloud::Public, &["a", good], &[]).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_followed_only_to_the_same_resource_manager() {
+        for good in [
+            "https://management.azure.com/subscriptions/s?$skiptoken=a b&api-version=1",
+            "https://MANAGEMENT.azure.com:443/",
+        ] {
+            assert!(link(Cloud::Public, good).is_ok(), "{good}");
+        }
+        for (bad, named) in [
+            ("http://management.azure.com/", "management.azure.com"),
+            ("https://management.azure.com:8443/", "management.azure.com"),
+            ("https://management.azure.com.evil.example/", "management.azure.com.evil.example"),
+            ("https://management.azure.com@evil.example/", "evil.example"),
+            ("https://user:word@management.azure.com/", "management.azure.com"),
+            ("https://management.chinacloudapi.cn/", "management.chinacloudapi.cn"),
+            ("//evil.example/", ""),
+            ("/subscriptions/s", ""),
+            ("", ""),
+            ("file:///etc/passwd", ""),
+        ] {
+            let refused = link(Cloud::Public, bad);
+            assert!(
+                matches!(&refused, Err(Error::ForeignLink { host }) if host == named),
+                "{bad}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn quotes_in_a_filter_are_doubled() {
+        assert_eq!(quoted("east' or '1' eq '1"), "'east'' or ''1'' eq ''1'");
+    }
+
+    proptest! {
+        #[test]
+        fn every_segment_arrives_as_it_was_or_is_refused(
+            segments in prop::collection::vec(prop_oneof![
+                any::<String>(), "[.%2eE5fFcC/\\\\]{0,12}", "(%(25)*2[eE]|\\.){1,3}", "[a-z%.?#&= ]{0,8}",
+            ], 1..5)
+        ) {
+            let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+            if let Ok(url) = arm(Cloud::China, &parts, &[("api-version", "1")]) {
+                prop_assert_eq!(url.host_str(), Some("management.chinacloudapi.cn"));
+                let arrived: Vec<String> = url.path_segments().unwrap()
+                    .map(|part| percent_decode_str(part).decode_utf8().unwrap().into_owned())
+                    .collect();
+                prop_assert_eq!(arrived, segments);
+                prop_assert_eq!(url.query(), Some("api-version=1"));
+                prop_assert!(url.fragment().is_none());
+            }
+        }
+
+        #[test]
+        fn nothing_that_decodes_to_dots_passes(hidden in "(%(25){0,4}2[eE]|\\.){1,2}", around in "[/\\\\]{0,2}") {
+            let before = format!("{around}{hidden}");
+            prop_assert!(arm(Cloud::Public, &[&before], &[]).is_err());
+            let after = format!("{hidden}{around}x");
+            prop_assert!(around.is_empty() || arm(Cloud::Public, &[&after], &[]).is_err());
+        }
+
+        #[test]
+        fn a_filter_value_never_ends_its_quotes(text in any::<String>()) {
+            let quoted = quoted(&text);
+            let inner = quoted.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap();
+            prop_assert!(!inner.replace("''", "").contains('\''));
+            prop_assert_eq!(inner.replace("''", "'"), text);
+        }
+    }
+}
