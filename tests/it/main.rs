@@ -2,4 +2,6 @@
 
 // `cfg(test)` tells clippy that these are tests outside `#[test]` functions too.
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod config;
