@@ -55,7 +55,6 @@ pub async fn serve(_: Config, _: Vec<Warning>) -> Result<(), Error> {
 }
 
 /// Runs the built-in Azure by itself until it is told to stop.
-#[expect(clippy::unused_async, reason = "the real one waits")]
 pub async fn sandbox(_: Config) -> Result<(), Error> {
     Err(Error::NotBuilt("the sandbox"))
 }
