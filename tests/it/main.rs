@@ -2,4 +2,8 @@
 
 // `cfg(test)` tells clippy that these are tests outside `#[test]` functions too.
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod config;
+#[cfg(test)]
+mod dependencies;

@@ -1,0 +1,130 @@
+//! Why a command failed, and which exit code that is.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::{app, service, store, telemetry, vault};
+
+/// A command that could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings cannot be used.
+    #[error("the settings cannot be used")]
+    Config(#[from] ConfigError),
+    /// The log cannot be set up.
+    #[error("the log cannot be set up")]
+    Log(#[from] telemetry::Error),
+    /// The threads of the program cannot be started.
+    #[error("the program cannot be started")]
+    Runtime(#[source] io::Error),
+    /// The result cannot be printed.
+    #[error("standard output cannot be written")]
+    Output(#[source] io::Error),
+    /// The program could not be put together, or stopped.
+    #[error(transparent)]
+    App(#[from] app::Error),
+    /// A use case was refused or failed.
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A key cannot be used.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// A key file cannot be read or written.
+    #[error("the key file {} cannot be used", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nobody has this token.
+    #[error("there is no token {0:?}; `norman-aks token list` shows all")]
+    NoToken(String),
+    /// A server that is not ready, or none.
+    #[error("the server at {address} is not ready: {answer}")]
+    NotReady {
+        /// Where it was asked.
+        address: String,
+        /// What it said.
+        answer: String,
+    },
+    /// No server.
+    #[error("no server answers at {address}")]
+    NoServer {
+        /// Where it was asked.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Some tests of `check` failed; they have been printed.
+    #[error("{0} of the tests above failed")]
+    Check(usize),
+}
+
+impl Error {
+    /// 2 for what the caller can mend on the command line or in the settings, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Log(telemetry::Error::Filter(_)) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether nobody reads what we print, as in `… | head -1`.
+    pub(super) fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// An error as one sentence for each cause, the outermost first.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !text.ends_with(&words) {
+            text.push_str("\n  caused by: ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_names_every_cause_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Layer {
+            text: &'static str,
+            source: Option<Box<Layer>>,
+        }
+        let innermost = Layer { text: "c", source: None };
+        let middle = Layer { text: "b: c", source: Some(Box::new(innermost)) };
+        let outer = Layer { text: "a", source: Some(Box::new(middle)) };
+        assert_eq!(chain(&outer), "a\n  caused by: b: c");
+    }
+
+    #[test]
+    fn only_what_the_caller_wrote_is_a_usage_error() {
+        let invalid = ConfigError::Invalid {
+            setting: "listen",
+            shown: "\"x\"".to_owned(),
+            origin: crate::config::Origin::Default,
+            expected: "an address",
+        };
+        assert_eq!(Error::from(invalid).exit_code(), 2);
+        assert_eq!(Error::Check(1).exit_code(), 1);
+        assert!(Error::Output(io::ErrorKind::BrokenPipe.into()).is_closed_output());
+        assert!(!Error::Output(io::ErrorKind::StorageFull.into()).is_closed_output());
+    }
+}

@@ -1,0 +1,175 @@
+//! `token create`, `token list`, `token revoke`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use secrecy::ExposeSecret as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Error, briefly, load_quietly, print};
+use crate::app;
+use crate::clock::Clock;
+use crate::config::{Config, DataOnly, SettingFlags};
+use crate::service::tokens::{TokenInfo, Tokens, parse_ttl};
+
+/// What can be done with tokens.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a token, and its user if need be; prints only the token.
+    Create(Create),
+    /// Print all tokens with their users; secrets are not kept and cannot be shown.
+    List(SettingFlags<DataOnly>),
+    /// End a token; every running server refuses it within two seconds.
+    Revoke(Revoke),
+}
+
+#[derive(Args)]
+pub(super) struct Create {
+    /// The user that the token is for.
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// Make the user an administrator, who sees and may do everything [default: a user stays what he is, a new one
+    /// is an ordinary one]
+    #[arg(long)]
+    admin: bool,
+    /// How long the token is good: a number with s, m, h or d, for example 30d [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    ttl: Option<Duration>,
+    /// What the token is for, shown by `token list` [default: none]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    description: String,
+    #[command(flatten)]
+    settings: SettingFlags<DataOnly>,
+}
+
+#[derive(Args)]
+pub(super) struct Revoke {
+    /// The token's name, the part before the colon.
+    name: String,
+    #[command(flatten)]
+    settings: SettingFlags<DataOnly>,
+}
+
+pub(super) fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Create(Create { user, admin, ttl, description, settings }) => {
+            let config = load_quietly(&settings.into_flags())?;
+            briefly(&config, create(&config, &user, admin, ttl, &description))
+        }
+        Command::List(settings) => {
+            let config = load_quietly(&settings.into_flags())?;
+            briefly(&config, list(&config))
+        }
+        Command::Revoke(Revoke { name, settings }) => {
+            let config = load_quietly(&settings.into_flags())?;
+            briefly(&config, revoke(&config, &name))
+        }
+    }
+}
+
+async fn create(
+    config: &Config,
+    user: &str,
+    admin: bool,
+    ttl: Option<Duration>,
+    description: &str,
+) -> Result<(), Error> {
+    let store = app::open_store(config).await?;
+    let token = Tokens::new(store.clone(), Clock::system())
+        .create(user, admin.then_some(true), ttl, description)
+        .await;
+    store.close().await;
+    print(token?.text().expose_secret())
+}
+
+async fn list(config: &Config) -> Result<(), Error> {
+    let store = app::open_store(config).await?;
+    let clock = Clock::system();
+    let tokens = Tokens::new(store.clone(), clock.clone()).list().await;
+    store.close().await;
+    print(&table(&tokens?, clock.now_ms()))
+}
+
+async fn revoke(config: &Config, name: &str) -> Result<(), Error> {
+    // Whoever pastes the whole token means its name; the rest is nothing to be shown in an error.
+    let name = name.split(':').next().unwrap_or_default();
+    let store = app::open_store(config).await?;
+    let revoked = Tokens::new(store.clone(), Clock::system()).revoke(name).await;
+    store.close().await;
+    if revoked? { Ok(()) } else { Err(Error::NoToken(name.to_owned())) }
+}
+
+/// Columns for people; the description comes last, as it may have spaces.
+fn table(tokens: &[TokenInfo], now_ms: i64) -> String {
+    let heading =
+        ["NAME", "USER", "ADMIN", "CREATED", "EXPIRES", "LAST USED", "DESCRIPTION"].map(str::to_owned);
+    let rows = tokens.iter().map(|token| {
+        let expires = match token.expires_ms {
+            None => "never".to_owned(),
+            Some(at) if at <= now_ms => "expired".to_owned(),
+            Some(at) => moment(at),
+        };
+        [
+            token.name.clone(),
+            token.user_name.clone(),
+            if token.admin { "yes" } else { "no" }.to_owned(),
+            moment(token.created_ms),
+            expires,
+            token.last_used_ms.map_or_else(|| "never".to_owned(), moment),
+            // A line break would end the row.
+            token.description.replace(char::is_control, " "),
+        ]
+    });
+    columns(std::iter::once(heading).chain(rows))
+}
+
+/// Rows with their columns under each other, two spaces apart.
+pub(super) fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<_> = rows.collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// To the second, UTC.
+fn moment(at_ms: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(at_ms.div_euclid(1_000))
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| at_ms.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_lines_up_and_tells_expired_tokens() {
+        let token = TokenInfo {
+            name: "token-abcde".to_owned(),
+            user_id: "user-abcde".to_owned(),
+            user_name: "ann".to_owned(),
+            admin: true,
+            created_ms: 1_700_000_000_123,
+            expires_ms: Some(1_700_000_001_000),
+            last_used_ms: None,
+            description: "two\nlines".to_owned(),
+        };
+        let ever = TokenInfo { name: "t".to_owned(), expires_ms: None, admin: false, ..token.clone() };
+        assert_eq!(
+            table(&[token, ever], 1_700_000_001_000),
+            "NAME         USER  ADMIN  CREATED               EXPIRES  LAST USED  DESCRIPTION\n\
+             token-abcde  ann   yes    2023-11-14T22:13:20Z  expired  never      two lines\n\
+             t            ann   no     2023-11-14T22:13:20Z  never    never      two lines"
+        );
+    }
+}

@@ -1,0 +1,247 @@
+//! The real executable: what it prints where, and its exit codes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The executable in a folder and an environment of its own.
+struct Program {
+    folder: TempDir,
+}
+
+impl Program {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_norman-aks"));
+        command.args(arguments).env_clear().current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What a successful run prints; nothing may go to standard error.
+    fn printed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{arguments:?}");
+        stdout(&output)
+    }
+
+    /// What a failed run says; nothing may go to standard output.
+    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        stderr(&output)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let program = Program::new();
+    assert_eq!(program.printed(&["--version"]), format!("norman-aks {}\n", env!("CARGO_PKG_VERSION")));
+    let help = program.printed(&["--help"]);
+    for command in ["serve", "sandbox", "openapi", "token", "key", "migrate", "check"] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}\n{help}");
+    }
+    assert!(!help.contains("healthcheck"), "{help}");
+    let help = program.printed(&["serve", "--help"]);
+    assert!(help.contains("[default: 127.0.0.1:8080] [env: NORMAN_AKS_LISTEN]"), "{help}");
+    assert!(help.contains("NORMAN_AKS_BOOTSTRAP_TOKEN "), "{help}");
+    assert!(help.contains("RUST_LOG"), "{help}");
+}
+
+#[test]
+fn what_cannot_be_understood_is_a_usage_error_that_names_it() {
+    let program = Program::new();
+    let error = program.fails(2, &["serve", "--listne", "x"]);
+    assert!(error.contains("'--listne'") && error.contains("'--listen'"), "{error}");
+    let error = program.fails(2, &["serv"]);
+    assert!(error.contains("'serv'") && error.contains("'serve'"), "{error}");
+    program.fails(2, &[]);
+    program.fails(2, &["token", "create"]);
+    let error = program.fails(2, &["token", "create", "--user", "ann", "--ttl", "soon"]);
+    assert!(error.contains("'soon'") && error.contains("--ttl"), "{error}");
+
+    let error = program.fails(2, &["serve", "--listen", "8080"]);
+    assert_eq!(
+        error,
+        "norman-aks: the settings cannot be used\n  caused by: listen cannot be \"8080\" (flag --listen); it must be an \
+         IP address and a port, for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080\n"
+    );
+    fs::write(program.path().join("n.toml"), "listne = 1").unwrap();
+    let error = program.fails(2, &["migrate", "--config", "n.toml"]);
+    assert!(error.contains("n.toml has an unknown key \"listne\"; did you mean listen?"), "{error}");
+    let output = program.command(&["migrate"]).env("RUST_LOG", "a=loud").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("RUST_LOG is not a list of directives"), "{}", stderr(&output));
+}
+
+#[test]
+fn settings_come_from_the_environment_of_the_process_and_strange_variables_warn() {
+    let program = Program::new();
+    let mut command = program.command(&["migrate"]);
+    command.env("NORMAN_AKS_DATA_DIR", "elsewhere").env("NORMAN_AKS_LISTNE", "x");
+    let output = command.env("NORMAN_AKS_PORT", "tcp://10.0.0.1:80").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        stderr(&output),
+        "norman-aks: warning: the variable NORMAN_AKS_LISTNE is unknown and has no effect; \
+         did you mean NORMAN_AKS_LISTEN?\n"
+    );
+    let folder = fs::metadata(program.path().join("elsewhere")).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+    assert!(program.path().join("elsewhere/norman-aks.db").exists());
+}
+
+#[test]
+fn a_token_is_made_listed_and_revoked() {
+    let program = Program::new();
+    let ann =
+        program.printed(&["token", "create", "--user", "ann", "--ttl", "30d", "--description", "for tests"]);
+    let (name, secret) = ann.trim_end().split_once(':').unwrap();
+    assert!(name.starts_with("token-") && secret.len() >= 40, "{ann}");
+    assert_eq!(ann.lines().count(), 1);
+    let root = program.printed(&["token", "create", "--user", "root", "--admin"]);
+
+    let list = program.printed(&["token", "list"]);
+    assert_eq!(list.lines().count(), 3, "{list}");
+    let row = |name: &str| list.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace();
+    assert_eq!(row(name).skip(1).take(2).collect::<Vec<_>>(), ["ann", "no"]);
+    assert!(row(name).collect::<Vec<_>>().join(" ").ends_with("Z never for tests"), "{list}");
+    let root = root.split(':').next().unwrap();
+    assert_eq!(row(root).skip(1).take(2).collect::<Vec<_>>(), ["root", "yes"]);
+    assert_eq!(row(root).nth(4), Some("never"));
+    assert!(!list.contains(secret), "{list}");
+
+    assert_eq!(program.printed(&["token", "revoke", name]), "");
+    let error = program.fails(1, &["token", "revoke", ann.trim_end()]);
+    assert!(error.contains(&format!("there is no token \"{name}\"")) && !error.contains(secret), "{error}");
+    assert_eq!(program.printed(&["token", "list"]).lines().count(), 2);
+
+    let error = program.fails(1, &["token", "create", "--user", ""]);
+    assert!(error.starts_with("norman-aks: "), "{error}");
+}
+
+#[test]
+fn a_database_of_a_sandbox_is_refused_without_it() {
+    let program = Program::new();
+    program.printed(&["token", "create", "--user", "ann", "--sandbox", "--data-dir", "d"]);
+    let error = program.fails(1, &["token", "list", "--data-dir", "d"]);
+    assert!(error.contains("sandbox") && error.contains("azure"), "{error}");
+    assert_eq!(program.printed(&["token", "list", "--sandbox", "--data-dir", "d"]).lines().count(), 2);
+    assert!(!program.path().join("norman-aks-data").exists());
+}
+
+#[test]
+fn migrating_twice_is_the_same_as_once() {
+    let program = Program::new();
+    assert!(program.printed(&["migrate"]).starts_with("Applied: 0001_"));
+    assert_eq!(program.printed(&["migrate"]), "The database schema is up to date.\n");
+}
+
+#[test]
+fn a_database_that_cannot_be_opened_is_named_with_its_cause() {
+    let program = Program::new();
+    fs::write(program.path().join("file"), "").unwrap();
+    let error = program.fails(1, &["migrate", "--data-dir", "file/below"]);
+    assert!(error.contains("file/below") && error.contains("caused by: Not a directory"), "{error}");
+    let error = program.fails(
+        1,
+        &["migrate", "--database-wait-seconds", "1", "--database-url", "postgres://u:canary@127.0.0.1:1/d"],
+    );
+    assert!(error.contains("the database is not available") && error.contains("caused by"), "{error}");
+    assert!(!error.contains("canary") && !error.contains("Os {"), "{error}");
+}
+
+#[test]
+fn keys_are_printed_or_put_first_into_a_file() {
+    let program = Program::new();
+    let line = program.printed(&["key", "generate"]);
+    let (id, key) = line.trim_end().split_once(':').unwrap();
+    assert!(!id.is_empty() && key.len() == 44, "{line}");
+    assert_ne!(line, program.printed(&["key", "generate"]));
+
+    let said = program.printed(&["key", "generate", "--append", "keys"]);
+    let first = fs::read_to_string(program.path().join("keys")).unwrap();
+    assert!(said.starts_with(first.split(':').next().unwrap()), "{said}");
+    assert!(!said.contains(first.trim_end().split_once(':').unwrap().1), "{said}");
+    program.printed(&["key", "generate", "--append", "keys"]);
+    let both = fs::read_to_string(program.path().join("keys")).unwrap();
+    assert!(both.ends_with(&first) && both.lines().count() == 2, "both lines, the old one last");
+
+    fs::write(program.path().join("bad"), "no key").unwrap();
+    let error = program.fails(1, &["key", "generate", "--append", "bad"]);
+    assert!(error.contains("bad") && error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn check_prints_masked_settings_and_fails_when_a_test_fails() {
+    let program = Program::new();
+    let output = program.run(&["check", "--sandbox"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("database: ./norman-aks-sandbox-data/norman-aks.db will be made at the first start"),
+        "{text}"
+    );
+    assert!(!program.path().join("norman-aks-sandbox-data").exists(), "check changes nothing");
+
+    program.printed(&["migrate", "--sandbox"]);
+    let text = program.printed(&["check", "--sandbox", "--drain-seconds", "7"]);
+    assert!(text.contains("database: reachable, schema up to date"), "{text}");
+    let line = text.lines().find(|line| line.starts_with("drain-seconds")).unwrap();
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>(),
+        ["drain-seconds", "7", "(flag", "--drain-seconds)"]
+    );
+
+    let mut command = program.command(&["check", "--sandbox", "--database-wait-seconds=1"]);
+    command.env("NORMAN_AKS_DATABASE_URL", "postgres://u:canary@127.0.0.1:1/d");
+    let output = command.env("NORMAN_AKS_BOOTSTRAP_TOKEN", "token-a:canary").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output) + &stderr(&output);
+    assert!(text.contains("FAILED  database: the database is not available"), "{text}");
+    assert!(text.contains("postgres://u:****@127.0.0.1:1/d") && text.contains("token-a:****"), "{text}");
+    assert!(text.contains("1 of the tests above failed"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_health_check_without_a_server_fails() {
+    let program = Program::new();
+    let error = program.fails(1, &["healthcheck", "--listen", "127.0.0.1:1"]);
+    assert!(error.contains("no server answers at 127.0.0.1:1\n  caused by: "), "{error}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let program = Program::new();
+    let mut child = program.command(&["serve", "--help"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, Some(0));
+    let mut child = program.command(&["key", "generate"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
