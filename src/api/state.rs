@@ -115,6 +115,12 @@ impl AppState {
         self.0.parts.origin.base_url(request)
     }
 
+    /// Sets the gauges of what the services hold.
+    pub(crate) fn set_gauges(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "a memory of 2^53 bytes does not exist")]
+        metrics::gauge!("norman_aks_cache_bytes").set(self.listings().remembered_bytes() as f64);
+    }
+
     /// Whether pages of this origin may call.
     pub(crate) fn allows_origin(&self, origin: &HeaderValue) -> bool {
         origin.to_str().is_ok_and(|origin| {

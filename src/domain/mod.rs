@@ -3,9 +3,9 @@
 #![warn(missing_docs)]
 
 pub mod arm;
-pub mod clusters;
 pub mod ids;
 pub mod json_text;
+pub mod listed_clusters;
 pub mod networks;
 pub mod regions;
 pub mod resource_group;

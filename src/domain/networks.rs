@@ -39,3 +39,40 @@ fn subnet(subnet: &arm::Subnet) -> Option<Subnet<'_>> {
     let ranges = subnet.properties.as_ref().and_then(|it| it.address_prefix.as_ref().or(it.address_prefixes.first()));
     Some(Subnet { name: subnet.name.as_deref()?, address_range: ranges.map(String::as_str).unwrap_or_default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(json: &str) -> arm::VirtualNetwork {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn subnets_without_a_name_are_dropped_and_ranges_come_from_either_key() {
+        let network = network(
+            r#"{"id":"/subscriptions/s/resourceGroups/g/providers/x/y/n","name":"n","location":"East US","properties":{"subnets":[
+                {"name":"a","properties":{"addressPrefix":"10.0.0.0/24","addressPrefixes":["10.9.0.0/24"]}},
+                {"name":"b","properties":{"addressPrefixes":["10.0.1.0/24","fd00::/64"]}},
+                {"name":"c"}, {"properties":{"addressPrefix":"10.0.2.0/24"}}]}}"#,
+        );
+        let read = read(&network).unwrap();
+        let subnets: Vec<_> = read.subnets.unwrap().iter().map(|s| (s.name, s.address_range)).collect();
+        assert_eq!(subnets, [("a", "10.0.0.0/24"), ("b", "10.0.1.0/24"), ("c", "")]);
+        assert_eq!((read.resource_group, read.location), ("g", "East US"));
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_said_in_ranchers_words() {
+        let id = r#""id":"/subscriptions/s/resourceGroups/g/x""#;
+        for (json, expected) in [
+            ("{}".to_owned(), Err("no ID on virtual network")),
+            (r#"{"id":"/x","name":"n"}"#.to_owned(), Err("could not parse virtual network ID")),
+            (format!("{{{id}}}"), Err("no name on virtual network")),
+            (format!(r#"{{{id},"name":"n"}}"#), Ok(None)),
+            (format!(r#"{{{id},"name":"n","properties":{{"subnets":[]}}}}"#), Ok(None)),
+        ] {
+            assert_eq!(read(&network(&json)).map(|network| network.subnets), expected, "{json}");
+        }
+    }
+}

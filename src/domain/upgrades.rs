@@ -34,3 +34,46 @@ pub fn targets(current: &str, offered: &[KubernetesVersion]) -> Vec<Upgrade> {
     targets.sort_by(|a, b| versions::compare(&a.version, &b.version).then_with(|| a.version.cmp(&b.version)));
     targets
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(json: &str) -> Vec<KubernetesVersion> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn shown(current: &str, json: &str) -> Vec<String> {
+        let mark = |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
+        targets(current, &offered(json)).into_iter().map(mark).collect()
+    }
+
+    const OFFERED: &str = r#"[
+        {"version":"1.32","capabilities":{"supportPlan":["AKSLongTermSupport"]},"patchVersions":{"1.32.1":{"upgrades":[]}}},
+        {"version":"1.31","patchVersions":{"1.31.10":{},"1.31.9":{"upgrades":["1.31.10","1.32.1","1.40.0"]}}},
+        {"version":"1.30","patchVersions":{"1.30.5":{"upgrades":["1.31.9"]},"1.30.4":null}},
+        null,
+        {"patchVersions":null}]"#;
+
+    #[test]
+    fn only_targets_that_azure_names_are_reachable() {
+        for (current, expected) in [
+            ("1.31.9", vec!["1.31.10+", "1.32.1+"]),
+            ("1.30.5", vec!["1.31.9+", "1.31.10", "1.32.1"]),
+            ("1.30.4", vec!["1.30.5", "1.31.9", "1.31.10", "1.32.1"]),
+            ("1.32.1", vec![]),
+            // Retired: nothing leads away from it in one step that Azure names.
+            ("1.30.1", vec!["1.30.4", "1.30.5", "1.31.9", "1.31.10", "1.32.1"]),
+            ("1.32", vec!["1.32.1"]),
+        ] {
+            let json = OFFERED.replace("\n        null,", "");
+            assert_eq!(shown(current, &json), expected, "{current}");
+        }
+    }
+
+    #[test]
+    fn a_minor_alone_equals_its_first_patch_in_weight_but_not_in_text() {
+        let json = r#"[{"patchVersions":{"1.31.0":{"upgrades":["1.31.1"]},"1.31.1":{}}}]"#;
+        assert_eq!(shown("1.31", json), ["1.31.0", "1.31.1"]);
+    }
+}

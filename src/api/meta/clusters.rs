@@ -12,7 +12,7 @@ use super::docs::{CredentialBody, Failures, StoredCredential};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
-use crate::domain::clusters::ListedCluster;
+use crate::domain::listed_clusters::ListedCluster;
 
 /// The AKS clusters of the subscription.
 ///

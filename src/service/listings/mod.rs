@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::domain::arm;
 use crate::domain::networks::Network;
 use crate::domain::upgrades::{self, Upgrade};
-use crate::domain::{clusters::ListedCluster, networks, regions, sizes, versions};
+use crate::domain::{listed_clusters::ListedCluster, networks, regions, sizes, versions};
 use crate::service::credentials::AzureAccess;
 use crate::service::{Error, Result};
 
@@ -182,7 +182,15 @@ impl Listings {
         }
     }
 
+    /// About the bytes of answers that are remembered.
+    pub fn remembered_bytes(&self) -> u64 {
+        self.cache.bytes()
+    }
+
     async fn kubernetes_versions(&self, ask: Ask<'_>, region: &str, render: fn(&[String]) -> Bytes) -> Result<Found> {
+        if region.is_empty() {
+            return Err(Error::Rejected(format!("{KUBERNETES_VERSIONS}parameter location cannot be empty")));
+        }
         let region = region_of(region)?;
         self.find(ask, Kind::Versions, &region.clone(), KUBERNETES_VERSIONS, move |arm| async move {
             let list = kubernetes_versions::list(&arm, &region).await?;
@@ -231,11 +239,20 @@ impl Listings {
             region: region.to_owned(),
         };
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
+        let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
         let found = self.cache.get(key, ask.fresh, move || async move {
             let arm = azure.arm(&credential, Instant::now() + TIME_LIMIT)?;
             load(arm).await
         });
         found.await.map_err(|failure| match failure {
+            // Here Azure's library has another name for what is missing (contract, section 4.2).
+            Failure::Azure(source) if by_subscription && matches!(*source, azure::Error::EmptySubscription) => {
+                Error::Rejected(format!("{prefix}parameter subscriptionID cannot be empty"))
+            }
+            // The client of Azure cannot even be made: its words stand alone.
+            Failure::Azure(source) if matches!(*source, azure::Error::InvalidTenant | azure::Error::EmptySecret) => {
+                Error::Azure { prefix: "", source }
+            }
             Failure::Azure(source) => Error::Azure { prefix, source },
             Failure::TimedOut => Error::TimedOut { limit: TIME_LIMIT },
         })
