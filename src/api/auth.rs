@@ -28,7 +28,7 @@ pub enum Refused {
     /// No token, an unknown one, or one that expired.
     Unauthorized,
     /// A browser session changes something without the proof that our own page asked for it.
-    MissingCsrfToken(Box<Parts>),
+    MissingCsrfToken,
     /// A page of another site asks.
     CrossSite,
     /// The token cannot be looked up now.
@@ -109,7 +109,7 @@ fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>
         let sent = parts.headers.get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let expected = cookie(&parts.headers, "CSRF").unwrap_or_default();
         if expected.is_empty() || sent != expected {
-            return Err(Refused::MissingCsrfToken(Box::new(parts.clone())));
+            return Err(Refused::MissingCsrfToken);
         }
     }
     Ok(())
@@ -117,10 +117,10 @@ fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let json = [(CONTENT_TYPE, "application/json")];
+        const JSON: (HeaderName, &str) = (CONTENT_TYPE, "application/json");
         match self {
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, json, UNAUTHORIZED).into_response(),
-            Self::MissingCsrfToken(_) => norman::error::Error::new(
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, [JSON], UNAUTHORIZED).into_response(),
+            Self::MissingCsrfToken => norman::error::Error::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "InvalidCSRFToken",
                 "send the value of the cookie CSRF in the header X-API-CSRF too, or use a token instead of the cookie",
@@ -128,11 +128,11 @@ impl IntoResponse for Refused {
             .into_response(),
             Self::CrossSite => {
                 let text = r#"{"error":"requests from pages of other sites are refused; the server's setting cors-origins names those that may ask"}"#;
-                (StatusCode::FORBIDDEN, json, text).into_response()
+                (StatusCode::FORBIDDEN, [JSON], text).into_response()
             }
             Self::Unavailable => {
                 let text = "{\"type\":\"error\",\"status\":\"503\",\"message\":\"the token cannot be checked now, because the database does not answer; try again\"}\n";
-                (StatusCode::SERVICE_UNAVAILABLE, [json[0].clone(), (RETRY_AFTER, "2")], text).into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, [JSON, (RETRY_AFTER, "2")], text).into_response()
             }
         }
     }

@@ -1,12 +1,13 @@
 //! The API document at `/openapi.json` and the page that shows it at `/docs`: everything comes out of the binary,
 //! and the content security policy lets nothing in from elsewhere.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Serialize;
@@ -46,14 +47,11 @@ pub(super) fn router() -> Router<AppState> {
         .route("/docs/{*file}", get(move |Path(file): Path<String>| async move { asset(&file, config) }))
 }
 
-async fn document() -> Response {
-    match openapi_json() {
-        Ok(json) => ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], json).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the API document cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+/// Made once: it does not change while the program runs.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
+
+async fn document() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], DOCUMENT.clone())
 }
 
 fn asset(file: &str, config: Arc<Config<'static>>) -> Response {

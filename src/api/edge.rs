@@ -89,7 +89,8 @@ pub(crate) async fn serve(State(state): State<AppState>, mut request: Request, n
     edge.in_flight.increment(1.0);
     let mut response = match tokio::time::timeout(PATIENCE, edge.places.acquire()).await {
         Ok(Ok(_place)) => {
-            let answering = AssertUnwindSafe(next.run(request)).catch_unwind();
+            let answering = RequestId(Arc::clone(&request_id)).scope(next.run(request));
+            let answering = AssertUnwindSafe(answering).catch_unwind();
             match tokio::time::timeout(TIME_LIMIT, answering).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => failure(&path, &request_id, StatusCode::INTERNAL_SERVER_ERROR),

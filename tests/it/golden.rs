@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use norman_aks::sandbox::{LoginOutcome, Page};
+use norman_aks::sandbox::{Login, Outcome, Page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,25 +44,6 @@ struct Ours {
     error_contains: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
-struct RecordedPage {
-    body: Value,
-    #[serde(default = "ok")]
-    status: u16,
-    headers: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct RecordedLogin {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Value,
-}
-
-fn ok() -> u16 {
-    200
-}
-
 fn read<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/golden").join(name);
     let text = std::fs::read(&path).ok()?;
@@ -71,24 +52,18 @@ fn read<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
 
 /// Puts the recorded Azure behind the sandbox.
 fn play_azure(app: &TestApp) {
-    let azure: BTreeMap<String, BTreeMap<String, Vec<RecordedPage>>> = read("azure.json").unwrap();
+    let azure: BTreeMap<String, BTreeMap<String, Vec<Page>>> = read("azure.json").unwrap();
     for (subscription, routes) in azure {
         for (route, pages) in routes {
-            let pages = pages.into_iter().map(|page| Page {
-                status: page.status,
-                headers: page.headers.unwrap_or_default(),
-                body: page.body,
-                ..Page::default()
-            });
-            app.control.play(&subscription, &route, pages.collect());
+            app.control.play(&subscription, &route, pages).unwrap();
         }
     }
-    let mut entra: BTreeMap<String, RecordedLogin> = read("entra.json").unwrap();
+    let mut entra: BTreeMap<String, Page> = read("entra.json").unwrap();
     let refusal = entra.remove("token, bad~secret").unwrap();
-    let client = "11111111-1111-1111-1111-111111111111";
-    app.control.login(client, "good~secret", LoginOutcome::Token);
-    let refused = Page { status: refusal.status, headers: refusal.headers, body: refusal.body, ..Page::default() };
-    app.control.login(client, "bad~secret", LoginOutcome::Answer(refused));
+    let client_id = Some("11111111-1111-1111-1111-111111111111".to_owned());
+    let login = |secret: &str, outcome| Login { client_id: client_id.clone(), secret: secret.to_owned(), outcome };
+    app.control.login(login("good~secret", Outcome::Token));
+    app.control.login(login("bad~secret", Outcome::Answer(refusal)));
 }
 
 /// The clusters that aksUpgrades is asked about, by the id that the recording uses for them.

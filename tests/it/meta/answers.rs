@@ -1,0 +1,141 @@
+//! The shapes of the answers, on the sandbox's own Azure, in all three clouds and with both ways of giving credentials.
+
+use serde_json::{Value, json};
+
+use super::account;
+use crate::support::app::TestApp;
+
+/// The keys of the first element, in order: the order is part of the wire.
+fn keys(answer: &str) -> Vec<String> {
+    let (_, inside) = answer.split_once('{').unwrap();
+    let (object, _) = inside.split_once('}').unwrap();
+    let mut depth = 0;
+    let mut keys = Vec::new();
+    for part in object.split(',') {
+        if depth == 0
+            && let Some((key, _)) = part.split_once(':')
+        {
+            keys.push(key.trim_matches('"').to_owned());
+        }
+        depth += part.matches('[').count();
+        depth -= part.matches(']').count().min(depth);
+    }
+    keys
+}
+
+#[tokio::test]
+async fn every_listing_has_ranchers_keys_in_ranchers_order() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let location = app.seed.location;
+    for (action, expected) in [
+        ("aksLocations", vec!["name", "displayName"]),
+        ("aksRegions", vec!["name", "displayName", "availabilityZones"]),
+        ("aksClusters", vec!["resourceGroup", "clusterName", "rbacEnabled", "location"]),
+        ("aksVMSizesV2", vec!["Name", "AcceleratedNetworkingSupported", "AvailabilityZones"]),
+    ] {
+        let path = format!("/meta/{action}?cloudCredentialId={id}&region={location}");
+        let answer = app.get(&path).send().await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"), "{action}");
+        assert_eq!(keys(&answer.text()), expected, "{action}");
+        assert!(!answer.text().ends_with('\n'), "{action}");
+        let sent_along = app.post(&format!("/meta/{action}")).json(&app.credential(&json!({"region": location})));
+        assert_eq!(sent_along.send().await.text(), answer.text(), "{action}");
+    }
+    let networks = app.get(&format!("/meta/aksVirtualNetworks?cloudCredentialId={id}")).send().await;
+    assert!(networks.text().starts_with("[{\"name\":\""), "{}", networks.text());
+    let list = networks.json();
+    let network = list.as_array().unwrap().iter().find(|it| it["name"] == app.seed.virtual_network).unwrap();
+    assert!(network["subnets"].as_array().unwrap().iter().any(|it| it["name"] == app.seed.subnet));
+    assert!(list.as_array().unwrap().iter().any(|it| it["subnets"].is_null()), "one network has no subnets");
+}
+
+#[tokio::test]
+async fn versions_ascend_and_those_with_long_term_support_only_are_left_out() {
+    let app = TestApp::start().await;
+    let versions = app.post("/meta/aksVersions").json(&app.credential(&json!({"region": "East US"}))).send().await;
+    let versions: Vec<String> = serde_json::from_value(versions.json()).unwrap();
+    assert!(versions.contains(&app.seed.kubernetes_version.to_owned()));
+    let parts = |version: &String| version.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+    assert!(versions.is_sorted_by_key(parts), "{versions:?}");
+}
+
+#[tokio::test]
+async fn a_region_may_be_spelled_as_people_spell_it() {
+    let app = TestApp::start().await;
+    let of = async |region: &str| {
+        let body = app.credential(&json!({"region": region}));
+        let sizes = app.post("/meta/aksVMSizesV2").json(&body).send().await.text();
+        let networks = app.post("/meta/aksVirtualNetworks").json(&body).send().await.text();
+        (sizes, networks)
+    };
+    let expected = of("eastus").await;
+    assert!(expected.0.len() > 1000 && expected.1.len() > 100, "{expected:?}");
+    for spelling in ["EastUS", "East US", "EAST US"] {
+        assert_eq!(of(spelling).await, expected, "{spelling}");
+    }
+    app.upstream();
+    assert_eq!(app.upstream(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_region_that_could_change_the_question_is_refused() {
+    let app = TestApp::start().await;
+    for region in ["eastus' or location eq 'westus", "a/b", "../x", "östlich"] {
+        for action in ["aksVMSizesV2", "aksVMSizes", "aksVersions"] {
+            let body = app.credential(&json!({"region": region}));
+            let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
+            assert_eq!(answer.status, 400, "{action} {region}");
+            assert!(answer.error().starts_with("invalid region"), "{}", answer.error());
+        }
+    }
+    assert_eq!(app.upstream(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_cloud_is_asked_at_its_own_addresses() {
+    let app = TestApp::start().await;
+    for (name, arm, login) in [
+        ("ready", "management.azure.com", "login.microsoftonline.com"),
+        ("china", "management.chinacloudapi.cn", "login.chinacloudapi.cn"),
+        ("us-government", "management.usgovcloudapi.net", "login.microsoftonline.us"),
+    ] {
+        app.control.clear_requests();
+        let answer = app.post("/meta/aksLocations").json(&account(&app, name, &Value::Null)).send().await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        let hosts: Vec<String> = app.control.requests().into_iter().map(|seen| seen.host).collect();
+        assert_eq!(hosts, [login, arm], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_read_to_their_last_page() {
+    let app = TestApp::start().await;
+    let whole = app.post("/meta/aksVirtualNetworks").json(&app.credential(&Value::Null)).send().await.text();
+    app.control.set_page_size(Some(2));
+    let mut again = app.credential(&Value::Null);
+    again["clientSecret"] = app.seed.client_secret_2.into();
+    let paged = app.post("/meta/aksVirtualNetworks").json(&again).send().await.text();
+    assert_eq!(paged, whole);
+    let pages = app.upstream().iter().filter(|request| request.contains("virtualNetworks")).count();
+    assert!(pages > 3, "{pages}");
+}
+
+#[tokio::test]
+async fn an_empty_subscription_has_empty_lists() {
+    let app = TestApp::start().await;
+    for action in ["aksClusters", "aksVirtualNetworks"] {
+        let body = account(&app, "empty", &json!({"region": "eastus"}));
+        assert_eq!(app.post(&format!("/meta/{action}")).json(&body).send().await.text(), "[]", "{action}");
+    }
+}
+
+#[tokio::test]
+async fn characters_of_html_are_escaped_as_go_escapes_them() {
+    let app = TestApp::start().await;
+    let page = json!({"body": {"value": [{"name": "a<b>&\u{2028}", "displayName": "é\u{7f}\t"}]}});
+    app.control.play(app.seed.subscription_id, "locations", vec![serde_json::from_value(page).unwrap()]).unwrap();
+    let answer = app.post("/meta/aksLocations").json(&app.credential(&Value::Null)).send().await;
+    let expected = "[{\"name\":\"a\\u003cb\\u003e\\u0026\\u2028\",\"displayName\":\"é\u{7f}\\t\"}]";
+    assert_eq!(answer.text(), expected);
+}

@@ -1,0 +1,154 @@
+//! Where credentials come from, in which order, and who may use which.
+
+use serde_json::{Value, json};
+
+use super::LISTINGS;
+use crate::support::app::TestApp;
+
+#[tokio::test]
+async fn a_stored_credential_wins_over_a_body_which_is_not_even_read() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/meta/aksLocations?cloudCredentialId={id}");
+    assert_eq!(app.post(&path).body("no JSON").send().await.status, 200);
+    assert_eq!(app.get(&path).body("no JSON").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn without_credentials_the_credential_is_missed_before_the_name_is_looked_up() {
+    let app = TestApp::start().await;
+    for action in LISTINGS.into_iter().chain(["aksNothing"]) {
+        for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            let answer = app.call(method.parse().unwrap(), &format!("/meta/{action}?cloudCredentialId=")).send().await;
+            assert_eq!(answer.status, 400, "{method} {action}");
+            assert_eq!(answer.error(), "cannot access Azure API without credentials to authenticate");
+        }
+    }
+    let unknown = app.post("/meta/aksNothing").json(&app.credential(&Value::Null)).send().await;
+    assert_eq!((unknown.status.as_u16(), unknown.error()), (404, "invalid endpoint aksNothing".to_owned()));
+    let with_stored = format!("/meta/aksNothing?cloudCredentialId={}", app.stored_credential(&app.admin).await);
+    assert_eq!(app.get(&with_stored).send().await.error(), "invalid endpoint aksNothing");
+}
+
+#[tokio::test]
+async fn what_is_missing_in_a_body_is_named_in_ranchers_order() {
+    let app = TestApp::start().await;
+    for (body, expected) in [
+        ("null", "invalid subscriptionId"),
+        ("{}", "invalid subscriptionId"),
+        (r#"{"subscriptionId":"s"}"#, "invalid clientId"),
+        (r#"{"SUBSCRIPTIONID":"s","clientid":"c"}"#, "invalid clientSecret"),
+        ("", "cannot parse request body: unexpected end of JSON input"),
+        ("[]", "cannot parse request body: json: cannot unmarshal array into Go value of type aks.Capabilities"),
+        ("{\"region\":1}", "cannot parse request body: json: cannot unmarshal number into Go struct field Capabilities.region of type string"),
+    ] {
+        let answer = app.post("/meta/aksVersions").body(body).send().await;
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{body}");
+    }
+    let large = app.post("/meta/aksVersions").body(vec![b' '; 1_048_577]).send().await;
+    assert_eq!(large.status, 400);
+    assert_eq!(large.error(), "cannot read request body: http: request body too large");
+    assert_eq!(app.upstream(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_missing_tenant_is_found_by_the_subscription_once_for_an_hour() {
+    let app = TestApp::start().await;
+    let mut body = app.credential(&Value::Null);
+    body.as_object_mut().unwrap().remove("tenantId");
+    assert_eq!(app.post("/meta/aksLocations").json(&body).send().await.status, 200);
+    let first = app.upstream();
+    assert_eq!(first.len(), 3, "{first:?}");
+    assert_eq!(app.post("/meta/aksRegions").json(&body).send().await.status, 200);
+    assert_eq!(app.upstream().len(), 1, "tenant and token are known");
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_one_is_told_from_one_that_is_not_there() {
+    let app = TestApp::start().await;
+    for (id, status, error) in [
+        ("nocolon", 400, "invalid cloud credential ID nocolon"),
+        (":x", 400, "invalid cloud credential ID :x"),
+        ("x:", 400, "invalid cloud credential ID x:"),
+        ("cattle-global-data:cc-nnnnn", 422, "cloud credential not found"),
+        ("other:cc-nnnnn", 422, "cloud credential not found"),
+        ("a:b:c", 422, "cloud credential not found"),
+    ] {
+        let answer = app.get(&format!("/meta/aksLocations?cloudCredentialId={id}")).send().await;
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (status, error), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_its_owners_the_administrators_and_nobody_elses() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let id = app.stored_credential(&ann).await;
+    let path = format!("/meta/aksLocations?cloudCredentialId={id}");
+    assert_eq!(app.get(&path).token(&ann).send().await.status, 200);
+    assert_eq!(app.get(&path).send().await.status, 200);
+    let refused = app.get(&path).token(&bob).send().await;
+    assert_eq!((refused.status.as_u16(), refused.error()), (422, "cloud credential not found".to_owned()));
+}
+
+#[tokio::test]
+async fn whoever_may_update_a_cluster_may_use_its_credential_under_either_spelling() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let (of_ann, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
+    let cluster = |name: &str, credential: &str| {
+        json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
+            "imported": true, "azureCredentialSecret": credential}})
+    };
+    let made = app.post("/v3/clusters").token(&bob).json(&cluster("bobs", &of_bob)).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    // Bob's cluster does not use Ann's credential, and Ann may not touch Bob's cluster.
+    for (token, credential) in [(&bob, &of_ann), (&ann, &of_bob)] {
+        for name in ["clusterID", "clusterId"] {
+            let path = format!("/meta/aksLocations?cloudCredentialId={credential}&{name}={id}");
+            assert_eq!(app.get(&path).token(token).send().await.status, 422, "{name}");
+        }
+    }
+    // The administrator gives Bob's cluster Ann's credential: now Bob may use it, through the cluster only.
+    let change = json!({"name": "bobs", "aksConfig": {"azureCredentialSecret": of_ann}});
+    let changed = app.put(&format!("/v3/clusters/{id}")).json(&change).send().await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    for query in [format!("&clusterID={id}"), format!("&clusterId={id}"), format!("&clusterId=c-nnnnn&clusterID={id}")] {
+        let path = format!("/meta/aksLocations?cloudCredentialId={of_ann}{query}");
+        assert_eq!(app.get(&path).token(&bob).send().await.status, 200, "{query}");
+    }
+    for query in ["", "&clusterId=c-nnnnn"] {
+        let path = format!("/meta/aksLocations?cloudCredentialId={of_ann}{query}");
+        assert_eq!(app.get(&path).token(&bob).send().await.status, 422, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_incomplete_stored_credential_is_the_callers_to_mend() {
+    let app = TestApp::start().await;
+    let seed = &app.seed;
+    let whole = json!({"subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": "x"});
+    for (missing, action, expected) in [
+        ("clientSecret", "aksLocations", "secret can't be empty string"),
+        ("subscriptionId", "aksClusters", "failed to get cluster list: parameter client.subscriptionID cannot be empty"),
+        ("subscriptionId", "aksRegions", "failed to get regions: parameter subscriptionID cannot be empty"),
+    ] {
+        let mut config = whole.clone();
+        config.as_object_mut().unwrap().remove(missing);
+        let made = app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
+        let id = made.json()["id"].as_str().unwrap().to_owned();
+        let answer = app.get(&format!("/meta/{action}?cloudCredentialId={id}")).send().await;
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn base_urls_are_ignored_so_that_no_secret_leaves_for_another_host() {
+    let app = TestApp::start().await;
+    let more = json!({"baseUrl": "https://evil.example/", "authBaseUrl": "https://evil.example/"});
+    assert_eq!(app.post("/meta/aksLocations").json(&app.credential(&more)).send().await.status, 200);
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/meta/aksRegions?cloudCredentialId={id}&baseUrl=https://evil.example&authBaseUrl=https://evil.example");
+    assert_eq!(app.get(&path).send().await.status, 200);
+}

@@ -1,0 +1,111 @@
+//! What belongs to HTTP rather than to an action: who is let in, methods, headers, other sites.
+
+use base64::Engine;
+use serde_json::Value;
+
+use super::LISTINGS;
+use crate::support::app::TestApp;
+
+#[tokio::test]
+async fn without_a_token_every_action_answers_with_ranchers_exact_401() {
+    let app = TestApp::start().await;
+    for action in LISTINGS.into_iter().chain(["aksCheckCredentials", "aksNothing"]) {
+        for token in [None, Some("token-nnnnn:wrong"), Some("rubbish"), Some("")] {
+            let call = app.post(&format!("/meta/{action}"));
+            let call = token.map_or_else(|| app.post(&format!("/meta/{action}")).anonymous(), |token| call.token(token));
+            let answer = call.send().await;
+            assert_eq!(answer.status, 401, "{action} {token:?}");
+            assert_eq!(answer.header("content-type"), "application/json");
+            let expected = "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
+            assert_eq!(answer.text(), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_come_as_bearer_as_basic_or_in_the_cookie() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/meta/aksLocations?cloudCredentialId={id}");
+    let basic = base64::engine::general_purpose::STANDARD.encode(&app.admin);
+    for (name, value) in [
+        ("authorization", format!("bearer {}", app.admin)),
+        ("authorization", format!("Basic {basic}")),
+        ("cookie", format!("a=b; R_SESS={}; CSRF=x", app.admin)),
+    ] {
+        let answer = app.get(&path).anonymous().header(name, &value).send().await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn any_method_with_a_stored_credential_is_as_get_and_head_has_no_body() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/meta/aksLocations?cloudCredentialId={id}");
+    let expected = app.get(&path).send().await.body;
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"] {
+        let answer = app.call(method.parse().unwrap(), &path).send().await;
+        assert_eq!((answer.status.as_u16(), answer.body == expected), (200, true), "{method}");
+    }
+    let head = app.call(http::Method::HEAD, &path).send().await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    assert_eq!(head.header("content-type"), "application/json");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_gets_nothing_unless_it_is_named() {
+    let app = TestApp::with().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/meta/aksLocations?cloudCredentialId={id}");
+    let cookie = format!("R_SESS={}", app.admin);
+    for (site, origin, status) in [
+        ("cross-site", "https://evil.example", 403),
+        ("cross-site", "https://ui.example", 200),
+        ("same-origin", "https://evil.example", 200),
+        ("none", "", 200),
+    ] {
+        let call = app.get(&path).anonymous().header("cookie", &cookie).header("sec-fetch-site", site);
+        let answer = call.header("origin", origin).send().await;
+        assert_eq!(answer.status, status, "{site} {origin}");
+        assert_eq!(answer.header("access-control-allow-origin") == origin, origin == "https://ui.example" , "{site} {origin}");
+    }
+    let preflight = app.call(http::Method::OPTIONS, &path).anonymous().header("origin", "https://ui.example");
+    let preflight = preflight.header("access-control-request-method", "GET").send().await;
+    assert_eq!(preflight.status, 200, "asked before anybody logs in");
+    assert_eq!(preflight.header("access-control-allow-origin"), "https://ui.example");
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_and_a_given_one_is_kept_when_it_looks_like_one() {
+    let app = TestApp::start().await;
+    let made = app.get("/meta/aksLocations").send().await;
+    assert_eq!(made.header("x-request-id").len(), 36);
+    assert_eq!(made.json()["requestId"], made.header("x-request-id"));
+    assert_eq!(made.header("x-content-type-options"), "nosniff");
+    let given = app.get("/meta/aksLocations").header("x-request-id", "trace-12345678").send().await;
+    assert_eq!(given.header("x-request-id"), "trace-12345678");
+    let rubbish = app.get("/meta/aksLocations").header("x-request-id", "a\"b<script>").send().await;
+    assert_eq!(rubbish.header("x-request-id").len(), 36);
+}
+
+#[tokio::test]
+async fn names_are_matched_exactly() {
+    let app = TestApp::start().await;
+    for path in ["/meta/AKSRegions", "/meta/aksRegions/", "/meta/aksRegions/x", "/meta/", "/meta/gkeZones"] {
+        let answer = app.post(path).json(&app.credential(&Value::Null)).send().await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_needs_no_token_answers_without_one() {
+    let app = TestApp::start().await;
+    assert_eq!(app.get("/ping").anonymous().send().await.text(), "pong");
+    for path in ["/livez", "/healthz", "/readyz", "/openapi.json", "/docs/"] {
+        assert_eq!(app.get(path).anonymous().send().await.status, 200, "{path}");
+    }
+    for path in ["/v3", "/v3/schemas", "/v3/clusters", "/v3/cloudcredentials"] {
+        assert_eq!(app.get(path).anonymous().send().await.status, 401, "{path}");
+    }
+}

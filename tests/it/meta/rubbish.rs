@@ -1,0 +1,117 @@
+//! Bad input by the hundred: every question gets an answer, every refusal says something, nothing panics.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+
+use super::LISTINGS;
+use crate::support::app::{Answer, TestApp};
+
+fn check(answer: &Answer, what: &str) {
+    let status = answer.status.as_u16();
+    assert!(status < 500, "{what}: {status} {}", answer.text());
+    if status >= 400 && status != 401 {
+        assert!(!answer.error().is_empty(), "{what}: {}", answer.text());
+    }
+}
+
+/// Runs a property that asks the server.
+fn ask<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(&tokio::runtime::Runtime, &TestApp, S::Value)) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let app = runtime.block_on(TestApp::start());
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(strategy, |value| {
+        property(&runtime, &app, value);
+        Ok(())
+    });
+    runtime.block_on(async { drop(app) });
+    outcome.unwrap();
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(|number| json!(number)),
+        ".{0,20}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        let keys = prop_oneof!["[a-zA-Z]{1,12}", Just("value".to_owned()), Just("name".to_owned()), Just("properties".to_owned()),
+            Just("subnets".to_owned()), Just("id".to_owned()), Just("patchVersions".to_owned()), Just("capabilities".to_owned()),
+            Just("supportPlan".to_owned()), Just("locationInfo".to_owned()), Just("zones".to_owned()), Just("resourceType".to_owned()),
+            Just("values".to_owned()), Just("nextLink".to_owned()), Just("location".to_owned())];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(keys, inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+#[test]
+fn bodies_of_any_bytes() {
+    let bodies = (prop::collection::vec(any::<u8>(), 0..200), 0..LISTINGS.len());
+    ask(300, &bodies, |runtime, app, (body, action)| {
+        let path = format!("/meta/{}", LISTINGS[action]);
+        let answer = runtime.block_on(app.post(&path).body(body).send());
+        assert_eq!(answer.status, 400);
+        check(&answer, &path);
+    });
+}
+
+#[test]
+fn credentials_of_any_kind_of_value() {
+    let fields = prop::collection::btree_map(
+        prop::sample::select(vec!["tenantId", "subscriptionId", "clientId", "clientSecret", "region", "environment", "clusterId"]),
+        prop_oneof![3 => ".{0,40}".prop_map(Value::from), 1 => any_json()],
+        0..7,
+    );
+    let actions = prop::sample::select(vec!["aksVersions", "aksVMSizesV2", "aksVirtualNetworks", "aksUpgrades", "aksCheckCredentials"]);
+    ask(200, &(fields, actions), |runtime, app, (fields, action)| {
+        let mut body = app.credential(&Value::Null);
+        body.as_object_mut().unwrap().extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        let answer = runtime.block_on(app.post(&format!("/meta/{action}")).json(&body).send());
+        check(&answer, &body.to_string());
+    });
+}
+
+#[test]
+fn queries_of_any_text() {
+    let queries = ("[a-zA-Z0-9%&=;+:._~-]{0,60}", "[!-~]{0,30}".prop_filter("no fragment", |text| !text.contains(['#', '<', '>', '"', '{', '}', '|', '\\', '^', '`'])));
+    ask(300, &queries, |runtime, app, (query, id)| {
+        for path in [format!("/meta/aksVersions?{query}"), format!("/meta/aksUpgrades?cloudCredentialId={id}&{query}")] {
+            check(&runtime.block_on(app.get(&path).send()), &path);
+        }
+    });
+}
+
+#[test]
+fn names_of_any_text() {
+    ask(200, &"aks[a-zA-Z0-9%._~-]{0,20}", |runtime, app, name| {
+        if name.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)) {
+            let answer = runtime.block_on(app.get(&format!("/meta/{name}")).send());
+            check(&answer, &name);
+        }
+    });
+}
+
+#[test]
+fn answers_of_azure_of_any_shape() {
+    let routes = prop::sample::select(vec![
+        ("kubernetesVersions", "aksVersions"),
+        ("virtualNetworks", "aksVirtualNetworks"),
+        ("vmSizes", "aksVMSizes"),
+        ("skus", "aksVMSizesV2"),
+        ("locations", "aksRegions"),
+        ("managedClusters", "aksClusters"),
+    ]);
+    let wrapped = (any_json(), any::<bool>());
+    ask(400, &(routes, wrapped), |runtime, app, ((route, action), (value, wrap))| {
+        let body = if wrap { json!({"value": [value], "values": [value]}) } else { value };
+        let page = serde_json::from_value(json!({"body": body})).unwrap();
+        app.control.play(app.seed.subscription_id, route, vec![page]).unwrap();
+        let call = app.post(&format!("/meta/{action}")).header("cache-control", "no-cache");
+        let answer = runtime.block_on(call.json(&app.credential(&json!({"region": "eastus"}))).send());
+        check(&answer, &body.to_string());
+    });
+}

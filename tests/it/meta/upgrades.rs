@@ -1,0 +1,59 @@
+//! `aksUpgrades`: whose cluster, which version, which region.
+
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+
+async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
+    let credential = app.stored_credential(token).await;
+    let mut config = json!({"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
+        "azureCredentialSecret": credential});
+    config.as_object_mut().unwrap().extend(aks.as_object().unwrap().clone());
+    let made = app.post("/v3/clusters").token(token).json(&json!({"name": "c", "aksConfig": config})).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    made.json()["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_upgrades_of_a_cluster_are_those_that_azure_offers_to_its_version() {
+    let app = TestApp::start().await;
+    let id = cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
+    let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.text().starts_with(&format!("{{\"currentVersion\":\"{}\",\"upgrades\":[{{\"version\":", app.seed.kubernetes_version)));
+    let json = answer.json();
+    let target = json["upgrades"].as_array().unwrap().iter().find(|it| it["version"] == app.seed.kubernetes_version_2);
+    assert_eq!(target.unwrap()["enabled"], true, "{json}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_not_there_or_not_ones_own_is_an_invalid_id() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let of_ann = cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
+    for id in ["", "c-nnnnn", of_ann.as_str()] {
+        let body = app.credential(&json!({"clusterId": id, "region": "eastus"}));
+        let answer = app.post("/meta/aksUpgrades").token(&bob).json(&body).send().await;
+        assert_eq!((answer.status.as_u16(), answer.error()), (400, "invalid cluster id".to_owned()), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_whose_version_nobody_knows_is_told_so() {
+    let app = TestApp::start().await;
+    let id = cluster(&app, &app.admin, json!({})).await;
+    let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
+    assert_eq!(answer.error(), "kubernetes version of the cluster cannot be determined");
+}
+
+#[tokio::test]
+async fn the_region_of_the_question_wins_over_the_clusters() {
+    let app = TestApp::start().await;
+    let id = cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
+    app.upstream();
+    for (region, expected) in [(json!({"clusterId": id}), "eastus"), (json!({"clusterId": id, "region": "West Europe"}), "westeurope")] {
+        app.post("/meta/aksUpgrades").json(&app.credential(&region)).send().await;
+        let asked = app.upstream().into_iter().find(|it| it.contains("kubernetesVersions")).unwrap();
+        assert!(asked.contains(&format!("/locations/{expected}/")), "{asked}");
+    }
+}
