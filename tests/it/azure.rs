@@ -872,7 +872,10 @@ async fn answers_of_another_form_are_errors_that_say_so() {
         assert!(matches!(error, Error::Decode { .. }), "{body}: {error:?}");
         assert!(!error.is_transient());
     }
-    for body in ["{}", "{\"value\":null}", "{\"value\":[null,7,[],\"x\",true]}"] {
+    let fake = Fake::start(answering(|_| b"{\"value\":[{\"name\":\"\xff\"}]}".into_response())).await;
+    let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
+    assert!(matches!(error, Error::Decode { .. }), "{error:?}");
+    for body in ["{}", "\u{feff}{}", "{\"value\":null}", "{\"value\":[null,7,[],\"x\",true]}"] {
         let fake = Fake::start(answering(move |_| body.into_response())).await;
         assert_eq!(virtual_networks::list(&arm(&fake.azure())).await.unwrap(), [], "{body}");
     }
