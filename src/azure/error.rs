@@ -8,6 +8,9 @@ use http::Method;
 
 use super::refusal::{LoginRefusal, Refusal};
 
+/// An error of a layer below, shared between all who get the same [`Error`].
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
 /// A failed request to Azure, or one that was not sent. Cheap to clone; holds no secret, token or query.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -29,7 +32,7 @@ pub enum Error {
         /// What happened, as far as it can be told.
         reason: Reason,
         /// The transport's own error, without the address.
-        source: Arc<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// The caller's deadline passed.
     #[error("no answer from {to} in the time that was given")]
@@ -77,7 +80,7 @@ pub enum Error {
         /// The address without its query.
         url: String,
         /// Where and why.
-        source: Arc<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// The answer is larger than anything that Azure sends.
     #[error("{method} {url}: the answer is larger than {limit} bytes")]

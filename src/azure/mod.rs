@@ -29,7 +29,7 @@ mod url;
 pub use call::Arm;
 pub use cloud::Cloud;
 pub use credential::{Credential, Fingerprint};
-pub use error::{Error, Reason, Service};
+pub use error::{Cause, Error, Reason, Service};
 pub use refusal::{LoginRefusal, Refusal, ServiceError};
 pub use resources::{
     kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,

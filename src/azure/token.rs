@@ -80,7 +80,7 @@ impl Tokens {
     pub(super) fn of(&self, credential: &Arc<Credential>) -> Arc<TokenSource> {
         let now = self.clock.now_ms();
         let mut entries = self.lock();
-        entries.sweep(now);
+        entries.make_room(now, credential.fingerprint);
         let entry = entries.by_credential.entry(credential.fingerprint).or_insert_with(|| Entry {
             source: Arc::new(TokenSource {
                 client: self.client.clone(),
@@ -106,15 +106,17 @@ impl Tokens {
 }
 
 impl Entries {
-    fn sweep(&mut self, now: i64) {
+    /// Forgets what is idle, and the longest unused when there would be too many with the one to come.
+    fn make_room(&mut self, now: i64, coming: Fingerprint) {
         if now - self.swept_ms >= SWEEP_MS {
             self.swept_ms = now;
             self.by_credential.retain(|_, entry| now - entry.used_ms < IDLE_MS);
         }
-        if self.by_credential.len() >= MOST_ENTRIES
-            && let Some((oldest, _)) = self.by_credential.iter().min_by_key(|(_, entry)| entry.used_ms)
-        {
-            let oldest = *oldest;
+        if self.by_credential.len() < MOST_ENTRIES || self.by_credential.contains_key(&coming) {
+            return;
+        }
+        let oldest = self.by_credential.iter().min_by_key(|(_, entry)| entry.used_ms).map(|(key, _)| *key);
+        if let Some(oldest) = oldest {
             self.by_credential.remove(&oldest);
         }
     }
@@ -279,5 +281,74 @@ impl TokenSource {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::super::Cloud;
+    use super::*;
+
+    fn tokens(clock: &Clock) -> Tokens {
+        let client = super::super::transport::client(&super::super::Options::default()).unwrap();
+        Tokens::new(client, clock.clone(), Duration::ZERO)
+    }
+
+    fn credential(number: u16) -> Arc<Credential> {
+        let mut fingerprint = [0; 32];
+        fingerprint[..2].copy_from_slice(&number.to_be_bytes());
+        Arc::new(Credential {
+            cloud: Cloud::Public,
+            tenant_id: "t".to_owned(),
+            subscription_id: "s".to_owned(),
+            client_id: "c".to_owned(),
+            client_secret: SecretString::from("x"),
+            fingerprint: Fingerprint(fingerprint),
+        })
+    }
+
+    fn knows(tokens: &Tokens, number: u16) -> bool {
+        tokens.lock().by_credential.contains_key(&credential(number).fingerprint)
+    }
+
+    #[test]
+    fn one_credential_has_one_source_until_it_is_forgotten() {
+        let tokens = tokens(&Clock::manual(0));
+        let first = tokens.of(&credential(1));
+        assert!(Arc::ptr_eq(&first, &tokens.of(&credential(1))));
+        assert!(!Arc::ptr_eq(&first, &tokens.of(&credential(2))));
+        tokens.forget(credential(1).fingerprint);
+        assert!(!Arc::ptr_eq(&first, &tokens.of(&credential(1))));
+    }
+
+    #[test]
+    fn what_nobody_uses_for_an_hour_is_forgotten() {
+        let clock = Clock::manual(1_000_000_000);
+        let tokens = tokens(&clock);
+        tokens.of(&credential(1));
+        tokens.of(&credential(2));
+        clock.advance(Duration::from_mins(40));
+        tokens.of(&credential(2));
+        clock.advance(Duration::from_mins(40));
+        tokens.of(&credential(3));
+        assert!(!knows(&tokens, 1) && knows(&tokens, 2) && knows(&tokens, 3));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_the_longest_unused_goes_first() {
+        let clock = Clock::manual(1_000_000_000);
+        let tokens = tokens(&clock);
+        let most = u16::try_from(MOST_ENTRIES).unwrap();
+        for number in 0..most {
+            tokens.of(&credential(number));
+            clock.advance(Duration::from_millis(1));
+        }
+        tokens.of(&credential(0));
+        clock.advance(Duration::from_millis(1));
+        tokens.of(&credential(most));
+        assert_eq!(tokens.lock().by_credential.len(), MOST_ENTRIES);
+        assert!(knows(&tokens, 0) && !knows(&tokens, 1) && knows(&tokens, 2) && knows(&tokens, most));
     }
 }

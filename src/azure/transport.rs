@@ -162,10 +162,14 @@ fn reason(error: &reqwest::Error) -> Reason {
 
 fn io_reason(error: &std::io::Error) -> Option<Reason> {
     use std::io::ErrorKind;
-    if let Some(inner) = error.get_ref()
-        && inner.is::<rustls::Error>()
-    {
-        return Some(Reason::Tls);
+    // What an I/O error wraps is not its source but its inner error, often another I/O error.
+    if let Some(inner) = error.get_ref() {
+        if inner.is::<rustls::Error>() {
+            return Some(Reason::Tls);
+        }
+        if let Some(reason) = inner.downcast_ref().and_then(io_reason) {
+            return Some(reason);
+        }
     }
     match error.kind() {
         ErrorKind::ConnectionRefused

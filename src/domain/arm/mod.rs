@@ -19,3 +19,82 @@ pub use managed_cluster::{ManagedCluster, ManagedClusterProperties};
 pub use virtual_network::{Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkProperties};
 pub use vm_size::VmSize;
 pub use vm_sku::VmSku;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    /// Any JSON, with the names that are looked for in likely and unlikely places.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let name = prop::sample::select(vec![
+            "name",
+            "id",
+            "location",
+            "displayName",
+            "metadata",
+            "regionType",
+            "availabilityZoneMappings",
+            "version",
+            "isPreview",
+            "capabilities",
+            "supportPlan",
+            "patchVersions",
+            "upgrades",
+            "properties",
+            "enableRBAC",
+            "subnets",
+            "addressPrefixes",
+            "resourceType",
+            "locationInfo",
+            "zones",
+            "value",
+        ]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            Just(Value::from("virtualMachines")),
+        ];
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            let entry = (name.clone().prop_map(str::to_owned).boxed(), inner.clone());
+            prop_oneof![
+                prop::collection::vec(inner, 0..5).prop_map(Value::from),
+                prop::collection::vec(entry, 0..6)
+                    .prop_map(|entries| Value::from(entries.into_iter().collect::<Map<_, _>>())),
+            ]
+        })
+    }
+
+    fn objects(list: &Value) -> usize {
+        list.as_array().map_or(0, |list| list.iter().filter(|element| element.is_object()).count())
+    }
+
+    fn read<T>(json: &str) -> Result<usize, TestCaseError>
+    where
+        Maybe<Vec<T>>: for<'de> serde::Deserialize<'de>,
+    {
+        let list: Maybe<Vec<T>> =
+            serde_json::from_str(json).map_err(|error| TestCaseError::fail(format!("{error}: {json}")))?;
+        Ok(list.0.map_or(0, |list| list.len()))
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_read_and_every_object_counts(
+            list in prop_oneof![prop::collection::vec(any_json(), 0..6).prop_map(Value::from), any_json()]
+        ) {
+            let json = list.to_string();
+            prop_assert_eq!(read::<Location>(&json)?, objects(&list));
+            prop_assert_eq!(read::<KubernetesVersion>(&json)?, objects(&list));
+            prop_assert_eq!(read::<ManagedCluster>(&json)?, objects(&list));
+            prop_assert_eq!(read::<VirtualNetwork>(&json)?, objects(&list));
+            prop_assert_eq!(read::<VmSize>(&json)?, objects(&list));
+            prop_assert!(read::<VmSku>(&json)? <= objects(&list));
+        }
+    }
+}

@@ -1,0 +1,1145 @@
+//! The Azure client against a small TLS server that stands in for all hosts of Azure.
+//!
+//! The server here knows nothing by itself: every test says what it answers.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant as WallInstant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use http::{HeaderMap, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use norman_aks::azure::{
+    Arm, Azure, BuildError, Cloud, Credential, Discovery, DiscoveryError, Error, Fingerprint, Options,
+    Reason, Service, kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks,
+    vm_sizes,
+};
+use norman_aks::clock::Clock;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tower_http::compression::CompressionLayer;
+
+const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-00000000000a";
+const SECRET: &str = "canary~Secret";
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+struct Seen {
+    method: String,
+    host: String,
+    path: String,
+    query: String,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Seen {
+    fn is_login(&self) -> bool {
+        self.host.starts_with("login.")
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response> + Send + Sync>;
+
+struct Fake {
+    address: SocketAddr,
+    roots_pem: String,
+    clock: Clock,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Fake {
+    /// A server that answers as `script` says.
+    async fn start<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        let (roots_pem, tls) = authority();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let script: Script = Arc::new(move |seen| script(seen).boxed());
+        let router = Router::new()
+            .fallback({
+                let seen = Arc::clone(&seen);
+                move |request: Request| record(request, Arc::clone(&seen), Arc::clone(&script))
+            })
+            .layer(CompressionLayer::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let acceptor = tokio_rustls::TlsAcceptor::from(tls);
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, router) = (acceptor.clone(), router.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+                        .await;
+                });
+            }
+        });
+        Self { address, roots_pem, clock: Clock::manual(1_700_000_000_000), seen, task }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            clock: self.clock.clone(),
+            resolve: hosts().map(|host| (host.to_owned(), self.address)).collect(),
+            extra_roots_pem: Some(self.roots_pem.clone()),
+            use_proxy: false,
+            retry_pause: Duration::from_millis(2),
+            ..Options::default()
+        }
+    }
+
+    fn azure(&self) -> Azure {
+        Azure::new(self.options()).unwrap()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn logins(&self) -> usize {
+        self.seen().iter().filter(|seen| seen.is_login()).count()
+    }
+
+    fn reads(&self) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| !seen.is_login()).collect()
+    }
+}
+
+async fn record(request: Request, log: Arc<Mutex<Vec<Seen>>>, script: Script) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let host = parts.uri.host().map(str::to_owned);
+    let seen = Seen {
+        method: parts.method.to_string(),
+        host: host.unwrap_or_else(|| parts.headers["host"].to_str().unwrap().to_owned()),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    };
+    log.lock().unwrap().push(seen.clone());
+    script(seen).await
+}
+
+fn hosts() -> impl Iterator<Item = &'static str> {
+    Cloud::ALL.into_iter().flat_map(|cloud| [cloud.arm_host(), cloud.login_host()])
+}
+
+fn authority() -> (String, Arc<rustls::ServerConfig>) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(hosts().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    let leaf = leaf.signed_by(&key, &root).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    (root.pem(), Arc::new(config))
+}
+
+fn answer(status: u16, body: &Value) -> Response {
+    let headers = [("content-type", "application/json; charset=utf-8"), ("x-ms-request-id", "azure-request")];
+    (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
+}
+
+fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
+    response.headers_mut().insert(name, value.parse().unwrap());
+    response
+}
+
+fn token(text: &str) -> Response {
+    answer(
+        200,
+        &json!({"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": text}),
+    )
+}
+
+fn bad_secret() -> Response {
+    answer(
+        401,
+        &json!({"error": "invalid_client",
+            "error_description": "AADSTS7000215: Invalid client secret \"provided\".\r\nTrace ID: t",
+            "error_codes": [7_000_215]}),
+    )
+}
+
+fn refusal(status: u16, code: &str) -> Response {
+    answer(status, &json!({"error": {"code": code, "message": format!("{code} it is")}}))
+}
+
+/// A script with one token and this answer to every other request.
+fn answering(read: impl Fn(&Seen) -> Response) -> impl Fn(Seen) -> std::future::Ready<Response> {
+    move |seen| std::future::ready(if seen.is_login() { token("token-1") } else { read(&seen) })
+}
+
+fn credential() -> Arc<Credential> {
+    in_cloud(Cloud::Public)
+}
+
+fn in_cloud(cloud: Cloud) -> Arc<Credential> {
+    Arc::new(Credential {
+        cloud,
+        tenant_id: TENANT.to_owned(),
+        subscription_id: SUBSCRIPTION.to_owned(),
+        client_id: "client & co".to_owned(),
+        client_secret: SecretString::from(SECRET),
+        fingerprint: Fingerprint([cloud.environment().len().try_into().unwrap(); 32]),
+    })
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn arm(azure: &Azure) -> Arm {
+    azure.arm(&credential(), soon()).unwrap()
+}
+
+/// So many callers at the same time.
+async fn at_once(callers: usize, azure: &Azure) -> Vec<Result<(), Error>> {
+    let calls = (0..callers).map(|_| {
+        let arm = arm(azure);
+        tokio::spawn(async move { subscriptions::get(&arm).await })
+    });
+    join_all(calls.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
+}
+
+/// Gives what runs in the background the time to end.
+async fn until(mut done: impl FnMut() -> bool) {
+    timeout(Duration::from_secs(10), async {
+        while !done() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .expect("it never happened");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_cold_callers_share_one_token_request() {
+    let fake = Fake::start(|seen| async move {
+        sleep(Duration::from_millis(20)).await;
+        if seen.is_login() { token("token-1") } else { answer(200, &json!({})) }
+    })
+    .await;
+    let azure = fake.azure();
+    let outcomes = at_once(100, &azure).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(fake.logins(), 1);
+    assert_eq!(fake.reads().len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_callers_with_a_bad_secret_make_one_token_request() {
+    let fake = Fake::start(|_| async {
+        sleep(Duration::from_millis(20)).await;
+        bad_secret()
+    })
+    .await;
+    let azure = fake.azure();
+    let outcomes = at_once(100, &azure).await;
+    assert_eq!(outcomes.len(), 100);
+    for outcome in &outcomes {
+        let Err(error) = outcome else { panic!("{outcome:?}") };
+        let Error::Login(refusal) = error else { panic!("{error:?}") };
+        assert_eq!((refusal.status, error.code()), (401, Some("AADSTS7000215")));
+        assert_eq!(refusal.error.as_deref(), Some("invalid_client"));
+        assert!(refusal.description.as_deref().unwrap().contains("\"provided\".\r\nTrace"), "{refusal:?}");
+        assert_eq!(refusal.url, format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"));
+        assert!(refusal.is_json && !error.is_transient());
+    }
+    assert_eq!(fake.seen().len(), 1);
+
+    assert!(subscriptions::get(&arm(&azure)).await.is_err());
+    assert_eq!(fake.seen().len(), 1, "the refusal is remembered for a moment");
+    fake.clock.advance(Duration::from_secs(11));
+    assert!(subscriptions::get(&arm(&azure)).await.is_err());
+    assert_eq!(fake.seen().len(), 2, "and then asked about again");
+    azure.forget_token(&credential());
+    assert!(subscriptions::get(&arm(&azure)).await.is_err());
+    assert_eq!(fake.seen().len(), 3, "also when it is forgotten");
+}
+
+#[tokio::test]
+async fn the_token_request_is_what_entra_expects_in_every_cloud() {
+    let fake = Fake::start(answering(|_| answer(200, &json!({})))).await;
+    let azure = fake.azure();
+    for cloud in Cloud::ALL {
+        let arm = azure.arm(&in_cloud(cloud), soon()).unwrap();
+        subscriptions::get(&arm).await.unwrap();
+        let seen = fake.seen();
+        let [.., login, read] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((login.method.as_str(), login.host.as_str()), ("POST", cloud.login_host()));
+        assert_eq!(
+            (login.path.as_str(), login.query.as_str()),
+            (&*format!("/{TENANT}/oauth2/v2.0/token"), "")
+        );
+        let form: Vec<_> = url::form_urlencoded::parse(login.body.as_bytes()).into_owned().collect();
+        for pair in [
+            ("client_id", "client & co"),
+            ("client_secret", SECRET),
+            ("grant_type", "client_credentials"),
+            ("scope", &format!("{}/.default", cloud.audience())),
+        ] {
+            assert!(form.contains(&(pair.0.to_owned(), pair.1.to_owned())), "{form:?}");
+        }
+        assert_eq!(form.len(), 4);
+        assert_eq!(read.host, cloud.arm_host());
+        assert_eq!(read.path, format!("/subscriptions/{SUBSCRIPTION}"));
+        assert_eq!(read.query, "api-version=2016-06-01");
+        assert_eq!(read.header("authorization"), "Bearer token-1");
+        assert_eq!(read.header("accept"), "application/json");
+        assert_eq!(read.header("user-agent"), concat!("norman-aks/", env!("CARGO_PKG_VERSION")));
+        assert_eq!(login.header("user-agent"), read.header("user-agent"));
+    }
+    assert_eq!(fake.seen().len(), 6);
+    let ids: HashSet<_> =
+        fake.reads().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
+    assert_eq!(ids.len(), 3);
+    assert!(ids.iter().all(|id| uuid::Uuid::parse_str(id).is_ok()));
+}
+
+#[tokio::test]
+async fn the_old_token_is_served_while_its_refresh_fails() {
+    let logins = Arc::new(AtomicUsize::new(0));
+    let fake = Fake::start({
+        let logins = Arc::clone(&logins);
+        move |seen| {
+            let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
+            async move {
+                match login {
+                    Some(0) => token("old"),
+                    Some(_) => refusal(503, "Down"),
+                    None => answer(200, &json!({})),
+                }
+            }
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    fake.clock.advance(Duration::from_secs(3600 - 271));
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    assert_eq!(logins.load(Ordering::SeqCst), 1, "too early for a new one");
+
+    fake.clock.advance(Duration::from_secs(21));
+    let started = WallInstant::now();
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(2));
+    until(|| logins.load(Ordering::SeqCst) == 4).await;
+    sleep(Duration::from_millis(20)).await;
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    assert_eq!(logins.load(Ordering::SeqCst), 4, "the failure is remembered for a moment");
+
+    fake.clock.advance(Duration::from_mins(4));
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    assert_eq!(
+        logins.load(Ordering::SeqCst),
+        7,
+        "ten seconds are left: waits for a new one, then takes the old"
+    );
+    assert!(fake.reads().iter().all(|read| read.header("authorization") == "Bearer old"));
+
+    fake.clock.advance(Duration::from_secs(20));
+    let error = subscriptions::get(&arm(&azure)).await.unwrap_err();
+    assert_eq!((error.upstream_status(), error.is_transient()), (Some(503), true));
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_in_the_background_before_it_ends() {
+    let logins = Arc::new(AtomicUsize::new(0));
+    let fake = Fake::start({
+        let logins = Arc::clone(&logins);
+        move |seen| {
+            let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
+            async move {
+                match login {
+                    Some(0) => token("old"),
+                    Some(_) => {
+                        sleep(Duration::from_millis(100)).await;
+                        token("new")
+                    }
+                    None => answer(200, &json!({})),
+                }
+            }
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    fake.clock.advance(Duration::from_secs(3600 - 250));
+    for _ in 0..5 {
+        subscriptions::get(&arm(&azure)).await.unwrap();
+    }
+    let started = WallInstant::now();
+    while fake.reads().last().unwrap().header("authorization") != "Bearer new" {
+        assert!(started.elapsed() < Duration::from_secs(10), "the new token never came");
+        sleep(Duration::from_millis(10)).await;
+        subscriptions::get(&arm(&azure)).await.unwrap();
+    }
+    let bearers: Vec<_> = fake.reads().iter().map(|read| read.header("authorization").to_owned()).collect();
+    assert_eq!(logins.load(Ordering::SeqCst), 2);
+    assert_eq!(bearers.first().unwrap(), "Bearer old");
+    assert_eq!(bearers[1], "Bearer old");
+}
+
+#[tokio::test]
+async fn a_new_token_is_asked_for_past_success_and_failure() {
+    let good = Arc::new(AtomicUsize::new(0));
+    let fake = Fake::start({
+        let good = Arc::clone(&good);
+        move |seen| {
+            let good = good.load(Ordering::SeqCst);
+            async move {
+                match (seen.is_login(), good) {
+                    (true, 0) => bad_secret(),
+                    (true, _) => token("good"),
+                    (false, _) => answer(200, &json!({})),
+                }
+            }
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    assert!(subscriptions::get(&arm(&azure)).await.is_err());
+    good.store(1, Ordering::SeqCst);
+    assert!(subscriptions::get(&arm(&azure)).await.is_err(), "the failure is remembered");
+    assert_eq!(fake.logins(), 1);
+    let fresh = arm(&azure).with_new_token();
+    subscriptions::get(&fresh).await.unwrap();
+    subscriptions::get(&fresh).await.unwrap();
+    assert_eq!(fake.logins(), 2, "one new token for one use case");
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    assert_eq!(fake.logins(), 2, "the good one is there for all");
+
+    good.store(0, Ordering::SeqCst);
+    let error = subscriptions::get(&arm(&azure).with_new_token()).await.unwrap_err();
+    assert_eq!(error.code(), Some("AADSTS7000215"));
+    subscriptions::get(&arm(&azure)).await.unwrap();
+    assert_eq!(fake.logins(), 3, "the others still have theirs");
+}
+
+#[tokio::test]
+async fn a_login_service_that_stumbles_is_asked_again() {
+    let logins = AtomicUsize::new(0);
+    let fake = Fake::start(move |seen| {
+        let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
+        async move {
+            match login {
+                Some(0) => (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
+                Some(1) => with_header(refusal(429, "Slow"), "retry-after", "0"),
+                Some(_) => token("third"),
+                None => answer(200, &json!({})),
+            }
+        }
+    })
+    .await;
+    subscriptions::get(&arm(&fake.azure())).await.unwrap();
+    assert_eq!(fake.logins(), 3);
+    assert_eq!(fake.reads()[0].header("authorization"), "Bearer third");
+}
+
+#[tokio::test]
+async fn answers_without_a_usable_token_are_no_tokens() {
+    for body in [
+        json!({}),
+        json!({"access_token": "t"}),
+        json!({"access_token": "t", "expires_in": i64::MAX}),
+        json!({"access_token": "t", "expires_in": -1}),
+        json!({"access_token": "a\nb", "expires_in": 3600}),
+        json!({"access_token": 7, "expires_in": 3600}),
+        json!("canary"),
+        json!(null),
+    ] {
+        let fake = Fake::start({
+            let body = body.clone();
+            move |_| std::future::ready(answer(200, &body))
+        })
+        .await;
+        let error = subscriptions::get(&arm(&fake.azure())).await.unwrap_err();
+        assert!(matches!(error, Error::Decode { .. }), "{body}: {error:?}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        assert_eq!(fake.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_takes_nothing_from_the_others() {
+    let fake = Fake::start(|seen| async move {
+        if seen.is_login() {
+            sleep(Duration::from_millis(150)).await;
+            token("token-1")
+        } else {
+            answer(200, &json!({}))
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    let leaves = tokio::spawn({
+        let arm = arm(&azure);
+        async move { subscriptions::get(&arm).await }
+    });
+    until(|| fake.logins() == 1).await;
+    let stays = tokio::spawn({
+        let arm = arm(&azure);
+        async move { subscriptions::get(&arm).await }
+    });
+    tokio::task::yield_now().await;
+    leaves.abort();
+    assert!(leaves.await.unwrap_err().is_cancelled());
+    stays.await.unwrap().unwrap();
+    assert_eq!(fake.logins(), 1);
+    assert_eq!(fake.reads().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_rejected_token_is_replaced_once() {
+    let logins = AtomicUsize::new(0);
+    let fake = Fake::start(move |seen| {
+        let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
+        async move {
+            match login {
+                Some(0) => token("OLD"),
+                Some(_) => token("NEW"),
+                None if seen.header("authorization") == "Bearer NEW" => answer(200, &json!({})),
+                None => refusal(401, "ExpiredAuthenticationToken"),
+            }
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    let outcomes = at_once(20, &azure).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(fake.logins(), 2, "one for all, and one more for all");
+    let reads = fake.reads();
+    assert_eq!(reads.first().unwrap().header("authorization"), "Bearer OLD");
+    assert_eq!(reads.last().unwrap().header("authorization"), "Bearer NEW");
+}
+
+#[tokio::test]
+async fn a_401_that_stays_is_the_answer() {
+    let fake = Fake::start(answering(|_| refusal(401, "InvalidAuthenticationTokenTenant"))).await;
+    let error = subscriptions::get(&arm(&fake.azure())).await.unwrap_err();
+    assert_eq!(error.code(), Some("InvalidAuthenticationTokenTenant"));
+    assert_eq!((fake.logins(), fake.reads().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn what_may_pass_is_asked_again_and_what_may_not_is_not() {
+    for (status, reads) in [
+        (408, 4),
+        (429, 4),
+        (500, 4),
+        (502, 4),
+        (503, 4),
+        (504, 4),
+        (400, 1),
+        (403, 1),
+        (404, 1),
+        (409, 1),
+        (501, 1),
+        (201, 1),
+        (204, 1),
+    ] {
+        let fake = Fake::start(answering(move |_| refusal(status, "Word"))).await;
+        let error = subscriptions::get(&arm(&fake.azure())).await.unwrap_err();
+        assert_eq!(error.upstream_status(), Some(status));
+        assert_eq!(fake.reads().len(), reads, "{status}");
+        assert_eq!(error.is_transient(), matches!(status, 408 | 429 | 500..), "{status}");
+        let ids: HashSet<_> =
+            fake.reads().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
+        assert_eq!(ids.len(), reads, "every attempt has an id of its own");
+    }
+}
+
+#[tokio::test]
+async fn azures_wish_to_wait_is_respected() {
+    let count = AtomicUsize::new(0);
+    let fake = Fake::start(answering(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => with_header(refusal(429, "Slow"), "retry-after-ms", "120"),
+        _ => answer(200, &json!({})),
+    }))
+    .await;
+    let started = WallInstant::now();
+    subscriptions::get(&arm(&fake.azure())).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(120));
+    assert_eq!(fake.reads().len(), 2);
+}
+
+#[tokio::test]
+async fn a_wish_that_is_too_long_is_passed_on_at_once() {
+    for (wish, left, seconds) in [("3600", 20, 3600), ("30", 20, 30), ("61", 300, 61)] {
+        let fake =
+            Fake::start(answering(move |_| with_header(refusal(429, "Slow"), "retry-after", wish))).await;
+        let started = WallInstant::now();
+        let azure = fake.azure();
+        let arm = azure.arm(&credential(), Instant::now() + Duration::from_secs(left)).unwrap();
+        let error = subscriptions::get(&arm).await.unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+        assert!(error.is_transient());
+        assert_eq!(fake.reads().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_kept_as_it_came() {
+    let body =
+        "{\"error\" : {\"code\":\"AuthorizationFailed\",\n \"message\":\"no \\\"right\\\"\"}, \"a\":1}";
+    let fake = Fake::start(answering(move |_| {
+        let headers = [
+            ("content-type", "text/plain"),
+            ("x-ms-request-id", "azure-request"),
+            ("x-ms-correlation-request-id", "azure-correlation"),
+        ];
+        (StatusCode::FORBIDDEN, headers, body).into_response()
+    }))
+    .await;
+    let error = skus::list(&arm(&fake.azure()), "East US/'x").await.unwrap_err();
+    let Error::Arm(refusal) = &error else { panic!("{error:?}") };
+    assert_eq!(refusal.method, "GET");
+    assert_eq!(
+        refusal.url,
+        format!("https://management.azure.com/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/skus")
+    );
+    assert_eq!(refusal.body, body);
+    assert_eq!(refusal.message.as_deref(), Some("no \"right\""));
+    assert_eq!((error.code(), error.request_id()), (Some("AuthorizationFailed"), Some("azure-request")));
+    assert_eq!(refusal.correlation_id.as_deref(), Some("azure-correlation"));
+    assert_eq!(
+        fake.reads()[0].query,
+        "%24filter=location%20eq%20%27East%20US%2F%27%27x%27&api-version=2021-07-01"
+    );
+
+    let error = vm_sizes::list(&arm(&fake.azure()), "East US/x").await.unwrap_err();
+    let Error::Arm(refusal) = &error else { panic!("{error:?}") };
+    assert!(refusal.url.ends_with("/Microsoft.Compute/locations/East%20US%2Fx/vmSizes"), "{}", refusal.url);
+    assert_eq!(format!("https://management.azure.com{}", fake.reads()[1].path), refusal.url);
+}
+
+#[tokio::test]
+async fn a_missing_provider_is_reported_and_not_registered() {
+    let fake = Fake::start(answering(|_| refusal(409, "MissingSubscriptionRegistration"))).await;
+    let error = managed_clusters::list(&arm(&fake.azure())).await.unwrap_err();
+    assert_eq!(error.code(), Some("MissingSubscriptionRegistration"));
+    assert_eq!(fake.reads().len(), 1);
+}
+
+#[tokio::test]
+async fn the_body_of_a_refusal_is_cut_at_64_kib_and_of_an_answer_refused_at_32_mib() {
+    let fake = Fake::start(answering(|seen| {
+        if seen.path.ends_with("/locations") {
+            let part = axum::body::Bytes::from(vec![b' '; 1 << 20]);
+            let parts = (0..33).map(move |_| Ok::<_, std::io::Error>(part.clone()));
+            Body::from_stream(futures_util::stream::iter(parts)).into_response()
+        } else {
+            (StatusCode::BAD_REQUEST, "x".repeat(100_000)).into_response()
+        }
+    }))
+    .await;
+    let azure = fake.azure();
+    let Error::Arm(refusal) = subscriptions::get(&arm(&azure)).await.unwrap_err() else { panic!() };
+    assert_eq!(refusal.body.len(), 64 * 1024);
+    let error = locations::list(&arm(&azure), locations::ApiVersion::Plain2016).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+    assert_eq!(fake.reads().len(), 2);
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let fake = Fake::start(answering(|_| {
+        with_header(refusal(302, "Moved"), "location", "https://management.chinacloudapi.cn/elsewhere")
+    }))
+    .await;
+    let error = subscriptions::get(&arm(&fake.azure())).await.unwrap_err();
+    assert_eq!(error.upstream_status(), Some(302));
+    assert_eq!(fake.reads().len(), 1);
+}
+
+#[tokio::test]
+async fn lists_are_read_to_the_last_page() {
+    let fake = Fake::start(answering(|seen| {
+        let next = |page: u8| {
+            json!(format!("https://management.azure.com:443{}?$skiptoken=p {page}&api-version=x", seen.path))
+        };
+        let page = match seen.query.split_once("p%20").map(|(_, page)| page.split_once('&').unwrap().0) {
+            None => json!({"value": [{"name": "a"}, null], "nextLink": next(2)}),
+            Some("2") => json!({"value": [], "nextLink": next(3)}),
+            Some("3") => json!({"nextLink": next(4), "value": null}),
+            Some("4") => json!({"value": [{"name": "b"}, 7, {}, {"name": 1}], "nextLink": ""}),
+            Some(other) => panic!("{other}"),
+        };
+        answer(200, &page)
+    }))
+    .await;
+    let names: Vec<_> = vm_sizes::list(&arm(&fake.azure()), "eastus")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|size| size.name)
+        .collect();
+    assert_eq!(names, [Some("a".to_owned()), Some("b".to_owned()), None, None]);
+    assert_eq!(fake.reads().len(), 4);
+    assert!(fake.reads().iter().all(|read| read.header("authorization") == "Bearer token-1"));
+}
+
+#[tokio::test]
+async fn a_link_abroad_is_not_followed() {
+    for (link, host) in [
+        ("https://management.chinacloudapi.cn/subscriptions", "management.chinacloudapi.cn"),
+        ("http://management.azure.com/subscriptions", "management.azure.com"),
+        ("https://management.azure.com@login.microsoftonline.com/", "login.microsoftonline.com"),
+        ("/subscriptions", ""),
+    ] {
+        let fake =
+            Fake::start(answering(move |_| answer(200, &json!({"value": [], "nextLink": link})))).await;
+        let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
+        assert!(matches!(&error, Error::ForeignLink { host: named } if named == host), "{link}: {error:?}");
+        assert_eq!(fake.seen().len(), 2, "{link}");
+    }
+}
+
+#[tokio::test]
+async fn lists_without_an_end_are_given_up() {
+    let fake = Fake::start(answering(|seen| {
+        let link = format!("https://management.azure.com{}?page=2", seen.path);
+        answer(200, &json!({"value": [], "nextLink": link}))
+    }))
+    .await;
+    let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
+    assert!(matches!(error, Error::Endless { pages: 2 }), "{error:?}");
+    assert_eq!(fake.reads().len(), 2);
+
+    let count = AtomicUsize::new(0);
+    let fake = Fake::start(answering(move |seen| {
+        let page = count.fetch_add(1, Ordering::SeqCst);
+        let link = format!("https://management.azure.com{}?page={page}", seen.path);
+        answer(200, &json!({"value": [], "nextLink": link}))
+    }))
+    .await;
+    let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
+    assert!(matches!(error, Error::Endless { pages: 1_000 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn every_resource_is_read_from_its_address() {
+    let fake = Fake::start(answering(|seen| {
+        let at = |path: &str| seen.path == format!("/subscriptions/{SUBSCRIPTION}{path}");
+        let body = match seen.query.as_str() {
+            "api-version=2016-06-01" if at("/locations") => {
+                json!({"value": [{"name": "eastus", "displayName": "East US", "id": "/x"}]})
+            }
+            "api-version=2022-12-01" if at("/locations") => json!({"value": [
+                {"name": "eastus", "metadata": {"regionType": "Physical"},
+                 "availabilityZoneMappings": [{"logicalZone": "1", "physicalZone": "eastus-az3"}]},
+                {"name": "us", "metadata": null, "availabilityZoneMappings": null}]}),
+            "api-version=2024-02-01"
+                if at("/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions") =>
+            {
+                json!({"values": [{"version": "1.31", "isPreview": null, "isDefault": true,
+                    "capabilities": {"supportPlan": ["KubernetesOfficial", null]},
+                    "patchVersions": {"1.31.5": {"upgrades": ["1.31.6"]}, "1.31.6": null}}]})
+            }
+            "api-version=2024-02-01" if at("/providers/Microsoft.ContainerService/managedClusters") => {
+                json!({"value": [{"id": "/i", "name": "n", "location": "l",
+                    "properties": {"enableRBAC": true, "kubernetesVersion": "1.31", "maxAgentPools": 100}},
+                    {"properties": "odd"}]})
+            }
+            "api-version=2023-11-01" if at("/providers/Microsoft.Network/virtualNetworks") => {
+                json!({"value": [{"id": "/i", "name": "n", "location": "l", "properties": {"subnets": [
+                    {"name": "old", "properties": {"addressPrefix": "10.0.0.0/24"}},
+                    {"name": "new", "properties": {"addressPrefixes": ["10.0.1.0/24", "fd00::/64"]}}]}}]})
+            }
+            "api-version=2024-03-01" if at("/providers/Microsoft.Compute/locations/eastus/vmSizes") => {
+                json!({"value": [{"name": "Standard_B2s", "numberOfCores": 2}]})
+            }
+            "%24filter=location%20eq%20%27eastus%27&api-version=2021-07-01"
+                if at("/providers/Microsoft.Compute/skus") =>
+            {
+                json!({"value": [
+                    {"resourceType": "disks", "name": "Premium_LRS"},
+                    {"resourceType": "virtualMachines", "name": "Standard_D2s_v5",
+                     "locationInfo": [{"location": "eastus", "zones": ["3", "1"]}],
+                     "capabilities": [{"name": "AcceleratedNetworkingEnabled", "value": "True"}]}]})
+            }
+            _ => return refusal(404, "NoSuchAddress"),
+        };
+        answer(200, &body)
+    }))
+    .await;
+    let arm = arm(&fake.azure());
+
+    let plain = locations::list(&arm, locations::ApiVersion::Plain2016).await.unwrap();
+    assert_eq!(plain[0].display_name.as_deref(), Some("East US"));
+    let zones = locations::list(&arm, locations::ApiVersion::Zones2022).await.unwrap();
+    assert_eq!(zones[0].availability_zone_mappings[0].logical_zone.as_deref(), Some("1"));
+    assert_eq!(zones[0].metadata.as_ref().unwrap().region_type.as_deref(), Some("Physical"));
+    assert!(zones[1].availability_zone_mappings.is_empty());
+
+    let versions = kubernetes_versions::list(&arm, "eastus").await.unwrap();
+    assert_eq!((versions[0].version.as_deref(), versions[0].is_default), (Some("1.31"), Some(true)));
+    assert_eq!(versions[0].capabilities.as_ref().unwrap().support_plan, ["KubernetesOfficial"]);
+    assert_eq!(versions[0].patch_versions["1.31.5"].upgrades, ["1.31.6"]);
+    assert!(versions[0].patch_versions["1.31.6"].upgrades.is_empty());
+
+    let clusters = managed_clusters::list(&arm).await.unwrap();
+    assert_eq!(clusters[0].properties.as_ref().unwrap().enable_rbac, Some(true));
+    assert_eq!((clusters.len(), clusters[1].properties.as_ref()), (2, None));
+
+    let networks = virtual_networks::list(&arm).await.unwrap();
+    let subnets = &networks[0].properties.as_ref().unwrap().subnets;
+    assert_eq!(subnets[0].properties.as_ref().unwrap().address_prefix.as_deref(), Some("10.0.0.0/24"));
+    assert_eq!(subnets[1].properties.as_ref().unwrap().address_prefixes, ["10.0.1.0/24", "fd00::/64"]);
+
+    assert_eq!(vm_sizes::list(&arm, "eastus").await.unwrap()[0].name.as_deref(), Some("Standard_B2s"));
+    let sizes = skus::list(&arm, "eastus").await.unwrap();
+    assert_eq!(sizes.len(), 1);
+    assert_eq!(sizes[0].name.as_deref(), Some("Standard_D2s_v5"));
+    assert_eq!(
+        (sizes[0].accelerated_networking, sizes[0].zones.as_slice()),
+        (true, ["3", "1"].map(String::from).as_slice())
+    );
+
+    for empty in [
+        kubernetes_versions::list(&arm, "").await.map(drop),
+        vm_sizes::list(&arm, "").await.map(drop),
+        skus::list(&arm, "").await.map(drop),
+    ] {
+        assert!(matches!(empty, Err(Error::EmptyRegion)), "{empty:?}");
+    }
+    let hidden = kubernetes_versions::list(&arm, "%2e%2E").await;
+    assert!(matches!(hidden, Err(Error::BadUrl(ref text)) if text == "%2e%2E"), "{hidden:?}");
+    assert_eq!(fake.reads().len(), 7);
+}
+
+#[tokio::test]
+async fn a_large_page_is_read_whole() {
+    let sku = |n: usize| {
+        json!({"resourceType": if n.is_multiple_of(10) { "disks" } else { "virtualMachines" },
+            "name": format!("size-{n}"), "locationInfo": [{"zones": ["1"]}],
+            "capabilities": (0..20).map(|c| json!({"name": format!("capability{c}"), "value": "1"})).collect::<Vec<_>>()})
+    };
+    let body = json!({"value": (0..1_000).map(sku).collect::<Vec<_>>()}).to_string();
+    assert!(body.len() > 700_000);
+    let fake = Fake::start(answering(move |_| body.clone().into_response())).await;
+    let sizes = skus::list(&arm(&fake.azure()), "eastus").await.unwrap();
+    assert_eq!(sizes.len(), 900);
+    assert_eq!(sizes[899].name.as_deref(), Some("size-999"));
+    assert!(fake.reads()[0].header("accept-encoding").contains("gzip"));
+}
+
+#[tokio::test]
+async fn answers_of_another_form_are_errors_that_say_so() {
+    for body in ["", "<html>", "[]", "7", "\"x\"", "{\"value\":", "{\"value\":7}", "{\"nextLink\":{}}"] {
+        let fake = Fake::start(answering(move |_| body.into_response())).await;
+        let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
+        assert!(matches!(error, Error::Decode { .. }), "{body}: {error:?}");
+        assert!(!error.is_transient());
+    }
+    let fake = Fake::start(answering(|_| b"{\"value\":[{\"name\":\"\xff\"}]}".into_response())).await;
+    let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
+    assert!(matches!(error, Error::Decode { .. }), "{error:?}");
+    for body in ["{}", "\u{feff}{}", "{\"value\":null}", "{\"value\":[null,7,[],\"x\",true]}"] {
+        let fake = Fake::start(answering(move |_| body.into_response())).await;
+        assert_eq!(virtual_networks::list(&arm(&fake.azure())).await.unwrap(), [], "{body}");
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_holds_whoever_hangs() {
+    for (login_hangs, service) in [(true, Service::Login), (false, Service::Arm)] {
+        let fake = Fake::start(move |seen| async move {
+            if seen.is_login() == login_hangs {
+                std::future::pending::<()>().await;
+            }
+            token("token-1")
+        })
+        .await;
+        let azure = fake.azure();
+        let started = WallInstant::now();
+        for fresh in [false, true] {
+            let arm = azure.arm(&credential(), Instant::now() + Duration::from_millis(1_500)).unwrap();
+            let arm = if fresh { arm.with_new_token() } else { arm };
+            let error = subscriptions::get(&arm).await.unwrap_err();
+            assert!(matches!(error, Error::TimedOut { to } if to == service), "{error:?}");
+            assert!(error.is_transient());
+        }
+        assert!(started.elapsed() < Duration::from_secs(8));
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_covers_all_attempts_and_pages_together() {
+    let count = AtomicUsize::new(0);
+    let fake = Fake::start(move |seen| {
+        let page = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if seen.is_login() {
+                return token("token-1");
+            }
+            sleep(Duration::from_millis(100)).await;
+            let link = format!("https://management.azure.com{}?page={page}", seen.path);
+            answer(200, &json!({"value": [], "nextLink": link}))
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    let arm = azure.arm(&credential(), Instant::now() + Duration::from_secs(2)).unwrap();
+    let started = WallInstant::now();
+    let error = virtual_networks::list(&arm).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut { to: Service::Arm }), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!((2..25).contains(&fake.reads().len()));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_is_tried_again_and_told_apart() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let cut = || {
+        let parts = [Ok(axum::body::Bytes::from("{\"value\":")), Err(std::io::Error::other("cut"))];
+        Body::from_stream(futures_util::stream::iter(parts)).into_response()
+    };
+    let fake = Fake::start({
+        let count = Arc::clone(&count);
+        answering(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+            1 => answer(200, &json!({"value": []})),
+            _ => cut(),
+        })
+    })
+    .await;
+    let azure = fake.azure();
+    assert!(virtual_networks::list(&arm(&azure)).await.unwrap().is_empty());
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    let error = virtual_networks::list(&arm(&azure)).await.unwrap_err();
+    assert!(matches!(error, Error::NoAnswer { to: Service::Arm, .. }), "{error:?}");
+    assert_eq!(count.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn why_there_is_no_answer_is_told() {
+    let fake = Fake::start(answering(|_| answer(200, &json!({})))).await;
+    let untrusted = Options { extra_roots_pem: None, ..fake.options() };
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed =
+        Options { resolve: hosts().map(|host| (host.to_owned(), nobody)).collect(), ..fake.options() };
+    for (options, expected) in [(untrusted, Reason::Tls), (closed, Reason::Connect)] {
+        let azure = Azure::new(options).unwrap();
+        let error = subscriptions::get(&arm(&azure)).await.unwrap_err();
+        let Error::NoAnswer { to: Service::Login, reason, url, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(*reason, expected);
+        assert_eq!(url, &format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"));
+        let tenant = azure.discover_tenant(Cloud::Public, SUBSCRIPTION, Discovery::Stored, soon()).await;
+        let Err(DiscoveryError::NoAnswer(Error::NoAnswer { reason, .. })) = tenant else {
+            panic!("{tenant:?}")
+        };
+        assert_eq!(reason, expected);
+    }
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
+    let fake = Fake::start(|seen| async move {
+        if seen.is_login() { token("canary-token") } else { refusal(403, "AuthorizationFailed") }
+    })
+    .await;
+    let azure = fake.azure();
+    let refused = skus::list(&arm(&azure), "canary-region").await.unwrap_err();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let half = Options {
+        resolve: vec![
+            (Cloud::Public.login_host().to_owned(), fake.address),
+            (Cloud::Public.arm_host().to_owned(), nobody),
+        ],
+        ..fake.options()
+    };
+    let half = Azure::new(half).unwrap();
+    let unanswered = skus::list(&arm(&half), "canary-region").await.unwrap_err();
+    assert!(matches!(unanswered, Error::NoAnswer { to: Service::Arm, reason: Reason::Connect, .. }));
+    let arm = arm(&azure);
+    for text in [
+        format!("{refused:?} {refused}"),
+        format!("{unanswered:?} {unanswered}"),
+        format!("{azure:?}"),
+        format!("{arm:?}"),
+    ] {
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_checked_before_anything_is_sent() {
+    let fake = Fake::start(answering(|_| answer(200, &json!({})))).await;
+    let azure = fake.azure();
+    let with = |change: fn(&mut Credential)| {
+        let mut credential = Credential::clone(&credential());
+        change(&mut credential);
+        azure.arm(&Arc::new(credential), soon()).map(drop)
+    };
+    assert!(matches!(with(|c| c.tenant_id = "a/b".to_owned()), Err(Error::InvalidTenant)));
+    assert!(matches!(with(|c| c.client_secret = SecretString::from("")), Err(Error::EmptySecret)));
+    assert!(matches!(with(|c| c.subscription_id.clear()), Err(Error::EmptySubscription)));
+    let dots = Credential { subscription_id: "..".to_owned(), ..Credential::clone(&credential()) };
+    let arm = azure.arm(&Arc::new(dots), soon()).unwrap();
+    assert!(matches!(subscriptions::get(&arm).await, Err(Error::BadUrl(_))));
+    assert!(fake.seen().is_empty());
+}
+
+fn challenge(header: &str) -> Response {
+    with_header(refusal(401, "AuthenticationFailed"), "www-authenticate", header)
+}
+
+#[tokio::test]
+async fn the_tenant_is_read_from_the_challenge_and_remembered_for_an_hour() {
+    let fake = Fake::start(|_| async {
+        sleep(Duration::from_millis(10)).await;
+        challenge(&format!("Bearer authorization_uri=\"https://login.windows.net/{TENANT}\", error=\"x\""))
+    })
+    .await;
+    let azure = fake.azure();
+    let discover = |cloud, subscription: &'static str, how| {
+        let azure = azure.clone();
+        async move { azure.discover_tenant(cloud, subscription, how, soon()).await.unwrap() }
+    };
+    let all = join_all((0..50).map(|_| discover(Cloud::Public, "SUB-a", Discovery::Stored))).await;
+    assert!(all.iter().all(|tenant| tenant == TENANT));
+    discover(Cloud::Public, "sub-A", Discovery::Stored).await;
+    assert_eq!(fake.seen().len(), 1, "one request for all, in any letter case");
+    assert_eq!(fake.seen()[0].query, "api-version=2022-12-01");
+    assert_eq!(fake.seen()[0].header("authorization"), "");
+
+    discover(Cloud::China, "sub-a", Discovery::Stored).await;
+    discover(Cloud::Public, "sub-b", Discovery::Stored).await;
+    assert_eq!(fake.seen().len(), 3, "by cloud and by subscription");
+    assert_eq!(fake.seen()[1].host, Cloud::China.arm_host());
+
+    discover(Cloud::Public, "sub-a", Discovery::Check).await;
+    assert_eq!(fake.seen().len(), 4, "a check is always asked");
+    assert_eq!(fake.seen()[3].query, "api-version=2019-11-01");
+
+    fake.clock.advance(Duration::from_secs(3599));
+    discover(Cloud::Public, "sub-a", Discovery::Stored).await;
+    assert_eq!(fake.seen().len(), 4);
+    fake.clock.advance(Duration::from_secs(1));
+    discover(Cloud::Public, "sub-a", Discovery::Stored).await;
+    assert_eq!(fake.seen().len(), 5);
+}
+
+#[tokio::test]
+async fn every_way_not_to_find_a_tenant_is_told_apart() {
+    let fake = Fake::start(|seen| async move {
+        match seen.path.as_str() {
+            "/subscriptions/none" => refusal(401, "AuthenticationFailed"),
+            "/subscriptions/odd" => challenge("Bearer realm=\"x\""),
+            "/subscriptions/down" => refusal(503, "Down"),
+            "/subscriptions/hangs" => std::future::pending().await,
+            _ => refusal(404, "SubscriptionNotFound"),
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    let discover = async |subscription: &str, how| {
+        let patience = if subscription == "hangs" { 300 } else { 20_000 };
+        let deadline = Instant::now() + Duration::from_millis(patience);
+        azure.discover_tenant(Cloud::Public, subscription, how, deadline).await.unwrap_err()
+    };
+    for how in [Discovery::Check, Discovery::Stored] {
+        assert!(matches!(discover("none", how).await, DiscoveryError::HeaderMissing));
+        let DiscoveryError::NoMatch { header } = discover("odd", how).await else { panic!() };
+        assert_eq!(header, "Bearer realm=\"x\"");
+        let DiscoveryError::Unexpected(refusal) = discover("a b", how).await else { panic!() };
+        assert_eq!(
+            (refusal.status, refusal.url.as_str()),
+            (404, "https://management.azure.com/subscriptions/a%20b")
+        );
+        let said = refusal.service_error();
+        assert_eq!(said.code.as_deref(), Some("SubscriptionNotFound"));
+        assert_eq!(said.message.as_deref(), Some("SubscriptionNotFound it is"));
+        assert!(matches!(discover("..", how).await, DiscoveryError::NoAnswer(Error::BadUrl(_))));
+        assert!(matches!(discover("", how).await, DiscoveryError::NoAnswer(Error::EmptySubscription)));
+        let hanging = discover("hangs", how).await;
+        assert!(matches!(hanging, DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm })));
+    }
+    let asked = |path: &str| fake.seen().iter().filter(|seen| seen.path == path).count();
+    assert_eq!(asked("/subscriptions/none"), 2, "failures are not remembered");
+    assert!(matches!(discover("down", Discovery::Stored).await, DiscoveryError::Unexpected(_)));
+    assert_eq!(asked("/subscriptions/down"), 1);
+    assert!(matches!(discover("down", Discovery::Check).await, DiscoveryError::Unexpected(_)));
+    assert_eq!(asked("/subscriptions/down"), 4);
+}
+
+#[tokio::test]
+async fn requests_and_tokens_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    let fake = Fake::start(|seen| async move {
+        match seen.path.as_str() {
+            path if path.ends_with("/token") => token("token-1"),
+            path if path.ends_with("/locations") => answer(200, &json!({"value": []})),
+            path if path.ends_with("/managedClusters") => std::future::pending().await,
+            _ => refusal(403, "AuthorizationFailed"),
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    locations::list(&arm(&azure), locations::ApiVersion::Zones2022).await.unwrap();
+    locations::list(&arm(&azure), locations::ApiVersion::Plain2016).await.unwrap();
+    assert!(virtual_networks::list(&arm(&azure)).await.is_err());
+    let short = azure.arm(&credential(), Instant::now() + Duration::from_millis(50)).unwrap();
+    assert!(managed_clusters::list(&short).await.is_err());
+    drop(guard);
+    let text = recorder.handle().render();
+    for line in [
+        "norman_aks_upstream_requests_total{operation=\"token\",status=\"200\"} 1",
+        "norman_aks_upstream_requests_total{operation=\"locations\",status=\"200\"} 2",
+        "norman_aks_upstream_requests_total{operation=\"virtualNetworks\",status=\"403\"} 1",
+        "norman_aks_upstream_requests_total{operation=\"managedClusters\",status=\"cancelled\"} 1",
+        "norman_aks_token_fetches_total{outcome=\"success\"} 1",
+        "norman_aks_upstream_seconds_count{operation=\"locations\"} 2",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn bad_settings_are_told() {
+    let nonsense = Options { extra_roots_pem: Some("no certificate".to_owned()), ..Options::default() };
+    assert!(matches!(Azure::new(nonsense), Err(BuildError::Roots(_))));
+    assert!(Azure::new(Options::default()).is_ok(), "the real Azure needs no setting");
+}
