@@ -1,1 +1,209 @@
-//! (to be filled)
+//! What stands in for Azure: Microsoft Entra and Azure Resource Manager in three clouds, over TLS with a
+//! certificate authority of its own, under Azure's own host names. The client resolves those names
+//! ([`Sandbox::hosts`]) to [`Sandbox::address`] and trusts [`Sandbox::authority_pem`]; nothing else differs.
+//!
+//! It knows nothing of `azure` and `domain` on purpose: a misspelt field would agree with itself. The accounts
+//! are in [`seed`].
+//!
+//! The control API, plain HTTP on a loopback port of its own, JSON; errors are `{"error": text}`:
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `GET /requests`, `DELETE /requests` | the last 10,000 requests ([`Seen`]); forget them |
+//! | `GET /faults`, `POST /faults`, `DELETE /faults` | the faults in force; add one ([`Fault`]); end all |
+//! | `GET /accounts` | the accounts, with their secrets ([`Account`]) |
+//! | `GET /paging`, `PUT /paging` | `{"items": 2}`: items on a page; `null` for all |
+//! | `PUT /plays/{subscription}/{route}` | answer a route with a list of [`Page`]s ([`Control::play`]) |
+//! | `PUT /plays/{subscription}` | the same for several routes: `{route: [page, …]}` |
+//! | `POST /logins` | decide what a secret gets ([`Login`]) |
+//! | `DELETE /tokens` | make all tokens invalid |
+//!
+//! For example: `{"operation": "skus", "times": 2, "effect": {"status": {"status": 503, "retry_after": "1"}}}`,
+//! `{"path": "virtualNetworks", "latency_ms": 3000}`, `{"effect": "cut_in_body"}`.
+
+mod answer;
+mod arm;
+mod authority;
+mod clouds;
+mod control;
+mod data;
+mod entra;
+mod faults;
+mod front;
+mod log;
+mod play;
+mod request;
+pub mod seed;
+mod skus;
+mod world;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::error;
+
+pub use authority::{Error as AuthorityError, StoredAuthority};
+pub use clouds::Cloud;
+pub use control::{Control, PLAYED_TENANT, Unplayable};
+pub use data::Error as DataError;
+pub use faults::{Effect, Fault, Refusal};
+pub use log::Seen;
+pub use play::{Login, Operation, Outcome, Page};
+pub use seed::{Account, Seed};
+
+use crate::clock::Clock;
+use crate::listen;
+
+/// How long a stop waits for requests that are still being answered.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How a sandbox is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where Azure is served, over TLS; port 0 for any free one.
+    pub listen: SocketAddr,
+    /// Where the control API is served, over plain HTTP; a loopback address, or nowhere.
+    pub control_listen: Option<SocketAddr>,
+    /// The clock by which tokens expire and requests are dated.
+    pub clock: Clock,
+    /// The certificate authority of an earlier start; a new one otherwise.
+    pub authority: Option<StoredAuthority>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            control_listen: None,
+            clock: Clock::system(),
+            authority: None,
+        }
+    }
+}
+
+/// A sandbox that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be used.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Whoever reaches the control API steers the sandbox: it stays on this machine.
+    #[error("the control API listens on loopback addresses only, not on {0}")]
+    NotLoopback(SocketAddr),
+    /// The certificate authority cannot be made or used.
+    #[error("the sandbox has no certificate")]
+    Authority(#[from] AuthorityError),
+    /// The built-in data is broken.
+    #[error("the sandbox has no data")]
+    Data(#[from] DataError),
+}
+
+/// A running sandbox. Dropping it ends it; [`Sandbox::stop`] also waits for the end.
+pub struct Sandbox {
+    address: SocketAddr,
+    control_address: Option<SocketAddr>,
+    authority: StoredAuthority,
+    control: Control,
+    tasks: TaskTracker,
+    stop: DropGuard,
+}
+
+impl Sandbox {
+    /// Starts a sandbox on the running tokio runtime.
+    ///
+    /// # Errors
+    /// When an address is taken or not allowed, or the stored authority cannot be used.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        if let Some(address) = options.control_listen.filter(|address| !address.ip().is_loopback()) {
+            return Err(Error::NotLoopback(address));
+        }
+        let catalog = data::Catalog::load()?;
+        let authority = match options.authority {
+            Some(stored) => stored,
+            None => StoredAuthority::generate()?,
+        };
+        let tls = authority.server()?;
+        let control = Control { world: Arc::new(world::World::new(catalog, options.clock)) };
+        let (listener, address) = bind(options.listen).await?;
+        let control_listener = match options.control_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let limits = listen::Options { drain: DRAIN, ..listen::Options::default() };
+        let azure = front::router(Arc::clone(&control.world));
+        tasks.spawn(watched(listen::serve(listener, Some(tls), azure, stop.clone(), limits.clone())));
+        let control_address = control_listener.as_ref().map(|(_, address)| *address);
+        if let Some((listener, _)) = control_listener {
+            let strings = control::router(control.clone());
+            tasks.spawn(watched(listen::serve(listener, None, strings, stop.clone(), limits)));
+        }
+        tasks.close();
+        Ok(Self { address, control_address, authority, control, tasks, stop: stop.drop_guard() })
+    }
+
+    /// Where all host names of [`Sandbox::hosts`] are served, over TLS.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the control API is served, when it is.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control_address
+    }
+
+    /// The certificate that clients have to trust, PEM.
+    pub fn authority_pem(&self) -> &str {
+        &self.authority.certificate
+    }
+
+    /// The certificate authority with its key, to be kept for the next start.
+    pub fn authority(&self) -> &StoredAuthority {
+        &self.authority
+    }
+
+    /// The host names of Entra and Resource Manager in the three clouds.
+    pub fn hosts() -> &'static [&'static str] {
+        &clouds::HOSTS
+    }
+
+    /// The account that is ready to use, and what it finds.
+    pub fn seed() -> Seed {
+        seed::SEED
+    }
+
+    /// The control API, in process.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Stops, after the requests that are being answered, but at most a second later.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.tasks.wait().await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+async fn watched(serving: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = serving.await {
+        error!(%error, "the sandbox's listener failed");
+    }
+}

@@ -1,0 +1,118 @@
+//! The certificate authority of the sandbox: made once, kept by whoever wants to trust it for longer, and
+//! unable to vouch for anything but the host names that the sandbox stands in for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData as _,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::clouds::HOSTS;
+use crate::clock::Clock;
+use crate::listen;
+
+const NAME: &str = "norman-aks sandbox authority";
+const DAY: Duration = Duration::from_hours(24);
+
+/// A certificate authority as it is kept between two starts.
+#[derive(Clone, Debug)]
+pub struct StoredAuthority {
+    /// The certificate that clients trust, PEM.
+    pub certificate: String,
+    /// Its private key, PEM (PKCS #8). Who has it can impersonate Azure to those who trust the certificate.
+    pub key: SecretString,
+}
+
+/// An authority that cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Keys or certificates cannot be made or read.
+    #[error("cannot make the sandbox's certificates")]
+    Certificate(#[from] rcgen::Error),
+    /// The stored certificate is not PEM.
+    #[error("the stored authority's certificate cannot be read")]
+    Unreadable(#[source] rustls::pki_types::pem::Error),
+    /// The stored certificate belongs to another key.
+    #[error("the stored authority's certificate and key do not belong together")]
+    Mismatch,
+    /// TLS refuses the certificate.
+    #[error("cannot use the sandbox's certificate")]
+    Tls(#[from] rustls::Error),
+}
+
+impl StoredAuthority {
+    /// A new authority with a key of its own.
+    pub(super) fn generate() -> Result<Self, Error> {
+        let key = KeyPair::generate()?;
+        let certificate = authority()?.self_signed(&key)?;
+        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
+    }
+
+    /// A server certificate for every host of the sandbox, valid for a year from now on the machine's clock.
+    pub(super) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        let key = KeyPair::from_pem(self.key.expose_secret())?;
+        let certificate =
+            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
+        let public = key.subject_public_key_info();
+        if !certificate.windows(public.len()).any(|window| window == public) {
+            return Err(Error::Mismatch);
+        }
+        let (leaf, leaf_key) = leaf(&Issuer::new(authority()?, key))?;
+        let leaf_key = PrivatePkcs8KeyDer::from(leaf_key.serialize_der());
+        Ok(listen::tls(vec![leaf.der().clone()], leaf_key.into())?)
+    }
+}
+
+fn leaf(issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair), Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(HOSTS.map(str::to_owned))?;
+    params.distinguished_name = named("norman-aks sandbox");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    // Clients compare with the machine's clock, whatever clock the sandbox itself runs by.
+    let now = Clock::system().now();
+    params.not_before = now - DAY;
+    params.not_after = now + DAY * 365;
+    Ok((params.signed_by(&key, issuer)?, key))
+}
+
+fn authority() -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = named(NAME);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let permitted_subtrees = HOSTS.map(|host| GeneralSubtree::DnsName(host.to_owned())).to_vec();
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    params.not_before = rcgen::date_time_ymd(2024, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2074, 1, 1);
+    Ok(params)
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_authority_serves_again_and_a_foreign_key_is_refused() {
+        let stored = StoredAuthority::generate().unwrap();
+        assert!(stored.server().is_ok());
+        let other = StoredAuthority::generate().unwrap();
+        let mixed = StoredAuthority { certificate: stored.certificate.clone(), key: other.key };
+        assert!(matches!(mixed.server(), Err(Error::Mismatch)));
+        let broken = StoredAuthority { certificate: "no PEM".to_owned(), key: stored.key.clone() };
+        assert!(matches!(broken.server(), Err(Error::Unreadable(_))));
+        assert!(!format!("{stored:?}").contains("PRIVATE KEY"));
+    }
+}

@@ -1,0 +1,136 @@
+//! The three clouds and the host names under which each is reached. A table of its own on purpose: the
+//! sandbox must not learn Azure's names from the code that it tests.
+
+use serde::{Deserialize, Serialize};
+
+/// A separate Azure, with its own login service, directory and resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Cloud {
+    /// The worldwide one.
+    #[serde(rename = "AzurePublicCloud")]
+    Public,
+    /// Operated by 21Vianet.
+    #[serde(rename = "AzureChinaCloud")]
+    China,
+    /// For authorities of the United States.
+    #[serde(rename = "AzureUSGovernmentCloud")]
+    UsGovernment,
+}
+
+/// What a host name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Azure Resource Manager.
+    Management,
+    /// Microsoft Entra.
+    Login,
+}
+
+/// Every host name that the sandbox answers to.
+pub(super) const HOSTS: [&str; 8] = [
+    "management.azure.com",
+    "login.microsoftonline.com",
+    "login.windows.net",
+    "management.chinacloudapi.cn",
+    "login.chinacloudapi.cn",
+    "login.partner.microsoftonline.cn",
+    "management.usgovcloudapi.net",
+    "login.microsoftonline.us",
+];
+
+/// Which cloud, and which side of it, a host name belongs to.
+pub(super) fn resolve(host: &str) -> Option<(Cloud, Side)> {
+    Some(match host.to_ascii_lowercase().as_str() {
+        "management.azure.com" => (Cloud::Public, Side::Management),
+        "login.microsoftonline.com" | "login.windows.net" => (Cloud::Public, Side::Login),
+        "management.chinacloudapi.cn" => (Cloud::China, Side::Management),
+        "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => (Cloud::China, Side::Login),
+        "management.usgovcloudapi.net" => (Cloud::UsGovernment, Side::Management),
+        "login.microsoftonline.us" => (Cloud::UsGovernment, Side::Login),
+        _ => return None,
+    })
+}
+
+impl Cloud {
+    pub(super) fn management_host(self) -> &'static str {
+        match self {
+            Self::Public => "management.azure.com",
+            Self::China => "management.chinacloudapi.cn",
+            Self::UsGovernment => "management.usgovcloudapi.net",
+        }
+    }
+
+    pub(super) fn login_host(self) -> &'static str {
+        match self {
+            Self::Public => "login.microsoftonline.com",
+            Self::China => "login.chinacloudapi.cn",
+            Self::UsGovernment => "login.microsoftonline.us",
+        }
+    }
+
+    /// The login host that Resource Manager names in `WWW-Authenticate`.
+    pub(super) fn challenge_host(self) -> &'static str {
+        match self {
+            Self::Public => "login.windows.net",
+            other => other.login_host(),
+        }
+    }
+
+    /// The host in the issuer of tokens.
+    pub(super) fn issuer_host(self) -> &'static str {
+        match self {
+            Self::China => "sts.chinacloudapi.cn",
+            Self::Public | Self::UsGovernment => "sts.windows.net",
+        }
+    }
+
+    /// The resources for which a token of Resource Manager may be asked, without the slash at the end.
+    pub(super) fn audiences(self) -> [&'static str; 2] {
+        match self {
+            Self::Public => ["https://management.core.windows.net", "https://management.azure.com"],
+            Self::China => {
+                ["https://management.core.chinacloudapi.cn", "https://management.chinacloudapi.cn"]
+            }
+            Self::UsGovernment => {
+                ["https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"]
+            }
+        }
+    }
+
+    /// The Microsoft Graph of the cloud.
+    pub(super) fn graph_host(self) -> &'static str {
+        match self {
+            Self::Public => "graph.microsoft.com",
+            Self::China => "microsoftgraph.chinacloudapi.cn",
+            Self::UsGovernment => "graph.microsoft.us",
+        }
+    }
+
+    /// `cloud_instance_name` of the OpenID configuration.
+    pub(super) fn instance_name(self) -> &'static str {
+        match self {
+            Self::Public => "microsoftonline.com",
+            Self::China => "partner.microsoftonline.cn",
+            Self::UsGovernment => "microsoftonline.us",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_is_resolved_and_every_cloud_reaches_its_own() {
+        for host in HOSTS {
+            assert!(resolve(host).is_some(), "{host}");
+        }
+        for cloud in [Cloud::Public, Cloud::China, Cloud::UsGovernment] {
+            assert_eq!(resolve(cloud.management_host()), Some((cloud, Side::Management)));
+            assert_eq!(resolve(cloud.login_host()), Some((cloud, Side::Login)));
+            assert_eq!(resolve(cloud.challenge_host()), Some((cloud, Side::Login)));
+        }
+        assert_eq!(resolve("MANAGEMENT.azure.com"), Some((Cloud::Public, Side::Management)));
+        assert_eq!(resolve("example.com"), None);
+    }
+}

@@ -1,0 +1,321 @@
+//! How tests and other programs steer the sandbox: in process, or over plain HTTP on a loopback port of its
+//! own (the table is in the parent module).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::faults::Fault;
+use super::log::Seen;
+use super::play::{Login, Operation, Page};
+use super::seed::Account;
+use super::world::World;
+
+/// The tenant of a subscription that [`Control::play`] had to make: Microsoft's own, as in most recordings.
+pub const PLAYED_TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+
+/// The strings of a running sandbox. Clones hold the same ones.
+#[derive(Clone)]
+pub struct Control {
+    pub(super) world: Arc<World>,
+}
+
+/// A route or an answer that cannot be played.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unplayable {
+    /// The name is none of those that [`Control::play`] lists.
+    #[error("there is no route '{0}' to play")]
+    Route(String),
+    /// A status outside 200 to 599.
+    #[error("{0} is no status to answer with")]
+    Status(u16),
+}
+
+impl Control {
+    /// Adds a fault behind those that are in force.
+    pub fn add_fault(&self, fault: Fault) {
+        self.world.state().faults.add(fault);
+    }
+
+    /// The faults in force; `times` and `skip` are what is left of them.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.world.state().faults.all()
+    }
+
+    /// Ends all trouble.
+    pub fn clear_faults(&self) {
+        self.world.state().faults.clear();
+    }
+
+    /// The last 10,000 requests, oldest first.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.world.state().log.all()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.world.state().log.clear();
+    }
+
+    /// The accounts that are there from the start.
+    pub fn accounts(&self) -> &[Account] {
+        &self.world.catalog.accounts
+    }
+
+    /// How many items a page of SKUs, networks or clusters has; `None` (as at the start) for all of them.
+    pub fn set_page_size(&self, items: Option<usize>) {
+        self.world.state().page_size = items.map(|items| items.max(1));
+    }
+
+    /// Makes all tokens so far invalid.
+    pub fn forget_tokens(&self) {
+        self.world.state().tokens.clear();
+    }
+
+    /// Answers `route` of one subscription with `pages` instead of the sandbox's own answer, in whatever region,
+    /// with whatever filter and api-version; without pages the sandbox's own is back. The second page is
+    /// reached by the `nextLink` that is written into the first, and so on.
+    ///
+    /// Routes: `subscription`, `locations`, `vmSizes`, `skus`, `kubernetesVersions`, `virtualNetworks`,
+    /// `managedClusters`, `managedCluster`; and `tenant`, whose page is the id as a string
+    /// ([`Control::reveal_tenant`]). A subscription that is not there yet is made in [`PLAYED_TENANT`], open to
+    /// everybody who has a token of its tenant, in every cloud.
+    ///
+    /// # Errors
+    /// When there is no such route, or a page has no proper status.
+    pub fn play(&self, subscription: &str, route: &str, pages: Vec<Page>) -> Result<(), Unplayable> {
+        if let Some(page) = pages.iter().find(|page| !(200..=599).contains(&page.status)) {
+            return Err(Unplayable::Status(page.status));
+        }
+        if route == "tenant" {
+            if let Some(page) = pages.first() {
+                self.reveal_tenant(subscription, &page.text());
+            }
+            return Ok(());
+        }
+        let operation = serde_json::from_value::<Operation>(route.into()).ok().filter(|operation| {
+            !matches!(
+                operation,
+                Operation::Token
+                    | Operation::OpenidConfiguration
+                    | Operation::InstanceDiscovery
+                    | Operation::Unknown
+            )
+        });
+        let operation = operation.ok_or_else(|| Unplayable::Route(route.to_owned()))?;
+        let mut state = self.world.state();
+        let played = &mut state.subscription_or_new(subscription, PLAYED_TENANT).played;
+        if pages.is_empty() {
+            played.remove(&operation);
+        } else {
+            played.insert(operation, pages.into());
+        }
+        Ok(())
+    }
+
+    /// Sets the tenant that an unauthenticated request for the subscription is told; makes the subscription as
+    /// [`Control::play`] does.
+    pub fn reveal_tenant(&self, subscription: &str, tenant: &str) {
+        let tenant = tenant.to_ascii_lowercase();
+        self.world.state().subscription_or_new(subscription, PLAYED_TENANT).tenant = tenant;
+    }
+
+    /// Decides what a login with that secret gets, in every tenant and cloud and before anything else is
+    /// looked at. A later decision for the same secret and application replaces an earlier one.
+    pub fn login(&self, login: Login) {
+        let mut state = self.world.state();
+        state.logins.retain(|old| (&old.secret, &old.client_id) != (&login.secret, &login.client_id));
+        state.logins.push(login);
+    }
+}
+
+/// The number of items on a page, on the control API.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Paging {
+    items: Option<usize>,
+}
+
+/// The control API.
+pub(super) fn router(control: Control) -> Router {
+    Router::new()
+        .route("/requests", get(requests).delete(clear_requests))
+        .route("/faults", get(faults).post(add_fault).delete(clear_faults))
+        .route("/accounts", get(accounts))
+        .route("/paging", get(paging).put(set_paging))
+        .route("/plays/{subscription}", put(play_all))
+        .route("/plays/{subscription}/{route}", put(play))
+        .route("/logins", post(login))
+        .route("/tokens", delete(forget_tokens))
+        .fallback(async || {
+            let known = "/requests, /faults, /accounts, /paging, /plays/{subscription}, /logins, /tokens";
+            refused(StatusCode::NOT_FOUND, &format!("nothing is here; there is: {known}"))
+        })
+        .method_not_allowed_fallback(async || {
+            refused(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this address")
+        })
+        .layer(middleware::from_fn(guard))
+        .with_state(control)
+}
+
+/// A status and what is wrong.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        sent(self.0, &serde_json::json!({ "error": self.1 }))
+    }
+}
+
+fn refused(status: StatusCode, text: &str) -> Response {
+    Refused(status, text.to_owned()).into_response()
+}
+
+fn sent(status: StatusCode, body: &impl Serialize) -> Response {
+    Answer::json(status, body).into_response(axum::body::Body::from)
+}
+
+fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+/// Keeps web pages of others out: a browser on this machine can reach the port, but it names its own host, and
+/// cannot send JSON elsewhere without asking first.
+async fn guard(request: Request, next: Next) -> Response {
+    if !loopback(request.headers()) {
+        return refused(StatusCode::FORBIDDEN, "the Host header must name the loopback interface");
+    }
+    if [Method::POST, Method::PUT].contains(request.method()) {
+        let kind =
+            request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            return refused(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send JSON, with Content-Type: application/json",
+            );
+        }
+    }
+    next.run(request).await
+}
+
+fn loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn requests(State(control): State<Control>) -> Response {
+    sent(StatusCode::OK, &control.requests())
+}
+
+async fn clear_requests(State(control): State<Control>) -> StatusCode {
+    control.clear_requests();
+    StatusCode::NO_CONTENT
+}
+
+async fn faults(State(control): State<Control>) -> Response {
+    sent(StatusCode::OK, &control.faults())
+}
+
+async fn add_fault(State(control): State<Control>, body: Bytes) -> Result<Response, Refused> {
+    let fault: Fault = parsed(&body)?;
+    control.add_fault(fault.clone());
+    Ok(sent(StatusCode::CREATED, &fault))
+}
+
+async fn clear_faults(State(control): State<Control>) -> StatusCode {
+    control.clear_faults();
+    StatusCode::NO_CONTENT
+}
+
+async fn accounts(State(control): State<Control>) -> Response {
+    sent(StatusCode::OK, &control.accounts())
+}
+
+async fn paging(State(control): State<Control>) -> Response {
+    sent(StatusCode::OK, &Paging { items: control.world.state().page_size })
+}
+
+async fn set_paging(State(control): State<Control>, body: Bytes) -> Result<Response, Refused> {
+    let Paging { items } = parsed(&body)?;
+    control.set_page_size(items);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn play(
+    State(control): State<Control>,
+    Path((subscription, route)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    played(&control, &subscription, HashMap::from([(route, parsed(&body)?)]))
+}
+
+async fn play_all(
+    State(control): State<Control>,
+    Path(subscription): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    played(&control, &subscription, parsed(&body)?)
+}
+
+fn played(
+    control: &Control,
+    subscription: &str,
+    routes: HashMap<String, Vec<Page>>,
+) -> Result<Response, Refused> {
+    for (route, pages) in routes {
+        control
+            .play(subscription, &route, pages)
+            .map_err(|unplayable| Refused(StatusCode::BAD_REQUEST, unplayable.to_string()))?;
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn login(State(control): State<Control>, body: Bytes) -> Result<Response, Refused> {
+    control.login(parsed(&body)?);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn forget_tokens(State(control): State<Control>) -> StatusCode {
+    control.forget_tokens();
+    StatusCode::NO_CONTENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_loopback_interface_is_a_host() {
+        for (host, expected) in [
+            ("127.0.0.1:8080", true),
+            ("127.0.0.1", true),
+            ("localhost:1", true),
+            ("[::1]:99", true),
+            ("evil.example:8080", false),
+            ("127.0.0.1.evil.example", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            assert_eq!(loopback(&headers), expected, "{host}");
+        }
+        assert!(!loopback(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,135 @@
+//! What is in the sandbox from the start, read from the JSON files beside this one. They were written for
+//! this project; `{subscription}`, `{tenant}`, `{location}` and `{other_location}` are filled in on use.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::clouds::Cloud;
+use super::seed::Account;
+use super::skus::Family;
+
+/// A file of the sandbox that does not say what it should.
+#[derive(Debug, thiserror::Error)]
+#[error("the built-in data {file} cannot be read")]
+pub struct Error {
+    file: &'static str,
+    #[source]
+    source: serde_json::Error,
+}
+
+/// Everything that no request changes.
+pub(super) struct Catalog {
+    pub(super) regions: Vec<Region>,
+    pub(super) families: Vec<Family>,
+    pub(super) versions: Versions,
+    /// Versions of the interface by resource type, in lower case; oldest first.
+    pub(super) api_versions: HashMap<String, Vec<String>>,
+    pub(super) accounts: Vec<Account>,
+    pub(super) networks: Vec<Box<RawValue>>,
+    pub(super) clusters: Vec<Box<RawValue>>,
+}
+
+/// The Kubernetes versions of the public cloud and of the two others, as `values` lists them.
+#[derive(Deserialize)]
+pub(super) struct Versions {
+    pub(super) public: Vec<Box<RawValue>>,
+    pub(super) national: Vec<Box<RawValue>>,
+}
+
+/// A place, or (logical) a group of places, that `locations` lists.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Region {
+    #[serde(deserialize_with = "cloud")]
+    pub(super) cloud: Cloud,
+    pub(super) name: String,
+    pub(super) display_name: String,
+    #[serde(default)]
+    pub(super) logical: bool,
+    #[serde(default)]
+    pub(super) group: String,
+    #[serde(default)]
+    pub(super) geography: String,
+    #[serde(default)]
+    pub(super) place: String,
+    #[serde(default)]
+    pub(super) latitude: String,
+    #[serde(default)]
+    pub(super) longitude: String,
+    #[serde(default)]
+    pub(super) paired: Vec<String>,
+    /// How many availability zones there are.
+    #[serde(default)]
+    pub(super) zones: u8,
+    #[serde(default)]
+    pub(super) recommended: bool,
+}
+
+fn cloud<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cloud, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Short {
+        Public,
+        China,
+        UsGovernment,
+    }
+    Ok(match Short::deserialize(deserializer)? {
+        Short::Public => Cloud::Public,
+        Short::China => Cloud::China,
+        Short::UsGovernment => Cloud::UsGovernment,
+    })
+}
+
+macro_rules! read {
+    ($file:literal) => {
+        serde_json::from_str(include_str!(concat!("data/", $file)))
+            .map_err(|source| Error { file: $file, source })
+    };
+}
+
+impl Catalog {
+    pub(super) fn load() -> Result<Self, Error> {
+        let api_versions: HashMap<String, Vec<String>> = read!("api-versions.json")?;
+        Ok(Self {
+            regions: read!("regions.json")?,
+            families: read!("vm-families.json")?,
+            versions: read!("kubernetes-versions.json")?,
+            api_versions: api_versions
+                .into_iter()
+                .map(|(kind, versions)| (kind.to_ascii_lowercase(), versions))
+                .collect(),
+            accounts: read!("accounts.json")?,
+            networks: read!("virtual-networks.json")?,
+            clusters: read!("managed-clusters.json")?,
+        })
+    }
+
+    /// The physical region of that name in that cloud, in Azure's lenient spelling (`East US`, `eastus`).
+    pub(super) fn region(&self, cloud: Cloud, name: &str) -> Option<&Region> {
+        let name: String = name.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
+        self.places(cloud).find(|region| region.name == name)
+    }
+
+    /// The physical regions of a cloud.
+    pub(super) fn places(&self, cloud: Cloud) -> impl Iterator<Item = &Region> {
+        self.regions.iter().filter(move |region| region.cloud == cloud && !region.logical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_data_can_be_read_and_covers_all_clouds() {
+        let catalog = Catalog::load().unwrap();
+        for (cloud, least) in [(Cloud::Public, 40), (Cloud::China, 4), (Cloud::UsGovernment, 4)] {
+            assert!(catalog.places(cloud).count() >= least, "{cloud:?}");
+        }
+        assert!(catalog.region(Cloud::Public, "East US").is_some());
+        assert!(catalog.region(Cloud::China, "eastus").is_none());
+        assert!(catalog.region(Cloud::Public, "europe").is_none(), "a logical region hosts nothing");
+    }
+}

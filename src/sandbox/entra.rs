@@ -1,0 +1,309 @@
+//! Microsoft Entra: tokens for a client's secret, and the two documents that libraries read before.
+//!
+//! The sentences are this project's own; codes, statuses, keys and the frame (`AADSTS…: … Trace ID: …`) are
+//! Entra's. Some older errors end their lines with CR LF instead of spaces, as Entra's do: readers stumble
+//! over the escapes.
+
+use http::StatusCode;
+use serde::Serialize;
+use time::macros::format_description;
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::clouds::{Cloud, resolve};
+use super::play::{Operation, Outcome};
+use super::request::Asked;
+use super::world::{App, State, Token, World};
+
+/// How long a token lives, in seconds.
+const LIFETIME: i64 = 3_599;
+
+pub(super) fn operation(segments: &[String]) -> Operation {
+    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match parts.as_slice() {
+        [_, "oauth2", "v2.0", "token"] => Operation::Token,
+        [_, "v2.0", ".well-known", "openid-configuration"] => Operation::OpenidConfiguration,
+        ["common", "discovery", "instance"] => Operation::InstanceDiscovery,
+        _ => Operation::Unknown,
+    }
+}
+
+pub(super) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
+    let operation = operation(&asked.segments);
+    let expected = if operation == Operation::Token { http::Method::POST } else { http::Method::GET };
+    if operation == Operation::Unknown || asked.method != expected {
+        let status = if operation == Operation::Unknown {
+            StatusCode::NOT_FOUND
+        } else {
+            StatusCode::METHOD_NOT_ALLOWED
+        };
+        return Answer::empty(status);
+    }
+    let result = match operation {
+        Operation::Token => token(world, asked, body),
+        Operation::OpenidConfiguration => openid_configuration(world, asked),
+        _ => instance_discovery(asked),
+    };
+    result.unwrap_or_else(|refused| refused.answer(world, asked))
+}
+
+/// Adds the headers that every answer of Entra has.
+pub(super) fn dressed(answer: Answer) -> Answer {
+    answer
+        .with("cache-control", "no-store, no-cache")
+        .with("pragma", "no-cache")
+        .with("expires", "-1")
+        .with("strict-transport-security", "max-age=31536000; includeSubDomains")
+        .with("x-content-type-options", "nosniff")
+        .with("x-ms-request-id", &Uuid::new_v4().to_string())
+}
+
+/// A refusal before it has its trace and its time.
+struct Refused {
+    status: StatusCode,
+    error: &'static str,
+    code: u32,
+    text: String,
+    /// Lines end with CR LF.
+    lines: bool,
+    retry_after: Option<u32>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, error: &'static str, code: u32, text: impl Into<String>) -> Self {
+        Self { status, error, code, text: text.into(), lines: false, retry_after: None }
+    }
+
+    fn request(code: u32, text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", code, text)
+    }
+
+    fn missing(parameter: &str) -> Self {
+        Self::request(900_144, format!("The request body must contain the parameter '{parameter}'."))
+    }
+
+    fn answer(self, world: &World, asked: &Asked) -> Answer {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: &'a str,
+            error_description: String,
+            error_codes: [u32; 1],
+            timestamp: &'a str,
+            trace_id: &'a str,
+            correlation_id: &'a str,
+            error_uri: String,
+        }
+        let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+        let timestamp = world.clock.now().format(format).unwrap_or_default();
+        let trace_id = Uuid::new_v4().to_string();
+        let correlation_id = asked
+            .header("client-request-id")
+            .or_else(|| asked.header("x-ms-client-request-id"))
+            .filter(|id| Uuid::try_parse(id).is_ok())
+            .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        let end = if self.lines { "\r\n" } else { " " };
+        let body = Body {
+            error: self.error,
+            error_description: format!(
+                "AADSTS{}: {}{end}Trace ID: {trace_id}{end}Correlation ID: {correlation_id}{end}Timestamp: {timestamp}",
+                self.code, self.text
+            ),
+            error_codes: [self.code],
+            timestamp: &timestamp,
+            trace_id: &trace_id,
+            correlation_id: &correlation_id,
+            error_uri: format!("https://{}/error?code={}", asked.cloud.login_host(), self.code),
+        };
+        let mut answer = Answer::json(self.status, &body);
+        if let Some(seconds) = self.retry_after {
+            answer.set("retry-after", &seconds.to_string());
+        }
+        answer
+    }
+}
+
+fn token(world: &World, asked: &Asked, body: &[u8]) -> Result<Answer, Refused> {
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
+    let field = |name: &str| {
+        form.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    };
+    let tenant = tenant(asked)?;
+    let grant = field("grant_type").ok_or_else(|| Refused::missing("grant_type"))?;
+    if grant != "client_credentials" {
+        let text = format!("The sandbox does not support the grant type '{grant}'.");
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, text));
+    }
+    let client_id = field("client_id").ok_or_else(|| Refused::missing("client_id"))?;
+    let scope = field("scope").ok_or_else(|| Refused::missing("scope"))?;
+    let secret = field("client_secret").ok_or_else(|| {
+        let text = "The request body must contain 'client_assertion' or 'client_secret'.";
+        Refused::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_218, text)
+    })?;
+    let mut state = world.state();
+    let login = state.logins.iter().find(|login| {
+        login.secret == secret
+            && login.client_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(client_id))
+    });
+    match login.map(|login| &login.outcome) {
+        Some(Outcome::Answer(page)) => return Ok(page.answer(None)),
+        Some(Outcome::Token) => {}
+        None => {
+            let known = state.tenants.contains(&(asked.cloud, tenant.clone()));
+            known.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_request"))?;
+            let app = state.apps.iter().find(|app| {
+                app.cloud == asked.cloud
+                    && app.tenant == tenant
+                    && app.client_id.eq_ignore_ascii_case(client_id)
+            });
+            check(app, client_id, secret, &tenant)?;
+        }
+    }
+    check_scope(asked.cloud, scope, &tenant)?;
+    Ok(issue(world, &mut state, asked.cloud, tenant, client_id))
+}
+
+/// The tenant of the path, in lower case.
+fn tenant(asked: &Asked) -> Result<String, Refused> {
+    let tenant = asked.segments.first().map(|tenant| tenant.to_ascii_lowercase()).unwrap_or_default();
+    if Uuid::try_parse(&tenant).is_ok() || tenant.contains('.') || tenant == "common" {
+        return Ok(tenant);
+    }
+    Err(Refused::request(900_023, format!("'{tenant}' is neither the id of a tenant nor a domain name.")))
+}
+
+fn unknown_tenant(tenant: &str, error: &'static str) -> Refused {
+    let text =
+        format!("Tenant '{tenant}' not found. Check that this is the right tenant and the right cloud.");
+    Refused::new(StatusCode::BAD_REQUEST, error, 90_002, text)
+}
+
+fn check(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Result<(), Refused> {
+    let Some(app) = app else {
+        let text = format!(
+            "Application with identifier '{client_id}' was not found in the directory '{tenant}'. It may not be \
+             installed there, or the request went to the wrong tenant."
+        );
+        let refused = Refused::new(StatusCode::BAD_REQUEST, "unauthorized_client", 700_016, text);
+        return Err(Refused { lines: true, ..refused });
+    };
+    if let Some(seconds) = app.retry_after {
+        let text = "Too many requests; wait before the next one.";
+        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", 90_055, text);
+        return Err(Refused { retry_after: Some(seconds), ..refused });
+    }
+    if app.disabled {
+        let text = format!("Application '{client_id}' ({}) is disabled.", app.name);
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "unauthorized_client", 7_000_112, text));
+    }
+    if app.expired_secrets.iter().any(|expired| expired == secret) {
+        let text = format!("The secrets of the application '{client_id}' have expired; make a new one.");
+        let refused = Refused::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, text);
+        return Err(Refused { lines: true, ..refused });
+    }
+    if app.secrets.iter().any(|known| known == secret) {
+        return Ok(());
+    }
+    let text = format!(
+        "Invalid client secret. Send the value of the secret and not its id, for a secret of the app '{client_id}'."
+    );
+    Err(Refused::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, text))
+}
+
+/// A scope of the form `<audience>/.default`, with or without the OpenID ones.
+fn check_scope(cloud: Cloud, scope: &str, tenant: &str) -> Result<(), Refused> {
+    let mut resources =
+        scope.split(' ').filter(|part| !["", "openid", "profile", "offline_access", "email"].contains(part));
+    let (Some(resource), None) = (resources.next(), resources.next()) else {
+        let text = format!("The scope '{scope}' must name exactly one resource.");
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_scope", 70_011, text));
+    };
+    let Some(audience) = resource.strip_suffix("/.default") else {
+        let text = format!("The scope '{scope}' is not valid here: it has to end with '/.default'.");
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_scope", 1_002_012, text));
+    };
+    let audience = audience.strip_suffix('/').unwrap_or(audience);
+    if cloud.audiences().iter().any(|known| known.eq_ignore_ascii_case(audience)) {
+        return Ok(());
+    }
+    let text = format!("The resource '{audience}' was not found in the tenant '{tenant}'.");
+    Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, text))
+}
+
+fn issue(world: &World, state: &mut State, cloud: Cloud, tenant: String, client_id: &str) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        token_type: &'a str,
+        expires_in: i64,
+        ext_expires_in: i64,
+        access_token: &'a str,
+    }
+    let text = format!("sandbox.{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let answer = Answer::json(
+        StatusCode::OK,
+        &Body { token_type: "Bearer", expires_in: LIFETIME, ext_expires_in: LIFETIME, access_token: &text },
+    );
+    let expires_ms = world.clock.now_ms() + LIFETIME * 1_000;
+    let client_id = client_id.to_ascii_lowercase();
+    state.tokens.insert(text, Token { cloud, tenant, client_id, expires_ms });
+    answer
+}
+
+fn openid_configuration(world: &World, asked: &Asked) -> Result<Answer, Refused> {
+    let tenant = tenant(asked)?;
+    let known = tenant == "common" || {
+        let state = world.state();
+        state.tenants.contains(&(asked.cloud, tenant.clone()))
+            || state.subscriptions.values().any(|subscription| subscription.tenant == tenant)
+    };
+    known.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_tenant"))?;
+    let host = asked.cloud.login_host();
+    let base = format!("https://{host}/{tenant}");
+    let issuer = if tenant == "common" { "{tenantid}" } else { &tenant };
+    let graph = asked.cloud.graph_host();
+    Ok(Answer::json(
+        StatusCode::OK,
+        &serde_json::json!({
+            "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+            "jwks_uri": format!("{base}/discovery/v2.0/keys"),
+            "response_modes_supported": ["query", "fragment", "form_post"],
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "response_types_supported": ["code", "id_token", "code id_token"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "issuer": format!("https://{host}/{issuer}/v2.0"),
+            "userinfo_endpoint": format!("https://{graph}/oidc/userinfo"),
+            "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+            "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
+            "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
+            "cloud_instance_name": asked.cloud.instance_name(),
+            "msgraph_host": graph,
+        }),
+    ))
+}
+
+fn instance_discovery(asked: &Asked) -> Result<Answer, Refused> {
+    let endpoint = asked
+        .parameter("authorization_endpoint")
+        .ok_or_else(|| Refused::request(900_144, "The query must contain 'authorization_endpoint'."))?;
+    let url = url::Url::parse(&endpoint).ok();
+    let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    if resolve(host).is_none() {
+        let text = format!("Unknown or invalid instance '{host}'.");
+        return Err(Refused::request(50_049, text));
+    }
+    let tenant = url.as_ref().and_then(|url| url.path_segments()?.next()).unwrap_or("common");
+    let network = |name: &str, aliases: &[&str]| serde_json::json!({"preferred_network": name, "preferred_cache": aliases.get(1).unwrap_or(&name), "aliases": aliases});
+    Ok(Answer::json(
+        StatusCode::OK,
+        &serde_json::json!({
+            "tenant_discovery_endpoint": format!("https://{host}/{tenant}/v2.0/.well-known/openid-configuration"),
+            "api-version": "1.1",
+            "metadata": [
+                network("login.microsoftonline.com", &["login.microsoftonline.com", "login.windows.net"]),
+                network("login.partner.microsoftonline.cn", &["login.chinacloudapi.cn", "login.partner.microsoftonline.cn"]),
+                network("login.microsoftonline.us", &["login.microsoftonline.us"]),
+            ],
+        }),
+    ))
+}

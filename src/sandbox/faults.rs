@@ -1,0 +1,230 @@
+//! Trouble on demand: which requests it meets, how often, and what it does to the answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::clouds::Side;
+use super::log::Seen;
+use super::play::Operation;
+
+/// A rule for trouble. Conditions that are left out hold for every request; the first rule that fits decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fault {
+    /// Only this operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// Only this host name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Only paths (with query) that contain this, in any letter case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Only this method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// How many fitting requests are let through first.
+    pub skip: u32,
+    /// How many fitting requests meet it after that; without end when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+    /// How long the answer is held back, in milliseconds.
+    pub latency_ms: u64,
+    /// What is done to it besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+/// What a fault does to an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Effect {
+    /// Another answer is sent in its place.
+    Status(Refusal),
+    /// The connection (HTTP/2: the stream) ends without an answer.
+    CutBeforeAnswer,
+    /// The connection (HTTP/2: the stream) ends after half of the body.
+    CutInBody,
+    /// Half of the body, as if it were all.
+    TruncatedBody,
+    /// A whole body that is no JSON.
+    InvalidJson,
+    /// The body comes in ten pieces over so many milliseconds.
+    SlowBody(u64),
+    /// The body's `nextLink` (added if there is none) points to this address.
+    ForeignNextLink(String),
+}
+
+/// A refusal in Azure's form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Refusal {
+    /// The status, 500 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// `error.code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// `error.message`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The whole body instead, as it is to be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// `Retry-After`: seconds or a date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<String>,
+    /// `x-ms-retry-after-ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// Further headers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What a request met.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    pub(super) latency: Duration,
+    pub(super) effect: Option<Effect>,
+}
+
+/// The rules in force, in order.
+#[derive(Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: Fault) {
+        if fault.times != Some(0) {
+            self.0.push(fault);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn all(&self) -> Vec<Fault> {
+        self.0.clone()
+    }
+
+    /// The trouble that `request` meets, counted off.
+    pub(super) fn meet(&mut self, request: &Seen) -> Met {
+        let mut met = Met::default();
+        for fault in self.0.iter_mut().filter(|fault| fault.fits(request)) {
+            if fault.skip > 0 {
+                fault.skip -= 1;
+                continue;
+            }
+            if let Some(times) = &mut fault.times {
+                *times -= 1;
+            }
+            met = Met { latency: Duration::from_millis(fault.latency_ms), effect: fault.effect.clone() };
+            break;
+        }
+        self.0.retain(|fault| fault.times != Some(0));
+        met
+    }
+}
+
+impl Fault {
+    fn fits(&self, request: &Seen) -> bool {
+        let contains = |part: &String| {
+            format!("{}?{}", request.path, request.query)
+                .to_ascii_lowercase()
+                .contains(&part.to_ascii_lowercase())
+        };
+        self.operation.is_none_or(|operation| operation == request.operation)
+            && self.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&request.host))
+            && self.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&request.method))
+            && self.path.as_ref().is_none_or(contains)
+    }
+}
+
+impl Refusal {
+    /// In the form of the side that would have answered.
+    pub(super) fn answer(&self, side: Side) -> Answer {
+        let status = self.status.and_then(|status| http::StatusCode::from_u16(status).ok());
+        let status = status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        let code = self.code.as_deref().unwrap_or("InternalServerError");
+        let message = self.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
+        let mut answer = match (&self.body, side) {
+            (Some(body), _) => Answer::text(status, body.clone()),
+            (None, Side::Management) => super::arm::error(status, code, message),
+            (None, Side::Login) => {
+                Answer::json(status, &serde_json::json!({"error": code, "error_description": message}))
+            }
+        };
+        if let Some(seconds) = &self.retry_after {
+            answer.set("retry-after", seconds);
+        }
+        if let Some(milliseconds) = self.retry_after_ms {
+            answer.set("x-ms-retry-after-ms", &milliseconds.to_string());
+        }
+        for (name, value) in &self.headers {
+            answer.set(name, value);
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str, operation: Operation) -> Seen {
+        Seen {
+            operation,
+            method: "GET".to_owned(),
+            host: "management.azure.com".to_owned(),
+            path: path.to_owned(),
+            query: "api-version=1".to_owned(),
+            status: None,
+            client_request_id: None,
+            at_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_fault_meets_what_fits_after_the_skipped_ones_as_often_as_it_says() {
+        let mut faults = Faults::default();
+        faults.add(Fault {
+            path: Some("/VIRTUALnetworks?API".to_owned()),
+            skip: 1,
+            times: Some(2),
+            effect: Some(Effect::CutBeforeAnswer),
+            ..Fault::default()
+        });
+        let networks = request("/x/virtualNetworks", Operation::VirtualNetworks);
+        let met: Vec<bool> = (0..4).map(|_| faults.meet(&networks).effect.is_some()).collect();
+        assert_eq!(met, [false, true, true, false]);
+        assert!(faults.all().is_empty(), "used up");
+    }
+
+    #[test]
+    fn every_condition_has_to_hold() {
+        let fits = |json: &str| {
+            let mut faults = Faults::default();
+            faults.add(serde_json::from_str(json).unwrap());
+            faults.meet(&request("/a", Operation::Skus)).effect.is_some()
+        };
+        for (json, expected) in [
+            (r#"{"effect":"cut_in_body"}"#, true),
+            (
+                r#"{"operation":"skus","method":"get","host":"Management.Azure.com","effect":"cut_in_body"}"#,
+                true,
+            ),
+            (r#"{"operation":"vmSizes","effect":"cut_in_body"}"#, false),
+            (r#"{"method":"POST","effect":"cut_in_body"}"#, false),
+            (r#"{"host":"login.microsoftonline.com","effect":{"slow_body":5}}"#, false),
+            (r#"{"path":"/b","effect":{"status":{"status":503}}}"#, false),
+            (r#"{"times":0,"effect":"cut_in_body"}"#, false),
+        ] {
+            assert_eq!(fits(json), expected, "{json}");
+        }
+        assert!(serde_json::from_str::<Fault>(r#"{"opertaion":"skus"}"#).is_err(), "a misspelt key");
+    }
+}

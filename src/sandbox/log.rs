@@ -1,0 +1,107 @@
+//! The requests that the sandbox has seen, newest last.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::play::Operation;
+
+/// How many are remembered.
+const CAPACITY: usize = 10_000;
+
+/// A request as the sandbox saw it. No bodies and no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// What was asked for.
+    pub operation: Operation,
+    /// The method.
+    pub method: String,
+    /// Azure's host name.
+    pub host: String,
+    /// The path, as sent.
+    pub path: String,
+    /// The query, as sent; empty for none.
+    pub query: String,
+    /// The status answered; none while it is being answered, or when the connection was cut.
+    pub status: Option<u16>,
+    /// `x-ms-client-request-id`, as sent.
+    pub client_request_id: Option<String>,
+    /// When it came, milliseconds since 1970 by the sandbox's clock.
+    pub at_ms: i64,
+}
+
+#[derive(Default)]
+pub(super) struct Log {
+    seen: VecDeque<Seen>,
+    /// The number of the first in `seen`.
+    first: u64,
+}
+
+impl Log {
+    /// Remembers a request and gives the number under which its status is to be set.
+    pub(super) fn push(&mut self, seen: Seen) -> u64 {
+        if self.seen.len() >= CAPACITY {
+            self.seen.pop_front();
+            self.first += 1;
+        }
+        self.seen.push_back(seen);
+        self.first + self.seen.len() as u64 - 1
+    }
+
+    pub(super) fn answered(&mut self, number: u64, status: u16) {
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(seen) = index.and_then(|index| self.seen.get_mut(index)) {
+            seen.status = Some(status);
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<Seen> {
+        self.seen.iter().cloned().collect()
+    }
+
+    pub(super) fn clear(&mut self) {
+        // Numbers given before are never given again.
+        self.first += self.seen.len() as u64;
+        self.seen.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(path: &str) -> Seen {
+        Seen {
+            operation: Operation::Unknown,
+            method: "GET".to_owned(),
+            host: "management.azure.com".to_owned(),
+            path: path.to_owned(),
+            query: String::new(),
+            status: None,
+            client_request_id: None,
+            at_ms: 0,
+        }
+    }
+
+    #[test]
+    fn the_log_is_bounded_and_late_answers_find_their_request_or_nothing() {
+        let mut log = Log::default();
+        let first = log.push(seen("/first"));
+        for n in 1..CAPACITY {
+            log.push(seen(&n.to_string()));
+        }
+        log.answered(first, 200);
+        assert_eq!(log.all()[0].status, Some(200));
+        let last = log.push(seen("/last"));
+        assert_eq!((log.all().len(), &*log.all()[0].path), (CAPACITY, "1"));
+        log.answered(first, 500);
+        log.answered(last, 404);
+        assert_eq!(log.all().last().unwrap().status, Some(404));
+        log.clear();
+        let again = log.push(seen("/again"));
+        log.answered(last, 500);
+        assert_eq!(log.all()[0].status, None, "an answer from before the clearing");
+        log.answered(again, 200);
+        assert_eq!(log.all()[0].status, Some(200));
+    }
+}

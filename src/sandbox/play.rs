@@ -1,0 +1,199 @@
+//! Answers that are given instead of the sandbox's own: recorded pages for a subscription, outcomes for a
+//! login.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::answer::Answer;
+
+/// Everything that can be asked of the sandbox, by the names that tests and recordings use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Operation {
+    /// `POST /{tenant}/oauth2/v2.0/token`
+    Token,
+    /// `GET /{tenant}/v2.0/.well-known/openid-configuration`
+    OpenidConfiguration,
+    /// `GET /common/discovery/instance`
+    InstanceDiscovery,
+    /// `GET /subscriptions/{id}`, with or without a token
+    Subscription,
+    /// `GET …/locations`
+    Locations,
+    /// `GET …/Microsoft.Compute/locations/{region}/vmSizes`
+    VmSizes,
+    /// `GET …/Microsoft.Compute/skus`
+    Skus,
+    /// `GET …/Microsoft.ContainerService/locations/{region}/kubernetesVersions`
+    KubernetesVersions,
+    /// `GET …/Microsoft.Network/virtualNetworks`
+    VirtualNetworks,
+    /// `GET …/Microsoft.ContainerService/managedClusters`
+    ManagedClusters,
+    /// `…/Microsoft.ContainerService/managedClusters/{name}`
+    ManagedCluster,
+    /// Anything else
+    Unknown,
+}
+
+/// One recorded answer. The text of the body is sent as it stands; only `nextLink` is written into it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// The status; 200 when left out.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Headers; a `Content-Type` here replaces that of JSON.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// JSON; a string is sent without its quotes.
+    pub body: Box<RawValue>,
+    /// How long to wait before answering, in milliseconds.
+    #[serde(default)]
+    pub delay_ms: u64,
+}
+
+/// What happens when somebody logs in with a certain secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The application; any when left out.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// The secret.
+    pub secret: String,
+    /// What is answered.
+    pub outcome: Outcome,
+}
+
+/// The end of a login.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A token for the tenant and the cloud that were asked.
+    Token,
+    /// Exactly this.
+    Answer(Page),
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl Page {
+    /// A page with this status and body; keys are sent in the order in which `body` writes them.
+    ///
+    /// # Errors
+    /// When `body` cannot be written as JSON.
+    pub fn new(status: u16, body: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let body = serde_json::value::to_raw_value(body)?;
+        Ok(Self { status, headers: BTreeMap::new(), body, delay_ms: 0 })
+    }
+
+    /// The body as it is sent.
+    pub(super) fn text(&self) -> String {
+        serde_json::from_str::<String>(self.body.get()).unwrap_or_else(|_| self.body.get().to_owned())
+    }
+
+    /// The answer; `next_link`, when there is one, replaces that of an object and leaves any other body alone.
+    pub(super) fn answer(&self, next_link: Option<&str>) -> Answer {
+        let body = linked(self.body.get(), next_link).unwrap_or_else(|| self.text());
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut answer = Answer::text(status, body);
+        for (name, value) in &self.headers {
+            answer.set(name, value);
+        }
+        answer.delay = std::time::Duration::from_millis(self.delay_ms);
+        answer
+    }
+}
+
+/// The keys of an object in their order, each value as text.
+struct Entries(Vec<(String, Box<RawValue>)>);
+
+/// The object `text` with its `nextLink` set to `link` or, without one, removed; `None` when that changes
+/// nothing, or `text` is no object.
+pub(super) fn linked(text: &str, link: Option<&str>) -> Option<String> {
+    let mut entries: Entries = serde_json::from_str(text).ok()?;
+    let before = entries.0.len();
+    entries.0.retain(|(key, _)| key != "nextLink");
+    match link {
+        Some(link) => entries.0.push(("nextLink".to_owned(), serde_json::value::to_raw_value(link).ok()?)),
+        None if entries.0.len() == before => return None,
+        None => {}
+    }
+    serde_json::to_string(&entries).ok()
+}
+
+impl Serialize for Entries {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> serde::de::Visitor<'de> for InOrder {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(page: &str, link: Option<&str>) -> String {
+        let page: Page = serde_json::from_str(page).unwrap();
+        String::from_utf8(page.answer(link).body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_body_is_sent_as_it_was_recorded_and_only_its_link_is_rewritten() {
+        for (page, link, expected) in [
+            (r#"{"body": {"z": 1,  "a": null}}"#, None, r#"{"z": 1,  "a": null}"#),
+            (r#"{"body": "plain \"text\""}"#, None, "plain \"text\""),
+            (r#"{"body": "plain"}"#, Some("https://x/"), "plain"),
+            (r#"{"body": [1, 2]}"#, Some("https://x/"), "[1, 2]"),
+            (r#"{"body": {"value":[],"nextLink":"old"}}"#, None, r#"{"value":[]}"#),
+            (
+                r#"{"body": {"nextLink":"old","value":[1]}}"#,
+                Some("https://x/"),
+                r#"{"value":[1],"nextLink":"https://x/"}"#,
+            ),
+        ] {
+            assert_eq!(sent(page, link), expected, "{page}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_its_own_status_and_type() {
+        let page = r#"{"body": "oops", "status": 400, "headers": {"Content-Type": "text/plain"}}"#;
+        let answer = serde_json::from_str::<Page>(page).unwrap().answer(None);
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.headers["content-type"], "text/plain");
+        assert!(serde_json::from_str::<Page>(r#"{"body": 1, "stauts": 4}"#).is_err(), "a misspelt key");
+    }
+}

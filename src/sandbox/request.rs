@@ -1,0 +1,113 @@
+//! A request, taken apart once for everybody.
+
+use http::HeaderMap;
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+
+use super::clouds::{Cloud, Side, resolve};
+
+pub(super) struct Asked {
+    pub(super) cloud: Cloud,
+    pub(super) side: Side,
+    /// As the client named it, without the port.
+    pub(super) host: String,
+    pub(super) method: http::Method,
+    /// As sent.
+    pub(super) path: String,
+    /// As sent; empty for none.
+    pub(super) query: String,
+    /// The decoded parts of the path.
+    pub(super) segments: Vec<String>,
+    pub(super) headers: HeaderMap,
+}
+
+impl Asked {
+    /// `Err` has the host name that is not one of the sandbox's.
+    pub(super) fn new(parts: Parts) -> Result<Self, String> {
+        let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let host = parts.uri.host().or_else(|| named.and_then(|named| named.split(':').next()));
+        let host = host.unwrap_or_default().to_ascii_lowercase();
+        let (cloud, side) = resolve(&host).ok_or_else(|| host.clone())?;
+        let path = parts.uri.path().to_owned();
+        let inner = path.trim_matches('/');
+        let segments = if inner.is_empty() {
+            Vec::new()
+        } else {
+            inner.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
+        };
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        Ok(Self { cloud, side, host, method: parts.method, path, query, segments, headers: parts.headers })
+    }
+
+    /// A parameter of the query; names are compared as Azure does, in any letter case.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// A header, when it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The page that `$skiptoken` asks for: 0, or what [`Asked::next_link`] was given. `None` for a bad token.
+    pub(super) fn page_start(&self) -> Option<usize> {
+        use base64::Engine as _;
+        let Some(token) = self.parameter("$skiptoken") else { return Some(0) };
+        let decoded = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        std::str::from_utf8(&decoded).ok()?.strip_prefix("from=")?.parse().ok()
+    }
+
+    /// The address of this request's later page, at Azure's own host.
+    pub(super) fn next_link(&self, start: usize) -> String {
+        use base64::Engine as _;
+        let kept: Vec<&str> = self
+            .query
+            .split('&')
+            .filter(|pair| {
+                let name = pair.split('=').next().unwrap_or_default();
+                let name = percent_decode_str(name).decode_utf8_lossy();
+                !pair.is_empty() && !name.eq_ignore_ascii_case("$skiptoken")
+            })
+            .collect();
+        let token = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("from={start}"));
+        let separator = if kept.is_empty() { "" } else { "&" };
+        let kept = kept.join("&");
+        let host = self.cloud.management_host();
+        format!("https://{host}{}?{kept}{separator}%24skiptoken={token}", self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(uri: &str) -> Asked {
+        let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
+        Asked::new(parts).unwrap()
+    }
+
+    #[test]
+    fn a_next_link_keeps_the_query_and_leads_to_the_page() {
+        let first = asked("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'");
+        assert_eq!(first.segments, ["a b", "c"]);
+        assert_eq!(first.page_start(), Some(0));
+        let link = first.next_link(7);
+        assert!(
+            link.starts_with("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'&")
+        );
+        let second = asked(&link);
+        assert_eq!(second.page_start(), Some(7));
+        assert_eq!(second.parameter("$filter").unwrap(), "x eq 'y'");
+        assert_eq!(asked(&second.next_link(9)).page_start(), Some(9));
+        assert_eq!(asked("https://management.azure.com/a?$skipToken=nonsense").page_start(), None);
+    }
+
+    #[test]
+    fn a_foreign_host_is_named() {
+        let (parts, ()) =
+            http::Request::get("/x").header("host", "example.com:8").body(()).unwrap().into_parts();
+        assert_eq!(Asked::new(parts).err().unwrap(), "example.com");
+    }
+}
