@@ -7,7 +7,11 @@ pub mod access;
 pub mod attempts;
 pub mod error;
 pub mod explain;
+pub mod instance;
+pub mod listings;
 pub mod readiness;
+pub mod secrets;
+pub mod settings;
 pub mod tokens;
 
 pub use access::Caller;

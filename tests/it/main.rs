@@ -9,3 +9,11 @@ mod cli;
 mod config;
 #[cfg(test)]
 mod dependencies;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod meta;
+#[cfg(test)]
+mod store_contract;
+#[cfg(test)]
+mod support;
