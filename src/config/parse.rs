@@ -68,7 +68,7 @@ pub(super) fn bytes(text: &str) -> Parsed<u64> {
     digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or(EXPECTED)
 }
 
-/// As [`bytes`], for what has to fit in memory: from 1 KiB to 1 GiB.
+/// As [`bytes()`], for what has to fit in memory: from 1 KiB to 1 GiB.
 pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
     let bytes = bytes(text)?;
     usize::try_from(bytes)

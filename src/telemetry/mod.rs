@@ -8,6 +8,9 @@ mod json;
 pub mod metrics;
 mod writer;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, PanicHookInfo};
+
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
@@ -51,11 +54,25 @@ pub enum Error {
     Thread(#[source] std::io::Error),
 }
 
-/// Sets up the log of this process. What has been logged is written when the guard is dropped at the latest.
+/// Sets up the log of this process, which takes in panics as well. What has been logged is written when the guard is
+/// dropped at the latest.
 pub fn init(format: Format, directives: Option<&str>) -> Result<Guard, Error> {
     let (writer, guard) = writer::start(std::io::stderr()).map_err(Error::Thread)?;
     subscriber(format, directives, writer)?.try_init().map_err(|_| Error::AlreadySet("log"))?;
+    panic::set_hook(Box::new(log_panic));
     Ok(guard)
+}
+
+/// A panic as a log line, so that it has the fields of the request that it happened in.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("a value that is no text");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(location, panic = message, %backtrace, "panicked");
+    } else {
+        tracing::error!(location, panic = message, "panicked");
+    }
 }
 
 fn subscriber<W>(
@@ -163,6 +180,23 @@ mod tests {
             let seen: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
             assert_eq!(seen, expected, "{directives:?}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_a_line_with_the_fields_of_its_request() {
+        let text = written(Format::Json, None, || {
+            let _request = tracing::info_span!("request", request_id = "abc").entered();
+            let previous = panic::take_hook();
+            panic::set_hook(Box::new(log_panic));
+            let outcome = panic::catch_unwind(|| panic!("out of {}", "luck"));
+            panic::set_hook(previous);
+            assert!(outcome.is_err());
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(line["panic"], "out of luck");
+        assert_eq!(line["level"], "ERROR");
+        assert_eq!(line["request_id"], "abc");
+        assert!(line["location"].as_str().unwrap().starts_with("src/telemetry/mod.rs:"), "{line}");
     }
 
     #[test]

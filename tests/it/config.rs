@@ -344,3 +344,28 @@ fn the_sqlite_file_is_found_again_whatever_its_path() {
         assert_eq!(config.sqlite_file().as_deref(), path.map(Path::new), "{url}");
     }
 }
+
+#[test]
+fn what_is_shipped_names_only_settings_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("Dockerfile"), root.join("README.md")];
+    for folder in ["deploy", "deploy/kubernetes"] {
+        files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    let known: Vec<_> = s::ALL.iter().map(|setting| setting.variable()).collect();
+    let mut seen = 0;
+    for file in files.iter().filter(|file| file.is_file()) {
+        let text = std::fs::read_to_string(file).unwrap();
+        for (at, prefix) in text.match_indices("NORMAN_AKS_") {
+            let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            let rest: String = text[at + prefix.len()..].chars().take_while(|c| word(*c)).collect();
+            // `NORMAN_AKS_TLS_*` stands for several.
+            let name = format!("{prefix}{rest}");
+            let found =
+                known.iter().any(|known| *known == name || name.ends_with('_') && known.starts_with(&name));
+            assert!(found, "{name} in {}", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
