@@ -7,3 +7,7 @@ mod cli;
 mod config;
 #[cfg(test)]
 mod dependencies;
+#[cfg(test)]
+mod store_contract;
+#[cfg(test)]
+mod support;
