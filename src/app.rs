@@ -28,7 +28,7 @@ use crate::service::credentials::Credentials;
 use crate::service::events::Events;
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
-use crate::service::secrets::Secrets;
+use crate::service::secrets::{self, Secrets};
 use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
 use crate::store::{self, Store};
@@ -75,7 +75,7 @@ impl App {
             clusters: Clusters::new(store.clone(), events.clone(), clock.clone()),
             listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
             events: events.clone(),
-            settings: Settings::new(store.clone(), clock.clone()),
+            settings: Settings::new(store.clone(), clock.clone(), fixed_settings(config)),
             readiness: Readiness::new(store.clone(), secrets.clone()),
             clock,
             origin: Origin {
@@ -111,7 +111,7 @@ impl App {
         self.background.close();
         self.background.wait().await;
         self.events.stop().await;
-        self.secrets.say_goodbye().await;
+        report("the sign of life could not be taken back", self.secrets.farewell().await);
         self.store.close().await;
     }
 
@@ -152,6 +152,11 @@ impl App {
     }
 }
 
+/// What the start decides, whatever is stored under these names.
+fn fixed_settings(config: &Config) -> Vec<(String, String)> {
+    config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone())).collect()
+}
+
 fn report<T, E: std::error::Error + 'static>(what: &'static str, outcome: Result<T, E>) {
     if let Err(error) = outcome {
         tracing::warn!(error = &error as &dyn std::error::Error, "{what}");
@@ -184,6 +189,10 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
 pub async fn open_secrets(config: &Config, store: &Store, clock: &Clock) -> Result<Secrets, Error> {
     // Several servers on one PostgreSQL must share a key; each making its own would lose secrets.
     let may_create = store.kind() == store::Kind::Sqlite;
-    Ok(Secrets::open(store.clone(), clock.clone(), &config.encryption_key_file, may_create).await?)
+    let file = &config.encryption_key_file;
+    let (secrets, origin) = Secrets::open(file, may_create, store.clone(), clock.clone()).await?;
+    if origin == secrets::Origin::Made {
+        tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the database");
+    }
+    Ok(secrets)
 }
-

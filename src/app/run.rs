@@ -194,7 +194,7 @@ fn reload_keys_on_hangup(app: &App, config: &Config) -> Result<(), Error> {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match secrets.reload().await {
-                Ok(()) => tracing::info!(file = %Path::new(&path).display(), "the encryption keys were read again"),
+                Ok(_) => tracing::info!(file = %Path::new(&path).display(), "the encryption keys were read again"),
                 Err(error) => tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the encryption keys could not be read again; the old ones stay in use"

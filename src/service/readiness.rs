@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::secrets::Secrets;
 use crate::store::Store;
-use crate::vault::Vault;
 
 /// A check that takes longer counts as failed.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -13,13 +13,13 @@ const LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Readiness {
     store: Store,
-    vault: Vault,
+    secrets: Secrets,
 }
 
 impl Readiness {
-    /// Checks of this store and this vault.
-    pub fn new(store: Store, vault: Vault) -> Self {
-        Self { store, vault }
+    /// Checks of this database and these keys.
+    pub fn new(store: Store, secrets: Secrets) -> Self {
+        Self { store, secrets }
     }
 
     /// Each part by name, and whether it can be used.
@@ -31,6 +31,6 @@ impl Readiness {
             matches!(pending, Ok(Ok(pending)) if pending.is_empty())
         };
         let migrations = database && migrated.await;
-        [("database", database), ("migrations", migrations), ("encryption-key", !self.vault.active_id().is_empty())]
+        [("database", database), ("migrations", migrations), ("encryption-key", !self.secrets.key_ids().is_empty())]
     }
 }

@@ -71,7 +71,15 @@ impl FromRequest<AppState> for AzureCall {
             let (capital, small) = (query.first("clusterID"), query.first("clusterId"));
             let rights_by = if capital.is_empty() { &small } else { &capital };
             let via = Via::Stored { id: &stored, cluster_id: Some(rights_by.as_ref()).filter(|id| !id.is_empty()) };
-            let access = state.credentials().resolve(&caller, via, &request_id).await.map_err(Error::from)?;
+            let access = state.credentials().resolve(&caller, via).await.map_err(Error::from);
+            let used = Used { credential_id: stored.into_owned(), remote: state.origin().client(&parts), request_id };
+            let access = match access {
+                Ok(access) => access,
+                Err(error) => {
+                    used.record(state, &caller, action_of(&parts), Some(&error)).await;
+                    return Err(error.into());
+                }
+            };
             let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
             let region = query.first("region").into_owned();
             return Ok(Self { caller, access, region, cluster_id, fresh });
@@ -90,7 +98,7 @@ impl FromRequest<AppState> for AzureCall {
         }
         let (region, cluster_id) = (sent.region.clone(), sent.cluster_id.clone());
         let via = Via::Inline(inline(sent));
-        let access = state.credentials().resolve(&caller, via, &request_id).await.map_err(Error::from)?;
+        let access = state.credentials().resolve(&caller, via).await.map_err(Error::from)?;
         Ok(Self { caller, access, region, cluster_id, fresh })
     }
 }
