@@ -1,14 +1,16 @@
 //! The credential and the question of a listing action, in Rancher's order (contract, sections 3 and 4): a stored
 //! credential named in the query wins; else a POST brings the credential in its body; else there is none.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::Method;
 use axum::http::header::CACHE_CONTROL;
 use bytes::Bytes;
-use http::StatusCode;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use secrecy::ExposeSecret as _;
 
 use super::body::Capabilities;
 use super::error::Error;
@@ -18,6 +20,7 @@ use crate::api::request::RequestId;
 use crate::api::state::AppState;
 use crate::service::Caller;
 use crate::service::credentials::{AzureAccess, InlineCredential, Via};
+use crate::service::events::{Action, Event, Outcome};
 use crate::service::listings::Ask;
 
 /// A listing action as it was asked for, with the right to use its credential.
@@ -30,6 +33,14 @@ pub(crate) struct AzureCall {
     /// The Rancher id of a cluster; empty when there is none.
     pub(super) cluster_id: String,
     fresh: bool,
+    origin: Origin,
+}
+
+/// Where a call came from, for the audit.
+#[derive(Debug)]
+struct Origin {
+    request_id: RequestId,
+    remote: IpAddr,
 }
 
 impl AzureCall {
@@ -46,6 +57,30 @@ impl AzureCall {
     pub(super) fn required_region(&self) -> Result<&str, Error> {
         if self.region.is_empty() { Err(Error::bad_request("region is required")) } else { Ok(&self.region) }
     }
+
+    /// Writes down that a stored credential was used, and how that ended.
+    pub(super) async fn record(&self, state: &AppState, action: &'static str, error: Option<&Error>) {
+        if let Some(id) = self.access.credential_id() {
+            record(state, &self.caller, &self.origin, action, id, error).await;
+        }
+    }
+}
+
+async fn record(
+    state: &AppState,
+    caller: &Caller,
+    origin: &Origin,
+    action: &'static str,
+    credential_id: &str,
+    error: Option<&Error>,
+) {
+    let outcome = match error {
+        None => Outcome::Done,
+        Some(error) if error.is_refusal() => Outcome::Refused,
+        Some(_) => Outcome::Failed,
+    };
+    let event = Event::new(caller, Action::Call(action), "cloudCredential", credential_id).outcome(outcome);
+    state.events().record(event.request(&origin.request_id.0, Some(origin.remote))).await;
 }
 
 /// Why there is no call: the caller is not let in, or the question is wrong.
@@ -60,7 +95,7 @@ impl FromRequest<AppState> for AzureCall {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Rejection> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
-        let RequestId(request_id) = RequestId::of(&parts);
+        let origin = Origin { request_id: RequestId::of(&parts), remote: state.origin().client(&parts) };
         let fresh = parts.headers.get(CACHE_CONTROL).is_some_and(|value| {
             value.to_str().is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-cache")))
         });
@@ -71,35 +106,26 @@ impl FromRequest<AppState> for AzureCall {
             let (capital, small) = (query.first("clusterID"), query.first("clusterId"));
             let rights_by = if capital.is_empty() { &small } else { &capital };
             let via = Via::Stored { id: &stored, cluster_id: Some(rights_by.as_ref()).filter(|id| !id.is_empty()) };
-            let access = state.credentials().resolve(&caller, via).await.map_err(Error::from);
-            let used = Used { credential_id: stored.into_owned(), remote: state.origin().client(&parts), request_id };
-            let access = match access {
+            let access = match state.credentials().resolve(&caller, via).await.map_err(Error::from) {
                 Ok(access) => access,
                 Err(error) => {
-                    used.record(state, &caller, action_of(&parts), Some(&error)).await;
+                    let action = super::name_of(parts.uri.path());
+                    record(state, &caller, &origin, action, &stored, Some(&error)).await;
                     return Err(error.into());
                 }
             };
             let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
             let region = query.first("region").into_owned();
-            return Ok(Self { caller, access, region, cluster_id, fresh });
+            return Ok(Self { caller, access, region, cluster_id, fresh, origin });
         }
         if parts.method != Method::POST {
             return Err(Error::bad_request("cannot access Azure API without credentials to authenticate").into());
         }
-        let sent = Capabilities::parse(&read(body, state.body_limit()).await?).map_err(cannot_parse)?;
-        let required = [
-            ("subscriptionId", sent.subscription_id.is_empty()),
-            ("clientId", sent.client_id.is_empty()),
-            ("clientSecret", secrecy::ExposeSecret::expose_secret(&sent.client_secret).is_empty()),
-        ];
-        if let Some((field, _)) = required.iter().find(|(_, missing)| *missing) {
-            return Err(Error::bad_request(format!("invalid {field}")).into());
-        }
+        let sent = sent_along(body, state, "invalid").await?;
         let (region, cluster_id) = (sent.region.clone(), sent.cluster_id.clone());
         let via = Via::Inline(inline(sent));
         let access = state.credentials().resolve(&caller, via).await.map_err(Error::from)?;
-        Ok(Self { caller, access, region, cluster_id, fresh })
+        Ok(Self { caller, access, region, cluster_id, fresh, origin })
     }
 }
 
@@ -114,8 +140,23 @@ pub(super) fn inline(sent: Capabilities) -> InlineCredential {
     }
 }
 
+/// The credential in a body; what is missing is named behind `complaint`, in Rancher's order.
+pub(super) async fn sent_along(body: Body, state: &AppState, complaint: &str) -> Result<Capabilities, Error> {
+    let sent = Capabilities::parse(&read(body, state.body_limit()).await?)
+        .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?;
+    let required = [
+        ("subscriptionId", sent.subscription_id.is_empty()),
+        ("clientId", sent.client_id.is_empty()),
+        ("clientSecret", sent.client_secret.expose_secret().is_empty()),
+    ];
+    match required.iter().find(|(_, missing)| *missing) {
+        Some((field, _)) => Err(Error::bad_request(format!("{complaint} {field}"))),
+        None => Ok(sent),
+    }
+}
+
 /// The whole body, or Go's reason why not.
-pub(super) async fn read(body: axum::body::Body, limit: usize) -> Result<Bytes, Error> {
+async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -123,10 +164,6 @@ pub(super) async fn read(body: axum::body::Body, limit: usize) -> Result<Bytes, 
         }
         Err(_) => Err(Error::bad_request("cannot read request body: unexpected EOF")),
     }
-}
-
-pub(super) fn cannot_parse(reason: String) -> Error {
-    Error::new(StatusCode::BAD_REQUEST, format!("cannot parse request body: {reason}"))
 }
 
 impl From<Refused> for Rejection {

@@ -4,10 +4,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use secrecy::ExposeSecret;
 
-use super::body::Capabilities;
-use super::call::{cannot_parse, inline, read};
+use super::call::{inline, sent_along};
 use super::docs::{CredentialBody, Failures};
 use super::error::Error;
 use crate::api::auth::Authenticated;
@@ -30,15 +28,7 @@ pub(super) async fn post(
     Authenticated(caller): Authenticated,
     request: Request,
 ) -> Result<Response, Error> {
-    let sent = Capabilities::parse(&read(request.into_body(), state.body_limit()).await?).map_err(cannot_parse)?;
-    let required = [
-        ("subscriptionId", sent.subscription_id.is_empty()),
-        ("clientId", sent.client_id.is_empty()),
-        ("clientSecret", sent.client_secret.expose_secret().is_empty()),
-    ];
-    if let Some((field, _)) = required.iter().find(|(_, missing)| *missing) {
-        return Err(Error::bad_request(format!("must provide {field}")));
-    }
+    let sent = sent_along(request.into_body(), &state, "must provide").await?;
     let access = state.credentials().resolve(&caller, Via::Check(inline(sent))).await;
     let access = access.map_err(Error::of_check)?;
     let checked = state.listings().check(&access).await;

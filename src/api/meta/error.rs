@@ -80,12 +80,9 @@ impl Error {
         }
     }
 
-    /// How the audit names this end.
-    pub(super) fn outcome(&self) -> String {
-        match &self.code {
-            Some(code) => format!("{} {code}", self.status.as_u16()),
-            None => self.status.as_u16().to_string(),
-        }
+    /// Whether somebody refused, as opposed to something that failed.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.status.is_client_error() && self.retry_after.is_none()
     }
 
     fn with_hint(mut self, hint: impl Into<String>) -> Self {

@@ -49,6 +49,24 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .route_layer(from_fn(error::finish))
 }
 
+/// The names of the listing actions.
+const LISTINGS: [&str; 8] = [
+    "aksClusters",
+    "aksLocations",
+    "aksRegions",
+    "aksUpgrades",
+    "aksVMSizes",
+    "aksVMSizesV2",
+    "aksVersions",
+    "aksVirtualNetworks",
+];
+
+/// The listing action at a path, as the audit names it.
+fn name_of(path: &str) -> &'static str {
+    let name = path.strip_prefix("/meta/").unwrap_or_default();
+    LISTINGS.into_iter().find(|action| *action == name).unwrap_or("aks")
+}
+
 /// Only now is the name looked up: a missing credential speaks first (contract, section 3).
 async fn unknown(Path(resource): Path<String>, call: Result<AzureCall, call::Rejection>) -> Response {
     if !resource.starts_with("aks") {
