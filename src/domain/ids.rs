@@ -8,13 +8,23 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// `prefix` followed by five characters drawn from `random`, as Rancher names its objects.
 pub fn generated(prefix: &str, random: [u8; 5]) -> String {
-    let mut name = String::with_capacity(prefix.len() + 5);
-    name.push_str(prefix);
-    // 256 is no multiple of 27; the bias of under 1 % does not matter for a name.
-    name.extend(
+    spelled(prefix, &random)
+}
+
+/// The secret half of a token: 54 characters of the same alphabet, as Rancher's, which is over 250 bits.
+pub fn token_secret(random: [u8; 54]) -> String {
+    spelled("", &random)
+}
+
+fn spelled(prefix: &str, random: &[u8]) -> String {
+    let mut text = String::with_capacity(prefix.len() + random.len());
+    text.push_str(prefix);
+    // 256 is no multiple of 27: the first 13 characters come a little more often, 10 times of 256 instead of 9. That
+    // costs a name nothing and a secret under half a bit in all.
+    text.extend(
         random.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 27))).map(|c| char::from(*c)),
     );
-    name
+    text
 }
 
 /// Splits `namespace:name` at the first colon; `None` when there is no colon or a half is empty.
@@ -29,7 +39,13 @@ mod tests {
     #[test]
     fn generated_names_use_only_ranchers_alphabet() {
         let name = generated("cc-", [0, 26, 27, 128, 255]);
-        assert_eq!(name, "cc-b9bzm");
+        assert_eq!(name, "cc-b9b2q");
+    }
+
+    #[test]
+    fn a_token_secret_has_54_characters() {
+        let secret = token_secret([26; 54]);
+        assert_eq!(secret, "9".repeat(54));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod error;
+pub mod tokens;
 
 pub use access::Caller;
 pub use error::{Error, Invalid, Result};

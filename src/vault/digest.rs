@@ -15,7 +15,10 @@ pub fn hashes_equal(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// `N` bytes that nobody can guess.
-#[expect(clippy::expect_used, reason = "AWS-LC ends the process rather than return weak randomness")]
+///
+/// # Panics
+/// Never: AWS-LC ends the process rather than return weak randomness.
+#[expect(clippy::expect_used, reason = "cannot fail, see above")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("random bytes");

@@ -1,0 +1,249 @@
+//! API tokens: who is calling, and making, listing and revoking tokens. Where a token stands in a request is known in
+//! `api`; how it is hashed, in `vault`.
+
+mod authenticate;
+mod ttl;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Caller, Invalid, Result};
+use crate::clock::Clock;
+use crate::domain::ids;
+use crate::store::{self, Store, TokenRow, Unique, UserRow, instance};
+use crate::vault::{self, Fingerprinter};
+
+pub use authenticate::AuthError;
+pub use ttl::{BadTtl, parse_ttl};
+
+/// The user that the bootstrap token and the token of the first start belong to.
+pub const ADMINISTRATOR: &str = "admin";
+
+/// How many tokens are remembered at most. One entry is about 300 bytes.
+const REMEMBERED: u64 = 10_000;
+
+/// The longest name of a user, in characters.
+const LONGEST_USER_NAME: usize = 128;
+
+/// How often a name is drawn anew when it is taken: there are 14 million of them.
+const DRAWS: usize = 5;
+
+/// Authentication and administration of tokens. Clones share everything.
+#[derive(Clone)]
+pub struct Tokens {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
+    clock: Clock,
+    fingerprinter: Fingerprinter,
+    known: Cache<[u8; 32], Arc<authenticate::Known>>,
+}
+
+/// A token that was just made: the only moment at which its secret half is known.
+#[derive(Debug)]
+pub struct NewToken {
+    /// The public half, `token-xxxxx`.
+    pub name: String,
+    /// The secret half.
+    pub secret: SecretString,
+    /// Milliseconds since 1970; `None` never expires.
+    pub expires_ms: Option<i64>,
+}
+
+impl NewToken {
+    /// What a caller presents: `<name>:<secret>`.
+    pub fn text(&self) -> SecretString {
+        SecretString::from(format!("{}:{}", self.name, self.secret.expose_secret()))
+    }
+}
+
+/// What may be told about a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// The public half.
+    pub name: String,
+    /// The user's id.
+    pub user_id: String,
+    /// The user's name.
+    pub user_name: String,
+    /// Whether the user is an administrator.
+    pub admin: bool,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Milliseconds since 1970; `None` never expires.
+    pub expires_ms: Option<i64>,
+    /// Milliseconds since 1970, to the minute; `None` when never used.
+    pub last_used_ms: Option<i64>,
+    /// Its maker's words; may be empty.
+    pub description: String,
+}
+
+impl Tokens {
+    /// The tokens of this database.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        let known = Cache::builder().max_capacity(REMEMBERED).build();
+        Self { parts: Arc::new(Parts { store, clock, fingerprinter: Fingerprinter::new(), known }) }
+    }
+
+    /// Who presents `<name>:<secret>`. A token that was right less than a second and a half ago is taken from memory;
+    /// so a revoked one is refused by every server within two seconds.
+    ///
+    /// # Errors
+    /// See [`AuthError`]: refusals, and a database that cannot be asked.
+    pub async fn authenticate(&self, presented: &str) -> Result<Arc<Caller>, AuthError> {
+        authenticate::authenticate(&self.parts, presented).await
+    }
+
+    /// Makes a token for the user of that name, and the user if need be. With `admin` given, the user becomes or stops
+    /// being an administrator; otherwise an existing user stays what he is, and a new one is an ordinary one.
+    ///
+    /// # Errors
+    /// [`super::Error::Invalid`] for an unusable user name or description.
+    pub async fn create(
+        &self,
+        user_name: &str,
+        admin: Option<bool>,
+        ttl: Option<Duration>,
+        description: &str,
+    ) -> Result<NewToken> {
+        check_words(user_name, description)?;
+        let user = self.user(user_name, admin).await?;
+        let now = self.parts.clock.now_ms();
+        let expires_ms =
+            ttl.map(|ttl| now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)));
+        for _ in 0..DRAWS {
+            let name = ids::generated("token-", vault::random());
+            let secret = SecretString::from(ids::token_secret(vault::random()));
+            let row = TokenRow {
+                name: name.clone(),
+                user_id: user.id.clone(),
+                hash: vault::token_hash(secret.expose_secret()).to_vec(),
+                created_ms: now,
+                expires_ms,
+                last_used_ms: None,
+                description: description.to_owned(),
+            };
+            match store::tokens::insert(&self.parts.store, &row).await {
+                Err(store::Error::Duplicate { .. }) => {}
+                outcome => return Ok(outcome.map(|()| NewToken { name, secret, expires_ms })?),
+            }
+        }
+        Err(store::Error::Duplicate { what: Unique::TokenName }.into())
+    }
+
+    /// Makes `<name>:<secret>` an administrator's token that does not expire, whatever token of that name there was. A
+    /// bootstrap token of another name from an earlier start is revoked.
+    ///
+    /// # Errors
+    /// [`super::Error::Invalid`] when the text is no token; it is not shown.
+    pub async fn ensure_bootstrap(&self, text: &SecretString) -> Result<()> {
+        let (name, secret) = authenticate::split(text.expose_secret()).ok_or_else(|| {
+            Invalid::new("InvalidFormat", "the bootstrap token must be written as token-<name>:<secret>")
+        })?;
+        let store = &self.parts.store;
+        let user = self.user(ADMINISTRATOR, Some(true)).await?;
+        let row = TokenRow {
+            name: name.to_owned(),
+            user_id: user.id,
+            hash: vault::token_hash(secret).to_vec(),
+            created_ms: self.parts.clock.now_ms(),
+            expires_ms: None,
+            last_used_ms: None,
+            description: "bootstrap token".to_owned(),
+        };
+        store::tokens::put(store, &row).await?;
+        let earlier = instance::get(store, "bootstrap-token").await?;
+        if let Some(earlier) = earlier.filter(|earlier| earlier != name) {
+            store::tokens::delete(store, &earlier).await?;
+        }
+        instance::put(store, "bootstrap-token", name).await?;
+        self.parts.known.invalidate_all();
+        Ok(())
+    }
+
+    /// On the first start of all servers of this database, and while no administrator has a token: makes one.
+    pub async fn create_first(&self) -> Result<Option<NewToken>> {
+        let store = &self.parts.store;
+        let tokens = store::tokens::list(store, None).await?;
+        if tokens.iter().any(|(_, user)| user.admin) {
+            return Ok(None);
+        }
+        let claim = ids::generated("", vault::random());
+        if instance::keep(store, "first-token", &claim).await? != claim {
+            return Ok(None);
+        }
+        Ok(Some(self.create(ADMINISTRATOR, Some(true), None, "made at the first start").await?))
+    }
+
+    /// All tokens, oldest first.
+    pub async fn list(&self) -> Result<Vec<TokenInfo>> {
+        let tokens = store::tokens::list(&self.parts.store, None).await?;
+        let info = |(token, user): (TokenRow, UserRow)| TokenInfo {
+            name: token.name,
+            user_id: user.id,
+            user_name: user.name,
+            admin: user.admin,
+            created_ms: token.created_ms,
+            expires_ms: token.expires_ms,
+            last_used_ms: token.last_used_ms,
+            description: token.description,
+        };
+        Ok(tokens.into_iter().map(info).collect())
+    }
+
+    /// Revokes the token of that name: in this server at once, in every other one within two seconds. False when there
+    /// was none.
+    pub async fn revoke(&self, name: &str) -> Result<bool> {
+        let removed = store::tokens::delete(&self.parts.store, name).await?;
+        self.parts.known.invalidate_all();
+        Ok(removed)
+    }
+
+    /// Removes tokens that expired more than a week ago; returns how many. Until then they can still be seen in the list.
+    pub async fn remove_expired(&self) -> Result<u64> {
+        const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
+        let before = self.parts.clock.now_ms().saturating_sub(WEEK_MS);
+        Ok(store::tokens::delete_expired(&self.parts.store, before).await?)
+    }
+
+    async fn user(&self, name: &str, admin: Option<bool>) -> Result<UserRow> {
+        for _ in 0..DRAWS {
+            let new = UserRow {
+                id: ids::generated("user-", vault::random()),
+                name: name.to_owned(),
+                admin: false,
+                created_ms: self.parts.clock.now_ms(),
+            };
+            match store::users::ensure(&self.parts.store, &new, admin).await {
+                Err(store::Error::Duplicate { .. }) => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+        Err(store::Error::Duplicate { what: Unique::UserId }.into())
+    }
+}
+
+fn check_words(user_name: &str, description: &str) -> Result<()> {
+    if user_name.trim().is_empty() || user_name.trim() != user_name {
+        let message = "a user name must not be empty nor begin or end with a blank";
+        return Err(Invalid::field("InvalidFormat", "user", message).into());
+    }
+    if user_name.chars().count() > LONGEST_USER_NAME || user_name.chars().any(char::is_control) {
+        let message =
+            format!("a user name has at most {LONGEST_USER_NAME} characters and no control characters");
+        return Err(Invalid::field("InvalidFormat", "user", message).into());
+    }
+    if description.chars().count() > 1024 || description.contains('\0') {
+        let message = "a description has at most 1024 characters and no NUL";
+        return Err(Invalid::field("InvalidFormat", "description", message).into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
