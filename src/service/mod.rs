@@ -3,6 +3,9 @@
 
 pub mod access;
 pub mod error;
+pub mod instance;
+pub mod secrets;
+pub mod settings;
 pub mod tokens;
 
 pub use access::Caller;

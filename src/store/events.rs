@@ -148,12 +148,12 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Even
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {
         return Ok(Vec::new());
     }
-    let (before_ms, before_id) = filter.before.clone().unwrap_or((i64::MAX, String::new()));
+    let (before_ms, before_id) = filter.before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
     let sql = "select id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
                remote from events
                where (cast($1 as text) is null or user_id = $1) and (cast($2 as text) is null or object_type = $2)
                and (cast($3 as text) is null or object_id = $3) and (cast($4 as text) is null or action = $4)
-               and (at_ms < $5 or (at_ms = $5 and id < $6))
+               and (cast($5 as bigint) is null or at_ms < $5 or (at_ms = $5 and id < $6))
                order by at_ms desc, id desc limit $7";
     read!(store, |pool| sqlx::query(sql)
         .bind(&filter.user_id)
@@ -161,7 +161,7 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Even
         .bind(&filter.object_id)
         .bind(&filter.action)
         .bind(before_ms)
-        .bind(&before_id)
+        .bind(before_id)
         .bind(i64::from(limit))
         .fetch_all(pool)
         .await?

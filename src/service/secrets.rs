@@ -1,0 +1,249 @@
+//! Secrets in rows: sealing and opening them, the key file they depend on, and changing its key.
+//!
+//! The cryptography is in `vault`, the columns in `store`; this is where they meet.
+
+mod keyfile;
+mod rotate;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+use crate::domain::ids;
+use crate::store::{self, ReplicaRow, SealedColumns, Store};
+use crate::vault::{self, Sealed, Vault};
+
+pub use keyfile::append_key;
+pub use rotate::Rotation;
+
+/// How long after its last sign of life a server counts as running.
+const ALIVE_MS: i64 = 30_000;
+
+/// How long after its last sign of life a server's row is kept.
+const FORGOTTEN_MS: i64 = 24 * 3600 * 1000;
+
+/// Why secrets cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no key file where one must be.
+    #[error("there is no key file {}; make one with `norman-aks key generate`", path.display())]
+    NoFile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The key file cannot be read or made.
+    #[error("the key file {} cannot be used", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The key file has no usable text.
+    #[error("the key file {} cannot be used", path.display())]
+    Keys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: vault::Error,
+    },
+    /// Stored secrets need keys that the key file does not have.
+    #[error(
+        "stored secrets need the encryption key {}, which is not in the key file {}: put back its line",
+        ids.join(", "), path.display()
+    )]
+    MissingKeys {
+        /// The key file.
+        path: PathBuf,
+        /// The names of the missing keys.
+        ids: Vec<String>,
+    },
+    /// A running server could not open what would be wrapped anew.
+    #[error(
+        "the running server {replica} does not know the key {key_id} yet: give it the same key file and restart it or \
+         send it SIGHUP"
+    )]
+    ReplicaBehind {
+        /// The server.
+        replica: String,
+        /// The active key of our key file.
+        key_id: String,
+    },
+    /// The database failed.
+    #[error("the database cannot be used")]
+    Store(#[from] store::Error),
+    /// A secret cannot be sealed or opened.
+    #[error("the stored secret cannot be used")]
+    Vault(#[from] vault::Error),
+}
+
+/// Where the key file came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was there.
+    Found,
+    /// It was made just now: the user should hear of it, and keep a copy.
+    Made,
+}
+
+/// The secrets of a database. Clones share the keys.
+#[derive(Clone)]
+pub struct Secrets {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
+    vault: Vault,
+    clock: Clock,
+    path: PathBuf,
+    replica: String,
+    started_ms: i64,
+}
+
+/// What a secret is bound to: it opens nowhere else.
+fn context(credential_id: &str) -> String {
+    format!("credentials/{credential_id}/clientSecret")
+}
+
+impl From<Sealed> for SealedColumns {
+    fn from(Sealed { key_id, wrapped_key, ciphertext }: Sealed) -> Self {
+        Self { key_id, wrapped_key, ciphertext }
+    }
+}
+
+impl From<&SealedColumns> for Sealed {
+    fn from(SealedColumns { key_id, wrapped_key, ciphertext }: &SealedColumns) -> Self {
+        Self { key_id: key_id.clone(), wrapped_key: wrapped_key.clone(), ciphertext: ciphertext.clone() }
+    }
+}
+
+impl Secrets {
+    /// Reads the key file and makes sure that it has every key that stored secrets need. A missing file is made (mode
+    /// 0600, one new key) when `may_create` and no stored secret needs an older key.
+    ///
+    /// # Errors
+    /// [`Error::NoFile`], [`Error::File`], [`Error::Keys`], [`Error::MissingKeys`], [`Error::Store`].
+    pub async fn open(
+        path: &Path,
+        may_create: bool,
+        store: Store,
+        clock: Clock,
+    ) -> Result<(Self, Origin), Error> {
+        let needed = store::credentials::key_ids(&store).await?;
+        let (ring, origin) = match keyfile::read(path) {
+            Err(Error::NoFile { .. }) if may_create && needed.is_empty() => {
+                (keyfile::make(path)?, Origin::Made)
+            }
+            Err(Error::NoFile { path }) if !needed.is_empty() => {
+                return Err(Error::MissingKeys { path, ids: needed });
+            }
+            outcome => (outcome?, Origin::Found),
+        };
+        let parts = Parts {
+            store,
+            vault: Vault::new(ring),
+            started_ms: clock.now_ms(),
+            clock,
+            path: path.to_owned(),
+            replica: ids::generated("replica-", vault::random()),
+        };
+        let secrets = Self { parts: Arc::new(parts) };
+        secrets.require(needed)?;
+        Ok((secrets, origin))
+    }
+
+    /// Seals the client secret of a credential (`cc-xxxxx`).
+    ///
+    /// # Errors
+    /// [`vault::Error::Broken`] only.
+    pub fn seal(&self, credential_id: &str, plain: &SecretString) -> Result<SealedColumns, vault::Error> {
+        self.parts.vault.seal(&context(credential_id), plain).map(SealedColumns::from)
+    }
+
+    /// Opens the client secret of a credential (`cc-xxxxx`).
+    ///
+    /// # Errors
+    /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
+    pub fn unseal(&self, credential_id: &str, sealed: &SealedColumns) -> Result<SecretString, vault::Error> {
+        self.parts.vault.open(&context(credential_id), &Sealed::from(sealed))
+    }
+
+    /// Makes sure that every key that stored secrets need is known.
+    ///
+    /// # Errors
+    /// [`Error::MissingKeys`], [`Error::Store`].
+    pub async fn check(&self) -> Result<(), Error> {
+        self.require(store::credentials::key_ids(&self.parts.store).await?)
+    }
+
+    /// Reads the key file again (on SIGHUP) and tells the other servers at once. An unusable file changes nothing.
+    /// Returns the names of the keys, the active one first.
+    ///
+    /// # Errors
+    /// As [`Secrets::open`].
+    pub async fn reload(&self) -> Result<Vec<String>, Error> {
+        let ring = keyfile::read(&self.parts.path)?;
+        let needed = store::credentials::key_ids(&self.parts.store).await?;
+        let missing: Vec<String> =
+            needed.into_iter().filter(|id| !ring.ids().any(|known| known == id)).collect();
+        if !missing.is_empty() {
+            return Err(Error::MissingKeys { path: self.parts.path.clone(), ids: missing });
+        }
+        self.parts.vault.reload(ring);
+        self.heartbeat().await?;
+        Ok(self.key_ids())
+    }
+
+    /// The names of the known keys, the active one first.
+    pub fn key_ids(&self) -> Vec<String> {
+        self.parts.vault.key_ids()
+    }
+
+    /// This server's name among the replicas: new at each start.
+    pub fn replica(&self) -> &str {
+        &self.parts.replica
+    }
+
+    /// A sign of life with the keys that this server knows; every 10 s. A command that only uses the database gives none.
+    pub async fn heartbeat(&self) -> Result<(), store::Error> {
+        let now_ms = self.parts.clock.now_ms();
+        let row = ReplicaRow {
+            id: self.parts.replica.clone(),
+            started_ms: self.parts.started_ms,
+            seen_ms: now_ms,
+            key_ids: self.key_ids(),
+        };
+        store::replicas::put(&self.parts.store, &row).await?;
+        store::replicas::prune(&self.parts.store, now_ms - FORGOTTEN_MS).await?;
+        Ok(())
+    }
+
+    /// The last sign of life, when this server stops.
+    pub async fn farewell(&self) -> Result<(), store::Error> {
+        store::replicas::delete(&self.parts.store, &self.parts.replica).await.map(drop)
+    }
+
+    /// Wraps every stored secret by the active key of the key file; the other keys are no longer needed then.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaBehind`] before anything is changed; [`Error::Vault`] when a secret cannot be opened: what was
+    /// wrapped anew until then stays so, and a repetition goes on from there.
+    pub async fn rotate(&self) -> Result<Rotation, Error> {
+        rotate::rotate(&self.parts).await
+    }
+
+    fn require(&self, needed: Vec<String>) -> Result<(), Error> {
+        let known = self.key_ids();
+        let missing: Vec<String> = needed.into_iter().filter(|id| !known.contains(id)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::MissingKeys { path: self.parts.path.clone(), ids: missing })
+    }
+}
+
+#[cfg(test)]
+mod tests;

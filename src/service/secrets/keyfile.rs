@@ -1,0 +1,78 @@
+//! The key file on disk. What its lines mean is known in `vault`.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use super::Error;
+use crate::vault::KeyRing;
+
+/// Reads the file; warns when others on this machine may read or change it.
+pub(super) fn read(path: &Path) -> Result<KeyRing, Error> {
+    let failed = |source: std::io::Error| match source.kind() {
+        ErrorKind::NotFound => Error::NoFile { path: path.to_owned() },
+        _ => Error::File { path: path.to_owned(), source },
+    };
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    // A group may read: Kubernetes gives a mounted secret to the group of the pod.
+    if mode & 0o027 != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            mode = format!("{:o}", mode & 0o777),
+            "others on this machine may read or change the key file; chmod 600 it"
+        );
+    }
+    KeyRing::parse(&text).map_err(|source| Error::Keys { path: path.to_owned(), source })
+}
+
+/// Makes the file with one new key. One that appears meanwhile is never overwritten: secrets may be sealed by it.
+pub(super) fn make(path: &Path) -> Result<KeyRing, Error> {
+    write_new(path, KeyRing::generate().expose_secret())
+        .map_err(|source| Error::File { path: path.to_owned(), source })?;
+    read(path)
+}
+
+/// Puts a new key in front of those in the file, so that it is the active one; makes the file when there is none.
+/// Returns the name of the new key. The old file stays whole until the new one is.
+///
+/// # Errors
+/// [`Error::File`]; [`Error::Keys`] when what is there is no key file.
+pub fn append_key(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let line = KeyRing::generate();
+    let old = match fs::read_to_string(path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::new(String::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let text = Zeroizing::new(format!("{}\n{}", line.expose_secret(), *old));
+    let ring = KeyRing::parse(&text).map_err(|source| Error::Keys { path: path.to_owned(), source })?;
+    if old.is_empty() && !path.exists() {
+        write_new(path, line.expose_secret()).map_err(failed)?;
+    } else {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = Path::new(&beside);
+        // What an interrupted attempt left there was never in use.
+        fs::remove_file(beside).ok();
+        write_new(beside, text.trim_end()).map_err(failed)?;
+        fs::rename(beside, path).map_err(failed)?;
+    }
+    Ok(ring.ids().next().unwrap_or_default().to_owned())
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written =
+        file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key file would only be in the way.
+        fs::remove_file(path).ok();
+    }
+    written
+}

@@ -1,0 +1,61 @@
+//! Wrapping all stored secrets by the active key.
+
+use super::{ALIVE_MS, Error, Parts, context};
+use crate::store::{self, SealedColumns};
+use crate::vault::Sealed;
+
+/// Rows per read.
+const BATCH: u32 = 100;
+
+/// Passes over the table: rows that somebody changes at the same moment are left for the next one.
+const PASSES: usize = 5;
+
+/// What a rotation did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The active key.
+    pub key_id: String,
+    /// Secrets that were wrapped anew.
+    pub rewrapped: u64,
+    /// Other keys that stored secrets still need, because servers went on sealing by them; repeat later.
+    pub still_needed: Vec<String>,
+}
+
+pub(super) async fn rotate(parts: &Parts) -> Result<Rotation, Error> {
+    let key_id = parts.vault.active_id();
+    let since = parts.clock.now_ms() - ALIVE_MS;
+    let alive = store::replicas::seen_since(&parts.store, since).await?;
+    if let Some(behind) = alive.into_iter().find(|replica| !replica.key_ids.contains(&key_id)) {
+        return Err(Error::ReplicaBehind { replica: behind.id, key_id });
+    }
+    let mut rewrapped = 0;
+    for _ in 0..PASSES {
+        let (done, left) = pass(parts, &key_id).await?;
+        rewrapped += done;
+        if left == 0 {
+            break;
+        }
+    }
+    let mut still_needed = store::credentials::key_ids(&parts.store).await?;
+    still_needed.retain(|id| *id != key_id);
+    Ok(Rotation { key_id, rewrapped, still_needed })
+}
+
+/// Goes over the table once; returns how many secrets were wrapped anew, and how many changed under our hands.
+async fn pass(parts: &Parts, key_id: &str) -> Result<(u64, u64), Error> {
+    let (mut done, mut left) = (0, 0);
+    let mut after = String::new();
+    loop {
+        let rows = store::credentials::sealed_by_others(&parts.store, key_id, &after, BATCH).await?;
+        let Some((last, ..)) = rows.last() else { return Ok((done, left)) };
+        after.clone_from(last);
+        for (id, version, sealed) in &rows {
+            let anew = parts.vault.rewrap(&context(id), &Sealed::from(sealed))?;
+            if store::credentials::rewrap(&parts.store, id, *version, &SealedColumns::from(anew)).await? {
+                done += 1;
+            } else {
+                left += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The key file, its keys in the database, and rotation.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::*;
+use crate::store::CredentialRow;
+use crate::vault::KeyRing;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Store,
+    clock: Clock,
+}
+
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().expect("folder");
+    let url = store::sqlite_url(&folder.path().join("aks.db"));
+    let store = Store::connect(&url, &store::Options::default()).await.expect("open");
+    store.migrate().await.expect("migrate");
+    Bench { folder, store, clock: Clock::manual(1_000_000_000) }
+}
+
+impl Bench {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("encryption.key")
+    }
+
+    async fn open(&self, may_create: bool) -> Result<(Secrets, Origin), Error> {
+        Secrets::open(&self.path(), may_create, self.store.clone(), self.clock.clone()).await
+    }
+
+    async fn secrets(&self) -> Secrets {
+        self.open(true).await.expect("open").0
+    }
+
+    async fn insert(&self, secrets: &Secrets, id: &str, plain: &str) {
+        let secret = secrets.seal(id, &SecretString::from(plain)).expect("seal");
+        let row = CredentialRow {
+            id: id.to_owned(),
+            uuid: String::new(),
+            owner: "user-a".to_owned(),
+            name: String::new(),
+            description: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            tenant_id: None,
+            subscription_id: None,
+            client_id: None,
+            environment: None,
+            secret: Some(secret),
+            created_ms: 0,
+            updated_ms: 0,
+            version: 1,
+        };
+        store::credentials::insert(&self.store, &row).await.expect("insert");
+    }
+
+    async fn row(&self, id: &str) -> CredentialRow {
+        store::credentials::get(&self.store, id).await.expect("get").expect("row")
+    }
+
+    async fn opened(&self, secrets: &Secrets, id: &str) -> String {
+        let sealed = self.row(id).await.secret.expect("secret");
+        secrets.unseal(id, &sealed).expect("open").expose_secret().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_makes_a_private_key_file_and_the_next_one_uses_it() {
+    let bench = bench().await;
+    assert!(matches!(bench.open(false).await, Err(Error::NoFile { path }) if path == bench.path()));
+    let (secrets, origin) = bench.open(true).await.expect("open");
+    assert_eq!(origin, Origin::Made);
+    assert_eq!(fs::metadata(bench.path()).expect("file").permissions().mode() & 0o777, 0o600);
+    bench.insert(&secrets, "cc-a", "secret").await;
+    let (again, origin) = bench.open(false).await.expect("open");
+    assert_eq!(origin, Origin::Found);
+    assert_eq!(again.key_ids(), secrets.key_ids());
+    assert_eq!(bench.opened(&again, "cc-a").await, "secret");
+}
+
+#[tokio::test]
+async fn a_start_with_the_wrong_or_no_key_file_names_the_missing_key() {
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    bench.insert(&secrets, "cc-a", "secret").await;
+    let id = secrets.key_ids().remove(0);
+    fs::remove_file(bench.path()).expect("remove");
+    let missing = async || match bench.open(true).await {
+        Err(Error::MissingKeys { ids, .. }) => ids,
+        other => panic!("{:?}", other.map(|(_, origin)| origin)),
+    };
+    assert_eq!(missing().await, [id.as_str()]);
+    assert!(!bench.path().exists(), "no new key when an old one is needed");
+    fs::write(bench.path(), KeyRing::generate().expose_secret()).expect("write");
+    assert_eq!(missing().await, [id.as_str()]);
+    fs::write(bench.path(), "canary").expect("write");
+    let error = bench.open(true).await.err().expect("no key file");
+    assert!(matches!(error, Error::Keys { .. }) && !format!("{error:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn a_secret_opens_only_in_its_own_row() {
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    bench.insert(&secrets, "cc-a", "secret").await;
+    let sealed = bench.row("cc-a").await.secret.expect("secret");
+    assert!(matches!(secrets.unseal("cc-b", &sealed), Err(vault::Error::Tampered { .. })));
+}
+
+#[tokio::test]
+async fn a_rotation_wraps_all_secrets_by_the_new_key() {
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    for n in 0..250 {
+        bench.insert(&secrets, &format!("cc-{n:03}"), &format!("secret {n}")).await;
+    }
+    let before = bench.row("cc-007").await;
+    let new = append_key(&bench.path()).expect("append");
+    assert_eq!(fs::metadata(bench.path()).expect("file").permissions().mode() & 0o777, 0o600);
+    let keys = secrets.reload().await.expect("reload");
+    assert_eq!(keys, [new.clone(), secrets.key_ids()[1].clone()]);
+
+    let rotation = secrets.rotate().await.expect("rotate");
+    assert_eq!(rotation, Rotation { key_id: new.clone(), rewrapped: 250, still_needed: Vec::new() });
+    assert_eq!(secrets.rotate().await.expect("again").rewrapped, 0);
+    let after = bench.row("cc-007").await;
+    let (old_secret, new_secret) = (before.secret.expect("secret"), after.secret.expect("secret"));
+    assert_eq!(old_secret.ciphertext, new_secret.ciphertext);
+    assert_ne!(old_secret.wrapped_key, new_secret.wrapped_key);
+    assert_eq!((after.version, after.updated_ms), (2, 0));
+
+    let first_line = fs::read_to_string(bench.path()).expect("read").lines().next().expect("line").to_owned();
+    fs::write(bench.path(), first_line).expect("write");
+    secrets.reload().await.expect("the old key is no longer needed");
+    assert_eq!(bench.opened(&secrets, "cc-249").await, "secret 249");
+    assert_eq!(secrets.key_ids(), [new]);
+}
+
+#[tokio::test]
+async fn a_rotation_waits_for_every_running_server_to_know_the_new_key() {
+    let bench = bench().await;
+    let server = bench.secrets().await;
+    server.heartbeat().await.expect("heartbeat");
+    bench.insert(&server, "cc-a", "secret").await;
+    let new = append_key(&bench.path()).expect("append");
+    let command = bench.secrets().await;
+    bench.clock.advance(Duration::from_secs(30));
+    let error = command.rotate().await.expect_err("the server is behind");
+    assert!(
+        matches!(&error, Error::ReplicaBehind { replica, key_id } if replica == server.replica() && *key_id == new),
+        "{error}"
+    );
+    assert_eq!(bench.row("cc-a").await.version, 1, "nothing was changed");
+
+    server.reload().await.expect("reload tells the others at once");
+    assert_eq!(command.rotate().await.expect("rotate").rewrapped, 1);
+    assert_eq!(bench.opened(&server, "cc-a").await, "secret");
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_does_not_hold_up_a_rotation() {
+    let bench = bench().await;
+    let (crashed, stopped) = (bench.secrets().await, bench.secrets().await);
+    crashed.heartbeat().await.expect("heartbeat");
+    bench.clock.advance(Duration::from_millis(30_001));
+    stopped.heartbeat().await.expect("heartbeat");
+    append_key(&bench.path()).expect("append");
+    let command = bench.secrets().await;
+    assert!(matches!(command.rotate().await, Err(Error::ReplicaBehind { .. })), "still running");
+    stopped.farewell().await.expect("farewell");
+    command.rotate().await.expect("rotate");
+}
+
+#[tokio::test]
+async fn an_unusable_key_file_changes_nothing_on_reload() {
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    bench.insert(&secrets, "cc-a", "secret").await;
+    let keys = secrets.key_ids();
+    fs::write(bench.path(), "nonsense").expect("write");
+    assert!(matches!(secrets.reload().await, Err(Error::Keys { .. })));
+    fs::write(bench.path(), KeyRing::generate().expose_secret()).expect("write");
+    assert!(matches!(secrets.reload().await, Err(Error::MissingKeys { .. })));
+    fs::remove_file(bench.path()).expect("remove");
+    assert!(matches!(secrets.reload().await, Err(Error::NoFile { .. } | Error::MissingKeys { .. })));
+    assert_eq!(secrets.key_ids(), keys);
+    assert_eq!(bench.opened(&secrets, "cc-a").await, "secret");
+    secrets.check().await.expect("check");
+}
+
+#[tokio::test]
+async fn a_stored_secret_is_not_in_the_files_of_the_database() {
+    const CANARY: &str = "canary~secret~0123456789";
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    bench.insert(&secrets, "cc-a", CANARY).await;
+    let mut row = bench.row("cc-a").await;
+    row.secret = Some(secrets.seal("cc-a", &SecretString::from(CANARY)).expect("seal"));
+    store::credentials::update(&bench.store, &row).await.expect("update");
+    let mut seen = 0;
+    for entry in fs::read_dir(bench.folder.path()).expect("list") {
+        let bytes = fs::read(entry.expect("entry").path()).expect("read");
+        seen += usize::from(bytes.windows(6).any(|window| window == b"user-a"));
+        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
+    }
+    assert!(seen > 0, "the row itself was found, so its secret would have been");
+    assert_eq!(bench.opened(&secrets, "cc-a").await, CANARY);
+}
+
+#[test]
+fn a_new_key_is_put_in_front_and_a_file_that_is_none_is_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("keys");
+    let first = append_key(&path).expect("new file");
+    let second = append_key(&path).expect("append");
+    let ring = KeyRing::parse(&fs::read_to_string(&path).expect("read")).expect("ring");
+    assert_eq!(ring.ids().collect::<Vec<_>>(), [second, first]);
+    fs::write(&path, "nonsense").expect("write");
+    assert!(matches!(append_key(&path), Err(Error::Keys { .. })));
+    assert_eq!(fs::read_to_string(&path).expect("read"), "nonsense");
+    assert!(matches!(append_key(Path::new("/nonexistent-folder/keys")), Err(Error::File { .. })));
+}

@@ -1,0 +1,650 @@
+//! Every function of the store, by the same test on SQLite and on PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use norman_aks::store::{
+    ClusterRow, CredentialRow, Error, EventRow, Kind, Options, ReplicaRow, SealedColumns, SettingRow, Stamp,
+    Store, TokenRow, Unique, UserRow, clusters, credentials, events, instance, replicas, settings, tokens,
+    users,
+};
+
+use crate::support::databases::{self, TestDb};
+
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            use super::databases;
+            $(#[tokio::test] async fn $name() {
+                super::$name(&databases::sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            use super::databases;
+            $(#[tokio::test] async fn $name() {
+                if let Some(db) = databases::postgres().await {
+                    super::$name(&db).await;
+                }
+            })*
+        }
+    };
+}
+
+on_both!(
+    migrating_again_changes_nothing_and_a_newer_schema_is_refused,
+    many_servers_may_migrate_at_once,
+    a_database_belongs_to_one_kind_of_server,
+    the_first_value_of_the_instance_is_kept,
+    users_are_made_once_per_name,
+    tokens_come_with_their_users,
+    a_token_can_be_set_anew,
+    expired_tokens_are_removed,
+    credentials_come_back_as_they_were_put,
+    a_credential_is_only_changed_from_its_latest_version,
+    a_credential_in_use_cannot_be_removed,
+    secrets_are_rewrapped_one_by_one,
+    clusters_come_back_as_they_were_put,
+    an_aks_cluster_is_only_registered_once,
+    a_cluster_is_only_changed_from_its_latest_version,
+    settings_are_put_listed_and_removed,
+    events_are_listed_newest_first_by_filter_and_page,
+    an_event_with_nul_does_not_cost_the_batch,
+    old_events_are_pruned_in_portions,
+    replicas_show_signs_of_life,
+    texts_with_nul_are_refused_and_never_found,
+    damaged_values_say_where_they_lie,
+    writers_at_once_lose_nothing,
+    a_closed_database_counts_as_unavailable,
+);
+
+#[expect(clippy::unnecessary_wraps, reason = "optional columns are what it is for")]
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+fn user(id: &str, name: &str) -> UserRow {
+    UserRow { id: id.to_owned(), name: name.to_owned(), admin: false, created_ms: 1 }
+}
+
+fn token(name: &str, user_id: &str) -> TokenRow {
+    TokenRow {
+        name: name.to_owned(),
+        user_id: user_id.to_owned(),
+        hash: vec![0, 255, 7],
+        created_ms: 10,
+        expires_ms: None,
+        last_used_ms: None,
+        description: "d".to_owned(),
+    }
+}
+
+fn sealed(key_id: &str) -> SealedColumns {
+    SealedColumns { key_id: key_id.to_owned(), wrapped_key: vec![0, 1, 255], ciphertext: vec![9; 40] }
+}
+
+fn credential(id: &str) -> CredentialRow {
+    CredentialRow {
+        id: id.to_owned(),
+        uuid: format!("uuid-{id}"),
+        owner: "user-a".to_owned(),
+        name: "my azure 'ü' \"x\"".to_owned(),
+        description: text(""),
+        labels: BTreeMap::from([("cattle.io/creator".to_owned(), "norman".to_owned())]),
+        annotations: BTreeMap::new(),
+        tenant_id: None,
+        subscription_id: text("s"),
+        client_id: text("c"),
+        environment: text("AzurePublicCloud"),
+        secret: Some(sealed("k1")),
+        created_ms: 1_787_220_672_000,
+        updated_ms: 1_787_220_672_001,
+        version: 1,
+    }
+}
+
+fn cluster(id: &str) -> ClusterRow {
+    ClusterRow {
+        id: id.to_owned(),
+        uuid: format!("uuid-{id}"),
+        owner: "user-a".to_owned(),
+        name: "c".to_owned(),
+        spec: r#"{"aksConfig":{"zones":["2","1"],"b":1,"a":2}}"#.to_owned(),
+        status: "{}".to_owned(),
+        credential_id: None,
+        aks_identity: None,
+        created_ms: 5,
+        updated_ms: 6,
+        version: 1,
+    }
+}
+
+fn event(id: &str, at_ms: i64) -> EventRow {
+    EventRow {
+        id: id.to_owned(),
+        at_ms,
+        user_id: "user-a".to_owned(),
+        user_name: "ann".to_owned(),
+        token_name: "token-a".to_owned(),
+        action: "create".to_owned(),
+        object_type: "cloudCredential".to_owned(),
+        object_id: "cc-a".to_owned(),
+        outcome: "done".to_owned(),
+        request_id: "r".to_owned(),
+        remote: "127.0.0.1".to_owned(),
+    }
+}
+
+/// A statement beside the store's functions, to damage what they would not.
+async fn execute(db: &TestDb, statement: &'static str) {
+    match db.store.kind() {
+        Kind::Sqlite => {
+            let pool = sqlx::SqlitePool::connect(&db.url).await.expect("open");
+            sqlx::query(statement).execute(&pool).await.expect(statement);
+        }
+        Kind::Postgres => {
+            let pool = sqlx::PgPool::connect(&db.url).await.expect("open");
+            sqlx::query(statement).execute(&pool).await.expect(statement);
+            pool.close().await;
+        }
+    }
+}
+
+async fn migrating_again_changes_nothing_and_a_newer_schema_is_refused(db: &TestDb) {
+    let store = &db.store;
+    store.ping().await.expect("ping");
+    assert!(store.pending_migrations().await.expect("pending").is_empty());
+    assert!(store.migrate().await.expect("again").applied.is_empty());
+    execute(
+        db,
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 select 9999, 'x', success, checksum, 0 from _sqlx_migrations where version = 1",
+    )
+    .await;
+    assert!(matches!(store.migrate().await, Err(Error::Newer(9999))));
+    assert!(store.pending_migrations().await.expect("pending").is_empty(), "an old server goes on meanwhile");
+    execute(db, "delete from _sqlx_migrations where version = 9999").await;
+    store.migrate().await.expect("a refused run holds no lock");
+    execute(db, "update _sqlx_migrations set checksum = '' where version = 1").await;
+    assert!(matches!(store.migrate().await, Err(Error::Migration(_))));
+    execute(db, "drop table _sqlx_migrations").await;
+    assert_eq!(store.pending_migrations().await.expect("pending"), ["0001_first"]);
+}
+
+async fn many_servers_may_migrate_at_once(db: &TestDb) {
+    for table in ["tokens", "users", "clusters", "credentials", "instance", "settings", "events", "replicas"]
+    {
+        let drop: &'static str = format!("drop table {table}").leak();
+        execute(db, drop).await;
+    }
+    execute(db, "drop table _sqlx_migrations").await;
+    let mut servers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let url = db.url.clone();
+        servers.spawn(async move {
+            let store = Store::connect(&url, &Options::default()).await.expect("open");
+            store.migrate().await.map(|_| store)
+        });
+    }
+    for outcome in servers.join_all().await {
+        outcome.expect("migrate").close().await;
+    }
+    assert!(db.store.pending_migrations().await.expect("pending").is_empty());
+    assert!(users::list(&db.store).await.expect("list").is_empty());
+}
+
+async fn a_database_belongs_to_one_kind_of_server(db: &TestDb) {
+    db.store.stamp(Stamp::Sandbox).await.expect("new");
+    db.store.stamp(Stamp::Sandbox).await.expect("again");
+    let error = db.store.stamp(Stamp::Azure).await.expect_err("the other kind");
+    assert!(
+        matches!(&error, Error::WrongKind { found, expected: Stamp::Azure } if found == "sandbox"),
+        "{error}"
+    );
+    db.store.stamp(Stamp::Sandbox).await.expect("unchanged");
+}
+
+async fn the_first_value_of_the_instance_is_kept(db: &TestDb) {
+    let store = &db.store;
+    assert_eq!(instance::get(store, "a").await.expect("get"), None);
+    assert_eq!(instance::keep(store, "a", "1").await.expect("keep"), "1");
+    assert_eq!(instance::keep(store, "a", "2").await.expect("keep"), "1");
+    instance::put(store, "a", "3").await.expect("put");
+    assert_eq!(instance::get(store, "a").await.expect("get"), text("3"));
+}
+
+async fn users_are_made_once_per_name(db: &TestDb) {
+    let store = &db.store;
+    users::insert(store, &user("user-b", "bob")).await.expect("insert");
+    let taken = users::insert(store, &user("user-c", "bob")).await.expect_err("name");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::UserName }), "{taken:?}");
+    let taken = users::insert(store, &user("user-b", "bert")).await.expect_err("id");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::UserId }), "{taken:?}");
+
+    let ann = users::ensure(store, &user("user-a", "ann"), None).await.expect("new");
+    assert_eq!(ann, user("user-a", "ann"));
+    let again = users::ensure(store, &user("user-x", "ann"), Some(true)).await.expect("there");
+    assert_eq!(again, UserRow { admin: true, ..ann.clone() });
+    assert_eq!(users::ensure(store, &user("user-y", "ann"), None).await.expect("there"), again);
+    let taken = users::ensure(store, &user("user-a", "cid"), None).await.expect_err("id");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::UserId }), "{taken:?}");
+    let dan = users::ensure(store, &user("user-d", "dan"), Some(true)).await.expect("new");
+    assert!(dan.admin);
+
+    assert_eq!(users::get(store, "user-a").await.expect("get"), Some(again.clone()));
+    assert_eq!(users::get(store, "user-z").await.expect("get"), None);
+    assert_eq!(users::list(store).await.expect("list"), [again, user("user-b", "bob"), dan]);
+    tokens::insert(store, &token("t", "user-b")).await.expect("token");
+    assert!(users::delete(store, "user-b").await.expect("delete"));
+    assert!(!users::delete(store, "user-b").await.expect("delete"));
+    assert_eq!(tokens::find(store, "t").await.expect("find"), None, "a user takes his tokens along");
+}
+
+async fn tokens_come_with_their_users(db: &TestDb) {
+    let store = &db.store;
+    let (ann, bob) = (user("user-a", "ann"), user("user-b", "bob"));
+    users::insert(store, &ann).await.expect("user");
+    users::insert(store, &bob).await.expect("user");
+    let first = TokenRow { expires_ms: Some(99), last_used_ms: Some(11), ..token("token-1", "user-a") };
+    let second = TokenRow { created_ms: 9, ..token("token-2", "user-b") };
+    tokens::insert(store, &first).await.expect("insert");
+    tokens::insert(store, &second).await.expect("insert");
+    let taken = tokens::insert(store, &token("token-1", "user-b")).await.expect_err("name");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::TokenName }), "{taken:?}");
+    let dangling = tokens::insert(store, &token("token-3", "user-z")).await.expect_err("user");
+    assert!(matches!(&dangling, Error::Dangling { table: "tokens", id } if id == "token-3"), "{dangling:?}");
+
+    assert_eq!(tokens::find(store, "token-1").await.expect("find"), Some((first.clone(), ann.clone())));
+    assert_eq!(tokens::find(store, "token-9").await.expect("find"), None);
+    let all = tokens::list(store, None).await.expect("list");
+    assert_eq!(all, [(second.clone(), bob), (first.clone(), ann.clone())]);
+    assert_eq!(tokens::list(store, Some("user-a")).await.expect("list"), [(first.clone(), ann.clone())]);
+    assert!(tokens::list(store, Some("user-z")).await.expect("list").is_empty());
+
+    for at_ms in [50, 40] {
+        tokens::touch(store, "token-1", at_ms).await.expect("touch");
+        let (row, _) = tokens::find(store, "token-1").await.expect("find").expect("row");
+        assert_eq!(row.last_used_ms, Some(50), "an earlier use does not count");
+    }
+    tokens::touch(store, "token-2", 60).await.expect("the first use");
+    tokens::touch(store, "token-9", 50).await.expect("nothing to touch");
+    let (row, _) = tokens::find(store, "token-2").await.expect("find").expect("row");
+    assert_eq!(row.last_used_ms, Some(60));
+    assert!(tokens::delete(store, "token-1").await.expect("delete"));
+    assert!(!tokens::delete(store, "token-1").await.expect("delete"));
+}
+
+async fn a_token_can_be_set_anew(db: &TestDb) {
+    let store = &db.store;
+    users::insert(store, &user("user-a", "ann")).await.expect("user");
+    users::insert(store, &user("user-b", "bob")).await.expect("user");
+    let row = async || tokens::find(store, "t").await.expect("find").expect("row").0;
+    assert!(
+        tokens::put(store, &TokenRow { expires_ms: Some(1), ..token("t", "user-a") }).await.expect("new")
+    );
+    assert_eq!(row().await.expires_ms, Some(1));
+    assert!(tokens::put(store, &token("t", "user-a")).await.expect("without end"));
+    assert_eq!(row().await, token("t", "user-a"));
+    let later = TokenRow { created_ms: 77, ..token("t", "user-a") };
+    assert!(!tokens::put(store, &later).await.expect("the same"), "keeps its dates");
+    assert_eq!(row().await.created_ms, 10);
+    let other = TokenRow { hash: vec![1], created_ms: 78, ..token("t", "user-b") };
+    assert!(tokens::put(store, &other).await.expect("another secret and user"));
+    assert_eq!(row().await, other);
+    let dangling = tokens::put(store, &token("t", "user-z")).await.expect_err("user");
+    assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
+}
+
+async fn expired_tokens_are_removed(db: &TestDb) {
+    let store = &db.store;
+    users::insert(store, &user("user-a", "ann")).await.expect("user");
+    for (name, expires_ms) in [("past", Some(99)), ("now", Some(100)), ("later", Some(101)), ("never", None)]
+    {
+        let row = TokenRow { expires_ms, ..token(name, "user-a") };
+        tokens::insert(store, &row).await.expect(name);
+    }
+    assert_eq!(tokens::delete_expired(store, 100).await.expect("delete"), 2);
+    let left = tokens::list(store, None).await.expect("list");
+    assert_eq!(left.iter().map(|(token, _)| token.name.as_str()).collect::<Vec<_>>(), ["later", "never"]);
+}
+
+async fn credentials_come_back_as_they_were_put(db: &TestDb) {
+    let store = &db.store;
+    let full = CredentialRow {
+        annotations: BTreeMap::from([("a/b".to_owned(), "\u{1F980} \u{2028} <&> \\ \n".to_owned())]),
+        tenant_id: text("t"),
+        ..credential("cc-b")
+    };
+    let bare = CredentialRow {
+        description: None,
+        labels: BTreeMap::new(),
+        subscription_id: None,
+        client_id: None,
+        environment: None,
+        secret: None,
+        owner: "user-b".to_owned(),
+        ..credential("cc-a")
+    };
+    let older = CredentialRow { created_ms: 1, ..credential("cc-z") };
+    for row in [&full, &bare, &older] {
+        credentials::insert(store, row).await.expect("insert");
+        assert_eq!(credentials::get(store, &row.id).await.expect("get").as_ref(), Some(row));
+    }
+    let taken = credentials::insert(store, &bare).await.expect_err("id");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::CredentialId }), "{taken:?}");
+    assert_eq!(credentials::get(store, "cc-x").await.expect("get"), None);
+    let all = credentials::list(store, None).await.expect("list");
+    assert_eq!(all, [older.clone(), bare.clone(), full.clone()], "oldest first, then by id");
+    assert_eq!(credentials::list(store, Some("user-a")).await.expect("list"), [older, full]);
+    assert!(credentials::delete(store, "cc-a").await.expect("delete"));
+    assert!(!credentials::delete(store, "cc-a").await.expect("delete"));
+    assert!(credentials::list(store, Some("user-b")).await.expect("list").is_empty());
+}
+
+async fn a_credential_is_only_changed_from_its_latest_version(db: &TestDb) {
+    let store = &db.store;
+    let row = credential("cc-a");
+    credentials::insert(store, &row).await.expect("insert");
+    let changed = CredentialRow {
+        name: "new".to_owned(),
+        description: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+        tenant_id: text("t2"),
+        subscription_id: text("s2"),
+        client_id: text("c2"),
+        environment: text("AzureChinaCloud"),
+        secret: Some(sealed("k2")),
+        updated_ms: 99,
+        ..row.clone()
+    };
+    assert_eq!(credentials::update(store, &changed).await.expect("update"), 2);
+    let read = credentials::get(store, "cc-a").await.expect("get").expect("row");
+    assert_eq!(read, CredentialRow { version: 2, ..changed.clone() });
+    let late = credentials::update(store, &row).await.expect_err("from version 1");
+    assert!(matches!(&late, Error::Conflict { table: "credentials", id } if id == "cc-a"), "{late:?}");
+    let foreign =
+        CredentialRow { uuid: "u".to_owned(), owner: "o".to_owned(), created_ms: 0, secret: None, ..read };
+    assert_eq!(credentials::update(store, &foreign).await.expect("update"), 3);
+    let read = credentials::get(store, "cc-a").await.expect("get").expect("row");
+    assert_eq!(read, CredentialRow { secret: None, version: 3, ..changed }, "id, uuid, owner and birth stay");
+    let gone = credentials::update(store, &credential("cc-x")).await.expect_err("no such row");
+    assert!(matches!(gone, Error::Conflict { .. }), "{gone:?}");
+}
+
+async fn a_credential_in_use_cannot_be_removed(db: &TestDb) {
+    let store = &db.store;
+    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    let row = ClusterRow { credential_id: text("cc-a"), ..cluster("c-a") };
+    clusters::insert(store, &row).await.expect("insert");
+    let used = credentials::delete(store, "cc-a").await.expect_err("in use");
+    assert!(matches!(&used, Error::InUse { table: "credentials", id } if id == "cc-a"), "{used:?}");
+    assert!(credentials::get(store, "cc-a").await.expect("get").is_some());
+    assert_eq!(clusters::using_credential(store, "cc-a").await.expect("list"), std::slice::from_ref(&row));
+    assert!(clusters::using_credential(store, "cc-b").await.expect("list").is_empty());
+
+    let missing = ClusterRow { credential_id: text("cc-x"), ..cluster("c-b") };
+    let dangling = clusters::insert(store, &missing).await.expect_err("no such credential");
+    assert!(matches!(&dangling, Error::Dangling { table: "clusters", id } if id == "c-b"), "{dangling:?}");
+    let missing = ClusterRow { credential_id: text("cc-x"), ..row.clone() };
+    let dangling = clusters::update(store, &missing).await.expect_err("no such credential");
+    assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
+    clusters::update(store, &ClusterRow { credential_id: None, ..row }).await.expect("let go");
+    assert!(credentials::delete(store, "cc-a").await.expect("delete"));
+}
+
+async fn secrets_are_rewrapped_one_by_one(db: &TestDb) {
+    let store = &db.store;
+    for (id, secret) in [
+        ("cc-a", Some(sealed("k1"))),
+        ("cc-b", None),
+        ("cc-c", Some(sealed("k2"))),
+        ("cc-d", Some(sealed("k0"))),
+    ] {
+        credentials::insert(store, &CredentialRow { secret, ..credential(id) }).await.expect("insert");
+    }
+    assert_eq!(credentials::key_ids(store).await.expect("keys"), ["k0", "k1", "k2"]);
+    let page = credentials::sealed_by_others(store, "k2", "", 1).await.expect("page");
+    assert_eq!(page, [("cc-a".to_owned(), 1, sealed("k1"))]);
+    let page = credentials::sealed_by_others(store, "k2", "cc-a", 10).await.expect("page");
+    assert_eq!(page, [("cc-d".to_owned(), 1, sealed("k0"))]);
+
+    assert!(credentials::rewrap(store, "cc-a", 1, &sealed("k2")).await.expect("rewrap"));
+    assert!(
+        !credentials::rewrap(store, "cc-a", 1, &sealed("k3")).await.expect("rewrap"),
+        "changed meanwhile"
+    );
+    let row = credentials::get(store, "cc-a").await.expect("get").expect("row");
+    assert_eq!(row, CredentialRow { secret: Some(sealed("k2")), version: 2, ..credential("cc-a") });
+    let late = credentials::update(store, &credential("cc-a")).await.expect_err("would bring k1 back");
+    assert!(matches!(late, Error::Conflict { .. }));
+}
+
+async fn clusters_come_back_as_they_were_put(db: &TestDb) {
+    let store = &db.store;
+    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    let full = ClusterRow {
+        credential_id: text("cc-a"),
+        aks_identity: text("s/g/n"),
+        created_ms: 9,
+        ..cluster("c-a")
+    };
+    let bare = ClusterRow { owner: "user-b".to_owned(), ..cluster("c-b") };
+    for row in [&full, &bare] {
+        clusters::insert(store, row).await.expect("insert");
+        assert_eq!(clusters::get(store, &row.id).await.expect("get").as_ref(), Some(row));
+    }
+    assert_eq!(clusters::get(store, "c-x").await.expect("get"), None);
+    assert_eq!(clusters::list(store, None).await.expect("list"), [bare.clone(), full.clone()]);
+    assert_eq!(clusters::list(store, Some("user-b")).await.expect("list"), [bare]);
+    assert_eq!(clusters::by_aks_identity(store, "s/g/n").await.expect("find"), Some(full));
+    assert_eq!(clusters::by_aks_identity(store, "s/g").await.expect("find"), None);
+    assert!(clusters::delete(store, "c-a").await.expect("delete"));
+    assert!(!clusters::delete(store, "c-a").await.expect("delete"));
+}
+
+async fn an_aks_cluster_is_only_registered_once(db: &TestDb) {
+    let store = &db.store;
+    let identity = |id: &str| ClusterRow { aks_identity: text("s/g/n"), ..cluster(id) };
+    clusters::insert(store, &identity("c-a")).await.expect("insert");
+    let taken = clusters::insert(store, &identity("c-b")).await.expect_err("identity");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
+    clusters::insert(store, &cluster("c-b")).await.expect("none is no identity");
+    clusters::insert(store, &cluster("c-c")).await.expect("any number has none");
+    let taken = clusters::update(store, &identity("c-b")).await.expect_err("identity");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
+    let taken = clusters::insert(store, &cluster("c-b")).await.expect_err("id");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterId }), "{taken:?}");
+}
+
+async fn a_cluster_is_only_changed_from_its_latest_version(db: &TestDb) {
+    let store = &db.store;
+    clusters::insert(store, &cluster("c-a")).await.expect("insert");
+    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    let changed = ClusterRow {
+        name: "n".to_owned(),
+        spec: r#"{"b":1, "a":2}"#.to_owned(),
+        status: r#"{"x":null}"#.to_owned(),
+        credential_id: text("cc-a"),
+        aks_identity: text("s/g/n"),
+        updated_ms: 9,
+        ..cluster("c-a")
+    };
+    assert_eq!(clusters::update(store, &changed).await.expect("update"), 2);
+    let read = clusters::get(store, "c-a").await.expect("get").expect("row");
+    assert_eq!(read, ClusterRow { version: 2, ..changed.clone() }, "JSON keeps its spelling");
+    let late = clusters::update(store, &changed).await.expect_err("from version 1");
+    assert!(matches!(&late, Error::Conflict { table: "clusters", id } if id == "c-a"), "{late:?}");
+}
+
+async fn settings_are_put_listed_and_removed(db: &TestDb) {
+    let store = &db.store;
+    let setting = |name: &str, value: &str| SettingRow {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        updated_ms: 3,
+    };
+    assert_eq!(settings::get(store, "b").await.expect("get"), None);
+    settings::put(store, &setting("b", "1")).await.expect("put");
+    settings::put(store, &setting("a", "")).await.expect("put");
+    settings::put(store, &SettingRow { updated_ms: 4, ..setting("b", "2") }).await.expect("put");
+    let b = SettingRow { updated_ms: 4, ..setting("b", "2") };
+    assert_eq!(settings::get(store, "b").await.expect("get"), Some(b.clone()));
+    assert_eq!(settings::list(store).await.expect("list"), [setting("a", ""), b]);
+    assert!(settings::delete(store, "b").await.expect("delete"));
+    assert!(!settings::delete(store, "b").await.expect("delete"));
+}
+
+async fn events_are_listed_newest_first_by_filter_and_page(db: &TestDb) {
+    let store = &db.store;
+    events::insert_many(store, &[]).await.expect("nothing");
+    let rows = [
+        event("1", 10),
+        EventRow { user_id: "user-b".to_owned(), ..event("2", 20) },
+        EventRow { object_type: "cluster".to_owned(), ..event("3", 20) },
+        EventRow { object_id: "cc-'ü\\\"\u{1F980}".to_owned(), action: String::new(), ..event("4", 30) },
+    ];
+    events::insert_many(store, &rows).await.expect("insert");
+    let again = [EventRow { outcome: "x".to_owned(), ..event("1", 10) }, event("5", i64::MAX)];
+    events::insert_many(store, &again).await.expect("a repeated attempt");
+
+    let all = events::Filter::default();
+    let list = events::list(store, 100, &all).await.expect("list");
+    let expected: Vec<EventRow> = [&again[1]].into_iter().chain(rows.iter().rev()).cloned().collect();
+    assert_eq!(list, expected);
+
+    let ids = async |limit, filter: events::Filter| {
+        let rows = events::list(store, limit, &filter).await.expect("list");
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>().join(",")
+    };
+    let before = |at_ms, id: &str| events::Filter { before: Some((at_ms, id.to_owned())), ..all.clone() };
+    assert_eq!(ids(2, all.clone()).await, "5,4");
+    assert_eq!(ids(2, before(30, "4")).await, "3,2");
+    assert_eq!(ids(2, before(20, "3")).await, "2,1");
+    assert_eq!(ids(2, before(10, "1")).await, "");
+    assert_eq!(ids(9, events::Filter { user_id: text("user-b"), ..all.clone() }).await, "2");
+    assert_eq!(ids(9, events::Filter { object_type: text("cluster"), ..all.clone() }).await, "3");
+    assert_eq!(ids(9, events::Filter { object_id: text("cc-a"), ..all.clone() }).await, "5,3,2,1");
+    assert_eq!(ids(9, events::Filter { action: text(""), ..all.clone() }).await, "4");
+}
+
+async fn an_event_with_nul_does_not_cost_the_batch(db: &TestDb) {
+    let store = &db.store;
+    let rows = [event("1", 1), EventRow { object_id: "a\0b".to_owned(), ..event("2", 2) }];
+    events::insert_many(store, &rows).await.expect("insert");
+    let list = events::list(store, 9, &events::Filter::default()).await.expect("list");
+    assert_eq!(list, [EventRow { object_id: "a\u{fffd}b".to_owned(), ..event("2", 2) }, event("1", 1)]);
+}
+
+async fn old_events_are_pruned_in_portions(db: &TestDb) {
+    let store = &db.store;
+    let rows: Vec<EventRow> = (0..1_000).map(|n| event(&format!("{n:04}"), n)).collect();
+    events::insert_many(store, &rows).await.expect("a large batch");
+    assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 500);
+    assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 100);
+    assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 0);
+    let left = events::list(store, 1_000, &events::Filter::default()).await.expect("list");
+    assert_eq!((left.len(), left[399].at_ms), (400, 600));
+}
+
+async fn replicas_show_signs_of_life(db: &TestDb) {
+    let store = &db.store;
+    let replica = |id: &str, seen_ms, keys: &[&str]| ReplicaRow {
+        id: id.to_owned(),
+        started_ms: 1,
+        seen_ms,
+        key_ids: keys.iter().map(|key| (*key).to_owned()).collect(),
+    };
+    replicas::put(store, &replica("b", 10, &["k1"])).await.expect("put");
+    replicas::put(store, &replica("a", 20, &[])).await.expect("put");
+    replicas::put(store, &replica("b", 30, &["k2", "k1"])).await.expect("again");
+    let all = replicas::seen_since(store, 0).await.expect("list");
+    assert_eq!(all, [replica("a", 20, &[]), replica("b", 30, &["k2", "k1"])]);
+    assert_eq!(replicas::seen_since(store, 21).await.expect("list"), [replica("b", 30, &["k2", "k1"])]);
+    assert_eq!(replicas::prune(store, 30).await.expect("prune"), 1);
+    assert!(replicas::delete(store, "b").await.expect("delete"));
+    assert!(!replicas::delete(store, "b").await.expect("delete"));
+}
+
+async fn texts_with_nul_are_refused_and_never_found(db: &TestDb) {
+    let store = &db.store;
+    let nul = "a\0b";
+    assert!(users::get(store, nul).await.expect("get").is_none());
+    assert!(!users::delete(store, nul).await.expect("delete"));
+    assert!(tokens::find(store, nul).await.expect("find").is_none());
+    assert!(!tokens::delete(store, nul).await.expect("delete"));
+    assert!(credentials::get(store, nul).await.expect("get").is_none());
+    assert!(!credentials::delete(store, nul).await.expect("delete"));
+    assert!(clusters::get(store, nul).await.expect("get").is_none());
+    assert!(clusters::by_aks_identity(store, nul).await.expect("get").is_none());
+    assert!(clusters::using_credential(store, nul).await.expect("list").is_empty());
+    assert!(!clusters::delete(store, nul).await.expect("delete"));
+    assert!(settings::get(store, nul).await.expect("get").is_none());
+    assert!(!settings::delete(store, nul).await.expect("delete"));
+    let filter = events::Filter { object_id: text(nul), ..events::Filter::default() };
+    assert!(events::list(store, 9, &filter).await.expect("list").is_empty());
+
+    let refused =
+        credentials::insert(store, &CredentialRow { name: nul.to_owned(), ..credential("cc-a") }).await;
+    assert!(matches!(refused, Err(Error::Nul { column: "name" })), "{refused:?}");
+    let refused = clusters::insert(store, &ClusterRow { spec: nul.to_owned(), ..cluster("c-a") }).await;
+    assert!(matches!(refused, Err(Error::Nul { column: "spec" })), "{refused:?}");
+    // In JSON columns NUL is written as an escape, which is ordinary text.
+    let labels = BTreeMap::from([(nul.to_owned(), nul.to_owned())]);
+    let row = CredentialRow { labels, ..credential("cc-a") };
+    credentials::insert(store, &row).await.expect("insert");
+    assert_eq!(credentials::get(store, "cc-a").await.expect("get"), Some(row));
+}
+
+async fn damaged_values_say_where_they_lie(db: &TestDb) {
+    let store = &db.store;
+    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    execute(db, "update credentials set labels = '{canary'").await;
+    let error = credentials::get(store, "cc-a").await.expect_err("damaged");
+    assert!(
+        matches!(&error, Error::Corrupt { table: "credentials", column: "labels", row, .. } if row == "cc-a"),
+        "{error:?}"
+    );
+    assert!(!error.to_string().contains("canary"));
+    assert!(!error.is_unavailable());
+}
+
+async fn writers_at_once_lose_nothing(db: &TestDb) {
+    credentials::insert(&db.store, &credential("cc-a")).await.expect("insert");
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let store = db.store.clone();
+        writers.spawn(async move {
+            let mut changes = 0;
+            while changes < 10 {
+                let row = credentials::get(&store, "cc-a").await.expect("get").expect("row");
+                match credentials::update(&store, &row).await {
+                    Ok(_) => changes += 1,
+                    Err(Error::Conflict { .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+    }
+    writers.join_all().await;
+    let row = credentials::get(&db.store, "cc-a").await.expect("get").expect("row");
+    assert_eq!(row.version, 81);
+}
+
+async fn a_closed_database_counts_as_unavailable(db: &TestDb) {
+    assert!(db.store.connections().0 > 0);
+    db.store.close().await;
+    let error = db.store.ping().await.expect_err("closed");
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(users::list(&db.store).await.expect_err("closed").is_unavailable());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_counts_as_unavailable() {
+    let options = Options { acquire: std::time::Duration::from_millis(300), ..Options::default() };
+    // A port that was free a moment ago.
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
+    let url = format!("postgres://user:canary@127.0.0.1:{port}/x");
+    let error = Store::connect(&url, &options).await.expect_err("nobody listens");
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(!format!("{error:?}").contains("canary"));
+}

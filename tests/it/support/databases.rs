@@ -1,0 +1,170 @@
+//! A database of its own for a test: a SQLite file, or a database of a PostgreSQL server.
+//!
+//! The server is the one of `TEST_POSTGRES_URL` (whose user must be allowed to make databases), otherwise a throw-away
+//! one that the first test starts when PostgreSQL's programs are installed. That one lives as long as this process: a
+//! shell holds the other end of a pipe and stops it when the pipe closes, however this process ends.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr as _;
+use std::sync::OnceLock;
+
+use norman_aks::store::{Options, Store, sqlite_url};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
+use url::Url;
+
+/// An empty database with the schema of today. Gone when dropped.
+pub(crate) struct TestDb {
+    /// Open and migrated.
+    pub(crate) store: Store,
+    /// For other programs.
+    pub(crate) url: String,
+    _owner: Owner,
+}
+
+/// What removes the database again.
+enum Owner {
+    Folder { _folder: tempfile::TempDir },
+    Server { server: String, database: String },
+}
+
+/// A SQLite file in a folder of its own.
+pub(crate) async fn sqlite() -> TestDb {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let url = sqlite_url(&folder.path().join("norman-aks.db"));
+    TestDb { store: open(&url).await, url, _owner: Owner::Folder { _folder: folder } }
+}
+
+/// A new database of a PostgreSQL server; `None`, and a line on the standard error, when there is no server.
+/// With `NORMAN_AKS_TEST_REQUIRE_POSTGRES` set that is a failure instead.
+pub(crate) async fn postgres() -> Option<TestDb> {
+    static SERVER: OnceLock<Result<String, String>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        let server = match std::env::var_os("TEST_POSTGRES_URL") {
+            Some(url) => url.into_string().map_err(|_| "TEST_POSTGRES_URL is no text".to_owned()),
+            None => start_server(),
+        };
+        if let Err(reason) = &server {
+            // Not through `eprintln!`, which the test harness keeps to itself.
+            writeln!(std::io::stderr(), "SKIPPED: all tests on PostgreSQL: {reason}").ok();
+        }
+        server
+    });
+    let server = match server {
+        Ok(server) => server.clone(),
+        Err(reason) => {
+            let required = std::env::var_os("NORMAN_AKS_TEST_REQUIRE_POSTGRES").is_some();
+            assert!(!required, "PostgreSQL is required here, but {reason}");
+            return None;
+        }
+    };
+    let database = format!("norman_aks_test_{}", uuid::Uuid::new_v4().simple());
+    execute(&server, &format!("create database {database}")).await.expect("create database");
+    let mut url = Url::parse(&server).expect("address of the server");
+    url.set_path(&database);
+    let url = url.to_string();
+    Some(TestDb { store: open(&url).await, url, _owner: Owner::Server { server, database } })
+}
+
+async fn open(url: &str) -> Store {
+    let store = Store::connect(url, &Options::default()).await.expect("open the database");
+    store.migrate().await.expect("migrate");
+    store
+}
+
+async fn execute(server: &str, statement: &str) -> sqlx::Result<()> {
+    let mut connection = PgConnectOptions::from_str(server)?.connect().await?;
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.map(drop)
+}
+
+impl Drop for Owner {
+    /// Also when the test failed; the test's own runtime may be ending, so this has one.
+    fn drop(&mut self) {
+        let Self::Server { server, database } = self else { return };
+        let (server, statement) = (server.clone(), format!("drop database {database} with (force)"));
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(execute(&server, &statement))
+        });
+        if !matches!(dropped.join(), Ok(Ok(()))) {
+            writeln!(std::io::stderr(), "the test database {database} could not be dropped").ok();
+        }
+    }
+}
+
+/// Starts a server that nothing but this process knows, listening on a socket in its own folder.
+fn start_server() -> Result<String, String> {
+    /// $1: folder of PostgreSQL's programs. The last line waits for the end of this process.
+    const WATCH: &str = r#"
+        trap '' INT TERM HUP
+        set -eu
+        folder=$(mktemp -d /tmp/norman-aks-postgres.XXXXXX)
+        as=
+        if [ "$(id -u)" = 0 ]; then
+            # PostgreSQL refuses to run as root.
+            user=postgres; id "$user" >/dev/null 2>&1 || user=nobody
+            chown "$user" "$folder"
+            as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
+        fi
+        cd "$folder"
+        end() { rm -rf "$folder"; }
+        fail() { tail -n 3 "$1" | tr '\n' ' '; echo; end; exit 1; }
+        $as "$1/initdb" -D data -U norman -A trust -E UTF8 --locale=C --no-sync >start 2>&1 || fail start
+        # Not through pg_ctl: the server is to be a child of this shell, which can then wait for its end.
+        $as "$1/postgres" -D data -k "$folder" -c listen_addresses= -c fsync=off -c full_page_writes=off \
+            -c synchronous_commit=off -c max_connections=400 -c shared_buffers=32MB \
+            </dev/null >log 2>&1 &
+        server=$!
+        until grep -q 'ready to accept connections' log; do
+            kill -0 "$server" 2>/dev/null || fail log
+            sleep 0.05
+        done
+        echo "ready $folder"
+        cat >/dev/null
+        kill -QUIT "$server"
+        wait "$server" || true
+        end
+    "#;
+    /// Kept, so that the pipe closes when this process ends and not before.
+    static WATCHED: OnceLock<Child> = OnceLock::new();
+    let programs = programs().ok_or(
+        "TEST_POSTGRES_URL is not set and PostgreSQL is neither in PATH nor in /usr/lib/postgresql/*/bin \
+         (Debian: apt-get install postgresql)",
+    )?;
+    let mut watch = Command::new("/bin/sh")
+        .args(["-c", WATCH, "watch"])
+        .arg(&programs)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("no shell: {error}"))?;
+    let mut line = String::new();
+    if let Some(answer) = watch.stdout.take() {
+        BufReader::new(answer).read_line(&mut line).map_err(|error| error.to_string())?;
+    }
+    let Some(folder) = line.trim().strip_prefix("ready ") else {
+        watch.wait().ok();
+        return Err(format!("the server of {} does not start: {}", programs.display(), line.trim()));
+    };
+    WATCHED.get_or_init(|| watch);
+    Ok(format!("postgres://norman@localhost/postgres?host={folder}"))
+}
+
+/// The folder of `initdb` and `postgres`: in PATH, or the newest where Debian puts them.
+fn programs() -> Option<PathBuf> {
+    let usable = |folder: &Path| folder.join("initdb").exists() && folder.join("postgres").exists();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(folder) = std::env::split_paths(&path).find(|folder| usable(folder)) {
+        return Some(folder);
+    }
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let number = |folder: &Path| folder.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    versions
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|folder| usable(&folder.join("bin")))
+        .max_by_key(|folder| number(folder))
+        .map(|folder| folder.join("bin"))
+}
