@@ -19,6 +19,11 @@ const OS_DISK_MIB: u32 = 1_047_552;
 const CONSTRAINED: [(u32, u32); 11] =
     [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
 
+/// Sizes that examples and forms start from: free to use in every zone, wherever they are offered.
+const EVERYDAY: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
+/// The lot that draws every zone and no restriction.
+const LUCKY: u64 = 40;
+
 /// A row of `data/vm-families.json`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,7 +154,8 @@ fn first(region: &Region) -> bool {
 }
 
 fn sku<'a>(family: &'a Family, size: &'a Size, tier: &'a str, name: &'a str, region: &'a Region) -> Sku<'a> {
-    let lot = hash(&[&region.name, name]);
+    let everyday = EVERYDAY.contains(&&*size.name);
+    let lot = if everyday { LUCKY } else { hash(&[&region.name, name]) };
     let zones = zones(region, family, lot);
     let zone_details = if family.is("premium") && zones.len() == 3 && lot.is_multiple_of(3) {
         let capabilities = vec![Capability { name: "UltraSSDAvailable", value: "True".to_owned() }];
@@ -395,8 +401,11 @@ mod tests {
         let names: std::collections::HashSet<_> =
             machines.iter().map(|sku| sku["name"].as_str().unwrap()).collect();
         assert_eq!(names.len(), machines.len(), "no size twice");
-        for wanted in ["Standard_D4s_v5", "Standard_D8s_v5", "Standard_DS2_v2", "Standard_E96-48ads_v5"] {
-            assert!(names.contains(wanted), "{wanted}");
+        assert!(names.contains("Standard_E96-48ads_v5"), "constrained sizes");
+        for wanted in EVERYDAY {
+            let sku = machines.iter().find(|sku| sku["size"] == wanted).unwrap();
+            assert_eq!(sku["restrictions"], serde_json::json!([]), "{wanted}");
+            assert_eq!(sku["locationInfo"][0]["zones"].as_array().unwrap().len(), 3, "{wanted}");
         }
         let sorted = |sku: &&&serde_json::Value| {
             sku["locationInfo"][0]["zones"].as_array().unwrap().is_sorted_by_key(serde_json::Value::to_string)
