@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::clouds::{Cloud, resolve};
 use super::play::{Operation, Outcome};
 use super::request::Asked;
-use super::world::{App, State, Token, World};
+use super::world::{App, State, Subscription, Token, World};
 
 /// How long a token lives, in seconds.
 const LIFETIME: i64 = 3_599;
@@ -252,8 +252,10 @@ fn openid_configuration(world: &World, asked: &Asked) -> Result<Answer, Refused>
     let tenant = tenant(asked)?;
     let known = tenant == "common" || {
         let state = world.state();
-        state.tenants.contains(&(asked.cloud, tenant.clone()))
-            || state.subscriptions.values().any(|subscription| subscription.tenant == tenant)
+        let here = |subscription: &Subscription| {
+            subscription.tenant == tenant && subscription.cloud.is_none_or(|cloud| cloud == asked.cloud)
+        };
+        state.tenants.contains(&(asked.cloud, tenant.clone())) || state.subscriptions.values().any(here)
     };
     known.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_tenant"))?;
     let host = asked.cloud.login_host();

@@ -51,7 +51,9 @@ async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
         (state.log.push(seen), met)
     };
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-        return Answer::empty(StatusCode::PAYLOAD_TOO_LARGE).into_response(Body::from);
+        let answer = Answer::empty(StatusCode::PAYLOAD_TOO_LARGE);
+        world.state().log.answered(number, answer.status.as_u16());
+        return answer.into_response(Body::from);
     };
     sleep(met.latency).await;
     if met.effect == Some(Effect::CutBeforeAnswer) {

@@ -1,6 +1,7 @@
 //! The answers themselves: the subscription, the lists, a cluster.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::sandbox::answer::Answer;
 use crate::sandbox::data::Region;
 use crate::sandbox::play::Page;
 use crate::sandbox::request::Asked;
+use crate::sandbox::skus::{self, Listing};
 use crate::sandbox::world::{Resource, Subscription, World};
 
 /// What the lock had to be held for.
@@ -232,18 +234,26 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
 
 /// Without a filter: every region of the cloud. An unknown region in the filter: nothing, as in Azure.
 fn skus(world: &World, asked: &Asked, size: usize) -> Result<Answer, Refused> {
-    let regions: Vec<String> = match asked.parameter("$filter") {
-        None => world.catalog.places(asked.cloud).map(|region| region.name.clone()).collect(),
+    let listings: Vec<Arc<Listing>> = match asked.parameter("$filter") {
+        // Some 70 MB that nobody needs twice: not kept.
+        None => {
+            let families = &world.catalog.families;
+            world
+                .catalog
+                .places(asked.cloud)
+                .map(|region| Arc::new(skus::listing(families, region)))
+                .collect()
+        }
         Some(filter) => {
             let location = filtered_location(&filter).ok_or_else(|| {
                 let text = format!("The filter '{filter}' is not supported: only \"location eq '…'\" is.");
                 Refused::new(StatusCode::BAD_REQUEST, "InvalidFilterInQueryString", text)
             })?;
-            let known = |name: &&str| world.catalog.places(asked.cloud).any(|region| region.name == **name);
-            Some(&*location).filter(known).map(str::to_owned).into_iter().collect()
+            // Unlike in paths, a name with spaces is none here.
+            let spelt = world.catalog.places(asked.cloud).any(|region| region.name == location);
+            spelt.then(|| world.skus(asked.cloud, &location)).flatten().into_iter().collect()
         }
     };
-    let listings: Vec<_> = regions.iter().filter_map(|region| world.skus(asked.cloud, region)).collect();
     // All on one page, which is all but always: the list is only copied.
     if size == usize::MAX && asked.page_start() == Some(0) {
         return Ok(value(listings.iter().map(|listing| &*listing.skus), None));

@@ -1,11 +1,15 @@
 //! VM sizes: about a thousand for every region, worked out from one row per family. What a region offers,
 //! in which zones and with which restrictions follows from its name, so that it never changes.
 
+mod shapes;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use shapes::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, ZoneDetails};
 
 use super::data::Region;
 
@@ -14,6 +18,11 @@ const OS_DISK_MIB: u32 = 1_047_552;
 /// Sizes of memory-optimised machines that are sold with fewer processors switched on: all, of which used.
 const CONSTRAINED: [(u32, u32); 11] =
     [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
+
+/// Sizes that examples and forms start from: free to use in every zone, wherever they are offered.
+const EVERYDAY: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
+/// The lot that draws every zone and no restriction.
+const LUCKY: u64 = 40;
 
 /// A row of `data/vm-families.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -92,77 +101,6 @@ pub(super) struct Listing {
     pub(super) vm_sizes: Bytes,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sku<'a> {
-    resource_type: &'a str,
-    name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    tier: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    size: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    family: &'a str,
-    locations: [&'a str; 1],
-    location_info: [LocationInfo<'a>; 1],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    capabilities: Vec<Capability>,
-    restrictions: Vec<Restriction<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LocationInfo<'a> {
-    location: &'a str,
-    zones: Vec<String>,
-    zone_details: Vec<ZoneDetails>,
-}
-
-/// Azure writes this one key with a capital.
-#[derive(Serialize)]
-struct ZoneDetails {
-    #[serde(rename = "Name")]
-    name: Vec<String>,
-    capabilities: Vec<Capability>,
-}
-
-#[derive(Serialize)]
-struct Capability {
-    name: &'static str,
-    value: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Restriction<'a> {
-    r#type: &'static str,
-    values: [&'a str; 1],
-    #[serde(rename = "restrictionInfo")]
-    info: RestrictionInfo<'a>,
-    reason_code: &'static str,
-}
-
-#[derive(Serialize)]
-struct RestrictionInfo<'a> {
-    locations: [&'a str; 1],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    zones: Vec<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct VmSize<'a> {
-    name: &'a str,
-    number_of_cores: u32,
-    #[serde(rename = "osDiskSizeInMB")]
-    os_disk: u32,
-    #[serde(rename = "resourceDiskSizeInMB")]
-    temp_disk: u64,
-    #[serde(rename = "memoryInMB")]
-    memory: u64,
-    max_data_disk_count: u32,
-}
-
 /// Everything that `region` offers.
 pub(super) fn listing(families: &[Family], region: &Region) -> Listing {
     let mut skus = List::default();
@@ -216,7 +154,8 @@ fn first(region: &Region) -> bool {
 }
 
 fn sku<'a>(family: &'a Family, size: &'a Size, tier: &'a str, name: &'a str, region: &'a Region) -> Sku<'a> {
-    let lot = hash(&[&region.name, name]);
+    let everyday = EVERYDAY.contains(&&*size.name);
+    let lot = if everyday { LUCKY } else { hash(&[&region.name, name]) };
     let zones = zones(region, family, lot);
     let zone_details = if family.is("premium") && zones.len() == 3 && lot.is_multiple_of(3) {
         let capabilities = vec![Capability { name: "UltraSSDAvailable", value: "True".to_owned() }];
@@ -290,61 +229,81 @@ fn restrictions<'a>(region: &'a Region, family: &Family, zones: &[String], lot: 
 }
 
 fn capabilities(family: &Family, size: &Size) -> Vec<Capability> {
-    let mut all = Vec::with_capacity(32);
-    let mut add = |name, value: String| all.push(Capability { name, value });
-    let flag = |on: bool| if on { "True" } else { "False" }.to_owned();
-    let cores = u64::from(size.cores);
-    let temp = family.temp * cores;
-    let (premium, arm) = (family.is("premium"), family.is("arm"));
-    add("MaxResourceVolumeMB", temp.to_string());
-    add("OSVhdSizeMB", OS_DISK_MIB.to_string());
-    add("vCPUs", cores.to_string());
-    add("MemoryPreservingMaintenanceSupported", flag(size.gpus.is_none() && !family.is("rdma")));
-    add("HyperVGenerations", generations(family).to_owned());
-    if premium && temp > 0 {
-        add("SupportedEphemeralOSDiskPlacements", "ResourceDisk,CacheDisk".to_owned());
+    let mut all = Capabilities(Vec::with_capacity(32));
+    all.machine(family, size);
+    all.disks(family, size);
+    all.number("MaxNetworkInterfaces", u64::from(size.cores.clamp(2, 8)));
+    all.flag("AcceleratedNetworkingEnabled", family.is("accelerated") && size.cores > 1);
+    all.flag("RdmaEnabled", family.is("rdma"));
+    all.0
+}
+
+struct Capabilities(Vec<Capability>);
+
+impl Capabilities {
+    fn text(&mut self, name: &'static str, value: &str) {
+        self.0.push(Capability { name, value: value.to_owned() });
     }
-    if family.is("nvme") {
-        add("DiskControllerTypes", if arm { "SCSI, NVMe" } else { "NVMe" }.to_owned());
+
+    fn number(&mut self, name: &'static str, value: u64) {
+        self.0.push(Capability { name, value: value.to_string() });
     }
-    add("MemoryGB", size.memory.to_string());
-    add("MaxDataDiskCount", data_disks(size.cores).to_string());
-    add("CpuArchitectureType", if arm { "Arm64" } else { "x64" }.to_owned());
-    add("LowPriorityCapable", flag(!family.is("burst") && !family.is("old")));
-    add("PremiumIO", flag(premium));
-    add("VMDeploymentTypes", if premium { "IaaS" } else { "IaaS,PaaS" }.to_owned());
-    if family.is("confidential") {
-        add("ConfidentialComputingType", "SNP".to_owned());
+
+    fn flag(&mut self, name: &'static str, on: bool) {
+        self.text(name, if on { "True" } else { "False" });
     }
-    add("vCPUsAvailable", size.used.to_string());
-    if let Some(gpus) = size.gpus {
-        add("GPUs", gpus.to_string());
+
+    fn machine(&mut self, family: &Family, size: &Size) {
+        let (premium, arm, burst) = (family.is("premium"), family.is("arm"), family.is("burst"));
+        self.number("vCPUs", u64::from(size.cores));
+        self.number("vCPUsAvailable", u64::from(size.used));
+        let single = arm || burst || family.is("rdma") || size.cores == 1;
+        self.number("vCPUsPerCore", if single { 1 } else { 2 });
+        if !family.is("nvme") {
+            self.text("ACUs", if family.is("old") { "100" } else { "195" });
+        }
+        if let Some(gpus) = size.gpus {
+            self.number("GPUs", u64::from(gpus));
+        }
+        self.text("MemoryGB", &size.memory.to_string());
+        self.flag("MemoryPreservingMaintenanceSupported", size.gpus.is_none() && !family.is("rdma"));
+        self.text("CpuArchitectureType", if arm { "Arm64" } else { "x64" });
+        self.text("HyperVGenerations", generations(family));
+        if family.is("confidential") {
+            self.text("ConfidentialComputingType", "SNP");
+        }
+        self.text("VMDeploymentTypes", if premium { "IaaS" } else { "IaaS,PaaS" });
+        self.flag("LowPriorityCapable", !burst && !family.is("old"));
+        self.flag("CapacityReservationSupported", premium && !burst);
+        self.flag("EncryptionAtHostSupported", premium);
     }
-    if !family.is("nvme") {
-        add("ACUs", if family.is("old") { "100" } else { "195" }.to_owned());
+
+    fn disks(&mut self, family: &Family, size: &Size) {
+        let cores = u64::from(size.cores);
+        let (temp, premium) = (family.temp * cores, family.is("premium"));
+        self.number("MaxResourceVolumeMB", temp);
+        self.number("OSVhdSizeMB", u64::from(OS_DISK_MIB));
+        self.number("MaxDataDiskCount", u64::from(data_disks(size.cores)));
+        self.flag("PremiumIO", premium);
+        self.flag("EphemeralOSDiskSupported", premium && temp > 0);
+        if premium && temp > 0 {
+            self.text("SupportedEphemeralOSDiskPlacements", "ResourceDisk,CacheDisk");
+        }
+        if family.is("nvme") {
+            self.text("DiskControllerTypes", if family.is("arm") { "SCSI, NVMe" } else { "NVMe" });
+        }
+        if temp > 0 {
+            self.number("CombinedTempDiskAndCachedIOPS", cores * 4_750);
+            self.number("CombinedTempDiskAndCachedReadBytesPerSecond", cores * 33_554_432);
+            self.number("CombinedTempDiskAndCachedWriteBytesPerSecond", cores * 33_554_432);
+        }
+        if premium {
+            self.number("CachedDiskBytes", cores * 26_843_545_600);
+            self.flag("UltraSSDAvailable", true);
+        }
+        self.number("UncachedDiskIOPS", (cores * 1_875).min(80_000));
+        self.number("UncachedDiskBytesPerSecond", (cores * 44_564_480).min(2_726_297_600));
     }
-    let per_core = if arm || family.is("burst") || family.is("rdma") || cores == 1 { "1" } else { "2" };
-    add("vCPUsPerCore", per_core.to_owned());
-    if temp > 0 {
-        add("CombinedTempDiskAndCachedIOPS", (cores * 4_750).to_string());
-        add("CombinedTempDiskAndCachedReadBytesPerSecond", (cores * 33_554_432).to_string());
-        add("CombinedTempDiskAndCachedWriteBytesPerSecond", (cores * 33_554_432).to_string());
-    }
-    if premium {
-        add("CachedDiskBytes", (cores * 26_843_545_600).to_string());
-    }
-    add("UncachedDiskIOPS", (cores * 1_875).min(80_000).to_string());
-    add("UncachedDiskBytesPerSecond", (cores * 44_564_480).min(2_726_297_600).to_string());
-    add("EphemeralOSDiskSupported", flag(premium && temp > 0));
-    add("EncryptionAtHostSupported", flag(premium));
-    add("CapacityReservationSupported", flag(premium && !family.is("burst")));
-    add("AcceleratedNetworkingEnabled", flag(family.is("accelerated") && cores > 1));
-    add("RdmaEnabled", flag(family.is("rdma")));
-    add("MaxNetworkInterfaces", cores.clamp(2, 8).to_string());
-    if premium {
-        add("UltraSSDAvailable", flag(true));
-    }
-    all
 }
 
 fn generations(family: &Family) -> &'static str {
@@ -442,8 +401,11 @@ mod tests {
         let names: std::collections::HashSet<_> =
             machines.iter().map(|sku| sku["name"].as_str().unwrap()).collect();
         assert_eq!(names.len(), machines.len(), "no size twice");
-        for wanted in ["Standard_D4s_v5", "Standard_D8s_v5", "Standard_DS2_v2", "Standard_E96-48ads_v5"] {
-            assert!(names.contains(wanted), "{wanted}");
+        assert!(names.contains("Standard_E96-48ads_v5"), "constrained sizes");
+        for wanted in EVERYDAY {
+            let sku = machines.iter().find(|sku| sku["size"] == wanted).unwrap();
+            assert_eq!(sku["restrictions"], serde_json::json!([]), "{wanted}");
+            assert_eq!(sku["locationInfo"][0]["zones"].as_array().unwrap().len(), 3, "{wanted}");
         }
         let sorted = |sku: &&&serde_json::Value| {
             sku["locationInfo"][0]["zones"].as_array().unwrap().is_sorted_by_key(serde_json::Value::to_string)
