@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod error;
+pub mod events;
 pub mod instance;
 pub mod secrets;
 pub mod settings;

@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that these are tests outside `#[test]` functions too.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod support;
