@@ -18,6 +18,9 @@ const BATCH: usize = 500;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// An attempt that takes longer hangs on a connection that is no more.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
+
 /// How often old events are looked for, and how many go in one statement.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 const PRUNED_AT_ONCE: u32 = 5_000;
@@ -134,14 +137,12 @@ impl Writer {
 async fn insert(store: &Store, rows: &[EventRow]) {
     let mut wait = FIRST_WAIT;
     loop {
-        match store::events::insert_many(store, rows).await {
-            Ok(()) => return,
-            Err(error) if error.is_unavailable() => {
-                warn(&error, rows.len());
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
-            Err(error) if rows.len() == 1 => {
+        let attempt = tokio::time::timeout(LONGEST_ATTEMPT, store::events::insert_many(store, rows)).await;
+        match attempt {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if error.is_unavailable() => warn(&error, rows.len()),
+            Err(late) => warn(&late, rows.len()),
+            Ok(Err(error)) if rows.len() == 1 => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "the database refuses an audit event");
                 for row in rows {
@@ -150,18 +151,19 @@ async fn insert(store: &Store, rows: &[EventRow]) {
                 return;
             }
             // One of them is at fault; the others must not go with it.
-            Err(_) => {
+            Ok(Err(_)) => {
                 for row in rows {
                     Box::pin(insert(store, std::slice::from_ref(row))).await;
                 }
                 return;
             }
         }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 
-fn warn(error: &store::Error, waiting: usize) {
-    let error = error as &dyn std::error::Error;
+fn warn(error: &(dyn std::error::Error + 'static), waiting: usize) {
     tracing::warn!(error, waiting, "audit events wait for the database");
 }
 
