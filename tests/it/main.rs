@@ -16,6 +16,8 @@ mod meta;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod support;

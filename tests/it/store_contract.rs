@@ -648,3 +648,22 @@ async fn a_server_that_does_not_answer_counts_as_unavailable() {
     assert!(error.is_unavailable(), "{error:?}");
     assert!(!format!("{error:?}").contains("canary"));
 }
+
+#[tokio::test]
+async fn on_postgres_everything_lies_in_the_schema_of_the_address() {
+    let Some(db) = databases::postgres().await else { return };
+    execute(&db, "create schema tenant").await;
+    let url = format!(
+        "{}{}options=-c%20search_path%3Dtenant",
+        db.url,
+        if db.url.contains('?') { '&' } else { '?' }
+    );
+    let tenant = Store::connect(&url, &Options::default()).await.expect("connect");
+    assert_eq!(tenant.pending_migrations().await.expect("pending"), ["0001_first"]);
+    assert_eq!(tenant.migrate().await.expect("migrate").applied, ["0001_first"]);
+    tenant.stamp(Stamp::Sandbox).await.expect("stamp");
+    db.store.stamp(Stamp::Azure).await.expect("the other schema has a stamp of its own");
+    users::insert(&tenant, &user("user-a", "ann")).await.expect("insert");
+    assert!(users::list(&db.store).await.expect("list").is_empty());
+    tenant.close().await;
+}

@@ -66,6 +66,17 @@ impl Known {
             _ => false,
         }
     }
+
+    fn is_usable(&self, now_ms: i64) -> bool {
+        (0..USABLE_MS).contains(&(now_ms - self.checked_ms))
+    }
+
+    fn caller(&self, now_ms: i64) -> Result<Arc<Caller>, AuthError> {
+        if now_ms >= self.expires_ms {
+            return Err(AuthError::Expired(self.caller.token_name.clone()));
+        }
+        Ok(Arc::clone(&self.caller))
+    }
 }
 
 /// The two halves of a token, at the first colon.
@@ -83,23 +94,26 @@ pub(super) async fn authenticate(parts: &Parts, presented: &str) -> Result<Arc<C
     let (name, secret) = split(presented).ok_or(AuthError::Malformed)?;
     let now_ms = parts.clock.now_ms();
     let fingerprint = parts.fingerprinter.fingerprint(&[presented.as_bytes()]);
-    if let Some(known) = parts.known.get(&fingerprint)
+    let known = parts.known.get(&fingerprint);
+    if let Some(known) = &known
         && known.serves(now_ms)
     {
-        if now_ms >= known.expires_ms {
-            return Err(AuthError::Expired(name.to_owned()));
-        }
-        return Ok(Arc::clone(&known.caller));
+        return known.caller(now_ms);
     }
     match look_up(parts, name, secret, now_ms).await {
-        Ok(known) => {
-            let caller = Arc::clone(&known.caller);
-            parts.known.insert(fingerprint, Arc::new(known));
-            Ok(caller)
+        Ok(found) => {
+            let found = Arc::new(found);
+            parts.known.insert(fingerprint, Arc::clone(&found));
+            found.caller(now_ms)
         }
-        Err(error) => {
+        Err(AuthError::Store(error)) => match known.filter(|known| known.is_usable(now_ms)) {
+            // The one who went to renew fares no worse than those who did not.
+            Some(known) => known.caller(now_ms),
+            None => Err(AuthError::Store(error)),
+        },
+        Err(refusal) => {
             parts.known.invalidate(&fingerprint);
-            Err(error)
+            Err(refusal)
         }
     }
 }
@@ -111,10 +125,9 @@ async fn look_up(parts: &Parts, name: &str, secret: &str, now_ms: i64) -> Result
         return Err(AuthError::WrongSecret(token.name));
     }
     let expires_ms = token.expires_ms.unwrap_or(i64::MAX);
-    if now_ms >= expires_ms {
-        return Err(AuthError::Expired(token.name));
+    if now_ms < expires_ms {
+        note_use(parts, &token, now_ms);
     }
-    note_use(parts, &token, now_ms);
     let UserRow { id: user_id, name: user_name, admin, .. } = user;
     let caller = Arc::new(Caller { user_id, user_name, admin, token_name: token.name });
     Ok(Known { caller, expires_ms, checked_ms: now_ms, renewing: AtomicBool::new(false) })
