@@ -43,9 +43,13 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
     if config.database.migrate {
         store.migrate().await?;
     }
-    let kind = if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure };
-    store.stamp(kind).await?;
+    store.stamp(stamp(config)).await?;
     Ok(store)
+}
+
+/// The kind of server that these settings make.
+pub fn stamp(config: &Config) -> store::Stamp {
+    if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure }
 }
 
 /// Runs the server until it is told to stop.
