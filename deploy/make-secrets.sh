@@ -6,7 +6,8 @@ set -euo pipefail
 
 folder="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/secrets"
 mkdir -p "$folder"
-# The folder keeps others out. The files themselves are readable, because containers read them as another user.
+# The folder keeps others out. The files are mounted into containers and read there by the containers' own users: what
+# only the server reads is given to its user where this runs as root, and is readable otherwise (the server then warns).
 chmod 0700 "$folder"
 
 hex() { od -An -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
@@ -17,6 +18,10 @@ make() { # name, content
     else
         printf '%s\n' "$2" >"$folder/$1"
         chmod 0444 "$folder/$1"
+        if [[ $1 != postgres-password && $(id -u) == 0 ]]; then
+            chown 65532:65532 "$folder/$1"
+            chmod 0400 "$folder/$1"
+        fi
         echo "made  $folder/$1"
     fi
 }

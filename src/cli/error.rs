@@ -1,10 +1,9 @@
 //! Why a command failed, and which exit code that is.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::config::ConfigError;
-use crate::{app, service, store, telemetry, vault};
+use crate::{app, service, store, telemetry};
 
 /// A command that could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -30,17 +29,15 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A key cannot be used.
+    /// The key file cannot be used, or keys cannot be changed now.
     #[error(transparent)]
-    Vault(#[from] vault::Error),
-    /// A key file cannot be read or written.
-    #[error("the key file {} cannot be used", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Secrets(#[from] service::secrets::Error),
+    /// Some secrets are still sealed with older keys.
+    #[error(
+        "running servers went on sealing with {}; keep these lines in the key file and repeat `norman-aks key rotate`",
+        _0.join(", ")
+    )]
+    StillNeeded(Vec<String>),
     /// Nobody has this token.
     #[error("there is no token {0:?}; `norman-aks token list` shows all")]
     NoToken(String),

@@ -190,9 +190,15 @@ fn keys_are_printed_or_put_first_into_a_file() {
     let both = fs::read_to_string(program.path().join("keys")).unwrap();
     assert!(both.ends_with(&first) && both.lines().count() == 2, "both lines, the old one last");
 
+    let rotated = program.printed(&["key", "rotate", "--encryption-key-file", "keys"]);
+    let active = both.split(':').next().unwrap();
+    assert_eq!(rotated, format!("0 secrets were sealed with {active}.\n"));
+    let error = program.fails(1, &["key", "rotate"]);
+    assert!(error.contains("norman-aks-data/encryption.keys") && error.contains("key generate"), "{error}");
+
     fs::write(program.path().join("bad"), "no key").unwrap();
     let error = program.fails(1, &["key", "generate", "--append", "bad"]);
-    assert!(error.contains("bad") && error.contains("line 1"), "{error}");
+    assert!(error.contains("key file bad") && error.contains("no colon"), "{error}");
 }
 
 #[test]
@@ -207,9 +213,16 @@ fn check_prints_masked_settings_and_fails_when_a_test_fails() {
     );
     assert!(!program.path().join("norman-aks-sandbox-data").exists(), "check changes nothing");
 
+    assert!(
+        text.contains("encryption key: ./norman-aks-sandbox-data/encryption.keys will be made"),
+        "{text}"
+    );
+
     program.printed(&["migrate", "--sandbox"]);
+    program.printed(&["key", "generate", "--append", "norman-aks-sandbox-data/encryption.keys"]);
     let text = program.printed(&["check", "--sandbox", "--drain-seconds", "7"]);
     assert!(text.contains("database: reachable, schema up to date"), "{text}");
+    assert!(text.contains("is active, no other is missing"), "{text}");
     let line = text.lines().find(|line| line.starts_with("drain-seconds")).unwrap();
     assert_eq!(
         line.split_whitespace().collect::<Vec<_>>(),
