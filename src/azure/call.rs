@@ -128,16 +128,17 @@ impl Arm {
     }
 }
 
-/// Sends the request once, without a token.
+/// Sends the request once, without a token, and gives the answer with its first challenge to authenticate.
 pub(super) async fn anonymous(
     client: &Client,
     clock: &Clock,
+    to: Service,
     operation: &'static str,
     url: &Url,
 ) -> Result<(Refusal, Option<String>), Error> {
     let mut request = Request::new(Method::GET, url.clone());
     mark(&mut request);
-    let answer = exchange(client, Service::Arm, operation, request).await?;
+    let answer = exchange(client, to, operation, request).await?;
     let challenge = answer
         .headers
         .get(http::header::WWW_AUTHENTICATE)

@@ -1,6 +1,7 @@
 //! One piece of work that many wait for.
 
 use tokio::sync::watch;
+use tracing::Instrument;
 
 /// Work that runs in a task of its own: whoever waits may go away, the work and the others do not notice.
 #[derive(Debug)]
@@ -13,12 +14,13 @@ impl<T> Clone for Flight<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Flight<T> {
-    /// Starts the work.
+    /// Starts the work; what it logs belongs to the one who started it.
     pub(super) fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
         let (done, outcome) = watch::channel(None);
-        tokio::spawn(async move {
+        let task = async move {
             done.send_replace(Some(work.await));
-        });
+        };
+        tokio::spawn(task.in_current_span());
         Self(outcome)
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
 
@@ -133,5 +133,19 @@ impl Azure {
         deadline: Instant,
     ) -> Result<String, DiscoveryError> {
         self.0.tenants.discover(cloud, subscription_id, how, deadline).await
+    }
+
+    /// Whether a service of a cloud answers at all, whatever it says to a request for nothing without a token.
+    pub async fn reach(&self, cloud: Cloud, service: Service, deadline: Instant) -> Result<(), Error> {
+        let address = match service {
+            Service::Arm => cloud.arm_origin(),
+            Service::Login => cloud.login_authority(),
+        };
+        let address = reqwest::Url::parse(address).map_err(|_| Error::BadUrl(address.to_owned()))?;
+        let asked = call::anonymous(&self.0.client, &self.0.clock, service, "reach", &address);
+        match timeout_at(deadline, asked).await {
+            Ok(answered) => answered.map(drop),
+            Err(_) => Err(Error::TimedOut { to: service }),
+        }
     }
 }

@@ -161,7 +161,7 @@ impl Tenants {
     async fn ask(&self, address: &Url, how: Discovery, deadline: Instant) -> Outcome {
         let mut failed = 0;
         loop {
-            let exchange = anonymous(&self.client, &self.clock, "tenant", address);
+            let exchange = anonymous(&self.client, &self.clock, Service::Arm, "tenant", address);
             let (refusal, challenge) = match timeout_at(deadline, exchange).await {
                 Ok(answered) => answered.map_err(DiscoveryError::NoAnswer)?,
                 Err(_) => return timed_out(),

@@ -894,7 +894,8 @@ async fn the_deadline_holds_whoever_hangs() {
         let azure = fake.azure();
         let started = WallInstant::now();
         for fresh in [false, true] {
-            let arm = azure.arm(&credential(), Instant::now() + Duration::from_millis(1_500)).unwrap();
+            let patience = Duration::from_millis(if login_hangs { 200 } else { 1_500 });
+            let arm = azure.arm(&credential(), Instant::now() + patience).unwrap();
             let arm = if fresh { arm.with_new_token() } else { arm };
             let error = subscriptions::get(&arm).await.unwrap_err();
             assert!(matches!(error, Error::TimedOut { to } if to == service), "{error:?}");
@@ -1135,6 +1136,28 @@ async fn requests_and_tokens_are_counted() {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn any_answer_means_that_a_service_can_be_reached() {
+    let fake = Fake::start(|seen| async move {
+        match seen.host.as_str() {
+            "login.chinacloudapi.cn" => std::future::pending().await,
+            "login.microsoftonline.com" => {
+                with_header(refusal(302, "Moved"), "location", "https://x.example/")
+            }
+            _ => refusal(404, "NotFound"),
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    azure.reach(Cloud::UsGovernment, Service::Arm, soon()).await.unwrap();
+    azure.reach(Cloud::Public, Service::Login, soon()).await.unwrap();
+    let briefly = Instant::now() + Duration::from_millis(100);
+    let error = azure.reach(Cloud::China, Service::Login, briefly).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut { to: Service::Login }), "{error:?}");
+    let hosts: Vec<_> = fake.seen().into_iter().map(|seen| seen.host).collect();
+    assert_eq!(hosts[..2], ["management.usgovcloudapi.net", "login.microsoftonline.com"]);
 }
 
 #[tokio::test]
