@@ -6,6 +6,7 @@
 pub mod access;
 pub mod attempts;
 pub mod error;
+pub mod events;
 pub mod explain;
 pub mod instance;
 pub mod listings;

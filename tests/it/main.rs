@@ -14,6 +14,8 @@ mod golden;
 #[cfg(test)]
 mod meta;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod support;

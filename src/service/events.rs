@@ -1,0 +1,238 @@
+//! The audit trail: a row for every change and every use of a stored credential. Who, what, which object, how it ended,
+//! in which request; never what was in it.
+//!
+//! Requests hand their events to one task that writes them in batches, so that a request does not wait for the
+//! database. Nothing is dropped: a full queue makes requests wait, a database that is away makes the task wait.
+
+mod writer;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Caller, Result};
+use crate::clock::Clock;
+use crate::store::{self, EventRow, Store};
+
+pub use store::events::Filter;
+
+/// The longest id that is kept, in characters: ids come from addresses, which anybody may write.
+const LONGEST_ID: usize = 256;
+
+/// The most events that one list has.
+pub const LONGEST_LIST: u32 = 1_000;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// An object was made.
+    Create,
+    /// An object was changed.
+    Update,
+    /// An object was removed.
+    Delete,
+    /// A stored credential was used to ask Azure.
+    Use,
+    /// An action of the API was called on an object, for example `generateKubeconfig`.
+    Call(&'static str),
+}
+
+impl Action {
+    /// The word in the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Use => "use",
+            Self::Call(name) => name,
+        }
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// The caller's request was refused: not allowed, not valid, not there.
+    Refused,
+    /// Something else went wrong.
+    Failed,
+}
+
+impl Outcome {
+    /// The word in the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One thing that a caller did.
+#[derive(Clone, Debug)]
+pub struct Event {
+    row: EventRow,
+}
+
+impl Event {
+    /// `caller` did `action` to the object of that type (Norman's name, `cloudCredential`) and id; it was done, unless
+    /// [`Event::outcome`] says otherwise.
+    pub fn new(caller: &Caller, action: Action, object_type: &'static str, object_id: &str) -> Self {
+        Self {
+            row: EventRow {
+                id: String::new(),
+                at_ms: 0,
+                user_id: caller.user_id.clone(),
+                user_name: caller.user_name.clone(),
+                token_name: caller.token_name.clone(),
+                action: action.word().to_owned(),
+                object_type: object_type.to_owned(),
+                object_id: shortened(object_id),
+                outcome: Outcome::Done.word().to_owned(),
+                request_id: String::new(),
+                remote: String::new(),
+            },
+        }
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(mut self, outcome: Outcome) -> Self {
+        outcome.word().clone_into(&mut self.row.outcome);
+        self
+    }
+
+    /// In which request, and from which address.
+    #[must_use]
+    pub fn request(mut self, request_id: &str, remote: Option<IpAddr>) -> Self {
+        self.row.request_id = shortened(request_id);
+        self.row.remote = remote.map(|address| address.to_string()).unwrap_or_default();
+        self
+    }
+}
+
+fn shortened(id: &str) -> String {
+    id.chars().take(LONGEST_ID).collect()
+}
+
+/// How events are kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many events may wait for the database before requests do.
+    pub queue: usize,
+    /// How long events are kept; zero keeps them for ever.
+    pub keep: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { queue: 4_096, keep: Duration::from_hours(90 * 24) }
+    }
+}
+
+/// The audit trail. Clones share the queue.
+#[derive(Clone)]
+pub struct Events {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
+    clock: Clock,
+    queue: mpsc::Sender<Message>,
+    /// Those who wait for room in the queue.
+    delayed: TaskTracker,
+    stopping: CancellationToken,
+    abandoning: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Event(Box<EventRow>),
+    /// Answered when everything before it is in the database.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Events {
+    /// Starts the task that writes; it runs until [`Events::stop`]. To be called inside a tokio runtime.
+    pub fn start(store: Store, clock: Clock, options: &Options) -> Self {
+        let (queue, waiting) = mpsc::channel(options.queue.max(1));
+        let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
+        let writer = writer::Writer::new(
+            store.clone(),
+            clock.clone(),
+            options.keep,
+            waiting,
+            stopping.clone(),
+            abandoning.clone(),
+        );
+        let task = Mutex::new(Some(tokio::spawn(writer.run())));
+        let delayed = TaskTracker::new();
+        Self { parts: Arc::new(Parts { store, clock, queue, delayed, stopping, abandoning, task }) }
+    }
+
+    /// Puts an event into the queue, with the time of now; waits only while the queue is full. An event is not lost when
+    /// the waiting call is dropped. After [`Events::stop`] it goes into the log instead.
+    pub async fn record(&self, event: Event) {
+        let mut row = event.row;
+        row.at_ms = self.parts.clock.now_ms();
+        match self.parts.queue.try_send(Message::Event(Box::new(row))) {
+            Err(TrySendError::Full(message)) => {
+                let queue = self.parts.queue.clone();
+                // A task of its own: the client of this request may go away while it waits.
+                let sent = self.parts.delayed.spawn(async move {
+                    if let Err(SendError(Message::Event(row))) = queue.send(message).await {
+                        writer::log(&row, "the server is stopping");
+                    }
+                });
+                sent.await.ok();
+            }
+            Err(TrySendError::Closed(Message::Event(row))) => writer::log(&row, "the server is stopping"),
+            Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
+        }
+    }
+
+    /// Waits until everything recorded so far is in the database (or, after [`Events::stop`], does nothing).
+    pub async fn flush(&self) {
+        let (done, answered) = oneshot::channel();
+        if self.parts.queue.send(Message::Flush(done)).await.is_ok() {
+            answered.await.ok();
+        }
+    }
+
+    /// Writes what waits and ends the task. What is not in the database after `limit` goes into the log as errors.
+    pub async fn stop(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        self.parts.delayed.close();
+        tokio::time::timeout_at(end, self.parts.delayed.wait()).await.ok();
+        self.parts.stopping.cancel();
+        let task = self.parts.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut task) = task else { return };
+        if tokio::time::timeout_at(end, &mut task).await.is_err() {
+            self.parts.abandoning.cancel();
+            task.await.ok();
+        }
+    }
+
+    /// Up to `limit` (at most [`LONGEST_LIST`]) events, newest first.
+    ///
+    /// # Errors
+    /// [`super::Error::Store`].
+    pub async fn list(&self, limit: u32, filter: &Filter) -> Result<Vec<EventRow>> {
+        Ok(store::events::list(&self.parts.store, limit.min(LONGEST_LIST), filter).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

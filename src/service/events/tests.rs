@@ -1,0 +1,179 @@
+//! Recording under load, without a database, and at the end.
+
+use std::net::Ipv4Addr;
+
+use uuid::Uuid;
+
+use super::*;
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    store: Store,
+    clock: Clock,
+}
+
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().expect("folder");
+    let url = store::sqlite_url(&folder.path().join("aks.db"));
+    let store = Store::connect(&url, &store::Options::default()).await.expect("open");
+    store.migrate().await.expect("migrate");
+    Bench { _folder: folder, store, clock: Clock::manual(1_787_220_672_123) }
+}
+
+impl Bench {
+    fn events(&self, options: &Options) -> Events {
+        Events::start(self.store.clone(), self.clock.clone(), options)
+    }
+
+    async fn stored(&self) -> Vec<EventRow> {
+        store::events::list(&self.store, u32::MAX, &Filter::default()).await.expect("list")
+    }
+}
+
+fn event(object_id: &str) -> Event {
+    let caller = Caller {
+        user_id: "user-a".to_owned(),
+        user_name: "ann".to_owned(),
+        admin: false,
+        token_name: "token-a".to_owned(),
+    };
+    Event::new(&caller, Action::Use, "cloudCredential", object_id)
+}
+
+#[tokio::test]
+async fn an_event_says_who_did_what_to_which_object_and_how_it_ended() {
+    let bench = bench().await;
+    let events = bench.events(&Options::default());
+    let address = Some(IpAddr::from(Ipv4Addr::LOCALHOST));
+    let refused = event("cc-a").outcome(Outcome::Refused).request("request-1", address);
+    events.record(refused).await;
+    events.record(event(&"x".repeat(1_000))).await;
+    events.flush().await;
+    let rows = events.list(10, &Filter::default()).await.expect("list");
+    let expected = EventRow {
+        id: rows[1].id.clone(),
+        at_ms: 1_787_220_672_123,
+        user_id: "user-a".to_owned(),
+        user_name: "ann".to_owned(),
+        token_name: "token-a".to_owned(),
+        action: "use".to_owned(),
+        object_type: "cloudCredential".to_owned(),
+        object_id: "cc-a".to_owned(),
+        outcome: "refused".to_owned(),
+        request_id: "request-1".to_owned(),
+        remote: "127.0.0.1".to_owned(),
+    };
+    assert_eq!(rows[1], expected);
+    assert_eq!(rows[0].object_id.len(), LONGEST_ID);
+    let id = Uuid::parse_str(&rows[1].id).expect("uuid");
+    let (seconds, nanos) = id.get_timestamp().expect("a version with time").to_unix();
+    assert_eq!((id.get_version_num(), seconds, nanos / 1_000_000), (7, 1_787_220_672, 123));
+    events.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_events_at_once_all_arrive_in_order_through_a_small_queue() {
+    let bench = bench().await;
+    let events = bench.events(&Options { queue: 4, ..Options::default() });
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let events = events.clone();
+        writers.spawn(async move {
+            for n in 0..250 {
+                events.record(event(&format!("{writer}-{n:03}"))).await;
+            }
+        });
+    }
+    writers.join_all().await;
+    events.stop(Duration::from_secs(30)).await;
+    let mut rows = bench.stored().await;
+    assert_eq!(rows.len(), 2_000);
+    rows.reverse();
+    for writer in 0..8 {
+        let own = rows.iter().filter(|row| row.object_id.starts_with(&format!("{writer}-")));
+        let own: Vec<&str> = own.map(|row| row.object_id.as_str()).collect();
+        assert_eq!(own.len(), 250);
+        assert!(own.is_sorted(), "in the order of one request after the other");
+    }
+}
+
+#[tokio::test]
+async fn without_a_database_a_stop_takes_no_longer_than_its_limit_and_the_log_has_the_events() {
+    let bench = bench().await;
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let events = bench.events(&Options::default());
+    bench.store.close().await;
+    events.record(event("cc-lost-1")).await;
+    events.record(event("cc-lost-2")).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(10), events.stop(Duration::from_millis(50)));
+    stopped.await.expect("in time");
+    events.record(event("cc-late")).await;
+    let text = lines.text();
+    for id in ["cc-lost-1", "cc-lost-2", "cc-late"] {
+        assert!(text.contains(&format!("object_id=\"{id}\"")), "{id} in {text}");
+    }
+    assert!(text.contains("audit events wait for the database"), "{text}");
+    tokio::time::timeout(Duration::from_secs(5), events.flush()).await.expect("nothing to wait for");
+    tokio::time::timeout(Duration::from_secs(5), events.stop(Duration::ZERO)).await.expect("stopped already");
+}
+
+#[tokio::test]
+async fn old_events_go_and_young_ones_stay() {
+    let bench = bench().await;
+    let hour = Duration::from_hours(1);
+    for keep in [hour, Duration::ZERO] {
+        bench.clock.advance(Duration::from_secs(1));
+        let events = bench.events(&Options { keep, ..Options::default() });
+        events.record(event("old")).await;
+        events.stop(Duration::from_secs(5)).await;
+        bench.clock.advance(hour + Duration::from_millis(1));
+        let events = bench.events(&Options { keep, ..Options::default() });
+        events.record(event("young")).await;
+        events.flush().await;
+        let left = async || bench.stored().await.into_iter().map(|row| row.object_id).collect::<Vec<_>>();
+        if keep.is_zero() {
+            assert_eq!(left().await, ["young", "old", "young"], "kept for ever");
+        } else {
+            // The start looks for old ones, beside the writing.
+            let pruned = async {
+                while left().await.len() > 1 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(5), pruned).await.expect("pruned");
+            assert_eq!(left().await, ["young"]);
+        }
+        events.stop(Duration::from_secs(5)).await;
+    }
+}
+
+/// The lines of a log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("lock").clone()).expect("text")
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("lock").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}

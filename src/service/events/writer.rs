@@ -1,0 +1,184 @@
+//! The one task that writes events: in batches, again and again while the database is away; and that forgets old ones.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use uuid::{ContextV7, Timestamp, Uuid};
+
+use super::Message;
+use crate::clock::Clock;
+use crate::store::{self, EventRow, Store};
+
+/// The most events in one statement.
+const BATCH: usize = 500;
+
+/// The wait after a failed attempt, doubled up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How often old events are looked for, and how many go in one statement.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+const PRUNED_AT_ONCE: u32 = 5_000;
+
+pub(super) struct Writer {
+    store: Store,
+    clock: Clock,
+    keep: Duration,
+    waiting: mpsc::Receiver<Message>,
+    stopping: CancellationToken,
+    abandoning: CancellationToken,
+    /// Makes ids of the same millisecond grow.
+    ids: ContextV7,
+}
+
+impl Writer {
+    pub(super) fn new(
+        store: Store,
+        clock: Clock,
+        keep: Duration,
+        waiting: mpsc::Receiver<Message>,
+        stopping: CancellationToken,
+        abandoning: CancellationToken,
+    ) -> Self {
+        Self { store, clock, keep, waiting, stopping, abandoning, ids: ContextV7::new() }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut messages = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => break,
+                received = self.waiting.recv_many(&mut messages, BATCH) => {
+                    if received == 0 {
+                        return;
+                    }
+                    self.write(&mut messages).await;
+                }
+                _ = prune.tick() => self.prune().await,
+            }
+        }
+        // What is in the queue is still written; nothing new comes in.
+        self.waiting.close();
+        while self.waiting.recv_many(&mut messages, BATCH).await > 0 {
+            self.write(&mut messages).await;
+        }
+    }
+
+    /// Writes the events of a batch, then answers those who wait for it.
+    async fn write(&mut self, messages: &mut Vec<Message>) {
+        let mut rows = Vec::with_capacity(messages.len());
+        let mut flushed: Vec<oneshot::Sender<()>> = Vec::new();
+        for message in messages.drain(..) {
+            match message {
+                Message::Event(mut row) => {
+                    row.id = self.id(row.at_ms);
+                    rows.push(*row);
+                }
+                Message::Flush(done) => flushed.push(done),
+            }
+        }
+        if !rows.is_empty() {
+            let abandoning = self.abandoning.clone();
+            if abandoning.run_until_cancelled(insert(&self.store, &rows)).await.is_none() {
+                // An attempt that was under way may have succeeded: then the log has it twice rather than nobody.
+                for row in &rows {
+                    log(row, "the server stopped before the database took it");
+                }
+            }
+        }
+        for done in flushed {
+            done.send(()).ok();
+        }
+    }
+
+    fn id(&self, at_ms: i64) -> String {
+        let at_ms = u64::try_from(at_ms).unwrap_or_default();
+        let nanos = u32::try_from(at_ms % 1_000).unwrap_or_default() * 1_000_000;
+        Uuid::new_v7(Timestamp::from_unix(&self.ids, at_ms / 1_000, nanos)).to_string()
+    }
+
+    async fn prune(&mut self) {
+        if self.keep.is_zero() {
+            return;
+        }
+        let keep_ms = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
+        let before_ms = self.clock.now_ms().saturating_sub(keep_ms);
+        let mut removed = 0;
+        // A queue that fills up meanwhile is more important; what is left goes next time.
+        while self.waiting.len() < BATCH && !self.stopping.is_cancelled() {
+            match store::events::prune(&self.store, before_ms, PRUNED_AT_ONCE).await {
+                Ok(0) => break,
+                Ok(portion) => removed += portion,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error,
+                        "old audit events cannot be removed; the next attempt is in an hour"
+                    );
+                    return;
+                }
+            }
+        }
+        if removed > 0 {
+            tracing::info!(removed, "old audit events were removed");
+        }
+    }
+}
+
+/// Ends when every row is in the database, or cannot ever be and is in the log.
+async fn insert(store: &Store, rows: &[EventRow]) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        match store::events::insert_many(store, rows).await {
+            Ok(()) => return,
+            Err(error) if error.is_unavailable() => {
+                warn(&error, rows.len());
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            Err(error) if rows.len() == 1 => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the database refuses an audit event");
+                for row in rows {
+                    log(row, "the database refuses it");
+                }
+                return;
+            }
+            // One of them is at fault; the others must not go with it.
+            Err(_) => {
+                for row in rows {
+                    Box::pin(insert(store, std::slice::from_ref(row))).await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn warn(error: &store::Error, waiting: usize) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, waiting, "audit events wait for the database");
+}
+
+/// The last resort: the event as a line of the log.
+pub(super) fn log(row: &EventRow, reason: &str) {
+    tracing::error!(
+        at_ms = row.at_ms,
+        user_id = row.user_id,
+        user_name = row.user_name,
+        token_name = row.token_name,
+        action = row.action,
+        object_type = row.object_type,
+        object_id = row.object_id,
+        outcome = row.outcome,
+        request_id = row.request_id,
+        remote = row.remote,
+        reason,
+        "an audit event could not be stored"
+    );
+}
