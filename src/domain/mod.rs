@@ -10,5 +10,6 @@ pub mod networks;
 pub mod regions;
 pub mod resource_group;
 pub mod spec;
+pub mod status;
 pub mod upgrades;
 pub mod versions;

@@ -19,6 +19,9 @@ pub enum Error {
         /// The id as the caller wrote it.
         id: String,
     },
+    /// Something that the input names does not exist as far as this caller may know; the text says what.
+    #[error("{0}")]
+    Missing(String),
     /// The caller may see the thing but not do this to it.
     #[error("forbidden: {0}")]
     Forbidden(String),

@@ -4,7 +4,10 @@
 #![warn(missing_docs)]
 
 pub mod access;
+pub mod actor;
 pub mod attempts;
+pub mod clusters;
+pub mod credentials;
 pub mod error;
 pub mod events;
 pub mod explain;

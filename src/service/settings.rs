@@ -35,9 +35,10 @@ enum Change {
     Text,
 }
 
-const DEFINITIONS: [Definition; 4] = [
+const DEFINITIONS: [Definition; 5] = [
     Definition { name: "cacerts", default: "", change: Change::Text },
     Definition { name: "install-uuid", default: "", change: Change::Never },
+    Definition { name: "kev2-operators", default: "", change: Change::Text },
     Definition { name: "server-url", default: "", change: Change::Address },
     Definition { name: "server-version", default: env!("CARGO_PKG_VERSION"), change: Change::Never },
 ];
@@ -245,7 +246,7 @@ mod tests {
         assert_eq!(settings.reset("server-url").await.expect("reset"), before);
         assert_eq!(settings.value("server-version").await, env!("CARGO_PKG_VERSION"));
         let names: Vec<_> = settings.list().await.expect("list").iter().map(|setting| setting.name).collect();
-        assert_eq!(names, ["cacerts", "install-uuid", "server-url", "server-version"]);
+        assert_eq!(names, ["cacerts", "install-uuid", "kev2-operators", "server-url", "server-version"]);
     }
 
     #[tokio::test]

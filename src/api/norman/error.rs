@@ -71,6 +71,7 @@ impl From<service::Error> for Error {
         use service::Error as E;
         match error {
             E::NotFound { id } => Self::not_found(&id),
+            E::Missing(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", error.to_string()),
             E::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "PermissionDenied", error.to_string()),
             E::Invalid(invalid) => invalid.into(),
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),

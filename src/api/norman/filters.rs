@@ -1,11 +1,16 @@
 //! The query of a list: `?<field>[_<modifier>]=<value>`, `sort`, `order`, `reverse`, `limit`, `marker`.
 
 use std::cmp::Ordering;
+use std::convert::Infallible;
 
+use axum::extract::FromRequestParts;
+use http::Uri;
+use http::request::Parts;
 use serde_json::Value;
 
 use super::input::Object;
 use super::schemas::Schema;
+use crate::api::query;
 use crate::service::Invalid;
 
 /// What can follow a field's name in a query, after an underscore; `eq` is meant when nothing does.
@@ -17,14 +22,15 @@ pub const DEFAULT_LIMIT: usize = 1_000;
 /// How many objects a page has at most; a larger `limit` counts as this.
 pub const MAX_LIMIT: usize = 10_000;
 
-/// A decoded query string. Names are case-sensitive, and the first value of a repeated name wins.
+/// A decoded query string; an extractor. The first value of a repeated name wins.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Decodes the part of an address after `?`.
-    pub fn parse(text: Option<&str>) -> Self {
-        Self(url::form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned().collect())
+    /// Decodes the query of an address.
+    pub fn of(uri: &Uri) -> Self {
+        let pairs = query::Query::of(uri).pairs();
+        Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
     /// The first value of that name.
@@ -37,14 +43,27 @@ impl Query {
         self.first(name).is_some_and(|value| value == "true")
     }
 
-    /// The same query with `name` set to `value`, or without it; encoded, without `?`.
-    pub fn with(&self, name: &str, value: Option<&str>) -> String {
+    /// The same query without `name`.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        Self(self.0.iter().filter(|(key, _)| key != name).cloned().collect())
+    }
+
+    /// The same query with `name` set to `value`; encoded, without `?`.
+    pub fn with(&self, name: &str, value: &str) -> String {
         let kept = self.0.iter().filter(|(key, _)| key != name);
-        let set = value.map(|value| (name, value));
         url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(kept.map(|(key, value)| (key.as_str(), value.as_str())))
-            .extend_pairs(set)
+            .append_pair(name, value)
             .finish()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.uri))
     }
 }
 
@@ -178,6 +197,10 @@ mod tests {
         ],
     );
 
+    fn parsed(query: &str) -> Query {
+        Query::of(&format!("/?{query}").parse().unwrap())
+    }
+
     fn ids(query: &str) -> String {
         let objects = json!([
             {"id": "c", "name": "x", "size": 10},
@@ -185,7 +208,7 @@ mod tests {
             {"id": "b", "name": "x y"},
         ]);
         let objects = serde_json::from_value(objects).unwrap();
-        let wanted = Wanted::parse(&THING, &Query::parse(Some(query))).unwrap();
+        let wanted = Wanted::parse(&THING, &parsed(query)).unwrap();
         wanted.select(objects).iter().map(|object| object["id"].as_str().unwrap()).collect()
     }
 
@@ -222,7 +245,7 @@ mod tests {
 
     #[test]
     fn limits_are_bounded_and_must_be_numbers() {
-        let limit = |query| Wanted::parse(&THING, &Query::parse(Some(query))).map(|wanted| wanted.limit);
+        let limit = |query| Wanted::parse(&THING, &parsed(query)).map(|wanted| wanted.limit);
         for (query, expected) in [
             ("", 1_000),
             ("limit=", 1_000),
@@ -239,9 +262,9 @@ mod tests {
 
     #[test]
     fn a_query_can_be_written_again_with_one_value_changed() {
-        let query = Query::parse(Some("name=a+b&limit=2&marker=x"));
-        assert_eq!(query.with("marker", Some("c:d")), "name=a+b&limit=2&marker=c%3Ad");
-        assert_eq!(query.with("marker", None), "name=a+b&limit=2");
-        assert_eq!(Query::parse(Some("a=1&a=2")).first("a"), Some("1"));
+        let query = parsed("name=a+b&limit=2&marker=x");
+        assert_eq!(query.with("marker", "c:d"), "name=a+b&limit=2&marker=c%3Ad");
+        assert_eq!(query.without("marker").with("limit", "3"), "name=a+b&limit=3");
+        assert_eq!(parsed("a=1&a=2").first("a"), Some("1"));
     }
 }

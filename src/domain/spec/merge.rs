@@ -106,8 +106,9 @@ fn keep_fixed(stored: &Object, result: &mut Object) {
     let Some(stored) = object(stored, AKS_CONFIG) else { return };
     if let Some(Value::Object(config)) = result.get_mut(AKS_CONFIG) {
         for key in FIXED {
-            if let Some(value) = stored.get(key) {
-                config.entry(key).or_insert_with(|| value.clone());
+            let unsaid = config.get(key).is_none_or(|value| value == "");
+            if let (true, Some(value)) = (unsaid, stored.get(key)) {
+                config.insert(key.to_owned(), value.clone());
             }
         }
     }
@@ -194,6 +195,14 @@ mod tests {
         assert_eq!(cleared["labels"], json!({"cattle.io/creator": "norman"}));
         let replaced = after(stored, json!({}), Mode::Replace);
         assert_eq!(replaced, json!({"labels": {"cattle.io/creator": "norman"}}));
+    }
+
+    #[test]
+    fn an_empty_text_does_not_clear_what_cannot_change() {
+        let stored = json!({"aksConfig": {"clusterName": "n", "dnsPrefix": "d"}});
+        let change = json!({"aksConfig": {"clusterName": "", "dnsPrefix": "", "resourceGroup": null}});
+        let expected = json!({"aksConfig": {"clusterName": "n", "dnsPrefix": ""}});
+        assert_eq!(after(stored, change, Mode::Merge), expected);
     }
 
     #[test]

@@ -1,0 +1,31 @@
+//! The body of a request as one JSON object; an extractor.
+
+use axum::extract::{FromRequest, Request};
+use http::StatusCode;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::error::Error;
+use super::input::{self, Object};
+use crate::api::state::AppState;
+
+/// What the client sent.
+#[derive(Clone, Debug)]
+pub struct Body(pub Object);
+
+impl FromRequest<AppState> for Body {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
+        match Limited::new(request.into_body(), state.body_limit()).collect().await {
+            Ok(body) => Ok(Self(input::parse(&body.to_bytes())?)),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let message = format!("Failed to parse body: it is larger than {} bytes", state.body_limit());
+                Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "InvalidBodyContent", message))
+            }
+            Err(_) => {
+                let message = "Failed to parse body: the connection ended before it was there";
+                Err(Error::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidBodyContent", message))
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `/v3` and `/v3/schemas`: where a client finds everything else.
+
+use std::collections::BTreeMap;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::docs::ReadFailures;
+use super::{schemas, served};
+use crate::api::auth::Authenticated;
+use crate::api::norman::collection::Collection;
+use crate::api::norman::error::Error;
+use crate::api::norman::links::Links;
+use crate::api::norman::openapi::documented;
+use crate::api::norman::reply;
+use crate::api::norman::schemas::SchemaView;
+use crate::api::state::AppState;
+
+documented!(
+    /// The list of types.
+    SchemaCollection,
+    [SchemaView]
+);
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    let api = served(OpenApiRouter::new(), routes!(get_root), &["/v3/"]);
+    let api = served(api, routes!(list_schemas), &["/v3/schemas/"]);
+    served(api, routes!(get_schema), &["/v3/schemas/{id}/"])
+}
+
+/// Where everything is.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ApiRoot {
+    api_version: ApiVersion,
+    base_type: &'static str,
+    /// Absolute addresses of the collections, and `root`, `schemas`, `self`.
+    links: BTreeMap<&'static str, String>,
+    r#type: &'static str,
+}
+
+/// The API version.
+#[derive(Serialize, utoipa::ToSchema)]
+struct ApiVersion {
+    group: &'static str,
+    path: &'static str,
+    version: &'static str,
+}
+
+/// Where everything below `/v3` is.
+#[utoipa::path(
+    get,
+    path = "/v3",
+    operation_id = "getApiRoot",
+    tag = "Schemas",
+    responses((status = 200, description = "The addresses of the collections", body = ApiRoot), ReadFailures),
+)]
+async fn get_root(_: Authenticated, links: Links) -> Response {
+    let collections = schemas::ALL.iter().filter_map(|schema| Some((schema.plural, schema.collection?)));
+    let own = [("root", "/v3"), ("schemas", "/v3/schemas"), ("self", "/v3")];
+    let root = ApiRoot {
+        api_version: ApiVersion { group: "management.cattle.io", path: "/v3", version: "v3" },
+        base_type: "apiRoot",
+        links: collections.chain(own).map(|(name, path)| (name, links.to(path))).collect(),
+        r#type: "apiRoot",
+    };
+    reply::json(StatusCode::OK, &root)
+}
+
+/// The types below `/v3`.
+#[utoipa::path(
+    get,
+    path = "/v3/schemas",
+    operation_id = "listSchemas",
+    tag = "Schemas",
+    responses((status = 200, description = "Every type", body = SchemaCollection), ReadFailures),
+)]
+async fn list_schemas(_: Authenticated, links: Links) -> Response {
+    let types: Vec<SchemaView> = schemas::ALL.iter().map(|schema| schema.view(&links)).collect();
+    Collection::whole("schema", links.to("/v3/schemas"), types).into_response()
+}
+
+/// One type below `/v3`.
+#[utoipa::path(
+    get,
+    path = "/v3/schemas/{id}",
+    operation_id = "getSchema",
+    tag = "Schemas",
+    params(("id" = String, Path, description = "The id of the type, in any letter case", example = "cloudCredential")),
+    responses((status = 200, description = "The type", body = SchemaView), ReadFailures),
+)]
+async fn get_schema(_: Authenticated, Path(id): Path<String>, links: Links) -> Result<Response, Error> {
+    let schema = schemas::find(&id).ok_or_else(|| Error::not_found(&id))?;
+    Ok(reply::json(StatusCode::OK, &schema.view(&links)))
+}

@@ -1,0 +1,96 @@
+//! The types below `/v3`, as tables (contract, sections 12 to 14).
+
+mod cluster;
+mod credential;
+
+pub use cluster::{AKS_CONFIG, CLUSTER};
+pub use credential::{AZURE_CREDENTIAL_CONFIG, CLOUD_CREDENTIAL};
+
+use crate::api::norman::schemas::Schema;
+
+/// Every type, in alphabetical order of ids.
+pub static ALL: [&Schema; 8] = [
+    &cluster::AKS_CONFIG,
+    &cluster::AKS_NODE_POOL,
+    &cluster::AKS_STATUS,
+    &AZURE_CREDENTIAL_CONFIG,
+    &CLOUD_CREDENTIAL,
+    &CLUSTER,
+    &cluster::IMPORTED_CONFIG,
+    &cluster::LOCAL_CLUSTER_AUTH_ENDPOINT,
+];
+
+/// The type of that id, in any letter case, as Rancher finds it.
+pub fn find(id: &str) -> Option<&'static Schema> {
+    ALL.iter().copied().find(|schema| schema.id.eq_ignore_ascii_case(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::api::norman::schemas::Kind;
+    use crate::domain::spec::{AksConfig, NodePool};
+
+    #[test]
+    fn tables_are_in_alphabetical_order_and_complete() {
+        assert!(ALL.is_sorted_by_key(|schema| schema.id.to_lowercase()));
+        for schema in ALL {
+            assert!(schema.fields.is_sorted_by_key(|field| field.name.to_lowercase()), "{}", schema.id);
+            let names: BTreeSet<_> = schema.fields.iter().map(|field| field.name).collect();
+            assert_eq!(names.len(), schema.fields.len(), "{}", schema.id);
+            for field in schema.fields {
+                assert!(!field.doc.is_empty(), "{}.{}", schema.id, field.name);
+                let mut kind = field.kind;
+                while let Kind::List(element) = kind {
+                    kind = *element;
+                }
+                if let Kind::Object(nested) = kind {
+                    assert!(find(nested.id).is_some(), "{} is not listed", nested.id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_sent_is_what_the_domain_knows() {
+        for (schema, keys) in
+            [(&cluster::AKS_CONFIG, AksConfig::KEYS), (&cluster::AKS_NODE_POOL, NodePool::KEYS)]
+        {
+            let taken: BTreeSet<_> =
+                schema.fields.iter().filter(|field| field.create).map(|field| field.name).collect();
+            assert_eq!(taken, keys.iter().copied().collect(), "{}", schema.id);
+        }
+    }
+
+    #[test]
+    fn the_kinds_are_those_that_the_domain_reads() {
+        use crate::api::norman::input::{Operation, convert};
+        let any = |schema: &Schema| -> serde_json::Value {
+            let value = |kind: &Kind| match kind {
+                Kind::Int => serde_json::json!("1"),
+                Kind::Bool => serde_json::json!("true"),
+                Kind::TextMap => serde_json::json!({"k": 1}),
+                Kind::List(Kind::Object(_)) => serde_json::json!([{}]),
+                Kind::List(_) => serde_json::json!([1]),
+                _ => serde_json::json!(1),
+            };
+            schema.fields.iter().map(|field| (field.name.to_owned(), value(&field.kind))).collect()
+        };
+        let converted = |schema: &Schema| {
+            let given = any(schema).as_object().unwrap().clone();
+            serde_json::Value::Object(convert(schema, given, Operation::Create).unwrap())
+        };
+        let config: AksConfig = serde_json::from_value(converted(&cluster::AKS_CONFIG)).unwrap();
+        assert_eq!(config.kubernetes_version.as_deref(), Some("1"));
+        let pool: NodePool = serde_json::from_value(converted(&cluster::AKS_NODE_POOL)).unwrap();
+        assert_eq!((pool.count, pool.max_surge.as_deref()), (Some(1), Some("1")));
+    }
+
+    #[test]
+    fn types_are_found_in_any_letter_case() {
+        assert_eq!(find("cloudcredential").map(|schema| schema.id), Some("cloudCredential"));
+        assert!(find("nodeDriver").is_none());
+    }
+}

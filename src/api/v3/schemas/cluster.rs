@@ -1,0 +1,198 @@
+//! `cluster` and what is in it (contract, sections 13 and 14).
+
+use crate::api::norman::schemas::{Field, Kind, Schema};
+
+const TEXTS: Kind = Kind::List(&Kind::Text);
+
+/// A cluster.
+pub static CLUSTER: Schema = Schema {
+    id: "cluster",
+    title: "Cluster",
+    doc: "An AKS cluster that is provisioned or was imported.",
+    plural: "clusters",
+    collection: Some("/v3/clusters"),
+    resource_methods: &["GET", "PUT", "DELETE"],
+    collection_methods: &["GET", "POST"],
+    actions: &[("generateKubeconfig", "generateKubeConfigOutput")],
+    fields: &[
+        Field::new("agentEnvVars", Kind::List(&Kind::Json), "Environment of the agent: `name` and `value`."),
+        Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "What the AKS cluster is to be.").set(),
+        Field::new("aksStatus", Kind::Object(&AKS_STATUS), "What is known about the AKS cluster.")
+            .read_only()
+            .set(),
+        Field::new(
+            "annotations",
+            Kind::TextMap,
+            "Notes for programs; those of `cattle.io/` stay when left out.",
+        )
+        .set(),
+        Field::new("clusterAgentDeploymentCustomization", Kind::Json, "How the cluster agent is deployed."),
+        Field::new("conditions", Kind::List(&Kind::Json), "`type`, `status`, `reason`, `message`.")
+            .read_only()
+            .set(),
+        Field::new("created", Kind::Date, "When it was made.").read_only().set(),
+        Field::new("createdTS", Kind::Int, "When it was made, in milliseconds since 1970.").read_only().set(),
+        Field::new("creatorId", Kind::Text, "The id of the user who made it.").read_only().set(),
+        Field::new(
+            "defaultPodSecurityAdmissionConfigurationTemplateName",
+            Kind::Text,
+            "Kept, without effect.",
+        ),
+        Field::new("description", Kind::Text, "Words about it."),
+        Field::new("desiredAgentImage", Kind::Text, "The image of the agent, when not the usual one."),
+        Field::new("desiredAuthImage", Kind::Text, "Kept, without effect."),
+        Field::new("dockerRootDir", Kind::Text, "`/var/lib/docker` when not given.").set(),
+        Field::new("driver", Kind::Text, "`AKS`").read_only().set(),
+        Field::new("enableNetworkPolicy", Kind::Bool, "Project network isolation.").set(),
+        Field::new("fleetAgentDeploymentCustomization", Kind::Json, "Kept, without effect."),
+        Field::new("fleetWorkspaceName", Kind::Text, "Kept, without effect."),
+        Field::new("id", Kind::Text, "`c-xxxxx`").read_only().set(),
+        Field::new(
+            "importedConfig",
+            Kind::Object(&IMPORTED_CONFIG),
+            "Where an imported cluster gets its images.",
+        ),
+        Field::new("internal", Kind::Bool, "False.").read_only().set(),
+        Field::new("istioEnabled", Kind::Bool, "Kept, without effect."),
+        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
+        Field::new(
+            "localClusterAuthEndpoint",
+            Kind::Object(&LOCAL_CLUSTER_AUTH_ENDPOINT),
+            "Kept, without effect: AKS clusters have none.",
+        ),
+        Field::new("name", Kind::Text, "The name that people see; each only once.").required(),
+        Field::new("state", Kind::Text, "`provisioning`, `active`, `updating` or `removing`.")
+            .read_only()
+            .set(),
+        Field::new("transitioning", Kind::Text, "`yes`, `no` or `error`.").read_only().set(),
+        Field::new("transitioningMessage", Kind::Text, "What is being done, or what failed.")
+            .read_only()
+            .set(),
+        Field::new("uuid", Kind::Text, "Never given to another object.").read_only().set(),
+        Field::new("windowsPreferedCluster", Kind::Bool, "Kept, without effect. The spelling is Rancher's."),
+    ],
+};
+
+/// Where the images of an imported cluster come from.
+pub(super) static IMPORTED_CONFIG: Schema = Schema::nested(
+    "importedConfig",
+    "ImportedConfig",
+    "Where an imported cluster gets its images.",
+    "importedConfigs",
+    &[
+        Field::new("privateRegistryPullSecrets", TEXTS, "The names of pull secrets."),
+        Field::new("privateRegistryURL", Kind::Text, "The registry."),
+    ],
+);
+
+/// A second way into a cluster, which AKS clusters do not have.
+pub(super) static LOCAL_CLUSTER_AUTH_ENDPOINT: Schema = Schema::nested(
+    "localClusterAuthEndpoint",
+    "LocalClusterAuthEndpoint",
+    "A second way into a cluster.",
+    "localClusterAuthEndpoints",
+    &[
+        Field::new("caCerts", Kind::Text, "The certificate authority of that way."),
+        Field::new("enabled", Kind::Bool, "Whether it is wanted."),
+        Field::new("fqdn", Kind::Text, "The host name of that way."),
+    ],
+);
+
+/// What is known about an AKS cluster.
+pub(super) static AKS_STATUS: Schema = Schema::nested(
+    "aksStatus",
+    "AksStatus",
+    "What is known about an AKS cluster.",
+    "aksStatuses",
+    &[
+        Field::new("privateRequiresTunnel", Kind::Bool, "Whether only an agent can reach it.").read_only(),
+        Field::new("rbacEnabled", Kind::Bool, "Whether it checks rights.").read_only(),
+        Field::new("type", Kind::Text, "`/v3/schemas/aksStatus`").read_only(),
+        Field::new("upstreamSpec", Kind::Object(&AKS_CONFIG), "What Azure says it is.").read_only(),
+    ],
+);
+
+/// What an AKS cluster is to be.
+pub static AKS_CONFIG: Schema = Schema::nested(
+    "aksClusterConfigSpec",
+    "AksClusterConfigSpec",
+    "What an AKS cluster is to be. A field that is not set is not managed.",
+    "aksClusterConfigSpecs",
+    &[
+        Field::new("authBaseUrl", Kind::Text, "Kept, without effect."),
+        Field::new("authorizedIpRanges", TEXTS, "The address ranges that may reach the API server."),
+        Field::new("azureCredentialSecret", Kind::Text, "The id of the cloud credential."),
+        Field::new("baseUrl", Kind::Text, "Kept, without effect."),
+        Field::new("clusterName", Kind::Text, "The name in AKS; cannot be changed."),
+        Field::new("dnsPrefix", Kind::Text, "The start of the API server's host name."),
+        Field::new("dnsServiceIp", Kind::Text, "An address within `serviceCidr`."),
+        Field::new("dockerBridgeCidr", Kind::Text, "Kept, without effect."),
+        Field::new("httpApplicationRouting", Kind::Bool, "The add-on of that name."),
+        Field::new("imported", Kind::Bool, "The AKS cluster exists already; cannot be changed."),
+        Field::new("kubernetesVersion", Kind::Text, "The version of the control plane."),
+        Field::new("linuxAdminUsername", Kind::Text, "Counts together with `sshPublicKey`."),
+        Field::new("loadBalancerSku", Kind::Text, "`Standard` or `Basic`."),
+        Field::new(
+            "logAnalyticsWorkspaceGroup",
+            Kind::Text,
+            "The resource group of the workspace for `monitoring`.",
+        ),
+        Field::new("logAnalyticsWorkspaceName", Kind::Text, "The workspace for `monitoring`."),
+        Field::new("managedIdentity", Kind::Bool, "Whether Azure manages the cluster's identity."),
+        Field::new("monitoring", Kind::Bool, "The add-on of that name."),
+        Field::new("networkPlugin", Kind::Text, "`azure` or `kubenet`."),
+        Field::new("networkPolicy", Kind::Text, "`azure` or `calico`."),
+        Field::new(
+            "nodePools",
+            Kind::List(&Kind::Object(&AKS_NODE_POOL)),
+            "The node pools, in the order of the user.",
+        ),
+        Field::new("nodeResourceGroup", Kind::Text, "The resource group of the machines."),
+        Field::new(
+            "outboundType",
+            Kind::Text,
+            "`loadBalancer`, `userDefinedRouting`, `managedNATGateway` or `userAssignedNATGateway`.",
+        ),
+        Field::new("podCidr", Kind::Text, "The addresses of pods."),
+        Field::new("privateCluster", Kind::Bool, "The API server has no public address."),
+        Field::new("privateDnsZone", Kind::Text, "`system`, `none` or a resource id; with `privateCluster`."),
+        Field::new("resourceGroup", Kind::Text, "The resource group; cannot be changed."),
+        Field::new("resourceLocation", Kind::Text, "The region; cannot be changed."),
+        Field::new("serviceCidr", Kind::Text, "The addresses of services."),
+        Field::new("sshPublicKey", Kind::Text, "Counts together with `linuxAdminUsername`."),
+        Field::new("subnet", Kind::Text, "An existing subnet of `virtualNetwork`."),
+        Field::new("tags", Kind::TextMap, "Tags of the cluster resource."),
+        Field::new("type", Kind::Text, "`/v3/schemas/aksClusterConfigSpec`").read_only(),
+        Field::new("userAssignedIdentity", Kind::Text, "A resource id; with `managedIdentity`."),
+        Field::new("virtualNetwork", Kind::Text, "An existing network."),
+        Field::new("virtualNetworkResourceGroup", Kind::Text, "The resource group of that network."),
+    ],
+);
+
+/// What a node pool is to be.
+pub(super) static AKS_NODE_POOL: Schema = Schema::nested(
+    "aksNodePool",
+    "AksNodePool",
+    "What a node pool is to be.",
+    "aksNodePools",
+    &[
+        Field::new("availabilityZones", TEXTS, "The zones: `1`, `2`, `3`."),
+        Field::new("count", Kind::Int, "The number of machines; without meaning while autoscaling."),
+        Field::new("enableAutoScaling", Kind::Bool, "Whether Azure chooses the number of machines."),
+        Field::new("maxCount", Kind::Int, "The most machines while autoscaling."),
+        Field::new("maxPods", Kind::Int, "The most pods of a machine."),
+        Field::new("maxSurge", Kind::Text, "Machines that are added while upgrading: `1`, `33%`."),
+        Field::new("minCount", Kind::Int, "The fewest machines while autoscaling."),
+        Field::new("mode", Kind::Text, "`System` or `User`."),
+        Field::new("name", Kind::Text, "The name, which tells pools apart."),
+        Field::new("nodeLabels", Kind::TextMap, "Labels of the nodes."),
+        Field::new("nodeTaints", TEXTS, "Taints of the nodes, `key=value:Effect`."),
+        Field::new("orchestratorVersion", Kind::Text, "The Kubernetes version of the pool."),
+        Field::new("osDiskSizeGB", Kind::Int, "The size of the disk in GiB."),
+        Field::new("osDiskType", Kind::Text, "`Managed` or `Ephemeral`."),
+        Field::new("osType", Kind::Text, "`Linux`"),
+        Field::new("type", Kind::Text, "`/v3/schemas/aksNodePool`").read_only(),
+        Field::new("vmSize", Kind::Text, "The size of the machines, `Standard_D2d_v4`."),
+        Field::new("vnetSubnetID", Kind::Text, "The resource id of the subnet; taken from Azure."),
+    ],
+);

@@ -1,0 +1,61 @@
+//! `cloudCredential` (contract, section 12). Only Azure's kind is kept here.
+
+use crate::api::norman::schemas::{Field, Kind, Schema};
+
+/// A cloud credential.
+pub static CLOUD_CREDENTIAL: Schema = Schema {
+    id: "cloudCredential",
+    title: "CloudCredential",
+    doc: "A stored Azure credential. Its client secret is taken and never given back.",
+    plural: "cloudCredentials",
+    collection: Some("/v3/cloudcredentials"),
+    resource_methods: &["GET", "PUT", "DELETE"],
+    collection_methods: &["GET", "POST"],
+    actions: &[],
+    fields: &[
+        Field::new(
+            "annotations",
+            Kind::TextMap,
+            "Notes for programs; those of `cattle.io/` stay when left out.",
+        )
+        .set(),
+        Field::new("azurecredentialConfig", Kind::Object(&AZURE_CREDENTIAL_CONFIG), "The service principal.")
+            .set(),
+        Field::new("created", Kind::Date, "When it was made.").read_only().set(),
+        Field::new("createdTS", Kind::Int, "When it was made, in milliseconds since 1970.").read_only().set(),
+        Field::new("creatorId", Kind::Text, "The id of the user who made it.").read_only().set(),
+        Field::new("description", Kind::Text, "Words about it."),
+        Field::new("id", Kind::Text, "`cattle-global-data:cc-xxxxx`").read_only().set(),
+        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
+        Field::new("name", Kind::Text, "The name that people see; the id when none is given.").set(),
+        Field::new("namespaceId", Kind::Text, "`cattle-global-data`; any other is refused.").fixed(),
+        Field::new("uuid", Kind::Text, "Never given to another object.").read_only().set(),
+    ],
+};
+
+/// The service principal of a credential. Rancher's id of the type is all in lower case.
+pub static AZURE_CREDENTIAL_CONFIG: Schema = Schema::nested(
+    "azurecredentialconfig",
+    "AzureCredentialConfig",
+    "An Azure service principal.",
+    "azurecredentialconfigs",
+    &[
+        Field::new("clientId", Kind::Text, "The id of the application."),
+        Field::new(
+            "clientSecret",
+            Kind::Password,
+            "A secret of the application; the old one stays when left out.",
+        ),
+        Field::new(
+            "environment",
+            Kind::Text,
+            "`AzurePublicCloud` (also meant by anything else), `AzureChinaCloud` or `AzureUSGovernmentCloud`.",
+        ),
+        Field::new("subscriptionId", Kind::Text, "The id of the subscription."),
+        Field::new(
+            "tenantId",
+            Kind::Text,
+            "The id of the directory; found out when it is needed and not given.",
+        ),
+    ],
+);

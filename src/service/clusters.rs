@@ -1,0 +1,409 @@
+//! Cluster objects (contract, sections 13 and 15): kept, checked and given back. Nothing is provisioned here.
+//!
+//! A cluster is visible to its owner and to administrators; for everybody else it does not exist.
+
+use std::sync::Arc;
+
+use super::actor::Actor;
+use super::credentials::{ATTEMPTS, Credentials, from_store};
+use super::events::{Action, Events};
+use super::settings::Settings;
+use super::{Caller, Error, Invalid, Result};
+use crate::clock::Clock;
+use crate::domain::ids;
+use crate::domain::spec::merge::{self, Mode};
+use crate::domain::spec::rules::{self, Violation};
+use crate::domain::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
+use crate::domain::status::{ClusterStatus, State};
+use crate::store::{self, ClusterRow, Store, Unique};
+use crate::vault;
+
+/// The kind of object in the audit.
+const OBJECT: &str = "cluster";
+
+/// Set on every object that is made through Norman.
+const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
+
+/// A cluster as its owner may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// `c-xxxxx`
+    pub id: String,
+    /// Never given to another object.
+    pub uuid: String,
+    /// The id of the user who made it.
+    pub owner: String,
+    /// The name that people see.
+    pub name: String,
+    /// What it is to be.
+    pub spec: ClusterSpec,
+    /// What is known about it.
+    pub status: ClusterStatus,
+    /// What it is doing.
+    pub state: State,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+impl TryFrom<ClusterRow> for Cluster {
+    type Error = Error;
+
+    fn try_from(row: ClusterRow) -> Result<Self> {
+        let corrupt =
+            |source: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: source.into() };
+        Ok(Self {
+            spec: ClusterSpec::from_text(&row.spec).map_err(corrupt)?,
+            status: ClusterStatus::from_text(&row.status).map_err(corrupt)?,
+            id: row.id,
+            uuid: row.uuid,
+            owner: row.owner,
+            name: row.name,
+            state: State::Provisioning,
+            created_ms: row.created_ms,
+        })
+    }
+}
+
+/// What aksUpgrades wants to know about a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterVersion {
+    /// The version of the control plane: the wanted one, else the one that Azure reported.
+    pub version: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+}
+
+/// What a request says about a cluster; also the content of a new one.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterChange {
+    /// The name, when the request has it.
+    pub name: Option<String>,
+    /// The rest of the body, of the kinds that the schema says; `null` clears.
+    pub body: Object,
+}
+
+/// The clusters. Clones share everything.
+#[derive(Clone)]
+pub struct Clusters {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
+    credentials: Credentials,
+    events: Events,
+    settings: Settings,
+    clock: Clock,
+}
+
+impl Clusters {
+    /// The clusters of this database.
+    pub fn new(
+        store: Store,
+        credentials: Credentials,
+        events: Events,
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        Self { parts: Arc::new(Parts { store, credentials, events, settings, clock }) }
+    }
+
+    /// The cluster of that id.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Cluster> {
+        self.row(caller, id).await?.try_into()
+    }
+
+    /// Every cluster that the caller may see.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<Cluster>> {
+        self.rows(caller).await?.into_iter().map(Cluster::try_from).collect()
+    }
+
+    /// The version and region of a cluster, for aksUpgrades.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] `invalid cluster id` when the caller sees none of that id (contract, section 8.5).
+    pub async fn kubernetes_version(&self, caller: &Caller, id: &str) -> Result<ClusterVersion> {
+        let cluster = match self.get(caller, id).await {
+            Err(Error::NotFound { .. }) => return Err(Error::Rejected("invalid cluster id".to_owned())),
+            found => found?,
+        };
+        let wanted = cluster.spec.aks();
+        let upstream = cluster.status.upstream_spec.as_ref();
+        let version = spec::given(wanted.kubernetes_version.as_ref())
+            .or_else(|| spec::given(upstream?.kubernetes_version.as_ref()));
+        Ok(ClusterVersion {
+            version: version.map(str::to_owned),
+            region: spec::given(wanted.resource_location.as_ref()).map(str::to_owned),
+        })
+    }
+
+    /// Keeps a new cluster.
+    ///
+    /// # Errors
+    /// The first broken rule, in Rancher's order and words.
+    pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
+        let result = self.insert(&by.caller, change).await;
+        let id = result.as_ref().map_or("", |cluster| cluster.id.as_str());
+        self.record(by, Action::Create, id, &result).await;
+        result
+    }
+
+    async fn insert(&self, caller: &Caller, change: ClusterChange) -> Result<Cluster> {
+        let name = change.name.unwrap_or_default();
+        if !change.body.contains_key(AKS_CONFIG) {
+            return Err(no_aks_config());
+        }
+        let mut body = merge::changed(&Object::new(), change.body, Mode::Replace);
+        label(&mut body);
+        let spec = convert(body)?;
+        self.check_operator().await?;
+        let credential = self.credential(caller, spec.aks()).await?;
+        rules::check_request(spec.aks(), isolation(spec.body()), None, true).map_err(broken)?;
+        let identity = credential.identity(spec.aks());
+        self.check_identity(identity.as_deref(), "", spec.aks()).await?;
+        rules::check_region(spec.aks()).map_err(broken)?;
+        self.check_name(caller, &name, "").await?;
+        let now = self.parts.clock.now_ms();
+        let mut row = ClusterRow {
+            id: String::new(),
+            uuid: uuid::Uuid::new_v4().to_string(),
+            owner: caller.user_id.clone(),
+            name,
+            spec: spec.to_text(),
+            status: ClusterStatus::default().to_text(),
+            credential_id: credential.id,
+            aks_identity: identity,
+            created_ms: now,
+            updated_ms: now,
+            version: 1,
+        };
+        for _ in 0..ATTEMPTS {
+            row.id = ids::generated("c-", vault::random());
+            match store::clusters::insert(&self.parts.store, &row).await {
+                Err(store::Error::Duplicate { what: Unique::ClusterId }) => {}
+                Err(error) => return Err(refused(error, spec.aks())),
+                Ok(()) => return row.try_into(),
+            }
+        }
+        Err(store::Error::Duplicate { what: Unique::ClusterId }.into())
+    }
+
+    /// Changes a cluster.
+    ///
+    /// # Errors
+    /// The first broken rule, in Rancher's order and words; [`Error::Conflict`] when somebody else changes it
+    /// all the time.
+    pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
+        let result = self.replace(&by.caller, id, &change, mode).await;
+        self.parts.credentials.forget_resolved();
+        self.record(by, Action::Update, id, &result).await;
+        result
+    }
+
+    async fn replace(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: &ClusterChange,
+        mode: Mode,
+    ) -> Result<Cluster> {
+        for _ in 0..ATTEMPTS {
+            let mut row = self.row(caller, id).await?;
+            let aks = self.change_row(caller, &mut row, change, mode).await?;
+            match store::clusters::update(&self.parts.store, &row).await {
+                Err(store::Error::Conflict { .. }) => {}
+                Err(error) => return Err(refused(error, &aks)),
+                Ok(_) => return row.try_into(),
+            }
+        }
+        Err(Error::Conflict { id: id.to_owned() })
+    }
+
+    /// Brings the change into the row after checking it; returns the new `aksConfig`.
+    async fn change_row(
+        &self,
+        caller: &Caller,
+        row: &mut ClusterRow,
+        change: &ClusterChange,
+        mode: Mode,
+    ) -> Result<AksConfig> {
+        let stored = Cluster::try_from(row.clone())?;
+        let requested = match change.body.get(AKS_CONFIG) {
+            Some(serde_json::Value::Object(config)) => Some(config.clone()),
+            Some(_) => return Err(no_aks_config()),
+            None if mode == Mode::Replace => return Err(no_aks_config()),
+            None => None,
+        };
+        let mut body = merge::changed(stored.spec.body(), change.body.clone(), mode);
+        label(&mut body);
+        let spec = convert(body)?;
+        let requested = convert_config(requested.unwrap_or_default())?;
+        if change.body.contains_key(AKS_CONFIG) {
+            self.check_operator().await?;
+        }
+        let (old, new) = (stored.spec.aks(), spec.aks());
+        let credential = if old.azure_credential_secret == new.azure_credential_secret {
+            self.known_credential(row.credential_id.take()).await?
+        } else {
+            self.credential(caller, new).await?
+        };
+        let upstream = stored.status.upstream_spec.as_ref();
+        let policy = upstream.and_then(|upstream| upstream.network_policy.as_deref());
+        rules::check_request(&requested, isolation(&change.body), policy, false).map_err(broken)?;
+        rules::check_fixed(stored.spec.body(), &change.body).map_err(broken)?;
+        let identity = credential.identity(new);
+        self.check_identity(identity.as_deref(), &row.id, new).await?;
+        let name = change.name.clone().unwrap_or_default();
+        if name.is_empty() || !name.eq_ignore_ascii_case(&row.name) {
+            self.check_name(caller, &name, &row.id).await?;
+        }
+        row.name = name;
+        row.spec = spec.to_text();
+        row.credential_id = credential.id;
+        row.aks_identity = identity;
+        row.updated_ms = self.parts.clock.now_ms();
+        Ok(new.clone())
+    }
+
+    /// Forgets a cluster and returns what it was. Nothing is done in Azure.
+    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
+        let result = self.remove(&by.caller, id).await;
+        self.parts.credentials.forget_resolved();
+        self.record(by, Action::Delete, id, &result).await;
+        result
+    }
+
+    async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
+        // Read as a row only: a cluster that cannot be shown any more can still be removed.
+        let row = self.row(caller, id).await?;
+        if !store::clusters::delete(&self.parts.store, id).await? {
+            return Err(Error::NotFound { id: id.to_owned() });
+        }
+        Ok(Cluster { state: State::Removing, ..row.try_into()? })
+    }
+
+    async fn row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
+        let found = store::clusters::get(&self.parts.store, id).await?;
+        found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
+    }
+
+    async fn rows(&self, caller: &Caller) -> Result<Vec<ClusterRow>> {
+        let owner = (!caller.admin).then_some(caller.user_id.as_str());
+        Ok(store::clusters::list(&self.parts.store, owner).await?)
+    }
+
+    /// Rule 3.
+    async fn check_operator(&self) -> Result<()> {
+        let setting = self.parts.settings.value("kev2-operators").await;
+        if rules::is_operator_active(&setting) { Ok(()) } else { Err(broken(Violation::Inactive)) }
+    }
+
+    /// Rule 4: the credential that the configuration names must be the caller's to use.
+    async fn credential(&self, caller: &Caller, aks: &AksConfig) -> Result<UsedCredential> {
+        let Some(id) = spec::given(aks.azure_credential_secret.as_ref()) else {
+            return Ok(UsedCredential::default());
+        };
+        match self.parts.credentials.row(caller, id).await {
+            Ok(row) => Ok(UsedCredential { id: Some(row.id), subscription_id: row.subscription_id }),
+            Err(Error::NotFound { .. }) => Err(no_credential()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The credential that the cluster uses already, whoever may see it.
+    async fn known_credential(&self, id: Option<String>) -> Result<UsedCredential> {
+        let Some(id) = id else { return Ok(UsedCredential::default()) };
+        let row = store::credentials::get(&self.parts.store, &id).await?;
+        Ok(UsedCredential { id: Some(id), subscription_id: row.and_then(|row| row.subscription_id) })
+    }
+
+    /// Rule 11, with the subscription and the resource group (design, "Uniqueness of clusters").
+    async fn check_identity(&self, identity: Option<&str>, own_id: &str, aks: &AksConfig) -> Result<()> {
+        let Some(identity) = identity else { return Ok(()) };
+        match store::clusters::by_aks_identity(&self.parts.store, identity).await? {
+            Some(other) if other.id != own_id => Err(broken(taken(aks))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Rules 13 and 14.
+    async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
+        const FIELD: &str = "Cluster name";
+        if name.is_empty() {
+            return Err(Invalid::field("MissingRequired", FIELD, "").into());
+        }
+        let lower = name.to_lowercase();
+        let rows = self.rows(caller).await?;
+        if rows.iter().any(|row| row.id != own_id && row.name.to_lowercase() == lower) {
+            return Err(Invalid::field("NotUnique", FIELD, "").into());
+        }
+        Ok(())
+    }
+
+    async fn record(&self, by: &Actor, action: Action, id: &str, result: &Result<Cluster>) {
+        self.parts.events.record(by.event(action, OBJECT, id, result)).await;
+    }
+}
+
+/// The credential of a cluster, as far as the cluster is concerned.
+#[derive(Default)]
+struct UsedCredential {
+    /// Without namespace.
+    id: Option<String>,
+    subscription_id: Option<String>,
+}
+
+impl UsedCredential {
+    fn identity(&self, aks: &AksConfig) -> Option<String> {
+        spec::identity(self.subscription_id.as_deref(), aks)
+    }
+}
+
+fn label(body: &mut Object) {
+    let labels = body.entry("labels").or_insert_with(|| Object::new().into());
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert(CREATOR.0.to_owned(), CREATOR.1.into());
+    }
+}
+
+/// Rule 2.
+fn convert(body: Object) -> Result<ClusterSpec> {
+    ClusterSpec::new(body).map_err(|error| {
+        Invalid::new("InvalidBodyContent", format!("Cluster spec conversion error: {error}")).into()
+    })
+}
+
+fn convert_config(config: Object) -> Result<AksConfig> {
+    Ok(convert(Object::from_iter([(AKS_CONFIG.to_owned(), config.into())]))?.aks().clone())
+}
+
+fn isolation(body: &Object) -> bool {
+    body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
+}
+
+fn taken(aks: &AksConfig) -> Violation {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Violation::Taken { name: text(&aks.cluster_name), region: text(&aks.resource_location) }
+}
+
+fn broken(violation: Violation) -> Error {
+    Invalid::new("InvalidBodyContent", violation.to_string()).into()
+}
+
+fn no_credential() -> Error {
+    Error::Missing("error accessing cloud credential".to_owned())
+}
+
+fn no_aks_config() -> Error {
+    let message = "aksConfig must be set: only AKS clusters are kept here";
+    Invalid::field("MissingRequired", AKS_CONFIG, message).into()
+}
+
+/// What the database refuses although it was checked: somebody was faster.
+fn refused(error: store::Error, aks: &AksConfig) -> Error {
+    match error {
+        store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
+        store::Error::Dangling { .. } => no_credential(),
+        error => from_store(error),
+    }
+}

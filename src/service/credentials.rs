@@ -1,0 +1,314 @@
+//! Stored cloud credentials (contract, section 12): making, reading, changing and removing them. Using them
+//! towards Azure is in [`access`].
+//!
+//! A credential is visible to its owner and to administrators; for everybody else it does not exist. Its secret
+//! goes in and never comes out of here, except into an [`AzureAccess`].
+
+mod access;
+mod change;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use self::access::{AccessError, AzureAccess, InlineCredential, Via};
+pub use self::change::{AzureChange, Change, CredentialChange, Mode};
+
+use super::actor::Actor;
+use super::events::{Action, Events};
+use super::secrets::Secrets;
+use super::{Caller, Error, Invalid, Result};
+use crate::azure::{Azure, Cloud};
+use crate::clock::Clock;
+use crate::domain::ids;
+use crate::store::{self, CredentialRow, Store, Unique};
+use crate::vault::{self, Fingerprinter};
+
+/// How often a change is tried anew when the object changed in between (contract, section 11, "Update").
+pub(super) const ATTEMPTS: usize = 5;
+
+/// The kind of object in the audit.
+const OBJECT: &str = "cloudCredential";
+
+/// A credential as its owner may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// `cattle-global-data:cc-xxxxx`
+    pub id: String,
+    /// Never given to another object.
+    pub uuid: String,
+    /// The id of the user who made it.
+    pub owner: String,
+    /// The id when no name was given.
+    pub name: String,
+    /// Words about it.
+    pub description: Option<String>,
+    /// The user's labels and `cattle.io/creator`.
+    pub labels: BTreeMap<String, String>,
+    /// The user's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The Entra tenant, when given.
+    pub tenant_id: Option<String>,
+    /// The Azure subscription.
+    pub subscription_id: Option<String>,
+    /// The application.
+    pub client_id: Option<String>,
+    /// The name of the cloud as given.
+    pub environment: Option<String>,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+impl From<CredentialRow> for Credential {
+    fn from(row: CredentialRow) -> Self {
+        let id = full_id(&row.id);
+        Self {
+            name: if row.name.is_empty() { id.clone() } else { row.name },
+            id,
+            uuid: row.uuid,
+            owner: row.owner,
+            description: row.description,
+            labels: row.labels,
+            annotations: row.annotations,
+            tenant_id: row.tenant_id,
+            subscription_id: row.subscription_id,
+            client_id: row.client_id,
+            environment: row.environment,
+            created_ms: row.created_ms,
+        }
+    }
+}
+
+/// The stored credentials, and the way from a credential to Azure. Clones share everything.
+#[derive(Clone)]
+pub struct Credentials {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
+    secrets: Secrets,
+    azure: Azure,
+    events: Events,
+    clock: Clock,
+    fingerprinter: Fingerprinter,
+    known: access::Known,
+    /// Grows with every change that this server makes to a credential or cluster: what was resolved before
+    /// counts no more.
+    epoch: AtomicU64,
+}
+
+impl Credentials {
+    /// The credentials of this database.
+    pub fn new(store: Store, secrets: Secrets, azure: Azure, events: Events, clock: Clock) -> Self {
+        let fingerprinter = Fingerprinter::new();
+        let (known, epoch) = (access::known(), AtomicU64::new(0));
+        Self { parts: Arc::new(Parts { store, secrets, azure, events, clock, fingerprinter, known, epoch }) }
+    }
+
+    /// Keeps a new credential. Nothing is asked of Azure.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it has no Azure part.
+    pub async fn create(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
+        let result = self.insert(&by.caller, change).await;
+        let id = result.as_ref().map_or("", |credential| credential.id.as_str());
+        self.record(by, Action::Create, id, &result).await;
+        result
+    }
+
+    async fn insert(&self, caller: &Caller, change: CredentialChange) -> Result<Credential> {
+        if change.azure.as_ref().is_none_or(AzureChange::is_empty) {
+            return Err(Invalid::new("MissingRequired", "a Config field must be set").into());
+        }
+        let now = self.parts.clock.now_ms();
+        let mut row = CredentialRow {
+            id: String::new(),
+            uuid: uuid::Uuid::new_v4().to_string(),
+            owner: caller.user_id.clone(),
+            name: String::new(),
+            description: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            tenant_id: None,
+            subscription_id: None,
+            client_id: None,
+            environment: None,
+            secret: None,
+            created_ms: now,
+            updated_ms: now,
+            version: 1,
+        };
+        change.apply(&mut row, Mode::Replace);
+        for _ in 0..ATTEMPTS {
+            row.id = ids::generated("cc-", vault::random());
+            row.secret = match change.secret() {
+                Some(secret) => Some(self.parts.secrets.seal(&row.id, secret)?),
+                None => None,
+            };
+            match store::credentials::insert(&self.parts.store, &row).await {
+                Err(store::Error::Duplicate { what: Unique::CredentialId }) => {}
+                outcome => {
+                    outcome.map_err(from_store)?;
+                    warn_of_closed_cloud(&row);
+                    return Ok(row.into());
+                }
+            }
+        }
+        Err(store::Error::Duplicate { what: Unique::CredentialId }.into())
+    }
+
+    /// The credential of that id.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Credential> {
+        Ok(self.row(caller, id).await?.into())
+    }
+
+    /// Every credential that the caller may see.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<Credential>> {
+        let owner = (!caller.admin).then_some(caller.user_id.as_str());
+        let rows = store::credentials::list(&self.parts.store, owner).await?;
+        Ok(rows.into_iter().map(Credential::from).collect())
+    }
+
+    /// Changes a credential. A secret that is not given stays.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when somebody else changes it all the time; [`Error::Invalid`] when clusters use it
+    /// and it would belong to another subscription or cloud afterwards.
+    pub async fn update(
+        &self,
+        by: &Actor,
+        id: &str,
+        change: CredentialChange,
+        mode: Mode,
+    ) -> Result<Credential> {
+        let result = self.replace(&by.caller, id, &change, mode).await;
+        self.forget_resolved();
+        self.record(by, Action::Update, id, &result).await;
+        result
+    }
+
+    async fn replace(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: &CredentialChange,
+        mode: Mode,
+    ) -> Result<Credential> {
+        if mode == Mode::Replace && change.azure.as_ref().is_none_or(AzureChange::is_empty) {
+            return Err(Invalid::new("MissingRequired", "a Config field must be set").into());
+        }
+        let mut sealed = None;
+        for _ in 0..ATTEMPTS {
+            let mut row = self.row(caller, id).await?;
+            let before = (row.subscription_id.clone(), cloud(&row));
+            change.apply(&mut row, mode);
+            if before != (row.subscription_id.clone(), cloud(&row)) {
+                self.refuse_while_used(&row.id, "; its subscription and cloud cannot be changed").await?;
+            }
+            if let Some(secret) = change.secret() {
+                if sealed.is_none() {
+                    sealed = Some(self.parts.secrets.seal(&row.id, secret)?);
+                }
+                row.secret.clone_from(&sealed);
+            }
+            row.updated_ms = self.parts.clock.now_ms();
+            match store::credentials::update(&self.parts.store, &row).await {
+                Err(store::Error::Conflict { .. }) => {}
+                outcome => {
+                    outcome.map_err(from_store)?;
+                    warn_of_closed_cloud(&row);
+                    return Ok(row.into());
+                }
+            }
+        }
+        Err(Error::Conflict { id: id.to_owned() })
+    }
+
+    /// Removes a credential and returns what it was.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] while a cluster uses it.
+    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Credential> {
+        let result = self.remove(&by.caller, id).await;
+        self.forget_resolved();
+        self.record(by, Action::Delete, id, &result).await;
+        result
+    }
+
+    async fn remove(&self, caller: &Caller, id: &str) -> Result<Credential> {
+        let row = self.row(caller, id).await?;
+        self.refuse_while_used(&row.id, "").await?;
+        match store::credentials::delete(&self.parts.store, &row.id).await {
+            Ok(true) => Ok(row.into()),
+            Ok(false) => Err(Error::NotFound { id: id.to_owned() }),
+            // A cluster was made since the look.
+            Err(store::Error::InUse { .. }) => {
+                self.refuse_while_used(&row.id, "").await?;
+                Err(Error::Conflict { id: id.to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn refuse_while_used(&self, bare_id: &str, consequence: &str) -> Result<()> {
+        let users = store::clusters::using_credential(&self.parts.store, bare_id).await?;
+        let Some(cluster) = users.first() else { return Ok(()) };
+        let message = format!(
+            "Cloud credential is currently referenced by provisioning cluster {}{consequence}",
+            cluster.name
+        );
+        Err(Invalid::new("InvalidAction", message).into())
+    }
+
+    /// The row of a credential that the caller may see.
+    pub(super) async fn row(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
+        let found = match bare_id(id) {
+            Some(bare) => store::credentials::get(&self.parts.store, bare).await?,
+            None => None,
+        };
+        found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
+    }
+
+    /// Forgets which credentials may be used by whom; for every change of a credential or a cluster.
+    pub(super) fn forget_resolved(&self) {
+        self.parts.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    async fn record(&self, by: &Actor, action: Action, id: &str, result: &Result<Credential>) {
+        self.parts.events.record(by.event(action, OBJECT, id, result)).await;
+    }
+}
+
+/// The part of an id behind the namespace of credentials; `None` for every other id.
+pub(super) fn bare_id(id: &str) -> Option<&str> {
+    let (namespace, name) = ids::split_namespaced(id)?;
+    (namespace == ids::CREDENTIAL_NAMESPACE && !name.contains(':')).then_some(name)
+}
+
+pub(super) fn full_id(bare: &str) -> String {
+    format!("{}:{bare}", ids::CREDENTIAL_NAMESPACE)
+}
+
+fn cloud(row: &CredentialRow) -> Cloud {
+    Cloud::from_environment(row.environment.as_deref().unwrap_or_default())
+}
+
+/// The store's refusal of a text is the caller's mistake.
+pub(super) fn from_store(error: store::Error) -> Error {
+    match error {
+        store::Error::Nul { .. } => {
+            Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into()
+        }
+        error => error.into(),
+    }
+}
+
+fn warn_of_closed_cloud(row: &CredentialRow) {
+    if row.environment.as_deref() == Some("AzureGermanCloud") {
+        tracing::warn!(
+            credential.id = row.id,
+            "AzureGermanCloud was closed; the public cloud is used instead"
+        );
+    }
+}

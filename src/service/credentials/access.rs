@@ -1,0 +1,233 @@
+//! From a credential, stored or sent along, to what Azure needs (contract, section 4). Only here is an
+//! [`AzureAccess`] made, so whoever holds one was allowed to use the credential.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
+
+use super::{Credentials, bare_id};
+use crate::azure::{self, Cloud, Discovery, DiscoveryError, Fingerprint};
+use crate::domain::ids;
+use crate::service::{Caller, Error};
+use crate::store::{self, CredentialRow};
+
+/// How long a resolved credential is used without asking the database: a change made through another server
+/// counts after this time at the latest.
+const MEMORY: Duration = Duration::from_secs(1);
+
+/// Resolved credentials remembered at most. One entry is about a kilobyte.
+const REMEMBERED: u64 = 10_000;
+
+/// Azure's own limit for the discovery of a tenant (contract, section 6).
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(5);
+
+/// The right to ask Azure with a credential. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct AzureAccess {
+    credential: Arc<azure::Credential>,
+    credential_id: Option<String>,
+}
+
+impl AzureAccess {
+    /// What Azure needs.
+    pub fn credential(&self) -> &Arc<azure::Credential> {
+        &self.credential
+    }
+
+    /// The id of the stored credential, `cattle-global-data:cc-xxxxx`; `None` when it was sent along.
+    pub fn credential_id(&self) -> Option<&str> {
+        self.credential_id.as_deref()
+    }
+}
+
+/// Where the credential of a request comes from.
+#[derive(Debug)]
+pub enum Via<'a> {
+    /// It is stored.
+    Stored {
+        /// Its id as the caller wrote it.
+        id: &'a str,
+        /// A cluster of the caller that uses it.
+        cluster_id: Option<&'a str>,
+    },
+    /// It was sent along, to be used.
+    Inline(InlineCredential),
+    /// It was sent along, to be checked: nothing that is remembered about its tenant counts.
+    Check(InlineCredential),
+}
+
+/// A credential that was sent along. Empty texts mean "not given".
+#[derive(Clone, Debug)]
+pub struct InlineCredential {
+    /// The Entra tenant; discovered when empty.
+    pub tenant_id: String,
+    /// The Azure subscription.
+    pub subscription_id: String,
+    /// The application.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// The name of the cloud; the public one when empty.
+    pub environment: String,
+}
+
+/// Why a credential cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The id has no colon or an empty half; holds the id.
+    #[error("{0:?} is no id of a cloud credential")]
+    InvalidId(String),
+    /// There is none of that id, as far as this caller may know.
+    #[error("there is no such cloud credential")]
+    NotFound,
+    /// Its secret cannot be read; the cause is in the log.
+    #[error("the secret of cloud credential {id} cannot be read")]
+    Unusable {
+        /// The id as the caller wrote it.
+        id: String,
+    },
+    /// The tenant is not given and cannot be found out.
+    #[error("the tenant in {cloud} cannot be found out")]
+    TenantDiscovery {
+        /// The name of the cloud.
+        cloud: String,
+        /// What was tried.
+        #[source]
+        error: DiscoveryError,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] Error),
+}
+
+impl From<store::Error> for AccessError {
+    fn from(error: store::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// What was resolved, and in which epoch.
+pub(super) type Known = Cache<String, (u64, Arc<AzureAccess>)>;
+
+pub(super) fn known() -> Known {
+    Cache::builder().max_capacity(REMEMBERED).time_to_live(MEMORY).build()
+}
+
+impl Credentials {
+    /// What Azure needs to be asked with this credential by this caller. A stored one that was resolved less
+    /// than a second ago is taken from memory.
+    pub async fn resolve(&self, caller: &Caller, via: Via<'_>) -> Result<Arc<AzureAccess>, AccessError> {
+        match via {
+            Via::Stored { id, cluster_id } => self.stored(caller, id, cluster_id).await,
+            Via::Inline(inline) => self.access(inline, None, Discovery::Stored).await,
+            Via::Check(inline) => self.access(inline, None, Discovery::Check).await,
+        }
+    }
+
+    async fn stored(
+        &self,
+        caller: &Caller,
+        id: &str,
+        cluster_id: Option<&str>,
+    ) -> Result<Arc<AzureAccess>, AccessError> {
+        if ids::split_namespaced(id).is_none() {
+            return Err(AccessError::InvalidId(id.to_owned()));
+        }
+        // The epoch from before the look into the database: a change during the look makes the entry void.
+        let epoch = self.parts.epoch.load(Ordering::Acquire);
+        let key = key(caller, id, cluster_id);
+        if let Some((seen, access)) = self.parts.known.get(&key)
+            && seen == epoch
+        {
+            return Ok(access);
+        }
+        let row = self.usable(caller, id, cluster_id).await?;
+        let access = self.access(self.opened(row, id)?, Some(id.to_owned()), Discovery::Stored).await?;
+        self.parts.known.insert(key, (epoch, Arc::clone(&access)));
+        Ok(access)
+    }
+
+    /// The row, when the caller may use it: as its owner, as an administrator, or through a cluster of his own.
+    async fn usable(
+        &self,
+        caller: &Caller,
+        id: &str,
+        cluster_id: Option<&str>,
+    ) -> Result<CredentialRow, AccessError> {
+        let bare = bare_id(id).ok_or(AccessError::NotFound)?;
+        let row = store::credentials::get(&self.parts.store, bare).await?.ok_or(AccessError::NotFound)?;
+        if caller.may_see(&row.owner) {
+            return Ok(row);
+        }
+        let cluster = match cluster_id {
+            Some(cluster_id) => store::clusters::get(&self.parts.store, cluster_id).await?,
+            None => None,
+        };
+        cluster
+            .filter(|cluster| {
+                caller.may_see(&cluster.owner) && cluster.credential_id.as_deref() == Some(bare)
+            })
+            .map(|_| row)
+            .ok_or(AccessError::NotFound)
+    }
+
+    fn opened(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {
+        let client_secret = match &row.secret {
+            None => SecretString::default(),
+            Some(sealed) => self.parts.secrets.unseal(&row.id, sealed).map_err(|error| {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(credential.id = row.id, error, "a stored secret cannot be opened");
+                AccessError::Unusable { id: id.to_owned() }
+            })?,
+        };
+        Ok(InlineCredential {
+            tenant_id: row.tenant_id.unwrap_or_default(),
+            subscription_id: row.subscription_id.unwrap_or_default(),
+            client_id: row.client_id.unwrap_or_default(),
+            client_secret,
+            environment: row.environment.unwrap_or_default(),
+        })
+    }
+
+    async fn access(
+        &self,
+        inline: InlineCredential,
+        credential_id: Option<String>,
+        how: Discovery,
+    ) -> Result<Arc<AzureAccess>, AccessError> {
+        let cloud = Cloud::from_environment(&inline.environment);
+        let tenant_id = if inline.tenant_id.is_empty() {
+            let deadline = Instant::now() + DISCOVERY_LIMIT;
+            let discovered = self.parts.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
+            discovered.await.map_err(|error| {
+                let named =
+                    if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };
+                AccessError::TenantDiscovery { cloud: named.to_owned(), error }
+            })?
+        } else {
+            inline.tenant_id
+        };
+        let parts =
+            [cloud.environment(), &tenant_id, &inline.client_id, inline.client_secret.expose_secret()];
+        let fingerprint = Fingerprint(self.parts.fingerprinter.fingerprint(&parts.map(str::as_bytes)));
+        let credential = Arc::new(azure::Credential {
+            cloud,
+            tenant_id,
+            subscription_id: inline.subscription_id,
+            client_id: inline.client_id,
+            client_secret: inline.client_secret,
+            fingerprint,
+        });
+        Ok(Arc::new(AzureAccess { credential, credential_id }))
+    }
+}
+
+/// Ids hold no NUL, so different questions have different keys.
+fn key(caller: &Caller, id: &str, cluster_id: Option<&str>) -> String {
+    let role = if caller.admin { "admin" } else { "" };
+    [role, &caller.user_id, id, cluster_id.unwrap_or_default()].join("\0")
+}

@@ -1,0 +1,206 @@
+//! What a request says about a credential, and how it changes the stored row (contract, section 11, "Update").
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use crate::domain::spec::merge::Mode;
+use crate::domain::spec::merge::is_protected;
+use crate::store::CredentialRow;
+
+/// What a request says about one field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// `null`.
+    Clear,
+    /// A value.
+    Set(T),
+}
+
+/// What a request says about a credential; also the content of a new one.
+#[derive(Clone, Debug, Default)]
+pub struct CredentialChange {
+    /// The name that people see.
+    pub name: Change<String>,
+    /// Words about it.
+    pub description: Change<String>,
+    /// All labels; those of `cattle.io/` stay when they are missing.
+    pub labels: Change<BTreeMap<String, String>>,
+    /// All annotations; the same.
+    pub annotations: Change<BTreeMap<String, String>>,
+    /// `azurecredentialConfig`, when the request has it.
+    pub azure: Option<AzureChange>,
+}
+
+/// What a request says about the service principal. Empty texts mean "not set".
+#[derive(Clone, Debug, Default)]
+pub struct AzureChange {
+    /// The Entra tenant.
+    pub tenant_id: Change<String>,
+    /// The Azure subscription.
+    pub subscription_id: Change<String>,
+    /// The application.
+    pub client_id: Change<String>,
+    /// The name of the cloud.
+    pub environment: Change<String>,
+    /// The secret; an empty one counts as not given.
+    pub client_secret: Option<SecretString>,
+}
+
+impl AzureChange {
+    /// Whether it says nothing at all.
+    pub(super) fn is_empty(&self) -> bool {
+        let texts = [&self.tenant_id, &self.subscription_id, &self.client_id, &self.environment];
+        self.secret().is_none()
+            && texts.iter().all(|change| !matches!(change, Change::Set(text) if !text.is_empty()))
+    }
+
+    fn secret(&self) -> Option<&SecretString> {
+        self.client_secret.as_ref().filter(|secret| !secret.expose_secret().is_empty())
+    }
+}
+
+/// Set on every object that is made through Norman; Terraform needs one label to be there
+/// (terraform contract, section 3.2).
+const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
+
+/// These stand at the top of the object instead (contract, section 12).
+const TOP_LEVEL: [&str; 3] =
+    ["field.cattle.io/creatorId", "field.cattle.io/description", "field.cattle.io/name"];
+
+impl CredentialChange {
+    /// The new secret, if there is one.
+    pub(super) fn secret(&self) -> Option<&SecretString> {
+        self.azure.as_ref().and_then(AzureChange::secret)
+    }
+
+    /// Brings everything but the secret into `row`.
+    pub(super) fn apply(&self, row: &mut CredentialRow, mode: Mode) {
+        let name = changed(Some(std::mem::take(&mut row.name)), &self.name, mode);
+        row.name = name.unwrap_or_default();
+        row.description = changed(row.description.take(), &self.description, mode);
+        row.labels = changed_map(std::mem::take(&mut row.labels), &self.labels, mode);
+        row.labels.insert(CREATOR.0.to_owned(), CREATOR.1.to_owned());
+        row.annotations = changed_map(std::mem::take(&mut row.annotations), &self.annotations, mode);
+        for key in TOP_LEVEL {
+            row.annotations.remove(key);
+        }
+        if let Some(azure) = &self.azure {
+            row.tenant_id = changed(row.tenant_id.take(), &azure.tenant_id, mode);
+            row.subscription_id = changed(row.subscription_id.take(), &azure.subscription_id, mode);
+            row.client_id = changed(row.client_id.take(), &azure.client_id, mode);
+            row.environment = changed(row.environment.take(), &azure.environment, mode);
+        }
+    }
+}
+
+fn changed(old: Option<String>, change: &Change<String>, mode: Mode) -> Option<String> {
+    let new = match (change, mode) {
+        (Change::Set(text), _) => Some(text.clone()),
+        (Change::Keep, Mode::Merge) => old,
+        (Change::Keep, Mode::Replace) | (Change::Clear, _) => None,
+    };
+    new.filter(|text| !text.is_empty())
+}
+
+fn changed_map(
+    old: BTreeMap<String, String>,
+    change: &Change<BTreeMap<String, String>>,
+    mode: Mode,
+) -> BTreeMap<String, String> {
+    let mut new = match (change, mode) {
+        (Change::Keep, Mode::Merge) => return old,
+        (Change::Set(map), _) => map.clone(),
+        (Change::Keep, Mode::Replace) | (Change::Clear, _) => BTreeMap::new(),
+    };
+    for (key, value) in old.into_iter().filter(|(key, _)| is_protected(key)) {
+        new.entry(key).or_insert(value);
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn row() -> CredentialRow {
+        CredentialRow {
+            id: "cc-1".to_owned(),
+            uuid: String::new(),
+            owner: String::new(),
+            name: "old".to_owned(),
+            description: Some("words".to_owned()),
+            labels: map(&[("cattle.io/creator", "norman"), ("mine", "1")]),
+            annotations: map(&[("provisioning.cattle.io/driver", "azure"), ("mine", "1")]),
+            tenant_id: Some("t".to_owned()),
+            subscription_id: Some("s".to_owned()),
+            client_id: Some("c".to_owned()),
+            environment: Some("AzurePublicCloud".to_owned()),
+            secret: None,
+            created_ms: 0,
+            updated_ms: 0,
+            version: 1,
+        }
+    }
+
+    fn set(text: &str) -> Change<String> {
+        Change::Set(text.to_owned())
+    }
+
+    #[test]
+    fn what_is_not_said_stays_and_null_and_empty_texts_clear() {
+        let mut merged = row();
+        CredentialChange::default().apply(&mut merged, Mode::Merge);
+        assert_eq!(merged, row());
+        let azure = AzureChange { tenant_id: set(""), client_id: set("new"), ..AzureChange::default() };
+        let change =
+            CredentialChange { description: Change::Clear, azure: Some(azure), ..Default::default() };
+        change.apply(&mut merged, Mode::Merge);
+        let expected =
+            CredentialRow { description: None, tenant_id: None, client_id: Some("new".to_owned()), ..row() };
+        assert_eq!(merged, expected);
+    }
+
+    #[test]
+    fn replacing_clears_what_is_not_said() {
+        let mut replaced = row();
+        let azure = AzureChange { client_id: set("new"), ..AzureChange::default() };
+        CredentialChange { azure: Some(azure), ..Default::default() }.apply(&mut replaced, Mode::Replace);
+        assert_eq!((replaced.name.as_str(), replaced.description), ("", None));
+        assert_eq!(replaced.labels, map(&[("cattle.io/creator", "norman")]));
+        assert_eq!(replaced.annotations, map(&[("provisioning.cattle.io/driver", "azure")]));
+        assert_eq!((replaced.subscription_id, replaced.environment, replaced.tenant_id), (None, None, None));
+    }
+
+    #[test]
+    fn the_systems_labels_stay_and_the_creator_cannot_be_changed() {
+        let mut merged = row();
+        let change = CredentialChange {
+            labels: Change::Set(map(&[("cattle.io/creator", "me"), ("yours", "2")])),
+            annotations: Change::Set(map(&[("field.cattle.io/name", "x"), ("yours", "2")])),
+            ..CredentialChange::default()
+        };
+        change.apply(&mut merged, Mode::Merge);
+        assert_eq!(merged.labels, map(&[("cattle.io/creator", "norman"), ("yours", "2")]));
+        assert_eq!(merged.annotations, map(&[("provisioning.cattle.io/driver", "azure"), ("yours", "2")]));
+        assert_eq!(merged.name, "old");
+    }
+
+    #[test]
+    fn an_empty_secret_is_none_and_debug_shows_no_other() {
+        let azure = |secret: &str| AzureChange {
+            client_secret: Some(SecretString::from(secret)),
+            ..AzureChange::default()
+        };
+        assert!(azure("").is_empty());
+        assert!(!azure("canary").is_empty());
+        assert!(!format!("{:?}", azure("canary")).contains("canary"));
+    }
+}
