@@ -42,7 +42,7 @@ impl FromRequestParts<AppState> for Authenticated {
         let Some(presented) = presented(&parts.headers) else { return Err(Refused::Unauthorized) };
         let caller = match state.tokens().authenticate(presented.token()).await {
             Ok(caller) => caller,
-            Err(AuthError::Unavailable(cause)) => {
+            Err(AuthError::Store(cause)) => {
                 tracing::error!(error = &cause as &dyn std::error::Error, "a token cannot be looked up");
                 return Err(Refused::Unavailable);
             }

@@ -110,7 +110,7 @@ pub(crate) async fn serve(State(state): State<AppState>, mut request: Request, n
     // The query is left out: people put secrets there.
     tracing::info!(
         target: "norman_aks::request",
-        request.id = %request_id,
+        %request_id,
         %method,
         path,
         status = status.as_u16(),

@@ -53,6 +53,9 @@ pub enum Error {
     /// A use case failed.
     #[error(transparent)]
     Service(#[from] service::Error),
+    /// The sandbox's own token is not accepted.
+    #[error(transparent)]
+    Token(#[from] service::tokens::AuthError),
     /// The encryption keys cannot be used.
     #[error(transparent)]
     Secrets(#[from] service::secrets::Error),

@@ -2,7 +2,7 @@
 //! things with, the lines to paste, and the same for scripts.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,6 +13,8 @@ use super::{App, Error, files};
 use crate::azure;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::service::actor::Actor;
+use crate::service::credentials::{AzureChange, Change, CredentialChange};
 use crate::sandbox::{Options, Sandbox, Seed, StoredAuthority};
 
 const AUTHORITY: &str = "sandbox-ca.pem";
@@ -86,7 +88,7 @@ pub(super) async fn furnish(
     let token = config.bootstrap_token.clone().or(token).unwrap_or_else(new_token);
     app.tokens.ensure_bootstrap(&token).await?;
     let seed = Sandbox::seed();
-    let credential_id = app.credentials.ensure_seeded(known.as_deref(), seed_credential(&seed)).await?;
+    let credential_id = credential(app, &token, known, &seed).await?;
     let api_url = config.server_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let for_scripts = ForScripts {
         api_url: &api_url,
@@ -100,6 +102,32 @@ pub(super) async fn furnish(
     files::write_private(&file, &(json + "\n"))?;
     say(&lines_to_paste(&for_scripts, &absolute(&file), &absolute(&config.data_dir)));
     Ok(())
+}
+
+/// The stored credential of the sandbox: the one of an earlier start, unless somebody removed it.
+async fn credential(app: &App, token: &SecretString, known: Option<String>, seed: &Seed) -> Result<String, Error> {
+    let caller = app.tokens.authenticate(token.expose_secret()).await?;
+    if let Some(id) = known
+        && app.credentials.get(&caller, &id).await.is_ok()
+    {
+        return Ok(id);
+    }
+    let by = Actor { caller, request_id: "".into(), remote: IpAddr::from(Ipv4Addr::LOCALHOST) };
+    let set = |text: &str| Change::Set(text.to_owned());
+    let azure = AzureChange {
+        tenant_id: set(seed.tenant_id),
+        subscription_id: set(seed.subscription_id),
+        client_id: set(seed.client_id),
+        environment: set("AzurePublicCloud"),
+        client_secret: Some(seed.client_secret.into()),
+    };
+    let content = CredentialChange {
+        name: set("sandbox"),
+        description: set("The account of the built-in Azure that may read everything"),
+        azure: Some(azure),
+        ..CredentialChange::default()
+    };
+    Ok(app.credentials.create(&by, content).await?.id)
 }
 
 fn new_token() -> SecretString {

@@ -23,7 +23,7 @@ use crate::domain::listed_clusters::ListedCluster;
     operation_id = "getAksClusters",
     tag = "AKS actions",
     params(StoredCredential),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksCluster>), Failures),
+    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksCluster<'static>>), Failures),
 )]
 pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await
@@ -38,7 +38,7 @@ pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Respo
     operation_id = "postAksClusters",
     tag = "AKS actions",
     request_body = CredentialBody,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksCluster>), Failures),
+    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksCluster<'static>>), Failures),
 )]
 pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await

@@ -167,7 +167,7 @@ pub(crate) async fn finish(RequestId(request_id): RequestId, request: Request, n
     let Some(error) = response.extensions_mut().remove::<Arc<Error>>() else { return response };
     if let Some(cause) = &error.cause {
         let cause: &(dyn std::error::Error + 'static) = &**cause;
-        tracing::warn!(request.id = %request_id, status = error.status.as_u16(), error = cause, "an action failed");
+        tracing::warn!(%request_id, status = error.status.as_u16(), error = cause, "an action failed");
     }
     let body = json::to_bytes(&MetaError {
         error: &error.text,

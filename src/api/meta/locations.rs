@@ -23,7 +23,7 @@ use crate::domain::arm::Location;
     operation_id = "getAksLocations",
     tag = "AKS actions",
     params(StoredCredential),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksLocation>), Failures),
+    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksLocation<'static>>), Failures),
 )]
 pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await
@@ -38,7 +38,7 @@ pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Respo
     operation_id = "postAksLocations",
     tag = "AKS actions",
     request_body = CredentialBody,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksLocation>), Failures),
+    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksLocation<'static>>), Failures),
 )]
 pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await

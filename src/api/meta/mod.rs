@@ -16,7 +16,7 @@ mod virtual_networks;
 mod vm_sizes;
 mod vm_sizes_v2;
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;

@@ -55,7 +55,7 @@ fn render(upgrades: &Upgrades) -> Bytes {
     operation_id = "getAksUpgrades",
     tag = "AKS actions",
     params(StoredCredential, OptionalRegion),
-    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades), Failures),
+    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades<'static>), Failures),
 )]
 pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await
@@ -71,7 +71,7 @@ pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Respo
     operation_id = "postAksUpgrades",
     tag = "AKS actions",
     request_body = CredentialAndRegion,
-    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades), Failures),
+    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades<'static>), Failures),
 )]
 pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await

@@ -23,7 +23,7 @@ use crate::domain::arm::VmSku;
     operation_id = "getAksVmSizesV2",
     tag = "AKS actions",
     params(StoredCredential, Region),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVmSize>), Failures),
+    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVmSize<'static>>), Failures),
 )]
 pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await
@@ -38,7 +38,7 @@ pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Respo
     operation_id = "postAksVmSizesV2",
     tag = "AKS actions",
     request_body = CredentialAndRegion,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVmSize>), Failures),
+    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVmSize<'static>>), Failures),
 )]
 pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
     list(state, call).await

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::domain::arm;
 use crate::domain::networks::Network;
 use crate::domain::upgrades::{self, Upgrade};
-use crate::domain::{listed_clusters::ListedCluster, networks, regions, sizes, versions};
+use crate::domain::{listed_clusters::ListedCluster, networks, regions, versions};
 use crate::service::credentials::AzureAccess;
 use crate::service::{Error, Result};
 
@@ -149,7 +149,7 @@ impl Listings {
     }
 
     /// Virtual networks; `region`, when not empty, picks those that lie there.
-    pub async fn networks(&self, ask: Ask<'_>, region: &str, render: fn(&Network) -> Bytes) -> Result<Listed> {
+    pub async fn networks(&self, ask: Ask<'_>, region: &str, render: fn(&Network<'_>) -> Bytes) -> Result<Listed> {
         let found = self
             .find(ask, Kind::Networks, "", "failed to get networks: ", move |arm| async move {
                 let list = virtual_networks::list(&arm).await?;
@@ -163,7 +163,7 @@ impl Listings {
     }
 
     /// The AKS clusters of the subscription.
-    pub async fn clusters(&self, ask: Ask<'_>, render: fn(&[ListedCluster]) -> Bytes) -> Result<Listed> {
+    pub async fn clusters(&self, ask: Ask<'_>, render: fn(&[ListedCluster<'_>]) -> Bytes) -> Result<Listed> {
         let found = self
             .find(ask, Kind::Clusters, "", "failed to get cluster list: ", move |arm| async move {
                 let list = managed_clusters::list(&arm).await?;
@@ -281,7 +281,7 @@ fn listed(body: Bytes, found: &Found) -> Listed {
     Listed { body, freshness: found.freshness, age: found.age }
 }
 
-fn element(network: &arm::VirtualNetwork, render: fn(&Network) -> Bytes) -> Element {
+fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> Element {
     let region = regions::normalised(network.location.as_deref().unwrap_or_default());
     Element { region, json: networks::read(network).map(|network| render(&network)) }
 }
