@@ -25,7 +25,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
-use crate::service::events::Events;
+use crate::service::events::{self, Events};
+use crate::service::instance;
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
 use crate::service::secrets::{self, Secrets};
@@ -37,6 +38,8 @@ use crate::store::{self, Store};
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How often this server says that it lives, and which keys it knows.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long the end waits for the audit to be written; what is left then goes into the log.
+const LAST_AUDIT: Duration = Duration::from_secs(10);
 /// How often gauges are set.
 const GAUGES: Duration = Duration::from_secs(5);
 
@@ -66,16 +69,24 @@ impl App {
         let clock = to_azure.clock.clone();
         let azure = Azure::new(to_azure)?;
         let tokens = Tokens::new(store.clone(), clock.clone());
-        let events = Events::start(store.clone(), clock.clone(), config.audit_retention);
+        let keep = config.audit_retention.unwrap_or_default();
+        let events = Events::start(store.clone(), clock.clone(), &events::Options { keep, ..events::Options::default() });
         let credentials =
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
+        let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config));
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
-            clusters: Clusters::new(store.clone(), events.clone(), clock.clone()),
+            clusters: Clusters::new(
+                store.clone(),
+                credentials.clone(),
+                events.clone(),
+                settings.clone(),
+                clock.clone(),
+            ),
             listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
             events: events.clone(),
-            settings: Settings::new(store.clone(), clock.clone(), fixed_settings(config)),
+            settings,
             readiness: Readiness::new(store.clone(), secrets.clone()),
             clock,
             origin: Origin {
@@ -110,23 +121,20 @@ impl App {
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;
-        self.events.stop().await;
+        self.events.stop(LAST_AUDIT).await;
         report("the sign of life could not be taken back", self.secrets.farewell().await);
         self.store.close().await;
     }
 
     fn run_beside(&self) {
-        let (secrets, tokens, events) = (self.secrets.clone(), self.tokens.clone(), self.events.clone());
+        let (secrets, tokens) = (self.secrets.clone(), self.tokens.clone());
         self.every(HEARTBEAT, move || {
             let secrets = secrets.clone();
             async move { report("the sign of life could not be written", secrets.heartbeat().await) }
         });
         self.every(SWEEP, move || {
-            let (tokens, events) = (tokens.clone(), events.clone());
-            async move {
-                report("expired tokens could not be removed", tokens.remove_expired().await);
-                report("old audit rows could not be removed", events.prune().await);
-            }
+            let tokens = tokens.clone();
+            async move { report("expired tokens could not be removed", tokens.delete_expired().await) }
         });
         let (state, store) = (self.state.clone(), self.store.clone());
         self.every(GAUGES, move || {
@@ -181,7 +189,7 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
         return Err(Error::NotMigrated { first: first.clone() });
     }
     let kind = if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure };
-    store.stamp(kind).await?;
+    instance::open(&store, kind).await?;
     Ok(store)
 }
 

@@ -68,7 +68,7 @@ struct ForScripts<'a> {
 /// What is kept of it between two starts.
 #[derive(Deserialize)]
 struct Kept {
-    token_key: SecretString,
+    token_key: String,
     credential_id: String,
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn furnish(
     let file = config.data_dir.join(FOR_SCRIPTS);
     let kept: Option<Kept> = files::read(&file)?.and_then(|text| serde_json::from_str(&text).ok());
     let (token, known) = match kept {
-        Some(kept) => (Some(kept.token_key), Some(kept.credential_id)),
+        Some(kept) => (Some(SecretString::from(kept.token_key)), Some(kept.credential_id)),
         None => (None, None),
     };
     let token = config.bootstrap_token.clone().or(token).unwrap_or_else(new_token);

@@ -158,7 +158,7 @@ async fn reach(config: &Config) -> Vec<(String, Found)> {
             .map(|reach| {
                 let found = match reach.outcome {
                     Ok(time) => Ok(format!("answers ({} ms)", time.as_millis())),
-                    Err(error) => Err(chain(error.as_ref())),
+                    Err(error) => Err(chain(error)),
                 };
                 (reach.host, found)
             })

@@ -68,6 +68,13 @@ pub enum Error {
     Vault(#[from] vault::Error),
 }
 
+impl Error {
+    /// Whether the database is away: passes by itself.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(source) if source.is_unavailable())
+    }
+}
+
 /// Input that breaks a rule, in Norman's terms (contract, section 11).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

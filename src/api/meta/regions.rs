@@ -69,7 +69,7 @@ fn render(locations: &[Location]) -> Bytes {
         .map(|location| AksRegion {
             name: location.name.as_deref().unwrap_or_default(),
             display_name: location.display_name.as_deref().unwrap_or_default(),
-            availability_zones: location.has_zones(),
+            availability_zones: !location.availability_zone_mappings.is_empty(),
         })
         .collect();
     json::to_bytes(&shown)

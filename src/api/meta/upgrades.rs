@@ -12,6 +12,7 @@ use super::error::Error;
 use super::{answer, versions};
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::domain::upgrades::Upgrade;
 use crate::service::listings::Upgrades;
 
 /// Where a cluster may go from its version.
@@ -35,14 +36,16 @@ pub(super) struct AksUpgrade<'a> {
     enabled: bool,
 }
 
+impl<'a> AksUpgrade<'a> {
+    fn of(target: &'a Upgrade) -> Self {
+        Self { version: &target.version, enabled: target.reachable }
+    }
+}
+
 fn render(upgrades: &Upgrades) -> Bytes {
-    let shown = |target| {
-        let crate::domain::upgrades::Upgrade { version, reachable } = target;
-        AksUpgrade { version, enabled: *reachable }
-    };
     json::to_bytes(&AksUpgrades {
         current_version: &upgrades.current,
-        upgrades: upgrades.targets.iter().map(shown).collect(),
+        upgrades: upgrades.targets.iter().map(AksUpgrade::of).collect(),
     })
 }
 
