@@ -134,7 +134,7 @@ impl App {
         });
         self.every(SWEEP, move || {
             let tokens = tokens.clone();
-            async move { report("expired tokens could not be removed", tokens.delete_expired().await) }
+            async move { report("expired tokens could not be removed", tokens.remove_expired().await) }
         });
         let (state, store) = (self.state.clone(), self.store.clone());
         self.every(GAUGES, move || {
@@ -188,9 +188,13 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
     } else if let Some(first) = store.pending_migrations().await?.first() {
         return Err(Error::NotMigrated { first: first.clone() });
     }
-    let kind = if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure };
-    instance::open(&store, kind).await?;
+    instance::open(&store, stamp(config)).await?;
     Ok(store)
+}
+
+/// The kind of server that these settings make.
+pub fn stamp(config: &Config) -> store::Stamp {
+    if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure }
 }
 
 /// The keys of stored secrets: read, or made where that is safe.

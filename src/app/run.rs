@@ -22,7 +22,6 @@ use crate::azure;
 use crate::clock::Clock;
 use crate::config::{Config, Tls, Warning};
 use crate::listen;
-use crate::service::tokens::ADMINISTRATOR;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the newest samples of the metrics are sorted in.
@@ -145,10 +144,7 @@ async fn ensure_token(config: &Config, app: &App) -> Result<(), Error> {
     if let Some(token) = &config.bootstrap_token {
         return Ok(app.tokens.ensure_bootstrap(token).await?);
     }
-    if !app.tokens.list().await?.is_empty() {
-        return Ok(());
-    }
-    let token = app.tokens.create(ADMINISTRATOR, Some(true), None, "made at the first start").await?;
+    let Some(token) = app.tokens.create_first().await? else { return Ok(()) };
     let path = config.data_dir.join("admin-token");
     files::write_private(&path, &format!("{}\n", token.text().expose_secret()))?;
     say(&format!("an administrator's token was written to {}", path.display()));

@@ -104,6 +104,11 @@ impl Error {
         }
     }
 
+    /// Whether the login service refused the credential itself.
+    pub fn is_login_refusal(&self) -> bool {
+        matches!(self, Self::Login(_)) && !self.is_transient()
+    }
+
     /// How long Azure asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

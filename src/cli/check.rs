@@ -67,7 +67,7 @@ async fn stored(config: &Config) -> [(String, Found); 2] {
         Ok(schema) => {
             schema.words(config).map(|words| format!("{words} ({} ms)", started.elapsed().as_millis()))
         }
-        Err(error) => Err(chain(error)),
+        Err(error) => Err(chain(&error)),
     };
     let key = match state {
         Ok(Schema::Current) => key(config, &store).await,
@@ -158,7 +158,7 @@ async fn reach(config: &Config) -> Vec<(String, Found)> {
             .map(|reach| {
                 let found = match reach.outcome {
                     Ok(time) => Ok(format!("answers ({} ms)", time.as_millis())),
-                    Err(error) => Err(chain(error)),
+                    Err(error) => Err(chain(&error)),
                 };
                 (reach.host, found)
             })
