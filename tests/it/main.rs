@@ -2,9 +2,15 @@
 
 // The lints of the library's own code are relaxed by `cfg(test)`; this binary is nothing but tests.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod azure;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod cloud_credentials;
+#[cfg(test)]
+mod clusters;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
@@ -14,9 +20,9 @@ mod golden;
 #[cfg(test)]
 mod meta;
 #[cfg(test)]
-mod sandbox;
+mod norman;
 #[cfg(test)]
-mod audit;
+mod sandbox;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
