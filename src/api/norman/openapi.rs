@@ -38,7 +38,7 @@ pub fn object(schema: &'static Schema, form: Form) -> RefOr<Described> {
         object = object.property(field.name, described(field));
         let always = match form {
             Form::Input => field.required,
-            Form::Answer => !field.nullable && !object_requires(schema, field),
+            Form::Answer => !field.nullable,
             Form::Nested => false,
         };
         if always {
@@ -99,11 +99,6 @@ fn occurs(field: &Field, form: Form) -> bool {
         Form::Input => field.create || field.update,
         Form::Nested => true,
     }
-}
-
-/// Names that every answer has anyway.
-fn object_requires(_schema: &Schema, field: &Field) -> bool {
-    field.name == "id"
 }
 
 fn described(field: &Field) -> RefOr<Described> {

@@ -220,17 +220,8 @@ fn view(credential: Credential, links: &Links) -> Object {
 /// What the body says.
 fn change(body: Object, operation: Operation) -> Result<CredentialChange, Error> {
     refuse_other_drivers(&body)?;
+    refuse_other_namespaces(&body)?;
     let mut input = input::convert(&CLOUD_CREDENTIAL, body, operation)?;
-    if let Some(Value::String(namespace)) = input.get("namespaceId")
-        && !namespace.is_empty()
-        && namespace != CREDENTIAL_NAMESPACE
-    {
-        let message = format!(
-            "error creating namespaced resource, cannot assign to {CREDENTIAL_NAMESPACE} \
-             since already assigned to {namespace} namespace"
-        );
-        return Err(Invalid::field("InvalidOption", "namespaceId", message).into());
-    }
     let azure = match input.remove(CONFIG) {
         Some(Value::Object(config)) => Some(azure_change(config)),
         _ => None,
@@ -271,6 +262,19 @@ fn refuse_other_drivers(body: &Object) -> Result<(), Invalid> {
             Err(Invalid::field("InvalidOption", key, message))
         }
     }
+}
+
+/// There is one namespace of credentials; it is not shown, but clients may name it.
+fn refuse_other_namespaces(body: &Object) -> Result<(), Invalid> {
+    let namespace = body.get("namespaceId").and_then(Value::as_str).unwrap_or_default();
+    if namespace.is_empty() || namespace == CREDENTIAL_NAMESPACE {
+        return Ok(());
+    }
+    let message = format!(
+        "error creating namespaced resource, cannot assign to {CREDENTIAL_NAMESPACE} \
+         since already assigned to {namespace} namespace"
+    );
+    Err(Invalid::field("InvalidOption", "namespaceId", message))
 }
 
 fn text(input: &mut Object, key: &str) -> Change<String> {

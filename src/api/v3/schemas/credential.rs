@@ -28,7 +28,6 @@ pub static CLOUD_CREDENTIAL: Schema = Schema {
         Field::new("id", Kind::Text, "`cattle-global-data:cc-xxxxx`").read_only().set(),
         Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
         Field::new("name", Kind::Text, "The name that people see; the id when none is given.").set(),
-        Field::new("namespaceId", Kind::Text, "`cattle-global-data`; any other is refused.").fixed(),
         Field::new("uuid", Kind::Text, "Never given to another object.").read_only().set(),
     ],
 };
