@@ -190,7 +190,7 @@ impl Schema {
 /// A type on the wire.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Schema)]
+#[schema(as = NormanSchema)]
 pub struct SchemaView {
     base_type: &'static str,
     /// The fields that `?<field>=<value>` filters by, and the modifiers they take.

@@ -1,56 +1,65 @@
 //! What the operations below `/v3` have in common in the API document.
 
-use utoipa::{IntoParams, IntoResponses};
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{Components, ComponentsBuilder, ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::api::docs::UnauthorizedError;
 use crate::api::norman::error::ErrorBody;
 
+/// The bodies of failures. utoipa's derived `IntoResponses` would write them out at every operation, and
+/// generated clients would have a type for each.
+pub(super) fn components() -> Components {
+    ComponentsBuilder::new().schema_from::<ErrorBody<'_>>().schema_from::<UnauthorizedError>().build()
+}
+
 /// How reading can fail.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "describes the failures, which norman::error makes")]
-pub(super) enum ReadFailures {
-    /// No valid token
-    #[response(status = 401)]
-    Unauthorized(#[to_schema] UnauthorizedError),
-    /// Nothing of that id exists, as far as this caller may know
-    #[response(status = 404)]
-    NotFound(#[to_schema] ErrorBody<'static>),
-    /// A value in the query is not what it must be
-    #[response(status = 422)]
-    Unprocessable(#[to_schema] ErrorBody<'static>),
-    /// The server failed; its log has the cause under the id of the request
-    #[response(status = 500)]
-    Internal(#[to_schema] ErrorBody<'static>),
-    /// The database does not answer; Retry-After tells when to try again
-    #[response(status = 503)]
-    Unavailable(#[to_schema] ErrorBody<'static>),
+pub(super) struct ReadFailures;
+
+impl IntoResponses for ReadFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        failures(&[
+            (401, "No valid token"),
+            (404, "Nothing of that id exists, as far as this caller may know"),
+            (422, "A value in the query is not what it must be"),
+            (500, "The server failed; its log has the cause under the id of the request"),
+            (503, "The database does not answer; Retry-After tells when to try again"),
+        ])
+    }
 }
 
 /// How changing can fail. Nothing was changed then.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "describes the failures, which norman::error makes")]
-pub(super) enum ChangeFailures {
-    /// No valid token
-    #[response(status = 401)]
-    Unauthorized(#[to_schema] UnauthorizedError),
-    /// Nothing of that id exists, as far as this caller may know; or what the body names does not
-    #[response(status = 404)]
-    NotFound(#[to_schema] ErrorBody<'static>),
-    /// The object was changed by somebody else all the time
-    #[response(status = 409)]
-    Conflict(#[to_schema] ErrorBody<'static>),
-    /// The body is too large
-    #[response(status = 413)]
-    TooLarge(#[to_schema] ErrorBody<'static>),
-    /// The input breaks a rule; `code`, `fieldName` and `message` say which
-    #[response(status = 422)]
-    Unprocessable(#[to_schema] ErrorBody<'static>),
-    /// The server failed; its log has the cause under the id of the request
-    #[response(status = 500)]
-    Internal(#[to_schema] ErrorBody<'static>),
-    /// The database does not answer; Retry-After tells when to try again
-    #[response(status = 503)]
-    Unavailable(#[to_schema] ErrorBody<'static>),
+pub(super) struct ChangeFailures;
+
+impl IntoResponses for ChangeFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        failures(&[
+            (401, "No valid token"),
+            (
+                404,
+                "Nothing of that id exists, as far as this caller may know; or what the body names does not",
+            ),
+            (409, "The object was changed by somebody else all the time"),
+            (413, "The body is too large"),
+            (422, "The input breaks a rule; `code`, `fieldName` and `message` say which"),
+            (500, "The server failed; its log has the cause under the id of the request"),
+            (503, "The database does not answer; Retry-After tells when to try again"),
+        ])
+    }
+}
+
+fn failures(statuses: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let response = |(status, description): &(u16, &str)| {
+        let body = match status {
+            401 => UnauthorizedError::name(),
+            _ => ErrorBody::name(),
+        };
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(body))).build();
+        let response = ResponseBuilder::new().description(*description).content("application/json", content);
+        (status.to_string(), response.build().into())
+    };
+    statuses.iter().map(response).collect()
 }
 
 /// Which part of a list is wanted. Every plain field of the type filters too: `?<field>=<value>`, or

@@ -11,6 +11,7 @@ use axum::extract::FromRequestParts;
 use axum::routing::MethodRouter;
 use http::request::Parts;
 use http::{Method, Uri};
+use utoipa::openapi::OpenApiBuilder;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 use super::auth::{Authenticated, Refused};
@@ -21,7 +22,11 @@ use crate::service::actor::Actor;
 
 /// Everything below `/v3`, with full paths.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(root::router()).merge(cloud_credentials::router()).merge(clusters::router())
+    let document = OpenApiBuilder::new().components(Some(docs::components())).build();
+    OpenApiRouter::with_openapi(document)
+        .merge(root::router())
+        .merge(cloud_credentials::router())
+        .merge(clusters::router())
 }
 
 /// Documents and serves a path, and serves it under its other spellings too: with a slash at the end, and in
