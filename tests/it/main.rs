@@ -2,6 +2,8 @@
 
 // The lints of the library's own code are relaxed by `cfg(test)`; this binary is nothing but tests.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod azure;
 #[cfg(test)]
 mod cli;
@@ -15,8 +17,6 @@ mod golden;
 mod meta;
 #[cfg(test)]
 mod sandbox;
-#[cfg(test)]
-mod audit;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
