@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::norman::json;
+use super::norman::reply::Marks;
 use super::request::RequestId;
 use super::state::AppState;
 
@@ -78,8 +79,9 @@ impl Edge {
 }
 
 /// The layer itself.
-pub(crate) async fn serve(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn serve(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let (mut request, marks) = Marks::of(&state, request);
     let edge = state.edge().clone();
     let request_id = id_of(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -108,6 +110,9 @@ pub(crate) async fn serve(State(state): State<AppState>, mut request: Request, n
         headers.remove(ALLOW);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(marks) = marks {
+        marks.put(headers);
+    }
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);
     }

@@ -8,6 +8,10 @@ mod azure;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cloud_credentials;
+#[cfg(test)]
+mod clusters;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod dependencies;
@@ -15,6 +19,8 @@ mod dependencies;
 mod golden;
 #[cfg(test)]
 mod meta;
+#[cfg(test)]
+mod norman;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]

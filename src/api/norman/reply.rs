@@ -1,11 +1,10 @@
 //! Answers below `/v3`: JSON, and Norman's headers on every one of them, whoever made it.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, EXPIRES};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::json as writer;
@@ -25,20 +24,27 @@ pub fn json(status: StatusCode, value: &(impl Serialize + ?Sized)) -> Response {
     response
 }
 
-/// Puts `Expires` and `X-Api-Schemas` on every answer below `/v3`; a layer for the whole router, so that
-/// answers of other layers have them too.
-pub async fn headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if path != "/v3" && !path.starts_with("/v3/") {
-        return next.run(request).await;
+/// The headers of every answer below `/v3`, whoever makes it.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    schemas: HeaderValue,
+}
+
+impl Marks {
+    /// The headers for the answer to this request; `None` elsewhere.
+    pub(crate) fn of(state: &AppState, request: Request) -> (Request, Option<Self>) {
+        let path = request.uri().path();
+        if path != "/v3" && !path.starts_with("/v3/") {
+            return (request, None);
+        }
+        let (parts, body) = request.into_parts();
+        let schemas = HeaderValue::try_from(format!("{}/v3/schemas", state.base_url(&parts))).ok();
+        (Request::from_parts(parts, body), schemas.map(|schemas| Self { schemas }))
     }
-    let (parts, body) = request.into_parts();
-    let schemas = format!("{}/v3/schemas", state.base_url(&parts));
-    let mut response = next.run(Request::from_parts(parts, body)).await;
-    let headers = response.headers_mut();
-    headers.insert(EXPIRES, LONG_AGO);
-    if let Ok(schemas) = HeaderValue::try_from(schemas) {
-        headers.insert(X_API_SCHEMAS, schemas);
+
+    /// Puts them on the answer.
+    pub(crate) fn put(self, headers: &mut HeaderMap) {
+        headers.insert(EXPIRES, LONG_AGO);
+        headers.insert(X_API_SCHEMAS, self.schemas);
     }
-    response
 }

@@ -19,7 +19,7 @@ use super::request::RequestId;
 use super::state::AppState;
 use crate::service::actor::Actor;
 
-/// Everything below `/v3`, with full paths; [`super::norman::reply::headers`] belongs around it.
+/// Everything below `/v3`, with full paths.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().merge(root::router()).merge(cloud_credentials::router()).merge(clusters::router())
 }

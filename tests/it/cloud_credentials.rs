@@ -1,0 +1,386 @@
+//! Stored cloud credentials over `/v3/cloudcredentials`.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{NOW_MS, TestApp};
+
+const CANARY: &str = "canary~secret~8Q";
+
+fn azure(config: &Value) -> Value {
+    json!({"name": "my azure", "azurecredentialConfig": config})
+}
+
+async fn created(app: &TestApp, body: &Value) -> Value {
+    let answer = app.post("/v3/cloudcredentials").json(body).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()
+}
+
+fn path(credential: &Value) -> String {
+    format!("/v3/cloudcredentials/{}", credential["id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_credential_comes_back_in_ranchers_shape_without_its_secret() {
+    let app = TestApp::start().await;
+    let body = json!({
+        "type": "cloudCredential", "links": null, "actions": null, "s3credentialConfig": null, "unknown": 1,
+        "name": " my azure ", "description": "",
+        "annotations": {"provisioning.cattle.io/driver": "azure"},
+        "azurecredentialConfig": {"clientId": "app", "clientSecret": CANARY, "environment": "AzurePublicCloud",
+            "subscriptionId": "sub", "tenantId": ""},
+    });
+    let answer = app.post("/v3/cloudcredentials").json(&body).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    let credential = answer.json();
+    let id = credential["id"].as_str().unwrap();
+    let name = id.strip_prefix("cattle-global-data:cc-").unwrap();
+    assert!(
+        name.len() == 5 && name.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte)),
+        "{id}"
+    );
+    let own = format!("http://norman.test/v3/cloudCredentials/{id}");
+    assert_eq!(
+        credential,
+        json!({
+            "actions": {},
+            "annotations": {"provisioning.cattle.io/driver": "azure"},
+            "azurecredentialConfig": {"clientId": "app", "environment": "AzurePublicCloud", "subscriptionId": "sub"},
+            "baseType": "cloudCredential",
+            "created": "2026-11-22T12:00:00Z",
+            "createdTS": NOW_MS,
+            "creatorId": credential["creatorId"],
+            "id": id,
+            "labels": {"cattle.io/creator": "norman"},
+            "links": {"remove": own, "self": own, "update": own},
+            "name": "my azure",
+            "type": "cloudCredential",
+            "uuid": credential["uuid"],
+        })
+    );
+    assert!(credential["creatorId"].as_str().unwrap().starts_with("user-"));
+    assert_eq!(credential["uuid"].as_str().unwrap().len(), 36);
+    // Keys in alphabetical order, as bytes.
+    let text = answer.text();
+    let places: Vec<_> =
+        ["\"actions\"", "\"annotations\"", "\"azurecredentialConfig\"", "\"id\"", "\"links\"", "\"uuid\""]
+            .map(|key| text.find(key))
+            .to_vec();
+    assert!(places.is_sorted() && !places.contains(&None), "{text}");
+    for spelling in ["cloudcredentials", "cloudCredentials"] {
+        for end in ["", "/"] {
+            let read = app.get(&format!("/v3/{spelling}/{id}{end}")).send().await;
+            assert_eq!((read.status, read.json()), (StatusCode::OK, credential.clone()));
+        }
+    }
+    assert!(!text.contains(CANARY));
+}
+
+#[tokio::test]
+async fn what_terraform_needs_for_a_clean_second_plan_is_there() {
+    let app = TestApp::start().await;
+    let credential =
+        created(&app, &azure(&json!({"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}))).await;
+    assert_eq!(credential["annotations"], json!({}));
+    assert_eq!(credential["labels"].as_object().unwrap().len(), 1);
+    assert!(credential.get("description").is_none());
+    assert_eq!(credential["azurecredentialConfig"], json!({"clientId": "c", "subscriptionId": "u"}));
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_given_is_the_id() {
+    let app = TestApp::start().await;
+    let credential = created(&app, &json!({"azurecredentialConfig": {"clientId": "c"}})).await;
+    assert_eq!(credential["name"], credential["id"]);
+}
+
+#[tokio::test]
+async fn what_is_no_azure_credential_is_refused() {
+    let app = TestApp::start().await;
+    let missing = ("MissingRequired", "", "a Config field must be set");
+    for (body, expected) in [
+        (json!({}), missing),
+        (json!({"name": "n", "azurecredentialConfig": null}), missing),
+        (azure(&json!({})), missing),
+        (azure(&json!({"clientId": "", "clientSecret": " "})), missing),
+        (
+            json!({"amazonec2credentialConfig": {"accessKey": "k"}}),
+            (
+                "InvalidOption",
+                "amazonec2credentialConfig",
+                "only Azure credentials are kept here: send azurecredentialConfig instead of amazonec2credentialConfig",
+            ),
+        ),
+        (
+            azure(&json!("text")),
+            (
+                "InvalidFormat",
+                "azurecredentialConfig",
+                "azurecredentialConfig must be an object, but it is a text",
+            ),
+        ),
+        (
+            json!({"namespaceId": "default", "azurecredentialConfig": {"clientId": "c"}}),
+            (
+                "InvalidOption",
+                "namespaceId",
+                "error creating namespaced resource, cannot assign to cattle-global-data \
+                 since already assigned to default namespace",
+            ),
+        ),
+    ] {
+        let answer = app.post("/v3/cloudcredentials").json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        let (code, field, message) = refusal(&answer);
+        assert_eq!((code.as_str(), field.as_str(), message.as_str()), expected, "{body}");
+    }
+    assert_eq!(app.get("/v3/cloudcredentials").send().await.json()["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_change_merges_and_a_replacement_does_not() {
+    let app = TestApp::start().await;
+    let config = json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"});
+    let before = created(
+        &app,
+        &json!({"name": "old", "description": "words", "labels": {"a": "1"}, "annotations": {"x.cattle.io/y": "1", "b": "2"},
+            "azurecredentialConfig": config}),
+    )
+    .await;
+    let change = json!({"description": null, "labels": {"c": "3"}, "annotations": {}, "creatorId": "me", "uuid": "u",
+        "azurecredentialConfig": {"clientId": "d"}});
+    let answer = app.put(&path(&before)).json(&change).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let after = answer.json();
+    let mut expected = before.clone();
+    expected.as_object_mut().unwrap().remove("description");
+    expected["labels"] = json!({"c": "3", "cattle.io/creator": "norman"});
+    expected["annotations"] = json!({"x.cattle.io/y": "1"});
+    expected["azurecredentialConfig"]["clientId"] = json!("d");
+    assert_eq!(after, expected);
+    assert_eq!(app.get(&path(&before)).send().await.json(), expected);
+
+    let replacement = json!({"azurecredentialConfig": {"subscriptionId": "s2"}});
+    let replaced =
+        app.put(&format!("{}?_replace=true", path(&before))).json(&replacement).send().await.json();
+    assert_eq!(replaced["azurecredentialConfig"], json!({"subscriptionId": "s2"}));
+    assert_eq!(replaced["name"], before["id"]);
+    let nothing =
+        app.put(&format!("{}?_replace=true", path(&before))).json(&json!({"name": "n"})).send().await;
+    assert_eq!(refusal(&nothing).2, "a Config field must be set");
+}
+
+#[tokio::test]
+async fn the_secret_is_kept_rotated_and_used_at_once() {
+    let app = TestApp::start().await;
+    let token = app.token("anna").await;
+    let id = app.stored_credential(&token).await;
+    let own = format!("/v3/cloudcredentials/{id}");
+    let locations = format!("/meta/aksLocations?cloudCredentialId={id}");
+    let usable =
+        async || app.get(&locations).token(&token).header("cache-control", "no-cache").send().await.status;
+    assert_eq!(usable().await, StatusCode::OK);
+    for kept in [
+        json!({"name": "x"}),
+        json!({"azurecredentialConfig": {"clientSecret": ""}}),
+        json!({"azurecredentialConfig": {"clientSecret": null}}),
+    ] {
+        assert_eq!(app.put(&own).token(&token).json(&kept).send().await.status, StatusCode::OK);
+        assert_eq!(usable().await, StatusCode::OK, "{kept}");
+    }
+    let wrong = json!({"azurecredentialConfig": {"clientSecret": CANARY}});
+    let answer = app.put(&own).token(&token).json(&wrong).send().await;
+    assert!(answer.status == StatusCode::OK && !answer.text().contains(CANARY));
+    let refused = app.get(&locations).token(&token).header("cache-control", "no-cache").send().await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text());
+    assert!(!refused.text().contains(CANARY));
+    let right = json!({"azurecredentialConfig": {"clientSecret": app.seed.client_secret_2}});
+    assert_eq!(app.put(&own).token(&token).json(&right).send().await.status, StatusCode::OK);
+    assert_eq!(usable().await, StatusCode::OK);
+    assert_eq!(app.delete(&own).token(&token).send().await.status, StatusCode::OK);
+    assert_eq!(usable().await, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn only_the_owner_and_administrators_see_a_credential() {
+    let app = TestApp::start().await;
+    let (anna, ben) = (app.token("anna").await, app.token("ben").await);
+    let id = app.stored_credential(&anna).await;
+    let own = format!("/v3/cloudcredentials/{id}");
+    let change = json!({"name": "stolen"});
+    for answer in [
+        app.get(&own).token(&ben).send().await,
+        app.put(&own).token(&ben).json(&change).send().await,
+        app.delete(&own).token(&ben).send().await,
+        app.post(&format!("{own}?_method=DELETE")).token(&ben).send().await,
+        app.get("/v3/cloudcredentials/cattle-global-data:cc-none").token(&ben).send().await,
+    ] {
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+        assert!(refusal(&answer).2.ends_with(" not found"));
+    }
+    assert_eq!(app.get("/v3/cloudcredentials").token(&ben).send().await.json()["data"], json!([]));
+    let meta = format!("/meta/aksLocations?cloudCredentialId={id}");
+    assert_eq!(app.get(&meta).token(&ben).send().await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for token in [&anna, &app.admin] {
+        assert_eq!(app.get(&own).token(token).send().await.json()["name"], "azure");
+        assert_eq!(
+            app.get("/v3/cloudcredentials").token(token).send().await.json()["pagination"]["total"],
+            1
+        );
+        assert_eq!(app.get(&meta).token(token).send().await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn ids_of_no_credential_are_not_found() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let bare = id.split_once(':').unwrap().1;
+    for id in [
+        bare.to_owned(),
+        format!("default:{bare}"),
+        format!("{id}:x"),
+        "a%2Fb".to_owned(),
+        "%00".to_owned(),
+        ":".to_owned(),
+    ] {
+        let answer = app.get(&format!("/v3/cloudcredentials/{id}")).send().await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_a_cluster_uses_is_neither_removed_nor_turned_to_another_subscription() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let own = format!("/v3/cloudcredentials/{id}");
+    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": id, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus"}});
+    let cluster = app.post("/v3/clusters").json(&body).send().await;
+    assert_eq!(cluster.status, StatusCode::CREATED, "{}", cluster.text());
+    let refused = app.delete(&own).send().await;
+    let message = "Cloud credential is currently referenced by provisioning cluster prod";
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(refusal(&refused), ("InvalidAction".to_owned(), String::new(), message.to_owned()));
+    for config in [json!({"subscriptionId": "other"}), json!({"environment": "AzureChinaCloud"})] {
+        let refused = app.put(&own).json(&json!({"azurecredentialConfig": config})).send().await;
+        assert!(refusal(&refused).2.starts_with(message), "{config}");
+    }
+    let rotated = app.put(&own).json(&json!({"azurecredentialConfig": {"clientSecret": "new"}})).send().await;
+    assert_eq!(rotated.status, StatusCode::OK);
+    let cluster = format!("/v3/clusters/{}", cluster.json()["id"].as_str().unwrap());
+    assert_eq!(app.delete(&cluster).send().await.status, StatusCode::OK);
+    let removed = app.delete(&own).send().await;
+    assert_eq!((removed.status, removed.json()["id"].as_str()), (StatusCode::OK, Some(id.as_str())));
+    for again in [app.delete(&own).send().await, app.get(&own).send().await] {
+        assert_eq!(again.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn who_may_update_a_cluster_may_use_its_credential_and_no_other() {
+    let app = TestApp::start().await;
+    let (anna, ben) = (app.token("anna").await, app.token("ben").await);
+    let (annas, admins) = (app.stored_credential(&anna).await, app.stored_credential(&app.admin).await);
+    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": annas, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus"}});
+    let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
+    let cluster = cluster["id"].as_str().unwrap();
+    let locations =
+        |credential: &str, query: &str| format!("/meta/aksLocations?cloudCredentialId={credential}{query}");
+    let by_cluster = |name: &str| locations(&admins, &format!("&{name}={cluster}"));
+    let status = async |token: &str, path: &str| app.get(path).token(token).send().await.status;
+    assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
+    let change = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": admins}});
+    let changed = app.put(&format!("/v3/clusters/{cluster}")).json(&change).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+    assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::OK);
+    assert_eq!(status(&anna, &by_cluster("clusterID")).await, StatusCode::OK);
+    assert_eq!(status(&anna, &locations(&admins, "")).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        status(&anna, &locations(&admins, "&clusterId=c-none")).await,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(status(&ben, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
+    // What was remembered for a second is forgotten when the cluster goes.
+    assert_eq!(
+        app.delete(&format!("/v3/clusters/{cluster}")).token(&anna).send().await.status,
+        StatusCode::OK
+    );
+    assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn changes_at_the_same_time_do_not_undo_each_other() {
+    let app = TestApp::start().await;
+    let credential = created(&app, &azure(&json!({"clientId": "c", "subscriptionId": "s"}))).await;
+    let own = path(&credential);
+    let changes = [
+        json!({"name": "new"}),
+        json!({"description": "new"}),
+        json!({"azurecredentialConfig": {"clientId": "new"}}),
+        json!({"azurecredentialConfig": {"tenantId": "new"}}),
+    ];
+    let answers =
+        futures_util::future::join_all(changes.iter().map(|change| app.put(&own).json(change).send())).await;
+    for answer in answers {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    let after = app.get(&own).send().await.json();
+    assert_eq!((&after["name"], &after["description"]), (&json!("new"), &json!("new")));
+    assert_eq!(
+        after["azurecredentialConfig"],
+        json!({"clientId": "new", "subscriptionId": "s", "tenantId": "new"})
+    );
+}
+
+#[tokio::test]
+async fn clients_that_can_only_post_name_the_method() {
+    let app = TestApp::start().await;
+    let credential = created(&app, &azure(&json!({"clientId": "c"}))).await;
+    let own = path(&credential);
+    let changed = app.post(&format!("{own}?_method=PUT")).json(&json!({"name": "n"})).send().await;
+    assert_eq!((changed.status, &changed.json()["name"]), (StatusCode::OK, &json!("n")));
+    let action = app.post(&format!("{own}?action=shake")).send().await;
+    assert_eq!((action.status, refusal(&action).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
+    assert_eq!(app.post(&own).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(app.post(&format!("{own}?_method=DELETE")).send().await.status, StatusCode::OK);
+    assert_eq!(app.get(&own).send().await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_secret_is_in_no_answer_and_in_no_file() {
+    let app = TestApp::start().await;
+    let body =
+        azure(&json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"}));
+    let credential = created(&app, &body).await;
+    let own = path(&credential);
+    let misplaced = json!({"azurecredentialConfig": {"clientId": {"x": CANARY}}, "labels": CANARY});
+    for answer in [
+        app.get(&own).send().await,
+        app.get("/v3/cloudcredentials").send().await,
+        app.put(&own).json(&body).send().await,
+        app.put(&own).json(&misplaced).send().await,
+        app.put(&own).body(format!("{{\"name\": {CANARY}")).send().await,
+        app.get(&format!("/meta/aksLocations?cloudCredentialId={}", credential["id"].as_str().unwrap()))
+            .send()
+            .await,
+        app.get("/v3/cloudcredentials?clientSecret=x").send().await,
+    ] {
+        assert!(!answer.text().contains(CANARY), "{}", answer.text());
+    }
+    let mut files = 0;
+    for entry in std::fs::read_dir(app.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(
+                !bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()),
+                "{}",
+                path.display()
+            );
+            files += 1;
+        }
+    }
+    assert!(files >= 2, "a database and a key at least");
+}

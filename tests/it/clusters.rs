@@ -1,0 +1,473 @@
+//! Cluster objects over `/v3/clusters`.
+
+use http::StatusCode;
+use norman_aks::store::{SettingRow, Store, settings, sqlite_url};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::TestApp;
+
+/// A body as the Terraform provider sends it, for a credential of that id.
+fn terraform(credential: &str) -> Value {
+    json!({
+        "links": null, "actions": null, "name": "one", "driver": "AKS", "description": "words",
+        "enableNetworkPolicy": false, "labels": {"team": "a"}, "agentEnvVars": null,
+        "aksConfig": {
+            "azureCredentialSecret": credential, "clusterName": "One", "resourceGroup": "Group", "resourceLocation": "eastus",
+            "dnsPrefix": "one", "kubernetesVersion": "1.31.8", "networkPlugin": "azure", "outboundType": "loadBalancer",
+            "httpApplicationRouting": false, "monitoring": false, "privateCluster": false,
+            "authorizedIpRanges": ["10.0.0.0/8"], "tags": {"b": "2", "a": "1"},
+            "nodePools": [
+                {"name": "zeta", "count": 1, "maxPods": 110, "mode": "System", "availabilityZones": [], "orchestratorVersion": "",
+                    "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "enableAutoScaling": false},
+                {"name": "alpha", "count": 2, "maxSurge": "33%", "nodeLabels": {"x": "y"}, "nodeTaints": ["a=b:NoSchedule"]},
+            ],
+        },
+    })
+}
+
+fn path(cluster: &Value) -> String {
+    format!("/v3/clusters/{}", cluster["id"].as_str().unwrap())
+}
+
+async fn created(app: &TestApp, body: &Value) -> Value {
+    let answer = app.post("/v3/clusters").json(body).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()
+}
+
+/// `aksConfig` of an answer without the names of types, which only answers have.
+fn config(cluster: &Value) -> Value {
+    let mut config = cluster["aksConfig"].clone();
+    assert_eq!(config.as_object_mut().unwrap().remove("type").unwrap(), "/v3/schemas/aksClusterConfigSpec");
+    for pool in config.get_mut("nodePools").and_then(Value::as_array_mut).into_iter().flatten() {
+        assert_eq!(pool.as_object_mut().unwrap().remove("type").unwrap(), "/v3/schemas/aksNodePool");
+    }
+    config
+}
+
+#[tokio::test]
+async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
+    let app = TestApp::start().await;
+    let body = terraform(&app.stored_credential(&app.admin).await);
+    let cluster = created(&app, &body).await;
+    assert_eq!(config(&cluster), body["aksConfig"]);
+    let id = cluster["id"].as_str().unwrap();
+    let own = format!("http://norman.test/v3/clusters/{id}");
+    assert!(id.len() == 7 && id.starts_with("c-"), "{id}");
+    let mut rest = cluster.clone();
+    rest.as_object_mut().unwrap().remove("aksConfig");
+    assert_eq!(
+        rest,
+        json!({
+            "actions": {"generateKubeconfig": format!("{own}?action=generateKubeconfig")},
+            "aksStatus": {"type": "/v3/schemas/aksStatus"},
+            "annotations": {},
+            "baseType": "cluster",
+            "conditions": [],
+            "created": "2026-11-22T12:00:00Z",
+            "createdTS": 1_795_348_800_000_i64,
+            "creatorId": cluster["creatorId"],
+            "description": "words",
+            "dockerRootDir": "/var/lib/docker",
+            "driver": "AKS",
+            "enableNetworkPolicy": false,
+            "id": id,
+            "internal": false,
+            "labels": {"cattle.io/creator": "norman", "team": "a"},
+            "links": {"remove": own, "self": own, "update": own},
+            "name": "one",
+            "state": "provisioning",
+            "transitioning": "yes",
+            "transitioningMessage": "registered; nothing has been provisioned yet",
+            "type": "cluster",
+            "uuid": cluster["uuid"],
+        })
+    );
+    assert_eq!(app.get(&path(&cluster)).send().await.json(), cluster);
+    let list = app.get("/v3/clusters?name=one").send().await.json();
+    assert_eq!(list["data"], json!([cluster]));
+}
+
+#[tokio::test]
+async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
+    let app = TestApp::start().await;
+    let body = json!({
+        "name": "one", "enableClusterMonitoring": false, "windowsPreferedCluster": false,
+        "importedConfig": {"privateRegistryURL": null},
+        "aksConfig": {
+            "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": "false", "subnet": null,
+            "nodePools": [{"name": "agentpool", "count": "3", "maxPods": 110.0, "maxSurge": 1, "osDiskSizeGB": 128.7,
+                "_id": {}, "_isNewOrUnprovisioned": true, "_validation": {"x": false}, "type": "x"}],
+        },
+    });
+    let cluster = created(&app, &body).await;
+    assert_eq!(
+        config(&cluster),
+        json!({"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": false,
+            "nodePools": [{"name": "agentpool", "count": 3, "maxPods": 110, "maxSurge": "1", "osDiskSizeGB": 128}]})
+    );
+    for key in ["enableClusterMonitoring", "networkPolicy"] {
+        assert!(cluster.get(key).is_none(), "{key}");
+    }
+    assert_eq!(cluster["windowsPreferedCluster"], false);
+    let text = app.get(&path(&cluster)).send().await.text();
+    assert!(text.contains(r#""count":3,"#) && !text.contains("null"), "{text}");
+}
+
+#[tokio::test]
+async fn an_imported_cluster_needs_little() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let imported = json!({"clusterName": "c", "imported": true, "resourceGroup": "g", "resourceLocation": "eastus", "azureCredentialSecret": id});
+    let cluster = created(&app, &json!({"name": "in", "aksConfig": imported})).await;
+    assert_eq!((config(&cluster), &cluster["state"]), (imported.clone(), &json!("provisioning")));
+    let again = app
+        .put(&path(&cluster))
+        .json(&json!({"name": "in", "description": "d", "aksConfig": imported}))
+        .send()
+        .await;
+    assert_eq!((again.status, &again.json()["description"]), (StatusCode::OK, &json!("d")));
+}
+
+#[tokio::test]
+async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    created(&app, &terraform(&id)).await;
+    let body = |change: fn(&mut Value)| {
+        let mut body = terraform(&id);
+        body["name"] = json!("two");
+        body["aksConfig"]["clusterName"] = json!("Two");
+        change(&mut body);
+        body
+    };
+    let policy =
+        "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation";
+    let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]";
+    let content = "InvalidBodyContent";
+    for (body, expected) in [
+        (
+            body(|b| b["aksConfig"]["nodePools"][0]["count"] = json!("many")),
+            (422, "InvalidFormat", "count", "count must be a whole number, but it is a text"),
+        ),
+        (body(|b| drop(b.as_object_mut().unwrap().remove("name"))), (422, "MissingRequired", "name", "")),
+        (
+            body(|b| b["aksConfig"] = json!(null)),
+            (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are kept here"),
+        ),
+        (
+            body(|b| b["aksConfig"]["azureCredentialSecret"] = json!("cattle-global-data:cc-none")),
+            (404, "NotFound", "", "error accessing cloud credential"),
+        ),
+        (
+            body(|b| {
+                b["enableNetworkPolicy"] = json!(true);
+                b["aksConfig"]["networkPolicy"] = json!("cilium");
+            }),
+            (422, content, "", policy),
+        ),
+        (
+            body(|b| b["aksConfig"]["kubernetesVersion"] = json!("")),
+            (422, content, "", "cluster kubernetes version cannot be empty string"),
+        ),
+        (
+            body(|b| b["aksConfig"]["nodePools"] = json!([])),
+            (422, content, "", "must have at least one nodepool"),
+        ),
+        (
+            body(|b| b["aksConfig"]["nodePools"][1]["name"] = json!(" ")),
+            (422, content, "", "nodePool Name cannot be an empty string"),
+        ),
+        (
+            body(|b| b["aksConfig"]["nodePools"][1]["osType"] = json!("Windows")),
+            (422, content, "", "windows node pools are not supported"),
+        ),
+        (
+            body(|b| {
+                b["aksConfig"]["clusterName"] = json!("oNE");
+                b["aksConfig"]["resourceGroup"] = json!("gROUP");
+                b["name"] = json!("");
+            }),
+            (422, content, "", taken),
+        ),
+        (
+            body(|b| {
+                b["aksConfig"]["resourceLocation"] = json!("");
+                b["name"] = json!("");
+            }),
+            (422, content, "", "must provide region"),
+        ),
+        (body(|b| b["name"] = json!("")), (422, "MissingRequired", "Cluster name", "")),
+        (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", "")),
+    ] {
+        let answer = app.post("/v3/clusters").json(&body).send().await;
+        let (code, field, message) = refusal(&answer);
+        assert_eq!(
+            (answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()),
+            expected,
+            "{body}"
+        );
+    }
+    assert_eq!(app.get("/v3/clusters").send().await.json()["pagination"]["total"], 1);
+    created(&app, &body(|_| ())).await;
+}
+
+#[tokio::test]
+async fn the_same_name_in_another_group_or_subscription_is_another_cluster() {
+    let app = TestApp::start().await;
+    let mut body = terraform(&app.stored_credential(&app.admin).await);
+    created(&app, &body).await;
+    body["name"] = json!("two");
+    body["aksConfig"]["resourceGroup"] = json!("other");
+    created(&app, &body).await;
+    let other = json!({"azurecredentialConfig": {"subscriptionId": "other"}});
+    let other = app.post("/v3/cloudcredentials").json(&other).send().await.json();
+    let mut body = terraform(other["id"].as_str().unwrap());
+    body["name"] = json!("three");
+    let three = created(&app, &body).await;
+    let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform(&app.stored_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
+    let answer = app.put(&path(&three)).json(&back).send().await;
+    assert_eq!(refusal(&answer).2, "cluster already exists for AKS cluster [One] in region [eastus]");
+}
+
+#[tokio::test]
+async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
+    let app = TestApp::start().await;
+    let mut body = terraform(&app.stored_credential(&app.admin).await);
+    body["aksConfig"]["managedIdentity"] = json!(true);
+    let cluster = created(&app, &body).await;
+    let dashboard = json!({"name": "one", "aksConfig": {"tags": {"c": "3"}, "monitoring": null, "nodePools": [{"name": "alpha"}]}});
+    let answer = app.put(&path(&cluster)).json(&dashboard).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let mut expected = body["aksConfig"].clone();
+    expected["tags"] = json!({"c": "3"});
+    expected["nodePools"] = json!([{"name": "alpha"}]);
+    expected.as_object_mut().unwrap().remove("monitoring");
+    assert_eq!(config(&answer.json()), expected);
+    assert_eq!(answer.json()["labels"], cluster["labels"]);
+
+    let mut statement = terraform(body["aksConfig"]["azureCredentialSecret"].as_str().unwrap());
+    for key in ["authorizedIpRanges", "tags", "nodePools"] {
+        statement["aksConfig"].as_object_mut().unwrap().remove(key);
+    }
+    statement["description"] = json!("");
+    statement["labels"] = json!({});
+    let after = app.put(&path(&cluster)).json(&statement).send().await.json();
+    expected.as_object_mut().unwrap().remove("authorizedIpRanges");
+    expected["monitoring"] = json!(false);
+    assert_eq!(config(&after), expected);
+    assert_eq!(after["labels"], json!({"cattle.io/creator": "norman"}));
+    assert!(after.get("description").is_none());
+    assert_eq!(app.get(&path(&cluster)).send().await.json(), after);
+
+    let replaced = app
+        .put(&format!("{}?_replace=true", path(&cluster)))
+        .json(&json!({"name": "one", "aksConfig": {"subnet": "s"}}))
+        .send()
+        .await
+        .json();
+    assert_eq!(
+        config(&replaced),
+        json!({"clusterName": "One", "resourceGroup": "Group", "resourceLocation": "eastus", "subnet": "s"})
+    );
+}
+
+#[tokio::test]
+async fn a_change_breaks_rules_in_ranchers_order_and_words() {
+    let app = TestApp::start().await;
+    let body = terraform(&app.stored_credential(&app.admin).await);
+    let cluster = created(&app, &body).await;
+    let mut other = body.clone();
+    (other["name"], other["aksConfig"]["clusterName"]) = (json!("other"), json!("Other"));
+    created(&app, &other).await;
+    let fixed = "aksConfig.clusterName is \"One\" and cannot be changed: make another cluster instead";
+    let content = "InvalidBodyContent";
+    for (change, expected) in [
+        (
+            json!({"name": "one", "aksConfig": null}),
+            (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are kept here"),
+        ),
+        (
+            json!({"name": "one", "aksConfig": {"azureCredentialSecret": "x"}}),
+            (404, "NotFound", "", "error accessing cloud credential"),
+        ),
+        (
+            json!({"name": "one", "aksConfig": {"kubernetesVersion": ""}}),
+            (422, content, "", "cluster kubernetes version cannot be empty string"),
+        ),
+        (
+            json!({"name": "one", "aksConfig": {"nodePools": []}}),
+            (422, content, "", "must have at least one nodepool"),
+        ),
+        (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "", fixed)),
+        (json!({}), (422, "MissingRequired", "Cluster name", "")),
+        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "")),
+        (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", "")),
+    ] {
+        let answer = app.put(&path(&cluster)).json(&change).send().await;
+        let (code, field, message) = refusal(&answer);
+        assert_eq!(
+            (answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()),
+            expected,
+            "{change}"
+        );
+    }
+    assert_eq!(app.get(&path(&cluster)).send().await.json(), cluster, "nothing was changed");
+    let renamed = app
+        .put(&path(&cluster))
+        .json(&json!({"name": "ONE", "aksConfig": {"clusterName": "one", "resourceGroup": ""}}))
+        .send()
+        .await
+        .json();
+    assert_eq!(
+        (&renamed["name"], &renamed["aksConfig"]["clusterName"], &renamed["aksConfig"]["resourceGroup"]),
+        (&json!("ONE"), &json!("one"), &json!("Group"))
+    );
+}
+
+#[tokio::test]
+async fn only_the_owner_and_administrators_see_a_cluster() {
+    let app = TestApp::start().await;
+    let (anna, ben) = (app.token("anna").await, app.token("ben").await);
+    let body = terraform(&app.stored_credential(&anna).await);
+    let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
+    let own = path(&cluster);
+    for answer in [
+        app.get(&own).token(&ben).send().await,
+        app.put(&own).token(&ben).json(&json!({"name": "x"})).send().await,
+        app.delete(&own).token(&ben).send().await,
+        app.post(&format!("{own}?action=generateKubeconfig")).token(&ben).send().await,
+        app.get("/v3/clusters/c-none").token(&ben).send().await,
+    ] {
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+    }
+    assert_eq!(app.get("/v3/clusters").token(&ben).send().await.json()["data"], json!([]));
+    let with_foreign_credential = app.post("/v3/clusters").token(&ben).json(&body).send().await;
+    assert_eq!(
+        (with_foreign_credential.status, refusal(&with_foreign_credential).2.as_str()),
+        (StatusCode::NOT_FOUND, "error accessing cloud credential")
+    );
+    // A name counts only among those that the caller can see.
+    let bens = terraform(&app.stored_credential(&ben).await);
+    let bens = app.post("/v3/clusters").token(&ben).json(&bens).send().await;
+    assert_eq!(refusal(&bens).2, "cluster already exists for AKS cluster [One] in region [eastus]");
+    for token in [&anna, &app.admin] {
+        assert_eq!(app.get(&own).token(token).send().await.json(), cluster);
+    }
+    // An administrator may change what another's credential is used for, without owning it.
+    let changed = app.put(&own).json(&json!({"name": "one", "description": "by admin"})).send().await;
+    assert_eq!((changed.status, &changed.json()["creatorId"]), (StatusCode::OK, &cluster["creatorId"]));
+}
+
+#[tokio::test]
+async fn a_removed_cluster_is_gone() {
+    let app = TestApp::start().await;
+    let body = terraform(&app.stored_credential(&app.admin).await);
+    let cluster = created(&app, &body).await;
+    let removed = app.delete(&path(&cluster)).send().await;
+    assert_eq!(
+        (removed.status, &removed.json()["state"], &removed.json()["id"]),
+        (StatusCode::OK, &json!("removing"), &cluster["id"])
+    );
+    for answer in [app.get(&path(&cluster)).send().await, app.delete(&path(&cluster)).send().await] {
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    }
+    created(&app, &body).await;
+}
+
+#[tokio::test]
+async fn actions_are_answered_as_far_as_there_is_something() {
+    let app = TestApp::start().await;
+    let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
+    let action = cluster["actions"]["generateKubeconfig"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("http://norman.test")
+        .unwrap();
+    let answer = app.post(action).send().await;
+    assert_eq!(
+        (answer.status, refusal(&answer).0.as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "ClusterUnavailable")
+    );
+    assert_eq!(answer.header("retry-after"), "30");
+    let unknown = app.post(&format!("{}?action=shake", path(&cluster))).send().await;
+    assert_eq!((unknown.status, refusal(&unknown).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
+    let none = app.post(&path(&cluster)).send().await;
+    assert_eq!(refusal(&none).2, "Method POST not supported");
+}
+
+#[tokio::test]
+async fn two_that_register_the_same_cluster_at_once_do_not_both_succeed() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let bodies: Vec<Value> = (0..8)
+        .map(|number| {
+            let mut body = terraform(&id);
+            body["name"] = json!(format!("n{number}"));
+            body
+        })
+        .collect();
+    let answers =
+        futures_util::future::join_all(bodies.iter().map(|body| app.post("/v3/clusters").json(body).send()))
+            .await;
+    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 422, 422, 422, 422, 422, 422, 422]);
+}
+
+#[tokio::test]
+async fn the_setting_of_operators_can_switch_aks_off() {
+    let app = TestApp::start().await;
+    let body = terraform(&app.stored_credential(&app.admin).await);
+    let store =
+        Store::connect(&sqlite_url(&database(&app)), &norman_aks::store::Options::default()).await.unwrap();
+    let value = r#"[{"name":"aks","active":false}]"#.to_owned();
+    settings::put(&store, &SettingRow { name: "kev2-operators".to_owned(), value, updated_ms: 0 })
+        .await
+        .unwrap();
+    app.clock.advance(std::time::Duration::from_secs(10));
+    let refused = app.post("/v3/clusters").json(&body).send().await;
+    assert_eq!(refusal(&refused).2, "aks operator is inactive");
+}
+
+#[tokio::test]
+async fn every_change_is_in_the_audit_and_no_read() {
+    let app = TestApp::start().await;
+    let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
+    let own = path(&cluster);
+    app.get(&own).send().await;
+    app.put(&own).header("x-request-id", "request-17").json(&json!({"name": "one"})).send().await;
+    app.put(&own).json(&json!({})).send().await;
+    app.delete(&own).send().await;
+    app.delete(&own).send().await;
+    let database = database(&app);
+    app.app.stop().await;
+    let store = Store::connect(&sqlite_url(&database), &norman_aks::store::Options::default()).await.unwrap();
+    let filter =
+        norman_aks::store::events::Filter { object_type: Some("cluster".to_owned()), ..Default::default() };
+    let mut rows = norman_aks::store::events::list(&store, 100, &filter).await.unwrap();
+    rows.reverse();
+    let seen: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.outcome.as_str())).collect();
+    assert_eq!(
+        seen,
+        [
+            ("create", "done"),
+            ("update", "done"),
+            ("update", "refused"),
+            ("delete", "done"),
+            ("delete", "refused")
+        ]
+    );
+    assert!(
+        rows.iter().all(|row| row.object_id == cluster["id"]
+            && row.user_name == "admin"
+            && row.remote == "127.0.0.1")
+    );
+    assert_eq!(rows[1].request_id, "request-17");
+}
+
+fn database(app: &TestApp) -> std::path::PathBuf {
+    let files = std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    files.into_iter().find(|path| path.extension().is_some_and(|end| end == "db")).expect("a database file")
+}
