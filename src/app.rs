@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
-use crate::service::instance;
+use crate::service::instance::{self, Instance};
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
 use crate::service::secrets::{self, Secrets};
@@ -35,7 +35,7 @@ use crate::service::tokens::Tokens;
 use crate::store::{self, Store};
 
 /// How often what has expired is swept out.
-const SWEEP: Duration = Duration::from_secs(3600);
+const SWEEP: Duration = Duration::from_hours(1);
 /// How often this server says that it lives, and which keys it knows.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long the end waits for the audit to be written; what is left then goes into the log.
@@ -70,10 +70,15 @@ impl App {
         let azure = Azure::new(to_azure)?;
         let tokens = Tokens::new(store.clone(), clock.clone());
         let keep = config.audit_retention.unwrap_or_default();
-        let events = Events::start(store.clone(), clock.clone(), &events::Options { keep, ..events::Options::default() });
+        let events = Events::start(
+            store.clone(),
+            clock.clone(),
+            &events::Options { keep, ..events::Options::default() },
+        );
         let credentials =
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
-        let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config));
+        let instance = instance::open(&store, stamp(config)).await?;
+        let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
@@ -81,14 +86,12 @@ impl App {
                 store.clone(),
                 credentials.clone(),
                 events.clone(),
-                settings.clone(),
+                settings,
                 clock.clone(),
             ),
             listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
             events: events.clone(),
-            settings,
             readiness: Readiness::new(store.clone(), secrets.clone()),
-            clock,
             origin: Origin {
                 server_url: config.server_url.clone().unwrap_or_default(),
                 trusted_proxies: config.trusted_proxies.clone(),
@@ -141,7 +144,8 @@ impl App {
             let (open, idle) = store.connections();
             let idle = u32::try_from(idle).unwrap_or(u32::MAX);
             metrics::gauge!("norman_aks_database_connections", "state" => "idle").set(f64::from(idle));
-            metrics::gauge!("norman_aks_database_connections", "state" => "busy").set(f64::from(open.saturating_sub(idle)));
+            metrics::gauge!("norman_aks_database_connections", "state" => "busy")
+                .set(f64::from(open.saturating_sub(idle)));
             state.set_gauges();
             std::future::ready(())
         });
@@ -161,8 +165,9 @@ impl App {
 }
 
 /// What the start decides, whatever is stored under these names.
-fn fixed_settings(config: &Config) -> Vec<(String, String)> {
-    config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone())).collect()
+fn fixed_settings(config: &Config, instance: Instance) -> Vec<(String, String)> {
+    let server_url = config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone()));
+    server_url.chain([("install-uuid".to_owned(), instance.id)]).collect()
 }
 
 fn report<T, E: std::error::Error + 'static>(what: &'static str, outcome: Result<T, E>) {

@@ -20,7 +20,8 @@ use crate::service::tokens::AuthError;
 pub struct Authenticated(pub Arc<Caller>);
 
 /// What `Unauthorized` looks like anywhere under `/meta` and `/v3` (contract, section 1).
-const UNAUTHORIZED: &str = "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
+const UNAUTHORIZED: &str =
+    "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
 
 /// Why a request is not let in.
 #[derive(Debug)]
@@ -90,7 +91,8 @@ fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(';'));
+    let pairs =
+        headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(';'));
     pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 

@@ -35,15 +35,22 @@ pub(crate) struct UnauthorizedError {
 
 pub(super) fn router() -> Router<AppState> {
     let config = Arc::new(
-        Config::from("/openapi.json").validator_url("none").display_request_duration(true).persist_authorization(true).try_it_out_enabled(true),
+        Config::from("/openapi.json")
+            .validator_url("none")
+            .display_request_duration(true)
+            .persist_authorization(true)
+            .try_it_out_enabled(true),
     );
     Router::new()
         .route("/openapi.json", get(document))
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
-        .route("/docs/", get({
-            let config = Arc::clone(&config);
-            move || async { asset("index.html", config) }
-        }))
+        .route(
+            "/docs/",
+            get({
+                let config = Arc::clone(&config);
+                move || async { asset("index.html", config) }
+            }),
+        )
         .route("/docs/{*file}", get(move |Path(file): Path<String>| async move { asset(&file, config) }))
 }
 

@@ -10,7 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
 use metrics::{Counter, Gauge, Histogram};
 use serde::Serialize;
@@ -24,7 +24,7 @@ use super::request::RequestId;
 use super::state::AppState;
 
 /// Longer than any action may take, so that their own limits speak first.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// How long a request waits for a place before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(2);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -85,7 +85,8 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     let edge = state.edge().clone();
     let request_id = id_of(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched".into(), |path| path.as_str().into());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("unmatched".into(), |path| path.as_str().into());
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
 
     edge.in_flight.increment(1.0);
@@ -104,6 +105,10 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     edge.in_flight.decrement(1.0);
 
     let headers = response.headers_mut();
+    if path.starts_with("/meta/") {
+        // The router puts it beside every 405; Rancher never sends it.
+        headers.remove(ALLOW);
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(marks) = marks {
         marks.put(headers);
@@ -129,10 +134,14 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
 /// The id that a proxy gave, when it looks like one, else a new one.
 fn id_of(request: &Request) -> Arc<str> {
     let sane = |id: &&str| {
-        (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        (8..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
-    given.map_or_else(|| Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()).into(), Arc::from)
+    given.map_or_else(
+        || Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()).into(),
+        Arc::from,
+    )
 }
 
 #[derive(Serialize)]

@@ -13,7 +13,11 @@ use utoipa_axum::routes;
 use super::state::AppState;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(ping)).routes(routes!(livez)).routes(routes!(healthz)).routes(routes!(readyz))
+    OpenApiRouter::new()
+        .routes(routes!(ping))
+        .routes(routes!(livez))
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
 }
 
 /// Whether the server answers at all; clients of Rancher wait for the word.

@@ -8,7 +8,8 @@
 //! | `edge` | the door: ids, limits, log, metrics, panics |
 //! | `health`, `docs`, `openapi` | what needs no token |
 
-pub(crate) mod auth;
+pub mod auth;
+mod cors;
 pub(crate) mod docs;
 mod edge;
 mod health;
@@ -21,13 +22,10 @@ pub mod request;
 pub mod state;
 pub mod v3;
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use http::{HeaderName, Method, StatusCode};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use http::{Method, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::openapi::openapi_json;
@@ -39,41 +37,21 @@ pub fn router(state: AppState) -> Router {
     let routes = routes.merge(docs::router()).fallback(nothing_here);
     // Outermost last: preflights are answered before anybody is asked for a token.
     routes
-        .layer(cors(&state))
+        .layer(from_fn_with_state(state.clone(), cors::allow))
         .layer(from_fn_with_state(state.clone(), edge::serve))
         .with_state(state)
 }
 
 /// The routes that the API document tells of.
 fn documented() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(openapi::base()).merge(meta::router()).merge(v3::router()).merge(health::router())
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(meta::router())
+        .merge(v3::router())
+        .merge(health::router())
 }
 
 async fn nothing_here(method: Method, uri: http::Uri) -> impl IntoResponse {
-    let message = format!("nothing is served at {}; {method} /v3 lists what there is, /docs shows it", uri.path());
+    let message =
+        format!("nothing is served at {}; {method} /v3 lists what there is, /docs shows it", uri.path());
     norman::error::Error::new(StatusCode::NOT_FOUND, "NotFound", message)
 }
-
-/// Pages of the allowed origins, never of all.
-fn cors(state: &AppState) -> CorsLayer {
-    let allowed = state.clone();
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| allowed.allows_origin(origin)))
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([
-            http::header::AUTHORIZATION,
-            http::header::CONTENT_TYPE,
-            http::header::CACHE_CONTROL,
-            HeaderName::from_static("x-api-csrf"),
-        ])
-        .expose_headers([
-            HeaderName::from_static("x-request-id"),
-            HeaderName::from_static("x-norman-aks-cache"),
-            HeaderName::from_static("age"),
-            HeaderName::from_static("retry-after"),
-        ])
-        .max_age(Duration::from_secs(600))
-        .vary([HeaderName::from_static("origin")])
-}
-

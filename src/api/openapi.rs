@@ -3,7 +3,8 @@
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement, ServerBuilder,
+    ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
+    SecurityRequirement, ServerBuilder,
 };
 
 /// What the document says before the routes are in it.
@@ -30,7 +31,8 @@ pub(super) fn base() -> OpenApi {
         .security_scheme("bearer", SecurityScheme::Http(bearer))
         .security_scheme("basic", SecurityScheme::Http(basic))
         .security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
-    let any_of = ["bearer", "basic", "cookie"].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
+    let any_of =
+        ["bearer", "basic", "cookie"].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
     let tag = |name: &str, text: &str| TagBuilder::new().name(name).description(Some(text)).build();
     OpenApiBuilder::new()
         .info(info.build())
@@ -72,6 +74,9 @@ mod tests {
             std::fs::write(path, &made).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(made == committed, "openapi/openapi.json is stale: UPDATE_OPENAPI=1 cargo test --lib openapi");
+        assert!(
+            made == committed,
+            "openapi/openapi.json is stale: UPDATE_OPENAPI=1 cargo test --lib openapi"
+        );
     }
 }

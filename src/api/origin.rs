@@ -41,7 +41,9 @@ impl Origin {
             .or_else(|| forwarded(&FORWARDED_HOST))
             .filter(|host| is_host(host))
             .or_else(|| first(request, &HOST).filter(|host| is_host(host)))
-            .or_else(|| request.uri.authority().map(http::uri::Authority::as_str).filter(|host| is_host(host)))
+            .or_else(|| {
+                request.uri.authority().map(http::uri::Authority::as_str).filter(|host| is_host(host))
+            })
             .unwrap_or("localhost");
         format!("{scheme}://{host}")
     }
@@ -67,18 +69,30 @@ impl Origin {
 }
 
 fn peer(request: &Parts) -> IpAddr {
-    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
+    let peer =
+        request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
     peer.unwrap_or(IpAddr::from([0, 0, 0, 0]))
 }
 
 /// The first of a list of values, as proxies build them.
 fn first<'a>(request: &'a Parts, name: &HeaderName) -> Option<&'a str> {
-    request.headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+    request
+        .headers
+        .get(name)?
+        .to_str()
+        .ok()?
+        .split(',')
+        .next()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
 }
 
 /// Host names, addresses and ports only: the text ends up in links.
 fn is_host(text: &str) -> bool {
-    text.len() <= 255 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
+    text.len() <= 255
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
 }
 
 #[cfg(test)]

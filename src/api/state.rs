@@ -7,14 +7,12 @@ use http::request::Parts as RequestParts;
 
 use super::edge::Edge;
 use super::origin::Origin;
-use crate::clock::Clock;
 use crate::service::attempts::Attempts;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::Events;
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
-use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
 
 /// The parts, shared by every request.
@@ -33,12 +31,8 @@ pub struct Parts {
     pub listings: Listings,
     /// The audit.
     pub events: Events,
-    /// Named settings.
-    pub settings: Settings,
     /// Whether the server can work.
     pub readiness: Readiness,
-    /// The time of day.
-    pub clock: Clock,
     /// How the server knows its own address and its callers'.
     pub origin: Origin,
     /// Origins whose pages may call, lower case.
@@ -82,16 +76,8 @@ impl AppState {
         &self.0.parts.events
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.0.parts.settings
-    }
-
     pub(crate) fn readiness(&self) -> &Readiness {
         &self.0.parts.readiness
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.0.parts.clock
     }
 
     pub(crate) fn attempts(&self) -> &Attempts {

@@ -20,7 +20,8 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), Error> {
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     let write = || -> io::Result<()> {
         let beside = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         // An older file of that name keeps its mode otherwise.
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;

@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,12 +48,11 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
 
     let listener = bind(config.listen).await?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
-    match &sandbox {
-        Some(sandbox) => seed::furnish(&config, &app, sandbox, address).await?,
-        None => {
-            ensure_token(&config, &app).await?;
-            say(&format!("norman-aks listens on http://{address}; the API page is http://{address}/docs/"));
-        }
+    if let Some(sandbox) = &sandbox {
+        seed::furnish(&config, &app, sandbox, address).await?;
+    } else {
+        ensure_token(&config, &app).await?;
+        say(&format!("norman-aks listens on http://{address}; the API page is http://{address}/docs/"));
     }
 
     let stop = stop_signal()?;
@@ -190,11 +188,16 @@ fn reload_keys_on_hangup(app: &App, config: &Config) -> Result<(), Error> {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match secrets.reload().await {
-                Ok(_) => tracing::info!(file = %Path::new(&path).display(), "the encryption keys were read again"),
-                Err(error) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the encryption keys could not be read again; the old ones stay in use"
-                ),
+                Ok(_) => {
+                    tracing::info!(file = %path.display(), "the encryption keys were read again");
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(
+                        error,
+                        "the encryption keys could not be read again; the old ones stay in use"
+                    );
+                }
             }
         }
     });

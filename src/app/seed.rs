@@ -13,16 +13,20 @@ use super::{App, Error, files};
 use crate::azure;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::sandbox::{Options, Sandbox, Seed, StoredAuthority};
 use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, CredentialChange};
-use crate::sandbox::{Options, Sandbox, Seed, StoredAuthority};
 
 const AUTHORITY: &str = "sandbox-ca.pem";
 const AUTHORITY_KEY: &str = "sandbox-ca.key";
 const FOR_SCRIPTS: &str = "sandbox.json";
 
 /// Starts the built-in Azure with the authority of the data folder.
-pub(super) async fn start(folder: &Path, settings: &config::Sandbox, clock: &Clock) -> Result<Sandbox, Error> {
+pub(super) async fn start(
+    folder: &Path,
+    settings: &config::Sandbox,
+    clock: &Clock,
+) -> Result<Sandbox, Error> {
     let (certificate, key) = (folder.join(AUTHORITY), folder.join(AUTHORITY_KEY));
     let authority = match (files::read(&certificate)?, files::read(&key)?) {
         (Some(certificate), Some(key)) => Some(StoredAuthority { certificate, key: key.into() }),
@@ -105,7 +109,12 @@ pub(super) async fn furnish(
 }
 
 /// The stored credential of the sandbox: the one of an earlier start, unless somebody removed it.
-async fn credential(app: &App, token: &SecretString, known: Option<String>, seed: &Seed) -> Result<String, Error> {
+async fn credential(
+    app: &App,
+    token: &SecretString,
+    known: Option<String>,
+    seed: &Seed,
+) -> Result<String, Error> {
     let caller = app.tokens.authenticate(token.expose_secret()).await?;
     if let Some(id) = known
         && app.credentials.get(&caller, &id).await.is_ok()

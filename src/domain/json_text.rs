@@ -38,7 +38,11 @@ pub fn indented(json: &str) -> String {
 
 /// Without any white space between its parts. The input must be valid JSON.
 pub fn compact(json: &str) -> String {
-    tokens(json).map(|token| match token { Token::Mark(c) | Token::Other(c) => c }).collect()
+    tokens(json)
+        .map(|token| match token {
+            Token::Mark(c) | Token::Other(c) => c,
+        })
+        .collect()
 }
 
 #[derive(Clone, Copy)]
@@ -81,7 +85,10 @@ mod tests {
         for (json, expected) in [
             ("{}", "{}"),
             ("[ ]", "[]"),
-            (r#"{"b":1,"a":[1,{"x":null}],"e":{}}"#, "{\n  \"b\": 1,\n  \"a\": [\n    1,\n    {\n      \"x\": null\n    }\n  ],\n  \"e\": {}\n}"),
+            (
+                r#"{"b":1,"a":[1,{"x":null}],"e":{}}"#,
+                "{\n  \"b\": 1,\n  \"a\": [\n    1,\n    {\n      \"x\": null\n    }\n  ],\n  \"e\": {}\n}",
+            ),
             (r#""a\"{ b""#, r#""a\"{ b""#),
             (r#"{"a\\":"\\"}"#, "{\n  \"a\\\\\": \"\\\\\"\n}"),
             (" 1.50e3 ", "1.50e3"),

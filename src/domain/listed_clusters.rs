@@ -38,12 +38,16 @@ mod tests {
     #[test]
     fn clusters_are_read_with_whatever_azure_leaves_out() {
         for (json, expected) in [
-            (r#"{"id":"/subscriptions/s/resourcegroups/g/x","name":"n","location":"eastus","properties":{"enableRBAC":true}}"#, Ok(("g", "n", true, "eastus"))),
+            (
+                r#"{"id":"/subscriptions/s/resourcegroups/g/x","name":"n","location":"eastus","properties":{"enableRBAC":true}}"#,
+                Ok(("g", "n", true, "eastus")),
+            ),
             ("{}", Ok(("", "", false, ""))),
             (r#"{"id":"/x"}"#, Err("could not parse virtual network ID")),
         ] {
             let cluster: arm::ManagedCluster = serde_json::from_str(json).unwrap();
-            let read = ListedCluster::read(&cluster).map(|c| (c.resource_group, c.name, c.rbac_enabled, c.location));
+            let read =
+                ListedCluster::read(&cluster).map(|c| (c.resource_group, c.name, c.rbac_enabled, c.location));
             assert_eq!(read, expected, "{json}");
         }
     }

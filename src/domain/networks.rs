@@ -36,8 +36,12 @@ pub fn read(network: &arm::VirtualNetwork) -> Result<Network<'_>, &'static str> 
 }
 
 fn subnet(subnet: &arm::Subnet) -> Option<Subnet<'_>> {
-    let ranges = subnet.properties.as_ref().and_then(|it| it.address_prefix.as_ref().or(it.address_prefixes.first()));
-    Some(Subnet { name: subnet.name.as_deref()?, address_range: ranges.map(String::as_str).unwrap_or_default() })
+    let ranges =
+        subnet.properties.as_ref().and_then(|it| it.address_prefix.as_ref().or(it.address_prefixes.first()));
+    Some(Subnet {
+        name: subnet.name.as_deref()?,
+        address_range: ranges.map(String::as_str).unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]

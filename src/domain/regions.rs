@@ -2,7 +2,11 @@
 
 /// `East US`, `EastUS` and `east-us` all mean `eastus`: what Azure itself ignores when it compares regions.
 pub fn normalised(region: &str) -> String {
-    region.chars().filter(|c| !c.is_whitespace() && *c != '-' && *c != '_').flat_map(char::to_lowercase).collect()
+    region
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '-' && *c != '_')
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Whether a region's name could be one: letters and digits only, once normalised.

@@ -44,7 +44,8 @@ mod tests {
     }
 
     fn shown(current: &str, json: &str) -> Vec<String> {
-        let mark = |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
+        let mark =
+            |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
         targets(current, &offered(json)).into_iter().map(mark).collect()
     }
 

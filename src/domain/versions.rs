@@ -46,16 +46,16 @@ pub fn sort(versions: &mut Vec<String>) {
 /// every run of characters that are neither digit nor dot; dots in a row count once.
 fn parts(version: &str) -> Vec<String> {
     let mut dotted = String::with_capacity(version.len() + 4);
-    let mut in_word = false;
+    let mut inside = false;
     for c in version.chars().map(|c| if matches!(c, '_' | '-' | '+') { '.' } else { c }) {
-        let is_word = c != '.' && !c.is_ascii_digit();
-        if is_word != in_word {
+        let wordy = c != '.' && !c.is_ascii_digit();
+        if wordy != inside {
             push_dot(&mut dotted);
         }
-        in_word = is_word;
+        inside = wordy;
         if c == '.' { push_dot(&mut dotted) } else { dotted.push(c) }
     }
-    if in_word {
+    if inside {
         push_dot(&mut dotted);
     }
     dotted.split('.').map(str::to_owned).collect()

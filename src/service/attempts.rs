@@ -14,7 +14,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(3);
 /// Addresses remembered at once, and for how long after their last failure.
 const ADDRESSES: u64 = 100_000;
-const MEMORY: Duration = Duration::from_secs(600);
+const MEMORY: Duration = Duration::from_mins(10);
 /// Refusals that may wait at once. Beyond that they go out at once, so that guessers cannot fill the server.
 const WAITING: usize = 512;
 

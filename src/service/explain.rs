@@ -100,7 +100,7 @@ fn refused(refusal: &Refusal) -> String {
     let mut text = String::new();
     request_and_status(&mut text, &refusal.method, &refusal.url, refusal.status);
     match &refusal.code {
-        Some(code) => text.push_str(&format!("ERROR CODE: {code}\n")),
+        Some(code) => writeln!(text, "ERROR CODE: {code}").unwrap_or_default(),
         None => text.push_str("ERROR CODE UNAVAILABLE\n"),
     }
     body_between_lines(&mut text, &refusal.body, refusal.is_json);
@@ -123,7 +123,8 @@ fn refused_login(refusal: &LoginRefusal) -> String {
 }
 
 fn request_and_status(text: &mut String, method: &Method, url: &str, status: u16) {
-    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+    let reason =
+        StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     // Writing to a string cannot fail.
     let _ = write!(text, "{method} {url}\n{LINE}\nRESPONSE {status}: {status} {reason}\n");
 }

@@ -31,6 +31,10 @@ impl Readiness {
             matches!(pending, Ok(Ok(pending)) if pending.is_empty())
         };
         let migrations = database && migrated.await;
-        [("database", database), ("migrations", migrations), ("encryption-key", !self.secrets.key_ids().is_empty())]
+        [
+            ("database", database),
+            ("migrations", migrations),
+            ("encryption-key", !self.secrets.key_ids().is_empty()),
+        ]
     }
 }

@@ -61,7 +61,8 @@ fn play_azure(app: &TestApp) {
     let mut entra: BTreeMap<String, Page> = read("entra.json").unwrap();
     let refusal = entra.remove("token, bad~secret").unwrap();
     let client_id = Some("11111111-1111-1111-1111-111111111111".to_owned());
-    let login = |secret: &str, outcome| Login { client_id: client_id.clone(), secret: secret.to_owned(), outcome };
+    let login =
+        |secret: &str, outcome| Login { client_id: client_id.clone(), secret: secret.to_owned(), outcome };
     app.control.login(login("good~secret", Outcome::Token));
     app.control.login(login("bad~secret", Outcome::Answer(refusal)));
 }
@@ -71,7 +72,9 @@ async fn make_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String
     let credential = app.stored_credential(&app.admin).await;
     let mut ids = BTreeMap::new();
     for case in cases {
-        let Some((_, version)) = case.note.as_deref().and_then(|note| note.split_once("kubernetesVersion is ")) else {
+        let Some((_, version)) =
+            case.note.as_deref().and_then(|note| note.split_once("kubernetesVersion is "))
+        else {
             continue;
         };
         let version = version.split(';').next().unwrap_or_default();
@@ -104,7 +107,8 @@ fn difference(case: &Case, answer: &Answer) -> Option<String> {
         return Some(format!("content type {content_type:?}"));
     }
     let expected_body = ours.map_or(Some(case.answer.body.as_str()), |ours| ours.body.as_deref());
-    let recorded_error = serde_json::from_str::<Value>(&case.answer.body).ok().and_then(|body| body.get("error").cloned());
+    let recorded_error =
+        serde_json::from_str::<Value>(&case.answer.body).ok().and_then(|body| body.get("error").cloned());
     if let (Some(expected), true) = (expected_body, ours.is_some() || recorded_error.is_none()) {
         return (answer.text() != expected).then(|| format!("{}\ninstead of\n{expected}", answer.text()));
     }

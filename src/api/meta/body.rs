@@ -46,9 +46,11 @@ impl Capabilities {
         let mut read = Self::default();
         let mut first_error = None;
         for (name, member) in members {
-            let Some(key) = KEYS.iter().find(|key| **key == name).or_else(|| {
-                KEYS.iter().find(|key| key.eq_ignore_ascii_case(&name))
-            }) else {
+            let Some(key) = KEYS
+                .iter()
+                .find(|key| **key == name)
+                .or_else(|| KEYS.iter().find(|key| key.eq_ignore_ascii_case(&name)))
+            else {
                 continue;
             };
             match member {
@@ -118,10 +120,22 @@ mod tests {
             (r#"{"a":"\q"}"#, "invalid character 'q' in string escape code"),
             (r#"{"a":"\u00g0"}"#, "invalid character 'g' in \\u hexadecimal character escape"),
             (r#"{"a":01}"#, "invalid character '1' after object key:value pair"),
-            (r#"{"region":1}"#, "json: cannot unmarshal number into Go struct field Capabilities.region of type string"),
-            (r#"{"REGION":true}"#, "json: cannot unmarshal bool into Go struct field Capabilities.region of type string"),
-            (r#"{"region":{},"tenantId":[]}"#, "json: cannot unmarshal object into Go struct field Capabilities.region of type string"),
-            (r#"{"tenantId":[]}"#, "json: cannot unmarshal array into Go struct field Capabilities.tenantId of type string"),
+            (
+                r#"{"region":1}"#,
+                "json: cannot unmarshal number into Go struct field Capabilities.region of type string",
+            ),
+            (
+                r#"{"REGION":true}"#,
+                "json: cannot unmarshal bool into Go struct field Capabilities.region of type string",
+            ),
+            (
+                r#"{"region":{},"tenantId":[]}"#,
+                "json: cannot unmarshal object into Go struct field Capabilities.region of type string",
+            ),
+            (
+                r#"{"tenantId":[]}"#,
+                "json: cannot unmarshal array into Go struct field Capabilities.tenantId of type string",
+            ),
             ("[]", "json: cannot unmarshal array into Go value of type aks.Capabilities"),
             (r#""x""#, "json: cannot unmarshal string into Go value of type aks.Capabilities"),
             ("1", "json: cannot unmarshal number into Go value of type aks.Capabilities"),

@@ -97,7 +97,9 @@ impl FromRequest<AppState> for AzureCall {
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
         let origin = Origin { request_id: RequestId::of(&parts), remote: state.origin().client(&parts) };
         let fresh = parts.headers.get(CACHE_CONTROL).is_some_and(|value| {
-            value.to_str().is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-cache")))
+            value
+                .to_str()
+                .is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-cache")))
         });
         let query = Query::of(&parts.uri);
         let stored = query.first("cloudCredentialId");
@@ -105,7 +107,8 @@ impl FromRequest<AppState> for AzureCall {
             // The dashboard sends clusterId, the original's check of rights reads clusterID.
             let (capital, small) = (query.first("clusterID"), query.first("clusterId"));
             let rights_by = if capital.is_empty() { &small } else { &capital };
-            let via = Via::Stored { id: &stored, cluster_id: Some(rights_by.as_ref()).filter(|id| !id.is_empty()) };
+            let via =
+                Via::Stored { id: &stored, cluster_id: Some(rights_by.as_ref()).filter(|id| !id.is_empty()) };
             let access = match state.credentials().resolve(&caller, via).await.map_err(Error::from) {
                 Ok(access) => access,
                 Err(error) => {
@@ -119,7 +122,9 @@ impl FromRequest<AppState> for AzureCall {
             return Ok(Self { caller, access, region, cluster_id, fresh, origin });
         }
         if parts.method != Method::POST {
-            return Err(Error::bad_request("cannot access Azure API without credentials to authenticate").into());
+            return Err(
+                Error::bad_request("cannot access Azure API without credentials to authenticate").into()
+            );
         }
         let sent = sent_along(body, state, "invalid").await?;
         let (region, cluster_id) = (sent.region.clone(), sent.cluster_id.clone());

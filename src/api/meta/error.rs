@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,7 +53,15 @@ pub(crate) struct MetaError<'a> {
 
 impl Error {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), code: None, upstream_status: None, hint: None, retry_after: None, cause: None }
+        Self {
+            status,
+            text: text.into(),
+            code: None,
+            upstream_status: None,
+            hint: None,
+            retry_after: None,
+            cause: None,
+        }
     }
 
     /// The caller's mistake: 400.
@@ -115,9 +123,12 @@ impl From<service::Error> for Error {
                 Self::explained(prefix, explain::failure(&source)).caused_by(source)
             }
             service::Error::Rejected(text) => Self::bad_request(text),
-            service::Error::Invalid(invalid) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.to_string()),
+            service::Error::Invalid(invalid) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.to_string())
+            }
             service::Error::TimedOut { limit } => {
-                let text = format!("context deadline exceeded: Azure did not answer within {} s", limit.as_secs());
+                let text =
+                    format!("context deadline exceeded: Azure did not answer within {} s", limit.as_secs());
                 let error = Self::new(StatusCode::GATEWAY_TIMEOUT, text).with_hint("try again in a moment");
                 Self { retry_after: Some(Duration::from_secs(5)), ..error }
             }
@@ -125,7 +136,8 @@ impl From<service::Error> for Error {
             service::Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
             service::Error::Conflict { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             error if error.is_unavailable() => {
-                let unavailable = Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server's database does not answer");
+                let unavailable =
+                    Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server's database does not answer");
                 Self { retry_after: Some(Duration::from_secs(2)), ..unavailable.caused_by(error) }
             }
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log has the cause")
@@ -160,10 +172,9 @@ impl IntoResponse for Error {
     }
 }
 
-/// Writes the bodies of failures, logs their causes, once, and takes off what Rancher does not send.
+/// Writes the bodies of failures and logs their causes, once.
 pub(crate) async fn finish(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().remove(ALLOW);
     let Some(error) = response.extensions_mut().remove::<Arc<Error>>() else { return response };
     if let Some(cause) = &error.cause {
         let cause: &(dyn std::error::Error + 'static) = &**cause;

@@ -205,7 +205,9 @@ impl Reader<'_> {
     fn literal(&mut self, word: &str, kind: Kind) -> Result<(Kind, Option<String>), String> {
         for expected in word.bytes() {
             if self.peek() != Some(expected) {
-                return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", char::from(expected))));
+                return Err(
+                    self.unexpected(&format!("in literal {word} (expecting '{}')", char::from(expected)))
+                );
             }
             self.at += 1;
         }

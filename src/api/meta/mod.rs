@@ -16,12 +16,12 @@ mod virtual_networks;
 mod vm_sizes;
 mod vm_sizes_v2;
 
-use axum::extract::Path;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::StatusCode;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use http::{StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
@@ -44,7 +44,9 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
                 .map(|methods| methods.fallback(virtual_networks::list)),
         )
         .routes(routes!(vm_sizes::get, vm_sizes::post).map(|methods| methods.fallback(vm_sizes::list)))
-        .routes(routes!(vm_sizes_v2::get, vm_sizes_v2::post).map(|methods| methods.fallback(vm_sizes_v2::list)))
+        .routes(
+            routes!(vm_sizes_v2::get, vm_sizes_v2::post).map(|methods| methods.fallback(vm_sizes_v2::list)),
+        )
         .route("/meta/{resource}", any(unknown))
         .route_layer(from_fn(error::finish))
 }
@@ -68,9 +70,12 @@ fn name_of(path: &str) -> &'static str {
 }
 
 /// Only now is the name looked up: a missing credential speaks first (contract, section 3).
-async fn unknown(Path(resource): Path<String>, call: Result<AzureCall, call::Rejection>) -> Response {
+async fn unknown(uri: Uri, call: Result<AzureCall, call::Rejection>) -> Response {
+    let resource = uri.path().strip_prefix("/meta/").unwrap_or_default();
+    let resource = percent_decode_str(resource).decode_utf8_lossy();
     if !resource.starts_with("aks") {
-        return Error::new(StatusCode::NOT_FOUND, format!("nothing is served at /meta/{resource}")).into_response();
+        return Error::new(StatusCode::NOT_FOUND, format!("nothing is served at /meta/{resource}"))
+            .into_response();
     }
     match call {
         Err(rejection) => rejection.into_response(),

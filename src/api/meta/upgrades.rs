@@ -86,7 +86,11 @@ pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Resu
         let current = cluster
             .version
             .ok_or_else(|| Error::bad_request("kubernetes version of the cluster cannot be determined"))?;
-        let region = if call.region().is_empty() { cluster.region.unwrap_or_default() } else { call.region().to_owned() };
+        let region = if call.region().is_empty() {
+            cluster.region.unwrap_or_default()
+        } else {
+            call.region().to_owned()
+        };
         Ok(state.listings().upgrades(call.ask(), &region, current, versions::render, render).await?)
     };
     answer(&state, &call, "aksUpgrades", listed.await).await

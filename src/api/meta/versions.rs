@@ -11,7 +11,6 @@ use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
 
-
 /// The Kubernetes versions that a region offers for new clusters, ascending; versions with long-term support only are left out.
 ///
 /// With a stored credential.

@@ -79,7 +79,9 @@ pub(super) struct AksSubnet<'a> {
 }
 
 fn render(network: &Network<'_>) -> Bytes {
-    let shown = |list: &Vec<_>| list.iter().map(|s: &Subnet<'_>| AksSubnet { name: s.name, address_range: s.address_range }).collect();
+    let shown = |list: &Vec<_>| {
+        list.iter().map(|s: &Subnet<'_>| AksSubnet { name: s.name, address_range: s.address_range }).collect()
+    };
     json::to_bytes(&AksVirtualNetwork {
         name: network.name,
         resource_group: network.resource_group,

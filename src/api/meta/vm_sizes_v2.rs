@@ -45,7 +45,8 @@ pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Resp
 }
 
 pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed = async { Ok(state.listings().vm_sizes_v2(call.ask(), call.required_region()?, render).await?) };
+    let listed =
+        async { Ok(state.listings().vm_sizes_v2(call.ask(), call.required_region()?, render).await?) };
     answer(&state, &call, "aksVMSizesV2", listed.await).await
 }
 

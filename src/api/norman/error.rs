@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::json;
+use crate::api::request::RequestId;
 use crate::service::{self, Invalid};
 
 /// How long to wait before a passing failure is tried again, when nobody says better.
@@ -104,7 +105,8 @@ impl From<service::Error> for Error {
 }
 
 fn log(error: &service::Error) {
-    tracing::error!(error = %Chain(error), "a request failed");
+    let RequestId(request_id) = RequestId::current();
+    tracing::error!(%request_id, error = %Chain(error), "a request failed");
 }
 
 /// An error with its causes, each after a colon.

@@ -1,5 +1,7 @@
 //! The texts of a failed search for the tenant (contract, section 6).
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::{Explained, PAUSE, hints, status_of, status_of_upstream, text_of};
@@ -66,6 +68,7 @@ fn one_line(refusal: &Refusal) -> String {
     let status = refusal.status;
     let body: Value = serde_json::from_slice(&refusal.body).unwrap_or_default();
     let error = body.get("error").unwrap_or(&body);
+    // Writing to a string cannot fail.
     let mut text = format!(
         "subscriptions.Client#Get: Failure responding to request: StatusCode={status} -- Original Error: \
          autorest/azure: Service returned an error. Status={status} Code={:?} Message={:?}",
@@ -73,11 +76,13 @@ fn one_line(refusal: &Refusal) -> String {
         refusal.message.as_deref().unwrap_or("Unknown service error"),
     );
     if let Some(target) = error.get("target").and_then(Value::as_str) {
-        text.push_str(&format!(" Target={target:?}"));
+        let _ = write!(text, " Target={target:?}");
     }
-    for (key, name) in [("details", "Details"), ("innererror", "InnerError"), ("additionalInfo", "AdditionalInfo")] {
+    for (key, name) in
+        [("details", "Details"), ("innererror", "InnerError"), ("additionalInfo", "AdditionalInfo")]
+    {
         if let Some(part) = error.get(key).filter(|part| !part.is_null()) {
-            text.push_str(&format!(" {name}={part}"));
+            let _ = write!(text, " {name}={part}");
         }
     }
     text

@@ -8,11 +8,14 @@ pub(super) fn of(error: &Error) -> Option<String> {
     match error {
         Error::Login(refusal) => of_login(refusal.code.as_deref()),
         Error::Arm(refusal) => of_code(refusal.code.as_deref(), refusal.message.as_deref()),
-        Error::NoAnswer { to, .. } => {
-            Some(format!("{to} could not be reached: check the server's network, proxy (HTTPS_PROXY) and DNS"))
-        }
+        Error::NoAnswer { to, .. } => Some(format!(
+            "{to} could not be reached: check the server's network, proxy (HTTPS_PROXY) and DNS"
+        )),
         Error::TimedOut { to } => Some(format!("{to} is slow at the moment; try again shortly")),
-        Error::InvalidTenant => Some("tenantId is the Directory (tenant) ID, or a domain of it; leave it out to have it found".to_owned()),
+        Error::InvalidTenant => Some(
+            "tenantId is the Directory (tenant) ID, or a domain of it; leave it out to have it found"
+                .to_owned(),
+        ),
         Error::EmptySecret => Some("store the clientSecret in the cloud credential".to_owned()),
         _ => None,
     }
@@ -23,9 +26,8 @@ pub(super) fn of(error: &Error) -> Option<String> {
 pub(super) fn of_discovery(error: &DiscoveryError) -> Option<String> {
     match error {
         DiscoveryError::NoAnswer(error) => of(error),
-        DiscoveryError::Unexpected(refusal) => {
-            of_code(refusal.code.as_deref(), refusal.message.as_deref()).or_else(|| of_status(Some(refusal.status)))
-        }
+        DiscoveryError::Unexpected(refusal) => of_code(refusal.code.as_deref(), refusal.message.as_deref())
+            .or_else(|| of_status(Some(refusal.status))),
         DiscoveryError::HeaderMissing | DiscoveryError::NoMatch { .. } => {
             Some("name the tenantId, so that it need not be found".to_owned())
         }
@@ -46,7 +48,9 @@ fn of_login(code: Option<&str>) -> Option<String> {
         "AADSTS90002" | "AADSTS900021" | "AADSTS900023" => {
             "the tenant does not exist: check tenantId and environment, or leave the tenant out to have it found"
         }
-        "AADSTS7000112" => "the application is disabled: an administrator of the tenant must enable its sign-in",
+        "AADSTS7000112" => {
+            "the application is disabled: an administrator of the tenant must enable its sign-in"
+        }
         "AADSTS7000229" | "AADSTS500011" => {
             "the application has no service principal in this tenant: make one (az ad sp create --id <clientId>)"
         }
@@ -87,8 +91,9 @@ fn of_code(code: Option<&str>, message: Option<&str>) -> Option<String> {
         | "InvalidLocation"
         | "InvalidLocationParameter"
         | "LocationNotAvailable" => "the region does not offer this: choose one that aksLocations names",
-        "RequestDisallowedByPolicy" => "a policy of the subscription forbids this: ask who administers its Azure Policy",
-        "SubscriptionRequestsThrottled" | "TooManyRequests" | "OperationNotAllowed" => return None,
+        "RequestDisallowedByPolicy" => {
+            "a policy of the subscription forbids this: ask who administers its Azure Policy"
+        }
         _ => return None,
     };
     Some(hint.to_owned())
@@ -113,7 +118,9 @@ fn missing_role(message: &str) -> String {
     let role = if reads { "Reader (to look) or Contributor (to create clusters)" } else { "Contributor" };
     let on = scope.map_or_else(|| "the subscription".to_owned(), ToOwned::to_owned);
     let lacks = action.map_or_else(|| "a role".to_owned(), |action| format!("the right {action}"));
-    format!("the application lacks {lacks}: give it the role {role} on {on} (az role assignment create); a new role takes a few minutes to work")
+    format!(
+        "the application lacks {lacks}: give it the role {role} on {on} (az role assignment create); a new role takes a few minutes to work"
+    )
 }
 
 /// The first text in single quotes behind `word`.

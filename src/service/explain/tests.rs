@@ -58,20 +58,27 @@ fn a_refusal_of_resource_manager_reads_as_gos_library_prints_it() {
 #[test]
 fn bodies_that_are_empty_or_no_json_are_shown_as_they_are() {
     let text = |body| failure(&Error::Arm(Box::new(refusal(400, None, None, body)))).text;
-    assert!(text("").contains("ERROR CODE UNAVAILABLE\n") && text("").contains("\nResponse contained no body\n"));
+    assert!(
+        text("").contains("ERROR CODE UNAVAILABLE\n") && text("").contains("\nResponse contained no body\n")
+    );
     assert!(text("plain text").contains("\nplain text\n"));
 }
 
 #[test]
 fn a_refused_login_has_the_answer_on_its_first_line_where_the_dashboard_finds_it() {
-    let body = "{\"error\": \"invalid_client\",\r\n \"error_description\": \"AADSTS7000222: expired\\r\\nTrace\"}";
+    let body =
+        "{\"error\": \"invalid_client\",\r\n \"error_description\": \"AADSTS7000222: expired\\r\\nTrace\"}";
     let explained = failure(&login("AADSTS7000222", body));
     let first = explained.text.lines().next().unwrap();
     assert_eq!(
         first,
         r#"ClientSecretCredential authentication failed. Response body: {"error":"invalid_client","error_description":"AADSTS7000222: expired\r\nTrace"}"#
     );
-    assert!(explained.text.ends_with("\nTo troubleshoot, visit https://aka.ms/azsdk/go/identity/troubleshoot#client-secret"));
+    assert!(
+        explained.text.ends_with(
+            "\nTo troubleshoot, visit https://aka.ms/azsdk/go/identity/troubleshoot#client-secret"
+        )
+    );
     assert!(!explained.text.contains("ERROR CODE"));
     assert!(explained.hint.unwrap().contains("expired"));
     let html = failure(&login("x", "<html>")).text;
@@ -98,7 +105,8 @@ fn what_passes_by_itself_has_its_own_status_and_a_time_to_try_again() {
 
 #[test]
 fn a_tenant_that_cannot_be_found_is_told_on_one_line_that_ends_in_the_message() {
-    let body = r#"{"error":{"code":"SubscriptionNotFound","message":"The subscription 's' could not be found."}}"#;
+    let body =
+        r#"{"error":{"code":"SubscriptionNotFound","message":"The subscription 's' could not be found."}}"#;
     let message = "The subscription 's' could not be found.";
     let error =
         DiscoveryError::Unexpected(Box::new(refusal(404, Some("SubscriptionNotFound"), Some(message), body)));

@@ -19,7 +19,7 @@ use crate::domain::arm::KubernetesVersion;
 /// How long one answer may take in all, retries and pages included.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
 /// How old an entry may be that is served because Azure does not answer, or while it is loaded anew.
-const OLDEST: Duration = Duration::from_secs(24 * 3600);
+const OLDEST: Duration = Duration::from_hours(24);
 
 /// What is listed. The kinds whose answer depends on a region say so in [`Kind::by_region`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +111,9 @@ impl Loaded {
         match self {
             Self::Answer(answer) => answer.len(),
             Self::Versions { answer, list } => answer.len() + versions(list),
-            Self::ByRegion(elements) => elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum(),
+            Self::ByRegion(elements) => {
+                elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum()
+            }
         }
     }
 }
@@ -163,17 +165,21 @@ pub(super) struct Cache {
 impl Cache {
     /// A memory of at most `bytes`.
     pub(super) fn new(bytes: u64, clock: Clock) -> Self {
-        let counter = |kind: Kind, outcome: &'static str| {
-            metrics::counter!("norman_aks_cache_lookups_total", "kind" => kind.name(), "outcome" => outcome)
-        };
-        let counters = Kind::ALL.map(|kind| (kind, ["hit", "miss", "stale"].map(|outcome| counter(kind, outcome))));
+        let counter = |kind: Kind, outcome: &'static str| metrics::counter!("norman_aks_cache_lookups_total", "kind" => kind.name(), "outcome" => outcome);
+        let counters =
+            Kind::ALL.map(|kind| (kind, ["hit", "miss", "stale"].map(|outcome| counter(kind, outcome))));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
             let held = 256 + key.subscription.len() + key.region.len() + entry.loaded.weight();
             u32::try_from(held).unwrap_or(u32::MAX)
         };
         Self {
             // moka's own clock only bounds memory here; what is fresh is judged by ours.
-            entries: Memory::builder().max_capacity(bytes).weigher(weigh).time_to_live(OLDEST).support_invalidation_closures().build(),
+            entries: Memory::builder()
+                .max_capacity(bytes)
+                .weigher(weigh)
+                .time_to_live(OLDEST)
+                .support_invalidation_closures()
+                .build(),
             flights: Arc::default(),
             clock,
             counters: Arc::new(HashMap::from(counters)),
@@ -182,7 +188,12 @@ impl Cache {
 
     /// The list of `key`: remembered, or loaded by `load`, which runs on its own and outlives a caller that goes
     /// away. With `fresh` nothing remembered is taken, but a load under way is joined.
-    pub(super) async fn get<F>(&self, key: Key, fresh: bool, load: impl FnOnce() -> F) -> Result<Found, Failure>
+    pub(super) async fn get<F>(
+        &self,
+        key: Key,
+        fresh: bool,
+        load: impl FnOnce() -> F,
+    ) -> Result<Found, Failure>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
@@ -219,25 +230,13 @@ impl Cache {
         }
     }
 
-    /// Drops what this credential's lists of one kind said.
-    pub(super) fn forget(&self, cloud: Cloud, subscription: &str, kind: Kind) {
-        let subscription = subscription.to_ascii_lowercase();
-        // Fails only without `support_invalidation_closures`.
-        let _ = self.entries.invalidate_entries_if(move |key, _| {
-            key.cloud == cloud && key.subscription == subscription && key.kind == kind
-        });
-    }
-
     /// About the bytes that are held now.
     pub(super) fn bytes(&self) -> u64 {
         self.entries.weighted_size()
     }
 
     fn count(&self, kind: Kind, freshness: Freshness) {
-        let [hit, miss, stale] = match self.counters.get(&kind) {
-            Some(counters) => counters,
-            None => return,
-        };
+        let Some([hit, miss, stale]) = self.counters.get(&kind) else { return };
         match freshness {
             Freshness::Hit => hit.increment(1),
             Freshness::Miss => miss.increment(1),
@@ -276,7 +275,8 @@ impl Cache {
     }
 
     async fn wait(&self, mut flight: watch::Receiver<Option<Outcome>>) -> Outcome {
-        let landed = tokio::time::timeout_at(Instant::now() + TIME_LIMIT, flight.wait_for(Option::is_some)).await;
+        let landed =
+            tokio::time::timeout_at(Instant::now() + TIME_LIMIT, flight.wait_for(Option::is_some)).await;
         match landed {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(Failure::TimedOut)),
             // The load panicked (it is reported where panics are) or took too long.
@@ -286,7 +286,8 @@ impl Cache {
 
     fn keep(&self, key: &Key, loaded: Loaded) -> Arc<Loaded> {
         let loaded = Arc::new(loaded);
-        self.entries.insert(key.clone(), Arc::new(Entry { loaded: Arc::clone(&loaded), at_ms: self.clock.now_ms() }));
+        self.entries
+            .insert(key.clone(), Arc::new(Entry { loaded: Arc::clone(&loaded), at_ms: self.clock.now_ms() }));
         loaded
     }
 

@@ -97,7 +97,12 @@ impl Listings {
     }
 
     /// Names of machine sizes that Azure knows in `region`.
-    pub async fn vm_sizes(&self, ask: Ask<'_>, region: &str, render: fn(&[arm::VmSize]) -> Bytes) -> Result<Listed> {
+    pub async fn vm_sizes(
+        &self,
+        ask: Ask<'_>,
+        region: &str,
+        render: fn(&[arm::VmSize]) -> Bytes,
+    ) -> Result<Listed> {
         let region = region_of(region)?;
         self.answer(ask, Kind::VmSizes, &region.clone(), VM_SIZES, move |arm| async move {
             Ok(Loaded::Answer(render(&vm_sizes::list(&arm, &region).await?)))
@@ -120,7 +125,12 @@ impl Listings {
     }
 
     /// Supported Kubernetes versions of `region`, ascending.
-    pub async fn versions(&self, ask: Ask<'_>, region: &str, render: fn(&[String]) -> Bytes) -> Result<Listed> {
+    pub async fn versions(
+        &self,
+        ask: Ask<'_>,
+        region: &str,
+        render: fn(&[String]) -> Bytes,
+    ) -> Result<Listed> {
         let found = self.kubernetes_versions(ask, region, render).await?;
         match &*found.loaded {
             Loaded::Versions { list, .. } if list.is_empty() => Err(no_versions()),
@@ -149,14 +159,21 @@ impl Listings {
     }
 
     /// Virtual networks; `region`, when not empty, picks those that lie there.
-    pub async fn networks(&self, ask: Ask<'_>, region: &str, render: fn(&Network<'_>) -> Bytes) -> Result<Listed> {
+    pub async fn networks(
+        &self,
+        ask: Ask<'_>,
+        region: &str,
+        render: fn(&Network<'_>) -> Bytes,
+    ) -> Result<Listed> {
         let found = self
             .find(ask, Kind::Networks, "", "failed to get networks: ", move |arm| async move {
                 let list = virtual_networks::list(&arm).await?;
                 Ok(Loaded::ByRegion(list.iter().map(|network| element(network, render)).collect()))
             })
             .await?;
-        let Loaded::ByRegion(elements) = &*found.loaded else { return Ok(listed(Bytes::from_static(b"[]"), &found)) };
+        let Loaded::ByRegion(elements) = &*found.loaded else {
+            return Ok(listed(Bytes::from_static(b"[]"), &found));
+        };
         let wanted = regions::normalised(region);
         let picked = elements.iter().filter(|element| wanted.is_empty() || element.region == wanted);
         Ok(listed(joined(picked)?, &found))
@@ -187,7 +204,12 @@ impl Listings {
         self.cache.bytes()
     }
 
-    async fn kubernetes_versions(&self, ask: Ask<'_>, region: &str, render: fn(&[String]) -> Bytes) -> Result<Found> {
+    async fn kubernetes_versions(
+        &self,
+        ask: Ask<'_>,
+        region: &str,
+        render: fn(&[String]) -> Bytes,
+    ) -> Result<Found> {
         if region.is_empty() {
             return Err(Error::Rejected(format!("{KUBERNETES_VERSIONS}parameter location cannot be empty")));
         }
@@ -246,11 +268,15 @@ impl Listings {
         });
         found.await.map_err(|failure| match failure {
             // Here Azure's library has another name for what is missing (contract, section 4.2).
-            Failure::Azure(source) if by_subscription && matches!(*source, azure::Error::EmptySubscription) => {
+            Failure::Azure(source)
+                if by_subscription && matches!(*source, azure::Error::EmptySubscription) =>
+            {
                 Error::Rejected(format!("{prefix}parameter subscriptionID cannot be empty"))
             }
             // The client of Azure cannot even be made: its words stand alone.
-            Failure::Azure(source) if matches!(*source, azure::Error::InvalidTenant | azure::Error::EmptySecret) => {
+            Failure::Azure(source)
+                if matches!(*source, azure::Error::InvalidTenant | azure::Error::EmptySecret) =>
+            {
                 Error::Azure { prefix: "", source }
             }
             Failure::Azure(source) => Error::Azure { prefix, source },

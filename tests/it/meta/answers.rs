@@ -36,10 +36,15 @@ async fn every_listing_has_ranchers_keys_in_ranchers_order() {
     ] {
         let path = format!("/meta/{action}?cloudCredentialId={id}&region={location}");
         let answer = app.get(&path).send().await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"), "{action}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (200, "application/json"),
+            "{action}"
+        );
         assert_eq!(keys(&answer.text()), expected, "{action}");
         assert!(!answer.text().ends_with('\n'), "{action}");
-        let sent_along = app.post(&format!("/meta/{action}")).json(&app.credential(&json!({"region": location})));
+        let sent_along =
+            app.post(&format!("/meta/{action}")).json(&app.credential(&json!({"region": location})));
         assert_eq!(sent_along.send().await.text(), answer.text(), "{action}");
     }
     let networks = app.get(&format!("/meta/aksVirtualNetworks?cloudCredentialId={id}")).send().await;
@@ -53,10 +58,12 @@ async fn every_listing_has_ranchers_keys_in_ranchers_order() {
 #[tokio::test]
 async fn versions_ascend_and_those_with_long_term_support_only_are_left_out() {
     let app = TestApp::start().await;
-    let versions = app.post("/meta/aksVersions").json(&app.credential(&json!({"region": "East US"}))).send().await;
+    let versions =
+        app.post("/meta/aksVersions").json(&app.credential(&json!({"region": "East US"}))).send().await;
     let versions: Vec<String> = serde_json::from_value(versions.json()).unwrap();
     assert!(versions.contains(&app.seed.kubernetes_version.to_owned()));
-    let parts = |version: &String| version.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+    let parts =
+        |version: &String| version.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
     assert!(versions.is_sorted_by_key(parts), "{versions:?}");
 }
 
@@ -134,7 +141,9 @@ async fn an_empty_subscription_has_empty_lists() {
 async fn characters_of_html_are_escaped_as_go_escapes_them() {
     let app = TestApp::start().await;
     let page = json!({"body": {"value": [{"name": "a<b>&\u{2028}", "displayName": "é\u{7f}\t"}]}});
-    app.control.play(app.seed.subscription_id, "locations", vec![serde_json::from_value(page).unwrap()]).unwrap();
+    app.control
+        .play(app.seed.subscription_id, "locations", vec![serde_json::from_value(page).unwrap()])
+        .unwrap();
     let answer = app.post("/meta/aksLocations").json(&app.credential(&Value::Null)).send().await;
     let expected = "[{\"name\":\"a\\u003cb\\u003e\\u0026\\u2028\",\"displayName\":\"é\u{7f}\\t\"}]";
     assert_eq!(answer.text(), expected);

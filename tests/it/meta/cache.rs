@@ -18,7 +18,11 @@ async fn fresh_versions(app: &TestApp) -> Answer {
 
 fn status(status: u16) -> Fault {
     let refusal = Refusal { status: Some(status), ..Refusal::default() };
-    Fault { operation: Some(Operation::KubernetesVersions), effect: Some(Effect::Status(refusal)), ..Fault::default() }
+    Fault {
+        operation: Some(Operation::KubernetesVersions),
+        effect: Some(Effect::Status(refusal)),
+        ..Fault::default()
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -90,7 +94,8 @@ async fn past_its_time_a_list_is_served_once_more_while_a_new_one_is_loaded() {
 async fn networks_and_clusters_are_asked_anew_after_half_a_minute() {
     let app = TestApp::start().await;
     for action in ["aksVirtualNetworks", "aksClusters"] {
-        let ask = async || app.post(&format!("/meta/{action}")).json(&app.credential(&json!({}))).send().await;
+        let ask =
+            async || app.post(&format!("/meta/{action}")).json(&app.credential(&json!({}))).send().await;
         ask().await;
         app.clock.advance(Duration::from_secs(30));
         assert_eq!(ask().await.header("x-norman-aks-cache"), "hit", "{action}");
@@ -103,7 +108,12 @@ async fn networks_and_clusters_are_asked_anew_after_half_a_minute() {
 async fn when_azure_fails_for_a_while_the_last_list_is_served_for_a_day() {
     let app = TestApp::start().await;
     let known = versions(&app).await;
-    for fault in [status(503), status(429), status(408), Fault { effect: Some(Effect::CutBeforeAnswer), ..status(500) }] {
+    for fault in [
+        status(503),
+        status(429),
+        status(408),
+        Fault { effect: Some(Effect::CutBeforeAnswer), ..status(500) },
+    ] {
         app.control.clear_faults();
         app.control.add_fault(fault);
         app.clock.advance(HOUR);
@@ -184,7 +194,8 @@ async fn versions_and_upgrades_share_one_list() {
     let id = app.post("/v3/clusters").json(&cluster).send().await.json()["id"].as_str().unwrap().to_owned();
     app.get(&format!("/meta/aksVersions?cloudCredentialId={credential}&region=eastus")).send().await;
     app.upstream();
-    let upgrades = app.get(&format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}")).send().await;
+    let upgrades =
+        app.get(&format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}")).send().await;
     assert_eq!(upgrades.header("x-norman-aks-cache"), "hit", "{}", upgrades.text());
     assert_eq!(app.upstream(), Vec::<String>::new());
 }

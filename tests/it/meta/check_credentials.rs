@@ -24,7 +24,11 @@ async fn only_post_is_allowed_and_what_is_missing_is_named() {
     let app = TestApp::start().await;
     for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let answer = app.call(method.parse().unwrap(), PATH).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (405, "use POST for this endpoint"), "{method}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.error().as_str()),
+            (405, "use POST for this endpoint"),
+            "{method}"
+        );
         assert_eq!(answer.header("allow"), "");
     }
     for (body, expected) in [
@@ -93,9 +97,19 @@ async fn an_unknown_subscription_without_a_tenant_is_told_on_one_line() {
 async fn what_passes_by_itself_is_no_wrong_password() {
     let app = TestApp::start().await;
     let throttled = app.post(PATH).json(&account(&app, "throttled-login", &Value::Null)).send().await;
-    assert_eq!((throttled.status.as_u16(), throttled.header("retry-after")), (429, "75"), "{}", throttled.text());
+    assert_eq!(
+        (throttled.status.as_u16(), throttled.header("retry-after")),
+        (429, "75"),
+        "{}",
+        throttled.text()
+    );
     let throttled = app.post(PATH).json(&account(&app, "throttled", &Value::Null)).send().await;
-    assert_eq!((throttled.status.as_u16(), throttled.header("retry-after")), (429, "75"), "{}", throttled.text());
+    assert_eq!(
+        (throttled.status.as_u16(), throttled.header("retry-after")),
+        (429, "75"),
+        "{}",
+        throttled.text()
+    );
     for (operation, effect, status) in [
         (Operation::Subscription, Effect::Status(Refusal { status: Some(503), ..Refusal::default() }), 503),
         (Operation::Subscription, Effect::CutBeforeAnswer, 503),
@@ -103,7 +117,11 @@ async fn what_passes_by_itself_is_no_wrong_password() {
         (Operation::Token, Effect::CutBeforeAnswer, 503),
     ] {
         app.control.clear_faults();
-        app.control.add_fault(Fault { operation: Some(operation), effect: Some(effect.clone()), ..Fault::default() });
+        app.control.add_fault(Fault {
+            operation: Some(operation),
+            effect: Some(effect.clone()),
+            ..Fault::default()
+        });
         let answer = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
         assert_eq!(answer.status, status, "{effect:?}: {}", answer.text());
         assert!(answer.headers.contains_key("retry-after"));
@@ -114,7 +132,12 @@ async fn what_passes_by_itself_is_no_wrong_password() {
 async fn a_remembered_failure_does_not_answer_for_azure() {
     let app = TestApp::start().await;
     let refusal = Refusal { status: Some(401), ..Refusal::default() };
-    let fault = Fault { operation: Some(Operation::Token), times: Some(1), effect: Some(Effect::Status(refusal)), ..Fault::default() };
+    let fault = Fault {
+        operation: Some(Operation::Token),
+        times: Some(1),
+        effect: Some(Effect::Status(refusal)),
+        ..Fault::default()
+    };
     app.control.add_fault(fault);
     let body = app.credential(&Value::Null);
     assert_eq!(app.post(PATH).json(&body).send().await.status, 401);

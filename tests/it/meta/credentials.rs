@@ -19,14 +19,16 @@ async fn without_credentials_the_credential_is_missed_before_the_name_is_looked_
     let app = TestApp::start().await;
     for action in LISTINGS.into_iter().chain(["aksNothing"]) {
         for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-            let answer = app.call(method.parse().unwrap(), &format!("/meta/{action}?cloudCredentialId=")).send().await;
+            let answer =
+                app.call(method.parse().unwrap(), &format!("/meta/{action}?cloudCredentialId=")).send().await;
             assert_eq!(answer.status, 400, "{method} {action}");
             assert_eq!(answer.error(), "cannot access Azure API without credentials to authenticate");
         }
     }
     let unknown = app.post("/meta/aksNothing").json(&app.credential(&Value::Null)).send().await;
     assert_eq!((unknown.status.as_u16(), unknown.error()), (404, "invalid endpoint aksNothing".to_owned()));
-    let with_stored = format!("/meta/aksNothing?cloudCredentialId={}", app.stored_credential(&app.admin).await);
+    let with_stored =
+        format!("/meta/aksNothing?cloudCredentialId={}", app.stored_credential(&app.admin).await);
     assert_eq!(app.get(&with_stored).send().await.error(), "invalid endpoint aksNothing");
 }
 
@@ -39,8 +41,14 @@ async fn what_is_missing_in_a_body_is_named_in_ranchers_order() {
         (r#"{"subscriptionId":"s"}"#, "invalid clientId"),
         (r#"{"SUBSCRIPTIONID":"s","clientid":"c"}"#, "invalid clientSecret"),
         ("", "cannot parse request body: unexpected end of JSON input"),
-        ("[]", "cannot parse request body: json: cannot unmarshal array into Go value of type aks.Capabilities"),
-        ("{\"region\":1}", "cannot parse request body: json: cannot unmarshal number into Go struct field Capabilities.region of type string"),
+        (
+            "[]",
+            "cannot parse request body: json: cannot unmarshal array into Go value of type aks.Capabilities",
+        ),
+        (
+            "{\"region\":1}",
+            "cannot parse request body: json: cannot unmarshal number into Go struct field Capabilities.region of type string",
+        ),
     ] {
         let answer = app.post("/meta/aksVersions").body(body).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{body}");
@@ -114,7 +122,9 @@ async fn whoever_may_update_a_cluster_may_use_its_credential_under_either_spelli
     let change = json!({"name": "bobs", "aksConfig": {"azureCredentialSecret": of_ann}});
     let changed = app.put(&format!("/v3/clusters/{id}")).json(&change).send().await;
     assert_eq!(changed.status, 200, "{}", changed.text());
-    for query in [format!("&clusterID={id}"), format!("&clusterId={id}"), format!("&clusterId=c-nnnnn&clusterID={id}")] {
+    for query in
+        [format!("&clusterID={id}"), format!("&clusterId={id}"), format!("&clusterId=c-nnnnn&clusterID={id}")]
+    {
         let path = format!("/meta/aksLocations?cloudCredentialId={of_ann}{query}");
         assert_eq!(app.get(&path).token(&bob).send().await.status, 200, "{query}");
     }
@@ -131,12 +141,17 @@ async fn an_incomplete_stored_credential_is_the_callers_to_mend() {
     let whole = json!({"subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": "x"});
     for (missing, action, expected) in [
         ("clientSecret", "aksLocations", "secret can't be empty string"),
-        ("subscriptionId", "aksClusters", "failed to get cluster list: parameter client.subscriptionID cannot be empty"),
+        (
+            "subscriptionId",
+            "aksClusters",
+            "failed to get cluster list: parameter client.subscriptionID cannot be empty",
+        ),
         ("subscriptionId", "aksRegions", "failed to get regions: parameter subscriptionID cannot be empty"),
     ] {
         let mut config = whole.clone();
         config.as_object_mut().unwrap().remove(missing);
-        let made = app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
+        let made =
+            app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
         let id = made.json()["id"].as_str().unwrap().to_owned();
         let answer = app.get(&format!("/meta/{action}?cloudCredentialId={id}")).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{missing}");
@@ -149,6 +164,8 @@ async fn base_urls_are_ignored_so_that_no_secret_leaves_for_another_host() {
     let more = json!({"baseUrl": "https://evil.example/", "authBaseUrl": "https://evil.example/"});
     assert_eq!(app.post("/meta/aksLocations").json(&app.credential(&more)).send().await.status, 200);
     let id = app.stored_credential(&app.admin).await;
-    let path = format!("/meta/aksRegions?cloudCredentialId={id}&baseUrl=https://evil.example&authBaseUrl=https://evil.example");
+    let path = format!(
+        "/meta/aksRegions?cloudCredentialId={id}&baseUrl=https://evil.example&authBaseUrl=https://evil.example"
+    );
     assert_eq!(app.get(&path).send().await.status, 200);
 }

@@ -16,7 +16,11 @@ fn check(answer: &Answer, what: &str) {
 }
 
 /// Runs a property that asks the server.
-fn ask<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(&tokio::runtime::Runtime, &TestApp, S::Value)) {
+fn ask<S: Strategy>(
+    cases: u32,
+    strategy: &S,
+    property: impl Fn(&tokio::runtime::Runtime, &TestApp, S::Value),
+) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let app = runtime.block_on(TestApp::start());
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
@@ -37,13 +41,27 @@ fn any_json() -> impl Strategy<Value = Value> {
         ".{0,20}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 32, 6, |inner| {
-        let keys = prop_oneof!["[a-zA-Z]{1,12}", Just("value".to_owned()), Just("name".to_owned()), Just("properties".to_owned()),
-            Just("subnets".to_owned()), Just("id".to_owned()), Just("patchVersions".to_owned()), Just("capabilities".to_owned()),
-            Just("supportPlan".to_owned()), Just("locationInfo".to_owned()), Just("zones".to_owned()), Just("resourceType".to_owned()),
-            Just("values".to_owned()), Just("nextLink".to_owned()), Just("location".to_owned())];
+        let keys = prop_oneof![
+            "[a-zA-Z]{1,12}",
+            Just("value".to_owned()),
+            Just("name".to_owned()),
+            Just("properties".to_owned()),
+            Just("subnets".to_owned()),
+            Just("id".to_owned()),
+            Just("patchVersions".to_owned()),
+            Just("capabilities".to_owned()),
+            Just("supportPlan".to_owned()),
+            Just("locationInfo".to_owned()),
+            Just("zones".to_owned()),
+            Just("resourceType".to_owned()),
+            Just("values".to_owned()),
+            Just("nextLink".to_owned()),
+            Just("location".to_owned())
+        ];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map(keys, inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(keys, inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
@@ -62,11 +80,25 @@ fn bodies_of_any_bytes() {
 #[test]
 fn credentials_of_any_kind_of_value() {
     let fields = prop::collection::btree_map(
-        prop::sample::select(vec!["tenantId", "subscriptionId", "clientId", "clientSecret", "region", "environment", "clusterId"]),
+        prop::sample::select(vec![
+            "tenantId",
+            "subscriptionId",
+            "clientId",
+            "clientSecret",
+            "region",
+            "environment",
+            "clusterId",
+        ]),
         prop_oneof![3 => ".{0,40}".prop_map(Value::from), 1 => any_json()],
         0..7,
     );
-    let actions = prop::sample::select(vec!["aksVersions", "aksVMSizesV2", "aksVirtualNetworks", "aksUpgrades", "aksCheckCredentials"]);
+    let actions = prop::sample::select(vec![
+        "aksVersions",
+        "aksVMSizesV2",
+        "aksVirtualNetworks",
+        "aksUpgrades",
+        "aksCheckCredentials",
+    ]);
     ask(200, &(fields, actions), |runtime, app, (fields, action)| {
         let mut body = app.credential(&Value::Null);
         body.as_object_mut().unwrap().extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
@@ -77,9 +109,17 @@ fn credentials_of_any_kind_of_value() {
 
 #[test]
 fn queries_of_any_text() {
-    let queries = ("[a-zA-Z0-9%&=;+:._~-]{0,60}", "[!-~]{0,30}".prop_filter("no fragment", |text| !text.contains(['#', '<', '>', '"', '{', '}', '|', '\\', '^', '`'])));
+    let queries = (
+        "[a-zA-Z0-9%&=;+:._~-]{0,60}",
+        "[!-~]{0,30}".prop_filter("no fragment", |text| {
+            !text.contains(['#', '<', '>', '"', '{', '}', '|', '\\', '^', '`'])
+        }),
+    );
     ask(300, &queries, |runtime, app, (query, id)| {
-        for path in [format!("/meta/aksVersions?{query}"), format!("/meta/aksUpgrades?cloudCredentialId={id}&{query}")] {
+        for path in [
+            format!("/meta/aksVersions?{query}"),
+            format!("/meta/aksUpgrades?cloudCredentialId={id}&{query}"),
+        ] {
             check(&runtime.block_on(app.get(&path).send()), &path);
         }
     });
@@ -88,7 +128,11 @@ fn queries_of_any_text() {
 #[test]
 fn names_of_any_text() {
     ask(200, &"aks[a-zA-Z0-9%._~-]{0,20}", |runtime, app, name| {
-        if name.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)) {
+        if name
+            .split('%')
+            .skip(1)
+            .all(|rest| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
+        {
             let answer = runtime.block_on(app.get(&format!("/meta/{name}")).send());
             check(&answer, &name);
         }

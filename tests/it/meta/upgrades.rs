@@ -9,7 +9,8 @@ async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
     let mut config = json!({"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
         "azureCredentialSecret": credential});
     config.as_object_mut().unwrap().extend(aks.as_object().unwrap().clone());
-    let made = app.post("/v3/clusters").token(token).json(&json!({"name": "c", "aksConfig": config})).send().await;
+    let made =
+        app.post("/v3/clusters").token(token).json(&json!({"name": "c", "aksConfig": config})).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     made.json()["id"].as_str().unwrap().to_owned()
 }
@@ -20,9 +21,13 @@ async fn the_upgrades_of_a_cluster_are_those_that_azure_offers_to_its_version() 
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(answer.text().starts_with(&format!("{{\"currentVersion\":\"{}\",\"upgrades\":[{{\"version\":", app.seed.kubernetes_version)));
+    assert!(answer.text().starts_with(&format!(
+        "{{\"currentVersion\":\"{}\",\"upgrades\":[{{\"version\":",
+        app.seed.kubernetes_version
+    )));
     let json = answer.json();
-    let target = json["upgrades"].as_array().unwrap().iter().find(|it| it["version"] == app.seed.kubernetes_version_2);
+    let target =
+        json["upgrades"].as_array().unwrap().iter().find(|it| it["version"] == app.seed.kubernetes_version_2);
     assert_eq!(target.unwrap()["enabled"], true, "{json}");
 }
 
@@ -51,7 +56,10 @@ async fn the_region_of_the_question_wins_over_the_clusters() {
     let app = TestApp::start().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
     app.upstream();
-    for (region, expected) in [(json!({"clusterId": id}), "eastus"), (json!({"clusterId": id, "region": "West Europe"}), "westeurope")] {
+    for (region, expected) in [
+        (json!({"clusterId": id}), "eastus"),
+        (json!({"clusterId": id, "region": "West Europe"}), "westeurope"),
+    ] {
         app.post("/meta/aksUpgrades").json(&app.credential(&region)).send().await;
         let asked = app.upstream().into_iter().find(|it| it.contains("kubernetesVersions")).unwrap();
         assert!(asked.contains(&format!("/locations/{expected}/")), "{asked}");

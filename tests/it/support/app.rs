@@ -108,7 +108,12 @@ impl TestApp {
 
     /// Requests that the sandbox has seen since the last look, as `METHOD path`.
     pub fn upstream(&self) -> Vec<String> {
-        let seen = self.control.requests().into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
+        let seen = self
+            .control
+            .requests()
+            .into_iter()
+            .map(|seen| format!("{} {}", seen.method, seen.path))
+            .collect();
         self.control.clear_requests();
         seen
     }
