@@ -2,17 +2,20 @@
 //!
 //! A cluster is visible to its owner and to administrators; for everybody else it does not exist.
 
+mod checks;
+
 use std::sync::Arc;
 
+use self::checks::{broken, refused};
 use super::actor::Actor;
-use super::credentials::{ATTEMPTS, Credentials, from_store};
+use super::credentials::{ATTEMPTS, Credentials};
 use super::events::{Action, Events};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
 use crate::domain::spec::merge::{self, Mode};
-use crate::domain::spec::rules::{self, Violation};
+use crate::domain::spec::rules;
 use crate::domain::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use crate::domain::status::{ClusterStatus, State};
 use crate::store::{self, ClusterRow, Store, Unique};
@@ -292,70 +295,8 @@ impl Clusters {
         Ok(store::clusters::list(&self.parts.store, owner).await?)
     }
 
-    /// Rule 3.
-    async fn check_operator(&self) -> Result<()> {
-        let setting = self.parts.settings.value("kev2-operators").await;
-        if rules::is_operator_active(&setting) { Ok(()) } else { Err(broken(Violation::Inactive)) }
-    }
-
-    /// Rule 4: the credential that the configuration names must be the caller's to use.
-    async fn credential(&self, caller: &Caller, aks: &AksConfig) -> Result<UsedCredential> {
-        let Some(id) = spec::given(aks.azure_credential_secret.as_ref()) else {
-            return Ok(UsedCredential::default());
-        };
-        match self.parts.credentials.row(caller, id).await {
-            Ok(row) => Ok(UsedCredential { id: Some(row.id), subscription_id: row.subscription_id }),
-            Err(Error::NotFound { .. }) => Err(no_credential()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The credential that the cluster uses already, whoever may see it.
-    async fn known_credential(&self, id: Option<String>) -> Result<UsedCredential> {
-        let Some(id) = id else { return Ok(UsedCredential::default()) };
-        let row = store::credentials::get(&self.parts.store, &id).await?;
-        Ok(UsedCredential { id: Some(id), subscription_id: row.and_then(|row| row.subscription_id) })
-    }
-
-    /// Rule 11, with the subscription and the resource group (design, "Uniqueness of clusters").
-    async fn check_identity(&self, identity: Option<&str>, own_id: &str, aks: &AksConfig) -> Result<()> {
-        let Some(identity) = identity else { return Ok(()) };
-        match store::clusters::by_aks_identity(&self.parts.store, identity).await? {
-            Some(other) if other.id != own_id => Err(broken(taken(aks))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Rules 13 and 14.
-    async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
-        const FIELD: &str = "Cluster name";
-        if name.is_empty() {
-            return Err(Invalid::field("MissingRequired", FIELD, "").into());
-        }
-        let lower = name.to_lowercase();
-        let rows = self.rows(caller).await?;
-        if rows.iter().any(|row| row.id != own_id && row.name.to_lowercase() == lower) {
-            return Err(Invalid::field("NotUnique", FIELD, "").into());
-        }
-        Ok(())
-    }
-
     async fn record(&self, by: &Actor, action: Action, id: &str, result: &Result<Cluster>) {
         self.parts.events.record(by.event(action, OBJECT, id, result)).await;
-    }
-}
-
-/// The credential of a cluster, as far as the cluster is concerned.
-#[derive(Default)]
-struct UsedCredential {
-    /// Without namespace.
-    id: Option<String>,
-    subscription_id: Option<String>,
-}
-
-impl UsedCredential {
-    fn identity(&self, aks: &AksConfig) -> Option<String> {
-        spec::identity(self.subscription_id.as_deref(), aks)
     }
 }
 
@@ -381,29 +322,7 @@ fn isolation(body: &Object) -> bool {
     body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
 }
 
-fn taken(aks: &AksConfig) -> Violation {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    Violation::Taken { name: text(&aks.cluster_name), region: text(&aks.resource_location) }
-}
-
-fn broken(violation: Violation) -> Error {
-    Invalid::new("InvalidBodyContent", violation.to_string()).into()
-}
-
-fn no_credential() -> Error {
-    Error::Missing("error accessing cloud credential".to_owned())
-}
-
 fn no_aks_config() -> Error {
     let message = "aksConfig must be set: only AKS clusters are kept here";
     Invalid::field("MissingRequired", AKS_CONFIG, message).into()
-}
-
-/// What the database refuses although it was checked: somebody was faster.
-fn refused(error: store::Error, aks: &AksConfig) -> Error {
-    match error {
-        store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
-        store::Error::Dangling { .. } => no_credential(),
-        error => from_store(error),
-    }
 }

@@ -1,0 +1,100 @@
+//! The rules of saving that need more than the request (contract, section 15): settings, credentials and other
+//! clusters. The others are in `domain::spec::rules`.
+
+use super::{Clusters, Result};
+use crate::domain::spec::rules::{self, Violation};
+use crate::domain::spec::{self, AksConfig};
+use crate::service::credentials::from_store;
+use crate::service::{Caller, Error, Invalid};
+use crate::store::{self, Unique};
+
+impl Clusters {
+    /// Rule 3.
+    pub(super) async fn check_operator(&self) -> Result<()> {
+        let setting = self.parts.settings.value("kev2-operators").await;
+        if rules::is_operator_active(&setting) { Ok(()) } else { Err(broken(Violation::Inactive)) }
+    }
+
+    /// Rule 4: the credential that the configuration names must be the caller's to use.
+    pub(super) async fn credential(&self, caller: &Caller, aks: &AksConfig) -> Result<UsedCredential> {
+        let Some(id) = spec::given(aks.azure_credential_secret.as_ref()) else {
+            return Ok(UsedCredential::default());
+        };
+        match self.parts.credentials.row(caller, id).await {
+            Ok(row) => Ok(UsedCredential { id: Some(row.id), subscription_id: row.subscription_id }),
+            Err(Error::NotFound { .. }) => Err(no_credential()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The credential that the cluster uses already, whoever may see it.
+    pub(super) async fn known_credential(&self, id: Option<String>) -> Result<UsedCredential> {
+        let Some(id) = id else { return Ok(UsedCredential::default()) };
+        let row = store::credentials::get(&self.parts.store, &id).await?;
+        Ok(UsedCredential { id: Some(id), subscription_id: row.and_then(|row| row.subscription_id) })
+    }
+
+    /// Rule 11, with the subscription and the resource group (design, "Uniqueness of clusters").
+    pub(super) async fn check_identity(
+        &self,
+        identity: Option<&str>,
+        own_id: &str,
+        aks: &AksConfig,
+    ) -> Result<()> {
+        let Some(identity) = identity else { return Ok(()) };
+        match store::clusters::by_aks_identity(&self.parts.store, identity).await? {
+            Some(other) if other.id != own_id => Err(broken(taken(aks))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Rules 13 and 14.
+    pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
+        const FIELD: &str = "Cluster name";
+        if name.is_empty() {
+            return Err(Invalid::field("MissingRequired", FIELD, "").into());
+        }
+        let lower = name.to_lowercase();
+        let rows = self.rows(caller).await?;
+        if rows.iter().any(|row| row.id != own_id && row.name.to_lowercase() == lower) {
+            return Err(Invalid::field("NotUnique", FIELD, "").into());
+        }
+        Ok(())
+    }
+}
+
+/// The credential of a cluster, as far as the cluster is concerned.
+#[derive(Default)]
+pub(super) struct UsedCredential {
+    /// Without namespace.
+    pub(super) id: Option<String>,
+    subscription_id: Option<String>,
+}
+
+impl UsedCredential {
+    pub(super) fn identity(&self, aks: &AksConfig) -> Option<String> {
+        spec::identity(self.subscription_id.as_deref(), aks)
+    }
+}
+
+fn taken(aks: &AksConfig) -> Violation {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Violation::Taken { name: text(&aks.cluster_name), region: text(&aks.resource_location) }
+}
+
+pub(super) fn broken(violation: Violation) -> Error {
+    Invalid::new("InvalidBodyContent", violation.to_string()).into()
+}
+
+fn no_credential() -> Error {
+    Error::Missing("error accessing cloud credential".to_owned())
+}
+
+/// What the database refuses although it was checked: somebody was faster.
+pub(super) fn refused(error: store::Error, aks: &AksConfig) -> Error {
+    match error {
+        store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
+        store::Error::Dangling { .. } => no_credential(),
+        error => from_store(error),
+    }
+}
