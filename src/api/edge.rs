@@ -10,7 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
 use metrics::{Counter, Gauge, Histogram};
 use serde::Serialize;
@@ -105,10 +105,6 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     edge.in_flight.decrement(1.0);
 
     let headers = response.headers_mut();
-    if path.starts_with("/meta/") {
-        // The router puts it beside every 405; Rancher never sends it.
-        headers.remove(ALLOW);
-    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(marks) = marks {
         marks.put(headers);

@@ -1,12 +1,5 @@
 //! The built-in Azure over its real wire: TLS, Azure's host names, HTTP/2, as a client of Azure sees it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "the helpers of tests may fail as tests do"
-)]
-
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -16,9 +16,10 @@ mod virtual_networks;
 mod vm_sizes;
 mod vm_sizes_v2;
 
+use axum::handler::Handler;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{MethodFilter, MethodRouter, any};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
@@ -33,22 +34,36 @@ use crate::service::listings::{Freshness, Listed};
 /// Every action answers every method (contract, section 2); GET and POST are the documented ones.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(check_credentials::post).map(|methods| methods.fallback(check_credentials::other)))
-        .routes(routes!(clusters::get, clusters::post).map(|methods| methods.fallback(clusters::list)))
-        .routes(routes!(locations::get, locations::post).map(|methods| methods.fallback(locations::list)))
-        .routes(routes!(regions::get, regions::post).map(|methods| methods.fallback(regions::list)))
-        .routes(routes!(upgrades::get, upgrades::post).map(|methods| methods.fallback(upgrades::list)))
-        .routes(routes!(versions::get, versions::post).map(|methods| methods.fallback(versions::list)))
+        .routes(
+            routes!(check_credentials::post)
+                .map(|post| every_method(post.get(check_credentials::other), check_credentials::other)),
+        )
+        .routes(routes!(clusters::get, clusters::post).map(|known| every_method(known, clusters::list)))
+        .routes(routes!(locations::get, locations::post).map(|known| every_method(known, locations::list)))
+        .routes(routes!(regions::get, regions::post).map(|known| every_method(known, regions::list)))
+        .routes(routes!(upgrades::get, upgrades::post).map(|known| every_method(known, upgrades::list)))
+        .routes(routes!(versions::get, versions::post).map(|known| every_method(known, versions::list)))
         .routes(
             routes!(virtual_networks::get, virtual_networks::post)
-                .map(|methods| methods.fallback(virtual_networks::list)),
+                .map(|known| every_method(known, virtual_networks::list)),
         )
-        .routes(routes!(vm_sizes::get, vm_sizes::post).map(|methods| methods.fallback(vm_sizes::list)))
+        .routes(routes!(vm_sizes::get, vm_sizes::post).map(|known| every_method(known, vm_sizes::list)))
         .routes(
-            routes!(vm_sizes_v2::get, vm_sizes_v2::post).map(|methods| methods.fallback(vm_sizes_v2::list)),
+            routes!(vm_sizes_v2::get, vm_sizes_v2::post).map(|known| every_method(known, vm_sizes_v2::list)),
         )
         .route("/meta/{resource}", any(unknown))
         .route_layer(from_fn(error::finish))
+}
+
+/// Named one by one, because axum puts an `Allow` header, which Rancher never sends, on whatever a fallback answers.
+fn every_method<H, T>(known: MethodRouter<AppState>, handler: H) -> MethodRouter<AppState>
+where
+    H: Handler<T, AppState>,
+    T: 'static,
+{
+    let others = [MethodFilter::PATCH, MethodFilter::OPTIONS, MethodFilter::TRACE, MethodFilter::CONNECT];
+    let others = others.into_iter().fold(MethodFilter::PUT.or(MethodFilter::DELETE), MethodFilter::or);
+    known.on(others, handler.clone()).fallback(handler)
 }
 
 /// The names of the listing actions.

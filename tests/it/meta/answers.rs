@@ -122,8 +122,8 @@ async fn lists_are_read_to_their_last_page() {
     app.control.set_page_size(Some(2));
     let mut again = app.credential(&Value::Null);
     again["clientSecret"] = app.seed.client_secret_2.into();
-    let paged = app.post("/meta/aksVirtualNetworks").json(&again).send().await.text();
-    assert_eq!(paged, whole);
+    let in_parts = app.post("/meta/aksVirtualNetworks").json(&again).send().await.text();
+    assert_eq!(in_parts, whole);
     let pages = app.upstream().iter().filter(|request| request.contains("virtualNetworks")).count();
     assert!(pages > 3, "{pages}");
 }

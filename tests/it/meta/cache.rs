@@ -25,7 +25,7 @@ fn status(status: u16) -> Fault {
     }
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn a_cold_call_asks_twice_the_next_list_once_and_a_known_one_never() {

@@ -18,65 +18,65 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 /// 2026-11-22T12:00:00Z.
-pub const NOW_MS: i64 = 1_795_348_800_000;
+pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
 
-pub struct TestApp {
-    pub app: App,
-    pub sandbox: Sandbox,
-    pub control: Control,
-    pub clock: Clock,
-    pub seed: Seed,
+pub(crate) struct TestApp {
+    pub(crate) app: App,
+    _sandbox: Sandbox,
+    pub(crate) control: Control,
+    pub(crate) clock: Clock,
+    pub(crate) seed: Seed,
     /// An administrator's token.
-    pub admin: String,
-    pub folder: TempDir,
+    pub(crate) admin: String,
+    pub(crate) folder: TempDir,
     router: Router,
 }
 
-pub struct TestAppBuilder {
+pub(crate) struct TestAppBuilder {
     settings: BTreeMap<String, String>,
     clock: Clock,
 }
 
 impl TestApp {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with().start().await
     }
 
     /// A server with settings of its own.
-    pub fn with() -> TestAppBuilder {
+    pub(crate) fn with() -> TestAppBuilder {
         TestAppBuilder { settings: BTreeMap::new(), clock: Clock::manual(NOW_MS) }
     }
 
     /// A token of a new or known user.
-    pub async fn token(&self, user: &str) -> String {
+    pub(crate) async fn token(&self, user: &str) -> String {
         let token = self.app.tokens.create(user, None, None, "").await.unwrap();
         token.text().expose_secret().to_owned()
     }
 
-    pub fn get(&self, path: &str) -> Call<'_> {
+    pub(crate) fn get(&self, path: &str) -> Call<'_> {
         self.call(Method::GET, path)
     }
 
-    pub fn post(&self, path: &str) -> Call<'_> {
+    pub(crate) fn post(&self, path: &str) -> Call<'_> {
         self.call(Method::POST, path)
     }
 
-    pub fn put(&self, path: &str) -> Call<'_> {
+    pub(crate) fn put(&self, path: &str) -> Call<'_> {
         self.call(Method::PUT, path)
     }
 
-    pub fn delete(&self, path: &str) -> Call<'_> {
+    pub(crate) fn delete(&self, path: &str) -> Call<'_> {
         self.call(Method::DELETE, path)
     }
 
     /// A call as the administrator, unless the call says otherwise.
-    pub fn call(&self, method: Method, path: &str) -> Call<'_> {
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
         let request = Request::builder().method(method).uri(path).header("host", "norman.test");
         Call { app: self, request, token: Some(self.admin.clone()), body: Body::empty() }
     }
 
     /// The body of a request with the ready account's credential and whatever else is given.
-    pub fn credential(&self, more: &serde_json::Value) -> serde_json::Value {
+    pub(crate) fn credential(&self, more: &serde_json::Value) -> serde_json::Value {
         let mut body = serde_json::json!({
             "tenantId": self.seed.tenant_id,
             "subscriptionId": self.seed.subscription_id,
@@ -89,7 +89,7 @@ impl TestApp {
     }
 
     /// Stores the ready account's credential for the caller of that token; its id.
-    pub async fn stored_credential(&self, token: &str) -> String {
+    pub(crate) async fn stored_credential(&self, token: &str) -> String {
         let seed = &self.seed;
         let answer = self
             .post("/v3/cloudcredentials")
@@ -107,7 +107,7 @@ impl TestApp {
     }
 
     /// Requests that the sandbox has seen since the last look, as `METHOD path`.
-    pub fn upstream(&self) -> Vec<String> {
+    pub(crate) fn upstream(&self) -> Vec<String> {
         let seen = self
             .control
             .requests()
@@ -121,19 +121,12 @@ impl TestApp {
 
 impl TestAppBuilder {
     #[must_use]
-    pub fn setting(mut self, variable: &str, value: &str) -> Self {
+    pub(crate) fn setting(mut self, variable: &str, value: &str) -> Self {
         self.settings.insert(variable.to_owned(), value.to_owned());
         self
     }
 
-    /// Time goes by itself: for tests that wait for something to pass.
-    #[must_use]
-    pub fn real_time(mut self) -> Self {
-        self.clock = Clock::system();
-        self
-    }
-
-    pub async fn start(mut self) -> TestApp {
+    pub(crate) async fn start(mut self) -> TestApp {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().display().to_string();
         self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir);
@@ -166,14 +159,14 @@ impl TestAppBuilder {
             seed: Sandbox::seed(),
             admin: admin.text().expose_secret().to_owned(),
             app,
-            sandbox,
+            _sandbox: sandbox,
             clock,
             folder,
         }
     }
 }
 
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     app: &'a TestApp,
     request: http::request::Builder,
     token: Option<String>,
@@ -182,35 +175,35 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     #[must_use]
-    pub fn token(mut self, token: &str) -> Self {
+    pub(crate) fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
     }
 
     #[must_use]
-    pub fn anonymous(mut self) -> Self {
+    pub(crate) fn anonymous(mut self) -> Self {
         self.token = None;
         self
     }
 
     #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
     #[must_use]
-    pub fn json(self, body: &serde_json::Value) -> Self {
+    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
         self.body(body.to_string())
     }
 
     #[must_use]
-    pub fn body(mut self, body: impl Into<Body>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
 
-    pub async fn send(self) -> Answer {
+    pub(crate) async fn send(self) -> Answer {
         let request = match &self.token {
             Some(token) => self.request.header("authorization", format!("Bearer {token}")),
             None => self.request,
@@ -225,27 +218,27 @@ impl Call<'_> {
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The text of `error`.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_else(|| panic!("{}", self.text())).to_owned()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 }
