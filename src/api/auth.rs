@@ -6,12 +6,12 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::norman;
 use super::state::AppState;
+use super::{meta, norman};
 use crate::service::Caller;
 use crate::service::tokens::AuthError;
 
@@ -23,6 +23,12 @@ pub struct Authenticated(pub Arc<Caller>);
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
 
+/// What a page of another site is told.
+pub(super) const OTHER_SITE: &str = "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask";
+
+const TOKEN_UNCHECKED: &str =
+    "the token cannot be checked now, because the database does not answer; try again";
+
 /// Why a request is not let in.
 #[derive(Debug)]
 pub enum Refused {
@@ -33,7 +39,10 @@ pub enum Refused {
     /// A page of another site asks.
     CrossSite,
     /// The token cannot be looked up now.
-    Unavailable,
+    Unavailable {
+        /// Whether an action of `/meta` was asked; its clients read another form of failure.
+        action: bool,
+    },
 }
 
 impl FromRequestParts<AppState> for Authenticated {
@@ -45,7 +54,7 @@ impl FromRequestParts<AppState> for Authenticated {
             Ok(caller) => caller,
             Err(AuthError::Store(cause)) => {
                 tracing::error!(error = &cause as &dyn std::error::Error, "a token cannot be looked up");
-                return Err(Refused::Unavailable);
+                return Err(Refused::Unavailable { action: parts.uri.path().starts_with("/meta/") });
             }
             Err(_) => {
                 state.attempts().failed(state.origin().client(parts)).await;
@@ -128,13 +137,11 @@ impl IntoResponse for Refused {
                 "send the value of the cookie CSRF in the header X-API-CSRF too, or use a token instead of the cookie",
             )
             .into_response(),
-            Self::CrossSite => {
-                let text = r#"{"error":"requests from pages of other sites are refused; the server's setting cors-origins names those that may ask"}"#;
-                (StatusCode::FORBIDDEN, [JSON], text).into_response()
-            }
-            Self::Unavailable => {
-                let text = "{\"type\":\"error\",\"status\":\"503\",\"message\":\"the token cannot be checked now, because the database does not answer; try again\"}\n";
-                (StatusCode::SERVICE_UNAVAILABLE, [JSON, (RETRY_AFTER, "2")], text).into_response()
+            Self::CrossSite => meta::Error::new(StatusCode::FORBIDDEN, OTHER_SITE).into_response(),
+            Self::Unavailable { action: true } => meta::Error::unavailable(TOKEN_UNCHECKED).into_response(),
+            Self::Unavailable { action: false } => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                norman::error::Error::passing(status, "ServerError", TOKEN_UNCHECKED, 2).into_response()
             }
         }
     }

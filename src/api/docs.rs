@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_swagger_ui::Config;
 
+use super::meta::MetaError;
 use super::openapi::openapi_json;
 use super::state::AppState;
 
@@ -33,9 +34,24 @@ pub(crate) struct UnauthorizedError {
     message: String,
 }
 
+/// The body of a 401 of aksCheckCredentials: nobody is logged in, or Azure refuses the credential.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the two, which auth.rs and meta/error.rs write")]
+pub(crate) enum CheckRefusal {
+    /// The request has no valid token.
+    Caller(UnauthorizedError),
+    /// Azure refuses the credential.
+    Credential(MetaError<'static>),
+}
+
+/// Everything else of the page is Swagger UI's, and has these relative addresses.
+const PAGE: &str = include_str!("docs/page.html");
+
 pub(super) fn router() -> Router<AppState> {
     let config = Arc::new(
         Config::from("/openapi.json")
+            .use_base_layout()
             .validator_url("none")
             .display_request_duration(true)
             .persist_authorization(true)
@@ -44,15 +60,23 @@ pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/openapi.json", get(document))
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
-        .route(
-            "/docs/",
-            get({
-                let config = Arc::clone(&config);
-                move || async { asset("index.html", config) }
-            }),
-        )
+        .route("/docs/", get(page))
         .route("/docs/{*file}", get(move |Path(file): Path<String>| async move { asset(&file, config) }))
 }
+
+async fn page() -> impl IntoResponse {
+    (
+        [
+            (CONTENT_TYPE, "text/html; charset=utf-8"),
+            (CONTENT_SECURITY_POLICY, POLICY),
+            (CACHE_CONTROL, "no-cache"),
+        ],
+        PAGE,
+    )
+}
+
+/// The file of Swagger UI that says which document to show, and how.
+const SETTINGS: &str = "swagger-initializer.js";
 
 /// Made once: it does not change while the program runs.
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
@@ -61,13 +85,15 @@ async fn document() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], DOCUMENT.clone())
 }
 
-fn asset(file: &str, config: Arc<Config<'static>>) -> Response {
-    match utoipa_swagger_ui::serve(file, config) {
+fn asset(name: &str, config: Arc<Config<'static>>) -> Response {
+    match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {
+            // The settings of the page are this program's; the rest changes only with Swagger UI.
+            let keep = if name == SETTINGS { "no-cache" } else { "public, max-age=86400" };
             let headers = [
                 (CONTENT_TYPE, file.content_type),
                 (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
-                (CACHE_CONTROL, "no-cache".to_owned()),
+                (CACHE_CONTROL, keep.to_owned()),
             ];
             (headers, file.bytes.into_owned()).into_response()
         }

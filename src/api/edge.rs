@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::norman::error::ErrorBody;
 use super::norman::json;
 use super::norman::reply::Marks;
 use super::request::RequestId;
@@ -147,17 +148,6 @@ struct MetaBody<'a> {
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NormanBody<'a> {
-    base_type: &'static str,
-    code: &'static str,
-    message: &'a str,
-    request_id: &'a str,
-    status: u16,
-    r#type: &'static str,
-}
-
 /// An answer that no handler gave, in the form that the path's clients read.
 fn failure(path: &str, request_id: &str, status: StatusCode) -> Response {
     let message = match status {
@@ -169,11 +159,12 @@ fn failure(path: &str, request_id: &str, status: StatusCode) -> Response {
         json::to_bytes(&MetaBody { error: message, request_id })
     } else {
         let status = status.as_u16();
-        json::to_bytes_line(&NormanBody {
+        json::to_bytes_line(&ErrorBody {
             base_type: "error",
             code: "ServerError",
+            field_name: None,
             message,
-            request_id,
+            request_id: Some(request_id),
             status,
             r#type: "error",
         })

@@ -1,11 +1,21 @@
-//! The API document: made from the routes themselves, so that nothing is served undocumented.
+//! The API document: made from the routes themselves, so that nothing is served undocumented. `failures` has how
+//! operations fail, `examples` what they take and answer, `headers` what comes with it.
 
+mod examples;
+pub(in crate::api) mod failures;
+mod headers;
+
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
+    ComponentsBuilder, Content, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Response,
     SecurityRequirement, ServerBuilder,
 };
+
+use super::docs::{CheckRefusal, UnauthorizedError};
+use super::meta::MetaError;
+use super::norman::error::ErrorBody;
 
 /// What the document says before the routes are in it.
 pub(super) fn base() -> OpenApi {
@@ -14,9 +24,11 @@ pub(super) fn base() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Rancher's AKS actions, Azure cloud credentials and AKS clusters. The wire is Rancher's; \
-             docs/COMPATIBILITY.md of the project lists every difference.",
+             docs/COMPATIBILITY.md of the project lists every difference.\n\n\
+             Everything but health needs a token: give one under *Authorize*. With `norman-aks serve --sandbox`, \
+             `sandbox.json` in the data folder has a token and the id of a stored credential, and the credential \
+             in the examples is one that the built-in Azure knows.",
         ))
-        .contact(Some(ContactBuilder::new().name(Some("norman-aks")).build()))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -27,10 +39,18 @@ pub(super) fn base() -> OpenApi {
         .description(Some("The two halves of a token as user name and password."))
         .build();
     let cookie = ApiKeyValue::with_description("R_SESS", "A token in a browser's cookie.");
-    let components = ComponentsBuilder::new()
+    let mut components = ComponentsBuilder::new()
+        .schema_from::<MetaError<'_>>()
+        .schema_from::<ErrorBody<'_>>()
+        .schema_from::<UnauthorizedError>()
+        .schema_from::<CheckRefusal>()
+        .responses_from_iter(failures::components())
         .security_scheme("bearer", SecurityScheme::Http(bearer))
         .security_scheme("basic", SecurityScheme::Http(basic))
         .security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    for (name, header) in headers::components() {
+        components = components.header(name, header);
+    }
     let any_of =
         ["bearer", "basic", "cookie"].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
     let tag = |name: &str, text: &str| TagBuilder::new().name(name).description(Some(text)).build();
@@ -49,9 +69,49 @@ pub(super) fn base() -> OpenApi {
         .build()
 }
 
+/// Adds what is the same for many operations, or too long to stand beside them.
+fn complete(operation: &mut Operation) {
+    let examples = examples::of(operation.operation_id.as_deref().unwrap_or_default());
+    if let Some(RefOr::T(request)) = &mut operation.request_body {
+        set_example(request.content.get_mut("application/json"), examples.request);
+    }
+    let listing = operation.responses.responses.contains_key("429");
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        add_header(response, headers::REQUEST_ID);
+        match status.as_str() {
+            "200" | "201" => {
+                if listing && !response.content.is_empty() {
+                    add_header(response, headers::CACHE);
+                    add_header(response, headers::AGE);
+                }
+                set_example(response.content.values_mut().next(), examples.answer.clone());
+            }
+            _ => {
+                add_header(response, headers::RETRY_AFTER);
+                set_example(response.content.values_mut().next(), Some(examples::readiness(false)));
+            }
+        }
+    }
+}
+
+fn set_example(content: Option<&mut RefOr<Content>>, example: Option<serde_json::Value>) {
+    if let Some(RefOr::T(content)) = content {
+        content.example = example;
+    }
+}
+
+fn add_header(response: &mut Response, name: &str) {
+    response.headers.insert(name.to_owned(), RefOr::Ref(headers::reference(name)));
+}
+
 /// The whole document, indented, as `openapi/openapi.json` holds it.
 pub fn openapi_json() -> String {
-    let (_, document) = super::documented().split_for_parts();
+    let (_, mut document) = super::documented().split_for_parts();
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
+        operations.into_iter().flatten().for_each(complete);
+    }
     match document.to_pretty_json() {
         Ok(json) => json + "\n",
         // Only a map with keys that are no texts has no form in JSON; the document has none.
@@ -64,6 +124,40 @@ pub fn openapi_json() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    fn document() -> Value {
+        serde_json::from_str(&super::openapi_json()).unwrap()
+    }
+
+    fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+        document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().iter();
+            methods.map(|(method, operation)| (method.as_str(), path.as_str(), operation))
+        })
+    }
+
+    /// What a reference stands for.
+    fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+        let Some(reference) = value.get("$ref") else { return value };
+        let path = reference.as_str().unwrap().strip_prefix('#').unwrap();
+        document.pointer(path).unwrap_or_else(|| panic!("{path} leads nowhere"))
+    }
+
+    /// Every value of the key anywhere in the document.
+    fn all<'a>(value: &'a Value, key: &str, out: &mut Vec<&'a Value>) {
+        match value {
+            Value::Object(object) => {
+                out.extend(object.get(key));
+                object.values().for_each(|value| all(value, key, out));
+            }
+            Value::Array(list) => list.iter().for_each(|value| all(value, key, out)),
+            _ => {}
+        }
+    }
+
     /// `UPDATE_OPENAPI=1 cargo test openapi` writes it anew.
     #[test]
     fn the_committed_document_is_the_one_that_is_served() {
@@ -78,5 +172,93 @@ mod tests {
             made == committed,
             "openapi/openapi.json is stale: UPDATE_OPENAPI=1 cargo test --lib openapi"
         );
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_component_is_used() {
+        let document = document();
+        let mut references = Vec::new();
+        all(&document, "$ref", &mut references);
+        let used: BTreeSet<&str> = references.iter().map(|reference| reference.as_str().unwrap()).collect();
+        for reference in &used {
+            assert!(document.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
+        }
+        for kind in ["headers", "responses", "schemas"] {
+            for name in document["components"][kind].as_object().unwrap().keys() {
+                assert!(used.contains(format!("#/components/{kind}/{name}").as_str()), "{kind}/{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_nine_actions_are_there_with_the_methods_that_clients_use() {
+        let document = document();
+        let actions: BTreeSet<String> = operations(&document)
+            .filter_map(|(method, path, _)| Some(format!("{method} {}", path.strip_prefix("/meta/")?)))
+            .collect();
+        let both = [
+            "aksClusters",
+            "aksLocations",
+            "aksRegions",
+            "aksUpgrades",
+            "aksVMSizes",
+            "aksVMSizesV2",
+            "aksVersions",
+            "aksVirtualNetworks",
+        ];
+        let mut expected: BTreeSet<String> =
+            both.iter().flat_map(|name| [format!("get {name}"), format!("post {name}")]).collect();
+        expected.insert("post aksCheckCredentials".to_owned());
+        assert_eq!(actions, expected);
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_and_says_what_it_takes_and_answers() {
+        let document = document();
+        let mut names = BTreeSet::new();
+        for (method, path, operation) in operations(&document) {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name), "{name} occurs twice");
+            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
+            assert!(
+                document["tags"].as_array().unwrap().iter().any(|tag| tag["name"] == operation["tags"][0])
+            );
+            if let Some(request) = operation.get("requestBody") {
+                assert!(!request["content"]["application/json"]["example"].is_null(), "{name}");
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let response = followed(&document, response);
+                let description = response["description"].as_str().unwrap_or_default();
+                assert!(!description.is_empty(), "{method} {path} {status}");
+                assert!(response["headers"].get("X-Request-Id").is_some(), "{method} {path} {status}");
+                let Some(content) = response.get("content") else { continue };
+                let content = content.as_object().unwrap().values().next().unwrap();
+                let shown = !content["example"].is_null() || content["examples"].is_object();
+                assert!(shown, "{method} {path} {status} has no example");
+            }
+        }
+        assert!(names.len() > 30, "{names:?}");
+    }
+
+    #[test]
+    fn what_passes_by_itself_says_when() {
+        let document = document();
+        for (_, path, operation) in operations(&document) {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let told = followed(&document, response)["headers"].get("Retry-After").is_some();
+                assert_eq!(told, matches!(status.as_str(), "429" | "503" | "504"), "{path} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_but_health_needs_a_token() {
+        let document = document();
+        assert!(document["security"].as_array().is_some_and(|any_of| any_of.len() == 3));
+        for (_, path, operation) in operations(&document) {
+            let open = operation["security"] == serde_json::json!([{}]);
+            assert_eq!(open, !path.starts_with("/meta/") && !path.starts_with("/v3"), "{path}");
+            assert_eq!(operation["responses"].get("401").is_none(), open, "{path}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use super::call::{inline, sent_along};
-use super::docs::{CredentialBody, Failures};
+use super::docs::{CheckFailures, CredentialBody};
 use super::error::Error;
 use crate::api::auth::Authenticated;
 use crate::api::state::AppState;
@@ -21,7 +21,7 @@ use crate::service::credentials::Via;
     operation_id = "postAksCheckCredentials",
     tag = "AKS actions",
     request_body = CredentialBody,
-    responses((status = 200, description = "The credential is good; the body is empty"), Failures),
+    responses((status = 200, description = "The credential is good; the body is empty"), CheckFailures),
 )]
 pub(super) async fn post(
     State(state): State<AppState>,

@@ -1,9 +1,12 @@
 //! What the nine actions have in common in the API document.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::error::MetaError;
+use crate::api::openapi::failures;
 
 /// The stored credential to ask Azure with.
 #[derive(IntoParams, Deserialize)]
@@ -11,12 +14,27 @@ use super::error::MetaError;
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which is read by call.rs")]
 pub(super) struct StoredCredential {
-    /// The id of a stored cloud credential. Without it only POST can bring a credential, in its body.
-    #[param(example = "cattle-global-data:cc-q2w4x")]
+    /// The id of a stored cloud credential.
+    #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
     /// A cluster that the caller may update and that uses the credential: gives the right to use it to those who do
     /// not own it.
     #[param(example = "c-x7k9z")]
+    cluster_id: Option<String>,
+}
+
+/// The stored credential to ask Azure with, and the cluster that is asked about.
+#[derive(IntoParams, Deserialize)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the query, which is read by call.rs")]
+pub(super) struct StoredCredentialAndCluster {
+    /// The id of a stored cloud credential.
+    #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
+    cloud_credential_id: Option<String>,
+    /// The Rancher id of the cluster. It also gives the right to use its credential to those who may update it and
+    /// do not own the credential.
+    #[param(example = "c-x7k9z", required = true)]
     cluster_id: Option<String>,
 }
 
@@ -44,9 +62,9 @@ pub(super) struct OptionalRegion {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
-    "subscriptionId": "5f2b8c1e-7d3a-4e6f-9a10-2b3c4d5e6f70",
-    "clientId": "0c9d8e7f-6a5b-4c3d-2e1f-0a9b8c7d6e5f",
-    "clientSecret": "the value of the secret",
+    "subscriptionId": "9d1f3c52-0d2b-4e6a-8c1e-000000000001",
+    "clientId": "c0ffee00-0001-4000-8000-000000000001",
+    "clientSecret": "Sandbox~first~secret~of~the~ready~app~0001",
 }))]
 pub(super) struct CredentialBody {
     /// The subscription.
@@ -82,32 +100,20 @@ pub(super) struct CredentialAndRegion {
     cluster_id: Option<String>,
 }
 
-/// How every action can fail.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "describes the failures, which are made by error.rs")]
-pub(super) enum Failures {
-    /// A mistake in the question, or a refusal of Azure that somebody must mend
-    #[response(status = 400)]
-    BadRequest(#[to_schema] MetaError<'static>),
-    /// No valid token
-    #[response(status = 401)]
-    Unauthorized(#[to_schema] crate::api::docs::UnauthorizedError),
-    /// A page of another site asked
-    #[response(status = 403)]
-    Forbidden(#[to_schema] MetaError<'static>),
-    /// The stored credential does not exist for this caller, or cannot be used
-    #[response(status = 422)]
-    Unprocessable(#[to_schema] MetaError<'static>),
-    /// Azure throttles; Retry-After tells when to try again
-    #[response(status = 429)]
-    TooManyRequests(#[to_schema] MetaError<'static>),
-    /// The server failed; its log has the cause under the id of the request
-    #[response(status = 500)]
-    Internal(#[to_schema] MetaError<'static>),
-    /// Azure, or the server's database, does not answer; Retry-After tells when to try again
-    #[response(status = 503)]
-    Unavailable(#[to_schema] MetaError<'static>),
-    /// Azure did not answer in time; Retry-After tells when to try again
-    #[response(status = 504)]
-    TimedOut(#[to_schema] MetaError<'static>),
+/// How a listing action can fail.
+pub(super) struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        failures::references(failures::META)
+    }
+}
+
+/// How aksCheckCredentials can fail.
+pub(super) struct CheckFailures;
+
+impl IntoResponses for CheckFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        failures::references(failures::CHECK)
+    }
 }

@@ -64,6 +64,12 @@ impl Error {
         }
     }
 
+    /// The server's own trouble, which passes: 503.
+    pub(crate) fn unavailable(text: &str) -> Self {
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, text);
+        Self { retry_after: Some(Duration::from_secs(2)), ..error }
+    }
+
     /// The caller's mistake: 400.
     pub(crate) fn bad_request(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
@@ -136,9 +142,7 @@ impl From<service::Error> for Error {
             service::Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
             service::Error::Conflict { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             error if error.is_unavailable() => {
-                let unavailable =
-                    Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server's database does not answer");
-                Self { retry_after: Some(Duration::from_secs(2)), ..unavailable.caused_by(error) }
+                Self::unavailable("the server's database does not answer").caused_by(error)
             }
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log has the cause")
                 .caused_by(error),

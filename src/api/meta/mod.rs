@@ -27,7 +27,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use self::call::AzureCall;
-use self::error::Error;
+pub(crate) use self::error::{Error, MetaError};
 use super::state::AppState;
 use crate::service::listings::{Freshness, Listed};
 

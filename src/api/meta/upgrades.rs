@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::call::AzureCall;
-use super::docs::{CredentialAndRegion, Failures, OptionalRegion, StoredCredential};
+use super::docs::{CredentialAndRegion, Failures, OptionalRegion, StoredCredentialAndCluster};
 use super::error::Error;
 use super::{answer, versions};
 use crate::api::norman::json;
@@ -57,7 +57,7 @@ fn render(upgrades: &Upgrades) -> Bytes {
     path = "/meta/aksUpgrades",
     operation_id = "getAksUpgrades",
     tag = "AKS actions",
-    params(StoredCredential, OptionalRegion),
+    params(StoredCredentialAndCluster, OptionalRegion),
     responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades<'static>), Failures),
 )]
 pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {

@@ -11,9 +11,9 @@ use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
 
-/// The Kubernetes versions that a region offers for new clusters, ascending; versions with long-term support only are left out.
+/// The Kubernetes versions that a region offers for new clusters.
 ///
-/// With a stored credential.
+/// Ascending; versions with long-term support only are left out. With a stored credential.
 #[utoipa::path(
     get,
     path = "/meta/aksVersions",
@@ -26,9 +26,9 @@ pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Respo
     list(state, call).await
 }
 
-/// The Kubernetes versions that a region offers for new clusters, ascending; versions with long-term support only are left out.
+/// The Kubernetes versions that a region offers for new clusters.
 ///
-/// With the credential in the body.
+/// Ascending; versions with long-term support only are left out. With the credential in the body.
 #[utoipa::path(
     post,
     path = "/meta/aksVersions",

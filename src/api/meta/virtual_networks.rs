@@ -14,9 +14,9 @@ use crate::api::norman::json;
 use crate::api::state::AppState;
 use crate::domain::networks::{Network, Subnet};
 
-/// The virtual networks of the subscription with their subnets; with a region, those that lie there.
+/// The virtual networks of the subscription with their subnets.
 ///
-/// With a stored credential.
+/// With a region, those that lie there. With a stored credential.
 #[utoipa::path(
     get,
     path = "/meta/aksVirtualNetworks",
@@ -29,9 +29,9 @@ pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Respo
     list(state, call).await
 }
 
-/// The virtual networks of the subscription with their subnets; with a region, those that lie there.
+/// The virtual networks of the subscription with their subnets.
 ///
-/// With the credential in the body.
+/// With a region, those that lie there. With the credential in the body.
 #[utoipa::path(
     post,
     path = "/meta/aksVirtualNetworks",

@@ -12,9 +12,9 @@ use crate::api::norman::json;
 use crate::api::state::AppState;
 use crate::domain::arm::VmSize;
 
-/// The names of the machine sizes that Azure knows in a region, whether or not the subscription may use them.
+/// The names of the machine sizes that Azure knows in a region.
 ///
-/// With a stored credential.
+/// Whether or not the subscription may use them. With a stored credential.
 #[utoipa::path(
     get,
     path = "/meta/aksVMSizes",
@@ -27,9 +27,9 @@ pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Respo
     list(state, call).await
 }
 
-/// The names of the machine sizes that Azure knows in a region, whether or not the subscription may use them.
+/// The names of the machine sizes that Azure knows in a region.
 ///
-/// With the credential in the body.
+/// Whether or not the subscription may use them. With the credential in the body.
 #[utoipa::path(
     post,
     path = "/meta/aksVMSizes",

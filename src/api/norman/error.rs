@@ -127,22 +127,31 @@ impl fmt::Display for Chain<'_> {
 /// The body of every refused or failed request below `/v3`.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = NormanError, example = json!({"baseType": "error", "code": "MissingRequired",
-    "message": "a Config field must be set", "status": 422, "type": "error"}))]
-pub struct ErrorBody<'a> {
+#[schema(as = NormanError)]
+pub(crate) struct ErrorBody<'a> {
+    /// Always `error`.
     #[schema(example = "error")]
-    base_type: &'static str,
-    /// One of Norman's codes, for example `InvalidFormat`.
-    code: &'a str,
+    pub(crate) base_type: &'static str,
+    /// One of Norman's codes.
+    #[schema(example = "MissingRequired")]
+    pub(crate) code: &'a str,
     /// The field at fault, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "name")]
+    pub(crate) field_name: Option<&'a str>,
+    /// What is wrong, for people.
+    #[schema(example = "name is required")]
+    pub(crate) message: &'a str,
+    /// The id under which the server's log tells the cause; only where the request was given up as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    field_name: Option<&'a str>,
-    message: &'a str,
+    pub(crate) request_id: Option<&'a str>,
     /// The status of the answer.
-    status: u16,
+    #[schema(example = 422)]
+    pub(crate) status: u16,
+    /// Always `error`.
     #[schema(example = "error")]
-    r#type: &'static str,
+    pub(crate) r#type: &'static str,
 }
 
 impl IntoResponse for Error {
@@ -152,6 +161,7 @@ impl IntoResponse for Error {
             code: self.code,
             field_name: self.field.as_deref(),
             message: &self.message,
+            request_id: None,
             status: self.status.as_u16(),
             r#type: "error",
         });

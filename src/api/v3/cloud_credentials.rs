@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, ReadFailures};
+use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures};
 use super::schemas::CLOUD_CREDENTIAL;
 use super::{asked_path, served};
 use crate::api::auth::Authenticated;
@@ -37,10 +37,16 @@ documented!(
     Form::Answer
 );
 documented!(
-    /// What makes or changes a stored Azure credential.
+    /// What stores an Azure credential.
     CloudCredentialInput,
     &CLOUD_CREDENTIAL,
     Form::Input
+);
+documented!(
+    /// What changes a stored Azure credential.
+    CloudCredentialUpdate,
+    &CLOUD_CREDENTIAL,
+    Form::Update
 );
 documented!(
     /// A list of stored Azure credentials.
@@ -128,7 +134,7 @@ async fn get_cloud_credential(
     operation_id = "updateCloudCredential",
     tag = "Cloud credentials",
     params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ChangeQuery),
-    request_body = CloudCredentialInput,
+    request_body = CloudCredentialUpdate,
     responses((status = 200, description = "The credential as it is stored", body = CloudCredential), ChangeFailures),
 )]
 async fn update_cloud_credential(
@@ -171,8 +177,8 @@ async fn delete_cloud_credential(
     operation_id = "postCloudCredential",
     tag = "Cloud credentials",
     params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ActionQuery),
-    request_body = Option<CloudCredentialInput>,
-    responses((status = 200, description = "As for the method that is meant", body = CloudCredential), ChangeFailures),
+    request_body = Option<CloudCredentialUpdate>,
+    responses((status = 200, description = "As for the method that is meant", body = CloudCredential), PostFailures),
 )]
 async fn post_cloud_credential(
     state: State<AppState>,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, ReadFailures};
+use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures};
 use super::schemas::CLUSTER;
 use super::{asked_path, served};
 use crate::api::auth::Authenticated;
@@ -33,10 +33,16 @@ documented!(
     Form::Answer
 );
 documented!(
-    /// What makes or changes a cluster.
+    /// What makes a cluster.
     ClusterInput,
     &CLUSTER,
     Form::Input
+);
+documented!(
+    /// What changes a cluster.
+    ClusterUpdate,
+    &CLUSTER,
+    Form::Update
 );
 documented!(
     /// A list of clusters.
@@ -117,7 +123,7 @@ async fn get_cluster(
     operation_id = "updateCluster",
     tag = "Clusters",
     params(("id" = String, Path, description = "The id", example = "c-x7k9z"), ChangeQuery),
-    request_body = ClusterInput,
+    request_body = ClusterUpdate,
     responses((status = 200, description = "The cluster as it is kept", body = Cluster), ChangeFailures),
 )]
 async fn update_cluster(
@@ -154,14 +160,16 @@ async fn delete_cluster(
 }
 
 /// An action of a cluster; or changes or removes it, for clients that can only POST.
+///
+/// generateKubeconfig answers 503 as long as the cluster is not provisioned.
 #[utoipa::path(
     post,
     path = "/v3/clusters/{id}",
     operation_id = "postCluster",
     tag = "Clusters",
     params(("id" = String, Path, description = "The id", example = "c-x7k9z"), ActionQuery),
-    request_body = Option<ClusterInput>,
-    responses((status = 200, description = "As for the method that is meant", body = Cluster), ChangeFailures),
+    request_body = Option<ClusterUpdate>,
+    responses((status = 200, description = "As for the method that is meant", body = Cluster), PostFailures),
 )]
 async fn post_cluster(
     state: State<AppState>,

@@ -2,30 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::{Components, ComponentsBuilder, ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoParams, IntoResponses};
 
-use crate::api::docs::UnauthorizedError;
-use crate::api::norman::error::ErrorBody;
-
-/// The bodies of failures. utoipa's derived `IntoResponses` would write them out at every operation, and
-/// generated clients would have a type for each.
-pub(super) fn components() -> Components {
-    ComponentsBuilder::new().schema_from::<ErrorBody<'_>>().schema_from::<UnauthorizedError>().build()
-}
+use crate::api::openapi::failures;
 
 /// How reading can fail.
 pub(super) struct ReadFailures;
 
 impl IntoResponses for ReadFailures {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures(&[
-            (401, "No valid token"),
-            (404, "Nothing of that id exists, as far as this caller may know"),
-            (422, "A value in the query is not what it must be"),
-            (500, "The server failed; its log has the cause under the id of the request"),
-            (503, "The database does not answer; Retry-After tells when to try again"),
-        ])
+        failures::references(failures::READ)
     }
 }
 
@@ -34,32 +21,17 @@ pub(super) struct ChangeFailures;
 
 impl IntoResponses for ChangeFailures {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures(&[
-            (401, "No valid token"),
-            (
-                404,
-                "Nothing of that id exists, as far as this caller may know; or what the body names does not",
-            ),
-            (409, "The object was changed by somebody else all the time"),
-            (413, "The body is too large"),
-            (422, "The input breaks a rule; `code`, `fieldName` and `message` say which"),
-            (500, "The server failed; its log has the cause under the id of the request"),
-            (503, "The database does not answer; Retry-After tells when to try again"),
-        ])
+        failures::references(failures::CHANGE)
     }
 }
 
-fn failures(statuses: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
-    let response = |(status, description): &(u16, &str)| {
-        let body = match status {
-            401 => UnauthorizedError::name(),
-            _ => ErrorBody::name(),
-        };
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(body))).build();
-        let response = ResponseBuilder::new().description(*description).content("application/json", content);
-        (status.to_string(), response.build().into())
-    };
-    statuses.iter().map(response).collect()
+/// How the POST of one object can fail.
+pub(super) struct PostFailures;
+
+impl IntoResponses for PostFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        failures::references(failures::POST)
+    }
 }
 
 /// Which part of a list is wanted. Every plain field of the type filters too: `?<field>=<value>`, or

@@ -1,0 +1,350 @@
+//! The ways to fail that operations share. Each is one component of the document, so that it is told once and
+//! generated clients have one type for it. What makes these answers is in `meta::error`, `norman::error`, `auth`
+//! and `edge`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+use super::headers;
+
+/// How an action of `/meta` fails.
+pub(in crate::api) const META: &[&Failure] = &[
+    &BAD_REQUEST,
+    &UNAUTHORIZED,
+    &FORBIDDEN,
+    &UNUSABLE_CREDENTIAL,
+    &THROTTLED,
+    &FAILED,
+    &UNAVAILABLE,
+    &TIMED_OUT,
+];
+
+/// How aksCheckCredentials fails.
+pub(in crate::api) const CHECK: &[&Failure] =
+    &[&BAD_REQUEST, &REFUSED, &FORBIDDEN, &THROTTLED, &FAILED, &UNAVAILABLE, &TIMED_OUT];
+
+/// How reading below `/v3` fails.
+pub(in crate::api) const READ: &[&Failure] = &[
+    &UNAUTHORIZED,
+    &NORMAN_NOT_FOUND,
+    &NORMAN_INVALID,
+    &NORMAN_FAILED,
+    &NORMAN_UNAVAILABLE,
+    &NORMAN_TIMED_OUT,
+];
+
+/// How changing below `/v3` fails; nothing was changed then.
+pub(in crate::api) const CHANGE: &[&Failure] = &[
+    &UNAUTHORIZED,
+    &NORMAN_NOT_FOUND,
+    &NORMAN_CONFLICT,
+    &NORMAN_TOO_LARGE,
+    &NORMAN_INVALID,
+    &NORMAN_FAILED,
+    &NORMAN_UNAVAILABLE,
+    &NORMAN_TIMED_OUT,
+];
+
+/// How the POST of one object fails.
+pub(in crate::api) const POST: &[&Failure] = &[
+    &UNAUTHORIZED,
+    &NORMAN_NOT_FOUND,
+    &NORMAN_METHOD,
+    &NORMAN_CONFLICT,
+    &NORMAN_TOO_LARGE,
+    &NORMAN_INVALID,
+    &NORMAN_FAILED,
+    &NORMAN_UNAVAILABLE,
+    &NORMAN_TIMED_OUT,
+];
+
+const ALL: [&[&Failure]; 5] = [META, CHECK, READ, CHANGE, POST];
+
+/// One way to fail.
+pub(in crate::api) struct Failure {
+    name: &'static str,
+    status: u16,
+    description: &'static str,
+    /// The component that describes the body.
+    body: &'static str,
+    passes: bool,
+    examples: fn() -> Vec<(&'static str, &'static str, Value)>,
+}
+
+/// References to them, by status.
+pub(in crate::api) fn references(failures: &[&Failure]) -> BTreeMap<String, RefOr<Response>> {
+    let reference = |failure: &&Failure| {
+        let response = Ref::from_response_name(failure.name);
+        (failure.status.to_string(), response.into())
+    };
+    failures.iter().map(reference).collect()
+}
+
+/// All of them, by name.
+pub(super) fn components() -> BTreeMap<String, RefOr<Response>> {
+    ALL.iter()
+        .copied()
+        .flatten()
+        .map(|failure| (failure.name.to_owned(), failure.response().into()))
+        .collect()
+}
+
+impl Failure {
+    fn response(&self) -> Response {
+        let examples = (self.examples)().into_iter().map(|(name, summary, value)| {
+            (name, ExampleBuilder::new().summary(summary).value(Some(value)).build())
+        });
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name(self.body)))
+            .examples_from_iter(examples)
+            .build();
+        let mut response = ResponseBuilder::new()
+            .description(self.description)
+            .content("application/json", content)
+            .header_ref(headers::REQUEST_ID, headers::reference(headers::REQUEST_ID));
+        if self.passes {
+            response = response.header_ref(headers::RETRY_AFTER, headers::reference(headers::RETRY_AFTER));
+        }
+        response.build()
+    }
+}
+
+const META_BODY: &str = "MetaError";
+const NORMAN_BODY: &str = "NormanError";
+const ID: &str = "01a209ff-44e3-774a-94cd-94100ad0b89b";
+
+static BAD_REQUEST: Failure = Failure {
+    name: "MetaBadRequest",
+    status: 400,
+    description: "A mistake in the question, or a refusal of Azure that somebody must mend",
+    body: META_BODY,
+    passes: false,
+    examples: || {
+        vec![
+            (
+                "question",
+                "A mistake in the question",
+                json!({"error": "region is required", "requestId": ID}),
+            ),
+            (
+                "azure",
+                "A refusal of Azure",
+                json!({
+                    "error": "unexpected response from Get Subscription: <nil>",
+                    "code": "SubscriptionNotFound",
+                    "upstreamStatus": 404,
+                    "hint": "the subscription does not exist for this login: check subscriptionId, that it \
+                             belongs to the tenant, and environment",
+                    "requestId": ID,
+                }),
+            ),
+        ]
+    },
+};
+
+static UNAUTHORIZED: Failure = Failure {
+    name: "Unauthorized",
+    status: 401,
+    description: "No valid token",
+    body: "UnauthorizedError",
+    passes: false,
+    examples: || vec![("token", "No valid token", unauthorized())],
+};
+
+static REFUSED: Failure = Failure {
+    name: "CredentialRefused",
+    status: 401,
+    description: "Azure refuses the credential, or the request has no valid token",
+    body: "CheckRefusal",
+    passes: false,
+    examples: || {
+        let refused = json!({
+            "error": "invalid credentials: ClientSecretCredential authentication failed. Response body: \
+                      {\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid client secret.\"}\n\
+                      POST https://login.microsoftonline.com/5b0c1c9e-7a44-4d0e-9f3a-3f6a1d2e8c01/oauth2/v2.0/token",
+            "code": "AADSTS7000215",
+            "upstreamStatus": 401,
+            "hint": "the client secret is wrong: use the value of the secret, not its id, and update the cloud \
+                     credential",
+            "requestId": ID,
+        });
+        vec![("azure", "Azure refuses the credential", refused), ("token", "No valid token", unauthorized())]
+    },
+};
+
+fn unauthorized() -> Value {
+    json!({"type": "error", "status": "401", "message": "Unauthorized 401: must authenticate"})
+}
+
+fn meta(error: &str) -> Value {
+    json!({"error": error, "requestId": ID})
+}
+
+static FORBIDDEN: Failure = Failure {
+    name: "MetaForbidden",
+    status: 403,
+    description: "A page of another site asked",
+    body: META_BODY,
+    passes: false,
+    examples: || vec![("site", "Another site", meta(crate::api::auth::OTHER_SITE))],
+};
+
+static UNUSABLE_CREDENTIAL: Failure = Failure {
+    name: "MetaUnprocessable",
+    status: 422,
+    description: "The stored credential does not exist for this caller, or cannot be used",
+    body: META_BODY,
+    passes: false,
+    examples: || vec![("missing", "No such credential", meta("cloud credential not found"))],
+};
+
+static THROTTLED: Failure = Failure {
+    name: "MetaThrottled",
+    status: 429,
+    description: "Azure throttles; Retry-After tells when to try again",
+    body: META_BODY,
+    passes: true,
+    examples: || {
+        let body = json!({
+            "error": "GET https://management.azure.com/subscriptions/9d1f3c52-0d2b-4e6a-8c1e-000000000001/locations\n\
+                      RESPONSE 429: 429 Too Many Requests\nERROR CODE: TooManyRequests",
+            "code": "TooManyRequests",
+            "upstreamStatus": 429,
+            "hint": "Azure throttles this subscription or application: wait as long as Retry-After says",
+            "requestId": ID,
+        });
+        vec![("throttled", "Too many requests to Azure", body)]
+    },
+};
+
+static FAILED: Failure = Failure {
+    name: "MetaFailed",
+    status: 500,
+    description: "The server failed; its log has the cause under the id of the request",
+    body: META_BODY,
+    passes: false,
+    examples: || vec![("failed", "The server failed", meta("the server failed; its log has the cause"))],
+};
+
+static UNAVAILABLE: Failure = Failure {
+    name: "MetaUnavailable",
+    status: 503,
+    description: "Azure, or the server's database, does not answer, or too much is asked at once; Retry-After tells when to try again",
+    body: META_BODY,
+    passes: true,
+    examples: || vec![("database", "No database", meta("the server's database does not answer"))],
+};
+
+static TIMED_OUT: Failure = Failure {
+    name: "MetaTimedOut",
+    status: 504,
+    description: "Azure did not answer in time; Retry-After tells when to try again",
+    body: META_BODY,
+    passes: true,
+    examples: || {
+        let error = "context deadline exceeded: Azure did not answer within 55 s";
+        let body = json!({"error": error, "hint": "try again in a moment", "requestId": ID});
+        vec![("slow", "Azure is slow", body)]
+    },
+};
+
+fn norman(status: u16, code: &str, message: &str) -> Value {
+    json!({"baseType": "error", "code": code, "message": message, "status": status, "type": "error"})
+}
+
+static NORMAN_NOT_FOUND: Failure = Failure {
+    name: "NormanNotFound",
+    status: 404,
+    description: "Nothing of that id exists, as far as this caller may know; or what the body names does not",
+    body: NORMAN_BODY,
+    passes: false,
+    examples: || vec![("missing", "No such object", norman(404, "NotFound", "c-x7k9z not found"))],
+};
+
+static NORMAN_METHOD: Failure = Failure {
+    name: "NormanMethodNotAllowed",
+    status: 405,
+    description: "The query names neither an action nor a method",
+    body: NORMAN_BODY,
+    passes: false,
+    examples: || vec![("post", "A plain POST", norman(405, "MethodNotAllow", "Method POST not supported"))],
+};
+
+static NORMAN_CONFLICT: Failure = Failure {
+    name: "NormanConflict",
+    status: 409,
+    description: "The object was changed by somebody else all the time",
+    body: NORMAN_BODY,
+    passes: false,
+    examples: || {
+        let message =
+            "c-x7k9z was changed by somebody else in the meantime; read it again and repeat the change";
+        vec![("changed", "Changed by somebody else", norman(409, "Conflict", message))]
+    },
+};
+
+static NORMAN_TOO_LARGE: Failure = Failure {
+    name: "NormanTooLarge",
+    status: 413,
+    description: "The body is too large",
+    body: NORMAN_BODY,
+    passes: false,
+    examples: || {
+        let message = "Failed to parse body: it is larger than 1048576 bytes";
+        vec![("large", "More than 1 MiB", norman(413, "InvalidBodyContent", message))]
+    },
+};
+
+static NORMAN_INVALID: Failure = Failure {
+    name: "NormanInvalid",
+    status: 422,
+    description: "The query or the body breaks a rule; `code`, `fieldName` and `message` say which",
+    body: NORMAN_BODY,
+    passes: false,
+    examples: || {
+        let mut body = norman(422, "InvalidFormat", "limit must be a whole number between 1 and 10000");
+        if let Some(body) = body.as_object_mut() {
+            body.insert("fieldName".to_owned(), json!("limit"));
+        }
+        vec![("query", "A value in the query", body)]
+    },
+};
+
+static NORMAN_FAILED: Failure = Failure {
+    name: "NormanFailed",
+    status: 500,
+    description: "The server failed; its log has the cause under the id of the request",
+    body: NORMAN_BODY,
+    passes: false,
+    examples: || {
+        let message = "the request failed inside the server; its log has the cause";
+        vec![("failed", "The server failed", norman(500, "ServerError", message))]
+    },
+};
+
+static NORMAN_UNAVAILABLE: Failure = Failure {
+    name: "NormanUnavailable",
+    status: 503,
+    description: "The database does not answer, or too much is asked at once; Retry-After tells when to try again",
+    body: NORMAN_BODY,
+    passes: true,
+    examples: || {
+        let message = "the database cannot be reached at the moment; try again in a few seconds";
+        vec![("database", "No database", norman(503, "ServerError", message))]
+    },
+};
+
+static NORMAN_TIMED_OUT: Failure = Failure {
+    name: "NormanTimedOut",
+    status: 504,
+    description: "The request took too long and was given up; Retry-After tells when to try again",
+    body: NORMAN_BODY,
+    passes: true,
+    examples: || {
+        let message = "the request took longer than 60 s and was given up";
+        vec![("slow", "Given up", norman(504, "ServerError", message))]
+    },
+};

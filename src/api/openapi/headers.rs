@@ -1,0 +1,42 @@
+//! The headers that answers carry, each one component of the document.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{Header, HeaderBuilder, ObjectBuilder, Ref, RefOr, Type};
+
+/// The id of the request, on every answer.
+pub(super) const REQUEST_ID: &str = "X-Request-Id";
+/// When a passing failure may be tried again.
+pub(super) const RETRY_AFTER: &str = "Retry-After";
+/// Where the answer of an action came from.
+pub(super) const CACHE: &str = "X-Norman-Aks-Cache";
+/// The age of the answer of an action.
+pub(super) const AGE: &str = "Age";
+
+/// A reference to one of them.
+pub(super) fn reference(name: &str) -> Ref {
+    Ref::new(format!("#/components/headers/{name}"))
+}
+
+/// All of them, by name.
+pub(super) fn components() -> BTreeMap<String, RefOr<Header>> {
+    let seconds = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let header = |schema: ObjectBuilder, description: &str| {
+        HeaderBuilder::new().schema(Some(schema.build())).description(Some(description)).build().into()
+    };
+    let caches = text().enum_values(Some(["hit", "miss", "stale"]));
+    BTreeMap::from([
+        (REQUEST_ID.to_owned(), header(text(), "The id under which the server's log tells of the request.")),
+        (RETRY_AFTER.to_owned(), header(seconds(), "After how many seconds it may be tried again.")),
+        (
+            CACHE.to_owned(),
+            header(
+                caches,
+                "`miss`: Azure was asked for this answer. `hit`: it was kept from before. `stale`: so it was, \
+                 and it is older than it should be, because Azure fails or is just being asked.",
+            ),
+        ),
+        (AGE.to_owned(), header(seconds(), "How many seconds ago Azure was asked.")),
+    ])
+}
