@@ -2,6 +2,8 @@
 
 // The lints of the library's own code are relaxed by `cfg(test)`; this binary is nothing but tests.
 #[cfg(test)]
+mod api_document;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod azure;

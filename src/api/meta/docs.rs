@@ -19,7 +19,6 @@ pub(super) struct StoredCredential {
     cloud_credential_id: Option<String>,
     /// A cluster that the caller may update and that uses the credential: gives the right to use it to those who do
     /// not own it.
-    #[param(example = "c-x7k9z")]
     cluster_id: Option<String>,
 }
 

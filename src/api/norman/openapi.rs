@@ -11,10 +11,8 @@ use super::schemas::{Field, Kind, Schema};
 pub enum Form {
     /// What is sent back: everything but passwords, with id, type, links and actions.
     Answer,
-    /// What clients send to make an object.
+    /// What clients send, to make or to change an object.
     Input,
-    /// What clients send to change an object: nothing is needed.
-    Update,
     /// A type inside another one, in both directions.
     Nested,
 }
@@ -41,7 +39,7 @@ pub fn object(schema: &'static Schema, form: Form) -> RefOr<Described> {
         let always = match form {
             Form::Input => field.required,
             Form::Answer => !field.nullable,
-            Form::Update | Form::Nested => false,
+            Form::Nested => false,
         };
         if always {
             object = object.required(field.name);
@@ -98,8 +96,7 @@ pub fn collection(element: &str) -> RefOr<Described> {
 fn occurs(field: &Field, form: Form) -> bool {
     match form {
         Form::Answer => !matches!(field.kind, Kind::Password) && field.name != "id",
-        Form::Input => field.create,
-        Form::Update => field.update,
+        Form::Input => field.create || field.update,
         Form::Nested => true,
     }
 }

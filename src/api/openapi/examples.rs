@@ -104,7 +104,10 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
         }
         "createCluster" => (cluster_input(), cluster()),
         "getCluster" | "deleteCluster" => (Value::Null, cluster()),
-        "updateCluster" | "postCluster" => (json!({"labels": {"stage": "production"}}), cluster()),
+        // A change must name the cluster again.
+        "updateCluster" | "postCluster" => {
+            (json!({"name": "shop", "description": "sells things"}), cluster())
+        }
         "listClusters" => (Value::Null, page("cluster", "/v3/clusters", cluster())),
         "getApiRoot" => (Value::Null, root()),
         "getSchema" => (Value::Null, schema()),

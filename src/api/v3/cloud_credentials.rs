@@ -37,16 +37,10 @@ documented!(
     Form::Answer
 );
 documented!(
-    /// What stores an Azure credential.
+    /// What makes or changes a stored Azure credential.
     CloudCredentialInput,
     &CLOUD_CREDENTIAL,
     Form::Input
-);
-documented!(
-    /// What changes a stored Azure credential.
-    CloudCredentialUpdate,
-    &CLOUD_CREDENTIAL,
-    Form::Update
 );
 documented!(
     /// A list of stored Azure credentials.
@@ -134,7 +128,7 @@ async fn get_cloud_credential(
     operation_id = "updateCloudCredential",
     tag = "Cloud credentials",
     params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ChangeQuery),
-    request_body = CloudCredentialUpdate,
+    request_body = CloudCredentialInput,
     responses((status = 200, description = "The credential as it is stored", body = CloudCredential), ChangeFailures),
 )]
 async fn update_cloud_credential(
@@ -177,7 +171,7 @@ async fn delete_cloud_credential(
     operation_id = "postCloudCredential",
     tag = "Cloud credentials",
     params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ActionQuery),
-    request_body = Option<CloudCredentialUpdate>,
+    request_body = Option<CloudCredentialInput>,
     responses((status = 200, description = "As for the method that is meant", body = CloudCredential), PostFailures),
 )]
 async fn post_cloud_credential(

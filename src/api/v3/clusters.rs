@@ -33,16 +33,10 @@ documented!(
     Form::Answer
 );
 documented!(
-    /// What makes a cluster.
+    /// What makes or changes a cluster.
     ClusterInput,
     &CLUSTER,
     Form::Input
-);
-documented!(
-    /// What changes a cluster.
-    ClusterUpdate,
-    &CLUSTER,
-    Form::Update
 );
 documented!(
     /// A list of clusters.
@@ -123,7 +117,7 @@ async fn get_cluster(
     operation_id = "updateCluster",
     tag = "Clusters",
     params(("id" = String, Path, description = "The id", example = "c-x7k9z"), ChangeQuery),
-    request_body = ClusterUpdate,
+    request_body = ClusterInput,
     responses((status = 200, description = "The cluster as it is kept", body = Cluster), ChangeFailures),
 )]
 async fn update_cluster(
@@ -168,7 +162,7 @@ async fn delete_cluster(
     operation_id = "postCluster",
     tag = "Clusters",
     params(("id" = String, Path, description = "The id", example = "c-x7k9z"), ActionQuery),
-    request_body = Option<ClusterUpdate>,
+    request_body = Option<ClusterInput>,
     responses((status = 200, description = "As for the method that is meant", body = Cluster), PostFailures),
 )]
 async fn post_cluster(

@@ -1,0 +1,92 @@
+//! The API document against the server that it describes.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+
+/// The paths of the document with their operations of that method.
+fn operations<'a>(document: &'a Value, method: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths.filter_map(move |(path, methods)| Some((path.as_str(), methods.get(method)?)))
+}
+
+/// The keys of an answer: of the first element, when it is a list.
+fn keys(answer: &Value) -> Option<Vec<&String>> {
+    let first = answer.as_array().map_or(Some(answer), |list| list.first())?;
+    Some(first.as_object()?.keys().collect())
+}
+
+#[tokio::test]
+async fn the_examples_of_actions_work_on_the_sandbox_as_they_stand() {
+    let app = TestApp::start().await;
+    let document = app.get("/openapi.json").anonymous().send().await.json();
+    let stored = app.stored_credential(&app.admin).await;
+    let config = json!({
+        "imported": true,
+        "azureCredentialSecret": stored,
+        "clusterName": app.seed.imported_cluster_name,
+        "kubernetesVersion": app.seed.kubernetes_version,
+        "resourceGroup": app.seed.resource_group,
+        "resourceLocation": app.seed.location,
+    });
+    let cluster = app.post("/v3/clusters").json(&json!({"name": "shop", "aksConfig": config})).send().await;
+    let mut tried = 0;
+    for (path, operation) in operations(&document, "post").filter(|(path, _)| path.starts_with("/meta/")) {
+        let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+        if let Some(id) = body.get_mut("clusterId") {
+            *id = cluster.json()["id"].clone();
+        }
+        let answer = app.post(path).json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+        tried += 1;
+        let example = &operation["responses"]["200"]["content"]["application/json"]["example"];
+        if !example.is_null() {
+            assert_eq!(keys(&answer.json()), keys(example), "{path}");
+        }
+    }
+    assert_eq!(tried, 9);
+}
+
+#[tokio::test]
+async fn what_is_made_and_changed_has_the_keys_of_the_examples() {
+    let app = TestApp::start().await;
+    let document = app.get("/openapi.json").anonymous().send().await.json();
+    let operation = |path: &str, method: &str| document["paths"][path][method].clone();
+    let sent = |operation: &Value| operation["requestBody"]["content"]["application/json"]["example"].clone();
+    let shown = |operation: &Value, status: &str| {
+        operation["responses"][status]["content"]["application/json"]["example"].clone()
+    };
+
+    let create = operation("/v3/cloudcredentials", "post");
+    let credential = app.post("/v3/cloudcredentials").json(&sent(&create)).send().await;
+    assert_eq!(credential.status, StatusCode::CREATED, "{}", credential.text());
+    assert_eq!(keys(&credential.json()), keys(&shown(&create, "201")));
+
+    let create = operation("/v3/clusters", "post");
+    let mut body = sent(&create);
+    body["aksConfig"]["azureCredentialSecret"] = credential.json()["id"].clone();
+    let cluster = app.post("/v3/clusters").json(&body).send().await;
+    assert_eq!(cluster.status, StatusCode::CREATED, "{}", cluster.text());
+    assert_eq!(keys(&cluster.json()), keys(&shown(&create, "201")));
+
+    let update = operation("/v3/clusters/{id}", "put");
+    let path = format!("/v3/clusters/{}", cluster.json()["id"].as_str().unwrap());
+    let changed = app.put(&path).json(&sent(&update)).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+
+    for path in ["/v3", "/v3/clusters", "/v3/cloudcredentials", "/v3/schemas"] {
+        let answer = app.get(path).send().await;
+        assert_eq!(keys(&answer.json()), keys(&shown(&operation(path, "get"), "200")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_at_the_door_have_the_documented_form() {
+    let app = TestApp::start().await;
+    let refused = app.get("/meta/aksLocations").header("sec-fetch-site", "cross-site").send().await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let body = refused.json();
+    assert!(body["error"].as_str().unwrap().contains("other sites"), "{body}");
+    assert_eq!(body["requestId"].as_str(), refused.headers["x-request-id"].to_str().ok(), "{body}");
+}
