@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the other steps need and the machine has not: Rust's tools, a C compiler, PostgreSQL.
+# Installs what the other steps need and the machine has not: Rust's tools, a C compiler, PostgreSQL, Python,
+# Chromium.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -21,6 +22,8 @@ has_postgres() {
 packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 has_postgres || packages+=(postgresql)
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+command -v chromium >/dev/null || packages+=(chromium)
 if ((${#packages[@]} > 0)); then
     as_root apt-get update --quiet
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends "${packages[@]}"
@@ -34,3 +37,4 @@ cargo fmt --version 2>/dev/null || rustup component add rustfmt
 cargo clippy --version 2>/dev/null || rustup component add clippy
 rustc --version
 has_postgres
+chromium --version 2>/dev/null

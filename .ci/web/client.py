@@ -1,0 +1,121 @@
+"""Gets the nine actions with the client that openapi-python-client makes from the API document, from the sandbox
+server whose file for scripts the variable SANDBOX names."""
+
+import json
+import os
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+from norman_client import AuthenticatedClient
+from norman_client.api.aks_actions import (
+    get_aks_clusters,
+    get_aks_locations,
+    get_aks_regions,
+    get_aks_upgrades,
+    get_aks_versions,
+    get_aks_virtual_networks,
+    get_aks_vm_sizes,
+    get_aks_vm_sizes_v2,
+    post_aks_check_credentials,
+    post_aks_versions,
+)
+from norman_client.api.clusters import create_cluster, delete_cluster, get_cluster
+from norman_client.models import (
+    AksClusterConfigSpec,
+    AksUpgrades,
+    Cluster,
+    ClusterInput,
+    CredentialAndRegion,
+    CredentialBody,
+    MetaError,
+    NormanError,
+)
+
+T = TypeVar("T")
+
+
+def the(kind: type[T], answer: object) -> T:
+    """The answer, which must be of that type."""
+    assert isinstance(answer, kind), f"{kind.__name__} expected: {answer}"
+    return answer
+
+
+sandbox: dict[str, str] = json.loads(Path(os.environ["SANDBOX"]).read_text())
+client = AuthenticatedClient(base_url=sandbox["api_url"], token=sandbox["token_key"], raise_on_unexpected_status=True)
+stored = sandbox["credential_id"]
+region = sandbox["location"]
+version, newer = sandbox["kubernetes_version"], sandbox["kubernetes_version_2"]
+
+
+def inline(secret: str) -> CredentialBody:
+    return CredentialBody(
+        subscription_id=sandbox["subscription_id"], client_id=sandbox["client_id"], client_secret=secret
+    )
+
+
+good = post_aks_check_credentials.sync_detailed(client=client, body=inline(sandbox["client_secret"]))
+assert good.status_code == HTTPStatus.OK and good.content == b"", good
+bad = post_aks_check_credentials.sync_detailed(client=client, body=inline("wrong"))
+assert bad.status_code == HTTPStatus.UNAUTHORIZED, bad
+assert the(MetaError, bad.parsed).code == "AADSTS7000215", bad
+
+clusters = the(list, get_aks_clusters.sync(client=client, cloud_credential_id=stored))
+[known] = [cluster for cluster in clusters if cluster.cluster_name == sandbox["imported_cluster_name"]]
+assert (known.resource_group, known.location) == (sandbox["resource_group"], region), known
+
+locations = the(list, get_aks_locations.sync(client=client, cloud_credential_id=stored))
+assert "East US" in [location.display_name for location in locations], locations
+
+regions = the(list, get_aks_regions.sync(client=client, cloud_credential_id=stored))
+assert [one.availability_zones for one in regions if one.name == "eastus"] == [True], regions
+
+versions = the(list, get_aks_versions.sync(client=client, cloud_credential_id=stored, region=region))
+assert versions.index(version) < versions.index(newer), versions
+
+sizes = the(list, get_aks_vm_sizes.sync(client=client, cloud_credential_id=stored, region=region))
+assert len(sizes) > 100 and "Standard_D2s_v5" in sizes, sizes
+
+sizes_v2 = the(list, get_aks_vm_sizes_v2.sync(client=client, cloud_credential_id=stored, region=region))
+[size] = [size for size in sizes_v2 if size.name == "Standard_D2s_v5"]
+assert size.accelerated_networking_supported and size.availability_zones, size
+
+networks = the(list, get_aks_virtual_networks.sync(client=client, cloud_credential_id=stored, region=region))
+[network] = [network for network in networks if network.name == sandbox["virtual_network"]]
+assert sandbox["subnet"] in [subnet.name for subnet in the(list, network.subnets)], network
+assert None in [network.subnets for network in networks], networks
+
+body = CredentialAndRegion.from_dict(inline(sandbox["client_secret"]).to_dict())
+unasked = post_aks_versions.sync_detailed(client=client, body=body)
+assert unasked.status_code == HTTPStatus.BAD_REQUEST, unasked
+assert the(MetaError, unasked.parsed).error == "region is required", unasked
+body.region = region
+assert post_aks_versions.sync(client=client, body=body) == versions
+
+config = AksClusterConfigSpec(
+    imported=True,
+    cluster_name=sandbox["imported_cluster_name"],
+    resource_group=sandbox["resource_group"],
+    resource_location=region,
+    azure_credential_secret=stored,
+    kubernetes_version=version,
+)
+cluster = the(
+    Cluster, create_cluster.sync(client=client, body=ClusterInput(name="from-python", aks_config=config))
+)
+upgrades = the(
+    AksUpgrades, get_aks_upgrades.sync(client=client, cloud_credential_id=stored, cluster_id=cluster.id)
+)
+assert upgrades.current_version == version, upgrades
+assert [one.enabled for one in upgrades.upgrades if one.version == newer] == [True], upgrades
+the(Cluster, delete_cluster.sync(cluster.id, client=client))
+gone = get_cluster.sync_detailed(cluster.id, client=client)
+assert gone.status_code == HTTPStatus.NOT_FOUND and the(NormanError, gone.parsed).code == "NotFound", gone
+
+# A stored credential that is not there, and a caller who is not known.
+other = get_aks_locations.sync_detailed(client=client, cloud_credential_id="cattle-global-data:cc-zzzzz")
+assert other.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(other.parsed, MetaError), other
+stranger = AuthenticatedClient(base_url=sandbox["api_url"], token="token-x:y", raise_on_unexpected_status=True)
+refused = get_aks_locations.sync_detailed(client=stranger, cloud_credential_id=stored)
+assert refused.status_code == HTTPStatus.UNAUTHORIZED and refused.parsed is not None, refused
+print("the Python client gets all nine actions")
