@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::Value;
 
 /// Longer than anything takes on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A command line of the executable in a folder, with nothing of this process's environment.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
@@ -94,21 +94,11 @@ impl Server {
         self.logged.lock().unwrap().clone()
     }
 
-    /// Every line of the log so far, which must be JSON.
-    pub(crate) fn log_lines(&self) -> Vec<Value> {
-        let logged = self.logged();
-        let whole = logged.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-            .collect()
-    }
-
     /// The address of a listener, from the JSON log.
     pub(crate) fn listener(&mut self, what: &str) -> String {
         let message = format!("listening: {what}");
         self.wait_for(&message, |server| {
-            let line = server.log_lines().into_iter().find(|line| line["message"] == *message)?;
+            let line = log_lines(&server.logged()).into_iter().find(|line| line["message"] == *message)?;
             Some(line["address"].as_str()?.to_owned())
         })
     }
@@ -133,7 +123,8 @@ impl Server {
 
     /// Sends a signal: `TERM`, `HUP`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("/bin/sh").args(["-c", "kill -\"$1\" \"$2\"", "sh", name, &self.id()]).status();
+        let sent =
+            Command::new("/bin/sh").args(["-c", "kill -\"$1\" \"$2\"", "sh", name, &self.id()]).status();
         assert!(sent.unwrap().success(), "{name}");
     }
 
@@ -177,6 +168,12 @@ impl Server {
         }
         reply(request).await
     }
+}
+
+/// Every line of a log, which must be JSON.
+pub(crate) fn log_lines(logged: &str) -> Vec<Value> {
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    logged.lines().map(read).collect()
 }
 
 /// Sends a request and reads the answer.
