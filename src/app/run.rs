@@ -46,6 +46,11 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     };
     let app = App::build(&config, store, secrets, to_azure).await?;
 
+    // Nothing is served before everything can be.
+    let tls = match &config.tls {
+        Some(tls) => Some((bind(tls.listen).await?, certificate(tls)?)),
+        None => None,
+    };
     let listener = bind(config.listen).await?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     if let Some(sandbox) = &sandbox {
@@ -59,10 +64,9 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     reload_keys_on_hangup(&app, &config)?;
     let listeners = Listeners { running: TaskTracker::new(), stop: stop.clone(), options: options(&config) };
     listeners.run("the API", listener, None, app.router());
-    if let Some(tls) = &config.tls {
-        let listener = bind(tls.listen).await?;
+    if let Some((listener, certificate)) = tls {
         let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
-        listeners.run("the API over TLS", listener, Some(certificate(tls)?), over_tls);
+        listeners.run("the API over TLS", listener, Some(certificate), over_tls);
     }
     if let (Some(address), Some(metrics)) = (config.metrics_listen, metrics) {
         listeners.run("metrics", bind(address).await?, None, metrics_router(metrics));
