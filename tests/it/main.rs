@@ -2,6 +2,8 @@
 
 // The lints of the library's own code are relaxed by `cfg(test)`; this binary is nothing but tests.
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod azure;
@@ -21,6 +23,8 @@ mod golden;
 mod meta;
 #[cfg(test)]
 mod norman;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
