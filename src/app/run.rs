@@ -60,15 +60,12 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     let listeners = Listeners { running: TaskTracker::new(), stop: stop.clone(), options: options(&config) };
     listeners.run(listener, None, app.router());
     if let Some(tls) = &config.tls {
-        let (listener, certificate) = (bind(tls.listen).await?, certificate(tls)?);
-        announce("with TLS: https://", &listener);
+        let listener = bind(tls.listen).await?;
         let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
-        listeners.run(listener, Some(certificate), over_tls);
+        listeners.run(listener, Some(certificate(tls)?), over_tls);
     }
     if let (Some(address), Some(metrics)) = (config.metrics_listen, metrics) {
-        let listener = bind(address).await?;
-        announce("metrics: http://", &listener);
-        listeners.run(listener, None, metrics_router(metrics));
+        listeners.run(bind(address).await?, None, metrics_router(metrics));
     }
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
@@ -117,13 +114,6 @@ fn options(config: &Config) -> listen::Options {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
-}
-
-/// Tells where a further listener is; the system may have chosen its port.
-fn announce(what: &str, listener: &TcpListener) {
-    if let Ok(address) = listener.local_addr() {
-        say(&format!("{what}{address}"));
-    }
 }
 
 fn certificate(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
