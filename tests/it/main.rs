@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod azure;
@@ -25,6 +27,8 @@ mod meta;
 mod norman;
 #[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
