@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
+use super::request::RequestId;
 use super::state::AppState;
 use super::{meta, norman};
 use crate::service::Caller;
@@ -23,12 +24,6 @@ pub struct Authenticated(pub Arc<Caller>);
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
 
-/// What a page of another site is told.
-pub(super) const OTHER_SITE: &str = "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask";
-
-const TOKEN_UNCHECKED: &str =
-    "the token cannot be checked now, because the database does not answer; try again";
-
 /// Why a request is not let in.
 #[derive(Debug)]
 pub enum Refused {
@@ -38,11 +33,8 @@ pub enum Refused {
     MissingCsrfToken,
     /// A page of another site asks.
     CrossSite,
-    /// The token cannot be looked up now.
-    Unavailable {
-        /// Whether an action of `/meta` was asked; its clients read another form of failure.
-        action: bool,
-    },
+    /// The token cannot be looked up now; holds whether an action was asked for, whose failures have their own form.
+    Unavailable { meta: bool },
 }
 
 impl FromRequestParts<AppState> for Authenticated {
@@ -53,8 +45,9 @@ impl FromRequestParts<AppState> for Authenticated {
         let caller = match state.tokens().authenticate(presented.token()).await {
             Ok(caller) => caller,
             Err(AuthError::Store(cause)) => {
-                tracing::error!(error = &cause as &dyn std::error::Error, "a token cannot be looked up");
-                return Err(Refused::Unavailable { action: parts.uri.path().starts_with("/meta/") });
+                let RequestId(request_id) = RequestId::of(parts);
+                tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");
+                return Err(Refused::Unavailable { meta: is_meta(parts) });
             }
             Err(_) => {
                 state.attempts().failed(state.origin().client(parts)).await;
@@ -110,7 +103,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> Result<(), Refused> {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     const CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
-    if parts.uri.path().starts_with("/meta/") {
+    if is_meta(parts) {
         let cross = parts.headers.get(SITE).is_some_and(|site| site == "cross-site");
         let allowed = parts.headers.get(ORIGIN).is_some_and(|origin| state.allows_origin(origin));
         return if cross && !allowed { Err(Refused::CrossSite) } else { Ok(()) };
@@ -126,22 +119,33 @@ fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>
     Ok(())
 }
 
+/// Why nobody can be let in now.
+const AWAY: &str = "the token cannot be checked, because the server's database does not answer; try again";
+
+fn is_meta(parts: &Parts) -> bool {
+    parts.uri.path().starts_with("/meta/")
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        const JSON: (HeaderName, &str) = (CONTENT_TYPE, "application/json");
         match self {
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, [JSON], UNAUTHORIZED).into_response(),
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], UNAUTHORIZED).into_response()
+            },
             Self::MissingCsrfToken => norman::error::Error::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "InvalidCSRFToken",
                 "send the value of the cookie CSRF in the header X-API-CSRF too, or use a token instead of the cookie",
             )
             .into_response(),
-            Self::CrossSite => meta::Error::new(StatusCode::FORBIDDEN, OTHER_SITE).into_response(),
-            Self::Unavailable { action: true } => meta::Error::unavailable(TOKEN_UNCHECKED).into_response(),
-            Self::Unavailable { action: false } => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                norman::error::Error::passing(status, "ServerError", TOKEN_UNCHECKED, 2).into_response()
+            Self::CrossSite => meta::Error::new(
+                StatusCode::FORBIDDEN,
+                "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask",
+            )
+            .into_response(),
+            Self::Unavailable { meta: true } => meta::Error::unavailable(AWAY).into_response(),
+            Self::Unavailable { meta: false } => {
+                norman::error::Error::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", AWAY, 2).into_response()
             }
         }
     }

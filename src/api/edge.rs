@@ -28,6 +28,8 @@ use super::state::AppState;
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// How long a request waits for a place before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Need no place: whoever asks here would restart a server that is only busy.
+const SIGNS_OF_LIFE: [&str; 4] = ["/livez", "/readyz", "/healthz", "/ping"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the door keeps: the places, and the numbers.
@@ -40,7 +42,7 @@ pub(crate) struct Edge {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct RouteKey {
-    method: Method,
+    method: &'static str,
     route: Arc<str>,
     status: u16,
 }
@@ -61,14 +63,14 @@ impl Edge {
         }
     }
 
-    fn count(&self, method: Method, route: Arc<str>, status: StatusCode, took: Duration) {
-        let key = RouteKey { method, route, status: status.as_u16() };
+    fn count(&self, method: &Method, route: Arc<str>, status: u16, took: Duration) {
+        let key = RouteKey { method: name_of(method), route, status };
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let numbers = known.unwrap_or_else(|| {
-            let (method, route) = (key.method.to_string(), key.route.to_string());
+            let (method, route) = (key.method, key.route.to_string());
             let status = key.status.to_string();
             let numbers = Numbers {
-                seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method.clone(), "route" => route.clone()),
+                seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method, "route" => route.clone()),
                 requests: metrics::counter!("norman_aks_http_requests_total", "method" => method, "route" => route, "status" => status),
             };
             self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(key, numbers.clone());
@@ -79,32 +81,65 @@ impl Edge {
     }
 }
 
+/// The method as the metrics name it. Clients may invent methods, and every label is kept for ever.
+fn name_of(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
+/// A request on its way through. Its log line and its number are written when it is dropped, so that a client that
+/// went away in the middle leaves a line too.
+struct Passage {
+    edge: Edge,
+    request_id: Arc<str>,
+    method: Method,
+    path: String,
+    route: Arc<str>,
+    started: Instant,
+    /// None until there is an answer.
+    status: Option<StatusCode>,
+}
+
+/// As nginx counts requests whose client did not wait for the answer.
+const CLIENT_GONE: u16 = 499;
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        let status = self.status.map_or(CLIENT_GONE, |status| status.as_u16());
+        // The query is left out: people put secrets there.
+        tracing::info!(
+            target: "norman_aks::request",
+            request_id = %self.request_id,
+            method = %self.method,
+            path = self.path,
+            status,
+            duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "{}", if self.status.is_some() { "answered" } else { "the client went away" }
+        );
+        self.edge.in_flight.decrement(1.0);
+        self.edge.count(&self.method, Arc::clone(&self.route), status, took);
+    }
+}
+
 /// The layer itself.
 pub(crate) async fn serve(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
     let (mut request, marks) = Marks::of(&state, request);
-    let edge = state.edge().clone();
     let request_id = id_of(&request);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("unmatched".into(), |path| path.as_str().into());
+    let route = request.extensions().get::<MatchedPath>();
+    let mut passage = Passage {
+        edge: state.edge().clone(),
+        request_id: Arc::clone(&request_id),
+        method: request.method().clone(),
+        path: request.uri().path().to_owned(),
+        route: route.map_or("unmatched".into(), |path| path.as_str().into()),
+        started: Instant::now(),
+        status: None,
+    };
+    passage.edge.in_flight.increment(1.0);
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
 
-    edge.in_flight.increment(1.0);
-    let mut response = match tokio::time::timeout(PATIENCE, edge.places.acquire()).await {
-        Ok(Ok(_place)) => {
-            let answering = RequestId(Arc::clone(&request_id)).scope(next.run(request));
-            let answering = AssertUnwindSafe(answering).catch_unwind();
-            match tokio::time::timeout(TIME_LIMIT, answering).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(_)) => failure(&path, &request_id, StatusCode::INTERNAL_SERVER_ERROR),
-                Err(_) => failure(&path, &request_id, StatusCode::GATEWAY_TIMEOUT),
-            }
-        }
-        _ => failure(&path, &request_id, StatusCode::SERVICE_UNAVAILABLE),
-    };
-    edge.in_flight.decrement(1.0);
-
+    let mut response = answered(&passage, request, next).await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(marks) = marks {
@@ -113,19 +148,34 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);
     }
-    let (status, took) = (response.status(), started.elapsed());
-    // The query is left out: people put secrets there.
-    tracing::info!(
-        target: "norman_aks::request",
-        %request_id,
-        %method,
-        path,
-        status = status.as_u16(),
-        duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        "answered"
-    );
-    edge.count(method, route, status, took);
+    passage.status = Some(response.status());
     response
+}
+
+/// The answer, whatever happens on the way to it.
+async fn answered(passage: &Passage, request: Request, next: Next) -> Response {
+    let Passage { edge, request_id, path, .. } = passage;
+    let _place = if SIGNS_OF_LIFE.contains(&path.as_str()) {
+        None
+    } else {
+        match tokio::time::timeout(PATIENCE, edge.places.acquire()).await {
+            Ok(Ok(place)) => Some(place),
+            _ => return failure(path, request_id, StatusCode::SERVICE_UNAVAILABLE),
+        }
+    };
+    let answering = RequestId(Arc::clone(request_id)).scope(next.run(request));
+    match tokio::time::timeout(TIME_LIMIT, AssertUnwindSafe(answering).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            // The panic itself is reported where all panics are; this line ties it to the request.
+            tracing::error!(%request_id, path, "a request ended in a panic");
+            failure(path, request_id, StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Err(_) => {
+            tracing::error!(%request_id, path, "a request took longer than {} s", TIME_LIMIT.as_secs());
+            failure(path, request_id, StatusCode::GATEWAY_TIMEOUT)
+        }
+    }
 }
 
 /// The id that a proxy gave, when it looks like one, else a new one.

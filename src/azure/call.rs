@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::{Client, Request, Url};
+use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use super::entra::Token;
 use super::error::{Error, Reason, Service};
 use super::refusal::Refusal;
 use super::retry;
+use super::scrub;
 use super::token::TokenSource;
 use super::transport::{Answer, exchange};
 use super::url::{self, without_query};
@@ -106,6 +108,8 @@ impl Arm {
         if answer.status == 200 {
             return Ok(answer);
         }
+        let sent = token.authorization.to_str().unwrap_or_default().trim_start_matches("Bearer ");
+        let answer = scrub::without(answer, &[sent, self.credential.client_secret.expose_secret()]);
         let refusal = Refusal::new(Method::GET, without_query(url), answer, &self.shared.clock);
         Err(Error::Arm(Box::new(refusal)))
     }

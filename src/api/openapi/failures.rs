@@ -189,7 +189,11 @@ static FORBIDDEN: Failure = Failure {
     description: "A page of another site asked",
     body: META_BODY,
     passes: false,
-    examples: || vec![("site", "Another site", meta(crate::api::auth::OTHER_SITE))],
+    examples: || {
+        let error = "requests from pages of other sites are refused; the server's setting cors-origins names those \
+                     that may ask";
+        vec![("site", "Another site", meta(error))]
+    },
 };
 
 static UNUSABLE_CREDENTIAL: Failure = Failure {
@@ -235,7 +239,7 @@ static UNAVAILABLE: Failure = Failure {
     description: "Azure, or the server's database, does not answer, or too much is asked at once; Retry-After tells when to try again",
     body: META_BODY,
     passes: true,
-    examples: || vec![("database", "No database", meta("the server's database does not answer"))],
+    examples: || vec![("database", "No database", meta("the server's database does not answer; try again"))],
 };
 
 static TIMED_OUT: Failure = Failure {

@@ -150,7 +150,7 @@ pub(super) enum Failure {
     TimedOut,
 }
 
-type Outcome = Result<Arc<Loaded>, Failure>;
+type Outcome = Result<Arc<Entry>, Failure>;
 type Flights = Arc<Mutex<HashMap<Key, watch::Receiver<Option<Outcome>>>>>;
 
 /// The memory. Clones share it.
@@ -197,37 +197,33 @@ impl Cache {
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let remembered = self.entries.get(&key).map(|entry| {
-            let age = u64::try_from(self.clock.now_ms() - entry.at_ms).unwrap_or(0);
-            (Arc::clone(&entry.loaded), Duration::from_millis(age))
-        });
         let kind = key.kind;
-        if let (Some((loaded, age)), false) = (&remembered, fresh) {
-            let found = |freshness| Ok(Found { loaded: Arc::clone(loaded), freshness, age: *age });
+        let remembered = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
+        let found = |entry: &Entry, age, freshness| {
+            self.count(kind, freshness);
+            Found { loaded: Arc::clone(&entry.loaded), freshness, age }
+        };
+        if let (Some((age, entry)), false) = (&remembered, fresh) {
             if *age <= kind.time_to_live() {
-                self.count(kind, Freshness::Hit);
-                return found(Freshness::Hit);
+                return Ok(found(entry, *age, Freshness::Hit));
             }
             if kind.served_while_loading() && *age <= OLDEST {
-                self.join(&key, load);
-                self.count(kind, Freshness::Stale);
-                return found(Freshness::Stale);
+                self.join(&key, Some(entry), load);
+                return Ok(found(entry, *age, Freshness::Stale));
             }
         }
-        let failure = match self.wait(self.join(&key, load)).await {
-            Ok(loaded) => {
-                self.count(kind, Freshness::Miss);
-                return Ok(Found { loaded, freshness: Freshness::Miss, age: Duration::ZERO });
+        let flight = self.join(&key, remembered.as_ref().map(|(_, entry)| entry), load);
+        match (self.wait(flight).await, remembered) {
+            (Ok(entry), _) => Ok(found(&entry, Duration::ZERO, Freshness::Miss)),
+            (Err(failure), Some((age, entry))) if !fresh && age <= OLDEST && failure.is_passing() => {
+                Ok(found(&entry, age, Freshness::Stale))
             }
-            Err(failure) => failure,
-        };
-        match remembered {
-            Some((loaded, age)) if !fresh && age <= OLDEST && failure.is_passing() => {
-                self.count(kind, Freshness::Stale);
-                Ok(Found { loaded, freshness: Freshness::Stale, age })
-            }
-            _ => Err(failure),
+            (Err(failure), _) => Err(failure),
         }
+    }
+
+    fn age_of(&self, entry: &Entry) -> Duration {
+        Duration::from_millis(u64::try_from(self.clock.now_ms() - entry.at_ms).unwrap_or(0))
     }
 
     /// About the bytes that are held now.
@@ -244,14 +240,24 @@ impl Cache {
         }
     }
 
-    /// The load under way for `key`, started if there is none.
-    fn join<F>(&self, key: &Key, load: impl FnOnce() -> F) -> watch::Receiver<Option<Outcome>>
+    /// The load under way for `key`, started if there is none. One that has landed since the caller looked, and saw
+    /// `seen`, counts as under way.
+    fn join<F>(
+        &self,
+        key: &Key,
+        seen: Option<&Arc<Entry>>,
+        load: impl FnOnce() -> F,
+    ) -> watch::Receiver<Option<Outcome>>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(under_way) = flights.get(key) {
             return under_way.clone();
+        }
+        let now = self.entries.get(key);
+        if let Some(landed) = now.filter(|now| seen.is_none_or(|seen| !Arc::ptr_eq(seen, now))) {
+            return watch::channel(Some(Ok(landed))).1;
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(key.clone(), receiver.clone());
@@ -284,11 +290,10 @@ impl Cache {
         }
     }
 
-    fn keep(&self, key: &Key, loaded: Loaded) -> Arc<Loaded> {
-        let loaded = Arc::new(loaded);
-        self.entries
-            .insert(key.clone(), Arc::new(Entry { loaded: Arc::clone(&loaded), at_ms: self.clock.now_ms() }));
-        loaded
+    fn keep(&self, key: &Key, loaded: Loaded) -> Arc<Entry> {
+        let entry = Arc::new(Entry { loaded: Arc::new(loaded), at_ms: self.clock.now_ms() });
+        self.entries.insert(key.clone(), Arc::clone(&entry));
+        entry
     }
 
     /// A refused login means that nothing this credential ever listed may be shown again; a refused or vanished
