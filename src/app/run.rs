@@ -13,8 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::{App, Error, files, open_secrets, open_store, seed};
 use crate::azure;
@@ -62,7 +62,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
 
     let stop = stop_signal()?;
     reload_keys_on_hangup(&app, &config)?;
-    let listeners = Listeners { running: TaskTracker::new(), stop: stop.clone(), options: options(&config) };
+    let mut listeners = Listeners { running: JoinSet::new(), stop: stop.clone(), options: options(&config) };
     listeners.run("the API", listener, None, app.router());
     if let Some((listener, certificate)) = tls {
         let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
@@ -73,14 +73,13 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     }
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
-    listeners.running.close();
-    listeners.running.wait().await;
+    let ended = listeners.end().await;
     app.stop().await;
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
     tracing::info!("stopped");
-    Ok(())
+    ended.map_err(Error::Serve)
 }
 
 /// Runs the built-in Azure by itself until it is told to stop.
@@ -95,14 +94,14 @@ pub async fn sandbox(config: Config) -> Result<(), Error> {
 }
 
 struct Listeners {
-    running: TaskTracker,
+    running: JoinSet<io::Result<()>>,
     stop: CancellationToken,
     options: listen::Options,
 }
 
 impl Listeners {
     fn run(
-        &self,
+        &mut self,
         what: &'static str,
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
@@ -113,11 +112,19 @@ impl Listeners {
         }
         let (stop, options) = (self.stop.clone(), self.options.clone());
         self.running.spawn(async move {
-            if let Err(error) = listen::serve(listener, tls, router, stop.clone(), options).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "a listener failed");
-                stop.cancel();
-            }
+            // One that ends, for whatever reason, ends the others too.
+            let _stop = stop.clone().drop_guard();
+            listen::serve(listener, tls, router, stop, options).await
         });
+    }
+
+    /// Waits for all of them; the first failure is the outcome.
+    async fn end(mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.running.join_next().await {
+            outcome = outcome.and(ended.map_err(io::Error::other).flatten());
+        }
+        outcome
     }
 }
 
