@@ -163,7 +163,8 @@ pub(super) struct Ask<'a> {
 enum Repeat {
     /// It changes nothing: after everything that may pass by itself.
     Freely,
-    /// It changes something: only when Azure cannot have taken it.
+    /// It changes something: only when Azure cannot have taken it. What the transport repeats by itself, refused
+    /// streams and connections that were closed before they were used, did not reach Azure either.
     IfNotTaken,
 }
 

@@ -70,8 +70,8 @@ pub enum Error {
     /// A text that cannot be a part of an address; holds the text.
     #[error("{0:?} cannot be part of an address of Azure")]
     BadUrl(String),
-    /// The list goes on at an address that is not Resource Manager's: it was not followed.
-    #[error("the list goes on at {host:?}, which is not Azure Resource Manager")]
+    /// A list or an operation goes on at an address that is not Resource Manager's: it was not followed.
+    #[error("Azure names an address at {host:?}, which is not Azure Resource Manager")]
     ForeignLink {
         /// The host that was named; empty where the link is no address at all.
         host: String,
