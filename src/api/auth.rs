@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::norman;
+use super::request::RequestId;
 use super::state::AppState;
+use super::{meta, norman};
 use crate::service::Caller;
 use crate::service::tokens::AuthError;
 
@@ -32,8 +33,8 @@ pub enum Refused {
     MissingCsrfToken,
     /// A page of another site asks.
     CrossSite,
-    /// The token cannot be looked up now.
-    Unavailable,
+    /// The token cannot be looked up now; holds whether an action was asked for, whose failures have their own form.
+    Unavailable { meta: bool },
 }
 
 impl FromRequestParts<AppState> for Authenticated {
@@ -44,8 +45,9 @@ impl FromRequestParts<AppState> for Authenticated {
         let caller = match state.tokens().authenticate(presented.token()).await {
             Ok(caller) => caller,
             Err(AuthError::Store(cause)) => {
-                tracing::error!(error = &cause as &dyn std::error::Error, "a token cannot be looked up");
-                return Err(Refused::Unavailable);
+                let RequestId(request_id) = RequestId::of(parts);
+                tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");
+                return Err(Refused::Unavailable { meta: is_meta(parts) });
             }
             Err(_) => {
                 state.attempts().failed(state.origin().client(parts)).await;
@@ -101,7 +103,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> Result<(), Refused> {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     const CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
-    if parts.uri.path().starts_with("/meta/") {
+    if is_meta(parts) {
         let cross = parts.headers.get(SITE).is_some_and(|site| site == "cross-site");
         let allowed = parts.headers.get(ORIGIN).is_some_and(|origin| state.allows_origin(origin));
         return if cross && !allowed { Err(Refused::CrossSite) } else { Ok(()) };
@@ -117,24 +119,33 @@ fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>
     Ok(())
 }
 
+/// Why nobody can be let in now.
+const AWAY: &str = "the token cannot be checked, because the server's database does not answer; try again";
+
+fn is_meta(parts: &Parts) -> bool {
+    parts.uri.path().starts_with("/meta/")
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        const JSON: (HeaderName, &str) = (CONTENT_TYPE, "application/json");
         match self {
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, [JSON], UNAUTHORIZED).into_response(),
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], UNAUTHORIZED).into_response()
+            },
             Self::MissingCsrfToken => norman::error::Error::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "InvalidCSRFToken",
                 "send the value of the cookie CSRF in the header X-API-CSRF too, or use a token instead of the cookie",
             )
             .into_response(),
-            Self::CrossSite => {
-                let text = r#"{"error":"requests from pages of other sites are refused; the server's setting cors-origins names those that may ask"}"#;
-                (StatusCode::FORBIDDEN, [JSON], text).into_response()
-            }
-            Self::Unavailable => {
-                let text = "{\"type\":\"error\",\"status\":\"503\",\"message\":\"the token cannot be checked now, because the database does not answer; try again\"}\n";
-                (StatusCode::SERVICE_UNAVAILABLE, [JSON, (RETRY_AFTER, "2")], text).into_response()
+            Self::CrossSite => meta::Error::new(
+                StatusCode::FORBIDDEN,
+                "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask",
+            )
+            .into_response(),
+            Self::Unavailable { meta: true } => meta::Error::unavailable(AWAY).into_response(),
+            Self::Unavailable { meta: false } => {
+                norman::error::Error::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", AWAY, 2).into_response()
             }
         }
     }

@@ -27,6 +27,8 @@ use super::state::AppState;
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// How long a request waits for a place before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Need no place: whoever asks here would restart a server that is only busy.
+const SIGNS_OF_LIFE: [&str; 4] = ["/livez", "/readyz", "/healthz", "/ping"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the door keeps: the places, and the numbers.
@@ -39,7 +41,7 @@ pub(crate) struct Edge {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct RouteKey {
-    method: Method,
+    method: &'static str,
     route: Arc<str>,
     status: u16,
 }
@@ -60,14 +62,14 @@ impl Edge {
         }
     }
 
-    fn count(&self, method: Method, route: Arc<str>, status: u16, took: Duration) {
-        let key = RouteKey { method, route, status };
+    fn count(&self, method: &Method, route: Arc<str>, status: u16, took: Duration) {
+        let key = RouteKey { method: name_of(method), route, status };
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let numbers = known.unwrap_or_else(|| {
-            let (method, route) = (key.method.to_string(), key.route.to_string());
+            let (method, route) = (key.method, key.route.to_string());
             let status = key.status.to_string();
             let numbers = Numbers {
-                seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method.clone(), "route" => route.clone()),
+                seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method, "route" => route.clone()),
                 requests: metrics::counter!("norman_aks_http_requests_total", "method" => method, "route" => route, "status" => status),
             };
             self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(key, numbers.clone());
@@ -76,6 +78,12 @@ impl Edge {
         numbers.requests.increment(1);
         numbers.seconds.record(took);
     }
+}
+
+/// The method as the metrics name it. Clients may invent methods, and every label is kept for ever.
+fn name_of(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// A request on its way through. Its log line and its number are written when it is dropped, so that a client that
@@ -109,7 +117,7 @@ impl Drop for Passage {
             "{}", if self.status.is_some() { "answered" } else { "the client went away" }
         );
         self.edge.in_flight.decrement(1.0);
-        self.edge.count(self.method.clone(), Arc::clone(&self.route), status, took);
+        self.edge.count(&self.method, Arc::clone(&self.route), status, took);
     }
 }
 
@@ -146,8 +154,13 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
 /// The answer, whatever happens on the way to it.
 async fn answered(passage: &Passage, request: Request, next: Next) -> Response {
     let Passage { edge, request_id, path, .. } = passage;
-    let Ok(Ok(_place)) = tokio::time::timeout(PATIENCE, edge.places.acquire()).await else {
-        return failure(path, request_id, StatusCode::SERVICE_UNAVAILABLE);
+    let _place = if SIGNS_OF_LIFE.contains(&path.as_str()) {
+        None
+    } else {
+        match tokio::time::timeout(PATIENCE, edge.places.acquire()).await {
+            Ok(Ok(place)) => Some(place),
+            _ => return failure(path, request_id, StatusCode::SERVICE_UNAVAILABLE),
+        }
     };
     let answering = RequestId(Arc::clone(request_id)).scope(next.run(request));
     match tokio::time::timeout(TIME_LIMIT, AssertUnwindSafe(answering).catch_unwind()).await {

@@ -53,7 +53,8 @@ impl AppState {
     /// Shares the parts.
     pub fn new(parts: Parts) -> Self {
         let edge = Edge::new(parts.request_limit);
-        Self(Arc::new(Inner { parts, edge, attempts: Attempts::default() }))
+        let attempts = Attempts::new(parts.request_limit);
+        Self(Arc::new(Inner { parts, edge, attempts }))
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {

@@ -46,6 +46,11 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     };
     let app = App::build(&config, store, secrets, to_azure).await?;
 
+    // Nothing is served before everything can be.
+    let tls = match &config.tls {
+        Some(tls) => Some((bind(tls.listen).await?, certificate(tls)?)),
+        None => None,
+    };
     let listener = bind(config.listen).await?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     if let Some(sandbox) = &sandbox {
@@ -58,14 +63,13 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     let stop = stop_signal()?;
     reload_keys_on_hangup(&app, &config)?;
     let listeners = Listeners { running: TaskTracker::new(), stop: stop.clone(), options: options(&config) };
-    listeners.run(listener, None, app.router());
-    if let Some(tls) = &config.tls {
-        let listener = bind(tls.listen).await?;
+    listeners.run("the API", listener, None, app.router());
+    if let Some((listener, certificate)) = tls {
         let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
-        listeners.run(listener, Some(certificate(tls)?), over_tls);
+        listeners.run("the API over TLS", listener, Some(certificate), over_tls);
     }
     if let (Some(address), Some(metrics)) = (config.metrics_listen, metrics) {
-        listeners.run(bind(address).await?, None, metrics_router(metrics));
+        listeners.run("metrics", bind(address).await?, None, metrics_router(metrics));
     }
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
@@ -97,7 +101,16 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn run(&self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, router: Router) {
+    fn run(
+        &self,
+        what: &'static str,
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        router: Router,
+    ) {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "listening: {what}");
+        }
         let (stop, options) = (self.stop.clone(), self.options.clone());
         self.running.spawn(async move {
             if let Err(error) = listen::serve(listener, tls, router, stop.clone(), options).await {
@@ -172,13 +185,21 @@ fn stop_signal() -> Result<CancellationToken, Error> {
         loop {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             if told.is_cancelled() {
-                tracing::warn!("stopping at once: running requests are cut");
-                std::process::abort();
+                end_at_once();
             }
             told.cancel();
         }
     });
     Ok(stop)
+}
+
+/// An abort would leave a core file, with the keys in it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the second signal asks for exactly this: no destructor may wait"
+)]
+fn end_at_once() {
+    std::process::exit(1);
 }
 
 /// SIGHUP reads the key file again, so that a new key can be brought in without a restart.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::{Client, Request, Url};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -19,6 +20,7 @@ use super::entra::Token;
 use super::error::{Error, Reason, Service};
 use super::refusal::Refusal;
 use super::retry;
+use super::scrub;
 use super::token::TokenSource;
 use super::transport::{Answer, exchange};
 use super::url::{self, without_query};
@@ -124,6 +126,8 @@ impl Arm {
         if ask.good.contains(&answer.status) {
             return Ok(answer);
         }
+        let sent = token.authorization.to_str().unwrap_or_default().trim_start_matches("Bearer ");
+        let answer = scrub::without(answer, &[sent, self.credential.client_secret.expose_secret()]);
         let refusal = Refusal::new(ask.method.clone(), without_query(ask.url), answer, &self.shared.clock);
         Err(Error::Arm(Box::new(refusal)))
     }

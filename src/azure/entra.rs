@@ -15,7 +15,7 @@ use azure_core::http::{AsyncRawResponse, Body, ClientOptions, HttpClient, Reques
 use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::Client;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::clock::Clock;
@@ -24,6 +24,7 @@ use super::cloud::Cloud;
 use super::credential::Credential;
 use super::error::{Error, Service};
 use super::refusal::LoginRefusal;
+use super::scrub;
 use super::transport::exchange;
 use super::url::without_query;
 
@@ -44,6 +45,7 @@ pub(super) async fn fetch(client: &Client, clock: &Clock, credential: &Credentia
     let transport = Arc::new(EntraTransport {
         client: client.clone(),
         clock: clock.clone(),
+        client_secret: credential.client_secret.clone(),
         life_ms: OnceLock::new(),
         failure: OnceLock::new(),
     });
@@ -98,6 +100,8 @@ fn not_a_token(credential: &Credential) -> Error {
 struct EntraTransport {
     client: Client,
     clock: Clock,
+    /// To be kept out of what is told about a refusal.
+    client_secret: SecretString,
     life_ms: OnceLock<i64>,
     failure: OnceLock<Error>,
 }
@@ -138,6 +142,7 @@ impl HttpClient for EntraTransport {
         let answer =
             exchange(&self.client, Service::Login, "token", sent).await.map_err(|error| self.fail(error))?;
         if answer.status != 200 {
+            let answer = scrub::without(answer, &[self.client_secret.expose_secret()]);
             let refusal = LoginRefusal::new(Method::POST, without_query(&url), answer, &self.clock);
             return Err(self.fail(Error::Login(Box::new(refusal))));
         }

@@ -23,6 +23,7 @@ mod page;
 mod refusal;
 pub mod resources;
 mod retry;
+mod scrub;
 mod tenant;
 mod token;
 mod transport;

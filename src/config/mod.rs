@@ -92,7 +92,7 @@ pub struct Database {
 pub struct Limits {
     /// Requests that are worked on at once; more are answered 503.
     pub requests: usize,
-    /// Bytes of a request's body; more are answered 413.
+    /// Bytes of a request's body; more are refused: 413, below `/meta` 400 as in Rancher.
     pub body_bytes: usize,
     /// Bytes that cached listings may take together; 0 keeps none.
     pub cache_bytes: u64,

@@ -205,7 +205,7 @@ settings! {
     REQUEST_LIMIT = setting("request-limit", Section::Limits, "NUMBER", Default::Value("1024"),
         "Requests that are worked on at once; more are answered 503");
     BODY_LIMIT = setting("body-limit", Section::Limits, "BYTES", Default::Value("1MiB"),
-        "The size of a request's body; a larger one is answered 413");
+        "The size of a request's body; a larger one is refused");
     CACHE_BYTES = setting("cache-bytes", Section::Limits, "BYTES", Default::Value("64MiB"),
         "Memory for cached listings; 0 keeps none");
     DRAIN_SECONDS = setting("drain-seconds", Section::Limits, "SECONDS", Default::Value("60"),

@@ -25,16 +25,15 @@ pub struct Attempts {
     waiting: Arc<Semaphore>,
 }
 
-impl Default for Attempts {
-    fn default() -> Self {
+impl Attempts {
+    /// For a server that works on so many `requests` at once: those that wait here never take more than half of them.
+    pub fn new(requests: usize) -> Self {
         Self {
             failures: Cache::builder().max_capacity(ADDRESSES).time_to_idle(MEMORY).build(),
-            waiting: Arc::new(Semaphore::new(WAITING)),
+            waiting: Arc::new(Semaphore::new(WAITING.min(requests / 2))),
         }
     }
-}
 
-impl Attempts {
     /// Counts a failed login from `address` and waits as long as its history asks for.
     pub async fn failed(&self, address: IpAddr) {
         metrics::counter!("norman_aks_failed_logins_total").increment(1);
@@ -62,10 +61,17 @@ mod tests {
 
     #[test]
     fn the_sixth_failure_waits_and_each_further_one_longer_up_to_a_limit() {
-        let attempts = Attempts::default();
+        let attempts = Attempts::new(1_024);
         let address = IpAddr::from([192, 0, 2, 1]);
         let delays: Vec<u128> = (0..13).map(|_| attempts.count(address).as_millis()).collect();
         assert_eq!(delays, [0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3000, 3000, 3000]);
         assert_eq!(attempts.count(IpAddr::from([192, 0, 2, 2])), Duration::ZERO);
+    }
+
+    #[test]
+    fn half_of_the_places_are_never_taken_by_those_who_wait() {
+        for (requests, waiting) in [(1, 0), (2, 1), (100, 50), (1_024, 512), (100_000, 512)] {
+            assert_eq!(Attempts::new(requests).waiting.available_permits(), waiting);
+        }
     }
 }

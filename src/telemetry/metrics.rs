@@ -62,7 +62,7 @@ pub const ALL: &[Metric] = &[
         "norman_aks_upstream_requests_total",
         Kind::Counter,
         Unit::Count,
-        "Requests to Azure, retries included, by `operation` and `status` (`none` when no answer came).",
+        "Requests to Azure, retries included, by `operation` and `status` (`none` when no answer came, `cancelled` when nobody waited for it).",
     ),
     metric(
         "norman_aks_upstream_seconds",
@@ -74,7 +74,7 @@ pub const ALL: &[Metric] = &[
         "norman_aks_token_fetches_total",
         Kind::Counter,
         Unit::Count,
-        "Tokens asked of Microsoft Entra, by `outcome`.",
+        "Tokens asked of Microsoft Entra, by `outcome`: `success`, `refused` or `unavailable`.",
     ),
     metric(
         "norman_aks_cache_lookups_total",

@@ -2,6 +2,10 @@
 
 // The lints of the library's own code are relaxed by `cfg(test)`; this binary is nothing but tests.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod azure;
@@ -26,7 +30,15 @@ mod meta;
 #[cfg(test)]
 mod norman;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod smoke;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]

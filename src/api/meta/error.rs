@@ -69,6 +69,11 @@ impl Error {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
+    /// The server itself cannot answer now: 503.
+    pub(crate) fn unavailable(text: impl Into<String>) -> Self {
+        Self { retry_after: Some(Duration::from_secs(2)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+    }
+
     /// The status of `aksCheckCredentials` for what Azure refused for good. What passes by itself keeps its own.
     pub(crate) fn refused_as(mut self, status: StatusCode) -> Self {
         if self.status == StatusCode::BAD_REQUEST && self.cause.is_some() {
@@ -136,9 +141,7 @@ impl From<service::Error> for Error {
             service::Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
             service::Error::Conflict { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             error if error.is_unavailable() => {
-                let unavailable =
-                    Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server's database does not answer");
-                Self { retry_after: Some(Duration::from_secs(2)), ..unavailable.caused_by(error) }
+                Self::unavailable("the server's database does not answer; try again").caused_by(error)
             }
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log has the cause")
                 .caused_by(error),

@@ -16,18 +16,19 @@ mod virtual_networks;
 mod vm_sizes;
 mod vm_sizes_v2;
 
+use axum::extract::{FromRequest as _, Request, State};
 use axum::handler::Handler;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any};
+use http::StatusCode;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
-use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use self::call::AzureCall;
-use self::error::Error;
+pub(crate) use self::error::Error;
 use super::state::AppState;
 use crate::service::listings::{Freshness, Listed};
 
@@ -85,17 +86,14 @@ fn name_of(path: &str) -> &'static str {
 }
 
 /// Only now is the name looked up: a missing credential speaks first (contract, section 3).
-async fn unknown(uri: Uri, call: Result<AzureCall, call::Rejection>) -> Response {
-    let resource = uri.path().strip_prefix("/meta/").unwrap_or_default();
-    let resource = percent_decode_str(resource).decode_utf8_lossy();
+async fn unknown(State(state): State<AppState>, request: Request) -> Result<Error, call::Rejection> {
+    let resource = request.uri().path().strip_prefix("/meta/").unwrap_or_default();
+    let resource = percent_decode_str(resource).decode_utf8_lossy().into_owned();
     if !resource.starts_with("aks") {
-        return Error::new(StatusCode::NOT_FOUND, format!("nothing is served at /meta/{resource}"))
-            .into_response();
+        return Ok(Error::new(StatusCode::NOT_FOUND, format!("nothing is served at /meta/{resource}")));
     }
-    match call {
-        Err(rejection) => rejection.into_response(),
-        Ok(_) => Error::new(StatusCode::NOT_FOUND, format!("invalid endpoint {resource}")).into_response(),
-    }
+    AzureCall::from_request(request, &state).await?;
+    Ok(Error::new(StatusCode::NOT_FOUND, format!("invalid endpoint {resource}")))
 }
 
 /// The answer to a listing action, with where it came from; the use of a stored credential is written down.

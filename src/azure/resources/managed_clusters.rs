@@ -6,7 +6,6 @@ use http::Method;
 use reqwest::Url;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use crate::azure::call::Ask;
 use crate::azure::operation::object;
@@ -107,8 +106,6 @@ async fn post(arm: &Arm, operation: &'static str, url: &Url) -> Result<Value, Er
 
 fn kubeconfig(url: &Url, value: Option<&Value>) -> Result<SecretString, Error> {
     let text = value.and_then(Value::as_str).and_then(|text| STANDARD.decode(text.trim()).ok());
-    // What is no text is wiped, too.
-    let text =
-        text.map(Zeroizing::new).and_then(|bytes| std::str::from_utf8(&bytes).ok().map(SecretString::from));
+    let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from);
     text.ok_or_else(|| one::missing(Method::POST, url, "kubeconfig"))
 }

@@ -8,12 +8,17 @@ use crate::support::app::TestApp;
 
 #[tokio::test]
 async fn without_a_token_every_action_answers_with_ranchers_exact_401() {
-    let app = TestApp::start().await;
-    for action in LISTINGS.into_iter().chain(["aksCheckCredentials", "aksNothing"]) {
+    // From an address of its own each time, because guessing is slowed per address.
+    let app = TestApp::with().setting("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.1/32").start().await;
+    let actions = LISTINGS.into_iter().chain(["aksCheckCredentials", "aksNothing"]);
+    for (n, action) in actions.enumerate() {
+        let from = format!("192.0.2.{n}");
         for token in [None, Some("token-nnnnn:wrong"), Some("rubbish"), Some("")] {
-            let call = app.post(&format!("/meta/{action}"));
-            let call = token
-                .map_or_else(|| app.post(&format!("/meta/{action}")).anonymous(), |token| call.token(token));
+            let call = app.post(&format!("/meta/{action}")).header("x-forwarded-for", &from);
+            let call = match token {
+                Some(token) => call.token(token),
+                None => call.anonymous(),
+            };
             let answer = call.send().await;
             assert_eq!(answer.status, 401, "{action} {token:?}");
             assert_eq!(answer.header("content-type"), "application/json");

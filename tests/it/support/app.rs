@@ -17,6 +17,8 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use crate::support::databases::TestDb;
+
 /// 2026-11-22T12:00:00Z.
 pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
 
@@ -35,6 +37,8 @@ pub(crate) struct TestApp {
 pub(crate) struct TestAppBuilder {
     settings: BTreeMap<String, String>,
     clock: Clock,
+    /// The text of the key file; made by the server without.
+    keys: Option<String>,
 }
 
 impl TestApp {
@@ -44,7 +48,7 @@ impl TestApp {
 
     /// A server with settings of its own.
     pub(crate) fn with() -> TestAppBuilder {
-        TestAppBuilder { settings: BTreeMap::new(), clock: Clock::manual(NOW_MS) }
+        TestAppBuilder { settings: BTreeMap::new(), clock: Clock::manual(NOW_MS), keys: None }
     }
 
     /// A token of a new or known user.
@@ -106,6 +110,11 @@ impl TestApp {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
+    /// Everything that is served, for a listener of one's own.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// Requests that the sandbox has seen since the last look, as `METHOD path`.
     pub(crate) fn upstream(&self) -> Vec<String> {
         let seen = self
@@ -126,8 +135,26 @@ impl TestAppBuilder {
         self
     }
 
+    /// A server on a database that outlives it, with the key that all servers of that database share.
+    #[must_use]
+    pub(crate) fn on(mut self, db: &TestDb) -> Self {
+        self.keys = Some(db.keys.clone());
+        self.setting("NORMAN_AKS_DATABASE_URL", &db.url)
+    }
+
+    /// A server whose time is another one's too.
+    #[must_use]
+    pub(crate) fn clock(self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self }
+    }
+
     pub(crate) async fn start(mut self) -> TestApp {
         let folder = tempfile::tempdir().unwrap();
+        if let Some(keys) = &self.keys {
+            let file = folder.path().join("keys");
+            std::fs::write(&file, keys).unwrap();
+            self = self.setting("NORMAN_AKS_ENCRYPTION_KEY_FILE", &file.display().to_string());
+        }
         let data_dir = folder.path().display().to_string();
         self.settings.insert("NORMAN_AKS_DATA_DIR".to_owned(), data_dir);
         let read = |path: &std::path::Path| std::fs::read_to_string(path);

@@ -11,6 +11,8 @@ use std::str::FromStr as _;
 use std::sync::OnceLock;
 
 use norman_aks::store::{Options, Store, sqlite_url};
+use norman_aks::vault::KeyRing;
+use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use url::Url;
@@ -21,6 +23,8 @@ pub(crate) struct TestDb {
     pub(crate) store: Store,
     /// For other programs.
     pub(crate) url: String,
+    /// The key file of the servers on it.
+    pub(crate) keys: String,
     _owner: Owner,
 }
 
@@ -34,7 +38,7 @@ enum Owner {
 pub(crate) async fn sqlite() -> TestDb {
     let folder = tempfile::tempdir().expect("temporary folder");
     let url = sqlite_url(&folder.path().join("norman-aks.db"));
-    TestDb { store: open(&url).await, url, _owner: Owner::Folder { _folder: folder } }
+    TestDb { store: open(&url).await, url, keys: keys(), _owner: Owner::Folder { _folder: folder } }
 }
 
 /// A new database of a PostgreSQL server; `None`, and a line on the standard error, when there is no server.
@@ -65,7 +69,12 @@ pub(crate) async fn postgres() -> Option<TestDb> {
     let mut url = Url::parse(&server).expect("address of the server");
     url.set_path(&database);
     let url = url.to_string();
-    Some(TestDb { store: open(&url).await, url, _owner: Owner::Server { server, database } })
+    let store = open(&url).await;
+    Some(TestDb { store, url, keys: keys(), _owner: Owner::Server { server, database } })
+}
+
+fn keys() -> String {
+    KeyRing::generate().expose_secret().to_owned()
 }
 
 async fn open(url: &str) -> Store {

@@ -1,0 +1,479 @@
+//! Who is let in and what he sees: the whole API document without a token, users apart from each other, browsers,
+//! guessing, tokens at their end; and the bounds that keep the server answering.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use norman_aks::api::openapi_json;
+use norman_aks::listen;
+use norman_aks::sandbox::{Fault, Operation};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::app::{Answer, TestApp};
+
+const UNAUTHORIZED: &str =
+    "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
+
+const LISTINGS: [&str; 8] = [
+    "aksClusters",
+    "aksLocations",
+    "aksRegions",
+    "aksUpgrades",
+    "aksVMSizes",
+    "aksVMSizesV2",
+    "aksVersions",
+    "aksVirtualNetworks",
+];
+
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}"))
+}
+
+/// Every operation of the API document: method, path, whether it says that it is public.
+fn operations() -> Vec<(Method, String, bool)> {
+    let document: Value = serde_json::from_str(&openapi_json()).unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "put", "post", "delete", "patch", "options", "head"] {
+            let Some(operation) = item.get(method) else { continue };
+            let public = operation.get("security") == Some(&json!([{}]));
+            let method = method.to_uppercase().parse().unwrap();
+            operations.push((method, path.replace("{id}", "c-nnnnn"), public));
+        }
+    }
+    operations
+}
+
+#[tokio::test]
+async fn every_operation_of_the_api_document_asks_for_a_token_unless_it_is_declared_public() {
+    let app = TestApp::start().await;
+    let operations = operations();
+    assert!(operations.len() > 30, "{operations:?}");
+    let mut public = Vec::new();
+    for (method, path, is_public) in operations {
+        let answer = app.call(method.clone(), &path).anonymous().body("{}").send().await;
+        if is_public {
+            assert_eq!(answer.status, 200, "{method} {path}");
+            public.push(path);
+            continue;
+        }
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (StatusCode::UNAUTHORIZED, UNAUTHORIZED),
+            "{method} {path}"
+        );
+        let with_a_token = app.call(method.clone(), &path).body("{}").send().await;
+        assert_ne!(with_a_token.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+        // Neither does another spelling let anybody in.
+        for path in
+            [format!("{path}/"), path.replace("cloudcredentials", "cloudCredentials"), format!("{path}?x=1")]
+        {
+            let answer = app.call(method.clone(), &path).anonymous().body("{}").send().await;
+            assert!(matches!(answer.status.as_u16(), 401 | 404), "{method} {path}: {}", answer.status);
+        }
+    }
+    public.sort();
+    assert_eq!(public, ["/healthz", "/livez", "/ping", "/readyz"]);
+}
+
+/// Ann's credential and cluster, and Bob, who has a credential of his own.
+struct Two {
+    app: TestApp,
+    ann: String,
+    bob: String,
+    credential: String,
+    cluster: String,
+    of_bob: String,
+}
+
+async fn two() -> Two {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let (credential, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
+    let named = json!({"name": "anns-credential", "description": "anns-words"});
+    let path = format!("/v3/cloudcredentials/{credential}");
+    assert_eq!(app.put(&path).token(&ann).json(&named).send().await.status, 200);
+    let made = app.post("/v3/clusters").token(&ann).json(&cluster("anns-cluster", &credential)).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let cluster = text(&made.json(), "id").to_owned();
+    Two { app, ann, bob, credential, cluster, of_bob }
+}
+
+fn cluster(name: &str, credential: &str) -> Value {
+    json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus",
+        "imported": true, "azureCredentialSecret": credential}})
+}
+
+/// The answer must be the same as for an id that nobody has: not even that something exists is told.
+fn is_as_if_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: &str, what: &str) {
+    let same = answer.text().replace(id, absent_id);
+    let without_id = |text: &str| match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(mut object)) => {
+            object.remove("requestId");
+            Value::Object(object).to_string()
+        }
+        _ => text.to_owned(),
+    };
+    assert!(answer.status.is_client_error(), "{what}: {}", answer.status);
+    assert_eq!((answer.status, without_id(&same)), (absent.status, without_id(&absent.text())), "{what}");
+}
+
+#[tokio::test]
+async fn an_ordinary_user_never_meets_anothers_credential_or_cluster() {
+    let Two { app, ann, bob, credential, cluster: cluster_id, of_bob } = two().await;
+    let (no_credential, no_cluster) = ("cattle-global-data:cc-nnnnn", "c-nnnnn");
+    let change = json!({"name": "taken", "description": "over", "aksConfig": {"tags": {"a": "b"}}});
+    for (kind, id, absent) in [
+        ("cloudcredentials", credential.as_str(), no_credential),
+        ("clusters", cluster_id.as_str(), no_cluster),
+    ] {
+        let spellings = if kind == "clusters" { vec![kind] } else { vec![kind, "cloudCredentials"] };
+        for kind in spellings {
+            let at = |id: &str| format!("/v3/{kind}/{id}");
+            let calls = [
+                (Method::GET, ""),
+                (Method::HEAD, ""),
+                (Method::PUT, ""),
+                (Method::DELETE, ""),
+                (Method::POST, ""),
+                (Method::PUT, "?_replace=true"),
+                (Method::POST, "?_method=PUT"),
+                (Method::POST, "?_method=DELETE"),
+                (Method::POST, "?action=generateKubeconfig"),
+                (Method::GET, "/"),
+            ];
+            for (method, query) in calls {
+                let [seen, unseen] = [at(id), at(absent)].map(|path| {
+                    app.call(method.clone(), &format!("{path}{query}")).token(&bob).json(&change).send()
+                });
+                let (seen, unseen) = (seen.await, unseen.await);
+                is_as_if_absent(&seen, id, &unseen, absent, &format!("{method} {kind} {query}"));
+            }
+            let lists = [
+                "",
+                "?name=anns-credential",
+                "?name=anns-cluster",
+                "?name_prefix=anns",
+                "?all=true",
+                "?limit=1000",
+            ];
+            for query in lists
+                .into_iter()
+                .map(str::to_owned)
+                .chain([format!("?id={id}"), format!("?creatorId_ne=x&uuid_ne={id}")])
+            {
+                let list = app.get(&format!("/v3/{kind}{query}")).token(&bob).send().await;
+                assert_eq!(list.status, 200, "{query}: {}", list.text());
+                let objects = list.json()["data"].as_array().unwrap().clone();
+                let foreign = objects.iter().find(|object| object["id"] != *of_bob);
+                assert!(foreign.is_none() && !list.text().contains("anns-words"), "{query}: {}", list.text());
+            }
+        }
+    }
+    for action in LISTINGS.into_iter().chain(["aksNothing"]) {
+        for more in [
+            "",
+            "&region=eastus",
+            &format!("&clusterId={cluster_id}"),
+            &format!("&clusterID={cluster_id}&region=eastus"),
+        ] {
+            let ask = |id: &str| format!("/meta/{action}?cloudCredentialId={id}{more}");
+            let seen = app.get(&ask(&credential)).token(&bob).send().await;
+            let unseen = app.get(&ask(no_credential)).token(&bob).send().await;
+            is_as_if_absent(&seen, &credential, &unseen, no_credential, &format!("{action}{more}"));
+        }
+    }
+    let upgrades =
+        |id: &str| format!("/meta/aksUpgrades?cloudCredentialId={of_bob}&region=eastus&clusterId={id}");
+    let seen = app.get(&upgrades(&cluster_id)).token(&bob).send().await;
+    let unseen = app.get(&upgrades(no_cluster)).token(&bob).send().await;
+    is_as_if_absent(&seen, &cluster_id, &unseen, no_cluster, "aksUpgrades of another's cluster");
+    // A cluster of one's own gives no right to another's credential.
+    let [seen, unseen] = [&*credential, no_credential]
+        .map(|id| app.post("/v3/clusters").token(&bob).json(&cluster("bobs", id)).send());
+    let (seen, unseen) = (seen.await, unseen.await);
+    is_as_if_absent(&seen, &credential, &unseen, no_credential, "a cluster with another's credential");
+
+    // Nothing of all that changed anything; and the owner and the administrator do see it.
+    for token in [&ann, &app.admin] {
+        let read = app.get(&format!("/v3/cloudcredentials/{credential}")).token(token).send().await;
+        assert_eq!(
+            (text(&read.json(), "name"), text(&read.json(), "description")),
+            ("anns-credential", "anns-words")
+        );
+        let read = app.get(&format!("/v3/clusters/{cluster_id}")).token(token).send().await;
+        assert_eq!(text(&read.json(), "name"), "anns-cluster");
+        assert!(read.json()["aksConfig"].get("tags").is_none(), "{}", read.text());
+    }
+}
+
+#[tokio::test]
+async fn guessing_gets_slow_and_a_valid_token_is_never_slowed() {
+    let app = TestApp::start().await;
+    let guess = async |token: &str| {
+        let started = Instant::now();
+        assert_eq!(app.get("/v3").token(token).send().await.status, 401);
+        started.elapsed()
+    };
+    for _ in 0..5 {
+        guess("token-nnnnn:wrong").await;
+    }
+    for least in [100, 200, 400] {
+        let took = guess("token-nnnnn:wrong").await;
+        assert!(took >= Duration::from_millis(least), "{took:?} of {least} ms");
+    }
+    // From the same address, while a guess waits for more than a second:
+    let valid = async {
+        for _ in 0..20 {
+            assert_eq!(app.get("/v3").send().await.status, 200);
+        }
+        Instant::now()
+    };
+    let guesses = async {
+        guess("token-nnnnn:wrong").await;
+        guess("").await;
+        Instant::now()
+    };
+    let (valid, guesses) = tokio::join!(valid, guesses);
+    assert!(valid < guesses, "valid tokens waited with the guesses");
+    let started = Instant::now();
+    assert_eq!(app.get("/v3").anonymous().send().await.status, 401);
+    assert!(started.elapsed() < Duration::from_millis(1_500), "no token is no guess");
+}
+
+#[tokio::test]
+async fn a_cookie_changes_nothing_without_the_proof_that_our_own_page_asked() {
+    let app = TestApp::start().await;
+    let body = json!({"name": "by-cookie", "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
+    let session = format!("R_SESS={}", app.admin);
+    let with = |csrf: &str| if csrf.is_empty() { session.clone() } else { format!("{session}; CSRF={csrf}") };
+    for (cookie, header, expected) in [
+        ("", None, 422),
+        ("", Some(""), 422),
+        ("abc", None, 422),
+        ("abc", Some("abd"), 422),
+        ("", Some("abc"), 422),
+        ("abc", Some("abc"), 201),
+    ] {
+        let mut call =
+            app.post("/v3/cloudcredentials").anonymous().header("cookie", &with(cookie)).json(&body);
+        if let Some(header) = header {
+            call = call.header("x-api-csrf", header);
+        }
+        let answer = call.send().await;
+        assert_eq!(answer.status, expected, "{cookie:?} {header:?}: {}", answer.text());
+        if expected == 422 {
+            assert_eq!(answer.json()["code"], "InvalidCSRFToken");
+        }
+    }
+    let list = app.get("/v3/cloudcredentials").anonymous().header("cookie", &session).send().await;
+    assert_eq!(
+        list.json()["data"].as_array().unwrap().len(),
+        1,
+        "only the last was made; reading needs no proof"
+    );
+    let path = format!("/v3/cloudcredentials/{}", text(&list.json()["data"][0], "id"));
+    for method in [Method::PUT, Method::DELETE, Method::POST] {
+        let answer =
+            app.call(method.clone(), &path).anonymous().header("cookie", &session).json(&body).send().await;
+        assert_eq!(answer.status, 422, "{method}");
+    }
+    // A token in the header is sent by no browser on its own.
+    let answer = app.delete(&path).header("cookie", "R_SESS=token-x:y").send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_is_refused_on_meta_and_allowed_by_name_only() {
+    let app = TestApp::with().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let session = format!("R_SESS={}", app.admin);
+    for action in LISTINGS.into_iter().chain(["aksCheckCredentials"]) {
+        for method in [Method::GET, Method::POST, Method::PUT] {
+            let path = format!("/meta/{action}?cloudCredentialId={id}&region=eastus");
+            let call = app.call(method.clone(), &path).anonymous().header("cookie", &session);
+            let answer = call.header("sec-fetch-site", "cross-site").send().await;
+            assert_eq!(answer.status, 403, "{method} {action}: {}", answer.text());
+            assert!(!answer.error().is_empty());
+        }
+    }
+    assert_eq!(app.upstream(), [""; 0], "Azure was not asked");
+    for (origin, allowed) in [("https://ui.example", true), ("https://evil.example", false), ("null", false)]
+    {
+        let answer = app.get("/v3").header("origin", origin).send().await;
+        assert_eq!(answer.header("access-control-allow-origin") == origin, allowed, "{origin}");
+        assert_ne!(answer.header("access-control-allow-origin"), "*");
+    }
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_time_or_when_it_is_revoked() {
+    let app = TestApp::start().await;
+    let made = app.app.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
+    let token = secrecy::ExposeSecret::expose_secret(&made.text()).to_owned();
+    let status = async |token: &str| app.get("/v3").token(token).send().await.status.as_u16();
+    assert_eq!(status(&token).await, 200);
+    app.clock.advance(Duration::from_secs(599));
+    assert_eq!(status(&token).await, 200);
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(status(&token).await, 401, "also out of memory");
+
+    let token = app.token("ann").await;
+    let id = app.stored_credential(&token).await;
+    let path = format!("/meta/aksLocations?cloudCredentialId={id}");
+    assert_eq!(app.get(&path).token(&token).send().await.status, 200);
+    assert!(app.app.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
+    assert_eq!(status(&token).await, 401);
+    assert_eq!(app.get(&path).token(&token).send().await.status, 401, "cached answers are not for everybody");
+    // A new token of the same user is as good as the old one was.
+    let again = app.token("ann").await;
+    assert_eq!(app.get(&path).token(&again).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused_wherever_bodies_are_read() {
+    let app = TestApp::with().setting("NORMAN_AKS_BODY_LIMIT", "2KiB").start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let large = json!({"name": "n".repeat(3_000), "azurecredentialConfig": {}}).to_string();
+    for (method, path) in [
+        (Method::POST, "/v3/cloudcredentials".to_owned()),
+        (Method::PUT, format!("/v3/cloudcredentials/{id}")),
+        (Method::POST, format!("/v3/cloudcredentials/{id}?_method=PUT")),
+        (Method::POST, "/v3/clusters".to_owned()),
+    ] {
+        let answer = app.call(method.clone(), &path).body(large.clone()).send().await;
+        assert_eq!(answer.status, 413, "{method} {path}: {}", answer.text());
+        assert_eq!(answer.json()["code"], "InvalidBodyContent");
+        // In pieces, without an announced length.
+        let pieces = large.as_bytes().chunks(500).map(|piece| Ok::<_, std::io::Error>(piece.to_vec()));
+        let pieces = axum::body::Body::from_stream(futures_util::stream::iter(pieces.collect::<Vec<_>>()));
+        let answer = app.call(method.clone(), &path).body(pieces).send().await;
+        assert_eq!(answer.status, 413, "{method} {path} in pieces: {}", answer.text());
+    }
+    let just_fits = json!({"name": "n".repeat(60), "description": "d".repeat(1_000),
+        "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
+    assert_eq!(app.post("/v3/cloudcredentials").json(&just_fits).send().await.status, 201);
+}
+
+#[tokio::test]
+async fn more_requests_than_are_allowed_at_once_are_sent_away_and_signs_of_life_are_not() {
+    let app = TestApp::with().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
+    let id = app.stored_credential(&app.admin).await;
+    app.control.add_fault(Fault {
+        operation: Some(Operation::Locations),
+        latency_ms: 6_000,
+        ..Fault::default()
+    });
+    let path = format!("/meta/aksLocations?cloudCredentialId={id}");
+    let busy = async { app.get(&path).send().await };
+    let others = async {
+        while app.control.requests().iter().all(|seen| seen.operation != Operation::Locations) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let v3 = app.get("/v3");
+        let meta = app.get("/meta/aksRegions");
+        let live = async {
+            let started = Instant::now();
+            for path in ["/livez", "/readyz", "/healthz", "/ping"] {
+                assert_eq!(app.get(path).anonymous().send().await.status, 200, "{path}");
+            }
+            started.elapsed()
+        };
+        tokio::join!(v3.send(), meta.send(), live)
+    };
+    let (busy, (v3, meta, live)) = tokio::join!(busy, others);
+    assert_eq!(busy.status, 200, "{}", busy.text());
+    for refused in [&v3, &meta] {
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), "2");
+        assert_eq!(refused.header("content-type"), "application/json");
+        assert_eq!(refused.json()["requestId"], refused.header("x-request-id"));
+    }
+    assert_eq!((&v3.json()["type"], &v3.json()["status"]), (&json!("error"), &json!(503)));
+    assert!(!meta.error().is_empty());
+    assert!(live < Duration::from_millis(1_500), "{live:?}: they waited for a place");
+    assert_eq!(app.get("/v3").send().await.status, 200, "the place is free again");
+}
+
+/// The server on a port, with a short patience for heads of requests.
+async fn listening(app: &TestApp) -> (SocketAddr, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let options =
+        listen::Options { header_timeout: Duration::from_millis(400), ..listen::Options::default() };
+    tokio::spawn(listen::serve(listener, None, app.router(), stop.clone(), options));
+    (address, stop)
+}
+
+#[tokio::test]
+async fn a_client_that_drips_its_headers_is_cut_and_hinders_nobody() {
+    let app = TestApp::start().await;
+    let (address, _stop) = listening(&app).await;
+    let dripping = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let started = Instant::now();
+        let mut answer = Vec::new();
+        for byte in b"GET /ping HTTP/1.1\r\nHost: a\r\nX-Slow: ".iter().cycle() {
+            if stream.write_all(&[*byte]).await.is_err() || started.elapsed() > Duration::from_secs(20) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let _ = stream.read_to_end(&mut answer).await;
+        (started.elapsed(), String::from_utf8_lossy(&answer).into_owned())
+    };
+    let others = async {
+        for _ in 0..10 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("pong"), "{answer}");
+        }
+    };
+    let ((took, answer), ()) = tokio::join!(dripping, others);
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(!answer.contains("200 OK"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_thousand_connections_at_once_are_all_answered() {
+    // Both ends of each connection are files of this process, and other tests run beside.
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files = limits.lines().find(|line| line.starts_with("Max open files"));
+    let files = files.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(1_024);
+    let connections = 1_000.min((files - 400) / 2);
+    if connections < 1_000 {
+        println!("only {connections} connections: this process may have {files} files");
+    }
+    let app = TestApp::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(listen::serve(
+        listener,
+        None,
+        app.router(),
+        CancellationToken::new(),
+        listen::Options::default(),
+    ));
+    let request =
+        format!("GET /v3/clusters HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", app.admin);
+    let mut open = Vec::new();
+    for _ in 0..connections {
+        open.push(TcpStream::connect(address).await.unwrap());
+    }
+    let exchanges = open.into_iter().map(async |mut stream: TcpStream| {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        stream
+    });
+    let streams = futures_util::future::join_all(exchanges).await;
+    assert_eq!(streams.len(), connections);
+}

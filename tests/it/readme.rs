@@ -1,0 +1,173 @@
+//! Holds the README and the documents beside it to the program: the table of settings, the actions, the accounts of
+//! the sandbox, metrics, commands and links. `UPDATE_README=1` writes the table of settings anew.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use norman_aks::config::settings_table_markdown;
+use norman_aks::telemetry::metrics;
+
+use crate::support::app::TestApp;
+
+const BEGIN: &str = "<!-- The table is made by: UPDATE_README=1 cargo test --test it readme:: -->\n";
+const END: &str = "<!-- end of the table -->";
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Pieces between an odd mark and the next one.
+fn between<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+    text.split(mark).skip(1).step_by(2).collect()
+}
+
+/// The lines of all blocks of that language.
+fn code<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let blocks = between(text, "```").into_iter().filter_map(|block| block.strip_prefix(language));
+    blocks.flat_map(str::lines).collect()
+}
+
+#[test]
+fn the_table_of_settings_is_the_programs() {
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once(BEGIN).expect("the README has the mark before the table");
+    let (table, after) = rest.split_once(END).expect("the README has the mark behind the table");
+    let wanted = settings_table_markdown();
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(path("README.md"), format!("{before}{BEGIN}{wanted}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(table, wanted, "run UPDATE_README=1 cargo test --test it readme::");
+}
+
+#[tokio::test]
+async fn the_first_screen_shows_what_the_sandbox_answers() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let answer =
+        app.get(&format!("/meta/aksVersions?cloudCredentialId={id}&region=eastus")).send().await.text();
+    let first_screen: String = read("README.md").lines().take(40).collect::<Vec<_>>().join("\n");
+    assert!(first_screen.contains(&answer), "{answer}");
+}
+
+#[test]
+fn every_action_has_its_row_and_no_other_has() {
+    let document: serde_json::Value = serde_json::from_str(&norman_aks::api::openapi_json()).unwrap();
+    let paths = document["paths"].as_object().unwrap().keys();
+    let served: BTreeSet<_> =
+        paths.filter_map(|path| path.strip_prefix("/meta/")).map(str::to_owned).collect();
+    let readme = read("README.md");
+    let rows: BTreeSet<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `aks")?.split_once('`'))
+        .map(|(name, _)| format!("aks{name}"))
+        .collect();
+    assert_eq!(rows, served);
+    assert_eq!(rows.len(), 9);
+}
+
+#[tokio::test]
+async fn every_account_of_the_sandbox_is_told() {
+    let app = TestApp::start().await;
+    let readme = read("README.md");
+    for account in app.control.accounts() {
+        let account = serde_json::to_value(account).unwrap();
+        let row =
+            format!("| `{}` | {} |", account["name"].as_str().unwrap(), account["note"].as_str().unwrap());
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn every_metric_is_told_and_no_other() {
+    let readme = read("README.md");
+    let known: BTreeSet<_> = metrics::ALL.iter().map(|metric| metric.name).collect();
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    let told: BTreeSet<_> = between(&readme, "`")
+        .into_iter()
+        .flat_map(|code| code.split(word))
+        .filter(|name| name.starts_with("norman_aks_"))
+        .collect();
+    assert_eq!(told, known);
+}
+
+/// Lines such as `norman-aks key rotate --data-dir x`, each as its words.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let lines = code(text, "console").into_iter().filter_map(|line| line.strip_prefix("$ "));
+    let commands = lines.filter_map(|line| {
+        let line = line.split_once("cargo run --release -- ").or_else(|| line.split_once("norman-aks "))?.1;
+        let own = line.split(['|', '#', '>', ';', '&', ')']).next().unwrap_or_default();
+        Some(own.split_whitespace().map(str::to_owned).collect())
+    });
+    commands
+        .filter(|words: &Vec<String>| words.first().is_some_and(|word| word.starts_with(char::is_lowercase)))
+        .collect()
+}
+
+#[test]
+fn every_command_and_flag_exists() {
+    let help = |words: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_norman-aks")).args(words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut seen = 0;
+    for name in ["README.md", "docs/SECURITY.md", "deploy/kubernetes/README.md"] {
+        for command in commands(&read(name)) {
+            let (first, rest) = command.split_first().unwrap();
+            let second = rest.first().filter(|_| matches!(first.as_str(), "token" | "key"));
+            let words: Vec<_> = [Some(first), second].into_iter().flatten().map(String::as_str).collect();
+            let text = help(&words);
+            for flag in rest.iter().filter(|word| word.starts_with("--")) {
+                let flag = flag.split('=').next().unwrap();
+                assert!(text.contains(flag), "{name}: {command:?}: there is no {flag}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} commands were found");
+}
+
+/// A heading as the anchor of a link.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let mut seen = 0;
+    let names = [
+        "README.md",
+        "CHANGELOG.md",
+        "docs/ARCHITECTURE.md",
+        "docs/COMPATIBILITY.md",
+        "docs/SECURITY.md",
+        "deploy/kubernetes/README.md",
+    ];
+    for name in names {
+        let text = read(name);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { path(name) } else { path(name).parent().unwrap().join(file) };
+            assert!(file.exists(), "{name}: {link}");
+            if !heading.is_empty() {
+                let target = std::fs::read_to_string(&file).unwrap();
+                let headings = target.lines().filter(|line| line.starts_with('#'));
+                let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#').trim()));
+                assert!(anchors.any(|anchor| anchor == heading), "{name}: {link}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} links were found");
+}

@@ -1,0 +1,593 @@
+//! The hunt for secrets: distinct canaries go in at every door of the real executable, through success and every kind
+//! of failure, and are looked for in all that comes out: answers, log lines of all libraries at their most talkative,
+//! metrics, printed text, files and tables. (What is written for scripts by the sandbox holds secrets on purpose.)
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use norman_aks::azure;
+use norman_aks::config::{Config, Flags};
+use norman_aks::service::credentials::{AzureChange, CredentialChange, InlineCredential, Via};
+use norman_aks::service::secrets::Secrets;
+use norman_aks::vault::{KeyRing, Vault};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use url::Url;
+
+use crate::support::app::TestApp;
+use crate::support::databases::{self, TestDb};
+use crate::support::program::{Server, all_of, command, printed, reply};
+
+/// Everything that anybody logs.
+const TALKATIVE: &str = "trace,azure_core=trace,azure_identity=trace,h2=trace,hyper=trace,hyper_util=trace,\
+    reqwest=trace,rustls=trace,sqlx=trace,tower=trace,tower_http=trace,typespec_client_core=trace";
+
+/// A secret, and the part of it that no escaping changes.
+#[derive(Clone)]
+struct Canary {
+    name: String,
+    core: String,
+}
+
+impl Canary {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), core: uuid::Uuid::new_v4().simple().to_string() }
+    }
+
+    /// With everything in it that JSON, forms, addresses and HTML write in another way.
+    fn text(&self) -> String {
+        format!("{}~+/\"&< %41\\", self.core)
+    }
+
+    /// The core as it is, in hexadecimal, and what base64 makes of it wherever it begins.
+    fn spellings(&self) -> Vec<String> {
+        let hexadecimal = self.core.bytes().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let mut spellings =
+            vec![self.core.clone(), self.core.to_uppercase(), hexadecimal.to_uppercase(), hexadecimal];
+        for before in 0..3 {
+            let encoded = STANDARD.encode([&[b' '; 2][..before], self.core.as_bytes()].concat());
+            // The characters at both ends depend on the neighbours.
+            spellings.push(encoded[4..encoded.len() - 4].to_owned());
+        }
+        spellings
+    }
+}
+
+/// What came out, and where.
+#[derive(Default)]
+struct Found(Vec<(String, String)>);
+
+impl Found {
+    fn add(&mut self, place: impl Into<String>, text: impl AsRef<[u8]>) {
+        self.0.push((place.into(), String::from_utf8_lossy(text.as_ref()).into_owned()));
+    }
+
+    /// The canaries that are somewhere, with their surroundings.
+    fn sightings(&self, canaries: &[Canary]) -> Vec<String> {
+        let mut sightings = Vec::new();
+        for canary in canaries {
+            for spelling in canary.spellings() {
+                for (place, text) in &self.0 {
+                    if let Some(at) = text.find(&spelling) {
+                        let around: String = text[..at].chars().rev().take(300).collect();
+                        let around: String = around.chars().rev().collect();
+                        sightings.push(format!("{} in {place}: …{around}[HERE]", canary.name));
+                    }
+                }
+            }
+        }
+        sightings
+    }
+}
+
+/// A running sandbox server, and everything that it has let out.
+struct Hunt {
+    server: Server,
+    control: String,
+    token: String,
+    found: Found,
+    canaries: Vec<Canary>,
+}
+
+impl Hunt {
+    /// A new canary.
+    fn canary(&mut self, name: &str) -> Canary {
+        let canary = Canary::new(name);
+        self.canaries.push(canary.clone());
+        canary
+    }
+
+    async fn send(&mut self, what: &str, request: reqwest::RequestBuilder) -> (u16, String) {
+        let answer = reply(request).await;
+        self.found.add(format!("the answer to {what}"), format!("{:?}\n{}", answer.headers, answer.text));
+        (answer.status, answer.text)
+    }
+
+    /// A request with the administrator's token.
+    async fn ask(&mut self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
+        let what = format!("{method} {path}");
+        let request = self.server.http.request(method, format!("{}{path}", self.server.url));
+        let request = request.bearer_auth(&self.token).body(body);
+        self.send(&what, request).await
+    }
+
+    async fn steer(&self, method: Method, path: &str, body: &Value) {
+        let request = self.server.http.request(method, format!("{}{path}", self.control));
+        let answer = reply(request.header("content-type", "application/json").body(body.to_string())).await;
+        assert!((200..300).contains(&answer.status), "{path}: {}", answer.text);
+    }
+
+    /// Decides what a secret gets from Entra.
+    async fn login(&self, canary: &Canary, outcome: &Value) {
+        self.steer(Method::POST, "/logins", &json!({"secret": canary.text(), "outcome": outcome})).await;
+    }
+}
+
+fn inline(it: &Value, secret: &str) -> Value {
+    json!({"tenantId": it["tenant_id"], "subscriptionId": it["subscription_id"], "clientId": it["client_id"],
+        "clientSecret": secret, "region": it["location"]})
+}
+
+fn stored(it: &Value, secret: &str) -> Value {
+    json!({"name": "hunted", "azurecredentialConfig": {"tenantId": it["tenant_id"],
+        "subscriptionId": it["subscription_id"], "clientId": it["client_id"], "clientSecret": secret}})
+}
+
+const ACTIONS: [&str; 9] = [
+    "aksCheckCredentials",
+    "aksClusters",
+    "aksLocations",
+    "aksRegions",
+    "aksUpgrades",
+    "aksVMSizes",
+    "aksVMSizesV2",
+    "aksVersions",
+    "aksVirtualNetworks",
+];
+
+/// Credentials in bodies: good ones, wrong ones, and answers of Azure and of what stands before it that repeat them.
+async fn bodies(hunt: &mut Hunt, it: &Value) {
+    let good = hunt.canary("a good secret in the body");
+    hunt.login(&good, &json!("token")).await;
+    let wrong = hunt.canary("a wrong secret in the body");
+    for (canary, expected) in [(&good, None), (&wrong, Some("AADSTS7000215"))] {
+        for action in ACTIONS {
+            let body = inline(it, &canary.text()).to_string();
+            let (status, text) = hunt.ask(Method::POST, &format!("/meta/{action}"), body).await;
+            match expected {
+                // Upgrades want a cluster too.
+                None => assert!(status == 200 || action == "aksUpgrades", "{action}: {text}"),
+                Some(code) => assert!(text.contains(code) || action == "aksUpgrades", "{action}: {text}"),
+            }
+        }
+    }
+    let echoed = hunt.canary("a secret that Entra repeats");
+    let text = echoed.text();
+    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    let sentence =
+        format!("AADSTS7000215: {text} (client_secret={form}, {}) is wrong", STANDARD.encode(&text));
+    let body = json!({"error": "invalid_client", "error_description": sentence, "error_codes": [7_000_215]});
+    let page = json!({"status": 401, "body": body, "headers": {"x-ms-request-id": text.replace('\\', "")}});
+    hunt.login(&echoed, &json!({"answer": page})).await;
+    let gateway = hunt.canary("a secret that a gateway repeats");
+    let text = gateway.text().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
+    let page = json!({"status": 403, "body": format!("<html><pre>client_secret={text}</pre></html>"),
+        "headers": {"content-type": "text/html"}});
+    hunt.login(&gateway, &json!({"answer": page})).await;
+    for canary in [&echoed, &gateway] {
+        for action in ["aksCheckCredentials", "aksLocations", "aksVMSizesV2"] {
+            let body = inline(it, &canary.text()).to_string();
+            let (status, text) = hunt.ask(Method::POST, &format!("/meta/{action}"), body).await;
+            assert!(status == 400 || status == 401, "{action}: {status} {text}");
+            assert!(text.contains("****"), "the answer was passed on, masked: {text}");
+        }
+    }
+
+    let token = hunt.canary("an access token of Azure that Azure repeats");
+    let holder = hunt.canary("the secret of that token");
+    let page = json!({"body": {"token_type": "Bearer", "expires_in": 3599, "access_token": token.core}});
+    hunt.login(&holder, &json!({"answer": page})).await;
+    let repeated = json!({"error": {"code": "Forbidden", "message": format!("not with Authorization: Bearer {}", token.core)}});
+    let fault = json!({"operation": "managedClusters",
+        "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
+    hunt.steer(Method::POST, "/faults", &fault).await;
+    let body = inline(it, &holder.text()).to_string();
+    let (_, text) = hunt.ask(Method::POST, "/meta/aksClusters", body.clone()).await;
+    assert!(text.contains("Bearer ****"), "{text}");
+    hunt.ask(Method::POST, "/meta/aksLocations", body).await;
+    let unusable = hunt.canary("an access token in an answer that cannot be used");
+    let holder = hunt.canary("the secret of that answer");
+    let page = json!({"body": {"token_type": "Bearer", "expires_in": unusable.core, "access_token": unusable.text()}});
+    hunt.login(&holder, &json!({"answer": page})).await;
+    hunt.ask(Method::POST, "/meta/aksLocations", inline(it, &holder.text()).to_string()).await;
+    for effect in ["cut_before_answer", "cut_in_body", "truncated_body", "invalid_json"] {
+        hunt.steer(Method::POST, "/faults", &json!({"operation": "token", "effect": effect})).await;
+        let canary = hunt.canary(&format!("a secret whose login ends with {effect}"));
+        hunt.login(&canary, &json!("token")).await;
+        let (status, text) =
+            hunt.ask(Method::POST, "/meta/aksLocations", inline(it, &canary.text()).to_string()).await;
+        assert!(status >= 400, "{effect}: {text}");
+        hunt.steer(Method::DELETE, "/faults", &Value::Null).await;
+    }
+}
+
+/// Stored credentials, from their making to their end.
+async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
+    let made = hunt.canary("a stored secret");
+    hunt.login(&made, &json!("token")).await;
+    let (status, text) =
+        hunt.ask(Method::POST, "/v3/cloudcredentials", stored(it, &made.text()).to_string()).await;
+    assert_eq!(status, 201, "{text}");
+    let id = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
+    let path = format!("/v3/cloudcredentials/{id}");
+    let cluster = json!({"name": "hunted", "aksConfig": {"clusterName": "hunted", "resourceGroup": "g",
+        "resourceLocation": it["location"], "imported": true, "azureCredentialSecret": id}});
+    let (status, text) = hunt.ask(Method::POST, "/v3/clusters", cluster.to_string()).await;
+    assert_eq!(status, 201, "{text}");
+    let cluster = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
+    let use_it = async |hunt: &mut Hunt| {
+        for action in &ACTIONS[1..] {
+            let asked = format!(
+                "/meta/{action}?cloudCredentialId={id}&region={}&clusterId={cluster}",
+                it["location"].as_str().unwrap()
+            );
+            let (_, text) = hunt.ask(Method::GET, &asked, "").await;
+            assert!(!text.is_empty());
+        }
+    };
+    use_it(hunt).await;
+    let changed = hunt.canary("a stored secret after a change");
+    hunt.login(&changed, &json!("token")).await;
+    let repeated = hunt.canary("a stored secret that Entra repeats");
+    let page = json!({"status": 401, "body": {"error": "invalid_client", "error_description": format!("AADSTS7000215: {}", repeated.text())}});
+    hunt.login(&repeated, &json!({"answer": page})).await;
+    for canary in [changed, repeated] {
+        let change = json!({"azurecredentialConfig": {"clientSecret": canary.text()}});
+        let (status, text) = hunt.ask(Method::PUT, &path, change.to_string()).await;
+        assert_eq!(status, 200, "{text}");
+        use_it(hunt).await;
+    }
+    for path in [
+        &path,
+        "/v3/cloudcredentials",
+        "/v3/cloudcredentials?name=hunted",
+        "/v3/clusters",
+        "/v3",
+        "/v3/schemas",
+        "/v3/schemas/cloudCredential",
+        "/openapi.json",
+    ] {
+        assert_eq!(hunt.ask(Method::GET, path, "").await.0, 200, "{path}");
+    }
+    hunt.ask(Method::DELETE, &path, "").await;
+    let (status, text) = hunt.ask(Method::DELETE, &format!("/v3/clusters/{cluster}"), "").await;
+    assert_eq!(status, 200, "{text}");
+    id
+}
+
+/// Bodies and places where a secret does not belong.
+async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
+    let broken = hunt.canary("a secret in a body that is no JSON");
+    let escaped = json!(broken.text()).to_string();
+    for body in [
+        format!("{{\"clientSecret\":{escaped}"),
+        format!("{{\"clientSecret\":{escaped},}}"),
+        format!("{{\"clientSecret\":{}}}", broken.core),
+        format!("[{escaped}]"),
+        escaped.clone(),
+        broken.text(),
+        format!("{{\"azurecredentialConfig\":{{\"clientSecret\":{escaped}"),
+        format!("{{\"azurecredentialConfig\":{escaped}}}"),
+        format!("{{\"clientSecret\":[{escaped}]}}"),
+        format!("{{\"clientSecret\":{{\"a\":{escaped}}},\"region\":5}}"),
+        format!("{{\"azurecredentialConfig\":{{\"clientSecret\":[{escaped}]}}}}"),
+        format!("{{\"azurecredentialConfig\":{{\"clientSecret\":{{\"a\":{escaped}}}}}}}"),
+        format!("{{\"name\":{{\"a\":{escaped}}},\"azurecredentialConfig\":{{}}}}"),
+        format!(
+            "{{\"name\":\"n\",\"clientSecret\":{escaped},\"azurecredentialConfig\":{{\"password\":{escaped}}}}}"
+        ),
+        format!("{{\"amazonec2credentialConfig\":{{\"secretKey\":{escaped}}}}}"),
+    ] {
+        for (method, path) in [
+            (Method::POST, "/meta/aksLocations"),
+            (Method::POST, "/meta/aksCheckCredentials"),
+            (Method::POST, "/v3/cloudcredentials"),
+            (Method::PUT, &*format!("/v3/cloudcredentials/{id}")),
+            (Method::POST, "/v3/clusters"),
+        ] {
+            hunt.ask(method, path, body.clone()).await;
+        }
+    }
+    let lost = hunt.canary("a secret sent to the wrong address");
+    let body = inline(it, &lost.text()).to_string();
+    for (method, path) in [
+        (Method::POST, "/meta/aksNothing"),
+        (Method::POST, "/no/such/route"),
+        (Method::PATCH, "/v3/cloudcredentials"),
+        (Method::DELETE, "/v3/cloudcredentials"),
+        (Method::PUT, "/meta/aksLocations"),
+        (Method::GET, "/meta/aksCheckCredentials"),
+        (Method::POST, "/v3/schemas"),
+        (Method::POST, "/livez"),
+    ] {
+        let (status, text) = hunt.ask(method.clone(), path, body.clone()).await;
+        assert!(status >= 400, "{method} {path}: {text}");
+    }
+    let large = hunt.canary("a secret in a body that is too large");
+    for (path, status) in [("/meta/aksLocations", 400), ("/v3/cloudcredentials", 413)] {
+        let body = inline(it, &large.text()).to_string() + &" ".repeat(2 << 20);
+        // The connection may be closed before all of it is sent.
+        let request = hunt.server.http.post(format!("{}{path}", hunt.server.url)).bearer_auth(&hunt.token);
+        if let Ok(response) = request.body(body).send().await {
+            assert_eq!(response.status().as_u16(), status, "{path}");
+            let text = response.text().await.unwrap_or_default();
+            hunt.found.add("the answer to a body that is too large", text);
+        }
+    }
+    let half = hunt.canary("a secret in a body that ends in the middle");
+    let address: SocketAddr = hunt.server.url.strip_prefix("http://").unwrap().parse().unwrap();
+    for path in ["/meta/aksLocations", "/v3/cloudcredentials"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 5000\r\n\r\n{}",
+            hunt.token,
+            inline(it, &half.text())
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
+        hunt.found.add("the answer to half a body", answer);
+    }
+}
+
+/// Tokens in every form, right and wrong, over both versions of HTTP.
+async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
+    let two = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let wrong = ["bearer", "basic", "cookie"].map(|form| hunt.canary(&format!("a wrong {form} token")));
+    let wrong = wrong.map(|canary| format!("token-wrong:{}", canary.core));
+    for (tokens, expected) in [(tokens, 200), (wrong, 401)] {
+        let [bearer, basic, cookie] = tokens;
+        let (name, password) = basic.split_once(':').unwrap();
+        for http in [&hunt.server.http.clone(), &two] {
+            for path in ["/v3", "/v3/clusters", "/v3/cloudcredentials"] {
+                let url = format!("{}{path}", hunt.server.url);
+                for request in [
+                    http.get(&url).bearer_auth(&bearer),
+                    http.get(&url).basic_auth(name, Some(password)),
+                    http.get(&url).header("cookie", format!("R_SESS={cookie}; CSRF=x")),
+                ] {
+                    let (status, text) = hunt.send(&format!("a token at {path}"), request).await;
+                    assert_eq!(status, expected, "{text}");
+                }
+            }
+        }
+    }
+}
+
+/// Everything in a folder and below it, but what the sandbox writes for scripts.
+fn add_files(found: &mut Found, folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            add_files(found, &path);
+        } else if !path.ends_with("sandbox.json") {
+            found.add(path.display().to_string(), fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// Every row of every table.
+async fn add_tables(found: &mut Found, url: &str) {
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    let tables = "select tablename::text from pg_tables where schemaname = 'public'";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+    assert!(tables.iter().any(|table| table == "credentials"), "{tables:?}");
+    for table in tables {
+        let rows = format!("select row_to_json(t)::text from {table} t");
+        let rows: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(rows)).fetch_all(&mut connection).await.unwrap();
+        found.add(format!("table {table}"), rows.join("\n"));
+    }
+}
+
+async fn hunted(db: Option<&TestDb>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut canaries = vec![Canary::new("the bootstrap token")];
+    let bootstrap = format!("token-boot:{}", canaries[0].core);
+    let key = printed(folder.path(), &["key", "generate"]);
+    fs::write(folder.path().join("keys"), &key).unwrap();
+    let key = key.trim_end().split_once(':').unwrap().1.to_owned();
+    canaries
+        .push(Canary { name: "the encryption key".to_owned(), core: key.trim_end_matches('=').to_owned() });
+    let mut database = db.map(|db| Url::parse(&db.url).unwrap());
+    if let Some(url) = database.as_mut().filter(|url| url.password().is_none()) {
+        let password = Canary::new("the database password");
+        url.set_password(Some(&password.core)).unwrap();
+        canaries.push(password);
+    }
+    let prepared = |arguments: &[&str]| -> Command {
+        let mut command = command(folder.path(), arguments);
+        command.args(["--sandbox", "--data-dir=data", "--encryption-key-file=keys", "--log-format=json"]);
+        if let Some(url) = &database {
+            command.env("NORMAN_AKS_DATABASE_URL", url.as_str());
+        }
+        command.env("RUST_LOG", TALKATIVE);
+        command
+    };
+    let mut found = Found::default();
+    let tokens_of = ["bearer", "basic", "cookie"].map(|form| {
+        let output = prepared(&["token", "create", "--user", form]).output().unwrap();
+        assert!(output.status.success(), "{}", all_of(&output));
+        found.add("the log of `token create`", &output.stderr);
+        let token = String::from_utf8(output.stdout).unwrap().trim_end().to_owned();
+        let core = token.split_once(':').unwrap().1.to_owned();
+        canaries.push(Canary { name: format!("the {form} token"), core });
+        token
+    });
+
+    let mut serve = prepared(&[
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--metrics-listen=127.0.0.1:0",
+        "--sandbox-control-listen=127.0.0.1:0",
+    ]);
+    let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap));
+    let metrics = format!("http://{}/metrics", server.listener("metrics"));
+    let it: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("data/sandbox.json")).unwrap()).unwrap();
+    let control = it["control_url"].as_str().unwrap().to_owned();
+    // The lines to paste are the one place that shows the token; it belongs to the sandbox.
+    assert!(server.said().contains(&bootstrap));
+    let mut hunt = Hunt { server, control, token: bootstrap.clone(), found, canaries };
+
+    bodies(&mut hunt, &it).await;
+    let id = stored_ones(&mut hunt, &it).await;
+    mistakes(&mut hunt, &it, &id).await;
+    tokens(&mut hunt, tokens_of).await;
+    let asked = hunt.canary("a secret in a query");
+    let query = format!("/v3/no?clientSecret={}", asked.core);
+    reply(hunt.server.http.get(format!("{}{query}", hunt.server.url)).bearer_auth(&hunt.token)).await;
+    hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
+
+    let Hunt { server, mut found, canaries, .. } = hunt;
+    // With the write-ahead log as it stands, and once more after the end.
+    add_files(&mut found, &folder.path().join("data"));
+    found.add("the log", server.stop());
+    add_files(&mut found, &folder.path().join("data"));
+    if let Some(url) = &database {
+        add_tables(&mut found, url.as_str()).await;
+    }
+    for arguments in [["check"].as_slice(), &["token", "list"], &["key", "rotate"], &["migrate"]] {
+        let mut command = prepared(arguments);
+        let output = command.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap).output().unwrap();
+        found.add(format!("{arguments:?}"), all_of(&output));
+    }
+    fs::write(folder.path().join("keys"), printed(folder.path(), &["key", "generate"])).unwrap();
+    found.add(
+        "a start with another key",
+        all_of(&prepared(&["serve", "--listen=127.0.0.1:0"]).output().unwrap()),
+    );
+
+    assert!(canaries.len() >= 25, "{}", canaries.len());
+    let logged = found.0.iter().find(|(place, _)| place == "the log").unwrap();
+    for library in ["\"sqlx", "\"hyper", "\"h2", "\"norman_aks::request\""] {
+        assert!(logged.1.contains(&format!("\"target\":{library}")), "nothing of {library}\" is in the log");
+    }
+    let sightings = found.sightings(&canaries);
+    assert!(sightings.is_empty(), "{} sightings:\n{}", sightings.len(), sightings.join("\n\n"));
+}
+
+#[tokio::test]
+async fn no_secret_leaves_a_server_on_sqlite() {
+    hunted(None).await;
+}
+
+#[tokio::test]
+async fn no_secret_leaves_a_server_on_postgres() {
+    if let Some(db) = databases::postgres().await {
+        hunted(Some(&db)).await;
+    }
+}
+
+#[test]
+fn the_hunt_finds_what_it_looks_for() {
+    let canary = Canary::new("x");
+    let text = canary.text();
+    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    for hidden in [
+        text.clone(),
+        json!(text).to_string(),
+        form,
+        STANDARD.encode(&text),
+        STANDARD.encode(format!("id:{text}")),
+        STANDARD.encode(format!("i:{text}")),
+        canary.core.to_uppercase(),
+    ] {
+        let mut found = Found::default();
+        found.add("here", format!("before {hidden} after"));
+        assert!(!found.sightings(std::slice::from_ref(&canary)).is_empty(), "{hidden}");
+        assert!(found.sightings(&[Canary::new("y")]).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn no_public_type_shows_a_secret_in_its_debug_form() {
+    let canary = Canary::new("a secret");
+    let secret = || SecretString::from(canary.text());
+    let app = TestApp::start().await;
+    let mut found = Found::default();
+    let settings = [
+        ("NORMAN_AKS_BOOTSTRAP_TOKEN".to_owned(), format!("token-a:{}", canary.core)),
+        ("NORMAN_AKS_DATABASE_URL".to_owned(), format!("postgres://u:{}@h/d", canary.core)),
+        ("HTTPS_PROXY".to_owned(), format!("http://u:{}@h:1", canary.core)),
+    ];
+    let (config, _) = Config::load(&Flags::new(), &settings.into(), &|_| Ok(String::new())).unwrap();
+    found.add("Config", format!("{config:?} {:?}", config.describe()));
+    let credential = azure::Credential {
+        cloud: azure::Cloud::Public,
+        tenant_id: "t".to_owned(),
+        subscription_id: "s".to_owned(),
+        client_id: "c".to_owned(),
+        client_secret: secret(),
+        fingerprint: azure::Fingerprint([7; 32]),
+    };
+    found.add("azure::Credential", format!("{credential:?}"));
+    let arm = azure::Azure::new(azure::Options::default()).unwrap();
+    let arm = arm.arm(&credential.into(), tokio::time::Instant::now()).unwrap();
+    found.add("azure::Arm", format!("{arm:?}"));
+    let inline = InlineCredential {
+        tenant_id: "t".to_owned(),
+        subscription_id: "s".to_owned(),
+        client_id: "c".to_owned(),
+        client_secret: secret(),
+        environment: String::new(),
+    };
+    found.add("InlineCredential", format!("{inline:?} {:?}", Via::Check(inline.clone())));
+    let caller = app.app.tokens.authenticate(&app.admin).await.unwrap();
+    found.add("Caller", format!("{caller:?}"));
+    let access = app.app.credentials.resolve(&caller, Via::Inline(inline)).await.unwrap();
+    found.add("AzureAccess", format!("{access:?}"));
+    let azure = AzureChange { client_secret: Some(secret()), ..AzureChange::default() };
+    let change = CredentialChange { azure: Some(azure), ..CredentialChange::default() };
+    found.add("CredentialChange", format!("{change:?}"));
+    let sealed = app.app.secrets.seal("cc-x", &secret()).unwrap();
+    found.add("SealedColumns", format!("{sealed:?}"));
+
+    let mut canaries = vec![canary];
+    let token = app.app.tokens.create("ann", None, None, "").await.unwrap();
+    canaries.push(Canary { name: "a token".to_owned(), core: token.secret.expose_secret().to_owned() });
+    found.add("NewToken", format!("{token:?}"));
+    let line = KeyRing::generate();
+    let key = line.expose_secret().split_once(':').unwrap().1.trim_end_matches('=').to_owned();
+    canaries.push(Canary { name: "a key".to_owned(), core: key });
+    let ring = KeyRing::parse(line.expose_secret()).unwrap();
+    found.add(
+        "KeyRing",
+        format!("{line:?} {ring:?} {:?}", Vault::new(KeyRing::parse(line.expose_secret()).unwrap())),
+    );
+    let path = app.folder.path().join("keys");
+    fs::write(&path, line.expose_secret().replace(':', "")).unwrap();
+    let store =
+        norman_aks::store::Store::connect("sqlite:/nowhere/at/all", &norman_aks::store::Options::default())
+            .await;
+    found.add("store::Error", format!("{:?}", store.err()));
+    let db = databases::sqlite().await;
+    let opened = Secrets::open(&path, false, db.store.clone(), app.clock.clone()).await;
+    let error = opened.err().expect("no key file");
+    found.add("secrets::Error", format!("{error:?} {error}"));
+    let sightings = found.sightings(&canaries);
+    assert!(sightings.is_empty(), "{}", sightings.join("\n\n"));
+}
