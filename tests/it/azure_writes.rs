@@ -539,6 +539,14 @@ async fn a_write_that_is_done_at_once_leaves_nothing_to_follow() {
 }
 
 #[tokio::test]
+async fn a_long_answer_to_a_write_is_kept_whole() {
+    let long = || json!({"name": "n", "tags": {"long": "x".repeat(200_000)}});
+    let fake = Fake::start(answering(move |_| answer(201, &long()))).await;
+    let written = put(&arm(&fake.azure())).await.unwrap();
+    assert_eq!((written.resource, written.operation), (Some(long()), None));
+}
+
+#[tokio::test]
 async fn kubeconfigs_are_read_and_never_shown() {
     let encoded = base64::engine::general_purpose::STANDARD.encode("apiVersion: v1 # canary");
     let fake = Fake::start(answering(move |seen| match seen.path.rsplit('/').next() {
