@@ -1,11 +1,14 @@
 //! One request to Resource Manager as a use case sees it: token, attempts, deadline.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, AUTHORIZATION};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::{Client, Request, Url};
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
@@ -60,6 +63,10 @@ impl Arm {
         &self.credential
     }
 
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
     /// The address below the credential's subscription.
     pub(super) fn address(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
         let mut path = vec!["subscriptions", &self.credential.subscription_id];
@@ -67,7 +74,7 @@ impl Arm {
         url::arm(self.credential.cloud, &path, query)
     }
 
-    /// The address at which Azure says that a list goes on.
+    /// The address at which Azure says that a list, or an operation, goes on.
     pub(super) fn link(&self, text: &str) -> Result<Url, Error> {
         url::link(self.credential.cloud, text)
     }
@@ -75,17 +82,29 @@ impl Arm {
     /// Reads: tries again what may pass by itself, renews the token once when it is not accepted, and ends
     /// with the deadline. Only 200 is a success.
     pub(super) async fn get(&self, operation: &'static str, url: &Url) -> Result<Answer, Error> {
+        self.send(&Ask::reading(operation, Method::GET, url)).await
+    }
+
+    /// Reads something that may not be there: `None` only when Azure says so ([`Error::is_absence`]).
+    pub(super) async fn find(&self, operation: &'static str, url: &Url) -> Result<Option<Answer>, Error> {
+        present(self.get(operation, url).await)
+    }
+
+    /// Sends the request as often as it may be sent, renews the token once when it is not accepted, and ends with
+    /// the deadline.
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
         let mut token = self.token().await?;
         let mut renewed = false;
         let mut failed = 0;
         loop {
-            let error = match self.attempt(operation, url, &token).await {
+            let error = match self.attempt(ask, &token).await {
+                // Who is asking is looked at before anything else: nothing has happened yet.
                 Err(error) if error.upstream_status() == Some(401) && !renewed => {
                     renewed = true;
                     token = self.other_token(&token).await?;
                     continue;
                 }
-                Err(error) if may_pass(&error) => error,
+                Err(error) if ask.may_be_repeated_after(&error) => error,
                 outcome => return outcome,
             };
             failed += 1;
@@ -98,19 +117,18 @@ impl Arm {
         }
     }
 
-    async fn attempt(&self, operation: &'static str, url: &Url, token: &Token) -> Result<Answer, Error> {
-        let mut request = Request::new(Method::GET, url.clone());
+    async fn attempt(&self, ask: &Ask<'_>, token: &Token) -> Result<Answer, Error> {
+        let mut request = ask.request();
         request.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
-        mark(&mut request);
-        let exchange = exchange(&self.shared.client, Service::Arm, operation, request);
+        let exchange = exchange(&self.shared.client, Service::Arm, ask.operation, request);
         let answer =
             timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
-        if answer.status == 200 {
+        if ask.good.contains(&answer.status) {
             return Ok(answer);
         }
         let sent = token.authorization.to_str().unwrap_or_default().trim_start_matches("Bearer ");
         let answer = scrub::without(answer, &[sent, self.credential.client_secret.expose_secret()]);
-        let refusal = Refusal::new(Method::GET, without_query(url), answer, &self.shared.clock);
+        let refusal = Refusal::new(ask.method.clone(), without_query(ask.url), answer, &self.shared.clock);
         Err(Error::Arm(Box::new(refusal)))
     }
 
@@ -129,6 +147,81 @@ impl Arm {
         let mut own = own.lock().await;
         let token = self.source.fetch_new(self.deadline).await?;
         Ok(own.insert(token).clone())
+    }
+}
+
+/// A request to Resource Manager, apart from who asks.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    /// For logs and metrics.
+    operation: &'static str,
+    method: Method,
+    url: &'a Url,
+    body: Option<Bytes>,
+    good: RangeInclusive<u16>,
+    repeat: Repeat,
+}
+
+/// When a request may be sent a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    /// It changes nothing: after everything that may pass by itself.
+    Freely,
+    /// It changes something: only when Azure cannot have taken it. What the transport repeats by itself, refused
+    /// streams and connections that were closed before they were used, did not reach Azure either.
+    IfNotTaken,
+}
+
+impl<'a> Ask<'a> {
+    /// A request that changes nothing, and is answered with 200.
+    pub(super) fn reading(operation: &'static str, method: Method, url: &'a Url) -> Self {
+        Self { operation, method, url, body: None, good: 200..=200, repeat: Repeat::Freely }
+    }
+
+    /// A request that changes something: every 2xx means that Azure took it.
+    pub(super) fn writing(
+        operation: &'static str,
+        method: Method,
+        url: &'a Url,
+        body: Option<&Value>,
+    ) -> Self {
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        Self { operation, method, url, body, good: 200..=299, repeat: Repeat::IfNotTaken }
+    }
+
+    /// The same where every 2xx is a success.
+    pub(super) fn any_success(self) -> Self {
+        Self { good: 200..=299, ..self }
+    }
+
+    fn request(&self) -> Request {
+        let mut request = Request::new(self.method.clone(), self.url.clone());
+        mark(&mut request);
+        if let Some(body) = &self.body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.clone().into());
+        } else if self.method == Method::POST {
+            // Servers refuse a POST that says nothing about its length.
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        request
+    }
+
+    fn may_be_repeated_after(&self, error: &Error) -> bool {
+        may_pass(error)
+            && match self.repeat {
+                Repeat::Freely => true,
+                Repeat::IfNotTaken => !error.may_have_been_taken(),
+            }
+    }
+}
+
+/// `None` where Azure says that the thing is not there.
+pub(super) fn present<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_absence() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -11,6 +11,16 @@ use super::refusal::{LoginRefusal, Refusal};
 /// An error of a layer below, shared between all who get the same [`Error`].
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
+/// Codes that come with 404 and do not speak of the resource that was asked for.
+const OTHER_404: [&str; 6] = [
+    "SubscriptionNotFound",
+    "InvalidSubscriptionId",
+    "InvalidResourceType",
+    "InvalidResourceNamespace",
+    "NoRegisteredProviderFound",
+    "TenantNotFound",
+];
+
 /// A failed request to Azure, or one that was not sent. Cheap to clone; holds no secret, token or query.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -60,8 +70,8 @@ pub enum Error {
     /// A text that cannot be a part of an address; holds the text.
     #[error("{0:?} cannot be part of an address of Azure")]
     BadUrl(String),
-    /// The list goes on at an address that is not Resource Manager's: it was not followed.
-    #[error("the list goes on at {host:?}, which is not Azure Resource Manager")]
+    /// A list or an operation goes on at an address that is not Resource Manager's: it was not followed.
+    #[error("Azure names an address at {host:?}, which is not Azure Resource Manager")]
     ForeignLink {
         /// The host that was named; empty where the link is no address at all.
         host: String,
@@ -107,6 +117,37 @@ impl Error {
     /// Whether the login service refused the credential itself.
     pub fn is_login_refusal(&self) -> bool {
         matches!(self, Self::Login(_)) && !self.is_transient()
+    }
+
+    /// Whether Azure says that the resource is not there: a 404 of Resource Manager that speaks of the resource. A
+    /// 404 that speaks of the subscription or the resource type says nothing about it, and one without a word
+    /// of Azure's comes from somebody on the way.
+    pub fn is_absence(&self) -> bool {
+        let Self::Arm(refusal) = self else { return false };
+        refusal.status == 404
+            && match refusal.code.as_deref() {
+                Some(code) => !OTHER_404.iter().any(|other| code.eq_ignore_ascii_case(other)),
+                // A HEAD is answered without a body, and so without a code.
+                None => refusal.method == Method::HEAD && refusal.request_id.is_some(),
+            }
+    }
+
+    /// Whether Azure may have begun to do what the request asked for, although the answer was this. `false` is
+    /// certain: the request never left, or was turned away at the door. After `true`, look at the resource.
+    pub fn may_have_been_taken(&self) -> bool {
+        match self {
+            Self::Arm(refusal) => match refusal.status {
+                408 => true,
+                503 => refusal.retry_after.is_none(),
+                status => status >= 500,
+            },
+            Self::NoAnswer { to: Service::Arm, source, .. } => {
+                let source: &(dyn std::error::Error + 'static) = &**source;
+                !source.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
+            }
+            Self::TimedOut { to: Service::Arm } | Self::Decode { .. } | Self::TooLarge { .. } => true,
+            _ => false,
+        }
     }
 
     /// How long Azure asks to wait.

@@ -17,6 +17,8 @@ mod credential;
 mod entra;
 mod error;
 mod flight;
+mod one;
+mod operation;
 mod page;
 mod refusal;
 pub mod resources;
@@ -26,16 +28,20 @@ mod tenant;
 mod token;
 mod transport;
 mod url;
+mod write;
 
 pub use call::Arm;
 pub use cloud::Cloud;
 pub use credential::{Credential, Fingerprint};
 pub use error::{Cause, Error, Reason, Service};
+pub use operation::{Operation, Progress, Step, UnreadableOperation};
 pub use refusal::{LoginRefusal, Refusal, ServiceError};
 pub use resources::{
-    kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
+    agent_pools, kubernetes_versions, locations, managed_clusters, providers, resource_groups, skus,
+    subscriptions, usages, virtual_networks, vm_sizes, workspaces,
 };
 pub use tenant::{Discovery, DiscoveryError};
+pub use write::Written;
 
 /// How Azure is reached. The default is the real Azure.
 #[derive(Clone, Debug)]

@@ -67,8 +67,8 @@ pub(super) fn client(options: &Options) -> Result<Client, BuildError> {
     builder.build().map_err(BuildError::Client)
 }
 
-/// Sends the request and reads the answer. Any status is an answer; of one that is not 200, only the first 64 KiB
-/// of the body are kept.
+/// Sends the request and reads the answer. Any status is an answer; of one that is no success, only the first
+/// 64 KiB of the body are kept.
 pub(super) async fn exchange(
     client: &Client,
     to: Service,
@@ -96,7 +96,7 @@ pub(super) async fn exchange(
     record.status = Some(response.status().as_u16());
     let status = response.status().as_u16();
     let headers = response.headers().clone();
-    let body = if status == 200 {
+    let body = if (200..=299).contains(&status) {
         read(response, ANSWER_LIMIT).await.and_then(|(body, whole)| if whole { Ok(body) } else { Err(None) })
     } else {
         read(response, REFUSAL_LIMIT).await.map(|(body, _)| body)

@@ -3,233 +3,26 @@
 //! The server here knows nothing by itself: every test says what it answers.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as WallInstant};
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
-use http::{HeaderMap, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::service::TowerToHyperService;
+use futures_util::future::join_all;
+use http::StatusCode;
 use norman_aks::azure::{
-    Arm, Azure, BuildError, Cloud, Credential, Discovery, DiscoveryError, Error, Fingerprint, Options,
-    Reason, Service, kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks,
-    vm_sizes,
+    Azure, BuildError, Cloud, Credential, Discovery, DiscoveryError, Error, Options, Reason, Service,
+    kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
 };
-use norman_aks::clock::Clock;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use secrecy::SecretString;
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
-use tower_http::compression::CompressionLayer;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
 
-const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
-const SUBSCRIPTION: &str = "00000000-0000-0000-0000-00000000000a";
-const SECRET: &str = "canary~Secret";
-
-/// A request as it arrived.
-#[derive(Clone, Debug)]
-struct Seen {
-    method: String,
-    host: String,
-    path: String,
-    query: String,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Seen {
-    fn is_login(&self) -> bool {
-        self.host.starts_with("login.")
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-}
-
-type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response> + Send + Sync>;
-
-struct Fake {
-    address: SocketAddr,
-    roots_pem: String,
-    clock: Clock,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Fake {
-    /// A server that answers as `script` says.
-    async fn start<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Response> + Send + 'static,
-    {
-        let (roots_pem, tls) = authority();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let script: Script = Arc::new(move |seen| script(seen).boxed());
-        let router = Router::new()
-            .fallback({
-                let seen = Arc::clone(&seen);
-                move |request: Request| record(request, Arc::clone(&seen), Arc::clone(&script))
-            })
-            .layer(CompressionLayer::new());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move {
-            let acceptor = tokio_rustls::TlsAcceptor::from(tls);
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, router) = (acceptor.clone(), router.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-                        .await;
-                });
-            }
-        });
-        Self { address, roots_pem, clock: Clock::manual(1_700_000_000_000), seen, task }
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            clock: self.clock.clone(),
-            resolve: hosts().map(|host| (host.to_owned(), self.address)).collect(),
-            extra_roots_pem: Some(self.roots_pem.clone()),
-            use_proxy: false,
-            retry_pause: Duration::from_millis(2),
-            ..Options::default()
-        }
-    }
-
-    fn azure(&self) -> Azure {
-        Azure::new(self.options()).unwrap()
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    fn logins(&self) -> usize {
-        self.seen().iter().filter(|seen| seen.is_login()).count()
-    }
-
-    fn reads(&self) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| !seen.is_login()).collect()
-    }
-}
-
-async fn record(request: Request, log: Arc<Mutex<Vec<Seen>>>, script: Script) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    let host = parts.uri.host().map(str::to_owned);
-    let seen = Seen {
-        method: parts.method.to_string(),
-        host: host.unwrap_or_else(|| parts.headers["host"].to_str().unwrap().to_owned()),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: parts.headers,
-        body: String::from_utf8(body.to_vec()).unwrap(),
-    };
-    log.lock().unwrap().push(seen.clone());
-    script(seen).await
-}
-
-fn hosts() -> impl Iterator<Item = &'static str> {
-    Cloud::ALL.into_iter().flat_map(|cloud| [cloud.arm_host(), cloud.login_host()])
-}
-
-fn authority() -> (String, Arc<rustls::ServerConfig>) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(hosts().map(str::to_owned).collect::<Vec<_>>()).unwrap();
-    let leaf = leaf.signed_by(&key, &root).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    (root.pem(), Arc::new(config))
-}
-
-fn answer(status: u16, body: &Value) -> Response {
-    let headers = [("content-type", "application/json; charset=utf-8"), ("x-ms-request-id", "azure-request")];
-    (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
-}
-
-fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
-    response.headers_mut().insert(name, value.parse().unwrap());
-    response
-}
-
-fn token(text: &str) -> Response {
-    answer(
-        200,
-        &json!({"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": text}),
-    )
-}
-
-fn bad_secret() -> Response {
-    answer(
-        401,
-        &json!({"error": "invalid_client",
-            "error_description": "AADSTS7000215: Invalid client secret \"provided\".\r\nTrace ID: t",
-            "error_codes": [7_000_215]}),
-    )
-}
-
-fn refusal(status: u16, code: &str) -> Response {
-    answer(status, &json!({"error": {"code": code, "message": format!("{code} it is")}}))
-}
-
-/// A script with one token and this answer to every other request.
-fn answering(read: impl Fn(&Seen) -> Response) -> impl Fn(Seen) -> std::future::Ready<Response> {
-    move |seen| std::future::ready(if seen.is_login() { token("token-1") } else { read(&seen) })
-}
-
-fn credential() -> Arc<Credential> {
-    in_cloud(Cloud::Public)
-}
-
-fn in_cloud(cloud: Cloud) -> Arc<Credential> {
-    Arc::new(Credential {
-        cloud,
-        tenant_id: TENANT.to_owned(),
-        subscription_id: SUBSCRIPTION.to_owned(),
-        client_id: "client & co".to_owned(),
-        client_secret: SecretString::from(SECRET),
-        fingerprint: Fingerprint([cloud.environment().len().try_into().unwrap(); 32]),
-    })
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
-}
-
-fn arm(azure: &Azure) -> Arm {
-    azure.arm(&credential(), soon()).unwrap()
-}
+use super::azure_fake::{
+    Fake, SECRET, SUBSCRIPTION, TENANT, answer, answering, arm, bad_secret, credential, hosts, in_cloud,
+    refusal, soon, token, until, with_header,
+};
 
 /// So many callers at the same time.
 async fn at_once(callers: usize, azure: &Azure) -> Vec<Result<(), Error>> {
@@ -238,17 +31,6 @@ async fn at_once(callers: usize, azure: &Azure) -> Vec<Result<(), Error>> {
         tokio::spawn(async move { subscriptions::get(&arm).await })
     });
     join_all(calls.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
-}
-
-/// Gives what runs in the background the time to end.
-async fn until(mut done: impl FnMut() -> bool) {
-    timeout(Duration::from_secs(10), async {
-        while !done() {
-            sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await
-    .expect("it never happened");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -12,6 +12,10 @@ mod audit;
 #[cfg(test)]
 mod azure;
 #[cfg(test)]
+mod azure_fake;
+#[cfg(test)]
+mod azure_writes;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cloud_credentials;

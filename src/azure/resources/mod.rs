@@ -1,9 +1,14 @@
 //! One file per resource type of Azure. Lists are read to their last page.
 
+pub mod agent_pools;
 pub mod kubernetes_versions;
 pub mod locations;
 pub mod managed_clusters;
+pub mod providers;
+pub mod resource_groups;
 pub mod skus;
 pub mod subscriptions;
+pub mod usages;
 pub mod virtual_networks;
 pub mod vm_sizes;
+pub mod workspaces;

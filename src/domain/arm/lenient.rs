@@ -31,6 +31,11 @@ pub trait Kind<'de>: Sized {
         None
     }
 
+    /// Meaning of a JSON number without a fraction that fits.
+    fn from_integer(_: i64) -> Option<Self> {
+        None
+    }
+
     /// Meaning of an array; must read it to its end.
     fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
         while array.next_element::<IgnoredAny>()?.is_some() {}
@@ -77,12 +82,12 @@ impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
         Ok(T::from_flag(value))
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Option<T>, E> {
-        Ok(None)
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Option<T>, E> {
+        Ok(T::from_integer(value))
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Option<T>, E> {
-        Ok(None)
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Option<T>, E> {
+        Ok(i64::try_from(value).ok().and_then(T::from_integer))
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Option<T>, E> {
@@ -126,6 +131,31 @@ impl Kind<'_> for bool {
     fn from_flag(flag: bool) -> Option<Self> {
         Some(flag)
     }
+}
+
+impl Kind<'_> for i64 {
+    fn from_integer(integer: i64) -> Option<Self> {
+        Some(integer)
+    }
+}
+
+/// How many elements a list has; they are passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Length(pub(super) usize);
+
+impl<'de> Kind<'de> for Length {
+    fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
+        let mut length = 0;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(Some(Self(length)))
+    }
+}
+
+/// For `#[serde(deserialize_with)]` of a field that holds only the length of a list.
+pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    or_default::<D, Length>(from).map(|length| length.0)
 }
 
 impl<'de, T: Kind<'de>> Kind<'de> for Vec<T> {
@@ -179,6 +209,10 @@ mod tests {
         text: Option<String>,
         #[serde(deserialize_with = "maybe")]
         flag: Option<bool>,
+        #[serde(deserialize_with = "maybe")]
+        number: Option<i64>,
+        #[serde(deserialize_with = "length")]
+        long: usize,
         #[serde(deserialize_with = "or_default")]
         list: Vec<String>,
         #[serde(deserialize_with = "or_default")]
@@ -199,7 +233,7 @@ mod tests {
 
     #[test]
     fn any_field_may_hold_any_kind_and_the_neighbours_are_still_read() {
-        for field in ["text", "flag", "list", "map", "inner", "unknown"] {
+        for field in ["text", "flag", "number", "long", "list", "map", "inner", "unknown"] {
             for value in EVERY_KIND {
                 let json = format!(r#"{{"{field}":{value},"unknown2":{{}}}}"#);
                 let thing: Maybe<Thing> =
@@ -214,7 +248,7 @@ mod tests {
 
     #[test]
     fn fields_of_the_right_kind_are_read_and_null_elements_skipped() {
-        let json = r#"[null, 7, {"text":"t","flag":false,"list":["a",null,3,"b"],
+        let json = r#"[null, 7, {"text":"t","flag":false,"number":-7,"long":[{},null,[1]],"list":["a",null,3,"b"],
             "map":{"k":["v"],"nothing":null},"inner":{"text":"deep"}}]"#;
         let Maybe(Some(list)) = serde_json::from_str::<Maybe<Vec<Thing>>>(json).unwrap() else {
             panic!("not a list")
@@ -222,10 +256,20 @@ mod tests {
         let [thing] = list.as_slice() else { panic!("{list:?}") };
         assert_eq!(thing.text.as_deref(), Some("t"));
         assert_eq!(thing.flag, Some(false));
+        assert_eq!((thing.number, thing.long), (Some(-7), 3));
         assert_eq!(thing.list, ["a", "b"]);
         assert_eq!(thing.map["k"], ["v"]);
         assert!(thing.map["nothing"].is_empty());
         assert_eq!(thing.inner.as_ref().unwrap().text.as_deref(), Some("deep"));
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_passed_over() {
+        for number in ["1.5", "9223372036854775808", "-1e3", "\"1\""] {
+            let json = format!(r#"{{"number":{number},"text":"after"}}"#);
+            let thing: Thing = serde_json::from_str(&json).unwrap();
+            assert_eq!((thing.number, thing.text.as_deref()), (None, Some("after")), "{number}");
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! An AKS cluster of `Microsoft.ContainerService/managedClusters`, as far as the listing needs it.
+//! An AKS cluster of `Microsoft.ContainerService/managedClusters`: who it is, what state it is in and how it is
+//! reached. What is configured in it is read from the whole object, see [`Resource`](super::Resource).
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::lenient::{maybe, read_from_object};
+use super::agent_pool::{AgentPoolProperties, PowerState};
+use super::lenient::{maybe, or_default, read_from_object};
 
 /// An AKS cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +21,9 @@ pub struct ManagedCluster {
     /// The region, for example `eastus`.
     #[serde(deserialize_with = "maybe")]
     pub location: Option<String>,
+    /// The tags; a tag without a value has an empty one.
+    #[serde(deserialize_with = "or_default")]
+    pub tags: BTreeMap<String, String>,
     /// Everything else.
     #[serde(deserialize_with = "maybe")]
     pub properties: Option<ManagedClusterProperties>,
@@ -32,9 +39,93 @@ pub struct ManagedClusterProperties {
     /// The version that was asked for, for example `1.31` or `1.31.5`.
     #[serde(deserialize_with = "maybe")]
     pub kubernetes_version: Option<String>,
+    /// The version that it has, for example `1.31.5`; older than the one asked for during an upgrade.
+    #[serde(deserialize_with = "maybe")]
+    pub current_kubernetes_version: Option<String>,
     /// For example `Succeeded`, `Creating`, `Failed`.
     #[serde(deserialize_with = "maybe")]
     pub provisioning_state: Option<String>,
+    /// A stopped cluster is `Succeeded` as well, and takes no changes.
+    #[serde(deserialize_with = "maybe")]
+    pub power_state: Option<PowerState>,
+    /// The host name of the Kubernetes API; private clusters may have none.
+    #[serde(deserialize_with = "maybe")]
+    pub fqdn: Option<String>,
+    /// The host name of the Kubernetes API inside the network of a private cluster.
+    #[serde(rename = "privateFQDN", deserialize_with = "maybe")]
+    pub private_fqdn: Option<String>,
+    /// The resource group that Azure makes for the nodes.
+    #[serde(deserialize_with = "maybe")]
+    pub node_resource_group: Option<String>,
+    /// Whether Azure hands out no static credentials for it.
+    #[serde(deserialize_with = "maybe")]
+    pub disable_local_accounts: Option<bool>,
+    /// How users of Microsoft Entra come in; `None` where they do not.
+    #[serde(deserialize_with = "maybe")]
+    pub aad_profile: Option<AadProfile>,
+    /// Who may reach the Kubernetes API.
+    #[serde(deserialize_with = "maybe")]
+    pub api_server_access_profile: Option<ApiServerAccessProfile>,
+    /// The pools, in Azure's order.
+    #[serde(deserialize_with = "or_default")]
+    pub agent_pool_profiles: Vec<AgentPoolProperties>,
 }
 
-read_from_object!(ManagedCluster, ManagedClusterProperties);
+/// How users of Microsoft Entra come in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AadProfile {
+    /// Whether Azure roles decide what a user may do.
+    #[serde(rename = "enableAzureRBAC", deserialize_with = "maybe")]
+    pub enable_azure_rbac: Option<bool>,
+    /// The id of the directory.
+    #[serde(rename = "tenantID", deserialize_with = "maybe")]
+    pub tenant_id: Option<String>,
+}
+
+/// Who may reach the Kubernetes API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ApiServerAccessProfile {
+    /// Whether it has no public address.
+    #[serde(deserialize_with = "maybe")]
+    pub enable_private_cluster: Option<bool>,
+    /// The ranges that may come in, in CIDR form; empty where all may.
+    #[serde(rename = "authorizedIPRanges", deserialize_with = "or_default")]
+    pub authorized_ip_ranges: Vec<String>,
+}
+
+read_from_object!(ManagedCluster, ManagedClusterProperties, AadProfile, ApiServerAccessProfile);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_cluster_with_entra_users_is_read() {
+        let json = r#"{"name":"n","tags":{"a":"1","b":null},"identity":{"type":"SystemAssigned"},"properties":{
+            "provisioningState":"Succeeded","powerState":{"code":"Running"},"kubernetesVersion":"1.31",
+            "currentKubernetesVersion":"1.31.5","privateFQDN":"n-1.privatelink.eastus.azmk8s.io",
+            "disableLocalAccounts":true,"aadProfile":{"enableAzureRBAC":false,"tenantID":"t","adminUsers":null},
+            "apiServerAccessProfile":{"enablePrivateCluster":true,"authorizedIPRanges":["10.0.0.0/8"]},
+            "agentPoolProfiles":[{"name":"p","count":3,"provisioningState":"Scaling"},null]}}"#;
+        let cluster: ManagedCluster = serde_json::from_str(json).unwrap();
+        assert_eq!(cluster.tags.get("a").map(String::as_str), Some("1"));
+        assert_eq!(cluster.tags.get("b").map(String::as_str), Some(""));
+        let properties = cluster.properties.unwrap();
+        assert_eq!(properties.power_state.unwrap().code.as_deref(), Some("Running"));
+        assert_eq!(properties.current_kubernetes_version.as_deref(), Some("1.31.5"));
+        assert_eq!(
+            (properties.fqdn, properties.private_fqdn.as_deref()),
+            (None, Some("n-1.privatelink.eastus.azmk8s.io"))
+        );
+        assert_eq!(properties.disable_local_accounts, Some(true));
+        let entra = properties.aad_profile.unwrap();
+        assert_eq!((entra.enable_azure_rbac, entra.tenant_id.as_deref()), (Some(false), Some("t")));
+        let access = properties.api_server_access_profile.unwrap();
+        assert_eq!(access.enable_private_cluster, Some(true));
+        assert_eq!(access.authorized_ip_ranges, ["10.0.0.0/8"]);
+        let [pool] = properties.agent_pool_profiles.as_slice() else { panic!("one pool") };
+        assert_eq!((pool.name.as_deref(), pool.count), (Some("p"), Some(3)));
+    }
+}

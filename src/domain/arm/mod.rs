@@ -4,21 +4,33 @@
 //! list is still read. Null elements of lists, and elements of the wrong kind, are skipped. Unknown fields
 //! are ignored. Whether an answer makes sense is not decided here.
 
+mod agent_pool;
 mod kubernetes_version;
 mod lenient;
 mod location;
 mod managed_cluster;
+mod provider;
+mod resource;
+mod usage;
 mod virtual_network;
 mod vm_size;
 mod vm_sku;
+mod workspace;
 
+pub use agent_pool::{AgentPool, AgentPoolProperties, PowerState, UpgradeSettings};
 pub use kubernetes_version::{Capabilities, KubernetesVersion, PatchVersion};
 pub use lenient::Maybe;
 pub use location::{Location, Metadata, ZoneMapping};
-pub use managed_cluster::{ManagedCluster, ManagedClusterProperties};
-pub use virtual_network::{Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkProperties};
+pub use managed_cluster::{AadProfile, ApiServerAccessProfile, ManagedCluster, ManagedClusterProperties};
+pub use provider::Provider;
+pub use resource::Resource;
+pub use usage::{Usage, UsageName};
+pub use virtual_network::{
+    AddressSpace, Reference, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkProperties,
+};
 pub use vm_size::VmSize;
 pub use vm_sku::VmSku;
+pub use workspace::{Workspace, WorkspaceProperties};
 
 #[cfg(test)]
 mod tests {
@@ -51,6 +63,20 @@ mod tests {
             "locationInfo",
             "zones",
             "value",
+            "tags",
+            "agentPoolProfiles",
+            "count",
+            "availabilityZones",
+            "nodeLabels",
+            "powerState",
+            "code",
+            "aadProfile",
+            "addressSpace",
+            "ipConfigurations",
+            "currentValue",
+            "limit",
+            "registrationState",
+            "provisioningState",
         ]);
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -94,6 +120,10 @@ mod tests {
             prop_assert_eq!(read::<ManagedCluster>(&json)?, objects(&list));
             prop_assert_eq!(read::<VirtualNetwork>(&json)?, objects(&list));
             prop_assert_eq!(read::<VmSize>(&json)?, objects(&list));
+            prop_assert_eq!(read::<AgentPool>(&json)?, objects(&list));
+            prop_assert_eq!(read::<Usage>(&json)?, objects(&list));
+            prop_assert_eq!(read::<Provider>(&json)?, objects(&list));
+            prop_assert_eq!(read::<Workspace>(&json)?, objects(&list));
             prop_assert!(read::<VmSku>(&json)? <= objects(&list));
         }
     }

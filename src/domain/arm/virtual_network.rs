@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::lenient::{maybe, or_default, read_from_object};
+use super::lenient::{length, maybe, or_default, read_from_object};
 
 /// A virtual network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -26,9 +26,21 @@ pub struct VirtualNetwork {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct VirtualNetworkProperties {
+    /// What the subnets are cut from.
+    #[serde(deserialize_with = "maybe")]
+    pub address_space: Option<AddressSpace>,
     /// In Azure's order.
     #[serde(deserialize_with = "or_default")]
     pub subnets: Vec<Subnet>,
+}
+
+/// The ranges of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AddressSpace {
+    /// In CIDR form, IPv4 and IPv6 together.
+    #[serde(deserialize_with = "or_default")]
+    pub address_prefixes: Vec<String>,
 }
 
 /// A subnet.
@@ -56,6 +68,31 @@ pub struct SubnetProperties {
     /// The ranges in CIDR form.
     #[serde(deserialize_with = "or_default")]
     pub address_prefixes: Vec<String>,
+    /// How many addresses are in use; Azure keeps five more for itself and does not list them.
+    #[serde(rename = "ipConfigurations", deserialize_with = "length")]
+    pub used_addresses: usize,
+    /// The NAT gateway through which the subnet reaches out.
+    #[serde(deserialize_with = "maybe")]
+    pub nat_gateway: Option<Reference>,
+    /// The routes that the subnet follows.
+    #[serde(deserialize_with = "maybe")]
+    pub route_table: Option<Reference>,
 }
 
-read_from_object!(VirtualNetwork, VirtualNetworkProperties, Subnet, SubnetProperties);
+/// The id of another resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Reference {
+    /// The resource id.
+    #[serde(deserialize_with = "maybe")]
+    pub id: Option<String>,
+}
+
+read_from_object!(
+    VirtualNetwork,
+    VirtualNetworkProperties,
+    AddressSpace,
+    Subnet,
+    SubnetProperties,
+    Reference
+);

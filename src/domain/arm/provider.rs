@@ -1,0 +1,46 @@
+//! A resource provider and whether a subscription may use it.
+
+use serde::Deserialize;
+
+use super::lenient::{maybe, read_from_object};
+
+/// A resource provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Provider {
+    /// For example `Microsoft.ContainerService`.
+    #[serde(deserialize_with = "maybe")]
+    pub namespace: Option<String>,
+    /// `Registered`, `Registering`, `NotRegistered`, `Unregistering` or `Unregistered`.
+    #[serde(deserialize_with = "maybe")]
+    pub registration_state: Option<String>,
+}
+
+impl Provider {
+    /// Whether the subscription may use it now.
+    pub fn is_registered(&self) -> bool {
+        self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case("Registered"))
+    }
+}
+
+read_from_object!(Provider);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_one_word_means_registered() {
+        for (json, expected) in [
+            (r#"{"registrationState":"Registered"}"#, true),
+            (r#"{"registrationState":"registered"}"#, true),
+            (r#"{"registrationState":"Registering"}"#, false),
+            (r#"{"registrationState":"NotRegistered"}"#, false),
+            (r#"{"registrationState":"Unregistered"}"#, false),
+            ("{}", false),
+        ] {
+            let provider: Provider = serde_json::from_str(json).unwrap();
+            assert_eq!(provider.is_registered(), expected, "{json}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A small TLS server that stands in for all hosts of Azure in the tests of the Azure client.
+//!
+//! It knows nothing by itself: every test says what it answers.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use norman_aks::azure::{Arm, Azure, Cloud, Credential, Fingerprint, Options};
+use norman_aks::clock::Clock;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tower_http::compression::CompressionLayer;
+
+pub(crate) const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+pub(crate) const SUBSCRIPTION: &str = "00000000-0000-0000-0000-00000000000a";
+pub(crate) const SECRET: &str = "canary~Secret";
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Seen {
+    pub(crate) fn is_login(&self) -> bool {
+        self.host.starts_with("login.")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+type Script = Arc<dyn Fn(Seen) -> BoxFuture<'static, Response> + Send + Sync>;
+
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
+    roots_pem: String,
+    pub(crate) clock: Clock,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Fake {
+    /// A server that answers as `script` says.
+    pub(crate) async fn start<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        let (roots_pem, tls) = authority();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let script: Script = Arc::new(move |seen| script(seen).boxed());
+        let router = Router::new()
+            .fallback({
+                let seen = Arc::clone(&seen);
+                move |request: Request| record(request, Arc::clone(&seen), Arc::clone(&script))
+            })
+            .layer(CompressionLayer::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let acceptor = tokio_rustls::TlsAcceptor::from(tls);
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, router) = (acceptor.clone(), router.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+                        .await;
+                });
+            }
+        });
+        Self { address, roots_pem, clock: Clock::manual(1_700_000_000_000), seen, task }
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            clock: self.clock.clone(),
+            resolve: hosts().map(|host| (host.to_owned(), self.address)).collect(),
+            extra_roots_pem: Some(self.roots_pem.clone()),
+            use_proxy: false,
+            retry_pause: Duration::from_millis(2),
+            ..Options::default()
+        }
+    }
+
+    pub(crate) fn azure(&self) -> Azure {
+        Azure::new(self.options()).unwrap()
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn logins(&self) -> usize {
+        self.seen().iter().filter(|seen| seen.is_login()).count()
+    }
+
+    pub(crate) fn reads(&self) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| !seen.is_login()).collect()
+    }
+}
+
+async fn record(request: Request, log: Arc<Mutex<Vec<Seen>>>, script: Script) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let host = parts.uri.host().map(str::to_owned);
+    let seen = Seen {
+        method: parts.method.to_string(),
+        host: host.unwrap_or_else(|| parts.headers["host"].to_str().unwrap().to_owned()),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    };
+    log.lock().unwrap().push(seen.clone());
+    script(seen).await
+}
+
+pub(crate) fn hosts() -> impl Iterator<Item = &'static str> {
+    Cloud::ALL.into_iter().flat_map(|cloud| [cloud.arm_host(), cloud.login_host()])
+}
+
+fn authority() -> (String, Arc<rustls::ServerConfig>) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(hosts().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    let leaf = leaf.signed_by(&key, &root).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    (root.pem(), Arc::new(config))
+}
+
+pub(crate) fn answer(status: u16, body: &Value) -> Response {
+    let headers = [("content-type", "application/json; charset=utf-8"), ("x-ms-request-id", "azure-request")];
+    (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
+}
+
+pub(crate) fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
+    response.headers_mut().insert(name, value.parse().unwrap());
+    response
+}
+
+pub(crate) fn token(text: &str) -> Response {
+    answer(
+        200,
+        &json!({"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": text}),
+    )
+}
+
+pub(crate) fn bad_secret() -> Response {
+    answer(
+        401,
+        &json!({"error": "invalid_client",
+            "error_description": "AADSTS7000215: Invalid client secret \"provided\".\r\nTrace ID: t",
+            "error_codes": [7_000_215]}),
+    )
+}
+
+pub(crate) fn refusal(status: u16, code: &str) -> Response {
+    answer(status, &json!({"error": {"code": code, "message": format!("{code} it is")}}))
+}
+
+/// A script with one token and this answer to every other request.
+pub(crate) fn answering(read: impl Fn(&Seen) -> Response) -> impl Fn(Seen) -> std::future::Ready<Response> {
+    move |seen| std::future::ready(if seen.is_login() { token("token-1") } else { read(&seen) })
+}
+
+pub(crate) fn credential() -> Arc<Credential> {
+    in_cloud(Cloud::Public)
+}
+
+pub(crate) fn in_cloud(cloud: Cloud) -> Arc<Credential> {
+    Arc::new(Credential {
+        cloud,
+        tenant_id: TENANT.to_owned(),
+        subscription_id: SUBSCRIPTION.to_owned(),
+        client_id: "client & co".to_owned(),
+        client_secret: SecretString::from(SECRET),
+        fingerprint: Fingerprint([cloud.environment().len().try_into().unwrap(); 32]),
+    })
+}
+
+pub(crate) fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+pub(crate) fn arm(azure: &Azure) -> Arm {
+    azure.arm(&credential(), soon()).unwrap()
+}
+
+/// Gives what runs in the background the time to end.
+pub(crate) async fn until(mut done: impl FnMut() -> bool) {
+    timeout(Duration::from_secs(10), async {
+        while !done() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .expect("it never happened");
+}

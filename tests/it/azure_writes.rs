@@ -1,0 +1,718 @@
+//! What the Azure client changes in Azure, and how it follows what Azure then does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use http::StatusCode;
+use norman_aks::azure::managed_clusters::UserFormat;
+use norman_aks::azure::{
+    Arm, Azure, Cloud, Error, Operation, Options, Service, Step, Written, agent_pools, managed_clusters,
+    providers, resource_groups, usages, virtual_networks, workspaces,
+};
+use norman_aks::domain::arm::{ManagedCluster, Resource};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::azure_fake::{
+    Fake, SUBSCRIPTION, Seen, answer, answering, arm, credential, hosts, refusal, token, with_header,
+};
+
+const OPERATION: &str =
+    "https://management.azure.com/subscriptions/s/providers/x/operations/o?api-version=1&t=1&s=canary";
+
+fn cluster_path() -> String {
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n"
+    )
+}
+
+fn in_state(state: &str) -> Value {
+    json!({"id": "/x", "name": "n", "properties": {"provisioningState": state, "unknown": {"kept": [1, null]}}})
+}
+
+fn empty(status: u16) -> Response {
+    (StatusCode::from_u16(status).unwrap(), [("x-ms-request-id", "azure-request")]).into_response()
+}
+
+/// Answers the first request that is no login with the first, and so on; the last one stays.
+fn one_by_one(
+    answers: Vec<fn() -> Response>,
+) -> impl Fn(Seen) -> std::future::Ready<Response> + Send + Sync + 'static {
+    let next = AtomicUsize::new(0);
+    answering(move |_| {
+        let next = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+        answers[next]()
+    })
+}
+
+async fn put(arm: &Arm) -> Result<Written, Error> {
+    managed_clusters::put(arm, "g", "n", &json!({"location": "eastus"})).await
+}
+
+#[tokio::test]
+async fn every_write_is_sent_where_and_as_azure_expects_it() {
+    let fake = Fake::start(answering(|seen| match (seen.method.as_str(), seen.path.as_str()) {
+        ("DELETE", _) => empty(202),
+        ("POST", path) if path.ends_with("/register") => answer(
+            200,
+            &json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registering"}),
+        ),
+        _ => answer(200, &in_state("Succeeded")),
+    }))
+    .await;
+    let azure = fake.azure();
+    let arm = arm(&azure);
+    let body = json!({"properties": {"count": 3}});
+    managed_clusters::put(&arm, "g", "n", &body).await.unwrap();
+    managed_clusters::patch_tags(&arm, "g", "n", [("owner", "o\"1"), ("empty", "")]).await.unwrap();
+    managed_clusters::delete(&arm, "g", "n").await.unwrap();
+    agent_pools::put(&arm, "g", "n", "p", &body).await.unwrap();
+    agent_pools::delete(&arm, "g", "n", "p").await.unwrap();
+    resource_groups::put(&arm, "a group", "eastus").await.unwrap();
+    workspaces::put(&arm, "g", "w", "eastus").await.unwrap();
+    let provider = providers::register(&arm, "Microsoft.ContainerService").await.unwrap();
+    assert_eq!(
+        (provider.is_registered(), provider.registration_state.as_deref()),
+        (false, Some("Registering"))
+    );
+
+    let sent: Vec<_> = fake
+        .reads()
+        .into_iter()
+        .map(|seen| {
+            let path = seen.path.replace(&format!("/subscriptions/{SUBSCRIPTION}"), "");
+            let body = serde_json::from_str::<Value>(&seen.body).unwrap_or_default();
+            (seen.method.clone(), path, seen.query.clone(), body, seen.header("content-type").to_owned())
+        })
+        .collect();
+    let cluster = cluster_path().replace(&format!("/subscriptions/{SUBSCRIPTION}"), "");
+    let expected = [
+        ("PUT", cluster.clone(), "2024-02-01", body.clone()),
+        ("PATCH", cluster.clone(), "2024-02-01", json!({"tags": {"owner": "o\"1", "empty": ""}})),
+        ("DELETE", cluster.clone(), "2024-02-01", Value::Null),
+        ("PUT", format!("{cluster}/agentPools/p"), "2024-02-01", body),
+        ("DELETE", format!("{cluster}/agentPools/p"), "2024-02-01", Value::Null),
+        (
+            "PUT",
+            "/resourcegroups/a%20group".to_owned(),
+            "2021-04-01",
+            json!({"location": "eastus", "name": "a group"}),
+        ),
+        (
+            "PUT",
+            "/resourcegroups/g/providers/Microsoft.OperationalInsights/workspaces/w".to_owned(),
+            "2021-12-01-preview",
+            json!({"location": "eastus", "properties": {"sku": {"name": "Standalone"}}}),
+        ),
+        ("POST", "/providers/Microsoft.ContainerService/register".to_owned(), "2021-04-01", Value::Null),
+    ];
+    assert_eq!(sent.len(), expected.len());
+    for ((method, path, query, body, kind), (to, at, version, with)) in sent.into_iter().zip(expected) {
+        assert_eq!((method.as_str(), path, query), (to, at, format!("api-version={version}")));
+        assert_eq!(kind, if with.is_null() { "" } else { "application/json" }, "{to}");
+        assert_eq!(body, with);
+    }
+    let post = fake.reads().pop().unwrap();
+    assert_eq!(post.header("content-length"), "0");
+    assert_eq!(post.header("authorization"), "Bearer token-1");
+}
+
+#[tokio::test]
+async fn a_name_that_would_lead_to_another_resource_is_never_sent() {
+    let fake = Fake::start(answering(|_| empty(202))).await;
+    let azure = fake.azure();
+    let arm = arm(&azure);
+    for name in ["..", ".", "", "%2e%2e", "a/../b"] {
+        assert!(matches!(agent_pools::delete(&arm, "g", "n", name).await, Err(Error::BadUrl(_))), "{name}");
+        assert!(matches!(managed_clusters::delete(&arm, "g", name).await, Err(Error::BadUrl(_))), "{name}");
+        assert!(matches!(resource_groups::exists(&arm, name).await, Err(Error::BadUrl(_))), "{name}");
+    }
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_write_is_not_repeated_once_azure_may_have_taken_it() {
+    let failing = || refusal(500, "GetSKUStoreError");
+    let cut = || {
+        let parts = [Ok(axum::body::Bytes::from("{\"id\":")), Err(std::io::Error::other("cut"))];
+        axum::body::Body::from_stream(futures_util::stream::iter(parts)).into_response()
+    };
+    let unavailable = || refusal(503, "ServerTimeout");
+    let gateway = || refusal(504, "GatewayTimeout");
+    for first in [failing as fn() -> Response, cut, unavailable, gateway] {
+        let fake = Fake::start(one_by_one(vec![first, || answer(200, &in_state("Succeeded"))])).await;
+        let azure = fake.azure();
+        let error = put(&arm(&azure)).await.unwrap_err();
+        assert!(error.may_have_been_taken() && error.is_transient(), "{error:?}");
+        assert_eq!(fake.reads().len(), 1, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_was_turned_away_at_the_door_is_sent_again() {
+    let throttled = || with_header(refusal(429, "SubscriptionRequestsThrottled"), "retry-after", "0");
+    let busy = || with_header(refusal(503, "ServerBusy"), "x-ms-retry-after-ms", "5");
+    for first in [throttled as fn() -> Response, busy] {
+        let fake = Fake::start(one_by_one(vec![first, || answer(201, &in_state("Succeeded"))])).await;
+        let azure = fake.azure();
+        put(&arm(&azure)).await.unwrap();
+        let [one, two] = fake.reads().try_into().unwrap();
+        assert_eq!((one.body.as_str(), one.body.as_str()), (two.body.as_str(), r#"{"location":"eastus"}"#));
+    }
+    let fake = Fake::start(one_by_one(vec![|| {
+        with_header(refusal(429, "SubscriptionRequestsThrottled"), "retry-after", "3600")
+    }]))
+    .await;
+    let error = put(&arm(&fake.azure())).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_hours(1)));
+    assert!(!error.may_have_been_taken());
+    assert_eq!(fake.reads().len(), 1, "nobody sleeps for an hour");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_accepted_is_renewed_once_before_a_write() {
+    let fake = Fake::start(one_by_one(vec![|| refusal(401, "ExpiredAuthenticationToken"), || {
+        answer(200, &in_state("Succeeded"))
+    }]))
+    .await;
+    put(&arm(&fake.azure())).await.unwrap();
+    assert_eq!((fake.reads().len(), fake.logins()), (2, 2));
+    let fake = Fake::start(one_by_one(vec![|| refusal(401, "InvalidAuthenticationToken")])).await;
+    let error = put(&arm(&fake.azure())).await.unwrap_err();
+    assert_eq!((error.upstream_status(), error.may_have_been_taken()), (Some(401), false));
+    assert_eq!(fake.reads().len(), 2);
+}
+
+#[tokio::test]
+async fn whether_a_write_left_at_all_is_told() {
+    let fake = Fake::start(|seen| async move {
+        if seen.is_login() { token("token-1") } else { std::future::pending().await }
+    })
+    .await;
+    let azure = fake.azure();
+    let short = azure.arm(&credential(), Instant::now() + Duration::from_millis(300)).unwrap();
+    let error = put(&short).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut { to: Service::Arm }), "{error:?}");
+    assert!(error.may_have_been_taken());
+    assert_eq!(fake.reads().len(), 1);
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let login = Cloud::Public.login_host();
+    let half = Options {
+        resolve: hosts()
+            .map(|host| (host.to_owned(), if host == login { fake.address } else { nobody }))
+            .collect(),
+        ..fake.options()
+    };
+    let half = Azure::new(half).unwrap();
+    let error = put(&arm(&half)).await.unwrap_err();
+    assert!(matches!(error, Error::NoAnswer { to: Service::Arm, .. }), "{error:?}");
+    assert!(!error.may_have_been_taken() && error.is_transient());
+}
+
+#[tokio::test]
+async fn conflicts_and_refusals_keep_azures_code_and_are_not_repeated() {
+    for (status, code) in [
+        (409, "OperationNotAllowed"),
+        (409, "AnotherOperationInProgress"),
+        (409, "MissingSubscriptionRegistration"),
+        (403, "RequestDisallowedByPolicy"),
+        (400, "ErrCode_InsufficientVCPUQuota"),
+        (404, "ResourceGroupNotFound"),
+    ] {
+        let fake = Fake::start(answering(move |_| refusal(status, code))).await;
+        let azure = fake.azure();
+        for error in [
+            put(&arm(&azure)).await.unwrap_err(),
+            agent_pools::put(&arm(&azure), "g", "n", "p", &json!({})).await.unwrap_err(),
+        ] {
+            assert_eq!((error.upstream_status(), error.code()), (Some(status), Some(code)));
+            assert!(!error.may_have_been_taken() && !error.is_transient());
+        }
+        assert_eq!(fake.reads().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn only_a_404_about_the_resource_means_that_it_is_not_there() {
+    let gone = [
+        refusal_of(404, Some("ResourceNotFound")),
+        refusal_of(404, Some("ResourceGroupNotFound")),
+        refusal_of(404, Some("NotFound")),
+    ];
+    let trouble = [
+        refusal_of(404, Some("SubscriptionNotFound")),
+        refusal_of(404, Some("InvalidResourceType")),
+        refusal_of(404, None),
+        refusal_of(403, Some("AuthorizationFailed")),
+        refusal_of(400, Some("ResourceNotFound")),
+        refusal_of(500, Some("ResourceNotFound")),
+        refusal_of(410, Some("Gone")),
+    ];
+    for (status, code, absent) in
+        gone.map(|(s, c)| (s, c, true)).into_iter().chain(trouble.map(|(s, c)| (s, c, false)))
+    {
+        let fake = Fake::start(answering(move |_| match code {
+            Some(code) => refusal(status, code),
+            None => (StatusCode::from_u16(status).unwrap(), "<html>no such page</html>").into_response(),
+        }))
+        .await;
+        let azure = fake.azure();
+        let arm = arm(&azure);
+        let outcomes = [
+            managed_clusters::get(&arm, "g", "n").await.map(|it| it.is_none()),
+            managed_clusters::delete(&arm, "g", "n").await.map(|it| it.is_none()),
+            agent_pools::get(&arm, "g", "n", "p").await.map(|it| it.is_none()),
+            agent_pools::delete(&arm, "g", "n", "p").await.map(|it| it.is_none()),
+            workspaces::get(&arm, "g", "w").await.map(|it| it.is_none()),
+            virtual_networks::get(&arm, "g", "v").await.map(|it| it.is_none()),
+            virtual_networks::subnet(&arm, "g", "v", "s").await.map(|it| it.is_none()),
+        ];
+        for outcome in outcomes {
+            match outcome {
+                Ok(none) => assert!(none && absent, "{status} {code:?}"),
+                Err(error) => assert!(!absent && !error.is_absence(), "{status} {code:?}: {error:?}"),
+            }
+        }
+    }
+}
+
+fn refusal_of(status: u16, code: Option<&'static str>) -> (u16, Option<&'static str>) {
+    (status, code)
+}
+
+#[tokio::test]
+async fn a_resource_group_is_asked_for_by_its_head() {
+    let fake = Fake::start(answering(|seen| match seen.path.rsplit('/').next() {
+        Some("there") => empty(204),
+        Some("also") => empty(200),
+        Some("nowhere") => empty(404),
+        Some("elsewhere") => StatusCode::NOT_FOUND.into_response(),
+        _ => empty(403),
+    }))
+    .await;
+    let azure = fake.azure();
+    let arm = arm(&azure);
+    assert!(resource_groups::exists(&arm, "there").await.unwrap());
+    assert!(resource_groups::exists(&arm, "also").await.unwrap());
+    assert!(!resource_groups::exists(&arm, "nowhere").await.unwrap());
+    let error = resource_groups::exists(&arm, "elsewhere").await.unwrap_err();
+    assert_eq!(error.upstream_status(), Some(404), "that was not Azure");
+    assert_eq!(resource_groups::exists(&arm, "secret").await.unwrap_err().upstream_status(), Some(403));
+    assert!(fake.reads().iter().all(|read| read.method == "HEAD" && read.query == "api-version=2021-04-01"));
+}
+
+#[tokio::test]
+async fn an_operation_is_followed_step_by_step_and_survives_being_stored() {
+    let fake = Fake::start(one_by_one(vec![
+        || with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", OPERATION),
+        || {
+            answer(
+                200,
+                &json!({"name": "o", "status": "InProgress", "percentComplete": 40,
+            "error": {"code": "CreateVMSSAgentPoolFailed", "message": "AKS goes on trying"}}),
+            )
+        },
+        || with_header(answer(200, &json!({"status": "somethingNew"})), "retry-after", "0"),
+        || answer(200, &json!({"status": "succeeded", "error": {"code": "ReconcilePortalDNSError"}})),
+    ]))
+    .await;
+    let azure = fake.azure();
+    let written = put(&arm(&azure)).await.unwrap();
+    assert_eq!(written.resource, Some(in_state("Creating")), "nothing is lost");
+    assert_eq!(written.request_id.as_deref(), Some("azure-request"));
+    let operation = written.operation.unwrap();
+    assert_eq!(operation.retry_after(), Duration::from_secs(30));
+    assert!(!format!("{operation:?}").contains("canary"), "{operation:?}");
+
+    let text = operation.to_text();
+    let operation = Operation::from_text(Cloud::Public, &text).unwrap();
+    let Step::InProgress(progress) = operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+    assert_eq!((progress.status.as_deref(), progress.percent), (Some("InProgress"), Some(40.0)));
+    assert_eq!(progress.trouble.unwrap().message.as_deref(), Some("AKS goes on trying"));
+    let Step::InProgress(progress) = progress.operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+    assert_eq!((progress.status.as_deref(), progress.percent), (Some("somethingNew"), None));
+    assert_eq!(progress.operation.retry_after(), Duration::from_secs(1), "0 is not taken literally");
+    let Step::Succeeded { trouble } = progress.operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+    assert_eq!(trouble.unwrap().code.as_deref(), Some("ReconcilePortalDNSError"));
+    let polls = fake.reads().split_off(1);
+    assert_eq!(polls.len(), 3, "one request for one step");
+    assert!(polls.iter().all(|poll| poll.path == "/subscriptions/s/providers/x/operations/o"));
+    assert!(polls.iter().all(|poll| poll.query == "api-version=1&t=1&s=canary"), "as Azure signed it");
+
+    let other = Operation::from_text(Cloud::China, &text);
+    assert!(other.is_err(), "{other:?}");
+}
+
+#[tokio::test]
+async fn the_end_of_an_operation_is_told_apart() {
+    let fail = || {
+        answer(
+            200,
+            &json!({"status": "Failed", "error": {"code": "QuotaExceeded", "message": "m",
+        "details": [{"code": "d"}]}}),
+        )
+    };
+    let silent = || answer(200, &json!({"status": "FAILED"}));
+    let stopped = || answer(200, &json!({"status": "Canceled", "error": {"code": "OperationPreempted"}}));
+    let expired = || refusal(404, "NotFound");
+    let nameless = || StatusCode::NOT_FOUND.into_response();
+    let said = |step: Step| match step {
+        Step::Failed(why) => format!("failed {:?} {:?}", why.code, why.details),
+        Step::Cancelled(why) => format!("cancelled {:?}", why.code),
+        other => format!("{other:?}"),
+    };
+    for (end, expected) in [
+        (
+            fail as fn() -> Response,
+            r#"failed Some("QuotaExceeded") Some(Array [Object {"code": String("d")}])"#,
+        ),
+        (silent, "failed None None"),
+        (stopped, r#"cancelled Some("OperationPreempted")"#),
+        (expired, "Gone"),
+        (nameless, "Gone"),
+    ] {
+        let fake = Fake::start(one_by_one(vec![end])).await;
+        let operation = Operation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
+        let step = operation.step(&arm(&fake.azure())).await.unwrap();
+        assert_eq!(said(step), expected);
+    }
+    for (status, code) in [(403, "AuthorizationFailed"), (503, "Down"), (429, "TooManyRequests")] {
+        let fake = Fake::start(answering(move |_| refusal(status, code))).await;
+        let operation =
+            Operation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION}")).unwrap();
+        let error = operation.step(&arm(&fake.azure())).await.unwrap_err();
+        assert_eq!(error.upstream_status(), Some(status), "it could not be asked, that is all");
+        let text = format!("{error:?} {error} {operation:?}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_followed_where_it_goes_and_its_refusal_is_the_end() {
+    const NEXT: &str = "https://management.azure.com/subscriptions/s/operationresults/next?api-version=1";
+    let fake = Fake::start(one_by_one(vec![
+        || with_header(with_header(empty(202), "location", OPERATION), "retry-after", "15"),
+        || with_header(empty(202), "location", NEXT),
+        || with_header(answer(202, &json!({"status": "InProgress"})), "location", "https://evil.example/"),
+        || empty(204),
+    ]))
+    .await;
+    let azure = fake.azure();
+    let deleted = managed_clusters::delete(&arm(&azure), "g", "n").await.unwrap().unwrap();
+    assert_eq!(deleted.resource, None);
+    let mut operation = deleted.operation.unwrap();
+    assert_eq!(operation.retry_after(), Duration::from_secs(15));
+    for _ in 0..2 {
+        let Step::InProgress(progress) = operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+        operation = progress.operation;
+        assert!(operation.to_text().ends_with(NEXT), "{}", operation.to_text());
+    }
+    assert_eq!(operation.step(&arm(&azure)).await.unwrap(), Step::Succeeded { trouble: None });
+    assert!(fake.seen().iter().all(|seen| !seen.host.contains("evil")));
+
+    let fake = Fake::start(one_by_one(vec![|| {
+        answer(
+            409,
+            &json!({"Error": {"Code": "ResourceGroupDeletionBlocked", "Target": null, "Message": "m"}}),
+        )
+    }]))
+    .await;
+    let Step::Failed(why) = operation.step(&arm(&fake.azure())).await.unwrap() else { panic!() };
+    assert_eq!(
+        (why.code.as_deref(), why.message.as_deref()),
+        (Some("ResourceGroupDeletionBlocked"), Some("m"))
+    );
+}
+
+#[tokio::test]
+async fn an_address_abroad_is_neither_followed_nor_stored_and_the_resource_is_asked_instead() {
+    for abroad in [
+        "https://evil.example/operations/o",
+        "http://management.azure.com/operations/o",
+        "https://management.azure.com:444/operations/o",
+        "https://management.azure.com@evil.example/o",
+        "/operations/o",
+        "",
+    ] {
+        let fake = Fake::start(answering(move |seen| match seen.method.as_str() {
+            "PUT" => with_header(
+                with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", abroad),
+                "location",
+                abroad,
+            ),
+            "DELETE" => {
+                with_header(with_header(empty(202), "azure-asyncoperation", abroad), "location", abroad)
+            }
+            _ => answer(200, &in_state("Creating")),
+        }))
+        .await;
+        let azure = fake.azure();
+        let arm = arm(&azure);
+        let created = put(&arm).await.unwrap().operation.unwrap();
+        let deleted = managed_clusters::delete(&arm, "g", "n").await.unwrap().unwrap().operation.unwrap();
+        for operation in [created, deleted] {
+            let text = operation.to_text();
+            assert!(
+                text.ends_with(&format!(
+                    "https://management.azure.com{}?api-version=2024-02-01",
+                    cluster_path()
+                )),
+                "{text}"
+            );
+            let Step::InProgress(progress) = operation.step(&arm).await.unwrap() else { panic!() };
+            assert_eq!(progress.status.as_deref(), Some("Creating"));
+        }
+        assert!(fake.reads().iter().all(|read| read.path == cluster_path()));
+    }
+}
+
+#[tokio::test]
+async fn an_operation_is_never_followed_in_another_cloud() {
+    let fake = Fake::start(answering(|_| answer(200, &json!({"status": "Succeeded"})))).await;
+    let azure = fake.azure();
+    let text = "status change 5 https://management.chinacloudapi.cn/subscriptions/s/operations/o";
+    let operation = Operation::from_text(Cloud::China, text).unwrap();
+    let error = operation.step(&arm(&azure)).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::ForeignLink { host } if host == "management.chinacloudapi.cn"),
+        "{error:?}"
+    );
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_write_without_an_address_is_followed_by_the_resource_until_it_is_done() {
+    let fake = Fake::start(one_by_one(vec![
+        || answer(201, &in_state("Creating")),
+        || answer(200, &in_state("Creating")),
+        || answer(200, &in_state("Succeeded")),
+    ]))
+    .await;
+    let azure = fake.azure();
+    let operation = workspaces::put(&arm(&azure), "g", "w", "eastus").await.unwrap().operation.unwrap();
+    assert!(matches!(operation.step(&arm(&azure)).await.unwrap(), Step::InProgress(_)));
+    assert_eq!(operation.step(&arm(&azure)).await.unwrap(), Step::Succeeded { trouble: None });
+
+    let fake = Fake::start(one_by_one(vec![
+        || empty(202),
+        || answer(200, &in_state("Succeeded")),
+        || answer(200, &in_state("Deleting")),
+        || refusal(404, "SubscriptionNotFound"),
+        || refusal(404, "ResourceNotFound"),
+    ]))
+    .await;
+    let azure = fake.azure();
+    let deleted = agent_pools::delete(&arm(&azure), "g", "n", "p").await.unwrap().unwrap();
+    let operation = deleted.operation.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(operation.step(&arm(&azure)).await.unwrap(), Step::InProgress(_)), "still there");
+    }
+    assert!(operation.step(&arm(&azure)).await.is_err(), "that says nothing about the pool");
+    assert_eq!(operation.step(&arm(&azure)).await.unwrap(), Step::Succeeded { trouble: None });
+}
+
+#[tokio::test]
+async fn a_write_that_is_done_at_once_leaves_nothing_to_follow() {
+    for (answered, there) in [
+        ((|| answer(200, &in_state("Succeeded"))) as fn() -> Response, true),
+        (|| answer(201, &json!({"id": "/x", "name": "n"})), true),
+    ] {
+        let fake = Fake::start(one_by_one(vec![answered])).await;
+        let written = put(&arm(&fake.azure())).await.unwrap();
+        assert_eq!((written.operation, written.resource.is_some()), (None, there));
+    }
+    let fake = Fake::start(one_by_one(vec![|| empty(200), || empty(204)])).await;
+    let azure = fake.azure();
+    let deleted = agent_pools::delete(&arm(&azure), "g", "n", "p").await.unwrap().unwrap();
+    assert_eq!(deleted.operation, None);
+    assert_eq!(
+        agent_pools::delete(&arm(&azure), "g", "n", "p").await.unwrap(),
+        None,
+        "204: nothing was there"
+    );
+}
+
+#[tokio::test]
+async fn a_long_answer_to_a_write_is_kept_whole() {
+    let long = || json!({"name": "n", "tags": {"long": "x".repeat(200_000)}});
+    let fake = Fake::start(answering(move |_| answer(201, &long()))).await;
+    let written = put(&arm(&fake.azure())).await.unwrap();
+    assert_eq!((written.resource, written.operation), (Some(long()), None));
+}
+
+#[tokio::test]
+async fn kubeconfigs_are_read_and_never_shown() {
+    let encoded = base64::engine::general_purpose::STANDARD.encode("apiVersion: v1 # canary");
+    let fake = Fake::start(answering(move |seen| match seen.path.rsplit('/').next() {
+        Some("listCredential") => {
+            answer(200, &json!({"name": "clusterAdmin", "properties": {"kubeConfig": encoded}}))
+        }
+        Some("listClusterUserCredential") if seen.query.ends_with("format=exec") => {
+            answer(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": encoded}]}))
+        }
+        _ => answer(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": "canary no base64"}]})),
+    }))
+    .await;
+    let azure = fake.azure();
+    let arm = arm(&azure);
+    let admin = managed_clusters::list_admin_credential(&arm, "g", "n").await.unwrap();
+    let user = managed_clusters::list_user_credential(&arm, "g", "n", UserFormat::Exec).await.unwrap();
+    for kubeconfig in [admin, user] {
+        assert_eq!(kubeconfig.expose_secret(), "apiVersion: v1 # canary");
+        assert!(!format!("{kubeconfig:?}").contains("canary"));
+    }
+    let error = managed_clusters::list_user_credential(&arm, "g", "n", UserFormat::Azure).await.unwrap_err();
+    let Error::Decode { source, .. } = &error else { panic!("{error:?}") };
+    assert!(!format!("{error:?} {error} {source}").contains("canary"), "{error:?}");
+    let [first, second, third] = fake.reads().try_into().unwrap();
+    assert_eq!(first.path, format!("{}/accessProfiles/clusterAdmin/listCredential", cluster_path()));
+    assert_eq!(second.path, format!("{}/listClusterUserCredential", cluster_path()));
+    assert_eq!(third.query, "api-version=2024-02-01&format=azure");
+    assert!([first, second, third].iter().all(|read| read.method == "POST"));
+}
+
+#[tokio::test]
+async fn asking_for_a_kubeconfig_is_repeated_like_a_read_and_its_refusal_is_kept() {
+    let fake =
+        Fake::start(one_by_one(vec![|| refusal(500, "InternalServerError"), || refusal(400, "BadRequest")]))
+            .await;
+    let error = managed_clusters::list_admin_credential(&arm(&fake.azure()), "g", "n").await.unwrap_err();
+    assert_eq!((error.code(), fake.reads().len()), (Some("BadRequest"), 2));
+}
+
+#[tokio::test]
+async fn pools_quotas_networks_and_providers_are_read() {
+    let fake = Fake::start(answering(|seen| {
+        let path = seen.path.as_str();
+        if path.ends_with("/agentPools") {
+            answer(200, &json!({"value": [{"name": "a", "properties": {"count": 2}}, null, {"name": "b"}]}))
+        } else if path.ends_with("/usages") {
+            let name = json!({"value": "cores", "localizedValue": "Total Regional vCPUs"});
+            answer(200, &json!({"value": [{"limit": 100, "unit": "Count", "currentValue": 7, "name": name}]}))
+        } else if path.ends_with("/subnets/s") {
+            answer(
+                200,
+                &json!({"name": "s", "properties": {"addressPrefix": "10.0.0.0/24",
+                "natGateway": {"id": "/nat"}, "ipConfigurations": [{"id": "1"}, {"id": "2"}, {"id": "3"}]}}),
+            )
+        } else if path.ends_with("/virtualNetworks/v") {
+            answer(
+                200,
+                &json!({"name": "v", "properties": {"addressSpace": {"addressPrefixes":
+                ["10.0.0.0/8", "fd00::/48"]}, "subnets": [{"name": "s"}]}}),
+            )
+        } else {
+            answer(200, &json!({"namespace": "Microsoft.Compute", "registrationState": "Registered"}))
+        }
+    }))
+    .await;
+    let azure = fake.azure();
+    let arm = arm(&azure);
+    let pools = agent_pools::list(&arm, "g", "n").await.unwrap();
+    assert_eq!(pools.iter().filter_map(|pool| pool.name.as_deref()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(pools[0].properties.as_ref().unwrap().count, Some(2));
+    let [cores] = usages::list(&arm, "eastus").await.unwrap().try_into().unwrap();
+    assert_eq!((cores.current_value, cores.limit), (Some(7), Some(100)));
+    assert_eq!(cores.name.unwrap().value.as_deref(), Some("cores"));
+    assert!(matches!(usages::list(&arm, "").await, Err(Error::EmptyRegion)));
+    let subnet = virtual_networks::subnet(&arm, "g", "v", "s").await.unwrap().unwrap();
+    let subnet = subnet.properties.unwrap();
+    assert_eq!((subnet.used_addresses, subnet.address_prefix.as_deref()), (3, Some("10.0.0.0/24")));
+    assert_eq!(subnet.nat_gateway.unwrap().id.as_deref(), Some("/nat"));
+    let network = virtual_networks::get(&arm, "g", "v").await.unwrap().unwrap().properties.unwrap();
+    assert_eq!(network.address_space.unwrap().address_prefixes, ["10.0.0.0/8", "fd00::/48"]);
+    assert_eq!(network.subnets.len(), 1);
+    assert!(providers::get(&arm, "Microsoft.Compute").await.unwrap().is_registered());
+    let versions: Vec<_> = fake.reads().into_iter().map(|read| read.query).collect();
+    assert_eq!(
+        versions,
+        ["2024-02-01", "2024-03-01", "2023-11-01", "2023-11-01", "2021-04-01"]
+            .map(|v| format!("api-version={v}"))
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_resource_is_not_taken_for_a_missing_one() {
+    for body in ["", "[]", "null", "<html/>", "{\"id\":"] {
+        let fake = Fake::start(answering(move |_| (StatusCode::OK, body).into_response())).await;
+        let azure = fake.azure();
+        let error = managed_clusters::get(&arm(&azure), "g", "n").await.unwrap_err();
+        assert!(matches!(error, Error::Decode { .. }), "{body}: {error:?}");
+        let written = put(&arm(&azure)).await.unwrap();
+        assert!(
+            written.resource.is_none() && written.operation.is_some(),
+            "taken, and to be looked at: {body}"
+        );
+    }
+}
+
+/// The recorded exchanges of a topic; `None`, said aloud, where there are none on this machine.
+fn recorded(topic: &str, prefix: &str) -> Option<Vec<(String, Value)>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/arm-corpus").join(topic);
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        eprintln!("skipped: there are no recorded answers of Azure here");
+        return None;
+    };
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with(prefix) {
+            found.push((name, serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()));
+        }
+    }
+    assert!(!found.is_empty(), "nothing recorded begins with {prefix}");
+    Some(found)
+}
+
+#[tokio::test]
+async fn recorded_operations_end_as_their_names_say() {
+    let Some(recordings) = recorded("async-operations", "op-") else { return };
+    for (name, exchange) in recordings {
+        let response = Arc::new(exchange["response"].clone());
+        let fake = Fake::start(answering(move |_| answer(200, &response["body"]))).await;
+        let operation = Operation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
+        let step = operation.step(&arm(&fake.azure())).await.unwrap();
+        let (as_named, trouble) = match step {
+            Step::InProgress(it) => (name.starts_with("op-in-progress"), it.trouble),
+            Step::Succeeded { trouble } => (name.starts_with("op-succeeded"), trouble),
+            Step::Failed(why) => (name.starts_with("op-failed"), Some(why)),
+            other => panic!("{name}: {other:?}"),
+        };
+        assert!(as_named, "{name}");
+        let named = name.split("with-error-").nth(1).map(|rest| rest.split('-').next().unwrap());
+        match named {
+            Some(code) => assert_eq!(trouble.unwrap().code.as_deref(), Some(code), "{name}"),
+            None => assert_eq!(trouble.is_some(), name.starts_with("op-failed"), "{name}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn recorded_clusters_are_read_and_nothing_of_them_is_lost() {
+    let Some(recordings) = recorded("managed-clusters", "get-") else { return };
+    for (name, exchange) in recordings {
+        let body = exchange["response"]["body"].clone();
+        if exchange["response"]["status"] != 200 {
+            continue;
+        }
+        let cluster = Resource::<ManagedCluster>::new(body.clone()).unwrap();
+        assert_eq!(cluster.raw, body, "{name}");
+        let view = cluster.view;
+        assert_eq!(view.name.as_deref(), body["name"].as_str(), "{name}");
+        let properties = view.properties.unwrap();
+        assert!(
+            properties.provisioning_state.is_some() && properties.node_resource_group.is_some(),
+            "{name}"
+        );
+        let pools = body["properties"]["agentPoolProfiles"].as_array().map_or(0, Vec::len);
+        assert_eq!(properties.agent_pool_profiles.len(), pools, "{name}");
+        assert!(properties.agent_pool_profiles.iter().all(|pool| pool.count.is_some()), "{name}");
+    }
+}
