@@ -7,6 +7,7 @@ pub mod ids;
 pub mod json_text;
 pub mod listed_clusters;
 pub mod networks;
+pub mod provision;
 pub mod regions;
 pub mod resource_group;
 pub mod spec;

@@ -1,0 +1,490 @@
+//! What is sent to Azure (contract, section 19, with the decisions of the design): the body that creates a cluster, the
+//! body that changes one, and those of its pools.
+//!
+//! A change is Azure's own answer with the managed keys replaced, so that what nobody here knows survives. No
+//! credential is ever part of a body.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::OWNER_TAG;
+use super::upstream::{addon, at};
+use crate::domain::spec::{AksConfig, NodePool, given};
+
+/// What a body needs beside the specification.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The subscription of the credential.
+    pub subscription_id: &'a str,
+    /// The value of the tag that marks the cluster as made here.
+    pub owner: &'a str,
+    /// The resource id of the Log Analytics workspace, once it is known.
+    pub workspace_id: Option<&'a str>,
+}
+
+/// A specification that no body can be made of; the texts are Rancher's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Impossible {
+    /// Holds the policy.
+    #[error("networkPolicy '{0}' is not supported")]
+    Policy(String),
+    /// Holds the plugin.
+    #[error("networkPlugin '{0}' is not supported")]
+    Plugin(String),
+    /// Kubenet has no policy of Azure.
+    #[error("network plugin Kubenet is not compatible with network policy Azure")]
+    KubenetWithAzurePolicy,
+}
+
+/// The longest name of a node resource group.
+const LONGEST_GROUP: usize = 80;
+
+/// The tags of the resource: the user's and the mark.
+pub fn tags(spec: &AksConfig, owner: &str) -> BTreeMap<String, String> {
+    let mut tags = spec.tags.clone().unwrap_or_default();
+    tags.retain(|key, _| !key.eq_ignore_ascii_case(OWNER_TAG));
+    tags.insert(OWNER_TAG.to_owned(), owner.to_owned());
+    tags
+}
+
+/// The body of the PUT that creates the cluster.
+///
+/// # Errors
+/// [`Impossible`] for networks that Azure does not have.
+pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossible> {
+    let mut properties = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            properties.insert(key.to_owned(), value);
+        }
+    };
+    put("kubernetesVersion", text(spec.kubernetes_version.as_ref()));
+    put("nodeResourceGroup", Some(node_resource_group(spec).into()));
+    put("dnsPrefix", text(spec.dns_prefix.as_ref()));
+    put("networkProfile", Some(network_profile(spec)?));
+    let pools = spec.node_pools.iter().flatten().map(|pool| pool_in_cluster(pool, spec, context));
+    put("agentPoolProfiles", Some(pools.collect()));
+    put("linuxProfile", linux_profile(spec));
+    put("addonProfiles", addons(spec, context, &Value::Null));
+    put("apiServerAccessProfile", access_profile(spec));
+    Ok(json!({
+        "name": spec.cluster_name,
+        "location": spec.resource_location,
+        "tags": tags(spec, context.owner),
+        "identity": identity(spec),
+        "properties": properties,
+    }))
+}
+
+/// The body of the PUT that changes a cluster: `current`, Azure's own answer, with version, address ranges and add-ons
+/// as the specification says, where it says something.
+pub fn update(current: &Value, spec: &AksConfig, context: Context<'_>) -> Value {
+    let mut body = current.clone();
+    let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) else { return body };
+    if let Some(version) = text(spec.kubernetes_version.as_ref()) {
+        properties.insert("kubernetesVersion".to_owned(), version);
+    }
+    if let Some(ranges) = &spec.authorized_ip_ranges {
+        let profile = properties.entry("apiServerAccessProfile").or_insert_with(|| json!({}));
+        if !profile.is_object() {
+            *profile = json!({});
+        }
+        if let Some(profile) = profile.as_object_mut() {
+            let kept = at(current, &["properties", "apiServerAccessProfile", "authorizedIPRanges"]);
+            profile.insert(
+                "authorizedIPRanges".to_owned(),
+                ranges_of(ranges, kept, spec.imported == Some(true)),
+            );
+        }
+    }
+    if let Some(addons) = addons(spec, context, current).as_ref().and_then(Value::as_object) {
+        let profiles = properties.entry("addonProfiles").or_insert_with(|| json!({}));
+        if !profiles.is_object() {
+            *profiles = json!({});
+        }
+        if let Some(profiles) = profiles.as_object_mut() {
+            profiles.extend(addons.clone());
+        }
+    }
+    body
+}
+
+/// An own cluster has exactly the ranges of its specification; in an imported one those that somebody else set stay.
+fn ranges_of(wanted: &[String], kept: Option<&Value>, imported: bool) -> Value {
+    let kept = kept.and_then(Value::as_array).filter(|_| imported);
+    let mut ranges: Vec<&str> = kept.into_iter().flatten().filter_map(Value::as_str).collect();
+    for range in wanted {
+        if !ranges.contains(&range.as_str()) {
+            ranges.push(range);
+        }
+    }
+    ranges.into()
+}
+
+fn text(value: Option<&String>) -> Option<Value> {
+    given(value).map(Value::from)
+}
+
+fn node_resource_group(spec: &AksConfig) -> String {
+    let part = |value: &Option<String>| value.clone().unwrap_or_default();
+    let named = given(spec.node_resource_group.as_ref()).map(str::to_owned);
+    named.unwrap_or_else(|| {
+        let name = format!(
+            "MC_{}_{}_{}",
+            part(&spec.resource_group),
+            part(&spec.cluster_name),
+            part(&spec.resource_location)
+        );
+        name.chars().take(LONGEST_GROUP).collect()
+    })
+}
+
+fn network_profile(spec: &AksConfig) -> Result<Value, Impossible> {
+    let lower = |value: &Option<String>| given(value.as_ref()).map(str::to_ascii_lowercase);
+    let plugin = lower(&spec.network_plugin).unwrap_or_else(|| "kubenet".to_owned());
+    if !matches!(plugin.as_str(), "azure" | "kubenet") {
+        return Err(Impossible::Plugin(spec.network_plugin.clone().unwrap_or_default()));
+    }
+    let policy = lower(&spec.network_policy);
+    match policy.as_deref() {
+        None | Some("calico") => {}
+        Some("azure") if plugin == "azure" => {}
+        Some("azure") => return Err(Impossible::KubenetWithAzurePolicy),
+        Some(_) => return Err(Impossible::Policy(spec.network_policy.clone().unwrap_or_default())),
+    }
+    let outbound = match lower(&spec.outbound_type).as_deref() {
+        Some("userdefinedrouting") => "userDefinedRouting",
+        Some("managednatgateway") => "managedNATGateway",
+        Some("userassignednatgateway") => "userAssignedNATGateway",
+        _ => "loadBalancer",
+    };
+    let mut profile = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            profile.insert(key.to_owned(), value);
+        }
+    };
+    put("networkPlugin", Some(plugin.into()));
+    put("networkPolicy", policy.map(Value::from));
+    put("outboundType", Some(outbound.into()));
+    // With routing of one's own, Azure's load balancer is not in the way out.
+    let basic = lower(&spec.load_balancer_sku).as_deref() == Some("basic");
+    let balancer = (outbound != "userDefinedRouting").then_some(if basic { "Basic" } else { "Standard" });
+    put("loadBalancerSku", balancer.map(Value::from));
+    if given(spec.network_plugin.as_ref()).is_some() {
+        put("dnsServiceIP", text(spec.dns_service_ip.as_ref()));
+        put("serviceCidr", text(spec.service_cidr.as_ref()));
+        put("podCidr", text(spec.pod_cidr.as_ref()));
+    }
+    Ok(profile.into())
+}
+
+fn linux_profile(spec: &AksConfig) -> Option<Value> {
+    let (user, key) = (given(spec.linux_admin_username.as_ref())?, given(spec.ssh_public_key.as_ref())?);
+    Some(json!({"adminUsername": user, "ssh": {"publicKeys": [{"keyData": key}]}}))
+}
+
+/// The add-ons that the specification speaks of, under the names that `current` has for them.
+fn addons(spec: &AksConfig, context: Context<'_>, current: &Value) -> Option<Value> {
+    let mut addons = Map::new();
+    let mut put = |name: &str, value: Value| {
+        let known = addon(current, name).map(|(key, _)| key);
+        addons.insert(known.unwrap_or(name).to_owned(), value);
+    };
+    let china = given(spec.resource_location.as_ref())
+        .is_some_and(|region| region.to_ascii_lowercase().starts_with("china"));
+    if let Some(enabled) = spec.http_application_routing.filter(|_| !china) {
+        put("httpApplicationRouting", json!({"enabled": enabled}));
+    }
+    match (spec.monitoring, context.workspace_id) {
+        (Some(true), Some(workspace)) => {
+            let id = format!("/{}", workspace.trim_matches('/'));
+            put("omsAgent", json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}}));
+        }
+        (Some(false), _) => put("omsAgent", json!({"enabled": false})),
+        _ => {}
+    }
+    (!addons.is_empty()).then(|| addons.into())
+}
+
+fn access_profile(spec: &AksConfig) -> Option<Value> {
+    let mut profile = Map::new();
+    if let Some(ranges) = spec.authorized_ip_ranges.as_ref().filter(|ranges| !ranges.is_empty()) {
+        profile.insert("authorizedIPRanges".to_owned(), ranges.clone().into());
+    }
+    if spec.private_cluster == Some(true) {
+        profile.insert("enablePrivateCluster".to_owned(), true.into());
+        if let Some(zone) = text(spec.private_dns_zone.as_ref()) {
+            profile.insert("privateDNSZone".to_owned(), zone);
+        }
+    }
+    (!profile.is_empty()).then(|| profile.into())
+}
+
+fn identity(spec: &AksConfig) -> Value {
+    match given(spec.user_assigned_identity.as_ref()).filter(|_| spec.managed_identity == Some(true)) {
+        Some(id) => json!({"type": "UserAssigned", "userAssignedIdentities": {id: {}}}),
+        None => json!({"type": "SystemAssigned"}),
+    }
+}
+
+/// The subnet of the pools, when the cluster lies in a network of the user's.
+pub fn subnet_id(spec: &AksConfig, subscription_id: &str) -> Option<String> {
+    let (network, subnet) = (given(spec.virtual_network.as_ref())?, given(spec.subnet.as_ref())?);
+    let own = given(spec.virtual_network_resource_group.as_ref())
+        .filter(|_| given(spec.network_plugin.as_ref()).is_some());
+    let group = own.or(given(spec.resource_group.as_ref())).unwrap_or_default();
+    Some(format!(
+        "/subscriptions/{subscription_id}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}"
+    ))
+}
+
+/// What both bodies of a pool have in common.
+fn pool_base(pool: &NodePool) -> Map<String, Value> {
+    let mut base = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            base.insert(key.to_owned(), value);
+        }
+    };
+    let autoscaling = pool.enable_auto_scaling == Some(true);
+    put("count", pool.count.map(Value::from));
+    put("maxPods", pool.max_pods.map(Value::from));
+    put("osDiskSizeGB", pool.os_disk_size_gb.map(Value::from));
+    put("osDiskType", text(pool.os_disk_type.as_ref()));
+    put("osType", text(pool.os_type.as_ref()));
+    put("vmSize", text(pool.vm_size.as_ref()));
+    put("mode", text(pool.mode.as_ref()));
+    put(
+        "nodeLabels",
+        pool.node_labels.as_ref().filter(|labels| !labels.is_empty()).map(|labels| json!(labels)),
+    );
+    put("nodeTaints", Some(pool.node_taints.clone().unwrap_or_default().into()));
+    put("upgradeSettings", text(pool.max_surge.as_ref()).map(|surge| json!({"maxSurge": surge})));
+    if autoscaling {
+        put("enableAutoScaling", Some(true.into()));
+        put("minCount", pool.min_count.map(Value::from));
+        put("maxCount", pool.max_count.map(Value::from));
+    }
+    base
+}
+
+fn pool_in_cluster(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Value {
+    let mut profile = pool_base(pool);
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            profile.insert(key.to_owned(), value);
+        }
+    };
+    put("name", text(pool.name.as_ref()));
+    put(
+        "orchestratorVersion",
+        text(pool.orchestrator_version.as_ref()).or(text(spec.kubernetes_version.as_ref())),
+    );
+    put(
+        "availabilityZones",
+        pool.availability_zones.as_ref().filter(|zones| !zones.is_empty()).map(|zones| json!(zones)),
+    );
+    put("vnetSubnetID", subnet_id(spec, context.subscription_id).map(Value::from));
+    profile.into()
+}
+
+/// The body of the PUT of one pool, new or changed. `current` is Azure's profile of it, if it exists: its version and
+/// its unknown properties stay unless the specification says otherwise, and its count while it scales by itself.
+pub fn pool(pool: &NodePool, current: Option<&Value>, spec: &AksConfig, context: Context<'_>) -> Value {
+    let mut properties = current.and_then(Value::as_object).cloned().unwrap_or_default();
+    for answered_only in
+        ["name", "provisioningState", "powerState", "currentOrchestratorVersion", "nodeImageVersion", "eTag"]
+    {
+        properties.remove(answered_only);
+    }
+    let existed = current.is_some();
+    let mut wanted = pool_base(pool);
+    if pool.enable_auto_scaling == Some(true) && existed {
+        wanted.remove("count");
+    }
+    if pool.enable_auto_scaling == Some(false) {
+        wanted.insert("enableAutoScaling".to_owned(), false.into());
+        properties.remove("minCount");
+        properties.remove("maxCount");
+    }
+    if let Some(version) = text(pool.orchestrator_version.as_ref()) {
+        wanted.insert("orchestratorVersion".to_owned(), version);
+    }
+    if !existed {
+        wanted.insert("type".to_owned(), "VirtualMachineScaleSets".into());
+        let zones = pool.availability_zones.clone().unwrap_or_default();
+        if !zones.is_empty() {
+            wanted.insert("availabilityZones".to_owned(), zones.into());
+        }
+        let own = given(pool.vnet_subnet_id.as_ref()).map(str::to_owned);
+        if let Some(subnet) = own.or_else(|| subnet_id(spec, context.subscription_id)) {
+            wanted.insert("vnetSubnetID".to_owned(), subnet.into());
+        }
+    }
+    properties.extend(wanted);
+    json!({ "properties": properties })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTEXT: Context<'static> =
+        Context { subscription_id: "s", owner: "i/c-1", workspace_id: Some("subscriptions/s/w/") };
+
+    fn spec(more: Value) -> AksConfig {
+        let mut spec = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus", "kubernetesVersion": "1.31.8",
+            "dnsPrefix": "p"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn the_least_cluster_has_an_identity_an_owner_and_no_credential() {
+        let body = create(&spec(json!({})), CONTEXT).unwrap();
+        assert_eq!(
+            body,
+            json!({"name": "n", "location": "eastus", "tags": {"norman-aks-owner": "i/c-1"}, "identity": {"type": "SystemAssigned"},
+                "properties": {"kubernetesVersion": "1.31.8", "dnsPrefix": "p", "nodeResourceGroup": "MC_g_n_eastus", "agentPoolProfiles": [],
+                    "networkProfile": {"networkPlugin": "kubenet", "outboundType": "loadBalancer", "loadBalancerSku": "Standard"}}})
+        );
+    }
+
+    #[test]
+    fn networks_are_sent_as_azure_spells_them_or_refused_in_ranchers_words() {
+        for (network, expected) in [
+            (
+                json!({"networkPlugin": "Azure", "networkPolicy": "AZURE", "serviceCidr": "10.0.0.0/16"}),
+                Ok(
+                    json!({"networkPlugin": "azure", "networkPolicy": "azure", "outboundType": "loadBalancer", "loadBalancerSku": "Standard", "serviceCidr": "10.0.0.0/16"}),
+                ),
+            ),
+            (
+                json!({"outboundType": "UserDefinedRouting", "loadBalancerSku": "Basic", "podCidr": "10.244.0.0/16"}),
+                Ok(json!({"networkPlugin": "kubenet", "outboundType": "userDefinedRouting"})),
+            ),
+            (
+                json!({"outboundType": "userassignednatgateway", "loadBalancerSku": "BASIC"}),
+                Ok(
+                    json!({"networkPlugin": "kubenet", "outboundType": "userAssignedNATGateway", "loadBalancerSku": "Basic"}),
+                ),
+            ),
+            (
+                json!({"networkPolicy": "azure"}),
+                Err("network plugin Kubenet is not compatible with network policy Azure"),
+            ),
+            (json!({"networkPolicy": "Cilium"}), Err("networkPolicy 'Cilium' is not supported")),
+            (json!({"networkPlugin": "None"}), Err("networkPlugin 'None' is not supported")),
+        ] {
+            let made = create(&spec(network.clone()), CONTEXT);
+            let made = made
+                .map(|body| body["properties"]["networkProfile"].clone())
+                .map_err(|error| error.to_string());
+            assert_eq!(made, expected.map_err(str::to_owned), "{network}");
+        }
+    }
+
+    #[test]
+    fn pools_get_version_zones_subnet_and_scaling_when_they_have_them() {
+        let body = create(&spec(json!({"networkPlugin": "azure", "virtualNetwork": "v", "subnet": "x", "virtualNetworkResourceGroup": "vg",
+            "nodePools": [{"name": "a", "count": 2, "mode": "System", "orchestratorVersion": "", "availabilityZones": ["1"], "maxSurge": "1",
+                "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "nodeLabels": {"k": "v"}}, {"name": "b", "enableAutoScaling": false,
+                "minCount": 1, "orchestratorVersion": "1.30.1"}]})), CONTEXT).unwrap();
+        let subnet =
+            "/subscriptions/s/resourceGroups/vg/providers/Microsoft.Network/virtualNetworks/v/subnets/x";
+        assert_eq!(
+            body["properties"]["agentPoolProfiles"],
+            json!([{"name": "a", "count": 2, "mode": "System", "orchestratorVersion": "1.31.8", "availabilityZones": ["1"], "nodeTaints": [],
+                "upgradeSettings": {"maxSurge": "1"}, "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "nodeLabels": {"k": "v"}, "vnetSubnetID": subnet},
+                {"name": "b", "orchestratorVersion": "1.30.1", "nodeTaints": [], "vnetSubnetID": subnet}])
+        );
+    }
+
+    #[test]
+    fn a_long_node_resource_group_is_cut_and_a_named_one_is_kept() {
+        let long = spec(json!({"clusterName": "n".repeat(70)}));
+        assert_eq!(node_resource_group(&long).len(), 80);
+        assert_eq!(node_resource_group(&spec(json!({"nodeResourceGroup": "own"}))), "own");
+    }
+
+    #[test]
+    fn a_change_replaces_the_managed_keys_and_keeps_what_nobody_knows() {
+        let current = json!({"future": 1, "tags": {"a": "b"}, "properties": {"kubernetesVersion": "1.30.0", "unknown": {"x": [1]},
+            "agentPoolProfiles": [{"name": "a", "novel": true}], "addonProfiles": {"omsagent": {"enabled": true}, "other": {"enabled": true}},
+            "apiServerAccessProfile": {"authorizedIPRanges": ["9.9.9.9/32"], "enablePrivateCluster": false}}});
+        let wanted = spec(
+            json!({"monitoring": false, "authorizedIpRanges": ["1.2.3.4/32"], "httpApplicationRouting": true}),
+        );
+        let body = update(&current, &wanted, CONTEXT);
+        let mut expected = current.clone();
+        expected["properties"]["kubernetesVersion"] = "1.31.8".into();
+        expected["properties"]["apiServerAccessProfile"]["authorizedIPRanges"] = json!(["1.2.3.4/32"]);
+        expected["properties"]["addonProfiles"]["omsagent"] = json!({"enabled": false});
+        expected["properties"]["addonProfiles"]["httpApplicationRouting"] = json!({"enabled": true});
+        assert_eq!(body, expected);
+        // What the specification does not speak of stays; in an imported cluster no range is taken away.
+        let imported =
+            spec(json!({"imported": true, "kubernetesVersion": "", "authorizedIpRanges": ["1.2.3.4/32"]}));
+        let body = update(&current, &imported, CONTEXT);
+        assert_eq!(body["properties"]["kubernetesVersion"], "1.30.0");
+        assert_eq!(
+            body["properties"]["apiServerAccessProfile"]["authorizedIPRanges"],
+            json!(["9.9.9.9/32", "1.2.3.4/32"])
+        );
+    }
+
+    #[test]
+    fn odd_answers_of_azure_do_not_stop_a_change() {
+        for current in [
+            json!({}),
+            json!({"properties": null}),
+            json!({"properties": {"addonProfiles": null, "apiServerAccessProfile": 1}}),
+        ] {
+            let wanted = spec(json!({"monitoring": true, "authorizedIpRanges": []}));
+            update(&current, &wanted, CONTEXT);
+        }
+    }
+
+    #[test]
+    fn monitoring_waits_for_its_workspace_and_is_no_addon_in_china_for_routing() {
+        let on = spec(
+            json!({"monitoring": true, "httpApplicationRouting": true, "resourceLocation": "chinanorth3"}),
+        );
+        let body = create(&on, CONTEXT).unwrap();
+        let expected = json!({"omsAgent": {"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": "/subscriptions/s/w"}}});
+        assert_eq!(body["properties"]["addonProfiles"], expected);
+        let without = create(&on, Context { workspace_id: None, ..CONTEXT }).unwrap();
+        assert_eq!(without["properties"].get("addonProfiles"), None);
+    }
+
+    #[test]
+    fn a_pools_body_keeps_what_azure_added_and_never_counts_against_the_autoscaler() {
+        let current = json!({"name": "a", "count": 5, "provisioningState": "Succeeded", "novel": 1, "orchestratorVersion": "1.30.0", "minCount": 1});
+        let wanted: NodePool = serde_json::from_value(
+            json!({"name": "a", "count": 2, "enableAutoScaling": true, "minCount": 2, "maxCount": 4}),
+        )
+        .unwrap();
+        let body = pool(&wanted, Some(&current), &spec(json!({})), CONTEXT);
+        assert_eq!(
+            body,
+            json!({"properties": {"count": 5, "novel": 1, "orchestratorVersion": "1.30.0", "minCount": 2, "maxCount": 4, "enableAutoScaling": true, "nodeTaints": []}})
+        );
+        let off: NodePool =
+            serde_json::from_value(json!({"name": "a", "count": 2, "enableAutoScaling": false})).unwrap();
+        let body = pool(&off, Some(&current), &spec(json!({})), CONTEXT);
+        assert_eq!((&body["properties"]["count"], body["properties"].get("minCount")), (&json!(2), None));
+        let new = pool(&off, None, &spec(json!({})), CONTEXT);
+        assert_eq!(
+            new,
+            json!({"properties": {"count": 2, "enableAutoScaling": false, "type": "VirtualMachineScaleSets", "nodeTaints": []}})
+        );
+    }
+
+    #[test]
+    fn the_mark_of_the_owner_cannot_be_set_by_a_user() {
+        let wanted = spec(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}));
+        assert_eq!(json!(tags(&wanted, "i/c-1")), json!({"a": "b", "norman-aks-owner": "i/c-1"}));
+    }
+}
