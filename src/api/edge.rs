@@ -1,5 +1,6 @@
-//! The door: every request gets an id, a place, a time limit, a log line and a number in the metrics here, and
-//! every panic ends as a clean 500. One layer, because each further one costs every request.
+//! The door: every request gets an id, a place, a time limit, a log line and a number in the metrics here, pages of
+//! other origins are told what they may, failures of actions get their bodies, and every panic ends as a clean 500. One
+//! layer, because each further one costs every request.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -18,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::cors::OtherOrigin;
+use super::meta;
 use super::norman::json;
 use super::norman::reply::Marks;
 use super::request::RequestId;
@@ -82,6 +85,7 @@ impl Edge {
 pub(crate) async fn serve(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (mut request, marks) = Marks::of(&state, request);
+    let other_origin = OtherOrigin::of(&state, &request);
     let edge = state.edge().clone();
     let request_id = id_of(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -92,10 +96,16 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     edge.in_flight.increment(1.0);
     let mut response = match tokio::time::timeout(PATIENCE, edge.places.acquire()).await {
         Ok(Ok(_place)) => {
-            let answering = RequestId(Arc::clone(&request_id)).scope(next.run(request));
+            let answering = async {
+                match other_origin.as_ref().and_then(OtherOrigin::preflight) {
+                    Some(answer) => answer,
+                    None => next.run(request).await,
+                }
+            };
+            let answering = RequestId(Arc::clone(&request_id)).scope(answering);
             let answering = AssertUnwindSafe(answering).catch_unwind();
             match tokio::time::timeout(TIME_LIMIT, answering).await {
-                Ok(Ok(response)) => response,
+                Ok(Ok(response)) => meta::finished(response, &request_id),
                 Ok(Err(_)) => failure(&path, &request_id, StatusCode::INTERNAL_SERVER_ERROR),
                 Err(_) => failure(&path, &request_id, StatusCode::GATEWAY_TIMEOUT),
             }
@@ -108,6 +118,9 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(marks) = marks {
         marks.put(headers);
+    }
+    if let Some(other_origin) = other_origin {
+        other_origin.put(headers);
     }
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);

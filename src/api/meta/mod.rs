@@ -17,7 +17,6 @@ mod vm_sizes;
 mod vm_sizes_v2;
 
 use axum::handler::Handler;
-use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
@@ -28,6 +27,7 @@ use utoipa_axum::routes;
 
 use self::call::AzureCall;
 use self::error::Error;
+pub(crate) use self::error::finished;
 use super::state::AppState;
 use crate::service::listings::{Freshness, Listed};
 
@@ -52,7 +52,6 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
             routes!(vm_sizes_v2::get, vm_sizes_v2::post).map(|known| every_method(known, vm_sizes_v2::list)),
         )
         .route("/meta/{resource}", any(unknown))
-        .route_layer(from_fn(error::finish))
 }
 
 /// Named one by one, because axum puts an `Allow` header, which Rancher never sends, on whatever a fallback answers.
