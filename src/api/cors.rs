@@ -3,35 +3,51 @@
 //! Not tower-http's layer, because that answers every OPTIONS itself; here an OPTIONS that is no preflight is an
 //! ordinary request, which the nine actions answer like any other.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN, VARY,
 };
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::state::AppState;
 
-/// Answers preflights, before anybody is asked for a token, and marks answers to allowed origins.
-pub(super) async fn allow(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let Some(origin) = request.headers().get(ORIGIN).cloned() else { return next.run(request).await };
-    let allowed = state.allows_origin(&origin);
-    let preflight =
-        request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if preflight { preflight_answer(allowed) } else { next.run(request).await };
-    let headers = response.headers_mut();
-    headers.append(VARY, HeaderValue::from_static("Origin"));
-    if allowed {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        let exposed =
-            HeaderValue::from_static("X-Request-Id, X-Norman-Aks-Cache, Age, Retry-After, X-Api-Schemas");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+/// What the page of another origin is told.
+#[derive(Debug)]
+pub(super) struct OtherOrigin {
+    origin: HeaderValue,
+    allowed: bool,
+    preflight: bool,
+}
+
+impl OtherOrigin {
+    /// What a request says of the page that it comes from; `None` when it says nothing.
+    pub(super) fn of(state: &AppState, request: &Request) -> Option<Self> {
+        let origin = request.headers().get(ORIGIN)?.clone();
+        let allowed = state.allows_origin(&origin);
+        let preflight = request.method() == Method::OPTIONS
+            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        Some(Self { origin, allowed, preflight })
     }
-    response
+
+    /// The answer to a preflight, given before anybody is asked for a token; `None` for any other request.
+    pub(super) fn preflight(&self) -> Option<Response> {
+        self.preflight.then(|| preflight_answer(self.allowed))
+    }
+
+    /// Marks the answer.
+    pub(super) fn put(self, headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        if self.allowed {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            let exposed =
+                HeaderValue::from_static("X-Request-Id, X-Norman-Aks-Cache, Age, Retry-After, X-Api-Schemas");
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+    }
 }
 
 fn preflight_answer(allowed: bool) -> Response {

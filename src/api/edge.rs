@@ -1,5 +1,6 @@
-//! The door: every request gets an id, a place, a time limit, a log line and a number in the metrics here, and
-//! every panic ends as a clean 500. One layer, because each further one costs every request.
+//! The door: every request gets an id, a place, a time limit, a log line and a number in the metrics here, pages of
+//! other origins are told what they may, failures of actions get their bodies, and every panic ends as a clean 500. One
+//! layer, because each further one costs every request.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -18,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::cors::OtherOrigin;
+use super::meta;
 use super::norman::error::ErrorBody;
 use super::norman::json;
 use super::norman::reply::Marks;
@@ -125,6 +128,7 @@ impl Drop for Passage {
 /// The layer itself.
 pub(crate) async fn serve(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let (mut request, marks) = Marks::of(&state, request);
+    let other_origin = OtherOrigin::of(&state, &request);
     let request_id = id_of(&request);
     let route = request.extensions().get::<MatchedPath>();
     let mut passage = Passage {
@@ -139,11 +143,14 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     passage.edge.in_flight.increment(1.0);
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
 
-    let mut response = answered(&passage, request, next).await;
+    let mut response = answered(&passage, other_origin.as_ref(), request, next).await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(marks) = marks {
         marks.put(headers);
+    }
+    if let Some(other_origin) = other_origin {
+        other_origin.put(headers);
     }
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);
@@ -153,8 +160,16 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
 }
 
 /// The answer, whatever happens on the way to it.
-async fn answered(passage: &Passage, request: Request, next: Next) -> Response {
+async fn answered(
+    passage: &Passage,
+    other_origin: Option<&OtherOrigin>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Passage { edge, request_id, path, .. } = passage;
+    if let Some(answer) = other_origin.and_then(OtherOrigin::preflight) {
+        return answer;
+    }
     let _place = if SIGNS_OF_LIFE.contains(&path.as_str()) {
         None
     } else {
@@ -165,7 +180,7 @@ async fn answered(passage: &Passage, request: Request, next: Next) -> Response {
     };
     let answering = RequestId(Arc::clone(request_id)).scope(next.run(request));
     match tokio::time::timeout(TIME_LIMIT, AssertUnwindSafe(answering).catch_unwind()).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(response)) => meta::finished(response, request_id),
         Ok(Err(_)) => {
             // The panic itself is reported where all panics are; this line ties it to the request.
             tracing::error!(%request_id, path, "a request ended in a panic");

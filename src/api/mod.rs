@@ -35,11 +35,7 @@ pub use self::state::{AppState, Parts};
 pub fn router(state: AppState) -> Router {
     let (routes, _) = documented().split_for_parts();
     let routes = routes.merge(docs::router()).fallback(nothing_here);
-    // Outermost last: preflights are answered before anybody is asked for a token.
-    routes
-        .layer(from_fn_with_state(state.clone(), cors::allow))
-        .layer(from_fn_with_state(state.clone(), edge::serve))
-        .with_state(state)
+    routes.layer(from_fn_with_state(state.clone(), edge::serve)).with_state(state)
 }
 
 /// The routes that the API document tells of.

@@ -1,8 +1,8 @@
 //! The audit trail: a row for every change and every use of a stored credential. Who, what, which object, how it ended,
 //! in which request; never what was in it.
 //!
-//! Requests hand their events to one task that writes them in batches, so that a request does not wait for the
-//! database. Nothing is dropped: a full queue makes requests wait, a database that is away makes the task wait.
+//! Requests hand their events to one task that writes them in batches, a few dozen milliseconds later at most, so that a
+//! request does not wait for the database. Nothing is dropped: a full queue makes requests wait, a database that is away makes the task wait.
 
 mod writer;
 
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::{SendError, TrySendError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +82,7 @@ impl Outcome {
 /// One thing that a caller did.
 #[derive(Clone, Debug)]
 pub struct Event {
-    row: EventRow,
+    row: Box<EventRow>,
 }
 
 impl Event {
@@ -90,7 +90,7 @@ impl Event {
     /// [`Event::outcome`] says otherwise.
     pub fn new(caller: &Caller, action: Action, object_type: &'static str, object_id: &str) -> Self {
         Self {
-            row: EventRow {
+            row: Box::new(EventRow {
                 id: String::new(),
                 at_ms: 0,
                 user_id: caller.user_id.clone(),
@@ -102,7 +102,7 @@ impl Event {
                 outcome: Outcome::Done.word().to_owned(),
                 request_id: String::new(),
                 remote: String::new(),
-            },
+            }),
         }
     }
 
@@ -123,6 +123,9 @@ impl Event {
 }
 
 fn shortened(id: &str) -> String {
+    if id.len() <= LONGEST_ID {
+        return id.to_owned();
+    }
     id.chars().take(LONGEST_ID).collect()
 }
 
@@ -151,6 +154,8 @@ struct Parts {
     store: Store,
     clock: Clock,
     queue: mpsc::Sender<Message>,
+    /// Tells the task not to wait for more events.
+    hurry: Arc<Notify>,
     /// Those who wait for room in the queue.
     delayed: TaskTracker,
     stopping: CancellationToken,
@@ -169,17 +174,19 @@ impl Events {
     pub fn start(store: Store, clock: Clock, options: &Options) -> Self {
         let (queue, waiting) = mpsc::channel(options.queue.max(1));
         let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
+        let hurry = Arc::<Notify>::default();
         let writer = writer::Writer::new(
             store.clone(),
             clock.clone(),
             options.keep,
             waiting,
+            Arc::clone(&hurry),
             stopping.clone(),
             abandoning.clone(),
         );
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
         let delayed = TaskTracker::new();
-        Self { parts: Arc::new(Parts { store, clock, queue, delayed, stopping, abandoning, task }) }
+        Self { parts: Arc::new(Parts { store, clock, queue, hurry, delayed, stopping, abandoning, task }) }
     }
 
     /// Puts an event into the queue, with the time of now; waits only while the queue is full. An event is not lost when
@@ -187,8 +194,9 @@ impl Events {
     pub async fn record(&self, event: Event) {
         let mut row = event.row;
         row.at_ms = self.parts.clock.now_ms();
-        match self.parts.queue.try_send(Message::Event(Box::new(row))) {
+        match self.parts.queue.try_send(Message::Event(row)) {
             Err(TrySendError::Full(message)) => {
+                self.parts.hurry.notify_one();
                 let queue = self.parts.queue.clone();
                 // A task of its own: the client of this request may go away while it waits.
                 let sent = self.parts.delayed.spawn(async move {
@@ -207,6 +215,7 @@ impl Events {
     pub async fn flush(&self) {
         let (done, answered) = oneshot::channel();
         if self.parts.queue.send(Message::Flush(done)).await.is_ok() {
+            self.parts.hurry.notify_one();
             answered.await.ok();
         }
     }

@@ -1,6 +1,11 @@
 //! Table `events`: the audit trail. Who did what to which object, never what was in it.
 
+use std::sync::{Arc, LazyLock};
+
 use serde::Serialize;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, PgPool, Sqlite, SqlitePool};
 
 use super::db::Db;
 use super::rows::{Columns, Fields, json_text, without_nul};
@@ -48,24 +53,24 @@ pub struct Filter {
     pub before: Option<(i64, String)>,
 }
 
-/// The batch travels as one JSON text, so that its statement is the same for any number of events. Only the name of
-/// the function that takes the text apart differs.
-macro_rules! insert {
-    ($from:literal) => {
-        concat!(
-            "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, ",
-            "request_id, remote) select value ->> 'id', cast(value ->> 'at_ms' as bigint), value ->> 'user_id', ",
-            "value ->> 'user_name', value ->> 'token_name', value ->> 'action', value ->> 'object_type', ",
-            "value ->> 'object_id', value ->> 'outcome', value ->> 'request_id', value ->> 'remote' from ",
-            $from,
-            " on conflict (id) do nothing"
-        )
-    };
-}
+/// In the order of the statements and of [`bound`].
+const COLUMNS: [&str; 11] = [
+    "id",
+    "at_ms",
+    "user_id",
+    "user_name",
+    "token_name",
+    "action",
+    "object_type",
+    "object_id",
+    "outcome",
+    "request_id",
+    "remote",
+];
 
-/// Adds all events in one statement: all or none. An event that is there already (a repeated attempt) is left alone.
+/// Adds all events in one transaction: all or none. An event that is there already (a repeated attempt) is left alone.
 pub async fn insert_many(store: &Store, events: &[EventRow]) -> Result<(), Error> {
-    // PostgreSQL's JSON has no NUL. Such a text comes from outside (an id in an address) and must not cost the batch.
+    // PostgreSQL has no NUL. Such a text comes from outside (an id in an address) and must not cost the batch.
     let clean: Vec<EventRow>;
     let texts = events.iter().flat_map(|event| texts(event).map(|text| ("events", Some(text.as_str()))));
     let events = if without_nul(texts).is_ok() {
@@ -74,21 +79,65 @@ pub async fn insert_many(store: &Store, events: &[EventRow]) -> Result<(), Error
         clean = events.iter().cloned().map(without_nul_chars).collect();
         &clean
     };
-    if events.is_empty() {
-        return Ok(());
-    }
-    let batch = json_text(&events);
     match &store.db {
-        Db::Sqlite { writer, .. } => {
-            // `where true` keeps SQLite from reading `on conflict` as a join condition.
-            let sql = insert!("json_each($1) where true");
-            sqlx::query(sql).bind(batch).execute(writer).await?;
-        }
-        Db::Postgres(pool) => {
-            let sql = insert!("json_array_elements(cast($1 as json))");
-            sqlx::query(sql).bind(batch).execute(pool).await?;
+        _ if events.is_empty() => Ok(()),
+        Db::Sqlite { writer, .. } => insert_sqlite(writer, events).await,
+        Db::Postgres(pool) => insert_postgres(pool, events).await,
+    }
+}
+
+/// As many rows to a statement as it takes to make its own cost small: a row then costs a third of what SQLite needs to
+/// take it out of JSON. Few sizes, because each is a statement that the connection keeps prepared.
+static SQLITE: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
+    [64, 8, 1].map(|rows| {
+        let row = format!("({})", ["?"; COLUMNS.len()].join(", "));
+        let values = vec![row; rows].join(", ");
+        let columns = COLUMNS.join(", ");
+        (rows, format!("insert into events ({columns}) values {values} on conflict (id) do nothing").into())
+    })
+});
+
+async fn insert_sqlite(writer: &SqlitePool, mut events: &[EventRow]) -> Result<(), Error> {
+    let mut transaction = writer.begin().await?;
+    for (rows, sql) in &*SQLITE {
+        while let Some((portion, rest)) = events.split_at_checked(*rows) {
+            events = rest;
+            // The text is made of constants only.
+            let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+            portion.iter().fold(query, bound).execute(&mut *transaction).await?;
         }
     }
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn bound<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    event: &'q EventRow,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query
+        .bind(&event.id)
+        .bind(event.at_ms)
+        .bind(&event.user_id)
+        .bind(&event.user_name)
+        .bind(&event.token_name)
+        .bind(&event.action)
+        .bind(&event.object_type)
+        .bind(&event.object_id)
+        .bind(&event.outcome)
+        .bind(&event.request_id)
+        .bind(&event.remote)
+}
+
+/// The batch travels as one JSON text, so that one statement and one message do for any number of events.
+async fn insert_postgres(pool: &PgPool, events: &[EventRow]) -> Result<(), Error> {
+    let sql = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome,
+               request_id, remote)
+               select value ->> 'id', cast(value ->> 'at_ms' as bigint), value ->> 'user_id', value ->> 'user_name',
+               value ->> 'token_name', value ->> 'action', value ->> 'object_type', value ->> 'object_id',
+               value ->> 'outcome', value ->> 'request_id', value ->> 'remote'
+               from json_array_elements(cast($1 as json)) on conflict (id) do nothing";
+    sqlx::query(sql).bind(json_text(&events)).execute(pool).await?;
     Ok(())
 }
 

@@ -16,6 +16,12 @@ use tracing_subscriber::fmt::MakeWriter;
 /// The bytes that lines below `WARN` may fill.
 const ROOM: usize = 4 << 20;
 
+/// How long lines gather between two writes. Waking the thread for each line would cost more than the line itself.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// So many gathered bytes do not wait any longer.
+const ENOUGH: usize = ROOM / 4;
+
 /// How long the end of the program waits for the reader of standard error.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
@@ -23,11 +29,24 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 struct State {
     lines: Vec<u8>,
     dropped: u64,
-    /// The thread sleeps and has to be woken.
-    asleep: bool,
+    thread: Thread,
+    /// What has gathered must not wait any longer.
+    urgent: bool,
     /// Everything taken so far is written out.
     written: bool,
     closing: bool,
+}
+
+/// What the writing thread is at, and so whether it has to be woken.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Thread {
+    /// Looks for lines before it rests.
+    #[default]
+    Busy,
+    /// Until there is a line.
+    Asleep,
+    /// Until a moment has passed, or what is there is urgent.
+    Gathering,
 }
 
 #[derive(Default)]
@@ -50,8 +69,11 @@ impl Shared {
         }
         state.lines.extend_from_slice(line);
         state.written = false;
-        if state.asleep {
-            state.asleep = false;
+        // Warnings and errors, which have more room, do not wait either: the process may be about to end.
+        let urgent = room > ROOM || state.lines.len() >= ENOUGH;
+        state.urgent |= urgent;
+        if state.thread == Thread::Asleep || state.thread == Thread::Gathering && urgent {
+            state.thread = Thread::Busy;
             self.work.notify_one();
         }
     }
@@ -68,10 +90,11 @@ impl Shared {
                     if state.closing {
                         return;
                     }
-                    state.asleep = true;
+                    state.thread = Thread::Asleep;
                     state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    state.asleep = false;
+                    state.thread = Thread::Busy;
                 }
+                state.urgent = false;
                 mem::swap(&mut state.lines, &mut taken);
                 mem::take(&mut state.dropped)
             };
@@ -86,7 +109,16 @@ impl Shared {
             let _ = out.flush();
             taken.clear();
             taken.shrink_to(ROOM / 16);
+            self.gather();
         }
+    }
+
+    /// Lets lines gather after a write; the first line after a silence has not waited.
+    fn gather(&self) {
+        let mut state = self.lock();
+        state.thread = Thread::Gathering;
+        let waited = self.work.wait_timeout_while(state, GATHER, |state| !state.urgent && !state.closing);
+        waited.unwrap_or_else(PoisonError::into_inner).0.thread = Thread::Busy;
     }
 }
 
@@ -131,7 +163,9 @@ pub struct Guard(Arc<Shared>);
 impl Guard {
     /// Waits until everything that has been logged so far is written, but not for ever.
     pub fn flush(&self) {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.urgent = true;
+        self.0.work.notify_one();
         let waited = self.0.done.wait_timeout_while(state, LAST_WAIT, |state| !state.written);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
@@ -224,6 +258,20 @@ mod tests {
         assert!(text.contains("error: it matters\n"));
         assert!(text.contains("log lines were dropped"));
         assert!(text.len() < 3 * ROOM, "{}", text.len());
+    }
+
+    #[test]
+    fn while_lines_gather_only_urgent_ones_wake_the_thread() {
+        let big = vec![b'x'; ENOUGH];
+        for (line, room, woken) in
+            [(&b"small\n"[..], ROOM, false), (b"warning\n", 2 * ROOM, true), (&big, ROOM, true)]
+        {
+            let shared = Shared::default();
+            shared.lock().thread = Thread::Gathering;
+            shared.put(line, room);
+            let state = shared.lock();
+            assert_eq!((state.urgent, state.thread == Thread::Busy), (woken, woken), "{} bytes", line.len());
+        }
     }
 
     #[test]

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -12,7 +10,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::norman::json;
-use crate::api::request::RequestId;
 use crate::service::credentials::AccessError;
 use crate::service::{self, explain};
 
@@ -167,7 +164,7 @@ impl From<AccessError> for Error {
 }
 
 impl IntoResponse for Error {
-    /// The body is written by [`finish`], which knows the id of the request.
+    /// The body is written by [`finished`], which knows the id of the request.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(Arc::new(self));
@@ -175,9 +172,8 @@ impl IntoResponse for Error {
     }
 }
 
-/// Writes the bodies of failures and logs their causes, once.
-pub(crate) async fn finish(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+/// Writes the body of a failure and logs its cause, once; any other answer stays as it is.
+pub(crate) fn finished(mut response: Response, request_id: &str) -> Response {
     let Some(error) = response.extensions_mut().remove::<Arc<Error>>() else { return response };
     if let Some(cause) = &error.cause {
         let cause: &(dyn std::error::Error + 'static) = &**cause;
@@ -188,7 +184,7 @@ pub(crate) async fn finish(RequestId(request_id): RequestId, request: Request, n
         code: error.code.as_deref(),
         upstream_status: error.upstream_status,
         hint: error.hint.as_deref(),
-        request_id: &request_id,
+        request_id,
     });
     let mut answer = (error.status, [(CONTENT_TYPE, "application/json")], body).into_response();
     if let Some(after) = error.retry_after {

@@ -18,7 +18,6 @@ mod vm_sizes_v2;
 
 use axum::extract::{FromRequest as _, Request, State};
 use axum::handler::Handler;
-use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any};
 use http::StatusCode;
@@ -28,7 +27,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use self::call::AzureCall;
-pub(crate) use self::error::{Error, MetaError};
+pub(crate) use self::error::{Error, MetaError, finished};
 use super::state::AppState;
 use crate::service::listings::{Freshness, Listed};
 
@@ -53,7 +52,6 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
             routes!(vm_sizes_v2::get, vm_sizes_v2::post).map(|known| every_method(known, vm_sizes_v2::list)),
         )
         .route("/meta/{resource}", any(unknown))
-        .route_layer(from_fn(error::finish))
 }
 
 /// Named one by one, because axum puts an `Allow` header, which Rancher never sends, on whatever a fallback answers.

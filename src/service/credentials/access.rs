@@ -145,7 +145,7 @@ impl Credentials {
         {
             return Ok(access);
         }
-        let row = self.usable(caller, id, cluster_id).await?;
+        let row = Box::pin(self.usable(caller, id, cluster_id)).await?;
         let access = self.access(self.opened(row, id)?, Some(id.to_owned()), Discovery::Stored).await?;
         self.parts.known.insert(key, (epoch, Arc::clone(&access)));
         Ok(access)
@@ -203,7 +203,8 @@ impl Credentials {
         let tenant_id = if inline.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_LIMIT;
             let discovered = self.parts.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
-            discovered.await.map_err(|error| {
+            // Boxed, like everything rare and large on the way of every request: its room would be moved about each time.
+            Box::pin(discovered).await.map_err(|error| {
                 let named =
                     if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };
                 AccessError::TenantDiscovery { cloud: named.to_owned(), error }

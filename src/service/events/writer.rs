@@ -1,8 +1,9 @@
 //! The one task that writes events: in batches, again and again while the database is away; and that forgets old ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -13,6 +14,9 @@ use crate::store::{self, EventRow, Store};
 
 /// The most events in one statement.
 const BATCH: usize = 500;
+
+/// How long events gather for a batch. A transaction for each would cost many times what its event costs.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// The wait after a failed attempt, doubled up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -30,6 +34,8 @@ pub(super) struct Writer {
     clock: Clock,
     keep: Duration,
     waiting: mpsc::Receiver<Message>,
+    /// Told when somebody waits for the queue to be written.
+    hurry: Arc<Notify>,
     stopping: CancellationToken,
     abandoning: CancellationToken,
     /// Makes ids of the same millisecond grow.
@@ -42,10 +48,11 @@ impl Writer {
         clock: Clock,
         keep: Duration,
         waiting: mpsc::Receiver<Message>,
+        hurry: Arc<Notify>,
         stopping: CancellationToken,
         abandoning: CancellationToken,
     ) -> Self {
-        Self { store, clock, keep, waiting, stopping, abandoning, ids: ContextV7::new() }
+        Self { store, clock, keep, waiting, hurry, stopping, abandoning, ids: ContextV7::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -60,6 +67,7 @@ impl Writer {
                     if received == 0 {
                         return;
                     }
+                    self.gather(&mut messages).await;
                     self.write(&mut messages).await;
                 }
                 _ = prune.tick() => self.prune().await,
@@ -69,6 +77,23 @@ impl Writer {
         self.waiting.close();
         while self.waiting.recv_many(&mut messages, BATCH).await > 0 {
             self.write(&mut messages).await;
+        }
+    }
+
+    /// Waits a moment for more, unless the batch is full or somebody waits for it.
+    async fn gather(&mut self, messages: &mut Vec<Message>) {
+        if messages.len() >= BATCH || messages.iter().any(|message| matches!(message, Message::Flush(_))) {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(GATHER) => {}
+            () = self.hurry.notified() => {}
+            () = self.stopping.cancelled() => {}
+        }
+        while messages.len() < BATCH
+            && let Ok(message) = self.waiting.try_recv()
+        {
+            messages.push(message);
         }
     }
 

@@ -100,7 +100,7 @@ pub(super) async fn authenticate(parts: &Parts, presented: &str) -> Result<Arc<C
     {
         return known.caller(now_ms);
     }
-    match look_up(parts, name, secret, now_ms).await {
+    match Box::pin(look_up(parts, name, secret, now_ms)).await {
         Ok(found) => {
             let found = Arc::new(found);
             parts.known.insert(fingerprint, Arc::clone(&found));

@@ -1,0 +1,175 @@
+//! The server under test as a child of this program: the app as `serve` builds it, with log, metrics and audit, but
+//! with the built-in Azure in another process; and beside it, behind the same accept loop, routes that do nothing but
+//! return the same bytes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use http::Request;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use norman_aks::app::{self, App};
+use norman_aks::clock::Clock;
+use norman_aks::config::{Config, Flags};
+use norman_aks::sandbox::{Sandbox, Seed};
+use norman_aks::service::actor::Actor;
+use norman_aks::service::credentials::{AzureChange, Change, CredentialChange};
+use norman_aks::telemetry::metrics::Metrics;
+use norman_aks::{azure, listen, telemetry};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::process::Process;
+use crate::{Outcome, SERVER, sandbox};
+
+/// As `serve` does it.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// The two warm answers that are compared with a bare route.
+pub(crate) const SMALL: &str = "aksVersions";
+pub(crate) const LARGE: &str = "aksVMSizesV2";
+
+/// Where everything is, as the child tells its parent.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) api: SocketAddr,
+    pub(crate) bare: SocketAddr,
+    /// An administrator's token.
+    pub(crate) token: String,
+    /// The id of a stored credential.
+    pub(crate) credential: String,
+    pub(crate) small: usize,
+    pub(crate) large: usize,
+}
+
+/// The running child.
+pub(crate) struct Server {
+    pub(crate) ready: Ready,
+    pub(crate) process: Process,
+}
+
+impl Server {
+    /// Starts it on a new data folder.
+    pub(crate) fn start(sandbox: &sandbox::Sandbox, folder: &Path) -> Outcome<Self> {
+        let data = tempfile::tempdir_in(folder)?.keep();
+        let log = data.join("server.log");
+        let (azure, authority) = (sandbox.address.to_string(), sandbox.authority.display().to_string());
+        let arguments = [SERVER, &azure, &authority, &data.display().to_string()];
+        let mut process = Process::start(&std::env::current_exe()?, &arguments, &log)?;
+        let ready = serde_json::from_str(&process.line()?)?;
+        Ok(Self { ready, process })
+    }
+
+    /// The path of a listing action with the stored credential.
+    pub(crate) fn stored(&self, action: &str) -> String {
+        format!(
+            "/meta/{action}?cloudCredentialId={}&region={}",
+            self.ready.credential,
+            Sandbox::seed().location
+        )
+    }
+}
+
+/// The child itself: runs until its standard input is closed.
+pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
+    let [_, azure, authority, data] = arguments else {
+        return Err("the server is started by the figures".into());
+    };
+    let _log = telemetry::init(telemetry::Format::Text { ansi: false }, None)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(azure.parse()?, authority, data))?;
+    runtime.shutdown_background();
+    Ok(())
+}
+
+async fn serve(azure: SocketAddr, authority: &str, data: &str) -> Outcome<()> {
+    let metrics = Metrics::install()?;
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            metrics.run_upkeep();
+        }
+    });
+    let app = build(azure, authority, data).await?;
+    let token = app.tokens.create("figures", Some(true), None, "").await?.text();
+    let credential = store_credential(&app, &token).await?;
+    let mut ready = Ready {
+        api: SocketAddr::from(([127, 0, 0, 1], 0)),
+        bare: SocketAddr::from(([127, 0, 0, 1], 0)),
+        token: token.expose_secret().to_owned(),
+        credential,
+        small: 0,
+        large: 0,
+    };
+    let (small, large) = (answer(&app, &ready, SMALL).await?, answer(&app, &ready, LARGE).await?);
+    (ready.small, ready.large) = (small.len(), large.len());
+    let bare = Router::new().route("/small", bare(small)).route("/large", bare(large));
+    ready.api = listen(app.router()).await?;
+    ready.bare = listen(bare).await?;
+    println!("{}", serde_json::to_string(&ready)?);
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+    Ok(())
+}
+
+async fn build(azure: SocketAddr, authority: &str, data: &str) -> Outcome<App> {
+    let settings = BTreeMap::from([("NORMAN_AKS_DATA_DIR".to_owned(), data.to_owned())]);
+    let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
+    let clock = Clock::system();
+    let to_azure = azure::Options {
+        clock: clock.clone(),
+        resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), azure)).collect(),
+        extra_roots_pem: Some(std::fs::read_to_string(authority)?),
+        use_proxy: false,
+        ..azure::Options::default()
+    };
+    let store = app::open_store(&config).await?;
+    let secrets = app::open_secrets(&config, &store, &clock).await?;
+    Ok(App::build(&config, store, secrets, to_azure).await?)
+}
+
+async fn store_credential(app: &App, token: &SecretString) -> Outcome<String> {
+    let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
+    let caller = app.tokens.authenticate(token.expose_secret()).await?;
+    let by = Actor { caller, request_id: "".into(), remote: [127, 0, 0, 1].into() };
+    let set = |text: &str| Change::Set(text.to_owned());
+    let azure = AzureChange {
+        tenant_id: set(tenant_id),
+        subscription_id: set(subscription_id),
+        client_id: set(client_id),
+        client_secret: Some(client_secret.into()),
+        ..AzureChange::default()
+    };
+    let change = CredentialChange { name: set("figures"), azure: Some(azure), ..CredentialChange::default() };
+    Ok(app.credentials.create(&by, change).await?.id)
+}
+
+/// What the server answers, for the bare route to answer too.
+async fn answer(app: &App, ready: &Ready, action: &str) -> Outcome<Bytes> {
+    let target =
+        format!("/meta/{action}?cloudCredentialId={}&region={}", ready.credential, Sandbox::seed().location);
+    let request = Request::get(target).header(AUTHORIZATION, format!("Bearer {}", ready.token));
+    let response = app.router().call(request.body(Body::empty())?).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    if status.is_success() { Ok(body) } else { Err(String::from_utf8_lossy(&body).into()) }
+}
+
+fn bare(body: Bytes) -> axum::routing::MethodRouter {
+    get(move || async move { ([(CONTENT_TYPE, "application/json")], body) })
+}
+
+async fn listen(router: Router) -> Outcome<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(listen::serve(listener, None, router, CancellationToken::new(), listen::Options::default()));
+    Ok(address)
+}
