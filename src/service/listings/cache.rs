@@ -21,7 +21,7 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
 /// How old an entry may be that is served because Azure does not answer, or while it is loaded anew.
 const OLDEST: Duration = Duration::from_hours(24);
 
-/// What is listed. The kinds whose answer depends on a region say so in [`Kind::by_region`].
+/// What is listed. Versions and sizes depend on a region, which the key of an entry then names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Clusters,
