@@ -53,6 +53,7 @@ pub(super) fn router() -> Router<AppState> {
         Config::from("/openapi.json")
             .use_base_layout()
             .validator_url("none")
+            .default_models_expand_depth(0)
             .display_request_duration(true)
             .persist_authorization(true)
             .try_it_out_enabled(true),
