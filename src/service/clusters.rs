@@ -1,12 +1,15 @@
-//! Cluster objects (contract, sections 13 and 15): kept, checked and given back. Nothing is provisioned here.
+//! Cluster objects (contract, sections 13 and 15): kept, checked and given back. What is wanted is written down here; the
+//! worker in `provision` brings it about.
 //!
-//! A cluster is visible to its owner and to administrators; for everybody else it does not exist.
+//! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
 mod checks;
 
 use std::sync::Arc;
 
 use self::checks::{broken, refused};
+use tokio::sync::Notify;
+
 use super::actor::Actor;
 use super::credentials::{ATTEMPTS, Credentials};
 use super::events::{Action, Events};
@@ -18,7 +21,7 @@ use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules;
 use crate::domain::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use crate::domain::status::{ClusterStatus, State};
-use crate::store::{self, ClusterRow, Store, Unique};
+use crate::store::{self, ClusterRow, Store, Unique, Wake, WorkColumns};
 use crate::vault;
 
 /// The kind of object in the audit.
@@ -44,6 +47,10 @@ pub struct Cluster {
     pub status: ClusterStatus,
     /// What it is doing.
     pub state: State,
+    /// `aksConfig` as it was last brought about.
+    pub applied: Option<AksConfig>,
+    /// Whether the last step failed.
+    pub failing: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -56,12 +63,25 @@ impl TryFrom<ClusterRow> for Cluster {
             |source: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: source.into() };
         Ok(Self {
             spec: ClusterSpec::from_text(&row.spec).map_err(corrupt)?,
-            status: ClusterStatus::from_text(&row.status).map_err(corrupt)?,
+            state: State::of(
+                row.removing_ms.is_some(),
+                row.work.activated_ms.is_some(),
+                row.generation,
+                row.work.applied_generation,
+            ),
+            applied: row
+                .work
+                .applied_spec
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(corrupt)?,
+            failing: row.work.attempts > 0,
+            status: ClusterStatus::from_text(&row.work.status).map_err(corrupt)?,
             id: row.id,
             uuid: row.uuid,
             owner: row.owner,
             name: row.name,
-            state: State::Provisioning,
             created_ms: row.created_ms,
         })
     }
@@ -97,6 +117,7 @@ struct Parts {
     events: Events,
     settings: Settings,
     clock: Clock,
+    work: Arc<Notify>,
 }
 
 impl Clusters {
@@ -108,7 +129,13 @@ impl Clusters {
         settings: Settings,
         clock: Clock,
     ) -> Self {
-        Self { parts: Arc::new(Parts { store, credentials, events, settings, clock }) }
+        let work = Arc::default();
+        Self { parts: Arc::new(Parts { store, credentials, events, settings, clock, work }) }
+    }
+
+    /// Rings when there is work for the worker of this server.
+    pub fn work(&self) -> Arc<Notify> {
+        Arc::clone(&self.parts.work)
     }
 
     /// The cluster of that id.
@@ -173,19 +200,30 @@ impl Clusters {
             owner: caller.user_id.clone(),
             name,
             spec: spec.to_text(),
-            status: ClusterStatus::default().to_text(),
             credential_id: credential.id,
             aks_identity: identity,
             created_ms: now,
             updated_ms: now,
             version: 1,
+            generation: 1,
+            removing_ms: None,
+            review: None,
+            work: WorkColumns {
+                phase: "new".to_owned(),
+                status: ClusterStatus::default().to_text(),
+                next_run_ms: Some(now),
+                ..WorkColumns::default()
+            },
         };
         for _ in 0..ATTEMPTS {
             row.id = ids::generated("c-", vault::random());
             match store::clusters::insert(&self.parts.store, &row).await {
                 Err(store::Error::Duplicate { what: Unique::ClusterId }) => {}
                 Err(error) => return Err(refused(error, spec.aks())),
-                Ok(()) => return row.try_into(),
+                Ok(()) => {
+                    self.parts.work.notify_one();
+                    return row.try_into();
+                }
             }
         }
         Err(store::Error::Duplicate { what: Unique::ClusterId }.into())
@@ -213,10 +251,14 @@ impl Clusters {
         for _ in 0..ATTEMPTS {
             let mut row = self.row(caller, id).await?;
             let aks = self.change_row(caller, &mut row, change, mode).await?;
-            match store::clusters::update(&self.parts.store, &row).await {
+            let wake = Wake(self.parts.clock.now_ms());
+            match store::clusters::update(&self.parts.store, &row, Some(wake)).await {
                 Err(store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(refused(error, &aks)),
-                Ok(_) => return row.try_into(),
+                Ok(_) => {
+                    self.parts.work.notify_one();
+                    return row.try_into();
+                }
             }
         }
         Err(Error::Conflict { id: id.to_owned() })
@@ -231,6 +273,10 @@ impl Clusters {
         mode: Mode,
     ) -> Result<AksConfig> {
         let stored = Cluster::try_from(row.clone())?;
+        if stored.state == State::Removing {
+            let message = "the cluster is being removed and cannot be changed any more";
+            return Err(Invalid::new("InvalidState", message).into());
+        }
         let requested = match change.body.get(AKS_CONFIG) {
             Some(serde_json::Value::Object(config)) => Some(config.clone()),
             Some(_) => return Err(no_aks_config()),
@@ -261,6 +307,7 @@ impl Clusters {
             self.check_name(caller, &name, &row.id).await?;
         }
         row.name = name;
+        row.generation += 1;
         row.spec = spec.to_text();
         row.credential_id = credential.id;
         row.aks_identity = identity;
@@ -268,7 +315,8 @@ impl Clusters {
         Ok(new.clone())
     }
 
-    /// Forgets a cluster and returns what it was. Nothing is done in Azure.
+    /// Asks for a cluster to be removed and returns what it is: the worker removes it in Azure, if it was made here, and
+    /// then forgets it. Asking again changes nothing.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(&by.caller, id).await;
         self.parts.credentials.forget_resolved();
@@ -277,12 +325,25 @@ impl Clusters {
     }
 
     async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
-        // Read as a row only: a cluster that cannot be shown any more can still be removed.
-        let row = self.row(caller, id).await?;
-        if !store::clusters::delete(&self.parts.store, id).await? {
-            return Err(Error::NotFound { id: id.to_owned() });
+        for _ in 0..ATTEMPTS {
+            let mut row = self.row(caller, id).await?;
+            if row.removing_ms.is_some() {
+                return row.try_into();
+            }
+            let now = self.parts.clock.now_ms();
+            row.removing_ms = Some(now);
+            row.generation += 1;
+            row.updated_ms = now;
+            match store::clusters::update(&self.parts.store, &row, Some(Wake(now))).await {
+                Err(store::Error::Conflict { .. }) => {}
+                outcome => {
+                    outcome?;
+                    self.parts.work.notify_one();
+                    return row.try_into();
+                }
+            }
         }
-        Ok(Cluster { state: State::Removing, ..row.try_into()? })
+        Err(Error::Conflict { id: id.to_owned() })
     }
 
     async fn row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
