@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
+use crate::domain::role::Role;
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules;
 use crate::domain::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
@@ -249,7 +250,7 @@ impl Clusters {
         mode: Mode,
     ) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
-            let mut row = self.row(caller, id).await?;
+            let mut row = self.own_row(caller, id).await?;
             let aks = self.change_row(caller, &mut row, change, mode).await?;
             let wake = Wake(self.parts.clock.now_ms());
             match store::clusters::update(&self.parts.store, &row, Some(wake)).await {
@@ -326,7 +327,7 @@ impl Clusters {
 
     async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
-            let mut row = self.row(caller, id).await?;
+            let mut row = self.own_row(caller, id).await?;
             if row.removing_ms.is_some() {
                 return row.try_into();
             }
@@ -346,9 +347,37 @@ impl Clusters {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
+    /// The cluster of that id, and what the caller is to it.
+    pub async fn with_role(&self, caller: &Caller, id: &str) -> Result<(Cluster, Role)> {
+        let (row, role) = self.row_and_role(caller, id).await?;
+        Ok((row.try_into()?, role))
+    }
+
+    /// The row of a cluster that the caller may see.
     async fn row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
-        let found = store::clusters::get(&self.parts.store, id).await?;
-        found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
+        Ok(self.row_and_role(caller, id).await?.0)
+    }
+
+    /// The row of a cluster that the caller may change.
+    async fn own_row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
+        match self.row_and_role(caller, id).await? {
+            (row, Role::Owner) => Ok(row),
+            (_, role) => {
+                let role = role.name();
+                Err(Error::Forbidden(format!("clusters are changed by their owners; you are {role} of {id}")))
+            }
+        }
+    }
+
+    async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
+        let missing = || Error::NotFound { id: id.to_owned() };
+        let row = store::clusters::get(&self.parts.store, id).await?.ok_or_else(missing)?;
+        if caller.may_see(&row.owner) {
+            return Ok((row, Role::Owner));
+        }
+        let member = store::members::find(&self.parts.store, id, &caller.user_id).await?;
+        let role = member.and_then(|member| Role::of(&member.role)).ok_or_else(missing)?;
+        Ok((row, role))
     }
 
     async fn rows(&self, caller: &Caller) -> Result<Vec<ClusterRow>> {
