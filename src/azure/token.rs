@@ -93,8 +93,7 @@ impl Tokens {
     /// The source of a credential's tokens for something else.
     pub(super) fn of_scope(&self, credential: &Arc<Credential>, scope: String) -> Arc<TokenSource> {
         let now = self.clock.now_ms();
-        let key =
-            Key { fingerprint: credential.fingerprint, tenant_id: credential.tenant_id.clone(), scope };
+        let key = Key { fingerprint: credential.fingerprint, tenant_id: credential.tenant_id.clone(), scope };
         let mut entries = self.lock();
         entries.make_room(now, &key);
         let scope = key.scope.clone();
@@ -272,9 +271,7 @@ impl TokenSource {
         let outcome = loop {
             let limit = ATTEMPT_LIMIT.min(deadline.saturating_duration_since(Instant::now()));
             let asked = entra::fetch(&self.client, &self.clock, &self.credential, &self.scope);
-            let attempt = timeout(limit, asked)
-                .await
-                .unwrap_or(Err(Error::TimedOut { to: Service::Login }));
+            let attempt = timeout(limit, asked).await.unwrap_or(Err(Error::TimedOut { to: Service::Login }));
             let error = match attempt {
                 Err(error) if error.is_transient() => error,
                 outcome => break outcome,
