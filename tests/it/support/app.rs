@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use norman_aks::app::{self, App};
+use norman_aks::app::{self, App, Ways};
 use norman_aks::azure;
 use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
@@ -173,7 +173,8 @@ impl TestAppBuilder {
             retry_pause: std::time::Duration::from_millis(5),
             ..azure::Options::default()
         };
-        let app = App::build(&config, store, secrets, to_azure).await.unwrap();
+        let ways = Ways { azure: to_azure, ..Ways::default() };
+        let app = App::build(&config, store, secrets, ways).await.unwrap();
         let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {
             router: app.router(),
