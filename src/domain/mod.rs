@@ -11,6 +11,7 @@ pub mod provision;
 pub mod regions;
 pub mod resource_group;
 pub mod review;
+pub mod role;
 pub mod spec;
 pub mod status;
 pub mod upgrades;

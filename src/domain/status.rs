@@ -1,11 +1,13 @@
-//! What is known about a cluster, as it is kept beside its specification (contract, section 13).
+//! What is known about a cluster, as it is kept beside its specification (contract, section 13), and the word for what it
+//! is doing.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::spec::AksConfig;
 
 /// The known facts; each may be missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// What Azure says the cluster is.
@@ -17,6 +19,103 @@ pub struct ClusterStatus {
     /// Whether it checks rights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rbac_enabled: Option<bool>,
+    /// `https://<host>[:port]` of its Kubernetes API, as Azure named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_endpoint: Option<String>,
+    /// The certificate authority of its Kubernetes API: PEM in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_cert: Option<String>,
+    /// What its Kubernetes API says at `/version`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Value>,
+    /// Nodes that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_count: Option<i64>,
+    /// In the order in which they first came up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The way of the cluster, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// What is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Why the last step failed, for people; gone with the next one that succeeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// One of Rancher's conditions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// `Provisioned`, `Ready` and so on.
+    pub r#type: String,
+    /// Whether it holds.
+    pub status: Truth,
+    /// For people; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// One word; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// When anything about it changed last: RFC 3339, UTC.
+    pub last_update_time: String,
+    /// When `status` changed last: RFC 3339, UTC.
+    pub last_transition_time: String,
+}
+
+/// Whether a condition holds, in Kubernetes' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Truth {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// It is on its way, or not known.
+    Unknown,
+}
+
+/// One of the steps to an active cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Which one, for programs: `credentials`, `resourceGroup` and so on.
+    pub name: String,
+    /// How far it is.
+    pub state: Progress,
+    /// For people; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Since when it is in that state, in milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Progress {
+    /// Not begun.
+    Pending,
+    /// Being done.
+    Running,
+    /// Done.
+    Done,
+    /// Failed; it is tried again, or waits for a change by the user.
+    Failed,
+}
+
+/// Something that is waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// For people: `Azure: the cluster is Creating`.
+    pub what: String,
+    /// Milliseconds since 1970.
+    pub since_ms: i64,
+    /// From 0 to 100, where Azure says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
 }
 
 impl ClusterStatus {
@@ -29,6 +128,37 @@ impl ClusterStatus {
     pub fn to_text(&self) -> String {
         serde_json::json!(self).to_string()
     }
+
+    /// The condition of that type.
+    pub fn condition(&self, r#type: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.r#type == r#type)
+    }
+
+    /// Sets a condition; `now` is RFC 3339. One that says the same already keeps its times.
+    pub fn set_condition(&mut self, r#type: &str, status: Truth, reason: &str, message: &str, now: &str) {
+        let position = self.conditions.iter().position(|condition| condition.r#type == r#type);
+        let Some(known) = position.and_then(|position| self.conditions.get_mut(position)) else {
+            self.conditions.push(Condition {
+                r#type: r#type.to_owned(),
+                status,
+                message: message.to_owned(),
+                reason: reason.to_owned(),
+                last_update_time: now.to_owned(),
+                last_transition_time: now.to_owned(),
+            });
+            return;
+        };
+        if (known.status, known.reason.as_str(), known.message.as_str()) == (status, reason, message) {
+            return;
+        }
+        if known.status != status {
+            now.clone_into(&mut known.last_transition_time);
+        }
+        known.status = status;
+        reason.clone_into(&mut known.reason);
+        message.clone_into(&mut known.message);
+        now.clone_into(&mut known.last_update_time);
+    }
 }
 
 /// What a cluster is doing, in the words that clients wait for (terraform contract, section 8).
@@ -36,15 +166,34 @@ impl ClusterStatus {
 pub enum State {
     /// Until it is active for the first time.
     Provisioning,
+    /// Everything is as the user wants it.
+    Active,
+    /// From the answer to a change on, until all of it is done.
+    Updating,
     /// From the answer to a DELETE on.
     Removing,
 }
 
 impl State {
+    /// The state that follows from what was asked for and what was done.
+    pub fn of(removing: bool, was_active: bool, generation: i64, applied_generation: i64) -> Self {
+        if removing {
+            Self::Removing
+        } else if !was_active {
+            Self::Provisioning
+        } else if generation == applied_generation {
+            Self::Active
+        } else {
+            Self::Updating
+        }
+    }
+
     /// The word on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::Provisioning => "provisioning",
+            Self::Active => "active",
+            Self::Updating => "updating",
             Self::Removing => "removing",
         }
     }
@@ -58,8 +207,42 @@ mod tests {
     fn a_status_comes_back_as_it_was() {
         let upstream_spec =
             Some(AksConfig { kubernetes_version: Some("1.31.8".to_owned()), ..Default::default() });
-        let status = ClusterStatus { upstream_spec, rbac_enabled: Some(true), ..ClusterStatus::default() };
+        let mut status =
+            ClusterStatus { upstream_spec, rbac_enabled: Some(true), ..ClusterStatus::default() };
+        status.set_condition("Ready", Truth::True, "", "", "2026-11-22T12:00:00Z");
+        status.waiting = Some(Waiting { what: "w".to_owned(), since_ms: 7, percent: Some(12.5) });
         assert_eq!(ClusterStatus::from_text(&status.to_text()).unwrap(), status);
         assert_eq!(ClusterStatus::default().to_text(), "{}");
+    }
+
+    #[test]
+    fn a_condition_keeps_its_times_until_something_about_it_changes() {
+        let mut status = ClusterStatus::default();
+        let times = |status: &ClusterStatus| {
+            let condition = status.condition("Updated").unwrap();
+            (condition.last_update_time.clone(), condition.last_transition_time.clone())
+        };
+        status.set_condition("Updated", Truth::Unknown, "", "", "1");
+        status.set_condition("Updated", Truth::Unknown, "", "", "2");
+        assert_eq!(times(&status), ("1".to_owned(), "1".to_owned()));
+        status.set_condition("Updated", Truth::Unknown, "", "why", "3");
+        assert_eq!(times(&status), ("3".to_owned(), "1".to_owned()));
+        status.set_condition("Updated", Truth::True, "", "", "4");
+        assert_eq!(times(&status), ("4".to_owned(), "4".to_owned()));
+        assert_eq!(status.conditions.len(), 1);
+    }
+
+    #[test]
+    fn the_state_is_what_clients_wait_for() {
+        for (removing, was_active, generation, applied, expected) in [
+            (false, false, 1, 0, "provisioning"),
+            (false, false, 2, 0, "provisioning"),
+            (false, true, 1, 1, "active"),
+            (false, true, 2, 1, "updating"),
+            (true, false, 1, 0, "removing"),
+            (true, true, 2, 1, "removing"),
+        ] {
+            assert_eq!(State::of(removing, was_active, generation, applied).name(), expected);
+        }
     }
 }

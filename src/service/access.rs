@@ -11,6 +11,8 @@ pub struct Caller {
     pub admin: bool,
     /// The public half of the token that was presented.
     pub token_name: String,
+    /// The one cluster that the token is good for (`c-xxxxx`); with such a token nothing else may be done.
+    pub cluster_id: Option<String>,
 }
 
 impl Caller {

@@ -1,24 +1,32 @@
-//! Cluster objects (contract, sections 13 and 15): kept, checked and given back. Nothing is provisioned here.
+//! Cluster objects (contract, sections 13 and 15): kept, checked and given back. What is wanted is written down here; the
+//! worker in `provision` brings it about.
 //!
-//! A cluster is visible to its owner and to administrators; for everybody else it does not exist.
+//! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
 mod checks;
+mod review;
 
 use std::sync::Arc;
 
 use self::checks::{broken, refused};
+pub use self::review::ReviewQuestion;
+use tokio::sync::Notify;
+
 use super::actor::Actor;
 use super::credentials::{ATTEMPTS, Credentials};
 use super::events::{Action, Events};
+use super::reviews::Reviews;
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
+use crate::domain::review::Review;
+use crate::domain::role::Role;
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules;
 use crate::domain::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use crate::domain::status::{ClusterStatus, State};
-use crate::store::{self, ClusterRow, Store, Unique};
+use crate::store::{self, ClusterRow, Store, Unique, Wake, WorkColumns};
 use crate::vault;
 
 /// The kind of object in the audit.
@@ -44,6 +52,12 @@ pub struct Cluster {
     pub status: ClusterStatus,
     /// What it is doing.
     pub state: State,
+    /// `aksConfig` as it was last brought about.
+    pub applied: Option<AksConfig>,
+    /// What the review found when it was saved.
+    pub review: Option<Review>,
+    /// Whether the last step failed.
+    pub failing: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -56,12 +70,26 @@ impl TryFrom<ClusterRow> for Cluster {
             |source: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: source.into() };
         Ok(Self {
             spec: ClusterSpec::from_text(&row.spec).map_err(corrupt)?,
-            status: ClusterStatus::from_text(&row.status).map_err(corrupt)?,
+            state: State::of(
+                row.removing_ms.is_some(),
+                row.work.activated_ms.is_some(),
+                row.generation,
+                row.work.applied_generation,
+            ),
+            applied: row
+                .work
+                .applied_spec
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(corrupt)?,
+            review: row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?,
+            failing: row.work.attempts > 0,
+            status: ClusterStatus::from_text(&row.work.status).map_err(corrupt)?,
             id: row.id,
             uuid: row.uuid,
             owner: row.owner,
             name: row.name,
-            state: State::Provisioning,
             created_ms: row.created_ms,
         })
     }
@@ -96,7 +124,9 @@ struct Parts {
     credentials: Credentials,
     events: Events,
     settings: Settings,
+    reviews: Reviews,
     clock: Clock,
+    work: Arc<Notify>,
 }
 
 impl Clusters {
@@ -106,9 +136,16 @@ impl Clusters {
         credentials: Credentials,
         events: Events,
         settings: Settings,
+        reviews: Reviews,
         clock: Clock,
     ) -> Self {
-        Self { parts: Arc::new(Parts { store, credentials, events, settings, clock }) }
+        let work = Arc::default();
+        Self { parts: Arc::new(Parts { store, credentials, events, settings, reviews, clock, work }) }
+    }
+
+    /// Rings when there is work for the worker of this server.
+    pub fn work(&self) -> Arc<Notify> {
+        Arc::clone(&self.parts.work)
     }
 
     /// The cluster of that id.
@@ -145,13 +182,14 @@ impl Clusters {
     /// # Errors
     /// The first broken rule, in Rancher's order and words.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
-        let result = self.insert(&by.caller, change).await;
+        let result = self.insert(by, change).await;
         let id = result.as_ref().map_or("", |cluster| cluster.id.as_str());
         self.record(by, Action::Create, id, &result).await;
         result
     }
 
-    async fn insert(&self, caller: &Caller, change: ClusterChange) -> Result<Cluster> {
+    async fn insert(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
+        let caller = &by.caller;
         let name = change.name.unwrap_or_default();
         if !change.body.contains_key(AKS_CONFIG) {
             return Err(no_aks_config());
@@ -166,6 +204,7 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
+        let review = self.admit_new(by, &spec).await?;
         let now = self.parts.clock.now_ms();
         let mut row = ClusterRow {
             id: String::new(),
@@ -173,19 +212,30 @@ impl Clusters {
             owner: caller.user_id.clone(),
             name,
             spec: spec.to_text(),
-            status: ClusterStatus::default().to_text(),
             credential_id: credential.id,
             aks_identity: identity,
             created_ms: now,
             updated_ms: now,
             version: 1,
+            generation: 1,
+            removing_ms: None,
+            review,
+            work: WorkColumns {
+                phase: "new".to_owned(),
+                status: ClusterStatus::default().to_text(),
+                next_run_ms: Some(now),
+                ..WorkColumns::default()
+            },
         };
         for _ in 0..ATTEMPTS {
             row.id = ids::generated("c-", vault::random());
             match store::clusters::insert(&self.parts.store, &row).await {
                 Err(store::Error::Duplicate { what: Unique::ClusterId }) => {}
                 Err(error) => return Err(refused(error, spec.aks())),
-                Ok(()) => return row.try_into(),
+                Ok(()) => {
+                    self.parts.work.notify_one();
+                    return row.try_into();
+                }
             }
         }
         Err(store::Error::Duplicate { what: Unique::ClusterId }.into())
@@ -197,26 +247,24 @@ impl Clusters {
     /// The first broken rule, in Rancher's order and words; [`Error::Conflict`] when somebody else changes it
     /// all the time.
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
-        let result = self.replace(&by.caller, id, &change, mode).await;
+        let result = self.replace(by, id, &change, mode).await;
         self.parts.credentials.forget_resolved();
         self.record(by, Action::Update, id, &result).await;
         result
     }
 
-    async fn replace(
-        &self,
-        caller: &Caller,
-        id: &str,
-        change: &ClusterChange,
-        mode: Mode,
-    ) -> Result<Cluster> {
+    async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
-            let mut row = self.row(caller, id).await?;
-            let aks = self.change_row(caller, &mut row, change, mode).await?;
-            match store::clusters::update(&self.parts.store, &row).await {
+            let mut row = self.own_row(&by.caller, id).await?;
+            let aks = self.change_row(by, &mut row, change, mode).await?;
+            let wake = Wake(self.parts.clock.now_ms());
+            match store::clusters::update(&self.parts.store, &row, Some(wake)).await {
                 Err(store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(refused(error, &aks)),
-                Ok(_) => return row.try_into(),
+                Ok(_) => {
+                    self.parts.work.notify_one();
+                    return row.try_into();
+                }
             }
         }
         Err(Error::Conflict { id: id.to_owned() })
@@ -225,12 +273,17 @@ impl Clusters {
     /// Brings the change into the row after checking it; returns the new `aksConfig`.
     async fn change_row(
         &self,
-        caller: &Caller,
+        by: &Actor,
         row: &mut ClusterRow,
         change: &ClusterChange,
         mode: Mode,
     ) -> Result<AksConfig> {
+        let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
+        if stored.state == State::Removing {
+            let message = "the cluster is being removed and cannot be changed any more";
+            return Err(Invalid::new("InvalidState", message).into());
+        }
         let requested = match change.body.get(AKS_CONFIG) {
             Some(serde_json::Value::Object(config)) => Some(config.clone()),
             Some(_) => return Err(no_aks_config()),
@@ -260,7 +313,9 @@ impl Clusters {
         if name.is_empty() || !name.eq_ignore_ascii_case(&row.name) {
             self.check_name(caller, &name, &row.id).await?;
         }
+        row.review = self.admit_change(by, &stored, &spec, row.review.take()).await?;
         row.name = name;
+        row.generation += 1;
         row.spec = spec.to_text();
         row.credential_id = credential.id;
         row.aks_identity = identity;
@@ -268,7 +323,8 @@ impl Clusters {
         Ok(new.clone())
     }
 
-    /// Forgets a cluster and returns what it was. Nothing is done in Azure.
+    /// Asks for a cluster to be removed and returns what it is: the worker removes it in Azure, if it was made here, and
+    /// then forgets it. Asking again changes nothing.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(&by.caller, id).await;
         self.parts.credentials.forget_resolved();
@@ -277,17 +333,58 @@ impl Clusters {
     }
 
     async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
-        // Read as a row only: a cluster that cannot be shown any more can still be removed.
-        let row = self.row(caller, id).await?;
-        if !store::clusters::delete(&self.parts.store, id).await? {
-            return Err(Error::NotFound { id: id.to_owned() });
+        for _ in 0..ATTEMPTS {
+            let mut row = self.own_row(caller, id).await?;
+            if row.removing_ms.is_some() {
+                return row.try_into();
+            }
+            let now = self.parts.clock.now_ms();
+            row.removing_ms = Some(now);
+            row.generation += 1;
+            row.updated_ms = now;
+            match store::clusters::update(&self.parts.store, &row, Some(Wake(now))).await {
+                Err(store::Error::Conflict { .. }) => {}
+                outcome => {
+                    outcome?;
+                    self.parts.work.notify_one();
+                    return row.try_into();
+                }
+            }
         }
-        Ok(Cluster { state: State::Removing, ..row.try_into()? })
+        Err(Error::Conflict { id: id.to_owned() })
     }
 
+    /// The cluster of that id, and what the caller is to it.
+    pub async fn with_role(&self, caller: &Caller, id: &str) -> Result<(Cluster, Role)> {
+        let (row, role) = self.row_and_role(caller, id).await?;
+        Ok((row.try_into()?, role))
+    }
+
+    /// The row of a cluster that the caller may see.
     async fn row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
-        let found = store::clusters::get(&self.parts.store, id).await?;
-        found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
+        Ok(self.row_and_role(caller, id).await?.0)
+    }
+
+    /// The row of a cluster that the caller may change.
+    async fn own_row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
+        match self.row_and_role(caller, id).await? {
+            (row, Role::Owner) => Ok(row),
+            (_, role) => {
+                let role = role.name();
+                Err(Error::Forbidden(format!("clusters are changed by their owners; you are {role} of {id}")))
+            }
+        }
+    }
+
+    async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
+        let missing = || Error::NotFound { id: id.to_owned() };
+        let row = store::clusters::get(&self.parts.store, id).await?.ok_or_else(missing)?;
+        if caller.may_see(&row.owner) {
+            return Ok((row, Role::Owner));
+        }
+        let member = store::members::find(&self.parts.store, id, &caller.user_id).await?;
+        let role = member.and_then(|member| Role::of(&member.role)).ok_or_else(missing)?;
+        Ok((row, role))
     }
 
     async fn rows(&self, caller: &Caller) -> Result<Vec<ClusterRow>> {

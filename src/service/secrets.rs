@@ -108,6 +108,20 @@ fn context(credential_id: &str) -> String {
     format!("credentials/{credential_id}/clientSecret")
 }
 
+/// The same for a secret of a cluster.
+fn cluster_context(cluster_id: &str, name: &str) -> String {
+    format!("clusters/{cluster_id}/{name}")
+}
+
+/// The encryption keys that anything in the database needs.
+async fn needed_keys(store: &Store) -> Result<Vec<String>, store::Error> {
+    let mut ids = store::credentials::key_ids(store).await?;
+    ids.extend(store::cluster_secrets::key_ids(store).await?);
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
 impl From<Sealed> for SealedColumns {
     fn from(Sealed { key_id, wrapped_key, ciphertext }: Sealed) -> Self {
         Self { key_id, wrapped_key, ciphertext }
@@ -132,7 +146,7 @@ impl Secrets {
         store: Store,
         clock: Clock,
     ) -> Result<(Self, Origin), Error> {
-        let needed = store::credentials::key_ids(&store).await?;
+        let needed = needed_keys(&store).await?;
         let (ring, origin) = match keyfile::read(path) {
             Err(Error::NoFile { .. }) if may_create && needed.is_empty() => {
                 (keyfile::make(path)?, Origin::Made)
@@ -171,12 +185,38 @@ impl Secrets {
         self.parts.vault.open(&context(credential_id), &Sealed::from(sealed))
     }
 
+    /// Keeps a secret of a cluster (`c-xxxxx`) under a name, in place of an older one.
+    ///
+    /// # Errors
+    /// [`Error::Vault`], [`Error::Store`]; [`store::Error::Dangling`] when there is no such cluster.
+    pub async fn keep_for_cluster(
+        &self,
+        cluster_id: &str,
+        name: &str,
+        plain: &SecretString,
+    ) -> Result<(), Error> {
+        let sealed = self.parts.vault.seal(&cluster_context(cluster_id, name), plain)?;
+        let now_ms = self.parts.clock.now_ms();
+        Ok(store::cluster_secrets::put(&self.parts.store, cluster_id, name, &sealed.into(), now_ms).await?)
+    }
+
+    /// Reads a secret of a cluster; `None` when none of that name was kept.
+    ///
+    /// # Errors
+    /// [`Error::Vault`], [`Error::Store`].
+    pub async fn of_cluster(&self, cluster_id: &str, name: &str) -> Result<Option<SecretString>, Error> {
+        let Some(sealed) = store::cluster_secrets::get(&self.parts.store, cluster_id, name).await? else {
+            return Ok(None);
+        };
+        Ok(Some(self.parts.vault.open(&cluster_context(cluster_id, name), &Sealed::from(&sealed))?))
+    }
+
     /// Makes sure that every key that stored secrets need is known.
     ///
     /// # Errors
     /// [`Error::MissingKeys`], [`Error::Store`].
     pub async fn check(&self) -> Result<(), Error> {
-        self.require(store::credentials::key_ids(&self.parts.store).await?)
+        self.require(needed_keys(&self.parts.store).await?)
     }
 
     /// Reads the key file again (on SIGHUP) and tells the other servers at once. An unusable file changes nothing.
@@ -186,7 +226,7 @@ impl Secrets {
     /// As [`Secrets::open`].
     pub async fn reload(&self) -> Result<Vec<String>, Error> {
         let ring = keyfile::read(&self.parts.path)?;
-        let needed = store::credentials::key_ids(&self.parts.store).await?;
+        let needed = needed_keys(&self.parts.store).await?;
         let missing: Vec<String> =
             needed.into_iter().filter(|id| !ring.ids().any(|known| known == id)).collect();
         if !missing.is_empty() {

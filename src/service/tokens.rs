@@ -127,6 +127,7 @@ impl Tokens {
                 expires_ms,
                 last_used_ms: None,
                 description: description.to_owned(),
+                cluster_id: None,
             };
             match store::tokens::insert(&self.parts.store, &row).await {
                 Err(store::Error::Duplicate { .. }) => {}
@@ -155,6 +156,7 @@ impl Tokens {
             expires_ms: None,
             last_used_ms: None,
             description: "bootstrap token".to_owned(),
+            cluster_id: None,
         };
         store::tokens::put(store, &row).await?;
         let earlier = instance::get(store, "bootstrap-token").await?;

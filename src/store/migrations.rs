@@ -23,7 +23,8 @@ macro_rules! step {
 }
 
 /// Every migration, in order. A file that has been released is never changed.
-const STEPS: [Step; 1] = [step!(1, "first", "0001_first.sql")];
+const STEPS: [Step; 2] =
+    [step!(1, "first", "0001_first.sql"), step!(2, "provisioning", "0002_provisioning.sql")];
 
 /// What [`Store::migrate`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,25 +6,32 @@
 #[macro_use]
 mod db;
 
+pub mod cluster_events;
+pub mod cluster_secrets;
 pub mod clusters;
 pub mod credentials;
 mod error;
 pub mod events;
 pub mod instance;
+pub mod members;
 mod migrations;
+pub mod registration_tokens;
 pub mod replicas;
 mod rows;
 pub mod settings;
 pub mod tokens;
 pub mod users;
 
-pub use clusters::ClusterRow;
+pub use cluster_events::ClusterEventRow;
+pub use clusters::{ClusterRow, Wake, WorkColumns};
 pub use credentials::{CredentialRow, SealedColumns};
 pub use db::{Kind, Options, Store, sqlite_url};
 pub use error::{Error, Unique};
 pub use events::EventRow;
 pub use instance::Stamp;
+pub use members::MemberRow;
 pub use migrations::Migrated;
+pub use registration_tokens::RegistrationTokenRow;
 pub use replicas::ReplicaRow;
 pub use settings::SettingRow;
 pub use tokens::TokenRow;

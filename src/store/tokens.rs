@@ -20,13 +20,15 @@ pub struct TokenRow {
     pub last_used_ms: Option<i64>,
     /// What its maker wrote about it; may be empty.
     pub description: String,
+    /// The one cluster it is good for, `c-xxxxx`, and nothing else; `None` for everything its user may do.
+    pub cluster_id: Option<String>,
 }
 
 /// A token and its user, followed by the end of the statement.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "select t.name, t.user_id, t.hash, t.created_ms, t.expires_ms, t.last_used_ms, t.description, ",
+            "select t.name, t.user_id, t.hash, t.created_ms, t.expires_ms, t.last_used_ms, t.description, t.cluster_id, ",
             "u.name as user_name, u.admin, u.created_ms as user_created_ms ",
             "from tokens t join users u on u.id = t.user_id ",
             $rest
@@ -44,6 +46,7 @@ fn joined(row: &impl Columns) -> Result<(TokenRow, UserRow), Error> {
         expires_ms: fields.number_opt("expires_ms")?,
         last_used_ms: fields.number_opt("last_used_ms")?,
         description: fields.text("description")?,
+        cluster_id: fields.text_opt("cluster_id")?,
     };
     let user = UserRow {
         id: token.user_id.clone(),
@@ -55,15 +58,16 @@ fn joined(row: &impl Columns) -> Result<(TokenRow, UserRow), Error> {
 }
 
 const INSERT: &str = "insert into tokens
-    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description)
-    values ($1, $2, $3, $4, $5, $6, $7)";
+    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description, cluster_id)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)";
 const UPSERT: &str = "insert into tokens
-    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description)
-    values ($1, $2, $3, $4, $5, $6, $7)
+    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description, cluster_id)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
     on conflict (name) do update set user_id = excluded.user_id, hash = excluded.hash,
-    created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, description = excluded.description
+    created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, description = excluded.description,
+    cluster_id = excluded.cluster_id
     where tokens.user_id <> excluded.user_id or tokens.hash <> excluded.hash
-    or tokens.expires_ms is not null";
+    or tokens.expires_ms is not null or tokens.cluster_id is not null";
 
 /// Adds a token.
 ///
@@ -87,6 +91,7 @@ async fn write_token(store: &Store, token: &TokenRow, sql: &'static str) -> Resu
         ("name", Some(token.name.as_str())),
         ("user_id", Some(token.user_id.as_str())),
         ("description", Some(token.description.as_str())),
+        ("cluster_id", token.cluster_id.as_deref()),
     ])?;
     let outcome = write!(store, |pool| sqlx::query(sql)
         .bind(&token.name)
@@ -96,6 +101,7 @@ async fn write_token(store: &Store, token: &TokenRow, sql: &'static str) -> Resu
         .bind(token.expires_ms)
         .bind(token.last_used_ms)
         .bind(&token.description)
+        .bind(&token.cluster_id)
         .execute(pool)
         .await
         .map(|done| done.rows_affected()));

@@ -16,6 +16,7 @@ fn event(object_id: &str) -> Event {
         user_name: "ann".to_owned(),
         admin: false,
         token_name: "token-a".to_owned(),
+        cluster_id: None,
     };
     Event::new(&caller, Action::Create, "cluster", object_id)
 }

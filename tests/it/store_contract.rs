@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use norman_aks::store::{
-    ClusterRow, CredentialRow, Error, EventRow, Kind, Options, ReplicaRow, SealedColumns, SettingRow, Stamp,
-    Store, TokenRow, Unique, UserRow, clusters, credentials, events, instance, replicas, settings, tokens,
-    users,
+    ClusterEventRow, ClusterRow, CredentialRow, Error, EventRow, Kind, MemberRow, Options,
+    RegistrationTokenRow, ReplicaRow, SealedColumns, SettingRow, Stamp, Store, TokenRow, Unique, UserRow,
+    Wake, WorkColumns, cluster_events, cluster_secrets, clusters, credentials, events, instance, members,
+    registration_tokens, replicas, settings, tokens, users,
 };
 
 use crate::support::databases::{self, TestDb};
@@ -45,6 +46,12 @@ on_both!(
     clusters_come_back_as_they_were_put,
     an_aks_cluster_is_only_registered_once,
     a_cluster_is_only_changed_from_its_latest_version,
+    due_clusters_are_claimed_once_and_recorded_under_their_claim,
+    a_users_change_and_the_work_do_not_overwrite_each_other,
+    members_see_a_cluster_and_go_with_it,
+    secrets_of_clusters_are_put_rewrapped_and_go_with_them,
+    registration_tokens_are_kept_once_per_name,
+    events_of_clusters_are_listed_behind_an_id,
     settings_are_put_listed_and_removed,
     events_are_listed_newest_first_by_filter_and_page,
     an_event_with_nul_does_not_cost_the_batch,
@@ -74,6 +81,7 @@ fn token(name: &str, user_id: &str) -> TokenRow {
         expires_ms: None,
         last_used_ms: None,
         description: "d".to_owned(),
+        cluster_id: None,
     }
 }
 
@@ -108,12 +116,15 @@ fn cluster(id: &str) -> ClusterRow {
         owner: "user-a".to_owned(),
         name: "c".to_owned(),
         spec: r#"{"aksConfig":{"zones":["2","1"],"b":1,"a":2}}"#.to_owned(),
-        status: "{}".to_owned(),
         credential_id: None,
         aks_identity: None,
         created_ms: 5,
         updated_ms: 6,
         version: 1,
+        generation: 1,
+        removing_ms: None,
+        review: None,
+        work: WorkColumns { phase: "new".to_owned(), status: "{}".to_owned(), ..WorkColumns::default() },
     }
 }
 
@@ -166,12 +177,24 @@ async fn migrating_again_changes_nothing_and_a_newer_schema_is_refused(db: &Test
     execute(db, "update _sqlx_migrations set checksum = '' where version = 1").await;
     assert!(matches!(store.migrate().await, Err(Error::Migration(_))));
     execute(db, "drop table _sqlx_migrations").await;
-    assert_eq!(store.pending_migrations().await.expect("pending"), ["0001_first"]);
+    assert_eq!(store.pending_migrations().await.expect("pending"), ["0001_first", "0002_provisioning"]);
 }
 
 async fn many_servers_may_migrate_at_once(db: &TestDb) {
-    for table in ["tokens", "users", "clusters", "credentials", "instance", "settings", "events", "replicas"]
-    {
+    for table in [
+        "cluster_events",
+        "cluster_members",
+        "cluster_secrets",
+        "registration_tokens",
+        "tokens",
+        "users",
+        "clusters",
+        "credentials",
+        "instance",
+        "settings",
+        "events",
+        "replicas",
+    ] {
         let drop: &'static str = format!("drop table {table}").leak();
         execute(db, drop).await;
     }
@@ -385,9 +408,9 @@ async fn a_credential_in_use_cannot_be_removed(db: &TestDb) {
     let dangling = clusters::insert(store, &missing).await.expect_err("no such credential");
     assert!(matches!(&dangling, Error::Dangling { table: "clusters", id } if id == "c-b"), "{dangling:?}");
     let missing = ClusterRow { credential_id: text("cc-x"), ..row.clone() };
-    let dangling = clusters::update(store, &missing).await.expect_err("no such credential");
+    let dangling = clusters::update(store, &missing, None).await.expect_err("no such credential");
     assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
-    clusters::update(store, &ClusterRow { credential_id: None, ..row }).await.expect("let go");
+    clusters::update(store, &ClusterRow { credential_id: None, ..row }, None).await.expect("let go");
     assert!(credentials::delete(store, "cc-a").await.expect("delete"));
 }
 
@@ -449,7 +472,7 @@ async fn an_aks_cluster_is_only_registered_once(db: &TestDb) {
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
     clusters::insert(store, &cluster("c-b")).await.expect("none is no identity");
     clusters::insert(store, &cluster("c-c")).await.expect("any number has none");
-    let taken = clusters::update(store, &identity("c-b")).await.expect_err("identity");
+    let taken = clusters::update(store, &identity("c-b"), None).await.expect_err("identity");
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
     let taken = clusters::insert(store, &cluster("c-b")).await.expect_err("id");
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterId }), "{taken:?}");
@@ -462,16 +485,15 @@ async fn a_cluster_is_only_changed_from_its_latest_version(db: &TestDb) {
     let changed = ClusterRow {
         name: "n".to_owned(),
         spec: r#"{"b":1, "a":2}"#.to_owned(),
-        status: r#"{"x":null}"#.to_owned(),
         credential_id: text("cc-a"),
         aks_identity: text("s/g/n"),
         updated_ms: 9,
         ..cluster("c-a")
     };
-    assert_eq!(clusters::update(store, &changed).await.expect("update"), 2);
+    assert_eq!(clusters::update(store, &changed, None).await.expect("update"), 2);
     let read = clusters::get(store, "c-a").await.expect("get").expect("row");
     assert_eq!(read, ClusterRow { version: 2, ..changed.clone() }, "JSON keeps its spelling");
-    let late = clusters::update(store, &changed).await.expect_err("from version 1");
+    let late = clusters::update(store, &changed, None).await.expect_err("from version 1");
     assert!(matches!(&late, Error::Conflict { table: "clusters", id } if id == "c-a"), "{late:?}");
 }
 
@@ -659,11 +681,193 @@ async fn on_postgres_everything_lies_in_the_schema_of_the_address() {
         if db.url.contains('?') { '&' } else { '?' }
     );
     let tenant = Store::connect(&url, &Options::default()).await.expect("connect");
-    assert_eq!(tenant.pending_migrations().await.expect("pending"), ["0001_first"]);
-    assert_eq!(tenant.migrate().await.expect("migrate").applied, ["0001_first"]);
+    assert_eq!(tenant.pending_migrations().await.expect("pending"), ["0001_first", "0002_provisioning"]);
+    assert_eq!(tenant.migrate().await.expect("migrate").applied, ["0001_first", "0002_provisioning"]);
     tenant.stamp(Stamp::Sandbox).await.expect("stamp");
     db.store.stamp(Stamp::Azure).await.expect("the other schema has a stamp of its own");
     users::insert(&tenant, &user("user-a", "ann")).await.expect("insert");
     assert!(users::list(&db.store).await.expect("list").is_empty());
     tenant.close().await;
+}
+
+async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestDb) {
+    let store = &db.store;
+    for (id, next_run_ms) in
+        [("c-late", Some(50)), ("c-first", Some(10)), ("c-idle", None), ("c-future", Some(101))]
+    {
+        let work = WorkColumns { next_run_ms, ..cluster(id).work };
+        clusters::insert(store, &ClusterRow { work, ..cluster(id) }).await.expect("insert");
+    }
+    assert_eq!(clusters::next_due_ms(store).await.expect("due"), Some(10));
+    let claimed = clusters::claim(store, "a", 100, 200, 10).await.expect("claim");
+    let mut ids: Vec<_> = claimed.iter().map(|row| row.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["c-first", "c-late"]);
+    assert!(clusters::claim(store, "b", 100, 300, 10).await.expect("claim").is_empty(), "they are held");
+    assert_eq!(clusters::next_due_ms(store).await.expect("due"), Some(101));
+
+    let first = claimed.into_iter().find(|row| row.id == "c-first").expect("first");
+    let work = WorkColumns {
+        phase: "creating".to_owned(),
+        claimed: true,
+        status: r#"{"x":1}"#.to_owned(),
+        operation: text("op"),
+        attempts: 3,
+        next_run_ms: Some(500),
+        ..first.work.clone()
+    };
+    assert!(clusters::record(store, "c-first", &work, 1, 100).await.expect("record"));
+    assert_eq!(clusters::get(store, "c-first").await.expect("get").expect("row").work, work);
+    assert!(clusters::renew(store, "c-first", work.fence, 250).await.expect("renew"));
+    assert!(
+        clusters::claim(store, "b", 240, 300, 10).await.expect("claim").iter().all(|row| row.id != "c-first")
+    );
+    assert!(
+        clusters::release(store, "c-first", &WorkColumns { next_run_ms: Some(240), ..work.clone() }, 1, 100)
+            .await
+            .expect("release")
+    );
+
+    // Another one takes it over; what the first one still writes is refused.
+    let taken = clusters::claim(store, "b", 241, 300, 10).await.expect("claim");
+    let taken = taken.iter().find(|row| row.id == "c-first").expect("taken over");
+    assert_eq!(taken.work.fence, work.fence + 1);
+    assert!(!clusters::record(store, "c-first", &work, 1, 100).await.expect("record"));
+    assert!(!clusters::renew(store, "c-first", work.fence, 999).await.expect("renew"));
+    assert!(!clusters::delete_claimed(store, "c-first", work.fence).await.expect("delete"));
+    assert!(clusters::delete_claimed(store, "c-first", taken.work.fence).await.expect("delete"));
+    assert!(clusters::get(store, "c-first").await.expect("get").is_none());
+}
+
+async fn a_users_change_and_the_work_do_not_overwrite_each_other(db: &TestDb) {
+    let store = &db.store;
+    let work = WorkColumns { next_run_ms: Some(10), ..cluster("c-a").work };
+    clusters::insert(store, &ClusterRow { work, ..cluster("c-a") }).await.expect("insert");
+    let held = clusters::claim(store, "a", 10, 100, 1).await.expect("claim").remove(0);
+    let wanted =
+        ClusterRow { spec: r#"{"new":1}"#.to_owned(), generation: 2, review: text("[]"), ..held.clone() };
+    assert_eq!(clusters::update(store, &wanted, Some(Wake(20))).await.expect("update"), 2);
+    let work = WorkColumns {
+        applied_generation: 1,
+        applied_spec: text("{}"),
+        activated_ms: Some(30),
+        next_run_ms: Some(90_000),
+        ..held.work.clone()
+    };
+    assert!(!clusters::refresh_spec(store, "c-a", held.work.fence, held.version, "{}").await.expect("stale"));
+    assert!(clusters::release(store, "c-a", &work, held.generation, 31).await.expect("release"));
+    let row = clusters::get(store, "c-a").await.expect("get").expect("row");
+    assert_eq!((row.spec.as_str(), row.generation, row.work.applied_generation), (r#"{"new":1}"#, 2, 1));
+    assert_eq!(row.work.next_run_ms, Some(31), "the change that came in between is looked at soon");
+    clusters::wake(store, "c-a", 25).await.expect("wake");
+    clusters::wake(store, "c-a", 99).await.expect("wake");
+    assert_eq!(clusters::get(store, "c-a").await.expect("get").expect("row").work.next_run_ms, Some(25));
+    assert!(
+        clusters::refresh_spec(store, "c-a", row.work.fence, row.version, r#"{"b":1}"#)
+            .await
+            .expect("refresh")
+    );
+    let row = clusters::get(store, "c-a").await.expect("get").expect("row");
+    assert_eq!((row.spec.as_str(), row.version, row.generation), (r#"{"b":1}"#, 3, 2));
+}
+
+async fn members_see_a_cluster_and_go_with_it(db: &TestDb) {
+    let store = &db.store;
+    users::insert(store, &user("user-m", "member")).await.expect("user");
+    clusters::insert(store, &cluster("c-a")).await.expect("cluster");
+    clusters::insert(store, &cluster("c-b")).await.expect("cluster");
+    let member = MemberRow {
+        id: "crtb-1".to_owned(),
+        uuid: "u".to_owned(),
+        cluster_id: "c-a".to_owned(),
+        user_id: "user-m".to_owned(),
+        role: "read-only".to_owned(),
+        created_ms: 3,
+    };
+    members::insert(store, &member).await.expect("insert");
+    let again = MemberRow { id: "crtb-2".to_owned(), ..member.clone() };
+    assert!(matches!(members::insert(store, &again).await, Err(Error::Duplicate { .. })));
+    let nobody = MemberRow { user_id: "user-none".to_owned(), ..again.clone() };
+    assert!(matches!(members::insert(store, &nobody).await, Err(Error::Dangling { .. })));
+    let ids: Vec<_> =
+        clusters::list(store, Some("user-m")).await.expect("list").into_iter().map(|row| row.id).collect();
+    assert_eq!(ids, ["c-a"]);
+    assert_eq!(members::find(store, "c-a", "user-m").await.expect("find"), Some(member.clone()));
+    assert_eq!(members::list(store, Some("c-a"), None).await.expect("list"), [member.clone()]);
+    assert!(members::set_role(store, "crtb-1", "cluster-member").await.expect("role"));
+    assert_eq!(members::get(store, "crtb-1").await.expect("get").expect("row").role, "cluster-member");
+    assert!(clusters::delete(store, "c-a").await.expect("delete"));
+    assert!(members::get(store, "crtb-1").await.expect("get").is_none());
+    assert!(!members::delete(store, "crtb-1").await.expect("delete"));
+    assert!(!members::set_role(store, "crtb-1", "read-only").await.expect("role"));
+}
+
+async fn secrets_of_clusters_are_put_rewrapped_and_go_with_them(db: &TestDb) {
+    let store = &db.store;
+    clusters::insert(store, &cluster("c-a")).await.expect("cluster");
+    let missing = cluster_secrets::put(store, "c-none", "n", &sealed("k1"), 1).await;
+    assert!(matches!(missing, Err(Error::Dangling { .. })));
+    cluster_secrets::put(store, "c-a", "token", &sealed("k0"), 1).await.expect("put");
+    cluster_secrets::put(store, "c-a", "token", &sealed("k1"), 2).await.expect("put again");
+    cluster_secrets::put(store, "c-a", "other", &sealed("k2"), 2).await.expect("put other");
+    assert_eq!(cluster_secrets::get(store, "c-a", "token").await.expect("get"), Some(sealed("k1")));
+    assert_eq!(cluster_secrets::key_ids(store).await.expect("keys"), ["k1", "k2"]);
+    let old = cluster_secrets::not_under(store, "k2", ("", ""), 10).await.expect("old");
+    assert_eq!(old, [("c-a".to_owned(), "token".to_owned(), sealed("k1"))]);
+    let new = SealedColumns { wrapped_key: vec![7], ..sealed("k2") };
+    assert!(cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &new).await.expect("rewrap"));
+    assert!(
+        !cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &new).await.expect("changed since")
+    );
+    assert!(cluster_secrets::delete(store, "c-a", "other").await.expect("delete"));
+    assert!(!cluster_secrets::delete(store, "c-a", "other").await.expect("delete"));
+    assert!(clusters::delete(store, "c-a").await.expect("delete"));
+    assert_eq!(cluster_secrets::key_ids(store).await.expect("keys"), Vec::<String>::new());
+}
+
+async fn registration_tokens_are_kept_once_per_name(db: &TestDb) {
+    let store = &db.store;
+    clusters::insert(store, &cluster("c-a")).await.expect("cluster");
+    let row = RegistrationTokenRow {
+        cluster_id: "c-a".to_owned(),
+        name: "default-token".to_owned(),
+        uuid: "u".to_owned(),
+        hash: vec![0, 9],
+        created_ms: 4,
+    };
+    assert!(registration_tokens::insert(store, &row).await.expect("insert"));
+    let other = RegistrationTokenRow { uuid: "v".to_owned(), ..row.clone() };
+    assert!(!registration_tokens::insert(store, &other).await.expect("insert"));
+    assert_eq!(
+        registration_tokens::get(store, "c-a", "default-token").await.expect("get"),
+        Some(row.clone())
+    );
+    assert_eq!(registration_tokens::list(store, "c-a").await.expect("list"), [row.clone()]);
+    let nowhere = RegistrationTokenRow { cluster_id: "c-none".to_owned(), ..row };
+    assert!(matches!(registration_tokens::insert(store, &nowhere).await, Err(Error::Dangling { .. })));
+    assert!(registration_tokens::delete(store, "c-a", "default-token").await.expect("delete"));
+    assert!(!registration_tokens::delete(store, "c-a", "default-token").await.expect("delete"));
+}
+
+async fn events_of_clusters_are_listed_behind_an_id(db: &TestDb) {
+    let store = &db.store;
+    let happened = |id: &str, cluster: &str, at_ms| ClusterEventRow {
+        id: id.to_owned(),
+        cluster_id: cluster.to_owned(),
+        at_ms,
+        kind: "step".to_owned(),
+        message: "m".to_owned(),
+        data: "{}".to_owned(),
+    };
+    for event in
+        [happened("1", "c-a", 1), happened("2", "c-b", 2), happened("3", "c-a", 3), happened("4", "c-a", 4)]
+    {
+        cluster_events::insert(store, &event).await.expect("insert");
+    }
+    assert_eq!(cluster_events::list(store, "c-a", "1", 1).await.expect("list"), [happened("3", "c-a", 3)]);
+    assert_eq!(cluster_events::list(store, "c-a", "", 10).await.expect("list").len(), 3);
+    assert_eq!(cluster_events::prune(store, 3, 10).await.expect("prune"), 2);
+    let nul = ClusterEventRow { message: "a\0b".to_owned(), ..happened("5", "c-a", 5) };
+    cluster_events::insert(store, &nul).await.expect("a NUL costs nothing");
+    assert_eq!(cluster_events::list(store, "c-a", "4", 10).await.expect("list")[0].message, "a\u{fffd}b");
 }

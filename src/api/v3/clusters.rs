@@ -22,7 +22,7 @@ use crate::api::norman::reply;
 use crate::api::norman::resource::Resource;
 use crate::api::state::AppState;
 use crate::domain::spec::merge::Mode;
-use crate::domain::status::{ClusterStatus, State as ClusterState};
+use crate::domain::status::State as ClusterState;
 use crate::service::actor::Actor;
 use crate::service::clusters::{Cluster as Kept, ClusterChange};
 
@@ -71,7 +71,7 @@ async fn list_clusters(
     Ok(Collection::page(&CLUSTER, &links, asked_path(&uri), &query, objects)?.into_response())
 }
 
-/// Registers a cluster. Nothing is provisioned yet.
+/// Makes a cluster, or registers one that exists. It is kept at once and provisioned afterwards.
 #[utoipa::path(
     post,
     path = "/v3/clusters",
@@ -134,7 +134,7 @@ async fn update_cluster(
     Ok(reply::json(StatusCode::OK, &view(&cluster, &links)))
 }
 
-/// Forgets a cluster. Nothing is done in Azure.
+/// Removes a cluster: in Azure too, when it was made here.
 #[utoipa::path(
     delete,
     path = "/v3/clusters/{id}",
@@ -207,13 +207,10 @@ fn view(cluster: &Kept, links: &Links) -> Object {
     if let Some(config) = fields.get_mut("aksConfig").and_then(Value::as_object_mut) {
         add_types(config);
     }
-    let (transitioning, message) = match cluster.state {
-        ClusterState::Provisioning => ("yes", "registered; nothing has been provisioned yet"),
-        ClusterState::Removing => ("yes", "removed; nothing was done in Azure"),
-    };
+    let (transitioning, message) = transition(cluster);
     for (key, value) in [
-        ("aksStatus", status(&cluster.status)),
-        ("conditions", json!([])),
+        ("aksStatus", status(cluster)),
+        ("conditions", json!(cluster.status.conditions)),
         ("driver", json!("AKS")),
         ("internal", json!(false)),
         ("name", json!(cluster.name)),
@@ -234,8 +231,24 @@ fn view(cluster: &Kept, links: &Links) -> Object {
     resource.object(links, fields)
 }
 
-fn status(status: &ClusterStatus) -> Value {
-    let mut status = json!(status);
+/// Whether the cluster is on its way, and where it is.
+fn transition(cluster: &Kept) -> (&'static str, String) {
+    let status = &cluster.status;
+    match (&status.failure, cluster.state) {
+        (Some(failure), _) => ("error", failure.clone()),
+        (None, ClusterState::Active) => ("no", String::new()),
+        (None, _) => ("yes", status.waiting.as_ref().map(|waiting| waiting.what.clone()).unwrap_or_default()),
+    }
+}
+
+fn status(cluster: &Kept) -> Value {
+    let status = &cluster.status;
+    let mut status = json!({
+        "review": cluster.review,
+        "privateRequiresTunnel": status.private_requires_tunnel,
+        "rbacEnabled": status.rbac_enabled,
+        "upstreamSpec": status.upstream_spec,
+    });
     if let Some(fields) = status.as_object_mut() {
         fields.insert("type".to_owned(), json!("/v3/schemas/aksStatus"));
         if let Some(upstream) = fields.get_mut("upstreamSpec").and_then(Value::as_object_mut) {

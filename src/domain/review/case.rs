@@ -46,6 +46,8 @@ pub struct Before<'a> {
     pub applied: Option<&'a AksConfig>,
     /// What Azure said it is.
     pub upstream: Option<&'a AksConfig>,
+    /// Whether project network isolation was asked for.
+    pub isolation: bool,
 }
 
 /// Times and circumstances. Milliseconds since 1970.

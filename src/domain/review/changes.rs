@@ -16,6 +16,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("fixed-in-azure-pool", AZURE, fixed_pool).about(Scope::Existing),
     Rule::error("fixed-zones", UPDATE, fixed_zones).about(Scope::Existing),
     Rule::error("not-managed", AZURE, not_managed).about(Scope::Existing),
+    Rule::error("fixed-identity", "Rancher contract, section 14", identity).about(Scope::Any),
 ];
 
 type Text = fn(&AksConfig) -> Option<&String>;
@@ -179,4 +180,25 @@ fn fixed_zones(case: &Case<'_>) -> Vec<Fault> {
             Fault::new(pool.field("availabilityZones"), refused.to_string(), remedy)
         })
         .collect()
+}
+
+/// What tells one cluster from another, which nothing ever changes.
+fn identity(case: &Case<'_>) -> Vec<Fault> {
+    const KEYS: [(&str, Text); 3] = [
+        ("clusterName", |it| it.cluster_name.as_ref()),
+        ("resourceGroup", |it| it.resource_group.as_ref()),
+        ("resourceLocation", |it| it.resource_location.as_ref()),
+    ];
+    let Some(stored) = case.stored() else { return Vec::new() };
+    let fault = |key: &str, old: &str| {
+        let message = format!("{key} is {old:?} and cannot be changed");
+        Fault::new(format!("aksConfig.{key}"), message, "make another cluster instead")
+    };
+    let texts = KEYS.into_iter().filter_map(|(key, read)| {
+        let (old, new) = (given(read(stored))?, given(read(case.said))?);
+        (!old.eq_ignore_ascii_case(new)).then(|| fault(key, old))
+    });
+    let (was, is) = (stored.imported == Some(true), case.said.imported == Some(true));
+    let imported = (was != is).then(|| fault("imported", if was { "true" } else { "false" }));
+    texts.chain(imported).collect()
 }

@@ -147,7 +147,7 @@ pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
 pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     let mut review = judged(&Case::new(subject, azure));
     if let Purpose::Update(before) = subject.purpose {
-        let stored = Subject { spec: before.stored, isolation: false, ..*subject };
+        let stored = Subject { spec: before.stored, isolation: before.isolation, ..*subject };
         let known = judged(&Case::new(&stored, azure));
         let is_known = |finding: &Finding| {
             known.findings.iter().any(|it| it.rule == finding.rule && it.message == finding.message)

@@ -146,7 +146,12 @@ impl Situation {
         let stored: Option<AksConfig> = self.stored.clone().map(read);
         let upstream: Option<AksConfig> = self.upstream.clone().map(read);
         let purpose = match &stored {
-            Some(stored) => Purpose::Update(Before { stored, applied: None, upstream: upstream.as_ref() }),
+            Some(stored) => Purpose::Update(Before {
+                stored,
+                applied: None,
+                upstream: upstream.as_ref(),
+                isolation: false,
+            }),
             None if self.imported => Purpose::Import,
             None => Purpose::Create,
         };
@@ -851,6 +856,15 @@ fn changes() -> Vec<Example> {
     ]
 }
 
+fn identity() -> Vec<Example> {
+    vec![example!("fixed-identity", update, [
+            "aksConfig.clusterName": |s| set(s, json!({"clusterName": "other"})),
+            "aksConfig.resourceGroup": |s| set(s, json!({"resourceGroup": "other"})),
+            "aksConfig.resourceLocation": |s| set(s, json!({"resourceLocation": "westus"})),
+            "aksConfig.imported": |s| set(s, json!({"imported": true})),
+        ], [|s| set(s, json!({"clusterName": "SHOP", "resourceGroup": "", "imported": false}))])]
+}
+
 fn advice() -> Vec<Example> {
     vec![
         example!("advice-azure-cni", create, ["aksConfig.networkPlugin": |s| set(s, json!({"networkPlugin": "kubenet"}))], []),
@@ -894,6 +908,7 @@ fn examples() -> Vec<Example> {
         security(),
         existing(),
         changes(),
+        identity(),
         advice(),
     ]
     .into_iter()

@@ -36,6 +36,7 @@ fn event(object_id: &str) -> Event {
         user_name: "ann".to_owned(),
         admin: false,
         token_name: "token-a".to_owned(),
+        cluster_id: None,
     };
     Event::new(&caller, Action::Use, "cloudCredential", object_id)
 }

@@ -1,6 +1,6 @@
 //! Wrapping all stored secrets by the active key.
 
-use super::{ALIVE_MS, Error, Parts, context};
+use super::{ALIVE_MS, Error, Parts, cluster_context, context, needed_keys};
 use crate::store::{self, SealedColumns};
 use crate::vault::Sealed;
 
@@ -31,12 +31,13 @@ pub(super) async fn rotate(parts: &Parts) -> Result<Rotation, Error> {
     let mut rewrapped = 0;
     for _ in 0..PASSES {
         let (done, left) = pass(parts, &key_id).await?;
-        rewrapped += done;
-        if left == 0 {
+        let (of_clusters, left_of_clusters) = pass_clusters(parts, &key_id).await?;
+        rewrapped += done + of_clusters;
+        if left + left_of_clusters == 0 {
             break;
         }
     }
-    let mut still_needed = store::credentials::key_ids(&parts.store).await?;
+    let mut still_needed = needed_keys(&parts.store).await?;
     still_needed.retain(|id| *id != key_id);
     Ok(Rotation { key_id, rewrapped, still_needed })
 }
@@ -52,6 +53,26 @@ async fn pass(parts: &Parts, key_id: &str) -> Result<(u64, u64), Error> {
         for (id, version, sealed) in &rows {
             let anew = parts.vault.rewrap(&context(id), &Sealed::from(sealed))?;
             if store::credentials::rewrap(&parts.store, id, *version, &SealedColumns::from(anew)).await? {
+                done += 1;
+            } else {
+                left += 1;
+            }
+        }
+    }
+}
+
+/// The same for the secrets of clusters.
+async fn pass_clusters(parts: &Parts, key_id: &str) -> Result<(u64, u64), Error> {
+    let (mut done, mut left) = (0, 0);
+    let mut after = (String::new(), String::new());
+    loop {
+        let rows =
+            store::cluster_secrets::not_under(&parts.store, key_id, (&after.0, &after.1), BATCH).await?;
+        let Some((cluster, name, _)) = rows.last() else { return Ok((done, left)) };
+        after = (cluster.clone(), name.clone());
+        for (cluster, name, sealed) in &rows {
+            let anew = parts.vault.rewrap(&cluster_context(cluster, name), &Sealed::from(sealed))?;
+            if store::cluster_secrets::rewrap(&parts.store, cluster, name, sealed, &anew.into()).await? {
                 done += 1;
             } else {
                 left += 1;

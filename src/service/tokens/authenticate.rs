@@ -129,7 +129,8 @@ async fn look_up(parts: &Parts, name: &str, secret: &str, now_ms: i64) -> Result
         note_use(parts, &token, now_ms);
     }
     let UserRow { id: user_id, name: user_name, admin, .. } = user;
-    let caller = Arc::new(Caller { user_id, user_name, admin, token_name: token.name });
+    let caller =
+        Arc::new(Caller { user_id, user_name, admin, token_name: token.name, cluster_id: token.cluster_id });
     Ok(Known { caller, expires_ms, checked_ms: now_ms, renewing: AtomicBool::new(false) })
 }
 
@@ -177,6 +178,7 @@ mod tests {
             user_name: "a".to_owned(),
             admin: false,
             token_name: "t".to_owned(),
+            cluster_id: None,
         };
         let known = Known {
             caller: Arc::new(caller),

@@ -1,0 +1,45 @@
+//! What somebody is to a cluster, in Rancher's words.
+
+/// A part in a cluster, the smallest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Sees it, and what is inside.
+    ReadOnly,
+    /// Works inside, but does not change the cluster itself.
+    Member,
+    /// May do everything, and says who else may.
+    Owner,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::ReadOnly, Self::Member, Self::Owner];
+
+    /// The name of the role template, as `roleTemplateId` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::Member => "cluster-member",
+            Self::Owner => "cluster-owner",
+        }
+    }
+
+    /// The role of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_grow_and_are_found_by_their_names() {
+        assert!(Role::ReadOnly < Role::Member && Role::Member < Role::Owner);
+        for role in Role::ALL {
+            assert_eq!(Role::of(role.name()), Some(role));
+        }
+        assert_eq!(Role::of("owner"), None);
+    }
+}
