@@ -59,7 +59,10 @@ async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
     let mut rest = cluster.clone();
     rest.as_object_mut().unwrap().remove("aksConfig");
     let review = rest["aksStatus"].as_object_mut().unwrap().remove("review").unwrap();
-    assert!(review["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] != "error"), "{review}");
+    assert!(
+        review["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] != "error"),
+        "{review}"
+    );
     assert_eq!(
         rest,
         json!({
@@ -242,7 +245,8 @@ async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
     let cluster = created(&app, &body).await;
     let mut pool = body["aksConfig"]["nodePools"][1].clone();
     pool["mode"] = json!("System");
-    let dashboard = json!({"name": "one", "aksConfig": {"tags": {"c": "3"}, "monitoring": null, "nodePools": [pool]}});
+    let dashboard =
+        json!({"name": "one", "aksConfig": {"tags": {"c": "3"}, "monitoring": null, "nodePools": [pool]}});
     let answer = app.put(&path(&cluster)).json(&dashboard).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     let mut expected = body["aksConfig"].clone();
@@ -267,7 +271,9 @@ async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
     assert_eq!(app.get(&path(&cluster)).send().await.json(), after);
 
     let mut config = body["aksConfig"].clone();
-    for key in ["clusterName", "resourceGroup", "resourceLocation", "tags", "managedIdentity", "authorizedIpRanges"] {
+    for key in
+        ["clusterName", "resourceGroup", "resourceLocation", "tags", "managedIdentity", "authorizedIpRanges"]
+    {
         config.as_object_mut().unwrap().remove(key);
     }
     config["nodeResourceGroup"] = json!("machines");
