@@ -30,6 +30,7 @@ use crate::service::events::{self, Events};
 use crate::service::instance::{self, Instance};
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
+use crate::service::reviews::Reviews;
 use crate::service::secrets::{self, Secrets};
 use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
@@ -87,6 +88,8 @@ impl App {
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
         let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
+        let reviews =
+            Reviews::new(azure.clone(), store.clone(), credentials.clone(), events.clone(), clock.clone());
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
@@ -95,6 +98,7 @@ impl App {
                 credentials.clone(),
                 events.clone(),
                 settings,
+                reviews,
                 clock.clone(),
             ),
             listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `meta` | the nine actions |
 //! | `norman`, `v3` | Norman as such, and the objects under `/v3` |
+//! | `native` | `/api/v1`: what Rancher has no words for |
 //! | `auth`, `origin`, `query`, `request` | what every request is asked for |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
 //! | `health`, `docs`, `openapi` | what needs no token |
@@ -14,6 +15,7 @@ pub(crate) mod docs;
 mod edge;
 mod health;
 pub(crate) mod meta;
+mod native;
 pub mod norman;
 mod openapi;
 pub mod origin;
@@ -43,6 +45,7 @@ fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(meta::router())
         .merge(v3::router())
+        .merge(native::router())
         .merge(health::router())
 }
 

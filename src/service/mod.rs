@@ -14,6 +14,7 @@ pub mod explain;
 pub mod instance;
 pub mod listings;
 pub mod readiness;
+pub mod reviews;
 pub mod secrets;
 pub mod settings;
 pub mod tokens;
