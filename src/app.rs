@@ -24,6 +24,7 @@ use crate::azure::{self, Azure};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::downstream::{self, Downstream};
+use crate::provision::{self, Worker};
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
@@ -55,6 +56,8 @@ pub struct App {
     pub credentials: Credentials,
     /// The way into clusters.
     pub downstream: Downstream,
+    /// What brings clusters to what their users want; it works once [`App::work`] was called.
+    pub worker: Worker,
     state: AppState,
     store: Store,
     events: Events,
@@ -87,21 +90,38 @@ impl App {
         let credentials =
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
+        let instance_id = instance.id.clone();
         let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
+        let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock.clone());
         let reviews =
             Reviews::new(azure.clone(), store.clone(), credentials.clone(), events.clone(), clock.clone());
+        let clusters = Clusters::new(
+            store.clone(),
+            credentials.clone(),
+            events.clone(),
+            settings.clone(),
+            reviews,
+            clock.clone(),
+        );
+        let worker = Worker::new(
+            provision::Parts {
+                store: store.clone(),
+                azure,
+                downstream: downstream.clone(),
+                credentials: credentials.clone(),
+                secrets: secrets.clone(),
+                settings,
+                listings: listings.clone(),
+                clock,
+                instance: instance_id,
+            },
+            clusters.work(),
+        );
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
-            clusters: Clusters::new(
-                store.clone(),
-                credentials.clone(),
-                events.clone(),
-                settings,
-                reviews,
-                clock.clone(),
-            ),
-            listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
+            clusters,
+            listings,
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),
             origin: Origin {
@@ -117,6 +137,7 @@ impl App {
             secrets,
             credentials,
             downstream,
+            worker,
             state,
             store,
             events,
@@ -130,6 +151,11 @@ impl App {
     /// Everything that is served.
     pub fn router(&self) -> axum::Router {
         api::router(self.state.clone())
+    }
+
+    /// Lets the worker work beside the requests, until the app stops.
+    pub fn work(&self) {
+        self.background.spawn(self.worker.clone().run(self.stop.clone()));
     }
 
     /// Ends what runs beside the requests; the audit is written to its end.

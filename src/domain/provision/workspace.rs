@@ -100,8 +100,11 @@ mod tests {
     #[test]
     fn a_name_never_gets_too_long() {
         let group = Some("g".repeat(90));
-        let spec =
-            AksConfig { resource_group: group, resource_location: Some("eastus".into()), ..AksConfig::default() };
+        let spec = AksConfig {
+            resource_group: group,
+            resource_location: Some("eastus".into()),
+            ..AksConfig::default()
+        };
         assert_eq!(place(&spec).name.chars().count(), LONGEST_NAME);
     }
 }
