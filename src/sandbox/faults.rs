@@ -46,6 +46,8 @@ pub enum Effect {
     Status(Refusal),
     /// The connection (HTTP/2: the stream) ends without an answer.
     CutBeforeAnswer,
+    /// The request is carried out, and then the connection (HTTP/2: the stream) ends without an answer.
+    CutAfterTaken,
     /// The connection (HTTP/2: the stream) ends after half of the body.
     CutInBody,
     /// Half of the body, as if it were all.
@@ -184,6 +186,7 @@ mod tests {
             query: "api-version=1".to_owned(),
             status: None,
             client_request_id: None,
+            body: None,
             at_ms: 0,
         }
     }

@@ -5,12 +5,20 @@
 //! It knows nothing of `azure` and `domain` on purpose: a misspelt field would agree with itself. The accounts
 //! are in [`seed`].
 //!
+//! It can be changed: resource groups, networks, workspaces, clusters and their pools live as in Azure, through long
+//! operations that take seconds instead of minutes ([`Times`]). What goes on follows from the clock, and what was
+//! changed outlives a restart ([`Options::state_dir`]).
+//!
 //! The control API, plain HTTP on a loopback port of its own, JSON; errors are `{"error": text}`:
 //!
 //! | request | what it does |
 //! |---|---|
 //! | `GET /requests`, `DELETE /requests` | the last 10,000 requests ([`Seen`]); forget them |
+//! | `GET /writes` | those of Resource Manager that were no GET or HEAD, with their bodies |
 //! | `GET /faults`, `POST /faults`, `DELETE /faults` | the faults in force; add one ([`Fault`]); end all |
+//! | `GET /times`, `PUT /times` | how long things take ([`Times`]); what is left out stays. `{"scale": 0}`: no time at all |
+//! | `GET /outcomes`, `POST /outcomes`, `DELETE /outcomes` | how long operations are to end ([`Ending`]) |
+//! | `GET /quotas/{subscription}`, `PUT /quotas/{subscription}` | limits that were changed; change one ([`Quota`]) |
 //! | `GET /accounts` | the accounts, with their secrets ([`Account`]) |
 //! | `GET /paging`, `PUT /paging` | `{"items": 2}`: items on a page; `null` for all |
 //! | `PUT /plays/{subscription}/{route}` | answer a route with a list of [`Page`]s ([`Control::play`]) |
@@ -19,7 +27,9 @@
 //! | `DELETE /tokens` | make all tokens invalid |
 //!
 //! For example: `{"operation": "skus", "times": 2, "effect": {"status": {"status": 503, "retry_after": "1"}}}`,
-//! `{"path": "virtualNetworks", "latency_ms": 3000}`, `{"effect": "cut_in_body"}`.
+//! `{"path": "virtualNetworks", "latency_ms": 3000}`, `{"effect": "cut_in_body"}`,
+//! `{"operation": "managedCluster", "method": "PUT", "effect": "cut_after_taken"}` as faults;
+//! `{"deed": "createCluster", "times": 1, "code": "CreateVMSSAgentPoolFailed", "message": "no room"}` as an outcome.
 
 mod answer;
 mod arm;
@@ -27,18 +37,28 @@ mod authority;
 mod clouds;
 mod control;
 mod data;
+mod declare;
+mod endings;
 mod entra;
 mod faults;
 mod front;
+mod holdings;
+mod json;
+mod keep;
+mod kube;
 mod log;
 mod play;
 mod request;
 pub mod seed;
 mod skus;
+mod stock;
+mod times;
+mod versions;
 mod world;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,18 +69,24 @@ use tracing::error;
 
 pub use authority::{Error as AuthorityError, StoredAuthority};
 pub use clouds::Cloud;
-pub use control::{Control, PLAYED_TENANT, Unplayable};
+pub use control::{Control, ImpossibleTimes, PLAYED_TENANT, Quota, Unplayable};
 pub use data::Error as DataError;
+pub use endings::{Ending, Final};
 pub use faults::{Effect, Fault, Refusal};
+pub use holdings::Deed;
+pub use keep::Error as StateError;
 pub use log::Seen;
 pub use play::{Login, Operation, Outcome, Page};
 pub use seed::{Account, Seed};
+pub use times::Times;
 
 use crate::clock::Clock;
 use crate::listen;
 
 /// How long a stop waits for requests that are still being answered.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How often somebody looks after long operations that nobody asks about.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How a sandbox is started.
 #[derive(Clone, Debug)]
@@ -73,6 +99,10 @@ pub struct Options {
     pub clock: Clock,
     /// The certificate authority of an earlier start; a new one otherwise.
     pub authority: Option<StoredAuthority>,
+    /// How long things take.
+    pub times: Times,
+    /// The folder in which what was changed is kept for the next start; nowhere otherwise.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -82,6 +112,8 @@ impl Default for Options {
             control_listen: None,
             clock: Clock::system(),
             authority: None,
+            times: Times::default(),
+            state_dir: None,
         }
     }
 }
@@ -104,6 +136,12 @@ pub enum Error {
     /// The certificate authority cannot be made or used.
     #[error("the sandbox has no certificate")]
     Authority(#[from] AuthorityError),
+    /// The times cannot be.
+    #[error("the sandbox cannot keep these times")]
+    Times(#[from] ImpossibleTimes),
+    /// What an earlier start has left cannot be used.
+    #[error("the sandbox cannot go on where it was")]
+    State(#[from] StateError),
     /// The built-in data is broken.
     #[error("the sandbox has no data")]
     Data(#[from] DataError),
@@ -134,7 +172,13 @@ impl Sandbox {
             None => StoredAuthority::generate()?,
         };
         let tls = authority.server()?;
-        let control = Control { world: Arc::new(world::World::new(catalog, options.clock)) };
+        if !options.times.is_possible() {
+            return Err(ImpossibleTimes.into());
+        }
+        let keeper = options.state_dir.as_deref().map(keep::Keeper::new);
+        let kept = keeper.as_ref().map(keep::Keeper::read).transpose()?.unwrap_or_default();
+        let world = world::World::new(catalog, options.clock, options.times, keeper, kept);
+        let control = Control { world: Arc::new(world) };
         let (listener, address) = bind(options.listen).await?;
         let control_listener = match options.control_listen {
             Some(address) => Some(bind(address).await?),
@@ -149,6 +193,7 @@ impl Sandbox {
             let strings = control::router(control.clone());
             tasks.spawn(watched(listen::serve(listener, None, strings, stop.clone(), limits)));
         }
+        tasks.spawn(settling(Arc::clone(&control.world), stop.clone()));
         tasks.close();
         Ok(Self { address, control_address, authority, control, tasks, stop: stop.drop_guard() })
     }
@@ -200,6 +245,26 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Lets the Kubernetes APIs follow, while long operations are under way that nobody asks about.
+async fn settling(world: Arc<world::World>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = world.begun.notified() => {}
+        }
+        loop {
+            let under_way = world.settle(&mut world.state());
+            if !under_way {
+                break;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
 }
 
 async fn watched(serving: impl Future<Output = io::Result<()>>) {

@@ -38,6 +38,8 @@ mod readme;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod sandbox_azure;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod smoke;

@@ -166,6 +166,7 @@ impl TestAppBuilder {
             control_listen: None,
             clock: clock.clone(),
             authority: None,
+            ..sandbox::Options::default()
         };
         let sandbox = Sandbox::start(options).await.unwrap();
         let store = app::open_store(&config).await.unwrap();
