@@ -28,6 +28,8 @@ use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
 use crate::service::instance::{self, Instance};
+use crate::service::kubeconfigs::Kubeconfigs;
+use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
 use crate::service::secrets::{self, Secrets};
@@ -54,6 +56,9 @@ pub struct App {
     pub credentials: Credentials,
     /// The way into clusters.
     pub downstream: Downstream,
+    /// Kubeconfigs for clusters.
+    pub kubeconfigs: Kubeconfigs,
+    kubernetes: Kubernetes,
     state: AppState,
     store: Store,
     events: Events,
@@ -87,16 +92,22 @@ impl App {
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
         let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
+        let clusters = Clusters::new(
+            store.clone(),
+            credentials.clone(),
+            events.clone(),
+            settings.clone(),
+            clock.clone(),
+        );
+        let kubernetes =
+            Kubernetes::new(clusters.clone(), tokens.clone(), secrets.clone(), downstream.clone());
+        let kubeconfigs = Kubeconfigs::new(clusters.clone(), tokens.clone(), settings, events.clone());
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
-            clusters: Clusters::new(
-                store.clone(),
-                credentials.clone(),
-                events.clone(),
-                settings,
-                clock.clone(),
-            ),
+            clusters,
+            kubeconfigs: kubeconfigs.clone(),
+            kubernetes: kubernetes.clone(),
             listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),
@@ -113,6 +124,8 @@ impl App {
             secrets,
             credentials,
             downstream,
+            kubeconfigs,
+            kubernetes,
             state,
             store,
             events,
@@ -126,6 +139,11 @@ impl App {
     /// Everything that is served.
     pub fn router(&self) -> axum::Router {
         api::router(self.state.clone())
+    }
+
+    /// Ends streams and sessions that would not end by themselves: to be called when the server begins to stop.
+    pub fn end_streams(&self) {
+        self.kubernetes.close();
     }
 
     /// Ends what runs beside the requests; the audit is written to its end.

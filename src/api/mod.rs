@@ -5,6 +5,7 @@
 //! | `meta` | the nine actions |
 //! | `norman`, `v3` | Norman as such, and the objects under `/v3` |
 //! | `auth`, `origin`, `query`, `request` | what every request is asked for |
+//! | `k8s` | the Kubernetes APIs of clusters, passed on |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
 //! | `health`, `docs`, `openapi` | what needs no token |
 
@@ -13,6 +14,7 @@ mod cors;
 pub(crate) mod docs;
 mod edge;
 mod health;
+mod k8s;
 pub(crate) mod meta;
 pub mod norman;
 mod openapi;
@@ -34,7 +36,7 @@ pub use self::state::{AppState, Parts};
 /// Everything that is served, behind the door.
 pub fn router(state: AppState) -> Router {
     let (routes, _) = documented().split_for_parts();
-    let routes = routes.merge(docs::router()).fallback(nothing_here);
+    let routes = routes.merge(docs::router()).merge(k8s::router()).fallback(nothing_here);
     routes.layer(from_fn_with_state(state.clone(), edge::serve)).with_state(state)
 }
 

@@ -73,6 +73,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     }
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
+    app.end_streams();
     let ended = listeners.end().await;
     app.stop().await;
     if let Some(sandbox) = sandbox {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
+use http_body_util::LengthLimitError;
 
 use super::dial::Undialled;
 
@@ -73,6 +74,9 @@ pub enum Error {
         /// The limit.
         after: Duration,
     },
+    /// The body of the request is larger than it may be.
+    #[error("the body of the request is too large")]
+    BodyTooLarge,
     /// The cluster answers, and not with success.
     #[error("{host} answers {status}: {message}")]
     Refused {
@@ -121,6 +125,9 @@ impl Error {
         while let Some(error) = below {
             if let Some(undialled) = error.downcast_ref::<Undialled>() {
                 return undialled.told(host);
+            }
+            if error.is::<LengthLimitError>() {
+                return Self::BodyTooLarge;
             }
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
                 return Self::Tls { host: host.to_owned(), reason: tls.to_string() };
