@@ -32,6 +32,7 @@ use crate::service::kubeconfigs::Kubeconfigs;
 use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
+use crate::service::reviews::Reviews;
 use crate::service::secrets::{self, Secrets};
 use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
@@ -92,11 +93,14 @@ impl App {
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
         let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
+        let reviews =
+            Reviews::new(azure.clone(), store.clone(), credentials.clone(), events.clone(), clock.clone());
         let clusters = Clusters::new(
             store.clone(),
             credentials.clone(),
             events.clone(),
             settings.clone(),
+            reviews,
             clock.clone(),
         );
         let kubernetes =

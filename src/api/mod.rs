@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `meta` | the nine actions |
 //! | `norman`, `v3` | Norman as such, and the objects under `/v3` |
+//! | `native` | `/api/v1`: what Rancher has no words for |
 //! | `auth`, `origin`, `query`, `request` | what every request is asked for |
 //! | `k8s` | the Kubernetes APIs of clusters, passed on |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
@@ -16,6 +17,7 @@ mod edge;
 mod health;
 mod k8s;
 pub(crate) mod meta;
+mod native;
 pub mod norman;
 mod openapi;
 pub mod origin;
@@ -45,6 +47,7 @@ fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(meta::router())
         .merge(v3::router())
+        .merge(native::router())
         .merge(health::router())
 }
 

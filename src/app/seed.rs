@@ -37,6 +37,7 @@ pub(super) async fn start(
         control_listen: settings.control_listen,
         clock: clock.clone(),
         authority,
+        state_dir: Some(folder.to_owned()),
     };
     let sandbox = Sandbox::start(options).await?;
     let authority = sandbox.authority();

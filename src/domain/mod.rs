@@ -10,6 +10,7 @@ pub mod networks;
 pub mod provision;
 pub mod regions;
 pub mod resource_group;
+pub mod review;
 pub mod role;
 pub mod spec;
 pub mod status;

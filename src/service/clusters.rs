@@ -4,19 +4,23 @@
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
 mod checks;
+mod review;
 
 use std::sync::Arc;
 
 use self::checks::{broken, refused};
+pub use self::review::ReviewQuestion;
 use tokio::sync::Notify;
 
 use super::actor::Actor;
 use super::credentials::{ATTEMPTS, Credentials};
 use super::events::{Action, Events};
+use super::reviews::Reviews;
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
+use crate::domain::review::Review;
 use crate::domain::role::Role;
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules;
@@ -50,6 +54,8 @@ pub struct Cluster {
     pub state: State,
     /// `aksConfig` as it was last brought about.
     pub applied: Option<AksConfig>,
+    /// What the review found when it was saved.
+    pub review: Option<Review>,
     /// Whether the last step failed.
     pub failing: bool,
     /// Milliseconds since 1970.
@@ -77,6 +83,7 @@ impl TryFrom<ClusterRow> for Cluster {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(corrupt)?,
+            review: row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?,
             failing: row.work.attempts > 0,
             status: ClusterStatus::from_text(&row.work.status).map_err(corrupt)?,
             id: row.id,
@@ -117,6 +124,7 @@ struct Parts {
     credentials: Credentials,
     events: Events,
     settings: Settings,
+    reviews: Reviews,
     clock: Clock,
     work: Arc<Notify>,
 }
@@ -128,10 +136,11 @@ impl Clusters {
         credentials: Credentials,
         events: Events,
         settings: Settings,
+        reviews: Reviews,
         clock: Clock,
     ) -> Self {
         let work = Arc::default();
-        Self { parts: Arc::new(Parts { store, credentials, events, settings, clock, work }) }
+        Self { parts: Arc::new(Parts { store, credentials, events, settings, reviews, clock, work }) }
     }
 
     /// Rings when there is work for the worker of this server.
@@ -173,13 +182,14 @@ impl Clusters {
     /// # Errors
     /// The first broken rule, in Rancher's order and words.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
-        let result = self.insert(&by.caller, change).await;
+        let result = self.insert(by, change).await;
         let id = result.as_ref().map_or("", |cluster| cluster.id.as_str());
         self.record(by, Action::Create, id, &result).await;
         result
     }
 
-    async fn insert(&self, caller: &Caller, change: ClusterChange) -> Result<Cluster> {
+    async fn insert(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
+        let caller = &by.caller;
         let name = change.name.unwrap_or_default();
         if !change.body.contains_key(AKS_CONFIG) {
             return Err(no_aks_config());
@@ -194,6 +204,7 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
+        let review = self.admit_new(by, &spec).await?;
         let now = self.parts.clock.now_ms();
         let mut row = ClusterRow {
             id: String::new(),
@@ -208,7 +219,7 @@ impl Clusters {
             version: 1,
             generation: 1,
             removing_ms: None,
-            review: None,
+            review,
             work: WorkColumns {
                 phase: "new".to_owned(),
                 status: ClusterStatus::default().to_text(),
@@ -236,22 +247,16 @@ impl Clusters {
     /// The first broken rule, in Rancher's order and words; [`Error::Conflict`] when somebody else changes it
     /// all the time.
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
-        let result = self.replace(&by.caller, id, &change, mode).await;
+        let result = self.replace(by, id, &change, mode).await;
         self.parts.credentials.forget_resolved();
         self.record(by, Action::Update, id, &result).await;
         result
     }
 
-    async fn replace(
-        &self,
-        caller: &Caller,
-        id: &str,
-        change: &ClusterChange,
-        mode: Mode,
-    ) -> Result<Cluster> {
+    async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
-            let mut row = self.own_row(caller, id).await?;
-            let aks = self.change_row(caller, &mut row, change, mode).await?;
+            let mut row = self.own_row(&by.caller, id).await?;
+            let aks = self.change_row(by, &mut row, change, mode).await?;
             let wake = Wake(self.parts.clock.now_ms());
             match store::clusters::update(&self.parts.store, &row, Some(wake)).await {
                 Err(store::Error::Conflict { .. }) => {}
@@ -268,11 +273,12 @@ impl Clusters {
     /// Brings the change into the row after checking it; returns the new `aksConfig`.
     async fn change_row(
         &self,
-        caller: &Caller,
+        by: &Actor,
         row: &mut ClusterRow,
         change: &ClusterChange,
         mode: Mode,
     ) -> Result<AksConfig> {
+        let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
         if stored.state == State::Removing {
             let message = "the cluster is being removed and cannot be changed any more";
@@ -307,6 +313,7 @@ impl Clusters {
         if name.is_empty() || !name.eq_ignore_ascii_case(&row.name) {
             self.check_name(caller, &name, &row.id).await?;
         }
+        row.review = self.admit_change(by, &stored, &spec, row.review.take()).await?;
         row.name = name;
         row.generation += 1;
         row.spec = spec.to_text();

@@ -16,6 +16,7 @@ pub mod kubeconfigs;
 pub mod kubernetes;
 pub mod listings;
 pub mod readiness;
+pub mod reviews;
 pub mod secrets;
 pub mod settings;
 pub mod tokens;

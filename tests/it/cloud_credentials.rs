@@ -256,7 +256,7 @@ async fn a_credential_that_a_cluster_uses_is_neither_removed_nor_turned_to_anoth
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     let own = format!("/v3/cloudcredentials/{id}");
-    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": id, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus"}});
+    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": id, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true}});
     let cluster = app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(cluster.status, StatusCode::CREATED, "{}", cluster.text());
     let refused = app.delete(&own).send().await;
@@ -283,7 +283,7 @@ async fn who_may_update_a_cluster_may_use_its_credential_and_no_other() {
     let app = TestApp::start().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
     let (annas, admins) = (app.stored_credential(&anna).await, app.stored_credential(&app.admin).await);
-    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": annas, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus"}});
+    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": annas, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true}});
     let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
     let cluster = cluster["id"].as_str().unwrap();
     let locations =

@@ -14,13 +14,14 @@ fn terraform(credential: &str) -> Value {
         "enableNetworkPolicy": false, "labels": {"team": "a"}, "agentEnvVars": null,
         "aksConfig": {
             "azureCredentialSecret": credential, "clusterName": "One", "resourceGroup": "Group", "resourceLocation": "eastus",
-            "dnsPrefix": "one", "kubernetesVersion": "1.31.8", "networkPlugin": "azure", "outboundType": "loadBalancer",
+            "dnsPrefix": "one", "kubernetesVersion": "1.32.7", "networkPlugin": "azure", "outboundType": "loadBalancer",
             "httpApplicationRouting": false, "monitoring": false, "privateCluster": false,
             "authorizedIpRanges": ["10.0.0.0/8"], "tags": {"b": "2", "a": "1"},
             "nodePools": [
                 {"name": "zeta", "count": 1, "maxPods": 110, "mode": "System", "availabilityZones": [], "orchestratorVersion": "",
-                    "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "enableAutoScaling": false},
-                {"name": "alpha", "count": 2, "maxSurge": "33%", "nodeLabels": {"x": "y"}, "nodeTaints": ["a=b:NoSchedule"]},
+                    "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "enableAutoScaling": false, "vmSize": "Standard_DS2_v2"},
+                {"name": "alpha", "count": 2, "maxSurge": "33%", "nodeLabels": {"x": "y"}, "nodeTaints": ["a=b:NoSchedule"], "maxPods": 60,
+                    "mode": "User", "osDiskSizeGB": 64, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_D2s_v3"},
             ],
         },
     })
@@ -57,6 +58,11 @@ async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
     assert!(id.len() == 7 && id.starts_with("c-"), "{id}");
     let mut rest = cluster.clone();
     rest.as_object_mut().unwrap().remove("aksConfig");
+    let review = rest["aksStatus"].as_object_mut().unwrap().remove("review").unwrap();
+    assert!(
+        review["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] != "error"),
+        "{review}"
+    );
     assert_eq!(
         rest,
         json!({
@@ -96,7 +102,7 @@ async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
         "name": "one", "enableClusterMonitoring": false, "windowsPreferedCluster": false,
         "importedConfig": {"privateRegistryURL": null},
         "aksConfig": {
-            "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": "false", "subnet": null,
+            "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": "true", "subnet": null,
             "nodePools": [{"name": "agentpool", "count": "3", "maxPods": 110.0, "maxSurge": 1, "osDiskSizeGB": 128.7,
                 "_id": {}, "_isNewOrUnprovisioned": true, "_validation": {"x": false}, "type": "x"}],
         },
@@ -104,7 +110,7 @@ async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
     let cluster = created(&app, &body).await;
     assert_eq!(
         config(&cluster),
-        json!({"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": false,
+        json!({"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
             "nodePools": [{"name": "agentpool", "count": 3, "maxPods": 110, "maxSurge": "1", "osDiskSizeGB": 128}]})
     );
     for key in ["enableClusterMonitoring", "networkPolicy"] {
@@ -237,12 +243,15 @@ async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
     let mut body = terraform(&app.stored_credential(&app.admin).await);
     body["aksConfig"]["managedIdentity"] = json!(true);
     let cluster = created(&app, &body).await;
-    let dashboard = json!({"name": "one", "aksConfig": {"tags": {"c": "3"}, "monitoring": null, "nodePools": [{"name": "alpha"}]}});
+    let mut pool = body["aksConfig"]["nodePools"][1].clone();
+    pool["mode"] = json!("System");
+    let dashboard =
+        json!({"name": "one", "aksConfig": {"tags": {"c": "3"}, "monitoring": null, "nodePools": [pool]}});
     let answer = app.put(&path(&cluster)).json(&dashboard).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     let mut expected = body["aksConfig"].clone();
     expected["tags"] = json!({"c": "3"});
-    expected["nodePools"] = json!([{"name": "alpha"}]);
+    expected["nodePools"] = dashboard["aksConfig"]["nodePools"].clone();
     expected.as_object_mut().unwrap().remove("monitoring");
     assert_eq!(config(&answer.json()), expected);
     assert_eq!(answer.json()["labels"], cluster["labels"]);
@@ -261,16 +270,23 @@ async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
     assert!(after.get("description").is_none());
     assert_eq!(app.get(&path(&cluster)).send().await.json(), after);
 
+    let mut config = body["aksConfig"].clone();
+    for key in
+        ["clusterName", "resourceGroup", "resourceLocation", "tags", "managedIdentity", "authorizedIpRanges"]
+    {
+        config.as_object_mut().unwrap().remove(key);
+    }
+    config["nodeResourceGroup"] = json!("machines");
     let replaced = app
         .put(&format!("{}?_replace=true", path(&cluster)))
-        .json(&json!({"name": "one", "aksConfig": {"subnet": "s"}}))
+        .json(&json!({"name": "one", "aksConfig": config}))
         .send()
-        .await
-        .json();
-    assert_eq!(
-        config(&replaced),
-        json!({"clusterName": "One", "resourceGroup": "Group", "resourceLocation": "eastus", "subnet": "s"})
-    );
+        .await;
+    assert_eq!(replaced.status, StatusCode::OK, "{}", replaced.text());
+    for key in ["clusterName", "resourceGroup", "resourceLocation"] {
+        config[key] = body["aksConfig"][key].clone();
+    }
+    assert_eq!(self::config(&replaced.json()), config);
 }
 
 #[tokio::test]

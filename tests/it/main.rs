@@ -36,6 +36,8 @@ mod postgres;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod review;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod secrets;

@@ -109,6 +109,7 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
             (json!({"name": "shop", "description": "sells things"}), cluster())
         }
         "listClusters" => (Value::Null, page("cluster", "/v3/clusters", cluster())),
+        "reviewCluster" => (review_question(), review_answer()),
         "getApiRoot" => (Value::Null, root()),
         "getSchema" => (Value::Null, schema()),
         "listSchemas" => (Value::Null, page("schema", "/v3/schemas", schema())),
@@ -228,6 +229,43 @@ fn page(kind: &str, path: &str, element: Value) -> Value {
         "filters": {},
         "resourceType": kind,
         "data": [element],
+    })
+}
+
+fn review_question() -> Value {
+    credential(&json!({"aksConfig": {
+        "clusterName": "shop",
+        "dnsPrefix": "shop",
+        "kubernetesVersion": "1.32.7",
+        "networkPlugin": "azure",
+        "resourceGroup": "rancher",
+        "resourceLocation": "eastus",
+        "nodePools": [{
+            "name": "system",
+            "mode": "System",
+            "count": 3,
+            "maxPods": 60,
+            "osDiskSizeGB": 128,
+            "osDiskType": "Managed",
+            "osType": "Linux",
+            "vmSize": "Standard_D4s_v9",
+        }],
+    }}))
+}
+
+fn review_answer() -> Value {
+    json!({
+        "blocked": true,
+        "findings": [{
+            "severity": "error",
+            "field": "aksConfig.nodePools[0].vmSize",
+            "rule": "size-exists",
+            "message": "vmSize Standard_D4s_v9 of node pool system is not offered in eastus",
+            "remedy": "use a size that aksVMSizes lists for the region",
+            "source": "Azure: List resource SKUs, https://learn.microsoft.com/rest/api/compute/resource-skus/list",
+            "restsOnAzure": true,
+        }],
+        "unchecked": [],
     })
 }
 

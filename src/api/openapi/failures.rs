@@ -61,7 +61,18 @@ pub(in crate::api) const POST: &[&Failure] = &[
     &NORMAN_TIMED_OUT,
 ];
 
-const ALL: [&[&Failure]; 5] = [META, CHECK, READ, CHANGE, POST];
+/// How a review fails.
+pub(in crate::api) const REVIEW: &[&Failure] = &[
+    &UNAUTHORIZED,
+    &NORMAN_NOT_FOUND,
+    &NORMAN_TOO_LARGE,
+    &NORMAN_INVALID,
+    &NORMAN_FAILED,
+    &NORMAN_UNAVAILABLE,
+    &NORMAN_TIMED_OUT,
+];
+
+const ALL: [&[&Failure]; 6] = [META, CHECK, READ, CHANGE, POST, REVIEW];
 
 /// One way to fail.
 pub(in crate::api) struct Failure {

@@ -22,7 +22,7 @@ use crate::api::norman::reply;
 use crate::api::norman::resource::Resource;
 use crate::api::state::AppState;
 use crate::domain::spec::merge::Mode;
-use crate::domain::status::{ClusterStatus, State as ClusterState};
+use crate::domain::status::State as ClusterState;
 use crate::service::actor::Actor;
 use crate::service::clusters::{Cluster as Kept, ClusterChange};
 
@@ -209,7 +209,7 @@ fn view(cluster: &Kept, links: &Links) -> Object {
     }
     let (transitioning, message) = transition(cluster);
     for (key, value) in [
-        ("aksStatus", status(&cluster.status)),
+        ("aksStatus", status(cluster)),
         ("conditions", json!(cluster.status.conditions)),
         ("driver", json!("AKS")),
         ("internal", json!(false)),
@@ -241,8 +241,10 @@ fn transition(cluster: &Kept) -> (&'static str, String) {
     }
 }
 
-fn status(status: &ClusterStatus) -> Value {
+fn status(cluster: &Kept) -> Value {
+    let status = &cluster.status;
     let mut status = json!({
+        "review": cluster.review,
         "privateRequiresTunnel": status.private_requires_tunnel,
         "rbacEnabled": status.rbac_enabled,
         "upstreamSpec": status.upstream_spec,

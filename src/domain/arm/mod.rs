@@ -13,6 +13,7 @@ mod provider;
 mod resource;
 mod usage;
 mod virtual_network;
+mod vm_offer;
 mod vm_size;
 mod vm_sku;
 mod workspace;
@@ -26,8 +27,10 @@ pub use provider::Provider;
 pub use resource::Resource;
 pub use usage::{Usage, UsageName};
 pub use virtual_network::{
-    AddressSpace, Reference, Subnet, SubnetProperties, VirtualNetwork, VirtualNetworkProperties,
+    AddressSpace, Delegation, DelegationProperties, Reference, Subnet, SubnetProperties, VirtualNetwork,
+    VirtualNetworkProperties,
 };
+pub use vm_offer::VmOffer;
 pub use vm_size::VmSize;
 pub use vm_sku::VmSku;
 pub use workspace::{Workspace, WorkspaceProperties};
@@ -125,6 +128,7 @@ mod tests {
             prop_assert_eq!(read::<Provider>(&json)?, objects(&list));
             prop_assert_eq!(read::<Workspace>(&json)?, objects(&list));
             prop_assert!(read::<VmSku>(&json)? <= objects(&list));
+            prop_assert_eq!(read::<VmOffer>(&json)?, read::<VmSku>(&json)?);
         }
     }
 }

@@ -71,12 +71,33 @@ pub struct SubnetProperties {
     /// How many addresses are in use; Azure keeps five more for itself and does not list them.
     #[serde(rename = "ipConfigurations", deserialize_with = "length")]
     pub used_addresses: usize,
+    /// The services that the subnet is given to.
+    #[serde(deserialize_with = "or_default")]
+    pub delegations: Vec<Delegation>,
     /// The NAT gateway through which the subnet reaches out.
     #[serde(deserialize_with = "maybe")]
     pub nat_gateway: Option<Reference>,
     /// The routes that the subnet follows.
     #[serde(deserialize_with = "maybe")]
     pub route_table: Option<Reference>,
+}
+
+/// A service that a subnet is given to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Delegation {
+    /// Everything of interest.
+    #[serde(deserialize_with = "maybe")]
+    pub properties: Option<DelegationProperties>,
+}
+
+/// Which service it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DelegationProperties {
+    /// For example `Microsoft.ContainerInstance/containerGroups`.
+    #[serde(deserialize_with = "maybe")]
+    pub service_name: Option<String>,
 }
 
 /// The id of another resource.
@@ -94,5 +115,7 @@ read_from_object!(
     AddressSpace,
     Subnet,
     SubnetProperties,
+    Delegation,
+    DelegationProperties,
     Reference
 );

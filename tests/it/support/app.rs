@@ -161,12 +161,7 @@ impl TestAppBuilder {
         let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let clock = self.clock;
-        let options = sandbox::Options {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            control_listen: None,
-            clock: clock.clone(),
-            authority: None,
-        };
+        let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
         let sandbox = Sandbox::start(options).await.unwrap();
         let store = app::open_store(&config).await.unwrap();
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();

@@ -107,6 +107,8 @@ pub(super) static AKS_STATUS: Schema = Schema::nested(
     &[
         Field::new("privateRequiresTunnel", Kind::Bool, "Whether only an agent can reach it.").read_only(),
         Field::new("rbacEnabled", Kind::Bool, "Whether it checks rights.").read_only(),
+        Field::new("review", Kind::Json, "What the review of `aksConfig` found when it was saved.")
+            .read_only(),
         Field::new("type", Kind::Text, "`/v3/schemas/aksStatus`").read_only(),
         Field::new("upstreamSpec", Kind::Object(&AKS_CONFIG), "What Azure says it is.").read_only(),
     ],

@@ -1,0 +1,24 @@
+//! `/api/v1`: what Rancher has no words for, one file each. Failures have Norman's form, as everything outside `/meta`.
+
+mod review;
+
+use http::Method;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+
+use super::auth::Authenticated;
+use super::norman::error::Error;
+use super::state::AppState;
+
+/// Everything below `/api/v1`, with full paths.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(review::router())
+}
+
+/// The routes of one path; other methods are refused in Norman's form.
+fn served(routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+    routes.map(|methods| methods.fallback(unsupported))
+}
+
+async fn unsupported(_: Authenticated, method: Method) -> Error {
+    Error::method(&method)
+}

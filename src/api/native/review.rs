@@ -1,0 +1,213 @@
+//! `POST /api/v1/aks/review`: what would become of a cluster, without making or changing it.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::openapi::{RefOr, Response as Described};
+use utoipa::{IntoResponses, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::served;
+use crate::api::norman::body::Body;
+use crate::api::norman::error::Error;
+use crate::api::norman::input::{self, Object, Operation};
+use crate::api::norman::openapi::{Form, documented};
+use crate::api::norman::reply;
+use crate::api::norman::schemas::{Field, Kind, Schema};
+use crate::api::openapi::failures;
+use crate::api::state::AppState;
+use crate::api::v3::schemas::AKS_CONFIG;
+use crate::domain::review::{self, Review, Severity};
+use crate::service::Invalid;
+use crate::service::actor::Actor;
+use crate::service::clusters::ReviewQuestion;
+use crate::service::credentials::InlineCredential;
+
+/// What is to be reviewed.
+static QUESTION: Schema = Schema::nested(
+    "reviewRequest",
+    "ReviewRequest",
+    "A specification to be reviewed. Azure is asked with the credential that is sent along, else with the one that \
+     `azureCredentialSecret` names.",
+    "reviewRequests",
+    &[
+        Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "What the AKS cluster is to be.").required(),
+        Field::new(
+            "annotations",
+            Kind::TextMap,
+            "With `norman-aks.io/review: advise`, what rests on Azure's answers only warns.",
+        ),
+        Field::new("clientId", Kind::Text, "The application of a credential that is sent along."),
+        Field::new("clientSecret", Kind::Password, "Its secret."),
+        Field::new(
+            "clusterId",
+            Kind::Text,
+            "The cluster object that is to be changed: `aksConfig` is then merged as by a PUT.",
+        ),
+        Field::new("enableNetworkPolicy", Kind::Bool, "Project network isolation."),
+        Field::new(
+            "environment",
+            Kind::Text,
+            "`AzurePublicCloud` (also meant by anything else), `AzureChinaCloud` or `AzureUSGovernmentCloud`.",
+        ),
+        Field::new("subscriptionId", Kind::Text, "The subscription of a credential that is sent along."),
+        Field::new("tenantId", Kind::Text, "Its directory; found by the subscription when left out."),
+    ],
+);
+
+documented!(
+    /// What is to be reviewed.
+    ReviewRequest,
+    &QUESTION,
+    Form::Input
+);
+
+/// What a review found.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ReviewResult {
+    /// Whether a POST or PUT of this specification would be refused.
+    blocked: bool,
+    /// Errors first, then warnings, then advice.
+    findings: Vec<ReviewFinding>,
+    /// Rules that need an answer of Azure that was not to be had.
+    unchecked: Vec<UncheckedRule>,
+}
+
+/// Something about a specification that its user should know.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ReviewFinding {
+    severity: ReviewSeverity,
+    /// What it is about.
+    #[schema(example = "aksConfig.nodePools[1].vmSize")]
+    field: String,
+    /// The name of the rule.
+    #[schema(example = "size-exists")]
+    rule: String,
+    /// One sentence that names the field.
+    message: String,
+    /// What to do about it.
+    remedy: String,
+    /// Where the rule comes from: a section of the Rancher contract, or a document of Azure.
+    source: String,
+    /// Whether it depends on what Azure said.
+    rests_on_azure: bool,
+}
+
+/// How much a finding matters: `error` is refused, `warning` may fail later or does not do what was meant, `advice` works
+/// and could be better.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ReviewSeverity {
+    Error,
+    Warning,
+    Advice,
+}
+
+/// A rule that could not be looked at.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UncheckedRule {
+    /// The name of the rule.
+    rule: String,
+    /// Why not.
+    reason: String,
+}
+
+/// How a review can fail.
+struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        failures::references(failures::REVIEW)
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(served(routes!(review_cluster)))
+}
+
+/// Judges the specification of a cluster, alone and against what Azure says, without making or changing anything.
+#[utoipa::path(
+    post,
+    path = "/api/v1/aks/review",
+    operation_id = "reviewCluster",
+    tag = "Review",
+    request_body = ReviewRequest,
+    responses((status = 200, description = "What was found; nothing was saved", body = ReviewResult), Failures),
+)]
+async fn review_cluster(
+    State(state): State<AppState>,
+    actor: Actor,
+    Body(body): Body,
+) -> Result<Response, Error> {
+    let review = state.clusters().review(&actor, question(body)?).await?;
+    Ok(reply::json(StatusCode::OK, &ReviewResult::from(review)))
+}
+
+/// Takes the body apart: what belongs to the cluster, and what to the credential.
+fn question(body: Object) -> Result<ReviewQuestion, Error> {
+    // Only a change of a cluster clears a field with `null`.
+    let operation = if body.contains_key("clusterId") { Operation::Update } else { Operation::Create };
+    let mut body = input::convert(&QUESTION, body, operation)?;
+    let mut text = |key: &str| match body.remove(key) {
+        Some(Value::String(text)) => text,
+        _ => String::new(),
+    };
+    let cluster_id = Some(text("clusterId")).filter(|id| !id.is_empty());
+    let (client_id, secret, subscription_id) =
+        (text("clientId"), text("clientSecret"), text("subscriptionId"));
+    let (tenant_id, environment) = (text("tenantId"), text("environment"));
+    let credential = if client_id.is_empty() && secret.is_empty() && subscription_id.is_empty() {
+        None
+    } else {
+        let parts =
+            [("subscriptionId", &subscription_id), ("clientId", &client_id), ("clientSecret", &secret)];
+        if let Some((key, _)) = parts.into_iter().find(|(_, text)| text.is_empty()) {
+            let message = format!("{key} is missing from the credential that is sent along");
+            return Err(Invalid::field("MissingRequired", key, message).into());
+        }
+        let client_secret = SecretString::from(secret);
+        Some(InlineCredential { tenant_id, subscription_id, client_id, client_secret, environment })
+    };
+    Ok(ReviewQuestion { cluster_id, body, credential })
+}
+
+impl From<Review> for ReviewResult {
+    fn from(review: Review) -> Self {
+        Self {
+            blocked: review.first_error().is_some(),
+            findings: review.findings.into_iter().map(ReviewFinding::from).collect(),
+            unchecked: review
+                .unchecked
+                .into_iter()
+                .map(|unchecked| UncheckedRule { rule: unchecked.rule, reason: unchecked.reason })
+                .collect(),
+        }
+    }
+}
+
+impl From<review::Finding> for ReviewFinding {
+    fn from(finding: review::Finding) -> Self {
+        Self {
+            severity: match finding.severity {
+                Severity::Error => ReviewSeverity::Error,
+                Severity::Warning => ReviewSeverity::Warning,
+                Severity::Advice => ReviewSeverity::Advice,
+            },
+            field: finding.field,
+            rule: finding.rule,
+            message: finding.message,
+            remedy: finding.remedy,
+            source: finding.source,
+            rests_on_azure: finding.rests_on_azure,
+        }
+    }
+}

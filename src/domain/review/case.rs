@@ -1,0 +1,358 @@
+//! What is judged: the specification as it will count, what stood before, and helpers that many rules share.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::azure::{AzureData, NetworkRef};
+use crate::domain::spec::{AksConfig, NodePool, given};
+
+/// What is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// What the user wants, after a change is merged in.
+    pub spec: &'a AksConfig,
+    /// What it is for.
+    pub purpose: Purpose<'a>,
+    /// The id of the cluster object, once it has one.
+    pub id: Option<&'a str>,
+    /// The subscription of the credential.
+    pub subscription_id: Option<&'a str>,
+    /// Whether project network isolation is asked for.
+    pub isolation: bool,
+    /// Whether errors that rest on what Azure said only warn.
+    pub advise: bool,
+    /// What is known besides.
+    pub facts: Facts,
+}
+
+/// What the specification is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// A cluster that is to be made.
+    Create,
+    /// A cluster that exists and is to be registered.
+    Import,
+    /// A change of a cluster object.
+    Update(Before<'a>),
+}
+
+/// How a cluster was before a change.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// What its user wanted.
+    pub stored: &'a AksConfig,
+    /// What was wanted when everything was last brought about.
+    pub applied: Option<&'a AksConfig>,
+    /// What Azure said it is.
+    pub upstream: Option<&'a AksConfig>,
+    /// Whether project network isolation was asked for.
+    pub isolation: bool,
+}
+
+/// Times and circumstances. Milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// Now.
+    pub now_ms: i64,
+    /// When the stored credential was last changed.
+    pub credential_changed_ms: Option<i64>,
+    /// When the cluster object was made.
+    pub cluster_created_ms: Option<i64>,
+    /// The credential was sent along, so the specification need not name one.
+    pub credential_sent_along: bool,
+}
+
+/// The subject in the form in which rules look at it.
+pub(super) struct Case<'a> {
+    /// What will count: what is not said is as it is in Azure.
+    pub(super) spec: AksConfig,
+    /// What is said.
+    pub(super) said: &'a AksConfig,
+    /// The cluster as it is in Azure, once it is there.
+    pub(super) current: Option<&'a AksConfig>,
+    pub(super) purpose: Purpose<'a>,
+    pub(super) id: Option<&'a str>,
+    subscription_id: Option<&'a str>,
+    pub(super) isolation: bool,
+    pub(super) facts: Facts,
+    pub(super) azure: &'a AzureData,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(subject: &Subject<'a>, azure: &'a AzureData) -> Self {
+        let current = match subject.purpose {
+            Purpose::Create | Purpose::Import => None,
+            Purpose::Update(before) => before.upstream.or(before.applied).or_else(|| {
+                let found = azure.cluster.as_ref()?.as_ref().ok()?.as_ref()?;
+                (!found.failed).then_some(&found.spec)
+            }),
+        };
+        Self {
+            spec: current.map_or_else(|| subject.spec.clone(), |current| filled(subject.spec, current)),
+            said: subject.spec,
+            current,
+            purpose: subject.purpose,
+            id: subject.id,
+            subscription_id: subject.subscription_id,
+            isolation: subject.isolation,
+            facts: subject.facts,
+            azure,
+        }
+    }
+
+    /// What the user wanted before.
+    pub(super) fn stored(&self) -> Option<&'a AksConfig> {
+        match self.purpose {
+            Purpose::Update(before) => Some(before.stored),
+            Purpose::Create | Purpose::Import => None,
+        }
+    }
+
+    /// Whether a cluster that exists is registered of which nothing is known yet: then nothing is missing.
+    pub(super) fn is_import(&self) -> bool {
+        self.current.is_none()
+            && (matches!(self.purpose, Purpose::Import) || self.said.imported == Some(true))
+    }
+
+    /// The name of the cluster as Rancher's messages have it.
+    pub(super) fn named(&self) -> String {
+        let name = self.spec.cluster_name.as_deref().unwrap_or_default();
+        self.id.map_or_else(|| name.to_owned(), |id| format!("{name} (id: {id})"))
+    }
+
+    pub(super) fn region(&self) -> &str {
+        self.spec.resource_location.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn pools(&self) -> Vec<Pool<'_>> {
+        let of_name = |pools: Option<&'a AksConfig>, pool: &NodePool| {
+            let pools = pools.and_then(|it| it.node_pools.as_deref()).unwrap_or_default();
+            pools.iter().find(|it| it.name.is_some() && it.name == pool.name)
+        };
+        let pools = self.spec.node_pools.iter().flatten().enumerate();
+        pools
+            .map(|(index, pool)| Pool {
+                index,
+                pool,
+                said: self.said.node_pools.as_ref().and_then(|pools| pools.get(index)),
+                current: of_name(self.current, pool),
+                stored: of_name(self.stored(), pool),
+            })
+            .collect()
+    }
+
+    /// The plugin, in lower case: Azure's when none is said.
+    pub(super) fn plugin(&self) -> String {
+        lower(self.spec.network_plugin.as_ref()).unwrap_or_else(|| "kubenet".to_owned())
+    }
+
+    pub(super) fn outbound(&self) -> Outbound {
+        match lower(self.spec.outbound_type.as_ref()).as_deref() {
+            None | Some("loadbalancer") => Outbound::LoadBalancer,
+            Some("userdefinedrouting") => Outbound::UserDefinedRouting,
+            Some("managednatgateway") => Outbound::ManagedNatGateway,
+            Some("userassignednatgateway") => Outbound::UserAssignedNatGateway,
+            Some(other) => Outbound::Other(other.to_owned()),
+        }
+    }
+
+    /// Whether the cluster lies in a network of the user's.
+    pub(super) fn own_network(&self) -> bool {
+        let named = |text: &Option<String>| given(text.as_ref()).is_some();
+        let spec = &self.spec;
+        (named(&spec.virtual_network) && named(&spec.subnet))
+            || self.spec.node_pools.iter().flatten().any(|pool| named(&pool.vnet_subnet_id))
+    }
+
+    /// The subnet that a pool lies in, when it is the user's.
+    pub(super) fn subnet_of(&self, pool: &NodePool) -> Option<SubnetRef> {
+        if let Some(id) = given(pool.vnet_subnet_id.as_ref()) {
+            let mut subnet = SubnetRef::parse(id)?;
+            let own = self.subscription_id.map(str::to_lowercase);
+            subnet.network.subscription = subnet.network.subscription.filter(|it| Some(it) != own.as_ref());
+            return Some(subnet);
+        }
+        let spec = &self.spec;
+        let own_group = given(spec.virtual_network_resource_group.as_ref())
+            .filter(|_| given(spec.network_plugin.as_ref()).is_some());
+        let group = own_group.or(given(spec.resource_group.as_ref()))?;
+        let (network, subnet) = (given(spec.virtual_network.as_ref())?, given(spec.subnet.as_ref())?);
+        Some(SubnetRef {
+            network: NetworkRef {
+                subscription: None,
+                group: group.to_lowercase(),
+                name: network.to_lowercase(),
+            },
+            subnet: subnet.to_lowercase(),
+        })
+    }
+
+    /// The networks of all pools.
+    pub(super) fn networks(&self) -> BTreeSet<NetworkRef> {
+        let pools = self.spec.node_pools.iter().flatten();
+        pools.filter_map(|pool| self.subnet_of(pool)).map(|subnet| subnet.network).collect()
+    }
+
+    /// Whether a version is asked for that the cluster does not have.
+    pub(super) fn versions_change(&self) -> bool {
+        let wanted = given(self.spec.kubernetes_version.as_ref());
+        let has = self.current.and_then(|it| given(it.kubernetes_version.as_ref()));
+        wanted != has
+            || self.pools().iter().any(|pool| {
+                let has = pool.current.and_then(|it| given(it.orchestrator_version.as_ref()));
+                let wanted = given(pool.pool.orchestrator_version.as_ref());
+                wanted.is_some() && wanted != has
+            })
+    }
+
+    /// Whether the cluster's network, or what must not overlap with it, is not settled yet.
+    pub(super) fn networks_change(&self) -> bool {
+        self.current.is_none()
+    }
+}
+
+/// How traffic leaves the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outbound {
+    LoadBalancer,
+    UserDefinedRouting,
+    ManagedNatGateway,
+    UserAssignedNatGateway,
+    Other(String),
+}
+
+/// A subnet of a network.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SubnetRef {
+    pub(super) network: NetworkRef,
+    /// In lower case.
+    pub(super) subnet: String,
+}
+
+impl SubnetRef {
+    /// Reads a resource id.
+    pub(super) fn parse(id: &str) -> Option<Self> {
+        let lower = id.to_lowercase();
+        let parts: Vec<&str> = lower.strip_prefix('/')?.split('/').collect();
+        let [
+            "subscriptions",
+            subscription,
+            "resourcegroups",
+            group,
+            "providers",
+            "microsoft.network",
+            "virtualnetworks",
+            network,
+            "subnets",
+            subnet,
+        ] = parts.as_slice()
+        else {
+            return None;
+        };
+        let named = [*subscription, *group, *network, *subnet].iter().all(|part| !part.is_empty());
+        named.then(|| Self {
+            network: NetworkRef {
+                subscription: Some((*subscription).to_owned()),
+                group: (*group).to_owned(),
+                name: (*network).to_owned(),
+            },
+            subnet: (*subnet).to_owned(),
+        })
+    }
+}
+
+/// A node pool of the specification.
+pub(super) struct Pool<'a> {
+    pub(super) index: usize,
+    /// As it will count.
+    pub(super) pool: &'a NodePool,
+    /// As the user says it.
+    pub(super) said: Option<&'a NodePool>,
+    /// The pool of that name in Azure.
+    pub(super) current: Option<&'a NodePool>,
+    /// The pool of that name before the change.
+    pub(super) stored: Option<&'a NodePool>,
+}
+
+impl Pool<'_> {
+    pub(super) fn name(&self) -> &str {
+        self.pool.name.as_deref().unwrap_or_default()
+    }
+
+    /// `aksConfig.nodePools[1].vmSize`
+    pub(super) fn field(&self, key: &str) -> String {
+        format!("aksConfig.nodePools[{}].{key}", self.index)
+    }
+
+    /// Whether it is still to be made.
+    pub(super) fn is_new(&self) -> bool {
+        self.current.is_none()
+    }
+
+    pub(super) fn is_system(&self) -> bool {
+        given(self.pool.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
+    }
+
+    pub(super) fn scales(&self) -> bool {
+        self.pool.enable_auto_scaling == Some(true)
+    }
+
+    /// Machines that it may come to have more than it has or was to have.
+    pub(super) fn growth(&self) -> i64 {
+        let before =
+            self.current.map_or(0, at_most).max(self.stored.filter(|_| !self.is_new()).map_or(0, at_most));
+        at_most(self.pool) - before
+    }
+}
+
+/// No pool comes near it; keeps sums of senseless numbers in bounds.
+const MANY: i64 = 1_000_000;
+
+/// The most machines that a pool comes to have while nothing is replaced.
+pub(super) fn at_most(pool: &NodePool) -> i64 {
+    let nodes =
+        if pool.enable_auto_scaling == Some(true) { pool.max_count.or(pool.count) } else { pool.count };
+    nodes.unwrap_or_default().clamp(0, MANY)
+}
+
+/// The machines that are added to so many while they are replaced, rounded up. AKS adds a tenth when nothing is said.
+pub(super) fn surge(pool: &NodePool, nodes: i64) -> i64 {
+    let share = |percent: i64| (nodes * percent).div_euclid(100) + i64::from((nodes * percent) % 100 != 0);
+    match given(pool.max_surge.as_ref()) {
+        None => share(10),
+        Some(text) => match text.strip_suffix('%') {
+            Some(percent) => share(percent.parse::<i64>().unwrap_or(10).clamp(0, 100)),
+            None => text.parse::<i64>().unwrap_or(1).clamp(0, MANY),
+        },
+    }
+}
+
+/// The text in lower case, unless it is not set.
+pub(super) fn lower(text: Option<&String>) -> Option<String> {
+    given(text).map(str::to_ascii_lowercase)
+}
+
+/// `said`, and `current` where it says nothing; pools by name.
+fn filled(said: &AksConfig, current: &AksConfig) -> AksConfig {
+    let (mut said, current) = (serde_json::json!(said), serde_json::json!(current));
+    let under = current.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();
+    for pool in said.get_mut("nodePools").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(same) = under.iter().find(|it| it.get("name") == pool.get("name")) {
+            fill(pool, same);
+        }
+    }
+    fill(&mut said, &current);
+    // Both came from the type that they go back to.
+    serde_json::from_value(said).unwrap_or_default()
+}
+
+fn fill(said: &mut Value, current: &Value) {
+    let (Some(said), Some(current)) = (said.as_object_mut(), current.as_object()) else { return };
+    for (key, value) in current {
+        let unsaid = said.get(key).is_none_or(|it| it == "" || it.as_array().is_some_and(Vec::is_empty));
+        if unsaid {
+            said.insert(key.clone(), value.clone());
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Address ranges.
+
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+/// A range of IPv4 addresses in CIDR notation.
+pub(super) fn v4(text: &str) -> Option<Ipv4Net> {
+    text.parse::<Ipv4Net>().ok().map(|range| range.trunc())
+}
+
+/// A range of either kind.
+pub(super) fn any(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().map(|range| range.trunc())
+}
+
+/// Whether two ranges share an address.
+pub(super) fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
+/// How many addresses a range has.
+pub(super) fn size(range: &Ipv4Net) -> i64 {
+    1_i64 << (32 - u32::from(range.prefix_len()))
+}
+
+/// What AKS uses itself: nothing of a cluster may lie there.
+pub(super) const RESERVED: [Ipv4Net; 4] =
+    [net(169, 254, 0, 0, 16), net(172, 30, 0, 0, 16), net(172, 31, 0, 0, 16), net(192, 0, 2, 0, 24)];
+
+/// The network that AKS makes for a cluster without one of its own.
+pub(super) const MANAGED_NETWORK: Ipv4Net = net(10, 224, 0, 0, 12);
+
+const fn net(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_overlap_when_one_holds_the_other() {
+        for (one, other, expected) in [
+            ("10.0.0.0/16", "10.0.1.0/24", true),
+            ("10.0.1.0/24", "10.0.0.0/16", true),
+            ("10.0.0.0/16", "10.0.0.0/16", true),
+            ("10.0.0.0/16", "10.1.0.0/16", false),
+            ("fd00::/48", "fd00::/64", true),
+            ("fd00::/48", "10.0.0.0/8", false),
+        ] {
+            assert_eq!(overlap(&any(one).unwrap(), &any(other).unwrap()), expected, "{one} {other}");
+        }
+        assert_eq!(size(&v4("10.0.0.0/22").unwrap()), 1_024);
+        assert_eq!(v4("10.0.0.7/22").unwrap().to_string(), "10.0.0.0/22");
+        assert!(v4("fd00::/48").is_none() && v4("10.0.0.0").is_none() && v4("10.0.0.0/33").is_none());
+    }
+}

@@ -1,0 +1,93 @@
+//! Things that are there already, or are not, and the credential that everything is done with.
+
+use super::azure::{Block, ExistingCluster};
+use super::case::{Case, Purpose};
+use super::rule::{Fault, Rule, Scope};
+use crate::domain::spec::given;
+
+const OPERATOR: &str = "Rancher contract, section 18";
+const IMPORT: &str = "Rancher contract, section 22";
+const USERS: &str = "Rancher contract, section 29";
+const FAQ: &str = "Azure: AKS FAQ, node resource group, https://learn.microsoft.com/azure/aks/faq";
+
+pub(super) const RULES: &[Rule] = &[
+    Rule::error("credential-refused", OPERATOR, credential).about(Scope::Any).warning(),
+    Rule::error("cluster-new", OPERATOR, cluster_new).needs(&[Block::Cluster]).about(Scope::New),
+    Rule::error("node-resource-group-new", FAQ, node_group_new).needs(&[Block::NodeGroup]).about(Scope::New),
+    Rule::error("import-exists", IMPORT, import_exists)
+        .needs(&[Block::Cluster])
+        .about(Scope::Imports)
+        .warning(),
+    Rule::error("import-local-accounts", USERS, local_accounts)
+        .needs(&[Block::Cluster])
+        .about(Scope::Imports)
+        .warning(),
+];
+
+fn found<'a>(case: &'a Case<'_>) -> Option<&'a ExistingCluster> {
+    case.azure.cluster.as_ref()?.as_ref().ok()?.as_ref()
+}
+
+fn credential(case: &Case<'_>) -> Vec<Fault> {
+    let fault = case.azure.login_refusal.as_ref().map(|refusal| {
+        Fault::new(
+            "aksConfig.azureCredentialSecret",
+            format!("the cloud credential of azureCredentialSecret is refused: {refusal}"),
+            "mend the cloud credential; until then nothing can be done in Azure",
+        )
+    });
+    fault.into_iter().collect()
+}
+
+fn cluster_new(case: &Case<'_>) -> Vec<Fault> {
+    if !matches!(case.purpose, Purpose::Create) || found(case).is_none() {
+        return Vec::new();
+    }
+    vec![Fault::new(
+        "aksConfig.clusterName",
+        format!(
+            "cluster [{}] already exists in AKS. Update configuration or import the existing one",
+            case.named()
+        ),
+        "use another clusterName, or set imported",
+    )]
+}
+
+fn node_group_new(case: &Case<'_>) -> Vec<Fault> {
+    let Some(group) = given(case.spec.node_resource_group.as_ref()) else { return Vec::new() };
+    if case.azure.node_group != Some(Ok(true)) {
+        return Vec::new();
+    }
+    vec![Fault::new(
+        "aksConfig.nodeResourceGroup",
+        format!(
+            "nodeResourceGroup {group:?} exists already, and Azure makes the group of the machines itself"
+        ),
+        "use a name that does not exist, or leave nodeResourceGroup out",
+    )]
+}
+
+fn import_exists(case: &Case<'_>) -> Vec<Fault> {
+    if found(case).is_some() {
+        return Vec::new();
+    }
+    vec![Fault::new(
+        "aksConfig.clusterName",
+        format!("clusterName {} does not exist in resourceGroup, so it cannot be imported", case.named()),
+        "use a name and a group that aksClusters lists",
+    )]
+}
+
+fn local_accounts(case: &Case<'_>) -> Vec<Fault> {
+    if !found(case).is_some_and(|found| found.local_accounts_disabled) {
+        return Vec::new();
+    }
+    vec![Fault::new(
+        "aksConfig.clusterName",
+        format!(
+            "clusterName {} has its local accounts disabled, so that it is reached with the credential's own rights",
+            case.named()
+        ),
+        "give the application of the cloud credential a role inside the cluster, such as Azure Kubernetes Service RBAC Cluster Admin",
+    )]
+}

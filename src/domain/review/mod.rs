@@ -1,0 +1,190 @@
+//! The review of a specification: what Azure would refuse or what could be better, said before anything is created.
+//!
+//! One rule is one function. [`rules`] is the table of all of them; each file beside this one has those of one subject.
+//! Rules see the specification, what stood before a change, and what Azure said in this request ([`AzureData`]); they ask
+//! nobody. A rule whose part of Azure is not known is named as not checked.
+//!
+//! | file | rules |
+//! |---|---|
+//! | `required` | what must be there at all (contract, sections 15 and 18) |
+//! | `combinations` | plugin, policy, way out and load balancer that do not go together |
+//! | `names` | names and lengths |
+//! | `metadata` | tags, labels, taints |
+//! | `networks`, `addresses` | ranges, networks and subnets; whether there are enough addresses |
+//! | `versions` | Kubernetes versions, upgrades, pools against the control plane |
+//! | `pools` | counts, scaling, pods, disks |
+//! | `sizes` | sizes, zones and quota as Azure offers them |
+//! | `security` | access to the API server, DNS zones, identities, keys |
+//! | `existing` | clusters and groups that are, or are not, there already |
+//! | `changes` | what cannot be changed in a cluster that exists |
+//! | `advice` | what could be better |
+
+mod addresses;
+mod advice;
+mod azure;
+mod case;
+mod changes;
+mod cidr;
+mod combinations;
+mod existing;
+mod metadata;
+mod names;
+mod networks;
+mod pools;
+mod required;
+mod rule;
+mod security;
+mod sizes;
+#[cfg(test)]
+mod tests;
+mod versions;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+pub use azure::{AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork};
+pub use case::{Before, Facts, Purpose, Subject};
+pub use rule::{Rule, rules};
+
+use case::Case;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot be done: Azure, or Rancher, refuses it.
+    Error,
+    /// It can be done, and will not be what was meant, or may fail later.
+    Warning,
+    /// It works, and could be better.
+    Advice,
+}
+
+/// Something about a specification that its user should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is about, for example `aksConfig.nodePools[1].vmSize`.
+    pub field: String,
+    /// The name of the rule.
+    pub rule: String,
+    /// One sentence that names the field, without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// Where the rule comes from: a section of the Rancher contract, or a document of Azure.
+    pub source: String,
+    /// Whether it depends on what Azure said.
+    pub rests_on_azure: bool,
+}
+
+impl Finding {
+    /// The message and what to do about it, as one sentence.
+    pub fn sentence(&self) -> String {
+        format!("{}: {}", self.message, self.remedy)
+    }
+}
+
+/// A rule that could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchecked {
+    /// The name of the rule.
+    pub rule: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What a review found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Review {
+    /// Errors first, then warnings, then advice; within each in the order of the rules.
+    pub findings: Vec<Finding>,
+    /// Rules that need an answer of Azure that was not to be had.
+    pub unchecked: Vec<Unchecked>,
+}
+
+impl Review {
+    /// The first finding that stands in the way.
+    pub fn first_error(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.severity == Severity::Error)
+    }
+
+    /// What was not checked and why, for people; `None` when everything was.
+    pub fn unchecked_sentence(&self) -> Option<String> {
+        let reasons: BTreeSet<&str> = self.unchecked.iter().map(|it| it.reason.as_str()).collect();
+        let told = reasons.into_iter().map(|reason| {
+            let of = self.unchecked.iter().filter(|it| it.reason == reason);
+            let rules: Vec<&str> = of.map(|it| it.rule.as_str()).collect();
+            format!("{} ({reason})", rules.join(", "))
+        });
+        let told = told.collect::<Vec<_>>().join("; ");
+        (!told.is_empty()).then(|| format!("not checked against Azure: {told}"))
+    }
+}
+
+/// What has to be asked of Azure for this review, and nothing more.
+pub fn needed(subject: &Subject<'_>) -> BTreeSet<Block> {
+    let nothing = AzureData::default();
+    azure::needed(&Case::new(subject, &nothing))
+}
+
+/// The networks that the specification lies in.
+pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
+    let nothing = AzureData::default();
+    Case::new(subject, &nothing).networks()
+}
+
+/// Judges a specification.
+///
+/// A change is blocked only by what it brings: an error that the stored specification has as well becomes a warning.
+/// So does every error of an imported cluster, except changes that cannot be made; and, with
+/// [`Subject::advise`], every error that rests on what Azure said.
+pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
+    let mut review = judged(&Case::new(subject, azure));
+    if let Purpose::Update(before) = subject.purpose {
+        let stored = Subject { spec: before.stored, isolation: before.isolation, ..*subject };
+        let known = judged(&Case::new(&stored, azure));
+        let is_known = |finding: &Finding| {
+            known.findings.iter().any(|it| it.rule == finding.rule && it.message == finding.message)
+        };
+        soften(&mut review, is_known);
+    }
+    if subject.spec.imported == Some(true) {
+        soften(&mut review, |finding| !changes::RULES.iter().any(|rule| rule.name == finding.rule));
+    }
+    if subject.advise {
+        soften(&mut review, |finding| finding.rests_on_azure);
+    }
+    review.findings.sort_by_key(|finding| finding.severity);
+    review
+}
+
+fn judged(case: &Case<'_>) -> Review {
+    let needed = azure::needed(case);
+    let mut review = Review::default();
+    for rule in rules() {
+        if !rule.scope.holds(case) || !rule.needs.iter().all(|block| needed.contains(block)) {
+            continue;
+        }
+        match rule.needs.iter().find_map(|block| case.azure.missing(*block)) {
+            Some(reason) => {
+                review.unchecked.push(Unchecked { rule: rule.name.to_owned(), reason: reason.to_owned() });
+            }
+            None => review.findings.extend((rule.check)(case).into_iter().map(|fault| rule.finding(fault))),
+        }
+    }
+    review
+}
+
+fn soften(review: &mut Review, which: impl Fn(&Finding) -> bool) {
+    for finding in &mut review.findings {
+        if finding.severity == Severity::Error && which(finding) {
+            finding.severity = Severity::Warning;
+        }
+    }
+}

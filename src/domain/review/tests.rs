@@ -1,0 +1,1158 @@
+//! Every rule with specifications that break it and one that does not, and the review as a whole.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::rule::Scope;
+use super::*;
+use crate::domain::spec::AksConfig;
+
+/// What is judged, all of it open to change.
+struct Situation {
+    spec: Value,
+    /// The cluster before the change; `None` for a new one.
+    stored: Option<Value>,
+    upstream: Option<Value>,
+    imported: bool,
+    isolation: bool,
+    advise: bool,
+    facts: Facts,
+    azure: AzureData,
+}
+
+const DAY_MS: i64 = 24 * 3_600 * 1_000;
+
+fn new_cluster() -> Value {
+    json!({
+        "clusterName": "shop", "resourceGroup": "rg", "resourceLocation": "eastus", "azureCredentialSecret": "cattle-global-data:cc-1",
+        "dnsPrefix": "shop", "kubernetesVersion": "1.32.7", "networkPlugin": "azure", "networkPolicy": "calico",
+        "serviceCidr": "10.1.0.0/16", "dnsServiceIp": "10.1.0.10", "loadBalancerSku": "Standard", "outboundType": "loadBalancer",
+        "virtualNetwork": "Net", "virtualNetworkResourceGroup": "RG-net", "subnet": "Nodes", "nodeResourceGroup": "rg-nodes",
+        "linuxAdminUsername": "azureuser", "sshPublicKey": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC0 me@home",
+        "authorizedIpRanges": ["203.0.113.0/24"], "managedIdentity": true, "monitoring": true, "tags": {"team": "a"},
+        "logAnalyticsWorkspaceGroup": "rg", "logAnalyticsWorkspaceName": "logs", "privateCluster": false,
+        "nodePools": [
+            pool(json!({"name": "system", "mode": "System", "vmSize": "Standard_D4s_v3", "nodeTaints": ["CriticalAddonsOnly=true:NoSchedule"]})),
+            pool(json!({"name": "user", "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "nodeLabels": {"a.b/c": "d", "e": ""}})),
+        ],
+    })
+}
+
+fn pool(more: Value) -> Value {
+    let mut pool = json!({"name": "p", "mode": "User", "count": 2, "maxPods": 60, "osDiskSizeGB": 64, "osDiskType": "Managed",
+        "osType": "Linux", "vmSize": "Standard_D4s_v3", "orchestratorVersion": "1.32.7", "availabilityZones": ["1", "2"], "maxSurge": "1"});
+    pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    pool
+}
+
+fn read<T: for<'de> serde::Deserialize<'de>>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+fn network() -> Value {
+    json!({"name": "Net", "location": "East US", "properties": {"addressSpace": {"addressPrefixes": ["10.40.0.0/16", "fd00::/48"]}, "subnets": [
+        {"name": "nodes", "properties": {"addressPrefixes": ["10.40.0.0/22", "fd00::/64"], "ipConfigurations": []}},
+    ]}})
+}
+
+fn reference(name: &str) -> NetworkRef {
+    NetworkRef { subscription: None, group: "rg-net".to_owned(), name: name.to_owned() }
+}
+
+fn offer(more: Value) -> Value {
+    let mut offer = json!({"resourceType": "virtualMachines", "name": "Standard_D4s_v3", "family": "standardDSv3Family",
+        "locationInfo": [{"zones": ["3", "1", "2"]}], "restrictions": [], "capabilities": [
+            {"name": "vCPUs", "value": "4"}, {"name": "MemoryGB", "value": "16"}, {"name": "EphemeralOSDiskSupported", "value": "True"},
+            {"name": "CachedDiskBytes", "value": "107374182400"}, {"name": "LowPriorityCapable", "value": "True"}]});
+    offer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    offer
+}
+
+fn offers(list: Value) -> Read<Vec<crate::domain::arm::VmOffer>> {
+    let list: crate::domain::arm::Maybe<Vec<_>> = read(list);
+    Some(Ok(list.0.unwrap()))
+}
+
+fn azure() -> AzureData {
+    let patches = |upgrades: Value| json!({"upgrades": upgrades});
+    AzureData {
+        versions: Some(Ok(read(json!([
+            {"version": "1.34", "isPreview": true, "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.34.1": patches(json!([]))}},
+            {"version": "1.33", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.33.3": patches(json!([]))}},
+            {"version": "1.32", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {
+                "1.32.7": patches(json!(["1.32.9", "1.33.3"])), "1.32.9": patches(json!(["1.33.3"]))}},
+            {"version": "1.30", "capabilities": {"supportPlan": ["AKSLongTermSupport"]}, "patchVersions": {"1.30.101": patches(json!([]))}},
+        ])))),
+        sizes: offers(json!([offer(json!({}))])),
+        networks: Some(Ok(vec![ReadNetwork { reference: reference("net"), network: read(network()) }])),
+        usages: Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 10, "limit": 100}])))),
+        regions: Some(Ok(read(
+            json!([{"name": "eastus", "metadata": {"regionType": "Physical"}}, {"name": "europe", "metadata": {"regionType": "Logical"}}]),
+        ))),
+        node_group: Some(Ok(false)),
+        cluster: Some(Ok(None)),
+        login_refusal: None,
+    }
+}
+
+impl Situation {
+    fn create() -> Self {
+        Self {
+            spec: new_cluster(),
+            stored: None,
+            upstream: None,
+            imported: false,
+            isolation: false,
+            advise: false,
+            facts: Facts {
+                now_ms: 1_000 * DAY_MS,
+                credential_changed_ms: Some(990 * DAY_MS),
+                cluster_created_ms: None,
+                credential_sent_along: false,
+            },
+            azure: azure(),
+        }
+    }
+
+    /// A change of a cluster that is there.
+    fn update() -> Self {
+        let mut upstream = new_cluster();
+        // What Azure adds by itself.
+        upstream["podCidr"] = json!("10.244.0.0/16");
+        for pool in upstream["nodePools"].as_array_mut().unwrap() {
+            pool["vnetSubnetID"] = json!(
+                "/subscriptions/SUB/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"
+            );
+        }
+        Self { stored: Some(new_cluster()), upstream: Some(upstream), ..Self::create() }
+    }
+
+    fn import() -> Self {
+        let spec = json!({"imported": true, "clusterName": "theirs", "resourceGroup": "rg", "resourceLocation": "eastus",
+            "azureCredentialSecret": "cattle-global-data:cc-1"});
+        let mut situation = Self { spec, imported: true, ..Self::create() };
+        situation.azure.cluster = Some(Ok(Some(ExistingCluster::default())));
+        situation
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn judge<T>(&self, judge: impl FnOnce(&Subject<'_>, &AzureData) -> T) -> T {
+        let spec: AksConfig = read(self.spec.clone());
+        let stored: Option<AksConfig> = self.stored.clone().map(read);
+        let upstream: Option<AksConfig> = self.upstream.clone().map(read);
+        let purpose = match &stored {
+            Some(stored) => Purpose::Update(Before {
+                stored,
+                applied: None,
+                upstream: upstream.as_ref(),
+                isolation: false,
+            }),
+            None if self.imported => Purpose::Import,
+            None => Purpose::Create,
+        };
+        let subject = Subject {
+            spec: &spec,
+            purpose,
+            id: stored.as_ref().map(|_| "c-1"),
+            subscription_id: Some("sub"),
+            isolation: self.isolation,
+            advise: self.advise,
+            facts: self.facts,
+        };
+        judge(&subject, &self.azure)
+    }
+
+    fn review(&self) -> Review {
+        self.judge(review)
+    }
+
+    fn fields(&self, rule: &str) -> Vec<String> {
+        let findings = self.review().findings.into_iter();
+        findings.filter(|finding| finding.rule == rule).map(|finding| finding.field).collect()
+    }
+}
+
+type Change = fn(&mut Situation);
+
+/// A rule with what breaks it (and which field it names then), and what comes close without breaking it. Beside those,
+/// the situation as it stands must not break it.
+struct Example {
+    rule: &'static str,
+    start: fn() -> Situation,
+    breaks: Vec<(&'static str, Change)>,
+    keeps: Vec<Change>,
+}
+
+macro_rules! example {
+    ($rule:literal, $start:ident, [$($field:literal: $breaks:expr),* $(,)?], [$($keeps:expr),* $(,)?]) => {
+        Example {
+            rule: $rule,
+            start: Situation::$start,
+            breaks: vec![$(($field, $breaks)),*],
+            keeps: vec![$($keeps),*],
+        }
+    };
+}
+
+/// Sets keys of the specification.
+fn set(situation: &mut Situation, keys: Value) {
+    situation.spec.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+}
+
+/// Sets keys of a pool.
+fn set_pool(situation: &mut Situation, index: usize, keys: Value) {
+    situation.spec["nodePools"][index].as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+}
+
+fn unset(situation: &mut Situation, keys: &[&str]) {
+    keys.iter().for_each(|key| drop(situation.spec.as_object_mut().unwrap().remove(*key)));
+}
+
+fn networks(situation: &mut Situation, network: Value) {
+    situation.azure.networks =
+        Some(Ok(vec![ReadNetwork { reference: reference("net"), network: read(network) }]));
+}
+
+fn with_subnet(keys: Value) -> Value {
+    let mut network = network();
+    let subnet = network["properties"]["subnets"][0]["properties"].as_object_mut().unwrap();
+    subnet.extend(keys.as_object().unwrap().clone());
+    network
+}
+
+fn required() -> Vec<Example> {
+    vec![
+        example!("network-isolation", create, ["aksConfig.networkPolicy": |s| {
+            s.isolation = true;
+            set(s, json!({"networkPolicy": "cilium"}));
+        }], [|s| s.isolation = true, |s| {
+            s.isolation = true;
+            unset(s, &["networkPolicy"]);
+        }]),
+        example!("region-given", create, ["aksConfig.resourceLocation": |s| unset(s, &["resourceLocation"])], []),
+        example!("fields-given", create, [
+            "aksConfig.resourceGroup": |s| set(s, json!({"resourceGroup": ""})),
+            "aksConfig.clusterName": |s| unset(s, &["clusterName"]),
+            "aksConfig.azureCredentialSecret": |s| unset(s, &["azureCredentialSecret"]),
+        ], [|s| {
+            s.facts.credential_sent_along = true;
+            unset(s, &["azureCredentialSecret"]);
+        }]),
+        example!("version-given", create, [
+            "aksConfig.kubernetesVersion": |s| unset(s, &["kubernetesVersion"]),
+            "aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": ""})),
+        ], []),
+        example!("version-given", update, [], [|s| unset(s, &["kubernetesVersion"])]),
+        example!("dns-prefix-given", create, ["aksConfig.dnsPrefix": |s| set(s, json!({"dnsPrefix": ""}))], []),
+        example!("pools-given", create, ["aksConfig.nodePools": |s| set(s, json!({"nodePools": []}))], []),
+        example!("pool-name-given", create, ["aksConfig.nodePools[1].name": |s| set_pool(s, 1, json!({"name": ""}))], []),
+        example!("pool-names-unique", create, ["aksConfig.nodePools[1].name": |s| set_pool(s, 1, json!({"name": "system"}))], []),
+        example!("pool-fields-given", create, [
+            "aksConfig.nodePools[0].count": |s| set_pool(s, 0, json!({"count": null})),
+            "aksConfig.nodePools[1].maxPods": |s| set_pool(s, 1, json!({"maxPods": null})),
+            "aksConfig.nodePools[1].vmSize": |s| set_pool(s, 1, json!({"vmSize": ""})),
+            "aksConfig.nodePools[1].osDiskSizeGB": |s| set_pool(s, 1, json!({"osDiskSizeGB": null})),
+            "aksConfig.nodePools[1].osDiskType": |s| set_pool(s, 1, json!({"osDiskType": null})),
+            "aksConfig.nodePools[1].mode": |s| set_pool(s, 1, json!({"mode": null})),
+            "aksConfig.nodePools[1].osType": |s| set_pool(s, 1, json!({"osType": null})),
+        ], []),
+        example!(
+            "pool-fields-given",
+            update,
+            [],
+            [|s| s.spec["nodePools"][1] = json!({"name": "user", "count": 3})]
+        ),
+        example!("linux-pools", create, [
+            "aksConfig.nodePools[1].osType": |s| set_pool(s, 1, json!({"osType": "Windows"})),
+            "aksConfig.nodePools[1].osType": |s| set_pool(s, 1, json!({"osType": "windows"})),
+            "aksConfig.nodePools[1].osType": |s| set_pool(s, 1, json!({"osType": "Plan9"})),
+        ], [|s| set_pool(s, 1, json!({"osType": "linux"}))]),
+        example!("system-pool", create, [
+            "aksConfig.nodePools": |s| set_pool(s, 0, json!({"mode": "User"})),
+            "aksConfig.nodePools": |s| unset(s, &["nodePools"]),
+        ], [|s| set_pool(s, 0, json!({"mode": "system"}))]),
+    ]
+}
+
+fn combinations() -> Vec<Example> {
+    vec![
+        example!("network-plugin", create, [
+            "aksConfig.networkPlugin": |s| set(s, json!({"networkPlugin": "none"})),
+            "aksConfig.networkPlugin": |s| set(s, json!({"networkPlugin": "Azure"})),
+        ], [|s| set(s, json!({"networkPlugin": ""}))]),
+        example!("network-policy", create, ["aksConfig.networkPolicy": |s| set(s, json!({"networkPolicy": "cilium"}))],
+            [|s| set(s, json!({"networkPolicy": ""}))]),
+        example!(
+            "network-policy",
+            update,
+            [],
+            [|s| {
+                s.upstream.as_mut().unwrap()["networkPolicy"] = json!("none");
+                s.stored.as_mut().unwrap()["networkPolicy"] = json!("");
+                unset(s, &["networkPolicy"]);
+            }]
+        ),
+        example!("azure-policy-plugin", create, ["aksConfig.networkPolicy": |s| set(s, json!({"networkPolicy": "azure", "networkPlugin": "kubenet"}))],
+            [|s| set(s, json!({"networkPolicy": "azure"}))]),
+        example!("outbound-type", create, ["aksConfig.outboundType": |s| set(s, json!({"outboundType": "pigeon"}))],
+            [|s| set(s, json!({"outboundType": "LoadBalancer"})), |s| set(s, json!({"outboundType": ""}))]),
+        example!("routing-plugin", create, ["aksConfig.outboundType": |s| set(s, json!({"outboundType": "UserDefinedRouting", "networkPlugin": "kubenet"}))],
+            [|s| set(s, json!({"outboundType": "UserDefinedRouting"}))]),
+        example!("routing-subnet", create, ["aksConfig.subnet": |s| {
+            set(s, json!({"outboundType": "userDefinedRouting"}));
+            unset(s, &["virtualNetwork", "virtualNetworkResourceGroup", "subnet"]);
+        }], [|s| set(s, json!({"outboundType": "userDefinedRouting"}))]),
+        example!("own-network-complete", create, [
+            "aksConfig.subnet": |s| unset(s, &["subnet"]),
+            "aksConfig.virtualNetwork": |s| unset(s, &["virtualNetwork"]),
+            "aksConfig.virtualNetwork": |s| unset(s, &["virtualNetwork", "subnet"]),
+        ], [|s| unset(s, &["virtualNetwork", "virtualNetworkResourceGroup", "subnet"])]),
+        example!("nat-gateway-network", create, [
+            "aksConfig.outboundType": |s| set(s, json!({"outboundType": "managedNATGateway"})),
+            "aksConfig.outboundType": |s| {
+                set(s, json!({"outboundType": "userAssignedNATGateway"}));
+                unset(s, &["virtualNetwork", "virtualNetworkResourceGroup", "subnet"]);
+            },
+        ], [|s| set(s, json!({"outboundType": "userAssignedNATGateway"})), |s| {
+            set(s, json!({"outboundType": "managedNATGateway"}));
+            unset(s, &["virtualNetwork", "virtualNetworkResourceGroup", "subnet"]);
+        }]),
+        example!("load-balancer-sku", create, ["aksConfig.loadBalancerSku": |s| set(s, json!({"loadBalancerSku": "Gold"}))],
+            [|s| set(s, json!({"loadBalancerSku": "STANDARD"})), |s| set(s, json!({"loadBalancerSku": "basic"}))]),
+        example!("load-balancer-standard", create, ["aksConfig.loadBalancerSku": |s| {
+            set(s, json!({"loadBalancerSku": "basic", "nodePools": [pool(json!({"mode": "System", "availabilityZones": []}))], "authorizedIpRanges": [],
+                "privateCluster": true}));
+        }, "aksConfig.loadBalancerSku": |s| {
+            set(s, json!({"loadBalancerSku": "basic", "nodePools": [pool(json!({"mode": "System"}))], "authorizedIpRanges": []}));
+        }], [|s| {
+            set(s, json!({"loadBalancerSku": "basic", "nodePools": [pool(json!({"mode": "System", "availabilityZones": []}))], "authorizedIpRanges": []}));
+        }]),
+        example!("load-balancer-basic-retired", create, ["aksConfig.loadBalancerSku": |s| set(s, json!({"loadBalancerSku": "Basic"}))], []),
+        example!("pod-range-plugin", create, ["aksConfig.podCidr": |s| set(s, json!({"podCidr": "10.244.0.0/16"}))],
+            [|s| set(s, json!({"podCidr": "10.244.0.0/16", "networkPlugin": "kubenet"}))]),
+        example!("pod-range-plugin", update, [], []),
+    ]
+}
+
+fn names() -> Vec<Example> {
+    vec![
+        example!("cluster-name", create, [
+            "aksConfig.clusterName": |s| set(s, json!({"clusterName": "-shop"})),
+            "aksConfig.clusterName": |s| set(s, json!({"clusterName": "a b"})),
+            "aksConfig.clusterName": |s| set(s, json!({"clusterName": "x".repeat(64)})),
+        ], [|s| set(s, json!({"clusterName": "x".repeat(63)})), |s| set(s, json!({"clusterName": "A_b-1"}))]),
+        example!("resource-group-name", create, [
+            "aksConfig.resourceGroup": |s| set(s, json!({"resourceGroup": "ends."})),
+            "aksConfig.resourceGroup": |s| set(s, json!({"resourceGroup": "a/b"})),
+            "aksConfig.virtualNetworkResourceGroup": |s| set(s, json!({"virtualNetworkResourceGroup": "x".repeat(91)})),
+            "aksConfig.logAnalyticsWorkspaceGroup": |s| set(s, json!({"logAnalyticsWorkspaceGroup": "?"})),
+        ], [|s| set(s, json!({"resourceGroup": "Grüße_(1).x"}))]),
+        example!("node-resource-group-name", create, ["aksConfig.nodeResourceGroup": |s| set(s, json!({"nodeResourceGroup": "x".repeat(81)}))],
+            [|s| set(s, json!({"nodeResourceGroup": "x".repeat(80)}))]),
+        example!("node-resource-group-own", create, ["aksConfig.nodeResourceGroup": |s| set(s, json!({"nodeResourceGroup": "RG"}))], []),
+        example!("dns-prefix", create, [
+            "aksConfig.dnsPrefix": |s| set(s, json!({"dnsPrefix": "a_b"})),
+            "aksConfig.dnsPrefix": |s| set(s, json!({"dnsPrefix": "a-"})),
+            "aksConfig.dnsPrefix": |s| set(s, json!({"dnsPrefix": "x".repeat(55)})),
+        ], [|s| set(s, json!({"dnsPrefix": "x".repeat(54)}))]),
+        example!("pool-name", create, [
+            "aksConfig.nodePools[1].name": |s| set_pool(s, 1, json!({"name": "User"})),
+            "aksConfig.nodePools[1].name": |s| set_pool(s, 1, json!({"name": "1user"})),
+            "aksConfig.nodePools[1].name": |s| set_pool(s, 1, json!({"name": "a-b"})),
+            "aksConfig.nodePools[1].name": |s| set_pool(s, 1, json!({"name": "abcdefghijklm"})),
+        ], [|s| set_pool(s, 1, json!({"name": "abcdefghijk1"}))]),
+        example!("network-name", create, [
+            "aksConfig.virtualNetwork": |s| set(s, json!({"virtualNetwork": "n"})),
+            "aksConfig.subnet": |s| set(s, json!({"subnet": "-nodes"})),
+        ], [|s| set(s, json!({"subnet": "n.o_"}))]),
+        example!("subnet-id", create, ["aksConfig.nodePools[1].vnetSubnetID": |s| set_pool(s, 1, json!({"vnetSubnetID": "nodes"}))], [|s| {
+            set_pool(s, 1, json!({"vnetSubnetID": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/x"}));
+        }]),
+        example!("workspace-name", create, [
+            "aksConfig.logAnalyticsWorkspaceName": |s| set(s, json!({"logAnalyticsWorkspaceName": "abc"})),
+            "aksConfig.logAnalyticsWorkspaceName": |s| set(s, json!({"logAnalyticsWorkspaceName": "a_bc"})),
+        ], []),
+        example!("region-name", create, ["aksConfig.resourceLocation": |s| set(s, json!({"resourceLocation": "east/us"}))],
+            [|s| set(s, json!({"resourceLocation": "East US"}))]),
+        example!("region-exists", create, [
+            "aksConfig.resourceLocation": |s| set(s, json!({"resourceLocation": "middleearth"})),
+            "aksConfig.resourceLocation": |s| set(s, json!({"resourceLocation": "europe"})),
+        ], [|s| set(s, json!({"resourceLocation": "East US"}))]),
+    ]
+}
+
+fn metadata() -> Vec<Example> {
+    vec![
+        example!("tags", create, [
+            "aksConfig.tags": |s| set(s, json!({"tags": {"a/b": ""}})),
+            "aksConfig.tags": |s| set(s, json!({"tags": {"a": "x".repeat(257)}})),
+            "aksConfig.tags": |s| set(s, json!({"tags": {"Azure-x": ""}})),
+            "aksConfig.tags": |s| set(s, json!({"tags": {"a": "", "A": ""}})),
+        ], [|s| set(s, json!({"tags": {"cost center": "x".repeat(256)}}))]),
+        example!("tag-count", create, ["aksConfig.tags": |s| {
+            let tags: serde_json::Map<_, _> = (0..50).map(|n| (format!("t{n}"), json!(""))).collect();
+            set(s, json!({"tags": tags}));
+        }], [|s| {
+            let tags: serde_json::Map<_, _> = (0..49).map(|n| (format!("t{n}"), json!(""))).collect();
+            set(s, json!({"tags": tags}));
+        }]),
+        example!("node-labels", create, [
+            "aksConfig.nodePools[1].nodeLabels": |s| set_pool(s, 1, json!({"nodeLabels": {"a b": ""}})),
+            "aksConfig.nodePools[1].nodeLabels": |s| set_pool(s, 1, json!({"nodeLabels": {"a": "x/y"}})),
+            "aksConfig.nodePools[1].nodeLabels": |s| set_pool(s, 1, json!({"nodeLabels": {"UPPER.example/a": ""}})),
+        ], []),
+        example!("node-labels-reserved", create, ["aksConfig.nodePools[1].nodeLabels": |s| {
+            set_pool(s, 1, json!({"nodeLabels": {"kubernetes.azure.com/mode": "user"}}));
+        }], []),
+        example!("node-taints", create, [
+            "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["a=b"]})),
+            "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["a=b:Never"]})),
+            "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["=b:NoSchedule"]})),
+        ], [|s| set_pool(s, 1, json!({"nodeTaints": ["a.b/c=d:PreferNoSchedule", "e:NoExecute"]}))]),
+    ]
+}
+
+fn network_ranges() -> Vec<Example> {
+    vec![
+        example!("range-form", create, [
+            "aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "10.1.0.0"})),
+            "aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "fd00:1::/108"})),
+            "aksConfig.podCidr": |s| set(s, json!({"podCidr": "10.1.0.0/33"})),
+            "aksConfig.dnsServiceIp": |s| set(s, json!({"dnsServiceIp": "fd00:1::a"})),
+        ], [|s| unset(s, &["serviceCidr", "dnsServiceIp"])]),
+        example!("service-range-size", create, ["aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "10.64.0.0/12"}))],
+            [|s| set(s, json!({"serviceCidr": "10.64.0.0/13"}))]),
+        example!("ranges-reserved", create, [
+            "aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "172.30.0.0/16"})),
+            "aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "172.24.0.0/13"})),
+            "aksConfig.podCidr": |s| set(s, json!({"podCidr": "192.0.0.0/16"})),
+        ], [|s| set(s, json!({"serviceCidr": "172.29.0.0/16"}))]),
+        example!("ranges-apart", create, [
+            "aksConfig.serviceCidr": |s| set(s, json!({"podCidr": "10.0.0.0/8"})),
+            "aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "10.244.0.0/20", "networkPlugin": "kubenet"})),
+            "aksConfig.podCidr": |s| {
+                set(s, json!({"podCidr": "10.0.0.0/17"}));
+                unset(s, &["serviceCidr"]);
+            },
+        ], [|s| set(s, json!({"podCidr": "10.2.0.0/16"}))]),
+        example!("dns-address", create, [
+            "aksConfig.dnsServiceIp": |s| set(s, json!({"dnsServiceIp": "10.2.0.10"})),
+            "aksConfig.dnsServiceIp": |s| set(s, json!({"dnsServiceIp": "10.1.0.0"})),
+            "aksConfig.dnsServiceIp": |s| set(s, json!({"dnsServiceIp": "10.1.0.1"})),
+            "aksConfig.dnsServiceIp": |s| unset(s, &["dnsServiceIp"]),
+        ], [|s| set(s, json!({"dnsServiceIp": "10.1.0.2"})), |s| unset(s, &["dnsServiceIp", "serviceCidr"])]),
+        example!("managed-network-apart", create, ["aksConfig.serviceCidr": |s| {
+            set(s, json!({"serviceCidr": "10.230.0.0/16", "dnsServiceIp": "10.230.0.10"}));
+            unset(s, &["virtualNetwork", "virtualNetworkResourceGroup", "subnet"]);
+        }], [|s| unset(s, &["virtualNetwork", "virtualNetworkResourceGroup", "subnet"])]),
+    ]
+}
+
+fn own_networks() -> Vec<Example> {
+    vec![
+        example!("network-exists", create, [
+            "aksConfig.virtualNetwork": |s| s.azure.networks = Some(Ok(vec![ReadNetwork { reference: reference("net"), network: None }])),
+            "aksConfig.subnet": |s| set(s, json!({"subnet": "other"})),
+            "aksConfig.nodePools[1].vnetSubnetID": |s| {
+                set_pool(s, 1, json!({"vnetSubnetID": "/subscriptions/SUB/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/net/subnets/x"}));
+            },
+            "aksConfig.nodePools[1].vnetSubnetID": |s| {
+                set_pool(s, 1, json!({"vnetSubnetID": "/subscriptions/sub/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/other/subnets/x"}));
+            },
+        ], [|s| set(s, json!({"subnet": "NODES"}))]),
+        example!("network-region", create, ["aksConfig.subnet": |s| {
+            let mut network = network();
+            network["location"] = json!("westus");
+            networks(s, network);
+        }], []),
+        example!("network-reserved", create, ["aksConfig.subnet": |s| {
+            let mut network = network();
+            network["properties"]["addressSpace"]["addressPrefixes"] = json!(["10.40.0.0/16", "172.16.0.0/12"]);
+            networks(s, network);
+        }], []),
+        example!("network-apart", create, [
+            "aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "10.40.8.0/24", "dnsServiceIp": "10.40.8.10"})),
+            "aksConfig.podCidr": |s| set(s, json!({"podCidr": "10.40.0.0/17", "networkPlugin": "kubenet"})),
+            // Azure's own choice counts too.
+            "aksConfig.serviceCidr": |s| {
+                unset(s, &["serviceCidr", "dnsServiceIp"]);
+                let mut network = network();
+                network["properties"]["addressSpace"]["addressPrefixes"] = json!(["10.0.0.0/22"]);
+                networks(s, network);
+            },
+        ], [|s| set(s, json!({"podCidr": "10.244.0.0/16", "networkPlugin": "kubenet"}))]),
+        example!("subnet-delegated", create, ["aksConfig.subnet": |s| {
+            networks(s, with_subnet(json!({"delegations": [{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]})));
+        }], []),
+        example!("subnet-way-out", create, [
+            "aksConfig.outboundType": |s| set(s, json!({"outboundType": "userDefinedRouting"})),
+            "aksConfig.outboundType": |s| set(s, json!({"outboundType": "userAssignedNATGateway"})),
+        ], [|s| {
+            set(s, json!({"outboundType": "userDefinedRouting"}));
+            networks(s, with_subnet(json!({"routeTable": {"id": "/x"}})));
+        }, |s| {
+            set(s, json!({"outboundType": "userAssignedNATGateway"}));
+            networks(s, with_subnet(json!({"natGateway": {"id": "/x"}})));
+        }]),
+    ]
+}
+
+fn address_counts() -> Vec<Example> {
+    vec![
+        // (2 + 1) x 61 + (3 + 1) x 61 = 427 of 1024 - 5.
+        example!("subnet-fits", create, [
+            "aksConfig.subnet": |s| networks(s, with_subnet(json!({"ipConfigurations": vec![json!({}); 593]}))),
+            "aksConfig.subnet": |s| networks(s, with_subnet(json!({"addressPrefixes": ["10.40.0.0/24"]}))),
+            "aksConfig.subnet": |s| set_pool(s, 1, json!({"maxCount": 14})),
+            "aksConfig.subnet": |s| set_pool(s, 1, json!({"maxSurge": "370%", "maxCount": 10})),
+            "aksConfig.subnet": |s| {
+                set(s, json!({"networkPlugin": "kubenet"}));
+                networks(s, with_subnet(json!({"addressPrefixes": ["10.40.0.0/29"]})));
+            },
+        ], [
+            |s| networks(s, with_subnet(json!({"ipConfigurations": vec![json!({}); 592]}))),
+            |s| set_pool(s, 1, json!({"maxCount": 12})),
+            |s| {
+                set(s, json!({"networkPlugin": "kubenet"}));
+                networks(s, with_subnet(json!({"addressPrefixes": ["10.40.0.0/28"]})));
+            },
+        ]),
+        // What the cluster has already is among what is in use.
+        example!("subnet-fits", update, ["aksConfig.nodePools[0].vnetSubnetID": |s| {
+            set_pool(s, 1, json!({"maxCount": 14}));
+            networks(s, with_subnet(json!({"ipConfigurations": vec![json!({}); 244]})));
+        }], [|s| {
+            set_pool(s, 1, json!({"maxCount": 12}));
+            networks(s, with_subnet(json!({"ipConfigurations": vec![json!({}); 427]})));
+        }, |s| {
+            set_pool(s, 1, json!({"maxCount": 2}));
+            networks(s, with_subnet(json!({"addressPrefixes": ["10.40.0.0/26"]})));
+        }]),
+        example!("pod-range-fits", create, ["aksConfig.podCidr": |s| set(s, json!({"networkPlugin": "kubenet", "podCidr": "10.244.0.0/22"}))],
+            [|s| set(s, json!({"networkPlugin": "kubenet", "podCidr": "10.244.0.0/21"}))]),
+    ]
+}
+
+fn versions() -> Vec<Example> {
+    vec![
+        example!("version-form", create, [
+            "aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "v1.32.7"})),
+            "aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "latest"})),
+        ], [|s| set(s, json!({"kubernetesVersion": "1.32"})), |s| set_pool(s, 1, json!({"orchestratorVersion": ""}))]),
+        example!("version-not-lowered", update, [
+            "aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.32.6"})),
+            "aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.31"})),
+        ], [|s| set(s, json!({"kubernetesVersion": "1.32"})), |s| set(s, json!({"kubernetesVersion": "1.33.3"}))]),
+        example!("version-one-minor", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.34.1"}))],
+        [|s| set(s, json!({"kubernetesVersion": "1.33.9"})), |s| {
+            set(s, json!({"kubernetesVersion": "1.34.1"}));
+            s.azure.versions = Some(Ok(read(json!([{"version": "1.32", "patchVersions": {"1.32.7": {"upgrades": ["1.34.1"]}}}]))));
+        }]),
+        example!("pool-version-skew", create, [
+            "aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "1.33.3"})),
+            "aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "1.32.9"})),
+            "aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "1.28.5"})),
+            "aksConfig.nodePools[1].orchestratorVersion": |s| {
+                set(s, json!({"kubernetesVersion": "1.27.3"}));
+                set_pool(s, 0, json!({"orchestratorVersion": "1.27.3"}));
+                set_pool(s, 1, json!({"orchestratorVersion": "1.24.9"}));
+            },
+        ], [|s| set_pool(s, 1, json!({"orchestratorVersion": "1.29.5"})), |s| set_pool(s, 1, json!({"orchestratorVersion": "1.32"})), |s| {
+            set(s, json!({"kubernetesVersion": "1.27.3"}));
+            set_pool(s, 0, json!({"orchestratorVersion": "1.27.3"}));
+            set_pool(s, 1, json!({"orchestratorVersion": "1.25.9"}));
+        }]),
+        example!("pool-version-not-lowered", update, ["aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "1.32.6"}))],
+            [|s| set_pool(s, 1, json!({"orchestratorVersion": ""}))]),
+        example!("version-offered", create, [
+            "aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.32.8"})),
+            "aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.30.101"})),
+        ], [|s| set(s, json!({"kubernetesVersion": "1.32"}))]),
+        example!("version-offered", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.33.4"}))], [|s| {
+            // Azure has retired the version since; nobody wants another one.
+            s.azure.versions = Some(Ok(vec![]));
+            set_pool(s, 1, json!({"orchestratorVersion": "1.31.0"}));
+        }]),
+        example!("version-reachable", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.34.1"}))],
+            [|s| set(s, json!({"kubernetesVersion": "1.32.9"})), |s| set(s, json!({"kubernetesVersion": "1.33"}))]),
+        example!("pool-version-offered", create, ["aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "1.32.1"}))],
+            [|s| set_pool(s, 1, json!({"orchestratorVersion": ""}))]),
+        example!("version-preview", create, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.34.1"}))], []),
+    ]
+}
+
+fn pools() -> Vec<Example> {
+    vec![
+        example!("pool-mode", create, ["aksConfig.nodePools[1].mode": |s| set_pool(s, 1, json!({"mode": "Gateway"}))], [|s| set_pool(s, 1, json!({"mode": "user"}))]),
+        example!(
+            "pool-mode",
+            update,
+            [],
+            [|s| {
+                s.upstream.as_mut().unwrap()["nodePools"][1]["mode"] = json!("Gateway");
+                set_pool(s, 1, json!({"mode": "Gateway"}));
+            }]
+        ),
+        example!("pool-count", create, [
+            "aksConfig.nodePools[0].count": |s| set_pool(s, 0, json!({"count": 0})),
+            "aksConfig.nodePools[0].count": |s| set_pool(s, 0, json!({"count": 1001})),
+            "aksConfig.nodePools[1].count": |s| set_pool(s, 1, json!({"count": -1, "enableAutoScaling": false, "minCount": null})),
+        ], [|s| set_pool(s, 1, json!({"count": 0, "enableAutoScaling": false, "minCount": null}))]),
+        example!("pool-scaling", create, [
+            "aksConfig.nodePools[1].minCount": |s| set_pool(s, 1, json!({"minCount": null})),
+            "aksConfig.nodePools[1].maxCount": |s| set_pool(s, 1, json!({"maxCount": null})),
+            "aksConfig.nodePools[1].minCount": |s| set_pool(s, 1, json!({"minCount": 4})),
+            "aksConfig.nodePools[0].minCount": |s| set_pool(s, 0, json!({"enableAutoScaling": true, "minCount": 0, "maxCount": 3})),
+            "aksConfig.nodePools[1].maxCount": |s| set_pool(s, 1, json!({"maxCount": 1001})),
+            "aksConfig.nodePools[1].maxCount": |s| set_pool(s, 1, json!({"minCount": 0, "maxCount": 0})),
+            "aksConfig.nodePools[1].count": |s| set_pool(s, 1, json!({"count": 4})),
+        ], [|s| set_pool(s, 1, json!({"minCount": 0})), |s| set_pool(s, 1, json!({"enableAutoScaling": false, "minCount": null, "maxCount": null}))]),
+        example!("pool-scaling", update, [], [|s| set_pool(s, 1, json!({"count": 9}))]),
+        example!("pool-scaling-off", create, ["aksConfig.nodePools[1].minCount": |s| set_pool(s, 1, json!({"enableAutoScaling": false}))],
+            [|s| set_pool(s, 1, json!({"enableAutoScaling": false, "maxCount": null}))]),
+        example!(
+            "pool-scaling-off",
+            update,
+            [],
+            [|s| set_pool(s, 1, json!({"enableAutoScaling": false, "minCount": null, "maxCount": null}))]
+        ),
+        example!("pool-limits", create, [
+            "aksConfig.nodePools": |s| set(s, json!({"nodePools": (0..101).map(|n| pool(json!({"name": format!("p{n}")}))).collect::<Vec<_>>()})),
+            "aksConfig.nodePools": |s| set(s, json!({"nodePools": (0..6).map(|n| pool(json!({"name": format!("p{n}"), "count": 1000}))).collect::<Vec<_>>()})),
+        ], [|s| set(s, json!({"nodePools": (0..5).map(|n| pool(json!({"name": format!("p{n}"), "count": 1000}))).collect::<Vec<_>>()}))]),
+        example!("pods-of-a-node", create, [
+            "aksConfig.nodePools[1].maxPods": |s| set_pool(s, 1, json!({"maxPods": 9})),
+            "aksConfig.nodePools[1].maxPods": |s| set_pool(s, 1, json!({"maxPods": 251})),
+        ], [|s| set_pool(s, 1, json!({"maxPods": 10})), |s| set_pool(s, 1, json!({"maxPods": 250}))]),
+        example!("pods-of-system-pools", create, ["aksConfig.nodePools[0].maxPods": |s| set_pool(s, 0, json!({"maxPods": 14}))],
+            [|s| set_pool(s, 0, json!({"maxPods": 15})), |s| set_pool(s, 1, json!({"maxPods": 10}))]),
+        example!("pool-surge", create, [
+            "aksConfig.nodePools[1].maxSurge": |s| set_pool(s, 1, json!({"maxSurge": "some"})),
+            "aksConfig.nodePools[1].maxSurge": |s| set_pool(s, 1, json!({"maxSurge": "0%"})),
+            "aksConfig.nodePools[1].maxSurge": |s| set_pool(s, 1, json!({"maxSurge": "101%"})),
+        ], [|s| set_pool(s, 1, json!({"maxSurge": "33%"})), |s| set_pool(s, 1, json!({"maxSurge": ""}))]),
+        example!("disk-size", create, [
+            "aksConfig.nodePools[1].osDiskSizeGB": |s| set_pool(s, 1, json!({"osDiskSizeGB": 29})),
+            "aksConfig.nodePools[1].osDiskSizeGB": |s| set_pool(s, 1, json!({"osDiskSizeGB": 2049})),
+        ], [|s| set_pool(s, 1, json!({"osDiskSizeGB": 0})), |s| set_pool(s, 1, json!({"osDiskSizeGB": 30}))]),
+        example!("disk-type", create, ["aksConfig.nodePools[1].osDiskType": |s| set_pool(s, 1, json!({"osDiskType": "Floppy"}))],
+            [|s| set_pool(s, 1, json!({"osDiskType": "managed"}))]),
+    ]
+}
+
+fn sizes() -> Vec<Example> {
+    vec![
+        example!("zone-form", create, [
+            "aksConfig.nodePools[1].availabilityZones": |s| set_pool(s, 1, json!({"availabilityZones": ["eastus-1"]})),
+            "aksConfig.nodePools[1].availabilityZones": |s| set_pool(s, 1, json!({"availabilityZones": ["1", "1"]})),
+        ], [|s| set_pool(s, 1, json!({"availabilityZones": []}))]),
+        example!("size-exists", create, ["aksConfig.nodePools[1].vmSize": |s| set_pool(s, 1, json!({"vmSize": "Standard_D4s_v9"}))],
+            [|s| set_pool(s, 1, json!({"vmSize": "STANDARD_d4S_v3"}))]),
+        example!(
+            "size-exists",
+            update,
+            [],
+            [|s| {
+                // The size is sold no more; the pool is there.
+                s.azure.sizes = Some(Ok(vec![]));
+                set_pool(s, 1, json!({"maxCount": 4}));
+            }]
+        ),
+        example!("size-usable", create, ["aksConfig.nodePools[0].vmSize": |s| {
+            s.azure.sizes = offers(json!([offer(json!({"restrictions": [{"type": "Location", "reasonCode": "NotAvailableForSubscription"}]}))]));
+        }], [|s| {
+            s.azure.sizes = offers(json!([offer(json!({"restrictions": [{"type": "Zone", "restrictionInfo": {"zones": ["3"]}}]}))]));
+        }]),
+        example!("size-of-nodes", create, [
+            "aksConfig.nodePools[0].vmSize": |s| s.azure.sizes = offers(json!([offer(json!({"capabilities": [{"name": "vCPUs", "value": "1"}]}))])),
+            "aksConfig.nodePools[1].vmSize": |s| {
+                set_pool(s, 1, json!({"vmSize": "Basic_A4"}));
+                s.azure.sizes = offers(json!([offer(json!({})), offer(json!({"name": "Basic_A4"}))]));
+            },
+        ], [|s| s.azure.sizes = offers(json!([offer(json!({"capabilities": [{"name": "vCPUs", "value": "2"}]}))]))]),
+        example!("size-of-system-nodes", create, ["aksConfig.nodePools[0].vmSize": |s| {
+            s.azure.sizes = offers(json!([offer(json!({"capabilities": [{"name": "MemoryGB", "value": "3.5"}]}))]));
+        }], [|s| s.azure.sizes = offers(json!([offer(json!({"capabilities": [{"name": "MemoryGB", "value": "4"}]}))]))]),
+        example!("ephemeral-disk-fits", create, [
+            "aksConfig.nodePools[1].osDiskSizeGB": |s| set_pool(s, 1, json!({"osDiskType": "Ephemeral", "osDiskSizeGB": 101})),
+            "aksConfig.nodePools[1].osDiskType": |s| {
+                set_pool(s, 1, json!({"osDiskType": "ephemeral"}));
+                s.azure.sizes = offers(json!([offer(json!({"capabilities": []}))]));
+            },
+        ], [|s| set_pool(s, 1, json!({"osDiskType": "Ephemeral", "osDiskSizeGB": 100}))]),
+        example!("zone-offered", create, [
+            "aksConfig.nodePools[1].availabilityZones": |s| set_pool(s, 1, json!({"availabilityZones": ["4"]})),
+            "aksConfig.nodePools[0].availabilityZones": |s| {
+                s.azure.sizes = offers(json!([offer(json!({"restrictions": [{"type": "Zone", "restrictionInfo": {"zones": ["1"]}}]}))]));
+            },
+        ], [|s| set_pool(s, 1, json!({"availabilityZones": ["3", "2", "1"]}))]),
+        example!("quota", create, [
+            "aksConfig.nodePools": |s| s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 81, "limit": 100}])))),
+            "aksConfig.nodePools": |s| s.azure.usages = Some(Ok(read(json!([{"name": {"value": "standarddsv3family"}, "currentValue": 0, "limit": 19}])))),
+        ], [|s| s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 80, "limit": 100}]))))]),
+        example!("quota", update, ["aksConfig.nodePools": |s| {
+            set_pool(s, 1, json!({"maxCount": 5}));
+            s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 93, "limit": 100}]))));
+        }], [|s| {
+            set_pool(s, 1, json!({"maxCount": 4}));
+            s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 96, "limit": 100}]))));
+        }]),
+    ]
+}
+
+const ZONE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/sub.privatelink.eastus.azmk8s.io";
+const IDENTITY: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
+
+fn security() -> Vec<Example> {
+    vec![
+        example!("authorized-ranges", create, [
+            "aksConfig.authorizedIpRanges": |s| set(s, json!({"authorizedIpRanges": ["example.com"]})),
+            "aksConfig.authorizedIpRanges": |s| set(s, json!({"authorizedIpRanges": ["2001:db8::/32"]})),
+        ], [|s| set(s, json!({"authorizedIpRanges": ["203.0.113.7", "0.0.0.0/32"]}))]),
+        example!("authorized-ranges-count", create, ["aksConfig.authorizedIpRanges": |s| {
+            set(s, json!({"authorizedIpRanges": (0..201).map(|n| format!("203.0.113.{n}/32")).collect::<Vec<_>>()}));
+        }], []),
+        example!("authorized-ranges-public", create, ["aksConfig.authorizedIpRanges": |s| set(s, json!({"authorizedIpRanges": ["10.0.0.0/8"]}))], []),
+        example!("authorized-ranges-private-cluster", create, ["aksConfig.authorizedIpRanges": |s| set(s, json!({"privateCluster": true}))],
+            [|s| set(s, json!({"privateCluster": true, "authorizedIpRanges": []}))]),
+        example!("private-dns-zone", create, [
+            "aksConfig.privateDnsZone": |s| set(s, json!({"privateDnsZone": "mine"})),
+            "aksConfig.privateDnsZone": |s| set(s, json!({"privateDnsZone": ZONE.replace("eastus", "westus")})),
+            "aksConfig.privateDnsZone": |s| set(s, json!({"privateDnsZone": ZONE.replace("sub.", "sub")})),
+        ], [|s| set(s, json!({"privateDnsZone": "System"})), |s| set(s, json!({"privateDnsZone": ZONE.to_uppercase()})),
+            |s| set(s, json!({"privateDnsZone": ZONE.replace("sub.privatelink", "private")}))]),
+        example!("private-dns-zone-identity", create, ["aksConfig.privateDnsZone": |s| set(s, json!({"privateCluster": true, "privateDnsZone": ZONE}))],
+            [|s| set(s, json!({"privateCluster": true, "privateDnsZone": ZONE, "managedIdentity": true, "userAssignedIdentity": IDENTITY})),
+                |s| set(s, json!({"privateCluster": true, "privateDnsZone": "none"}))]),
+        example!("private-dns-zone-unused", create, ["aksConfig.privateDnsZone": |s| set(s, json!({"privateDnsZone": "system"}))],
+            [|s| set(s, json!({"privateDnsZone": "system", "privateCluster": true}))]),
+        example!("identity-id", create, ["aksConfig.userAssignedIdentity": |s| set(s, json!({"userAssignedIdentity": "me"}))],
+            [|s| set(s, json!({"userAssignedIdentity": IDENTITY.to_uppercase()}))]),
+        example!("identity-unused", create, ["aksConfig.userAssignedIdentity": |s| set(s, json!({"userAssignedIdentity": IDENTITY, "managedIdentity": false}))],
+            [|s| set(s, json!({"userAssignedIdentity": IDENTITY}))]),
+        example!("admin-name", create, ["aksConfig.linuxAdminUsername": |s| set(s, json!({"linuxAdminUsername": "1a"}))], []),
+        example!("ssh-key", create, [
+            "aksConfig.sshPublicKey": |s| set(s, json!({"sshPublicKey": "AAAAB3NzaC1yc2EAAAADAQABAAABgQC0"})),
+            "aksConfig.sshPublicKey": |s| set(s, json!({"sshPublicKey": "ssh-ed25519 AAAAB3NzaC1yc2EAAAADAQABAAABgQC0"})),
+            "aksConfig.sshPublicKey": |s| set(s, json!({"sshPublicKey": "-----BEGIN PUBLIC KEY-----"})),
+            "aksConfig.sshPublicKey": |s| set(s, json!({"sshPublicKey": "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY="})),
+        ], [|s| set(s, json!({"sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA\n"}))]),
+        example!("ssh-key-unused", create, ["aksConfig.sshPublicKey": |s| unset(s, &["linuxAdminUsername"])], [|s| unset(s, &["sshPublicKey"])]),
+        example!("http-routing-retired", create, ["aksConfig.httpApplicationRouting": |s| set(s, json!({"httpApplicationRouting": true}))],
+            [|s| set(s, json!({"httpApplicationRouting": false}))]),
+    ]
+}
+
+fn existing() -> Vec<Example> {
+    vec![
+        example!("credential-refused", create, ["aksConfig.azureCredentialSecret": |s| s.azure.login_refusal = Some("AADSTS7000215".to_owned())], []),
+        example!("cluster-new", create, ["aksConfig.clusterName": |s| s.azure.cluster = Some(Ok(Some(ExistingCluster::default())))], []),
+        example!("node-resource-group-new", create, ["aksConfig.nodeResourceGroup": |s| s.azure.node_group = Some(Ok(true))], []),
+        example!("import-exists", import, ["aksConfig.clusterName": |s| s.azure.cluster = Some(Ok(None))], []),
+        example!("import-local-accounts", import, ["aksConfig.clusterName": |s| {
+            s.azure.cluster = Some(Ok(Some(ExistingCluster { local_accounts_disabled: true, ..ExistingCluster::default() })));
+        }], []),
+    ]
+}
+
+fn changes() -> Vec<Example> {
+    vec![
+        example!("fixed-in-azure", update, [
+            "aksConfig.dnsPrefix": |s| set(s, json!({"dnsPrefix": "other"})),
+            "aksConfig.dnsServiceIp": |s| set(s, json!({"dnsServiceIp": "10.1.0.11"})),
+            "aksConfig.networkPlugin": |s| set(s, json!({"networkPlugin": "kubenet"})),
+            "aksConfig.nodeResourceGroup": |s| set(s, json!({"nodeResourceGroup": "other"})),
+            "aksConfig.serviceCidr": |s| set(s, json!({"serviceCidr": "10.1.0.0/17"})),
+            "aksConfig.subnet": |s| set(s, json!({"subnet": "other"})),
+            "aksConfig.virtualNetwork": |s| set(s, json!({"virtualNetwork": "other"})),
+            "aksConfig.virtualNetworkResourceGroup": |s| set(s, json!({"virtualNetworkResourceGroup": "other"})),
+            "aksConfig.privateCluster": |s| set(s, json!({"privateCluster": true})),
+            "aksConfig.privateCluster": |s| {
+                s.stored.as_mut().unwrap()["privateCluster"] = json!(true);
+                set(s, json!({"privateCluster": false}));
+            },
+            // What only Azure says counts as well.
+            "aksConfig.podCidr": |s| set(s, json!({"podCidr": "10.9.0.0/16"})),
+            "aksConfig.dockerBridgeCidr": |s| {
+                s.stored.as_mut().unwrap()["dockerBridgeCidr"] = json!("172.17.0.1/16");
+                set(s, json!({"dockerBridgeCidr": "172.18.0.1/16"}));
+            },
+        ], [
+            |s| set(s, json!({"dnsPrefix": "SHOP", "virtualNetwork": "NET", "networkPlugin": "AZURE"})),
+            |s| set(s, json!({"dnsPrefix": "", "subnet": "", "podCidr": ""})),
+            |s| unset(s, &["dnsPrefix", "serviceCidr", "virtualNetwork", "subnet", "privateCluster"]),
+            |s| set(s, json!({"dockerBridgeCidr": "172.17.0.1/16"})),
+            |s| {
+                // Not there yet: everything may still change.
+                s.upstream = None;
+                set(s, json!({"dnsPrefix": "other", "privateCluster": true, "authorizedIpRanges": []}));
+            },
+            |s| {
+                s.upstream = None;
+                s.azure.cluster = Some(Ok(Some(ExistingCluster { spec: read(new_cluster()), failed: true, local_accounts_disabled: false })));
+                set(s, json!({"dnsPrefix": "other"}));
+            },
+        ]),
+        example!("fixed-in-azure-pool", update, [
+            "aksConfig.nodePools[1].vmSize": |s| set_pool(s, 1, json!({"vmSize": "Standard_D8s_v3"})),
+            "aksConfig.nodePools[0].osDiskSizeGB": |s| set_pool(s, 0, json!({"osDiskSizeGB": 128})),
+            "aksConfig.nodePools[0].osDiskType": |s| set_pool(s, 0, json!({"osDiskType": "Ephemeral"})),
+            "aksConfig.nodePools[0].osType": |s| set_pool(s, 0, json!({"osType": "Windows"})),
+            "aksConfig.nodePools[0].maxPods": |s| set_pool(s, 0, json!({"maxPods": 110})),
+            "aksConfig.nodePools[0].vnetSubnetID": |s| {
+                set_pool(s, 0, json!({"vnetSubnetID": "/subscriptions/sub/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/net/subnets/x"}));
+            },
+            // A cluster that is there although nothing was brought about yet.
+            "aksConfig.nodePools[1].vmSize": |s| {
+                s.upstream = None;
+                s.azure.cluster = Some(Ok(Some(ExistingCluster { spec: read(new_cluster()), ..ExistingCluster::default() })));
+                set_pool(s, 1, json!({"vmSize": "Standard_D8s_v3"}));
+            },
+        ], [
+            |s| set_pool(s, 1, json!({"vmSize": "standard_d4s_V3", "osDiskType": "managed", "osType": "linux"})),
+            |s| s.spec["nodePools"][1] = json!({"name": "user", "vmSize": "", "osDiskSizeGB": 0}),
+            |s| set_pool(s, 1, json!({"name": "other", "vmSize": "Standard_D8s_v3"})),
+            |s| {
+                s.upstream = None;
+                set_pool(s, 1, json!({"vmSize": "Standard_D8s_v3"}));
+            },
+        ]),
+        example!("fixed-zones", update, ["aksConfig.nodePools[1].availabilityZones": |s| set_pool(s, 1, json!({"availabilityZones": ["1"]}))],
+            [|s| set_pool(s, 1, json!({"availabilityZones": ["2", "1"]})), |s| set_pool(s, 1, json!({"availabilityZones": []}))]),
+        example!("not-managed", update, [
+            "aksConfig.networkPolicy": |s| set(s, json!({"networkPolicy": "azure"})),
+            "aksConfig.outboundType": |s| set(s, json!({"outboundType": "userDefinedRouting"})),
+            "aksConfig.loadBalancerSku": |s| set(s, json!({"loadBalancerSku": "Basic"})),
+            "aksConfig.linuxAdminUsername": |s| set(s, json!({"linuxAdminUsername": "other"})),
+            "aksConfig.sshPublicKey": |s| set(s, json!({"sshPublicKey": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC1"})),
+            "aksConfig.managedIdentity": |s| set(s, json!({"managedIdentity": false})),
+            "aksConfig.logAnalyticsWorkspaceName": |s| set(s, json!({"logAnalyticsWorkspaceName": "other"})),
+            "aksConfig.privateDnsZone": |s| {
+                s.stored.as_mut().unwrap()["privateDnsZone"] = json!("system");
+                set(s, json!({"privateDnsZone": "none"}));
+            },
+            "aksConfig.userAssignedIdentity": |s| {
+                s.upstream.as_mut().unwrap()["userAssignedIdentity"] = json!(IDENTITY);
+                set(s, json!({"userAssignedIdentity": format!("{IDENTITY}2")}));
+            },
+        ], [
+            |s| set(s, json!({"networkPolicy": "Calico", "outboundType": "LOADBALANCER", "loadBalancerSku": "standard"})),
+            |s| set(s, json!({"networkPolicy": "", "sshPublicKey": ""})),
+            |s| {
+                s.stored.as_mut().unwrap().as_object_mut().unwrap().remove("managedIdentity");
+                set(s, json!({"managedIdentity": false}));
+            },
+            |s| {
+                s.stored.as_mut().unwrap()["monitoring"] = json!(false);
+                set(s, json!({"logAnalyticsWorkspaceName": "other"}));
+            },
+        ]),
+    ]
+}
+
+fn identity() -> Vec<Example> {
+    vec![example!("fixed-identity", update, [
+            "aksConfig.clusterName": |s| set(s, json!({"clusterName": "other"})),
+            "aksConfig.resourceGroup": |s| set(s, json!({"resourceGroup": "other"})),
+            "aksConfig.resourceLocation": |s| set(s, json!({"resourceLocation": "westus"})),
+            "aksConfig.imported": |s| set(s, json!({"imported": true})),
+        ], [|s| set(s, json!({"clusterName": "SHOP", "resourceGroup": "", "imported": false}))])]
+}
+
+fn advice() -> Vec<Example> {
+    vec![
+        example!("advice-azure-cni", create, ["aksConfig.networkPlugin": |s| set(s, json!({"networkPlugin": "kubenet"}))], []),
+        example!("advice-api-access", create, ["aksConfig.authorizedIpRanges": |s| set(s, json!({"authorizedIpRanges": []}))],
+            [|s| set(s, json!({"authorizedIpRanges": [], "privateCluster": true}))]),
+        example!("advice-separate-pools", create, ["aksConfig.nodePools": |s| set_pool(s, 1, json!({"mode": "System"}))], []),
+        example!("advice-autoscaling", create, ["aksConfig.nodePools": |s| set_pool(s, 1, json!({"enableAutoScaling": false}))], []),
+        example!("advice-zones", create, ["aksConfig.nodePools[1].availabilityZones": |s| set_pool(s, 1, json!({"availabilityZones": []}))], [|s| {
+            set_pool(s, 1, json!({"availabilityZones": []}));
+            s.azure.sizes = offers(json!([offer(json!({"locationInfo": [{"zones": []}]}))]));
+        }]),
+        example!("advice-managed-identity", create, ["aksConfig.managedIdentity": |s| unset(s, &["managedIdentity"])], []),
+        example!("advice-monitoring", create, ["aksConfig.monitoring": |s| set(s, json!({"monitoring": false}))], []),
+        example!("advice-size", create, [
+            "aksConfig.nodePools[0].vmSize": |s| s.azure.sizes = offers(json!([offer(json!({"capabilities": [{"name": "vCPUs", "value": "2"}]}))])),
+            "aksConfig.nodePools[0].vmSize": |s| s.azure.sizes = offers(json!([offer(json!({"family": "standardBSFamily"}))])),
+        ], []),
+        example!("advice-spot", create, ["aksConfig.nodePools[1].vmSize": |s| set_pool(s, 1, json!({"minCount": 0}))], [|s| {
+            set_pool(s, 1, json!({"minCount": 0}));
+            s.azure.sizes = offers(json!([offer(json!({"capabilities": []}))]));
+        }]),
+        example!("advice-secret-age", create, ["aksConfig.azureCredentialSecret": |s| s.facts.credential_changed_ms = Some(819 * DAY_MS)],
+            [|s| s.facts.credential_changed_ms = Some(820 * DAY_MS), |s| s.facts.credential_changed_ms = None]),
+        example!("advice-ssh-key-age", update, ["aksConfig.sshPublicKey": |s| s.facts.cluster_created_ms = Some(634 * DAY_MS)],
+            [|s| s.facts.cluster_created_ms = Some(635 * DAY_MS)]),
+    ]
+}
+
+fn examples() -> Vec<Example> {
+    [
+        required(),
+        combinations(),
+        names(),
+        metadata(),
+        network_ranges(),
+        own_networks(),
+        address_counts(),
+        versions(),
+        pools(),
+        sizes(),
+        security(),
+        existing(),
+        changes(),
+        identity(),
+        advice(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+#[test]
+fn every_rule_finds_what_breaks_it_and_nothing_else() {
+    for example in examples() {
+        let rule = rules().find(|rule| rule.name == example.rule).expect(example.rule);
+        assert_eq!((example.start)().fields(rule.name), [""; 0], "{}: as it stands", rule.name);
+        for (index, (field, change)) in example.breaks.iter().enumerate() {
+            let review = (example.start)().with(change).review();
+            let found: Vec<_> = review.findings.iter().filter(|it| it.rule == rule.name).collect();
+            let named = found.iter().any(|finding| finding.field == *field);
+            assert!(named, "{} {index} should name {field}: {review:#?}", rule.name);
+            for finding in found {
+                assert_eq!(finding.rests_on_azure, !rule.needs.is_empty(), "{}", rule.name);
+                assert_eq!(finding.source, rule.source);
+            }
+        }
+        for (index, change) in example.keeps.iter().enumerate() {
+            let situation = (example.start)().with(change);
+            assert_eq!(situation.fields(rule.name), [""; 0], "{} should be kept by {index}", rule.name);
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_an_example_that_breaks_it() {
+    let examples = examples();
+    let broken: BTreeSet<_> =
+        examples.iter().filter(|it| !it.breaks.is_empty()).map(|example| example.rule).collect();
+    let all: BTreeSet<_> = rules().map(|rule| rule.name).collect();
+    assert_eq!(broken, all);
+    assert_eq!(rules().count(), all.len(), "names are given once");
+}
+
+#[test]
+fn rules_and_their_findings_are_well_formed() {
+    for rule in rules() {
+        assert!(rule.name.bytes().all(|it| it.is_ascii_lowercase() || it == b'-'), "{}", rule.name);
+        assert!(
+            rule.source.starts_with("Rancher contract, section ")
+                || rule.source.contains("https://learn.microsoft.com/"),
+            "{}",
+            rule.source
+        );
+        assert!(!rule.source.contains("  "), "{}", rule.source);
+        assert_eq!(rule.severity == Severity::Advice, rule.name.starts_with("advice-"), "{}", rule.name);
+    }
+    for example in examples() {
+        for (_, change) in example.breaks {
+            for finding in (example.start)().with(change).review().findings {
+                let (message, remedy) = (&finding.message, &finding.remedy);
+                assert!(finding.field.starts_with("aksConfig."), "{finding:?}");
+                assert!(!message.is_empty() && !message.ends_with(['.', ' ', ',']), "{message}");
+                assert!(!remedy.is_empty() && !remedy.ends_with(['.', ' ', ',']), "{remedy}");
+                assert!(!message.contains("  ") && !remedy.contains("  "), "{message}: {remedy}");
+                assert!(!message.contains('\n'), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_good_cluster_gets_through_without_a_word() {
+    for situation in [Situation::create(), Situation::update(), Situation::import()] {
+        assert_eq!(situation.review(), Review::default(), "{}", situation.spec);
+    }
+}
+
+fn dashboard() -> Value {
+    json!({
+        "imported": false, "linuxAdminUsername": "azureuser", "loadBalancerSku": "Standard", "networkPlugin": "kubenet",
+        "outboundType": "LoadBalancer", "privateCluster": false, "serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10",
+        "dockerBridgeCidr": "172.17.0.1/16", "tags": {}, "clusterName": "shop", "resourceGroup": "rg", "resourceLocation": "eastus",
+        "azureCredentialSecret": "cattle-global-data:cc-1", "dnsPrefix": "shop-dns", "kubernetesVersion": "1.32.7",
+        "nodePools": [{"name": "agentpool", "count": 1, "maxPods": 110, "maxSurge": "1", "mode": "System", "osDiskSizeGB": 128,
+            "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_D4s_v3", "availabilityZones": ["1", "2", "3"],
+            "enableAutoScaling": false, "nodeLabels": {}, "nodeTaints": [], "orchestratorVersion": "1.32.7"}],
+    })
+}
+
+fn terraform_minimal() -> Value {
+    json!({
+        "azureCredentialSecret": "cattle-global-data:cc-1", "clusterName": "tfs-mini", "dnsPrefix": "tfs-mini", "kubernetesVersion": "1.32.7",
+        "httpApplicationRouting": false, "monitoring": false, "networkPlugin": "kubenet", "outboundType": "loadBalancer",
+        "privateCluster": false, "resourceGroup": "tfs-group", "resourceLocation": "eastus",
+        "nodePools": [{"availabilityZones": [], "count": 1, "enableAutoScaling": false, "maxPods": 110, "mode": "System", "name": "agentpool",
+            "orchestratorVersion": "", "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_D4s_v3"}],
+    })
+}
+
+#[test]
+fn what_the_dashboard_and_terraform_send_is_not_held_up() {
+    for spec in [dashboard(), terraform_minimal()] {
+        let review = Situation::create().with(|it| it.spec = spec.clone()).review();
+        let held: Vec<_> = review.findings.iter().filter(|it| it.severity != Severity::Advice).collect();
+        assert!(held.is_empty() && review.unchecked.is_empty(), "{spec}: {review:#?}");
+        assert!(!review.findings.is_empty(), "kubenet, for one, could be better");
+    }
+}
+
+#[test]
+fn without_azure_only_rules_about_the_specification_block_and_the_others_are_named() {
+    let broken = |s: &mut Situation| {
+        set(s, json!({"dnsPrefix": "a_b", "kubernetesVersion": "1.32.99"}));
+        s.azure = AzureData::unknown("no answer");
+    };
+    let review = Situation::create().with(broken).review();
+    let errors: Vec<_> = review.findings.iter().filter(|it| it.severity == Severity::Error).collect();
+    assert_eq!(errors.iter().map(|it| it.rule.as_str()).collect::<Vec<_>>(), ["dns-prefix"], "{errors:#?}");
+    let unchecked: BTreeSet<_> = review.unchecked.iter().map(|it| it.rule.as_str()).collect();
+    let of_new = |rule: &&Rule| !rule.needs.is_empty() && matches!(rule.scope, Scope::Own | Scope::New);
+    assert_eq!(unchecked, rules().filter(of_new).map(|rule| rule.name).collect());
+    let sentence = review.unchecked_sentence().unwrap();
+    assert!(sentence.starts_with("not checked against Azure: region-exists, "), "{sentence}");
+    assert!(sentence.ends_with(" (no answer)"), "{sentence}");
+    assert_eq!(Situation::create().review().unchecked_sentence(), None);
+}
+
+#[test]
+fn one_silent_part_of_azure_leaves_the_others_checked() {
+    let review = Situation::create()
+        .with(|s| {
+            s.azure.usages = Some(Err("403".to_owned()));
+            set_pool(s, 1, json!({"vmSize": "Standard_D4s_v9"}));
+        })
+        .review();
+    assert_eq!(review.unchecked, [Unchecked { rule: "quota".to_owned(), reason: "403".to_owned() }]);
+    assert_eq!(review.first_error().unwrap().rule, "size-exists");
+}
+
+#[test]
+fn a_change_is_blocked_only_by_what_it_brings() {
+    let old = |s: &mut Situation| {
+        // Nothing that was let in before stands in the way of something else.
+        for spec in [Some(&mut s.spec), s.stored.as_mut()].into_iter().flatten() {
+            spec["dnsPrefix"] = json!("a_b");
+        }
+        set(s, json!({"tags": {"team": "b"}}));
+    };
+    let review = Situation::update().with(old).review();
+    assert_eq!(review.first_error(), None, "{review:#?}");
+    assert!(review.findings.iter().any(|it| it.rule == "dns-prefix" && it.severity == Severity::Warning));
+    let review = Situation::update()
+        .with(|s| {
+            old(s);
+            set(s, json!({"tags": {"a/b": ""}}));
+        })
+        .review();
+    assert_eq!(review.first_error().unwrap().rule, "tags");
+}
+
+#[test]
+fn imports_are_never_blocked_but_by_changes_that_cannot_be_made() {
+    let review = Situation::import()
+        .with(|s| {
+            set(s, json!({"clusterName": "a b", "resourceLocation": ""}));
+            s.azure.cluster = Some(Ok(None));
+        })
+        .review();
+    assert_eq!(review.first_error(), None);
+    assert!(review.findings.iter().any(|it| it.rule == "import-exists"), "{review:#?}");
+    let import = |change: Value| {
+        let mut stored = Situation::import().spec;
+        stored["kubernetesVersion"] = json!(null);
+        let mut spec = stored.clone();
+        spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        Situation { spec, stored: Some(stored), ..Situation::update() }.review()
+    };
+    assert_eq!(import(json!({"dnsPrefix": "other"})).first_error().unwrap().field, "aksConfig.dnsPrefix");
+    assert_eq!(import(json!({"dnsPrefix": "shop", "networkPlugin": "azure"})).first_error(), None);
+    let review = import(json!({"kubernetesVersion": "1.30.0"}));
+    assert_eq!(review.first_error(), None);
+    assert!(review.findings.iter().any(|it| it.rule == "version-not-lowered"), "{review:#?}");
+}
+
+#[test]
+fn advise_turns_what_rests_on_azure_into_warnings() {
+    let broken = |s: &mut Situation| {
+        s.advise = true;
+        set(s, json!({"kubernetesVersion": "1.32.99"}));
+    };
+    let review = Situation::create().with(broken).review();
+    assert_eq!(review.first_error(), None);
+    assert_eq!(
+        (review.findings[0].rule.as_str(), review.findings[0].severity),
+        ("version-offered", Severity::Warning)
+    );
+    let review = Situation::create()
+        .with(|s| {
+            broken(s);
+            set(s, json!({"dnsPrefix": "a_b"}));
+        })
+        .review();
+    assert_eq!(review.first_error().unwrap().rule, "dns-prefix");
+}
+
+#[test]
+fn findings_come_in_order_of_weight_and_read_back() {
+    let review = Situation::create()
+        .with(|s| {
+            set(s, json!({"networkPlugin": "kubenet", "httpApplicationRouting": true, "dnsPrefix": "a_b"}))
+        })
+        .review();
+    assert!(review.findings.is_sorted_by_key(|it| it.severity), "{review:#?}");
+    let severities: BTreeSet<_> = review.findings.iter().map(|it| it.severity).collect();
+    assert_eq!(severities.len(), 3);
+    let text = json!(review).to_string();
+    assert!(text.contains(r#""severity":"error""#) && text.contains(r#""restsOnAzure":false"#), "{text}");
+    assert_eq!(serde_json::from_str::<Review>(&text).unwrap(), review);
+}
+
+#[test]
+fn only_what_is_needed_is_asked_of_azure() {
+    let asked =
+        |situation: Situation| situation.judge(|subject, _| needed(subject)).into_iter().collect::<Vec<_>>();
+    assert_eq!(
+        asked(Situation::create()),
+        [
+            Block::Cluster,
+            Block::Networks,
+            Block::NodeGroup,
+            Block::Regions,
+            Block::Sizes,
+            Block::Usages,
+            Block::Versions
+        ]
+    );
+    assert_eq!(asked(Situation::import()), [Block::Cluster]);
+    assert_eq!(asked(Situation::update()), []);
+    assert_eq!(asked(Situation::update().with(|s| set(s, json!({"tags": {}, "monitoring": false})))), []);
+    assert_eq!(
+        asked(Situation::update().with(|s| set(s, json!({"kubernetesVersion": "1.33.3"})))),
+        [Block::Versions]
+    );
+    assert_eq!(
+        asked(Situation::update().with(|s| set_pool(s, 1, json!({"maxCount": 4})))),
+        [Block::Networks, Block::Sizes, Block::Usages]
+    );
+    assert_eq!(asked(Situation::update().with(|s| set_pool(s, 1, json!({"maxCount": 2})))), []);
+    let networks = Situation::update().judge(|subject, _| super::networks(subject));
+    assert_eq!(networks.into_iter().collect::<Vec<_>>(), [reference("net")]);
+}

@@ -1,0 +1,111 @@
+//! The review of clusters: before they are saved, and for those who only ask.
+
+use super::{Cluster, Clusters, Result, convert};
+use crate::domain::review::{Finding, Review, Severity};
+use crate::domain::spec::merge::{self, Mode};
+use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
+use crate::service::actor::Actor;
+use crate::service::credentials::InlineCredential;
+use crate::service::reviews::{Asked, Existing, advises};
+use crate::service::{Error, Invalid};
+
+/// A question about a specification.
+#[derive(Debug)]
+pub struct ReviewQuestion {
+    /// The cluster object that would be changed; a new one is meant without.
+    pub cluster_id: Option<String>,
+    /// The body of the POST or PUT that is thought of.
+    pub body: Object,
+    /// A credential to ask Azure with instead of the one that the specification names.
+    pub credential: Option<InlineCredential>,
+}
+
+impl Clusters {
+    /// Judges a specification without saving anything.
+    ///
+    /// # Errors
+    /// When the cluster is not the caller's to change, or the credential not the caller's to use.
+    pub async fn review(&self, by: &Actor, question: ReviewQuestion) -> Result<Review> {
+        let stored = match question.cluster_id.as_deref() {
+            Some(id) => Some(Cluster::try_from(self.own_row(&by.caller, id).await?)?),
+            None => None,
+        };
+        let nothing = Object::new();
+        let (before, mode) = match &stored {
+            Some(stored) => (stored.spec.body(), Mode::Merge),
+            None => (&nothing, Mode::Replace),
+        };
+        let spec = convert(merge::changed(before, question.body, mode))?;
+        if !spec.body().contains_key(AKS_CONFIG) {
+            return Err(Invalid::field("MissingRequired", AKS_CONFIG, "aksConfig must be set").into());
+        }
+        let asked = Asked { spec: &spec, existing: stored.as_ref().map(existing) };
+        let sent_along = question.credential.is_some();
+        let mut review = self.parts.reviews.tell(by, &asked, question.credential).await?;
+        if !sent_along {
+            let own_id = stored.as_ref().map_or("", |stored| stored.id.as_str());
+            review.findings.splice(..0, self.taken(by, own_id, &spec).await?);
+        }
+        Ok(review)
+    }
+
+    /// Rule 11 of saving as a finding.
+    async fn taken(&self, by: &Actor, own_id: &str, spec: &ClusterSpec) -> Result<Option<Finding>> {
+        let credential = match self.credential(&by.caller, spec.aks()).await {
+            Ok(credential) => credential,
+            // Whoever may use a credential only through a cluster does not make another cluster with it.
+            Err(Error::Missing(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let identity = credential.identity(spec.aks());
+        match self.check_identity(identity.as_deref(), own_id, spec.aks()).await {
+            Err(Error::Invalid(invalid)) => Ok(Some(Finding {
+                severity: Severity::Error,
+                field: "aksConfig.clusterName".to_owned(),
+                rule: "cluster-unique".to_owned(),
+                message: invalid.message,
+                remedy: "change the cluster object that is there, or use another clusterName".to_owned(),
+                source: "Rancher contract, section 15".to_owned(),
+                rests_on_azure: false,
+            })),
+            other => other.map(|()| None),
+        }
+    }
+
+    /// Lets a new specification through; the review as it is kept.
+    pub(super) async fn admit_new(&self, by: &Actor, spec: &ClusterSpec) -> Result<Option<String>> {
+        let review = self.parts.reviews.admit(by, &Asked { spec, existing: None }).await?;
+        Ok(Some(text(&review)))
+    }
+
+    /// Lets a changed specification through; `kept` is the review of the one before, which stays when nothing that is
+    /// reviewed changes.
+    pub(super) async fn admit_change(
+        &self,
+        by: &Actor,
+        stored: &Cluster,
+        spec: &ClusterSpec,
+        kept: Option<String>,
+    ) -> Result<Option<String>> {
+        let same = stored.spec.aks() == spec.aks() && advises(stored.spec.body()) == advises(spec.body());
+        if same && kept.is_some() {
+            return Ok(kept);
+        }
+        let review = self.parts.reviews.admit(by, &Asked { spec, existing: Some(existing(stored)) }).await?;
+        Ok(Some(text(&review)))
+    }
+}
+
+fn existing(stored: &Cluster) -> Existing<'_> {
+    Existing {
+        id: &stored.id,
+        stored: &stored.spec,
+        applied: stored.applied.as_ref(),
+        upstream: stored.status.upstream_spec.as_ref(),
+        created_ms: stored.created_ms,
+    }
+}
+
+fn text(review: &Review) -> String {
+    serde_json::json!(review).to_string()
+}

@@ -1,0 +1,232 @@
+//! The review of a specification together with what Azure says in this request. What is judged, and how, is in
+//! `domain::review`; asking Azure is in [`gather`].
+//!
+//! What stands in the way rests on fresh answers only: nothing remembered counts. When Azure cannot be asked, nothing that
+//! depends on it stands in the way, and the review names what was not checked.
+
+mod gather;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::actor::Actor;
+use super::credentials::{AccessError, AzureAccess, Credentials, InlineCredential, Via};
+use super::events::{Action, Events};
+use super::{Error, Invalid, Result};
+use crate::azure::Azure;
+use crate::clock::Clock;
+use crate::domain::ids;
+use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Review, Subject};
+use crate::domain::spec::{self, AksConfig, ClusterSpec, Object};
+use crate::store::{self, Store};
+
+/// How long Azure may take in all: clients wait for the answer to a POST.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The annotation, and its value, with which a user lets nothing that rests on Azure's answers stand in the way.
+const ADVISE: (&str, &str) = ("norman-aks.io/review", "advise");
+
+/// The kind of object that a used credential is in the audit.
+const CREDENTIAL: &str = "cloudCredential";
+
+/// The reviews. Clones share everything.
+#[derive(Clone)]
+pub struct Reviews {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    azure: Azure,
+    store: Store,
+    credentials: Credentials,
+    events: Events,
+    clock: Clock,
+}
+
+/// A specification to be reviewed.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What is wanted, after a change is merged in.
+    pub spec: &'a ClusterSpec,
+    /// The cluster object that it changes; `None` for a new one.
+    pub existing: Option<Existing<'a>>,
+}
+
+/// A cluster object before a change.
+#[derive(Clone, Copy, Debug)]
+pub struct Existing<'a> {
+    /// `c-xxxxx`
+    pub id: &'a str,
+    /// What its user wanted.
+    pub stored: &'a ClusterSpec,
+    /// What was wanted when everything was last brought about.
+    pub applied: Option<&'a AksConfig>,
+    /// What Azure said it is.
+    pub upstream: Option<&'a AksConfig>,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+impl Reviews {
+    /// Reviews with this way to Azure.
+    pub fn new(azure: Azure, store: Store, credentials: Credentials, events: Events, clock: Clock) -> Self {
+        Self { parts: Arc::new(Parts { azure, store, credentials, events, clock }) }
+    }
+
+    /// Lets a specification through before it is saved.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the code `InvalidOption` for the first finding that stands in the way.
+    pub(super) async fn admit(&self, by: &Actor, asked: &Asked<'_>) -> Result<Review> {
+        let known = self.known(asked).await?;
+        let subject = subject(asked, &known);
+        // What is wrong by itself is told without asking anybody.
+        let alone = admitted(review::review(&subject, &AzureData::default()))?;
+        if review::needed(&subject).is_empty() {
+            return Ok(alone);
+        }
+        let azure = match stored(asked) {
+            None => AzureData::unknown("aksConfig names no cloud credential"),
+            Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
+                Ok(access) => self.gathered(by, Action::Use, &access, &subject).await,
+                Err(error) => AzureData::unknown(&unusable(&error)),
+            },
+        };
+        admitted(review::review(&subject, &azure))
+    }
+
+    /// The whole review, for somebody who only asks. A credential that was sent along is used instead of the stored one.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the stored credential does not exist for the caller.
+    pub(super) async fn tell(
+        &self,
+        by: &Actor,
+        asked: &Asked<'_>,
+        sent_along: Option<InlineCredential>,
+    ) -> Result<Review> {
+        let mut known = self.known(asked).await?;
+        let via = match sent_along {
+            Some(credential) => {
+                known = Known {
+                    subscription_id: Some(credential.subscription_id.clone()),
+                    changed_ms: None,
+                    sent_along: true,
+                    ..known
+                };
+                Some(Via::Inline(credential))
+            }
+            None => stored(asked),
+        };
+        let subject = subject(asked, &known);
+        let azure = match via {
+            None => AzureData::unknown("aksConfig names no cloud credential"),
+            Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
+                Ok(access) => self.gathered(by, Action::Call("review"), &access, &subject).await,
+                Err(AccessError::NotFound | AccessError::InvalidId(_)) => {
+                    return Err(Error::Missing("error accessing cloud credential".to_owned()));
+                }
+                Err(AccessError::Other(error)) => return Err(error),
+                Err(error) => AzureData::unknown(&unusable(&error)),
+            },
+        };
+        Ok(review::review(&subject, &azure))
+    }
+
+    /// Asks Azure what the review needs, and writes down that a stored credential was used for it.
+    async fn gathered(
+        &self,
+        by: &Actor,
+        action: Action,
+        access: &AzureAccess,
+        subject: &Subject<'_>,
+    ) -> AzureData {
+        let azure = Box::pin(gather::all(&self.parts.azure, access, subject, LIMIT)).await;
+        if let Some(id) = access.credential_id() {
+            self.parts.events.record(by.event(action, CREDENTIAL, id, &Ok(()))).await;
+        }
+        azure
+    }
+
+    /// What is known besides: about the stored credential, and the time.
+    async fn known(&self, asked: &Asked<'_>) -> Result<Known> {
+        let id = spec::given(asked.spec.aks().azure_credential_secret.as_ref());
+        let row = match id.and_then(ids::split_namespaced) {
+            Some((_, bare)) => store::credentials::get(&self.parts.store, bare).await?,
+            None => None,
+        };
+        Ok(Known {
+            now_ms: self.parts.clock.now_ms(),
+            changed_ms: row.as_ref().map(|row| row.updated_ms),
+            subscription_id: row.and_then(|row| row.subscription_id),
+            sent_along: false,
+        })
+    }
+}
+
+struct Known {
+    now_ms: i64,
+    changed_ms: Option<i64>,
+    subscription_id: Option<String>,
+    sent_along: bool,
+}
+
+fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
+    let body = asked.spec.body();
+    let aks = asked.spec.aks();
+    let purpose = match asked.existing {
+        Some(Existing { stored, applied, upstream, .. }) => Purpose::Update(Before {
+            stored: stored.aks(),
+            applied,
+            upstream,
+            isolation: isolates(stored.body()),
+        }),
+        None if aks.imported == Some(true) => Purpose::Import,
+        None => Purpose::Create,
+    };
+    Subject {
+        spec: aks,
+        purpose,
+        id: asked.existing.map(|existing| existing.id),
+        subscription_id: known.subscription_id.as_deref(),
+        isolation: isolates(body),
+        advise: advises(body),
+        facts: Facts {
+            now_ms: known.now_ms,
+            credential_changed_ms: known.changed_ms,
+            cluster_created_ms: asked.existing.map(|existing| existing.created_ms),
+            credential_sent_along: known.sent_along,
+        },
+    }
+}
+
+fn isolates(body: &Object) -> bool {
+    body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
+}
+
+/// Whether the cluster's annotations turn what rests on Azure into warnings.
+pub(super) fn advises(body: &Object) -> bool {
+    let value = body.get("annotations").and_then(|annotations| annotations.get(ADVISE.0));
+    value.and_then(serde_json::Value::as_str) == Some(ADVISE.1)
+}
+
+/// The way to the credential that the specification names.
+fn stored<'a>(asked: &Asked<'a>) -> Option<Via<'a>> {
+    let id = spec::given(asked.spec.aks().azure_credential_secret.as_ref())?;
+    Some(Via::Stored { id, cluster_id: asked.existing.map(|existing| existing.id) })
+}
+
+fn admitted(review: Review) -> Result<Review> {
+    match review.first_error() {
+        Some(finding) => Err(Invalid::field("InvalidOption", &finding.field, finding.sentence()).into()),
+        None => Ok(review),
+    }
+}
+
+/// Why a credential cannot be used, without what is private about it.
+fn unusable(error: &AccessError) -> String {
+    match error {
+        AccessError::Other(_) => "the cloud credential cannot be read at the moment".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,739 @@
+//! The review of specifications: before a cluster is made or changed, and for those who only ask.
+
+use http::{Method, StatusCode};
+use norman_aks::sandbox::{Effect, Fault, Refusal};
+use norman_aks::store::{self, Store, sqlite_url};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
+
+/// A cluster in the network `rancher-net`, as the Terraform provider sends it.
+fn cluster(app: &TestApp, credential: &str) -> Value {
+    let seed = &app.seed;
+    let pool = |more: Value| {
+        let mut pool = json!({"availabilityZones": [], "count": 1, "enableAutoScaling": false, "maxPods": 110, "osDiskSizeGB": 128,
+            "osDiskType": "Managed", "osType": "Linux", "orchestratorVersion": seed.kubernetes_version});
+        pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pool
+    };
+    let pools = json!([
+        pool(
+            json!({"name": "system", "mode": "System", "vmSize": "Standard_DS2_v2", "osDiskSizeGB": 64, "maxPods": 60, "maxSurge": "1",
+                    "availabilityZones": ["1", "2", "3"]})
+        ),
+        pool(
+            json!({"name": "user", "mode": "User", "vmSize": "Standard_D4s_v3", "count": 2, "enableAutoScaling": true, "minCount": 1,
+                    "maxCount": 3, "availabilityZones": ["1"], "nodeTaints": ["dedicated=batch:NoSchedule"]})
+        ),
+    ]);
+    json!({
+        "links": null, "actions": null, "name": "shop", "description": "first", "driver": "AKS", "enableNetworkPolicy": false,
+        "annotations": {"example.com/owner": "team-a"},
+        "aksConfig": {
+            "azureCredentialSecret": credential, "clusterName": "shop", "resourceGroup": seed.resource_group, "resourceLocation": seed.location,
+            "dnsPrefix": "shop-dns", "kubernetesVersion": seed.kubernetes_version, "networkPlugin": "azure", "networkPolicy": "azure",
+            "serviceCidr": "10.1.0.0/16", "dnsServiceIp": "10.1.0.10", "loadBalancerSku": "Standard", "outboundType": "loadBalancer",
+            "authorizedIpRanges": ["203.0.113.0/24", "198.51.100.7/32"], "virtualNetwork": seed.virtual_network,
+            "virtualNetworkResourceGroup": seed.resource_group, "subnet": seed.subnet, "nodeResourceGroup": "shop-nodes",
+            "linuxAdminUsername": "azureuser", "sshPublicKey": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC0 test@example.invalid",
+            "httpApplicationRouting": false, "monitoring": true, "logAnalyticsWorkspaceGroup": seed.resource_group,
+            "logAnalyticsWorkspaceName": seed.log_workspace, "privateCluster": false, "tags": {"owner": "team-a"},
+            "nodePools": pools,
+        },
+    })
+}
+
+/// Answers requests whose path contains this with that body, as Azure would with other resources.
+fn answer(app: &TestApp, path: &str, status: u16, body: &Value) {
+    let refusal = Refusal { status: Some(status), body: Some(body.to_string()), ..Refusal::default() };
+    app.control.add_fault(Fault {
+        path: Some(path.to_owned()),
+        effect: Some(Effect::Status(refusal)),
+        ..Fault::default()
+    });
+}
+
+/// The network that the cluster is to lie in, with more keys of its one subnet.
+fn network(app: &TestApp, subnet: Value) {
+    let mut properties = json!({"addressPrefix": "10.40.0.0/20"});
+    properties.as_object_mut().unwrap().extend(subnet.as_object().unwrap().clone());
+    let network = json!({"name": "rancher-net", "location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.40.0.0/16"]},
+        "subnets": [{"name": "nodes", "properties": properties}]}});
+    answer(app, "/virtualNetworks/rancher-net", 200, &network);
+}
+
+/// Azure as it would let the cluster in.
+fn willing(app: &TestApp) {
+    network(app, json!({}));
+    let usages = json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 4, "limit": 350}]});
+    answer(app, "/locations/eastus/usages", 200, &usages);
+    let gone = json!({"error": {"code": "ResourceGroupNotFound", "message": "gone"}});
+    answer(app, "resourcegroups/shop-nodes", 404, &gone);
+}
+
+async fn start() -> (TestApp, Value) {
+    let app = TestApp::start().await;
+    willing(&app);
+    let id = app.stored_credential(&app.admin).await;
+    let body = cluster(&app, &id);
+    app.upstream();
+    (app, body)
+}
+
+async fn post(app: &TestApp, body: &Value) -> Answer {
+    app.post("/v3/clusters").json(body).send().await
+}
+
+async fn created(app: &TestApp, body: &Value) -> Value {
+    let answer = post(app, body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()
+}
+
+fn own(cluster: &Value) -> String {
+    format!("/v3/clusters/{}", cluster["id"].as_str().unwrap())
+}
+
+/// The rules of findings of that weight.
+fn rules(review: &Value, severity: &str) -> Vec<String> {
+    let findings = review["findings"].as_array().unwrap_or_else(|| panic!("{review}")).iter();
+    let of = findings.filter(|finding| finding["severity"] == severity);
+    of.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
+}
+
+fn unchecked(review: &Value) -> Vec<&str> {
+    review["unchecked"].as_array().unwrap().iter().map(|it| it["rule"].as_str().unwrap()).collect()
+}
+
+fn assert_refused(answer: &Answer, field: &str, part: &str) {
+    let (code, named, message) = refusal(answer);
+    assert_eq!(
+        (answer.status, code.as_str(), named.as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "InvalidOption", field),
+        "{message}"
+    );
+    assert!(message.contains(part), "{message:?} should contain {part:?}");
+    assert!(message.contains(": "), "{message:?} should say what to do");
+}
+
+#[tokio::test]
+async fn what_terraform_and_the_dashboard_send_is_let_in_and_the_review_is_kept() {
+    let (app, body) = start().await;
+    let full = created(&app, &body).await;
+    let review = &full["aksStatus"]["review"];
+    assert_eq!((rules(review, "error"), rules(review, "warning")), (vec![], vec![]), "{review}");
+    assert_eq!(unchecked(review), [""; 0], "{review}");
+    assert_eq!(rules(review, "advice"), ["advice-managed-identity", "advice-size"], "{review}");
+    assert_eq!(&app.get(&own(&full)).send().await.json()["aksStatus"]["review"], review);
+
+    let credential = &body["aksConfig"]["azureCredentialSecret"];
+    let minimal = json!({"name": "mini", "driver": "AKS", "enableNetworkPolicy": false, "aksConfig": {
+        "azureCredentialSecret": credential, "clusterName": "mini", "dnsPrefix": "mini", "httpApplicationRouting": false,
+        "kubernetesVersion": "1.32.7", "monitoring": false, "networkPlugin": "kubenet", "outboundType": "loadBalancer",
+        "privateCluster": false, "resourceGroup": "rancher", "resourceLocation": "eastus",
+        "nodePools": [{"availabilityZones": [], "count": 1, "enableAutoScaling": false, "maxPods": 110, "mode": "System", "name": "agentpool",
+            "orchestratorVersion": "", "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_DS2_v2"}],
+    }});
+    let pools = json!([{"name": "agentpool", "count": 1, "maxPods": 110, "maxSurge": "1", "mode": "System", "osDiskSizeGB": 128,
+            "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_D2d_v4", "availabilityZones": ["1", "2", "3"],
+            "enableAutoScaling": false, "nodeLabels": {}, "nodeTaints": [], "orchestratorVersion": "1.33.3",
+            "_id": 1, "_isNewOrUnprovisioned": true, "_validation": {}}]);
+    let dashboard = json!({"name": "board", "description": "", "labels": {}, "annotations": {}, "dockerRootDir": "/var/lib/docker",
+    "enableNetworkPolicy": false, "enableClusterAlerting": false, "enableClusterMonitoring": false, "windowsPreferedCluster": false,
+    "aksConfig": {
+        "azureCredentialSecret": credential, "clusterName": "board", "dnsPrefix": "board-dns", "resourceGroup": "new-group",
+        "resourceLocation": "eastus", "kubernetesVersion": "1.33.3", "imported": false, "linuxAdminUsername": "azureuser",
+        "loadBalancerSku": "Standard", "networkPlugin": "kubenet", "outboundType": "LoadBalancer", "privateCluster": false,
+        "serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10", "dockerBridgeCidr": "172.17.0.1/16", "tags": {},
+        "nodePools": pools,
+    }});
+    for body in [minimal, dashboard] {
+        let review = &created(&app, &body).await["aksStatus"]["review"];
+        assert_eq!((rules(review, "error"), rules(review, "warning")), (vec![], vec![]), "{review}");
+    }
+}
+
+#[tokio::test]
+async fn what_azure_would_refuse_is_refused_first_with_field_and_remedy() {
+    type Change = fn(&mut Value);
+    let (app, body) = start().await;
+    let cases: [(Change, &str, &str); 18] = [
+        (
+            |c| c["dnsPrefix"] = json!(""),
+            "aksConfig.dnsPrefix",
+            "field [dnsPrefix] must be provided for cluster [shop] config",
+        ),
+        (
+            |c| drop(c.as_object_mut().unwrap().remove("kubernetesVersion")),
+            "aksConfig.kubernetesVersion",
+            "field [kubernetesVersion] must be provided",
+        ),
+        (
+            |c| c["nodePools"][0]["mode"] = json!("User"),
+            "aksConfig.nodePools",
+            "at least one NodePool with mode System is required",
+        ),
+        (
+            |c| c["nodePools"][1]["name"] = json!("system"),
+            "aksConfig.nodePools[1].name",
+            "nodePool names must be unique within the [shop] cluster",
+        ),
+        (
+            |c| c["networkPlugin"] = json!("cilium"),
+            "aksConfig.networkPlugin",
+            "invalid network plugin value [cilium] for [shop] cluster config",
+        ),
+        (|c| c["nodePools"][1]["name"] = json!("NotThis"), "aksConfig.nodePools[1].name", "NotThis"),
+        (|c| c["dnsServiceIp"] = json!("10.1.0.1"), "aksConfig.dnsServiceIp", "first address"),
+        (|c| c["serviceCidr"] = json!("172.31.0.0/24"), "aksConfig.serviceCidr", "AKS keeps for itself"),
+        (|c| c["nodePools"][1]["minCount"] = json!(5), "aksConfig.nodePools[1].minCount", "out of range"),
+        (|c| c["privateCluster"] = json!(true), "aksConfig.authorizedIpRanges", "privateCluster"),
+        (
+            |c| c["kubernetesVersion"] = json!("1.32.99"),
+            "aksConfig.kubernetesVersion",
+            "is not offered in eastus: use 1.34.3, 1.33.6, 1.32.10",
+        ),
+        (
+            |c| {
+                c["kubernetesVersion"] = json!("1.31.13");
+                c["nodePools"][0]["orchestratorVersion"] = json!("");
+                c["nodePools"][1]["orchestratorVersion"] = json!("");
+            },
+            "aksConfig.kubernetesVersion",
+            "long-term support",
+        ),
+        (
+            |c| c["nodePools"][1]["vmSize"] = json!("Standard_D4s_v99"),
+            "aksConfig.nodePools[1].vmSize",
+            "not offered in eastus",
+        ),
+        (
+            |c| c["nodePools"][1]["vmSize"] = json!("Standard_B1ms"),
+            "aksConfig.nodePools[1].vmSize",
+            "too small for AKS",
+        ),
+        (
+            |c| c["nodePools"][1]["availabilityZones"] = json!(["4"]),
+            "aksConfig.nodePools[1].availabilityZones",
+            "use 1, 2, 3",
+        ),
+        (|c| c["resourceLocation"] = json!("middleearth"), "aksConfig.resourceLocation", "aksLocations"),
+        (|c| c["subnet"] = json!("no-such-subnet"), "aksConfig.subnet", "does not exist"),
+        (
+            |c| {
+                c["serviceCidr"] = json!("10.40.16.0/24");
+                c["dnsServiceIp"] = json!("10.40.16.10");
+            },
+            "aksConfig.serviceCidr",
+            "overlaps with 10.40.0.0/16 of virtualNetwork rancher-net",
+        ),
+    ];
+    for (change, field, part) in cases {
+        let mut body = body.clone();
+        change(&mut body["aksConfig"]);
+        assert_refused(&post(&app, &body).await, field, part);
+    }
+    assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]), "nothing was saved");
+}
+
+#[tokio::test]
+async fn subnets_groups_and_clusters_that_are_there_count() {
+    let (app, body) = start().await;
+    let refused = async |faults: &dyn Fn(&TestApp), change: fn(&mut Value), field: &str, part: &str| {
+        app.control.clear_faults();
+        faults(&app);
+        willing(&app);
+        let mut body = body.clone();
+        change(&mut body["aksConfig"]);
+        assert_refused(&post(&app, &body).await, field, part);
+    };
+    let used = vec![json!({}); 4_096 - 5 - (2 * 61 + 4 * 111) + 1];
+    refused(
+        &|app| network(app, json!({"ipConfigurations": used})),
+        |_| (),
+        "aksConfig.subnet",
+        "has 565 addresses left",
+    )
+    .await;
+    let web = json!({"delegations": [{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]});
+    refused(
+        &|app| network(app, web.clone()),
+        |_| (),
+        "aksConfig.subnet",
+        "delegated to Microsoft.Web/serverFarms",
+    )
+    .await;
+    let routing: fn(&mut Value) = |config| config["outboundType"] = json!("userDefinedRouting");
+    refused(&|_| (), routing, "aksConfig.outboundType", "route table").await;
+    let there = |app: &TestApp| answer(app, "resourcegroups/shop-nodes", 204, &json!(""));
+    refused(&there, |_| (), "aksConfig.nodeResourceGroup", "exists already").await;
+    let elsewhere: fn(&mut Value) = |config| config["clusterName"] = json!("Made-Elsewhere");
+    refused(
+        &|_| (),
+        elsewhere,
+        "aksConfig.clusterName",
+        "cluster [Made-Elsewhere] already exists in AKS. Update configuration or import",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn quota_only_warns() {
+    let (app, body) = start().await;
+    app.control.clear_faults();
+    let usages = json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 349, "limit": 350}]});
+    answer(&app, "/locations/eastus/usages", 200, &usages);
+    willing(&app);
+    let review = &created(&app, &body).await["aksStatus"]["review"];
+    assert_eq!(rules(review, "warning"), ["quota"], "{review}");
+    let message = review["findings"][0]["message"].as_str().unwrap();
+    assert_eq!(
+        message,
+        "nodePools may come to need 14 more vCPUs of the quota Total Regional vCPUs in eastus, of which 1 are left"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_by_itself_is_told_without_asking_azure() {
+    let (app, mut body) = start().await;
+    body["aksConfig"]["dnsPrefix"] = json!("a_b");
+    assert_refused(&post(&app, &body).await, "aksConfig.dnsPrefix", "a_b");
+    assert_eq!(app.upstream(), [""; 0]);
+}
+
+#[tokio::test]
+async fn when_azure_does_not_answer_the_cluster_is_accepted_and_the_review_says_what_was_not_checked() {
+    let (app, mut body) = start().await;
+    // Nobody can know that there is no such version.
+    body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
+    for (number, effect) in [
+        Effect::CutBeforeAnswer,
+        Effect::Status(Refusal { status: Some(503), ..Refusal::default() }),
+        Effect::Status(Refusal {
+            status: Some(403),
+            code: Some("AuthorizationFailed".to_owned()),
+            ..Refusal::default()
+        }),
+        Effect::InvalidJson,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        app.control.clear_faults();
+        let host = Some("management.azure.com".to_owned());
+        app.control.add_fault(Fault { host, effect: Some(effect.clone()), ..Fault::default() });
+        body["name"] = json!(format!("shop{number}"));
+        body["aksConfig"]["clusterName"] = body["name"].clone();
+        let review = &created(&app, &body).await["aksStatus"]["review"];
+        assert_eq!(rules(review, "error"), [""; 0], "{review}");
+        for rule in [
+            "version-offered",
+            "size-exists",
+            "zone-offered",
+            "quota",
+            "subnet-fits",
+            "region-exists",
+            "cluster-new",
+        ] {
+            assert!(unchecked(review).contains(&rule), "{effect:?}: {rule} in {review}");
+        }
+        assert!(
+            review["unchecked"][0]["reason"].as_str().is_some_and(|reason| reason.len() > 10),
+            "{review}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn azure_has_ten_seconds() {
+    let (app, body) = start().await;
+    app.control.add_fault(Fault {
+        host: Some("management.azure.com".to_owned()),
+        latency_ms: 60_000,
+        ..Fault::default()
+    });
+    let begun = std::time::Instant::now();
+    let review = &created(&app, &body).await["aksStatus"]["review"];
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(unchecked(review).contains(&"version-offered"), "{review}");
+}
+
+#[tokio::test]
+async fn one_part_of_azure_that_is_silent_leaves_the_others_in_force() {
+    let (app, mut body) = start().await;
+    app.control.clear_faults();
+    let refusal = Refusal { status: Some(500), ..Refusal::default() };
+    app.control.add_fault(Fault {
+        path: Some("/kubernetesVersions".to_owned()),
+        effect: Some(Effect::Status(refusal)),
+        ..Fault::default()
+    });
+    willing(&app);
+    body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
+    let review = &created(&app, &body).await["aksStatus"]["review"];
+    assert_eq!(unchecked(review), ["version-offered", "pool-version-offered", "version-preview"]);
+    (body["name"], body["aksConfig"]["clusterName"]) = (json!("two"), json!("two"));
+    body["aksConfig"]["nodePools"][0]["vmSize"] = json!("Standard_D4s_v99");
+    assert_refused(&post(&app, &body).await, "aksConfig.nodePools[0].vmSize", "not offered");
+}
+
+#[tokio::test]
+async fn a_credential_that_entra_refuses_is_told_and_holds_nothing_up() {
+    let app = TestApp::start().await;
+    let expired =
+        app.control.accounts().iter().find(|account| account.name == "expired-secret").unwrap().clone();
+    let config = json!({"subscriptionId": expired.subscription_id, "tenantId": expired.tenant_id, "clientId": expired.client_id,
+        "clientSecret": expired.expired_secrets[0]});
+    let stored =
+        app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await.json();
+    let body = cluster(&app, stored["id"].as_str().unwrap());
+    let made = created(&app, &body).await;
+    let review = &made["aksStatus"]["review"];
+    assert_eq!(rules(review, "warning"), ["credential-refused"], "{review}");
+    assert!(review["findings"][0]["message"].as_str().unwrap().contains("AADSTS7000222"), "{review}");
+    assert!(unchecked(review).contains(&"version-offered"), "{review}");
+    assert!(!made.to_string().contains(&expired.expired_secrets[0]));
+}
+
+#[tokio::test]
+async fn the_annotation_turns_what_rests_on_azure_into_warnings_and_nothing_else() {
+    let (app, mut body) = start().await;
+    body["annotations"] = json!({"norman-aks.io/review": "advise"});
+    body["aksConfig"]["nodePools"][1]["vmSize"] = json!("Standard_D4s_v99");
+    let made = created(&app, &body).await;
+    let review = &made["aksStatus"]["review"];
+    assert_eq!(rules(review, "warning"), ["size-exists"], "{review}");
+    let change = json!({"name": "shop", "aksConfig": {"dnsPrefix": "a_b"}});
+    assert_refused(&app.put(&own(&made)).json(&change).send().await, "aksConfig.dnsPrefix", "a_b");
+    // Any other value says nothing.
+    body["annotations"] = json!({"norman-aks.io/review": "off"});
+    (body["name"], body["aksConfig"]["clusterName"]) = (json!("two"), json!("two"));
+    assert_refused(&post(&app, &body).await, "aksConfig.nodePools[1].vmSize", "not offered");
+}
+
+#[tokio::test]
+async fn an_import_is_never_held_up() {
+    let (app, body) = start().await;
+    let import = |name: &str, more: Value| {
+        let mut config = json!({"azureCredentialSecret": body["aksConfig"]["azureCredentialSecret"], "clusterName": name, "imported": true,
+            "resourceGroup": app.seed.resource_group, "resourceLocation": app.seed.location});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"name": name.to_lowercase(), "aksConfig": config})
+    };
+    let there = created(&app, &import(app.seed.imported_cluster_name, json!({}))).await;
+    let review = &there["aksStatus"]["review"];
+    assert_eq!((rules(review, "warning"), unchecked(review)), (vec![], vec![]), "{review}");
+    let asked = app.upstream();
+    let asked: Vec<_> = asked.iter().filter(|request| request.contains("/subscriptions/")).collect();
+    assert!(
+        matches!(asked.as_slice(), [one] if one.starts_with("GET ") && one.contains("/managedClusters/")),
+        "{asked:?}"
+    );
+    let gone = created(
+        &app,
+        &import(
+            "nowhere",
+            json!({"dnsPrefix": "a_b", "kubernetesVersion": "x", "nodePools": [{"name": "P", "count": -1}]}),
+        ),
+    )
+    .await;
+    assert_eq!(rules(&gone["aksStatus"]["review"], "warning"), ["import-exists"], "{gone}");
+
+    // What is set later counts against what Azure has.
+    let put = async |change: Value| {
+        app.put(&own(&there)).json(&json!({"name": there["name"], "aksConfig": change})).send().await
+    };
+    assert_refused(
+        &put(json!({"dnsPrefix": "other"})).await,
+        "aksConfig.dnsPrefix",
+        "cannot become \"other\"",
+    );
+    assert_refused(
+        &put(json!({"networkPlugin": "kubenet"})).await,
+        "aksConfig.networkPlugin",
+        "Azure cannot change it",
+    );
+    let lowered = put(json!({"kubernetesVersion": "1.20.1"})).await;
+    assert_eq!(lowered.status, StatusCode::OK, "{}", lowered.text());
+    assert!(
+        rules(&lowered.json()["aksStatus"]["review"], "warning").contains(&"version-not-lowered".to_owned())
+    );
+}
+
+/// A cluster object of a cluster that is in Azure already.
+async fn existing(app: &TestApp, body: &Value) -> Value {
+    let mut body = body.clone();
+    // Somebody else made it; nobody minds here.
+    body["annotations"] = json!({"norman-aks.io/review": "advise"});
+    body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
+    created(app, &body).await
+}
+
+#[tokio::test]
+async fn what_azure_cannot_change_is_refused_when_both_sides_say_it_and_differ() {
+    let (app, body) = start().await;
+    // Azure's cluster has the pools of the specification.
+    let path = format!("/managedClusters/{}", app.seed.imported_cluster_name);
+    let pools = body["aksConfig"]["nodePools"].clone();
+    answer(
+        &app,
+        &path,
+        200,
+        &json!({"name": "x", "properties": {"kubernetesVersion": "1.32.7", "provisioningState": "Succeeded",
+        "agentPoolProfiles": pools}}),
+    );
+    let cluster = existing(&app, &body).await;
+    let put = async |change: &dyn Fn(&mut Value)| {
+        let mut config = body["aksConfig"].clone();
+        config["clusterName"] = json!("");
+        change(&mut config);
+        app.put(&own(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await
+    };
+    let cannot = "because Azure cannot change it";
+    for (change, field, part) in [
+        (
+            json!({"serviceCidr": "10.2.0.0/16", "dnsServiceIp": "10.2.0.10"}),
+            "aksConfig.dnsServiceIp",
+            cannot,
+        ),
+        (json!({"dnsPrefix": "other"}), "aksConfig.dnsPrefix", cannot),
+        (json!({"nodeResourceGroup": "other"}), "aksConfig.nodeResourceGroup", cannot),
+        (json!({"virtualNetworkResourceGroup": "other"}), "aksConfig.virtualNetworkResourceGroup", cannot),
+        (json!({"privateCluster": true, "authorizedIpRanges": []}), "aksConfig.privateCluster", cannot),
+        (json!({"networkPolicy": "calico"}), "aksConfig.networkPolicy", "not managed here"),
+        (json!({"linuxAdminUsername": "other"}), "aksConfig.linuxAdminUsername", "not managed here"),
+    ] {
+        let answer =
+            put(&|config| config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone())).await;
+        assert_refused(&answer, field, part);
+    }
+    for (change, field, part) in [
+        (json!({"vmSize": "Standard_D8s_v3"}), "vmSize", cannot),
+        (json!({"osDiskSizeGB": 256}), "osDiskSizeGB", cannot),
+        (json!({"osDiskType": "Ephemeral"}), "osDiskType", cannot),
+        (json!({"maxPods": 30}), "maxPods", cannot),
+        (
+            json!({"availabilityZones": ["1", "2"]}),
+            "availabilityZones",
+            "changing availability zones for node pool [system] in cluster [made-elsewhere] is not permitted",
+        ),
+    ] {
+        let answer = put(&|config| {
+            config["nodePools"][0].as_object_mut().unwrap().extend(change.as_object().unwrap().clone())
+        })
+        .await;
+        assert_refused(&answer, &format!("aksConfig.nodePools[0].{field}"), part);
+    }
+    let fine = put(&|config| {
+        config["dnsPrefix"] = json!("SHOP-DNS");
+        config["networkPolicy"] = json!("Azure");
+        config["networkPolicy"] = json!("");
+        config["nodePools"][0]["vmSize"] = json!("standard_ds2_V2");
+        config["nodePools"][0]["availabilityZones"] = json!(["3", "1", "2"]);
+        config["nodePools"][1]["maxCount"] = json!(4);
+        config["tags"] = json!({"a": "b"});
+    })
+    .await;
+    assert_eq!(fine.status, StatusCode::OK, "{}", fine.text());
+}
+
+#[tokio::test]
+async fn versions_go_up_one_minor_at_a_time_and_never_down() {
+    let (app, mut body) = start().await;
+    for pool in 0..2 {
+        body["aksConfig"]["nodePools"][pool]["orchestratorVersion"] = json!("");
+    }
+    let path = format!("/managedClusters/{}", app.seed.imported_cluster_name);
+    let pools = body["aksConfig"]["nodePools"].clone();
+    answer(
+        &app,
+        &path,
+        200,
+        &json!({"name": "x", "properties": {"kubernetesVersion": "1.32.7", "provisioningState": "Succeeded",
+        "agentPoolProfiles": pools}}),
+    );
+    let mut made = body.clone();
+    made["annotations"] = json!({"norman-aks.io/review": "advise"});
+    made["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
+    let cluster = created(&app, &made).await;
+    let put = async |version: &str| {
+        let change = json!({"name": "shop", "annotations": {}, "aksConfig": {"kubernetesVersion": version}});
+        app.put(&own(&cluster)).json(&change).send().await
+    };
+    assert_refused(
+        &put("1.32.6").await,
+        "aksConfig.kubernetesVersion",
+        "cannot go from 1.32.7 down to 1.32.6",
+    );
+    assert_refused(
+        &put("1.34.1").await,
+        "aksConfig.kubernetesVersion",
+        "minor versions cannot be skipped: upgrade to 1.33 first",
+    );
+    assert_refused(&put("1.33.99").await, "aksConfig.kubernetesVersion", "is not offered");
+    let up = put(app.seed.kubernetes_version_2).await;
+    assert_eq!(up.status, StatusCode::OK, "{}", up.text());
+}
+
+#[tokio::test]
+async fn until_the_cluster_is_in_azure_everything_may_be_mended() {
+    let (app, body) = start().await;
+    let cluster = created(&app, &body).await;
+    let mut config = body["aksConfig"].clone();
+    config["dnsPrefix"] = json!("other");
+    config["nodePools"][1]["vmSize"] = json!("Standard_DS2_v2");
+    let answer = app.put(&own(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_change_that_azure_has_no_say_in_asks_nobody() {
+    let (app, body) = start().await;
+    let cluster = created(&app, &body).await;
+    app.upstream();
+    let change = json!({"name": "shop", "description": "second", "labels": {"a": "b"}});
+    let answer = app.put(&own(&cluster)).json(&change).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(app.upstream(), [""; 0]);
+    assert_eq!(answer.json()["aksStatus"]["review"], cluster["aksStatus"]["review"], "it stays");
+}
+
+const REVIEW: &str = "/api/v1/aks/review";
+
+#[tokio::test]
+async fn a_review_tells_everything_at_once_and_saves_nothing() {
+    let (app, body) = start().await;
+    let mut config = body["aksConfig"].clone();
+    config["dnsPrefix"] = json!("a_b");
+    config["kubernetesVersion"] = json!("1.32.99");
+    config["nodePools"][1]["vmSize"] = json!("Standard_D4s_v99");
+    config["httpApplicationRouting"] = json!("true");
+    let answer = app.post(REVIEW).json(&json!({"aksConfig": config})).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let review = answer.json();
+    assert_eq!(review["blocked"], true);
+    assert_eq!(rules(&review, "error"), ["dns-prefix", "version-offered", "size-exists"], "{review}");
+    assert_eq!(rules(&review, "warning"), ["http-routing-retired"], "{review}");
+    assert!(!rules(&review, "advice").is_empty());
+    let first = &review["findings"][0];
+    assert_eq!(
+        first.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["field", "message", "remedy", "restsOnAzure", "rule", "severity", "source"]
+    );
+    assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]));
+
+    let good = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    assert_eq!((&good["blocked"], rules(&good, "error")), (&json!(false), vec![]), "{good}");
+    created(&app, &body).await;
+    let again = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    assert_eq!(rules(&again, "error"), ["cluster-unique"], "{again}");
+}
+
+#[tokio::test]
+async fn a_review_takes_a_credential_that_is_sent_along() {
+    let (app, body) = start().await;
+    let mut config = body["aksConfig"].clone();
+    config.as_object_mut().unwrap().remove("azureCredentialSecret");
+    let sent = app.credential(&json!({"aksConfig": config}));
+    let review = app.post(REVIEW).json(&sent).send().await;
+    assert_eq!(
+        (review.status, &review.json()["blocked"]),
+        (StatusCode::OK, &json!(false)),
+        "{}",
+        review.text()
+    );
+    assert_eq!(unchecked(&review.json()), [""; 0]);
+    assert!(!review.text().contains(app.seed.client_secret));
+    let without = app.post(REVIEW).json(&json!({"aksConfig": config})).send().await.json();
+    assert_eq!(rules(&without, "error"), ["fields-given"]);
+    assert!(unchecked(&without).contains(&"version-offered"), "{without}");
+    let mut wrong = sent.clone();
+    wrong["clientSecret"] = json!("wrong~secret~of~the~ready~app");
+    let wrong = app.post(REVIEW).json(&wrong).send().await.json();
+    assert_eq!(rules(&wrong, "warning"), ["credential-refused"], "{wrong}");
+    let mut half = sent;
+    half["clientSecret"] = json!("");
+    let half = app.post(REVIEW).json(&half).send().await;
+    let (code, field, _) = refusal(&half);
+    assert_eq!(
+        (half.status, code.as_str(), field.as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "MissingRequired", "clientSecret")
+    );
+}
+
+#[tokio::test]
+async fn a_review_of_a_change_merges_as_a_put_does() {
+    let (app, body) = start().await;
+    let cluster = created(&app, &body).await;
+    let ask = async |config: Value| {
+        let answer =
+            app.post(REVIEW).json(&json!({"clusterId": cluster["id"], "aksConfig": config})).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    };
+    let same = ask(json!({"tags": {"a": "b"}})).await;
+    assert_eq!((&same["blocked"], rules(&same, "error")), (&json!(false), vec![]), "{same}");
+    let named = ask(json!({"clusterName": "other", "dnsPrefix": "a_b"})).await;
+    assert_eq!(rules(&named, "error"), ["fixed-identity", "dns-prefix"], "{named}");
+    assert_eq!(app.get(&own(&cluster)).send().await.json(), cluster);
+}
+
+#[tokio::test]
+async fn a_review_is_for_those_who_may_use_the_credential_and_the_cluster() {
+    let (app, body) = start().await;
+    let cluster = created(&app, &body).await;
+    let ben = app.token("ben").await;
+    let question = json!({"aksConfig": body["aksConfig"]});
+    let anonymous = app.post(REVIEW).anonymous().json(&question).send().await;
+    assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
+    let foreign = app.post(REVIEW).token(&ben).json(&question).send().await;
+    assert_eq!(
+        (foreign.status, refusal(&foreign).2.as_str()),
+        (StatusCode::NOT_FOUND, "error accessing cloud credential")
+    );
+    let of_cluster = json!({"clusterId": cluster["id"], "aksConfig": {"tags": {}}});
+    let foreign = app.post(REVIEW).token(&ben).json(&of_cluster).send().await;
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{}", foreign.text());
+    let nothing = app.post(REVIEW).json(&json!({})).send().await;
+    assert_eq!(
+        (nothing.status, refusal(&nothing).1.as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "aksConfig")
+    );
+    let kind = app.post(REVIEW).json(&json!({"aksConfig": {"nodePools": [{"count": "many"}]}})).send().await;
+    assert_eq!((kind.status, refusal(&kind).1.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "count"));
+    let method = app.call(Method::GET, REVIEW).send().await;
+    assert_eq!(
+        (method.status, refusal(&method).0.as_str()),
+        (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow")
+    );
+}
+
+#[tokio::test]
+async fn the_use_of_a_stored_credential_is_in_the_audit() {
+    let (app, body) = start().await;
+    app.post(REVIEW)
+        .header("x-request-id", "request-17")
+        .json(&json!({"aksConfig": body["aksConfig"]}))
+        .send()
+        .await;
+    created(&app, &body).await;
+    let database = std::fs::read_dir(app.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|end| end == "db"))
+        .expect("a database file");
+    app.app.stop().await;
+    let store = Store::connect(&sqlite_url(&database), &store::Options::default()).await.unwrap();
+    let rows = store::events::list(&store, 100, &store::events::Filter::default()).await.unwrap();
+    let of = |action: &str| {
+        rows.iter().find(|row| row.action == action).unwrap_or_else(|| panic!("{action}: {rows:#?}"))
+    };
+    let asked = of("review");
+    assert_eq!(
+        (asked.object_type.as_str(), asked.object_id.as_str()),
+        ("cloudCredential", body["aksConfig"]["azureCredentialSecret"].as_str().unwrap())
+    );
+    assert_eq!((asked.request_id.as_str(), asked.outcome.as_str()), ("request-17", "done"));
+    assert_eq!(of("use").object_id, asked.object_id);
+}
