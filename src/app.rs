@@ -7,6 +7,7 @@ mod files;
 mod reach;
 mod run;
 mod seed;
+mod tls;
 
 use std::path::Path;
 use std::time::Duration;

@@ -225,7 +225,10 @@ impl Downstream {
                 Some(Tunnel { near, far: hyper::upgrade::on(&mut response) })
             }
             (StatusCode::SWITCHING_PROTOCOLS, None) => {
-                return Err(Error::Unreadable { host: host.to_owned(), what: "it changes the protocol unasked" });
+                return Err(Error::Unreadable {
+                    host: host.to_owned(),
+                    what: "it changes the protocol unasked",
+                });
             }
             _ => None,
         };

@@ -142,7 +142,10 @@ fn yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretStrin
     let address = quoted(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
     let authority = match server.authority.trim() {
         "" => String::new(),
-        pem => format!("    certificate-authority-data: {}\n", quoted(&BASE64_STANDARD.encode(format!("{pem}\n")))),
+        pem => format!(
+            "    certificate-authority-data: {}\n",
+            quoted(&BASE64_STANDARD.encode(format!("{pem}\n")))
+        ),
     };
     let token = quoted(token.expose_secret());
     SecretString::from(format!(

@@ -126,7 +126,8 @@ impl Kubernetes {
             error => Refusal::Server(error),
         })?;
         let access = self.access(&cluster).await?;
-        let pass = Pass { parts: Arc::clone(&self.parts), caller, presented, cluster_id: cluster.id, role, place };
+        let pass =
+            Pass { parts: Arc::clone(&self.parts), caller, presented, cluster_id: cluster.id, role, place };
         Ok(Visit { access, pass })
     }
 
@@ -141,7 +142,9 @@ impl Kubernetes {
             return Err(Refusal::NotReady("the cluster is not provisioned yet"));
         };
         let Some(token) = self.parts.secrets.of_cluster(&cluster.id, SERVICE_ACCOUNT_TOKEN).await? else {
-            return Err(Refusal::NotReady("the cluster is not connected yet: the service account is still to be made"));
+            return Err(Refusal::NotReady(
+                "the cluster is not connected yet: the service account is still to be made",
+            ));
         };
         let corrupt = |source: Box<dyn std::error::Error + Send + Sync>| {
             Refusal::Server(Error::Corrupt { id: cluster.id.clone(), source })
@@ -212,7 +215,12 @@ impl Pass {
         while parts.closing.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_some() {
             looks = looks.wrapping_add(1);
             // A database that is away is no reason to end anything.
-            if parts.tokens.authenticate(presented.expose_secret()).await.is_err_and(|error| error.is_refusal()) {
+            if parts
+                .tokens
+                .authenticate(presented.expose_secret())
+                .await
+                .is_err_and(|error| error.is_refusal())
+            {
                 return;
             }
             if looks.is_multiple_of(LOOKS_AT_ROLE) {

@@ -26,7 +26,8 @@ impl Asked {
         let rest = uri.path().strip_prefix("/k8s/clusters/").unwrap_or_default();
         let (id, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let cluster_id = percent_decode_str(id).decode_utf8();
-        let cluster_id = cluster_id.map_err(|_| Status::bad_request("the id of the cluster is no text"))?.into_owned();
+        let cluster_id =
+            cluster_id.map_err(|_| Status::bad_request("the id of the cluster is no text"))?.into_owned();
         if [id, path].iter().any(|path| path.split('/').any(is_ambiguous)) {
             return Err(Status::bad_request(
                 "a path with segments of dots, or with slashes or backslashes that are encoded, is not passed on",
@@ -148,7 +149,8 @@ mod tests {
         ] {
             assert_eq!(asked(&format!("/k8s/clusters/c-1{uri}")).unwrap().is_endless, expected, "{uri}");
         }
-        let post = Asked::of(&Method::POST, &"/k8s/clusters/c/api/v1/nodes?watch=true".parse().unwrap()).unwrap();
+        let post =
+            Asked::of(&Method::POST, &"/k8s/clusters/c/api/v1/nodes?watch=true".parse().unwrap()).unwrap();
         assert!(!post.is_endless);
     }
 

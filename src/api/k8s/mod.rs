@@ -24,8 +24,8 @@ use http_body_util::Limited;
 use secrecy::SecretString;
 
 use self::asked::Asked;
-pub(super) use self::status::failure;
 use self::status::Status;
+pub(super) use self::status::failure;
 use super::request::RequestId;
 use super::state::AppState;
 use crate::service::Caller;
@@ -87,7 +87,8 @@ async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: Body) -> Resu
     let request = inner(parts, body, asked, &request_id)?;
     let passed = visit.forward(request, limit).await;
     if changes(&method) || passed.as_ref().is_ok_and(|(answer, _)| answer.tunnel.is_some()) {
-        let outcome = passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status()));
+        let outcome =
+            passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status()));
         let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id);
         state.events().record(event.outcome(outcome).request(&request_id, Some(remote))).await;
     }
@@ -107,7 +108,9 @@ async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: Body) -> Resu
 /// Who asks, by the token of the header alone.
 async fn caller(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretString), Status> {
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = header
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((_, token)) = token else { return Err(Status::unauthorized()) };
     let token = token.trim();
     match state.tokens().authenticate(token).await {
@@ -115,7 +118,9 @@ async fn caller(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretS
         Err(AuthError::Store(cause)) => {
             let RequestId(request_id) = RequestId::of(parts);
             tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");
-            Err(Status::unavailable("the token cannot be checked, because the server's database does not answer"))
+            Err(Status::unavailable(
+                "the token cannot be checked, because the server's database does not answer",
+            ))
         }
         Err(_) => {
             state.attempts().failed(state.origin().client(parts)).await;

@@ -53,7 +53,8 @@ impl HttpBody for Until {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.ended.poll_unpin(context).is_ready() {
-            let error = io::Error::other("the caller may no longer be inside the cluster, or the server stops");
+            let error =
+                io::Error::other("the caller may no longer be inside the cluster, or the server stops");
             return Poll::Ready(Some(Err(axum::Error::new(error))));
         }
         Pin::new(&mut self.body).poll_frame(context)
