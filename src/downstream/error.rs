@@ -132,18 +132,14 @@ impl Error {
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
                 return Self::Tls { host: host.to_owned(), reason: tls.to_string() };
             }
-            // What an I/O error wraps is not its source but its inner error.
             if let Some(io) = error.downcast_ref::<io::Error>() {
-                if let Some(inner) = io.get_ref()
-                    && !inner.is::<io::Error>()
-                {
+                // What an I/O error wraps is not its source but its inner error, often another I/O error.
+                if let Some(inner) = io.get_ref() {
                     return Self::of_transport(host, inner);
                 }
                 if io.kind() == io::ErrorKind::TimedOut {
-                    return Self::Unreachable {
-                        host: host.to_owned(),
-                        reason: "the connection timed out".to_owned(),
-                    };
+                    let reason = "the connection timed out".to_owned();
+                    return Self::Unreachable { host: host.to_owned(), reason };
                 }
             }
             last = Some(error);
