@@ -7,6 +7,7 @@ mod files;
 mod reach;
 mod run;
 mod seed;
+mod tls;
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
 use crate::service::instance::{self, Instance};
+use crate::service::kubeconfigs::Kubeconfigs;
+use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
 use crate::service::reviews::Reviews;
@@ -58,6 +61,9 @@ pub struct App {
     pub downstream: Downstream,
     /// What brings clusters to what their users want; it works once [`App::work`] was called.
     pub worker: Worker,
+    /// Kubeconfigs for clusters.
+    pub kubeconfigs: Kubeconfigs,
+    kubernetes: Kubernetes,
     state: AppState,
     store: Store,
     events: Events,
@@ -103,6 +109,10 @@ impl App {
             reviews,
             clock.clone(),
         );
+        let kubernetes =
+            Kubernetes::new(clusters.clone(), tokens.clone(), secrets.clone(), downstream.clone());
+        let kubeconfigs =
+            Kubeconfigs::new(clusters.clone(), tokens.clone(), settings.clone(), events.clone());
         let worker = Worker::new(
             provision::Parts {
                 store: store.clone(),
@@ -121,6 +131,8 @@ impl App {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
             clusters,
+            kubeconfigs: kubeconfigs.clone(),
+            kubernetes: kubernetes.clone(),
             listings,
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),
@@ -138,6 +150,8 @@ impl App {
             credentials,
             downstream,
             worker,
+            kubeconfigs,
+            kubernetes,
             state,
             store,
             events,
@@ -156,6 +170,11 @@ impl App {
     /// Lets the worker work beside the requests, until the app stops.
     pub fn work(&self) {
         self.background.spawn(self.worker.clone().run(self.stop.clone()));
+    }
+
+    /// Ends streams and sessions that would not end by themselves: to be called when the server begins to stop.
+    pub fn end_streams(&self) {
+        self.kubernetes.close();
     }
 
     /// Ends what runs beside the requests; the audit is written to its end.

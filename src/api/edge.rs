@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::cors::OtherOrigin;
+use super::k8s;
 use super::meta;
 use super::norman::error::ErrorBody;
 use super::norman::json;
@@ -29,6 +30,8 @@ use super::state::AppState;
 
 /// Longer than any action may take, so that their own limits speak first.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
+/// For those that have limits of their own: sessions in clusters may begin late.
+const NO_LIMIT: Duration = Duration::MAX;
 /// How long a request waits for a place before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Need no place: whoever asks here would restart a server that is only busy.
@@ -170,7 +173,7 @@ async fn answered(
     if let Some(answer) = other_origin.and_then(OtherOrigin::preflight) {
         return answer;
     }
-    let _place = if SIGNS_OF_LIFE.contains(&path.as_str()) {
+    let _place = if SIGNS_OF_LIFE.contains(&path.as_str()) || k8s::is_here(path) {
         None
     } else {
         match tokio::time::timeout(PATIENCE, edge.places.acquire()).await {
@@ -179,7 +182,8 @@ async fn answered(
         }
     };
     let answering = RequestId(Arc::clone(request_id)).scope(next.run(request));
-    match tokio::time::timeout(TIME_LIMIT, AssertUnwindSafe(answering).catch_unwind()).await {
+    let limit = if k8s::is_here(path) { NO_LIMIT } else { TIME_LIMIT };
+    match tokio::time::timeout(limit, AssertUnwindSafe(answering).catch_unwind()).await {
         Ok(Ok(response)) => meta::finished(response, request_id),
         Ok(Err(_)) => {
             // The panic itself is reported where all panics are; this line ties it to the request.
@@ -220,6 +224,9 @@ fn failure(path: &str, request_id: &str, status: StatusCode) -> Response {
         StatusCode::GATEWAY_TIMEOUT => "the request took longer than 60 s and was given up",
         _ => "the server failed; its log has the cause under the id of this request",
     };
+    if k8s::is_here(path) {
+        return k8s::failure(status, message);
+    }
     let body = if path.starts_with("/meta/") {
         json::to_bytes(&MetaBody { error: message, request_id })
     } else {

@@ -6,6 +6,7 @@
 //! | `norman`, `v3` | Norman as such, and the objects under `/v3` |
 //! | `native` | `/api/v1`: what Rancher has no words for |
 //! | `auth`, `origin`, `query`, `request` | what every request is asked for |
+//! | `k8s` | the Kubernetes APIs of clusters, passed on |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
 //! | `health`, `docs`, `openapi` | what needs no token |
 
@@ -14,6 +15,7 @@ mod cors;
 pub(crate) mod docs;
 mod edge;
 mod health;
+mod k8s;
 pub(crate) mod meta;
 mod native;
 pub mod norman;
@@ -36,7 +38,7 @@ pub use self::state::{AppState, Parts};
 /// Everything that is served, behind the door.
 pub fn router(state: AppState) -> Router {
     let (routes, _) = documented().split_for_parts();
-    let routes = routes.merge(docs::router()).fallback(nothing_here);
+    let routes = routes.merge(docs::router()).merge(k8s::router()).fallback(nothing_here);
     routes.layer(from_fn_with_state(state.clone(), edge::serve)).with_state(state)
 }
 

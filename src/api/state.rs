@@ -11,6 +11,8 @@ use crate::service::attempts::Attempts;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::Events;
+use crate::service::kubeconfigs::Kubeconfigs;
+use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::readiness::Readiness;
 use crate::service::tokens::Tokens;
@@ -27,6 +29,10 @@ pub struct Parts {
     pub credentials: Credentials,
     /// Cluster objects.
     pub clusters: Clusters,
+    /// Kubeconfigs for clusters.
+    pub kubeconfigs: Kubeconfigs,
+    /// The way into clusters.
+    pub kubernetes: Kubernetes,
     /// The listing actions.
     pub listings: Listings,
     /// The audit.
@@ -69,6 +75,14 @@ impl AppState {
         &self.0.parts.clusters
     }
 
+    pub(crate) fn kubeconfigs(&self) -> &Kubeconfigs {
+        &self.0.parts.kubeconfigs
+    }
+
+    pub(crate) fn kubernetes(&self) -> &Kubernetes {
+        &self.0.parts.kubernetes
+    }
+
     pub(crate) fn listings(&self) -> &Listings {
         &self.0.parts.listings
     }
@@ -106,6 +120,8 @@ impl AppState {
     pub(crate) fn set_gauges(&self) {
         #[expect(clippy::cast_precision_loss, reason = "a memory of 2^53 bytes does not exist")]
         metrics::gauge!("norman_aks_cache_bytes").set(self.listings().remembered_bytes() as f64);
+        let inside = u32::try_from(self.kubernetes().inside()).unwrap_or(u32::MAX);
+        metrics::gauge!("norman_aks_kubernetes_requests_in_flight").set(f64::from(inside));
     }
 
     /// Whether pages of this origin may call.

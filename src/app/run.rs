@@ -8,18 +8,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Error, Ways, files, open_secrets, open_store, seed};
+use super::{App, Error, Ways, files, open_secrets, open_store, seed, tls};
 use crate::azure;
 use crate::clock::Clock;
-use crate::config::{Config, Tls, Warning};
+use crate::config::{Config, Warning};
 use crate::listen;
 use crate::telemetry::metrics::Metrics;
 
@@ -47,14 +45,18 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     let app = App::build(&config, store, secrets, ways).await?;
 
     // Nothing is served before everything can be.
-    let tls = match &config.tls {
-        Some(tls) => Some((bind(tls.listen).await?, certificate(tls)?)),
-        None => None,
+    let tls = match (&config.tls, &sandbox) {
+        (Some(tls), _) => Some(tls::own(tls).await?),
+        (None, Some(sandbox)) => seed::tls(&config, sandbox).await?,
+        (None, None) => None,
     };
+    if let Some(tls) = &tls {
+        app.kubeconfigs.serve_over_tls(tls.told.clone());
+    }
     let listener = bind(config.listen).await?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     if let Some(sandbox) = &sandbox {
-        seed::furnish(&config, &app, sandbox, address).await?;
+        seed::furnish(&config, &app, sandbox, address, tls.as_ref()).await?;
     } else {
         ensure_token(&config, &app).await?;
         say(&format!("norman-aks listens on http://{address}; the API page is http://{address}/docs/"));
@@ -65,15 +67,16 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     reload_keys_on_hangup(&app, &config)?;
     let mut listeners = Listeners { running: JoinSet::new(), stop: stop.clone(), options: options(&config) };
     listeners.run("the API", listener, None, app.router());
-    if let Some((listener, certificate)) = tls {
+    if let Some(tls) = tls {
         let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
-        listeners.run("the API over TLS", listener, Some(certificate), over_tls);
+        listeners.run("the API over TLS", tls.listener, Some(tls.config), over_tls);
     }
     if let (Some(address), Some(metrics)) = (config.metrics_listen, metrics) {
         listeners.run("metrics", bind(address).await?, None, metrics_router(metrics));
     }
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
+    app.end_streams();
     let ended = listeners.end().await;
     app.stop().await;
     if let Some(sandbox) = sandbox {
@@ -135,14 +138,6 @@ fn options(config: &Config) -> listen::Options {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
-}
-
-fn certificate(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
-    let read = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
-        let chain = CertificateDer::pem_file_iter(&tls.certificate)?.collect::<Result<Vec<_>, _>>()?;
-        Ok(listen::tls(chain, PrivateKeyDer::from_pem_file(&tls.key)?)?)
-    };
-    read().map_err(|source| Error::Tls { path: tls.certificate.clone(), source })
 }
 
 fn metrics_router(metrics: Metrics) -> Router {

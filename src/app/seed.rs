@@ -9,10 +9,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::run::say;
-use super::{App, Error, Ways, files};
+use super::{App, Error, Ways, files, tls};
 use crate::azure;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::downstream;
 use crate::sandbox::{Options, Sandbox, Seed, StoredAuthority};
 use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, CredentialChange};
@@ -56,13 +57,16 @@ pub(super) fn ways_to(sandbox: &Sandbox, clock: Clock) -> Ways {
         use_proxy: false,
         ..azure::Options::default()
     };
-    Ways { azure, ..Ways::default() }
+    let resolver = Some(sandbox.kubernetes_resolver());
+    Ways { azure, clusters: downstream::Options { resolver, ..downstream::Options::default() } }
 }
 
 /// What scripts read.
 #[derive(Serialize)]
 struct ForScripts<'a> {
     api_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_url_tls: Option<String>,
     token_key: &'a str,
     credential_id: &'a str,
     #[serde(flatten)]
@@ -77,6 +81,18 @@ struct ForScripts<'a> {
 struct Kept {
     token_key: String,
     credential_id: String,
+    api_url_tls: Option<String>,
+}
+
+fn kept(config: &Config) -> Result<Option<Kept>, Error> {
+    let text = files::read(&config.data_dir.join(FOR_SCRIPTS))?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// The TLS listener with a certificate of the sandbox's authority, where it was at the last start: kubeconfigs lead there.
+pub(super) async fn tls(config: &Config, sandbox: &Sandbox) -> Result<Option<tls::Ready>, Error> {
+    let before = kept(config)?.and_then(|kept| kept.api_url_tls);
+    tls::of_sandbox(config, sandbox, before.as_deref().and_then(tls::port_of)).await
 }
 
 /// Makes the token and the credential, writes the file for scripts, and prints the lines to paste.
@@ -85,10 +101,10 @@ pub(super) async fn furnish(
     app: &App,
     sandbox: &Sandbox,
     address: SocketAddr,
+    tls: Option<&tls::Ready>,
 ) -> Result<(), Error> {
     let file = config.data_dir.join(FOR_SCRIPTS);
-    let kept: Option<Kept> = files::read(&file)?.and_then(|text| serde_json::from_str(&text).ok());
-    let (token, known) = match kept {
+    let (token, known) = match kept(config)? {
         Some(kept) => (Some(SecretString::from(kept.token_key)), Some(kept.credential_id)),
         None => (None, None),
     };
@@ -99,6 +115,7 @@ pub(super) async fn furnish(
     let api_url = config.server_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let for_scripts = ForScripts {
         api_url: &api_url,
+        api_url_tls: tls.map(|tls| tls.url()),
         token_key: token.expose_secret(),
         credential_id: &credential_id,
         seed: &seed,
@@ -166,8 +183,11 @@ fn lines_to_paste(it: &ForScripts<'_>, file: &str, folder: &str) -> String {
          For scripts:    {file}\n\
          The data:       {folder}\n"
     );
+    // Writing to a string cannot fail.
+    if let Some(url) = &it.api_url_tls {
+        let _ = writeln!(text, "Over TLS:       {url} (trust {})", it.ca_file);
+    }
     if let Some(control) = &it.control_url {
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "Faults:         {control}/faults (POST makes Azure slow, throttle or fail)");
     }
     text

@@ -125,6 +125,9 @@ pub struct Sandbox {
     pub listen: SocketAddr,
     /// Its control API, plain HTTP on a loopback address; `None` is off.
     pub control_listen: Option<SocketAddr>,
+    /// Where the server itself listens with TLS and a certificate of the built-in Azure's authority; port 0 takes a free
+    /// one. `None` is off, or [`Config::tls`] says otherwise.
+    pub tls_listen: Option<SocketAddr>,
 }
 
 impl Config {
@@ -148,7 +151,7 @@ impl Config {
         layers.read(&s::BOOTSTRAP_TOKEN, parse::bootstrap_token)?;
         let config = Self {
             listen: required(&layers, &s::LISTEN, parse::address)?,
-            tls: tls(&layers)?,
+            tls: tls(&layers, flags.sandbox())?,
             metrics_listen: layers.read(&s::METRICS_LISTEN, parse::address_or_off)?.flatten(),
             server_url: layers.read(&s::SERVER_URL, parse::server_url)?,
             database: database(&layers)?,
@@ -219,12 +222,16 @@ fn required<T>(
     }
 }
 
-fn tls(layers: &Layers) -> Result<Option<Tls>, ConfigError> {
+fn tls(layers: &Layers, sandbox: bool) -> Result<Option<Tls>, ConfigError> {
     use settings::{TLS_CERT, TLS_KEY, TLS_LISTEN};
 
     let listen = layers.read(&TLS_LISTEN, parse::address_or_off)?;
     // An explicit `off` keeps certificate and key of a lower layer from mattering.
     if listen == Some(None) {
+        return Ok(None);
+    }
+    // The built-in Azure has an authority that makes a certificate.
+    if sandbox && layers.get(&TLS_CERT).is_none() && layers.get(&TLS_KEY).is_none() {
         return Ok(None);
     }
     let all = [&TLS_LISTEN, &TLS_CERT, &TLS_KEY];
@@ -271,11 +278,14 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
 }
 
 fn sandbox(layers: &Layers, wanted: bool) -> Result<Option<Sandbox>, ConfigError> {
-    use settings::{SANDBOX_CONTROL_LISTEN, SANDBOX_LISTEN};
+    use settings::{LISTEN, SANDBOX_CONTROL_LISTEN, SANDBOX_LISTEN, TLS_LISTEN};
     if wanted {
+        let beside = SocketAddr::new(required(layers, &LISTEN, parse::address)?.ip(), 0);
+        let tls_listen = layers.read(&TLS_LISTEN, parse::address_or_off)?.unwrap_or(Some(beside));
         return Ok(Some(Sandbox {
             listen: required(layers, &SANDBOX_LISTEN, parse::address)?,
             control_listen: layers.read(&SANDBOX_CONTROL_LISTEN, parse::loopback_or_off)?.flatten(),
+            tls_listen,
         }));
     }
     let stray = [&SANDBOX_LISTEN, &SANDBOX_CONTROL_LISTEN].into_iter().find_map(|setting| {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
+use http_body_util::LengthLimitError;
 
 use super::dial::Undialled;
 
@@ -73,6 +74,9 @@ pub enum Error {
         /// The limit.
         after: Duration,
     },
+    /// The body of the request is larger than it may be.
+    #[error("the body of the request is too large")]
+    BodyTooLarge,
     /// The cluster answers, and not with success.
     #[error("{host} answers {status}: {message}")]
     Refused {
@@ -122,21 +126,20 @@ impl Error {
             if let Some(undialled) = error.downcast_ref::<Undialled>() {
                 return undialled.told(host);
             }
+            if error.is::<LengthLimitError>() {
+                return Self::BodyTooLarge;
+            }
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
                 return Self::Tls { host: host.to_owned(), reason: tls.to_string() };
             }
-            // What an I/O error wraps is not its source but its inner error.
             if let Some(io) = error.downcast_ref::<io::Error>() {
-                if let Some(inner) = io.get_ref()
-                    && !inner.is::<io::Error>()
-                {
+                // What an I/O error wraps is not its source but its inner error, often another I/O error.
+                if let Some(inner) = io.get_ref() {
                     return Self::of_transport(host, inner);
                 }
                 if io.kind() == io::ErrorKind::TimedOut {
-                    return Self::Unreachable {
-                        host: host.to_owned(),
-                        reason: "the connection timed out".to_owned(),
-                    };
+                    let reason = "the connection timed out".to_owned();
+                    return Self::Unreachable { host: host.to_owned(), reason };
                 }
             }
             last = Some(error);

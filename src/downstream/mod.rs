@@ -14,6 +14,7 @@ mod kubeconfig;
 mod link;
 mod links;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
@@ -31,6 +34,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use self::dial::{Dial, Trouble};
+/// The body of a request that is passed on.
+pub use hyper::body::Body;
+
 pub use self::error::Error;
 pub use self::kubeconfig::{Identity, Kubeconfig, SignIn};
 use self::link::Dialler;
@@ -90,6 +96,31 @@ pub struct Person<'a> {
     pub user: &'a str,
     /// The group that has the rights.
     pub group: &'a str,
+}
+
+/// What came back for a request that was passed on.
+#[derive(Debug)]
+pub struct Answer {
+    /// Head and body, without what is not for the client.
+    pub response: Response<Incoming>,
+    /// The two connections to be joined, where the protocol changes (status 101).
+    pub tunnel: Option<Tunnel>,
+}
+
+/// Two connections that speak the same protocol from now on.
+#[derive(Debug)]
+pub struct Tunnel {
+    near: OnUpgrade,
+    far: OnUpgrade,
+}
+
+impl Tunnel {
+    /// Joins them until one end closes or fails. Begins when the client has the head of the answer. Dropping the future
+    /// closes both.
+    pub async fn join(self) -> io::Result<()> {
+        let (near, far) = tokio::try_join!(self.near, self.far).map_err(io::Error::other)?;
+        tokio::io::copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await.map(drop)
+    }
 }
 
 /// The way into clusters. Clones share the connections.
@@ -154,8 +185,7 @@ impl Downstream {
 
     /// Passes a request on, as `person`, and gives the head of the answer and its body as it comes. The address of the
     /// request holds path and query inside the cluster. What of its headers is not for the cluster is left out, and so
-    /// is what of the answer's is not for the client; where the protocol changes (status 101), the answer carries the
-    /// connection.
+    /// is what of the answer's is not for the client.
     ///
     /// `limit` bounds the wait for the head. Dropping the answer, or the future before it, ends the request.
     pub async fn forward<B>(
@@ -164,13 +194,15 @@ impl Downstream {
         person: Person<'_>,
         mut request: Request<B>,
         limit: Option<Duration>,
-    ) -> Result<Response<Incoming>, Error>
+    ) -> Result<Answer, Error>
     where
-        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Trouble>,
     {
         let link = self.parts.links.to(access)?;
         let host = link.host();
+        let near = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
+        request.extensions_mut().clear();
         headers::to_cluster(request.headers_mut());
         let user = HeaderValue::try_from(person.user).map_err(|_| Error::Material("the name of the user"))?;
         let group =
@@ -188,8 +220,20 @@ impl Downstream {
             let message = "it does not know this server's service account, or no longer".to_owned();
             return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
         }
+        let tunnel = match (response.status(), near) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(near)) => {
+                Some(Tunnel { near, far: hyper::upgrade::on(&mut response) })
+            }
+            (StatusCode::SWITCHING_PROTOCOLS, None) => {
+                return Err(Error::Unreadable {
+                    host: host.to_owned(),
+                    what: "it changes the protocol unasked",
+                });
+            }
+            _ => None,
+        };
         headers::to_client(response.headers_mut());
-        Ok(response)
+        Ok(Answer { response, tunnel })
     }
 }
 

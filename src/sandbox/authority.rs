@@ -1,12 +1,14 @@
 //! The certificate authority of the sandbox: made once, kept by whoever wants to trust it for longer, and
-//! unable to vouch for anything but the host names that the sandbox stands in for.
+//! unable to vouch for anything but the host names that the sandbox stands in for, and this machine itself.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData as _,
+    BasicConstraints, Certificate, CertificateParams, CidrSubnet, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
+    PublicKeyData as _,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -17,6 +19,10 @@ use crate::clock::Clock;
 use crate::listen;
 
 const NAME: &str = "norman-aks sandbox authority";
+/// The names of this machine for itself.
+const LOCALHOST: &str = "localhost";
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
 const DAY: Duration = Duration::from_hours(24);
 
 /// A certificate authority as it is kept between two starts.
@@ -53,8 +59,29 @@ impl StoredAuthority {
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
     }
 
+    /// The same authority, with a certificate that may vouch for all that this version needs: same key, same name.
+    pub(super) fn renewed(self) -> Result<Self, Error> {
+        let certificate =
+            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
+        if certificate.windows(LOCALHOST.len()).any(|window| window == LOCALHOST.as_bytes()) {
+            return Ok(self);
+        }
+        let key = KeyPair::from_pem(self.key.expose_secret())?;
+        Ok(Self { certificate: authority()?.self_signed(&key)?.pem(), key: self.key })
+    }
+
     /// A server certificate for every host of the sandbox, valid for a year from now on the machine's clock.
     pub(super) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        self.serving(HOSTS.map(str::to_owned).to_vec())
+    }
+
+    /// The same for this machine under the names that it has for itself.
+    pub(super) fn loopback(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        let addresses = LOOPBACK.iter().map(ToString::to_string);
+        self.serving(addresses.chain([LOCALHOST.to_owned()]).collect())
+    }
+
+    fn serving(&self, names: Vec<String>) -> Result<Arc<rustls::ServerConfig>, Error> {
         let key = KeyPair::from_pem(self.key.expose_secret())?;
         let certificate =
             CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
@@ -62,15 +89,15 @@ impl StoredAuthority {
         if !certificate.windows(public.len()).any(|window| window == public) {
             return Err(Error::Mismatch);
         }
-        let (leaf, leaf_key) = leaf(&Issuer::new(authority()?, key))?;
+        let (leaf, leaf_key) = leaf(names, &Issuer::new(authority()?, key))?;
         let leaf_key = PrivatePkcs8KeyDer::from(leaf_key.serialize_der());
         Ok(listen::tls(vec![leaf.der().clone()], leaf_key.into())?)
     }
 }
 
-fn leaf(issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair), Error> {
+fn leaf(names: Vec<String>, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair), Error> {
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(HOSTS.map(str::to_owned))?;
+    let mut params = CertificateParams::new(names)?;
     params.distinguished_name = named("norman-aks sandbox");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -87,7 +114,12 @@ fn authority() -> Result<CertificateParams, Error> {
     params.distinguished_name = named(NAME);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let permitted_subtrees = HOSTS.map(|host| GeneralSubtree::DnsName(host.to_owned())).to_vec();
+    let names = HOSTS.into_iter().chain([LOCALHOST]).map(|host| GeneralSubtree::DnsName(host.to_owned()));
+    let addresses = LOOPBACK.into_iter().map(|address| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, bits))
+    });
+    let permitted_subtrees = names.chain(addresses).collect();
     params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
     params.not_before = rcgen::date_time_ymd(2024, 1, 1);
     params.not_after = rcgen::date_time_ymd(2074, 1, 1);
@@ -114,5 +146,18 @@ mod tests {
         let broken = StoredAuthority { certificate: "no PEM".to_owned(), key: stored.key.clone() };
         assert!(matches!(broken.server(), Err(Error::Unreadable(_))));
         assert!(!format!("{stored:?}").contains("PRIVATE KEY"));
+    }
+
+    #[test]
+    fn an_authority_of_an_older_version_is_renewed_under_the_same_key() {
+        let stored = StoredAuthority::generate().unwrap();
+        assert_eq!(stored.clone().renewed().unwrap().certificate, stored.certificate);
+        let key = KeyPair::from_pem(stored.key.expose_secret()).unwrap();
+        let mut older = authority().unwrap();
+        older.name_constraints = None;
+        let older = StoredAuthority { certificate: older.self_signed(&key).unwrap().pem(), key: stored.key };
+        let renewed = older.clone().renewed().unwrap();
+        assert_ne!(renewed.certificate, older.certificate);
+        assert!(renewed.loopback().is_ok(), "the key still fits");
     }
 }

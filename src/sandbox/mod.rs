@@ -186,7 +186,7 @@ impl Sandbox {
         }
         let catalog = data::Catalog::load()?;
         let authority = match options.authority {
-            Some(stored) => stored,
+            Some(stored) => stored.renewed()?,
             None => StoredAuthority::generate()?,
         };
         let tls = authority.server()?;
@@ -258,6 +258,15 @@ impl Sandbox {
     /// The certificate authority with its key, to be kept for the next start.
     pub fn authority(&self) -> &StoredAuthority {
         &self.authority
+    }
+
+    /// What a server on this machine needs to serve TLS to those who trust [`Sandbox::authority_pem`], under
+    /// `localhost`, `127.0.0.1` and `::1`.
+    ///
+    /// # Errors
+    /// When the authority cannot be used.
+    pub fn loopback_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        Ok(self.authority.loopback()?)
     }
 
     /// The host names of Entra and Resource Manager in the three clouds.

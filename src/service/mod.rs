@@ -12,6 +12,8 @@ pub mod error;
 pub mod events;
 pub mod explain;
 pub mod instance;
+pub mod kubeconfigs;
+pub mod kubernetes;
 pub mod listings;
 pub mod observation;
 pub mod readiness;

@@ -83,6 +83,19 @@ pub struct TokenInfo {
     pub description: String,
 }
 
+/// What a token is made with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenSpec<'a> {
+    /// The start of its name.
+    pub(super) prefix: &'a str,
+    /// How long it is good; `None` for ever.
+    pub(super) ttl: Option<Duration>,
+    /// Its maker's words; may be empty.
+    pub(super) description: &'a str,
+    /// The one cluster that it is to be good for.
+    pub(super) cluster_id: Option<&'a str>,
+}
+
 impl Tokens {
     /// The tokens of this database.
     pub fn new(store: Store, clock: Clock) -> Self {
@@ -111,23 +124,34 @@ impl Tokens {
         ttl: Option<Duration>,
         description: &str,
     ) -> Result<NewToken> {
-        check_words(user_name, description)?;
+        check_user_name(user_name)?;
+        check_description(description)?;
         let user = self.user(user_name, admin).await?;
+        self.add(&user.id, &TokenSpec { prefix: "token-", ttl, description, cluster_id: None }).await
+    }
+
+    /// Makes a token for the user of that id.
+    ///
+    /// # Errors
+    /// [`super::Error::Invalid`] for an unusable description; [`store::Error::Dangling`] when there is no such user or
+    /// cluster.
+    pub(super) async fn add(&self, user_id: &str, spec: &TokenSpec<'_>) -> Result<NewToken> {
+        check_description(spec.description)?;
         let now = self.parts.clock.now_ms();
         let expires_ms =
-            ttl.map(|ttl| now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)));
+            spec.ttl.map(|ttl| now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)));
         for _ in 0..DRAWS {
-            let name = ids::generated("token-", vault::random());
+            let name = ids::generated(spec.prefix, vault::random());
             let secret = SecretString::from(ids::token_secret(vault::random()));
             let row = TokenRow {
                 name: name.clone(),
-                user_id: user.id.clone(),
+                user_id: user_id.to_owned(),
                 hash: vault::token_hash(secret.expose_secret()).to_vec(),
                 created_ms: now,
                 expires_ms,
                 last_used_ms: None,
-                description: description.to_owned(),
-                cluster_id: None,
+                description: spec.description.to_owned(),
+                cluster_id: spec.cluster_id.map(str::to_owned),
             };
             match store::tokens::insert(&self.parts.store, &row).await {
                 Err(store::Error::Duplicate { .. }) => {}
@@ -230,7 +254,7 @@ impl Tokens {
     }
 }
 
-fn check_words(user_name: &str, description: &str) -> Result<()> {
+fn check_user_name(user_name: &str) -> Result<()> {
     if user_name.trim().is_empty() || user_name.trim() != user_name {
         let message = "a user name must not be empty nor begin or end with a blank";
         return Err(Invalid::field("InvalidFormat", "user", message).into());
@@ -240,6 +264,10 @@ fn check_words(user_name: &str, description: &str) -> Result<()> {
             format!("a user name has at most {LONGEST_USER_NAME} characters and no control characters");
         return Err(Invalid::field("InvalidFormat", "user", message).into());
     }
+    Ok(())
+}
+
+fn check_description(description: &str) -> Result<()> {
     if description.chars().count() > 1024 || description.contains('\0') {
         let message = "a description has at most 1024 characters and no NUL";
         return Err(Invalid::field("InvalidFormat", "description", message).into());

@@ -26,6 +26,8 @@ mod config;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod downstream;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod meta;

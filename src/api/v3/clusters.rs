@@ -8,6 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures};
+use super::kubeconfig;
 use super::schemas::CLUSTER;
 use super::{asked_path, served};
 use crate::api::auth::Authenticated;
@@ -25,6 +26,7 @@ use crate::domain::spec::merge::Mode;
 use crate::domain::status::State as ClusterState;
 use crate::service::actor::Actor;
 use crate::service::clusters::{Cluster as Kept, ClusterChange};
+use crate::service::kubeconfigs;
 
 documented!(
     /// An AKS cluster.
@@ -43,6 +45,18 @@ documented!(
     ClusterCollection,
     [Cluster]
 );
+
+/// What comes back for the POST of a cluster: the cluster, or what the action made.
+#[derive(utoipa::ToSchema)]
+#[schema(as = PostClusterAnswer)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the two, which post_cluster answers")]
+enum PostAnswer {
+    /// For another method.
+    Cluster(Cluster),
+    /// For generateKubeconfig.
+    Kubeconfig(kubeconfig::Kubeconfig<'static>),
+}
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     let api = served(OpenApiRouter::new(), routes!(list_clusters, create_cluster), &["/v3/clusters/"]);
@@ -155,7 +169,8 @@ async fn delete_cluster(
 
 /// An action of a cluster; or changes or removes it, for clients that can only POST.
 ///
-/// generateKubeconfig answers 503 as long as the cluster is not provisioned.
+/// generateKubeconfig answers in every state of the cluster, with a token that is good for it only. It needs an address of
+/// the server that begins with `https://`.
 #[utoipa::path(
     post,
     path = "/v3/clusters/{id}",
@@ -163,7 +178,10 @@ async fn delete_cluster(
     tag = "Clusters",
     params(("id" = String, Path, description = "The id", example = "c-x7k9z"), ActionQuery),
     request_body = Option<ClusterInput>,
-    responses((status = 200, description = "As for the method that is meant", body = Cluster), PostFailures),
+    responses(
+        (status = 200, description = "What the action made; or as for the method that is meant", body = PostAnswer),
+        PostFailures,
+    ),
 )]
 async fn post_cluster(
     state: State<AppState>,
@@ -176,22 +194,18 @@ async fn post_cluster(
     match query.first("_method") {
         Some("PUT") => update_cluster(state, actor, id, links, query, body?).await,
         Some("DELETE") => delete_cluster(state, actor, id, links).await,
+        _ if query.first("action") == Some(kubeconfigs::ACTION) => {
+            let made = state.kubeconfigs().generate(&actor, &id, &links.to("")).await?;
+            Ok(kubeconfig::answer(&made))
+        }
         _ => {
             state.clusters().get(&actor.caller, &id).await?;
             Err(match query.first("action") {
                 None => Error::method(&Method::POST),
-                Some("generateKubeconfig") => no_way_in(),
                 Some(action) => Error::no_action(action),
             })
         }
     }
-}
-
-/// The action is there in every state, but a cluster that is not provisioned has no address yet.
-fn no_way_in() -> Error {
-    const SECONDS: u64 = 30;
-    let message = "the cluster is not provisioned yet, so there is no kubeconfig for it";
-    Error::passing(StatusCode::SERVICE_UNAVAILABLE, "ClusterUnavailable", message, SECONDS)
 }
 
 /// The cluster on the wire: what the user said, and around it what is known.

@@ -4,6 +4,7 @@
 mod cloud_credentials;
 mod clusters;
 mod docs;
+mod kubeconfig;
 mod root;
 pub mod schemas;
 

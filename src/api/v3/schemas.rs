@@ -9,13 +9,14 @@ pub use credential::{AZURE_CREDENTIAL_CONFIG, CLOUD_CREDENTIAL};
 use crate::api::norman::schemas::Schema;
 
 /// Every type, in alphabetical order of ids.
-pub static ALL: [&Schema; 8] = [
+pub static ALL: [&Schema; 9] = [
     &cluster::AKS_CONFIG,
     &cluster::AKS_NODE_POOL,
     &cluster::AKS_STATUS,
     &AZURE_CREDENTIAL_CONFIG,
     &CLOUD_CREDENTIAL,
     &CLUSTER,
+    &cluster::GENERATE_KUBE_CONFIG_OUTPUT,
     &cluster::IMPORTED_CONFIG,
     &cluster::LOCAL_CLUSTER_AUTH_ENDPOINT,
 ];

@@ -12,6 +12,7 @@ use norman_aks::app::{self, App, Ways};
 use norman_aks::azure;
 use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
+use norman_aks::downstream;
 use norman_aks::sandbox::{self, Control, Sandbox, Seed};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -173,7 +174,9 @@ impl TestAppBuilder {
             retry_pause: std::time::Duration::from_millis(5),
             ..azure::Options::default()
         };
-        let ways = Ways { azure: to_azure, ..Ways::default() };
+        let resolver = Some(sandbox.kubernetes_resolver());
+        let clusters = downstream::Options { resolver, ..downstream::Options::default() };
+        let ways = Ways { azure: to_azure, clusters };
         let app = App::build(&config, store, secrets, ways).await.unwrap();
         let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {

@@ -3,4 +3,5 @@
 
 pub(crate) mod app;
 pub(crate) mod databases;
+pub(crate) mod kubernetes;
 pub(crate) mod program;

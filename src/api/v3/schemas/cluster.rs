@@ -73,6 +73,15 @@ pub static CLUSTER: Schema = Schema {
     ],
 };
 
+/// What the action generateKubeconfig of a cluster answers.
+pub(super) static GENERATE_KUBE_CONFIG_OUTPUT: Schema = Schema::nested(
+    "generateKubeConfigOutput",
+    "GenerateKubeConfigOutput",
+    "The way into a cluster through this server.",
+    "generateKubeConfigOutputs",
+    &[Field::new("config", Kind::Text, "The kubeconfig, as YAML.").read_only().set()],
+);
+
 /// Where the images of an imported cluster come from.
 pub(super) static IMPORTED_CONFIG: Schema = Schema::nested(
     "importedConfig",

@@ -1,0 +1,164 @@
+//! What an address below `/k8s/clusters` asks for: which cluster, what inside it, and whether the answer has an end.
+
+use http::{Method, Uri};
+use percent_encoding::percent_decode_str;
+
+use super::status::Status;
+
+/// A request, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The cluster, as the caller wrote it.
+    pub(super) cluster_id: String,
+    /// Path and query inside the cluster, as they came.
+    pub(super) inner: String,
+    /// Whether the answer may go on for ever, or begin late: watches, logs that are followed, sessions.
+    pub(super) is_endless: bool,
+    is_version: bool,
+}
+
+impl Asked {
+    /// Takes a request apart.
+    ///
+    /// # Errors
+    /// When the path could mean another one: segments of dots, slashes that are encoded.
+    pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, Status> {
+        let rest = uri.path().strip_prefix("/k8s/clusters/").unwrap_or_default();
+        let (id, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let cluster_id = percent_decode_str(id).decode_utf8();
+        let cluster_id =
+            cluster_id.map_err(|_| Status::bad_request("the id of the cluster is no text"))?.into_owned();
+        if [id, path].iter().any(|path| path.split('/').any(is_ambiguous)) {
+            return Err(Status::bad_request(
+                "a path with segments of dots, or with slashes or backslashes that are encoded, is not passed on",
+            ));
+        }
+        let path = if path.is_empty() { "/" } else { path };
+        let query = uri.query().unwrap_or_default();
+        Ok(Self {
+            cluster_id,
+            inner: if uri.query().is_some() { format!("{path}?{query}") } else { path.to_owned() },
+            is_endless: is_endless(method, path, query),
+            is_version: path == "/version" && matches!(*method, Method::GET | Method::HEAD),
+        })
+    }
+
+    /// Whether it only asks for the version.
+    pub(super) fn is_version(&self) -> bool {
+        self.is_version
+    }
+}
+
+/// Whether a segment, however often it is decoded, is one of dots or holds a slash.
+fn is_ambiguous(segment: &str) -> bool {
+    // Each decoding makes a text shorter, or leaves it as it is.
+    let mut text = segment.to_owned();
+    loop {
+        if matches!(text.as_str(), "." | "..") || text.contains(['/', '\\']) {
+            return true;
+        }
+        let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if decoded == text {
+            return false;
+        }
+        text = decoded;
+    }
+}
+
+/// As Kubernetes tells requests that run long: watches, and those to what is inside of pods, services and nodes.
+fn is_endless(method: &Method, path: &str, query: &str) -> bool {
+    const INTO: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+    let is_on = |name: &str| {
+        query
+            .split('&')
+            .filter_map(|pair| pair.strip_prefix(name))
+            .any(|rest| matches!(rest, "" | "=" | "=true" | "=True" | "=TRUE" | "=t" | "=T" | "=1"))
+    };
+    // `/api/v1/namespaces/<namespace>/pods/<pod>/exec`, `/api/v1/nodes/<node>/proxy/…`
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let into = segments.iter().skip(4).any(|segment| INTO.contains(segment));
+    let old_watch = segments.get(2) == Some(&"watch") || segments.get(3) == Some(&"watch");
+    let log = segments.last() == Some(&"log") && is_on("follow");
+    into || log || (*method == Method::GET && (is_on("watch") || old_watch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(uri: &str) -> Option<Asked> {
+        Asked::of(&Method::GET, &uri.parse().unwrap()).ok()
+    }
+
+    #[test]
+    fn cluster_path_and_query_are_taken_as_they_came() {
+        for (uri, id, inner) in [
+            ("/k8s/clusters/c-1", "c-1", "/"),
+            ("/k8s/clusters/c-1/", "c-1", "/"),
+            ("/k8s/clusters/c-1?a=b", "c-1", "/?a=b"),
+            ("/k8s/clusters/c-1/api/v1/nodes?limit=5&x=%2F", "c-1", "/api/v1/nodes?limit=5&x=%2F"),
+            ("/k8s/clusters/c-1/apis/a/b/", "c-1", "/apis/a/b/"),
+            ("/k8s/clusters/c%2d1/version", "c-1", "/version"),
+            ("/k8s/clusters/c-1/api//x", "c-1", "/api//x"),
+            ("/k8s/clusters/c-1/a%3Ab/%25", "c-1", "/a%3Ab/%25"),
+            ("/k8s/clusters/c-1/a?", "c-1", "/a?"),
+        ] {
+            let asked = asked(uri).unwrap();
+            assert_eq!((asked.cluster_id.as_str(), asked.inner.as_str()), (id, inner), "{uri}");
+        }
+    }
+
+    #[test]
+    fn paths_that_could_mean_others_are_refused() {
+        for uri in [
+            "/k8s/clusters/c-1/../c-2/api",
+            "/k8s/clusters/c-1/%2e%2e/c-2",
+            "/k8s/clusters/c-1/api/.%2E",
+            "/k8s/clusters/c-1/api/./x",
+            "/k8s/clusters/c-1/a%2Fb",
+            "/k8s/clusters/c-1/a%252fb",
+            "/k8s/clusters/c-1/a%5cb",
+            "/k8s/clusters/c-1/%252e%252e/x",
+            "/k8s/clusters/../x",
+            "/k8s/clusters/c%2F1/x",
+        ] {
+            assert_eq!(asked(uri), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn answers_without_an_end_are_known() {
+        for (uri, expected) in [
+            ("/api/v1/nodes", false),
+            ("/api/v1/nodes?watch=true", true),
+            ("/api/v1/nodes?limit=1&watch=1", true),
+            ("/api/v1/nodes?watch", true),
+            ("/api/v1/nodes?watch=false", false),
+            ("/api/v1/nodes?watches=true", false),
+            ("/api/v1/watch/nodes", true),
+            ("/apis/apps/v1/watch/deployments", true),
+            ("/api/v1/namespaces/watch/pods", false),
+            ("/api/v1/namespaces/a/pods/b/log", false),
+            ("/api/v1/namespaces/a/pods/b/log?follow=true", true),
+            ("/api/v1/namespaces/a/pods/b/exec?command=x", true),
+            ("/api/v1/namespaces/a/pods/b/attach", true),
+            ("/api/v1/namespaces/a/pods/b/portforward", true),
+            ("/api/v1/namespaces/a/services/b/proxy/x/y", true),
+            ("/api/v1/nodes/a/proxy/metrics", true),
+            ("/api/v1/namespaces/exec", false),
+        ] {
+            assert_eq!(asked(&format!("/k8s/clusters/c-1{uri}")).unwrap().is_endless, expected, "{uri}");
+        }
+        let post =
+            Asked::of(&Method::POST, &"/k8s/clusters/c/api/v1/nodes?watch=true".parse().unwrap()).unwrap();
+        assert!(!post.is_endless);
+    }
+
+    #[test]
+    fn the_version_is_told_from_everything_else() {
+        assert!(asked("/k8s/clusters/c-1/version").unwrap().is_version());
+        assert!(asked("/k8s/clusters/c-1/version?timeout=32s").unwrap().is_version());
+        assert!(!asked("/k8s/clusters/c-1/versions").unwrap().is_version());
+        assert!(!asked("/k8s/clusters/version").unwrap().is_version());
+    }
+}

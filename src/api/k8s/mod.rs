@@ -1,0 +1,197 @@
+//! `/k8s/clusters/<id>/…`: the Kubernetes API of a cluster, through this server. Refusals are those of Kubernetes
+//! (`status`), because its clients read nothing else.
+//!
+//! A bearer token only: neither a cookie nor a password counts, so a page of another site can do nothing here. Bodies pass
+//! in both directions as they come. What the door limits for others (places, time) is limited here in another way:
+//! watches and logs have no end.
+
+mod asked;
+mod status;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::any;
+use http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::Limited;
+use secrecy::SecretString;
+
+use self::asked::Asked;
+use self::status::Status;
+pub(super) use self::status::failure;
+use super::request::RequestId;
+use super::state::AppState;
+use crate::service::Caller;
+use crate::service::events::{Action, Event, Outcome};
+use crate::service::kubernetes::Refusal;
+use crate::service::tokens::AuthError;
+
+/// As much as Kubernetes itself takes.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Kubernetes gives up on its own requests after a minute.
+const HEAD_LIMIT: Duration = Duration::from_secs(65);
+
+/// `/version` is how clients find out whether a cluster can be reached, and some wait for ever (terraform contract, 5.3).
+const VERSION_LIMIT: Duration = Duration::from_millis(4_500);
+
+/// The kind of object in the audit.
+const OBJECT: &str = "cluster";
+
+/// The id under which a request is known in the audit of the cluster.
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+pub(super) fn router() -> Router<AppState> {
+    ["/k8s/clusters/{id}", "/k8s/clusters/{id}/", "/k8s/clusters/{id}/{*rest}"]
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, any(serve)))
+}
+
+/// Whether a path is served here.
+pub(super) fn is_here(path: &str) -> bool {
+    path.starts_with("/k8s/")
+}
+
+async fn serve(State(state): State<AppState>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut response = match Asked::of(&parts.method, &parts.uri) {
+        Ok(asked) if asked.is_version() => {
+            let answered = tokio::time::timeout(VERSION_LIMIT, pass(&state, &asked, parts, body)).await;
+            answered.unwrap_or_else(|_| Err(Status::timed_out("the cluster did not answer within 4.5 s")))
+        }
+        Ok(asked) => pass(&state, &asked, parts, body).await,
+        Err(refused) => Err(refused),
+    }
+    .unwrap_or_else(Status::into_response);
+    // What a cluster sends is nothing that a browser should run in this server's name.
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    response
+}
+
+async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: Body) -> Result<Response, Status> {
+    let (caller, presented) = caller(state, &parts).await?;
+    if content_length(&parts.headers).is_some_and(|length| length > BODY_LIMIT) {
+        return Err(Refusal::TooLarge.into());
+    }
+    let RequestId(request_id) = RequestId::of(&parts);
+    let visit = state.kubernetes().enter(Arc::clone(&caller), presented, &asked.cluster_id).await?;
+    let (method, remote) = (parts.method.clone(), state.origin().client(&parts));
+    let limit = (!asked.is_endless).then_some(HEAD_LIMIT);
+    let request = inner(parts, body, asked, &request_id)?;
+    let passed = visit.forward(request, limit).await;
+    if changes(&method) || passed.as_ref().is_ok_and(|(answer, _)| answer.tunnel.is_some()) {
+        let outcome =
+            passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status()));
+        let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id);
+        state.events().record(event.outcome(outcome).request(&request_id, Some(remote))).await;
+    }
+    let (answer, pass) = passed?;
+    let mut response = answer.response.map(Body::new);
+    lead_back(response.headers_mut(), &asked.cluster_id);
+    match answer.tunnel {
+        Some(tunnel) => {
+            stream::run(tunnel.join(), pass);
+            Ok(response)
+        }
+        None if asked.is_endless => Ok(response.map(|body| stream::until(body, pass.ended()))),
+        None => Ok(response.map(|body| stream::holding(body, pass))),
+    }
+}
+
+/// Who asks, by the token of the header alone.
+async fn caller(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretString), Status> {
+    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((_, token)) = token else { return Err(Status::unauthorized()) };
+    let token = token.trim();
+    match state.tokens().authenticate(token).await {
+        Ok(caller) => Ok((caller, token.into())),
+        Err(AuthError::Store(cause)) => {
+            let RequestId(request_id) = RequestId::of(parts);
+            tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");
+            Err(Status::unavailable(
+                "the token cannot be checked, because the server's database does not answer",
+            ))
+        }
+        Err(_) => {
+            state.attempts().failed(state.origin().client(parts)).await;
+            Err(Status::unauthorized())
+        }
+    }
+}
+
+/// The request as it is inside the cluster.
+fn inner(
+    mut parts: Parts,
+    body: Body,
+    asked: &Asked,
+    request_id: &str,
+) -> Result<http::Request<Limited<Body>>, Status> {
+    parts.uri = asked.inner.parse().map_err(|_| Status::bad_request("the path cannot be passed on"))?;
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        parts.headers.insert(AUDIT_ID, id);
+    }
+    Ok(http::Request::from_parts(parts, Limited::new(body, BODY_LIMIT)))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn outcome(status: StatusCode) -> Outcome {
+    match status.as_u16() {
+        ..400 => Outcome::Done,
+        400..500 => Outcome::Refused,
+        _ => Outcome::Failed,
+    }
+}
+
+/// A cluster that leads elsewhere leads to paths of its own; elsewhere than that it leads nobody from here.
+fn lead_back(headers: &mut HeaderMap, cluster_id: &str) {
+    let Some(location) = headers.remove(LOCATION) else { return };
+    let path = location.to_str().ok().filter(|path| path.starts_with('/') && !path.starts_with("//"));
+    let path = path.map(|path| HeaderValue::try_from(format!("/k8s/clusters/{cluster_id}{path}")));
+    if let Some(Ok(path)) = path {
+        headers.insert(LOCATION, path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_leads_only_to_its_own_paths() {
+        for (location, expected) in [
+            ("/api/", Some("/k8s/clusters/c-1/api/")),
+            ("//evil.example", None),
+            ("https://evil.example", None),
+            ("relative", None),
+        ] {
+            let mut headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(location))]);
+            lead_back(&mut headers, "c-1");
+            assert_eq!(headers.get(LOCATION).map(|value| value.to_str().unwrap()), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_change_is_told_by_the_status() {
+        assert_eq!(outcome(StatusCode::SWITCHING_PROTOCOLS), Outcome::Done);
+        assert_eq!(outcome(StatusCode::CREATED), Outcome::Done);
+        assert_eq!(outcome(StatusCode::FORBIDDEN), Outcome::Refused);
+        assert_eq!(outcome(StatusCode::BAD_GATEWAY), Outcome::Failed);
+    }
+}

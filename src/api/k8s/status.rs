@@ -1,0 +1,160 @@
+//! Refusals in Kubernetes' own form, the object `Status`, and the table from what went wrong to status and words.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde_json::json;
+
+use crate::api::request::RequestId;
+use crate::service::kubernetes::Refusal;
+
+/// After so many seconds a refusal that passes by itself may have passed.
+const RETRY_SECONDS: u64 = 5;
+
+/// A refusal or failure.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    code: StatusCode,
+    reason: &'static str,
+    message: String,
+    retry_seconds: Option<u64>,
+}
+
+impl Status {
+    fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), retry_seconds: None }
+    }
+
+    /// No token, or none that is good.
+    pub(super) fn unauthorized() -> Self {
+        let message = "Unauthorized: send a token of this server as Authorization: Bearer <token>";
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    }
+
+    /// The request itself cannot be used.
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    /// Nobody can be let in now.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        let status = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
+        Self { retry_seconds: Some(RETRY_SECONDS), ..status }
+    }
+
+    /// There was no answer in time.
+    pub(super) fn timed_out(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let Self { code, reason, message, retry_seconds } = self;
+        let mut body = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            "code": code.as_u16(),
+        });
+        if let (Some(seconds), Some(body)) = (retry_seconds, body.as_object_mut()) {
+            body.insert("details".to_owned(), json!({"retryAfterSeconds": seconds}));
+        }
+        let mut response = (code, Body::from(body.to_string())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = retry_seconds {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if code == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::OtherCluster(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", message),
+            Refusal::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", message),
+            Refusal::NotReady(_) => Self::unavailable(message),
+            Refusal::Busy => {
+                let status = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
+                Self { retry_seconds: Some(1), ..status }
+            }
+            Refusal::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message),
+            Refusal::TimedOut(ref error) => {
+                log(error);
+                Self::timed_out(message)
+            }
+            Refusal::Unreachable(ref error) => {
+                log(error);
+                Self::unavailable(message)
+            }
+            Refusal::Server(ref error) if error.is_unavailable() => {
+                log(error);
+                Self::unavailable("the database cannot be reached at the moment; try again in a few seconds")
+            }
+            Refusal::Server(_) | Refusal::Secret(_) => {
+                log(&refusal);
+                let message = "the request failed inside the server; its log has the cause";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+            }
+        }
+    }
+}
+
+fn log(error: &(dyn std::error::Error + 'static)) {
+    let RequestId(request_id) = RequestId::current();
+    tracing::warn!(%request_id, error, "a request did not get into a cluster");
+}
+
+/// An answer that no handler gave.
+pub(in crate::api) fn failure(code: StatusCode, message: &str) -> Response {
+    let reason = match code {
+        StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
+        StatusCode::GATEWAY_TIMEOUT => "Timeout",
+        _ => "InternalError",
+    };
+    Status::new(code, reason, message).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn refusals_are_objects_of_kubernetes() {
+        let response = Status::from(Refusal::NotReady("it is not there yet")).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "5");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
+            json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "it is not there yet", "reason": "ServiceUnavailable", "code": 503,
+                "details": {"retryAfterSeconds": 5},
+            })
+        );
+    }
+
+    #[test]
+    fn each_refusal_has_a_status_of_its_own() {
+        for (refusal, code, reason) in [
+            (Refusal::OtherCluster("c-1".to_owned()), 403, "Forbidden"),
+            (Refusal::Unknown("c-1".to_owned()), 404, "NotFound"),
+            (Refusal::Busy, 429, "TooManyRequests"),
+            (Refusal::TooLarge, 413, "RequestEntityTooLarge"),
+        ] {
+            let status = Status::from(refusal);
+            assert_eq!((status.code.as_u16(), status.reason), (code, reason));
+        }
+    }
+}

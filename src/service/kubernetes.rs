@@ -1,0 +1,274 @@
+//! The way of a caller into a cluster: whether he may, as whom, through what, and for how long. Passing the request on is
+//! `downstream`'s part, and what requests and refusals look like `api`'s.
+//!
+//! A caller acts inside as himself, with the rights of the group that goes with his part in the cluster. This server's
+//! own token is only the means.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::Request;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::clusters::{Cluster, Clusters};
+use super::secrets::{self, SERVICE_ACCOUNT_TOKEN, Secrets};
+use super::tokens::Tokens;
+use super::{Caller, Error};
+use crate::domain::role::Role;
+use crate::downstream::{self, Access, Answer, Downstream, Identity, Person};
+
+/// Requests and streams that pass at once, and those of one user.
+const PLACES: usize = 2_048;
+const PLACES_OF_ONE: usize = 256;
+
+/// How often it is looked whether a stream may go on: a revoked token ends it as fast as everything else.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Of so many looks, one is at the caller's part in the cluster too.
+const LOOKS_AT_ROLE: u32 = 5;
+
+/// Why a request does not get in.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The caller's token is good for another cluster.
+    #[error("this token is good for cluster {0} only")]
+    OtherCluster(String),
+    /// There is no such cluster, as far as the caller may know.
+    #[error("cluster {0} not found")]
+    Unknown(String),
+    /// The cluster cannot be entered yet, or not from here; the words say why.
+    #[error("{0}")]
+    NotReady(&'static str),
+    /// There are too many requests at once.
+    #[error("too many requests to clusters at once; try again in a moment")]
+    Busy,
+    /// The cluster did not answer in time.
+    #[error("{0}")]
+    TimedOut(#[source] downstream::Error),
+    /// The body of the request is larger than it may be.
+    #[error("the body of the request is too large")]
+    TooLarge,
+    /// The cluster cannot be reached, or does not let this server in.
+    #[error("{0}")]
+    Unreachable(#[source] downstream::Error),
+    /// Something failed in this server.
+    #[error(transparent)]
+    Server(#[from] Error),
+    /// The token for the cluster cannot be opened.
+    #[error(transparent)]
+    Secret(#[from] secrets::Error),
+}
+
+impl From<downstream::Error> for Refusal {
+    fn from(error: downstream::Error) -> Self {
+        match error {
+            downstream::Error::BodyTooLarge => Self::TooLarge,
+            error if error.is_timeout() => Self::TimedOut(error),
+            error => Self::Unreachable(error),
+        }
+    }
+}
+
+/// The way into clusters. Clones share everything.
+#[derive(Clone)]
+pub struct Kubernetes {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    clusters: Clusters,
+    tokens: Tokens,
+    secrets: Secrets,
+    downstream: Downstream,
+    places: Arc<Semaphore>,
+    by_user: Mutex<HashMap<String, usize>>,
+    closing: CancellationToken,
+}
+
+impl Kubernetes {
+    /// The way into the clusters of `clusters`.
+    pub fn new(clusters: Clusters, tokens: Tokens, secrets: Secrets, downstream: Downstream) -> Self {
+        Self {
+            parts: Arc::new(Parts {
+                clusters,
+                tokens,
+                secrets,
+                downstream,
+                places: Arc::new(Semaphore::new(PLACES)),
+                by_user: Mutex::default(),
+                closing: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// Lets a caller in who presented that token, for one request and what follows from it.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn enter(
+        &self,
+        caller: Arc<Caller>,
+        presented: SecretString,
+        cluster_id: &str,
+    ) -> Result<Visit, Refusal> {
+        if let Some(only) = caller.cluster_id.as_ref().filter(|only| *only != cluster_id) {
+            return Err(Refusal::OtherCluster(only.clone()));
+        }
+        let place = Place::take(&self.parts, &caller.user_id)?;
+        let found = self.parts.clusters.with_role(&caller, cluster_id).await;
+        let (cluster, role) = found.map_err(|error| match error {
+            Error::NotFound { id } => Refusal::Unknown(id),
+            error => Refusal::Server(error),
+        })?;
+        let access = self.access(&cluster).await?;
+        let pass =
+            Pass { parts: Arc::clone(&self.parts), caller, presented, cluster_id: cluster.id, role, place };
+        Ok(Visit { access, pass })
+    }
+
+    async fn access(&self, cluster: &Cluster) -> Result<Access, Refusal> {
+        let status = &cluster.status;
+        if status.private_requires_tunnel == Some(true) {
+            return Err(Refusal::NotReady(
+                "the cluster is private: it can be reached through its agent only, or from inside its network",
+            ));
+        }
+        let (Some(endpoint), Some(ca)) = (&status.api_endpoint, &status.ca_cert) else {
+            return Err(Refusal::NotReady("the cluster is not provisioned yet"));
+        };
+        let Some(token) = self.parts.secrets.of_cluster(&cluster.id, SERVICE_ACCOUNT_TOKEN).await? else {
+            return Err(Refusal::NotReady(
+                "the cluster is not connected yet: the service account is still to be made",
+            ));
+        };
+        let corrupt = |source: Box<dyn std::error::Error + Send + Sync>| {
+            Refusal::Server(Error::Corrupt { id: cluster.id.clone(), source })
+        };
+        Ok(Access {
+            endpoint: endpoint.parse().map_err(|error: url::ParseError| corrupt(error.into()))?,
+            ca: BASE64_STANDARD.decode(ca).map_err(|error| corrupt(error.into()))?,
+            identity: Identity::Token(token),
+        })
+    }
+
+    /// Ends what would not end by itself: streams and joined connections. Nothing of that kind begins afterwards.
+    pub fn close(&self) {
+        self.parts.closing.cancel();
+    }
+
+    /// Requests and streams that are inside.
+    pub fn inside(&self) -> usize {
+        PLACES - self.parts.places.available_permits()
+    }
+}
+
+/// One request on its way in.
+pub struct Visit {
+    access: Access,
+    pass: Pass,
+}
+
+impl Visit {
+    /// Passes the request on and gives the answer, and what holds the place of the caller: to be kept as long as anything
+    /// of the answer is on its way.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn forward<B>(
+        self,
+        request: Request<B>,
+        limit: Option<Duration>,
+    ) -> Result<(Answer, Pass), Refusal>
+    where
+        B: downstream::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Self { access, pass } = self;
+        let person = Person { user: &pass.caller.user_id, group: pass.role.group() };
+        let answer = pass.parts.downstream.forward(&access, person, request, limit).await?;
+        Ok((answer, pass))
+    }
+}
+
+/// The place of a caller inside a cluster, and what he came with.
+pub struct Pass {
+    parts: Arc<Parts>,
+    caller: Arc<Caller>,
+    presented: SecretString,
+    cluster_id: String,
+    role: Role,
+    place: Place,
+}
+
+impl Pass {
+    /// Comes to an end when the caller may no longer be inside as he is: his token is revoked or has expired, he lost his
+    /// part in the cluster or has another one, or the server stops.
+    pub async fn ended(self) {
+        // Holds the place until then.
+        let Self { parts, caller, presented, cluster_id, role, place: _place } = self;
+        let mut looks: u32 = 0;
+        while parts.closing.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_some() {
+            looks = looks.wrapping_add(1);
+            // A database that is away is no reason to end anything.
+            if parts
+                .tokens
+                .authenticate(presented.expose_secret())
+                .await
+                .is_err_and(|error| error.is_refusal())
+            {
+                return;
+            }
+            if looks.is_multiple_of(LOOKS_AT_ROLE) {
+                match parts.clusters.with_role(&caller, &cluster_id).await {
+                    Ok((_, now)) if now != role => return,
+                    Err(Error::NotFound { .. }) => return,
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+    }
+}
+
+/// A place among all requests and among those of the user.
+struct Place {
+    parts: Arc<Parts>,
+    user_id: String,
+    _among_all: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(parts: &Arc<Parts>, user_id: &str) -> Result<Self, Refusal> {
+        let among_all = Arc::clone(&parts.places).try_acquire_owned().map_err(|_| Refusal::Busy)?;
+        let mut by_user = parts.by_user();
+        let own = by_user.entry(user_id.to_owned()).or_default();
+        if *own >= PLACES_OF_ONE {
+            return Err(Refusal::Busy);
+        }
+        *own += 1;
+        drop(by_user);
+        Ok(Self { parts: Arc::clone(parts), user_id: user_id.to_owned(), _among_all: among_all })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut by_user = self.parts.by_user();
+        if let Some(own) = by_user.get_mut(&self.user_id) {
+            *own -= 1;
+            if *own == 0 {
+                by_user.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+impl Parts {
+    fn by_user(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

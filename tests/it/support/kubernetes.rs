@@ -1,0 +1,270 @@
+//! A Kubernetes API that a test plays: over TLS under a name of AKS, with an authority of its own. It writes down what
+//! reaches it and answers a few addresses in ways that are of use here; rights and objects are the sandbox's affair.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderMap, Method, StatusCode};
+use norman_aks::downstream::{self, Access, Identity};
+use norman_aks::listen;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::broadcast;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The host name; nothing else is resolved.
+pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
+
+/// The tokens that are good.
+pub(crate) const ADMIN: &str = "admin-token";
+pub(crate) const ACCOUNT: &str = "account-token";
+
+/// A request that came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) address: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+}
+
+pub(crate) struct FakeCluster {
+    world: Arc<World>,
+    pub(crate) address: SocketAddr,
+    /// PEM.
+    pub(crate) authority: String,
+    _stop: DropGuard,
+}
+
+struct World {
+    seen: Mutex<Vec<Seen>>,
+    objects: Mutex<BTreeMap<String, Value>>,
+    /// What is on its way: streams, sessions, requests without an answer.
+    open: AtomicUsize,
+    lines: broadcast::Sender<String>,
+    nodes: usize,
+    /// Whether the role of administrators is there from the start.
+    has_administrator: bool,
+}
+
+impl FakeCluster {
+    pub(crate) async fn start() -> Self {
+        Self::with(3, true).await
+    }
+
+    pub(crate) async fn with(nodes: usize, has_administrator: bool) -> Self {
+        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut root = CertificateParams::new(Vec::new()).unwrap();
+        root.distinguished_name.push(DnType::CommonName, "ca");
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = root.self_signed(&root_key).unwrap().pem();
+        let leaf = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key)).unwrap();
+        let tls = listen::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into());
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let world = Arc::new(World {
+            seen: Mutex::default(),
+            objects: Mutex::default(),
+            open: AtomicUsize::new(0),
+            lines: broadcast::channel(64).0,
+            nodes,
+            has_administrator,
+        });
+        let stop = CancellationToken::new();
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&world));
+        let options = listen::Options::default();
+        tokio::spawn(listen::serve(listener, Some(tls.unwrap()), app, stop.clone(), options));
+        Self { world, address, authority, _stop: stop.drop_guard() }
+    }
+
+    /// How it is found.
+    pub(crate) fn options(&self) -> downstream::Options {
+        let address = self.address;
+        let resolver = move |host: &str| (host == HOST).then_some(address);
+        downstream::Options { resolver: Some(Arc::new(resolver)), ..downstream::Options::default() }
+    }
+
+    pub(crate) fn access(&self, token: &str) -> Access {
+        Access {
+            endpoint: format!("https://{HOST}:443").parse().unwrap(),
+            ca: self.authority.clone().into(),
+            identity: Identity::Token(token.into()),
+        }
+    }
+
+    /// What came since the last look.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.world.seen.lock().unwrap())
+    }
+
+    pub(crate) fn object(&self, path: &str) -> Option<Value> {
+        self.world.objects.lock().unwrap().get(path).cloned()
+    }
+
+    /// Sends a line to every stream.
+    pub(crate) fn say(&self, line: &str) {
+        // Nobody listening is no mistake.
+        let _ = self.world.lines.send(format!("{line}\n"));
+    }
+
+    /// Waits until so many things are on their way.
+    pub(crate) async fn wait_for_open(&self, wanted: usize) {
+        for _ in 0..500 {
+            if self.world.open.load(Ordering::SeqCst) == wanted {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("{} are open, not {wanted}", self.world.open.load(Ordering::SeqCst));
+    }
+}
+
+/// Counts as open until it is dropped.
+struct Open(Arc<World>);
+
+impl Open {
+    fn new(world: &Arc<World>) -> Self {
+        world.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(world))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn answer(State(world): State<Arc<World>>, mut request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (parts, body) = request.into_parts();
+    let address = parts.uri.path_and_query().unwrap().to_string();
+    let path = parts.uri.path().to_owned();
+    let open = Open::new(&world);
+    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
+    let seen = Seen { method: parts.method, address, headers: parts.headers, body };
+    world.seen.lock().unwrap().push(seen.clone());
+    let known = [ADMIN, ACCOUNT].map(|token| format!("Bearer {token}"));
+    if !seen.header("authorization").iter().any(|value| known.iter().any(|known| known == value)) {
+        return status(401, "Unauthorized");
+    }
+    match (seen.method.as_str(), path.as_str()) {
+        ("GET", "/version") => json(&json!({"major": "1", "minor": "32", "gitVersion": "v1.32.7"})),
+        ("GET", "/api/v1/nodes") => json(&nodes(&world, parts.uri.query().unwrap_or_default())),
+        ("GET", "/api/v1/watched") => stream(&world, open),
+        (_, "/never") => {
+            std::future::pending::<()>().await;
+            drop(open);
+            status(500, "never")
+        }
+        (_, "/forbidden") => status(403, "you may not"),
+        (_, "/elsewhere") => {
+            let headers = [
+                ("location", "/api/"),
+                ("set-cookie", "R_SESS=evil"),
+                ("content-security-policy", "default-src *"),
+                ("access-control-allow-origin", "*"),
+                ("x-kept", "yes"),
+            ];
+            (StatusCode::FOUND, headers).into_response()
+        }
+        ("POST", "/api/v1/namespaces/a/pods/b/exec") => {
+            let protocol = seen.headers["upgrade"].clone();
+            tokio::spawn(async move {
+                let _open = open;
+                let mut connection = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+                let mut bytes = [0; 64];
+                while let Ok(read @ 1..) = connection.read(&mut bytes).await {
+                    connection.write_all(&bytes[..read].to_ascii_uppercase()).await.unwrap();
+                }
+            });
+            let headers = [("connection", "Upgrade".parse().unwrap()), ("upgrade", protocol)];
+            (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+        }
+        (method, path) => object(&world, method, path, &seen.body),
+    }
+}
+
+fn stream(world: &Arc<World>, open: Open) -> Response {
+    let lines = world.lines.subscribe();
+    let first = futures_util::stream::once(std::future::ready(Ok::<_, io::Error>("first\n".to_owned())));
+    let later = futures_util::stream::unfold((lines, open), |(mut lines, open)| async move {
+        lines.recv().await.ok().map(|line| (Ok(line), (lines, open)))
+    });
+    Body::from_stream(futures_util::StreamExt::chain(first, later)).into_response()
+}
+
+/// Pages of nodes, as `limit` and `continue` ask.
+fn nodes(world: &World, query: &str) -> Value {
+    let get = |name: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse::<usize>().ok())
+    };
+    let (from, limit) = (get("continue").unwrap_or(0), get("limit").unwrap_or(usize::MAX));
+    let to = world.nodes.min(from.saturating_add(limit));
+    let items: Vec<_> = (from..to)
+        .map(|number| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{number}")}}))
+        .collect();
+    let more = if to < world.nodes { to.to_string() } else { String::new() };
+    json!({"apiVersion": "v1", "kind": "NodeList", "metadata": {"continue": more}, "items": items})
+}
+
+/// Objects are kept by their address as they are sent. The token of a secret takes until it is sent again.
+fn object(world: &World, method: &str, path: &str, body: &[u8]) -> Response {
+    let mut objects = world.objects.lock().unwrap();
+    match method {
+        "PATCH" => {
+            let known = objects.contains_key(path);
+            let mut sent: Value = serde_json::from_slice(body).unwrap();
+            if known && sent["kind"] == "Secret" {
+                sent["data"] = json!({"token": BASE64_STANDARD.encode(ACCOUNT)});
+            }
+            objects.insert(path.to_owned(), sent.clone());
+            json(&sent)
+        }
+        "POST" => {
+            let sent: Value = serde_json::from_slice(body).unwrap_or_default();
+            let name = sent["metadata"]["name"].as_str().unwrap_or_default();
+            objects.insert(format!("{path}/{name}"), sent.clone());
+            (StatusCode::CREATED, json(&sent)).into_response()
+        }
+        "GET" if path.ends_with("/clusterroles/cluster-admin") && world.has_administrator => {
+            json(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                         "metadata": {"name": "cluster-admin"}}))
+        }
+        _ => match objects.get(path) {
+            Some(known) => json(known),
+            None => status(404, "not found"),
+        },
+    }
+}
+
+fn json(value: &Value) -> Response {
+    ([("content-type", "application/json")], value.to_string()).into_response()
+}
+
+fn status(code: u16, message: &str) -> Response {
+    let reason = StatusCode::from_u16(code).unwrap().canonical_reason().unwrap_or_default().replace(' ', "");
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
+                      "reason": reason, "code": code});
+    (StatusCode::from_u16(code).unwrap(), json(&body)).into_response()
+}
