@@ -28,10 +28,14 @@ use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
 use crate::service::instance::{self, Instance};
 use crate::service::listings::Listings;
+use crate::service::members::Members;
+use crate::service::own_tokens::OwnTokens;
 use crate::service::readiness::Readiness;
+use crate::service::registration::Registration;
 use crate::service::secrets::{self, Secrets};
 use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
+use crate::service::users::Users;
 use crate::store::{self, Store};
 
 /// How often what has expired is swept out.
@@ -78,17 +82,37 @@ impl App {
         let credentials =
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
-        let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
+        let fixed = fixed_settings(config, instance);
+        let settings = Settings::new(store.clone(), events.clone(), clock.clone(), fixed);
+        let clusters = Clusters::new(
+            store.clone(),
+            credentials.clone(),
+            events.clone(),
+            settings.clone(),
+            clock.clone(),
+        );
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
-            clusters: Clusters::new(
+            members: Members::new(
                 store.clone(),
+                clusters.clone(),
                 credentials.clone(),
                 events.clone(),
-                settings,
                 clock.clone(),
             ),
+            registration: Registration::new(
+                store.clone(),
+                secrets.clone(),
+                clusters.clone(),
+                settings.clone(),
+                events.clone(),
+                clock.clone(),
+            ),
+            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), events.clone()),
+            users: Users::new(store.clone()),
+            settings,
+            clusters,
             listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),

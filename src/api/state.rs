@@ -12,8 +12,13 @@ use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::Events;
 use crate::service::listings::Listings;
+use crate::service::members::Members;
+use crate::service::own_tokens::OwnTokens;
 use crate::service::readiness::Readiness;
+use crate::service::registration::Registration;
+use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
+use crate::service::users::Users;
 
 /// The parts, shared by every request.
 #[derive(Clone)]
@@ -27,6 +32,16 @@ pub struct Parts {
     pub credentials: Credentials,
     /// Cluster objects.
     pub clusters: Clusters,
+    /// Who has a part in which cluster.
+    pub members: Members,
+    /// How clusters are registered.
+    pub registration: Registration,
+    /// The callers' own tokens.
+    pub own_tokens: OwnTokens,
+    /// Who there is.
+    pub users: Users,
+    /// Named settings.
+    pub settings: Settings,
     /// The listing actions.
     pub listings: Listings,
     /// The audit.
@@ -67,6 +82,26 @@ impl AppState {
 
     pub(crate) fn clusters(&self) -> &Clusters {
         &self.0.parts.clusters
+    }
+
+    pub(crate) fn members(&self) -> &Members {
+        &self.0.parts.members
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.0.parts.registration
+    }
+
+    pub(crate) fn own_tokens(&self) -> &OwnTokens {
+        &self.0.parts.own_tokens
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.0.parts.users
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.parts.settings
     }
 
     pub(crate) fn listings(&self) -> &Listings {

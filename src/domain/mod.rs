@@ -4,14 +4,18 @@
 
 pub mod arm;
 pub mod ids;
+pub mod image;
 pub mod json_text;
 pub mod listed_clusters;
 pub mod networks;
+pub mod projects;
 pub mod provision;
 pub mod regions;
+pub mod registration;
 pub mod resource_group;
 pub mod role;
 pub mod spec;
 pub mod status;
 pub mod upgrades;
 pub mod versions;
+pub mod yaml;

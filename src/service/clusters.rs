@@ -4,6 +4,7 @@
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
 mod checks;
+mod roles;
 
 use std::sync::Arc;
 

@@ -13,10 +13,14 @@ pub mod events;
 pub mod explain;
 pub mod instance;
 pub mod listings;
+pub mod members;
+pub mod own_tokens;
 pub mod readiness;
+pub mod registration;
 pub mod secrets;
 pub mod settings;
 pub mod tokens;
+pub mod users;
 
 pub use access::Caller;
 pub use error::{Error, Invalid, Result};

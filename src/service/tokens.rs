@@ -81,6 +81,43 @@ pub struct TokenInfo {
     pub last_used_ms: Option<i64>,
     /// Its maker's words; may be empty.
     pub description: String,
+    /// The one cluster that it is good for; `None` for everything that its user may do.
+    pub cluster_id: Option<String>,
+}
+
+impl TokenInfo {
+    fn is_expired(&self, now_ms: i64) -> bool {
+        self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+    }
+}
+
+impl From<(TokenRow, UserRow)> for TokenInfo {
+    fn from((token, user): (TokenRow, UserRow)) -> Self {
+        Self {
+            name: token.name,
+            user_id: user.id,
+            user_name: user.name,
+            admin: user.admin,
+            created_ms: token.created_ms,
+            expires_ms: token.expires_ms,
+            last_used_ms: token.last_used_ms,
+            description: token.description,
+            cluster_id: token.cluster_id,
+        }
+    }
+}
+
+/// What a token is made with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenSpec<'a> {
+    /// The start of its name.
+    pub(super) prefix: &'a str,
+    /// How long it is good; `None` for ever.
+    pub(super) ttl: Option<Duration>,
+    /// Its maker's words; may be empty.
+    pub(super) description: &'a str,
+    /// The one cluster that it is to be good for.
+    pub(super) cluster_id: Option<&'a str>,
 }
 
 impl Tokens {
@@ -111,23 +148,34 @@ impl Tokens {
         ttl: Option<Duration>,
         description: &str,
     ) -> Result<NewToken> {
-        check_words(user_name, description)?;
+        check_user_name(user_name)?;
+        check_description(description)?;
         let user = self.user(user_name, admin).await?;
+        self.add(&user.id, &TokenSpec { prefix: "token-", ttl, description, cluster_id: None }).await
+    }
+
+    /// Makes a token for the user of that id.
+    ///
+    /// # Errors
+    /// [`super::Error::Invalid`] for an unusable description; [`store::Error::Dangling`] when there is no such user or
+    /// cluster.
+    pub(super) async fn add(&self, user_id: &str, spec: &TokenSpec<'_>) -> Result<NewToken> {
+        check_description(spec.description)?;
         let now = self.parts.clock.now_ms();
         let expires_ms =
-            ttl.map(|ttl| now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)));
+            spec.ttl.map(|ttl| now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)));
         for _ in 0..DRAWS {
-            let name = ids::generated("token-", vault::random());
+            let name = ids::generated(spec.prefix, vault::random());
             let secret = SecretString::from(ids::token_secret(vault::random()));
             let row = TokenRow {
                 name: name.clone(),
-                user_id: user.id.clone(),
+                user_id: user_id.to_owned(),
                 hash: vault::token_hash(secret.expose_secret()).to_vec(),
                 created_ms: now,
                 expires_ms,
                 last_used_ms: None,
-                description: description.to_owned(),
-                cluster_id: None,
+                description: spec.description.to_owned(),
+                cluster_id: spec.cluster_id.map(str::to_owned),
             };
             match store::tokens::insert(&self.parts.store, &row).await {
                 Err(store::Error::Duplicate { .. }) => {}
@@ -185,17 +233,21 @@ impl Tokens {
     /// All tokens, oldest first.
     pub async fn list(&self) -> Result<Vec<TokenInfo>> {
         let tokens = store::tokens::list(&self.parts.store, None).await?;
-        let info = |(token, user): (TokenRow, UserRow)| TokenInfo {
-            name: token.name,
-            user_id: user.id,
-            user_name: user.name,
-            admin: user.admin,
-            created_ms: token.created_ms,
-            expires_ms: token.expires_ms,
-            last_used_ms: token.last_used_ms,
-            description: token.description,
-        };
-        Ok(tokens.into_iter().map(info).collect())
+        Ok(tokens.into_iter().map(TokenInfo::from).collect())
+    }
+
+    /// The tokens of a user (an id) that are good, oldest first.
+    pub(super) async fn of_user(&self, user_id: &str) -> Result<Vec<TokenInfo>> {
+        let now = self.parts.clock.now_ms();
+        let tokens = store::tokens::list(&self.parts.store, Some(user_id)).await?.into_iter();
+        Ok(tokens.map(TokenInfo::from).filter(|token| !token.is_expired(now)).collect())
+    }
+
+    /// A user's token of that name, while it is good.
+    pub(super) async fn find(&self, user_id: &str, name: &str) -> Result<Option<TokenInfo>> {
+        let now = self.parts.clock.now_ms();
+        let found = store::tokens::find(&self.parts.store, name).await?.map(TokenInfo::from);
+        Ok(found.filter(|token| token.user_id == user_id && !token.is_expired(now)))
     }
 
     /// Revokes the token of that name: in this server at once, in every other one within two seconds. False when there
@@ -230,7 +282,7 @@ impl Tokens {
     }
 }
 
-fn check_words(user_name: &str, description: &str) -> Result<()> {
+fn check_user_name(user_name: &str) -> Result<()> {
     if user_name.trim().is_empty() || user_name.trim() != user_name {
         let message = "a user name must not be empty nor begin or end with a blank";
         return Err(Invalid::field("InvalidFormat", "user", message).into());
@@ -240,6 +292,10 @@ fn check_words(user_name: &str, description: &str) -> Result<()> {
             format!("a user name has at most {LONGEST_USER_NAME} characters and no control characters");
         return Err(Invalid::field("InvalidFormat", "user", message).into());
     }
+    Ok(())
+}
+
+fn check_description(description: &str) -> Result<()> {
     if description.chars().count() > 1024 || description.contains('\0') {
         let message = "a description has at most 1024 characters and no NUL";
         return Err(Invalid::field("InvalidFormat", "description", message).into());
