@@ -33,11 +33,15 @@ use crate::service::instance::{self, Instance};
 use crate::service::kubeconfigs::Kubeconfigs;
 use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
+use crate::service::members::Members;
+use crate::service::own_tokens::OwnTokens;
 use crate::service::readiness::Readiness;
+use crate::service::registration::Registration;
 use crate::service::reviews::Reviews;
 use crate::service::secrets::{self, Secrets};
 use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
+use crate::service::users::Users;
 use crate::store::{self, Store};
 
 /// How often what has expired is swept out.
@@ -97,7 +101,8 @@ impl App {
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
         let instance_id = instance.id.clone();
-        let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
+        let fixed = fixed_settings(config, instance);
+        let settings = Settings::new(store.clone(), events.clone(), clock.clone(), fixed);
         let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock.clone());
         let reviews =
             Reviews::new(azure.clone(), store.clone(), credentials.clone(), events.clone(), clock.clone());
@@ -120,9 +125,9 @@ impl App {
                 downstream: downstream.clone(),
                 credentials: credentials.clone(),
                 secrets: secrets.clone(),
-                settings,
+                settings: settings.clone(),
                 listings: listings.clone(),
-                clock,
+                clock: clock.clone(),
                 instance: instance_id,
             },
             clusters.work(),
@@ -130,6 +135,24 @@ impl App {
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
+            members: Members::new(
+                store.clone(),
+                clusters.clone(),
+                credentials.clone(),
+                events.clone(),
+                clock.clone(),
+            ),
+            registration: Registration::new(
+                store.clone(),
+                secrets.clone(),
+                clusters.clone(),
+                settings.clone(),
+                events.clone(),
+                clock,
+            ),
+            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), events.clone()),
+            users: Users::new(store.clone()),
+            settings,
             clusters,
             kubeconfigs: kubeconfigs.clone(),
             kubernetes: kubernetes.clone(),

@@ -3,10 +3,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::ConnectInfo;
+use std::convert::Infallible;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
 use http::header::{HOST, HeaderName};
 use http::request::Parts;
 use ipnet::IpNet;
+
+use super::state::AppState;
 
 /// How the server sees its own address and its callers'.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +69,18 @@ impl Origin {
 
     fn is_trusted(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address.to_canonical()))
+    }
+}
+
+/// The address of the client, as [`Origin::client`] finds it, for handlers.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(pub IpAddr);
+
+impl FromRequestParts<AppState> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        Ok(Self(state.origin().client(parts)))
     }
 }
 

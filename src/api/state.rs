@@ -14,8 +14,13 @@ use crate::service::events::Events;
 use crate::service::kubeconfigs::Kubeconfigs;
 use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
+use crate::service::members::Members;
+use crate::service::own_tokens::OwnTokens;
 use crate::service::readiness::Readiness;
+use crate::service::registration::Registration;
+use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
+use crate::service::users::Users;
 
 /// The parts, shared by every request.
 #[derive(Clone)]
@@ -33,6 +38,16 @@ pub struct Parts {
     pub kubeconfigs: Kubeconfigs,
     /// The way into clusters.
     pub kubernetes: Kubernetes,
+    /// Who has a part in which cluster.
+    pub members: Members,
+    /// How clusters are registered.
+    pub registration: Registration,
+    /// The callers' own tokens.
+    pub own_tokens: OwnTokens,
+    /// Who there is.
+    pub users: Users,
+    /// Named settings.
+    pub settings: Settings,
     /// The listing actions.
     pub listings: Listings,
     /// The audit.
@@ -81,6 +96,26 @@ impl AppState {
 
     pub(crate) fn kubernetes(&self) -> &Kubernetes {
         &self.0.parts.kubernetes
+    }
+
+    pub(crate) fn members(&self) -> &Members {
+        &self.0.parts.members
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.0.parts.registration
+    }
+
+    pub(crate) fn own_tokens(&self) -> &OwnTokens {
+        &self.0.parts.own_tokens
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.0.parts.users
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.parts.settings
     }
 
     pub(crate) fn listings(&self) -> &Listings {

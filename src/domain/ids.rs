@@ -32,9 +32,36 @@ pub fn split_namespaced(id: &str) -> Option<(&str, &str)> {
     id.split_once(':').filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
 }
 
+/// Whether a text can be the name of an object in Kubernetes (a DNS label): at most 63 lower-case letters, digits, and
+/// hyphens between them.
+pub fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_what_kubernetes_takes_as_names() {
+        for (text, expected) in [
+            ("a", true),
+            ("crtb-x7k9z", true),
+            (&*"a".repeat(63), true),
+            (&*"a".repeat(64), false),
+            ("", false),
+            ("-a", false),
+            ("a-", false),
+            ("A", false),
+            ("a.b", false),
+            ("a:b", false),
+        ] {
+            assert_eq!(is_label(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn generated_names_use_only_ranchers_alphabet() {

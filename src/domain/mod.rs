@@ -4,11 +4,14 @@
 
 pub mod arm;
 pub mod ids;
+pub mod image;
 pub mod json_text;
 pub mod listed_clusters;
 pub mod networks;
+pub mod projects;
 pub mod provision;
 pub mod regions;
+pub mod registration;
 pub mod resource_group;
 pub mod review;
 pub mod role;
@@ -16,3 +19,4 @@ pub mod spec;
 pub mod status;
 pub mod upgrades;
 pub mod versions;
+pub mod yaml;

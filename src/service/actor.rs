@@ -35,6 +35,7 @@ impl Actor {
                 | Error::Forbidden(_)
                 | Error::Invalid(_)
                 | Error::Conflict { .. }
+                | Error::Exists { .. }
                 | Error::Rejected(_),
             ) => Outcome::Refused,
             Err(_) => Outcome::Failed,

@@ -5,6 +5,7 @@
 
 mod checks;
 mod review;
+mod roles;
 
 use std::sync::Arc;
 

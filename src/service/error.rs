@@ -34,6 +34,12 @@ pub enum Error {
         /// The id of the object.
         id: String,
     },
+    /// There is an object of that id already.
+    #[error("{id} exists already")]
+    Exists {
+        /// The id that is taken.
+        id: String,
+    },
     /// Azure, or the way to it, refused or failed.
     #[error("the request to Azure failed")]
     Azure {

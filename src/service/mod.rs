@@ -15,12 +15,16 @@ pub mod instance;
 pub mod kubeconfigs;
 pub mod kubernetes;
 pub mod listings;
+pub mod members;
 pub mod observation;
+pub mod own_tokens;
 pub mod readiness;
+pub mod registration;
 pub mod reviews;
 pub mod secrets;
 pub mod settings;
 pub mod tokens;
+pub mod users;
 
 pub use access::Caller;
 pub use error::{Error, Invalid, Result};

@@ -188,6 +188,19 @@ impl Secrets {
         self.parts.vault.open(&context(credential_id), &Sealed::from(sealed))
     }
 
+    /// Seals a secret of a cluster (`c-xxxxx`) for keeping under a name, without keeping it.
+    ///
+    /// # Errors
+    /// [`vault::Error::Broken`] only.
+    pub fn seal_for_cluster(
+        &self,
+        cluster_id: &str,
+        name: &str,
+        plain: &SecretString,
+    ) -> Result<SealedColumns, vault::Error> {
+        self.parts.vault.seal(&cluster_context(cluster_id, name), plain).map(SealedColumns::from)
+    }
+
     /// Keeps a secret of a cluster (`c-xxxxx`) under a name, in place of an older one.
     ///
     /// # Errors
@@ -198,9 +211,9 @@ impl Secrets {
         name: &str,
         plain: &SecretString,
     ) -> Result<(), Error> {
-        let sealed = self.parts.vault.seal(&cluster_context(cluster_id, name), plain)?;
+        let sealed = self.seal_for_cluster(cluster_id, name, plain)?;
         let now_ms = self.parts.clock.now_ms();
-        Ok(store::cluster_secrets::put(&self.parts.store, cluster_id, name, &sealed.into(), now_ms).await?)
+        Ok(store::cluster_secrets::put(&self.parts.store, cluster_id, name, &sealed, now_ms).await?)
     }
 
     /// Reads a secret of a cluster; `None` when none of that name was kept.

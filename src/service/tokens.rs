@@ -81,6 +81,30 @@ pub struct TokenInfo {
     pub last_used_ms: Option<i64>,
     /// Its maker's words; may be empty.
     pub description: String,
+    /// The one cluster that it is good for; `None` for everything that its user may do.
+    pub cluster_id: Option<String>,
+}
+
+impl TokenInfo {
+    fn is_expired(&self, now_ms: i64) -> bool {
+        self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+    }
+}
+
+impl From<(TokenRow, UserRow)> for TokenInfo {
+    fn from((token, user): (TokenRow, UserRow)) -> Self {
+        Self {
+            name: token.name,
+            user_id: user.id,
+            user_name: user.name,
+            admin: user.admin,
+            created_ms: token.created_ms,
+            expires_ms: token.expires_ms,
+            last_used_ms: token.last_used_ms,
+            description: token.description,
+            cluster_id: token.cluster_id,
+        }
+    }
 }
 
 /// What a token is made with.
@@ -209,17 +233,21 @@ impl Tokens {
     /// All tokens, oldest first.
     pub async fn list(&self) -> Result<Vec<TokenInfo>> {
         let tokens = store::tokens::list(&self.parts.store, None).await?;
-        let info = |(token, user): (TokenRow, UserRow)| TokenInfo {
-            name: token.name,
-            user_id: user.id,
-            user_name: user.name,
-            admin: user.admin,
-            created_ms: token.created_ms,
-            expires_ms: token.expires_ms,
-            last_used_ms: token.last_used_ms,
-            description: token.description,
-        };
-        Ok(tokens.into_iter().map(info).collect())
+        Ok(tokens.into_iter().map(TokenInfo::from).collect())
+    }
+
+    /// The tokens of a user (an id) that are good, oldest first.
+    pub(super) async fn of_user(&self, user_id: &str) -> Result<Vec<TokenInfo>> {
+        let now = self.parts.clock.now_ms();
+        let tokens = store::tokens::list(&self.parts.store, Some(user_id)).await?.into_iter();
+        Ok(tokens.map(TokenInfo::from).filter(|token| !token.is_expired(now)).collect())
+    }
+
+    /// A user's token of that name, while it is good.
+    pub(super) async fn find(&self, user_id: &str, name: &str) -> Result<Option<TokenInfo>> {
+        let now = self.parts.clock.now_ms();
+        let found = store::tokens::find(&self.parts.store, name).await?.map(TokenInfo::from);
+        Ok(found.filter(|token| token.user_id == user_id && !token.is_expired(now)))
     }
 
     /// Revokes the token of that name: in this server at once, in every other one within two seconds. False when there

@@ -13,6 +13,13 @@ fn sealed(row: &impl Columns) -> Result<SealedColumns, Error> {
     })
 }
 
+/// Puts a secret: cluster, name, the sealed columns, the moment.
+pub(super) const PUT: &str = "insert into cluster_secrets
+    (cluster_id, name, key_id, wrapped_key, ciphertext, created_ms)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (cluster_id, name) do update set key_id = excluded.key_id,
+    wrapped_key = excluded.wrapped_key, ciphertext = excluded.ciphertext, created_ms = excluded.created_ms";
+
 /// Puts a secret of a cluster, in place of one of that name.
 ///
 /// # Errors
@@ -25,12 +32,7 @@ pub async fn put(
     now_ms: i64,
 ) -> Result<(), Error> {
     without_nul([("cluster_id", Some(cluster_id)), ("name", Some(name))])?;
-    let sql =
-        "insert into cluster_secrets (cluster_id, name, key_id, wrapped_key, ciphertext, created_ms)
-               values ($1, $2, $3, $4, $5, $6)
-               on conflict (cluster_id, name) do update set key_id = excluded.key_id,
-               wrapped_key = excluded.wrapped_key, ciphertext = excluded.ciphertext, created_ms = excluded.created_ms";
-    let outcome = write!(store, |pool| sqlx::query(sql)
+    let outcome = write!(store, |pool| sqlx::query(PUT)
         .bind(cluster_id)
         .bind(name)
         .bind(&secret.key_id)

@@ -108,6 +108,10 @@ pub enum Unique {
     ClusterId,
     /// `clusters.aks_identity`: subscription, resource group and name of the AKS cluster
     ClusterIdentity,
+    /// `cluster_members.id`
+    MemberId,
+    /// `cluster_members.cluster_id` and `user_id`: a user's part in a cluster
+    Membership,
     /// Any other key.
     Other,
 }
@@ -121,6 +125,8 @@ impl fmt::Display for Unique {
             Self::CredentialId => "this credential id",
             Self::ClusterId => "this cluster id",
             Self::ClusterIdentity => "this AKS cluster",
+            Self::MemberId => "this member id",
+            Self::Membership => "this user's part in the cluster",
             Self::Other => "this key",
         })
     }
@@ -129,13 +135,15 @@ impl fmt::Display for Unique {
 impl Unique {
     /// SQLite names the column in its message, PostgreSQL the constraint.
     fn of(error: &dyn sqlx::error::DatabaseError) -> Self {
-        const NAMES: [(&str, &str, Unique); 6] = [
+        const NAMES: [(&str, &str, Unique); 8] = [
             ("users.id", "users_pkey", Unique::UserId),
             ("users.name", "users_name_key", Unique::UserName),
             ("tokens.name", "tokens_pkey", Unique::TokenName),
             ("credentials.id", "credentials_pkey", Unique::CredentialId),
             ("clusters.id", "clusters_pkey", Unique::ClusterId),
             ("clusters.aks_identity", "clusters_aks_identity_key", Unique::ClusterIdentity),
+            ("cluster_members.id", "cluster_members_pkey", Unique::MemberId),
+            ("cluster_members.user_id", "cluster_members_cluster_id_user_id_key", Unique::Membership),
         ];
         let column = error.message().rsplit(' ').next();
         NAMES

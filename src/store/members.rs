@@ -6,7 +6,7 @@ use super::{Error, Store};
 /// A user's part in a cluster that is not his own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRow {
-    /// `crtb-xxxxx`
+    /// `c-xxxxx:crtb-xxxxx`: the cluster and a name that is the only one in it.
     pub id: String,
     /// Never given to another object.
     pub uuid: String,

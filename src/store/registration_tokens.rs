@@ -1,6 +1,8 @@
 //! Table `registration_tokens`: the tokens with which a cluster's agent may register. Their text lies sealed in
 //! `cluster_secrets`, under [`secret_name`]; here is the hash by which one that is presented is found.
 
+use super::cluster_secrets::PUT;
+use super::credentials::SealedColumns;
 use super::rows::{Columns, Fields, without_nul};
 use super::{Error, Store};
 
@@ -41,29 +43,50 @@ fn row(row: &impl Columns) -> Result<RegistrationTokenRow, Error> {
     })
 }
 
-/// Adds a token unless there is one of that name; whether it was added.
+/// Adds a token with its sealed text unless there is one of that name; whether it was added. Both or none are written.
 ///
 /// # Errors
 /// [`Error::Dangling`] when there is no such cluster.
-pub async fn insert(store: &Store, token: &RegistrationTokenRow) -> Result<bool, Error> {
+pub async fn insert(
+    store: &Store,
+    token: &RegistrationTokenRow,
+    sealed: &SealedColumns,
+) -> Result<bool, Error> {
     without_nul([("cluster_id", Some(token.cluster_id.as_str())), ("name", Some(token.name.as_str()))])?;
     let sql = "insert into registration_tokens (cluster_id, name, uuid, hash, created_ms)
                values ($1, $2, $3, $4, $5) on conflict (cluster_id, name) do nothing";
-    let outcome = write!(store, |pool| sqlx::query(sql)
-        .bind(&token.cluster_id)
-        .bind(&token.name)
-        .bind(&token.uuid)
-        .bind(&token.hash)
-        .bind(token.created_ms)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()));
-    outcome.map(|rows| rows > 0).map_err(|error| {
+    let dangling = |error: sqlx::Error| {
         let error = Error::from(error);
         if error.is_foreign_key() {
             return Error::Dangling { table: "registration_tokens", id: token.cluster_id.clone() };
         }
         error
+    };
+    write!(store, |pool| {
+        let mut transaction = pool.begin().await?;
+        let added = sqlx::query(sql)
+            .bind(&token.cluster_id)
+            .bind(&token.name)
+            .bind(&token.uuid)
+            .bind(&token.hash)
+            .bind(token.created_ms)
+            .execute(&mut *transaction)
+            .await
+            .map_err(dangling)?
+            .rows_affected();
+        if added > 0 {
+            sqlx::query(PUT)
+                .bind(&token.cluster_id)
+                .bind(secret_name(&token.name))
+                .bind(&sealed.key_id)
+                .bind(&sealed.wrapped_key)
+                .bind(&sealed.ciphertext)
+                .bind(token.created_ms)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(added > 0)
     })
 }
 
@@ -92,17 +115,24 @@ pub async fn list(store: &Store, cluster_id: &str) -> Result<Vec<RegistrationTok
     read!(store, |pool| sqlx::query(sql).bind(cluster_id).fetch_all(pool).await?.iter().map(row).collect())
 }
 
-/// Removes a token; false when there was none of that name.
+/// Removes a token and its text; false when there was none of that name.
 pub async fn delete(store: &Store, cluster_id: &str, name: &str) -> Result<bool, Error> {
     if cluster_id.contains('\0') || name.contains('\0') {
         return Ok(false);
     }
-    let sql = "delete from registration_tokens where cluster_id = $1 and name = $2";
-    Ok(write!(store, |pool| sqlx::query(sql)
-        .bind(cluster_id)
-        .bind(name)
-        .execute(pool)
-        .await?
-        .rows_affected())
-        > 0)
+    let token = "delete from registration_tokens where cluster_id = $1 and name = $2";
+    let text = "delete from cluster_secrets where cluster_id = $1 and name = $2";
+    write!(store, |pool| {
+        let mut transaction = pool.begin().await?;
+        let removed =
+            sqlx::query(token).bind(cluster_id).bind(name).execute(&mut *transaction).await?.rows_affected();
+        sqlx::query(text)
+            .bind(cluster_id)
+            .bind(secret_name(name))
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        transaction.commit().await?;
+        Ok(removed > 0)
+    })
 }

@@ -835,18 +835,25 @@ async fn registration_tokens_are_kept_once_per_name(db: &TestDb) {
         hash: vec![0, 9],
         created_ms: 4,
     };
-    assert!(registration_tokens::insert(store, &row).await.expect("insert"));
+    let text = async || {
+        let name = registration_tokens::secret_name("default-token");
+        cluster_secrets::get(store, "c-a", &name).await.expect("text")
+    };
+    assert!(registration_tokens::insert(store, &row, &sealed("k1")).await.expect("insert"));
     let other = RegistrationTokenRow { uuid: "v".to_owned(), ..row.clone() };
-    assert!(!registration_tokens::insert(store, &other).await.expect("insert"));
+    assert!(!registration_tokens::insert(store, &other, &sealed("k2")).await.expect("insert"));
+    assert_eq!(text().await, Some(sealed("k1")), "the text of the one that is there");
     assert_eq!(
         registration_tokens::get(store, "c-a", "default-token").await.expect("get"),
         Some(row.clone())
     );
     assert_eq!(registration_tokens::list(store, "c-a").await.expect("list"), [row.clone()]);
     let nowhere = RegistrationTokenRow { cluster_id: "c-none".to_owned(), ..row };
-    assert!(matches!(registration_tokens::insert(store, &nowhere).await, Err(Error::Dangling { .. })));
+    let dangling = registration_tokens::insert(store, &nowhere, &sealed("k1")).await;
+    assert!(matches!(dangling, Err(Error::Dangling { .. })));
     assert!(registration_tokens::delete(store, "c-a", "default-token").await.expect("delete"));
     assert!(!registration_tokens::delete(store, "c-a", "default-token").await.expect("delete"));
+    assert_eq!(text().await, None, "it goes with its token");
 }
 
 async fn events_of_clusters_are_listed_behind_an_id(db: &TestDb) {

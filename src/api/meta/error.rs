@@ -136,7 +136,9 @@ impl From<service::Error> for Error {
             }
             service::Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             service::Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
-            service::Error::Conflict { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            service::Error::Conflict { .. } | service::Error::Exists { .. } => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
             error if error.is_unavailable() => {
                 Self::unavailable("the server's database does not answer; try again").caused_by(error)
             }

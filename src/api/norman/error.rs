@@ -76,6 +76,7 @@ impl From<service::Error> for Error {
             E::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "PermissionDenied", error.to_string()),
             E::Invalid(invalid) => invalid.into(),
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),
+            E::Exists { .. } => Self::new(StatusCode::CONFLICT, "AlreadyExists", error.to_string()),
             E::Rejected(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", error.to_string()),
             E::TimedOut { .. } => {
                 Self::passing(StatusCode::GATEWAY_TIMEOUT, "ServerError", error.to_string(), RETRY_SECONDS)

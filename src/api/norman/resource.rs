@@ -10,6 +10,27 @@ use super::input::Object;
 use super::links::Links;
 use super::schemas::Schema;
 
+/// What the caller may do to an object that he sees; the links say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// May change it.
+    pub update: bool,
+    /// May remove it.
+    pub remove: bool,
+}
+
+impl Rights {
+    /// Change and remove it.
+    pub const ALL: Self = Self { update: true, remove: true };
+    /// Only look at it.
+    pub const NONE: Self = Self { update: false, remove: false };
+
+    /// All of them, or none.
+    pub fn all_if(allowed: bool) -> Self {
+        if allowed { Self::ALL } else { Self::NONE }
+    }
+}
+
 /// The common part of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct Resource<'a> {
@@ -19,39 +40,61 @@ pub struct Resource<'a> {
     pub path: &'a str,
     /// The id.
     pub id: &'a str,
-    /// Never given to another object.
-    pub uuid: &'a str,
-    /// The id of the user who made it.
-    pub creator: &'a str,
-    /// Milliseconds since 1970.
-    pub created_ms: i64,
+    /// Never given to another object; some have none.
+    pub uuid: Option<&'a str>,
+    /// The id of the user who made it, when somebody did.
+    pub creator: Option<&'a str>,
+    /// Milliseconds since 1970, where it is known.
+    pub created_ms: Option<i64>,
+    /// What the caller may do to it.
+    pub rights: Rights,
 }
 
 impl Resource<'_> {
-    /// The whole object: `fields` with the common part around it. Only callers who may change and remove an
-    /// object get to see it, so the links say so.
+    /// The whole object: `fields` with the common part around it.
     pub fn object(&self, links: &Links, fields: Object) -> Object {
         let own = links.to(self.path);
         let actions: BTreeMap<_, _> =
             self.schema.actions.iter().map(|(name, _)| (*name, format!("{own}?action={name}"))).collect();
-        // Rancher counts whole seconds in both.
-        let seconds = self.created_ms.div_euclid(1_000);
-        let created = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let mut addresses = Object::from_iter([("self".to_owned(), json!(own))]);
+        for (name, allowed) in [("update", self.rights.update), ("remove", self.rights.remove)] {
+            if allowed {
+                addresses.insert(name.to_owned(), json!(own));
+            }
+        }
         let mut object = fields;
         for (key, value) in [
             ("actions", json!(actions)),
             ("baseType", json!(self.schema.id)),
-            ("created", json!(created.format(&Rfc3339).unwrap_or_default())),
-            ("createdTS", json!(seconds * 1_000)),
-            ("creatorId", json!(self.creator)),
             ("id", json!(self.id)),
-            ("links", json!({"self": own, "update": own, "remove": own})),
+            ("links", Value::Object(addresses)),
             ("type", json!(self.schema.id)),
-            ("uuid", json!(self.uuid)),
         ] {
             object.insert(key.to_owned(), value);
         }
+        put_text(&mut object, "creatorId", self.creator.map(str::to_owned));
+        put_text(&mut object, "uuid", self.uuid.map(str::to_owned));
+        if let Some(created_ms) = self.created_ms {
+            // Rancher counts whole seconds in both.
+            let created_ms = created_ms.div_euclid(1_000) * 1_000;
+            object.insert("created".to_owned(), json!(date(created_ms)));
+            object.insert("createdTS".to_owned(), json!(created_ms));
+        }
         object
+    }
+}
+
+/// A moment in milliseconds since 1970 as Norman writes it: RFC 3339, UTC, whole seconds.
+pub fn date(ms: i64) -> String {
+    let moment =
+        OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    moment.format(&Rfc3339).unwrap_or_default()
+}
+
+/// Adds addresses to the links of an object.
+pub fn add_links(object: &mut Object, addresses: impl IntoIterator<Item = (&'static str, String)>) {
+    if let Some(links) = object.get_mut("links").and_then(Value::as_object_mut) {
+        links.extend(addresses.into_iter().map(|(name, address)| (name.to_owned(), json!(address))));
     }
 }
 
@@ -85,9 +128,10 @@ mod tests {
             schema: &THING,
             path: "/v3/things/a:b",
             id: "a:b",
-            uuid: "u",
-            creator: "user-1",
-            created_ms: 1_787_220_672_987,
+            uuid: Some("u"),
+            creator: Some("user-1"),
+            created_ms: Some(1_787_220_672_987),
+            rights: Rights::ALL,
         };
         let fields = Object::from_iter([("name".to_owned(), json!("n"))]);
         let own = "https://h/v3/things/a:b";
@@ -106,5 +150,28 @@ mod tests {
                 "uuid": "u",
             })
         );
+    }
+
+    #[test]
+    fn links_say_what_the_caller_may_do_and_what_is_not_known_is_left_out() {
+        let resource = Resource {
+            schema: &THING,
+            path: "/v3/things/a",
+            id: "a",
+            uuid: None,
+            creator: None,
+            created_ms: None,
+            rights: Rights { update: true, remove: false },
+        };
+        let mut object = resource.object(&Links::new("https://h".to_owned()), Object::new());
+        add_links(&mut object, [("parts", "https://h/v3/parts".to_owned())]);
+        let own = "https://h/v3/things/a";
+        assert_eq!(
+            object.get("links"),
+            Some(&json!({"self": own, "update": own, "parts": "https://h/v3/parts"}))
+        );
+        for key in ["uuid", "creatorId", "created", "createdTS"] {
+            assert!(!object.contains_key(key), "{key}");
+        }
     }
 }

@@ -29,6 +29,7 @@ pub(in crate::api) const CHECK: &[&Failure] =
 /// How reading below `/v3` fails.
 pub(in crate::api) const READ: &[&Failure] = &[
     &UNAUTHORIZED,
+    &NORMAN_FORBIDDEN,
     &NORMAN_NOT_FOUND,
     &NORMAN_INVALID,
     &NORMAN_FAILED,
@@ -39,6 +40,7 @@ pub(in crate::api) const READ: &[&Failure] = &[
 /// How changing below `/v3` fails; nothing was changed then.
 pub(in crate::api) const CHANGE: &[&Failure] = &[
     &UNAUTHORIZED,
+    &NORMAN_FORBIDDEN,
     &NORMAN_NOT_FOUND,
     &NORMAN_CONFLICT,
     &NORMAN_TOO_LARGE,
@@ -51,6 +53,7 @@ pub(in crate::api) const CHANGE: &[&Failure] = &[
 /// How the POST of one object fails.
 pub(in crate::api) const POST: &[&Failure] = &[
     &UNAUTHORIZED,
+    &NORMAN_FORBIDDEN,
     &NORMAN_NOT_FOUND,
     &NORMAN_METHOD,
     &NORMAN_CONFLICT,
@@ -277,6 +280,18 @@ static NORMAN_NOT_FOUND: Failure = Failure {
     body: NORMAN_BODY,
     passes: false,
     examples: || vec![("missing", "No such object", norman(404, "NotFound", "c-x7k9z not found"))],
+};
+
+static NORMAN_FORBIDDEN: Failure = Failure {
+    name: "NormanForbidden",
+    status: 403,
+    description: "The caller may see the object, but not do this to it",
+    body: NORMAN_BODY,
+    passes: false,
+    examples: || {
+        let message = "forbidden: clusters are changed by their owners; you are read-only of c-x7k9z";
+        vec![("role", "A part that does not allow it", norman(403, "PermissionDenied", message))]
+    },
 };
 
 static NORMAN_METHOD: Failure = Failure {

@@ -20,7 +20,7 @@ use crate::api::norman::input::{self, Object, Operation};
 use crate::api::norman::links::Links;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
-use crate::api::norman::resource::{Resource, put_text};
+use crate::api::norman::resource::{Resource, Rights, put_text};
 use crate::api::state::AppState;
 use crate::domain::ids::CREDENTIAL_NAMESPACE;
 use crate::service::Invalid;
@@ -210,9 +210,11 @@ fn view(credential: Credential, links: &Links) -> Object {
         schema: &CLOUD_CREDENTIAL,
         path: &format!("/v3/cloudCredentials/{}", credential.id),
         id: &credential.id,
-        uuid: &credential.uuid,
-        creator: &credential.owner,
-        created_ms: credential.created_ms,
+        uuid: Some(&credential.uuid),
+        creator: Some(&credential.owner),
+        created_ms: Some(credential.created_ms),
+        // Only those who may change a credential get to see it.
+        rights: Rights::ALL,
     };
     resource.object(links, fields)
 }

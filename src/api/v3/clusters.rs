@@ -1,12 +1,15 @@
 //! `/v3/clusters` (contract, sections 13 to 15; terraform contract, sections 4 and 6).
 
+mod view;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::view::view;
 use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures};
 use super::kubeconfig;
 use super::schemas::CLUSTER;
@@ -20,12 +23,11 @@ use crate::api::norman::input::{self, Object, Operation};
 use crate::api::norman::links::Links;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
-use crate::api::norman::resource::Resource;
 use crate::api::state::AppState;
+use crate::domain::role::Role;
 use crate::domain::spec::merge::Mode;
-use crate::domain::status::State as ClusterState;
 use crate::service::actor::Actor;
-use crate::service::clusters::{Cluster as Kept, ClusterChange};
+use crate::service::clusters::ClusterChange;
 use crate::service::kubeconfigs;
 
 documented!(
@@ -80,8 +82,8 @@ async fn list_clusters(
     query: Query,
     uri: Uri,
 ) -> Result<Response, Error> {
-    let clusters = state.clusters().list(&caller).await?;
-    let objects = clusters.iter().map(|cluster| view(cluster, &links)).collect();
+    let clusters = state.clusters().list_with_roles(&caller).await?;
+    let objects = clusters.iter().map(|(cluster, role)| view(cluster, *role, &links)).collect();
     Ok(Collection::page(&CLUSTER, &links, asked_path(&uri), &query, objects)?.into_response())
 }
 
@@ -102,7 +104,7 @@ async fn create_cluster(
 ) -> Result<Response, Error> {
     let change = change(body, Operation::Create)?;
     let cluster = state.clusters().create(&actor, change).await?;
-    Ok(reply::json(StatusCode::CREATED, &view(&cluster, &links)))
+    Ok(reply::json(StatusCode::CREATED, &view(&cluster, Role::Owner, &links)))
 }
 
 /// One cluster.
@@ -120,8 +122,8 @@ async fn get_cluster(
     Path(id): Path<String>,
     links: Links,
 ) -> Result<Response, Error> {
-    let cluster = state.clusters().get(&caller, &id).await?;
-    Ok(reply::json(StatusCode::OK, &view(&cluster, &links)))
+    let (cluster, role) = state.clusters().with_role(&caller, &id).await?;
+    Ok(reply::json(StatusCode::OK, &view(&cluster, role, &links)))
 }
 
 /// Changes a cluster. What the body does not name stays, except as the query says.
@@ -145,7 +147,7 @@ async fn update_cluster(
     let change = change(body, Operation::Update)?;
     let mode = if query.is_on("_replace") { Mode::Replace } else { Mode::Merge };
     let cluster = state.clusters().update(&actor, &id, change, mode).await?;
-    Ok(reply::json(StatusCode::OK, &view(&cluster, &links)))
+    Ok(reply::json(StatusCode::OK, &view(&cluster, Role::Owner, &links)))
 }
 
 /// Removes a cluster: in Azure too, when it was made here.
@@ -164,7 +166,7 @@ async fn delete_cluster(
     links: Links,
 ) -> Result<Response, Error> {
     let cluster = state.clusters().delete(&actor, &id).await?;
-    Ok(reply::json(StatusCode::OK, &view(&cluster, &links)))
+    Ok(reply::json(StatusCode::OK, &view(&cluster, Role::Owner, &links)))
 }
 
 /// An action of a cluster; or changes or removes it, for clients that can only POST.
@@ -205,79 +207,6 @@ async fn post_cluster(
                 Some(action) => Error::no_action(action),
             })
         }
-    }
-}
-
-/// The cluster on the wire: what the user said, and around it what is known.
-fn view(cluster: &Kept, links: &Links) -> Object {
-    let mut fields = cluster.spec.body().clone();
-    for (key, value) in [
-        ("annotations", json!({})),
-        ("dockerRootDir", json!("/var/lib/docker")),
-        ("enableNetworkPolicy", json!(false)),
-    ] {
-        fields.entry(key).or_insert(value);
-    }
-    if let Some(config) = fields.get_mut("aksConfig").and_then(Value::as_object_mut) {
-        add_types(config);
-    }
-    let (transitioning, message) = transition(cluster);
-    for (key, value) in [
-        ("aksStatus", status(cluster)),
-        ("conditions", json!(cluster.status.conditions)),
-        ("driver", json!("AKS")),
-        ("internal", json!(false)),
-        ("name", json!(cluster.name)),
-        ("state", json!(cluster.state.name())),
-        ("transitioning", json!(transitioning)),
-        ("transitioningMessage", json!(message)),
-    ] {
-        fields.insert(key.to_owned(), value);
-    }
-    let resource = Resource {
-        schema: &CLUSTER,
-        path: &format!("/v3/clusters/{}", cluster.id),
-        id: &cluster.id,
-        uuid: &cluster.uuid,
-        creator: &cluster.owner,
-        created_ms: cluster.created_ms,
-    };
-    resource.object(links, fields)
-}
-
-/// Whether the cluster is on its way, and where it is.
-fn transition(cluster: &Kept) -> (&'static str, String) {
-    let status = &cluster.status;
-    match (&status.failure, cluster.state) {
-        (Some(failure), _) => ("error", failure.clone()),
-        (None, ClusterState::Active) => ("no", String::new()),
-        (None, _) => ("yes", status.waiting.as_ref().map(|waiting| waiting.what.clone()).unwrap_or_default()),
-    }
-}
-
-fn status(cluster: &Kept) -> Value {
-    let status = &cluster.status;
-    let mut status = json!({
-        "review": cluster.review,
-        "privateRequiresTunnel": status.private_requires_tunnel,
-        "rbacEnabled": status.rbac_enabled,
-        "upstreamSpec": status.upstream_spec,
-    });
-    if let Some(fields) = status.as_object_mut() {
-        fields.insert("type".to_owned(), json!("/v3/schemas/aksStatus"));
-        if let Some(upstream) = fields.get_mut("upstreamSpec").and_then(Value::as_object_mut) {
-            add_types(upstream);
-        }
-    }
-    status
-}
-
-/// Norman's names of the types inside.
-fn add_types(config: &mut Object) {
-    config.insert("type".to_owned(), json!("/v3/schemas/aksClusterConfigSpec"));
-    let pools = config.get_mut("nodePools").and_then(Value::as_array_mut);
-    for pool in pools.into_iter().flatten().filter_map(Value::as_object_mut) {
-        pool.insert("type".to_owned(), json!("/v3/schemas/aksNodePool"));
     }
 }
 

@@ -54,6 +54,25 @@ pub(super) struct ListQuery {
     order: Option<String>,
 }
 
+/// The caller himself.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which norman::filters reads")]
+pub(super) struct UserQuery {
+    /// `true`: only the caller.
+    me: Option<bool>,
+}
+
+/// Whose parts are wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which norman::filters reads")]
+pub(super) struct PartQuery {
+    /// Only those of this cluster.
+    #[param(rename = "clusterId", example = "c-x7k9z")]
+    cluster_id: Option<String>,
+}
+
 /// How a change is meant.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -1,12 +1,22 @@
-//! Rancher's `/v3`: cloud credentials and clusters, in Norman's style. One file per type; `schemas` has their
-//! tables, `root` what lists them.
+//! Rancher's `/v3`: cloud credentials, clusters and what clients touch around them, in Norman's style. One file per type;
+//! `schemas` has their tables, `root` what lists them.
 
 mod cloud_credentials;
 mod clusters;
 mod docs;
+mod drivers;
+mod import;
 mod kubeconfig;
+mod members;
+mod nodes;
+mod projects;
+mod registration_tokens;
+mod role_templates;
 mod root;
 pub mod schemas;
+mod settings;
+mod tokens;
+mod users;
 
 use axum::extract::FromRequestParts;
 use axum::routing::MethodRouter;
@@ -22,7 +32,22 @@ use crate::service::actor::Actor;
 
 /// Everything below `/v3`, with full paths.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(root::router()).merge(cloud_credentials::router()).merge(clusters::router())
+    let parts = [
+        root::router(),
+        cloud_credentials::router(),
+        clusters::router(),
+        drivers::router(),
+        import::router(),
+        members::router(),
+        nodes::router(),
+        projects::router(),
+        registration_tokens::router(),
+        role_templates::router(),
+        settings::router(),
+        tokens::router(),
+        users::router(),
+    ];
+    parts.into_iter().fold(OpenApiRouter::new(), OpenApiRouter::merge)
 }
 
 /// Documents and serves a path, and serves it under its other spellings too: with a slash at the end, and in
@@ -35,6 +60,24 @@ fn served(
     let routes = routes.map(|methods| methods.fallback(unsupported));
     let methods: MethodRouter<AppState> = routes.2.clone();
     others.iter().fold(api.routes(routes), |api, path| api.route(path, methods.clone()))
+}
+
+/// As [`served`], where the other spellings are those of `others`, and each has a slash at the end or has not.
+fn spelled(
+    api: OpenApiRouter<AppState>,
+    routes: UtoipaMethodRouter<AppState>,
+    others: &[&str],
+) -> OpenApiRouter<AppState> {
+    let slashed: Vec<String> = routes
+        .1
+        .paths
+        .keys()
+        .map(String::as_str)
+        .chain(others.iter().copied())
+        .map(|path| format!("{path}/"))
+        .collect();
+    let all: Vec<&str> = others.iter().copied().chain(slashed.iter().map(String::as_str)).collect();
+    served(api, routes, &all)
 }
 
 async fn unsupported(_: Authenticated, method: Method) -> Error {

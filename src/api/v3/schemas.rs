@@ -1,24 +1,46 @@
 //! The types below `/v3`, as tables (contract, sections 12 to 14).
 
+mod access;
 mod cluster;
 mod credential;
+mod parts;
+mod server;
 
+pub use access::{CLUSTER_ROLE_TEMPLATE_BINDING, ROLE_TEMPLATE, TOKEN, USER};
 pub use cluster::{AKS_CONFIG, CLUSTER};
 pub use credential::{AZURE_CREDENTIAL_CONFIG, CLOUD_CREDENTIAL};
+pub use parts::{CLUSTER_REGISTRATION_TOKEN, PROJECT};
+pub use server::{KONTAINER_DRIVER, NODE, NODE_DRIVER, SETTING};
 
 use crate::api::norman::schemas::Schema;
 
 /// Every type, in alphabetical order of ids.
-pub static ALL: [&Schema; 9] = [
+pub static ALL: [&Schema; 25] = [
     &cluster::AKS_CONFIG,
     &cluster::AKS_NODE_POOL,
     &cluster::AKS_STATUS,
     &AZURE_CREDENTIAL_CONFIG,
     &CLOUD_CREDENTIAL,
     &CLUSTER,
+    &cluster::CLUSTER_CONDITION,
+    &CLUSTER_REGISTRATION_TOKEN,
+    &CLUSTER_ROLE_TEMPLATE_BINDING,
+    &cluster::CLUSTER_SPEC,
+    &cluster::ENV_VAR,
     &cluster::GENERATE_KUBE_CONFIG_OUTPUT,
     &cluster::IMPORTED_CONFIG,
+    &cluster::INFO,
+    &KONTAINER_DRIVER,
     &cluster::LOCAL_CLUSTER_AUTH_ENDPOINT,
+    &NODE,
+    &NODE_DRIVER,
+    &PROJECT,
+    &cluster::PROVISIONING_STEP,
+    &ROLE_TEMPLATE,
+    &SETTING,
+    &TOKEN,
+    &USER,
+    &cluster::WAITING,
 ];
 
 /// The type of that id, in any letter case, as Rancher finds it.
@@ -92,6 +114,6 @@ mod tests {
     #[test]
     fn types_are_found_in_any_letter_case() {
         assert_eq!(find("cloudcredential").map(|schema| schema.id), Some("cloudCredential"));
-        assert!(find("nodeDriver").is_none());
+        assert!(find("nodeTemplate").is_none());
     }
 }

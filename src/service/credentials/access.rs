@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{Credentials, bare_id, full_id};
 use crate::azure::{self, Cloud, Discovery, DiscoveryError, Fingerprint};
 use crate::domain::ids;
+use crate::domain::role::Role;
 use crate::service::{Caller, Error};
 use crate::store::{self, CredentialRow};
 
@@ -151,7 +152,8 @@ impl Credentials {
         Ok(access)
     }
 
-    /// The row, when the caller may use it: as its owner, as an administrator, or through a cluster of his own.
+    /// The row, when the caller may use it: as its owner, as an administrator, or through a cluster that he owns, alone or
+    /// with others.
     async fn usable(
         &self,
         caller: &Caller,
@@ -167,12 +169,14 @@ impl Credentials {
             Some(cluster_id) => store::clusters::get(&self.parts.store, cluster_id).await?,
             None => None,
         };
-        cluster
-            .filter(|cluster| {
-                caller.may_see(&cluster.owner) && cluster.credential_id.as_deref() == Some(bare)
-            })
-            .map(|_| row)
-            .ok_or(AccessError::NotFound)
+        let cluster = cluster.filter(|cluster| cluster.credential_id.as_deref() == Some(bare));
+        let cluster = cluster.ok_or(AccessError::NotFound)?;
+        if caller.may_see(&cluster.owner) {
+            return Ok(row);
+        }
+        let member = store::members::find(&self.parts.store, &cluster.id, &caller.user_id).await?;
+        let role = member.and_then(|member| Role::of(&member.role));
+        if role == Some(Role::Owner) { Ok(row) } else { Err(AccessError::NotFound) }
     }
 
     /// What Azure needs to be asked for a cluster that uses the credential `cc-xxxxx`. No caller is asked: who may use it

@@ -185,6 +185,7 @@ async fn the_list_tells_when_a_token_was_used_and_old_expired_ones_go() {
         expires_ms: Some(START_MS + 60_000),
         last_used_ms: Some(START_MS),
         description: "words".to_owned(),
+        cluster_id: None,
     };
     assert_eq!(list, [expected]);
 

@@ -15,7 +15,7 @@ pub static CLUSTER: Schema = Schema {
     collection_methods: &["GET", "POST"],
     actions: &[("generateKubeconfig", "generateKubeConfigOutput")],
     fields: &[
-        Field::new("agentEnvVars", Kind::List(&Kind::Json), "Environment of the agent: `name` and `value`."),
+        Field::new("agentEnvVars", Kind::List(&Kind::Object(&ENV_VAR)), "Environment of the agent."),
         Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "What the AKS cluster is to be.").set(),
         Field::new("aksStatus", Kind::Object(&AKS_STATUS), "What is known about the AKS cluster.")
             .read_only()
@@ -26,10 +26,19 @@ pub static CLUSTER: Schema = Schema {
             "Notes for programs; those of `cattle.io/` stay when left out.",
         )
         .set(),
+        Field::new("apiEndpoint", Kind::Text, "The address of its Kubernetes API.").read_only(),
+        Field::new("appliedSpec", Kind::Object(&CLUSTER_SPEC), "What was last brought about in full.")
+            .read_only(),
+        Field::new("caCert", Kind::Text, "The certificate authority of its Kubernetes API: PEM in base64.")
+            .read_only(),
         Field::new("clusterAgentDeploymentCustomization", Kind::Json, "How the cluster agent is deployed."),
-        Field::new("conditions", Kind::List(&Kind::Json), "`type`, `status`, `reason`, `message`.")
-            .read_only()
-            .set(),
+        Field::new(
+            "conditions",
+            Kind::List(&Kind::Object(&CLUSTER_CONDITION)),
+            "What holds of it, in the order in which it first came up.",
+        )
+        .read_only()
+        .set(),
         Field::new("created", Kind::Date, "When it was made.").read_only().set(),
         Field::new("createdTS", Kind::Int, "When it was made, in milliseconds since 1970.").read_only().set(),
         Field::new("creatorId", Kind::Text, "The id of the user who made it.").read_only().set(),
@@ -61,6 +70,8 @@ pub static CLUSTER: Schema = Schema {
             "Kept, without effect: AKS clusters have none.",
         ),
         Field::new("name", Kind::Text, "The name that people see; each only once.").required(),
+        Field::new("nodeCount", Kind::Int, "Nodes that it has.").read_only(),
+        Field::new("provider", Kind::Text, "`aks`, once it was seen in Azure.").read_only(),
         Field::new("state", Kind::Text, "`provisioning`, `active`, `updating` or `removing`.")
             .read_only()
             .set(),
@@ -69,6 +80,7 @@ pub static CLUSTER: Schema = Schema {
             .read_only()
             .set(),
         Field::new("uuid", Kind::Text, "Never given to another object.").read_only().set(),
+        Field::new("version", Kind::Object(&INFO), "What its Kubernetes API says that it is.").read_only(),
         Field::new("windowsPreferedCluster", Kind::Bool, "Kept, without effect. The spelling is Rancher's."),
     ],
 };
@@ -80,6 +92,65 @@ pub(super) static GENERATE_KUBE_CONFIG_OUTPUT: Schema = Schema::nested(
     "The way into a cluster through this server.",
     "generateKubeConfigOutputs",
     &[Field::new("config", Kind::Text, "The kubeconfig, as YAML.").read_only().set()],
+);
+
+/// A variable of the agent's environment.
+pub(super) static ENV_VAR: Schema = Schema::nested(
+    "envVar",
+    "EnvVar",
+    "A variable of an environment.",
+    "envVars",
+    &[
+        Field::new("name", Kind::Text, "Its name."),
+        Field::new("value", Kind::Text, "Its value; empty when not given."),
+    ],
+);
+
+/// A condition of a cluster.
+pub(super) static CLUSTER_CONDITION: Schema = Schema::nested(
+    "clusterCondition",
+    "ClusterCondition",
+    "Something that holds of a cluster, or does not.",
+    "clusterConditions",
+    &[
+        Field::new("lastTransitionTime", Kind::Date, "When `status` changed last.").read_only(),
+        Field::new("lastUpdateTime", Kind::Date, "When anything about it changed last.").read_only(),
+        Field::new("message", Kind::Text, "Why, for people.").read_only(),
+        Field::new("reason", Kind::Text, "Why, in one word.").read_only(),
+        Field::new("status", Kind::Text, "`True`, `False` or `Unknown`.").read_only(),
+        Field::new("type", Kind::Text, "`Provisioned`, `Updated`, `Ready` and so on.").read_only(),
+    ],
+);
+
+/// A specification of a cluster.
+pub(super) static CLUSTER_SPEC: Schema = Schema::nested(
+    "clusterSpec",
+    "ClusterSpec",
+    "A specification of a cluster.",
+    "clusterSpecs",
+    &[
+        Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "The AKS cluster.").read_only(),
+        Field::new("type", Kind::Text, "`/v3/schemas/clusterSpec`").read_only(),
+    ],
+);
+
+/// What a Kubernetes API says at `/version`.
+pub(super) static INFO: Schema = Schema::nested(
+    "info",
+    "Info",
+    "What a Kubernetes API says that it is.",
+    "infos",
+    &[
+        Field::new("buildDate", Kind::Text, "When it was built.").read_only(),
+        Field::new("compiler", Kind::Text, "What it was built with.").read_only(),
+        Field::new("gitCommit", Kind::Text, "What it was built from.").read_only(),
+        Field::new("gitTreeState", Kind::Text, "Whether that was changed.").read_only(),
+        Field::new("gitVersion", Kind::Text, "The version, `v1.32.7`.").read_only(),
+        Field::new("goVersion", Kind::Text, "The version of Go.").read_only(),
+        Field::new("major", Kind::Text, "`1`").read_only(),
+        Field::new("minor", Kind::Text, "`32`").read_only(),
+        Field::new("platform", Kind::Text, "`linux/amd64`").read_only(),
+    ],
 );
 
 /// Where the images of an imported cluster come from.
@@ -118,8 +189,38 @@ pub(super) static AKS_STATUS: Schema = Schema::nested(
         Field::new("rbacEnabled", Kind::Bool, "Whether it checks rights.").read_only(),
         Field::new("review", Kind::Json, "What the review of `aksConfig` found when it was saved.")
             .read_only(),
+        Field::new("steps", Kind::List(&Kind::Object(&PROVISIONING_STEP)), "Its way to `active`, in order.")
+            .read_only(),
         Field::new("type", Kind::Text, "`/v3/schemas/aksStatus`").read_only(),
         Field::new("upstreamSpec", Kind::Object(&AKS_CONFIG), "What Azure says it is.").read_only(),
+        Field::new("waiting", Kind::Object(&WAITING), "What is waited for.").read_only(),
+    ],
+);
+
+/// A step on the way of a cluster. Not Rancher's.
+pub(super) static PROVISIONING_STEP: Schema = Schema::nested(
+    "provisioningStep",
+    "ProvisioningStep",
+    "A step on the way of a cluster to `active`.",
+    "provisioningSteps",
+    &[
+        Field::new("message", Kind::Text, "For people.").read_only(),
+        Field::new("name", Kind::Text, "Which one, for programs.").read_only(),
+        Field::new("since", Kind::Date, "Since when it is in that state.").read_only(),
+        Field::new("state", Kind::Text, "`pending`, `running`, `done` or `failed`.").read_only(),
+    ],
+);
+
+/// What a cluster waits for. Not Rancher's.
+pub(super) static WAITING: Schema = Schema::nested(
+    "waiting",
+    "Waiting",
+    "What a cluster waits for.",
+    "waitings",
+    &[
+        Field::new("percent", Kind::Int, "How far it is, where Azure says it.").read_only(),
+        Field::new("since", Kind::Date, "Since when.").read_only(),
+        Field::new("what", Kind::Text, "What it is, for people.").read_only(),
     ],
 );
 

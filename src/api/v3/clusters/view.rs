@@ -1,0 +1,150 @@
+//! A cluster on the wire (contract, section 13): what the user said, and around it what is known. What nobody knows is left
+//! out, because Terraform takes every value that is there for one to compare.
+
+use serde_json::{Value, json};
+
+use super::CLUSTER;
+use crate::api::norman::input::Object;
+use crate::api::norman::links::Links;
+use crate::api::norman::resource::{Resource, Rights, add_links, date};
+use crate::domain::role::Role;
+use crate::domain::spec::AksConfig;
+use crate::domain::status::{State, Step, Waiting};
+use crate::service::clusters::Cluster;
+
+/// The cluster for a caller with that role in it.
+pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
+    let mut fields = cluster.spec.body().clone();
+    for (key, value) in [
+        ("annotations", json!({})),
+        ("dockerRootDir", json!("/var/lib/docker")),
+        ("enableNetworkPolicy", json!(false)),
+    ] {
+        fields.entry(key).or_insert(value);
+    }
+    if let Some(config) = fields.get_mut("aksConfig").and_then(Value::as_object_mut) {
+        add_types(config);
+    }
+    let (transitioning, message) = transition(cluster);
+    for (key, value) in [
+        ("aksStatus", aks_status(cluster)),
+        ("conditions", json!(cluster.status.conditions)),
+        ("driver", json!("AKS")),
+        ("internal", json!(false)),
+        ("name", json!(cluster.name)),
+        ("state", json!(cluster.state.name())),
+        ("transitioning", json!(transitioning)),
+        ("transitioningMessage", json!(message)),
+    ] {
+        fields.insert(key.to_owned(), value);
+    }
+    put_known(&mut fields, cluster);
+    let path = format!("/v3/clusters/{}", cluster.id);
+    let resource = Resource {
+        schema: &CLUSTER,
+        path: &path,
+        id: &cluster.id,
+        uuid: Some(&cluster.uuid),
+        creator: Some(&cluster.owner),
+        created_ms: Some(cluster.created_ms),
+        rights: Rights::all_if(role == Role::Owner),
+    };
+    let mut object = resource.object(links, fields);
+    add_links(&mut object, parts(&path, role, links));
+    object
+}
+
+/// Where the objects are that belong to the cluster.
+fn parts(path: &str, role: Role, links: &Links) -> Vec<(&'static str, String)> {
+    let of_owners = [("clusterRegistrationTokens", "clusterregistrationtokens")];
+    let of_all = [
+        ("clusterRoleTemplateBindings", "clusterroletemplatebindings"),
+        ("nodes", "nodes"),
+        ("projects", "projects"),
+    ];
+    let of_owners = of_owners.into_iter().filter(|_| role == Role::Owner);
+    of_owners.chain(of_all).map(|(name, part)| (name, links.to(&format!("{path}/{part}")))).collect()
+}
+
+/// What is there only once it is known.
+fn put_known(fields: &mut Object, cluster: &Cluster) {
+    let status = &cluster.status;
+    let applied = cluster
+        .applied
+        .as_ref()
+        .map(|applied| json!({"aksConfig": config(applied), "type": "/v3/schemas/clusterSpec"}));
+    let provider = status.upstream_spec.as_ref().map(|_| json!("aks"));
+    for (key, value) in [
+        ("apiEndpoint", status.api_endpoint.as_ref().map(|endpoint| json!(endpoint))),
+        ("appliedSpec", applied),
+        ("caCert", status.ca_cert.as_ref().map(|ca| json!(ca))),
+        ("nodeCount", status.node_count.map(|count| json!(count))),
+        ("provider", provider),
+        ("version", status.version.clone().filter(Value::is_object)),
+    ] {
+        if let Some(value) = value {
+            fields.insert(key.to_owned(), value);
+        }
+    }
+}
+
+/// Whether the cluster is on its way, and where it is.
+fn transition(cluster: &Cluster) -> (&'static str, String) {
+    let status = &cluster.status;
+    match (&status.failure, cluster.state) {
+        (Some(failure), _) => ("error", failure.clone()),
+        (None, State::Active) => ("no", String::new()),
+        (None, _) => ("yes", status.waiting.as_ref().map(|waiting| waiting.what.clone()).unwrap_or_default()),
+    }
+}
+
+/// What is known about the AKS cluster. `review`, `steps` and `waiting` are not Rancher's.
+fn aks_status(cluster: &Cluster) -> Value {
+    let status = &cluster.status;
+    let mut shown = Object::from_iter([("type".to_owned(), json!("/v3/schemas/aksStatus"))]);
+    let steps = (!status.steps.is_empty()).then(|| status.steps.iter().map(step).collect());
+    for (key, value) in [
+        ("privateRequiresTunnel", status.private_requires_tunnel.map(Value::from)),
+        ("rbacEnabled", status.rbac_enabled.map(Value::from)),
+        ("review", cluster.review.as_ref().map(|review| json!(review))),
+        ("steps", steps),
+        ("upstreamSpec", status.upstream_spec.as_ref().map(config)),
+        ("waiting", status.waiting.as_ref().map(waiting)),
+    ] {
+        if let Some(value) = value {
+            shown.insert(key.to_owned(), value);
+        }
+    }
+    Value::Object(shown)
+}
+
+fn step(step: &Step) -> Value {
+    json!({"message": step.message, "name": step.name, "since": date(step.since_ms), "state": step.state})
+}
+
+fn waiting(waiting: &Waiting) -> Value {
+    let mut shown = json!({"since": date(waiting.since_ms), "what": waiting.what});
+    if let (Some(shown), Some(percent)) = (shown.as_object_mut(), waiting.percent) {
+        #[expect(clippy::cast_possible_truncation, reason = "within a hundred")]
+        let percent = percent.clamp(0.0, 100.0) as i64;
+        shown.insert("percent".to_owned(), json!(percent));
+    }
+    shown
+}
+
+/// A configuration that we wrote, with Norman's names of the types inside.
+fn config(config: &AksConfig) -> Value {
+    let mut config = json!(config);
+    if let Some(config) = config.as_object_mut() {
+        add_types(config);
+    }
+    config
+}
+
+fn add_types(config: &mut Object) {
+    config.insert("type".to_owned(), json!("/v3/schemas/aksClusterConfigSpec"));
+    let pools = config.get_mut("nodePools").and_then(Value::as_array_mut);
+    for pool in pools.into_iter().flatten().filter_map(Value::as_object_mut) {
+        pool.insert("type".to_owned(), json!("/v3/schemas/aksNodePool"));
+    }
+}

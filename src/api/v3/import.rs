@@ -1,0 +1,85 @@
+//! `/v3/import/<token>_<clusterId>.yaml` (contract, section 26): the manifest with which a cluster is registered. Whoever has
+//! the address may have it; the log never has. Answers are plain text.
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::norman::error::Error;
+use crate::api::norman::links::Links;
+use crate::api::origin::Client;
+use crate::api::state::AppState;
+use crate::domain::registration::ManifestName;
+use crate::service::registration::ManifestError;
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(get_manifest))
+}
+
+/// What may be asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ManifestQuery {
+    /// The image of the authentication of clusters that have a second way in. AKS clusters have none: only looked at.
+    #[serde(rename = "authImage")]
+    #[param(rename = "authImage", example = "rancher/kube-api-auth:v0.2.4")]
+    auth_image: Option<String>,
+}
+
+/// The manifest that registers a cluster's agent. The address is the secret; no token is needed.
+#[utoipa::path(
+    get,
+    path = "/v3/import/{file}",
+    operation_id = "getImportManifest",
+    tag = "Parts of clusters",
+    security(()),
+    params(
+        ("file" = String, Path, description = "`<token>_<clusterId>.yaml`, as `manifestUrl` of a registration token says", example = "c2x7k9zq_c-x7k9z.yaml"),
+        ManifestQuery,
+    ),
+    responses(
+        (status = 200, description = "Kubernetes objects in YAML", body = String, content_type = "text/plain"),
+        (status = 400, description = "The address names no cluster with such a token, or `authImage` is no image", body = String, content_type = "text/plain"),
+        (status = 404, description = "The address is not of this form", body = String, content_type = "text/plain"),
+    ),
+)]
+async fn get_manifest(
+    State(state): State<AppState>,
+    Path(file): Path<String>,
+    Query(query): Query<ManifestQuery>,
+    Client(client): Client,
+    links: Links,
+) -> Response {
+    let (token, cluster_id) = match ManifestName::parse(&file) {
+        ManifestName::Of { token, cluster_id } => (token, cluster_id),
+        ManifestName::Unsplit => {
+            let text = "invalid filename format, expected {token}_{clusterId}.yaml";
+            return plain(StatusCode::BAD_REQUEST, text.to_owned());
+        }
+        ManifestName::Other => return plain(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
+    };
+    let auth_image = query.auth_image.as_deref();
+    match state.registration().manifest(token, cluster_id, auth_image, &links.to("")).await {
+        Ok(manifest) => plain(StatusCode::OK, manifest),
+        Err(ManifestError::Other(error)) => Error::from(error).into_response(),
+        Err(error) => {
+            if matches!(error, ManifestError::Unknown) {
+                state.attempts().failed(client).await;
+            }
+            plain(StatusCode::BAD_REQUEST, error.to_string())
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response {
+    let text = if text.ends_with('\n') { text } else { text + "\n" };
+    let mut response = (status, text).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

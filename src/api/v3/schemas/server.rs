@@ -1,0 +1,83 @@
+//! What the server itself is: `setting`, `nodeDriver`, `kontainerDriver`.
+
+use crate::api::norman::schemas::{Field, Kind, Schema};
+
+/// A named setting.
+pub static SETTING: Schema = Schema {
+    id: "setting",
+    title: "Setting",
+    doc: "A named setting. Everybody may read it; administrators may change what is not read-only.",
+    plural: "settings",
+    collection: Some("/v3/settings"),
+    resource_methods: &["GET", "PUT"],
+    collection_methods: &["GET"],
+    actions: &[],
+    fields: &[
+        Field::new("customized", Kind::Bool, "Whether somebody set it.").read_only().set(),
+        Field::new("default", Kind::Text, "What holds when nobody sets it.").read_only().set(),
+        Field::new("id", Kind::Text, "The name.").read_only().set(),
+        Field::new("name", Kind::Text, "The name.").read_only().set(),
+        Field::new("readOnly", Kind::Bool, "Whether it cannot be changed here.").read_only().set(),
+        Field::new("source", Kind::Text, "`default`, `db`, or `env` when the start of the server fixed it.")
+            .read_only()
+            .set(),
+        Field::new("value", Kind::Text, "What holds; an empty text goes back to the default.").set(),
+    ],
+};
+
+/// A machine of a cluster.
+pub static NODE: Schema = Schema {
+    id: "node",
+    title: "Node",
+    doc: "A machine of a cluster. The cluster's own Kubernetes API lists them.",
+    plural: "nodes",
+    collection: Some("/v3/nodes"),
+    resource_methods: &["GET"],
+    collection_methods: &["GET"],
+    actions: &[],
+    fields: &[
+        Field::new("clusterId", Kind::Text, "The cluster.").read_only().set(),
+        Field::new("id", Kind::Text, "The id.").read_only().set(),
+        Field::new("name", Kind::Text, "The name.").read_only().set(),
+    ],
+};
+
+/// A kind of machines.
+pub static NODE_DRIVER: Schema = Schema {
+    id: "nodeDriver",
+    title: "NodeDriver",
+    doc: "A kind of cloud that credentials can be stored for. There is Azure.",
+    plural: "nodeDrivers",
+    collection: Some("/v3/nodedrivers"),
+    resource_methods: &["GET"],
+    collection_methods: &["GET"],
+    actions: &[],
+    fields: &[
+        Field::new("active", Kind::Bool, "True.").read_only().set(),
+        Field::new("builtin", Kind::Bool, "True.").read_only().set(),
+        Field::new("id", Kind::Text, "`azure`").read_only().set(),
+        Field::new("name", Kind::Text, "`azure`").read_only().set(),
+        Field::new("state", Kind::Text, "`active`").read_only().set(),
+        Field::new("transitioning", Kind::Text, "`no`").read_only().set(),
+    ],
+};
+
+/// A kind of clusters.
+pub static KONTAINER_DRIVER: Schema = Schema {
+    id: "kontainerDriver",
+    title: "KontainerDriver",
+    doc: "A kind of hosted clusters. There is AKS; the setting `kev2-operators` switches it.",
+    plural: "kontainerDrivers",
+    collection: Some("/v3/kontainerdrivers"),
+    resource_methods: &["GET"],
+    collection_methods: &["GET"],
+    actions: &[],
+    fields: &[
+        Field::new("active", Kind::Bool, "Whether clusters of the kind can be made.").read_only().set(),
+        Field::new("builtIn", Kind::Bool, "True.").read_only().set(),
+        Field::new("id", Kind::Text, "`azurekubernetesservice`").read_only().set(),
+        Field::new("name", Kind::Text, "`azureKubernetesService`").read_only().set(),
+        Field::new("state", Kind::Text, "`active` or `inactive`.").read_only().set(),
+        Field::new("transitioning", Kind::Text, "`no`").read_only().set(),
+    ],
+};

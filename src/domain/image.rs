@@ -1,0 +1,133 @@
+//! References of container images: `registry.example.com:5000/team/agent:v1@sha256:…`. Whether there is such an image
+//! is not known here.
+
+/// The longest reference that is taken, in bytes.
+const LONGEST: usize = 512;
+
+/// Why a text is no reference of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadImage {
+    /// Nothing at all.
+    #[error("the name is empty")]
+    Empty,
+    /// More than anybody needs.
+    #[error("the name has more than {LONGEST} characters")]
+    TooLong,
+    /// The part before the first slash, when it is one.
+    #[error("the registry must be a host name, with :port or without")]
+    Registry,
+    /// What stands between registry and tag.
+    #[error("the path must be lower-case letters, digits, and . _ - between them")]
+    Path,
+    /// Behind the colon.
+    #[error("the tag must be letters, digits, _ . and -, at most 128")]
+    Tag,
+    /// Behind the at sign.
+    #[error("the digest must be sha256: and 64 hexadecimal digits")]
+    Digest,
+}
+
+/// Whether `text` is a reference of an image.
+///
+/// # Errors
+/// The part that is none.
+pub fn check(text: &str) -> Result<(), BadImage> {
+    if text.is_empty() {
+        return Err(BadImage::Empty);
+    }
+    if text.len() > LONGEST {
+        return Err(BadImage::TooLong);
+    }
+    let (name, digest) = split(text, '@');
+    if digest.is_some_and(|digest| !is_digest(digest)) {
+        return Err(BadImage::Digest);
+    }
+    let (registry, rest) = registry(name);
+    if registry.is_some_and(|registry| !is_registry(registry)) {
+        return Err(BadImage::Registry);
+    }
+    let (path, tag) = split(rest, ':');
+    if tag.is_some_and(|tag| !is_tag(tag)) {
+        return Err(BadImage::Tag);
+    }
+    if path.split('/').all(is_component) { Ok(()) } else { Err(BadImage::Path) }
+}
+
+fn split(text: &str, at: char) -> (&str, Option<&str>) {
+    text.split_once(at).map_or((text, None), |(before, behind)| (before, Some(behind)))
+}
+
+/// The first part names a registry when it looks like a host: with a dot or a port, or `localhost`.
+fn registry(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
+        _ => (None, name),
+    }
+}
+
+fn is_registry(text: &str) -> bool {
+    let (host, port) = split(text, ':');
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.split('.').all(is_label) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+fn is_component(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.bytes().next().is_some_and(plain)
+        && text.bytes().last().is_some_and(plain)
+        && text.bytes().all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn is_tag(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.starts_with(['.', '-'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_told_from_other_texts() {
+        let digest = format!("a@sha256:{}", "0f".repeat(32));
+        for (text, expected) in [
+            ("norman-aks", Ok(())),
+            ("norman-aks:0.1.0", Ok(())),
+            ("rancher/rancher-agent:v2.12.1", Ok(())),
+            ("localhost/a", Ok(())),
+            ("registry.example.com:5000/a/b_c/d--e:T.1_x", Ok(())),
+            (&digest, Ok(())),
+            ("", Err(BadImage::Empty)),
+            (&"a".repeat(513), Err(BadImage::TooLong)),
+            ("a@sha256:12", Err(BadImage::Digest)),
+            ("a@", Err(BadImage::Digest)),
+            ("regis_try.example.com/a", Err(BadImage::Registry)),
+            ("example.com:99999/a", Err(BadImage::Registry)),
+            ("a:", Err(BadImage::Tag)),
+            ("a:-x", Err(BadImage::Tag)),
+            ("a:b:c", Err(BadImage::Tag)),
+            ("a:b c", Err(BadImage::Tag)),
+            ("A/b", Err(BadImage::Path)),
+            ("a//b", Err(BadImage::Path)),
+            ("/a", Err(BadImage::Path)),
+            ("a/", Err(BadImage::Path)),
+            ("a\nb", Err(BadImage::Path)),
+            ("$(id)", Err(BadImage::Path)),
+            ("-a", Err(BadImage::Path)),
+        ] {
+            assert_eq!(check(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The two projects that every cluster has in Rancher. Nothing else is known of projects here: no namespaces, no members.
+
+/// A project of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// `p-xxxxx`; the same as long as the cluster lives.
+    pub name: String,
+    /// The name that people see.
+    pub title: &'static str,
+    /// Words about it.
+    pub description: &'static str,
+    /// The label by which clients know it; its value is `true`.
+    pub label: &'static str,
+}
+
+/// The projects of the cluster of that UUID, the default one first. Their names are drawn from it, so that they need not be
+/// kept.
+pub fn of_cluster(uuid: &str) -> [Project; 2] {
+    let name = |from: usize| {
+        // FNV-1a over the UUID, which is random itself; two starts give two names.
+        let digits = uuid.bytes().skip(from).filter(u8::is_ascii_hexdigit);
+        let hash = digits.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let [a, b, c, d, e, ..] = hash.to_be_bytes();
+        super::ids::generated("p-", [a, b, c, d, e])
+    };
+    [
+        Project {
+            name: name(0),
+            title: "Default",
+            description: "Default project created for the cluster",
+            label: "authz.management.cattle.io/default-project",
+        },
+        Project {
+            name: name(1),
+            title: "System",
+            description: "System project created for the cluster",
+            label: "authz.management.cattle.io/system-project",
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn projects_keep_their_names_and_differ_between_clusters() {
+        let mut names = BTreeSet::new();
+        for number in 0..200_u32 {
+            let uuid = format!("{number:08x}-67a6-42db-9817-af77f10a5762");
+            let projects = of_cluster(&uuid);
+            assert_eq!(of_cluster(&uuid), projects);
+            names.extend(projects.map(|project| project.name));
+        }
+        assert_eq!(names.len(), 400);
+        assert!(names.iter().all(|name| name.len() == 7 && name.starts_with("p-")), "{names:?}");
+    }
+}

@@ -1,0 +1,26 @@
+//! What the caller is to the clusters that he sees.
+
+use std::collections::BTreeMap;
+
+use super::{Cluster, Clusters, Result};
+use crate::domain::role::Role;
+use crate::service::Caller;
+use crate::store;
+
+impl Clusters {
+    /// Every cluster that the caller may see, and what he is to it.
+    pub async fn list_with_roles(&self, caller: &Caller) -> Result<Vec<(Cluster, Role)>> {
+        let clusters = self.list(caller).await?;
+        if caller.admin {
+            return Ok(clusters.into_iter().map(|cluster| (cluster, Role::Owner)).collect());
+        }
+        let own = store::members::list(&self.parts.store, None, Some(&caller.user_id)).await?;
+        let roles: BTreeMap<String, Role> =
+            own.into_iter().filter_map(|row| Some((row.cluster_id, Role::of(&row.role)?))).collect();
+        let role = |cluster: &Cluster| {
+            if cluster.owner == caller.user_id { Some(Role::Owner) } else { roles.get(&cluster.id).copied() }
+        };
+        // A part that ended between the two looks leaves no role.
+        Ok(clusters.into_iter().filter_map(|cluster| role(&cluster).map(|role| (cluster, role))).collect())
+    }
+}

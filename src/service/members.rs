@@ -1,0 +1,328 @@
+//! Who else has a part in a cluster: Rancher's `clusterRoleTemplateBindings`. The creator has his for good, without a row;
+//! everybody else's is a row that owners make. What a part allows is in `domain::role`.
+
+use std::sync::Arc;
+
+use super::actor::Actor;
+use super::clusters::{Cluster, Clusters};
+use super::credentials::Credentials;
+use super::events::{Action, Events};
+use super::{Caller, Error, Invalid, Result};
+use crate::clock::Clock;
+use crate::domain::ids;
+use crate::domain::role::Role;
+use crate::store::{self, MemberRow, Store, Unique};
+use crate::vault;
+
+/// The kind of object in the audit.
+const OBJECT: &str = "clusterRoleTemplateBinding";
+
+/// The name of the creator's part, as Rancher's.
+const CREATOR: &str = "creator-cluster-owner";
+
+/// How often a name is drawn anew when it is taken.
+const DRAWS: usize = 5;
+
+/// Somebody's part in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// `c-xxxxx:crtb-xxxxx`
+    pub id: String,
+    /// Never given to another object; the creator's part has none.
+    pub uuid: Option<String>,
+    /// The cluster.
+    pub cluster_id: String,
+    /// The user.
+    pub user_id: String,
+    /// What he is.
+    pub role: Role,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Whether the caller may change or end it.
+    pub changeable: bool,
+}
+
+impl Member {
+    /// The part of the id behind the cluster.
+    pub fn name(&self) -> &str {
+        self.id.split_once(':').map_or(self.id.as_str(), |(_, name)| name)
+    }
+
+    fn creator(cluster: &Cluster) -> Self {
+        Self {
+            id: format!("{}:{CREATOR}", cluster.id),
+            uuid: None,
+            cluster_id: cluster.id.clone(),
+            user_id: cluster.owner.clone(),
+            role: Role::Owner,
+            created_ms: cluster.created_ms,
+            changeable: false,
+        }
+    }
+
+    fn of(row: MemberRow, seen_by: Role) -> Result<Self> {
+        let unknown = || format!("there is no role {}", row.role);
+        let role = Role::of(&row.role)
+            .ok_or_else(|| Error::Corrupt { id: row.id.clone(), source: unknown().into() })?;
+        Ok(Self {
+            id: row.id,
+            uuid: Some(row.uuid),
+            cluster_id: row.cluster_id,
+            user_id: row.user_id,
+            role,
+            created_ms: row.created_ms,
+            changeable: seen_by == Role::Owner,
+        })
+    }
+}
+
+/// A part that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewMember {
+    /// The cluster.
+    pub cluster_id: String,
+    /// The user.
+    pub user_id: String,
+    /// `cluster-owner`, `cluster-member` or `read-only`.
+    pub role: String,
+    /// The name behind the colon of the id; drawn when not given.
+    pub name: Option<String>,
+}
+
+/// What a change of a part says; only the role can change.
+#[derive(Clone, Debug, Default)]
+pub struct MemberChange {
+    /// The cluster, when the request has it.
+    pub cluster_id: Option<String>,
+    /// The user, when the request has it.
+    pub user_id: Option<String>,
+    /// The role, when the request has it.
+    pub role: Option<String>,
+}
+
+/// The parts in clusters. Clones share everything.
+#[derive(Clone)]
+pub struct Members {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
+    clusters: Clusters,
+    credentials: Credentials,
+    events: Events,
+    clock: Clock,
+}
+
+impl Members {
+    /// The parts in the clusters of this database.
+    pub fn new(
+        store: Store,
+        clusters: Clusters,
+        credentials: Credentials,
+        events: Events,
+        clock: Clock,
+    ) -> Self {
+        Self { parts: Arc::new(Parts { store, clusters, credentials, events, clock }) }
+    }
+
+    /// Every part in the clusters that the caller sees.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<Member>> {
+        let rows = store::members::list(&self.parts.store, None, None).await?;
+        let mut members = Vec::new();
+        for (cluster, role) in self.parts.clusters.list_with_roles(caller).await? {
+            members.push(Member::creator(&cluster));
+            let own = rows.iter().filter(|row| row.cluster_id == cluster.id);
+            for row in own {
+                members.push(Member::of(row.clone(), role)?);
+            }
+        }
+        Ok(members)
+    }
+
+    /// The part of that id.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Member> {
+        let (cluster, role, name) = self.seen(caller, id).await?;
+        if name == CREATOR {
+            return Ok(Member::creator(&cluster));
+        }
+        Member::of(self.row(id).await?, role)
+    }
+
+    /// Gives a user a part in a cluster.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] unless the caller owns the cluster, [`Error::Invalid`] for a role or user that there is
+    /// not, and when the user has a part already; [`Error::Exists`] when the name is taken.
+    pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
+        let result = self.insert(&by.caller, &new).await;
+        self.parts.credentials.forget_resolved();
+        let id = result.as_ref().map_or(new.cluster_id.as_str(), |member| member.id.as_str());
+        self.parts.events.record(by.event(Action::Create, OBJECT, id, &result)).await;
+        result
+    }
+
+    async fn insert(&self, caller: &Caller, new: &NewMember) -> Result<Member> {
+        let role = role(&new.role)?;
+        if new.user_id.is_empty() {
+            let message = "say whose part it is: userId, or userPrincipalId as local://<userId>";
+            return Err(Invalid::field("MissingRequired", "userId", message).into());
+        }
+        let cluster = self.owned(caller, &new.cluster_id).await.map_err(|error| match error {
+            Error::NotFound { id } => Error::Missing(format!("{id} not found")),
+            other => other,
+        })?;
+        if let Some(name) = &new.name {
+            check_name(name)?;
+        }
+        if store::users::get(&self.parts.store, &new.user_id).await?.is_none() {
+            return Err(no_user(&new.user_id));
+        }
+        if cluster.owner == new.user_id {
+            return Err(has_part(&format!("{}:{CREATOR}", cluster.id)));
+        }
+        let mut row = MemberRow {
+            id: String::new(),
+            uuid: uuid::Uuid::new_v4().to_string(),
+            cluster_id: cluster.id.clone(),
+            user_id: new.user_id.clone(),
+            role: role.name().to_owned(),
+            created_ms: self.parts.clock.now_ms(),
+        };
+        for _ in 0..DRAWS {
+            let drawn = || ids::generated("crtb-", vault::random());
+            row.id = format!("{}:{}", cluster.id, new.name.clone().unwrap_or_else(drawn));
+            match store::members::insert(&self.parts.store, &row).await {
+                Err(store::Error::Duplicate { what: Unique::MemberId }) if new.name.is_none() => {}
+                Err(store::Error::Duplicate { what: Unique::MemberId }) => {
+                    return Err(Error::Exists { id: row.id });
+                }
+                Err(store::Error::Duplicate { what: Unique::Membership }) => {
+                    let known = store::members::find(&self.parts.store, &cluster.id, &new.user_id).await?;
+                    return Err(has_part(known.as_ref().map_or("another one", |known| known.id.as_str())));
+                }
+                // The user or the cluster went away in between.
+                Err(store::Error::Dangling { .. }) => return Err(no_user(&new.user_id)),
+                outcome => {
+                    return outcome.map_or_else(|error| Err(error.into()), |()| Member::of(row, Role::Owner));
+                }
+            }
+        }
+        Err(store::Error::Duplicate { what: Unique::MemberId }.into())
+    }
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// As [`Members::create`]; cluster and user cannot be changed.
+    pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
+        let result = self.change(&by.caller, id, change).await;
+        self.parts.credentials.forget_resolved();
+        self.parts.events.record(by.event(Action::Update, OBJECT, id, &result)).await;
+        result
+    }
+
+    async fn change(&self, caller: &Caller, id: &str, change: MemberChange) -> Result<Member> {
+        let mut member = self.changeable(caller, id).await?;
+        for (field, said, is) in [
+            ("clusterId", change.cluster_id, &member.cluster_id),
+            ("userId", change.user_id, &member.user_id),
+        ] {
+            if said.is_some_and(|said| said != *is) {
+                let message = format!("{field} is {is} and cannot be changed: make another binding instead");
+                return Err(Invalid::field("InvalidOption", field, message).into());
+            }
+        }
+        if let Some(said) = change.role {
+            member.role = role(&said)?;
+            if !store::members::set_role(&self.parts.store, id, member.role.name()).await? {
+                return Err(Error::NotFound { id: id.to_owned() });
+            }
+        }
+        Ok(member)
+    }
+
+    /// Ends a part; returns what it was.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] unless the caller owns the cluster, and for the creator's part.
+    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
+        let result = self.remove(&by.caller, id).await;
+        self.parts.credentials.forget_resolved();
+        self.parts.events.record(by.event(Action::Delete, OBJECT, id, &result)).await;
+        result
+    }
+
+    async fn remove(&self, caller: &Caller, id: &str) -> Result<Member> {
+        let member = self.changeable(caller, id).await?;
+        if store::members::delete(&self.parts.store, id).await? {
+            return Ok(member);
+        }
+        Err(Error::NotFound { id: id.to_owned() })
+    }
+
+    async fn changeable(&self, caller: &Caller, id: &str) -> Result<Member> {
+        let member = self.get(caller, id).await?;
+        if member.changeable {
+            return Ok(member);
+        }
+        let reason = if member.name() == CREATOR {
+            format!("{} made the cluster, and stays its owner", member.user_id)
+        } else {
+            format!("only owners of {} say who has a part in it", member.cluster_id)
+        };
+        Err(Error::Forbidden(reason))
+    }
+
+    /// The cluster of an id, what the caller is to it, and the name behind the colon.
+    async fn seen<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
+        let missing = || Error::NotFound { id: id.to_owned() };
+        let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
+        match self.parts.clusters.with_role(caller, cluster_id).await {
+            Err(Error::NotFound { .. }) => Err(missing()),
+            found => found.map(|(cluster, role)| (cluster, role, name)),
+        }
+    }
+
+    async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
+        match self.parts.clusters.with_role(caller, cluster_id).await? {
+            (cluster, Role::Owner) => Ok(cluster),
+            (_, role) => {
+                let role = role.name();
+                Err(Error::Forbidden(format!(
+                    "only owners of {cluster_id} say who has a part in it; you are {role}"
+                )))
+            }
+        }
+    }
+
+    async fn row(&self, id: &str) -> Result<MemberRow> {
+        let row = store::members::get(&self.parts.store, id).await?;
+        row.ok_or_else(|| Error::NotFound { id: id.to_owned() })
+    }
+}
+
+fn role(name: &str) -> Result<Role> {
+    Role::of(name).ok_or_else(|| {
+        let known = Role::ALL.map(Role::name).join(", ");
+        Invalid::field("InvalidOption", "roleTemplateId", format!("roleTemplateId must be one of {known}"))
+            .into()
+    })
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if ids::is_label(name) && name != CREATOR {
+        return Ok(());
+    }
+    let message = "a name has at most 63 lower-case letters, digits and hyphens between them";
+    Err(Invalid::field("InvalidFormat", "name", message).into())
+}
+
+fn no_user(id: &str) -> Error {
+    Invalid::field("InvalidReference", "userId", format!("there is no user {id}")).into()
+}
+
+fn has_part(id: &str) -> Error {
+    let message = format!("this user has a part in the cluster already, {id}: change that one");
+    Invalid::field("NotUnique", "userId", message).into()
+}

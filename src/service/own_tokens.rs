@@ -1,0 +1,133 @@
+//! The caller's own tokens: seen, made and revoked by himself, as `/v3/tokens` has it. Nobody sees another's here, not even
+//! an administrator; those use the command line. A token that expired does not exist any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::actor::Actor;
+use super::clusters::Clusters;
+use super::events::{Action, Events};
+use super::tokens::{NewToken, TokenInfo, TokenSpec, Tokens};
+use super::{Caller, Error, Invalid, Result};
+
+/// The kind of object in the audit.
+const OBJECT: &str = "token";
+
+/// The longest time to live: 100 years, as on the command line.
+const LONGEST: Duration = Duration::from_hours(36_500 * 24);
+
+/// A token that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct OwnToken {
+    /// Its maker's words.
+    pub description: String,
+    /// How long it is good, in milliseconds; 0 for ever.
+    pub ttl_ms: i64,
+    /// The one cluster that it is to be good for.
+    pub cluster_id: Option<String>,
+}
+
+/// The way of callers to their tokens. Clones share everything.
+#[derive(Clone)]
+pub struct OwnTokens {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    tokens: Tokens,
+    clusters: Clusters,
+    events: Events,
+}
+
+impl OwnTokens {
+    /// The tokens of whoever asks.
+    pub fn new(tokens: Tokens, clusters: Clusters, events: Events) -> Self {
+        Self { parts: Arc::new(Parts { tokens, clusters, events }) }
+    }
+
+    /// The caller's tokens, oldest first.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<TokenInfo>> {
+        self.parts.tokens.of_user(&caller.user_id).await
+    }
+
+    /// The caller's token of that name.
+    pub async fn get(&self, caller: &Caller, name: &str) -> Result<TokenInfo> {
+        let found = self.parts.tokens.find(&caller.user_id, name).await?;
+        found.ok_or_else(|| Error::NotFound { id: name.to_owned() })
+    }
+
+    /// Makes a token for the caller. Its secret is in the answer, and never seen again.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a time to live or a description that cannot be, [`Error::Missing`] for a cluster that the
+    /// caller does not see.
+    pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, NewToken)> {
+        let result = self.make(&by.caller, token).await;
+        let name = result.as_ref().map_or("", |(info, _)| info.name.as_str());
+        self.parts.events.record(by.event(Action::Create, OBJECT, name, &result)).await;
+        result
+    }
+
+    async fn make(&self, caller: &Caller, token: OwnToken) -> Result<(TokenInfo, NewToken)> {
+        let ttl = ttl(token.ttl_ms)?;
+        if let Some(id) = &token.cluster_id {
+            self.parts.clusters.get(caller, id).await.map_err(|error| match error {
+                Error::NotFound { id } => Error::Missing(format!("{id} not found")),
+                other => other,
+            })?;
+        }
+        let spec = TokenSpec {
+            prefix: "token-",
+            ttl,
+            description: &token.description,
+            cluster_id: token.cluster_id.as_deref(),
+        };
+        let made = self.parts.tokens.add(&caller.user_id, &spec).await?;
+        Ok((self.get(caller, &made.name).await?, made))
+    }
+
+    /// Revokes a token of the caller, which may be the one he calls with; returns what it was.
+    pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
+        let result = self.remove(&by.caller, name).await;
+        self.parts.events.record(by.event(Action::Delete, OBJECT, name, &result)).await;
+        result
+    }
+
+    async fn remove(&self, caller: &Caller, name: &str) -> Result<TokenInfo> {
+        let token = self.get(caller, name).await?;
+        if self.parts.tokens.revoke(name).await? {
+            return Ok(token);
+        }
+        Err(Error::NotFound { id: name.to_owned() })
+    }
+}
+
+fn ttl(ms: i64) -> Result<Option<Duration>> {
+    match u64::try_from(ms).map(Duration::from_millis) {
+        Ok(Duration::ZERO) => Ok(None),
+        Ok(ttl) if ttl <= LONGEST => Ok(Some(ttl)),
+        _ => {
+            let message =
+                "ttl is a number of milliseconds, at most 100 years; 0 makes a token that does not expire";
+            Err(Invalid::field("InvalidFormat", "ttl", message).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_live_is_milliseconds_and_nothing_means_for_ever() {
+        for (ms, expected) in [
+            (0, Some(None)),
+            (1, Some(Some(Duration::from_millis(1)))),
+            (3_153_600_000_000, Some(Some(LONGEST))),
+            (3_153_600_000_001, None),
+            (-1, None),
+        ] {
+            assert_eq!(ttl(ms).ok(), expected, "{ms}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Registration tokens (contract, section 26): with one of them an agent says which cluster it belongs to. Every cluster has
+//! one, made when somebody first looks; owners may make more, and remove them. The text of a token lies sealed, its hash
+//! in the clear: one that is presented is found without opening anything.
+//!
+//! The manifest that registers an agent is put together in `domain::registration`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::actor::Actor;
+use super::clusters::{Cluster, Clusters};
+use super::events::{Action, Events};
+use super::secrets::{self, Secrets};
+use super::settings::Settings;
+use super::{Caller, Error, Invalid, Result};
+use crate::clock::Clock;
+use crate::domain::registration::{Agent, manifest};
+use crate::domain::role::Role;
+use crate::domain::spec::Object;
+use crate::domain::{ids, image};
+use crate::store::{self, RegistrationTokenRow, Store};
+use crate::vault;
+
+/// The kind of object in the audit.
+const OBJECT: &str = "clusterRegistrationToken";
+
+/// The token that every cluster has.
+pub const DEFAULT: &str = "default-token";
+
+/// How often a name is drawn anew when it is taken.
+const DRAWS: usize = 5;
+
+/// A registration token.
+#[derive(Clone, Debug)]
+pub struct RegistrationToken {
+    /// The cluster.
+    pub cluster_id: String,
+    /// The only one of this name in the cluster.
+    pub name: String,
+    /// Never given to another object.
+    pub uuid: String,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// The token itself.
+    pub token: SecretString,
+}
+
+impl RegistrationToken {
+    /// `c-xxxxx:default-token`
+    pub fn id(&self) -> String {
+        format!("{}:{}", self.cluster_id, self.name)
+    }
+}
+
+/// Why there is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is no such cluster, or the token is not one of its.
+    #[error("cluster not found or invalid token")]
+    Unknown,
+    /// The image that the caller names cannot be one.
+    #[error("invalid authImage - {0}")]
+    AuthImage(image::BadImage),
+    /// Something else failed.
+    #[error(transparent)]
+    Other(#[from] Error),
+}
+
+/// The registration tokens. Clones share everything.
+#[derive(Clone)]
+pub struct Registration {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
+    secrets: Secrets,
+    clusters: Clusters,
+    settings: Settings,
+    events: Events,
+    clock: Clock,
+}
+
+impl Registration {
+    /// The registration tokens of this database.
+    pub fn new(
+        store: Store,
+        secrets: Secrets,
+        clusters: Clusters,
+        settings: Settings,
+        events: Events,
+        clock: Clock,
+    ) -> Self {
+        Self { parts: Arc::new(Parts { store, secrets, clusters, settings, events, clock }) }
+    }
+
+    /// The tokens of every cluster that the caller owns, or of one of them.
+    pub async fn list(&self, caller: &Caller, cluster_id: Option<&str>) -> Result<Vec<RegistrationToken>> {
+        let mut tokens = Vec::new();
+        for (cluster, role) in self.parts.clusters.list_with_roles(caller).await? {
+            if role == Role::Owner && cluster_id.is_none_or(|id| id == cluster.id) {
+                self.default_of(&cluster.id).await?;
+                for row in store::registration_tokens::list(&self.parts.store, &cluster.id).await? {
+                    tokens.extend(self.opened(row).await?);
+                }
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// The token of that id, `c-xxxxx:default-token`.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for members who are no owners: the token lets whoever has it stand in for the cluster.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
+        let missing = || Error::NotFound { id: id.to_owned() };
+        let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
+        let cluster = match self.owned(caller, cluster_id).await {
+            Err(Error::NotFound { .. }) => return Err(missing()),
+            found => found?,
+        };
+        if name == DEFAULT {
+            return self.default_of(&cluster.id).await;
+        }
+        let row = store::registration_tokens::get(&self.parts.store, &cluster.id, name).await?;
+        match row {
+            Some(row) => self.opened(row).await?.ok_or_else(missing),
+            None => Err(missing()),
+        }
+    }
+
+    /// Makes another token for a cluster.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] for a cluster that the caller does not see, [`Error::Exists`] when the name is taken.
+    pub async fn create(
+        &self,
+        by: &Actor,
+        cluster_id: &str,
+        name: Option<&str>,
+    ) -> Result<RegistrationToken> {
+        let result = self.insert(&by.caller, cluster_id, name).await;
+        let id = result.as_ref().map_or_else(|_| cluster_id.to_owned(), RegistrationToken::id);
+        self.parts.events.record(by.event(Action::Create, OBJECT, &id, &result)).await;
+        result
+    }
+
+    async fn insert(
+        &self,
+        caller: &Caller,
+        cluster_id: &str,
+        name: Option<&str>,
+    ) -> Result<RegistrationToken> {
+        let cluster = self.owned(caller, cluster_id).await.map_err(|error| match error {
+            Error::NotFound { id } => Error::Missing(format!("{id} not found")),
+            other => other,
+        })?;
+        if let Some(name) = name {
+            if !ids::is_label(name) {
+                let message = "a name has at most 63 lower-case letters, digits and hyphens between them";
+                return Err(Invalid::field("InvalidFormat", "name", message).into());
+            }
+            let made = self.make(&cluster.id, name.to_owned()).await?;
+            return made.ok_or_else(|| Error::Exists { id: format!("{}:{name}", cluster.id) });
+        }
+        for _ in 0..DRAWS {
+            let name = ids::generated("crt-", vault::random());
+            if let Some(token) = self.make(&cluster.id, name).await? {
+                return Ok(token);
+            }
+        }
+        Err(Error::Conflict { id: cluster.id })
+    }
+
+    /// Removes a token; what it was. The default one comes back with another text when somebody looks.
+    ///
+    /// # Errors
+    /// As [`Registration::get`].
+    pub async fn delete(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
+        let result = self.remove(&by.caller, id).await;
+        self.parts.events.record(by.event(Action::Delete, OBJECT, id, &result)).await;
+        result
+    }
+
+    async fn remove(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
+        let token = self.get(caller, id).await?;
+        if store::registration_tokens::delete(&self.parts.store, &token.cluster_id, &token.name).await? {
+            return Ok(token);
+        }
+        Err(Error::NotFound { id: id.to_owned() })
+    }
+
+    /// The cluster that a token registers; `None` for a wrong token and for a cluster that there is not, in the same time.
+    async fn presented(&self, token: &str, cluster_id: &str) -> Result<Option<store::ClusterRow>> {
+        let hash = vault::token_hash(token);
+        let rows = store::registration_tokens::list(&self.parts.store, cluster_id).await?;
+        let known = rows.iter().fold(false, |known, row| vault::hashes_equal(&row.hash, &hash) | known);
+        if !known {
+            return Ok(None);
+        }
+        Ok(store::clusters::get(&self.parts.store, cluster_id).await?)
+    }
+
+    /// The manifest for whoever presents a token of a cluster. `server` is the address that the caller knows this
+    /// server by, for when the setting `server-url` says nothing.
+    pub async fn manifest(
+        &self,
+        token: &str,
+        cluster_id: &str,
+        auth_image: Option<&str>,
+        server: &str,
+    ) -> Result<String, ManifestError> {
+        let row = self.presented(token, cluster_id).await?.ok_or(ManifestError::Unknown)?;
+        if let Some(auth_image) = auth_image.filter(|image| !image.is_empty()) {
+            image::check(auth_image).map_err(ManifestError::AuthImage)?;
+        }
+        let body: Object = serde_json::from_str(&row.spec)
+            .map_err(|error| Error::Corrupt { id: row.id.clone(), source: error.into() })?;
+        let authorities = self.parts.settings.value("cacerts").await;
+        let ca_checksum = if authorities.is_empty() { String::new() } else { hexadecimal(&authorities) };
+        let revision: String = hexadecimal(token).chars().take(10).collect();
+        let agent = Agent {
+            server: &self.server(server).await,
+            token,
+            revision: &revision,
+            cluster_id: &row.id,
+            ca_checksum: &ca_checksum,
+            image: &self.parts.settings.value("agent-image").await,
+            body: &body,
+        };
+        Ok(manifest(&agent))
+    }
+
+    /// The address of this server for what outlives a request: the setting `server-url`, else what the caller came by.
+    pub async fn server(&self, known_as: &str) -> String {
+        let set = self.parts.settings.value("server-url").await;
+        let server = if set.is_empty() { known_as } else { &set };
+        server.trim_end_matches('/').to_owned()
+    }
+
+    async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
+        match self.parts.clusters.with_role(caller, cluster_id).await? {
+            (cluster, Role::Owner) => Ok(cluster),
+            (_, role) => {
+                let role = role.name();
+                Err(Error::Forbidden(format!(
+                    "registration tokens are for owners; you are {role} of {cluster_id}"
+                )))
+            }
+        }
+    }
+
+    /// The default token of a cluster that exists.
+    async fn default_of(&self, cluster_id: &str) -> Result<RegistrationToken> {
+        // Once more for a token that somebody removes between two looks.
+        for _ in 0..DRAWS {
+            let row = store::registration_tokens::get(&self.parts.store, cluster_id, DEFAULT).await?;
+            let known = match row {
+                Some(row) => self.opened(row).await?,
+                None => self.make(cluster_id, DEFAULT.to_owned()).await?,
+            };
+            if let Some(token) = known {
+                return Ok(token);
+            }
+        }
+        Err(Error::Conflict { id: format!("{cluster_id}:{DEFAULT}") })
+    }
+
+    /// A new token; `None` when there is one of that name.
+    async fn make(&self, cluster_id: &str, name: String) -> Result<Option<RegistrationToken>> {
+        let token = SecretString::from(ids::token_secret(vault::random()));
+        let row = RegistrationTokenRow {
+            cluster_id: cluster_id.to_owned(),
+            name,
+            uuid: uuid::Uuid::new_v4().to_string(),
+            hash: vault::token_hash(token.expose_secret()).to_vec(),
+            created_ms: self.parts.clock.now_ms(),
+        };
+        let secret = store::registration_tokens::secret_name(&row.name);
+        let sealed = self.parts.secrets.seal_for_cluster(cluster_id, &secret, &token)?;
+        match store::registration_tokens::insert(&self.parts.store, &row, &sealed).await {
+            // The cluster went away in between.
+            Err(store::Error::Dangling { .. }) => Err(Error::NotFound { id: cluster_id.to_owned() }),
+            Err(error) => Err(error.into()),
+            Ok(added) => Ok(added.then(|| registered(row, token))),
+        }
+    }
+
+    /// The token of a row with its text; `None` when it was removed in between.
+    async fn opened(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
+        let name = store::registration_tokens::secret_name(&row.name);
+        let text =
+            self.parts.secrets.of_cluster(&row.cluster_id, &name).await.map_err(|error| match error {
+                secrets::Error::Store(error) => Error::from(error),
+                secrets::Error::Vault(error) => Error::from(error),
+                other => Error::Corrupt { id: row.cluster_id.clone(), source: other.into() },
+            })?;
+        Ok(text.map(|text| registered(row, text)))
+    }
+}
+
+fn registered(row: RegistrationTokenRow, token: SecretString) -> RegistrationToken {
+    let RegistrationTokenRow { cluster_id, name, uuid, created_ms, .. } = row;
+    RegistrationToken { cluster_id, name, uuid, created_ms, token }
+}
+
+/// SHA-256 of a text.
+fn hexadecimal(text: &str) -> String {
+    vault::token_hash(text).iter().fold(String::new(), |mut hexadecimal, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(hexadecimal, "{byte:02x}");
+        hexadecimal
+    })
+}

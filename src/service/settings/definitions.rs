@@ -1,0 +1,237 @@
+//! The settings that there are: name, default, and what each may be changed to. What a setting does is where it is read.
+
+use base64::Engine as _;
+use url::Url;
+
+use crate::domain::image;
+use crate::service::{Invalid, Result};
+
+/// The longest value, in bytes.
+const LONGEST_VALUE: usize = 64 * 1024;
+
+/// The version of Rancher whose API is spoken here: clients decide by it what they may ask.
+const RANCHER: &str = "v2.12.1";
+
+/// A year, which is longer than anybody waits.
+const YEAR_MINUTES: u64 = 365 * 24 * 60;
+
+/// What is known about a setting beside its value.
+pub(super) struct Definition {
+    pub(super) name: &'static str,
+    pub(super) default: &'static str,
+    kind: Kind,
+}
+
+/// What a setting may be changed to. Nothing at all always means the default.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It cannot be changed: the program says what it is.
+    Fixed,
+    /// An absolute http or https address without query and fragment.
+    Address,
+    /// Certificates in PEM.
+    Certificates,
+    /// A reference of a container image.
+    Image,
+    /// A whole number from one to another.
+    Number(u64, u64),
+    /// Which providers are on: `[{"name":"aks","active":true}]`.
+    Operators,
+    /// A range of Kubernetes versions: `>=v1.30.x <=v1.34.x`.
+    VersionRange,
+}
+
+/// Every setting, by name.
+pub(super) const DEFINITIONS: [Definition; 11] = [
+    Definition {
+        name: "agent-image",
+        default: concat!("norman-aks:", env!("CARGO_PKG_VERSION")),
+        kind: Kind::Image,
+    },
+    // Seconds.
+    Definition { name: "aks-refresh", default: "300", kind: Kind::Number(1, YEAR_MINUTES * 60) },
+    Definition { name: "cacerts", default: "", kind: Kind::Certificates },
+    Definition { name: "install-uuid", default: "", kind: Kind::Fixed },
+    // The default version of a kind of cluster that is not made here; clients read it when they start.
+    Definition { name: "k8s-version", default: "", kind: Kind::Fixed },
+    Definition {
+        name: "kev2-operators",
+        default: r#"[{"name":"aks","active":true}]"#,
+        kind: Kind::Operators,
+    },
+    // 30 days; 0 for ever.
+    Definition {
+        name: "kubeconfig-default-token-ttl-minutes",
+        default: "43200",
+        kind: Kind::Number(0, 100 * YEAR_MINUTES),
+    },
+    Definition { name: "server-url", default: "", kind: Kind::Address },
+    Definition { name: "server-version", default: RANCHER, kind: Kind::Fixed },
+    Definition { name: "ui-k8s-default-version-range", default: ">=v1.30.x", kind: Kind::VersionRange },
+    Definition { name: "ui-k8s-supported-versions-range", default: ">=v1.30.x", kind: Kind::VersionRange },
+];
+
+/// The setting of that name.
+pub(super) fn definition(name: &str) -> Option<&'static Definition> {
+    DEFINITIONS.iter().find(|definition| definition.name == name)
+}
+
+impl Definition {
+    /// Whether anybody may change it.
+    pub(super) fn is_changeable(&self) -> bool {
+        !matches!(self.kind, Kind::Fixed)
+    }
+
+    /// Whether it may have this value.
+    ///
+    /// # Errors
+    /// `InvalidFormat` that says what it may be.
+    pub(super) fn check(&self, value: &str) -> Result<()> {
+        let refuse = |message: String| Err(Invalid::field("InvalidFormat", "value", message).into());
+        if value.len() > LONGEST_VALUE || value.contains('\0') {
+            return refuse(format!("a value has at most {LONGEST_VALUE} bytes and no NUL"));
+        }
+        let name = self.name;
+        match self.kind {
+            _ if value.is_empty() => Ok(()),
+            Kind::Fixed => refuse(format!("{name} cannot be changed")),
+            Kind::Address if is_address(value) => Ok(()),
+            Kind::Address => refuse(format!(
+                "{name} is an address such as https://aks.example.org, without user, query or fragment"
+            )),
+            Kind::Certificates if are_certificates(value) => Ok(()),
+            Kind::Certificates => refuse(format!("{name} holds certificates in PEM, and nothing else")),
+            Kind::Image => {
+                image::check(value).or_else(|error| refuse(format!("{name} is an image: {error}")))
+            }
+            Kind::Number(least, most) => match value.parse::<u64>() {
+                Ok(number) if (least..=most).contains(&number) && !value.starts_with('+') => Ok(()),
+                _ => refuse(format!("{name} is a whole number from {least} to {most}")),
+            },
+            Kind::Operators if are_operators(value) => Ok(()),
+            Kind::Operators => {
+                refuse(format!(r#"{name} is a list such as [{{"name":"aks","active":true}}], or {{}}"#))
+            }
+            Kind::VersionRange if is_range(value) => Ok(()),
+            Kind::VersionRange => {
+                refuse(format!("{name} is a range of versions such as >=v1.30.x <=v1.34.x"))
+            }
+        }
+    }
+}
+
+fn is_address(value: &str) -> bool {
+    Url::parse(value).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
+}
+
+/// Whether the frame is PEM; what the certificates say is seen when they are used.
+fn are_certificates(value: &str) -> bool {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut rest = value.trim();
+    while !rest.is_empty() {
+        let Some((body, behind)) = rest.strip_prefix(BEGIN).and_then(|rest| rest.split_once(END)) else {
+            return false;
+        };
+        let body: String = body.split_ascii_whitespace().collect();
+        if body.is_empty() || base64::engine::general_purpose::STANDARD.decode(body).is_err() {
+            return false;
+        }
+        rest = behind.trim_start();
+    }
+    true
+}
+
+fn are_operators(value: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read is asked")]
+    struct Operator {
+        name: String,
+        active: bool,
+    }
+    value == "{}" || serde_json::from_str::<Vec<Operator>>(value).is_ok()
+}
+
+/// Comparisons side by side, `||` between alternatives, as the dashboard's library reads them.
+fn is_range(value: &str) -> bool {
+    let is_number = |part: &str| {
+        matches!(part, "x" | "X" | "*") || (!part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let is_comparison = |text: &str| {
+        let version = text.trim_start_matches(['<', '>', '=', '~', '^']);
+        let version = version.strip_prefix('v').unwrap_or(version);
+        text.len() - version.len() <= 3
+            && (1..=3).contains(&version.split('.').count())
+            && version.split('.').all(is_number)
+    };
+    value.split("||").all(|range| {
+        let mut comparisons = range.split_whitespace().peekable();
+        comparisons.peek().is_some() && comparisons.all(is_comparison)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::spec::rules;
+
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\nAAAA\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn settings_are_in_order_and_may_have_their_defaults() {
+        assert!(DEFINITIONS.is_sorted_by_key(|definition| definition.name));
+        for definition in &DEFINITIONS {
+            if definition.is_changeable() {
+                definition.check(definition.default).expect(definition.name);
+            }
+            definition.check("").expect(definition.name);
+        }
+        let operators = definition("kev2-operators").expect("there").default;
+        assert!(rules::is_operator_active(operators));
+    }
+
+    #[test]
+    fn a_setting_takes_only_what_it_can_mean() {
+        let two = format!("{PEM}{PEM}");
+        for (name, good, bad) in [
+            ("agent-image", &["mine/agent:1"][..], &["no image", "A"][..]),
+            ("aks-refresh", &["1", "300"], &["0", "-1", "+1", "1.5", "5m", "31536001"]),
+            ("cacerts", &[PEM, &two], &["pem", "-----BEGIN CERTIFICATE-----\n", &PEM[1..], "x\0"]),
+            ("install-uuid", &[], &["x"]),
+            ("k8s-version", &[], &["v1.31.8"]),
+            (
+                "kev2-operators",
+                &["{}", "[]", r#"[{"name":"aks","active":false}]"#],
+                &["aks", r#"[{"name":"aks"}]"#, r#"{"aks":true}"#],
+            ),
+            ("kubeconfig-default-token-ttl-minutes", &["0", "43200"], &["-1", "x"]),
+            (
+                "server-url",
+                &["https://aks.example.org", "http://10.0.0.1:8080/prefix"],
+                &["aks.example.org", "ftp://x", "https://", "https://u:p@x", "https://x?a", "https://x#a"],
+            ),
+            ("server-version", &[], &["v2.13.0"]),
+            (
+                "ui-k8s-supported-versions-range",
+                &[">=v1.30.x <=v1.34.x", "1.31", "~1.30.1 || ^v1.32", "*"],
+                &["newest", ">=", ">=v1.x.y", "1.2.3.4", "||", "<script>"],
+            ),
+        ] {
+            let definition = definition(name).expect(name);
+            for value in good {
+                definition.check(value).expect(value);
+            }
+            for value in bad {
+                let error = definition.check(value).expect_err(value).to_string();
+                assert!(error.contains(name) || value.contains('\0'), "{error}");
+            }
+        }
+    }
+}
