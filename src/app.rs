@@ -23,6 +23,7 @@ use crate::api::{self, AppState};
 use crate::azure::{self, Azure};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::downstream::{self, Downstream};
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
@@ -52,6 +53,8 @@ pub struct App {
     pub secrets: Secrets,
     /// Stored credentials.
     pub credentials: Credentials,
+    /// The way into clusters.
+    pub downstream: Downstream,
     state: AppState,
     store: Store,
     events: Events,
@@ -59,16 +62,21 @@ pub struct App {
     stop: CancellationToken,
 }
 
+/// How the server reaches what is outside of it. The default is the real Azure and its clusters.
+#[derive(Clone, Default)]
+pub struct Ways {
+    /// Entra and Resource Manager; also the clock of the whole server.
+    pub azure: azure::Options,
+    /// The Kubernetes APIs of clusters.
+    pub clusters: downstream::Options,
+}
+
 impl App {
-    /// Puts the server together: a migrated database, the keys of its secrets, a way to Azure.
-    pub async fn build(
-        config: &Config,
-        store: Store,
-        secrets: Secrets,
-        to_azure: azure::Options,
-    ) -> Result<Self, Error> {
-        let clock = to_azure.clock.clone();
-        let azure = Azure::new(to_azure)?;
+    /// Puts the server together: a migrated database, the keys of its secrets, the ways to Azure and into clusters.
+    pub async fn build(config: &Config, store: Store, secrets: Secrets, ways: Ways) -> Result<Self, Error> {
+        let clock = ways.azure.clock.clone();
+        let azure = Azure::new(ways.azure)?;
+        let downstream = Downstream::new(ways.clusters);
         let tokens = Tokens::new(store.clone(), clock.clone());
         let keep = config.audit_retention.unwrap_or_default();
         let events = Events::start(
@@ -108,6 +116,7 @@ impl App {
             tokens,
             secrets,
             credentials,
+            downstream,
             state,
             store,
             events,

@@ -8,6 +8,7 @@
 //! | [`azure`] | what Azure says (the thin Resource Manager client) |
 //! | [`store`] | what we remember (the only SQL) |
 //! | [`vault`] | how secrets are sealed |
+//! | [`downstream`] | what is inside a cluster |
 //! | [`service`] | what a caller may ask |
 //! | [`api`] | how it looks on the wire; `api/meta` holds the nine actions |
 //! | [`sandbox`] | what stands in for Azure |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod downstream;
 pub mod listen;
 pub mod sandbox;
 pub mod service;

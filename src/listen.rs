@@ -60,6 +60,16 @@ impl Default for Options {
     }
 }
 
+/// As an extension (in an [`Arc`]) of a request that came over TLS: what the handshake said about the client.
+#[derive(Clone, Debug, Default)]
+pub struct TlsPeer {
+    /// The host name that it asked for.
+    pub server_name: Option<String>,
+    /// The certificates that it showed, its own first; it has the key of that one. Whether they may be trusted is
+    /// for those to say who asked for them.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
 /// As an extension of a response: end the connection (HTTP/2: the stream) instead of answering.
 ///
 /// To end it in the middle of an answer, give the response a body that fails.
@@ -183,17 +193,24 @@ impl Front {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%peer, %error, "cannot set TCP_NODELAY");
         }
-        let Some(tls) = &self.tls else { return self.requests(stream, peer).await };
+        let Some(tls) = &self.tls else { return self.requests(stream, peer, None).await };
         let handshake = tokio::time::timeout(self.options.handshake_timeout, tls.accept(stream));
         match self.stop.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.requests(stream, peer).await,
+            Some(Ok(Ok(stream))) => {
+                let (_, session) = stream.get_ref();
+                let shown = TlsPeer {
+                    server_name: session.server_name().map(str::to_owned),
+                    certificates: session.peer_certificates().unwrap_or_default().to_vec(),
+                };
+                self.requests(stream, peer, Some(Arc::new(shown))).await;
+            }
             Some(Ok(Err(error))) => debug!(%peer, %error, "TLS handshake failed"),
             Some(Err(_)) => debug!(%peer, "TLS handshake took too long"),
             None => {}
         }
     }
 
-    async fn requests<S>(&self, stream: S, peer: SocketAddr)
+    async fn requests<S>(&self, stream: S, peer: SocketAddr, shown: Option<Arc<TlsPeer>>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -202,6 +219,9 @@ impl Front {
         let service = service_fn(move |mut request: Request<Incoming>| {
             asked_by_peer.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(ConnectInfo(peer));
+            if let Some(shown) = &shown {
+                request.extensions_mut().insert(Arc::clone(shown));
+            }
             let answer = self.app.clone().call(request);
             async move {
                 let Ok(response) = answer.await;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use norman_aks::app::{self, App};
+use norman_aks::app::{self, App, Ways};
 use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
 use norman_aks::sandbox::{Sandbox, Seed};
@@ -133,7 +133,7 @@ async fn build(azure: SocketAddr, authority: &str, data: &str) -> Outcome<App> {
     };
     let store = app::open_store(&config).await?;
     let secrets = app::open_secrets(&config, &store, &clock).await?;
-    Ok(App::build(&config, store, secrets, to_azure).await?)
+    Ok(App::build(&config, store, secrets, Ways { azure: to_azure, ..Ways::default() }).await?)
 }
 
 async fn store_credential(app: &App, token: &SecretString) -> Outcome<String> {

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Error, files, open_secrets, open_store, seed};
+use super::{App, Error, Ways, files, open_secrets, open_store, seed};
 use crate::azure;
 use crate::clock::Clock;
 use crate::config::{Config, Tls, Warning};
@@ -40,11 +40,11 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     };
     let store = open_store(&config).await?;
     let secrets = open_secrets(&config, &store, &clock).await?;
-    let to_azure = match &sandbox {
-        Some(sandbox) => seed::way_to(sandbox, clock),
-        None => azure::Options { clock, ..azure::Options::default() },
+    let ways = match &sandbox {
+        Some(sandbox) => seed::ways_to(sandbox, clock),
+        None => Ways { azure: azure::Options { clock, ..azure::Options::default() }, ..Ways::default() },
     };
-    let app = App::build(&config, store, secrets, to_azure).await?;
+    let app = App::build(&config, store, secrets, ways).await?;
 
     // Nothing is served before everything can be.
     let tls = match &config.tls {

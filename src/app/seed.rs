@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::run::say;
-use super::{App, Error, files};
+use super::{App, Error, Ways, files};
 use crate::azure;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -37,6 +37,7 @@ pub(super) async fn start(
         control_listen: settings.control_listen,
         clock: clock.clone(),
         authority,
+        state_dir: Some(folder.to_owned()),
     };
     let sandbox = Sandbox::start(options).await?;
     let authority = sandbox.authority();
@@ -46,14 +47,15 @@ pub(super) async fn start(
 }
 
 /// How the client of Azure finds the built-in one: the same names, other addresses, one more authority.
-pub(super) fn way_to(sandbox: &Sandbox, clock: Clock) -> azure::Options {
-    azure::Options {
+pub(super) fn ways_to(sandbox: &Sandbox, clock: Clock) -> Ways {
+    let azure = azure::Options {
         clock,
         resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
         extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
         use_proxy: false,
         ..azure::Options::default()
-    }
+    };
+    Ways { azure, ..Ways::default() }
 }
 
 /// What scripts read.

@@ -40,8 +40,27 @@ pub(super) struct Token {
     pub(super) life_ms: i64,
 }
 
-/// Asks once.
-pub(super) async fn fetch(client: &Client, clock: &Clock, credential: &Credential) -> Result<Token, Error> {
+impl Token {
+    /// The token itself, for others than Azure; `credential` is whose it is.
+    pub(super) fn secret(&self, credential: &Credential) -> Result<SecretString, Error> {
+        let text = self.authorization.to_str().unwrap_or_default();
+        text.strip_prefix("Bearer ").map(SecretString::from).ok_or_else(|| not_a_token(credential))
+    }
+}
+
+/// What Resource Manager's tokens are for. The audience ends with a slash, so the scope has two: that is right
+/// (contract, section 5).
+pub(super) fn resource_manager(cloud: Cloud) -> String {
+    format!("{}/.default", cloud.audience())
+}
+
+/// Asks once for a token that is good for `scope`.
+pub(super) async fn fetch(
+    client: &Client,
+    clock: &Clock,
+    credential: &Credential,
+    scope: &str,
+) -> Result<Token, Error> {
     let transport = Arc::new(EntraTransport {
         client: client.clone(),
         clock: clock.clone(),
@@ -63,8 +82,7 @@ pub(super) async fn fetch(client: &Client, clock: &Clock, credential: &Credentia
         Secret::new(credential.client_secret.expose_secret().to_owned()),
         Some(ClientSecretCredentialOptions { client_options }),
     ) {
-        // The audience ends with a slash, so the scope has two: that is right (contract, section 5).
-        Ok(source) => source.get_token(&[&format!("{}/.default", credential.cloud.audience())], None).await,
+        Ok(source) => source.get_token(&[scope], None).await,
         Err(error) => Err(error),
     };
     match (outcome, transport.life_ms.get().copied()) {

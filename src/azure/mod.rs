@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
@@ -125,7 +126,22 @@ impl Azure {
         Ok(Arm::new(self, credential, deadline))
     }
 
-    /// Forgets the token of a credential, and that it could not get one.
+    /// A token of a credential that is good for something else than Resource Manager: `scope` is
+    /// `<id of an application>/.default`, and the application may belong to another tenant. Remembered like the
+    /// other tokens, with one request for all who wait.
+    pub async fn entra_token(
+        &self,
+        credential: &Arc<Credential>,
+        tenant_id: &str,
+        scope: &str,
+        deadline: Instant,
+    ) -> Result<SecretString, Error> {
+        let there = Arc::new(Credential { tenant_id: tenant_id.to_owned(), ..Credential::clone(credential) });
+        there.check()?;
+        self.0.tokens.of_scope(&there, scope.to_owned()).token(deadline).await?.secret(&there)
+    }
+
+    /// Forgets the tokens of a credential, and that it could not get one.
     pub fn forget_token(&self, credential: &Credential) {
         self.0.tokens.forget(credential.fingerprint);
     }

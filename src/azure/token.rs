@@ -59,9 +59,17 @@ pub(super) struct Tokens {
     entries: Mutex<Entries>,
 }
 
+/// Whose token, of which tenant, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    fingerprint: Fingerprint,
+    tenant_id: String,
+    scope: String,
+}
+
 #[derive(Debug, Default)]
 struct Entries {
-    by_credential: HashMap<Fingerprint, Entry>,
+    by_key: HashMap<Key, Entry>,
     swept_ms: i64,
 }
 
@@ -76,17 +84,26 @@ impl Tokens {
         Self { client, clock, retry_pause, entries: Mutex::default() }
     }
 
-    /// The source of a credential's tokens, the same for everybody who has the same fingerprint.
+    /// The source of a credential's tokens for Resource Manager, the same for everybody who has the same
+    /// fingerprint.
     pub(super) fn of(&self, credential: &Arc<Credential>) -> Arc<TokenSource> {
+        self.of_scope(credential, entra::resource_manager(credential.cloud))
+    }
+
+    /// The source of a credential's tokens for something else.
+    pub(super) fn of_scope(&self, credential: &Arc<Credential>, scope: String) -> Arc<TokenSource> {
         let now = self.clock.now_ms();
+        let key = Key { fingerprint: credential.fingerprint, tenant_id: credential.tenant_id.clone(), scope };
         let mut entries = self.lock();
-        entries.make_room(now, credential.fingerprint);
-        let entry = entries.by_credential.entry(credential.fingerprint).or_insert_with(|| Entry {
+        entries.make_room(now, &key);
+        let scope = key.scope.clone();
+        let entry = entries.by_key.entry(key).or_insert_with(|| Entry {
             source: Arc::new(TokenSource {
                 client: self.client.clone(),
                 clock: self.clock.clone(),
                 retry_pause: self.retry_pause,
                 credential: Arc::clone(credential),
+                scope,
                 state: Mutex::default(),
             }),
             used_ms: now,
@@ -95,9 +112,9 @@ impl Tokens {
         Arc::clone(&entry.source)
     }
 
-    /// Forgets the token and the failure of a credential.
+    /// Forgets the tokens and the failures of a credential.
     pub(super) fn forget(&self, fingerprint: Fingerprint) {
-        self.lock().by_credential.remove(&fingerprint);
+        self.lock().by_key.retain(|key, _| key.fingerprint != fingerprint);
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -107,28 +124,29 @@ impl Tokens {
 
 impl Entries {
     /// Forgets what is idle, and the longest unused when there would be too many with the one to come.
-    fn make_room(&mut self, now: i64, coming: Fingerprint) {
+    fn make_room(&mut self, now: i64, coming: &Key) {
         if now - self.swept_ms >= SWEEP_MS {
             self.swept_ms = now;
-            self.by_credential.retain(|_, entry| now - entry.used_ms < IDLE_MS);
+            self.by_key.retain(|_, entry| now - entry.used_ms < IDLE_MS);
         }
-        if self.by_credential.len() < MOST_ENTRIES || self.by_credential.contains_key(&coming) {
+        if self.by_key.len() < MOST_ENTRIES || self.by_key.contains_key(coming) {
             return;
         }
-        let oldest = self.by_credential.iter().min_by_key(|(_, entry)| entry.used_ms).map(|(key, _)| *key);
+        let oldest = self.by_key.iter().min_by_key(|(_, entry)| entry.used_ms).map(|(key, _)| key.clone());
         if let Some(oldest) = oldest {
-            self.by_credential.remove(&oldest);
+            self.by_key.remove(&oldest);
         }
     }
 }
 
-/// The tokens of one credential.
+/// The tokens of one credential for one purpose.
 #[derive(Debug)]
 pub(super) struct TokenSource {
     client: Client,
     clock: Clock,
     retry_pause: Duration,
     credential: Arc<Credential>,
+    scope: String,
     state: Mutex<State>,
 }
 
@@ -252,9 +270,8 @@ impl TokenSource {
         let mut failed = 0;
         let outcome = loop {
             let limit = ATTEMPT_LIMIT.min(deadline.saturating_duration_since(Instant::now()));
-            let attempt = timeout(limit, entra::fetch(&self.client, &self.clock, &self.credential))
-                .await
-                .unwrap_or(Err(Error::TimedOut { to: Service::Login }));
+            let asked = entra::fetch(&self.client, &self.clock, &self.credential, &self.scope);
+            let attempt = timeout(limit, asked).await.unwrap_or(Err(Error::TimedOut { to: Service::Login }));
             let error = match attempt {
                 Err(error) if error.is_transient() => error,
                 outcome => break outcome,
@@ -310,7 +327,8 @@ mod tests {
     }
 
     fn knows(tokens: &Tokens, number: u16) -> bool {
-        tokens.lock().by_credential.contains_key(&credential(number).fingerprint)
+        let fingerprint = credential(number).fingerprint;
+        tokens.lock().by_key.keys().any(|key| key.fingerprint == fingerprint)
     }
 
     #[test]
@@ -319,8 +337,12 @@ mod tests {
         let first = tokens.of(&credential(1));
         assert!(Arc::ptr_eq(&first, &tokens.of(&credential(1))));
         assert!(!Arc::ptr_eq(&first, &tokens.of(&credential(2))));
+        let other = tokens.of_scope(&credential(1), "app/.default".to_owned());
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert!(Arc::ptr_eq(&other, &tokens.of_scope(&credential(1), "app/.default".to_owned())));
         tokens.forget(credential(1).fingerprint);
         assert!(!Arc::ptr_eq(&first, &tokens.of(&credential(1))));
+        assert!(!Arc::ptr_eq(&other, &tokens.of_scope(&credential(1), "app/.default".to_owned())));
     }
 
     #[test]
@@ -348,7 +370,7 @@ mod tests {
         tokens.of(&credential(0));
         clock.advance(Duration::from_millis(1));
         tokens.of(&credential(most));
-        assert_eq!(tokens.lock().by_credential.len(), MOST_ENTRIES);
+        assert_eq!(tokens.lock().by_key.len(), MOST_ENTRIES);
         assert!(knows(&tokens, 0) && !knows(&tokens, 1) && knows(&tokens, 2) && knows(&tokens, most));
     }
 }

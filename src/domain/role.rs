@@ -24,6 +24,15 @@ impl Role {
         }
     }
 
+    /// The group that people of this role belong to inside a cluster.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "norman-aks:read-only",
+            Self::Member => "norman-aks:cluster-member",
+            Self::Owner => "norman-aks:cluster-owner",
+        }
+    }
+
     /// The role of that name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
@@ -39,6 +48,7 @@ mod tests {
         assert!(Role::ReadOnly < Role::Member && Role::Member < Role::Owner);
         for role in Role::ALL {
             assert_eq!(Role::of(role.name()), Some(role));
+            assert_eq!(role.group(), format!("norman-aks:{}", role.name()));
         }
         assert_eq!(Role::of("owner"), None);
     }

@@ -111,6 +111,7 @@ impl Control {
                 Operation::Token
                     | Operation::OpenidConfiguration
                     | Operation::InstanceDiscovery
+                    | Operation::Kubernetes
                     | Operation::Unknown
             )
         });
@@ -159,8 +160,10 @@ pub(super) fn router(control: Control) -> Router {
         .route("/plays/{subscription}/{route}", put(play))
         .route("/logins", post(login))
         .route("/tokens", delete(forget_tokens))
+        .merge(super::kube::control_router())
         .fallback(async || {
-            let known = "/requests, /faults, /accounts, /paging, /plays/{subscription}, /logins, /tokens";
+            let known = "/requests, /faults, /accounts, /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
+                         /kubernetes/faults, /kubernetes/requests";
             refused(StatusCode::NOT_FOUND, &format!("nothing is here; there is: {known}"))
         })
         .method_not_allowed_fallback(async || {
@@ -171,7 +174,7 @@ pub(super) fn router(control: Control) -> Router {
 }
 
 /// A status and what is wrong.
-struct Refused(StatusCode, String);
+pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -183,11 +186,11 @@ fn refused(status: StatusCode, text: &str) -> Response {
     Refused(status, text.to_owned()).into_response()
 }
 
-fn sent(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn sent(status: StatusCode, body: &impl Serialize) -> Response {
     Answer::json(status, body).into_response(axum::body::Body::from)
 }
 
-fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+pub(super) fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
 }
 

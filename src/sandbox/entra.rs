@@ -13,10 +13,13 @@ use super::answer::Answer;
 use super::clouds::{Cloud, resolve};
 use super::play::{Operation, Outcome};
 use super::request::Asked;
-use super::world::{App, State, Subscription, Token, World};
+use super::world::{App, Audience, State, Subscription, Token, World};
 
 /// How long a token lives, in seconds.
 const LIFETIME: i64 = 3_599;
+
+/// The application that stands for the Kubernetes APIs of clusters, the same in every tenant and cloud.
+const KUBERNETES_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
 pub(super) fn operation(segments: &[String]) -> Operation {
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -158,8 +161,10 @@ fn token(world: &World, asked: &Asked, body: &[u8]) -> Result<Answer, Refused> {
             check(app, client_id, secret, &tenant)?;
         }
     }
-    check_scope(asked.cloud, scope, &tenant)?;
-    Ok(issue(world, &mut state, asked.cloud, tenant, client_id))
+    let audience = audience(asked.cloud, scope, &tenant)?;
+    let expires_ms = world.clock.now_ms() + LIFETIME * 1_000;
+    let client_id = client_id.to_ascii_lowercase();
+    Ok(issue(&mut state, Token { cloud: asked.cloud, tenant, client_id, audience, expires_ms }))
 }
 
 /// The tenant of the path, in lower case.
@@ -209,8 +214,8 @@ fn check(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Resu
     Err(Refused::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, text))
 }
 
-/// A scope of the form `<audience>/.default`, with or without the OpenID ones.
-fn check_scope(cloud: Cloud, scope: &str, tenant: &str) -> Result<(), Refused> {
+/// For whom a token is that is asked for with a scope of the form `<audience>/.default`, with or without the OpenID ones.
+fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, Refused> {
     let mut resources =
         scope.split(' ').filter(|part| !["", "openid", "profile", "offline_access", "email"].contains(part));
     let (Some(resource), None) = (resources.next(), resources.next()) else {
@@ -223,13 +228,16 @@ fn check_scope(cloud: Cloud, scope: &str, tenant: &str) -> Result<(), Refused> {
     };
     let audience = audience.strip_suffix('/').unwrap_or(audience);
     if cloud.audiences().iter().any(|known| known.eq_ignore_ascii_case(audience)) {
-        return Ok(());
+        return Ok(Audience::Management);
+    }
+    if audience.eq_ignore_ascii_case(KUBERNETES_APP) {
+        return Ok(Audience::Application(KUBERNETES_APP.to_owned()));
     }
     let text = format!("The resource '{audience}' was not found in the tenant '{tenant}'.");
     Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, text))
 }
 
-fn issue(world: &World, state: &mut State, cloud: Cloud, tenant: String, client_id: &str) -> Answer {
+fn issue(state: &mut State, token: Token) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
         token_type: &'a str,
@@ -242,9 +250,7 @@ fn issue(world: &World, state: &mut State, cloud: Cloud, tenant: String, client_
         StatusCode::OK,
         &Body { token_type: "Bearer", expires_in: LIFETIME, ext_expires_in: LIFETIME, access_token: &text },
     );
-    let expires_ms = world.clock.now_ms() + LIFETIME * 1_000;
-    let client_id = client_id.to_ascii_lowercase();
-    state.tokens.insert(text, Token { cloud, tenant, client_id, expires_ms });
+    state.tokens.insert(text, token);
     answer
 }
 

@@ -46,6 +46,9 @@ pub enum Effect {
     Status(Refusal),
     /// The connection (HTTP/2: the stream) ends without an answer.
     CutBeforeAnswer,
+    /// New connections are refused, and what is asked on open ones is cut. Only for Kubernetes, where the host name alone
+    /// counts and nothing is counted off; elsewhere it cuts.
+    RefuseConnections,
     /// The connection (HTTP/2: the stream) ends after half of the body.
     CutInBody,
     /// Half of the body, as if it were all.
@@ -111,6 +114,14 @@ impl Faults {
         self.0.clone()
     }
 
+    /// Whether no connection to `host` is to be made.
+    pub(super) fn refuse(&self, host: &str) -> bool {
+        self.0.iter().any(|fault| {
+            fault.effect == Some(Effect::RefuseConnections)
+                && fault.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
+        })
+    }
+
     /// The trouble that `request` meets, counted off.
     pub(super) fn meet(&mut self, request: &Seen) -> Met {
         let mut met = Met::default();
@@ -151,13 +162,17 @@ impl Refusal {
         let status = status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let code = self.code.as_deref().unwrap_or("InternalServerError");
         let message = self.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
-        let mut answer = match (&self.body, side) {
+        self.dress(match (&self.body, side) {
             (Some(body), _) => Answer::text(status, body.clone()),
             (None, Side::Management) => super::arm::error(status, code, message),
             (None, Side::Login) => {
                 Answer::json(status, &serde_json::json!({"error": code, "error_description": message}))
             }
-        };
+        })
+    }
+
+    /// Adds the headers.
+    pub(super) fn dress(&self, mut answer: Answer) -> Answer {
         if let Some(seconds) = &self.retry_after {
             answer.set("retry-after", seconds);
         }

@@ -56,7 +56,7 @@ async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
         return answer.into_response(Body::from);
     };
     sleep(met.latency).await;
-    if met.effect == Some(Effect::CutBeforeAnswer) {
+    if matches!(met.effect, Some(Effect::CutBeforeAnswer | Effect::RefuseConnections)) {
         return cut();
     }
     let answer = match (&met.effect, asked.side) {
@@ -97,14 +97,14 @@ fn misdirected(host: &str) -> Answer {
     arm::error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
 }
 
-fn cut() -> Response {
+pub(super) fn cut() -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(Cut);
     response
 }
 
 /// The response, with what the fault does to its body.
-fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
+pub(super) fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
     let half = answer.body.len() / 2;
     match effect {
         Some(Effect::TruncatedBody) => answer.body.truncate(half),
@@ -124,7 +124,7 @@ fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
             return response;
         }
-        Some(Effect::Status(_) | Effect::CutBeforeAnswer) | None => {}
+        Some(Effect::Status(_) | Effect::CutBeforeAnswer | Effect::RefuseConnections) | None => {}
     }
     answer.into_response(Body::from)
 }

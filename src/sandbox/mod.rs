@@ -17,6 +17,12 @@
 //! | `PUT /plays/{subscription}` | the same for several routes: `{route: [page, …]}` |
 //! | `POST /logins` | decide what a secret gets ([`Login`]) |
 //! | `DELETE /tokens` | make all tokens invalid |
+//! | `GET /kubernetes/clusters` | the clusters with a Kubernetes API, and whether their names are found from here |
+//! | `PUT /kubernetes/clusters/{fqdn}`, `DELETE …` | make or update one by hand ([`Declared`]); end it |
+//! | `GET /kubernetes/clusters/{fqdn}/kubeconfig` | a kubeconfig that works on this machine |
+//! | `PUT /kubernetes/clusters/{fqdn}/reachable` | `{"reachable": true}`: its name is found from here, or not |
+//! | `GET /kubernetes/faults`, `POST …`, `DELETE …` | as `/faults`, for requests to Kubernetes |
+//! | `GET /kubernetes/requests`, `DELETE …` | as `/requests`, for requests to Kubernetes |
 //!
 //! For example: `{"operation": "skus", "times": 2, "effect": {"status": {"status": 503, "retry_after": "1"}}}`,
 //! `{"path": "virtualNetworks", "latency_ms": 3000}`, `{"effect": "cut_in_body"}`.
@@ -30,6 +36,7 @@ mod data;
 mod entra;
 mod faults;
 mod front;
+mod kube;
 mod log;
 mod play;
 mod request;
@@ -38,11 +45,12 @@ mod skus;
 mod world;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -52,12 +60,17 @@ pub use clouds::Cloud;
 pub use control::{Control, PLAYED_TENANT, Unplayable};
 pub use data::Error as DataError;
 pub use faults::{Effect, Fault, Refusal};
+pub use kube::{Declared, DeclaredPool, Entra, Error as KubernetesError, UserFormat};
 pub use log::Seen;
 pub use play::{Login, Operation, Outcome, Page};
 pub use seed::{Account, Seed};
 
 use crate::clock::Clock;
 use crate::listen;
+use kube::Kubes;
+
+/// Any free port of the loopback interface.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How long a stop waits for requests that are still being answered.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -73,6 +86,8 @@ pub struct Options {
     pub clock: Clock,
     /// The certificate authority of an earlier start; a new one otherwise.
     pub authority: Option<StoredAuthority>,
+    /// Where what is inside of the clusters is kept between two starts, or nowhere. The folder has to be there.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -82,6 +97,7 @@ impl Default for Options {
             control_listen: None,
             clock: Clock::system(),
             authority: None,
+            state_dir: None,
         }
     }
 }
@@ -104,6 +120,9 @@ pub enum Error {
     /// The certificate authority cannot be made or used.
     #[error("the sandbox has no certificate")]
     Authority(#[from] AuthorityError),
+    /// What was kept of the clusters cannot be used.
+    #[error("the sandbox has no clusters")]
+    Kubernetes(#[from] KubernetesError),
     /// The built-in data is broken.
     #[error("the sandbox has no data")]
     Data(#[from] DataError),
@@ -113,6 +132,9 @@ pub enum Error {
 pub struct Sandbox {
     address: SocketAddr,
     control_address: Option<SocketAddr>,
+    kubernetes_address: SocketAddr,
+    /// A port that is taken, but on which nobody listens: connections to it are refused.
+    closed: Arc<(TcpSocket, SocketAddr)>,
     authority: StoredAuthority,
     control: Control,
     tasks: TaskTracker,
@@ -134,23 +156,34 @@ impl Sandbox {
             None => StoredAuthority::generate()?,
         };
         let tls = authority.server()?;
-        let control = Control { world: Arc::new(world::World::new(catalog, options.clock)) };
+        let stop = CancellationToken::new();
+        let kubes = Kubes::open(options.clock.clone(), options.state_dir, &catalog.families, stop.clone())?;
+        let world = Arc::new(world::World::new(catalog, options.clock, kubes.clone()));
+        let control = Control { world: Arc::clone(&world) };
         let (listener, address) = bind(options.listen).await?;
         let control_listener = match options.control_listen {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (kubernetes, kubernetes_address) = bind(ANY_PORT).await?;
+        // Nobody else set it.
+        let _ = world.kubernetes_address.set(kubernetes_address);
+        let closed = Arc::new(closed_port()?);
+        let tasks = TaskTracker::new();
         let limits = listen::Options { drain: DRAIN, ..listen::Options::default() };
-        let azure = front::router(Arc::clone(&control.world));
+        let azure = front::router(Arc::clone(&world));
         tasks.spawn(watched(listen::serve(listener, Some(tls), azure, stop.clone(), limits.clone())));
+        let (tls, inside) = (kubes.tls()?, kube::router(world));
+        tasks.spawn(watched(listen::serve(kubernetes, Some(tls), inside, stop.clone(), limits.clone())));
+        tasks.spawn(kubes.run());
         let control_address = control_listener.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = control_listener {
             let strings = control::router(control.clone());
             tasks.spawn(watched(listen::serve(listener, None, strings, stop.clone(), limits)));
         }
         tasks.close();
-        Ok(Self { address, control_address, authority, control, tasks, stop: stop.drop_guard() })
+        let stop = stop.drop_guard();
+        Ok(Self { address, control_address, kubernetes_address, closed, authority, control, tasks, stop })
     }
 
     /// Where all host names of [`Sandbox::hosts`] are served, over TLS.
@@ -161,6 +194,19 @@ impl Sandbox {
     /// Where the control API is served, when it is.
     pub fn control_address(&self) -> Option<SocketAddr> {
         self.control_address
+    }
+
+    /// Where the Kubernetes APIs of all clusters are served, over TLS; the name in the handshake decides which.
+    pub fn kubernetes_address(&self) -> SocketAddr {
+        self.kubernetes_address
+    }
+
+    /// Where the host name of a cluster's Kubernetes API leads to, as seen from here; `None` when there is no such name:
+    /// for clusters that are unknown, stopped, or private.
+    pub fn kubernetes_resolver(&self) -> Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync> {
+        let (served, closed) = (self.kubernetes_address, Arc::clone(&self.closed));
+        let kubes = self.control.world.kubes.clone();
+        Arc::new(move |host| kubes.resolve(host, served, closed.1))
     }
 
     /// The certificate that clients have to trust, PEM.
@@ -200,6 +246,17 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// A port on which connections are refused, as long as the socket is kept.
+fn closed_port() -> Result<(TcpSocket, SocketAddr), Error> {
+    let taken = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(ANY_PORT)?;
+        let address = socket.local_addr()?;
+        Ok((socket, address))
+    };
+    taken().map_err(|source| Error::Listen { address: ANY_PORT, source })
 }
 
 async fn watched(serving: impl Future<Output = io::Result<()>>) {

@@ -36,6 +36,8 @@ pub enum Operation {
     ManagedClusters,
     /// `…/Microsoft.ContainerService/managedClusters/{name}`
     ManagedCluster,
+    /// Anything inside a cluster
+    Kubernetes,
     /// Anything else
     Unknown,
 }

@@ -2,13 +2,15 @@
 //! lock over all of it; nothing waits while it is held.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::value::RawValue;
 
 use super::clouds::Cloud;
 use super::data::Catalog;
 use super::faults::Faults;
+use super::kube::Kubes;
 use super::log::Log;
 use super::play::{Login, Operation, Page};
 use super::seed::Account;
@@ -22,6 +24,9 @@ const TOKENS: usize = 20_000;
 pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) catalog: Catalog,
+    pub(super) kubes: Kubes,
+    /// Where they are served, once they are.
+    pub(super) kubernetes_address: OnceLock<SocketAddr>,
     state: Mutex<State>,
     /// Made when a region is first asked for.
     skus: Mutex<HashMap<String, Arc<Listing>>>,
@@ -60,7 +65,17 @@ pub(super) struct Token {
     pub(super) cloud: Cloud,
     pub(super) tenant: String,
     pub(super) client_id: String,
+    pub(super) audience: Audience,
     pub(super) expires_ms: i64,
+}
+
+/// For whom an access token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Azure Resource Manager.
+    Management,
+    /// The application of that id.
+    Application(String),
 }
 
 #[derive(Default)]
@@ -95,7 +110,7 @@ pub(super) struct Resource {
 }
 
 impl World {
-    pub(super) fn new(catalog: Catalog, clock: Clock) -> Self {
+    pub(super) fn new(catalog: Catalog, clock: Clock, kubes: Kubes) -> Self {
         let mut state = State {
             tenants: HashSet::new(),
             apps: Vec::new(),
@@ -109,7 +124,8 @@ impl World {
         for account in &catalog.accounts {
             state.add(account, &catalog);
         }
-        Self { clock, catalog, state: Mutex::new(state), skus: Mutex::default() }
+        let kubernetes_address = OnceLock::new();
+        Self { clock, catalog, kubes, kubernetes_address, state: Mutex::new(state), skus: Mutex::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -14,7 +14,7 @@ pub(super) use route::{Route, Target, parse};
 
 use super::answer::Answer;
 use super::request::Asked;
-use super::world::{State, Subscription, Token, World};
+use super::world::{Audience, State, Subscription, Token, World};
 
 /// An error in Resource Manager's envelope.
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
@@ -167,6 +167,13 @@ fn authenticate(
         let text = "The access token is invalid.";
         return Err(refuse("InvalidAuthenticationToken", text, text));
     };
+    if let Audience::Application(audience) = &token.audience {
+        let allowed = asked.cloud.audiences().map(|audience| format!("'{audience}/'")).join(",");
+        let text = format!(
+            "The access token is for the audience '{audience}'. It must be for one of the allowed audiences {allowed}."
+        );
+        return Err(refuse("InvalidAuthenticationTokenAudience", &text, &text));
+    }
     let now = world.clock.now();
     if token.expires_ms <= world.clock.now_ms() {
         let expiry = now - time::Duration::milliseconds(world.clock.now_ms() - token.expires_ms);

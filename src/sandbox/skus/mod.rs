@@ -3,6 +3,7 @@
 
 mod shapes;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -89,6 +90,14 @@ struct Size {
     used: u32,
     memory: f64,
     gpus: Option<u32>,
+}
+
+/// Processors and memory (GiB) of every machine, by the name of its size in lower case.
+pub(super) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
+    let sizes = families.iter().flat_map(Family::each);
+    sizes
+        .map(|size| (format!("standard_{}", size.name).to_ascii_lowercase(), (size.used, size.memory)))
+        .collect()
 }
 
 /// The entries of one region, as JSON.

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use norman_aks::app::{self, App};
+use norman_aks::app::{self, App, Ways};
 use norman_aks::azure;
 use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
@@ -161,12 +161,7 @@ impl TestAppBuilder {
         let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let clock = self.clock;
-        let options = sandbox::Options {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            control_listen: None,
-            clock: clock.clone(),
-            authority: None,
-        };
+        let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
         let sandbox = Sandbox::start(options).await.unwrap();
         let store = app::open_store(&config).await.unwrap();
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();
@@ -178,7 +173,8 @@ impl TestAppBuilder {
             retry_pause: std::time::Duration::from_millis(5),
             ..azure::Options::default()
         };
-        let app = App::build(&config, store, secrets, to_azure).await.unwrap();
+        let ways = Ways { azure: to_azure, ..Ways::default() };
+        let app = App::build(&config, store, secrets, ways).await.unwrap();
         let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {
             router: app.router(),

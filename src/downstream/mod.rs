@@ -1,0 +1,237 @@
+//! Inside a cluster: reaching its Kubernetes API, what it says about itself, the service account that this server acts
+//! with, and passing requests of people on as those people. Knows neither Azure nor callers.
+//!
+//! Nothing but hosts of AKS is dialled (`hosts`), and a cluster has to prove itself by the authority that Azure named.
+
+#![warn(missing_docs)]
+
+mod account;
+mod dial;
+mod error;
+mod headers;
+mod hosts;
+mod kubeconfig;
+mod link;
+mod links;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::client::proxy::matcher::Matcher;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::ListParams;
+use secrecy::SecretString;
+use tokio::time::timeout;
+use url::Url;
+
+use self::dial::{Dial, Trouble};
+pub use self::error::Error;
+pub use self::kubeconfig::{Identity, Kubeconfig, SignIn};
+use self::link::Dialler;
+use self::links::Links;
+
+/// Gives the address of a host name; `None` when the name does not exist.
+pub type Resolver = Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync>;
+
+/// How clusters are reached. The default is as they are reached in Azure.
+#[derive(Clone)]
+pub struct Options {
+    /// Stands in for DNS and for proxies; the addresses that it gives may be anywhere.
+    pub resolver: Option<Resolver>,
+    /// How long a connection may take, with its name and TLS.
+    pub connect_limit: Duration,
+    /// How long [`Downstream::facts`] may take.
+    pub facts_limit: Duration,
+    /// How long [`Downstream::make_service_account`] may take.
+    pub account_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            resolver: None,
+            connect_limit: Duration::from_secs(30),
+            facts_limit: Duration::from_secs(40),
+            account_limit: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Where a cluster is, how it proves who it is, and who we are there.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// `https://<host>[:port]`, as Azure named it.
+    pub endpoint: Url,
+    /// The certificates that its own must lead to, PEM.
+    pub ca: Vec<u8>,
+    /// Who we are there.
+    pub identity: Identity,
+}
+
+/// What a cluster says about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The object at `/version`.
+    pub version: serde_json::Value,
+    /// Nodes that it has.
+    pub node_count: i64,
+}
+
+/// For whom a request is made inside a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a> {
+    /// The name of the user there.
+    pub user: &'a str,
+    /// The group that has the rights.
+    pub group: &'a str,
+}
+
+/// The way into clusters. Clones share the connections.
+#[derive(Clone)]
+pub struct Downstream {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    links: Links,
+    facts_limit: Duration,
+    account_limit: Duration,
+}
+
+/// Nodes on one page of the list that is counted, and how many pages are read: AKS has 5,000 nodes at most.
+const PAGE: u32 = 500;
+const PAGES: usize = 20;
+
+/// Of what a cluster says about a refusal, so many characters are kept.
+const LONGEST_MESSAGE: usize = 500;
+
+/// Everybody who has proved who he is belongs to it, in Kubernetes.
+const AUTHENTICATED: &str = "system:authenticated";
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+
+impl Downstream {
+    /// Sends nothing. Reads the proxies of the environment, as the client of Azure does.
+    pub fn new(options: Options) -> Self {
+        let proxies = options.resolver.is_none().then(Matcher::from_system);
+        let dialler =
+            Dialler { dial: Dial::new(options.resolver), proxies, connect_limit: options.connect_limit };
+        let Options { facts_limit, account_limit, .. } = options;
+        Self { parts: Arc::new(Parts { links: Links::new(dialler), facts_limit, account_limit }) }
+    }
+
+    /// Version and number of nodes: what comes when the cluster is reachable, knows us and lets us look.
+    pub async fn facts(&self, access: &Access) -> Result<Facts, Error> {
+        let link = self.parts.links.to(access)?;
+        let host = link.host();
+        let asked = async {
+            let client = link.kube();
+            let request =
+                Request::get("/version").body(Vec::new()).map_err(|_| Error::Material("the address"))?;
+            let version = client.request_text(request).await.map_err(|error| told(host, error))?;
+            let version: serde_json::Value = serde_json::from_str(&version).unwrap_or_default();
+            if !version.is_object() {
+                return Err(Error::Unreadable { host: host.to_owned(), what: "its version" });
+            }
+            Ok(Facts { version, node_count: count_nodes(client, host).await? })
+        };
+        in_time(host, self.parts.facts_limit, asked).await
+    }
+
+    /// Makes sure of the service account of contract section 17, of its rights and of those of the people that it
+    /// speaks for, and returns its token. May be repeated.
+    pub async fn make_service_account(&self, access: &Access) -> Result<SecretString, Error> {
+        let link = self.parts.links.to(access)?;
+        let making = async { account::make(&link.kube(), link.host()).await };
+        in_time(link.host(), self.parts.account_limit, making).await
+    }
+
+    /// Passes a request on, as `person`, and gives the head of the answer and its body as it comes. The address of the
+    /// request holds path and query inside the cluster. What of its headers is not for the cluster is left out, and so
+    /// is what of the answer's is not for the client; where the protocol changes (status 101), the answer carries the
+    /// connection.
+    ///
+    /// `limit` bounds the wait for the head. Dropping the answer, or the future before it, ends the request.
+    pub async fn forward<B>(
+        &self,
+        access: &Access,
+        person: Person<'_>,
+        mut request: Request<B>,
+        limit: Option<Duration>,
+    ) -> Result<Response<Incoming>, Error>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Trouble>,
+    {
+        let link = self.parts.links.to(access)?;
+        let host = link.host();
+        headers::to_cluster(request.headers_mut());
+        let user = HeaderValue::try_from(person.user).map_err(|_| Error::Material("the name of the user"))?;
+        let group =
+            HeaderValue::try_from(person.group).map_err(|_| Error::Material("the group of the user"))?;
+        request.headers_mut().insert(IMPERSONATE_USER, user);
+        request.headers_mut().insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED));
+        request.headers_mut().append(IMPERSONATE_GROUP, group);
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        let sent = async { link.send(request).await.map_err(|error| Error::of_transport(host, &error)) };
+        let mut response = match limit {
+            Some(limit) => in_time(host, limit, sent).await?,
+            None => sent.await?,
+        };
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let message = "it does not know this server's service account, or no longer".to_owned();
+            return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
+        }
+        headers::to_client(response.headers_mut());
+        Ok(response)
+    }
+}
+
+/// How many nodes there are; only their names and labels are read.
+async fn count_nodes(client: kube::Client, host: &str) -> Result<i64, Error> {
+    let nodes: Api<Node> = Api::all(client);
+    let mut params = ListParams::default().limit(PAGE);
+    let mut count = 0;
+    for _ in 0..PAGES {
+        let page = nodes.list_metadata(&params).await.map_err(|error| told(host, error))?;
+        count += i64::try_from(page.items.len()).unwrap_or_default();
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(count),
+        }
+    }
+    Err(Error::Unreadable { host: host.to_owned(), what: "a list of nodes without an end" })
+}
+
+async fn in_time<T>(
+    host: &str,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let late = Err(Error::TimedOut { host: host.to_owned(), after: limit });
+    timeout(limit, work).await.unwrap_or(late)
+}
+
+/// What an error of kube comes to.
+fn told(host: &str, error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) => {
+            let clean = |c: char| if c.is_control() { ' ' } else { c };
+            Error::Refused {
+                host: host.to_owned(),
+                status: StatusCode::from_u16(status.code).unwrap_or(StatusCode::BAD_GATEWAY),
+                message: status.message.chars().take(LONGEST_MESSAGE).map(clean).collect(),
+            }
+        }
+        kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
+            Error::Unreadable { host: host.to_owned(), what: "its answer" }
+        }
+        error => Error::of_transport(host, &error),
+    }
+}

@@ -1,0 +1,309 @@
+//! What a new or changed object has to be, and what is filled in that it leaves out.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use super::resources::{
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, RBAC,
+    REPLICA_SETS, ROLE_BINDINGS, ROLES, Resource, SECRETS, SERVICES,
+};
+use super::select::Labels;
+use super::status::{Cause, Refused};
+use super::storage::State;
+use super::value::{Now, default, list, number, set, text};
+use super::{podspec, rules, services};
+
+/// The type of secrets that get a token.
+pub(super) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+/// The annotation that says whose token it is to be.
+pub(super) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+
+/// Whether the object has a name that it may have.
+pub(super) fn name(resource: &Resource, object: &Value) -> Result<(), Refused> {
+    let name = text(object, "/metadata/name");
+    if name.is_empty() {
+        let cause = Cause::required("metadata.name", "name or generateName is required");
+        return Err(Refused::invalid(resource, "", vec![cause]));
+    }
+    let why = if resource.group == RBAC {
+        let wrong = [".", ".."].contains(&name) || name.contains(['/', '%']);
+        wrong.then_some("may not be '.' or '..' or contain '/' or '%'")
+    } else if resource.is(&NAMESPACES) {
+        (!is_label(name) || name.len() > 63).then_some(
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+             end with an alphanumeric character",
+        )
+    } else if resource.is(&SERVICES) {
+        let letter = name.starts_with(|c: char| c.is_ascii_lowercase());
+        (!is_label(name) || !letter || name.len() > 63).then_some(
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+             character, and end with an alphanumeric character",
+        )
+    } else {
+        (!name.split('.').all(is_label) || name.len() > 253).then_some(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+             start and end with an alphanumeric character",
+        )
+    };
+    match why {
+        None => Ok(()),
+        Some(why) => {
+            let cause = Cause::invalid("metadata.name", &name.into(), why);
+            Err(Refused::invalid(resource, name, vec![cause]))
+        }
+    }
+}
+
+fn is_label(part: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !part.is_empty() && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+}
+
+/// Fills in and checks an object; `old` is what it was before.
+pub(super) fn admit(
+    state: &State,
+    resource: &Resource,
+    old: Option<&Value>,
+    object: &mut Value,
+    now: &Now,
+) -> Result<(), Refused> {
+    let is = |other: &Resource| resource.is(other);
+    let causes = if is(&NAMESPACES) {
+        namespace(object);
+        Vec::new()
+    } else if is(&SECRETS) {
+        secret(old, object)?
+    } else if is(&CONFIG_MAPS) {
+        frozen(old, object, &["data", "binaryData"])
+    } else if is(&SERVICES) {
+        services::admit(state, old, object)
+    } else if is(&PODS) {
+        podspec::admit_pod(old, object, now)
+    } else if is(&DEPLOYMENTS) || is(&REPLICA_SETS) || is(&DAEMON_SETS) {
+        workload(resource, old, object)
+    } else if is(&ROLE_BINDINGS) || is(&CLUSTER_ROLE_BINDINGS) {
+        binding(object);
+        rules::check(resource, old, object)
+    } else if is(&ROLES) || is(&CLUSTER_ROLES) {
+        rules::check(resource, old, object)
+    } else {
+        Vec::new()
+    };
+    let causes: Vec<_> = labels(object).into_iter().chain(causes).collect();
+    if causes.is_empty() {
+        return Ok(());
+    }
+    Err(Refused::invalid(resource, text(object, "/metadata/name"), causes))
+}
+
+/// Labels and annotations are texts.
+fn labels(object: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for key in ["labels", "annotations"] {
+        for (name, value) in object["metadata"][key].as_object().into_iter().flatten() {
+            let field = format!("metadata.{key}");
+            if !value.is_string() {
+                causes.push(Cause::invalid(
+                    &field,
+                    value,
+                    &format!("the value of {name:?} must be a string"),
+                ));
+            } else if key == "labels" && value.as_str().is_some_and(|value| value.len() > 63) {
+                causes.push(Cause::invalid(&field, value, "must be no more than 63 bytes"));
+            }
+        }
+    }
+    causes
+}
+
+fn namespace(object: &mut Value) {
+    let name = text(object, "/metadata/name").to_owned();
+    set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
+    if object["metadata"]["deletionTimestamp"].is_null() {
+        default(object, &["spec", "finalizers"], json!(["kubernetes"]));
+    }
+    default(object, &["status", "phase"], "Active");
+}
+
+fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, Refused> {
+    if let Some(plain) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
+        for (key, value) in plain.as_object().into_iter().flatten() {
+            let encoded = BASE64_STANDARD.encode(value.as_str().unwrap_or_default());
+            set(object, &["data", key], encoded);
+        }
+    }
+    for (key, value) in object["data"].as_object().into_iter().flatten() {
+        if value.as_str().is_none_or(|value| BASE64_STANDARD.decode(value).is_err()) {
+            let text = format!(
+                "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data in field data.{key}"
+            );
+            return Err(Refused::bad_request(text));
+        }
+    }
+    default(object, &["type"], "Opaque");
+    let mut causes = frozen(old, object, &["data"]);
+    if old.is_some_and(|old| old["type"] != object["type"]) {
+        causes.push(Cause::invalid("type", &object["type"], "field is immutable"));
+    }
+    let required = match text(object, "/type") {
+        "kubernetes.io/dockerconfigjson" => Some(".dockerconfigjson"),
+        "kubernetes.io/tls" if object["data"]["tls.crt"].is_null() => Some("tls.crt"),
+        "kubernetes.io/tls" => Some("tls.key"),
+        _ => None,
+    };
+    if let Some(key) = required.filter(|key| object["data"][*key].is_null()) {
+        causes.push(Cause::required(&format!("data[{key}]"), ""));
+    }
+    let owner = object["metadata"]["annotations"][ACCOUNT_NAME].as_str().unwrap_or_default();
+    if text(object, "/type") == ACCOUNT_TOKEN && owner.is_empty() {
+        causes.push(Cause::required(&format!("metadata.annotations[{ACCOUNT_NAME}]"), ""));
+    }
+    Ok(causes)
+}
+
+/// What says of itself that it never changes does not.
+fn frozen(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Cause> {
+    let Some(old) = old.filter(|old| old["immutable"] == true) else { return Vec::new() };
+    let why = "field is immutable when `immutable` is set";
+    let mut changed: Vec<&str> = keys.iter().copied().filter(|key| old[*key] != object[*key]).collect();
+    if object["immutable"] != true {
+        changed.push("immutable");
+    }
+    changed
+        .into_iter()
+        .map(|key| Cause {
+            reason: "FieldValueForbidden",
+            message: format!("Forbidden: {why}"),
+            field: key.to_owned(),
+        })
+        .collect()
+}
+
+fn binding(object: &mut Value) {
+    default(object, &["roleRef", "apiGroup"], RBAC);
+    for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+        let group = if text(subject, "/kind") == "ServiceAccount" { "" } else { RBAC };
+        if !group.is_empty() {
+            default(subject, &["apiGroup"], group);
+        }
+    }
+}
+
+fn workload(resource: &Resource, old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
+    if resource.is(&DAEMON_SETS) {
+        default(object, &["spec", "revisionHistoryLimit"], 10);
+        default(object, &["spec", "updateStrategy", "type"], "RollingUpdate");
+        if text(object, "/spec/updateStrategy/type") == "RollingUpdate" {
+            default(object, &["spec", "updateStrategy", "rollingUpdate", "maxSurge"], 0);
+            default(object, &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"], 1);
+        }
+    } else {
+        default(object, &["spec", "replicas"], 1);
+    }
+    if resource.is(&DEPLOYMENTS) {
+        default(object, &["spec", "revisionHistoryLimit"], 10);
+        default(object, &["spec", "progressDeadlineSeconds"], 600);
+        default(object, &["spec", "strategy", "type"], "RollingUpdate");
+        if text(object, "/spec/strategy/type") == "RollingUpdate" {
+            default(object, &["spec", "strategy", "rollingUpdate", "maxSurge"], "25%");
+            default(object, &["spec", "strategy", "rollingUpdate", "maxUnavailable"], "25%");
+        }
+    }
+    let mut causes = Vec::new();
+    if number(object, "/spec/replicas").is_some_and(|count| count < 0) {
+        let why = "must be greater than or equal to 0";
+        causes.push(Cause::invalid("spec.replicas", &object["spec"]["replicas"], why));
+    }
+    let selector = &object["spec"]["selector"];
+    let labels = Labels::of_object(selector);
+    if labels.is_empty() {
+        causes.push(Cause::required("spec.selector", ""));
+    } else if !labels.fit(&object["spec"]["template"]) {
+        let found = &object["spec"]["template"]["metadata"]["labels"];
+        let why = "`selector` does not match template `labels`";
+        causes.push(Cause::invalid("spec.template.metadata.labels", found, why));
+    }
+    if old.is_some_and(|old| old["spec"]["selector"] != *selector) {
+        causes.push(Cause::invalid("spec.selector", selector, "field is immutable"));
+    }
+    if list(object, "/spec/template/spec/containers").is_empty() {
+        causes.push(Cause::required("spec.template.spec.containers", ""));
+    }
+    causes.extend(podspec::admit(
+        super::value::place(object, &["spec", "template", "spec"]),
+        "spec.template.spec",
+    ));
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Declared;
+    use super::*;
+
+    fn admitted(
+        resource: &'static Resource,
+        old: Option<&Value>,
+        mut object: Value,
+    ) -> Result<Value, Refused> {
+        let now = Now { ms: 0, text: String::new() };
+        admit(&State::new(Declared::default()), resource, old, &mut object, &now).map(|()| object)
+    }
+
+    #[test]
+    fn names_are_what_their_type_allows() {
+        let named =
+            |resource, name: &str| super::name(resource, &json!({"metadata": {"name": name}})).is_ok();
+        for (resource, name, expected) in [
+            (&PODS, "a.b-c", true),
+            (&PODS, "A", false),
+            (&PODS, "", false),
+            (&PODS, "-a", false),
+            (&NAMESPACES, "a.b", false),
+            (&SERVICES, "1a", false),
+            (&SERVICES, "a1", true),
+            (&CLUSTER_ROLES, "system:node", true),
+            (&CLUSTER_ROLES, "a/b", false),
+        ] {
+            assert_eq!(named(resource, name), expected, "{} {name}", resource.kind);
+        }
+    }
+
+    #[test]
+    fn secrets_are_encoded_and_keep_their_type() {
+        let secret = admitted(&SECRETS, None, json!({"stringData": {"a": "b"}})).unwrap();
+        assert_eq!(secret, json!({"data": {"a": "Yg=="}, "type": "Opaque"}));
+        let other = json!({"type": "other", "data": {}});
+        assert_eq!(admitted(&SECRETS, Some(&secret), other).unwrap_err().code, 422);
+        assert_eq!(admitted(&SECRETS, None, json!({"data": {"a": "?"}})).unwrap_err().code, 400);
+        let token = admitted(&SECRETS, None, json!({"type": ACCOUNT_TOKEN})).unwrap_err();
+        assert!(token.message.contains("metadata.annotations[kubernetes.io/service-account.name]"));
+    }
+
+    #[test]
+    fn what_is_frozen_stays() {
+        let old = json!({"data": {"a": "1"}, "immutable": true});
+        assert!(admitted(&CONFIG_MAPS, Some(&old), old.clone()).is_ok());
+        for new in [json!({"data": {"a": "2"}, "immutable": true}), json!({"data": {"a": "1"}})] {
+            assert_eq!(admitted(&CONFIG_MAPS, Some(&old), new).unwrap_err().code, 422);
+        }
+    }
+
+    #[test]
+    fn a_deployment_selects_its_own_pods_and_is_filled_in() {
+        let deployment = |labels: Value| {
+            json!({"spec": {"selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
+        };
+        let good = admitted(&DEPLOYMENTS, None, deployment(json!({"a": "b"}))).unwrap();
+        assert_eq!(good["spec"]["replicas"], 1);
+        assert_eq!(good["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Always");
+        let wrong = admitted(&DEPLOYMENTS, None, deployment(json!({"a": "c"}))).unwrap_err();
+        assert!(wrong.message.contains("does not match template"), "{}", wrong.message);
+        let mut other = good.clone();
+        other["spec"]["selector"] = json!({"matchLabels": {"x": "y"}});
+        other["spec"]["template"]["metadata"]["labels"] = json!({"x": "y"});
+        assert!(admitted(&DEPLOYMENTS, Some(&good), other).unwrap_err().message.contains("immutable"));
+    }
+}

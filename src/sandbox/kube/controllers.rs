@@ -1,0 +1,134 @@
+//! What follows by itself when something has changed: at once, within the change ([`settle`]), or a little later, as time
+//! goes on ([`advance`]).
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::admit::{ACCOUNT_NAME, ACCOUNT_TOKEN};
+use super::authority::Authority;
+use super::resources::{CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS};
+use super::storage::State;
+use super::value::{Now, list, set, text, texts};
+use super::{Kubes, apps, delete, pods, rules, services, tokens};
+
+/// How long it takes a pod to start, or a namespace to end; each step of a roll-out takes as long.
+const STEP: Duration = Duration::from_millis(150);
+/// More rounds than anything needs to come to rest.
+const ROUNDS: usize = 24;
+const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
+const ROOT: &str = "kube-root-ca.crt";
+
+/// Does what follows from the last change, until nothing more follows.
+pub(super) fn settle(state: &mut State, authority: &Authority, now: &Now) {
+    for _ in 0..ROUNDS {
+        let before = state.revision;
+        rules::aggregate(state);
+        namespaces(state, authority, now);
+        secrets(state, authority);
+        delete::collect(state, now);
+        apps::deployments(state, now);
+        apps::replica_sets(state, now);
+        apps::daemon_sets(state, now);
+        pods::schedule(state, now);
+        services::endpoints(state, now);
+        if state.revision == before {
+            return;
+        }
+    }
+}
+
+/// One step of time.
+fn advance(state: &mut State, now: &Now) {
+    pods::advance(state, now);
+    for namespace in state.all(&NAMESPACES) {
+        if pods::is_ending(&namespace) {
+            empty(state, &namespace, now);
+        }
+    }
+}
+
+/// Ends what is in a namespace, then the namespace.
+fn empty(state: &mut State, namespace: &Value, now: &Now) {
+    let name = text(namespace, "/metadata/name");
+    let content = state.inside(name);
+    for (resource, object) in &content {
+        delete::end(state, resource, (name, text(object, "/metadata/name")), Some(0), now);
+    }
+    if content.is_empty() && texts(namespace, "/spec/finalizers").eq(["kubernetes"]) {
+        let mut free = namespace.clone();
+        super::value::remove(&mut free, "/spec", "finalizers");
+        let free = state.put(&NAMESPACES, free);
+        delete::finish(state, &NAMESPACES, &free);
+    }
+}
+
+/// Every namespace has an account and the authority's certificate.
+fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
+    for namespace in state.all(&NAMESPACES).into_iter().filter(|namespace| !pods::is_ending(namespace)) {
+        let name = text(&namespace, "/metadata/name");
+        if state.get(&SERVICE_ACCOUNTS, name, "default").is_none() {
+            state.put(&SERVICE_ACCOUNTS, SERVICE_ACCOUNTS.fresh(name, "default", now));
+        }
+        let known = state.get(&CONFIG_MAPS, name, ROOT);
+        let certificate = authority.kept.certificate.as_str();
+        if known.is_none_or(|known| known["data"]["ca.crt"] != certificate) {
+            let mut root =
+                known.map_or_else(|| CONFIG_MAPS.fresh(name, ROOT, now), |known| (**known).clone());
+            set(&mut root, &["data", "ca.crt"], certificate);
+            state.put(&CONFIG_MAPS, root);
+        }
+    }
+}
+
+/// Fills in the secrets that are to have an account's token; those of accounts that are gone go too.
+fn secrets(state: &mut State, authority: &Authority) {
+    for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
+        let (namespace, name) = (text(&secret, "/metadata/namespace"), text(&secret, "/metadata/name"));
+        let annotations = &secret["metadata"]["annotations"];
+        let account = annotations[ACCOUNT_NAME].as_str().unwrap_or_default();
+        let account = state.get(&SERVICE_ACCOUNTS, namespace, account);
+        let uid = account.map(|account| text(account, "/metadata/uid")).unwrap_or_default();
+        let given = annotations[ACCOUNT_UID].as_str().unwrap_or(uid);
+        let Some(account) = account.filter(|_| given == uid) else {
+            if list(&secret, "/metadata/finalizers").is_empty() {
+                state.remove(&SECRETS, namespace, name);
+            }
+            continue;
+        };
+        let filled = ["token", "ca.crt", "namespace"].iter().all(|key| !secret["data"][*key].is_null());
+        if filled && annotations[ACCOUNT_UID] == uid {
+            continue;
+        }
+        let mut secret = (*secret).clone();
+        let token = tokens::of_secret(authority, account, text(&secret, "/metadata/name"));
+        set(&mut secret, &["metadata", "annotations", ACCOUNT_UID], uid);
+        let certificate = authority.kept.certificate.as_str();
+        let namespace = text(account, "/metadata/namespace");
+        for (key, value) in [("token", token.as_str()), ("ca.crt", certificate), ("namespace", namespace)] {
+            set(&mut secret, &["data", key], BASE64_STANDARD.encode(value));
+        }
+        state.put(&SECRETS, secret);
+    }
+}
+
+/// Lets time go on in clusters in which something has changed, until the sandbox stops.
+pub(super) async fn run(kubes: &Kubes) {
+    let stop = &kubes.0.stop;
+    loop {
+        let work = async {
+            kubes.0.signals.work.notified().await;
+            sleep(STEP).await;
+        };
+        if stop.run_until_cancelled(work).await.is_none() {
+            return;
+        }
+        let now = kubes.now();
+        for cluster in kubes.clusters() {
+            cluster.change(&now, |state| advance(state, &now));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Taking objects away: at once, after a while (pods, namespaces), or when everybody who waits for it has let go.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::resources::{self, NAMESPACES, PODS, Resource};
+use super::status::Refused;
+use super::storage::State;
+use super::value::{Now, elements, list, moment, number, set, text, texts};
+
+/// The finalizer that holds an object until what belongs to it is gone.
+const FOREGROUND: &str = "foregroundDeletion";
+/// The namespaces that stay.
+const LASTING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// `DeleteOptions`, from the body or the query.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) grace: Option<i64>,
+    pub(super) uid: String,
+    pub(super) version: String,
+    pub(super) policy: String,
+    pub(super) dry_run: bool,
+}
+
+impl Options {
+    pub(super) fn of(body: &Value) -> Self {
+        let orphan = body["orphanDependents"].as_bool() == Some(true);
+        Self {
+            grace: number(body, "/gracePeriodSeconds"),
+            uid: text(body, "/preconditions/uid").to_owned(),
+            version: text(body, "/preconditions/resourceVersion").to_owned(),
+            policy: if orphan { "Orphan" } else { text(body, "/propagationPolicy") }.to_owned(),
+            dry_run: texts(body, "/dryRun").any(|word| word == "All"),
+        }
+    }
+}
+
+/// Deletes what a client names; the answer is a `Status` when it is gone, else the object as it is now.
+pub(super) fn delete(
+    state: &mut State,
+    resource: &'static Resource,
+    (namespace, name): (&str, &str),
+    options: &Options,
+    now: &Now,
+) -> Result<Arc<Value>, Refused> {
+    let object = state.get(resource, namespace, name).cloned();
+    let object = object.ok_or_else(|| Refused::not_found(resource, name))?;
+    for (kind, wanted, pointer) in [
+        ("UID", &options.uid, "/metadata/uid"),
+        ("ResourceVersion", &options.version, "/metadata/resourceVersion"),
+    ] {
+        let found = text(&object, pointer);
+        if !wanted.is_empty() && wanted != found {
+            let why = format!(
+                "Precondition failed: {kind} in precondition: {wanted}, {kind} in object meta: {found}"
+            );
+            return Err(Refused::conflict(resource, name, &why));
+        }
+    }
+    if resource.is(&NAMESPACES) && LASTING.contains(&name) {
+        return Err(Refused::forbidden(resource, name, "this namespace may not be deleted"));
+    }
+    if options.dry_run {
+        return Ok(gone(resource, &object));
+    }
+    match options.policy.as_str() {
+        "Orphan" => orphan(state, text(&object, "/metadata/uid")),
+        "Foreground" if object["metadata"]["deletionTimestamp"].is_null() => {
+            let mut held = (*object).clone();
+            if let Some(finalizers) = elements(&mut held, &["metadata", "finalizers"]) {
+                finalizers.push(FOREGROUND.into());
+            }
+            state.put(resource, held);
+        }
+        _ => {}
+    }
+    let left = end(state, resource, (namespace, name), options.grace, now);
+    Ok(left.unwrap_or_else(|| gone(resource, &object)))
+}
+
+/// Begins the end of an object; what is left of it, if anything.
+pub(super) fn end(
+    state: &mut State,
+    resource: &'static Resource,
+    (namespace, name): (&str, &str),
+    grace: Option<i64>,
+    now: &Now,
+) -> Option<Arc<Value>> {
+    let mut object = (**state.get(resource, namespace, name)?).clone();
+    let usual = number(&object, "/spec/terminationGracePeriodSeconds").unwrap_or(30);
+    let mut grace = if resource.is(&PODS) { grace.unwrap_or(usual).max(0) } else { 0 };
+    if text(&object, "/spec/nodeName").is_empty() {
+        grace = 0;
+    }
+    let held = !list(&object, "/metadata/finalizers").is_empty() || resource.is(&NAMESPACES);
+    if grace == 0 && !held {
+        state.remove(resource, namespace, name);
+        return None;
+    }
+    if object["metadata"]["deletionTimestamp"].is_null() {
+        set(&mut object, &["metadata", "deletionTimestamp"], moment(now.ms + grace * 1_000));
+        set(&mut object, &["metadata", "deletionGracePeriodSeconds"], grace);
+        if resource.is(&NAMESPACES) {
+            set(&mut object, &["status", "phase"], "Terminating");
+            // What ends has no seconds to live.
+            super::value::remove(&mut object, "/metadata", "deletionGracePeriodSeconds");
+        }
+    }
+    Some(state.put(resource, object))
+}
+
+/// Removes an object that is to end and that nothing holds any more.
+pub(super) fn finish(state: &mut State, resource: &'static Resource, object: &Value) {
+    let ending = !object["metadata"]["deletionTimestamp"].is_null();
+    let held = !list(object, "/metadata/finalizers").is_empty()
+        || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
+        // A pod ends when its node says so.
+        || (resource.is(&PODS) && number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default() > 0);
+    if ending && !held {
+        state.remove(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+    }
+}
+
+/// `Status` of success.
+fn gone(resource: &Resource, object: &Value) -> Arc<Value> {
+    if resource.is(&PODS) {
+        return Arc::new(object.clone());
+    }
+    let mut details = json!({
+        "name": text(object, "/metadata/name"),
+        "kind": resource.plural,
+        "uid": text(object, "/metadata/uid"),
+    });
+    if !resource.group.is_empty() {
+        details["group"] = resource.group.into();
+    }
+    Arc::new(
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}),
+    )
+}
+
+/// What belongs to the owner belongs to nobody from now on.
+fn orphan(state: &mut State, owner: &str) {
+    let all: Vec<_> = state.everything().filter(|object| belongs(object, owner)).cloned().collect();
+    for object in all {
+        let mut object = (*object).clone();
+        if let Some(owners) = elements(&mut object, &["metadata", "ownerReferences"]) {
+            owners.retain(|reference| text(reference, "/uid") != owner);
+        }
+        if let Some(resource) = resources::of_object(&object) {
+            state.put(resource, object);
+        }
+    }
+}
+
+fn belongs(object: &Value, owner: &str) -> bool {
+    list(object, "/metadata/ownerReferences").iter().any(|reference| text(reference, "/uid") == owner)
+}
+
+/// Ends what belongs to objects that are gone or wait for it, and lets those end that have nothing left.
+pub(super) fn collect(state: &mut State, now: &Now) {
+    let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
+    let ending = |object: &Value| !object["metadata"]["deletionTimestamp"].is_null();
+    let mut living = std::collections::HashSet::new();
+    let mut waiting = Vec::new();
+    for object in state.everything() {
+        if ending(object) && holds(object) {
+            waiting.push(Arc::clone(object));
+        } else {
+            living.insert(text(object, "/metadata/uid").to_owned());
+        }
+    }
+    let lost: Vec<_> = state
+        .everything()
+        .filter(|object| {
+            let owners = list(object, "/metadata/ownerReferences");
+            let kept = owners.iter().any(|owner| living.contains(text(owner, "/uid")));
+            !owners.is_empty() && !kept && !ending(object)
+        })
+        .cloned()
+        .collect();
+    for object in lost {
+        if let Some(resource) = resources::of_object(&object) {
+            let place = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+            end(state, resource, place, None, now);
+        }
+    }
+    for owner in waiting {
+        let uid = text(&owner, "/metadata/uid");
+        if state.everything().any(|object| belongs(object, uid)) {
+            continue;
+        }
+        let mut owner = (*owner).clone();
+        if let Some(finalizers) = elements(&mut owner, &["metadata", "finalizers"]) {
+            finalizers.retain(|word| word != FOREGROUND);
+        }
+        if let Some(resource) = resources::of_object(&owner) {
+            let kept = state.put(resource, owner);
+            finish(state, resource, &kept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Declared;
+    use super::super::resources::CONFIG_MAPS;
+    use super::*;
+
+    fn now() -> Now {
+        Now { ms: 0, text: "1970-01-01T00:00:00Z".to_owned() }
+    }
+
+    fn put(state: &mut State, name: &str, owner: Option<&str>) {
+        let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"namespace": "n", "name": name, "uid": name}});
+        if let Some(owner) = owner {
+            object["metadata"]["ownerReferences"] = json!([{"uid": owner, "name": owner}]);
+        }
+        state.put(&CONFIG_MAPS, object);
+    }
+
+    fn left_after(policy: &str) -> Vec<String> {
+        let mut state = State::new(Declared::default());
+        put(&mut state, "a", None);
+        put(&mut state, "b", Some("a"));
+        put(&mut state, "c", Some("b"));
+        let options = Options { policy: policy.to_owned(), ..Options::default() };
+        delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap();
+        for _ in 0..4 {
+            collect(&mut state, &now());
+        }
+        state.everything().map(|object| text(object, "/metadata/name").to_owned()).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_an_object_goes_with_it_unless_it_is_set_free() {
+        assert_eq!(left_after("Background"), [""; 0]);
+        assert_eq!(left_after("Foreground"), [""; 0]);
+        assert_eq!(left_after("Orphan"), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_finalizer_holds_an_object_until_it_is_taken_off() {
+        let mut state = State::new(Declared::default());
+        put(&mut state, "a", None);
+        let mut held = (**state.get(&CONFIG_MAPS, "n", "a").unwrap()).clone();
+        held["metadata"]["finalizers"] = json!(["x/y"]);
+        state.put(&CONFIG_MAPS, held);
+        let left = delete(&mut state, &CONFIG_MAPS, ("n", "a"), &Options::default(), &now()).unwrap();
+        assert_eq!(left["metadata"]["deletionTimestamp"], "1970-01-01T00:00:00Z");
+        let mut free = (*left).clone();
+        free["metadata"]["finalizers"] = json!([]);
+        let free = state.put(&CONFIG_MAPS, free);
+        finish(&mut state, &CONFIG_MAPS, &free);
+        assert!(state.get(&CONFIG_MAPS, "n", "a").is_none());
+    }
+
+    #[test]
+    fn preconditions_have_to_hold() {
+        let mut state = State::new(Declared::default());
+        put(&mut state, "a", None);
+        let options = Options { uid: "other".to_owned(), ..Options::default() };
+        let refused = delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap_err();
+        assert_eq!((refused.code, refused.reason), (409, "Conflict"));
+    }
+}

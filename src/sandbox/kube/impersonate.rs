@@ -1,0 +1,72 @@
+//! Acting as somebody else: `Impersonate-User` and its companions. Who asks has to be allowed to impersonate each
+//! part; after that, the rights of the other one count, and only those.
+
+use percent_encoding::percent_decode_str;
+
+use super::authn::{AUTHENTICATED, User, account_groups};
+use super::authz::{Attributes, authorize};
+use super::request::Asked;
+use super::status::Refused;
+use super::storage::State;
+
+const EXTRA: &str = "impersonate-extra-";
+const ANONYMOUS: &str = "system:anonymous";
+
+/// The one whose rights count.
+pub(super) fn effective(state: &State, user: User, asked: &Asked) -> Result<User, Refused> {
+    let all = |name: &str| -> Vec<String> {
+        let values = asked.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.map(str::to_owned).collect()
+    };
+    let name = asked.header("impersonate-user").unwrap_or_default().to_owned();
+    let (groups, uid) = (all("impersonate-group"), asked.header("impersonate-uid").unwrap_or_default());
+    let extras: Vec<(String, Vec<String>)> = asked
+        .headers
+        .keys()
+        .filter_map(|key| {
+            let name = key.as_str().strip_prefix(EXTRA)?;
+            Some((percent_decode_str(name).decode_utf8_lossy().into_owned(), all(key.as_str())))
+        })
+        .collect();
+    if name.is_empty() {
+        if groups.is_empty() && uid.is_empty() && extras.is_empty() {
+            return Ok(user);
+        }
+        return Err(Refused::internal("groups, extra or uid are to be impersonated without a user"));
+    }
+    let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+        let attributes = Attributes {
+            verb: "impersonate",
+            group,
+            resource,
+            subresource,
+            namespace,
+            name,
+            ..Attributes::default()
+        };
+        authorize(state, &user, &attributes)
+    };
+    let account = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, account)) => may("", "serviceaccounts", "", namespace, account)?,
+        None => may("", "users", "", "", &name)?,
+    }
+    for group in &groups {
+        may("", "groups", "", "", group)?;
+    }
+    for (key, value) in extras.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value))) {
+        may("authentication.k8s.io", "userextras", key, "", value)?;
+    }
+    if !uid.is_empty() {
+        may("authentication.k8s.io", "uids", "", "", uid)?;
+    }
+    let given = !groups.is_empty();
+    let mut groups = groups;
+    if let Some((namespace, _)) = account.filter(|_| !given) {
+        groups.extend(account_groups(namespace));
+    }
+    if name != ANONYMOUS && !groups.iter().any(|group| group == AUTHENTICATED) {
+        groups.push(AUTHENTICATED.to_owned());
+    }
+    Ok(User { name, uid: uid.to_owned(), groups, extra: extras.into_iter().collect(), azure_role: None })
+}

@@ -1,0 +1,144 @@
+//! Kubeconfigs in the shape in which Azure gives them out.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::UserFormat;
+use super::cluster::Cluster;
+
+/// The application of Azure's own that asks users to log in.
+const CLIENT_APP: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
+
+/// With the administrator's certificate and token.
+pub(super) fn admin(cluster: &Cluster, name: &str) -> String {
+    let server = format!("server: https://{}:443", cluster.host);
+    written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
+}
+
+/// As [`admin`], for somebody who reaches the sandbox at an address and not by the cluster's name.
+pub(super) fn direct(cluster: &Cluster, address: std::net::SocketAddr, name: &str) -> String {
+    let server = format!("server: https://{address}\n    tls-server-name: {}", cluster.host);
+    written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
+}
+
+/// For a user: through Entra when it guards the cluster; else the same credentials as the administrator's, as AKS
+/// does it.
+pub(super) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String {
+    let server = format!("server: https://{}:443", cluster.host);
+    let entra = cluster.state().declared.entra.clone();
+    let user = match entra {
+        None => certificate(cluster),
+        Some(entra) => {
+            let (cloud, app, tenant) = (cloud(&cluster.host), &entra.server_app_id, &entra.tenant_id);
+            match format {
+                UserFormat::Azure => provider(cloud, app, tenant),
+                UserFormat::Exec => exec(cloud, app, tenant),
+            }
+        }
+    };
+    written(cluster, &server, name, "clusterUser", &user)
+}
+
+fn written(cluster: &Cluster, server: &str, name: &str, user: &str, credentials: &str) -> String {
+    let authority = BASE64_STANDARD.encode(&cluster.authority.kept.certificate);
+    let user = format!("{user}_{name}");
+    format!(
+        "apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: {authority}
+    {server}
+  name: {name}
+contexts:
+- context:
+    cluster: {name}
+    user: {user}
+  name: {name}
+current-context: {name}
+kind: Config
+preferences: {{}}
+users:
+- name: {user}
+  user:
+{credentials}"
+    )
+}
+
+fn certificate(cluster: &Cluster) -> String {
+    let kept = &cluster.authority.kept;
+    let [certificate, key] =
+        [&kept.client_certificate, &kept.client_key].map(|text| BASE64_STANDARD.encode(text));
+    format!(
+        "    client-certificate-data: {certificate}
+    client-key-data: {key}
+    token: {}
+",
+        kept.token
+    )
+}
+
+fn provider(cloud: &str, app: &str, tenant: &str) -> String {
+    format!(
+        "    auth-provider:
+      config:
+        apiserver-id: {app}
+        client-id: {CLIENT_APP}
+        config-mode: \"1\"
+        environment: {cloud}
+        tenant-id: {tenant}
+      name: azure
+"
+    )
+}
+
+fn exec(cloud: &str, app: &str, tenant: &str) -> String {
+    format!(
+        "    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      args:
+      - get-token
+      - --environment
+      - {cloud}
+      - --server-id
+      - {app}
+      - --client-id
+      - {CLIENT_APP}
+      - --tenant-id
+      - {tenant}
+      - --login
+      - devicecode
+      command: kubelogin
+      env: null
+      installHint: kubelogin is not installed; clusters that Entra guards need it, see https://aka.ms/aks/kubelogin
+      provideClusterInfo: false
+"
+    )
+}
+
+/// The cloud in which a host name is, as kubelogin calls it.
+fn cloud(host: &str) -> &'static str {
+    let host = host.trim_end_matches('.');
+    if host.ends_with(".azk8s.cn") {
+        "AzureChinaCloud"
+    } else if host.ends_with(".azure.us") {
+        "AzureUSGovernmentCloud"
+    } else {
+        "AzurePublicCloud"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cloud_follows_from_the_host_name() {
+        for (host, expected) in [
+            ("a.hcp.eastus.azmk8s.io", "AzurePublicCloud"),
+            ("a.hcp.chinanorth3.cx.prod.service.azk8s.cn", "AzureChinaCloud"),
+            ("a.hcp.usgovvirginia.cx.aks.containerservice.azure.us", "AzureUSGovernmentCloud"),
+        ] {
+            assert_eq!(cloud(host), expected);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Reading: one object, or a list of them, in the form that the client wants.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use serde_json::{Value, json};
+
+use super::accept::Form;
+use super::request::{Asked, Place};
+use super::resources::Resource;
+use super::select::{Fields, Labels};
+use super::status::Refused;
+use super::storage::{Key, State};
+use super::tables;
+use super::value::{Now, text};
+
+/// Which objects of a type are wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Filter {
+    pub(super) resource: &'static Resource,
+    pub(super) namespace: Option<String>,
+    labels: Labels,
+    fields: Fields,
+}
+
+impl Filter {
+    pub(super) fn of(resource: &'static Resource, place: &Place, asked: &Asked) -> Result<Self, Refused> {
+        let namespace = place.scope().filter(|_| resource.namespaced).map(str::to_owned);
+        let labels = Labels::parse(asked.parameter("labelSelector").unwrap_or_default())?;
+        let fields = Fields::parse(resource, asked.parameter("fieldSelector").unwrap_or_default())?;
+        Ok(Self { resource, namespace, labels, fields })
+    }
+
+    /// Whether an object of the right type and place is wanted.
+    pub(super) fn fits(&self, object: &Value) -> bool {
+        self.labels.fit(object) && self.fields.fit(object)
+    }
+}
+
+/// How objects are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) form: Form,
+    /// What of the object a row of a table has.
+    pub(super) include: Include,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Include {
+    Nothing,
+    Metadata,
+    Object,
+}
+
+impl Shape {
+    pub(super) fn of(asked: &Asked) -> Result<Self, Refused> {
+        let form = asked.accept().form;
+        if form == Form::Other {
+            return Err(Refused::not_acceptable("application/json"));
+        }
+        let include = match asked.parameter("includeObject") {
+            Some("None") => Include::Nothing,
+            Some("Object") => Include::Object,
+            _ => Include::Metadata,
+        };
+        Ok(Self { form, include })
+    }
+
+    /// One object. `columns`: whether a table names its columns.
+    pub(super) fn one(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
+        match self.form {
+            Form::Table => {
+                let version = object["metadata"]["resourceVersion"].clone();
+                let objects = std::slice::from_ref(object);
+                tables::table(
+                    resource,
+                    objects.iter(),
+                    self.include,
+                    now,
+                    columns,
+                    &json!({"resourceVersion": version}),
+                )
+            }
+            Form::Metadata => metadata(object),
+            Form::Objects | Form::Other => object.clone(),
+        }
+    }
+
+    fn many(self, resource: &Resource, objects: &[Arc<Value>], about: &Value, now: &Now) -> Value {
+        let items = objects.iter().map(AsRef::as_ref);
+        let (kind, version, items) = match self.form {
+            Form::Table => return tables::table(resource, items, self.include, now, true, about),
+            Form::Metadata => {
+                let kind = "PartialObjectMetadataList".to_owned();
+                (kind, "meta.k8s.io/v1".to_owned(), items.map(metadata).collect::<Vec<_>>())
+            }
+            Form::Objects | Form::Other => {
+                (format!("{}List", resource.kind), resource.api_version(), items.map(untyped).collect())
+            }
+        };
+        json!({"kind": kind, "apiVersion": version, "metadata": about, "items": items})
+    }
+}
+
+/// Items of a list do not repeat their type.
+fn untyped(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(object) = object.as_object_mut() {
+        object.remove("apiVersion");
+        object.remove("kind");
+    }
+    object
+}
+
+/// Only what all objects have.
+pub(super) fn metadata(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+/// The replicas of a deployment or replica set.
+pub(super) fn scale(object: &Value) -> Value {
+    let mut meta = json!({});
+    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        meta[key] = object["metadata"][key].clone();
+    }
+    let labels = object["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
+    let labels: Vec<_> =
+        labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": meta,
+        "spec": {"replicas": object["spec"]["replicas"]},
+        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or_default(), "selector": labels.join(",")},
+    })
+}
+
+/// Refuses versions that are not there yet, as after a restart with nothing kept.
+pub(super) fn check_version(state: &State, asked: &Asked) -> Result<(), Refused> {
+    let wanted = asked.number::<u64>("resourceVersion")?.unwrap_or_default();
+    if wanted <= state.revision {
+        return Ok(());
+    }
+    let text = format!("Too large resource version: {wanted}, current: {}", state.revision);
+    let mut refused = Refused::new(504, "Timeout", text);
+    refused.details = json!({"retryAfterSeconds": 1, "causes": [
+        {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]});
+    Err(refused)
+}
+
+/// A list, or a page of it.
+pub(super) fn list(state: &State, filter: &Filter, asked: &Asked, now: &Now) -> Result<Value, Refused> {
+    let shape = Shape::of(asked)?;
+    check_version(state, asked)?;
+    let limit = asked.number::<usize>("limit")?.filter(|limit| *limit > 0);
+    let after = asked.parameter("continue").map(|token| start(filter.resource, token)).transpose()?;
+    let listed = state.list(filter.resource, filter.namespace.as_deref(), after.as_ref());
+    let mut objects: Vec<_> = listed.filter(|object| filter.fits(object)).cloned().collect();
+    let mut about = json!({"resourceVersion": state.revision.to_string()});
+    let left = limit.map(|limit| objects.len().saturating_sub(limit)).unwrap_or_default();
+    if left > 0 {
+        objects.truncate(objects.len() - left);
+        if let Some(last) = objects.last() {
+            let place = [text(last, "/metadata/namespace"), text(last, "/metadata/name")];
+            about["continue"] = BASE64.encode(json!(place).to_string()).into();
+            about["remainingItemCount"] = left.into();
+        }
+    }
+    Ok(shape.many(filter.resource, &objects, &about, now))
+}
+
+/// Where a page begins.
+fn start(resource: &'static Resource, token: &str) -> Result<Key, Refused> {
+    let place = BASE64.decode(token).ok().and_then(|text| serde_json::from_slice::<[String; 2]>(&text).ok());
+    let [namespace, name] = place.ok_or_else(|| {
+        Refused::bad_request("continue key is not valid: it is not a token that this server gave out")
+    })?;
+    Ok(Key::new(resource, &namespace, &name))
+}

@@ -1,0 +1,247 @@
+//! The log of a container: nothing runs in it, but it says so from time to time. A line follows from the container and
+//! its moment alone, so that everybody who asks sees the same.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::Value;
+
+use super::Kubes;
+use super::cluster::Cluster;
+use super::request::Asked;
+use super::resources::PODS;
+use super::status::Refused;
+use super::storage::State;
+use super::value::{fine_moment, list, ms_of, text};
+
+/// A line every so often.
+const PAUSE_MS: i64 = 1_000;
+/// Older lines are lost, as files of logs are replaced.
+const KEPT: i64 = 10_000;
+/// How often a follower looks for new lines.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The log of one container.
+#[derive(Clone, Debug)]
+struct Log {
+    container: String,
+    image: String,
+    node: String,
+    started_ms: i64,
+}
+
+/// What of it is wanted.
+#[derive(Clone, Debug, Default)]
+struct Wanted {
+    timestamps: bool,
+    follow: bool,
+    tail: Option<i64>,
+    since_ms: Option<i64>,
+    limit: Option<usize>,
+}
+
+impl Log {
+    /// How many lines there are at that moment.
+    fn count(&self, now_ms: i64) -> i64 {
+        if now_ms < self.started_ms { 0 } else { 1 + (now_ms - self.started_ms) / PAUSE_MS }
+    }
+
+    fn line(&self, number: i64, timestamps: bool) -> String {
+        let said = if number == 0 {
+            format!("{} ({}) started on {}", self.container, self.image, self.node)
+        } else {
+            format!("{} is at work since {number} s", self.container)
+        };
+        if timestamps {
+            let at = fine_moment(self.started_ms + number * PAUSE_MS);
+            let at = at.trim_end_matches('Z');
+            return format!("{at}000Z {said}\n");
+        }
+        format!("{said}\n")
+    }
+
+    /// The lines of the past that are wanted.
+    fn past(&self, wanted: &Wanted, now_ms: i64) -> std::ops::Range<i64> {
+        let end = self.count(now_ms);
+        let mut start = (end - KEPT).max(0);
+        if let Some(since) = wanted.since_ms {
+            start = start.max((since - self.started_ms + PAUSE_MS - 1).div_euclid(PAUSE_MS)).min(end);
+        }
+        if let Some(tail) = wanted.tail {
+            start = start.max(end - tail);
+        }
+        start..end
+    }
+}
+
+/// The log that is asked for, whole or as a stream.
+pub(super) fn answer(
+    kubes: &Kubes,
+    cluster: &Arc<Cluster>,
+    asked: &Asked,
+    (namespace, name): (&str, &str),
+) -> Result<Body, Refused> {
+    let wanted = Wanted::of(asked, kubes.now().ms)?;
+    let log = find(&cluster.state(), asked, namespace, name)?;
+    let now = kubes.now();
+    let past = log.past(&wanted, now.ms);
+    let next = past.end;
+    let mut text: String = past.map(|number| log.line(number, wanted.timestamps)).collect();
+    if let Some(limit) = wanted.limit {
+        text.truncate(limit);
+    }
+    if !wanted.follow {
+        return Ok(Body::from(text));
+    }
+    let follower = Follower {
+        kubes: kubes.clone(),
+        cluster: Arc::clone(cluster),
+        place: (namespace.to_owned(), name.to_owned()),
+        left: wanted.limit.map(|limit| limit.saturating_sub(text.len())),
+        log,
+        wanted,
+        next,
+    };
+    let first = Bytes::from(text);
+    Ok(Body::from_stream(stream::unfold((Some(first), follower), |(first, mut follower)| async move {
+        if let Some(first) = first.filter(|first| !first.is_empty()) {
+            return Some((Ok::<_, io::Error>(first), (None, follower)));
+        }
+        let more = follower.more().await?;
+        Some((Ok(more), (None, follower)))
+    })))
+}
+
+impl Wanted {
+    fn of(asked: &Asked, now_ms: i64) -> Result<Self, Refused> {
+        let number = |name: &str| asked.number::<i64>(name);
+        let tail = number("tailLines")?;
+        if tail.is_some_and(|tail| tail < 0) {
+            return Err(Refused::new(
+                422,
+                "Invalid",
+                "PodLogOptions \"\" is invalid: tailLines: must be greater than or equal to 0",
+            ));
+        }
+        let since = number("sinceSeconds")?.map(|seconds| now_ms - seconds * 1_000);
+        let time = asked.parameter("sinceTime").and_then(ms_of);
+        Ok(Self {
+            timestamps: asked.flag("timestamps"),
+            follow: asked.flag("follow"),
+            tail,
+            since_ms: since.or(time),
+            limit: asked.number("limitBytes")?,
+        })
+    }
+}
+
+fn find(state: &State, asked: &Asked, namespace: &str, name: &str) -> Result<Log, Refused> {
+    let pod = state.get(&PODS, namespace, name).ok_or_else(|| Refused::not_found(&PODS, name))?;
+    let containers: Vec<&Value> =
+        ["/spec/containers", "/spec/initContainers"].iter().flat_map(|kind| list(pod, kind)).collect();
+    let names = || -> Vec<&str> { containers.iter().map(|container| text(container, "/name")).collect() };
+    let marked = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
+    let only = if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { marked };
+    let Some(container) = asked.parameter("container").or(only) else {
+        let text = format!(
+            "a container name must be specified for pod {name}, choose one of: [{}]",
+            names().join(" ")
+        );
+        return Err(Refused::bad_request(text));
+    };
+    let found = containers.iter().find(|known| text(known, "/name") == container);
+    let found = found
+        .ok_or_else(|| Refused::bad_request(format!("container {container} is not valid for pod {name}")))?;
+    if asked.flag("previous") {
+        let text = format!("previous terminated container {container:?} in pod {name:?} not found");
+        return Err(Refused::bad_request(text));
+    }
+    let statuses = ["/status/containerStatuses", "/status/initContainerStatuses"];
+    let mut statuses = statuses.iter().flat_map(|kind| list(pod, kind));
+    let status = statuses.find(|status| text(status, "/name") == container);
+    let started = status.and_then(|status| {
+        ms_of(text(status, "/state/running/startedAt"))
+            .or_else(|| ms_of(text(status, "/state/terminated/startedAt")))
+    });
+    let started_ms = started.ok_or_else(|| {
+        let text = format!("container {container:?} in pod {name:?} is waiting to start: ContainerCreating");
+        Refused::bad_request(text)
+    })?;
+    Ok(Log {
+        container: container.to_owned(),
+        image: text(found, "/image").to_owned(),
+        node: text(pod, "/spec/nodeName").to_owned(),
+        started_ms,
+    })
+}
+
+/// Somebody who waits for further lines.
+struct Follower {
+    kubes: Kubes,
+    cluster: Arc<Cluster>,
+    place: (String, String),
+    log: Log,
+    wanted: Wanted,
+    next: i64,
+    /// Bytes that may still be sent.
+    left: Option<usize>,
+}
+
+impl Follower {
+    /// The next lines; `None` when there will be no more.
+    async fn more(&mut self) -> Option<Bytes> {
+        let (stop, ended) = (self.kubes.0.stop.clone(), self.cluster.ended());
+        while self.left != Some(0) {
+            let (namespace, name) = &self.place;
+            self.cluster.state().get(&PODS, namespace, name)?;
+            let end = self.log.count(self.kubes.now().ms);
+            if end > self.next {
+                let mut text: String =
+                    (self.next..end).map(|number| self.log.line(number, self.wanted.timestamps)).collect();
+                self.next = end;
+                if let Some(left) = &mut self.left {
+                    text.truncate(*left);
+                    *left -= text.len();
+                }
+                return Some(text.into());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stop.cancelled() => return None,
+                () = ended.cancelled() => return None,
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> Log {
+        let text = |text: &str| text.to_owned();
+        Log { container: text("web"), image: text("nginx:1"), node: text("n"), started_ms: 10_000 }
+    }
+
+    #[test]
+    fn there_is_a_line_for_every_second_and_old_ones_are_lost() {
+        let past = |wanted: Wanted, now_ms| log().past(&wanted, now_ms);
+        assert_eq!(past(Wanted::default(), 9_999), 0..0);
+        assert_eq!(past(Wanted::default(), 12_500), 0..3);
+        assert_eq!(past(Wanted { tail: Some(1), ..Wanted::default() }, 12_500), 2..3);
+        assert_eq!(past(Wanted { since_ms: Some(11_500), ..Wanted::default() }, 12_500), 2..3);
+        assert_eq!(past(Wanted { since_ms: Some(99_000), ..Wanted::default() }, 12_500), 3..3);
+        assert_eq!(past(Wanted::default(), 100_010_000), 90_001..100_001);
+    }
+
+    #[test]
+    fn lines_carry_their_moment_when_that_is_wanted() {
+        assert_eq!(log().line(0, false), "web (nginx:1) started on n\n");
+        assert_eq!(log().line(1, true), "1970-01-01T00:00:11.000000000Z web is at work since 1 s\n");
+    }
+}

@@ -1,0 +1,282 @@
+//! Pods from the template to the end: made for an owner, given a node, started, ended. Nothing runs in them.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use super::podspec;
+use super::resources::{NODES, PODS, Resource};
+use super::storage::State;
+use super::value::{Now, list, number, set, suffix, text};
+
+/// The range of pods, 10.244.0.0/16, as AKS takes it.
+const RANGE: u32 = 0x0af4_0000;
+
+/// A pod for `owner`, made from its template.
+pub(super) fn from_template(owner: &Value, resource: &Resource, labels: &[(&str, &str)], now: &Now) -> Value {
+    let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
+    let mut pod = PODS.fresh(namespace, &format!("{name}-{}", suffix()), now);
+    let template = &owner["spec"]["template"];
+    for key in ["labels", "annotations"] {
+        if template["metadata"][key].is_object() {
+            pod["metadata"][key] = template["metadata"][key].clone();
+        }
+    }
+    for (key, value) in labels {
+        set(&mut pod, &["metadata", "labels", key], *value);
+    }
+    set(&mut pod, &["metadata", "generateName"], format!("{name}-"));
+    set(&mut pod, &["metadata", "ownerReferences"], json!([owned_by(owner, resource)]));
+    pod["spec"] = template["spec"].clone();
+    // What comes from a template was checked with it.
+    podspec::admit_pod(None, &mut pod, now);
+    pod
+}
+
+/// A reference to the controller of an object.
+pub(super) fn owned_by(owner: &Value, resource: &Resource) -> Value {
+    json!({
+        "apiVersion": resource.api_version(),
+        "kind": resource.kind,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}
+
+/// The uid of an object's controller.
+pub(super) fn controller(object: &Value) -> &str {
+    let owners = list(object, "/metadata/ownerReferences");
+    owners.iter().find(|owner| owner["controller"] == true).map_or("", |owner| text(owner, "/uid"))
+}
+
+pub(super) fn is_ready(pod: &Value) -> bool {
+    list(pod, "/status/conditions")
+        .iter()
+        .any(|one| text(one, "/type") == "Ready" && text(one, "/status") == "True")
+}
+
+pub(super) fn is_ending(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// Whether the pod could run on the node: its selector holds, and it tolerates the taints.
+pub(super) fn fits(node: &Value, spec: &Value) -> bool {
+    let wanted = spec["nodeSelector"].as_object().into_iter().flatten();
+    let labels = &node["metadata"]["labels"];
+    let selected = wanted.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
+    let tolerated = |taint: &Value| {
+        text(taint, "/effect") == "PreferNoSchedule"
+            || list(spec, "/tolerations").iter().any(|toleration| tolerates(toleration, taint))
+    };
+    selected && list(node, "/spec/taints").iter().all(tolerated)
+}
+
+fn tolerates(toleration: &Value, taint: &Value) -> bool {
+    let (key, effect) = (text(toleration, "/key"), text(toleration, "/effect"));
+    let exists = text(toleration, "/operator") == "Exists";
+    (effect.is_empty() || effect == text(taint, "/effect"))
+        && ((key.is_empty() && exists) || key == text(taint, "/key"))
+        && (exists || text(toleration, "/value") == text(taint, "/value"))
+}
+
+/// Gives pods without a node one, the emptiest that fits; pods of nodes that are gone go with them.
+pub(super) fn schedule(state: &mut State, now: &Now) {
+    let nodes = state.all(&NODES);
+    for pod in state.all(&PODS) {
+        let node = text(&pod, "/spec/nodeName");
+        if !node.is_empty() {
+            if nodes.iter().all(|known| text(known, "/metadata/name") != node) {
+                state.remove(&PODS, text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
+            } else if pod["status"]["conditions"].is_null() {
+                state.put(&PODS, placed((*pod).clone(), now));
+            }
+            continue;
+        }
+        if is_ending(&pod) {
+            continue;
+        }
+        let load = |node: &str| {
+            state.list(&PODS, None, None).filter(|pod| text(pod, "/spec/nodeName") == node).count()
+        };
+        let best = nodes
+            .iter()
+            .filter(|node| node["spec"]["unschedulable"] != true && fits(node, &pod["spec"]))
+            .map(|node| text(node, "/metadata/name"))
+            .min_by_key(|name| (load(name), *name));
+        let mut pod = (*pod).clone();
+        if let Some(node) = best {
+            set(&mut pod, &["spec", "nodeName"], node);
+            pod = placed(pod, now);
+        } else {
+            let why = format!(
+                "0/{} nodes are available: none fits the pod's node selector and tolerations.",
+                nodes.len()
+            );
+            condition(&mut pod, "PodScheduled", false, ("Unschedulable", &why), now);
+        }
+        state.put(&PODS, pod);
+    }
+}
+
+/// The pod is known to its node, which begins to make its containers.
+fn placed(mut pod: Value, now: &Now) -> Value {
+    condition(&mut pod, "PodScheduled", true, ("", ""), now);
+    let waiting = |container: &Value| {
+        json!({"name": container["name"], "image": container["image"], "imageID": "", "ready": false,
+            "started": false, "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}})
+    };
+    let statuses: Vec<_> = list(&pod, "/spec/containers").iter().map(waiting).collect();
+    set(&mut pod, &["status", "containerStatuses"], statuses);
+    set(&mut pod, &["status", "startTime"], now.text.clone());
+    pod
+}
+
+/// One step of time: what was placed runs, what was to end is gone.
+pub(super) fn advance(state: &mut State, now: &Now) {
+    for pod in state.all(&PODS) {
+        let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
+        if is_ending(&pod) {
+            if list(&pod, "/metadata/finalizers").is_empty() {
+                state.remove(&PODS, namespace, name);
+            }
+        } else if text(&pod, "/status/phase") == "Pending" && !text(&pod, "/spec/nodeName").is_empty() {
+            let running = started(state, (*pod).clone(), now);
+            state.put(&PODS, running);
+        }
+    }
+}
+
+fn started(state: &State, mut pod: Value, now: &Now) -> Value {
+    let host = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
+    let host = host.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
+    let own = if pod["spec"]["hostNetwork"] == true { host.clone() } else { address(state) };
+    set(&mut pod, &["status", "phase"], "Running");
+    set(&mut pod, &["status", "hostIP"], host.clone());
+    set(&mut pod, &["status", "hostIPs"], json!([{"ip": host}]));
+    set(&mut pod, &["status", "podIP"], own.clone());
+    set(&mut pod, &["status", "podIPs"], json!([{"ip": own}]));
+    let uid = text(&pod, "/metadata/uid").to_owned();
+    let status = |container: &Value, state: Value, ready: bool| {
+        let image = text(container, "/image");
+        let id = format!("{:016x}", super::value::hash(&format!("{uid}/{}", text(container, "/name"))));
+        json!({"name": container["name"], "image": image, "ready": ready, "started": ready, "restartCount": 0,
+            "imageID": format!("{image}@sha256:{:016x}", super::value::hash(image)),
+            "containerID": format!("containerd://{id}"), "state": state, "lastState": {}})
+    };
+    let running = json!({"running": {"startedAt": now.text}});
+    let statuses: Vec<_> = list(&pod, "/spec/containers")
+        .iter()
+        .map(|container| status(container, running.clone(), true))
+        .collect();
+    let done = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now.text, "finishedAt": now.text}});
+    let before: Vec<_> = list(&pod, "/spec/initContainers")
+        .iter()
+        .map(|container| status(container, done.clone(), false))
+        .collect();
+    set(&mut pod, &["status", "containerStatuses"], statuses);
+    if !before.is_empty() {
+        set(&mut pod, &["status", "initContainerStatuses"], before);
+    }
+    for kind in ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"] {
+        condition(&mut pod, kind, true, ("", ""), now);
+    }
+    pod
+}
+
+/// An address that no pod has.
+fn address(state: &State) -> String {
+    let taken: std::collections::HashSet<&str> =
+        state.list(&PODS, None, None).map(|pod| text(pod, "/status/podIP")).collect();
+    let all = (4..65_000).map(|at| Ipv4Addr::from(RANGE + at).to_string());
+    all.into_iter().find(|address| !taken.contains(address.as_str())).unwrap_or_default()
+}
+
+/// Sets a condition; the time of its last change is that of the last change of its status.
+pub(super) fn condition(
+    object: &mut Value,
+    kind: &str,
+    holds: bool,
+    (reason, message): (&str, &str),
+    now: &Now,
+) {
+    let status = if holds { "True" } else { "False" };
+    let mut new = json!({"type": kind, "status": status, "lastTransitionTime": now.text});
+    if super::resources::of_object(object).is_some_and(|resource| resource.is(&PODS)) {
+        new["lastProbeTime"] = Value::Null;
+    } else {
+        new["lastUpdateTime"] = now.text.clone().into();
+    }
+    for (key, value) in [("reason", reason), ("message", message)] {
+        if !value.is_empty() {
+            new[key] = value.into();
+        }
+    }
+    let Some(all) = super::value::elements(object, &["status", "conditions"]) else { return };
+    match all.iter_mut().find(|one| text(one, "/type") == kind) {
+        None => all.push(new),
+        Some(known) => {
+            if known["status"] == new["status"] {
+                new["lastTransitionTime"] = known["lastTransitionTime"].clone();
+                if known["reason"] == new["reason"] && known["message"] == new["message"] {
+                    new = known.clone();
+                }
+            }
+            *known = new;
+        }
+    }
+}
+
+/// Pods of that owner that count: not ending, not over.
+pub(super) fn of_owner(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value>> {
+    let (namespace, uid) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/uid"));
+    state
+        .list(&PODS, Some(namespace), None)
+        .filter(|pod| controller(pod) == uid && !is_ending(pod))
+        .filter(|pod| !["Failed", "Succeeded"].contains(&text(pod, "/status/phase")))
+        .cloned()
+        .collect()
+}
+
+/// How many of the wanted replicas a spec asks for.
+pub(super) fn wanted(object: &Value) -> usize {
+    let wanted = number(object, "/spec/replicas").unwrap_or(1);
+    usize::try_from(wanted).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_fits_where_its_selector_holds_and_taints_are_tolerated() {
+        let node = json!({"metadata": {"labels": {"os": "linux"}},
+            "spec": {"taints": [{"key": "only", "value": "x", "effect": "NoSchedule"}]}});
+        let free = json!({"metadata": {"labels": {"os": "linux"}}});
+        for (node, spec, expected) in [
+            (&free, json!({}), true),
+            (&free, json!({"nodeSelector": {"os": "windows"}}), false),
+            (&node, json!({}), false),
+            (&node, json!({"tolerations": [{"key": "only", "operator": "Exists"}]}), true),
+            (&node, json!({"tolerations": [{"key": "only", "value": "x", "effect": "NoSchedule"}]}), true),
+            (&node, json!({"tolerations": [{"key": "only", "value": "y"}]}), false),
+            (&node, json!({"tolerations": [{"operator": "Exists"}]}), true),
+            (&node, json!({"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}), false),
+        ] {
+            assert_eq!(fits(node, &spec), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_condition_keeps_the_time_at_which_it_turned() {
+        let at = |text: &str| Now { ms: 0, text: text.to_owned() };
+        let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
+        condition(&mut pod, "Ready", false, ("A", ""), &at("1"));
+        condition(&mut pod, "Ready", false, ("B", ""), &at("2"));
+        assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "1");
+        condition(&mut pod, "Ready", true, ("", ""), &at("3"));
+        assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "3");
+        assert!(is_ready(&pod));
+    }
+}

@@ -1,0 +1,181 @@
+//! What pods and the templates of pods have to say, and what is filled in.
+
+use serde_json::{Value, json};
+
+use super::status::Cause;
+use super::value::{Now, default, list, set, text};
+
+/// Fills in a `PodSpec` that lies at `field`, and says what is wrong with it.
+pub(super) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
+    for (key, value) in [
+        ("restartPolicy", json!("Always")),
+        ("dnsPolicy", json!("ClusterFirst")),
+        ("schedulerName", json!("default-scheduler")),
+        ("terminationGracePeriodSeconds", json!(30)),
+        ("securityContext", json!({})),
+    ] {
+        default(spec, &[key], value);
+    }
+    // The older name of the field is kept beside the newer one.
+    for (from, to) in [("serviceAccountName", "serviceAccount"), ("serviceAccount", "serviceAccountName")] {
+        if let Some(account) = spec[from].as_str().map(str::to_owned) {
+            set(spec, &[to], account);
+        }
+    }
+    let mut causes = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for kind in ["initContainers", "containers"] {
+        for (at, container) in spec[kind].as_array_mut().into_iter().flatten().enumerate() {
+            let field = format!("{field}.{kind}[{at}]");
+            let name = text(container, "/name").to_owned();
+            if name.is_empty() {
+                causes.push(Cause::required(&format!("{field}.name"), ""));
+            } else if names.contains(&name) {
+                causes.push(Cause {
+                    reason: "FieldValueDuplicate",
+                    message: format!("Duplicate value: {name:?}"),
+                    field: format!("{field}.name"),
+                });
+            }
+            if text(container, "/image").is_empty() {
+                causes.push(Cause::required(&format!("{field}.image"), ""));
+            }
+            names.push(name);
+            fill(container);
+        }
+    }
+    causes
+}
+
+fn fill(container: &mut Value) {
+    let image = text(container, "/image");
+    let newest =
+        image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains([':', '@']);
+    let pull = if newest { "Always" } else { "IfNotPresent" };
+    for (key, value) in [
+        ("imagePullPolicy", json!(pull)),
+        ("resources", json!({})),
+        ("terminationMessagePath", json!("/dev/termination-log")),
+        ("terminationMessagePolicy", json!("File")),
+    ] {
+        default(container, &[key], value);
+    }
+    for port in container["ports"].as_array_mut().into_iter().flatten() {
+        default(port, &["protocol"], "TCP");
+    }
+}
+
+/// Fills in a pod. After it was made, little of it may change.
+pub(super) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<Cause> {
+    default(pod, &["spec", "serviceAccountName"], "default");
+    default(pod, &["spec", "enableServiceLinks"], true);
+    default(pod, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
+    default(pod, &["spec", "priority"], 0);
+    default(
+        pod,
+        &["spec", "tolerations"],
+        json!([
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+            {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+        ]),
+    );
+    let mut causes = admit(super::value::place(pod, &["spec"]), "spec");
+    if list(pod, "/spec/containers").is_empty() {
+        causes.push(Cause::required("spec.containers", ""));
+    }
+    if pod["status"]["phase"].is_null() {
+        set(pod, &["status", "phase"], "Pending");
+        set(pod, &["status", "qosClass"], quality(&pod["spec"]));
+        default(pod, &["metadata", "creationTimestamp"], now.text.clone());
+    }
+    let fixed = old.is_some_and(|old| essence(old) != essence(pod));
+    if fixed {
+        let why = "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, \
+                   `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to \
+                   existing tolerations), `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was \
+                   previously negative)";
+        causes.push(Cause {
+            reason: "FieldValueForbidden",
+            message: why.to_owned(),
+            field: "spec".to_owned(),
+        });
+    }
+    causes
+}
+
+/// What of a pod's spec stays as it was made.
+fn essence(pod: &Value) -> Value {
+    let mut spec = pod["spec"].clone();
+    for kind in ["initContainers", "containers"] {
+        for container in spec[kind].as_array_mut().into_iter().flatten() {
+            container.as_object_mut().and_then(|container| container.remove("image"));
+            container.as_object_mut().and_then(|container| container.remove("imagePullPolicy"));
+        }
+    }
+    if let Some(spec) = spec.as_object_mut() {
+        for key in ["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName"] {
+            spec.remove(key);
+        }
+    }
+    spec
+}
+
+/// The quality of service, from what the containers ask for.
+pub(super) fn quality(spec: &Value) -> &'static str {
+    let containers = list(spec, "/containers");
+    let all = |test: &dyn Fn(&Value) -> bool| containers.iter().all(test);
+    let none = |container: &Value| {
+        ["requests", "limits"]
+            .iter()
+            .all(|kind| container["resources"][*kind].as_object().is_none_or(serde_json::Map::is_empty))
+    };
+    if all(&none) {
+        return "BestEffort";
+    }
+    let full = |container: &Value| {
+        let (requests, limits) = (&container["resources"]["requests"], &container["resources"]["limits"]);
+        ["cpu", "memory"].iter().all(|kind| {
+            !limits[*kind].is_null() && (requests[*kind].is_null() || requests[*kind] == limits[*kind])
+        })
+    };
+    if all(&full) { "Guaranteed" } else { "Burstable" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_need_a_name_of_their_own_and_an_image() {
+        let mut spec = json!({"containers": [{"name": "a", "image": "x:1"}, {"name": "a"}, {"image": "y"}]});
+        let causes = admit(&mut spec, "spec");
+        let fields: Vec<_> = causes.iter().map(|cause| cause.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            ["spec.containers[1].name", "spec.containers[1].image", "spec.containers[2].name"]
+        );
+        assert_eq!(spec["containers"][0]["imagePullPolicy"], "IfNotPresent");
+        assert_eq!(spec["containers"][2]["imagePullPolicy"], "Always");
+    }
+
+    #[test]
+    fn a_pod_that_runs_changes_its_image_only() {
+        let now = Now { ms: 0, text: String::new() };
+        let mut pod = json!({"spec": {"containers": [{"name": "a", "image": "x:1"}]}});
+        assert!(admit_pod(None, &mut pod, &now).is_empty());
+        let mut image = pod.clone();
+        image["spec"]["containers"][0]["image"] = "x:2".into();
+        assert!(admit_pod(Some(&pod), &mut image, &now).is_empty());
+        let mut name = pod.clone();
+        name["spec"]["containers"][0]["name"] = "b".into();
+        assert_eq!(admit_pod(Some(&pod), &mut name, &now)[0].field, "spec");
+    }
+
+    #[test]
+    fn the_quality_follows_from_requests_and_limits() {
+        let of = |resources: Value| quality(&json!({"containers": [{"resources": resources}]}));
+        assert_eq!(of(json!({})), "BestEffort");
+        assert_eq!(of(json!({"requests": {"cpu": "1"}})), "Burstable");
+        assert_eq!(of(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), "Guaranteed");
+    }
+}

@@ -1,0 +1,295 @@
+//! A request, taken apart as Kubernetes does before it asks who may do it: verb, type, namespace, name.
+
+use http::HeaderMap;
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::accept::Accept;
+use super::resources::{self, Resource};
+use super::select::Fields;
+use super::status::Refused;
+
+pub(super) struct Asked {
+    pub(super) method: http::Method,
+    /// As sent.
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: HeaderMap,
+    /// What a role has to allow: `get`, `list`, `deletecollection`, …; for other addresses the method.
+    pub(super) verb: &'static str,
+    pub(super) target: Target,
+}
+
+/// What an address leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Objects, or one of them. The type may be unknown here.
+    Objects(Place),
+    /// Everything else.
+    Path,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) plural: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) subresource: String,
+}
+
+impl Asked {
+    pub(super) fn new(parts: Parts) -> Self {
+        let path = parts.uri.path().to_owned();
+        let query: Vec<(String, String)> =
+            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        let mut target = target(&path);
+        let verb = verb(&parts.method, &target, &query);
+        if let Target::Objects(place) = &mut target
+            && place.name.is_empty()
+            && ["list", "watch"].contains(&verb)
+        {
+            // Who may see one object may also list and watch just that one.
+            let selector = query.iter().find(|(key, _)| key == "fieldSelector").map(|(_, value)| &**value);
+            place.name = selector.and_then(Fields::name).unwrap_or_default().to_owned();
+        }
+        Self { method: parts.method, path, query, headers: parts.headers, verb, target }
+    }
+
+    /// A parameter of the query; empty ones count as absent.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let mut all = self.query.iter().filter(|(key, value)| key == name && !value.is_empty());
+        all.next().map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.query.iter().any(|(key, value)| {
+            key == name && !["false", "0", "False", "FALSE", "f", "F"].contains(&value.as_str())
+        })
+    }
+
+    /// A number of the query.
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refused> {
+        let parsed = self.parameter(name).map(str::parse).transpose();
+        parsed.map_err(|_| Refused::bad_request(format!("the parameter '{name}' is no number")))
+    }
+
+    /// A header, when it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn accept(&self) -> Accept {
+        Accept::parse(self.header("accept").unwrap_or_default())
+    }
+
+    /// Whether nothing is to be kept.
+    pub(super) fn dry_run(&self) -> Result<bool, Refused> {
+        match self.parameter("dryRun") {
+            None => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => {
+                let text = format!(
+                    "Invalid value: [{other:?}]: dryRun: Unsupported value: {other:?}: supported values: \"All\""
+                );
+                Err(Refused::new(422, "Invalid", text))
+            }
+        }
+    }
+
+    /// Who writes the fields: as the query says, else the program's own name.
+    pub(super) fn manager(&self) -> String {
+        let agent = || self.header("user-agent").unwrap_or_default().split('/').next().unwrap_or_default();
+        let named = self.parameter("fieldManager").unwrap_or_else(agent);
+        if named.is_empty() { "unknown".to_owned() } else { named.chars().take(128).collect() }
+    }
+
+    /// The media type of the body, without its parameters.
+    pub(super) fn content_type(&self) -> &str {
+        let kind = self.header("content-type").unwrap_or("application/json");
+        kind.split(';').next().unwrap_or_default().trim()
+    }
+}
+
+/// The body as a value: JSON, or YAML where its type says so.
+pub(super) fn parsed<T: DeserializeOwned>(content_type: &str, body: &[u8]) -> Result<T, Refused> {
+    let failed = |error: String| {
+        Refused::bad_request(format!("the object provided is unrecognized (must be of type Object): {error}"))
+    };
+    match content_type {
+        "application/json" | "*/*" | "" => {
+            serde_json::from_slice(body).map_err(|error| failed(error.to_string()))
+        }
+        "application/yaml" | "application/apply-patch+yaml" => {
+            // What clients send under this name is most often JSON, which is quicker to read.
+            if let Ok(value) = serde_json::from_slice(body) {
+                return Ok(value);
+            }
+            let text = std::str::from_utf8(body).map_err(|error| failed(error.to_string()))?;
+            serde_saphyr::from_str(text).map_err(|error| failed(error.to_string()))
+        }
+        _ => Err(Refused::unsupported("application/json, application/yaml")),
+    }
+}
+
+/// An object of `resource` in a body; what it leaves out about its type is taken from the address.
+pub(super) fn object(
+    content_type: &str,
+    body: &[u8],
+    api_version: &str,
+    kind: &str,
+) -> Result<Value, Refused> {
+    let mut object: Value = parsed(content_type, body)?;
+    if !object.is_object() {
+        return Err(Refused::bad_request("the body of the request is no object"));
+    }
+    for (key, wanted) in [("apiVersion", api_version), ("kind", kind)] {
+        let found = object[key].as_str().unwrap_or_default();
+        if found.is_empty() {
+            object[key] = wanted.into();
+        } else if found != wanted {
+            let text = format!("{key} in the data ({found}) does not match the expected {key} ({wanted})");
+            return Err(Refused::bad_request(text));
+        }
+    }
+    Ok(object)
+}
+
+fn target(path: &str) -> Target {
+    let parts: Vec<String> = path
+        .trim_matches('/')
+        .split('/')
+        .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
+        .collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let (group, version, rest) = match parts.as_slice() {
+        ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
+        ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
+        _ => return Target::Path,
+    };
+    let mut place = Place { group: group.to_owned(), version: version.to_owned(), ..Place::default() };
+    let own = |text: &&str| (*text).to_owned();
+    let rest = match rest {
+        // The parts of a namespace itself, not types within it.
+        ["namespaces", namespace, "status" | "finalize"] | ["namespaces", namespace] => {
+            place.namespace = own(namespace);
+            rest
+        }
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => {
+            place.namespace = own(namespace);
+            rest
+        }
+        _ => rest,
+    };
+    place.plural = rest.first().map(own).unwrap_or_default();
+    place.name = rest.get(1).map(own).unwrap_or_default();
+    place.subresource = rest.get(2..).unwrap_or_default().join("/");
+    Target::Objects(place)
+}
+
+fn verb(method: &http::Method, target: &Target, query: &[(String, String)]) -> &'static str {
+    let Target::Objects(place) = target else {
+        return match *method {
+            http::Method::POST => "post",
+            http::Method::PUT => "put",
+            http::Method::PATCH => "patch",
+            http::Method::DELETE => "delete",
+            http::Method::HEAD => "head",
+            http::Method::OPTIONS => "options",
+            _ => "get",
+        };
+    };
+    let watched =
+        query.iter().any(|(key, value)| key == "watch" && ["1", "true", ""].contains(&value.as_str()));
+    match *method {
+        http::Method::POST => "create",
+        http::Method::PUT => "update",
+        http::Method::PATCH => "patch",
+        http::Method::DELETE if place.name.is_empty() => "deletecollection",
+        http::Method::DELETE => "delete",
+        _ if watched => "watch",
+        _ if place.name.is_empty() => "list",
+        _ => "get",
+    }
+}
+
+impl Place {
+    pub(super) fn resource(&self) -> Option<&'static Resource> {
+        if self.version == resources::VERSION { resources::find(&self.group, &self.plural) } else { None }
+    }
+
+    /// The namespace in which to look; none for all of them.
+    pub(super) fn scope(&self) -> Option<&str> {
+        if self.namespace.is_empty() { None } else { Some(&self.namespace) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: &str, uri: &str) -> Asked {
+        let (parts, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        Asked::new(parts)
+    }
+
+    #[test]
+    fn addresses_become_verb_type_namespace_and_name() {
+        for (method, uri, expected) in [
+            ("GET", "/api/v1/pods", "list  pods   "),
+            ("GET", "/api/v1/namespaces/a/pods?watch=true", "watch  pods a  "),
+            ("GET", "/api/v1/namespaces/a/pods?watch=1&fieldSelector=metadata.name%3Dx", "watch  pods a x "),
+            ("GET", "/api/v1/namespaces/a/pods/x/log", "get  pods a x log"),
+            ("GET", "/api/v1/namespaces", "list  namespaces   "),
+            ("GET", "/api/v1/namespaces/a", "get  namespaces a a "),
+            ("PUT", "/api/v1/namespaces/a/finalize", "update  namespaces a a finalize"),
+            ("PATCH", "/apis/apps/v1/namespaces/a/deployments/x/scale", "patch apps deployments a x scale"),
+            ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "deletecollection apps deployments a  "),
+            ("DELETE", "/api/v1/nodes/n", "delete  nodes  n "),
+            ("POST", "/api/v1/namespaces/a/secrets", "create  secrets a  "),
+        ] {
+            let asked = asked(method, uri);
+            let Target::Objects(place) = &asked.target else { panic!("{uri}") };
+            let Place { group, plural, namespace, name, subresource, .. } = place;
+            assert_eq!(
+                format!("{} {group} {plural} {namespace} {name} {subresource}", asked.verb),
+                expected,
+                "{uri}"
+            );
+        }
+        for uri in ["/", "/version", "/api", "/apis", "/apis/apps/v1", "/api/v1", "/healthz/etcd"] {
+            assert_eq!(asked("GET", uri).target, Target::Path, "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_manager_of_fields_is_named_or_is_the_program() {
+        let (parts, ()) = http::Request::get("/api/v1/pods")
+            .header("user-agent", "kubectl/v1.32 (x)")
+            .body(())
+            .unwrap()
+            .into_parts();
+        assert_eq!(Asked::new(parts).manager(), "kubectl");
+        assert_eq!(asked("GET", "/api/v1/pods?fieldManager=me").manager(), "me");
+        assert_eq!(asked("GET", "/api/v1/pods").manager(), "unknown");
+    }
+
+    #[test]
+    fn bodies_are_json_or_yaml_and_nothing_else() {
+        let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: \"1\"\n";
+        let read = object("application/apply-patch+yaml", yaml, "v1", "ConfigMap").unwrap();
+        assert_eq!(read["data"]["a"], "1");
+        assert_eq!(object("application/json", yaml, "v1", "ConfigMap").unwrap_err().code, 400);
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        assert_eq!(object(protobuf, b"k8s", "v1", "ConfigMap").unwrap_err().code, 415);
+        assert_eq!(object("application/json", b"[]", "v1", "ConfigMap").unwrap_err().code, 400);
+        assert_eq!(object("application/json", b"{}", "v1", "Pod").unwrap()["kind"], "Pod");
+        let other = object("application/json", br#"{"kind":"Secret"}"#, "v1", "Pod").unwrap_err();
+        assert!(other.message.contains("does not match"), "{}", other.message);
+    }
+}

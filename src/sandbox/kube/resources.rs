@@ -1,0 +1,348 @@
+//! The types that a cluster knows: what discovery tells of them and how they are addressed. One row, one type.
+
+/// A type of object, or of a question that is answered at once (a review).
+#[derive(Debug)]
+pub(super) struct Resource {
+    /// Empty for the core group.
+    pub(super) group: &'static str,
+    pub(super) plural: &'static str,
+    pub(super) singular: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) short: &'static [&'static str],
+    pub(super) namespaced: bool,
+    /// Kept; a review is not.
+    pub(super) stored: bool,
+    /// Has a `status` that is written through its own address.
+    pub(super) status: bool,
+    /// Has replicas that are counted through `scale`, and belongs to `kubectl get all`.
+    pub(super) scale: bool,
+    /// Belongs to `kubectl get all`.
+    pub(super) all: bool,
+}
+
+/// All groups here have one version.
+pub(super) const VERSION: &str = "v1";
+
+pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+
+/// Verbs of what is kept.
+pub(super) const VERBS: [&str; 8] =
+    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+const PLAIN: Resource = Resource {
+    group: "",
+    plural: "",
+    singular: "",
+    kind: "",
+    short: &[],
+    namespaced: true,
+    stored: true,
+    status: false,
+    scale: false,
+    all: false,
+};
+
+pub(super) static CONFIG_MAPS: Resource =
+    Resource { plural: "configmaps", singular: "configmap", kind: "ConfigMap", short: &["cm"], ..PLAIN };
+pub(super) static ENDPOINTS: Resource =
+    Resource { plural: "endpoints", singular: "endpoints", kind: "Endpoints", short: &["ep"], ..PLAIN };
+pub(super) static EVENTS: Resource =
+    Resource { plural: "events", singular: "event", kind: "Event", short: &["ev"], ..PLAIN };
+pub(super) static NAMESPACES: Resource = Resource {
+    plural: "namespaces",
+    singular: "namespace",
+    kind: "Namespace",
+    short: &["ns"],
+    namespaced: false,
+    status: true,
+    ..PLAIN
+};
+pub(super) static NODES: Resource = Resource {
+    plural: "nodes",
+    singular: "node",
+    kind: "Node",
+    short: &["no"],
+    namespaced: false,
+    status: true,
+    ..PLAIN
+};
+pub(super) static PODS: Resource = Resource {
+    plural: "pods",
+    singular: "pod",
+    kind: "Pod",
+    short: &["po"],
+    status: true,
+    all: true,
+    ..PLAIN
+};
+pub(super) static SECRETS: Resource =
+    Resource { plural: "secrets", singular: "secret", kind: "Secret", ..PLAIN };
+pub(super) static SERVICE_ACCOUNTS: Resource = Resource {
+    plural: "serviceaccounts",
+    singular: "serviceaccount",
+    kind: "ServiceAccount",
+    short: &["sa"],
+    ..PLAIN
+};
+pub(super) static SERVICES: Resource = Resource {
+    plural: "services",
+    singular: "service",
+    kind: "Service",
+    short: &["svc"],
+    status: true,
+    all: true,
+    ..PLAIN
+};
+pub(super) static DAEMON_SETS: Resource = Resource {
+    group: "apps",
+    plural: "daemonsets",
+    singular: "daemonset",
+    kind: "DaemonSet",
+    short: &["ds"],
+    status: true,
+    all: true,
+    ..PLAIN
+};
+pub(super) static DEPLOYMENTS: Resource = Resource {
+    group: "apps",
+    plural: "deployments",
+    singular: "deployment",
+    kind: "Deployment",
+    short: &["deploy"],
+    status: true,
+    scale: true,
+    all: true,
+    ..PLAIN
+};
+pub(super) static REPLICA_SETS: Resource = Resource {
+    group: "apps",
+    plural: "replicasets",
+    singular: "replicaset",
+    kind: "ReplicaSet",
+    short: &["rs"],
+    status: true,
+    scale: true,
+    all: true,
+    ..PLAIN
+};
+pub(super) static LEASES: Resource =
+    Resource { group: "coordination.k8s.io", plural: "leases", singular: "lease", kind: "Lease", ..PLAIN };
+pub(super) static CLUSTER_ROLES: Resource = Resource {
+    group: RBAC,
+    plural: "clusterroles",
+    singular: "clusterrole",
+    kind: "ClusterRole",
+    namespaced: false,
+    ..PLAIN
+};
+pub(super) static CLUSTER_ROLE_BINDINGS: Resource = Resource {
+    group: RBAC,
+    plural: "clusterrolebindings",
+    singular: "clusterrolebinding",
+    kind: "ClusterRoleBinding",
+    namespaced: false,
+    ..PLAIN
+};
+pub(super) static ROLES: Resource =
+    Resource { group: RBAC, plural: "roles", singular: "role", kind: "Role", ..PLAIN };
+pub(super) static ROLE_BINDINGS: Resource =
+    Resource { group: RBAC, plural: "rolebindings", singular: "rolebinding", kind: "RoleBinding", ..PLAIN };
+
+const REVIEW: Resource = Resource { namespaced: false, stored: false, ..PLAIN };
+
+pub(super) static SELF_SUBJECT_REVIEWS: Resource = Resource {
+    group: AUTHENTICATION,
+    plural: "selfsubjectreviews",
+    singular: "selfsubjectreview",
+    kind: "SelfSubjectReview",
+    ..REVIEW
+};
+pub(super) static TOKEN_REVIEWS: Resource = Resource {
+    group: AUTHENTICATION,
+    plural: "tokenreviews",
+    singular: "tokenreview",
+    kind: "TokenReview",
+    ..REVIEW
+};
+pub(super) static LOCAL_ACCESS_REVIEWS: Resource = Resource {
+    group: AUTHORIZATION,
+    plural: "localsubjectaccessreviews",
+    singular: "localsubjectaccessreview",
+    kind: "LocalSubjectAccessReview",
+    namespaced: true,
+    ..REVIEW
+};
+pub(super) static SELF_ACCESS_REVIEWS: Resource = Resource {
+    group: AUTHORIZATION,
+    plural: "selfsubjectaccessreviews",
+    singular: "selfsubjectaccessreview",
+    kind: "SelfSubjectAccessReview",
+    ..REVIEW
+};
+pub(super) static SELF_RULES_REVIEWS: Resource = Resource {
+    group: AUTHORIZATION,
+    plural: "selfsubjectrulesreviews",
+    singular: "selfsubjectrulesreview",
+    kind: "SelfSubjectRulesReview",
+    ..REVIEW
+};
+pub(super) static ACCESS_REVIEWS: Resource = Resource {
+    group: AUTHORIZATION,
+    plural: "subjectaccessreviews",
+    singular: "subjectaccessreview",
+    kind: "SubjectAccessReview",
+    ..REVIEW
+};
+
+/// Every type, group by group, in the order of discovery.
+pub(super) static ALL: [&Resource; 23] = [
+    &CONFIG_MAPS,
+    &ENDPOINTS,
+    &EVENTS,
+    &NAMESPACES,
+    &NODES,
+    &PODS,
+    &SECRETS,
+    &SERVICE_ACCOUNTS,
+    &SERVICES,
+    &DAEMON_SETS,
+    &DEPLOYMENTS,
+    &REPLICA_SETS,
+    &SELF_SUBJECT_REVIEWS,
+    &TOKEN_REVIEWS,
+    &LOCAL_ACCESS_REVIEWS,
+    &SELF_ACCESS_REVIEWS,
+    &SELF_RULES_REVIEWS,
+    &ACCESS_REVIEWS,
+    &LEASES,
+    &CLUSTER_ROLE_BINDINGS,
+    &CLUSTER_ROLES,
+    &ROLE_BINDINGS,
+    &ROLES,
+];
+
+/// A part of an object with an address of its own.
+#[derive(Debug)]
+pub(super) struct Subresource {
+    pub(super) name: &'static str,
+    /// Group, version and kind of what is read or written there.
+    pub(super) shows: (&'static str, &'static str, &'static str),
+    pub(super) verbs: &'static [&'static str],
+}
+
+pub(super) fn find(group: &str, plural: &str) -> Option<&'static Resource> {
+    ALL.into_iter().find(|resource| resource.group == group && resource.plural == plural)
+}
+
+/// The type of an object by its `apiVersion` and `kind`.
+pub(super) fn of_object(object: &serde_json::Value) -> Option<&'static Resource> {
+    let (version, kind) = (super::value::text(object, "/apiVersion"), super::value::text(object, "/kind"));
+    ALL.into_iter().find(|resource| resource.kind == kind && resource.api_version() == version)
+}
+
+/// The groups besides the core, each once, in the order of discovery.
+pub(super) fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<_> = ALL.into_iter().map(|resource| resource.group).collect();
+    groups.dedup();
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+/// The types of a group.
+pub(super) fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
+    ALL.into_iter().filter(move |resource| resource.group == group)
+}
+
+impl Resource {
+    /// `v1`, `apps/v1`.
+    pub(super) fn api_version(&self) -> String {
+        if self.group.is_empty() { VERSION.to_owned() } else { format!("{}/{VERSION}", self.group) }
+    }
+
+    /// `pods`, `deployments.apps`.
+    pub(super) fn qualified(&self) -> String {
+        qualified(self.plural, self.group)
+    }
+
+    /// `Pod`, `Deployment.apps`.
+    pub(super) fn qualified_kind(&self) -> String {
+        qualified(self.kind, self.group)
+    }
+
+    pub(super) fn verbs(&self) -> &'static [&'static str] {
+        if self.stored { &VERBS } else { &["create"] }
+    }
+
+    /// A new object of this type with nothing in it.
+    pub(super) fn fresh(&self, namespace: &str, name: &str, now: &super::value::Now) -> serde_json::Value {
+        let mut object = serde_json::json!({
+            "apiVersion": self.api_version(),
+            "kind": self.kind,
+            "metadata": {
+                "name": name,
+                "uid": uuid::Uuid::new_v4().to_string(),
+                "creationTimestamp": now.text,
+            },
+        });
+        if self.namespaced {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+        object
+    }
+
+    pub(super) fn is(&self, other: &Resource) -> bool {
+        self.group == other.group && self.plural == other.plural
+    }
+
+    pub(super) fn subresources(&self) -> Vec<Subresource> {
+        let mut all = Vec::new();
+        let kind = (self.group, VERSION, self.kind);
+        if self.is(&NAMESPACES) {
+            all.push(Subresource { name: "finalize", shows: kind, verbs: &["update"] });
+        }
+        if self.is(&PODS) {
+            all.push(Subresource { name: "log", shows: kind, verbs: &["get"] });
+        }
+        if self.scale {
+            let shows = ("autoscaling", "v1", "Scale");
+            all.push(Subresource { name: "scale", shows, verbs: &["get", "patch", "update"] });
+        }
+        if self.status {
+            all.push(Subresource { name: "status", shows: kind, verbs: &["get", "patch", "update"] });
+        }
+        if self.is(&SERVICE_ACCOUNTS) {
+            let shows = (AUTHENTICATION, "v1", "TokenRequest");
+            all.push(Subresource { name: "token", shows, verbs: &["create"] });
+        }
+        all
+    }
+}
+
+fn qualified(name: &str, group: &str) -> String {
+    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_found_by_its_address_and_by_its_kind() {
+        for resource in ALL {
+            assert!(find(resource.group, resource.plural).unwrap().is(resource));
+            let object = serde_json::json!({"apiVersion": resource.api_version(), "kind": resource.kind});
+            assert!(of_object(&object).unwrap().is(resource));
+        }
+        assert!(find("apps", "pods").is_none());
+        assert_eq!(groups().len(), 5);
+    }
+
+    #[test]
+    fn names_carry_the_group_unless_it_is_the_core() {
+        assert_eq!((&*PODS.qualified(), &*PODS.api_version()), ("pods", "v1"));
+        assert_eq!((&*DEPLOYMENTS.qualified(), &*DEPLOYMENTS.api_version()), ("deployments.apps", "apps/v1"));
+        assert_eq!(DEPLOYMENTS.qualified_kind(), "Deployment.apps");
+    }
+}

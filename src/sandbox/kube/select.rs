@@ -1,0 +1,292 @@
+//! Label and field selectors, as queries and objects write them.
+
+use serde_json::Value;
+
+use super::resources::{self, Resource};
+use super::status::Refused;
+use super::value::{list, text, texts};
+
+/// Conditions on labels, all of which have to hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Labels(Vec<Requirement>);
+
+#[derive(Clone, Debug)]
+struct Requirement {
+    key: String,
+    test: Test,
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Exists,
+    Missing,
+    In(Vec<String>),
+    NotIn(Vec<String>),
+}
+
+/// Conditions on fields: path, value, whether it has to be equal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields(Vec<(String, String, bool)>);
+
+impl Labels {
+    /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
+    pub(super) fn parse(selector: &str) -> Result<Self, Refused> {
+        let parts = split(selector).map_err(|()| unreadable(selector))?;
+        let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
+        parts
+            .map(|part| requirement(part.trim()).ok_or_else(|| unreadable(selector)))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// A `LabelSelector`: `matchLabels` and `matchExpressions`.
+    pub(super) fn of_object(selector: &Value) -> Self {
+        let mut all = Self::of_map(&selector["matchLabels"]).0;
+        for expression in list(selector, "/matchExpressions") {
+            let values = || texts(expression, "/values").map(str::to_owned).collect();
+            let test = match text(expression, "/operator") {
+                "In" => Test::In(values()),
+                "NotIn" => Test::NotIn(values()),
+                "Exists" => Test::Exists,
+                _ => Test::Missing,
+            };
+            all.push(Requirement { key: text(expression, "/key").to_owned(), test });
+        }
+        Self(all)
+    }
+
+    /// Labels that have to be there with just these values.
+    pub(super) fn of_map(labels: &Value) -> Self {
+        let labels = labels.as_object().into_iter().flatten();
+        let equal = |(key, value): (&String, &Value)| Requirement {
+            key: key.clone(),
+            test: Test::In(vec![value.as_str().unwrap_or_default().to_owned()]),
+        };
+        Self(labels.map(equal).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the labels of `object` are as wanted.
+    pub(super) fn fit(&self, object: &Value) -> bool {
+        self.fit_map(&object["metadata"]["labels"])
+    }
+
+    pub(super) fn fit_map(&self, labels: &Value) -> bool {
+        self.0.iter().all(|requirement| {
+            let value = labels[requirement.key.as_str()].as_str();
+            match &requirement.test {
+                Test::Exists => value.is_some(),
+                Test::Missing => value.is_none(),
+                Test::In(values) => value.is_some_and(|value| values.iter().any(|wanted| wanted == value)),
+                Test::NotIn(values) => {
+                    value.is_none_or(|value| values.iter().all(|unwanted| unwanted != value))
+                }
+            }
+        })
+    }
+}
+
+/// Cuts at commas that are not inside parentheses.
+fn split(selector: &str) -> Result<Vec<&str>, ()> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_i32);
+    for (at, c) in selector.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(selector.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(selector.get(start..).unwrap_or_default());
+    if depth == 0 { Ok(parts) } else { Err(()) }
+}
+
+fn requirement(part: &str) -> Option<Requirement> {
+    let one = |value: &str| vec![value.trim().to_owned()];
+    let (key, test) = if let Some(key) = part.strip_prefix('!') {
+        (key, Test::Missing)
+    } else if let Some((key, value)) = part.split_once("!=") {
+        (key, Test::NotIn(one(value)))
+    } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+        (key, Test::In(one(value)))
+    } else if let Some((key, values)) = part.split_once('(') {
+        let values = values.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
+        let (key, word) = key.trim().rsplit_once(' ')?;
+        match word {
+            "in" => (key, Test::In(values)),
+            "notin" => (key, Test::NotIn(values)),
+            _ => return None,
+        }
+    } else {
+        (part, Test::Exists)
+    };
+    let key = key.trim();
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    (!key.is_empty() && key.chars().all(fits)).then(|| Requirement { key: key.to_owned(), test })
+}
+
+fn unreadable(selector: &str) -> Refused {
+    Refused::bad_request(format!(
+        "unable to parse requirement: found '{selector}', expected a label selector"
+    ))
+}
+
+/// The fields that may be asked for besides name and namespace, and where they are.
+fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
+    let more: &[(&str, &str)] = if resource.is(&resources::PODS) {
+        &[
+            ("spec.nodeName", "/spec/nodeName"),
+            ("spec.restartPolicy", "/spec/restartPolicy"),
+            ("spec.schedulerName", "/spec/schedulerName"),
+            ("spec.serviceAccountName", "/spec/serviceAccountName"),
+            ("status.phase", "/status/phase"),
+            ("status.podIP", "/status/podIP"),
+            ("status.nominatedNodeName", "/status/nominatedNodeName"),
+        ]
+    } else if resource.is(&resources::EVENTS) {
+        &[
+            ("involvedObject.kind", "/involvedObject/kind"),
+            ("involvedObject.namespace", "/involvedObject/namespace"),
+            ("involvedObject.name", "/involvedObject/name"),
+            ("involvedObject.uid", "/involvedObject/uid"),
+            ("involvedObject.apiVersion", "/involvedObject/apiVersion"),
+            ("involvedObject.resourceVersion", "/involvedObject/resourceVersion"),
+            ("involvedObject.fieldPath", "/involvedObject/fieldPath"),
+            ("reason", "/reason"),
+            ("reportingComponent", "/reportingComponent"),
+            ("source", "/source/component"),
+            ("type", "/type"),
+        ]
+    } else if resource.is(&resources::SECRETS) {
+        &[("type", "/type")]
+    } else if resource.is(&resources::NAMESPACES) {
+        &[("status.phase", "/status/phase")]
+    } else if resource.is(&resources::NODES) {
+        &[("spec.unschedulable", "/spec/unschedulable")]
+    } else if resource.is(&resources::REPLICA_SETS) {
+        &[("status.replicas", "/status/replicas")]
+    } else if resource.is(&resources::SERVICES) {
+        &[("spec.clusterIP", "/spec/clusterIP"), ("spec.type", "/spec/type")]
+    } else {
+        &[]
+    };
+    match path {
+        "metadata.name" => Some("/metadata/name"),
+        "metadata.namespace" => Some("/metadata/namespace"),
+        _ => more.iter().find(|(name, _)| *name == path).map(|(_, pointer)| *pointer),
+    }
+}
+
+impl Fields {
+    /// `metadata.name=x,status.phase!=Failed`.
+    pub(super) fn parse(resource: &Resource, selector: &str) -> Result<Self, Refused> {
+        let mut all = Vec::new();
+        for part in selector.split(',').filter(|part| !part.is_empty()) {
+            let (path, value, equal) = if let Some((path, value)) = part.split_once("!=") {
+                (path, value, false)
+            } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+                (path, value, true)
+            } else {
+                let text = format!("invalid selector: '{selector}'; can't understand '{part}'");
+                return Err(Refused::bad_request(text));
+            };
+            let pointer = selectable(resource, path).ok_or_else(|| {
+                Refused::bad_request(format!(
+                    "Unable to find {:?} that match label selector \"\", field selector {selector:?}: field label \
+                     not supported: {path}",
+                    resource.qualified()
+                ))
+            })?;
+            all.push((pointer.to_owned(), value.to_owned(), equal));
+        }
+        Ok(Self(all))
+    }
+
+    /// The name, when the selector names one.
+    pub(super) fn name(selector: &str) -> Option<&str> {
+        selector
+            .split(',')
+            .find_map(|part| part.strip_prefix("metadata.name=").map(|name| name.trim_start_matches('=')))
+    }
+
+    pub(super) fn fit(&self, object: &Value) -> bool {
+        self.0.iter().all(|(pointer, wanted, equal)| {
+            let found = match object.pointer(pointer) {
+                Some(Value::String(text)) => text.clone(),
+                None | Some(Value::Null) if pointer == "/spec/unschedulable" => "false".to_owned(),
+                None | Some(Value::Null) => String::new(),
+                Some(other) => other.to_string(),
+            };
+            (found == *wanted) == *equal
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn label_selectors_hold_as_kubernetes_means_them() {
+        let object = json!({"metadata": {"labels": {"app": "web", "tier": "front", "example.com/x": ""}}});
+        for (selector, expected) in [
+            ("", true),
+            ("app=web", true),
+            ("app==web,tier=front", true),
+            ("app=api", false),
+            ("app!=api", true),
+            ("missing!=x", true),
+            ("app in (api, web)", true),
+            ("app notin (api,web)", false),
+            ("missing notin (x)", true),
+            ("tier,!missing", true),
+            ("!app", false),
+            ("example.com/x=", true),
+            ("app in (web),tier in (back)", false),
+        ] {
+            assert_eq!(Labels::parse(selector).unwrap().fit(&object), expected, "{selector}");
+        }
+        for wrong in ["app in (web", "a b", "=x", "app of (x)"] {
+            assert_eq!(Labels::parse(wrong).unwrap_err().code, 400, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn selectors_of_objects_hold_too() {
+        let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["front"]}, {"key": "old", "operator": "DoesNotExist"}]});
+        let labels = Labels::of_object(&selector);
+        assert!(labels.fit_map(&json!({"app": "web", "tier": "front"})));
+        assert!(!labels.fit_map(&json!({"app": "web", "tier": "front", "old": ""})));
+        assert!(!labels.fit_map(&json!({"app": "web"})));
+    }
+
+    #[test]
+    fn field_selectors_know_the_fields_of_their_type_only() {
+        let pod = json!({"metadata": {"name": "a", "namespace": "n"}, "status": {"phase": "Running"}});
+        for (selector, expected) in [
+            ("metadata.name=a", true),
+            ("metadata.name!=a", false),
+            ("metadata.namespace==n,status.phase!=Failed", true),
+            ("spec.nodeName=", true),
+        ] {
+            assert_eq!(Fields::parse(&resources::PODS, selector).unwrap().fit(&pod), expected, "{selector}");
+        }
+        assert!(
+            Fields::parse(&resources::SECRETS, "status.phase=x")
+                .unwrap_err()
+                .message
+                .contains("not supported")
+        );
+        assert_eq!(Fields::parse(&resources::PODS, "metadata.name").unwrap_err().code, 400);
+        assert_eq!(Fields::name("status.phase=x,metadata.name=y"), Some("y"));
+    }
+}

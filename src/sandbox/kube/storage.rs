@@ -1,0 +1,247 @@
+//! The objects of one cluster and the story of their changes: what etcd is to Kubernetes. Every change has a
+//! number; an object's `resourceVersion` is the number of its last one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Declared;
+use super::resources::{self, Resource};
+use super::value::{set, text};
+
+/// Changes that are remembered for watches; a watch that begins before them is told to list again.
+const HISTORY: usize = 4_096;
+
+/// Where an object is kept; lists come in this order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    group: &'static str,
+    plural: &'static str,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// One change of one object.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) revision: u64,
+    pub(super) key: Key,
+    pub(super) before: Option<Arc<Value>>,
+    /// None when it was removed.
+    pub(super) after: Option<Arc<Value>>,
+}
+
+/// All that one cluster remembers.
+pub(super) struct State {
+    pub(super) declared: Declared,
+    /// Whether its host name is found from here, when somebody said so.
+    pub(super) reachable: Option<bool>,
+    pub(super) revision: u64,
+    objects: BTreeMap<Key, Arc<Value>>,
+    history: VecDeque<Change>,
+    /// The change before the first in `history`.
+    forgotten: u64,
+}
+
+impl Key {
+    pub(super) fn new(resource: &'static Resource, namespace: &str, name: &str) -> Self {
+        Self {
+            group: resource.group,
+            plural: resource.plural,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn of(resource: &'static Resource, object: &Value) -> Self {
+        Self::new(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"))
+    }
+
+    pub(super) fn is_of(&self, resource: &Resource) -> bool {
+        self.group == resource.group && self.plural == resource.plural
+    }
+}
+
+impl State {
+    pub(super) fn new(declared: Declared) -> Self {
+        Self {
+            declared,
+            reachable: None,
+            revision: 1,
+            objects: BTreeMap::new(),
+            history: VecDeque::new(),
+            forgotten: 1,
+        }
+    }
+
+    /// What was kept of an earlier start. The changes before are not known any more.
+    pub(super) fn restored(
+        declared: Declared,
+        reachable: Option<bool>,
+        revision: u64,
+        objects: Vec<Value>,
+    ) -> Self {
+        let keyed = objects.into_iter().filter_map(|object| {
+            let resource = resources::of_object(&object)?;
+            Some((Key::of(resource, &object), Arc::new(object)))
+        });
+        let objects = keyed.collect();
+        Self { declared, reachable, revision, objects, history: VecDeque::new(), forgotten: revision }
+    }
+
+    pub(super) fn everything(&self) -> impl Iterator<Item = &Arc<Value>> {
+        self.objects.values()
+    }
+
+    /// Everything that lies in a namespace.
+    pub(super) fn inside(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
+        let within = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
+        let known = |key: &Key| resources::find(key.group, key.plural);
+        within.filter_map(|(key, object)| Some((known(key)?, Arc::clone(object)))).collect()
+    }
+
+    pub(super) fn get(
+        &self,
+        resource: &'static Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<&Arc<Value>> {
+        self.objects.get(&Key::new(resource, namespace, name))
+    }
+
+    /// The objects of a type in order, of one namespace or of all; those behind `after`, when it is given.
+    pub(super) fn list(
+        &self,
+        resource: &'static Resource,
+        namespace: Option<&str>,
+        after: Option<&Key>,
+    ) -> impl Iterator<Item = &Arc<Value>> {
+        let first = Key::new(resource, namespace.unwrap_or_default(), "");
+        let start = after.filter(|after| after.is_of(resource)).unwrap_or(&first).clone();
+        let namespace = namespace.map(str::to_owned);
+        self.objects
+            .range((std::ops::Bound::Excluded(start), std::ops::Bound::Unbounded))
+            .take_while(move |(key, _)| {
+                key.is_of(resource) && namespace.as_deref().is_none_or(|wanted| key.namespace == wanted)
+            })
+            .map(|(_, object)| object)
+    }
+
+    /// The same as a copy, for those who change things while they go through it.
+    pub(super) fn all(&self, resource: &'static Resource) -> Vec<Arc<Value>> {
+        self.list(resource, None, None).cloned().collect()
+    }
+
+    /// Keeps an object under its own name, in its next version. An object that is kept already in just this form
+    /// stays as it is.
+    pub(super) fn put(&mut self, resource: &'static Resource, mut object: Value) -> Arc<Value> {
+        let key = Key::of(resource, &object);
+        let before = self.objects.get(&key).cloned();
+        if let Some(before) = &before {
+            let version = text(before, "/metadata/resourceVersion").to_owned();
+            set(&mut object, &["metadata", "resourceVersion"], version);
+            if **before == object {
+                return Arc::clone(before);
+            }
+        }
+        let revision = self.revision + 1;
+        set(&mut object, &["metadata", "resourceVersion"], revision.to_string());
+        let object = Arc::new(object);
+        self.objects.insert(key.clone(), Arc::clone(&object));
+        self.remember(Change { revision, key, before, after: Some(Arc::clone(&object)) });
+        object
+    }
+
+    /// Takes an object away; what it was in the end.
+    pub(super) fn remove(
+        &mut self,
+        resource: &'static Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Value>> {
+        let key = Key::new(resource, namespace, name);
+        let mut last = self.objects.remove(&key)?;
+        let revision = self.revision + 1;
+        // Watches learn of the removal by the object, whose version is that of the removal.
+        set(Arc::make_mut(&mut last), &["metadata", "resourceVersion"], revision.to_string());
+        self.remember(Change { revision, key, before: Some(Arc::clone(&last)), after: None });
+        Some(last)
+    }
+
+    fn remember(&mut self, change: Change) {
+        self.revision = change.revision;
+        self.history.push_back(change);
+        if self.history.len() > HISTORY {
+            self.forgotten = self.history.pop_front().map_or(self.forgotten, |change| change.revision);
+        }
+    }
+
+    /// The changes after `revision`; `Err` with the oldest revision that can still be asked for.
+    pub(super) fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, u64> {
+        if revision < self.forgotten {
+            return Err(self.forgotten);
+        }
+        let start = self.history.partition_point(|change| change.revision <= revision);
+        Ok(self.history.range(start..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::resources::{CONFIG_MAPS, PODS, SECRETS};
+    use super::*;
+
+    fn state() -> State {
+        State::new(Declared::default())
+    }
+
+    fn map(namespace: &str, name: &str, data: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
+            "data": {"k": data}})
+    }
+
+    #[test]
+    fn every_change_has_its_number_and_a_change_of_nothing_has_none() {
+        let mut state = state();
+        let first = state.put(&CONFIG_MAPS, map("a", "x", "1"));
+        assert_eq!(first["metadata"]["resourceVersion"], "2");
+        let same = state.put(&CONFIG_MAPS, map("a", "x", "1"));
+        assert_eq!((&*same["metadata"]["resourceVersion"].to_string(), state.revision), ("\"2\"", 2));
+        state.put(&CONFIG_MAPS, map("a", "x", "2"));
+        let last = state.remove(&CONFIG_MAPS, "a", "x").unwrap();
+        assert_eq!(last["metadata"]["resourceVersion"], "4");
+        assert!(state.remove(&CONFIG_MAPS, "a", "x").is_none());
+        let changes: Vec<_> = state.since(2).unwrap().map(|change| change.revision).collect();
+        assert_eq!(changes, [3, 4]);
+        assert!(state.since(0).is_err_and(|oldest| oldest == 1));
+    }
+
+    #[test]
+    fn lists_are_in_order_of_namespace_and_name_and_go_on_behind_a_key() {
+        let mut state = state();
+        for (namespace, name) in [("b", "x"), ("a", "z"), ("a", "y"), ("ab", "w")] {
+            state.put(&CONFIG_MAPS, map(namespace, name, ""));
+        }
+        let names = |namespace: Option<&str>, after: Option<&Key>| -> Vec<String> {
+            let of = |object: &Arc<Value>| text(object, "/metadata/name").to_owned();
+            state.list(&CONFIG_MAPS, namespace, after).map(of).collect()
+        };
+        assert_eq!(names(None, None), ["y", "z", "w", "x"]);
+        assert_eq!(names(Some("a"), None), ["y", "z"]);
+        assert_eq!(names(Some("a"), Some(&Key::new(&CONFIG_MAPS, "a", "y"))), ["z"]);
+        assert_eq!(state.list(&SECRETS, None, None).count() + state.list(&PODS, None, None).count(), 0);
+    }
+
+    #[test]
+    fn the_story_is_bounded_and_says_how_far_back_it_reaches() {
+        let mut state = state();
+        for n in 0..HISTORY + 10 {
+            state.put(&CONFIG_MAPS, map("a", "x", &n.to_string()));
+        }
+        assert_eq!(state.since(5).err(), Some(11));
+        assert_eq!(state.since(11).unwrap().count(), HISTORY);
+    }
+}

@@ -1,0 +1,190 @@
+//! Objects as rows of a table, with the columns that `kubectl get` prints.
+
+mod cells;
+
+use serde_json::{Value, json};
+
+use super::list::{Include, metadata};
+use super::resources::{self, Resource};
+use super::value::Now;
+
+/// A column: its name, its type, and whether only `-o wide` shows it.
+type Column = (&'static str, &'static str, bool);
+
+const NAME: Column = ("Name", "string", false);
+const AGE: Column = ("Age", "string", false);
+
+/// A short text.
+const fn col(name: &'static str) -> Column {
+    (name, "string", false)
+}
+
+const fn number(name: &'static str) -> Column {
+    (name, "integer", false)
+}
+
+const fn wide(name: &'static str) -> Column {
+    (name, "string", true)
+}
+
+/// The columns of a type, and what a row has in them.
+fn columns(resource: &Resource) -> (&'static [Column], fn(&Value, &Now) -> Vec<Value>) {
+    let is = |other: &Resource| resource.is(other);
+    if is(&resources::PODS) {
+        const COLUMNS: [Column; 9] = [
+            NAME,
+            col("Ready"),
+            col("Status"),
+            col("Restarts"),
+            AGE,
+            wide("IP"),
+            wide("Node"),
+            wide("Nominated Node"),
+            wide("Readiness Gates"),
+        ];
+        (&COLUMNS, cells::pod)
+    } else if is(&resources::NODES) {
+        const COLUMNS: [Column; 10] = [
+            NAME,
+            col("Status"),
+            col("Roles"),
+            AGE,
+            col("Version"),
+            wide("Internal-IP"),
+            wide("External-IP"),
+            wide("OS-Image"),
+            wide("Kernel-Version"),
+            wide("Container-Runtime"),
+        ];
+        (&COLUMNS, cells::node)
+    } else if is(&resources::NAMESPACES) {
+        (const { &[NAME, col("Status"), AGE] }, cells::namespace)
+    } else if is(&resources::DEPLOYMENTS) {
+        const COLUMNS: [Column; 8] = [
+            NAME,
+            col("Ready"),
+            number("Up-to-date"),
+            number("Available"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ];
+        (&COLUMNS, cells::deployment)
+    } else if is(&resources::REPLICA_SETS) {
+        const COLUMNS: [Column; 8] = [
+            NAME,
+            number("Desired"),
+            number("Current"),
+            number("Ready"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ];
+        (&COLUMNS, cells::replica_set)
+    } else if is(&resources::DAEMON_SETS) {
+        const COLUMNS: [Column; 11] = [
+            NAME,
+            number("Desired"),
+            number("Current"),
+            number("Ready"),
+            number("Up-to-date"),
+            number("Available"),
+            col("Node Selector"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ];
+        (&COLUMNS, cells::daemon_set)
+    } else {
+        smaller(resource)
+    }
+}
+
+/// The same for types with few columns.
+fn smaller(resource: &Resource) -> (&'static [Column], fn(&Value, &Now) -> Vec<Value>) {
+    let is = |other: &Resource| resource.is(other);
+    if is(&resources::SERVICES) {
+        const COLUMNS: [Column; 7] =
+            [NAME, col("Type"), col("Cluster-IP"), col("External-IP"), col("Port(s)"), AGE, wide("Selector")];
+        (&COLUMNS, cells::service)
+    } else if is(&resources::EVENTS) {
+        const COLUMNS: [Column; 9] = [
+            col("Last Seen"),
+            col("Type"),
+            col("Reason"),
+            col("Object"),
+            wide("Source"),
+            col("Message"),
+            wide("First Seen"),
+            wide("Count"),
+            wide("Name"),
+        ];
+        (&COLUMNS, cells::event)
+    } else if is(&resources::ENDPOINTS) {
+        (const { &[NAME, col("Endpoints"), AGE] }, cells::endpoints)
+    } else if is(&resources::SECRETS) {
+        (const { &[NAME, col("Type"), number("Data"), AGE] }, cells::secret)
+    } else if is(&resources::CONFIG_MAPS) {
+        (const { &[NAME, number("Data"), AGE] }, cells::config_map)
+    } else if is(&resources::SERVICE_ACCOUNTS) {
+        (const { &[NAME, number("Secrets"), AGE] }, cells::service_account)
+    } else if is(&resources::LEASES) {
+        (const { &[NAME, col("Holder"), AGE] }, cells::lease)
+    } else if is(&resources::ROLE_BINDINGS) || is(&resources::CLUSTER_ROLE_BINDINGS) {
+        (
+            const { &[NAME, col("Role"), AGE, wide("Users"), wide("Groups"), wide("ServiceAccounts")] },
+            cells::binding,
+        )
+    } else if is(&resources::ROLES) || is(&resources::CLUSTER_ROLES) {
+        (const { &[NAME, ("Created At", "date", false)] }, cells::role)
+    } else {
+        (const { &[NAME, AGE] }, cells::plain)
+    }
+}
+
+/// A `Table`. `about` is its metadata; without `named`, its columns are known from an earlier one.
+pub(super) fn table<'a>(
+    resource: &Resource,
+    objects: impl Iterator<Item = &'a Value>,
+    include: Include,
+    now: &Now,
+    named: bool,
+    about: &Value,
+) -> Value {
+    let (columns, cells) = columns(resource);
+    let rows: Vec<_> = objects
+        .map(|object| {
+            let mut row = json!({"cells": cells(object, now)});
+            match include {
+                Include::Nothing => {}
+                Include::Metadata => row["object"] = metadata(object),
+                Include::Object => row["object"] = object.clone(),
+            }
+            row
+        })
+        .collect();
+    let column = |(name, kind, wide): &Column| {
+        let format = if *name == "Name" { "name" } else { "" };
+        json!({"name": name, "type": kind, "format": format, "description": "", "priority": i32::from(*wide)})
+    };
+    let columns: Vec<_> = if named { columns.iter().map(column).collect() } else { Vec::new() };
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": about, "columnDefinitions": columns, "rows": rows})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_cell_for_every_column() {
+        let now = Now { ms: 0, text: String::new() };
+        for resource in resources::ALL {
+            let (columns, cells) = columns(resource);
+            let object = json!({"metadata": {"name": "x"}, "spec": {}, "status": {}});
+            assert_eq!(cells(&object, &now).len(), columns.len(), "{}", resource.kind);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Watching: the changes of the objects that a client wants, one JSON text a line, as they happen.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::Kubes;
+use super::accept::Form;
+use super::cluster::Cluster;
+use super::list::{Filter, Shape, check_version};
+use super::request::Asked;
+use super::status::Refused;
+use super::storage::{Change, State};
+use super::value::{place, set};
+
+/// A watch that says no end ends by itself after this long.
+const USUAL_LIFE: Duration = Duration::from_mins(45);
+/// How often a client that wants bookmarks is told how far it is.
+const BOOKMARK: Duration = Duration::from_mins(1);
+const INITIAL_END: &str = "k8s.io/initial-events-end";
+
+/// One watch.
+struct Watch {
+    kubes: Kubes,
+    cluster: Arc<Cluster>,
+    filter: Filter,
+    shape: Shape,
+    /// The number of the last change that was told.
+    since: u64,
+    /// Whether a table has told its columns.
+    named: bool,
+    bookmarks: bool,
+    end: Instant,
+    next_bookmark: Instant,
+    /// Nothing more is told.
+    over: bool,
+}
+
+/// The stream of events; the first of them are told at once.
+pub(super) fn answer(
+    kubes: &Kubes,
+    cluster: &Arc<Cluster>,
+    filter: Filter,
+    asked: &Asked,
+) -> Result<Body, Refused> {
+    let shape = Shape::of(asked)?;
+    let life = asked.number::<u64>("timeoutSeconds")?.map_or(USUAL_LIFE, Duration::from_secs);
+    let since = asked.number::<u64>("resourceVersion")?.unwrap_or_default();
+    let streamed = asked.flag("sendInitialEvents");
+    let quiet = asked.query.iter().any(|(key, value)| key == "sendInitialEvents" && value == "false");
+    let start = Instant::now();
+    let mut watch = Watch {
+        kubes: kubes.clone(),
+        cluster: Arc::clone(cluster),
+        filter,
+        shape,
+        since,
+        named: false,
+        bookmarks: asked.flag("allowWatchBookmarks"),
+        end: start + life,
+        next_bookmark: start + BOOKMARK,
+        over: false,
+    };
+    let mut first = Vec::new();
+    {
+        let state = cluster.state();
+        if streamed {
+            check_version(&state, asked)?;
+        }
+        if streamed || (since == 0 && !quiet) {
+            watch.tell_all(&state, &mut first);
+        } else if since == 0 {
+            watch.since = state.revision;
+        }
+        if streamed && watch.bookmarks {
+            let end = watch.bookmark(Some(INITIAL_END));
+            line(&mut first, &end);
+        }
+    }
+    let first = Bytes::from(first);
+    Ok(Body::from_stream(stream::unfold((first, watch), |(first, mut watch)| async move {
+        if !first.is_empty() {
+            return Some((Ok::<_, io::Error>(first), (Bytes::new(), watch)));
+        }
+        let more = watch.more().await?;
+        Some((Ok(more), (Bytes::new(), watch)))
+    })))
+}
+
+fn line(lines: &mut Vec<u8>, event: &Value) {
+    lines.extend_from_slice(event.to_string().as_bytes());
+    lines.push(b'\n');
+}
+
+impl Watch {
+    /// Everything that there is, as added.
+    fn tell_all(&mut self, state: &State, lines: &mut Vec<u8>) {
+        let namespace = self.filter.namespace.clone();
+        for object in state.list(self.filter.resource, namespace.as_deref(), None) {
+            if self.filter.fits(object) {
+                line(lines, &self.event("ADDED", object));
+            }
+        }
+        self.since = state.revision;
+    }
+
+    fn event(&mut self, kind: &str, object: &Value) -> Value {
+        let named = !std::mem::replace(&mut self.named, true);
+        let object = self.shape.one(self.filter.resource, object, &self.kubes.now(), named);
+        json!({"type": kind, "object": object})
+    }
+
+    /// The further events; `None` when there will be no more.
+    async fn more(&mut self) -> Option<Bytes> {
+        let (stop, ended) = (self.kubes.0.stop.clone(), self.cluster.ended());
+        let mut changes = self.cluster.follow();
+        while !self.over {
+            changes.borrow_and_update();
+            let lines = self.news();
+            if !lines.is_empty() {
+                return Some(lines.into());
+            }
+            tokio::select! {
+                changed = changes.changed() => changed.ok()?,
+                () = sleep_until(self.end) => return None,
+                () = sleep_until(self.next_bookmark), if self.bookmarks => {
+                    self.next_bookmark = Instant::now() + BOOKMARK;
+                    let mut lines = self.news();
+                    line(&mut lines, &self.bookmark(None));
+                    return Some(lines.into());
+                }
+                () = stop.cancelled() => return None,
+                () = ended.cancelled() => return None,
+            }
+        }
+        None
+    }
+
+    /// What has happened since the last look.
+    fn news(&mut self) -> Vec<u8> {
+        let cluster = Arc::clone(&self.cluster);
+        let state = cluster.state();
+        let mut lines = Vec::new();
+        match state.since(self.since) {
+            Err(oldest) => {
+                self.over = true;
+                let status = Refused::expired(self.since, oldest).status();
+                line(&mut lines, &json!({"type": "ERROR", "object": status}));
+            }
+            Ok(changes) => {
+                for change in changes {
+                    self.since = change.revision;
+                    if let Some((kind, object)) = told(&self.filter, change) {
+                        line(&mut lines, &self.event(kind, &object));
+                    }
+                }
+            }
+        }
+        lines
+    }
+
+    /// How far the watch is.
+    fn bookmark(&self, annotation: Option<&str>) -> Value {
+        let version = self.since.to_string();
+        let resource = self.filter.resource;
+        let mut object = match self.shape.form {
+            Form::Table => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
+                "columnDefinitions": [], "rows": []}),
+            Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}),
+            Form::Objects | Form::Other => {
+                json!({"kind": resource.kind, "apiVersion": resource.api_version()})
+            }
+        };
+        set(&mut object, &["metadata", "resourceVersion"], version);
+        set(&mut object, &["metadata", "creationTimestamp"], Value::Null);
+        if let Some(annotation) = annotation {
+            set(place(&mut object, &["metadata", "annotations"]), &[annotation], "true");
+        }
+        json!({"type": "BOOKMARK", "object": object})
+    }
+}
+
+/// What a change is to somebody who wants only some of the objects.
+fn told(filter: &Filter, change: &Change) -> Option<(&'static str, Arc<Value>)> {
+    let here = filter.namespace.as_deref().is_none_or(|wanted| change.key.namespace == wanted);
+    if !here || !change.key.is_of(filter.resource) {
+        return None;
+    }
+    let was = change.before.as_ref().filter(|before| filter.fits(before));
+    let is = change.after.as_ref().filter(|after| filter.fits(after));
+    match (was, is) {
+        (None, Some(after)) => Some(("ADDED", Arc::clone(after))),
+        (Some(_), Some(after)) => Some(("MODIFIED", Arc::clone(after))),
+        (Some(before), None) => {
+            // It is as it was when it was wanted last, at the number of the change.
+            let mut gone = Arc::clone(before);
+            set(Arc::make_mut(&mut gone), &["metadata", "resourceVersion"], change.revision.to_string());
+            Some(("DELETED", gone))
+        }
+        (None, None) => None,
+    }
+}
