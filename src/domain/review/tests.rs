@@ -1158,3 +1158,35 @@ fn only_what_is_needed_is_asked_of_azure() {
     let networks = Situation::update().judge(|subject, _| super::networks(subject));
     assert_eq!(networks.into_iter().collect::<Vec<_>>(), [reference("net")]);
 }
+
+/// The table of docs/REVIEW.md: every rule with what it says about the first example that breaks it.
+fn table() -> String {
+    let examples = examples();
+    let mut table =
+        "| Rule | Weight | Asks Azure | Says, for example | Source |\n|---|---|---|---|---|\n".to_owned();
+    for rule in rules() {
+        let example = examples.iter().find(|it| it.rule == rule.name && !it.breaks.is_empty()).unwrap();
+        let review = (example.start)().with(example.breaks[0].1).review();
+        let finding = review.findings.into_iter().find(|it| it.rule == rule.name).unwrap();
+        let weight = json!(rule.severity);
+        let asks = if rule.needs.is_empty() { "no" } else { "yes" };
+        let (name, weight) = (rule.name, weight.as_str().unwrap());
+        table += &format!("| `{name}` | {weight} | {asks} | {} | {} |\n", finding.sentence(), rule.source);
+    }
+    table
+}
+
+/// `UPDATE_REVIEW=1 cargo test review` writes it anew.
+#[test]
+fn the_document_lists_every_rule() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/REVIEW.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (text, told) = document.split_at(document.find("| Rule |").unwrap());
+    let made = table();
+    #[expect(clippy::disallowed_methods, reason = "a switch for people, of no part of the program")]
+    if std::env::var("UPDATE_REVIEW").is_ok() {
+        std::fs::write(path, format!("{text}{made}")).unwrap();
+        return;
+    }
+    assert!(told == made, "docs/REVIEW.md is stale: UPDATE_REVIEW=1 cargo test --lib review");
+}
