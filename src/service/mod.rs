@@ -13,6 +13,7 @@ pub mod events;
 pub mod explain;
 pub mod instance;
 pub mod listings;
+pub mod observation;
 pub mod readiness;
 pub mod reviews;
 pub mod secrets;
