@@ -163,6 +163,7 @@ mod tests {
             expires_ms: Some(1_700_000_001_000),
             last_used_ms: None,
             description: "two\nlines".to_owned(),
+            cluster_id: None,
         };
         let ever = TokenInfo { name: "t".to_owned(), expires_ms: None, admin: false, ..token.clone() };
         assert_eq!(

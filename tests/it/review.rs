@@ -520,7 +520,7 @@ async fn what_azure_cannot_change_is_refused_when_both_sides_say_it_and_differ()
         ),
     ] {
         let answer = put(&|config| {
-            config["nodePools"][0].as_object_mut().unwrap().extend(change.as_object().unwrap().clone())
+            config["nodePools"][0].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         })
         .await;
         assert_refused(&answer, &format!("aksConfig.nodePools[0].{field}"), part);

@@ -45,11 +45,11 @@ fn needs_of(case: &Case<'_>, place: &Place<'_>, spec: Option<&AksConfig>) -> i64
 fn subnet_fits(case: &Case<'_>) -> Vec<Fault> {
     let full = places(case).into_iter().filter_map(|place| {
         let subnet = place.found()?.properties.as_ref()?;
-        let whole: i64 = prefixes(subnet).into_iter().filter_map(cidr::v4).map(|range| cidr::size(&range)).sum();
+        let whole: i64 = prefixes(subnet).into_iter().filter_map(cidr::v4).map(cidr::size).sum();
         if whole == 0 {
             return None;
         }
-        let need: i64 = place.pools.iter().map(|pool| addresses(case, pool.pool)).sum();
+        let need: i64 = place.pools.iter().map(|pool| addresses(case, pool.wanted)).sum();
         // What is in use holds what the cluster has already, which it does not need once more.
         let own = needs_of(case, &place, case.current);
         if case.current.is_some() && need <= own {
@@ -82,8 +82,8 @@ fn pod_range_fits(case: &Case<'_>) -> Vec<Fault> {
     }
     let text = given(case.spec.pod_cidr.as_ref()).unwrap_or("10.244.0.0/16");
     let Some(range) = cidr::v4(text) else { return Vec::new() };
-    let room = (cidr::size(&range) / 256).min(400);
-    let need: i64 = case.pools().iter().map(|pool| nodes(pool.pool)).sum();
+    let room = (cidr::size(range) / 256).min(400);
+    let need: i64 = case.pools().iter().map(|pool| nodes(pool.wanted)).sum();
     if need <= room {
         return Vec::new();
     }

@@ -87,7 +87,7 @@ fn autoscaling(case: &Case<'_>) -> Vec<Fault> {
 fn zones(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let single = pools.iter().filter(|pool| {
-        let some = pool.pool.availability_zones.as_ref().is_some_and(|zones| !zones.is_empty());
+        let some = pool.wanted.availability_zones.as_ref().is_some_and(|zones| !zones.is_empty());
         let offered = offer(case, pool)
             .is_some_and(|offer| offer.zones.iter().any(|zone| !offer.restricted_zones.contains(zone)));
         pool.is_new() && !some && offered
@@ -138,7 +138,7 @@ fn system_size(case: &Case<'_>) -> Vec<Fault> {
         let few = offer.vcpus.is_some_and(|vcpus| vcpus < 4);
         (burstable || few).then(|| {
             let why = if burstable { "may be slowed down" } else { "has fewer than 4 vCPUs" };
-            let size = pool.pool.vm_size.as_deref().unwrap_or_default();
+            let size = pool.wanted.vm_size.as_deref().unwrap_or_default();
             let message = format!("vmSize {size} of node pool {}, a pool of mode System, {why}", pool.name());
             Fault::new(
                 pool.field("vmSize"),
@@ -154,7 +154,7 @@ fn spot(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     // Work that comes and goes by itself is the kind that may be interrupted.
     let elastic = pools.iter().filter(|pool| {
-        let from_nothing = pool.scales() && pool.pool.min_count == Some(0);
+        let from_nothing = pool.scales() && pool.wanted.min_count == Some(0);
         !pool.is_system()
             && pool.is_new()
             && from_nothing
@@ -162,7 +162,7 @@ fn spot(case: &Case<'_>) -> Vec<Fault> {
     });
     elastic
         .map(|pool| {
-            let size = pool.pool.vm_size.as_deref().unwrap_or_default();
+            let size = pool.wanted.vm_size.as_deref().unwrap_or_default();
             let message = format!(
                 "vmSize {size} of node pool {}, which grows from nothing, is sold for much less as spot capacity",
                 pool.name()

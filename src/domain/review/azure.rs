@@ -6,8 +6,27 @@ use super::case::{Case, Purpose};
 use crate::domain::arm::{KubernetesVersion, Location, Usage, VirtualNetwork, VmOffer};
 use crate::domain::spec::{AksConfig, given};
 
-/// An answer of Azure, or why there is none; `None` while nobody asked.
-pub type Read<T> = Option<Result<T, String>>;
+/// A part of what Azure may say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Read<T> {
+    /// Nobody asked.
+    #[default]
+    NotAsked,
+    /// There is no answer; holds why, for people.
+    Unknown(String),
+    /// The answer.
+    Known(T),
+}
+
+impl<T> Read<T> {
+    /// The answer, when there is one.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(answer) => Some(answer),
+            Self::NotAsked | Self::Unknown(_) => None,
+        }
+    }
+}
 
 /// Everything that rules may look at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,9 +104,9 @@ impl AzureData {
     pub(super) fn missing(&self, block: Block) -> Option<&str> {
         fn of<T>(read: &Read<T>) -> Option<&str> {
             match read {
-                Some(Ok(_)) => None,
-                Some(Err(reason)) => Some(reason),
-                None => Some("Azure was not asked"),
+                Read::Known(_) => None,
+                Read::Unknown(reason) => Some(reason),
+                Read::NotAsked => Some("Azure was not asked"),
             }
         }
         match block {
@@ -104,7 +123,7 @@ impl AzureData {
     /// Notes for every part why it cannot be had.
     pub fn unknown(reason: &str) -> Self {
         fn none<T>(reason: &str) -> Read<T> {
-            Some(Err(reason.to_owned()))
+            Read::Unknown(reason.to_owned())
         }
         Self {
             versions: none(reason),
@@ -121,7 +140,7 @@ impl AzureData {
 
 /// What a part holds; nothing where it is not known.
 pub(super) fn list<T>(read: &Read<Vec<T>>) -> &[T] {
-    read.as_ref().and_then(|read| read.as_ref().ok()).map_or(&[], Vec::as_slice)
+    read.known().map_or(&[], Vec::as_slice)
 }
 
 pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
@@ -150,7 +169,7 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
     }
     let pools = case.pools();
     let grown = pools.iter().any(|pool| pool.growth() > 0);
-    let sized = pools.iter().any(|pool| pool.is_new() && given(pool.pool.vm_size.as_ref()).is_some());
+    let sized = pools.iter().any(|pool| pool.is_new() && given(pool.wanted.vm_size.as_ref()).is_some());
     need(Block::Versions, located && case.versions_change());
     need(Block::Sizes, located && (sized || grown));
     need(Block::Usages, located && grown);

@@ -84,7 +84,7 @@ impl<'a> Case<'a> {
         let current = match subject.purpose {
             Purpose::Create | Purpose::Import => None,
             Purpose::Update(before) => before.upstream.or(before.applied).or_else(|| {
-                let found = azure.cluster.as_ref()?.as_ref().ok()?.as_ref()?;
+                let found = azure.cluster.known()?.as_ref()?;
                 (!found.failed).then_some(&found.spec)
             }),
         };
@@ -134,7 +134,7 @@ impl<'a> Case<'a> {
         pools
             .map(|(index, pool)| Pool {
                 index,
-                pool,
+                wanted: pool,
                 said: self.said.node_pools.as_ref().and_then(|pools| pools.get(index)),
                 current: of_name(self.current, pool),
                 stored: of_name(self.stored(), pool),
@@ -201,7 +201,7 @@ impl<'a> Case<'a> {
         wanted != has
             || self.pools().iter().any(|pool| {
                 let has = pool.current.and_then(|it| given(it.orchestrator_version.as_ref()));
-                let wanted = given(pool.pool.orchestrator_version.as_ref());
+                let wanted = given(pool.wanted.orchestrator_version.as_ref());
                 wanted.is_some() && wanted != has
             })
     }
@@ -266,7 +266,7 @@ impl SubnetRef {
 pub(super) struct Pool<'a> {
     pub(super) index: usize,
     /// As it will count.
-    pub(super) pool: &'a NodePool,
+    pub(super) wanted: &'a NodePool,
     /// As the user says it.
     pub(super) said: Option<&'a NodePool>,
     /// The pool of that name in Azure.
@@ -277,7 +277,7 @@ pub(super) struct Pool<'a> {
 
 impl Pool<'_> {
     pub(super) fn name(&self) -> &str {
-        self.pool.name.as_deref().unwrap_or_default()
+        self.wanted.name.as_deref().unwrap_or_default()
     }
 
     /// `aksConfig.nodePools[1].vmSize`
@@ -291,18 +291,18 @@ impl Pool<'_> {
     }
 
     pub(super) fn is_system(&self) -> bool {
-        given(self.pool.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
+        given(self.wanted.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
     }
 
     pub(super) fn scales(&self) -> bool {
-        self.pool.enable_auto_scaling == Some(true)
+        self.wanted.enable_auto_scaling == Some(true)
     }
 
     /// Machines that it may come to have more than it has or was to have.
     pub(super) fn growth(&self) -> i64 {
         let before =
             self.current.map_or(0, at_most).max(self.stored.filter(|_| !self.is_new()).map_or(0, at_most));
-        at_most(self.pool) - before
+        at_most(self.wanted) - before
     }
 }
 

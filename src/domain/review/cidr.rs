@@ -20,7 +20,7 @@ pub(super) fn overlap(one: &IpNet, other: &IpNet) -> bool {
 }
 
 /// How many addresses a range has.
-pub(super) fn size(range: &Ipv4Net) -> i64 {
+pub(super) fn size(range: Ipv4Net) -> i64 {
     1_i64 << (32 - u32::from(range.prefix_len()))
 }
 
@@ -51,7 +51,7 @@ mod tests {
         ] {
             assert_eq!(overlap(&any(one).unwrap(), &any(other).unwrap()), expected, "{one} {other}");
         }
-        assert_eq!(size(&v4("10.0.0.0/22").unwrap()), 1_024);
+        assert_eq!(size(v4("10.0.0.0/22").unwrap()), 1_024);
         assert_eq!(v4("10.0.0.7/22").unwrap().to_string(), "10.0.0.0/22");
         assert!(v4("fd00::/48").is_none() && v4("10.0.0.0").is_none() && v4("10.0.0.0/33").is_none());
     }

@@ -167,7 +167,7 @@ fn needs_standard(case: &Case<'_>) -> Vec<Fault> {
         (spec.authorized_ip_ranges.as_ref().is_some_and(|it| !it.is_empty()), "with authorizedIpRanges"),
         (pools.len() > 1, "with more than one node pool"),
         (
-            pools.iter().any(|it| it.pool.availability_zones.as_ref().is_some_and(|it| !it.is_empty())),
+            pools.iter().any(|it| it.wanted.availability_zones.as_ref().is_some_and(|it| !it.is_empty())),
             "with node pools in availabilityZones",
         ),
     ];

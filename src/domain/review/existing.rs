@@ -1,6 +1,6 @@
 //! Things that are there already, or are not, and the credential that everything is done with.
 
-use super::azure::{Block, ExistingCluster};
+use super::azure::{Block, ExistingCluster, Read};
 use super::case::{Case, Purpose};
 use super::rule::{Fault, Rule, Scope};
 use crate::domain::spec::given;
@@ -25,7 +25,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn found<'a>(case: &'a Case<'_>) -> Option<&'a ExistingCluster> {
-    case.azure.cluster.as_ref()?.as_ref().ok()?.as_ref()
+    case.azure.cluster.known()?.as_ref()
 }
 
 fn credential(case: &Case<'_>) -> Vec<Fault> {
@@ -55,7 +55,7 @@ fn cluster_new(case: &Case<'_>) -> Vec<Fault> {
 
 fn node_group_new(case: &Case<'_>) -> Vec<Fault> {
     let Some(group) = given(case.spec.node_resource_group.as_ref()) else { return Vec::new() };
-    if case.azure.node_group != Some(Ok(true)) {
+    if case.azure.node_group != Read::Known(true) {
         return Vec::new();
     }
     vec![Fault::new(

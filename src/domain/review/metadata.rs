@@ -74,7 +74,7 @@ fn tag_count(case: &Case<'_>) -> Vec<Fault> {
 /// The labels of all pools.
 fn all_labels<'a>(pools: &'a [Pool<'a>]) -> impl Iterator<Item = (&'a Pool<'a>, &'a String, &'a String)> {
     fn of<'a>(pool: &'a Pool<'a>) -> impl Iterator<Item = (&'a String, &'a String)> {
-        let labels: Option<&BTreeMap<String, String>> = pool.pool.node_labels.as_ref();
+        let labels: Option<&BTreeMap<String, String>> = pool.wanted.node_labels.as_ref();
         labels.into_iter().flatten()
     }
     pools.iter().flat_map(|pool| of(pool).map(move |(key, value)| (pool, key, value)))
@@ -119,7 +119,7 @@ fn reserved_labels(case: &Case<'_>) -> Vec<Fault> {
 fn taints(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let wrong = pools.iter().flat_map(|pool| {
-        let taints = pool.pool.node_taints.iter().flatten();
+        let taints = pool.wanted.node_taints.iter().flatten();
         taints.filter(|taint| !is_taint(taint)).map(move |taint| (pool, taint))
     });
     wrong

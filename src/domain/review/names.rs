@@ -33,7 +33,7 @@ struct Form {
     key: &'static str,
     length: std::ops::RangeInclusive<usize>,
     /// What else there is to it, for people.
-    form: &'static str,
+    alphabet: &'static str,
     fits: fn(&str) -> bool,
 }
 
@@ -47,7 +47,7 @@ impl Form {
         Some(Fault::new(
             format!("aksConfig.{}", self.key),
             format!("{} {text:?} is no name that Azure takes", self.key),
-            format!("use {least} to {most} characters, {}", self.form),
+            format!("use {least} to {most} characters, {}", self.alphabet),
         ))
     }
 }
@@ -84,7 +84,7 @@ fn cluster(case: &Case<'_>) -> Vec<Fault> {
     let form = Form {
         key: "clusterName",
         length: 1..=63,
-        form: "letters, digits, hyphens and underscores, beginning and ending with a letter or digit",
+        alphabet: "letters, digits, hyphens and underscores, beginning and ending with a letter or digit",
         fits: is_cluster_name,
     };
     form.check(case.spec.cluster_name.as_ref()).into_iter().collect()
@@ -97,12 +97,12 @@ fn groups(case: &Case<'_>) -> Vec<Fault> {
         ("virtualNetworkResourceGroup", spec.virtual_network_resource_group.as_ref()),
         ("logAnalyticsWorkspaceGroup", spec.log_analytics_workspace_group.as_ref()),
     ];
-    let form = |key| Form { key, length: 1..=90, form: GROUP_FORM, fits: is_group_name };
+    let form = |key| Form { key, length: 1..=90, alphabet: GROUP_FORM, fits: is_group_name };
     named.into_iter().filter_map(|(key, text)| form(key).check(text)).collect()
 }
 
 fn node_group(case: &Case<'_>) -> Vec<Fault> {
-    let form = Form { key: "nodeResourceGroup", length: 1..=80, form: GROUP_FORM, fits: is_group_name };
+    let form = Form { key: "nodeResourceGroup", length: 1..=80, alphabet: GROUP_FORM, fits: is_group_name };
     form.check(case.spec.node_resource_group.as_ref()).into_iter().collect()
 }
 
@@ -129,7 +129,7 @@ fn dns_prefix(case: &Case<'_>) -> Vec<Fault> {
     let form = Form {
         key: "dnsPrefix",
         length: 1..=54,
-        form: "letters, digits and hyphens, beginning and ending with a letter or digit",
+        alphabet: "letters, digits and hyphens, beginning and ending with a letter or digit",
         fits: is_dns_prefix,
     };
     form.check(case.spec.dns_prefix.as_ref()).into_iter().collect()
@@ -141,7 +141,7 @@ fn pools(case: &Case<'_>) -> Vec<Fault> {
         let name = pool.name();
         let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        !name.is_empty() && !(fits && name.len() <= 12)
+        !name.is_empty() && (!fits || name.len() > 12)
     });
     wrong
         .map(|pool| {
@@ -156,8 +156,9 @@ fn pools(case: &Case<'_>) -> Vec<Fault> {
 
 fn networks(case: &Case<'_>) -> Vec<Fault> {
     let spec = &case.spec;
-    let network = Form { key: "virtualNetwork", length: 2..=64, form: NETWORK_FORM, fits: is_network_name };
-    let subnet = Form { key: "subnet", length: 1..=80, form: NETWORK_FORM, fits: is_network_name };
+    let network =
+        Form { key: "virtualNetwork", length: 2..=64, alphabet: NETWORK_FORM, fits: is_network_name };
+    let subnet = Form { key: "subnet", length: 1..=80, alphabet: NETWORK_FORM, fits: is_network_name };
     let faults = [network.check(spec.virtual_network.as_ref()), subnet.check(spec.subnet.as_ref())];
     faults.into_iter().flatten().collect()
 }
@@ -165,7 +166,7 @@ fn networks(case: &Case<'_>) -> Vec<Fault> {
 fn subnet_ids(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let wrong = pools.iter().filter_map(|pool| {
-        let id = given(pool.pool.vnet_subnet_id.as_ref()).filter(|id| SubnetRef::parse(id).is_none())?;
+        let id = given(pool.wanted.vnet_subnet_id.as_ref()).filter(|id| SubnetRef::parse(id).is_none())?;
         Some(Fault::new(
             pool.field("vnetSubnetID"),
             format!("vnetSubnetID {id:?} of node pool {} is not the id of a subnet", pool.name()),
@@ -179,7 +180,7 @@ fn workspace(case: &Case<'_>) -> Vec<Fault> {
     let form = Form {
         key: "logAnalyticsWorkspaceName",
         length: 4..=63,
-        form: "letters, digits and hyphens, beginning and ending with a letter or digit",
+        alphabet: "letters, digits and hyphens, beginning and ending with a letter or digit",
         fits: is_dns_prefix,
     };
     form.check(case.spec.log_analytics_workspace_name.as_ref()).into_iter().collect()

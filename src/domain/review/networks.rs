@@ -198,7 +198,7 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// The key that names the subnet.
     pub(super) fn field(&self) -> String {
-        let own = self.pools.first().filter(|pool| given(pool.pool.vnet_subnet_id.as_ref()).is_some());
+        let own = self.pools.first().filter(|pool| given(pool.wanted.vnet_subnet_id.as_ref()).is_some());
         own.map_or_else(|| "aksConfig.subnet".to_owned(), |pool| pool.field("vnetSubnetID"))
     }
 
@@ -223,7 +223,7 @@ impl Place<'_> {
 pub(super) fn places<'a>(case: &'a Case<'_>) -> Vec<Place<'a>> {
     let mut places: Vec<Place<'a>> = Vec::new();
     for pool in case.pools() {
-        let Some(subnet) = case.subnet_of(pool.pool) else { continue };
+        let Some(subnet) = case.subnet_of(pool.wanted) else { continue };
         if let Some(known) = places.iter_mut().find(|place| place.subnet == subnet) {
             known.pools.push(pool);
             continue;
@@ -317,7 +317,7 @@ fn network_apart(case: &Case<'_>) -> Vec<Fault> {
     for (place, network) in found_networks(case) {
         let subnets = network.properties.iter().flat_map(|it| &it.subnets);
         let subnets = subnets.filter_map(|it| it.properties.as_ref()).flat_map(prefixes);
-        let taken: Vec<IpNet> = space(network).chain(subnets.filter_map(|it| cidr::any(it))).collect();
+        let taken: Vec<IpNet> = space(network).chain(subnets.filter_map(cidr::any)).collect();
         for range in ranges(case) {
             let hit = taken.iter().find(|it| cidr::overlap(it, &range.net.into()));
             faults.extend(hit.map(|hit| {

@@ -34,10 +34,10 @@ fn each(case: &Case<'_>, check: impl Fn(&Pool<'_>) -> Option<Fault>) -> Vec<Faul
 
 fn mode(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool| {
-        let mode = given(pool.pool.mode.as_ref())?;
+        let mode = given(pool.wanted.mode.as_ref())?;
         let known = ["System", "User"].iter().any(|it| it.eq_ignore_ascii_case(mode));
         // Azure may have made pools of other kinds.
-        let unchanged = pool.current.is_some_and(|it| it.mode == pool.pool.mode);
+        let unchanged = pool.current.is_some_and(|it| it.mode == pool.wanted.mode);
         (!known && !unchanged).then(|| {
             let message = format!("mode {mode:?} of node pool {} is none that Azure has", pool.name());
             Fault::new(pool.field("mode"), message, "set mode to System or User")
@@ -52,7 +52,7 @@ fn bounds(pool: &Pool<'_>) -> (i64, i64) {
 
 fn count(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool| {
-        let count = pool.pool.count.filter(|_| !pool.scales())?;
+        let count = pool.wanted.count.filter(|_| !pool.scales())?;
         let (least, most) = bounds(pool);
         (!(least..=most).contains(&count)).then(|| {
             let message = format!("count {count} of node pool {} is out of range", pool.name());
@@ -72,8 +72,8 @@ fn scaling(case: &Case<'_>) -> Vec<Fault> {
             return None;
         }
         let name = pool.name();
-        let (Some(least), Some(most)) = (pool.pool.min_count, pool.pool.max_count) else {
-            let key = if pool.pool.min_count.is_none() { "minCount" } else { "maxCount" };
+        let (Some(least), Some(most)) = (pool.wanted.min_count, pool.wanted.max_count) else {
+            let key = if pool.wanted.min_count.is_none() { "minCount" } else { "maxCount" };
             let message = format!("{key} of node pool {name} is not set although enableAutoScaling is on");
             return Some(Fault::new(pool.field(key), message, "set minCount and maxCount"));
         };
@@ -91,7 +91,7 @@ fn scaling(case: &Case<'_>) -> Vec<Fault> {
             return Some(Fault::new(pool.field("maxCount"), message, format!("use 1 to {ceiling}")));
         }
         // Once the pool is there, its count is the autoscaler's.
-        let count = pool.pool.count.filter(|count| pool.is_new() && !(least..=most).contains(count))?;
+        let count = pool.wanted.count.filter(|count| pool.is_new() && !(least..=most).contains(count))?;
         let message =
             format!("count {count} of node pool {name} is not between minCount {least} and maxCount {most}");
         Some(Fault::new(pool.field("count"), message, "use a number between the two"))
@@ -117,7 +117,7 @@ fn limits(case: &Case<'_>) -> Vec<Fault> {
     const MOST_POOLS: usize = 100;
     const MOST_NODES: i64 = 5_000;
     let pools = case.pools();
-    let nodes: i64 = pools.iter().map(|pool| at_most(pool.pool)).sum();
+    let nodes: i64 = pools.iter().map(|pool| at_most(pool.wanted)).sum();
     let many = (pools.len() > MOST_POOLS)
         .then(|| format!("nodePools has {} pools, and a cluster can have {MOST_POOLS}", pools.len()));
     let large = (nodes > MOST_NODES)
@@ -130,7 +130,7 @@ fn limits(case: &Case<'_>) -> Vec<Fault> {
 
 fn pods(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool| {
-        let pods = pool.pool.max_pods.filter(|pods| !(10..=250).contains(pods))?;
+        let pods = pool.wanted.max_pods.filter(|pods| !(10..=250).contains(pods))?;
         let message = format!("maxPods {pods} of node pool {} is out of range", pool.name());
         Some(Fault::new(pool.field("maxPods"), message, "use 10 to 250"))
     })
@@ -139,8 +139,8 @@ fn pods(case: &Case<'_>) -> Vec<Fault> {
 fn system_pods(case: &Case<'_>) -> Vec<Fault> {
     const LEAST: i64 = 30;
     each(case, |pool| {
-        let pods = pool.pool.max_pods.filter(|_| pool.is_system() && pool.is_new())?;
-        let nodes = if pool.scales() { pool.pool.min_count } else { pool.pool.count }?.clamp(0, 1_000);
+        let pods = pool.wanted.max_pods.filter(|_| pool.is_system() && pool.is_new())?;
+        let nodes = if pool.scales() { pool.wanted.min_count } else { pool.wanted.count }?.clamp(0, 1_000);
         (pods > 0 && nodes > 0 && pods.saturating_mul(nodes) < LEAST).then(|| {
             let message = format!(
                 "maxPods {pods} of node pool {} leaves room for {} pods, and a pool of mode System needs room for {LEAST}",
@@ -154,7 +154,7 @@ fn system_pods(case: &Case<'_>) -> Vec<Fault> {
 
 fn surge(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool| {
-        let text = given(pool.pool.max_surge.as_ref())?;
+        let text = given(pool.wanted.max_surge.as_ref())?;
         let fits = match text.strip_suffix('%') {
             Some(percent) => percent.parse().is_ok_and(|percent: u32| (1..=100).contains(&percent)),
             None => text.parse().is_ok_and(|nodes: u32| nodes <= 1_000),
@@ -173,7 +173,7 @@ fn surge(case: &Case<'_>) -> Vec<Fault> {
 
 fn disk_size(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool| {
-        let size = pool.pool.os_disk_size_gb.filter(|size| *size != 0 && !(30..=2_048).contains(size))?;
+        let size = pool.wanted.os_disk_size_gb.filter(|size| *size != 0 && !(30..=2_048).contains(size))?;
         let message = format!("osDiskSizeGB {size} of node pool {} is out of range", pool.name());
         Some(Fault::new(
             pool.field("osDiskSizeGB"),
@@ -185,7 +185,7 @@ fn disk_size(case: &Case<'_>) -> Vec<Fault> {
 
 fn disk_type(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool| {
-        let kind = given(pool.pool.os_disk_type.as_ref())?;
+        let kind = given(pool.wanted.os_disk_type.as_ref())?;
         let known = ["Managed", "Ephemeral"].iter().any(|it| it.eq_ignore_ascii_case(kind));
         (!known).then(|| {
             let message = format!("osDiskType {kind:?} of node pool {} is none that Azure has", pool.name());

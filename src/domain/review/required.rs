@@ -143,7 +143,7 @@ const POOL_KEYS: [PoolKey; 7] = [
 fn pool_fields(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let missing = pools.iter().flat_map(|pool| {
-        let keys = POOL_KEYS.iter().filter(|(_, _, is_given)| !is_given(pool.pool));
+        let keys = POOL_KEYS.iter().filter(|(_, _, is_given)| !is_given(pool.wanted));
         keys.map(move |(key, name, _)| (pool, *key, *name))
     });
     missing
@@ -158,7 +158,7 @@ fn pool_fields(case: &Case<'_>) -> Vec<Fault> {
 fn linux_pools(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let others = pools.iter().filter_map(|pool| {
-        let system = given(pool.pool.os_type.as_ref()).filter(|it| !it.eq_ignore_ascii_case("Linux"))?;
+        let system = given(pool.wanted.os_type.as_ref()).filter(|it| !it.eq_ignore_ascii_case("Linux"))?;
         let message = match system {
             "Windows" => Violation::WindowsNodePool.to_string(),
             _ if system.eq_ignore_ascii_case("Windows") => {

@@ -32,13 +32,13 @@ pub(super) const RULES: &[Rule] = &[
 
 /// What Azure offers for the size of a pool.
 pub(super) fn offer<'a>(case: &'a Case<'_>, pool: &Pool<'_>) -> Option<&'a VmOffer> {
-    let size = given(pool.pool.vm_size.as_ref())?;
+    let size = given(pool.wanted.vm_size.as_ref())?;
     let named = |it: &&VmOffer| it.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(size));
     list(&case.azure.sizes).iter().find(named)
 }
 
 fn size<'a>(pool: &'a Pool<'_>) -> &'a str {
-    pool.pool.vm_size.as_deref().unwrap_or_default()
+    pool.wanted.vm_size.as_deref().unwrap_or_default()
 }
 
 /// What a rule says about each pool that is to be made, with what Azure offers for its size.
@@ -51,7 +51,7 @@ fn each(case: &Case<'_>, check: impl Fn(&Pool<'_>, &VmOffer) -> Option<Fault>) -
 fn zone_form(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let wrong = pools.iter().filter_map(|pool| {
-        let zones = pool.pool.availability_zones.as_ref()?;
+        let zones = pool.wanted.availability_zones.as_ref()?;
         let of_form = |zone: &String| zone.len() == 1 && zone.bytes().all(|it| (b'1'..=b'9').contains(&it));
         let twice = zones.iter().enumerate().any(|(at, zone)| zones.iter().take(at).any(|it| it == zone));
         if zones.iter().all(of_form) && !twice {
@@ -128,7 +128,7 @@ fn of_system_nodes(case: &Case<'_>) -> Vec<Fault> {
 
 fn ephemeral_disk(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool, offer| {
-        given(pool.pool.os_disk_type.as_ref()).filter(|kind| kind.eq_ignore_ascii_case("Ephemeral"))?;
+        given(pool.wanted.os_disk_type.as_ref()).filter(|kind| kind.eq_ignore_ascii_case("Ephemeral"))?;
         if !offer.ephemeral_disk {
             let message = format!(
                 "osDiskType Ephemeral of node pool {} is not possible with vmSize {}",
@@ -141,7 +141,7 @@ fn ephemeral_disk(case: &Case<'_>) -> Vec<Fault> {
                 "use osDiskType Managed, or another size",
             ));
         }
-        let wanted = pool.pool.os_disk_size_gb.filter(|wanted| *wanted > offer.ephemeral_gib)?;
+        let wanted = pool.wanted.os_disk_size_gb.filter(|wanted| *wanted > offer.ephemeral_gib)?;
         let message = format!(
             "osDiskSizeGB {wanted} of node pool {} is more than the {} GiB that vmSize {} has for an ephemeral disk",
             pool.name(),
@@ -158,7 +158,7 @@ fn ephemeral_disk(case: &Case<'_>) -> Vec<Fault> {
 
 fn zones(case: &Case<'_>) -> Vec<Fault> {
     each(case, |pool, offer| {
-        let wanted = pool.pool.availability_zones.as_ref()?;
+        let wanted = pool.wanted.availability_zones.as_ref()?;
         let has: Vec<&String> =
             offer.zones.iter().filter(|zone| !offer.restricted_zones.contains(zone)).collect();
         let missing: Vec<&str> =

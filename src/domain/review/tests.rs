@@ -71,27 +71,27 @@ fn offer(more: Value) -> Value {
 
 fn offers(list: Value) -> Read<Vec<crate::domain::arm::VmOffer>> {
     let list: crate::domain::arm::Maybe<Vec<_>> = read(list);
-    Some(Ok(list.0.unwrap()))
+    Read::Known(list.0.unwrap())
 }
 
 fn azure() -> AzureData {
     let patches = |upgrades: Value| json!({"upgrades": upgrades});
     AzureData {
-        versions: Some(Ok(read(json!([
+        versions: Read::Known(read(json!([
             {"version": "1.34", "isPreview": true, "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.34.1": patches(json!([]))}},
             {"version": "1.33", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {"1.33.3": patches(json!([]))}},
             {"version": "1.32", "capabilities": {"supportPlan": ["KubernetesOfficial"]}, "patchVersions": {
                 "1.32.7": patches(json!(["1.32.9", "1.33.3"])), "1.32.9": patches(json!(["1.33.3"]))}},
             {"version": "1.30", "capabilities": {"supportPlan": ["AKSLongTermSupport"]}, "patchVersions": {"1.30.101": patches(json!([]))}},
-        ])))),
+        ]))),
         sizes: offers(json!([offer(json!({}))])),
-        networks: Some(Ok(vec![ReadNetwork { reference: reference("net"), network: read(network()) }])),
-        usages: Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 10, "limit": 100}])))),
-        regions: Some(Ok(read(
+        networks: Read::Known(vec![ReadNetwork { reference: reference("net"), network: read(network()) }]),
+        usages: Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 10, "limit": 100}]))),
+        regions: Read::Known(read(
             json!([{"name": "eastus", "metadata": {"regionType": "Physical"}}, {"name": "europe", "metadata": {"regionType": "Logical"}}]),
-        ))),
-        node_group: Some(Ok(false)),
-        cluster: Some(Ok(None)),
+        )),
+        node_group: Read::Known(false),
+        cluster: Read::Known(None),
         login_refusal: None,
     }
 }
@@ -132,7 +132,7 @@ impl Situation {
         let spec = json!({"imported": true, "clusterName": "theirs", "resourceGroup": "rg", "resourceLocation": "eastus",
             "azureCredentialSecret": "cattle-global-data:cc-1"});
         let mut situation = Self { spec, imported: true, ..Self::create() };
-        situation.azure.cluster = Some(Ok(Some(ExistingCluster::default())));
+        situation.azure.cluster = Read::Known(Some(ExistingCluster::default()));
         situation
     }
 
@@ -210,12 +210,14 @@ fn set_pool(situation: &mut Situation, index: usize, keys: Value) {
 }
 
 fn unset(situation: &mut Situation, keys: &[&str]) {
-    keys.iter().for_each(|key| drop(situation.spec.as_object_mut().unwrap().remove(*key)));
+    for key in keys {
+        situation.spec.as_object_mut().unwrap().remove(*key);
+    }
 }
 
 fn networks(situation: &mut Situation, network: Value) {
     situation.azure.networks =
-        Some(Ok(vec![ReadNetwork { reference: reference("net"), network: read(network) }]));
+        Read::Known(vec![ReadNetwork { reference: reference("net"), network: read(network) }]);
 }
 
 fn with_subnet(keys: Value) -> Value {
@@ -456,7 +458,7 @@ fn network_ranges() -> Vec<Example> {
 fn own_networks() -> Vec<Example> {
     vec![
         example!("network-exists", create, [
-            "aksConfig.virtualNetwork": |s| s.azure.networks = Some(Ok(vec![ReadNetwork { reference: reference("net"), network: None }])),
+            "aksConfig.virtualNetwork": |s| s.azure.networks = Read::Known(vec![ReadNetwork { reference: reference("net"), network: None }]),
             "aksConfig.subnet": |s| set(s, json!({"subnet": "other"})),
             "aksConfig.nodePools[1].vnetSubnetID": |s| {
                 set_pool(s, 1, json!({"vnetSubnetID": "/subscriptions/SUB/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/net/subnets/x"}));
@@ -551,7 +553,7 @@ fn versions() -> Vec<Example> {
         example!("version-one-minor", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.34.1"}))],
         [|s| set(s, json!({"kubernetesVersion": "1.33.9"})), |s| {
             set(s, json!({"kubernetesVersion": "1.34.1"}));
-            s.azure.versions = Some(Ok(read(json!([{"version": "1.32", "patchVersions": {"1.32.7": {"upgrades": ["1.34.1"]}}}]))));
+            s.azure.versions = Read::Known(read(json!([{"version": "1.32", "patchVersions": {"1.32.7": {"upgrades": ["1.34.1"]}}}])));
         }]),
         example!("pool-version-skew", create, [
             "aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "1.33.3"})),
@@ -575,7 +577,7 @@ fn versions() -> Vec<Example> {
         ], [|s| set(s, json!({"kubernetesVersion": "1.32"}))]),
         example!("version-offered", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.33.4"}))], [|s| {
             // Azure has retired the version since; nobody wants another one.
-            s.azure.versions = Some(Ok(vec![]));
+            s.azure.versions = Read::Known(vec![]);
             set_pool(s, 1, json!({"orchestratorVersion": "1.31.0"}));
         }]),
         example!("version-reachable", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.34.1"}))],
@@ -659,7 +661,7 @@ fn sizes() -> Vec<Example> {
             [],
             [|s| {
                 // The size is sold no more; the pool is there.
-                s.azure.sizes = Some(Ok(vec![]));
+                s.azure.sizes = Read::Known(vec![]);
                 set_pool(s, 1, json!({"maxCount": 4}));
             }]
         ),
@@ -692,15 +694,15 @@ fn sizes() -> Vec<Example> {
             },
         ], [|s| set_pool(s, 1, json!({"availabilityZones": ["3", "2", "1"]}))]),
         example!("quota", create, [
-            "aksConfig.nodePools": |s| s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 81, "limit": 100}])))),
-            "aksConfig.nodePools": |s| s.azure.usages = Some(Ok(read(json!([{"name": {"value": "standarddsv3family"}, "currentValue": 0, "limit": 19}])))),
-        ], [|s| s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 80, "limit": 100}]))))]),
+            "aksConfig.nodePools": |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 81, "limit": 100}]))),
+            "aksConfig.nodePools": |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "standarddsv3family"}, "currentValue": 0, "limit": 19}]))),
+        ], [|s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 80, "limit": 100}])))]),
         example!("quota", update, ["aksConfig.nodePools": |s| {
             set_pool(s, 1, json!({"maxCount": 5}));
-            s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 93, "limit": 100}]))));
+            s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 93, "limit": 100}])));
         }], [|s| {
             set_pool(s, 1, json!({"maxCount": 4}));
-            s.azure.usages = Some(Ok(read(json!([{"name": {"value": "cores"}, "currentValue": 96, "limit": 100}]))));
+            s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 96, "limit": 100}])));
         }]),
     ]
 }
@@ -752,11 +754,11 @@ fn security() -> Vec<Example> {
 fn existing() -> Vec<Example> {
     vec![
         example!("credential-refused", create, ["aksConfig.azureCredentialSecret": |s| s.azure.login_refusal = Some("AADSTS7000215".to_owned())], []),
-        example!("cluster-new", create, ["aksConfig.clusterName": |s| s.azure.cluster = Some(Ok(Some(ExistingCluster::default())))], []),
-        example!("node-resource-group-new", create, ["aksConfig.nodeResourceGroup": |s| s.azure.node_group = Some(Ok(true))], []),
-        example!("import-exists", import, ["aksConfig.clusterName": |s| s.azure.cluster = Some(Ok(None))], []),
+        example!("cluster-new", create, ["aksConfig.clusterName": |s| s.azure.cluster = Read::Known(Some(ExistingCluster::default()))], []),
+        example!("node-resource-group-new", create, ["aksConfig.nodeResourceGroup": |s| s.azure.node_group = Read::Known(true)], []),
+        example!("import-exists", import, ["aksConfig.clusterName": |s| s.azure.cluster = Read::Known(None)], []),
         example!("import-local-accounts", import, ["aksConfig.clusterName": |s| {
-            s.azure.cluster = Some(Ok(Some(ExistingCluster { local_accounts_disabled: true, ..ExistingCluster::default() })));
+            s.azure.cluster = Read::Known(Some(ExistingCluster { local_accounts_disabled: true, ..ExistingCluster::default() }));
         }], []),
     ]
 }
@@ -795,7 +797,7 @@ fn changes() -> Vec<Example> {
             },
             |s| {
                 s.upstream = None;
-                s.azure.cluster = Some(Ok(Some(ExistingCluster { spec: read(new_cluster()), failed: true, local_accounts_disabled: false })));
+                s.azure.cluster = Read::Known(Some(ExistingCluster { spec: read(new_cluster()), failed: true, local_accounts_disabled: false }));
                 set(s, json!({"dnsPrefix": "other"}));
             },
         ]),
@@ -811,7 +813,7 @@ fn changes() -> Vec<Example> {
             // A cluster that is there although nothing was brought about yet.
             "aksConfig.nodePools[1].vmSize": |s| {
                 s.upstream = None;
-                s.azure.cluster = Some(Ok(Some(ExistingCluster { spec: read(new_cluster()), ..ExistingCluster::default() })));
+                s.azure.cluster = Read::Known(Some(ExistingCluster { spec: read(new_cluster()), ..ExistingCluster::default() }));
                 set_pool(s, 1, json!({"vmSize": "Standard_D8s_v3"}));
             },
         ], [
@@ -1036,7 +1038,7 @@ fn without_azure_only_rules_about_the_specification_block_and_the_others_are_nam
 fn one_silent_part_of_azure_leaves_the_others_checked() {
     let review = Situation::create()
         .with(|s| {
-            s.azure.usages = Some(Err("403".to_owned()));
+            s.azure.usages = Read::Unknown("403".to_owned());
             set_pool(s, 1, json!({"vmSize": "Standard_D4s_v9"}));
         })
         .review();
@@ -1070,7 +1072,7 @@ fn imports_are_never_blocked_but_by_changes_that_cannot_be_made() {
     let review = Situation::import()
         .with(|s| {
             set(s, json!({"clusterName": "a b", "resourceLocation": ""}));
-            s.azure.cluster = Some(Ok(None));
+            s.azure.cluster = Read::Known(None);
         })
         .review();
     assert_eq!(review.first_error(), None);
@@ -1114,7 +1116,7 @@ fn advise_turns_what_rests_on_azure_into_warnings() {
 fn findings_come_in_order_of_weight_and_read_back() {
     let review = Situation::create()
         .with(|s| {
-            set(s, json!({"networkPlugin": "kubenet", "httpApplicationRouting": true, "dnsPrefix": "a_b"}))
+            set(s, json!({"networkPlugin": "kubenet", "httpApplicationRouting": true, "dnsPrefix": "a_b"}));
         })
         .review();
     assert!(review.findings.is_sorted_by_key(|it| it.severity), "{review:#?}");
@@ -1155,4 +1157,36 @@ fn only_what_is_needed_is_asked_of_azure() {
     assert_eq!(asked(Situation::update().with(|s| set_pool(s, 1, json!({"maxCount": 2})))), []);
     let networks = Situation::update().judge(|subject, _| super::networks(subject));
     assert_eq!(networks.into_iter().collect::<Vec<_>>(), [reference("net")]);
+}
+
+/// The table of docs/REVIEW.md: every rule with what it says about the first example that breaks it.
+fn table() -> String {
+    let examples = examples();
+    let mut table =
+        "| Rule | Weight | Asks Azure | Says, for example | Source |\n|---|---|---|---|---|\n".to_owned();
+    for rule in rules() {
+        let example = examples.iter().find(|it| it.rule == rule.name && !it.breaks.is_empty()).unwrap();
+        let review = (example.start)().with(example.breaks[0].1).review();
+        let finding = review.findings.into_iter().find(|it| it.rule == rule.name).unwrap();
+        let weight = json!(rule.severity);
+        let asks = if rule.needs.is_empty() { "no" } else { "yes" };
+        let (name, weight) = (rule.name, weight.as_str().unwrap());
+        table += &format!("| `{name}` | {weight} | {asks} | {} | {} |\n", finding.sentence(), rule.source);
+    }
+    table
+}
+
+/// `UPDATE_REVIEW=1 cargo test review` writes it anew.
+#[test]
+fn the_document_lists_every_rule() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/REVIEW.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (text, told) = document.split_at(document.find("| Rule |").unwrap());
+    let made = table();
+    #[expect(clippy::disallowed_methods, reason = "a switch for people, of no part of the program")]
+    if std::env::var("UPDATE_REVIEW").is_ok() {
+        std::fs::write(path, format!("{text}{made}")).unwrap();
+        return;
+    }
+    assert!(told == made, "docs/REVIEW.md is stale: UPDATE_REVIEW=1 cargo test --lib review");
 }

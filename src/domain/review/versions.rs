@@ -62,7 +62,7 @@ fn current<'a>(case: &Case<'a>) -> Option<&'a str> {
 }
 
 fn pool_version<'a>(pool: &'a Pool<'_>) -> Option<&'a str> {
-    given(pool.pool.orchestrator_version.as_ref())
+    given(pool.wanted.orchestrator_version.as_ref())
 }
 
 /// Wanted and current version, when the one is to become the other.

@@ -134,23 +134,21 @@ fn existing(found: &Resource<ManagedCluster>, spec: &AksConfig) -> ExistingClust
 
 /// The part with its failure in words; keeps what the login service said when it refused the credential.
 fn told<T>(part: Part<T>, refusal: &mut Option<String>) -> Read<T> {
-    part.map(|read| {
-        read.map_err(|failure| match failure {
-            Failure::Elsewhere(network) => {
-                format!(
-                    "the network {} lies in another subscription than the cloud credential's",
-                    network.name
-                )
+    match part {
+        None => Read::NotAsked,
+        Some(Ok(answer)) => Read::Known(answer),
+        Some(Err(Failure::Elsewhere(network))) => Read::Unknown(format!(
+            "the network {} lies in another subscription than the cloud credential's",
+            network.name
+        )),
+        Some(Err(Failure::Azure(error))) => {
+            if let azure::Error::Login(login) = &error
+                && error.is_login_refusal()
+            {
+                let said = login.description.as_deref().and_then(|text| text.lines().next());
+                *refusal = Some(said.map_or_else(|| login.to_string(), str::to_owned));
             }
-            Failure::Azure(error) => {
-                if let azure::Error::Login(login) = &error
-                    && error.is_login_refusal()
-                {
-                    let said = login.description.as_deref().and_then(|text| text.lines().next());
-                    *refusal = Some(said.map_or_else(|| login.to_string(), str::to_owned));
-                }
-                error.to_string()
-            }
-        })
-    })
+            Read::Unknown(error.to_string())
+        }
+    }
 }
