@@ -29,6 +29,8 @@ const UNAUTHORIZED: &str =
 pub enum Refused {
     /// No token, an unknown one, or one that expired.
     Unauthorized,
+    /// The token is good for one cluster, which this address is not; holds the cluster.
+    Scoped(String),
     /// A browser session changes something without the proof that our own page asked for it.
     MissingCsrfToken,
     /// A page of another site asks.
@@ -54,6 +56,9 @@ impl FromRequestParts<AppState> for Authenticated {
                 return Err(Refused::Unauthorized);
             }
         };
+        if let Some(cluster_id) = &caller.cluster_id {
+            return Err(Refused::Scoped(cluster_id.clone()));
+        }
         refuse_other_sites(parts, state, &presented)?;
         Ok(Self(caller))
     }
@@ -132,6 +137,14 @@ impl IntoResponse for Refused {
             Self::Unauthorized => {
                 (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], UNAUTHORIZED).into_response()
             },
+            Self::Scoped(cluster_id) => {
+                // As Rancher: not 403, which would tell Terraform that its objects are gone.
+                let body = format!(
+                    "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is good for \
+                     cluster {cluster_id} only\"}}\n"
+                );
+                (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], body).into_response()
+            }
             Self::MissingCsrfToken => norman::error::Error::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "InvalidCSRFToken",
