@@ -25,6 +25,7 @@ use crate::azure::{self, Azure};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::downstream::{self, Downstream};
+use crate::provision::{self, Worker};
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
@@ -61,6 +62,8 @@ pub struct App {
     /// Kubeconfigs for clusters.
     pub kubeconfigs: Kubeconfigs,
     kubernetes: Kubernetes,
+    /// What brings clusters to what their users want; it works once [`App::work`] was called.
+    pub worker: Worker,
     state: AppState,
     store: Store,
     events: Events,
@@ -93,7 +96,9 @@ impl App {
         let credentials =
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
+        let instance_id = instance.id.clone();
         let settings = Settings::new(store.clone(), clock.clone(), fixed_settings(config, instance));
+        let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock.clone());
         let reviews =
             Reviews::new(azure.clone(), store.clone(), credentials.clone(), events.clone(), clock.clone());
         let clusters = Clusters::new(
@@ -106,14 +111,29 @@ impl App {
         );
         let kubernetes =
             Kubernetes::new(clusters.clone(), tokens.clone(), secrets.clone(), downstream.clone());
-        let kubeconfigs = Kubeconfigs::new(clusters.clone(), tokens.clone(), settings, events.clone());
+        let kubeconfigs =
+            Kubeconfigs::new(clusters.clone(), tokens.clone(), settings.clone(), events.clone());
+        let worker = Worker::new(
+            provision::Parts {
+                store: store.clone(),
+                azure,
+                downstream: downstream.clone(),
+                credentials: credentials.clone(),
+                secrets: secrets.clone(),
+                settings,
+                listings: listings.clone(),
+                clock,
+                instance: instance_id,
+            },
+            clusters.work(),
+        );
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
             clusters,
             kubeconfigs: kubeconfigs.clone(),
             kubernetes: kubernetes.clone(),
-            listings: Listings::new(azure, config.limits.cache_bytes, clock.clone()),
+            listings,
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),
             origin: Origin {
@@ -131,6 +151,7 @@ impl App {
             downstream,
             kubeconfigs,
             kubernetes,
+            worker,
             state,
             store,
             events,
@@ -149,6 +170,11 @@ impl App {
     /// Ends streams and sessions that would not end by themselves: to be called when the server begins to stop.
     pub fn end_streams(&self) {
         self.kubernetes.close();
+    }
+
+    /// Lets the worker work beside the requests, until the app stops.
+    pub fn work(&self) {
+        self.background.spawn(self.worker.clone().run(self.stop.clone()));
     }
 
     /// Ends what runs beside the requests; the audit is written to its end.

@@ -10,6 +10,7 @@
 //! | [`vault`] | how secrets are sealed |
 //! | [`downstream`] | what is inside a cluster |
 //! | [`service`] | what a caller may ask |
+//! | [`provision`] | what happens by itself |
 //! | [`api`] | how it looks on the wire; `api/meta` holds the nine actions |
 //! | [`sandbox`] | what stands in for Azure |
 //! | [`app`] | how it is put together; [`cli`], [`config`], [`telemetry`], [`listen`] around it |
@@ -25,6 +26,7 @@ pub mod config;
 pub mod domain;
 pub mod downstream;
 pub mod listen;
+pub mod provision;
 pub mod sandbox;
 pub mod service;
 pub mod store;

@@ -62,6 +62,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
         say(&format!("norman-aks listens on http://{address}; the API page is http://{address}/docs/"));
     }
 
+    app.work();
     let stop = stop_signal()?;
     reload_keys_on_hangup(&app, &config)?;
     let mut listeners = Listeners { running: JoinSet::new(), stop: stop.clone(), options: options(&config) };

@@ -38,6 +38,7 @@ pub(super) async fn start(
         clock: clock.clone(),
         authority,
         state_dir: Some(folder.to_owned()),
+        ..Options::default()
     };
     let sandbox = Sandbox::start(options).await?;
     let authority = sandbox.authority();

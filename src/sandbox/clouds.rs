@@ -68,6 +68,15 @@ impl Cloud {
         }
     }
 
+    /// What the host names of clusters end with, behind the region.
+    pub(super) fn cluster_suffix(self) -> &'static str {
+        match self {
+            Self::Public => "azmk8s.io",
+            Self::China => "cx.prod.service.azk8s.cn",
+            Self::UsGovernment => "cx.aks.containerservice.azure.us",
+        }
+    }
+
     /// The login host that Resource Manager names in `WWW-Authenticate`.
     pub(super) fn challenge_host(self) -> &'static str {
         match self {

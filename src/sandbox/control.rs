@@ -17,14 +17,33 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use super::endings::Ending;
 use super::faults::Fault;
 use super::log::Seen;
 use super::play::{Login, Operation, Page};
 use super::seed::Account;
+use super::times::Times;
 use super::world::World;
 
 /// The tenant of a subscription that [`Control::play`] had to make: Microsoft's own, as in most recordings.
 pub const PLAYED_TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+
+/// Times that nobody can wait by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the scale of times is a number from 0 up")]
+pub struct ImpossibleTimes;
+
+/// The limit of one quota of one region of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// The region, by its name.
+    pub region: String,
+    /// `cores`, or the family of a size, for example `standardDSv5Family`.
+    pub name: String,
+    /// The most virtual processors.
+    pub limit: u32,
+}
 
 /// The strings of a running sandbox. Clones hold the same ones.
 #[derive(Clone)]
@@ -64,6 +83,71 @@ impl Control {
         self.world.state().log.all()
     }
 
+    /// The requests to Resource Manager that were no GET and no HEAD, oldest first, with their bodies.
+    pub fn writes(&self) -> Vec<Seen> {
+        let is_login = |operation| {
+            matches!(
+                operation,
+                Operation::Token | Operation::OpenidConfiguration | Operation::InstanceDiscovery
+            )
+        };
+        let mut seen = self.requests();
+        seen.retain(|seen| !["GET", "HEAD"].contains(&&*seen.method) && !is_login(seen.operation));
+        seen
+    }
+
+    /// How long things take now.
+    pub fn times(&self) -> Times {
+        self.world.state().times.clone()
+    }
+
+    /// Changes how long things take, for operations that are under way too.
+    ///
+    /// # Errors
+    /// When the scale is negative or no number.
+    pub fn set_times(&self, times: Times) -> Result<(), ImpossibleTimes> {
+        if !times.is_possible() {
+            return Err(ImpossibleTimes);
+        }
+        self.world.state().times = times;
+        self.world.begun.notify_one();
+        Ok(())
+    }
+
+    /// Decides how long operations that are yet to begin are to end; behind the decisions that are in force.
+    pub fn add_ending(&self, ending: Ending) {
+        self.world.state().endings.add(ending);
+    }
+
+    /// The decisions in force; `times` and `skip` are what is left of them.
+    pub fn endings(&self) -> Vec<Ending> {
+        self.world.state().endings.all()
+    }
+
+    /// Lets every operation end well again.
+    pub fn clear_endings(&self) {
+        self.world.state().endings.clear();
+    }
+
+    /// The limits of the subscription that were changed.
+    pub fn quotas(&self, subscription: &str) -> Vec<Quota> {
+        let state = self.world.state();
+        let found = state.subscriptions.get(&subscription.to_ascii_lowercase());
+        let regions = found.map(|found| &found.holdings.quotas).into_iter().flatten();
+        let all = regions.flat_map(|(region, quotas)| quotas.iter().map(move |quota| (region, quota)));
+        all.map(|(region, (name, limit))| Quota { region: region.clone(), name: name.clone(), limit: *limit })
+            .collect()
+    }
+
+    /// Changes a limit; a subscription that is not there yet is made as by [`Control::play`].
+    pub fn set_quota(&self, subscription: &str, quota: Quota) {
+        let mut state = self.world.state();
+        let holdings = &mut state.subscription_or_new(subscription, PLAYED_TENANT).holdings;
+        holdings.quotas.entry(quota.region.to_ascii_lowercase()).or_default().insert(quota.name, quota.limit);
+        holdings.touched = true;
+        self.world.keep(&state);
+    }
+
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.world.state().log.clear();
@@ -88,8 +172,7 @@ impl Control {
     /// with whatever filter and api-version; without pages the sandbox's own is back. The second page is
     /// reached by the `nextLink` that is written into the first, and so on.
     ///
-    /// Routes: `subscription`, `locations`, `vmSizes`, `skus`, `kubernetesVersions`, `virtualNetworks`,
-    /// `managedClusters`, `managedCluster`; and `tenant`, whose page is the id as a string
+    /// Routes are the names of [`Operation`]s of Resource Manager; and `tenant`, whose page is the id as a string
     /// ([`Control::reveal_tenant`]). A subscription that is not there yet is made in [`PLAYED_TENANT`], open to
     /// everybody who has a token of its tenant, in every cloud.
     ///
@@ -153,6 +236,10 @@ struct Paging {
 pub(super) fn router(control: Control) -> Router {
     Router::new()
         .route("/requests", get(requests).delete(clear_requests))
+        .route("/writes", get(writes))
+        .route("/times", get(times).put(set_times))
+        .route("/outcomes", get(endings).post(add_ending).delete(clear_endings))
+        .route("/quotas/{subscription}", get(quotas).put(set_quota))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/accounts", get(accounts))
         .route("/paging", get(paging).put(set_paging))
@@ -162,7 +249,8 @@ pub(super) fn router(control: Control) -> Router {
         .route("/tokens", delete(forget_tokens))
         .merge(super::kube::control_router())
         .fallback(async || {
-            let known = "/requests, /faults, /accounts, /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
+            let known = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, /accounts, \
+                         /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
                          /kubernetes/faults, /kubernetes/requests";
             refused(StatusCode::NOT_FOUND, &format!("nothing is here; there is: {known}"))
         })
@@ -231,6 +319,56 @@ async fn requests(State(control): State<Control>) -> Response {
 async fn clear_requests(State(control): State<Control>) -> StatusCode {
     control.clear_requests();
     StatusCode::NO_CONTENT
+}
+
+async fn writes(State(control): State<Control>) -> Response {
+    sent(StatusCode::OK, &control.writes())
+}
+
+async fn times(State(control): State<Control>) -> Response {
+    sent(StatusCode::OK, &control.times())
+}
+
+/// What is left out stays as it is.
+async fn set_times(State(control): State<Control>, body: Bytes) -> Result<Response, Refused> {
+    let sent_times: serde_json::Value = parsed(&body)?;
+    let bad = |error: &dyn std::fmt::Display| Refused(StatusCode::BAD_REQUEST, error.to_string());
+    let mut whole = serde_json::to_value(control.times()).unwrap_or_default();
+    let (Some(target), Some(source)) = (whole.as_object_mut(), sent_times.as_object()) else {
+        return Err(bad(&"send an object"));
+    };
+    target.extend(source.clone());
+    let whole: Times = serde_json::from_value(whole).map_err(|error| bad(&error))?;
+    control.set_times(whole).map_err(|error| bad(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn endings(State(control): State<Control>) -> Response {
+    sent(StatusCode::OK, &control.endings())
+}
+
+async fn add_ending(State(control): State<Control>, body: Bytes) -> Result<Response, Refused> {
+    let ending: Ending = parsed(&body)?;
+    control.add_ending(ending.clone());
+    Ok(sent(StatusCode::CREATED, &ending))
+}
+
+async fn clear_endings(State(control): State<Control>) -> StatusCode {
+    control.clear_endings();
+    StatusCode::NO_CONTENT
+}
+
+async fn quotas(State(control): State<Control>, Path(subscription): Path<String>) -> Response {
+    sent(StatusCode::OK, &control.quotas(&subscription))
+}
+
+async fn set_quota(
+    State(control): State<Control>,
+    Path(subscription): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    control.set_quota(&subscription, parsed(&body)?);
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn faults(State(control): State<Control>) -> Response {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::clouds::Cloud;
 use super::seed::Account;
 use super::skus::Family;
+use super::versions::Offers;
 
 /// A file of the sandbox that does not say what it should.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +25,12 @@ pub(super) struct Catalog {
     pub(super) regions: Vec<Region>,
     pub(super) families: Vec<Family>,
     pub(super) versions: Versions,
+    /// The same, to look things up in: the public cloud's and that of the others.
+    offers: [Offers; 2],
     /// Versions of the interface by resource type, in lower case; oldest first.
     pub(super) api_versions: HashMap<String, Vec<String>>,
     pub(super) accounts: Vec<Account>,
+    pub(super) groups: Vec<Box<RawValue>>,
     pub(super) networks: Vec<Box<RawValue>>,
     pub(super) clusters: Vec<Box<RawValue>>,
 }
@@ -92,15 +96,20 @@ macro_rules! read {
 impl Catalog {
     pub(super) fn load() -> Result<Self, Error> {
         let api_versions: HashMap<String, Vec<String>> = read!("api-versions.json")?;
+        let versions: Versions = read!("kubernetes-versions.json")?;
+        let offered =
+            |list| Offers::read(list).map_err(|source| Error { file: "kubernetes-versions.json", source });
         Ok(Self {
+            offers: [offered(&versions.public)?, offered(&versions.national)?],
             regions: read!("regions.json")?,
             families: read!("vm-families.json")?,
-            versions: read!("kubernetes-versions.json")?,
+            versions,
             api_versions: api_versions
                 .into_iter()
                 .map(|(kind, versions)| (kind.to_ascii_lowercase(), versions))
                 .collect(),
             accounts: read!("accounts.json")?,
+            groups: read!("resource-groups.json")?,
             networks: read!("virtual-networks.json")?,
             clusters: read!("managed-clusters.json")?,
         })
@@ -110,6 +119,12 @@ impl Catalog {
     pub(super) fn region(&self, cloud: Cloud, name: &str) -> Option<&Region> {
         let name: String = name.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
         self.places(cloud).find(|region| region.name == name)
+    }
+
+    /// The Kubernetes versions of a cloud.
+    pub(super) fn offers(&self, cloud: Cloud) -> &Offers {
+        let [public, national] = &self.offers;
+        if cloud == Cloud::Public { public } else { national }
     }
 
     /// The physical regions of a cloud.

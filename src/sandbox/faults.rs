@@ -49,6 +49,8 @@ pub enum Effect {
     /// New connections are refused, and what is asked on open ones is cut. Only for Kubernetes, where the host name alone
     /// counts and nothing is counted off; elsewhere it cuts.
     RefuseConnections,
+    /// The request is carried out, and then the connection (HTTP/2: the stream) ends without an answer.
+    CutAfterTaken,
     /// The connection (HTTP/2: the stream) ends after half of the body.
     CutInBody,
     /// Half of the body, as if it were all.
@@ -199,6 +201,7 @@ mod tests {
             query: "api-version=1".to_owned(),
             status: None,
             client_request_id: None,
+            body: None,
             at_ms: 0,
         }
     }

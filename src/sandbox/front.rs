@@ -28,6 +28,8 @@ use crate::listen::Cut;
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
+/// The largest body that is remembered.
+const BODY_REMEMBERED: usize = 1 << 17;
 /// Pieces of a slow body.
 const PIECES: usize = 10;
 /// How long half a body has to get out of the door before the connection is cut.
@@ -55,19 +57,26 @@ async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
         world.state().log.answered(number, answer.status.as_u16());
         return answer.into_response(Body::from);
     };
+    if asked.side == Side::Management && asked.is_write() && (1..=BODY_REMEMBERED).contains(&body.len()) {
+        let text = String::from_utf8_lossy(&body).into_owned();
+        world.state().log.set_body(number, text);
+    }
     sleep(met.latency).await;
     if matches!(met.effect, Some(Effect::CutBeforeAnswer | Effect::RefuseConnections)) {
         return cut();
     }
     let answer = match (&met.effect, asked.side) {
         (Some(Effect::Status(refusal)), side) => refusal.answer(side),
-        (_, Side::Management) => arm::answer(&world, &asked),
+        (_, Side::Management) => arm::answer(&world, &asked, &body),
         (_, Side::Login) => entra::answer(&world, &asked, &body),
     };
     let answer = match asked.side {
         Side::Management => arm::dressed(&world, &asked, answer),
         Side::Login => entra::dressed(answer),
     };
+    if met.effect == Some(Effect::CutAfterTaken) {
+        return cut();
+    }
     sleep(answer.delay).await;
     world.state().log.answered(number, answer.status.as_u16());
     shaped(answer, met.effect)
@@ -88,6 +97,7 @@ fn seen(world: &World, asked: &Asked) -> Seen {
         query: asked.query.clone(),
         status: None,
         client_request_id: asked.header("x-ms-client-request-id").map(str::to_owned),
+        body: None,
         at_ms: world.clock.now_ms(),
     }
 }
@@ -124,7 +134,10 @@ pub(super) fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
             return response;
         }
-        Some(Effect::Status(_) | Effect::CutBeforeAnswer | Effect::RefuseConnections) | None => {}
+        Some(
+            Effect::Status(_) | Effect::CutBeforeAnswer | Effect::CutAfterTaken | Effect::RefuseConnections,
+        )
+        | None => {}
     }
     answer.into_response(Body::from)
 }

@@ -9,7 +9,7 @@ use super::play::Operation;
 /// How many are remembered.
 const CAPACITY: usize = 10_000;
 
-/// A request as the sandbox saw it. No bodies and no credentials.
+/// A request as the sandbox saw it. No tokens, and no bodies of logins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// What was asked for.
@@ -26,6 +26,9 @@ pub struct Seen {
     pub status: Option<u16>,
     /// `x-ms-client-request-id`, as sent.
     pub client_request_id: Option<String>,
+    /// The body of a request to Resource Manager that is no GET, as sent; none when it had none, or a huge one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
     /// When it came, milliseconds since 1970 by the sandbox's clock.
     pub at_ms: i64,
 }
@@ -48,11 +51,21 @@ impl Log {
         self.first + self.seen.len() as u64 - 1
     }
 
+    pub(super) fn set_body(&mut self, number: u64, body: String) {
+        if let Some(seen) = self.get_mut(number) {
+            seen.body = Some(body);
+        }
+    }
+
     pub(super) fn answered(&mut self, number: u64, status: u16) {
-        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
-        if let Some(seen) = index.and_then(|index| self.seen.get_mut(index)) {
+        if let Some(seen) = self.get_mut(number) {
             seen.status = Some(status);
         }
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Seen> {
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())?;
+        self.seen.get_mut(index)
     }
 
     pub(super) fn all(&self) -> Vec<Seen> {
@@ -79,6 +92,7 @@ mod tests {
             query: String::new(),
             status: None,
             client_request_id: None,
+            body: None,
             at_ms: 0,
         }
     }

@@ -5,12 +5,20 @@
 //! It knows nothing of `azure` and `domain` on purpose: a misspelt field would agree with itself. The accounts
 //! are in [`seed`].
 //!
+//! It can be changed: resource groups, networks, workspaces, clusters and their pools live as in Azure, through long
+//! operations that take seconds instead of minutes ([`Times`]). What goes on follows from the clock, and what was
+//! changed outlives a restart ([`Options::state_dir`]).
+//!
 //! The control API, plain HTTP on a loopback port of its own, JSON; errors are `{"error": text}`:
 //!
 //! | request | what it does |
 //! |---|---|
 //! | `GET /requests`, `DELETE /requests` | the last 10,000 requests ([`Seen`]); forget them |
+//! | `GET /writes` | those of Resource Manager that were no GET or HEAD, with their bodies |
 //! | `GET /faults`, `POST /faults`, `DELETE /faults` | the faults in force; add one ([`Fault`]); end all |
+//! | `GET /times`, `PUT /times` | how long things take ([`Times`]); what is left out stays. `{"scale": 0}`: no time at all |
+//! | `GET /outcomes`, `POST /outcomes`, `DELETE /outcomes` | how long operations are to end ([`Ending`]) |
+//! | `GET /quotas/{subscription}`, `PUT /quotas/{subscription}` | limits that were changed; change one ([`Quota`]) |
 //! | `GET /accounts` | the accounts, with their secrets ([`Account`]) |
 //! | `GET /paging`, `PUT /paging` | `{"items": 2}`: items on a page; `null` for all |
 //! | `PUT /plays/{subscription}/{route}` | answer a route with a list of [`Page`]s ([`Control::play`]) |
@@ -25,7 +33,9 @@
 //! | `GET /kubernetes/requests`, `DELETE …` | as `/requests`, for requests to Kubernetes |
 //!
 //! For example: `{"operation": "skus", "times": 2, "effect": {"status": {"status": 503, "retry_after": "1"}}}`,
-//! `{"path": "virtualNetworks", "latency_ms": 3000}`, `{"effect": "cut_in_body"}`.
+//! `{"path": "virtualNetworks", "latency_ms": 3000}`, `{"effect": "cut_in_body"}`,
+//! `{"operation": "managedCluster", "method": "PUT", "effect": "cut_after_taken"}` as faults;
+//! `{"deed": "createCluster", "times": 1, "code": "CreateVMSSAgentPoolFailed", "message": "no room"}` as an outcome.
 
 mod answer;
 mod arm;
@@ -33,15 +43,23 @@ mod authority;
 mod clouds;
 mod control;
 mod data;
+mod declare;
+mod endings;
 mod entra;
 mod faults;
 mod front;
+mod holdings;
+mod json;
+mod keep;
 mod kube;
 mod log;
 mod play;
 mod request;
 pub mod seed;
 mod skus;
+mod stock;
+mod times;
+mod versions;
 mod world;
 
 use std::io;
@@ -57,13 +75,17 @@ use tracing::error;
 
 pub use authority::{Error as AuthorityError, StoredAuthority};
 pub use clouds::Cloud;
-pub use control::{Control, PLAYED_TENANT, Unplayable};
+pub use control::{Control, ImpossibleTimes, PLAYED_TENANT, Quota, Unplayable};
 pub use data::Error as DataError;
+pub use endings::{Ending, Final};
 pub use faults::{Effect, Fault, Refusal};
+pub use holdings::Deed;
+pub use keep::Error as StateError;
 pub use kube::{Declared, DeclaredPool, Entra, Error as KubernetesError, UserFormat};
 pub use log::Seen;
 pub use play::{Login, Operation, Outcome, Page};
 pub use seed::{Account, Seed};
+pub use times::Times;
 
 use crate::clock::Clock;
 use crate::listen;
@@ -74,6 +96,8 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 
 /// How long a stop waits for requests that are still being answered.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How often somebody looks after long operations that nobody asks about.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How a sandbox is started.
 #[derive(Clone, Debug)]
@@ -86,7 +110,10 @@ pub struct Options {
     pub clock: Clock,
     /// The certificate authority of an earlier start; a new one otherwise.
     pub authority: Option<StoredAuthority>,
-    /// Where what is inside of the clusters is kept between two starts, or nowhere. The folder has to be there.
+    /// How long things take.
+    pub times: Times,
+    /// The folder in which what was changed, in Azure and inside of the clusters, is kept for the next start; nowhere
+    /// otherwise. It has to be there.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -97,6 +124,7 @@ impl Default for Options {
             control_listen: None,
             clock: Clock::system(),
             authority: None,
+            times: Times::default(),
             state_dir: None,
         }
     }
@@ -123,6 +151,12 @@ pub enum Error {
     /// What was kept of the clusters cannot be used.
     #[error("the sandbox has no clusters")]
     Kubernetes(#[from] KubernetesError),
+    /// The times cannot be.
+    #[error("the sandbox cannot keep these times")]
+    Times(#[from] ImpossibleTimes),
+    /// What an earlier start has left cannot be used.
+    #[error("the sandbox cannot go on where it was")]
+    State(#[from] StateError),
     /// The built-in data is broken.
     #[error("the sandbox has no data")]
     Data(#[from] DataError),
@@ -156,9 +190,15 @@ impl Sandbox {
             None => StoredAuthority::generate()?,
         };
         let tls = authority.server()?;
+        if !options.times.is_possible() {
+            return Err(ImpossibleTimes.into());
+        }
+        let keeper = options.state_dir.as_deref().map(keep::Keeper::new);
+        let kept = keeper.as_ref().map(keep::Keeper::read).transpose()?.unwrap_or_default();
         let stop = CancellationToken::new();
         let kubes = Kubes::open(options.clock.clone(), options.state_dir, &catalog.families, stop.clone())?;
-        let world = Arc::new(world::World::new(catalog, options.clock, kubes.clone()));
+        let world = world::World::new(catalog, options.clock, options.times, keeper, kept, kubes.clone());
+        let world = Arc::new(world);
         let control = Control { world: Arc::clone(&world) };
         let (listener, address) = bind(options.listen).await?;
         let control_listener = match options.control_listen {
@@ -181,6 +221,7 @@ impl Sandbox {
             let strings = control::router(control.clone());
             tasks.spawn(watched(listen::serve(listener, None, strings, stop.clone(), limits)));
         }
+        tasks.spawn(settling(Arc::clone(&control.world), stop.clone()));
         tasks.close();
         let stop = stop.drop_guard();
         Ok(Self { address, control_address, kubernetes_address, closed, authority, control, tasks, stop })
@@ -266,6 +307,26 @@ fn closed_port() -> Result<(TcpSocket, SocketAddr), Error> {
         Ok((socket, address))
     };
     taken().map_err(|source| Error::Listen { address: ANY_PORT, source })
+}
+
+/// Lets the Kubernetes APIs follow, while long operations are under way that nobody asks about.
+async fn settling(world: Arc<world::World>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = world.begun.notified() => {}
+        }
+        loop {
+            let under_way = world.settle(&mut world.state());
+            if !under_way {
+                break;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
 }
 
 async fn watched(serving: impl Future<Output = io::Result<()>>) {

@@ -34,10 +34,46 @@ pub enum Operation {
     VirtualNetworks,
     /// `GET …/Microsoft.ContainerService/managedClusters`
     ManagedClusters,
-    /// `…/Microsoft.ContainerService/managedClusters/{name}`
+    /// `…/Microsoft.ContainerService/managedClusters/{name}`, whatever the method
     ManagedCluster,
     /// Anything inside a cluster
     Kubernetes,
+    /// `GET …/managedClusters/{name}/agentPools`
+    AgentPools,
+    /// `…/managedClusters/{name}/agentPools/{pool}`, whatever the method
+    AgentPool,
+    /// `POST …/managedClusters/{name}/listClusterAdminCredential` and `…/accessProfiles/clusterAdmin/listCredential`
+    AdminCredential,
+    /// `POST …/managedClusters/{name}/listClusterUserCredential` and `…/accessProfiles/clusterUser/listCredential`
+    UserCredential,
+    /// `POST …/managedClusters/{name}/start`, `…/stop` and `…/abort`
+    ClusterAction,
+    /// `GET …/upgradeProfiles/default`, of clusters and pools
+    UpgradeProfile,
+    /// `GET …/resourceGroups`
+    ResourceGroups,
+    /// `…/resourceGroups/{group}`, whatever the method
+    ResourceGroup,
+    /// `…/Microsoft.Network/virtualNetworks/{name}`, whatever the method
+    VirtualNetwork,
+    /// `GET …/virtualNetworks/{name}/subnets`
+    Subnets,
+    /// `…/virtualNetworks/{name}/subnets/{subnet}`, whatever the method
+    Subnet,
+    /// `GET …/Microsoft.OperationalInsights/workspaces`
+    Workspaces,
+    /// `…/Microsoft.OperationalInsights/workspaces/{name}`, whatever the method
+    Workspace,
+    /// `GET …/providers/{namespace}`
+    Provider,
+    /// `POST …/providers/{namespace}/register`
+    RegisterProvider,
+    /// `GET …/Microsoft.Compute/locations/{region}/usages`
+    Usages,
+    /// `GET …/locations/{region}/operations/{id}`: what `Azure-AsyncOperation` names
+    LongOperation,
+    /// `GET …/operationresults/{id}`: what `Location` names
+    OperationResult,
     /// Anything else
     Unknown,
 }

@@ -39,6 +39,11 @@ impl Asked {
         Ok(Self { cloud, side, host, method: parts.method, path, query, segments, headers: parts.headers })
     }
 
+    /// Whether it may change something.
+    pub(super) fn is_write(&self) -> bool {
+        ![http::Method::GET, http::Method::HEAD].contains(&self.method)
+    }
+
     /// A parameter of the query; names are compared as Azure does, in any letter case.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.query.as_bytes())

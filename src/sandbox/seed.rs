@@ -2,20 +2,26 @@
 //!
 //! | account | cloud | what happens |
 //! |---|---|---|
-//! | `ready` | public | logs in with either of its two secrets and may read everything ([`Seed`]) |
+//! | `ready` | public | logs in with either of its two secrets and may do everything ([`Seed`]) |
 //! | `expired-secret` | public | Entra: 401 AADSTS7000222 |
 //! | `disabled-app` | public | Entra: 400 AADSTS7000112 |
 //! | `throttled-login` | public | Entra: 429 with `Retry-After` |
 //! | `no-role` | public | Resource Manager: 403 `AuthorizationFailed`, on the subscription of `ready` |
 //! | `empty` | public | every list of resources is empty |
 //! | `disabled-subscription` | public | resource providers: 403 `ReadOnlyDisabledSubscription` |
-//! | `unregistered` | public | `Microsoft.ContainerService`: 409 `MissingSubscriptionRegistration` |
+//! | `unregistered` | public | `Microsoft.ContainerService`: 409 `MissingSubscriptionRegistration`, and it may not register it |
 //! | `throttled` | public | Resource Manager: 429 with `Retry-After` |
 //! | `china` | China | as `ready` |
 //! | `us-government` | US Government | as `ready` |
+//! | `reader` | public | may read everything of `ready`; whatever it would change: 403 `AuthorizationFailed` |
+//! | `fresh` | public | as `empty`, and `Microsoft.ContainerService` has to be registered first |
+//! | `policy` | public | as `empty`; a cluster without the tag `cost-center`: 403 `RequestDisallowedByPolicy` |
+//! | `low-quota` | public | as `empty`, with four virtual processors a region: 400 `ErrCode_InsufficientVCPUQuota` |
 //!
 //! Any other secret of a known application: 401 AADSTS7000215; an unknown application: 400 AADSTS700016; an
-//! unknown tenant: 400 AADSTS90002. The ids and secrets are in `data/accounts.json`, and `GET /accounts` of
+//! unknown tenant: 400 AADSTS90002. In the group of [`Seed`] are three clusters that are ready: the one to import,
+//! with local accounts; `entra-only`, without them and with Entra users; `private-one`, whose API has no address
+//! that is reachable from outside. The ids and secrets are in `data/accounts.json`, and `GET /accounts` of
 //! the control API lists them. Nothing here is a secret of anybody.
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +55,7 @@ pub struct Seed {
     pub subnet: &'static str,
     /// The name for a Log Analytics workspace in that group.
     pub log_workspace: &'static str,
-    /// A cluster that exists in that group.
+    /// A cluster that exists in that group, with local accounts and a public API.
     pub imported_cluster_name: &'static str,
 }
 
@@ -97,9 +103,9 @@ pub struct Account {
     /// Entra refuses for this many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_retry_after: Option<u32>,
-    /// Whether the application has a role on the subscription.
-    #[serde(default = "yes")]
-    pub role: bool,
+    /// What the application may do in the subscription.
+    #[serde(default)]
+    pub role: Role,
     /// Whether the subscription has resources.
     #[serde(default = "yes")]
     pub resources: bool,
@@ -109,9 +115,28 @@ pub struct Account {
     /// Resource providers that the subscription has not registered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unregistered: Vec<String>,
+    /// A policy of the subscription refuses clusters without this tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_tag: Option<String>,
+    /// The regional quota for virtual processors, when it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
     /// Resource Manager refuses for this many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+}
+
+/// A role on a subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Nothing is allowed.
+    None,
+    /// Reading is.
+    Reader,
+    /// Everything is.
+    #[default]
+    Contributor,
 }
 
 fn yes() -> bool {

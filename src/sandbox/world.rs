@@ -1,20 +1,26 @@
 //! What the sandbox remembers: directories, tokens, subscriptions, faults, played pages, seen requests. One
 //! lock over all of it; nothing waits while it is held.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
 use super::clouds::Cloud;
 use super::data::Catalog;
+use super::declare::{declare_all, declare_one};
+use super::endings::Endings;
 use super::faults::Faults;
+use super::holdings::Holdings;
+use super::keep::Keeper;
 use super::kube::Kubes;
 use super::log::Log;
 use super::play::{Login, Operation, Page};
-use super::seed::Account;
+use super::seed::{Account, Role};
 use super::skus::{self, Listing};
+use super::stock;
+use super::times::Times;
 use crate::clock::Clock;
 
 /// Tokens that are remembered, expired ones included; the oldest is forgotten first.
@@ -27,6 +33,9 @@ pub(super) struct World {
     pub(super) kubes: Kubes,
     /// Where they are served, once they are.
     pub(super) kubernetes_address: OnceLock<SocketAddr>,
+    /// Rung when a long operation begins.
+    pub(super) begun: Notify,
+    keeper: Option<Keeper>,
     state: Mutex<State>,
     /// Made when a region is first asked for.
     skus: Mutex<HashMap<String, Arc<Listing>>>,
@@ -41,6 +50,8 @@ pub(super) struct State {
     pub(super) tokens: Tokens,
     /// By id in lower case.
     pub(super) subscriptions: HashMap<String, Subscription>,
+    pub(super) times: Times,
+    pub(super) endings: Endings,
     pub(super) faults: Faults,
     pub(super) log: Log,
     /// Items on one page of a list; all of them when unset.
@@ -92,31 +103,33 @@ pub(super) struct Subscription {
     pub(super) cloud: Option<Cloud>,
     pub(super) tenant: String,
     pub(super) state: String,
-    /// Clients with a role; `None`: everybody who can log in (played ones).
-    pub(super) readers: Option<HashSet<String>>,
-    pub(super) unregistered: Vec<String>,
+    /// By client; `None`: everybody who can log in may do everything (played ones).
+    pub(super) roles: Option<HashMap<String, Role>>,
+    /// Clusters have to have this tag.
+    pub(super) required_tag: Option<String>,
     pub(super) retry_after: Option<u32>,
-    pub(super) networks: Vec<Resource>,
-    pub(super) clusters: Vec<Resource>,
+    pub(super) holdings: Holdings,
     pub(super) played: HashMap<Operation, Arc<[Page]>>,
 }
 
-/// Something in a resource group, as the JSON that Azure answers with.
-#[derive(Clone, Debug)]
-pub(super) struct Resource {
-    pub(super) group: String,
-    pub(super) name: String,
-    pub(super) text: String,
-}
-
 impl World {
-    pub(super) fn new(catalog: Catalog, clock: Clock, kubes: Kubes) -> Self {
+    /// The seeded world, with what an earlier one has left in place of what was seeded.
+    pub(super) fn new(
+        catalog: Catalog,
+        clock: Clock,
+        times: Times,
+        keeper: Option<Keeper>,
+        kept: BTreeMap<String, Holdings>,
+        kubes: Kubes,
+    ) -> Self {
         let mut state = State {
             tenants: HashSet::new(),
             apps: Vec::new(),
             logins: Vec::new(),
             tokens: Tokens::default(),
             subscriptions: HashMap::new(),
+            times,
+            endings: Endings::default(),
             faults: Faults::default(),
             log: Log::default(),
             page_size: None,
@@ -124,12 +137,50 @@ impl World {
         for account in &catalog.accounts {
             state.add(account, &catalog);
         }
+        for (id, holdings) in kept {
+            if let Some(subscription) = state.subscriptions.get_mut(&id) {
+                subscription.holdings = holdings;
+            }
+        }
+        for subscription in state.subscriptions.values() {
+            declare_all(&kubes, &subscription.holdings, &subscription.tenant);
+        }
+        let (begun, state, skus) = (Notify::new(), Mutex::new(state), Mutex::default());
+        // There may be operations of an earlier start to go on with.
+        begun.notify_one();
         let kubernetes_address = OnceLock::new();
-        Self { clock, catalog, kubes, kubernetes_address, state: Mutex::new(state), skus: Mutex::default() }
+        Self { clock, catalog, kubes, kubernetes_address, begun, keeper, state, skus }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings everything up to the present, and says whether anything is still under way.
+    pub(super) fn settle(&self, state: &mut State) -> bool {
+        let now_ms = self.clock.now_ms();
+        let State { subscriptions, times, .. } = state;
+        let mut under_way = false;
+        for Subscription { holdings, tenant, .. } in subscriptions.values_mut() {
+            let changes = holdings.settle(now_ms, times);
+            for (group, name) in &changes.changed {
+                declare_one(&self.kubes, holdings, tenant, group, name);
+            }
+            for host in &changes.gone {
+                self.kubes.forget(host);
+            }
+            under_way |= holdings.running().next().is_some();
+        }
+        under_way
+    }
+
+    /// Writes down what requests have changed.
+    pub(super) fn keep(&self, state: &State) {
+        let Some(keeper) = &self.keeper else { return };
+        let touched = state.subscriptions.iter().filter(|(_, subscription)| subscription.holdings.touched);
+        if let Err(error) = keeper.write(touched.map(|(id, subscription)| (id, &subscription.holdings))) {
+            tracing::error!(%error, "the state of the sandbox cannot be written down; a restart will not find it");
+        }
     }
 
     /// What `region` (its name) offers; `None` when there is no such physical region.
@@ -157,29 +208,23 @@ impl State {
             disabled: account.app_disabled,
             retry_after: account.login_retry_after,
         });
-        let subscription =
-            self.subscriptions.entry(account.subscription_id.to_ascii_lowercase()).or_insert_with(|| {
-                let all = if account.resources {
-                    (&*catalog.networks, &*catalog.clusters)
-                } else {
-                    (&[][..], &[][..])
-                };
-                Subscription {
-                    id: account.subscription_id.clone(),
-                    display_name: format!("Sandbox ({})", account.name),
-                    cloud: Some(cloud),
-                    tenant: account.tenant_id.clone(),
-                    state: account.subscription_state.clone(),
-                    readers: Some(HashSet::new()),
-                    unregistered: account.unregistered.clone(),
-                    retry_after: account.retry_after,
-                    networks: all.0.iter().filter_map(|text| resource(text, account)).collect(),
-                    clusters: all.1.iter().filter_map(|text| resource(text, account)).collect(),
-                    played: HashMap::new(),
-                }
+        let subscription = self
+            .subscriptions
+            .entry(account.subscription_id.to_ascii_lowercase())
+            .or_insert_with(|| Subscription {
+                id: account.subscription_id.clone(),
+                display_name: format!("Sandbox ({})", account.name),
+                cloud: Some(cloud),
+                tenant: account.tenant_id.clone(),
+                state: account.subscription_state.clone(),
+                roles: Some(HashMap::new()),
+                required_tag: account.required_tag.clone(),
+                retry_after: account.retry_after,
+                holdings: stock::seeded(account, catalog),
+                played: HashMap::new(),
             });
-        if let Some(readers) = subscription.readers.as_mut().filter(|_| account.role) {
-            readers.insert(account.client_id.clone());
+        if let Some(roles) = &mut subscription.roles {
+            roles.insert(account.client_id.clone(), account.role);
         }
     }
 
@@ -191,11 +236,10 @@ impl State {
             cloud: None,
             tenant: tenant.to_owned(),
             state: "Enabled".to_owned(),
-            readers: None,
-            unregistered: Vec::new(),
+            roles: None,
+            required_tag: None,
             retry_after: None,
-            networks: Vec::new(),
-            clusters: Vec::new(),
+            holdings: Holdings::default(),
             played: HashMap::new(),
         })
     }
@@ -221,27 +265,4 @@ impl Tokens {
         self.by_text.clear();
         self.order.clear();
     }
-}
-
-/// Fills in a template; group and name are taken from its id.
-fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
-    #[derive(serde::Deserialize)]
-    struct Id {
-        id: String,
-        name: String,
-    }
-    let (here, elsewhere) = match account.environment {
-        Cloud::Public => ("eastus", "westeurope"),
-        Cloud::China => ("chinanorth3", "chinaeast2"),
-        Cloud::UsGovernment => ("usgovvirginia", "usgovarizona"),
-    };
-    let text = template
-        .get()
-        .replace("{subscription}", &account.subscription_id)
-        .replace("{tenant}", &account.tenant_id)
-        .replace("{location}", here)
-        .replace("{other_location}", elsewhere);
-    let Id { id, name } = serde_json::from_str(&text).ok()?;
-    let group = id.split('/').nth(4)?.to_owned();
-    Some(Resource { group, name, text })
 }

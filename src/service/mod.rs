@@ -15,6 +15,7 @@ pub mod instance;
 pub mod kubeconfigs;
 pub mod kubernetes;
 pub mod listings;
+pub mod observation;
 pub mod readiness;
 pub mod reviews;
 pub mod secrets;

@@ -46,6 +46,8 @@ mod review;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod sandbox_azure;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod smoke;

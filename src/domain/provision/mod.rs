@@ -5,7 +5,9 @@
 pub mod difference;
 pub mod manifest;
 pub mod plan;
+pub mod refresh;
 pub mod upstream;
+pub mod workspace;
 
 /// The tag by which a cluster in Azure is known as made here: `<instance>/<cluster id>`. Never shown to users.
 pub const OWNER_TAG: &str = "norman-aks-owner";

@@ -102,10 +102,12 @@ pub fn plan(situation: &Situation<'_>) -> Step {
             named(spec)
         )),
         (_, None) => create(situation),
-        (Phase::New, Some(cluster)) if !imported && !is_ours(situation, cluster) => Step::Refuse(format!(
-            "cluster [{}] already exists in AKS. Update configuration or import the existing one",
-            named(spec)
-        )),
+        (Phase::New | Phase::Creating, Some(cluster)) if !imported && !is_ours(situation, cluster) => {
+            Step::Refuse(format!(
+                "cluster [{}] already exists in AKS. Update configuration or import the existing one",
+                named(spec)
+            ))
+        }
         (_, Some(cluster)) => settle(situation, cluster, imported),
     }
 }
@@ -280,6 +282,8 @@ mod tests {
             )
         );
         assert_eq!(step(Phase::Removing, &wanted, None, &theirs), Step::Forget);
+        // Our note alone may be older than somebody else's cluster.
+        assert!(matches!(step(Phase::Creating, &wanted, None, &theirs), Step::Refuse(_)));
         // A mark without our own note is a copy.
         let marked = observed(Some(ours("Succeeded")));
         assert!(matches!(step(Phase::New, &wanted, None, &marked), Step::Refuse(_)));

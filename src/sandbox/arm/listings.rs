@@ -1,4 +1,5 @@
-//! The answers themselves: the subscription, the lists, a cluster.
+//! The answers that no request changes: the subscription, the long lists of regions, sizes and versions; and how lists
+//! are cut into pages.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -6,13 +7,14 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Refused, Route, Target};
+use super::refused::Refused;
+use super::route::{Route, Target};
 use crate::sandbox::answer::Answer;
 use crate::sandbox::data::Region;
 use crate::sandbox::play::Page;
 use crate::sandbox::request::Asked;
 use crate::sandbox::skus::{self, Listing};
-use crate::sandbox::world::{Resource, Subscription, World};
+use crate::sandbox::world::{Subscription, World};
 
 /// What the lock had to be held for.
 pub(super) struct Found {
@@ -20,8 +22,6 @@ pub(super) struct Found {
     display_name: String,
     tenant: String,
     state: String,
-    networks: Vec<Resource>,
-    clusters: Vec<Resource>,
     page_size: usize,
 }
 
@@ -32,11 +32,21 @@ impl Found {
             display_name: subscription.display_name.clone(),
             tenant: subscription.tenant.clone(),
             state: subscription.state.clone(),
-            networks: subscription.networks.clone(),
-            clusters: subscription.clusters.clone(),
             page_size: page_size.unwrap_or(usize::MAX),
         }
     }
+}
+
+/// Whether the answer is one of those here.
+pub(super) fn is_fixed(route: &Route) -> bool {
+    matches!(
+        route,
+        Route::Subscription
+            | Route::Locations
+            | Route::VmSizes { .. }
+            | Route::Skus
+            | Route::KubernetesVersions { .. }
+    )
 }
 
 /// The recorded page that the request asks for.
@@ -70,17 +80,14 @@ pub(super) fn answer(
                 .ok_or_else(|| no_region(target, location, version))?;
             Ok(kubernetes_versions(world, asked))
         }
-        Route::VirtualNetworks => resources(&found.networks, asked, target, found.page_size),
-        Route::ManagedClusters => resources(&found.clusters, asked, target, found.page_size),
-        Route::ManagedCluster { name } => managed_cluster(found, target, name),
-        Route::Unknown { kind, .. } => {
-            let text = format!("There is no '{kind}'.");
+        other => {
+            let text = format!("There is no '{}'.", other.kind());
             Err(Refused::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
         }
     }
 }
 
-fn no_region(target: &Target, location: &str, version: &str) -> Refused {
+pub(super) fn no_region(target: &Target, location: &str, version: &str) -> Refused {
     let kind = target.route.kind();
     let kind = kind.split_once('/').map_or(kind, |(_, kind)| kind);
     let text = format!(
@@ -113,7 +120,7 @@ fn value<'a>(items: impl IntoIterator<Item = &'a [u8]>, next: Option<&str>) -> A
 }
 
 /// One page of `items`.
-fn paged(items: &[&[u8]], asked: &Asked, size: usize) -> Result<Answer, Refused> {
+pub(super) fn paged(items: &[&[u8]], asked: &Asked, size: usize) -> Result<Answer, Refused> {
     let start = asked.page_start().ok_or_else(bad_page)?;
     let rest = items.get(start..).ok_or_else(bad_page)?;
     let page = rest.get(..size).unwrap_or(rest);
@@ -290,31 +297,6 @@ fn kubernetes_versions(world: &World, asked: &Asked) -> Answer {
     }
     body.push_str("]}");
     Answer::text(StatusCode::OK, body)
-}
-
-fn resources(all: &[Resource], asked: &Asked, target: &Target, size: usize) -> Result<Answer, Refused> {
-    let here = |resource: &&Resource| {
-        target.group.as_ref().is_none_or(|group| group.eq_ignore_ascii_case(&resource.group))
-    };
-    let items: Vec<&[u8]> = all.iter().filter(here).map(|resource| resource.text.as_bytes()).collect();
-    paged(&items, asked, size)
-}
-
-fn managed_cluster(found: &Found, target: &Target, name: &str) -> Result<Answer, Refused> {
-    let group = target.group.as_deref().unwrap_or_default();
-    let in_group = |resource: &&Resource| resource.group.eq_ignore_ascii_case(group);
-    if !found.networks.iter().chain(&found.clusters).any(|resource| in_group(&resource)) {
-        let text = format!("Resource group '{group}' could not be found.");
-        return Err(Refused::new(StatusCode::NOT_FOUND, "ResourceGroupNotFound", text));
-    }
-    let cluster = found.clusters.iter().filter(in_group).find(|found| found.name.eq_ignore_ascii_case(name));
-    cluster.map(|cluster| Answer::text(StatusCode::OK, cluster.text.clone())).ok_or_else(|| {
-        let text = format!(
-            "The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group '{group}' was \
-             not found."
-        );
-        Refused::new(StatusCode::NOT_FOUND, "ResourceNotFound", text)
-    })
 }
 
 #[cfg(test)]

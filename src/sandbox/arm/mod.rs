@@ -1,72 +1,39 @@
-//! Azure Resource Manager: what every request has to pass, in the order in which Azure looks.
+//! Azure Resource Manager: what every request has to pass, in the order in which Azure looks, and who answers it.
 //!
 //! Codes, statuses, keys and the frame of the texts are Azure's; where it is prose, the words are our own.
 
+mod call;
+mod clusters;
+mod groups;
+mod kinds;
 mod listings;
+mod networks;
+mod operations;
+mod pools;
+mod providers;
+mod refused;
 mod route;
+mod usages;
+mod workspaces;
 
-use http::StatusCode;
-use serde::Serialize;
+use http::{Method, StatusCode};
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-pub(super) use route::{Route, Target, parse};
+pub(super) use refused::error;
+pub(super) use route::parse;
+
+use call::Call;
+use refused::Refused;
+use route::{Route, Target};
 
 use super::answer::Answer;
 use super::request::Asked;
+use super::seed::Role;
 use super::world::{Audience, State, Subscription, Token, World};
 
-/// An error in Resource Manager's envelope.
-pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
-    Answer::json(status, &Envelope { error: Detail { code, target: None, message, details: None } })
-}
-
-#[derive(Serialize)]
-struct Envelope<'a> {
-    error: Detail<'a>,
-}
-
-#[derive(Serialize)]
-struct Detail<'a> {
-    code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<&'a str>,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<[Box<Detail<'a>>; 1]>,
-}
-
-/// A request that does not get what it asked for.
-struct Refused {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-    /// A header of the answer.
-    header: Option<(&'static str, String)>,
-    /// The resource provider that `details` names.
-    target: Option<&'static str>,
-}
-
-impl Refused {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), header: None, target: None }
-    }
-
-    fn answer(&self) -> Answer {
-        let (code, message) = (self.code, self.message.as_str());
-        let details =
-            self.target.map(|_| [Box::new(Detail { code, target: self.target, message, details: None })]);
-        let error = Detail { code, target: None, message, details };
-        let answer = Answer::json(self.status, &Envelope { error }).with("x-ms-failure-cause", "gateway");
-        match &self.header {
-            Some((name, value)) => answer.with(name, value),
-            None => answer,
-        }
-    }
-}
-
-pub(super) fn answer(world: &World, asked: &Asked) -> Answer {
-    respond(world, asked).unwrap_or_else(|refused| refused.answer())
+pub(super) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
+    respond(world, asked, body).unwrap_or_else(|refused| refused.answer())
 }
 
 /// Adds the headers that every answer of Resource Manager has.
@@ -88,7 +55,7 @@ pub(super) fn dressed(world: &World, asked: &Asked, mut answer: Answer) -> Answe
         .with("x-content-type-options", "nosniff")
 }
 
-fn respond(world: &World, asked: &Asked) -> Result<Answer, Refused> {
+fn respond(world: &World, asked: &Asked, body: &[u8]) -> Result<Answer, Refused> {
     let version = asked.parameter("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
         let text = "Every request needs the query parameter 'api-version' (?api-version=).";
         Refused::new(StatusCode::BAD_REQUEST, "MissingApiVersionParameter", text)
@@ -101,7 +68,8 @@ fn respond(world: &World, asked: &Asked) -> Result<Answer, Refused> {
         let text = format!("The subscription id '{}' is malformed or invalid.", target.subscription);
         return Err(Refused::new(StatusCode::BAD_REQUEST, "InvalidSubscriptionId", text));
     }
-    let state = world.state();
+    let mut state = world.state();
+    world.settle(&mut state);
     let subscription = find(&state, asked, &target)?;
     let token = authenticate(world, &state, asked, subscription)?;
     if let Some(seconds) = subscription.retry_after {
@@ -110,22 +78,116 @@ fn respond(world: &World, asked: &Asked) -> Result<Answer, Refused> {
             subscription.id
         );
         let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
-        return Err(Refused { header: Some(("retry-after", seconds.to_string())), ..refused });
+        return Err(refused.with("retry-after", seconds.to_string()));
     }
     if let Some(pages) = subscription.played.get(&target.route.operation()) {
         return listings::played(pages, asked);
     }
     known(world, &target, &version)?;
-    authorize(subscription, &target, &token)?;
+    authorize(subscription, asked, &target, &token)?;
     provided(subscription, &target)?;
-    if asked.method != http::Method::GET {
+    if !target.route.has(&asked.method) {
         let text = format!("The sandbox does not support '{}' on '{}'.", asked.method, target.route.kind());
         return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "HttpMethodNotSupported", text));
     }
-    let found = listings::Found::of(subscription, state.page_size);
-    // Long lists are written without holding up everybody else.
-    drop(state);
-    listings::answer(world, asked, &target, &version, &found)
+    if listings::is_fixed(&target.route) {
+        let found = listings::Found::of(subscription, state.page_size);
+        // Long lists are written without holding up everybody else.
+        drop(state);
+        return listings::answer(world, asked, &target, &version, &found);
+    }
+    let answer = held(world, &mut state, asked, &target, &version, body)?;
+    if asked.is_write() && answer.status.is_success() {
+        world.keep(&state);
+    }
+    Ok(answer)
+}
+
+/// What is looked up or changed while nobody else does.
+fn held(
+    world: &World,
+    state: &mut State,
+    asked: &Asked,
+    target: &Target,
+    version: &str,
+    body: &[u8],
+) -> Result<Answer, Refused> {
+    let now_ms = world.clock.now_ms();
+    let State { subscriptions, times, endings, apps, page_size, .. } = state;
+    let Some(subscription) = subscriptions.get_mut(&target.subscription.to_ascii_lowercase()) else {
+        return Err(Refused::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", "It is gone."));
+    };
+    let mut call = Call {
+        world,
+        asked,
+        target,
+        version,
+        body,
+        now_ms,
+        subscription: &subscription.id,
+        tenant: &subscription.tenant,
+        required_tag: subscription.required_tag.as_deref(),
+        page_size: page_size.unwrap_or(usize::MAX),
+        times,
+        endings,
+        apps,
+        holdings: &mut subscription.holdings,
+    };
+    in_group(&call)?;
+    let answer = dispatch(&mut call)?;
+    call.holdings.touched |= asked.is_write();
+    Ok(answer)
+}
+
+fn dispatch(call: &mut Call<'_>) -> Result<Answer, Refused> {
+    match &call.target.route {
+        Route::Provider { namespace } => providers::get(call, namespace),
+        Route::RegisterProvider { namespace } => providers::register(call, namespace),
+        Route::ResourceGroups => groups::list(call),
+        Route::ResourceGroup => groups::one(call),
+        Route::Usages { location } => usages::list(call, location),
+        Route::VirtualNetworks => networks::list(call),
+        Route::VirtualNetwork { name } => networks::one(call, name),
+        Route::Subnets { network } => networks::subnets(call, network),
+        Route::Subnet { network, name } => networks::subnet(call, network, name),
+        Route::Workspaces => workspaces::list(call),
+        Route::Workspace { name } => workspaces::one(call, name),
+        Route::ManagedClusters => clusters::list(call),
+        Route::ManagedCluster { name } => clusters::one(call, name),
+        Route::ClusterAction { name, action } => clusters::action(call, name, *action),
+        Route::UpgradeProfile { name } => clusters::upgrade_profile(call, name),
+        Route::AgentPools { cluster } => pools::list(call, cluster),
+        Route::AgentPool { cluster, name } => pools::one(call, cluster, name),
+        Route::PoolUpgradeProfile { cluster, name } => pools::upgrade_profile(call, cluster, name),
+        Route::LongOperation { id, .. } => operations::status(call, id),
+        Route::OperationResult { provider, id } => operations::result(call, *provider, id),
+        Route::Subscription
+        | Route::Locations
+        | Route::VmSizes { .. }
+        | Route::Skus
+        | Route::KubernetesVersions { .. }
+        | Route::Unknown { .. } => {
+            let text = format!("There is no '{}'.", call.target.route.kind());
+            Err(Refused::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
+        }
+    }
+}
+
+/// What is in a group needs the group, and cannot be changed while it is being deleted.
+fn in_group(call: &Call<'_>) -> Result<(), Refused> {
+    let Some(name) = call.target.group.as_deref().filter(|_| call.target.route != Route::ResourceGroup)
+    else {
+        return Ok(());
+    };
+    let group = call.holdings.group(name).ok_or_else(|| Refused::no_group(name))?;
+    if group.deleting && call.asked.is_write() && call.asked.method != Method::DELETE {
+        let text = format!(
+            "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
+            group.name
+        );
+        return Err(Refused::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
+    }
+    Ok(())
 }
 
 fn find<'a>(state: &'a State, asked: &Asked, target: &Target) -> Result<&'a Subscription, Refused> {
@@ -149,10 +211,7 @@ fn authenticate(
         let challenge = format!(
             "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{why}\""
         );
-        Refused {
-            header: Some(("www-authenticate", challenge)),
-            ..Refused::new(StatusCode::UNAUTHORIZED, code, text)
-        }
+        Refused::new(StatusCode::UNAUTHORIZED, code, text).with("www-authenticate", challenge)
     };
     let Some(header) = asked.header("authorization") else {
         return Err(refuse(
@@ -237,22 +296,27 @@ fn known(world: &World, target: &Target, version: &str) -> Result<(), Refused> {
     })
 }
 
-fn authorize(subscription: &Subscription, target: &Target, token: &Token) -> Result<(), Refused> {
-    if subscription.readers.as_ref().is_none_or(|readers| readers.contains(&token.client_id)) {
-        return Ok(());
-    }
-    let mut scope = format!("/subscriptions/{}", target.subscription);
-    if let Some(group) = &target.group {
-        scope = format!("{scope}/resourceGroups/{group}");
+fn authorize(
+    subscription: &Subscription,
+    asked: &Asked,
+    target: &Target,
+    token: &Token,
+) -> Result<(), Refused> {
+    let Some(roles) = &subscription.roles else { return Ok(()) };
+    match roles.get(&token.client_id) {
+        Some(Role::Contributor) => return Ok(()),
+        Some(Role::Reader) if !asked.is_write() => return Ok(()),
+        _ => {}
     }
     // In Azure the object id is another one; here it is made from the client's.
     let object =
         Uuid::try_parse(&token.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
     let text = format!(
         "The client '{}' with object id '{object}' does not have authorization to perform action '{}' over scope \
-         '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+         '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
         token.client_id,
-        target.route.action(),
+        target.route.action(&asked.method),
+        target.scope(),
     );
     Err(Refused::new(StatusCode::FORBIDDEN, "AuthorizationFailed", text))
 }
@@ -265,13 +329,9 @@ fn provided(subscription: &Subscription, target: &Target) -> Result<(), Refused>
             format!("The subscription '{}' is disabled and therefore marked as read only.", subscription.id);
         return Err(Refused::new(StatusCode::FORBIDDEN, "ReadOnlyDisabledSubscription", text));
     }
-    if subscription.unregistered.iter().any(|missing| missing == provider) {
-        let text = format!(
-            "The subscription is not registered to use namespace '{provider}'. See \
-             https://aka.ms/rps-not-found for how to register subscriptions."
-        );
-        let refused = Refused::new(StatusCode::CONFLICT, "MissingSubscriptionRegistration", text);
-        return Err(Refused { target: Some(provider), ..refused });
+    if subscription.holdings.is_registered(provider) {
+        Ok(())
+    } else {
+        Err(Refused::not_registered(provider))
     }
-    Ok(())
 }

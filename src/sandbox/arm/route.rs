@@ -1,6 +1,5 @@
-//! What an address of Resource Manager means: the subscription, the kind of thing, and its name.
-
-use crate::sandbox::play::Operation;
+//! What an address of Resource Manager means: the subscription, the kind of thing, and its name. What is asked of a
+//! kind, and of whom, is in [`super::kinds`].
 
 /// Where a request goes below a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,27 +11,105 @@ pub(in crate::sandbox) struct Target {
     pub(in crate::sandbox) route: Route,
 }
 
+/// Names are as the client spelt them, regions in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::sandbox) enum Route {
     Subscription,
     Locations,
+    Provider {
+        namespace: String,
+    },
+    RegisterProvider {
+        namespace: String,
+    },
+    ResourceGroups,
+    ResourceGroup,
     VmSizes {
         location: String,
     },
     Skus,
+    Usages {
+        location: String,
+    },
     KubernetesVersions {
         location: String,
     },
     VirtualNetworks,
+    VirtualNetwork {
+        name: String,
+    },
+    Subnets {
+        network: String,
+    },
+    Subnet {
+        network: String,
+        name: String,
+    },
+    Workspaces,
+    Workspace {
+        name: String,
+    },
     ManagedClusters,
     ManagedCluster {
         name: String,
+    },
+    /// Something that a cluster is asked to do, or to tell.
+    ClusterAction {
+        name: String,
+        action: ClusterAction,
+    },
+    UpgradeProfile {
+        name: String,
+    },
+    AgentPools {
+        cluster: String,
+    },
+    AgentPool {
+        cluster: String,
+        name: String,
+    },
+    PoolUpgradeProfile {
+        cluster: String,
+        name: String,
+    },
+    /// How far a long operation is.
+    LongOperation {
+        provider: Provider,
+        id: String,
+    },
+    /// What a long operation brought about.
+    OperationResult {
+        provider: Provider,
+        id: String,
     },
     /// The provider, when one is named, and the rest.
     Unknown {
         namespace: Option<String>,
         kind: String,
     },
+}
+
+/// What can be asked of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum ClusterAction {
+    AdminCredential,
+    UserCredential,
+    /// The older form of the administrator's credential.
+    AdminProfile,
+    /// The older form of the user's credential.
+    UserProfile,
+    Start,
+    Stop,
+    Abort,
+}
+
+/// Whose long operations are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum Provider {
+    ContainerService,
+    Network,
+    /// Resource Manager itself.
+    Resources,
 }
 
 /// `None` for anything that is not below `/subscriptions/`. Fixed words are compared in any letter case.
@@ -48,70 +125,117 @@ pub(in crate::sandbox) fn parse(segments: &[String]) -> Option<Target> {
     let lower: Vec<String> = rest.iter().map(|part| part.to_ascii_lowercase()).collect();
     let words: Vec<&str> = lower.iter().map(String::as_str).collect();
     let route = match (group.is_some(), words.as_slice()) {
-        (false, []) => Route::Subscription,
-        (false, ["locations"]) => Route::Locations,
-        (false, ["providers", "microsoft.compute", "locations", location, "vmsizes"]) => {
-            Route::VmSizes { location: (*location).to_owned() }
+        (grouped, ["providers", "microsoft.containerservice", words @ ..]) => {
+            aks(grouped, words, rest.get(2..).unwrap_or_default())
         }
-        (false, ["providers", "microsoft.compute", "skus"]) => Route::Skus,
-        (false, ["providers", "microsoft.containerservice", "locations", location, "kubernetesversions"]) => {
-            Route::KubernetesVersions { location: (*location).to_owned() }
+        (grouped, ["providers", "microsoft.network", words @ ..]) => {
+            network(grouped, words, rest.get(2..).unwrap_or_default())
         }
-        (_, ["providers", "microsoft.network", "virtualnetworks"]) => Route::VirtualNetworks,
-        (_, ["providers", "microsoft.containerservice", "managedclusters"]) => Route::ManagedClusters,
-        (true, ["providers", "microsoft.containerservice", "managedclusters", _]) => {
-            Route::ManagedCluster { name: rest.last().cloned().unwrap_or_default() }
-        }
-        (_, ["providers", _, ..]) => Route::Unknown {
-            namespace: rest.get(1).cloned(),
-            kind: rest.get(2..).unwrap_or_default().join("/"),
-        },
-        _ => Route::Unknown { namespace: None, kind: rest.join("/") },
+        (grouped, words) => other(grouped, words, rest),
     };
+    let route = route.unwrap_or_else(|| unknown(rest));
     Some(Target { subscription: subscription.clone(), group, route })
 }
 
-impl Route {
-    pub(in crate::sandbox) fn operation(&self) -> Operation {
-        match self {
-            Self::Subscription => Operation::Subscription,
-            Self::Locations => Operation::Locations,
-            Self::VmSizes { .. } => Operation::VmSizes,
-            Self::Skus => Operation::Skus,
-            Self::KubernetesVersions { .. } => Operation::KubernetesVersions,
-            Self::VirtualNetworks => Operation::VirtualNetworks,
-            Self::ManagedClusters => Operation::ManagedClusters,
-            Self::ManagedCluster { .. } => Operation::ManagedCluster,
-            Self::Unknown { .. } => Operation::Unknown,
+fn unknown(rest: &[String]) -> Route {
+    match rest {
+        [providers, namespace, kind @ ..] if providers.eq_ignore_ascii_case("providers") => {
+            Route::Unknown { namespace: Some(namespace.clone()), kind: kind.join("/") }
         }
+        _ => Route::Unknown { namespace: None, kind: rest.join("/") },
     }
+}
 
-    /// The resource type, as Azure writes it.
-    pub(in crate::sandbox) fn kind(&self) -> &'static str {
-        match self {
-            Self::Subscription => "subscriptions",
-            Self::Locations => "subscriptions/locations",
-            Self::VmSizes { .. } => "Microsoft.Compute/locations/vmSizes",
-            Self::Skus => "Microsoft.Compute/skus",
-            Self::KubernetesVersions { .. } => "Microsoft.ContainerService/locations/kubernetesVersions",
-            Self::VirtualNetworks => "Microsoft.Network/virtualNetworks",
-            Self::ManagedClusters | Self::ManagedCluster { .. } => {
-                "Microsoft.ContainerService/managedClusters"
-            }
-            Self::Unknown { .. } => "",
+/// What is below a subscription or a group and belongs to neither of the providers with a function of their own.
+fn other(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+    let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
+    Some(match (grouped, words) {
+        (false, []) => Route::Subscription,
+        (true, []) => Route::ResourceGroup,
+        (false, ["locations"]) => Route::Locations,
+        (false, ["resourcegroups"]) => Route::ResourceGroups,
+        (false, ["operationresults", _]) => {
+            Route::OperationResult { provider: Provider::Resources, id: name(1) }
         }
-    }
+        (false, ["providers", _]) => Route::Provider { namespace: name(1) },
+        (false, ["providers", _, "register"]) => Route::RegisterProvider { namespace: name(1) },
+        (false, ["providers", "microsoft.compute", "locations", location, "vmsizes"]) => {
+            Route::VmSizes { location: (*location).to_owned() }
+        }
+        (false, ["providers", "microsoft.compute", "locations", location, "usages"]) => {
+            Route::Usages { location: (*location).to_owned() }
+        }
+        (false, ["providers", "microsoft.compute", "skus"]) => Route::Skus,
+        (_, ["providers", "microsoft.operationalinsights", "workspaces"]) => Route::Workspaces,
+        (true, ["providers", "microsoft.operationalinsights", "workspaces", _]) => {
+            Route::Workspace { name: name(3) }
+        }
+        _ => return None,
+    })
+}
 
-    /// The resource provider, for what belongs to one.
-    pub(in crate::sandbox) fn provider(&self) -> Option<&'static str> {
-        self.kind().split_once('/').map(|(provider, _)| provider).filter(|name| name.contains('.'))
-    }
+/// What is below `providers/Microsoft.Network`.
+fn network(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+    let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
+    let provider = Provider::Network;
+    Some(match (grouped, words) {
+        (false, []) => Route::Provider { namespace: "Microsoft.Network".to_owned() },
+        (false, ["register"]) => Route::RegisterProvider { namespace: "Microsoft.Network".to_owned() },
+        (_, ["virtualnetworks"]) => Route::VirtualNetworks,
+        (true, ["virtualnetworks", _]) => Route::VirtualNetwork { name: name(1) },
+        (true, ["virtualnetworks", _, "subnets"]) => Route::Subnets { network: name(1) },
+        (true, ["virtualnetworks", _, "subnets", _]) => Route::Subnet { network: name(1), name: name(3) },
+        (false, ["locations", _, "operations", _]) => Route::LongOperation { provider, id: name(3) },
+        (false, ["locations", _, "operationresults", _]) => Route::OperationResult { provider, id: name(3) },
+        _ => return None,
+    })
+}
 
-    /// What a role has to allow.
-    pub(in crate::sandbox) fn action(&self) -> String {
-        let resources = if self.provider().is_none() { "Microsoft.Resources/" } else { "" };
-        format!("{resources}{}/read", self.kind())
-    }
+/// What is below `providers/Microsoft.ContainerService`.
+fn aks(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+    let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
+    let provider = Provider::ContainerService;
+    let action = |action| Route::ClusterAction { name: name(1), action };
+    Some(match (grouped, words) {
+        (false, []) => Route::Provider { namespace: "Microsoft.ContainerService".to_owned() },
+        (false, ["register"]) => {
+            Route::RegisterProvider { namespace: "Microsoft.ContainerService".to_owned() }
+        }
+        (false, ["locations", location, "kubernetesversions"]) => {
+            Route::KubernetesVersions { location: (*location).to_owned() }
+        }
+        (false, ["locations", _, "operations", _]) => Route::LongOperation { provider, id: name(3) },
+        (false, ["locations", _, "operationresults", _]) => Route::OperationResult { provider, id: name(3) },
+        (_, ["managedclusters"]) => Route::ManagedClusters,
+        (true, ["managedclusters", _]) => Route::ManagedCluster { name: name(1) },
+        (true, ["managedclusters", _, "listclusteradmincredential"]) => {
+            action(ClusterAction::AdminCredential)
+        }
+        (true, ["managedclusters", _, "listclusterusercredential"]) => action(ClusterAction::UserCredential),
+        (
+            true,
+            ["managedclusters", _, "accessprofiles", profile]
+            | ["managedclusters", _, "accessprofiles", profile, "listcredential"],
+        ) => match *profile {
+            "clusteradmin" => action(ClusterAction::AdminProfile),
+            "clusteruser" => action(ClusterAction::UserProfile),
+            _ => return None,
+        },
+        (true, ["managedclusters", _, "start"]) => action(ClusterAction::Start),
+        (true, ["managedclusters", _, "stop"]) => action(ClusterAction::Stop),
+        (true, ["managedclusters", _, "abort"]) => action(ClusterAction::Abort),
+        (true, ["managedclusters", _, "upgradeprofiles", "default"]) => {
+            Route::UpgradeProfile { name: name(1) }
+        }
+        (true, ["managedclusters", _, "agentpools"]) => Route::AgentPools { cluster: name(1) },
+        (true, ["managedclusters", _, "agentpools", _]) => {
+            Route::AgentPool { cluster: name(1), name: name(3) }
+        }
+        (true, ["managedclusters", _, "agentpools", _, "upgradeprofiles", "default"]) => {
+            Route::PoolUpgradeProfile { cluster: name(1), name: name(3) }
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -125,10 +249,13 @@ mod tests {
             parse(&segments).map(|target| (target.group, target.route))
         };
         let location = || "eastus".to_owned();
+        let mine = || "Mine".to_owned();
         let unknown = |namespace: Option<&str>, kind: &str| Route::Unknown {
             namespace: namespace.map(str::to_owned),
             kind: kind.to_owned(),
         };
+        let aks =
+            "/subscriptions/s/resourceGroups/G/providers/Microsoft.ContainerService/managedClusters/Mine";
         for (path, group, route) in [
             ("/Subscriptions/s", None, Route::Subscription),
             ("/subscriptions/s/LOCATIONS", None, Route::Locations),
@@ -144,33 +271,53 @@ mod tests {
                 Route::KubernetesVersions { location: location() },
             ),
             (
+                "/subscriptions/s/providers/Microsoft.ContainerService/locations/eastus/operationResults/I",
+                None,
+                Route::OperationResult { provider: Provider::ContainerService, id: "I".to_owned() },
+            ),
+            (
+                "/subscriptions/s/providers/Microsoft.Network/register",
+                None,
+                Route::RegisterProvider { namespace: "Microsoft.Network".to_owned() },
+            ),
+            (
                 "/subscriptions/s/resourcegroups/G/providers/Microsoft.Network/virtualNetworks",
                 Some("G"),
                 Route::VirtualNetworks,
             ),
             (
-                "/subscriptions/s/resourceGroups/G/providers/Microsoft.ContainerService/managedClusters/Mine",
+                "/subscriptions/s/resourcegroups/G/providers/Microsoft.Network/virtualNetworks/Mine/Subnets/A",
                 Some("G"),
-                Route::ManagedCluster { name: "Mine".to_owned() },
+                Route::Subnet { network: mine(), name: "A".to_owned() },
+            ),
+            (aks, Some("G"), Route::ManagedCluster { name: mine() }),
+            (
+                &*format!("{aks}/agentpools/P"),
+                Some("G"),
+                Route::AgentPool { cluster: mine(), name: "P".to_owned() },
+            ),
+            (
+                &*format!("{aks}/accessProfiles/clusterAdmin/listCredential"),
+                Some("G"),
+                Route::ClusterAction { name: mine(), action: ClusterAction::AdminProfile },
+            ),
+            (
+                &*format!("{aks}/detectors"),
+                Some("G"),
+                unknown(Some("Microsoft.ContainerService"), "managedClusters/Mine/detectors"),
             ),
             (
                 "/subscriptions/s/providers/Microsoft.Compute/disks/x",
                 None,
                 unknown(Some("Microsoft.Compute"), "disks/x"),
             ),
-            ("/subscriptions/s/resourceGroups/G", Some("G"), unknown(None, "")),
+            ("/subscriptions/s/resourceGroups/G", Some("G"), Route::ResourceGroup),
+            ("/subscriptions/s/resourcegroups", None, Route::ResourceGroups),
+            ("/subscriptions/s/nothing", None, unknown(None, "nothing")),
         ] {
             assert_eq!(of(path), Some((group.map(str::to_owned), route)), "{path}");
         }
         assert_eq!(of("/tenants"), None);
         assert_eq!(of("/subscriptions"), None);
-    }
-
-    #[test]
-    fn actions_name_the_provider() {
-        assert_eq!(Route::Locations.action(), "Microsoft.Resources/subscriptions/locations/read");
-        assert_eq!(Route::Skus.action(), "Microsoft.Compute/skus/read");
-        assert_eq!(Route::Subscription.provider(), None);
-        assert_eq!(Route::ManagedClusters.provider(), Some("Microsoft.ContainerService"));
     }
 }

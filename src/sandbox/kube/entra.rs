@@ -1,6 +1,7 @@
 //! What Entra knows about a bearer token that a cluster is shown: whose it is, for which application, and whether
 //! the one who has it was given a role in Azure.
 
+use crate::sandbox::seed::Role;
 use uuid::Uuid;
 
 use crate::sandbox::world::{Audience, World};
@@ -29,8 +30,9 @@ pub(super) fn caller(world: &World, token: &str) -> Option<Caller> {
     let object =
         Uuid::try_parse(&found.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
     let mut accounts = world.catalog.accounts.iter();
-    let role =
-        accounts.any(|account| account.role && account.client_id.eq_ignore_ascii_case(&found.client_id));
+    let role = accounts.any(|account| {
+        account.role == Role::Contributor && account.client_id.eq_ignore_ascii_case(&found.client_id)
+    });
     let (tenant, client_id) = (found.tenant, found.client_id);
     Some(Caller { tenant, client_id, object_id: object.to_string(), audience, role })
 }

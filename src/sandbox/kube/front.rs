@@ -97,6 +97,7 @@ fn seen(world: &World, host: &str, parts: &http::request::Parts) -> Seen {
         status: None,
         client_request_id: None,
         at_ms: world.clock.now_ms(),
+        body: None,
     }
 }
 

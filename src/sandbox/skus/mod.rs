@@ -1,8 +1,10 @@
 //! VM sizes: about a thousand for every region, worked out from one row per family. What a region offers,
 //! in which zones and with which restrictions follows from its name, so that it never changes.
 
+mod offer;
 mod shapes;
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -10,6 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub(super) use offer::Offer;
 use shapes::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, ZoneDetails};
 
 use super::data::Region;
@@ -108,12 +111,15 @@ pub(super) struct Listing {
     pub(super) places: Vec<Range<usize>>,
     /// The older, shorter list of `vmSizes`: the entries joined by commas.
     pub(super) vm_sizes: Bytes,
+    /// The sizes by name, in lower case.
+    pub(super) offers: BTreeMap<String, Offer>,
 }
 
 /// Everything that `region` offers.
 pub(super) fn listing(families: &[Family], region: &Region) -> Listing {
     let mut skus = List::default();
     let mut vm_sizes = List::default();
+    let mut offers = BTreeMap::new();
     for sku in others(region) {
         skus.push(&sku);
     }
@@ -125,7 +131,9 @@ pub(super) fn listing(families: &[Family], region: &Region) -> Listing {
         for size in family.each() {
             let tier = if family.is("basic") { "Basic" } else { "Standard" };
             let full = if family.is("basic") { size.name.clone() } else { format!("Standard_{}", size.name) };
-            skus.push(&sku(family, &size, tier, &full, region));
+            let sku = sku(family, &size, tier, &full, region);
+            offers.insert(full.to_ascii_lowercase(), offer(&sku, size.cores));
+            skus.push(&sku);
             vm_sizes.push(&VmSize {
                 name: &full,
                 number_of_cores: size.cores,
@@ -136,7 +144,21 @@ pub(super) fn listing(families: &[Family], region: &Region) -> Listing {
             });
         }
     }
-    Listing { skus: skus.text.into(), places: skus.places, vm_sizes: vm_sizes.text.into() }
+    Listing { skus: skus.text.into(), places: skus.places, vm_sizes: vm_sizes.text.into(), offers }
+}
+
+/// The entry as AKS looks at it.
+fn offer(sku: &Sku<'_>, cores: u32) -> Offer {
+    let closed = |kind: &str| sku.restrictions.iter().find(|restriction| restriction.r#type == kind);
+    let closed_zones =
+        closed("Zone").map(|restriction| restriction.info.zones.as_slice()).unwrap_or_default();
+    let zones = sku.location_info.iter().flat_map(|info| &info.zones);
+    Offer {
+        family: sku.family.to_owned(),
+        cores,
+        zones: zones.filter(|zone| !closed_zones.contains(zone)).cloned().collect(),
+        restricted: closed("Location").is_some(),
+    }
 }
 
 #[derive(Default)]
@@ -378,7 +400,7 @@ fn others(region: &Region) -> Vec<Sku<'_>> {
 }
 
 /// FNV-1a over the parts: the same on every machine, unlike the standard library's.
-fn hash(parts: &[&str]) -> u64 {
+pub(super) fn hash(parts: &[&str]) -> u64 {
     let mut text = String::new();
     for part in parts {
         // Writing to a string cannot fail.

@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use super::{Credentials, bare_id};
+use super::{Credentials, bare_id, full_id};
 use crate::azure::{self, Cloud, Discovery, DiscoveryError, Fingerprint};
 use crate::domain::ids;
 use crate::service::{Caller, Error};
@@ -173,6 +173,14 @@ impl Credentials {
             })
             .map(|_| row)
             .ok_or(AccessError::NotFound)
+    }
+
+    /// What Azure needs to be asked for a cluster that uses the credential `cc-xxxxx`. No caller is asked: who may use it
+    /// was decided when the cluster was saved.
+    pub async fn for_cluster(&self, bare_id: &str) -> Result<Arc<AzureAccess>, AccessError> {
+        let id = full_id(bare_id);
+        let row = store::credentials::get(&self.parts.store, bare_id).await?.ok_or(AccessError::NotFound)?;
+        self.access(self.opened(row, &id)?, Some(id), Discovery::Stored).await
     }
 
     fn opened(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {

@@ -296,6 +296,13 @@ impl Cache {
         entry
     }
 
+    /// Forgets the lists of these kinds that a credential saw.
+    pub(super) fn forget(&self, fingerprint: Fingerprint, kinds: &'static [Kind]) {
+        let _ = self
+            .entries
+            .invalidate_entries_if(move |key, _| key.fingerprint == fingerprint && kinds.contains(&key.kind));
+    }
+
     /// A refused login means that nothing this credential ever listed may be shown again; a refused or vanished
     /// list means that this one may not.
     fn drop_refused(&self, key: &Key, error: &azure::Error) {

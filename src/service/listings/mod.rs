@@ -26,7 +26,8 @@ use crate::service::{Error, Result};
 /// How long `aksCheckCredentials` may take (contract, section 8.1).
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
 
-/// The service behind the listing actions.
+/// The service behind the listing actions. Clones share the memory.
+#[derive(Clone)]
 pub struct Listings {
     azure: Azure,
     cache: Cache,
@@ -65,6 +66,11 @@ impl Listings {
     /// A service that remembers at most `cache_bytes` of answers.
     pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
         Self { azure, cache: Cache::new(cache_bytes, clock) }
+    }
+
+    /// Forgets what was listed of clusters and networks with a credential: something was changed there.
+    pub fn forget_changed(&self, access: &AzureAccess) {
+        self.cache.forget(access.credential().fingerprint, &[Kind::Clusters, Kind::Networks]);
     }
 
     /// Whether the credential logs in and may read its subscription; always asks, with a new token.

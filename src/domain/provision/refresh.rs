@@ -1,0 +1,173 @@
+//! Which keys of a specification follow Azure (contract, section 24; design, "`aksConfig` in answers"): those that are set
+//! and mean something else there. Spelling, order of zones and counts of pools that scale by themselves mean nothing.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::spec::{AksConfig, NodePool};
+
+/// Keys whose values say where and what the cluster is; Azure's answer has them from us.
+const OURS: [&str; 7] = [
+    "azureCredentialSecret",
+    "authBaseUrl",
+    "baseUrl",
+    "clusterName",
+    "imported",
+    "resourceGroup",
+    "resourceLocation",
+];
+
+/// The keys to overwrite, with their new values, in the shape of `aksConfig`.
+pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
+    let (wanted_keys, azure_keys) = (json!(wanted), json!(azure));
+    let mut changes = Map::new();
+    let (Some(wanted_keys), Some(azure_keys)) = (wanted_keys.as_object(), azure_keys.as_object()) else {
+        return changes;
+    };
+    for (key, value) in wanted_keys {
+        let key = key.as_str();
+        if OURS.contains(&key) || key == "nodePools" || is_unset(value) {
+            continue;
+        }
+        if let Some(found) = azure_keys.get(key).filter(|found| !means_the_same(value, found)) {
+            changes.insert(key.to_owned(), found.clone());
+        }
+    }
+    if let (Some(wanted), Some(azure)) = (&wanted.node_pools, &azure.node_pools) {
+        let pools = pools(wanted, azure);
+        if !wanted.is_empty() && pools != *wanted {
+            changes.insert("nodePools".to_owned(), json!(pools));
+        }
+    }
+    changes
+}
+
+/// Clients send these for what is not set.
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+fn means_the_same(wanted: &Value, azure: &Value) -> bool {
+    match (wanted, azure) {
+        (Value::String(wanted), Value::String(azure)) => wanted.trim().eq_ignore_ascii_case(azure.trim()),
+        (Value::Array(wanted), Value::Array(azure)) => texts(wanted) == texts(azure),
+        // What is off may as well be left out.
+        (Value::Bool(false), Value::Null) => true,
+        _ => wanted == azure,
+    }
+}
+
+fn texts(list: &[Value]) -> BTreeSet<String> {
+    list.iter().map(|value| value.as_str().unwrap_or_default().to_ascii_lowercase()).collect()
+}
+
+/// The pools in the user's order: each as he said it, except what means something else in Azure. Pools that are gone in
+/// Azure go, and pools that were made there are left to Azure.
+fn pools(wanted: &[NodePool], azure: &[NodePool]) -> Vec<NodePool> {
+    wanted
+        .iter()
+        .filter_map(|pool| {
+            let found = azure.iter().find(|found| found.name == pool.name)?;
+            Some(merged(pool, found))
+        })
+        .collect()
+}
+
+fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
+    let scales = azure.enable_auto_scaling == Some(true);
+    let (mine, theirs) = (json!(pool), json!(azure));
+    let mut result = mine.clone();
+    if let (Some(result), Some(mine), Some(theirs)) =
+        (result.as_object_mut(), mine.as_object(), theirs.as_object())
+    {
+        for (key, value) in mine {
+            let ignored = matches!(key.as_str(), "name" | "vnetSubnetID")
+                || (key == "count" && scales)
+                || (matches!(key.as_str(), "minCount" | "maxCount") && !scales)
+                || is_unset(value);
+            match theirs.get(key) {
+                Some(found) if !ignored && !means_the_same(value, found) => {
+                    result.insert(key.clone(), found.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+    serde_json::from_value(result).unwrap_or_else(|_| pool.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(value: Value) -> AksConfig {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_managed_and_means_something_else_follows_azure() {
+        for (wanted, azure, expected) in [
+            (json!({}), json!({"kubernetesVersion": "1.32.1", "tags": {"a": "b"}}), json!({})),
+            (
+                json!({"kubernetesVersion": "1.31.8"}),
+                json!({"kubernetesVersion": "1.32.1"}),
+                json!({"kubernetesVersion": "1.32.1"}),
+            ),
+            (
+                json!({"loadBalancerSku": "Standard", "outboundType": "LoadBalancer"}),
+                json!({"loadBalancerSku": "standard", "outboundType": "loadBalancer"}),
+                json!({}),
+            ),
+            (json!({"tags": {"a": "b"}}), json!({"tags": {"a": "c"}}), json!({"tags": {"a": "c"}})),
+            (json!({"monitoring": true}), json!({"monitoring": false}), json!({"monitoring": false})),
+            (json!({"monitoring": false}), json!({}), json!({})),
+            (
+                json!({"networkPolicy": "", "authorizedIpRanges": []}),
+                json!({"networkPolicy": "azure", "authorizedIpRanges": ["1.1.1.1/32"]}),
+                json!({}),
+            ),
+            (
+                json!({"resourceGroup": "G", "clusterName": "N"}),
+                json!({"resourceGroup": "x", "clusterName": "y"}),
+                json!({}),
+            ),
+            (json!({"nodePools": []}), json!({"nodePools": [{"name": "a"}]}), json!({})),
+        ] {
+            assert_eq!(Value::Object(taken_over(&spec(wanted.clone()), &spec(azure))), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn pools_keep_the_users_order_and_spelling() {
+        let wanted = json!({"nodePools": [
+            {"name": "b", "count": 2, "mode": "system", "availabilityZones": ["2", "1"], "orchestratorVersion": ""},
+            {"name": "a", "count": 1, "enableAutoScaling": true, "minCount": 1, "maxCount": 3},
+            {"name": "gone", "count": 1},
+        ]});
+        let same = json!({"nodePools": [
+            {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "vmSize": "x"},
+            {"name": "made-in-azure", "count": 1},
+            {"name": "b", "count": 2, "mode": "System", "availabilityZones": ["1", "2"], "orchestratorVersion": "1.31.8"},
+            {"name": "gone", "count": 1},
+        ]});
+        assert!(taken_over(&spec(wanted.clone()), &spec(same)).is_empty());
+        let other = json!({"nodePools": [
+            {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
+            {"name": "b", "count": 4, "mode": "System", "availabilityZones": ["1", "2"]},
+        ]});
+        let pools = &taken_over(&spec(wanted), &spec(other))["nodePools"];
+        let shown: Vec<_> = pools
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|pool| (&pool["name"], &pool["count"], &pool["maxCount"]))
+            .collect();
+        assert_eq!(json!(shown), json!([["b", 4, null], ["a", 1, 5]]));
+    }
+}

@@ -1,0 +1,366 @@
+//! One step towards Azure: follow what runs there, or look, decide, and do one thing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Parts;
+use super::finish;
+use super::task::{Next, Running, Task};
+use super::trouble::Trouble;
+use crate::azure::resources::{
+    agent_pools, managed_clusters, providers, resource_groups, virtual_networks, workspaces,
+};
+use crate::azure::{self, Arm, Operation, Written};
+use crate::domain::provision::manifest::{self, Context};
+use crate::domain::provision::plan::{Observed, Phase, Situation, Step, plan};
+use crate::domain::provision::workspace;
+use crate::domain::spec::given;
+use crate::domain::status::{Progress, Truth};
+use crate::service::credentials::AzureAccess;
+use crate::service::observation::{self, PROVIDER};
+
+/// How often Azure is looked at while it works and names no time.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
+    if task.phase == Phase::Removing {
+        if task.work.phase != "removing" {
+            task.tell("step", "the cluster is being removed");
+            task.set_phase(Phase::Removing);
+        }
+        // What was never asked of Azure, or only looked at, leaves nothing behind there.
+        if task.is_import() || !task.work.claimed {
+            return forget(task, "nothing of it was made in Azure by this server");
+        }
+    } else if task.status.steps.is_empty() {
+        begin(task);
+    }
+    task.at_step("credentials", Progress::Running, "");
+    let Some(id) = task.row.credential_id.clone() else {
+        return Err(Trouble::new(
+            "error getting Azure clients: error getting credentials: secret name not provided; \
+             set aksConfig.azureCredentialSecret",
+        ));
+    };
+    let access = parts.credentials.for_cluster(&id).await?;
+    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
+        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
+    })?;
+    task.at_step("azure", Progress::Running, "");
+    if let Some(next) = follow(task, &access, &arm).await? {
+        return Ok(next);
+    }
+    let observed = observation::observe(&arm, &access, task.aks(), task.phase)
+        .await
+        .map_err(|error| Trouble::azure("", error))?;
+    let decided = plan(&Situation {
+        spec: task.aks(),
+        applied: task.applied.as_ref(),
+        phase: task.phase,
+        claimed: task.work.claimed,
+        owner: &task.owner,
+        observed: &observed,
+    });
+    tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
+    let changes = !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::Refuse(_));
+    let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
+    let next = outcome.act(task, decided).await;
+    if changes {
+        parts.listings.forget_changed(&access);
+    }
+    next
+}
+
+/// The first look at a new cluster.
+fn begin(task: &mut Task) {
+    for made in [
+        "BackingNamespaceCreated",
+        "DefaultProjectCreated",
+        "SystemProjectCreated",
+        "InitialRolesPopulated",
+        "CreatorMadeOwner",
+    ] {
+        task.condition(made, Truth::True, "");
+    }
+    if task.is_import() {
+        task.condition("Pending", Truth::Unknown, "");
+    }
+    task.condition("Provisioned", Truth::Unknown, "");
+    task.tell("step", "the cluster object was made");
+}
+
+fn forget(task: &mut Task, why: &str) -> Result<Next, Trouble> {
+    task.tell("removed", format!("the cluster object is gone: {why}"));
+    Ok(Next::Forget)
+}
+
+/// Asks about the long operation, if there is one; `None` when nothing runs any more.
+async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Option<Next>, Trouble> {
+    let Some(running) = task.running() else { return Ok(None) };
+    if task.phase == Phase::Removing && !running.removes {
+        // A removal does not wait for what it removes.
+        task.follow(None);
+        return Ok(None);
+    }
+    let Ok(operation) = Operation::from_text(access.credential().cloud, &running.operation) else {
+        task.follow(None);
+        return Ok(None);
+    };
+    let failed = |task: &mut Task, error: &azure::ServiceError, word: &str| {
+        task.follow(None);
+        let code = error.code.clone().unwrap_or_else(|| word.to_owned());
+        let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
+        Err(Trouble::new(format!("{}{code}: {message}", running.doing)))
+    };
+    match operation.step(arm).await.map_err(|error| Trouble::azure("", error))? {
+        azure::Step::InProgress(progress) => {
+            let percent = progress.percent;
+            let what = match &progress.trouble {
+                Some(trouble) => {
+                    let said = trouble.message.clone().or(trouble.code.clone()).unwrap_or_default();
+                    format!("{} (Azure tries again after: {said})", running.what)
+                }
+                None => running.what.clone(),
+            };
+            task.wait(&what, percent);
+            let pause = progress.operation.retry_after();
+            task.follow(Some(&Running { operation: progress.operation.to_text(), ..running }));
+            Ok(Some(Next::In(pause)))
+        }
+        azure::Step::Failed(error) => failed(task, &error, "Failed"),
+        azure::Step::Cancelled(error) => failed(task, &error, "Canceled"),
+        // The resource itself knows how it ended.
+        azure::Step::Succeeded { .. } | azure::Step::Gone => {
+            task.follow(None);
+            task.recovered();
+            Ok(None)
+        }
+    }
+}
+
+/// What a step is done with.
+struct Work<'a> {
+    parts: &'a Parts,
+    access: &'a AzureAccess,
+    arm: &'a Arm,
+    observed: &'a Observed,
+    deadline: Instant,
+}
+
+impl Work<'_> {
+    async fn act(&self, task: &mut Task, step: Step) -> Result<Next, Trouble> {
+        match step {
+            Step::Refuse(reason) => Err(Trouble::new(reason)),
+            Step::Wait(what) => {
+                if task.phase != Phase::Removing {
+                    self.note_upstream(task);
+                }
+                task.wait(&what, None);
+                Ok(Next::In(LOOK))
+            }
+            Step::Forget => forget(task, "Azure has nothing left of it that this server made"),
+            Step::Finish => {
+                finish::finish(self.parts, task, self.access, self.arm, self.observed, self.deadline).await
+            }
+            Step::RegisterProvider => self.register(task).await,
+            Step::CreateResourceGroup => self.create_group(task).await,
+            Step::EnsureWorkspace => self.ensure_workspace(task).await,
+            Step::CreateCluster => self.create_cluster(task).await,
+            Step::UpdateTags => self.update_tags(task).await,
+            Step::UpdateCluster(keys) => self.update_cluster(task, &keys).await,
+            Step::PutPool(name) => self.put_pool(task, &name).await,
+            Step::DeletePool(name) => self.delete_pool(task, &name).await,
+            Step::DeleteCluster => self.delete_cluster(task).await,
+        }
+    }
+
+    /// While Azure works, what it says already is shown (contract, section 17).
+    fn note_upstream(&self, task: &mut Task) {
+        if let Some(upstream) = &self.observed.upstream {
+            task.status.upstream_spec = Some(upstream.clone());
+        }
+    }
+
+    fn group<'a>(&self, task: &'a Task) -> &'a str {
+        given(task.aks().resource_group.as_ref()).unwrap_or_default()
+    }
+
+    fn name<'a>(&self, task: &'a Task) -> &'a str {
+        given(task.aks().cluster_name.as_ref()).unwrap_or_default()
+    }
+
+    fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
+        Context {
+            subscription_id: &self.access.credential().subscription_id,
+            owner: &task.owner,
+            workspace_id: self.observed.workspace_id.as_deref(),
+        }
+    }
+
+    /// Azure took a change: it is followed, or looked at right away.
+    fn taken(&self, task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
+        metrics::counter!("norman_aks_provision_steps", "outcome" => "done").increment(1);
+        let Some(operation) = &written.operation else {
+            task.recovered();
+            return Next::Now;
+        };
+        let running = Running {
+            operation: operation.to_text(),
+            what: format!("Azure: {what}"),
+            doing: doing.to_owned(),
+            removes,
+        };
+        task.wait(&running.what, None);
+        task.follow(Some(&running));
+        Next::In(operation.retry_after())
+    }
+
+    async fn register(&self, task: &mut Task) -> Result<Next, Trouble> {
+        providers::register(self.arm, PROVIDER).await.map_err(|error| {
+            Trouble::azure("error registering the resource provider Microsoft.ContainerService: ", error)
+        })?;
+        task.wait("Azure: the resource provider Microsoft.ContainerService is being registered", None);
+        Ok(Next::In(LOOK))
+    }
+
+    async fn create_group(&self, task: &mut Task) -> Result<Next, Trouble> {
+        let group = self.group(task).to_owned();
+        let location = given(task.aks().resource_location.as_ref()).unwrap_or_default();
+        let doing = format!("error creating resource group [{group}] with message ");
+        let written = resource_groups::put(self.arm, &group, location)
+            .await
+            .map_err(|error| Trouble::azure(&doing, error))?;
+        task.tell("step", format!("made the resource group {group}"));
+        Ok(self.taken(task, &written, &format!("the resource group {group} is being made"), &doing, false))
+    }
+
+    async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, Trouble> {
+        let place = workspace::place(task.aks());
+        let doing = "error failed to create cluster: error creating log analytics workspace: ";
+        let failed = |error| Trouble::azure(doing, error);
+        if workspaces::get(self.arm, &place.group, &place.name).await.map_err(failed)?.is_some() {
+            task.wait(&format!("Azure: the Log Analytics workspace {} is being made", place.name), None);
+            return Ok(Next::In(LOOK));
+        }
+        let written =
+            workspaces::put(self.arm, &place.group, &place.name, &place.region).await.map_err(failed)?;
+        task.tell("step", format!("made the Log Analytics workspace {}", place.name));
+        let what = format!("the Log Analytics workspace {} is being made", place.name);
+        Ok(self.taken(task, &written, &what, doing, false))
+    }
+
+    /// The network that the user named must be there: Azure tells it late and in other words.
+    async fn check_network(&self, task: &Task) -> Result<(), Trouble> {
+        let aks = task.aks();
+        let (Some(network), Some(subnet)) = (given(aks.virtual_network.as_ref()), given(aks.subnet.as_ref()))
+        else {
+            return Ok(());
+        };
+        let group = given(aks.virtual_network_resource_group.as_ref()).unwrap_or(self.group(task));
+        let found = virtual_networks::get(self.arm, group, network).await;
+        let found = found.map_err(|error| Trouble::azure("error reading the virtual network: ", error))?;
+        let Some(found) = found else {
+            return Err(Trouble::new(format!(
+                "the virtual network {network} does not exist in resource group {group}: make it, or change \
+                 aksConfig.virtualNetwork and aksConfig.virtualNetworkResourceGroup"
+            )));
+        };
+        let subnets = found.properties.map(|properties| properties.subnets).unwrap_or_default();
+        let has = |name: &str| {
+            subnets.iter().any(|it| it.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name)))
+        };
+        if has(subnet) {
+            return Ok(());
+        }
+        Err(Trouble::new(format!(
+            "the virtual network {network} has no subnet {subnet}: make it, or change aksConfig.subnet"
+        )))
+    }
+
+    async fn create_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
+        self.check_network(task).await?;
+        let doing = "error failed to create cluster: ";
+        let body = manifest::create(task.aks(), self.context(task))
+            .map_err(|error| Trouble::new(format!("{doing}{error}")))?;
+        // The intent comes first: if the answer is lost, what is found then is known as ours.
+        task.work.claimed = true;
+        task.set_phase(Phase::Creating);
+        task.record(self.parts).await?;
+        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let written = managed_clusters::put(self.arm, &group, &name, &body)
+            .await
+            .map_err(|error| Trouble::azure(doing, error))?;
+        task.tell("step", format!("Azure makes the cluster {name}"));
+        Ok(self.taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
+    }
+
+    async fn update_tags(&self, task: &mut Task) -> Result<Next, Trouble> {
+        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let doing = format!("failed to update tags for cluster [{name}]: ");
+        let tags = if task.is_import() {
+            task.aks().tags.clone().unwrap_or_default()
+        } else {
+            manifest::tags(task.aks(), &task.owner)
+        };
+        let pairs = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let written = managed_clusters::patch_tags(self.arm, &group, &name, pairs)
+            .await
+            .map_err(|error| Trouble::azure(&doing, error))?;
+        task.tell("step", "changed the tags");
+        Ok(self.taken(task, &written, "the tags are being changed", &doing, false))
+    }
+
+    async fn update_cluster(&self, task: &mut Task, keys: &[&str]) -> Result<Next, Trouble> {
+        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let doing = "failed to update cluster: ";
+        let current = self.observed.cluster.clone().unwrap_or_default();
+        let body = manifest::update(&current, task.aks(), self.context(task));
+        let written = managed_clusters::put(self.arm, &group, &name, &body)
+            .await
+            .map_err(|error| Trouble::azure(doing, error))?;
+        let keys = keys.join(", ");
+        task.tell("step", format!("changed {keys}"));
+        Ok(self.taken(task, &written, &format!("the cluster is being changed ({keys})"), doing, false))
+    }
+
+    async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
+        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let doing = format!("failed to update cluster [{name}]: node pool {pool}: ");
+        let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
+        let Some(wanted) = wanted else { return Ok(Next::Now) };
+        let current = agent_pools::get(self.arm, &group, &name, pool)
+            .await
+            .map_err(|error| Trouble::azure(&doing, error))?;
+        let properties = current.as_ref().and_then(|current| current.raw.get("properties"));
+        let body = manifest::pool(wanted, properties, task.aks(), self.context(task));
+        let written = agent_pools::put(self.arm, &group, &name, pool, &body)
+            .await
+            .map_err(|error| Trouble::azure(&doing, error))?;
+        let verb = if current.is_some() { "changed" } else { "made" };
+        task.tell("step", format!("{verb} the node pool {pool}"));
+        Ok(self.taken(task, &written, &format!("the node pool {pool} is being {verb}"), &doing, false))
+    }
+
+    async fn delete_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
+        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let doing = "failed to remove node pool: ";
+        let written = agent_pools::delete(self.arm, &group, &name, pool)
+            .await
+            .map_err(|error| Trouble::azure(doing, error))?;
+        task.tell("step", format!("removed the node pool {pool}"));
+        let what = format!("the node pool {pool} is being removed");
+        Ok(written.map_or(Next::Now, |written| self.taken(task, &written, &what, doing, false)))
+    }
+
+    async fn delete_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
+        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let doing = format!("error removing cluster [{name}] message ");
+        let written = managed_clusters::delete(self.arm, &group, &name)
+            .await
+            .map_err(|error| Trouble::azure(&doing, error))?;
+        task.tell("step", format!("Azure removes the cluster {name}"));
+        let what = format!("the cluster {name} is being removed");
+        Ok(written.map_or(Next::Now, |written| self.taken(task, &written, &what, &doing, true)))
+    }
+}

@@ -1,0 +1,170 @@
+//! What happens by itself: the worker that brings clusters to what their users want (contract, sections 16 to 25).
+//!
+//! It is driven by the state of things, not by events: a cluster that is due is claimed, Azure is looked at, one step is
+//! decided (`domain::provision::plan`), done and written down, and the claim is given back. Nothing here waits for Azure:
+//! a long operation is an address on the row. So any server may take the next step, and one that dies loses nothing.
+//!
+//! | here | what |
+//! |---|---|
+//! | `task` | one claimed cluster, and what is written down about it |
+//! | `act` | one step towards Azure |
+//! | `finish` | from "Azure has it" to "active": status, the way into the cluster |
+//! | `refresh` | what Azure changed since |
+//! | `trouble` | failures, and how long to leave things alone after one |
+
+#![warn(missing_docs)]
+
+mod act;
+mod finish;
+mod refresh;
+mod task;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::task::{Next, Task};
+use self::trouble::Trouble;
+use crate::azure::Azure;
+use crate::clock::Clock;
+use crate::downstream::Downstream;
+use crate::service::credentials::Credentials;
+use crate::service::listings::Listings;
+use crate::service::secrets::Secrets;
+use crate::service::settings::Settings;
+use crate::store::{self, ClusterRow, Store};
+
+/// How long one step may take, with every request in it.
+const STEP_LIMIT: Duration = Duration::from_secs(110);
+/// How long a claim lasts: longer than any step, so that no step is ever done by two.
+const LEASE_MS: i64 = 150_000;
+/// Clusters worked on at once by one server.
+const AT_ONCE: u32 = 16;
+/// How often the table is looked at although nobody rang: other servers of the database make work too.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the worker works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The rows.
+    pub store: Store,
+    /// The way to Azure.
+    pub azure: Azure,
+    /// The way into clusters.
+    pub downstream: Downstream,
+    /// Whose eyes and hands in Azure.
+    pub credentials: Credentials,
+    /// What is secret about clusters.
+    pub secrets: Secrets,
+    /// `aks-refresh`, and what it depends on.
+    pub settings: Settings,
+    /// What is remembered of lists, which a change makes wrong.
+    pub listings: Listings,
+    /// The time.
+    pub clock: Clock,
+    /// The first half of the tag `norman-aks-owner`.
+    pub instance: String,
+}
+
+/// The worker of one server. Clones share everything.
+#[derive(Clone)]
+pub struct Worker {
+    parts: Arc<Parts>,
+    holder: Arc<str>,
+    rung: Arc<Notify>,
+}
+
+impl Worker {
+    /// A worker that does nothing yet; `rung` tells it of work.
+    pub fn new(parts: Parts, rung: Arc<Notify>) -> Self {
+        let holder = parts.secrets.replica().into();
+        Self { parts: Arc::new(parts), holder, rung }
+    }
+
+    /// Works until it is told to stop; the steps that are being done are done to their end.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.run_due(&stop).await {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the work on clusters cannot be looked up");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.rung.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// One step for every cluster that is due now; returns how many those were.
+    pub async fn run_due(&self, stop: &CancellationToken) -> Result<usize, store::Error> {
+        if stop.is_cancelled() {
+            return Ok(0);
+        }
+        let now = self.parts.clock.now_ms();
+        let due =
+            store::clusters::claim(&self.parts.store, &self.holder, now, now + LEASE_MS, AT_ONCE).await?;
+        let count = due.len();
+        let mut steps = JoinSet::new();
+        for row in due {
+            let parts = Arc::clone(&self.parts);
+            steps.spawn(async move { work_on(&parts, row).await });
+        }
+        while let Some(ended) = steps.join_next().await {
+            if let Err(error) = ended {
+                // The claim ends by itself, and the next holder looks at Azure first.
+                tracing::error!(error = &error as &dyn std::error::Error, "a step ended in a panic");
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// One step for one claimed cluster, written down whatever its end.
+async fn work_on(parts: &Parts, row: ClusterRow) {
+    let id = row.id.clone();
+    let mut task = match Task::new(parts, row) {
+        Ok(task) => task,
+        Err(error) => {
+            // Nothing can be decided for a row that cannot be read; it comes up again when its claim has ended.
+            tracing::error!(
+                cluster = id,
+                error = &error as &dyn std::error::Error,
+                "a cluster cannot be read"
+            );
+            return;
+        }
+    };
+    let deadline = Instant::now() + STEP_LIMIT;
+    let outcome = timeout(STEP_LIMIT + Duration::from_secs(5), step(parts, &mut task, deadline)).await;
+    let next = match outcome.unwrap_or_else(|_| Err(Trouble::late())) {
+        Ok(next) => next,
+        Err(trouble) => task.fail(parts, &trouble),
+    };
+    match task.write_down(parts, next).await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::warn!(cluster = id, "somebody else has the cluster by now; nothing was written")
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(cluster = id, error, "what was done for a cluster cannot be written down");
+        }
+    }
+}
+
+async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
+    if task.is_idle() {
+        return refresh::refresh(parts, task, deadline).await;
+    }
+    act::step(parts, task, deadline).await
+}

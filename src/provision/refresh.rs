@@ -1,0 +1,100 @@
+//! What Azure changed since: read now and then, shown, and taken over where the user manages it (contract, section 24).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::task::{Next, Task};
+use super::trouble::Trouble;
+use super::{Parts, finish};
+use crate::domain::provision::plan::Phase;
+use crate::domain::provision::refresh::taken_over;
+use crate::domain::spec::{AKS_CONFIG, ClusterSpec};
+use crate::domain::status::Truth;
+use crate::service::observation;
+use crate::store;
+
+/// When the setting is empty or no number.
+const USUAL: u64 = 300;
+
+/// The setting `aks-refresh`.
+pub(super) async fn interval(parts: &Parts) -> Duration {
+    let setting = parts.settings.value("aks-refresh").await;
+    Duration::from_secs(setting.trim().parse().ok().filter(|seconds| *seconds > 0).unwrap_or(USUAL))
+}
+
+pub(super) async fn refresh(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
+    let pause = interval(parts).await;
+    match look(parts, task, deadline).await {
+        Ok(()) => {
+            task.status.failure = None;
+            task.work.attempts = 0;
+            if task.status.condition("Updated").is_some_and(|it| it.message.contains("[Syncing error")) {
+                task.condition("Updated", Truth::True, "");
+            }
+            Ok(Next::In(pause))
+        }
+        Err(trouble) => {
+            // Nothing is wrong with what was made; only the look at it failed.
+            trouble.log(&task.row.id);
+            task.condition(
+                "Updated",
+                Truth::False,
+                &format!("[Syncing error: syncing failed] {}", trouble.message),
+            );
+            task.work.attempts += 1;
+            Ok(Next::In(trouble.pause(task.work.attempts).min(pause)))
+        }
+    }
+}
+
+async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), Trouble> {
+    let Some(id) = task.row.credential_id.clone() else {
+        return Err(Trouble::new("error getting credentials secret: secret name not provided"));
+    };
+    let access = parts.credentials.for_cluster(&id).await?;
+    let arm = parts
+        .azure
+        .arm(access.credential(), deadline)
+        .map_err(|error| Trouble::azure("error creating client secret credential: ", error))?;
+    let observed = observation::observe(&arm, &access, task.aks(), Phase::Removing)
+        .await
+        .map_err(|error| Trouble::azure("", error))?;
+    if observed.cluster.is_none() {
+        let name = task.aks().cluster_name.clone().unwrap_or_default();
+        return Err(Trouble::new(format!(
+            "{name} no longer exists in Azure: remove the object, or restore the cluster"
+        )));
+    }
+    finish::note_status(task, &observed);
+    take_over(parts, task).await?;
+    finish::connect(parts, task, &access, &arm, &observed, deadline).await?;
+    Ok(())
+}
+
+/// Keys that the user manages follow Azure where they mean something else there.
+async fn take_over(parts: &Parts, task: &mut Task) -> Result<(), Trouble> {
+    let Some(upstream) = task.status.upstream_spec.clone() else { return Ok(()) };
+    let mut body = task.spec.body().clone();
+    let Some(config) = body.get_mut(AKS_CONFIG).and_then(Value::as_object_mut) else { return Ok(()) };
+    let changes = taken_over(task.aks(), &upstream);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let keys: BTreeSet<String> = changes.keys().cloned().collect();
+    config.extend(changes);
+    let Ok(spec) = ClusterSpec::new(body) else { return Ok(()) };
+    let (id, fence) = (task.row.id.clone(), task.work.fence);
+    let written =
+        store::clusters::refresh_spec(&parts.store, &id, fence, task.row.version, &spec.to_text()).await?;
+    if written {
+        task.row.version += 1;
+        task.work.applied_spec = serde_json::to_string(spec.aks()).ok();
+        task.spec = spec;
+        let keys: Vec<String> = keys.into_iter().collect();
+        task.tell("refreshed", format!("took over from Azure: {}", keys.join(", ")));
+    }
+    Ok(())
+}

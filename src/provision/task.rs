@@ -1,0 +1,248 @@
+//! One claimed cluster: what is wanted, where the work stands, and what is written down about it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Rfc3339;
+
+use super::Parts;
+use super::trouble::Trouble;
+use crate::domain::provision::plan::Phase;
+use crate::domain::spec::{AksConfig, ClusterSpec};
+use crate::domain::status::{ClusterStatus, Progress, Step, Truth, Waiting};
+use crate::store::{self, ClusterEventRow, ClusterRow, WorkColumns};
+
+/// The steps of a cluster on its way, in order, for programs.
+pub(super) const STEPS: [&str; 6] = ["cluster", "credentials", "azure", "status", "connection", "active"];
+
+/// When to look again, and whether anything is left to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// At once: something was done, and the next step can be decided.
+    Now,
+    /// After a pause.
+    In(Duration),
+    /// Never: the object goes.
+    Forget,
+}
+
+/// A long operation of Azure, as it lies on the row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Running {
+    /// [`crate::azure::Operation::to_text`].
+    pub(super) operation: String,
+    /// What is waited for, for people.
+    pub(super) what: String,
+    /// Rancher's words before the reason when it fails.
+    pub(super) doing: String,
+    /// Whether it removes the cluster.
+    pub(super) removes: bool,
+}
+
+/// A claimed cluster.
+pub(super) struct Task {
+    pub(super) row: ClusterRow,
+    pub(super) spec: ClusterSpec,
+    pub(super) applied: Option<AksConfig>,
+    pub(super) work: WorkColumns,
+    pub(super) status: ClusterStatus,
+    pub(super) phase: Phase,
+    pub(super) owner: String,
+    /// Milliseconds since 1970 and the same as text.
+    pub(super) now_ms: i64,
+    pub(super) now: String,
+    /// What happened in this step, for those who watch.
+    happened: Vec<(&'static str, String)>,
+}
+
+impl Task {
+    pub(super) fn new(parts: &Parts, row: ClusterRow) -> Result<Self, serde_json::Error> {
+        let now = parts.clock.now().replace_nanosecond(0).unwrap_or_else(|_| parts.clock.now());
+        let phase = match row.work.phase.as_str() {
+            _ if row.removing_ms.is_some() => Phase::Removing,
+            "creating" => Phase::Creating,
+            "active" => Phase::Active,
+            _ => Phase::New,
+        };
+        Ok(Self {
+            spec: ClusterSpec::from_text(&row.spec)?,
+            applied: row.work.applied_spec.as_deref().map(serde_json::from_str).transpose()?,
+            status: ClusterStatus::from_text(&row.work.status)?,
+            work: row.work.clone(),
+            phase,
+            owner: format!("{}/{}", parts.instance, row.id),
+            now_ms: parts.clock.now_ms(),
+            now: now.format(&Rfc3339).unwrap_or_default(),
+            happened: Vec::new(),
+            row,
+        })
+    }
+
+    pub(super) fn aks(&self) -> &AksConfig {
+        self.spec.aks()
+    }
+
+    pub(super) fn is_import(&self) -> bool {
+        self.aks().imported == Some(true)
+    }
+
+    pub(super) fn was_active(&self) -> bool {
+        self.work.activated_ms.is_some()
+    }
+
+    /// Whether everything that the user wants is there.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase != Phase::Removing
+            && self.was_active()
+            && self.work.applied_generation == self.row.generation
+            && self.work.operation.is_none()
+    }
+
+    pub(super) fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+        match phase {
+            Phase::New => "new",
+            Phase::Creating => "creating",
+            Phase::Active => "active",
+            Phase::Removing => "removing",
+        }
+        .clone_into(&mut self.work.phase);
+    }
+
+    /// The long operation that is followed; one that cannot be read counts as none, because Azure is looked at anyway.
+    pub(super) fn running(&self) -> Option<Running> {
+        serde_json::from_str(self.work.operation.as_deref()?).ok()
+    }
+
+    pub(super) fn follow(&mut self, running: Option<&Running>) {
+        self.work.operation = running.and_then(|running| serde_json::to_string(running).ok());
+    }
+
+    pub(super) fn condition(&mut self, kind: &str, truth: Truth, message: &str) {
+        let now = self.now.clone();
+        self.status.set_condition(kind, truth, "", message, &now);
+    }
+
+    /// The condition that tells of the work: `Provisioned` until the first time that all is there, then `Updated`.
+    pub(super) fn working_condition(&self) -> &'static str {
+        if self.was_active() { "Updated" } else { "Provisioned" }
+    }
+
+    /// That the step of that name is being done, and the ones before it are done.
+    pub(super) fn at_step(&mut self, name: &str, progress: Progress, message: &str) {
+        let position = STEPS.iter().position(|step| *step == name).unwrap_or_default();
+        let old = std::mem::take(&mut self.status.steps);
+        for (index, step) in STEPS.iter().enumerate() {
+            let (state, text) = match index.cmp(&position) {
+                std::cmp::Ordering::Less => (Progress::Done, ""),
+                std::cmp::Ordering::Equal => (progress, message),
+                std::cmp::Ordering::Greater => (Progress::Pending, ""),
+            };
+            let before = old.iter().find(|it| it.name == *step && it.state == state);
+            self.status.steps.push(Step {
+                name: (*step).to_owned(),
+                state,
+                message: text.to_owned(),
+                since_ms: before.map_or(self.now_ms, |it| it.since_ms),
+            });
+        }
+    }
+
+    /// That something was done.
+    pub(super) fn tell(&mut self, kind: &'static str, message: impl Into<String>) {
+        let message = message.into();
+        tracing::info!(cluster = self.row.id, kind, "{message}");
+        self.happened.push((kind, message));
+    }
+
+    /// That something is waited for; no failure any more.
+    pub(super) fn wait(&mut self, what: &str, percent: Option<f64>) {
+        let known = self.status.waiting.as_ref().filter(|waiting| waiting.what == what);
+        let since_ms = known.map_or(self.now_ms, |waiting| waiting.since_ms);
+        if known.is_none() {
+            self.tell("waiting", what);
+        }
+        self.status.waiting = Some(Waiting { what: what.to_owned(), since_ms, percent });
+        self.recovered();
+    }
+
+    /// The last step went well.
+    pub(super) fn recovered(&mut self) {
+        self.status.failure = None;
+        self.work.attempts = 0;
+        let kind = self.working_condition();
+        if self.status.condition(kind).is_some_and(|condition| condition.status == Truth::False) {
+            self.condition(kind, Truth::Unknown, "");
+        }
+    }
+
+    /// Writes a failure down, in the status and in the log.
+    pub(super) fn fail(&mut self, parts: &Parts, trouble: &Trouble) -> Next {
+        if trouble.busy {
+            self.wait(&trouble.message, None);
+            return Next::In(trouble.pause(0));
+        }
+        trouble.log(&self.row.id);
+        let pause = trouble.pause(self.work.attempts);
+        self.work.attempts += 1;
+        if self.status.failure.as_deref() != Some(&trouble.message) {
+            self.happened.push(("failure", trouble.message.clone()));
+        }
+        self.status.failure = Some(trouble.message.clone());
+        self.status.waiting = None;
+        let kind = self.working_condition();
+        self.condition(kind, Truth::False, &trouble.message);
+        let step = self.status.steps.iter().find(|step| step.state == Progress::Running);
+        if let Some(name) = step.map(|step| step.name.clone()) {
+            self.at_step(&name, Progress::Failed, &trouble.message);
+        }
+        metrics::counter!("norman_aks_provision_steps", "outcome" => "failed").increment(1);
+        // Others may have repaired it in the meantime: tokens that were refused are asked for anew.
+        let _ = parts;
+        Next::In(pause)
+    }
+
+    /// Writes down where the work stands without giving the claim back; false when somebody else has the claim.
+    pub(super) async fn record(&mut self, parts: &Parts) -> Result<(), Trouble> {
+        self.work.status = self.status.to_text();
+        let seen = self.row.generation;
+        if store::clusters::record(&parts.store, &self.row.id, &self.work, seen, self.now_ms).await? {
+            return Ok(());
+        }
+        Err(Trouble::new("somebody else works on the cluster by now"))
+    }
+
+    /// Writes everything down and gives the claim back; false when it was no longer ours.
+    pub(super) async fn write_down(mut self, parts: &Parts, next: Next) -> Result<bool, store::Error> {
+        let events = std::mem::take(&mut self.happened);
+        let now = parts.clock.now_ms();
+        let written = match next {
+            Next::Forget => {
+                store::clusters::delete_claimed(&parts.store, &self.row.id, self.work.fence).await?
+            }
+            Next::Now | Next::In(_) => {
+                let pause = if let Next::In(pause) = next { pause } else { Duration::ZERO };
+                self.work.next_run_ms = Some(now + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2));
+                self.work.status = self.status.to_text();
+                let seen = self.row.generation;
+                store::clusters::release(&parts.store, &self.row.id, &self.work, seen, now).await?
+            }
+        };
+        if !written {
+            return Ok(false);
+        }
+        for (kind, message) in events {
+            let event = ClusterEventRow {
+                id: uuid::Uuid::now_v7().to_string(),
+                cluster_id: self.row.id.clone(),
+                at_ms: now,
+                kind: kind.to_owned(),
+                data: serde_json::json!({"generation": self.row.generation, "phase": self.work.phase})
+                    .to_string(),
+                message,
+            };
+            store::cluster_events::insert(&parts.store, &event).await?;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,102 @@
+//! Reading and writing JSON by path, for bodies of which nobody here knows every key.
+
+use serde_json::{Map, Value};
+
+/// The text at a JSON pointer; an empty one counts as missing.
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// The number at a JSON pointer.
+pub(super) fn number(value: &Value, pointer: &str) -> Option<u32> {
+    value.pointer(pointer)?.as_u64().and_then(|number| u32::try_from(number).ok())
+}
+
+/// Whether there is `true` at a JSON pointer.
+pub(super) fn is_true(value: &Value, pointer: &str) -> bool {
+    value.pointer(pointer).and_then(Value::as_bool) == Some(true)
+}
+
+/// The list at a JSON pointer; empty when there is none.
+pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The texts in the list at a JSON pointer.
+pub(super) fn texts(value: &Value, pointer: &str) -> Vec<String> {
+    list(value, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Sets the value at a path of keys with slashes before them; makes the objects on the way.
+pub(super) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
+    let mut place = value;
+    for key in path.split('/').skip(1) {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        let Some(object) = place.as_object_mut() else { return };
+        place = object.entry(key).or_insert(Value::Null);
+    }
+    *place = new.into();
+}
+
+/// Sets the value at a path where there is none yet, or `null`.
+pub(super) fn default(value: &mut Value, path: &str, new: impl Into<Value>) {
+    if value.pointer(path).is_none_or(Value::is_null) {
+        set(value, path, new);
+    }
+}
+
+/// Removes the value at a path.
+pub(super) fn remove(value: &mut Value, path: &str) {
+    let Some((before, key)) = path.rsplit_once('/') else { return };
+    if let Some(object) = value.pointer_mut(before).and_then(Value::as_object_mut) {
+        object.remove(key);
+    }
+}
+
+/// Lays `new` over `old`: objects are joined key by key, `null` removes, everything else replaces.
+pub(super) fn overlay(old: &mut Value, new: &Value) {
+    let (Some(target), Some(source)) = (old.as_object_mut(), new.as_object()) else {
+        *old = new.clone();
+        return;
+    };
+    for (key, value) in source {
+        if value.is_null() {
+            target.remove(key);
+        } else if value.is_object() {
+            overlay(target.entry(key).or_insert_with(|| Value::Object(Map::new())), value);
+        } else {
+            target.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_are_made_filled_and_removed() {
+        let mut value = json!({"a": {"b": null}});
+        set(&mut value, "/a/c/d", 1);
+        default(&mut value, "/a/b", "x");
+        default(&mut value, "/a/c/d", 2);
+        assert_eq!(value, json!({"a": {"b": "x", "c": {"d": 1}}}));
+        remove(&mut value, "/a/c/d");
+        remove(&mut value, "/no/such");
+        assert_eq!(value, json!({"a": {"b": "x", "c": {}}}));
+    }
+
+    #[test]
+    fn an_overlay_joins_objects_replaces_lists_and_removes_what_is_null() {
+        let mut old = json!({"kept": 1, "list": [1, 2], "inner": {"kept": true, "gone": 1, "changed": 1}});
+        overlay(&mut old, &json!({"list": [3], "inner": {"gone": null, "changed": 2, "new": {"deep": 1}}}));
+        assert_eq!(
+            old,
+            json!({"kept": 1, "list": [3], "inner": {"kept": true, "changed": 2, "new": {"deep": 1}}})
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! What a subscription has from the start: the templates of `data/*.json`, filled in for one account.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::clouds::Cloud;
+use super::data::Catalog;
+use super::holdings::{Group, Holdings, Resource};
+use super::json;
+use super::seed::Account;
+use super::skus::hash;
+
+/// The holdings of the account's subscription before anybody changes anything.
+pub(super) fn seeded(account: &Account, catalog: &Catalog) -> Holdings {
+    let mut holdings = Holdings { unregistered: account.unregistered.clone(), ..Holdings::default() };
+    if let Some(cores) = account.cores {
+        for region in catalog.places(account.environment) {
+            holdings.quotas.entry(region.name.clone()).or_default().insert("cores".to_owned(), cores);
+        }
+    }
+    if !account.resources {
+        return holdings;
+    }
+    let resources = |templates: &[Box<RawValue>]| -> Vec<Resource> {
+        templates.iter().filter_map(|template| resource(template, account)).collect()
+    };
+    holdings.networks = resources(&catalog.networks);
+    holdings.clusters = resources(&catalog.clusters);
+    let groups = catalog.groups.iter().filter_map(|template| filled(template, "", account));
+    holdings.groups.extend(groups.filter_map(|group| serde_json::from_value(group).ok()));
+    holdings.groups.extend(holdings.clusters.iter().filter_map(group_of_nodes));
+    holdings
+}
+
+/// The resource group in which a cluster's nodes are.
+pub(super) fn group_of_nodes(cluster: &Resource) -> Option<Group> {
+    let text = |pointer| json::text(&cluster.body, pointer).map(str::to_owned);
+    Some(Group {
+        name: text("/properties/nodeResourceGroup")?,
+        location: text("/location")?,
+        tags: None,
+        managed_by: text("/id"),
+        deleting: false,
+    })
+}
+
+/// Fills in a template; group and name are taken from its id.
+fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
+    #[derive(serde::Deserialize)]
+    struct Id {
+        id: String,
+        name: String,
+    }
+    let Id { id, name } = serde_json::from_str(template.get()).ok()?;
+    let group = id.split('/').nth(4)?.to_owned();
+    let body = filled(template, &name, account)?;
+    Some(Resource { group, name, body })
+}
+
+/// The template with the account's subscription, tenant and regions, and with host names that no other cluster has.
+fn filled(template: &RawValue, name: &str, account: &Account) -> Option<Value> {
+    let (here, elsewhere) = match account.environment {
+        Cloud::Public => ("eastus", "westeurope"),
+        Cloud::China => ("chinanorth3", "chinaeast2"),
+        Cloud::UsGovernment => ("usgovvirginia", "usgovarizona"),
+    };
+    let number = hash(&[&account.subscription_id, name]);
+    let host = format!("{:08x}", number & 0xffff_ffff);
+    let link = Uuid::from_u64_pair(number, hash(&[name, &account.subscription_id])).to_string();
+    let text = template
+        .get()
+        .replace("{subscription}", &account.subscription_id)
+        .replace("{tenant}", &account.tenant_id)
+        .replace("{location}", here)
+        .replace("{other_location}", elsewhere)
+        .replace("{suffix}", account.environment.cluster_suffix())
+        .replace("{host}", &host)
+        .replace("{link}", &link);
+    serde_json::from_str(&text).ok()
+}

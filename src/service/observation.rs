@@ -1,0 +1,52 @@
+//! Looking at Azure for one cluster, only as far as the next decision needs it. `domain::provision::plan` decides.
+
+use super::credentials::AzureAccess;
+use crate::azure::resources::{managed_clusters, providers, resource_groups, workspaces};
+use crate::azure::{Arm, Error};
+use crate::domain::provision::plan::{Observed, Phase};
+use crate::domain::provision::upstream::{self, Known};
+use crate::domain::provision::workspace;
+use crate::domain::spec::{AksConfig, given};
+
+/// The resource provider of AKS.
+pub const PROVIDER: &str = "Microsoft.ContainerService";
+
+/// Asks Azure what the next step depends on.
+pub async fn observe(
+    arm: &Arm,
+    access: &AzureAccess,
+    spec: &AksConfig,
+    phase: Phase,
+) -> Result<Observed, Error> {
+    let group = given(spec.resource_group.as_ref()).unwrap_or_default();
+    let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
+    let cluster = managed_clusters::get(arm, group, name).await?.map(|cluster| cluster.raw);
+    let cloud = access.credential().cloud;
+    let known = Known {
+        spec,
+        base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
+        auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
+    };
+    let upstream = cluster.as_ref().and_then(|cluster| upstream::read(cluster, known).ok());
+    let mut observed = Observed { cluster, upstream, ..Observed::default() };
+    let wanted = phase != Phase::Removing && spec.imported != Some(true);
+    if wanted && observed.cluster.is_none() {
+        observed.provider_registered = Some(providers::get(arm, PROVIDER).await?.is_registered());
+        observed.resource_group = Some(resource_groups::exists(arm, group).await?);
+    }
+    if phase != Phase::Removing && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
+        observed.workspace_id = workspace_id(arm, spec).await?;
+    }
+    Ok(observed)
+}
+
+/// The id of the workspace that the specification means, once it is there.
+async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
+    let place = workspace::place(spec);
+    let found = workspaces::get(arm, &place.group, &place.name).await?;
+    Ok(found.and_then(|workspace| {
+        let state = workspace.view.properties.and_then(|properties| properties.provisioning_state);
+        let ready = state.is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));
+        workspace.view.id.filter(|_| ready)
+    }))
+}

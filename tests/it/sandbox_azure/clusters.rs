@@ -1,0 +1,332 @@
+//! The life of a cluster.
+
+use base64::Engine;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{AKS, Azure, changed, cluster, pool, small, with};
+
+fn kubeconfig(text: &Value) -> String {
+    let bytes = base64::prelude::BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_cluster_is_creating_until_its_operation_has_succeeded() {
+    let azure = Azure::start().await;
+    let path = cluster("Mine");
+    azure.get(&path).await.refused(404, "ResourceNotFound", "managedClusters/Mine");
+    azure.delete(&path).await.expect(204);
+    let made = azure.put(&path, &small()).await.expect(201);
+    assert_eq!(
+        (made.state(), made.header("location"), made.header("retry-after")),
+        ("Creating".to_owned(), "", "1")
+    );
+    let id = format!("{}/resourcegroups/rancher/providers/{AKS}/Mine", azure.subscription());
+    assert_eq!(made.at("/id"), id, "Azure writes the groups of clusters in lower case");
+    let address = made.header("azure-asyncoperation");
+    let start = format!(
+        "https://management.azure.com{}/providers/Microsoft.ContainerService/locations/eastus/operations/",
+        azure.subscription()
+    );
+    assert!(address.starts_with(&start) && address.contains("&s="), "{address}");
+    let (status, body) = azure.status_of(&made).await;
+    assert_eq!(status, "InProgress");
+    assert!(body["startTime"].as_str().unwrap().starts_with("2026-09-21T") && body.get("endTime").is_none());
+    let other = azure.get(address.split("&t=").next().unwrap()).await;
+    assert_eq!(other.status, 400, "the address is signed");
+    assert_eq!(
+        azure.post(&format!("{path}/listClusterAdminCredential")).await.error(),
+        (404, "ControlPlaneNotFound".to_owned())
+    );
+
+    azure.wait(7);
+    assert_eq!(azure.get(&path).await.state(), "Creating");
+    azure.wait(1);
+    let (status, body) = azure.status_of(&made).await;
+    assert_eq!(status, "Succeeded");
+    assert!(body["endTime"].as_str().unwrap() > body["startTime"].as_str().unwrap());
+    let there = azure.get(&path).await.expect(200);
+    assert_eq!(there.state(), "Succeeded");
+    assert_eq!(there.at("/properties/agentPoolProfiles/0/provisioningState"), "Succeeded");
+    assert!(there.at("/properties/identityProfile/kubeletidentity/clientId").is_string());
+    for list in [format!("/providers/{AKS}"), format!("/resourceGroups/RANCHER/providers/{AKS}")] {
+        let all = azure.get(&list).await.at("/value");
+        assert!(all.as_array().unwrap().iter().any(|it| it["name"] == "Mine"), "{list}");
+    }
+
+    let gone = azure.delete(&path).await.expect(202);
+    assert!(gone.header("location").contains("/operationresults/"));
+    assert_eq!(azure.get(&path).await.state(), "Deleting");
+    assert_eq!(azure.get(gone.header("location")).await.expect(202).at("/status"), "InProgress");
+    assert_eq!(azure.delete(&path).await.expect(202).header("location"), gone.header("location"));
+    azure.finish(&gone).await;
+    azure.get(gone.header("location")).await.expect(204);
+    azure.get(&path).await.refused(404, "ResourceNotFound", "");
+    azure.delete(&path).await.expect(204);
+}
+
+#[tokio::test]
+async fn azure_fills_in_what_was_left_out_and_echoes_no_secret() {
+    let azure = Azure::start().await;
+    let mut body = with(
+        small(),
+        "/properties/servicePrincipalProfile",
+        json!({"clientId": "x", "secret": "canary~secret"}),
+    );
+    body = with(body, "/properties/kubernetesVersion", json!("1.32"));
+    let made = azure.made("c", &body).await;
+    assert!(!made.text.contains("canary"), "{}", made.text);
+    for (pointer, expected) in [
+        ("/type", json!("Microsoft.ContainerService/ManagedClusters")),
+        ("/sku", json!({"name": "Base", "tier": "Free"})),
+        ("/properties/kubernetesVersion", json!("1.32")),
+        ("/properties/currentKubernetesVersion", json!("1.32.10")),
+        ("/properties/nodeResourceGroup", json!("MC_rancher_c_eastus")),
+        ("/properties/servicePrincipalProfile", json!({"clientId": "msi"})),
+        ("/properties/powerState/code", json!("Running")),
+        ("/properties/networkProfile/networkPlugin", json!("kubenet")),
+        ("/properties/networkProfile/podCidr", json!("10.244.0.0/16")),
+        ("/properties/networkProfile/serviceCidr", json!("10.0.0.0/16")),
+        ("/properties/networkProfile/dnsServiceIP", json!("10.0.0.10")),
+        ("/properties/networkProfile/loadBalancerSku", json!("standard")),
+        ("/properties/networkProfile/outboundType", json!("loadBalancer")),
+        ("/properties/agentPoolProfiles/0/orchestratorVersion", json!("1.32")),
+        ("/properties/agentPoolProfiles/0/currentOrchestratorVersion", json!("1.32.10")),
+        ("/properties/agentPoolProfiles/0/maxPods", json!(110)),
+        ("/properties/agentPoolProfiles/0/osDiskSizeGB", json!(128)),
+        ("/properties/agentPoolProfiles/0/osType", json!("Linux")),
+        ("/properties/agentPoolProfiles/0/upgradeSettings/maxSurge", json!("10%")),
+        ("/identity/tenantId", json!(azure.account.tenant_id)),
+    ] {
+        assert_eq!(made.at(pointer), expected, "{pointer}");
+    }
+    assert!(made.at("/identity/principalId").is_string());
+    let host = made.at("/properties/fqdn").as_str().unwrap().to_owned();
+    let unique = host.strip_prefix("small-").unwrap().strip_suffix(".hcp.eastus.azmk8s.io").unwrap();
+    assert!(unique.len() == 8 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()), "{host}");
+    assert!(made.at("/eTag").is_null(), "that version of the interface has none");
+    let newer = azure.get(&format!("{}?api-version=2025-05-01", cluster("c"))).await;
+    assert!(newer.at("/eTag").is_string());
+}
+
+#[tokio::test]
+async fn clusters_of_other_clouds_have_the_names_of_their_clouds() {
+    for (account, region, suffix) in [
+        ("china", "chinanorth3", ".hcp.chinanorth3.cx.prod.service.azk8s.cn"),
+        ("us-government", "usgovvirginia", ".hcp.usgovvirginia.cx.aks.containerservice.azure.us"),
+    ] {
+        let azure = Azure::start_as(account).await;
+        let body = with(small(), "/location", json!(region));
+        let made = azure.made("c", &with(body, "/properties/kubernetesVersion", json!(""))).await;
+        assert!(made.at("/properties/fqdn").as_str().unwrap().ends_with(suffix), "{}", made.text);
+        let seeded = azure.get(&cluster("made-elsewhere")).await.at("/properties/fqdn");
+        assert!(seeded.as_str().unwrap().ends_with(suffix), "{seeded}");
+    }
+}
+
+#[tokio::test]
+async fn a_private_cluster_has_a_name_of_its_own_network() {
+    let azure = Azure::start().await;
+    let access = json!({"enablePrivateCluster": true, "privateDNSZone": "System"});
+    let made = azure.made("c", &with(small(), "/properties/apiServerAccessProfile", access)).await;
+    let host = made.at("/properties/privateFQDN").as_str().unwrap().to_owned();
+    assert!(host.starts_with("small-") && host.ends_with(".privatelink.eastus.azmk8s.io"), "{host}");
+    assert_eq!(made.at("/properties/apiServerAccessProfile/privateDNSZone"), "system");
+    assert!(made.at("/properties/privateLinkResources/0/privateLinkServiceID").is_string());
+    let config = azure.post(&format!("{}/listClusterAdminCredential", cluster("c"))).await.expect(200);
+    assert!(kubeconfig(&config.at("/kubeconfigs/0/value")).contains(&host));
+}
+
+#[tokio::test]
+async fn a_change_sent_as_the_whole_object_keeps_what_nobody_knows() {
+    let azure = Azure::start().await;
+    let addons = json!({"omsAgent": {"enabled": false}, "httpApplicationRouting": {"enabled": false}});
+    let body = with(small(), "/properties/addonProfiles", addons);
+    let made = azure.made("c", &with(body, "/properties/fromTheFuture", json!({"a": [1, null]}))).await;
+    let body = changed(
+        &made,
+        "/properties/apiServerAccessProfile",
+        json!({"authorizedIPRanges": ["203.0.113.0/24"]}),
+    );
+    let put = azure.put(&cluster("c"), &body).await.expect(200);
+    assert_eq!(
+        (put.state(), put.at("/properties/agentPoolProfiles/0/provisioningState")),
+        ("Updating".to_owned(), json!("Updating"))
+    );
+    azure.finish(&put).await;
+    let now = azure.get(&cluster("c")).await;
+    assert_eq!(now.at("/properties/apiServerAccessProfile/authorizedIPRanges"), json!(["203.0.113.0/24"]));
+    for kept in [
+        "/properties/fromTheFuture",
+        "/properties/fqdn",
+        "/identity/principalId",
+        "/tags",
+        "/properties/resourceUID",
+    ] {
+        assert_eq!(now.at(kept), made.at(kept), "{kept}");
+    }
+    // What is left out stays, and pools that are left out stay too.
+    let less = json!({"location": "eastus", "tags": {"team": "tests"}, "properties": {"kubernetesVersion": "1.32.7"}});
+    let put = azure.put(&cluster("c"), &less).await.expect(200);
+    azure.finish(&put).await;
+    assert_eq!(azure.get(&cluster("c")).await.json(), now.json());
+
+    let workspace = "/resourceGroups/rancher/providers/Microsoft.OperationalInsights/workspaces/logs";
+    let id = format!("{}{workspace}", azure.subscription());
+    let on = json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}});
+    let body = changed(&now, "/properties/addonProfiles", json!({"omsagent": on}));
+    azure.put(&cluster("c"), &body).await.refused(400, "InvalidParameter", "no workspace");
+    azure.put(workspace, &json!({"location": "eastus"})).await.expect(201);
+    let put = azure.put(&cluster("c"), &body).await.expect(200);
+    azure.finish(&put).await;
+    let addons = azure.get(&cluster("c")).await.at("/properties/addonProfiles");
+    assert_eq!(addons["omsAgent"]["enabled"], true, "add-ons keep their first spelling: {addons}");
+    assert_eq!(addons["httpApplicationRouting"]["enabled"], false);
+    assert!(addons.get("omsagent").is_none());
+}
+
+#[tokio::test]
+async fn tags_are_replaced_by_a_patch_and_left_alone_by_nothing_else() {
+    let azure = Azure::start().await;
+    let made = azure.made("c", &small()).await;
+    let patch =
+        azure.send(Method::PATCH, &cluster("c"), Some(&json!({"tags": {"b": "2"}}))).await.expect(200);
+    assert_eq!((patch.at("/tags"), patch.state()), (json!({"b": "2"}), "Updating".to_owned()));
+    assert_eq!(patch.at("/properties/agentPoolProfiles/0/provisioningState"), "Succeeded");
+    azure.finish(&patch).await;
+    let now = azure.get(&cluster("c")).await;
+    assert_eq!(now.at("/tags"), json!({"b": "2"}));
+    assert_eq!(now.at("/properties"), made.at("/properties"));
+}
+
+#[tokio::test]
+async fn versions_rise_first_in_the_cluster_and_then_in_the_pools() {
+    let azure = Azure::start().await;
+    let made = azure.made("c", &small()).await;
+    let profile = azure.get(&format!("{}/upgradeProfiles/default", cluster("c"))).await.expect(200);
+    let upgrades = profile.at("/properties/controlPlaneProfile/upgrades");
+    assert!(upgrades.as_array().unwrap().iter().any(|it| it["kubernetesVersion"] == "1.33.3"));
+
+    let body = |version: &str| changed(&made, "/properties/kubernetesVersion", json!(version));
+    azure.put(&cluster("c"), &body("1.34.1")).await.refused(
+        400,
+        "OperationNotAllowed",
+        "Available upgrades: [1.32.10",
+    );
+    azure.put(&cluster("c"), &body("1.77.0")).await.refused(400, "K8sVersionNotSupported", "1.77.0");
+    azure.put(&cluster("c"), &body("1.32.1")).await.refused(400, "OperationNotAllowed", "1.32.1");
+    let up = |version: &str| json!({"properties": {"orchestratorVersion": version}});
+    azure.put(&pool("c", "system"), &up("1.33.3")).await.refused(
+        400,
+        "NodePoolMcVersionIncompatible",
+        "version 33 is bigger",
+    );
+
+    let put = azure.put(&cluster("c"), &body("1.33.3")).await.expect(200);
+    assert_eq!(
+        (put.state(), put.at("/properties/currentKubernetesVersion")),
+        ("Upgrading".to_owned(), json!("1.32.7"))
+    );
+    azure.finish(&put).await;
+    let now = azure.get(&cluster("c")).await;
+    assert_eq!(now.at("/properties/currentKubernetesVersion"), "1.33.3");
+    assert_eq!(
+        now.at("/properties/agentPoolProfiles/0/currentOrchestratorVersion"),
+        "1.32.7",
+        "nodes stay behind"
+    );
+    let of_pool = azure.get(&format!("{}/upgradeProfiles/default", pool("c", "system"))).await.expect(200);
+    let targets = of_pool.at("/properties/upgrades");
+    assert!(targets.as_array().unwrap().contains(&json!({"kubernetesVersion": "1.33.3"})), "{targets}");
+    assert!(!targets.as_array().unwrap().contains(&json!({"kubernetesVersion": "1.33.4"})), "{targets}");
+
+    let put = azure.put(&pool("c", "system"), &up("1.33.3")).await.expect(200);
+    assert_eq!(
+        (put.state(), put.at("/properties/currentOrchestratorVersion")),
+        ("Upgrading".to_owned(), json!("1.32.7"))
+    );
+    azure.finish(&put).await;
+    let now = azure.get(&pool("c", "system")).await;
+    assert_eq!(
+        (now.state(), now.at("/properties/currentOrchestratorVersion")),
+        ("Succeeded".to_owned(), json!("1.33.3"))
+    );
+    azure.put(&pool("c", "system"), &up("1.32.7")).await.refused(400, "OperationNotAllowed", "Downgrading");
+}
+
+#[tokio::test]
+async fn a_stopped_cluster_takes_only_its_start_and_its_end() {
+    let azure = Azure::start().await;
+    let made = azure.made("c", &small()).await;
+    let stop = azure.post(&format!("{}/stop", cluster("c"))).await.expect(202);
+    assert_eq!(azure.get(&cluster("c")).await.state(), "Stopping");
+    azure.finish(&stop).await;
+    azure.get(stop.header("location")).await.expect(204);
+    let stopped = azure.get(&cluster("c")).await;
+    assert_eq!(
+        (stopped.state(), stopped.at("/properties/powerState/code")),
+        ("Succeeded".to_owned(), json!("Stopped"))
+    );
+    azure.put(&cluster("c"), &made.json()).await.refused(409, "OperationNotAllowed", "stopped");
+    let start = azure.post(&format!("{}/start", cluster("c"))).await.expect(202);
+    azure.finish(&start).await;
+    assert_eq!(azure.get(&cluster("c")).await.at("/properties/powerState/code"), "Running");
+}
+
+#[tokio::test]
+async fn an_operation_is_aborted_on_request() {
+    let azure = Azure::start().await;
+    let made = azure.put(&cluster("c"), &small()).await.expect(201);
+    let abort = azure.post(&format!("{}/abort", cluster("c"))).await.expect(202);
+    assert_eq!(azure.status_of(&made).await.0, "Canceled");
+    azure.finish(&abort).await;
+    assert_eq!(azure.get(&cluster("c")).await.state(), "Canceled");
+    azure.post(&format!("{}/abort", cluster("c"))).await.refused(400, "OperationNotAllowed", "no operation");
+}
+
+#[tokio::test]
+async fn kubeconfigs_come_in_both_forms_and_only_where_they_may() {
+    let azure = Azure::start().await;
+    let host =
+        azure.get(&cluster("made-elsewhere")).await.at("/properties/fqdn").as_str().unwrap().to_owned();
+    let ask =
+        async |cluster_name: &str, what: &str| azure.post(&format!("{}/{what}", cluster(cluster_name))).await;
+    let admin = ask("made-elsewhere", "listClusterAdminCredential").await.expect(200);
+    assert_eq!(admin.at("/kubeconfigs/0/name"), "clusterAdmin");
+    assert!(kubeconfig(&admin.at("/kubeconfigs/0/value")).contains(&host));
+    let old = ask("made-elsewhere", "accessProfiles/clusterAdmin/listCredential").await.expect(200);
+    assert_eq!(old.at("/properties/kubeConfig"), admin.at("/kubeconfigs/0/value"));
+    let user = ask("made-elsewhere", "listClusterUserCredential").await.expect(200);
+    assert_eq!(user.at("/kubeconfigs/0/name"), "clusterUser");
+
+    for refused in ["listClusterAdminCredential", "accessProfiles/clusterAdmin/listCredential"] {
+        let words = "Getting static credential is not allowed";
+        ask("entra-only", refused).await.refused(400, "BadRequest", words);
+    }
+    for format in ["", "?format=azure", "?format=exec"] {
+        ask("entra-only", &format!("listClusterUserCredential{format}")).await.expect(200);
+    }
+    ask("entra-only", "listClusterUserCredential?format=xml").await.refused(400, "InvalidParameter", "xml");
+    ask("missing", "listClusterAdminCredential").await.refused(404, "ResourceNotFound", "missing");
+    let private = azure.get(&cluster("private-one")).await;
+    assert!(private.at("/properties/privateFQDN").as_str().unwrap().contains(".privatelink."));
+}
+
+#[tokio::test]
+async fn entity_tags_guard_a_change() {
+    let azure = Azure::start().await;
+    let path = format!("{}?api-version=2025-05-01", cluster("c"));
+    let made = azure.put(&path, &small()).await.expect(201);
+    azure.finish(&made).await;
+    let etag = azure.get(&path).await.at("/eTag").as_str().unwrap().to_owned();
+    let guarded = async |header: &'static str, value: &str| {
+        let request = azure.request(Method::PUT, &path, Some(&small())).header(header, value);
+        super::read(request.send().await.unwrap()).await
+    };
+    guarded("if-match", "another").await.refused(412, "EtagMismatch", "");
+    guarded("if-none-match", "*").await.refused(412, "EtagMismatch", "");
+    let put = guarded("if-match", &format!("\"{etag}\"")).await.expect(200);
+    azure.finish(&put).await;
+    assert_ne!(azure.get(&path).await.at("/eTag"), etag);
+}

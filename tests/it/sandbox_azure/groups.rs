@@ -1,0 +1,239 @@
+//! Resource groups, networks, workspaces and resource providers.
+
+use http::Method;
+use serde_json::json;
+
+use super::{Azure, cluster, small};
+
+const NETWORK: &str = "/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks";
+const WORKSPACE: &str =
+    "/resourcegroups/rancher/providers/Microsoft.OperationalInsights/workspaces/rancher-logs";
+
+#[tokio::test]
+async fn a_group_is_made_changed_and_listed_and_stays_where_it_is() {
+    let azure = Azure::start().await;
+    let path = "/resourcegroups/New_Group";
+    assert_eq!(azure.send(Method::HEAD, path, None).await.status, 404);
+    azure.get(path).await.refused(404, "ResourceGroupNotFound", "'New_Group'");
+    let body = json!({"location": "West Europe", "name": "New_Group", "tags": {"a": "1"}});
+    let made = azure.put(path, &body).await.expect(201);
+    assert_eq!(made.at("/location"), "westeurope");
+    assert_eq!(made.state(), "Succeeded");
+    assert_eq!(made.at("/id"), format!("{}/resourceGroups/New_Group", azure.subscription()));
+    let head = azure.send(Method::HEAD, "/resourceGroups/new_group", None).await;
+    assert_eq!((head.status.as_u16(), &*head.text), (204, ""));
+    let again = azure.put("/resourcegroups/new_group", &json!({"location": "westeurope"})).await.expect(200);
+    assert_eq!(
+        (again.at("/name"), again.at("/tags")),
+        (json!("New_Group"), json!(null)),
+        "tags are replaced"
+    );
+    let elsewhere = azure.put(path, &json!({"location": "eastus"})).await;
+    elsewhere.refused(409, "InvalidResourceGroupLocation", "already exists in location 'westeurope'");
+    let nowhere = azure.put("/resourcegroups/other", &json!({"location": "atlantis"})).await;
+    nowhere.refused(400, "LocationNotAvailableForResourceType", "'atlantis'");
+    azure.put("/resourcegroups/other", &json!({})).await.refused(400, "LocationRequired", "location");
+    azure.put("/resourcegroups/bad.", &json!({"location": "eastus"})).await.refused(
+        400,
+        "InvalidResourceGroupName",
+        "period",
+    );
+    let names = azure.get("/resourcegroups").await.expect(200).at("/value");
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"New_Group") && names.contains(&"rancher") && names.contains(&"Legacy"));
+    assert!(names.contains(&"MC_rancher_made-elsewhere_eastus"), "the nodes of clusters are in groups too");
+}
+
+#[tokio::test]
+async fn what_is_in_no_group_is_not_made() {
+    let azure = Azure::start().await;
+    let base = "/resourceGroups/missing/providers";
+    for path in [
+        "Microsoft.ContainerService/managedClusters/c",
+        "Microsoft.Network/virtualNetworks/v",
+        "Microsoft.OperationalInsights/workspaces/work",
+        "Microsoft.ContainerService/managedClusters/c/agentPools/p",
+    ] {
+        let path = format!("{base}/{path}");
+        azure.put(&path, &small()).await.refused(404, "ResourceGroupNotFound", "'missing'");
+        azure.get(&path).await.refused(404, "ResourceGroupNotFound", "'missing'");
+    }
+    azure.delete("/resourcegroups/missing").await.refused(404, "ResourceGroupNotFound", "'missing'");
+}
+
+#[tokio::test]
+async fn the_end_of_a_group_is_the_end_of_what_is_in_it() {
+    let azure = Azure::start().await;
+    let group = "/resourceGroups/short";
+    azure.put(group, &json!({"location": "eastus"})).await.expect(201);
+    let cluster = format!("{group}/providers/Microsoft.ContainerService/managedClusters/c");
+    let made = azure.put(&cluster, &small()).await.expect(201);
+    let workspace = format!("{group}/providers/Microsoft.OperationalInsights/workspaces/work");
+    azure.put(&workspace, &json!({"location": "eastus"})).await.expect(201);
+
+    let deleted = azure.delete("/resourcegroups/SHORT").await.expect(202);
+    assert_eq!((&*deleted.text, deleted.header("azure-asyncoperation")), ("", ""));
+    let location = deleted.header("location").to_owned();
+    assert!(location.contains("/operationresults/"), "{location}");
+    let poll = azure.get(&location).await.expect(202);
+    assert_eq!((poll.header("location"), poll.header("retry-after")), (&*location, "1"));
+    assert_eq!(azure.get(group).await.state(), "Deleting");
+    assert_eq!(azure.get(&cluster).await.state(), "Deleting");
+    let (status, body) = azure.status_of(&made).await;
+    assert_eq!((&*status, &body["error"]["code"]), ("Failed", &json!("NotLatestOperation")));
+    azure.put(&cluster, &small()).await.refused(409, "ResourceGroupBeingDeleted", "'short'");
+    azure.put(group, &json!({"location": "eastus"})).await.refused(409, "ResourceGroupBeingDeleted", "");
+    assert_eq!(azure.delete("/resourcegroups/short").await.expect(202).header("location"), location);
+
+    azure.wait(30);
+    assert_eq!(azure.get(&location).await.expect(200).text, "");
+    azure.get(group).await.refused(404, "ResourceGroupNotFound", "");
+    azure.put(group, &json!({"location": "eastus"})).await.expect(201);
+    azure.get(&cluster).await.refused(404, "ResourceNotFound", "managedClusters/c");
+    azure.get(&workspace).await.refused(404, "ResourceNotFound", "workspaces/work");
+    let groups = azure.get("/resourcegroups").await.text;
+    assert!(!groups.contains("MC_short_c_eastus"), "the group of the nodes is gone too");
+}
+
+#[tokio::test]
+async fn a_network_is_cut_into_subnets_that_fit() {
+    let azure = Azure::start().await;
+    let path = format!("{NETWORK}/mine");
+    azure.get(&path).await.refused(404, "ResourceNotFound", "virtualNetworks/mine");
+    let subnet = |name: &str, range: &str| json!({"name": name, "properties": {"addressPrefix": range}});
+    let body = |subnets: Vec<serde_json::Value>| {
+        json!({"location": "eastus", "tags": {"a": "b"}, "properties": {
+            "addressSpace": {"addressPrefixes": ["10.8.0.0/16", "fd00:8::/48"]}, "subnets": subnets,
+        }})
+    };
+    let made = azure.put(&path, &body(vec![subnet("one", "10.8.0.0/24")])).await.expect(201);
+    assert_eq!(made.state(), "Updating");
+    assert!(
+        made.header("azure-asyncoperation")
+            .contains("/providers/Microsoft.Network/locations/eastus/operations/")
+    );
+    assert_eq!(azure.status_of(&made).await.1, json!({"status": "InProgress"}));
+    azure.finish(&made).await;
+    let one = azure.get(&path).await.expect(200);
+    assert_eq!(
+        (one.state(), one.at("/properties/addressSpace/addressPrefixes/1")),
+        ("Succeeded".to_owned(), json!("fd00:8::/48"))
+    );
+    assert_eq!(one.at("/properties/subnets/0/properties/provisioningState"), "Succeeded");
+    let listed = azure.get("/providers/Microsoft.Network/virtualNetworks").await.text;
+    assert!(listed.contains("virtualNetworks/mine/subnets/one"));
+
+    let two = json!({"properties": {"addressPrefix": "10.8.4.0/22"}});
+    let two = azure.put(&format!("{path}/subnets/two"), &two).await.expect(201);
+    assert_eq!(two.at("/type"), "Microsoft.Network/virtualNetworks/subnets");
+    azure.finish(&two).await;
+    assert_eq!(
+        azure.get(&format!("{path}/Subnets/TWO")).await.expect(200).at("/properties/addressPrefix"),
+        "10.8.4.0/22"
+    );
+    assert_eq!(azure.get(&format!("{path}/subnets")).await.at("/value").as_array().unwrap().len(), 2);
+    for (range, code) in [
+        ("10.9.0.0/24", "NetcfgInvalidSubnet"),
+        ("10.8.5.0/24", "NetcfgSubnetRangesOverlap"),
+        ("10.8.5.1/24", "InvalidCIDRNotation"),
+        ("", "InvalidRequestFormat"),
+    ] {
+        let body = json!({"properties": {"addressPrefix": range}});
+        azure.put(&format!("{path}/subnets/three"), &body).await.refused(400, code, "");
+    }
+    let elsewhere = json!({"location": "westus2", "properties": {"addressSpace": {"addressPrefixes": []}}});
+    azure.put(&path, &elsewhere).await.refused(409, "InvalidResourceLocation", "'eastus'");
+    azure.put(&format!("{NETWORK}/no/subnets/x"), &json!({})).await.refused(
+        404,
+        "ParentResourceNotFound",
+        "'no'",
+    );
+
+    let gone = azure.delete(&format!("{path}/subnets/one")).await.expect(202);
+    azure.finish(&gone).await;
+    azure.get(&format!("{path}/subnets/one")).await.refused(404, "NotFound", "'one'");
+    azure.delete(&format!("{path}/subnets/one")).await.expect(204);
+    let gone = azure.delete(&path).await.expect(202);
+    assert!(gone.header("location").contains("/operationResults/"));
+    azure.get(gone.header("location")).await.expect(202);
+    azure.finish(&gone).await;
+    azure.get(gone.header("location")).await.expect(204);
+    azure.get(&path).await.expect(404);
+    azure.delete(&path).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_subnet_with_nodes_lists_their_addresses_and_cannot_be_deleted() {
+    let azure = Azure::start().await;
+    let path = format!("{NETWORK}/rancher-net");
+    let nodes = azure.get(&format!("{path}/subnets/nodes")).await.expect(200);
+    let used = nodes.at("/properties/ipConfigurations");
+    // Five nodes with thirty pods each.
+    assert_eq!(used.as_array().unwrap().len(), 5 * 31);
+    assert!(used[0]["id"].as_str().unwrap().contains("/resourceGroups/MC_rancher_made-elsewhere_eastus/"));
+    let whole = azure.get(&path).await.at("/properties/subnets/0/properties/ipConfigurations");
+    assert_eq!(whole, used);
+    azure.delete(&format!("{path}/subnets/nodes")).await.refused(400, "InUseSubnetCannotBeDeleted", "nodes");
+    azure.delete(&path).await.refused(400, "InUseSubnetCannotBeDeleted", "nodes");
+    let without =
+        json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.40.0.0/16"]}}});
+    azure.put(&path, &without).await.refused(400, "InUseSubnetCannotBeDeleted", "nodes");
+    assert_eq!(azure.get(&cluster("made-elsewhere")).await.state(), "Succeeded");
+}
+
+#[tokio::test]
+async fn a_workspace_is_creating_until_it_is_there() {
+    let azure = Azure::start().await;
+    azure.get(WORKSPACE).await.refused(404, "ResourceNotFound", "workspaces/rancher-logs");
+    let body = json!({"location": "eastus", "properties": {"sku": {"name": "standalone"}}});
+    let made = azure.put(WORKSPACE, &body).await.expect(201);
+    assert_eq!((made.state(), made.at("/properties/sku/name")), ("Creating".to_owned(), json!("Standalone")));
+    assert_eq!((made.header("azure-asyncoperation"), made.header("retry-after")), ("", "1"));
+    assert_eq!(azure.get(WORKSPACE).await.state(), "Creating");
+    azure.wait(5);
+    let there = azure.get(WORKSPACE).await.expect(200);
+    assert_eq!((there.state(), there.header("retry-after")), ("Succeeded".to_owned(), ""));
+    let changed =
+        json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}, "retentionInDays": 90}});
+    let again = azure.put(WORKSPACE, &changed).await.expect(200);
+    assert_eq!(
+        (again.at("/properties/retentionInDays"), again.at("/properties/customerId")),
+        (json!(90), there.at("/properties/customerId"))
+    );
+    let strange = json!({"location": "eastus", "properties": {"sku": {"name": "Gold"}}});
+    azure.put(WORKSPACE, &strange).await.refused(400, "InvalidParameter", "Gold");
+    azure.put(WORKSPACE, &json!({"location": "westus2"})).await.refused(409, "InvalidResourceLocation", "");
+    assert!(
+        azure.get("/providers/Microsoft.OperationalInsights/workspaces").await.text.contains("rancher-logs")
+    );
+    azure.delete(WORKSPACE).await.expect(200);
+    azure.delete(WORKSPACE).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_provider_is_registered_on_request_and_lets_clusters_be_made_then() {
+    let azure = Azure::start_as("fresh").await;
+    let provider = "/providers/Microsoft.ContainerService";
+    assert_eq!(azure.get(provider).await.expect(200).at("/registrationState"), "NotRegistered");
+    azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
+    let refused = azure.put(&cluster("c"), &small()).await;
+    refused.refused(409, "MissingSubscriptionRegistration", "'Microsoft.ContainerService'");
+    assert_eq!(refused.at("/error/details/0/target"), "Microsoft.ContainerService");
+    for _ in 0..2 {
+        let asked = azure.post(&format!("{provider}/register")).await.expect(200);
+        assert_eq!(asked.at("/registrationState"), "Registering");
+    }
+    assert_eq!(azure.put(&cluster("c"), &small()).await.status, 409, "not yet");
+    azure.wait(5);
+    let done = azure.get(provider).await;
+    assert_eq!(done.at("/registrationState"), "Registered");
+    assert!(done.text.contains("managedclusters"), "the types are listed");
+    assert_eq!(azure.post(&format!("{provider}/register")).await.at("/registrationState"), "Registered");
+    azure.put(&cluster("c"), &small()).await.expect(201);
+    azure.get("/providers/Microsoft.Nothing").await.refused(404, "InvalidResourceNamespace", "");
+    assert_eq!(
+        azure.get("/providers/Microsoft.OperationalInsights").await.at("/registrationState"),
+        "NotRegistered"
+    );
+    assert_eq!(azure.get("/providers/microsoft.network").await.at("/registrationState"), "Registered");
+}

@@ -1,0 +1,261 @@
+//! The built-in Azure as something that can be changed: life cycles of what is in it, over its real wire, by a clock
+//! that the tests move.
+
+mod clusters;
+mod control;
+mod groups;
+mod pools;
+mod refusals;
+mod restart;
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode};
+use norman_aks::clock::Clock;
+use norman_aks::sandbox::{Account, Control, Options, Sandbox};
+use serde_json::{Value, json};
+
+const AKS: &str = "Microsoft.ContainerService/managedClusters";
+
+/// A sandbox, and a client of one of its accounts.
+struct Azure {
+    sandbox: Sandbox,
+    client: reqwest::Client,
+    clock: Clock,
+    account: Account,
+    token: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The value at a JSON pointer.
+    fn at(&self, pointer: &str) -> Value {
+        self.json().pointer(pointer).cloned().unwrap_or_default()
+    }
+
+    /// `provisioningState`.
+    fn state(&self) -> String {
+        self.at("/properties/provisioningState").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Status and code, in whichever of the two forms.
+    fn error(&self) -> (u16, String) {
+        let body = self.json();
+        let code = body.pointer("/error/code").or_else(|| body.get("code"));
+        (self.status.as_u16(), code.and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    #[track_caller]
+    fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    fn refused(&self, status: u16, code: &str, words: &str) {
+        assert_eq!(self.error(), (status, code.to_owned()), "{}", self.text);
+        assert!(self.text.contains(words), "{words:?} is not in {}", self.text);
+    }
+}
+
+impl Azure {
+    async fn start() -> Self {
+        Self::start_as("ready").await
+    }
+
+    async fn start_as(account: &str) -> Self {
+        Self::start_with(account, Clock::manual(1_790_000_000_000), None).await
+    }
+
+    async fn start_with(account: &str, clock: Clock, state_dir: Option<&Path>) -> Self {
+        let state_dir = state_dir.map(Path::to_owned);
+        let options = Options { clock: clock.clone(), state_dir, ..Options::default() };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let authority = reqwest::Certificate::from_pem(sandbox.authority_pem().as_bytes()).unwrap();
+        let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
+        let client = Sandbox::hosts()
+            .iter()
+            .fold(builder, |builder, host| builder.resolve(host, sandbox.address()))
+            .build()
+            .unwrap();
+        let accounts = sandbox.control().accounts().to_vec();
+        let account = accounts.into_iter().find(|known| known.name == account).unwrap();
+        let mut azure = Self { sandbox, client, clock, account, token: String::new() };
+        azure.log_in().await;
+        azure
+    }
+
+    /// Goes on as another account.
+    async fn become_account(&mut self, name: &str) {
+        self.account = self.control().accounts().iter().find(|known| known.name == name).unwrap().clone();
+        self.log_in().await;
+    }
+
+    async fn log_in(&mut self) {
+        let account = &self.account;
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &*account.client_id),
+            ("client_secret", &*account.secrets[0]),
+            ("scope", &*format!("https://{}/.default", self.host())),
+        ];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let login = match self.host() {
+            "management.chinacloudapi.cn" => "login.chinacloudapi.cn",
+            "management.usgovcloudapi.net" => "login.microsoftonline.us",
+            _ => "login.microsoftonline.com",
+        };
+        let url = format!("https://{login}/{}/oauth2/v2.0/token", account.tenant_id);
+        let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
+        let answer = read(request.body(body).send().await.unwrap()).await.expect(200);
+        self.token = answer.json()["access_token"].as_str().unwrap().to_owned();
+    }
+
+    fn host(&self) -> &'static str {
+        match serde_json::to_value(self.account.environment).unwrap().as_str().unwrap() {
+            "AzureChinaCloud" => "management.chinacloudapi.cn",
+            "AzureUSGovernmentCloud" => "management.usgovcloudapi.net",
+            _ => "management.azure.com",
+        }
+    }
+
+    fn control(&self) -> Control {
+        self.sandbox.control()
+    }
+
+    fn subscription(&self) -> String {
+        format!("/subscriptions/{}", self.account.subscription_id)
+    }
+
+    /// A request; the path begins below the subscription, and gets the api-version of its kind if it has none.
+    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {
+        let lower = path.to_ascii_lowercase();
+        let version = if lower.contains("containerservice/") && !lower.ends_with("/register") {
+            "2024-02-01"
+        } else if lower.contains("microsoft.network/") {
+            "2023-11-01"
+        } else if lower.contains("operationalinsights/") {
+            "2021-12-01-preview"
+        } else if lower.contains("microsoft.compute/") {
+            "2024-03-01"
+        } else {
+            "2021-04-01"
+        };
+        let url = if path.starts_with("https://") {
+            path.to_owned()
+        } else {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let version = if path.contains("api-version") {
+                String::new()
+            } else {
+                format!("{separator}api-version={version}")
+            };
+            format!("https://{}{}{path}{version}", self.host(), self.subscription())
+        };
+        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        request
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        read(self.request(method, path, body).send().await.unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    async fn post(&self, path: &str) -> Answer {
+        self.send(Method::POST, path, None).await
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Asks about the operation that `answer` has begun: its status, and its whole body.
+    async fn status_of(&self, answer: &Answer) -> (String, Value) {
+        let body = self.get(answer.header("azure-asyncoperation")).await.expect(200).json();
+        (body["status"].as_str().unwrap().to_owned(), body)
+    }
+
+    /// Lets the operation that `answer` has begun come to its end, which has to be a good one.
+    async fn finish(&self, answer: &Answer) {
+        assert_eq!(self.status_of(answer).await.0, "InProgress");
+        self.wait(30);
+        assert_eq!(self.status_of(answer).await.0, "Succeeded");
+    }
+
+    /// Makes a cluster, from the beginning to the end.
+    async fn made(&self, name: &str, body: &Value) -> Answer {
+        let path = cluster(name);
+        let answer = self.put(&path, body).await.expect(201);
+        self.finish(&answer).await;
+        self.get(&path).await.expect(200)
+    }
+}
+
+async fn read(response: reqwest::Response) -> Answer {
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+fn cluster(name: &str) -> String {
+    format!("/resourceGroups/rancher/providers/{AKS}/{name}")
+}
+
+fn pool(cluster_name: &str, name: &str) -> String {
+    format!("{}/agentPools/{name}", cluster(cluster_name))
+}
+
+/// A body that makes a small cluster.
+fn small() -> Value {
+    json!({
+        "location": "eastus",
+        "identity": {"type": "SystemAssigned"},
+        "tags": {"team": "tests"},
+        "properties": {
+            "kubernetesVersion": "1.32.7",
+            "dnsPrefix": "small",
+            "agentPoolProfiles": [{"name": "system", "count": 1, "vmSize": "Standard_DS2_v2", "mode": "System"}],
+            "networkProfile": {"networkPlugin": "kubenet"},
+        },
+    })
+}
+
+/// The body with a value at a path of keys.
+fn with(mut body: Value, pointer: &str, value: Value) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}"));
+    parent.as_object_mut().unwrap().insert(key.to_owned(), value);
+    body
+}
+
+/// The body of a GET with a value at a path of keys, to be sent again.
+fn changed(answer: &Answer, pointer: &str, value: Value) -> Value {
+    with(answer.json(), pointer, value)
+}

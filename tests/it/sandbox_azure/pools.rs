@@ -1,0 +1,179 @@
+//! The life of a pool.
+
+use serde_json::{Value, json};
+
+use super::{Azure, cluster, pool, small};
+
+fn user(count: u32) -> Value {
+    json!({"properties": {"count": count, "vmSize": "Standard_D2s_v3", "mode": "User"}})
+}
+
+#[tokio::test]
+async fn a_pool_is_made_scaled_and_deleted_under_addresses_of_its_own() {
+    let azure = Azure::start().await;
+    azure.made("c", &small()).await;
+    let path = pool("c", "work");
+    azure.get(&path).await.refused(404, "NotFound", "'work'");
+    azure.delete(&path).await.expect(204);
+    let made = azure.put(&path, &user(2)).await.expect(201);
+    assert_eq!(
+        (made.state(), made.at("/name"), made.at("/properties/name")),
+        ("Creating".to_owned(), json!("work"), json!(null))
+    );
+    assert_eq!(made.at("/type"), "Microsoft.ContainerService/managedClusters/agentPools");
+    assert_eq!(
+        made.at("/id"),
+        format!("{}/resourcegroups/rancher/providers/{}/c/agentPools/work", azure.subscription(), super::AKS)
+    );
+    assert_eq!(made.at("/properties/orchestratorVersion"), "1.32.7");
+    assert_eq!(azure.get(&cluster("c")).await.state(), "Succeeded", "the cluster itself is at rest");
+    azure.finish(&made).await;
+    let names = azure.get(&format!("{}/agentPools", cluster("c"))).await.at("/value");
+    assert_eq!(names.as_array().unwrap().len(), 2);
+    assert_eq!(azure.get(&cluster("c")).await.at("/properties/agentPoolProfiles/1/name"), "work");
+
+    let put = azure.put(&path, &json!({"properties": {"count": 3}})).await.expect(200);
+    assert_eq!(
+        (put.state(), put.at("/properties/count"), put.at("/properties/vmSize")),
+        ("Scaling".to_owned(), json!(3), json!("Standard_D2s_v3"))
+    );
+    azure.finish(&put).await;
+    let labels =
+        json!({"properties": {"nodeLabels": {"a": "b"}, "nodeTaints": ["x=y:NoSchedule"], "unknown": 1}});
+    let put = azure.put(&path, &labels).await.expect(200);
+    assert_eq!(put.state(), "Updating");
+    azure.finish(&put).await;
+    let now = azure.get(&path).await;
+    assert_eq!(
+        (now.at("/properties/nodeLabels"), now.at("/properties/count"), now.at("/properties/unknown")),
+        (json!({"a": "b"}), json!(3), json!(1))
+    );
+    let put = azure
+        .put(&path, &json!({"properties": {"nodeLabels": {"c": "d"}, "nodeTaints": []}}))
+        .await
+        .expect(200);
+    azure.finish(&put).await;
+    let now = azure.get(&path).await;
+    assert_eq!(
+        (now.at("/properties/nodeLabels"), now.at("/properties/nodeTaints")),
+        (json!({"c": "d"}), json!(null))
+    );
+
+    let gone = azure.delete(&path).await.expect(202);
+    assert_eq!(azure.get(&path).await.state(), "Deleting");
+    assert_eq!(azure.delete(&path).await.expect(202).header("location"), gone.header("location"));
+    azure.finish(&gone).await;
+    azure.get(gone.header("location")).await.expect(204);
+    azure.get(&path).await.expect(404);
+    assert_eq!(
+        azure.get(&cluster("c")).await.at("/properties/agentPoolProfiles").as_array().unwrap().len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_pool_that_scales_by_itself_stays_within_its_limits() {
+    let azure = Azure::start().await;
+    azure.made("c", &small()).await;
+    let path = pool("c", "work");
+    let scaling = |min: u32, max: u32| json!({"properties": {"enableAutoScaling": true, "minCount": min, "maxCount": max}});
+    let mut body = scaling(2, 4);
+    body["properties"]["vmSize"] = json!("Standard_D2s_v3");
+    let made = azure.put(&path, &body).await.expect(201);
+    assert_eq!(made.at("/properties/count"), 2);
+    azure.finish(&made).await;
+    let put = azure.put(&path, &scaling(3, 5)).await.expect(200);
+    assert_eq!((put.state(), put.at("/properties/count")), ("Scaling".to_owned(), json!(3)));
+    azure.finish(&put).await;
+    azure.put(&path, &scaling(5, 3)).await.refused(400, "InvalidParameter", "minCount");
+    let off = json!({"properties": {"enableAutoScaling": false, "minCount": 3, "maxCount": 5}});
+    azure.put(&path, &off).await.refused(400, "InvalidParameter", "minCount");
+    let put =
+        azure.put(&path, &json!({"properties": {"enableAutoScaling": false, "count": 1}})).await.expect(200);
+    azure.finish(&put).await;
+    let now = azure.get(&path).await;
+    assert_eq!((now.at("/properties/count"), now.at("/properties/minCount")), (json!(1), json!(null)));
+}
+
+#[tokio::test]
+async fn one_thing_at_a_time() {
+    let azure = Azure::start().await;
+    let made = azure.put(&cluster("c"), &small()).await.expect(201);
+    let busy = |words: &str| format!("Operation is not allowed: Another {words} is in progress");
+    for answer in [
+        azure.put(&cluster("c"), &small()).await,
+        azure.put(&pool("c", "work"), &user(1)).await,
+        azure.delete(&pool("c", "system")).await,
+        azure.send(http::Method::PATCH, &cluster("c"), Some(&json!({"tags": {}}))).await,
+        azure.post(&format!("{}/stop", cluster("c"))).await,
+    ] {
+        answer.refused(409, "OperationNotAllowed", &busy("operation (Creating)"));
+        assert!(
+            answer.at("/details").is_null() && answer.at("/subcode") == "",
+            "AKS has no envelope: {}",
+            answer.text
+        );
+    }
+    azure.finish(&made).await;
+    let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
+    for answer in [azure.put(&cluster("c"), &small()).await, azure.put(&pool("c", "more"), &user(1)).await] {
+        answer.refused(409, "OperationNotAllowed", &busy("agentpool operation (work - Creating)"));
+    }
+    // Only a deletion does not wait.
+    let gone = azure.delete(&cluster("c")).await.expect(202);
+    let (status, body) = azure.status_of(&work).await;
+    assert_eq!((&*status, &body["error"]["code"]), ("Failed", &json!("NotLatestOperation")));
+    azure.put(&pool("c", "more"), &user(1)).await.refused(
+        409,
+        "OperationNotAllowed",
+        &busy("operation (Deleting)"),
+    );
+    azure.finish(&gone).await;
+    // A cluster that is always on its way.
+    let seeded = with_location(small(), "westeurope");
+    azure.put(&cluster("on-its-way"), &seeded).await.refused(
+        409,
+        "OperationNotAllowed",
+        &busy("operation (Creating)"),
+    );
+}
+
+fn with_location(body: Value, region: &str) -> Value {
+    super::with(body, "/location", json!(region))
+}
+
+#[tokio::test]
+async fn what_makes_a_pool_stays_and_a_cluster_keeps_a_system_pool() {
+    let azure = Azure::start().await;
+    azure.made("c", &small()).await;
+    for (key, value) in [
+        ("vmSize", json!("Standard_D4s_v3")),
+        ("osDiskSizeGB", json!(256)),
+        ("osDiskType", json!("Ephemeral")),
+        ("osType", json!("Windows")),
+        ("maxPods", json!(50)),
+        ("availabilityZones", json!(["1"])),
+        ("vnetSubnetID", json!("/x")),
+    ] {
+        let body = json!({"properties": {key: value}});
+        let answer = azure.put(&pool("c", "system"), &body).await;
+        answer.refused(
+            400,
+            "PropertyChangeNotAllowed",
+            &format!("Changing property 'properties.{key}' is not allowed."),
+        );
+        assert_eq!(answer.at("/target"), format!("properties.{key}"));
+    }
+    azure.delete(&pool("c", "system")).await.refused(409, "OperationNotAllowed", "at least one agent pool");
+    let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
+    azure.finish(&work).await;
+    azure.delete(&pool("c", "system")).await.refused(400, "MustDefineAtLeastOneSystemPool", "system pool");
+    let user_mode = json!({"properties": {"mode": "User"}});
+    azure.put(&pool("c", "system"), &user_mode).await.refused(400, "MustDefineAtLeastOneSystemPool", "");
+    let system = azure.put(&pool("c", "work"), &json!({"properties": {"mode": "System"}})).await.expect(200);
+    azure.finish(&system).await;
+    let gone = azure.delete(&pool("c", "system")).await.expect(202);
+    azure.finish(&gone).await;
+    azure.put(&pool("missing", "p"), &user(1)).await.refused(404, "ParentResourceNotFound", "'missing'");
+    azure.get(&pool("missing", "p")).await.expect(404);
+}

@@ -1,0 +1,281 @@
+//! What Azure does not let through: what is wrong in a cluster, what has no room, what nobody may do.
+
+use norman_aks::sandbox::Quota;
+use serde_json::{Value, json};
+
+use super::{Azure, changed, cluster, pool, small, with};
+
+const POOL: &str = "/properties/agentPoolProfiles";
+
+fn subnet(azure: &Azure, name: &str) -> String {
+    format!(
+        "{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/{name}",
+        azure.subscription()
+    )
+}
+
+fn one_pool(more: Value) -> Value {
+    let mut pool = json!({"name": "system", "count": 1, "vmSize": "Standard_DS2_v2", "mode": "System"});
+    pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([pool])
+}
+
+#[tokio::test]
+async fn a_cluster_that_azure_cannot_make_is_refused_with_its_code() {
+    let azure = Azure::start().await;
+    let pools = |more: Value| with(small(), POOL, one_pool(more));
+    let network = |more: Value| with(small(), "/properties/networkProfile", more);
+    for (body, code, words) in [
+        (with(small(), "/location", json!("atlantis")), "LocationNotAvailableForResourceType", "atlantis"),
+        (with(small(), "/location", json!("")), "LocationRequired", "location"),
+        (with(small(), "/properties/kubernetesVersion", json!("1.12.1")), "K8sVersionNotSupported", "1.12.1"),
+        (with(small(), "/properties/dnsPrefix", json!("")), "InvalidParameter", "dnsPrefix"),
+        (with(small(), "/identity", Value::Null), "InvalidParameter", "servicePrincipalProfile is missing"),
+        (with(small(), POOL, json!([])), "InvalidParameter", "at least one agent pool"),
+        (pools(json!({"mode": "User"})), "MustDefineAtLeastOneSystemPool", "system pool"),
+        (pools(json!({"name": "Wrong"})), "InvalidParameter", "agentPoolProfile.name"),
+        (pools(json!({"vmSize": "Standard_Nothing"})), "VMSizeNotSupported", "standard_d2s_v3"),
+        (pools(json!({"availabilityZones": ["1", "9"]})), "AvailabilityZoneNotSupported", "The zone(s) '9'"),
+        (pools(json!({"orchestratorVersion": "1.33.3"})), "NodePoolMcVersionIncompatible", "1.33.3"),
+        (pools(json!({"vnetSubnetID": "/x"})), "InvalidParameter", "not the id of a subnet"),
+        (
+            pools(json!({"vnetSubnetID": subnet(&azure, "missing")})),
+            "SubnetNotFound",
+            "Could not find subnet missing",
+        ),
+        (network(json!({"networkPolicy": "azure"})), "InvalidParameter", "networkPolicy"),
+        (
+            network(json!({"serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.9.0.10"})),
+            "InvalidParameter",
+            "dnsServiceIP",
+        ),
+        (network(json!({"outboundType": "userDefinedRouting"})), "InvalidParameter", "network of one's own"),
+        (
+            with(small(), "/properties/nodeResourceGroup", json!("rancher")),
+            "InvalidParameter",
+            "exists already",
+        ),
+        (
+            with(
+                with(small(), "/identity", json!({"type": "None"})),
+                "/properties/servicePrincipalProfile",
+                json!({"clientId": "c0ffee00-ffff-4000-8000-000000000000", "secret": "s"}),
+            ),
+            "ServicePrincipalNotFound",
+            "not found in Active Directory tenant",
+        ),
+    ] {
+        let answer = azure.put(&cluster("c"), &body).await;
+        answer.refused(400, code, words);
+    }
+    azure.put(&cluster("bad.name"), &small()).await.refused(400, "InvalidParameter", "parameter name");
+    azure.put(&cluster("c"), &json!([1])).await.refused(400, "InvalidRequestContent", "");
+    azure.put(&cluster("made-elsewhere"), &with(small(), "/location", json!("westus2"))).await.refused(
+        409,
+        "InvalidResourceLocation",
+        "'eastus'",
+    );
+    azure.get(&cluster("c")).await.expect(404);
+    assert!(azure.control().writes().iter().all(|seen| seen.status != Some(201)), "nothing was made");
+}
+
+#[tokio::test]
+async fn sizes_that_the_subscription_may_not_use_are_refused() {
+    let azure = Azure::start().await;
+    let skus = "/providers/Microsoft.Compute/skus?api-version=2021-07-01&$filter=location%20eq%20'eastus'";
+    let skus = azure.get(skus).await.at("/value");
+    let restricted =
+        skus.as_array().unwrap().iter().find(|sku| {
+            sku["resourceType"] == "virtualMachines" && sku["restrictions"][0]["type"] == "Location"
+        });
+    let name = restricted.unwrap()["name"].as_str().unwrap();
+    let body = with(small(), POOL, one_pool(json!({"vmSize": name})));
+    azure.put(&cluster("c"), &body).await.refused(400, "BadRequest", "is not allowed in your subscription");
+    // What the Terraform examples ask for is there.
+    for (size, zones) in [("Standard_DS2_v2", json!(["1", "2", "3"])), ("Standard_D4s_v3", json!(["1"]))] {
+        let body = with(small(), POOL, one_pool(json!({"vmSize": size, "availabilityZones": zones})));
+        let made = azure.put(&cluster("c"), &body).await.expect(201);
+        azure.finish(&made).await;
+        let gone = azure.delete(&cluster("c")).await.expect(202);
+        azure.finish(&gone).await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_and_pods_need_room_in_the_subnet_and_services_a_range_beside_it() {
+    let azure = Azure::start().await;
+    let flat = |services: &str, more: Value| {
+        let body = with(small(), POOL, one_pool(more));
+        let dns = services.replace(".0/16", ".10");
+        with(
+            body,
+            "/properties/networkProfile",
+            json!({"networkPlugin": "azure", "serviceCidr": services, "dnsServiceIP": dns}),
+        )
+    };
+    let nodes = subnet(&azure, "nodes");
+    let body = flat("10.40.0.0/16", json!({"vnetSubnetID": nodes}));
+    let clash = azure.put(&cluster("c"), &body).await;
+    clash.refused(
+        400,
+        "ServiceCidrOverlapExistingSubnetsCidr",
+        "conflicted with an existing subnet CIDR 10.40.0.0/20",
+    );
+    assert_eq!(clash.at("/target"), "networkProfile.serviceCIDR");
+    let small_subnet = subnet(&azure, "services-lb");
+    let body = flat("10.1.0.0/16", json!({"vnetSubnetID": small_subnet, "count": 3, "maxPods": 110}));
+    azure.put(&cluster("c"), &body).await.refused(
+        400,
+        "InsufficientSubnetSize",
+        "Pre-allocated IPs 444 exceeds IPs available 251",
+    );
+    let body = flat(
+        "10.1.0.0/16",
+        json!({"vnetSubnetID": nodes, "count": 5, "maxPods": 250, "vmSize": "Standard_D2s_v3"}),
+    );
+    azure.made("c", &body).await;
+    // Others that lie in it count, and so does a pool that joins later.
+    let body = json!({"properties": {"count": 9, "vmSize": "Standard_D2s_v3", "maxPods": 250, "vnetSubnetID": nodes}});
+    azure.put(&pool("c", "more"), &body).await.refused(
+        400,
+        "InsufficientSubnetSize",
+        "exceeds IPs available 4091",
+    );
+    let body = json!({"properties": {"count": 1, "vmSize": "Standard_D2s_v3"}});
+    azure.put(&pool("c", "more"), &body).await.refused(
+        400,
+        "InvalidParameter",
+        "does not have subnet defined",
+    );
+    let far = format!(
+        "{}/resourceGroups/branch-office/providers/Microsoft.Network/virtualNetworks/far-away/subnets/default",
+        azure.subscription()
+    );
+    let body = flat("10.1.0.0/16", json!({"vnetSubnetID": far}));
+    azure.put(&cluster("d"), &body).await.refused(400, "InvalidParameter", "is in westeurope");
+}
+
+#[tokio::test]
+async fn what_cannot_be_changed_in_a_cluster_is_named() {
+    let azure = Azure::start().await;
+    let made = azure.made("c", &small()).await;
+    for (pointer, value, target) in [
+        ("/properties/dnsPrefix", json!("other"), "dnsPrefix"),
+        ("/properties/nodeResourceGroup", json!("other"), "nodeResourceGroup"),
+        ("/properties/networkProfile/networkPlugin", json!("azure"), "networkProfile.networkPlugin"),
+        ("/properties/networkProfile/serviceCidr", json!("10.7.0.0/16"), "networkProfile.serviceCidr"),
+        ("/properties/networkProfile/podCidr", json!("10.7.0.0/16"), "networkProfile.podCidr"),
+        (
+            "/properties/apiServerAccessProfile",
+            json!({"enablePrivateCluster": true}),
+            "apiServerAccessProfile.enablePrivateCluster",
+        ),
+        ("/properties/agentPoolProfiles/0/vmSize", json!("Standard_D2s_v3"), "agentPoolProfile.vmSize"),
+    ] {
+        let answer = azure.put(&cluster("c"), &changed(&made, pointer, value)).await;
+        answer.refused(400, "PropertyChangeNotAllowed", &format!("'{target}'"));
+        assert_eq!(answer.at("/target"), target);
+    }
+    assert_eq!(azure.get(&cluster("c")).await.json(), made.json(), "a refused change changes nothing");
+    // Another spelling is no change.
+    let body = changed(&made, "/properties/networkProfile/loadBalancerSku", json!("Standard"));
+    azure.put(&cluster("c"), &body).await.expect(200);
+}
+
+#[tokio::test]
+async fn quotas_are_used_up_by_nodes_and_can_be_changed() {
+    let azure = Azure::start().await;
+    let usages = "/providers/Microsoft.Compute/locations/eastus/usages";
+    let of = async |name: &str| {
+        let all = azure.get(usages).await.expect(200).at("/value");
+        let found = all.as_array().unwrap().iter().find(|it| it["name"]["value"] == name).cloned().unwrap();
+        (found["currentValue"].as_i64().unwrap(), found["limit"].as_i64().unwrap())
+    };
+    let (before, limit) = of("standardDSv2Family").await;
+    let (cores, regional) = of("cores").await;
+    assert!(before < limit && cores < regional && cores > 0, "{before} {limit} {cores} {regional}");
+    azure.made("c", &with(small(), POOL, one_pool(json!({"count": 3})))).await;
+    assert_eq!(of("standardDSv2Family").await, (before + 6, limit));
+    assert_eq!(of("cores").await, (cores + 6, regional));
+
+    let limit = u32::try_from(before + 8).unwrap();
+    let quota = Quota { region: "eastus".to_owned(), name: "standardDSv2Family".to_owned(), limit };
+    azure.control().set_quota(&azure.account.subscription_id, quota.clone());
+    assert_eq!(azure.control().quotas(&azure.account.subscription_id), [quota]);
+    let scale = |count: u32| json!({"properties": {"count": count}});
+    let answer = azure.put(&pool("c", "system"), &scale(5)).await;
+    answer.refused(
+        400,
+        "ErrCode_InsufficientVCPUQuota",
+        "Insufficient vcpu quota requested 4, remaining 2 for family standardDSv2Family for region eastus",
+    );
+    let put = azure.put(&pool("c", "system"), &scale(4)).await.expect(200);
+    azure.finish(&put).await;
+    let gone = azure.delete(&cluster("c")).await.expect(202);
+    azure.finish(&gone).await;
+    assert_eq!(of("standardDSv2Family").await.0, before);
+    azure.get("/providers/Microsoft.Compute/locations/atlantis/usages").await.refused(
+        400,
+        "NoRegisteredProviderFound",
+        "",
+    );
+}
+
+#[tokio::test]
+async fn an_account_with_little_quota_gets_one_small_cluster() {
+    let azure = Azure::start_as("low-quota").await;
+    azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
+    let large = with(small(), POOL, one_pool(json!({"count": 3})));
+    azure.put(&cluster("c"), &large).await.refused(
+        400,
+        "ErrCode_InsufficientVCPUQuota",
+        "left regional vcpu quota 4, requested quota 6",
+    );
+    azure.made("c", &small()).await;
+}
+
+#[tokio::test]
+async fn a_reader_reads_and_changes_nothing() {
+    let mut azure = Azure::start().await;
+    azure.become_account("reader").await;
+    azure.get(&cluster("made-elsewhere")).await.expect(200);
+    let id = format!("{}{}", azure.subscription(), cluster("made-elsewhere"));
+    for (answer, action, scope) in [
+        (azure.put(&cluster("made-elsewhere"), &small()).await, "managedClusters/write", &*id),
+        (azure.delete(&cluster("made-elsewhere")).await, "managedClusters/delete", &id),
+        (
+            azure.post(&format!("{}/listClusterAdminCredential", cluster("made-elsewhere"))).await,
+            "managedClusters/listClusterAdminCredential/action",
+            &id,
+        ),
+        (
+            azure.put("/resourceGroups/new", &json!({"location": "eastus"})).await,
+            "Microsoft.Resources/subscriptions/resourceGroups/write",
+            &format!("{}/resourceGroups/new", azure.subscription()),
+        ),
+        (
+            azure.post("/providers/Microsoft.ContainerService/register").await,
+            "register/action",
+            &azure.subscription(),
+        ),
+    ] {
+        answer.refused(403, "AuthorizationFailed", &format!("{action}' over scope '{scope}'"));
+    }
+    azure.become_account("unregistered").await;
+    azure.post("/providers/Microsoft.ContainerService/register").await.refused(
+        403,
+        "AuthorizationFailed",
+        "",
+    );
+}
+
+#[tokio::test]
+async fn a_policy_wants_its_tag() {
+    let azure = Azure::start_as("policy").await;
+    azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
+    let answer = azure.put(&cluster("c"), &small()).await;
+    answer.refused(403, "RequestDisallowedByPolicy", "was disallowed by policy. Policy identifiers: '[{");
+    assert_eq!(answer.at("/error/target"), "c");
+    assert_eq!(answer.at("/error/additionalInfo/0/type"), "PolicyViolation");
+    azure.put(&cluster("c"), &with(small(), "/tags", json!({"cost-center": "7"}))).await.expect(201);
+}

@@ -1,0 +1,68 @@
+//! What outlives the end of the sandbox.
+
+use norman_aks::clock::Clock;
+use norman_aks::sandbox::{Deed, Ending, Error, Options, Sandbox};
+use serde_json::json;
+
+use super::{Azure, cluster, pool, small};
+
+const FILE: &str = "sandbox-azure.json";
+
+#[tokio::test]
+async fn a_restart_finds_the_same_azure_and_goes_on_with_what_was_under_way() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(1_790_000_000_000));
+    let start = || Azure::start_with("ready", clock.clone(), Some(folder.path()));
+    let azure = start().await;
+    assert!(!folder.path().join(FILE).exists(), "nothing was changed yet");
+    azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
+    let done = azure.made("done", &small()).await;
+    let under_way = azure.put(&cluster("under-way"), &small()).await.expect(201);
+    azure.control().add_ending(Ending {
+        deed: Some(Deed::ScalePool),
+        code: "Broken".to_owned(),
+        ..Ending::default()
+    });
+    let to_fail = azure.put(&pool("done", "system"), &json!({"properties": {"count": 2}})).await.expect(200);
+    // Nobody is told that it ends.
+    std::mem::forget(azure.sandbox);
+
+    let azure = start().await;
+    assert_eq!(azure.get("/resourceGroups/new").await.expect(200).at("/location"), "westus2");
+    assert_eq!(azure.get(&cluster("done")).await.at("/properties/fqdn"), done.at("/properties/fqdn"));
+    azure.post(&format!("{}/listClusterAdminCredential", cluster("done"))).await.expect(200);
+    assert_eq!(azure.get(&cluster("under-way")).await.state(), "Creating");
+    azure.finish(&under_way).await;
+    assert_eq!(azure.get(&cluster("under-way")).await.state(), "Succeeded");
+    let (status, body) = azure.status_of(&to_fail).await;
+    assert_eq!(
+        (&*status, &body["error"]["code"]),
+        ("Failed", &json!("Broken")),
+        "ends that were decided are kept"
+    );
+    let gone = azure.delete(&cluster("made-elsewhere")).await.expect(202);
+    azure.sandbox.stop().await;
+
+    clock.advance(std::time::Duration::from_mins(1));
+    let azure = start().await;
+    azure.get(&cluster("made-elsewhere")).await.expect(404);
+    assert_eq!(azure.status_of(&gone).await.0, "Succeeded");
+    azure.get(&cluster("entra-only")).await.expect(200);
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [FILE]);
+}
+
+#[tokio::test]
+async fn without_a_folder_nothing_is_kept_and_a_foreign_file_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let azure = Azure::start().await;
+    azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
+    let other = Azure::start().await;
+    other.get("/resourceGroups/new").await.expect(404);
+
+    let file = folder.path().join(FILE);
+    std::fs::write(&file, "{\"something\": \"else\"}").unwrap();
+    let options = Options { state_dir: Some(folder.path().to_owned()), ..Options::default() };
+    assert!(matches!(Sandbox::start(options).await, Err(Error::State(_))));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "{\"something\": \"else\"}");
+}
