@@ -20,9 +20,7 @@ use crate::domain::spec::given;
 use crate::domain::status::{Progress, Truth};
 use crate::downstream::{Access, Identity, Kubeconfig, SignIn};
 use crate::service::credentials::AzureAccess;
-
-/// The name of the service account's token among the secrets of a cluster.
-const TOKEN: &str = "serviceAccountToken";
+use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
 
 /// What is shown while only an agent inside could reach the cluster.
 const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster; run the \
@@ -97,7 +95,7 @@ pub(super) async fn connect(
     observed: &Observed,
     deadline: Instant,
 ) -> Result<bool, Trouble> {
-    let kept = parts.secrets.of_cluster(&task.row.id, TOKEN).await?;
+    let kept = parts.secrets.of_cluster(&task.row.id, SERVICE_ACCOUNT_TOKEN).await?;
     if let (Some(token), Some(known)) = (kept, known_access(task)) {
         let ours = Access { identity: Identity::Token(token), ..known };
         match parts.downstream.facts(&ours).await {
@@ -140,7 +138,7 @@ pub(super) async fn connect(
 }
 
 async fn keep_token(parts: &Parts, task: &mut Task, token: &SecretString) -> Result<(), Trouble> {
-    parts.secrets.keep_for_cluster(&task.row.id, TOKEN, token).await?;
+    parts.secrets.keep_for_cluster(&task.row.id, SERVICE_ACCOUNT_TOKEN, token).await?;
     task.condition("SystemAccountCreated", Truth::True, "");
     task.tell("step", "made the service account of this server inside the cluster");
     Ok(())

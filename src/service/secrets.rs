@@ -19,7 +19,7 @@ pub use keyfile::append_key;
 pub use rotate::Rotation;
 
 /// The secret of a cluster that is the token of this server's service account in it.
-pub const SERVICE_ACCOUNT_TOKEN: &str = "service-account-token";
+pub const SERVICE_ACCOUNT_TOKEN: &str = "serviceAccountToken";
 
 /// How long after its last sign of life a server counts as running.
 const ALIVE_MS: i64 = 30_000;

@@ -30,6 +30,10 @@ mod downstream;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod kubeconfig;
+#[cfg(test)]
+mod kubernetes_proxy;
+#[cfg(test)]
 mod meta;
 #[cfg(test)]
 mod norman;

@@ -27,7 +27,7 @@ pub(super) fn run(joining: impl Future<Output = io::Result<()>> + Send + 'static
 
 /// A body that breaks off when `ended` comes. To the client it must not look as if it were complete.
 pub(super) fn until(body: Body, ended: impl Future<Output = ()> + Send + 'static) -> Body {
-    Body::new(Until { body, ended: ended.boxed().fuse() })
+    Body::new(Until { body: Some(body), ended: ended.boxed().fuse() })
 }
 
 /// A body that keeps `held` as long as it is on its way.
@@ -40,7 +40,8 @@ pub(super) fn holding(body: Body, held: impl Send + 'static) -> Body {
 }
 
 struct Until {
-    body: Body,
+    /// None when it was broken off: the request into the cluster ends with it.
+    body: Option<Body>,
     ended: Fuse<BoxFuture<'static, ()>>,
 }
 
@@ -49,23 +50,26 @@ impl HttpBody for Until {
     type Error = axum::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.ended.poll_unpin(context).is_ready() {
+        let Self { body, ended } = self.get_mut();
+        let Some(inner) = body else { return Poll::Ready(None) };
+        if ended.poll_unpin(context).is_ready() {
+            *body = None;
             let error =
                 io::Error::other("the caller may no longer be inside the cluster, or the server stops");
             return Poll::Ready(Some(Err(axum::Error::new(error))));
         }
-        Pin::new(&mut self.body).poll_frame(context)
+        Pin::new(inner).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
     }
 }
 

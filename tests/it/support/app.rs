@@ -40,6 +40,7 @@ pub(crate) struct TestAppBuilder {
     clock: Clock,
     /// The text of the key file; made by the server without.
     keys: Option<String>,
+    clusters: downstream::Options,
 }
 
 impl TestApp {
@@ -49,7 +50,12 @@ impl TestApp {
 
     /// A server with settings of its own.
     pub(crate) fn with() -> TestAppBuilder {
-        TestAppBuilder { settings: BTreeMap::new(), clock: Clock::manual(NOW_MS), keys: None }
+        TestAppBuilder {
+            settings: BTreeMap::new(),
+            clock: Clock::manual(NOW_MS),
+            keys: None,
+            clusters: downstream::Options::default(),
+        }
     }
 
     /// A token of a new or known user.
@@ -149,6 +155,12 @@ impl TestAppBuilder {
         Self { clock: clock.clone(), ..self }
     }
 
+    /// A server that finds clusters in another way than by DNS.
+    #[must_use]
+    pub(crate) fn clusters(self, clusters: downstream::Options) -> Self {
+        Self { clusters, ..self }
+    }
+
     pub(crate) async fn start(mut self) -> TestApp {
         let folder = tempfile::tempdir().unwrap();
         if let Some(keys) = &self.keys {
@@ -174,9 +186,9 @@ impl TestAppBuilder {
             retry_pause: std::time::Duration::from_millis(5),
             ..azure::Options::default()
         };
-        let resolver = Some(sandbox.kubernetes_resolver());
-        let clusters = downstream::Options { resolver, ..downstream::Options::default() };
-        let ways = Ways { azure: to_azure, clusters };
+        // Into the sandbox's clusters, unless the test has clusters of its own.
+        let resolver = self.clusters.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
+        let ways = Ways { azure: to_azure, clusters: downstream::Options { resolver, ..self.clusters } };
         let app = App::build(&config, store, secrets, ways).await.unwrap();
         let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {

@@ -2,6 +2,7 @@
 //! databases of their own; and the real executable.
 
 pub(crate) mod app;
+pub(crate) mod connected;
 pub(crate) mod databases;
 pub(crate) mod kubernetes;
 pub(crate) mod program;

@@ -1,0 +1,144 @@
+//! generateKubeconfig: kubeconfigs that lead through this server, each with a token for one cluster.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::StatusCode;
+use norman_aks::domain::status::ClusterStatus;
+use norman_aks::service::events::Filter;
+use norman_aks::service::kubeconfigs::OverTls;
+use norman_aks::store;
+use secrecy::ExposeSecret as _;
+
+use crate::support::app::{Answer, NOW_MS, TestApp};
+use crate::support::connected::{Connected, ID};
+use crate::support::kubernetes::FakeCluster;
+
+const MINUTE_MS: i64 = 60_000;
+
+/// What a kubeconfig says.
+struct Said {
+    server: String,
+    authority: Option<String>,
+    token: String,
+}
+
+fn said(answer: &Answer) -> Said {
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let body = answer.json();
+    assert_eq!((&body["type"], &body["baseType"]), (&"generateKubeConfigOutput".into(), &body["type"]));
+    let config = kube::config::Kubeconfig::from_yaml(body["config"].as_str().unwrap()).unwrap();
+    let name = config.current_context.unwrap();
+    let context = config.contexts[0].context.as_ref().unwrap();
+    assert_eq!(
+        (&config.contexts[0].name, &context.cluster, context.user.as_ref()),
+        (&name, &name, Some(&name))
+    );
+    assert_eq!((&config.clusters[0].name, &config.auth_infos[0].name), (&name, &name));
+    assert_eq!((config.kind.as_deref(), config.api_version.as_deref()), (Some("Config"), Some("v1")));
+    let cluster = config.clusters[0].cluster.as_ref().unwrap();
+    let authority = cluster.certificate_authority_data.as_ref();
+    let token = config.auth_infos[0].auth_info.as_ref().unwrap().token.as_ref().unwrap();
+    Said {
+        server: cluster.server.clone().unwrap(),
+        authority: authority.map(|text| String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()),
+        token: token.expose_secret().to_owned(),
+    }
+}
+
+async fn over_tls() -> Connected {
+    let cluster = FakeCluster::start().await;
+    let app = TestApp::with()
+        .clusters(cluster.options())
+        .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
+        .start()
+        .await;
+    Connected::of(app, cluster).await
+}
+
+fn action(id: &str) -> String {
+    format!("/v3/clusters/{id}?action=generateKubeconfig")
+}
+
+#[tokio::test]
+async fn a_kubeconfig_leads_to_the_cluster_through_this_server() {
+    let it = over_tls().await;
+    let answer = it.app.post(&action(ID)).token(&it.ann).send().await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(
+        answer.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
+    );
+    let first = said(&answer);
+    assert_eq!(first.server, format!("https://aks.example.org/k8s/clusters/{ID}"));
+    assert_eq!(first.authority, None);
+    assert!(first.token.starts_with("kubeconfig-user-"), "{}", first.token);
+    let version = format!("/k8s/clusters/{ID}/version");
+    let inside = it.app.get(&version).token(&first.token).send().await;
+    assert_eq!(inside.json()["gitVersion"], "v1.32.7");
+    assert_eq!(it.cluster.seen().remove(0).header("impersonate-user"), [it.user(&it.ann).await]);
+    let second = said(&it.app.post(&action(ID)).token(&it.ann).send().await);
+    assert_ne!(first.token, second.token);
+}
+
+#[tokio::test]
+async fn its_token_is_good_for_this_cluster_and_nothing_else() {
+    let it = over_tls().await;
+    it.keep("c-other", &it.status(), "account-token").await;
+    let token = said(&it.app.post(&action(ID)).token(&it.ann).send().await).token;
+    let answer = it.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
+    assert_eq!((answer.status, &answer.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
+    let answer = it.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "nothing is told about others");
+    for path in ["/v3/clusters", "/v3/cloudcredentials", &format!("/v3/clusters/{ID}")] {
+        let answer = it.app.get(path).token(&token).send().await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.text());
+    }
+    assert_eq!(it.app.post(&action(ID)).token(&token).send().await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn there_is_one_in_every_state_and_for_every_part_and_for_nobody_else() {
+    let it = over_tls().await;
+    it.keep("c-new", &ClusterStatus::default(), "").await;
+    said(&it.app.post(&action("c-new")).token(&it.ann).send().await);
+    for role in ["cluster-owner", "cluster-member", "read-only"] {
+        let token = it.member(&format!("of-{role}"), role).await;
+        let made = said(&it.app.post(&action(ID)).token(&token).send().await);
+        assert_eq!(it.user(&made.token).await, it.user(&token).await);
+    }
+    let eve = it.app.token("eve").await;
+    assert_eq!(it.app.post(&action(ID)).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
+    let rows: Vec<_> = rows.iter().filter(|row| row.action == "generateKubeconfig").collect();
+    assert_eq!(rows.iter().filter(|row| row.outcome == "done").count(), 4);
+    let refused: Vec<_> = rows.iter().filter(|row| row.outcome == "refused").collect();
+    assert!(matches!(refused.as_slice(), [row] if row.user_name == "eve" && row.object_id == ID));
+}
+
+#[tokio::test]
+async fn the_token_ends_after_thirty_days() {
+    let it = over_tls().await;
+    let token = said(&it.app.post(&action(ID)).token(&it.ann).send().await).token;
+    let (row, _) = store::tokens::find(&it.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
+    assert_eq!(row.expires_ms, Some(NOW_MS + 43_200 * MINUTE_MS));
+    assert_eq!(row.cluster_id.as_deref(), Some(ID));
+}
+
+#[tokio::test]
+async fn over_plain_http_the_listener_with_tls_is_named_and_without_one_the_setting() {
+    let it = Connected::start().await;
+    let answer = it.app.post(&action(ID)).token(&it.ann).send().await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        (&answer.json()["code"], &answer.json()["fieldName"]),
+        (&"InvalidState".into(), &"server-url".into())
+    );
+    let tokens = store::tokens::list(&it.store, None).await.unwrap();
+    assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no token was made for nothing");
+
+    let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
+    it.app.app.kubeconfigs.serve_over_tls(OverTls { host: None, port: 8443, authority: authority.clone() });
+    let made = said(&it.app.post(&action(ID)).token(&it.ann).send().await);
+    assert_eq!(made.server, format!("https://norman.test:8443/k8s/clusters/{ID}"));
+    assert_eq!(made.authority, Some(authority));
+}

@@ -1,0 +1,352 @@
+//! `/k8s/clusters/<id>/…`: who is let in, as whom, what passes, and when it ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use futures_util::future::join_all;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use norman_aks::domain::status::ClusterStatus;
+use norman_aks::downstream;
+use norman_aks::listen;
+use norman_aks::service::events::Filter;
+use norman_aks::store;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::connected::{Connected, ID};
+use crate::support::kubernetes::{ACCOUNT, FakeCluster};
+
+/// The answer is a refusal in Kubernetes' form.
+fn assert_refused(answer: &Answer, code: u16, reason: &str) {
+    assert_eq!(answer.status.as_u16(), code, "{}", answer.text());
+    let body = answer.json();
+    assert_eq!(
+        (&body["kind"], &body["reason"], &body["code"]),
+        (&json!("Status"), &json!(reason), &json!(code))
+    );
+    assert_eq!((&body["status"], &body["apiVersion"]), (&json!("Failure"), &json!("v1")));
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("content-security-policy"), "sandbox");
+}
+
+/// The next piece of a body that is on its way, within a while.
+async fn piece(body: &mut Body) -> Option<Result<String, axum::Error>> {
+    let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("a piece in time");
+    Some(frame?.map(|frame| String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()))
+}
+
+#[tokio::test]
+async fn everybody_is_inside_as_himself_with_the_rights_of_his_part() {
+    let it = Connected::start().await;
+    let path = format!("/k8s/clusters/{ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");
+    let people = [
+        (it.ann.clone(), "cluster-owner"),
+        (it.app.admin.clone(), "cluster-owner"),
+        (it.member("ben", "cluster-owner").await, "cluster-owner"),
+        (it.member("cid", "cluster-member").await, "cluster-member"),
+        (it.member("dan", "read-only").await, "read-only"),
+    ];
+    for (token, role) in people {
+        let answer = it
+            .app
+            .get(&path)
+            .token(&token)
+            .header("cookie", "R_SESS=a:b")
+            .header("impersonate-user", "root")
+            .header("impersonate-group", "system:masters")
+            .header("x-forwarded-for", "1.2.3.4")
+            .header("origin", "https://elsewhere.example")
+            .header("accept", "application/json")
+            .send()
+            .await;
+        assert_eq!(answer.status, 404, "the answer is the cluster's own");
+        assert_eq!(answer.header("content-security-policy"), "sandbox");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        let seen = it.cluster.seen().remove(0);
+        assert_eq!(seen.address, "/api/v1/namespaces?limit=500&labelSelector=a%3Db");
+        assert_eq!(seen.header("impersonate-user"), [it.user(&token).await]);
+        assert_eq!(seen.header("impersonate-group"), ["system:authenticated", &format!("norman-aks:{role}")]);
+        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT}")]);
+        assert_eq!(seen.header("audit-id"), [answer.header("x-request-id")]);
+        let mut names: Vec<_> = seen.headers.keys().map(|name| name.as_str().to_owned()).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["accept", "audit-id", "authorization", "host", "impersonate-group", "impersonate-user"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_method_passes_with_its_body_and_changes_are_written_down() {
+    let it = Connected::start().await;
+    for (method, status) in [("PUT", 404), ("PATCH", 200), ("POST", 201), ("DELETE", 200), ("OPTIONS", 200)] {
+        let method: Method = method.parse().unwrap();
+        let path = format!("/k8s/clusters/{ID}/api/v1/things");
+        let call =
+            it.app.call(method.clone(), &path).token(&it.ann).header("content-type", "application/yaml");
+        let answer = call.body("{\"a\": 1}").send().await;
+        assert_eq!(answer.status, status, "{method}");
+        let seen = it.cluster.seen().remove(0);
+        assert_eq!((seen.method, seen.body.as_ref()), (method, b"{\"a\": 1}".as_slice()));
+        assert_eq!(seen.headers["content-type"], "application/yaml");
+    }
+    assert_eq!(it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&it.ann).send().await.status, 200);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
+    let rows: Vec<_> = rows.into_iter().filter(|row| row.action == "kubernetes").collect();
+    let mut outcomes: Vec<_> = rows.iter().map(|row| row.outcome.as_str()).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["done", "done", "done", "refused"]);
+    assert!(
+        rows.iter().all(|row| row.object_id == ID && row.object_type == "cluster" && row.user_name == "ann")
+    );
+}
+
+#[tokio::test]
+async fn only_a_bearer_token_opens_the_door() {
+    let it = Connected::start().await;
+    let path = format!("/k8s/clusters/{ID}/version");
+    let basic = {
+        use base64::Engine as _;
+        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(&it.ann))
+    };
+    let cookie = format!("R_SESS={}", it.ann);
+    for (name, value) in [
+        ("x-nothing", ""),
+        ("cookie", cookie.as_str()),
+        ("authorization", &basic),
+        ("authorization", "Bearer token-none:wrong"),
+        ("authorization", &it.ann),
+    ] {
+        let answer = it.app.get(&path).anonymous().header(name, value).send().await;
+        assert_refused(&answer, 401, "Unauthorized");
+    }
+    assert!(it.cluster.seen().is_empty());
+    let answer =
+        it.app.get(&path).anonymous().header("authorization", &format!("bearer {}", it.ann)).send().await;
+    assert_eq!(answer.json()["gitVersion"], "v1.32.7");
+}
+
+#[tokio::test]
+async fn clusters_of_others_do_not_exist() {
+    let it = Connected::start().await;
+    let eve = it.app.token("eve").await;
+    for (id, token) in [(ID, &eve), ("c-none", &it.ann)] {
+        let answer = it.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
+        assert_refused(&answer, 404, "NotFound");
+    }
+    assert!(it.cluster.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_entered_says_why() {
+    let it = Connected::start().await;
+    let connected = it.status();
+    let private = ClusterStatus { private_requires_tunnel: Some(true), ..connected.clone() };
+    let foreign = ClusterStatus { api_endpoint: Some("https://example.org".to_owned()), ..connected.clone() };
+    let elsewhere = ClusterStatus {
+        api_endpoint: Some("https://other.hcp.eastus.azmk8s.io".to_owned()),
+        ..connected.clone()
+    };
+    for (id, status, token, words) in [
+        ("c-new", ClusterStatus::default(), ACCOUNT, "not provisioned yet"),
+        ("c-private", private, ACCOUNT, "private"),
+        ("c-early", connected.clone(), "", "service account is still to be made"),
+        ("c-foreign", foreign, ACCOUNT, "no host name that AKS gives"),
+        ("c-gone", elsewhere, ACCOUNT, "other.hcp.eastus.azmk8s.io cannot be resolved"),
+        ("c-rotated", connected, "old-token", "does not know this server's service account"),
+    ] {
+        it.keep(id, &status, token).await;
+        let answer = it.app.get(&format!("/k8s/clusters/{id}/api")).token(&it.ann).send().await;
+        assert_refused(&answer, 503, "ServiceUnavailable");
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(words), "{id}: {message}");
+        assert_eq!(answer.header("retry-after"), "5");
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_told_or_refused_within_five_seconds() {
+    // Takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let options = downstream::Options {
+        resolver: Some(Arc::new(move |_| Some(address))),
+        ..downstream::Options::default()
+    };
+    let app = TestApp::with().clusters(options).start().await;
+    let it = Connected::of(app, FakeCluster::start().await).await;
+    let started = Instant::now();
+    let answer = it.app.get(&format!("/k8s/clusters/{ID}/version?timeout=32s")).token(&it.ann).send().await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_refused(&answer, 504, "Timeout");
+}
+
+#[tokio::test]
+async fn paths_that_could_mean_another_cluster_are_not_passed_on() {
+    let it = Connected::start().await;
+    for path in ["/../c-other/api", "/%2e%2e/api", "/api%2fv1", "/a/./b", "/%252e%252e"] {
+        let answer = it.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&it.ann).send().await;
+        assert_refused(&answer, 400, "BadRequest");
+    }
+    assert!(it.cluster.seen().is_empty());
+    for path in ["", "/"] {
+        it.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&it.ann).send().await;
+        assert_eq!(it.cluster.seen().remove(0).address, "/");
+    }
+}
+
+#[tokio::test]
+async fn what_a_cluster_tells_a_browser_is_not_passed_on() {
+    let it = Connected::start().await;
+    let answer = it.app.get(&format!("/k8s/clusters/{ID}/elsewhere")).token(&it.ann).send().await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    assert_eq!(answer.header("location"), format!("/k8s/clusters/{ID}/api/"));
+    assert_eq!(answer.header("x-kept"), "yes");
+    assert_eq!(answer.header("content-security-policy"), "sandbox");
+    for name in ["set-cookie", "access-control-allow-origin"] {
+        assert_eq!(answer.headers.get(name), None, "{name}");
+    }
+    let refused = it.app.get(&format!("/k8s/clusters/{ID}/forbidden")).token(&it.ann).send().await;
+    assert_eq!((refused.status, &refused.json()["message"]), (StatusCode::FORBIDDEN, &json!("you may not")));
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_as_in_kubernetes() {
+    let it = Connected::start().await;
+    let path = format!("/k8s/clusters/{ID}/api/v1/things");
+    let largest = vec![b' '; 3 * 1024 * 1024];
+    let answer = it.app.post(&path).token(&it.ann).body(largest.clone()).send().await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(it.cluster.seen().remove(0).body.len(), largest.len());
+    let too_large = [largest, b" ".to_vec()].concat();
+    let announced = it.app.post(&path).token(&it.ann).header("content-length", &too_large.len().to_string());
+    let pieces: Vec<_> =
+        too_large.chunks(100_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+    let unannounced =
+        it.app.post(&path).token(&it.ann).body(Body::from_stream(futures_util::stream::iter(pieces)));
+    for call in [announced.body(too_large), unannounced] {
+        assert_refused(&call.send().await, 413, "RequestEntityTooLarge");
+    }
+}
+
+#[tokio::test]
+async fn streams_pass_as_they_come_and_end_with_the_client() {
+    let it = Connected::start().await;
+    let response = it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann).await;
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+    it.cluster.wait_for_open(1).await;
+    for line in ["one", "two"] {
+        it.cluster.say(line);
+        assert_eq!(piece(&mut body).await.unwrap().unwrap(), format!("{line}\n"));
+    }
+    drop(body);
+    it.cluster.wait_for_open(0).await;
+    // Before there is an answer, too.
+    let waiting = it.inside(Method::GET, "/never", &it.ann);
+    assert!(tokio::time::timeout(Duration::from_millis(500), waiting).await.is_err());
+    it.cluster.wait_for_open(0).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_token_is_revoked() {
+    let it = Connected::start().await;
+    let (own, other) = (it.app.token("ann").await, it.ann.clone());
+    let mut bodies = Vec::new();
+    for token in [&own, &other] {
+        let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", token).await.into_body();
+        assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+        bodies.push(body);
+    }
+    assert!(it.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
+    let started = Instant::now();
+    assert!(piece(&mut bodies[0]).await.unwrap().is_err(), "it must not look complete");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    it.cluster.wait_for_open(1).await;
+    it.cluster.say("still here");
+    assert_eq!(piece(&mut bodies[1]).await.unwrap().unwrap(), "still here\n");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_caller_loses_his_part() {
+    let it = Connected::start().await;
+    let ben = it.member("ben", "read-only").await;
+    let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", &ben).await.into_body();
+    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+    assert!(store::members::delete(&it.store, "crtb-ben").await.unwrap());
+    assert!(piece(&mut body).await.unwrap().is_err());
+    let answer = it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&ben).send().await;
+    assert_refused(&answer, 404, "NotFound");
+}
+
+#[tokio::test]
+async fn streams_end_when_the_server_begins_to_stop() {
+    let it = Connected::start().await;
+    let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann).await.into_body();
+    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+    it.app.app.end_streams();
+    assert!(piece(&mut body).await.unwrap().is_err());
+    it.cluster.wait_for_open(0).await;
+}
+
+#[tokio::test]
+async fn nobody_can_take_all_the_places() {
+    const OF_ONE: usize = 256;
+    let it = Connected::start().await;
+    let opening = (0..OF_ONE).map(|_| it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann));
+    let open = join_all(opening).await;
+    assert!(open.iter().all(|response| response.status() == 200));
+    let version = format!("/k8s/clusters/{ID}/version");
+    let answer = it.app.get(&version).token(&it.ann).send().await;
+    assert_refused(&answer, 429, "TooManyRequests");
+    assert_eq!(it.app.get(&version).send().await.status, 200, "there is room for others");
+    drop(open);
+    assert_eq!(it.app.get(&version).token(&it.ann).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn sessions_change_the_protocol_and_pass_in_both_directions() {
+    let it = Connected::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(listen::serve(listener, None, it.app.router(), stop.clone(), listen::Options::default()));
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh HTTP/1.1\r\nHost: x\r\n\
+         Authorization: Bearer {}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\
+         X-Stream-Protocol-Version: v4.channel.k8s.io\r\nContent-Length: 0\r\n\r\n",
+        it.ann
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(head.contains("upgrade: spdy/3.1\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
+    for text in ["hello", "again"] {
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut back = [0; 5];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!(back, text.to_ascii_uppercase().as_bytes());
+    }
+    it.cluster.wait_for_open(1).await;
+    let seen = it.cluster.seen().remove(0);
+    assert_eq!(seen.header("x-stream-protocol-version"), ["v4.channel.k8s.io"]);
+    assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT}")]);
+    // The token ends it.
+    assert!(it.app.app.tokens.revoke(it.ann.split(':').next().unwrap()).await.unwrap());
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    it.cluster.wait_for_open(0).await;
+    stop.cancel();
+}
