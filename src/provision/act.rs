@@ -200,7 +200,7 @@ impl Work<'_> {
 
     /// Azure took a change: it is followed, or looked at right away.
     fn taken(&self, task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
-        metrics::counter!("norman_aks_provision_steps", "outcome" => "done").increment(1);
+        metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
         let Some(operation) = &written.operation else {
             task.recovered();
             return Next::Now;

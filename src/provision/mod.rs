@@ -148,7 +148,7 @@ async fn work_on(parts: &Parts, row: ClusterRow) {
     let outcome = timeout(STEP_LIMIT + Duration::from_secs(5), step(parts, &mut task, deadline)).await;
     let next = match outcome.unwrap_or_else(|_| Err(Trouble::late())) {
         Ok(next) => next,
-        Err(trouble) => task.fail(parts, &trouble),
+        Err(trouble) => task.fail(&trouble),
     };
     match task.write_down(parts, next).await {
         Ok(true) => {}

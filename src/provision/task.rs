@@ -177,7 +177,7 @@ impl Task {
     }
 
     /// Writes a failure down, in the status and in the log.
-    pub(super) fn fail(&mut self, parts: &Parts, trouble: &Trouble) -> Next {
+    pub(super) fn fail(&mut self, trouble: &Trouble) -> Next {
         if trouble.busy {
             self.wait(&trouble.message, None);
             return Next::In(trouble.pause(0));
@@ -196,9 +196,7 @@ impl Task {
         if let Some(name) = step.map(|step| step.name.clone()) {
             self.at_step(&name, Progress::Failed, &trouble.message);
         }
-        metrics::counter!("norman_aks_provision_steps", "outcome" => "failed").increment(1);
-        // Others may have repaired it in the meantime: tokens that were refused are asked for anew.
-        let _ = parts;
+        metrics::counter!("norman_aks_provision_steps_total", "outcome" => "failed").increment(1);
         Next::In(pause)
     }
 
@@ -218,7 +216,10 @@ impl Task {
         let now = parts.clock.now_ms();
         let written = match next {
             Next::Forget => {
-                store::clusters::delete_claimed(&parts.store, &self.row.id, self.work.fence).await?
+                let gone = store::clusters::delete_claimed(&parts.store, &self.row.id, self.work.fence).await?;
+                // Whoever could use a credential through this cluster no longer can.
+                parts.credentials.forget_resolved();
+                gone
             }
             Next::Now | Next::In(_) => {
                 let pause = if let Next::In(pause) = next { pause } else { Duration::ZERO };

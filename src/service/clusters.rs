@@ -3,12 +3,14 @@
 //!
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
+mod body;
 mod checks;
 mod review;
 mod roles;
 
 use std::sync::Arc;
 
+use self::body::{convert, convert_config, isolation, label, no_aks_config};
 use self::checks::{broken, refused};
 pub use self::review::ReviewQuestion;
 use tokio::sync::Notify;
@@ -32,9 +34,6 @@ use crate::vault;
 
 /// The kind of object in the audit.
 const OBJECT: &str = "cluster";
-
-/// Set on every object that is made through Norman.
-const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
 /// A cluster as its owner may see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -396,31 +395,4 @@ impl Clusters {
     async fn record(&self, by: &Actor, action: Action, id: &str, result: &Result<Cluster>) {
         self.parts.events.record(by.event(action, OBJECT, id, result)).await;
     }
-}
-
-fn label(body: &mut Object) {
-    let labels = body.entry("labels").or_insert_with(|| Object::new().into());
-    if let Some(labels) = labels.as_object_mut() {
-        labels.insert(CREATOR.0.to_owned(), CREATOR.1.into());
-    }
-}
-
-/// Rule 2.
-fn convert(body: Object) -> Result<ClusterSpec> {
-    ClusterSpec::new(body).map_err(|error| {
-        Invalid::new("InvalidBodyContent", format!("Cluster spec conversion error: {error}")).into()
-    })
-}
-
-fn convert_config(config: Object) -> Result<AksConfig> {
-    Ok(convert(Object::from_iter([(AKS_CONFIG.to_owned(), config.into())]))?.aks().clone())
-}
-
-fn isolation(body: &Object) -> bool {
-    body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
-}
-
-fn no_aks_config() -> Error {
-    let message = "aksConfig must be set: only AKS clusters are kept here";
-    Invalid::field("MissingRequired", AKS_CONFIG, message).into()
 }

@@ -271,7 +271,7 @@ impl Credentials {
     }
 
     /// Forgets which credentials may be used by whom; for every change of a credential or a cluster.
-    pub(super) fn forget_resolved(&self) {
+    pub fn forget_resolved(&self) {
         self.parts.epoch.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -88,6 +88,18 @@ pub const ALL: &[Metric] = &[
         Unit::Count,
         "Requests with a token that is unknown, wrong or expired.",
     ),
+    metric(
+        "norman_aks_kubernetes_requests_in_flight",
+        Kind::Gauge,
+        Unit::Count,
+        "Requests that are being passed on into clusters, streams included.",
+    ),
+    metric(
+        "norman_aks_provision_steps_total",
+        Kind::Counter,
+        Unit::Count,
+        "Steps towards what clusters are to be, by `outcome`: `done` or `failed`.",
+    ),
     metric("norman_aks_cache_bytes", Kind::Gauge, Unit::Bytes, "Memory that cached listings take."),
     metric(
         "norman_aks_database_connections",

@@ -271,6 +271,7 @@ async fn a_credential_that_a_cluster_uses_is_neither_removed_nor_turned_to_anoth
     assert_eq!(rotated.status, StatusCode::OK);
     let cluster = format!("/v3/clusters/{}", cluster.json()["id"].as_str().unwrap());
     assert_eq!(app.delete(&cluster).send().await.status, StatusCode::OK);
+    app.settle().await;
     let removed = app.delete(&own).send().await;
     assert_eq!((removed.status, removed.json()["id"].as_str()), (StatusCode::OK, Some(id.as_str())));
     for again in [app.delete(&own).send().await, app.get(&own).send().await] {
@@ -307,6 +308,7 @@ async fn who_may_update_a_cluster_may_use_its_credential_and_no_other() {
         app.delete(&format!("/v3/clusters/{cluster}")).token(&anna).send().await.status,
         StatusCode::OK
     );
+    app.settle().await;
     assert_eq!(status(&anna, &by_cluster("clusterId")).await, StatusCode::UNPROCESSABLE_ENTITY);
 }
 

@@ -64,9 +64,9 @@ async fn go_clients_find_what_they_need_in_the_schemas() {
     }
     assert_eq!(find("azurecredentialconfig")["resourceFields"]["clientSecret"]["type"], "password");
     assert_eq!(find("aksClusterConfigSpec")["resourceFields"]["nodePools"]["type"], "array[aksNodePool]");
-    let unknown = app.get("/v3/schemas/nodeDriver").send().await;
+    let unknown = app.get("/v3/schemas/nodeTemplate").send().await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-    assert_eq!(refusal(&unknown).2, "nodeDriver not found");
+    assert_eq!(refusal(&unknown).2, "nodeTemplate not found");
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ async fn a_credential_lives_from_its_making_to_its_end_and_leaves_its_trail() {
     assert_eq!(changed.json()["aksConfig"]["resourceGroup"], "g", "merged: {}", changed.text());
     assert_eq!(app.get(&of_cluster).token(&bob).send().await.status, 404);
     assert_eq!(app.delete(&of_cluster).token(&ann).send().await.status, 200);
+    app.settle().await;
     assert_eq!(app.delete(&path).token(&ann).send().await.status, 200);
     assert_eq!(app.get(&path).token(&ann).send().await.status, 404);
     assert_eq!(app.get(&used).token(&ann).send().await.status, 422);

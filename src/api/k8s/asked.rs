@@ -77,7 +77,8 @@ fn is_endless(method: &Method, path: &str, query: &str) -> bool {
     // `/api/v1/namespaces/<namespace>/pods/<pod>/exec`, `/api/v1/nodes/<node>/proxy/…`
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let into = segments.iter().skip(4).any(|segment| INTO.contains(segment));
-    let old_watch = segments.get(2) == Some(&"watch") || segments.get(3) == Some(&"watch");
+    let group = usize::from(segments.first() == Some(&"apis"));
+    let old_watch = segments.get(2 + group) == Some(&"watch");
     let log = segments.last() == Some(&"log") && is_on("follow");
     into || log || (*method == Method::GET && (is_on("watch") || old_watch))
 }

@@ -1,14 +1,14 @@
 //! `/v3/import/<token>_<clusterId>.yaml` (contract, section 26): the manifest with which a cluster is registered. Whoever has
-//! the address may have it; the log never has. Answers are plain text.
+//! the address may have it; the log never has. Answers are plain text
+//! for kubectl, so the API document, which tells of JSON, does not have it.
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
@@ -18,36 +18,18 @@ use crate::domain::registration::ManifestName;
 use crate::service::registration::ManifestError;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(get_manifest))
+    OpenApiRouter::new().route("/v3/import/{file}", get(get_manifest))
 }
 
 /// What may be asked for.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
 struct ManifestQuery {
     /// The image of the authentication of clusters that have a second way in. AKS clusters have none: only looked at.
     #[serde(rename = "authImage")]
-    #[param(rename = "authImage", example = "rancher/kube-api-auth:v0.2.4")]
     auth_image: Option<String>,
 }
 
 /// The manifest that registers a cluster's agent. The address is the secret; no token is needed.
-#[utoipa::path(
-    get,
-    path = "/v3/import/{file}",
-    operation_id = "getImportManifest",
-    tag = "Parts of clusters",
-    security(()),
-    params(
-        ("file" = String, Path, description = "`<token>_<clusterId>.yaml`, as `manifestUrl` of a registration token says", example = "c2x7k9zq_c-x7k9z.yaml"),
-        ManifestQuery,
-    ),
-    responses(
-        (status = 200, description = "Kubernetes objects in YAML", body = String, content_type = "text/plain"),
-        (status = 400, description = "The address names no cluster with such a token, or `authImage` is no image", body = String, content_type = "text/plain"),
-        (status = 404, description = "The address is not of this form", body = String, content_type = "text/plain"),
-    ),
-)]
 async fn get_manifest(
     State(state): State<AppState>,
     Path(file): Path<String>,

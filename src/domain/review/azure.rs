@@ -35,7 +35,7 @@ pub struct AzureData {
     pub versions: Read<Vec<KubernetesVersion>>,
     /// The sizes of the region; those that the specification does not name may be left out.
     pub sizes: Read<Vec<VmOffer>>,
-    /// The networks of [`super::networks`].
+    /// The networks that [`super::networks()`] names.
     pub networks: Read<Vec<ReadNetwork>>,
     /// The quotas of the subscription in the region.
     pub usages: Read<Vec<Usage>>,

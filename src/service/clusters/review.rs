@@ -1,6 +1,7 @@
 //! The review of clusters: before they are saved, and for those who only ask.
 
-use super::{Cluster, Clusters, Result, convert};
+use super::body::convert;
+use super::{Cluster, Clusters, Result};
 use crate::domain::review::{Finding, Review, Severity};
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};

@@ -117,6 +117,21 @@ impl TestApp {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
+    /// Lets the worker work, and time pass, until nothing is on its way any more.
+    pub(crate) async fn settle(&self) {
+        self.pass(std::time::Duration::from_mins(2)).await;
+    }
+
+    /// Lets the worker work while so much time passes.
+    pub(crate) async fn pass(&self, time: std::time::Duration) {
+        let tick = std::time::Duration::from_secs(2);
+        let stop = tokio_util::sync::CancellationToken::new();
+        for _ in 0..time.as_secs() / tick.as_secs() {
+            while self.app.worker.run_due(&stop).await.unwrap() > 0 {}
+            self.clock.advance(tick);
+        }
+    }
+
     /// Everything that is served, for a listener of one's own.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
