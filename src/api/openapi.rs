@@ -65,7 +65,10 @@ pub(super) fn base() -> OpenApi {
             tag("Clusters", "AKS clusters as Rancher's objects."),
             tag("Members of clusters", "Who may see and change a cluster."),
             tag("Parts of clusters", "What belongs to a cluster: registration tokens, projects, nodes."),
-            tag("Settings", "What administrators may change while the server runs, and the drivers that there are."),
+            tag(
+                "Settings",
+                "What administrators may change while the server runs, and the drivers that there are.",
+            ),
             tag("Users and tokens", "Who calls, and with what."),
             tag("Review", "What would become of a cluster, said beforehand."),
             tag("Schemas", "What there is under /v3."),

@@ -216,7 +216,8 @@ impl Task {
         let now = parts.clock.now_ms();
         let written = match next {
             Next::Forget => {
-                let gone = store::clusters::delete_claimed(&parts.store, &self.row.id, self.work.fence).await?;
+                let gone =
+                    store::clusters::delete_claimed(&parts.store, &self.row.id, self.work.fence).await?;
                 // Whoever could use a credential through this cluster no longer can.
                 parts.credentials.forget_resolved();
                 gone

@@ -1,6 +1,8 @@
 //! What clients send and get, by operation. The credentials are those of the built-in Azure, so that a request of
 //! the page works as it stands on `serve --sandbox`. What failures look like is in `failures`.
 
+mod around;
+
 use serde_json::{Map, Value, json};
 
 /// What is sent and what is answered.
@@ -94,6 +96,7 @@ fn credential(more: &Value) -> Value {
 /// What is sent to and answered by everything but the actions.
 fn object(operation: &str) -> (Option<Value>, Option<Value>) {
     let (sent, answer) = match operation {
+        _ if around::of(operation).is_some() => around::of(operation).unwrap_or_default(),
         "createCloudCredential" => (credential_input(), stored_credential()),
         "getCloudCredential" | "deleteCloudCredential" => (Value::Null, stored_credential()),
         "updateCloudCredential" | "postCloudCredential" => {
@@ -184,7 +187,7 @@ fn cluster() -> Value {
         "name": "shop",
         "state": "provisioning",
         "transitioning": "yes",
-        "transitioningMessage": "registered; nothing has been provisioned yet",
+        "transitioningMessage": "",
     });
     let mut cluster = resource("cluster", &format!("/v3/clusters/{CLUSTER}"), CLUSTER, fields);
     if let Some(cluster) = cluster.as_object_mut() {
