@@ -21,7 +21,10 @@ pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
     };
     let sent = if takes_a_body { sent } else { Value::Null };
     let answer = match (action, kind) {
-        ("list", _) => page(object["type"].as_str().unwrap_or_default(), path, object),
+        ("list", _) => {
+            let kind = object["type"].as_str().unwrap_or_default().to_owned();
+            page(&kind, path, object)
+        }
         ("create", "Token") => with(object, json!({"token": "token-q7m2k:…"})),
         _ => object,
     };
