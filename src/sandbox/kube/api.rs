@@ -17,7 +17,7 @@ use super::resources::{NAMESPACES, PODS, Resource, SERVICE_ACCOUNTS};
 use super::status::Refused;
 use super::value::{Now, text};
 use super::write::{self, Context, Kind, Which};
-use super::{Kubes, discovery, logs, openapi, requests, reviews, watch};
+use super::{Kubes, discovery, logs, openapi, requests, reviews, tokens, watch};
 use crate::sandbox::answer::Answer;
 
 /// What is sent back.
@@ -87,10 +87,11 @@ fn path(call: &Call<'_>) -> Result<Answer, Refused> {
             let issuer = super::authn::audience(&call.cluster.host);
             Ok(json_answer(
                 StatusCode::OK,
-                &json!({"issuer": issuer, "response_types_supported": ["id_token"],
+                &json!({"issuer": issuer, "jwks_uri": format!("{issuer}/openid/v1/jwks"), "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["EdDSA"]}),
             ))
         }
+        "/openid/v1/jwks" => Ok(json_answer(StatusCode::OK, &tokens::keys(&call.cluster.authority))),
         _ => Err(Refused::no_such_path()),
     }
 }

@@ -8,14 +8,14 @@ use super::delete::end;
 use super::pods::{self, condition, controller, is_ending, is_ready, of_owner, owned_by, wanted};
 use super::resources::{DAEMON_SETS, DEPLOYMENTS, NODES, PODS, REPLICA_SETS};
 use super::storage::State;
-use super::value::{Now, hash, letters, number, remove, set, text};
+use super::value::{Now, at, hash, letters, number, remove, set, text};
 
 const HASH: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// The name that a template has among the others of its owner.
 fn template_hash(owner: &Value) -> String {
-    letters(hash(&owner["spec"]["template"].to_string()), 10)
+    letters(hash(&at(&owner, &["spec", "template"]).to_string()), 10)
 }
 
 fn name(object: &Value) -> (&str, &str) {
@@ -23,7 +23,7 @@ fn name(object: &Value) -> (&str, &str) {
 }
 
 fn revision(object: &Value) -> i64 {
-    object["metadata"]["annotations"][REVISION]
+    at(&object, &["metadata", "annotations", REVISION])
         .as_str()
         .and_then(|text| text.parse().ok())
         .unwrap_or_default()
@@ -54,7 +54,7 @@ pub(super) fn deployments(state: &mut State, now: &Now) {
                 .collect()
         };
         let (mut new, mut old) = split(own(state), &deployment);
-        let paused = deployment["spec"]["paused"] == true;
+        let paused = at(&deployment, &["spec", "paused"]) == true;
         if !paused {
             let latest = old.iter().chain(&new).map(|set| revision(set)).max().unwrap_or_default();
             match &new {
@@ -83,7 +83,7 @@ pub(super) fn deployments(state: &mut State, now: &Now) {
 fn split(all: Vec<Arc<Value>>, deployment: &Value) -> (Option<Arc<Value>>, Vec<Arc<Value>>) {
     let hash = template_hash(deployment);
     let (new, old): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|set| set["metadata"]["labels"][HASH] == hash.as_str());
+        all.into_iter().partition(|set| at(&set, &["metadata", "labels", HASH]) == hash.as_str());
     (new.into_iter().next(), old)
 }
 
@@ -94,13 +94,13 @@ fn annotate(object: &mut Value, revision: i64) {
 fn replica_set(deployment: &Value, revision: i64, now: &Now) -> Value {
     let ((namespace, name), hash) = (name(deployment), template_hash(deployment));
     let mut set = REPLICA_SETS.fresh(namespace, &format!("{name}-{hash}"), now);
-    let mut template = deployment["spec"]["template"].clone();
+    let mut template = at(&deployment, &["spec", "template"]).clone();
     super::value::set(&mut template, &["metadata", "labels", HASH], hash.clone());
-    let mut selector = deployment["spec"]["selector"].clone();
+    let mut selector = at(&deployment, &["spec", "selector"]).clone();
     super::value::set(&mut selector, &["matchLabels", HASH], hash);
-    set["metadata"]["labels"] = template["metadata"]["labels"].clone();
-    set["metadata"]["generation"] = 1.into();
-    set["metadata"]["ownerReferences"] = json!([owned_by(deployment, &DEPLOYMENTS)]);
+    super::value::set(&mut set, &["metadata", "labels"], at(&template, &["metadata", "labels"]).clone());
+    super::value::set(&mut set, &["metadata", "generation"], 1);
+    super::value::set(&mut set, &["metadata", "ownerReferences"], json!([owned_by(deployment, &DEPLOYMENTS)]));
     set["spec"] = json!({"replicas": 0, "selector": selector, "template": template});
     set["status"] = json!({"replicas": 0});
     annotate(&mut set, revision);
@@ -119,7 +119,7 @@ fn share(value: &Value, all: usize, up: bool) -> usize {
 /// One step from the old replica sets to the new one, within the bounds of the strategy.
 fn roll(state: &mut State, deployment: &Value, new: &Arc<Value>, old: &[Arc<Value>]) {
     let desired = wanted(deployment);
-    let strategy = &deployment["spec"]["strategy"];
+    let strategy = at(&deployment, &["spec", "strategy"]);
     let rolling = &strategy["rollingUpdate"];
     let surge = share(&rolling["maxSurge"], desired, true);
     let mut missing = share(&rolling["maxUnavailable"], desired, false);
@@ -185,7 +185,7 @@ fn deployment_status(mut deployment: Value, new: Option<&Value>, all: &[Arc<Valu
     let sum = |pointer: &str| -> usize { all.iter().map(|set| count(set, pointer)).sum() };
     let (total, ready) = (sum("/status/replicas"), sum("/status/readyReplicas"));
     let updated = new.map_or(0, |new| count(new, "/status/replicas"));
-    let generation = deployment["metadata"]["generation"].clone();
+    let generation = at(&deployment, &["metadata", "generation"]).clone();
     set(&mut deployment, &["status", "observedGeneration"], generation);
     for (key, count) in [
         ("replicas", total),
@@ -196,7 +196,8 @@ fn deployment_status(mut deployment: Value, new: Option<&Value>, all: &[Arc<Valu
     ] {
         tell(&mut deployment, key, count);
     }
-    let missing = share(&deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], desired, false);
+    let missing =
+        share(at(&deployment, &["spec", "strategy", "rollingUpdate", "maxUnavailable"]), desired, false);
     let (reason, message) = if ready + missing >= desired {
         ("MinimumReplicasAvailable", "Deployment has minimum availability.")
     } else {
@@ -235,7 +236,7 @@ pub(super) fn replica_sets(state: &mut State, now: &Now) {
         let pods = of_owner(state, &set);
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let mut set = (*set).clone();
-        let generation = set["metadata"]["generation"].clone();
+        let generation = at(&set, &["metadata", "generation"]).clone();
         set["status"] = json!({"replicas": pods.len()});
         super::value::set(&mut set, &["status", "observedGeneration"], generation);
         for (key, count) in
@@ -249,7 +250,7 @@ pub(super) fn replica_sets(state: &mut State, now: &Now) {
 
 /// Pods of daemon sets run also where nothing else may.
 fn daemon_spec(set: &Value) -> Value {
-    let mut spec = set["spec"]["template"]["spec"].clone();
+    let mut spec = at(&set, &["spec", "template", "spec"]).clone();
     if let Some(all) = super::value::elements(&mut spec, &["tolerations"]) {
         for key in ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready"] {
             all.push(json!({"key": key, "operator": "Exists"}));
@@ -269,13 +270,13 @@ pub(super) fn daemon_sets(state: &mut State, now: &Now) {
             .collect();
         let pods = of_owner(state, &set);
         let on = |pod: &Value| text(pod, "/spec/nodeName").to_owned();
-        let current = |pod: &Value| pod["metadata"]["labels"][GENERATION] == hash.as_str();
+        let current = |pod: &Value| at(&pod, &["metadata", "labels", GENERATION]) == hash.as_str();
         for pod in pods.iter().filter(|pod| !nodes.contains(&on(pod))) {
             end(state, &PODS, name(pod), None, now);
         }
         for node in nodes.iter().filter(|node| pods.iter().all(|pod| on(pod) != **node)) {
             let mut pod = pods::from_template(&set, &DAEMON_SETS, &[(GENERATION, &hash)], now);
-            pod["spec"]["tolerations"] = spec["tolerations"].clone();
+            super::value::set(&mut pod, &["spec", "tolerations"], spec["tolerations"].clone());
             super::value::set(&mut pod, &["spec", "nodeName"], node.as_str());
             state.put(&PODS, pod);
         }
@@ -293,7 +294,7 @@ pub(super) fn daemon_sets(state: &mut State, now: &Now) {
             "desiredNumberScheduled": nodes.len(),
             "numberMisscheduled": 0,
             "numberReady": ready,
-            "observedGeneration": set["metadata"]["generation"],
+            "observedGeneration": at(&set, &["metadata", "generation"]),
         });
         for (key, count) in [
             ("updatedNumberScheduled", pods.iter().filter(|pod| current(pod)).count()),

@@ -12,7 +12,7 @@ use super::admit::{ACCOUNT_NAME, ACCOUNT_TOKEN};
 use super::authority::Authority;
 use super::resources::{CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS};
 use super::storage::State;
-use super::value::{Now, list, set, text, texts};
+use super::value::{Now, at, list, set, text, texts};
 use super::{Kubes, apps, delete, pods, rules, services, tokens};
 
 /// How long it takes a pod to start, or a namespace to end; each step of a roll-out takes as long.
@@ -75,7 +75,7 @@ fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
         }
         let known = state.get(&CONFIG_MAPS, name, ROOT);
         let certificate = authority.kept.certificate.as_str();
-        if known.is_none_or(|known| known["data"]["ca.crt"] != certificate) {
+        if known.is_none_or(|known| at(&known, &["data", "ca.crt"]) != certificate) {
             let mut root =
                 known.map_or_else(|| CONFIG_MAPS.fresh(name, ROOT, now), |known| (**known).clone());
             set(&mut root, &["data", "ca.crt"], certificate);
@@ -88,7 +88,7 @@ fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
 fn secrets(state: &mut State, authority: &Authority) {
     for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
         let (namespace, name) = (text(&secret, "/metadata/namespace"), text(&secret, "/metadata/name"));
-        let annotations = &secret["metadata"]["annotations"];
+        let annotations = at(&secret, &["metadata", "annotations"]);
         let account = annotations[ACCOUNT_NAME].as_str().unwrap_or_default();
         let account = state.get(&SERVICE_ACCOUNTS, namespace, account);
         let uid = account.map(|account| text(account, "/metadata/uid")).unwrap_or_default();
@@ -99,7 +99,8 @@ fn secrets(state: &mut State, authority: &Authority) {
             }
             continue;
         };
-        let filled = ["token", "ca.crt", "namespace"].iter().all(|key| !secret["data"][*key].is_null());
+        let filled =
+            ["token", "ca.crt", "namespace"].iter().all(|key| !at(&secret, &["data", *key]).is_null());
         if filled && annotations[ACCOUNT_UID] == uid {
             continue;
         }

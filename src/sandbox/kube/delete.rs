@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::resources::{self, NAMESPACES, PODS, Resource};
 use super::status::Refused;
 use super::storage::State;
-use super::value::{Now, elements, list, moment, number, set, text, texts};
+use super::value::{Now, at, elements, list, moment, number, set, text, texts};
 
 /// The finalizer that holds an object until what belongs to it is gone.
 const FOREGROUND: &str = "foregroundDeletion";
@@ -67,7 +67,7 @@ pub(super) fn delete(
     }
     match options.policy.as_str() {
         "Orphan" => orphan(state, text(&object, "/metadata/uid")),
-        "Foreground" if object["metadata"]["deletionTimestamp"].is_null() => {
+        "Foreground" if at(&object, &["metadata", "deletionTimestamp"]).is_null() => {
             let mut held = (*object).clone();
             if let Some(finalizers) = elements(&mut held, &["metadata", "finalizers"]) {
                 finalizers.push(FOREGROUND.into());
@@ -99,7 +99,7 @@ pub(super) fn end(
         state.remove(resource, namespace, name);
         return None;
     }
-    if object["metadata"]["deletionTimestamp"].is_null() {
+    if at(&object, &["metadata", "deletionTimestamp"]).is_null() {
         set(&mut object, &["metadata", "deletionTimestamp"], moment(now.ms + grace * 1_000));
         set(&mut object, &["metadata", "deletionGracePeriodSeconds"], grace);
         if resource.is(&NAMESPACES) {
@@ -113,7 +113,7 @@ pub(super) fn end(
 
 /// Removes an object that is to end and that nothing holds any more.
 pub(super) fn finish(state: &mut State, resource: &'static Resource, object: &Value) {
-    let ending = !object["metadata"]["deletionTimestamp"].is_null();
+    let ending = !at(&object, &["metadata", "deletionTimestamp"]).is_null();
     let held = !list(object, "/metadata/finalizers").is_empty()
         || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
         // A pod ends when its node says so.
@@ -162,7 +162,7 @@ fn belongs(object: &Value, owner: &str) -> bool {
 /// Ends what belongs to objects that are gone or wait for it, and lets those end that have nothing left.
 pub(super) fn collect(state: &mut State, now: &Now) {
     let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
-    let ending = |object: &Value| !object["metadata"]["deletionTimestamp"].is_null();
+    let ending = |object: &Value| !at(&object, &["metadata", "deletionTimestamp"]).is_null();
     let mut living = std::collections::HashSet::new();
     let mut waiting = Vec::new();
     for object in state.everything() {

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::request::Asked;
+use super::value::set;
 use super::resources::{self, Resource, VERSION};
 use crate::sandbox::answer::Answer;
 
@@ -98,7 +99,7 @@ fn all(groups: &[&str], version: &str) -> Value {
             let mut item = json!({"metadata": {"creationTimestamp": null},
                 "versions": [{"version": VERSION, "resources": types, "freshness": "Current"}]});
             if !group.is_empty() {
-                item["metadata"]["name"] = (*group).into();
+                set(&mut item, &["metadata", "name"], (*group));
             }
             item
         })

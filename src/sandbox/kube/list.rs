@@ -13,7 +13,7 @@ use super::select::{Fields, Labels};
 use super::status::Refused;
 use super::storage::{Key, State};
 use super::tables;
-use super::value::{Now, text};
+use super::value::{Now, at, text};
 
 /// Which objects of a type are wanted.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ impl Shape {
     pub(super) fn one(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
         match self.form {
             Form::Table => {
-                let version = object["metadata"]["resourceVersion"].clone();
+                let version = at(&object, &["metadata", "resourceVersion"]).clone();
                 let objects = std::slice::from_ref(object);
                 tables::table(
                     resource,
@@ -122,17 +122,17 @@ pub(super) fn metadata(object: &Value) -> Value {
 pub(super) fn scale(object: &Value) -> Value {
     let mut meta = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        meta[key] = object["metadata"][key].clone();
+        meta[key] = at(&object, &["metadata", key]).clone();
     }
-    let labels = object["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
+    let labels = at(&object, &["spec", "selector", "matchLabels"]).as_object().into_iter().flatten();
     let labels: Vec<_> =
         labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": meta,
-        "spec": {"replicas": object["spec"]["replicas"]},
-        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or_default(), "selector": labels.join(",")},
+        "spec": {"replicas": at(&object, &["spec", "replicas"])},
+        "status": {"replicas": at(&object, &["status", "replicas"]).as_i64().unwrap_or_default(), "selector": labels.join(",")},
     })
 }
 

@@ -16,7 +16,7 @@ use super::request::Asked;
 use super::resources::PODS;
 use super::status::Refused;
 use super::storage::State;
-use super::value::{fine_moment, list, ms_of, text};
+use super::value::{at, fine_moment, list, ms_of, text};
 
 /// A line every so often.
 const PAUSE_MS: i64 = 1_000;
@@ -144,7 +144,7 @@ fn find(state: &State, asked: &Asked, namespace: &str, name: &str) -> Result<Log
     let containers: Vec<&Value> =
         ["/spec/containers", "/spec/initContainers"].iter().flat_map(|kind| list(pod, kind)).collect();
     let names = || -> Vec<&str> { containers.iter().map(|container| text(container, "/name")).collect() };
-    let marked = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
+    let marked = at(&pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
     let only = if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { marked };
     let Some(container) = asked.parameter("container").or(only) else {
         let text = format!(

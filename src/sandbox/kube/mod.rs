@@ -33,6 +33,7 @@ mod openapi;
 mod patch;
 mod pods;
 mod podspec;
+mod protobuf;
 mod request;
 mod requests;
 mod resources;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::resources::{LEASES, NODES, Resource};
 use super::storage::State;
-use super::value::{Now, fine_moment, hash, list, remove, set, text};
+use super::value::{Now, at, fine_moment, hash, list, remove, set, text};
 use super::{Declared, DeclaredPool};
 
 /// The namespace of the nodes' heartbeats.
@@ -30,7 +30,7 @@ pub(super) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<Stri
             }
             describe(&mut node, &declared, pool, at);
             furnish(&mut node, &declared, pool, sizes, now);
-            if node["status"]["addresses"].is_null() {
+            if at(&node, &["status", "addresses"]).is_null() {
                 let address = address(state);
                 let addresses = json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]);
                 set(&mut node, &["status", "addresses"], addresses);
@@ -42,7 +42,7 @@ pub(super) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<Stri
     }
     for node in state.all(&NODES) {
         let name = text(&node, "/metadata/name");
-        if !wanted.contains(name) && !node["metadata"]["labels"][POOL].is_null() {
+        if !wanted.contains(name) && !at(&node, &["metadata", "labels", POOL]).is_null() {
             state.remove(&NODES, "", name);
             state.remove(&LEASES, LEASE_NAMESPACE, name);
         }
@@ -202,15 +202,15 @@ fn beat(state: &mut State, node: &Value, now: &Now) {
         return;
     }
     let mut lease = LEASES.fresh(LEASE_NAMESPACE, name, now);
-    lease["metadata"]["ownerReferences"] = json!([owner(node, &NODES)]);
+    set(&mut lease, &["metadata", "ownerReferences"], json!([owner(node, &NODES)]));
     lease["spec"] =
         json!({"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": fine_moment(now.ms)});
     state.put(&LEASES, lease);
 }
 
 fn owner(object: &Value, resource: &Resource) -> Value {
-    json!({"apiVersion": resource.api_version(), "kind": resource.kind, "name": object["metadata"]["name"],
-        "uid": object["metadata"]["uid"]})
+    json!({"apiVersion": resource.api_version(), "kind": resource.kind, "name": at(&object, &["metadata", "name"]),
+        "uid": at(&object, &["metadata", "uid"])})
 }
 
 /// The next free address of 10.224.0.0/16.

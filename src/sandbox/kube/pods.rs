@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::podspec;
 use super::resources::{NODES, PODS, Resource};
 use super::storage::State;
-use super::value::{Now, list, number, set, suffix, text};
+use super::value::{Now, at, list, number, set, suffix, text};
 
 /// The range of pods, 10.244.0.0/16, as AKS takes it.
 const RANGE: u32 = 0x0af4_0000;
@@ -16,10 +16,10 @@ const RANGE: u32 = 0x0af4_0000;
 pub(super) fn from_template(owner: &Value, resource: &Resource, labels: &[(&str, &str)], now: &Now) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
     let mut pod = PODS.fresh(namespace, &format!("{name}-{}", suffix()), now);
-    let template = &owner["spec"]["template"];
+    let template = at(&owner, &["spec", "template"]);
     for key in ["labels", "annotations"] {
-        if template["metadata"][key].is_object() {
-            pod["metadata"][key] = template["metadata"][key].clone();
+        if at(&template, &["metadata", key]).is_object() {
+            set(&mut pod, &["metadata", key], at(&template, &["metadata", key]).clone());
         }
     }
     for (key, value) in labels {
@@ -38,8 +38,8 @@ pub(super) fn owned_by(owner: &Value, resource: &Resource) -> Value {
     json!({
         "apiVersion": resource.api_version(),
         "kind": resource.kind,
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
+        "name": at(&owner, &["metadata", "name"]),
+        "uid": at(&owner, &["metadata", "uid"]),
         "controller": true,
         "blockOwnerDeletion": true,
     })
@@ -58,13 +58,13 @@ pub(super) fn is_ready(pod: &Value) -> bool {
 }
 
 pub(super) fn is_ending(object: &Value) -> bool {
-    !object["metadata"]["deletionTimestamp"].is_null()
+    !at(&object, &["metadata", "deletionTimestamp"]).is_null()
 }
 
 /// Whether the pod could run on the node: its selector holds, and it tolerates the taints.
 pub(super) fn fits(node: &Value, spec: &Value) -> bool {
     let wanted = spec["nodeSelector"].as_object().into_iter().flatten();
-    let labels = &node["metadata"]["labels"];
+    let labels = at(&node, &["metadata", "labels"]);
     let selected = wanted.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
     let tolerated = |taint: &Value| {
         text(taint, "/effect") == "PreferNoSchedule"
@@ -89,7 +89,7 @@ pub(super) fn schedule(state: &mut State, now: &Now) {
         if !node.is_empty() {
             if nodes.iter().all(|known| text(known, "/metadata/name") != node) {
                 state.remove(&PODS, text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
-            } else if pod["status"]["conditions"].is_null() {
+            } else if at(&pod, &["status", "conditions"]).is_null() {
                 state.put(&PODS, placed((*pod).clone(), now));
             }
             continue;
@@ -102,7 +102,7 @@ pub(super) fn schedule(state: &mut State, now: &Now) {
         };
         let best = nodes
             .iter()
-            .filter(|node| node["spec"]["unschedulable"] != true && fits(node, &pod["spec"]))
+            .filter(|node| at(&node, &["spec", "unschedulable"]) != true && fits(node, &pod["spec"]))
             .map(|node| text(node, "/metadata/name"))
             .min_by_key(|name| (load(name), *name));
         let mut pod = (*pod).clone();
@@ -151,7 +151,7 @@ pub(super) fn advance(state: &mut State, now: &Now) {
 fn started(state: &State, mut pod: Value, now: &Now) -> Value {
     let host = state.get(&NODES, "", text(&pod, "/spec/nodeName"));
     let host = host.map(|node| text(node, "/status/addresses/0/address").to_owned()).unwrap_or_default();
-    let own = if pod["spec"]["hostNetwork"] == true { host.clone() } else { address(state) };
+    let own = if at(&pod, &["spec", "hostNetwork"]) == true { host.clone() } else { address(state) };
     set(&mut pod, &["status", "phase"], "Running");
     set(&mut pod, &["status", "hostIP"], host.clone());
     set(&mut pod, &["status", "hostIPs"], json!([{"ip": host}]));

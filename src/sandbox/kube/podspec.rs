@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::status::Cause;
-use super::value::{Now, default, list, set, text};
+use super::value::{Now, at, default, each, list, set, text};
 
 /// Fills in a `PodSpec` that lies at `field`, and says what is wrong with it.
 pub(super) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
@@ -25,7 +25,7 @@ pub(super) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for kind in ["initContainers", "containers"] {
-        for (at, container) in spec[kind].as_array_mut().into_iter().flatten().enumerate() {
+        for (at, container) in each(spec, &format!("/{kind}")).enumerate() {
             let field = format!("{field}.{kind}[{at}]");
             let name = text(container, "/name").to_owned();
             if name.is_empty() {
@@ -60,7 +60,7 @@ fn fill(container: &mut Value) {
     ] {
         default(container, &[key], value);
     }
-    for port in container["ports"].as_array_mut().into_iter().flatten() {
+    for port in each(container, "/ports") {
         default(port, &["protocol"], "TCP");
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
     if list(pod, "/spec/containers").is_empty() {
         causes.push(Cause::required("spec.containers", ""));
     }
-    if pod["status"]["phase"].is_null() {
+    if at(&pod, &["status", "phase"]).is_null() {
         set(pod, &["status", "phase"], "Pending");
         set(pod, &["status", "qosClass"], quality(&pod["spec"]));
         default(pod, &["metadata", "creationTimestamp"], now.text.clone());
@@ -106,8 +106,8 @@ pub(super) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
 /// What of a pod's spec stays as it was made.
 fn essence(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
-    for kind in ["initContainers", "containers"] {
-        for container in spec[kind].as_array_mut().into_iter().flatten() {
+    for kind in ["/initContainers", "/containers"] {
+        for container in each(&mut spec, kind) {
             container.as_object_mut().and_then(|container| container.remove("image"));
             container.as_object_mut().and_then(|container| container.remove("imagePullPolicy"));
         }
@@ -125,15 +125,16 @@ pub(super) fn quality(spec: &Value) -> &'static str {
     let containers = list(spec, "/containers");
     let all = |test: &dyn Fn(&Value) -> bool| containers.iter().all(test);
     let none = |container: &Value| {
-        ["requests", "limits"]
-            .iter()
-            .all(|kind| container["resources"][*kind].as_object().is_none_or(serde_json::Map::is_empty))
+        ["requests", "limits"].iter().all(|kind| {
+            at(&container, &["resources", *kind]).as_object().is_none_or(serde_json::Map::is_empty)
+        })
     };
     if all(&none) {
         return "BestEffort";
     }
     let full = |container: &Value| {
-        let (requests, limits) = (&container["resources"]["requests"], &container["resources"]["limits"]);
+        let (requests, limits) =
+            (at(&container, &["resources", "requests"]), at(&container, &["resources", "limits"]));
         ["cpu", "memory"].iter().all(|kind| {
             !limits[*kind].is_null() && (requests[*kind].is_null() || requests[*kind] == limits[*kind])
         })

@@ -3,10 +3,10 @@
 use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::accept::Accept;
+use super::protobuf;
 use super::resources::{self, Resource};
 use super::select::Fields;
 use super::status::Refused;
@@ -116,8 +116,8 @@ impl Asked {
     }
 }
 
-/// The body as a value: JSON, or YAML where its type says so.
-pub(super) fn parsed<T: DeserializeOwned>(content_type: &str, body: &[u8]) -> Result<T, Refused> {
+/// The body as a value: JSON, YAML or protobuf, as its type says.
+pub(super) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, Refused> {
     let failed = |error: String| {
         Refused::bad_request(format!("the object provided is unrecognized (must be of type Object): {error}"))
     };
@@ -133,7 +133,11 @@ pub(super) fn parsed<T: DeserializeOwned>(content_type: &str, body: &[u8]) -> Re
             let text = std::str::from_utf8(body).map_err(|error| failed(error.to_string()))?;
             serde_saphyr::from_str(text).map_err(|error| failed(error.to_string()))
         }
-        _ => Err(Refused::unsupported("application/json, application/yaml")),
+        protobuf::MEDIA_TYPE => protobuf::read(body).map_err(failed),
+        _ => Err(Refused::unsupported(&format!(
+            "application/json, application/yaml, {}",
+            protobuf::MEDIA_TYPE
+        ))),
     }
 }
 
@@ -280,13 +284,13 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_json_or_yaml_and_nothing_else() {
+    fn bodies_are_of_a_known_type() {
         let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: \"1\"\n";
         let read = object("application/apply-patch+yaml", yaml, "v1", "ConfigMap").unwrap();
         assert_eq!(read["data"]["a"], "1");
         assert_eq!(object("application/json", yaml, "v1", "ConfigMap").unwrap_err().code, 400);
-        let protobuf = "application/vnd.kubernetes.protobuf";
-        assert_eq!(object(protobuf, b"k8s", "v1", "ConfigMap").unwrap_err().code, 415);
+        assert_eq!(object(protobuf::MEDIA_TYPE, b"k8s", "v1", "ConfigMap").unwrap_err().code, 400);
+        assert_eq!(object("application/cbor", b"", "v1", "ConfigMap").unwrap_err().code, 415);
         assert_eq!(object("application/json", b"[]", "v1", "ConfigMap").unwrap_err().code, 400);
         assert_eq!(object("application/json", b"{}", "v1", "Pod").unwrap()["kind"], "Pod");
         let other = object("application/json", br#"{"kind":"Secret"}"#, "v1", "Pod").unwrap_err();

@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 use super::resources::{PODS, SECRETS, SERVICE_ACCOUNTS};
 use super::status::{Cause, Refused};
 use super::tokens;
-use super::value::{Now, default, moment, number, set, text, texts};
+use super::value::{Now, at, default, moment, number, set, text, texts};
 
 const HOUR: i64 = 3_600;
 /// The shortest life of a token, in seconds, and the longest.
@@ -47,7 +47,7 @@ pub(super) fn token(
         audiences.push(audience(&cluster.host));
         set(&mut request, &["spec", "audiences"], audiences.clone());
     }
-    let bound = &request["spec"]["boundObjectRef"];
+    let bound = at(&request, &["spec", "boundObjectRef"]);
     let (kind, wanted) = (text(bound, "/kind"), text(bound, "/name"));
     let bound = match kind {
         "" => None,

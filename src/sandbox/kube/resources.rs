@@ -287,7 +287,7 @@ impl Resource {
             },
         });
         if self.namespaced {
-            object["metadata"]["namespace"] = namespace.into();
+            super::value::set(&mut object, &["metadata", "namespace"], namespace);
         }
         object
     }

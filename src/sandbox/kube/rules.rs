@@ -9,7 +9,7 @@ use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS
 use super::select::Labels;
 use super::status::{Cause, Refused};
 use super::storage::State;
-use super::value::{list, set, text, texts};
+use super::value::{at, list, set, text, texts};
 
 /// Refuses a role or binding with which `user` would hand out what he does not have himself.
 pub(super) fn no_more_than_own(
@@ -132,7 +132,7 @@ pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
     let kind = text(object, "/roleRef/kind");
     if !kinds.contains(&kind) {
         let why = format!("supported values: {kinds:?}");
-        causes.push(Cause::invalid("roleRef.kind", &object["roleRef"]["kind"], &why));
+        causes.push(Cause::invalid("roleRef.kind", at(&object, &["roleRef", "kind"]), &why));
     }
     for (at, subject) in list(object, "/subjects").iter().enumerate() {
         if text(subject, "/name").is_empty() {

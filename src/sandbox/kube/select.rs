@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::resources::{self, Resource};
 use super::status::Refused;
-use super::value::{list, text, texts};
+use super::value::{at, list, text, texts};
 
 /// Conditions on labels, all of which have to hold.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ impl Labels {
 
     /// Whether the labels of `object` are as wanted.
     pub(super) fn fit(&self, object: &Value) -> bool {
-        self.fit_map(&object["metadata"]["labels"])
+        self.fit_map(at(&object, &["metadata", "labels"]))
     }
 
     pub(super) fn fit_map(&self, labels: &Value) -> bool {
@@ -196,13 +196,8 @@ impl Fields {
                 let text = format!("invalid selector: '{selector}'; can't understand '{part}'");
                 return Err(Refused::bad_request(text));
             };
-            let pointer = selectable(resource, path).ok_or_else(|| {
-                Refused::bad_request(format!(
-                    "Unable to find {:?} that match label selector \"\", field selector {selector:?}: field label \
-                     not supported: {path}",
-                    resource.qualified()
-                ))
-            })?;
+            let pointer = selectable(resource, path)
+                .ok_or_else(|| Refused::bad_request(format!("field label not supported: {path}")))?;
             all.push((pointer.to_owned(), value.to_owned(), equal));
         }
         Ok(Self(all))

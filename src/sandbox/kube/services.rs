@@ -10,7 +10,7 @@ use super::resources::{ENDPOINTS, PODS, SERVICES};
 use super::select::Labels;
 use super::status::Cause;
 use super::storage::State;
-use super::value::{Now, default, hash, list, number, set, text};
+use super::value::{Now, at, default, each, hash, list, number, set, text};
 
 /// The range of services: 10.0.0.0/16, as AKS takes it. The first addresses are given out by hand.
 const RANGE: u32 = 0x0a00_0000;
@@ -37,7 +37,7 @@ pub(super) fn admit(state: &State, old: Option<&Value>, service: &mut Value) -> 
     let node_ports = ["NodePort", "LoadBalancer"].contains(&kind.as_str());
     let seed = hash(text(service, "/metadata/uid"));
     let headless = text(service, "/spec/clusterIP") == "None";
-    for (at, port) in service["spec"]["ports"].as_array_mut().into_iter().flatten().enumerate() {
+    for (at, port) in each(service, "/spec/ports").enumerate() {
         default(port, &["protocol"], "TCP");
         if number(port, "/port").is_none_or(|number| !(1..=65_535).contains(&number)) {
             let why = "must be between 1 and 65535, inclusive";
@@ -66,7 +66,7 @@ pub(super) fn admit(state: &State, old: Option<&Value>, service: &mut Value) -> 
     } else if text(service, "/spec/clusterIP").is_empty() {
         set(service, &["spec", "clusterIP"], free(state, seed));
     }
-    let address = service["spec"]["clusterIP"].clone();
+    let address = at(&service, &["spec", "clusterIP"]).clone();
     set(service, &["spec", "clusterIPs"], json!([address]));
     default(service, &["spec", "ipFamilies"], json!(["IPv4"]));
     default(service, &["spec", "ipFamilyPolicy"], "SingleStack");
@@ -87,7 +87,7 @@ fn free(state: &State, seed: u64) -> String {
 pub(super) fn endpoints(state: &mut State, now: &Now) {
     for service in state.all(&SERVICES) {
         let (namespace, name) = (text(&service, "/metadata/namespace"), text(&service, "/metadata/name"));
-        let selector = Labels::of_map(&service["spec"]["selector"]);
+        let selector = Labels::of_map(at(&service, &["spec", "selector"]));
         if selector.is_empty() {
             continue;
         }
@@ -97,8 +97,8 @@ pub(super) fn endpoints(state: &mut State, now: &Now) {
             .collect();
         let mut subsets = Vec::new();
         let address = |pod: &Value| {
-            json!({"ip": pod["status"]["podIP"], "nodeName": pod["spec"]["nodeName"], "targetRef": {"kind": "Pod",
-                "namespace": namespace, "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}})
+            json!({"ip": at(&pod, &["status", "podIP"]), "nodeName": at(&pod, &["spec", "nodeName"]), "targetRef": {"kind": "Pod",
+                "namespace": namespace, "name": at(&pod, &["metadata", "name"]), "uid": at(&pod, &["metadata", "uid"])}})
         };
         if let Some(first) = pods.first() {
             let ports: Vec<_> =
@@ -119,7 +119,7 @@ pub(super) fn endpoints(state: &mut State, now: &Now) {
     }
     for endpoints in state.all(&ENDPOINTS) {
         let (namespace, name) = (text(&endpoints, "/metadata/namespace"), text(&endpoints, "/metadata/name"));
-        let managed = endpoints["metadata"]["labels"][MANAGED.0] == MANAGED.1;
+        let managed = at(&endpoints, &["metadata", "labels", MANAGED.0]) == MANAGED.1;
         if managed && state.get(&SERVICES, namespace, name).is_none() {
             state.remove(&ENDPOINTS, namespace, name);
         }

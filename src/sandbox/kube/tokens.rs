@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::authority::{Authority, provider};
 use super::resources::{PODS, SECRETS, SERVICE_ACCOUNTS};
 use super::storage::State;
-use super::value::{Now, list, number, text};
+use super::value::{Now, list, number, set, text};
 
 /// Claims of tokens that lie in secrets begin with this.
 const LEGACY: &str = "kubernetes.io/serviceaccount";
@@ -34,6 +34,12 @@ fn signed(authority: &Authority, claims: &Value) -> String {
     // Signing with a key of this kind cannot fail.
     let signature = authority.signer.sign(body.as_bytes()).unwrap_or_default();
     format!("{body}.{}", BASE64.encode(signature))
+}
+
+/// The key with which everybody can check tokens, as a set of keys for the web.
+pub(super) fn keys(authority: &Authority) -> Value {
+    let key = BASE64.encode(authority.signer.der_bytes());
+    json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "sandbox", "x": key}]})
 }
 
 /// The token that lies in a secret: without an end, good as long as the secret is there.
@@ -71,7 +77,7 @@ pub(super) fn requested(
         },
     });
     if let Some((kind, name, uid)) = bound {
-        claims["kubernetes.io"][kind] = json!({"name": name, "uid": uid});
+        set(&mut claims, &["kubernetes.io", kind], json!({"name": name, "uid": uid}));
     }
     signed(authority, &claims)
 }

@@ -9,6 +9,11 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 
+/// What is at `path`; null when nothing is.
+pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().fold(value, |value, key| &value[*key])
+}
+
 /// The text at a JSON pointer; empty when there is none.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -55,6 +60,11 @@ pub(super) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
 /// Removes a key of the object at a JSON pointer.
 pub(super) fn remove(value: &mut Value, pointer: &str, key: &str) -> Option<Value> {
     value.pointer_mut(pointer)?.as_object_mut()?.remove(key)
+}
+
+/// The elements of the list at a JSON pointer, to be changed; none when there is no list.
+pub(super) fn each<'a>(value: &'a mut Value, pointer: &str) -> std::slice::IterMut<'a, Value> {
+    value.pointer_mut(pointer).and_then(Value::as_array_mut).map(|list| list.iter_mut()).unwrap_or_default()
 }
 
 /// The elements of the list at a key of `value`; one is made when there is none.

@@ -1,0 +1,299 @@
+//! Objects in Kubernetes' protobuf, in which clients written in Go send what they have as typed values. They are read
+//! into the JSON that the rest of the sandbox knows; answers are always JSON, which those clients read too.
+//!
+//! What the fields are called is in `data/kubernetes-fields.txt`, taken from the tags of Kubernetes' Go types.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::value::{fine_moment, moment};
+
+pub(super) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
+
+/// How every body begins.
+const MAGIC: &[u8] = b"k8s\0";
+const FIELDS: &str = include_str!("../data/kubernetes-fields.txt");
+
+/// The fields of every message, by name and number.
+static MESSAGES: LazyLock<HashMap<&str, HashMap<u64, Field>>> =
+    LazyLock::new(|| FIELDS.lines().filter(|line| !line.starts_with('#')).filter_map(message).collect());
+
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    /// Its name in JSON; `<` when what is in it belongs to the message around it.
+    name: &'static str,
+    many: Many,
+    /// Written even when it is zero or empty.
+    optional: bool,
+    /// `s`, `b`, `i`, `y` or the name of a message.
+    kind: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Many {
+    One,
+    List,
+    Map,
+}
+
+fn message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field>)> {
+    let mut words = line.split(' ');
+    let name = words.next()?;
+    let fields = words.filter_map(|word| {
+        let mut parts = word.split(':');
+        let (name, number, kind) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        let (many, kind) = match (kind.strip_prefix("[]"), kind.strip_prefix("{}")) {
+            (Some(kind), _) => (Many::List, kind),
+            (_, Some(kind)) => (Many::Map, kind),
+            _ => (Many::One, kind),
+        };
+        let optional = kind.starts_with('*');
+        Some((number, Field { name, many, optional, kind: kind.trim_start_matches('*') }))
+    });
+    Some((name, fields.collect()))
+}
+
+/// The object in a body.
+pub(super) fn read(body: &[u8]) -> Result<Value, String> {
+    let envelope = body.strip_prefix(MAGIC).ok_or("the body does not begin as Kubernetes' protobuf does")?;
+    let broken = || "the body ends too early".to_owned();
+    let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
+    for (number, value) in entries(envelope).ok_or_else(broken)? {
+        match (number, value) {
+            (1, Wire::Bytes(meta)) => {
+                for (number, value) in entries(meta).ok_or_else(broken)? {
+                    match number {
+                        1 => api_version = value.text(),
+                        2 => kind = value.text(),
+                        _ => {}
+                    }
+                }
+            }
+            (2, Wire::Bytes(bytes)) => raw = bytes,
+            _ => {}
+        }
+    }
+    let fields = MESSAGES.get(kind.as_str()).ok_or_else(|| format!("there is no message {kind:?} here"))?;
+    let mut object = object(fields, raw).ok_or_else(broken)?;
+    object.insert("apiVersion".to_owned(), api_version.into());
+    object.insert("kind".to_owned(), kind.into());
+    Ok(Value::Object(object))
+}
+
+/// A value as it lies on the wire.
+#[derive(Clone, Copy, Debug)]
+enum Wire<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+impl Wire<'_> {
+    fn text(self) -> String {
+        match self {
+            Self::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Number(number) => number.to_string(),
+        }
+    }
+
+    fn number(self) -> i64 {
+        match self {
+            Self::Number(number) => number.cast_signed(),
+            Self::Bytes(_) => 0,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Number(_) => &[],
+        }
+    }
+}
+
+/// Numbers and values of a message; `None` when it is cut off or malformed.
+fn entries(mut bytes: &[u8]) -> Option<Vec<(u64, Wire<'_>)>> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes)?;
+        let value = match key & 7 {
+            0 => Wire::Number(varint(&mut bytes)?),
+            1 => Wire::Bytes(take(&mut bytes, 8)?),
+            2 => {
+                let length = usize::try_from(varint(&mut bytes)?).ok()?;
+                Wire::Bytes(take(&mut bytes, length)?)
+            }
+            5 => Wire::Bytes(take(&mut bytes, 4)?),
+            _ => return None,
+        };
+        all.push((key >> 3, value));
+    }
+    Some(all)
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *take(bytes, 1)?.first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+fn object(fields: &HashMap<u64, Field>, bytes: &[u8]) -> Option<Map<String, Value>> {
+    let mut object = Map::new();
+    for (number, wire) in entries(bytes)? {
+        // Fields that are newer than the table are left out, as an older server leaves them out.
+        let Some(field) = fields.get(&number) else { continue };
+        if field.many == Many::Map {
+            let (mut key, mut inner) = (String::new(), Wire::Bytes(&[]));
+            for (number, value) in entries(wire.bytes())? {
+                if number == 1 {
+                    key = value.text();
+                } else {
+                    inner = value;
+                }
+            }
+            let inner = value(field.kind, inner)?;
+            super::value::set(object.entry(field.name).or_insert(json!({})), &[&key], inner);
+            continue;
+        }
+        let value = value(field.kind, wire)?;
+        match (field.many, field.name, value) {
+            (Many::List, name, value) => {
+                if let Value::Array(list) = object.entry(name).or_insert(json!([])) {
+                    list.push(value);
+                }
+            }
+            (_, "<", Value::Object(inner)) => object.extend(inner),
+            (_, name, value) if field.optional || !is_zero(&value) => {
+                object.insert(name.to_owned(), value);
+            }
+            _ => {}
+        }
+    }
+    Some(object)
+}
+
+/// Go writes plain fields also when nothing was put into them.
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(on) => !on,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+    }
+}
+
+fn value(kind: &str, wire: Wire<'_>) -> Option<Value> {
+    let inner = |wanted: u64| -> Option<Wire<'_>> {
+        let Wire::Bytes(bytes) = wire else { return None };
+        entries(bytes)?.into_iter().rev().find(|(number, _)| *number == wanted).map(|(_, value)| value)
+    };
+    let number = |wanted: u64| inner(wanted).map(Wire::number).unwrap_or_default();
+    let ms = || number(1) * 1_000 + number(2) / 1_000_000;
+    Some(match kind {
+        "s" => wire.text().into(),
+        "b" => (wire.number() != 0).into(),
+        "i" => wire.number().into(),
+        "y" => BASE64_STANDARD.encode(wire.bytes()).into(),
+        // No moment is the beginning of time.
+        "Time" if ms() == 0 => Value::Null,
+        "Time" => moment(ms()).into(),
+        "MicroTime" if ms() == 0 => Value::Null,
+        "MicroTime" => fine_moment(ms()).into(),
+        "Quantity" => inner(1).map(Wire::text).unwrap_or_default().into(),
+        "IntOrString" if number(1) == 0 => number(2).into(),
+        "IntOrString" => inner(3).map(Wire::text).unwrap_or_default().into(),
+        "FieldsV1" => serde_json::from_str(&inner(1).map(Wire::text).unwrap_or_default()).ok()?,
+        "ExtraValue" => entries(wire.bytes())?.into_iter().map(|(_, value)| value.text()).collect(),
+        _ => Value::Object(object(MESSAGES.get(kind)?, wire.bytes())?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resources;
+    use super::*;
+
+    /// A field of the kind that has a length.
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut field = vec![number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
+        field.extend_from_slice(bytes);
+        field
+    }
+
+    fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+        let meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
+        [MAGIC.to_vec(), field(1, &meta), field(2, raw), field(3, b""), field(4, b"")].concat()
+    }
+
+    #[test]
+    fn every_message_that_is_named_is_there() {
+        let special =
+            ["s", "b", "i", "y", "Time", "MicroTime", "Quantity", "IntOrString", "FieldsV1", "ExtraValue"];
+        for (name, fields) in MESSAGES.iter() {
+            for field in fields.values() {
+                let known = special.contains(&field.kind) || MESSAGES.contains_key(field.kind);
+                assert!(known, "{name}.{}: {}", field.name, field.kind);
+            }
+        }
+        for resource in resources::ALL {
+            assert!(MESSAGES.contains_key(resource.kind), "{}", resource.kind);
+        }
+    }
+
+    #[test]
+    fn what_nothing_was_put_into_is_left_out_unless_it_is_optional() {
+        // A deployment with no replicas (a pointer in Go), not paused (none), with a label.
+        let labels = [field(1, b"a"), field(2, b"b")].concat();
+        let meta = [field(1, b"web"), field(2, b""), field(11, &labels), vec![7 << 3, 0]].concat();
+        let surge = field(2, &[1 << 3, 1, 2 << 3, 0, 3 << 3 | 2, 3, b'2', b'5', b'%']);
+        let strategy = [field(1, b"RollingUpdate"), field(2, &surge)].concat();
+        let spec = [vec![1 << 3, 0], field(4, &strategy), vec![7 << 3, 0]].concat();
+        let raw = [field(1, &meta), field(2, &spec), field(3, b"")].concat();
+        assert_eq!(
+            read(&body("apps/v1", "Deployment", &raw)).unwrap(),
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"a": "b"}},
+                "spec": {"replicas": 0, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}}}})
+        );
+    }
+
+    #[test]
+    fn secrets_volumes_and_times_are_read_as_json_has_them() {
+        let data = [field(1, b"k"), field(2, b"v")].concat();
+        let meta = [field(1, b"x"), field(8, &[1 << 3, 1])].concat();
+        let secret = read(&body("v1", "Secret", &[field(1, &meta), field(2, &data)].concat())).unwrap();
+        assert_eq!(secret["data"], json!({"k": "dg=="}));
+        assert_eq!(secret["metadata"]["creationTimestamp"], "1970-01-01T00:00:01Z");
+        let volume = [field(1, b"v"), field(2, &field(2, b""))].concat();
+        let pod = read(&body("v1", "Pod", &field(2, &field(1, &volume)))).unwrap();
+        assert_eq!(pod["spec"]["volumes"], json!([{"name": "v", "emptyDir": {}}]));
+    }
+
+    #[test]
+    fn what_is_cut_off_or_foreign_is_refused() {
+        let whole = body("v1", "Secret", &field(3, b"type"));
+        // Within the first field and within the second, but not between them.
+        for end in (MAGIC.len() + 1..18).chain(19..26) {
+            assert!(read(&whole[..end]).is_err(), "{end}");
+        }
+        assert!(read(&whole).is_ok());
+        assert!(read(b"{}").is_err());
+        assert!(read(&body("v1", "Unheard", b"")).is_err());
+    }
+}
