@@ -115,7 +115,7 @@ pub(super) async fn furnish(
     let api_url = config.server_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let for_scripts = ForScripts {
         api_url: &api_url,
-        api_url_tls: tls.map(|tls| tls.url()),
+        api_url_tls: tls.map(super::tls::Ready::url),
         token_key: token.expose_secret(),
         credential_id: &credential_id,
         seed: &seed,

@@ -121,15 +121,14 @@ fn vouches_for_itself(certificate: &[u8]) -> bool {
 /// The content of the first element of DER, and what comes after it.
 fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[_, short], rest) = der.split_first_chunk::<2>()?;
-    let (length, rest) = match short {
-        0..0x80 => (usize::from(short), rest),
-        _ => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
-            let length = bytes
-                .iter()
-                .try_fold(0_usize, |length, byte| length.checked_mul(256)?.checked_add(usize::from(*byte)))?;
-            (length, rest)
-        }
+    let (length, rest) = if let 0..0x80 = short {
+        (usize::from(short), rest)
+    } else {
+        let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
+        let length = bytes
+            .iter()
+            .try_fold(0_usize, |length, byte| length.checked_mul(256)?.checked_add(usize::from(*byte)))?;
+        (length, rest)
     };
     rest.split_at_checked(length)
 }

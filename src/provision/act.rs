@@ -31,7 +31,7 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         }
         // What was never asked of Azure, or only looked at, leaves nothing behind there.
         if task.is_import() || !task.work.claimed {
-            return forget(task, "nothing of it was made in Azure by this server");
+            return Ok(forget(task, "nothing of it was made in Azure by this server"));
         }
     } else if task.status.steps.is_empty() {
         begin(task);
@@ -90,9 +90,9 @@ fn begin(task: &mut Task) {
     task.tell("step", "the cluster object was made");
 }
 
-fn forget(task: &mut Task, why: &str) -> Result<Next, Trouble> {
+fn forget(task: &mut Task, why: &str) -> Next {
     task.tell("removed", format!("the cluster object is gone: {why}"));
-    Ok(Next::Forget)
+    Next::Forget
 }
 
 /// Asks about the long operation, if there is one; `None` when nothing runs any more.
@@ -159,7 +159,7 @@ impl Work<'_> {
                 task.wait(&what, None);
                 Ok(Next::In(LOOK))
             }
-            Step::Forget => forget(task, "Azure has nothing left of it that this server made"),
+            Step::Forget => Ok(forget(task, "Azure has nothing left of it that this server made")),
             Step::Finish => {
                 finish::finish(self.parts, task, self.access, self.arm, self.observed, self.deadline).await
             }
@@ -182,38 +182,12 @@ impl Work<'_> {
         }
     }
 
-    fn group<'a>(&self, task: &'a Task) -> &'a str {
-        given(task.aks().resource_group.as_ref()).unwrap_or_default()
-    }
-
-    fn name<'a>(&self, task: &'a Task) -> &'a str {
-        given(task.aks().cluster_name.as_ref()).unwrap_or_default()
-    }
-
     fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
         Context {
             subscription_id: &self.access.credential().subscription_id,
             owner: &task.owner,
             workspace_id: self.observed.workspace_id.as_deref(),
         }
-    }
-
-    /// Azure took a change: it is followed, or looked at right away.
-    fn taken(&self, task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
-        metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
-        let Some(operation) = &written.operation else {
-            task.recovered();
-            return Next::Now;
-        };
-        let running = Running {
-            operation: operation.to_text(),
-            what: format!("Azure: {what}"),
-            doing: doing.to_owned(),
-            removes,
-        };
-        task.wait(&running.what, None);
-        task.follow(Some(&running));
-        Next::In(operation.retry_after())
     }
 
     async fn register(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -225,14 +199,14 @@ impl Work<'_> {
     }
 
     async fn create_group(&self, task: &mut Task) -> Result<Next, Trouble> {
-        let group = self.group(task).to_owned();
+        let group = group(task).to_owned();
         let location = given(task.aks().resource_location.as_ref()).unwrap_or_default();
         let doing = format!("error creating resource group [{group}] with message ");
         let written = resource_groups::put(self.arm, &group, location)
             .await
             .map_err(|error| Trouble::azure(&doing, error))?;
         task.tell("step", format!("made the resource group {group}"));
-        Ok(self.taken(task, &written, &format!("the resource group {group} is being made"), &doing, false))
+        Ok(taken(task, &written, &format!("the resource group {group} is being made"), &doing, false))
     }
 
     async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -247,7 +221,7 @@ impl Work<'_> {
             workspaces::put(self.arm, &place.group, &place.name, &place.region).await.map_err(failed)?;
         task.tell("step", format!("made the Log Analytics workspace {}", place.name));
         let what = format!("the Log Analytics workspace {} is being made", place.name);
-        Ok(self.taken(task, &written, &what, doing, false))
+        Ok(taken(task, &written, &what, doing, false))
     }
 
     /// The network that the user named must be there: Azure tells it late and in other words.
@@ -257,7 +231,7 @@ impl Work<'_> {
         else {
             return Ok(());
         };
-        let group = given(aks.virtual_network_resource_group.as_ref()).unwrap_or(self.group(task));
+        let group = given(aks.virtual_network_resource_group.as_ref()).unwrap_or(group(task));
         let found = virtual_networks::get(self.arm, group, network).await;
         let found = found.map_err(|error| Trouble::azure("error reading the virtual network: ", error))?;
         let Some(found) = found else {
@@ -287,16 +261,16 @@ impl Work<'_> {
         task.work.claimed = true;
         task.set_phase(Phase::Creating);
         task.record(self.parts).await?;
-        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
             .map_err(|error| Trouble::azure(doing, error))?;
         task.tell("step", format!("Azure makes the cluster {name}"));
-        Ok(self.taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
+        Ok(taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
     }
 
     async fn update_tags(&self, task: &mut Task) -> Result<Next, Trouble> {
-        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update tags for cluster [{name}]: ");
         let tags = if task.is_import() {
             task.aks().tags.clone().unwrap_or_default()
@@ -308,11 +282,11 @@ impl Work<'_> {
             .await
             .map_err(|error| Trouble::azure(&doing, error))?;
         task.tell("step", "changed the tags");
-        Ok(self.taken(task, &written, "the tags are being changed", &doing, false))
+        Ok(taken(task, &written, "the tags are being changed", &doing, false))
     }
 
     async fn update_cluster(&self, task: &mut Task, keys: &[&str]) -> Result<Next, Trouble> {
-        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = "failed to update cluster: ";
         let current = self.observed.cluster.clone().unwrap_or_default();
         let body = manifest::update(&current, task.aks(), self.context(task));
@@ -321,11 +295,11 @@ impl Work<'_> {
             .map_err(|error| Trouble::azure(doing, error))?;
         let keys = keys.join(", ");
         task.tell("step", format!("changed {keys}"));
-        Ok(self.taken(task, &written, &format!("the cluster is being changed ({keys})"), doing, false))
+        Ok(taken(task, &written, &format!("the cluster is being changed ({keys})"), doing, false))
     }
 
     async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
-        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update cluster [{name}]: node pool {pool}: ");
         let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
         let Some(wanted) = wanted else { return Ok(Next::Now) };
@@ -339,28 +313,54 @@ impl Work<'_> {
             .map_err(|error| Trouble::azure(&doing, error))?;
         let verb = if current.is_some() { "changed" } else { "made" };
         task.tell("step", format!("{verb} the node pool {pool}"));
-        Ok(self.taken(task, &written, &format!("the node pool {pool} is being {verb}"), &doing, false))
+        Ok(taken(task, &written, &format!("the node pool {pool} is being {verb}"), &doing, false))
     }
 
     async fn delete_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
-        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = "failed to remove node pool: ";
         let written = agent_pools::delete(self.arm, &group, &name, pool)
             .await
             .map_err(|error| Trouble::azure(doing, error))?;
         task.tell("step", format!("removed the node pool {pool}"));
         let what = format!("the node pool {pool} is being removed");
-        Ok(written.map_or(Next::Now, |written| self.taken(task, &written, &what, doing, false)))
+        Ok(written.map_or(Next::Now, |written| taken(task, &written, &what, doing, false)))
     }
 
     async fn delete_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
-        let (group, name) = (self.group(task).to_owned(), self.name(task).to_owned());
+        let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("error removing cluster [{name}] message ");
         let written = managed_clusters::delete(self.arm, &group, &name)
             .await
             .map_err(|error| Trouble::azure(&doing, error))?;
         task.tell("step", format!("Azure removes the cluster {name}"));
         let what = format!("the cluster {name} is being removed");
-        Ok(written.map_or(Next::Now, |written| self.taken(task, &written, &what, &doing, true)))
+        Ok(written.map_or(Next::Now, |written| taken(task, &written, &what, &doing, true)))
     }
+}
+
+fn group(task: &Task) -> &str {
+    given(task.aks().resource_group.as_ref()).unwrap_or_default()
+}
+
+fn name(task: &Task) -> &str {
+    given(task.aks().cluster_name.as_ref()).unwrap_or_default()
+}
+
+/// Azure took a change: it is followed, or looked at right away.
+fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
+    metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
+    let Some(operation) = &written.operation else {
+        task.recovered();
+        return Next::Now;
+    };
+    let running = Running {
+        operation: operation.to_text(),
+        what: format!("Azure: {what}"),
+        doing: doing.to_owned(),
+        removes,
+    };
+    task.wait(&running.what, None);
+    task.follow(Some(&running));
+    Next::In(operation.retry_after())
 }

@@ -153,7 +153,7 @@ async fn work_on(parts: &Parts, row: ClusterRow) {
     match task.write_down(parts, next).await {
         Ok(true) => {}
         Ok(false) => {
-            tracing::warn!(cluster = id, "somebody else has the cluster by now; nothing was written")
+            tracing::warn!(cluster = id, "somebody else has the cluster by now; nothing was written");
         }
         Err(error) => {
             let error = &error as &dyn std::error::Error;

@@ -101,7 +101,7 @@ pub(super) fn admit(
 fn labels(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     for key in ["labels", "annotations"] {
-        for (name, value) in at(&object, &["metadata", key]).as_object().into_iter().flatten() {
+        for (name, value) in at(object, &["metadata", key]).as_object().into_iter().flatten() {
             let field = format!("metadata.{key}");
             if !value.is_string() {
                 causes.push(Cause::invalid(
@@ -120,7 +120,7 @@ fn labels(object: &Value) -> Vec<Cause> {
 fn namespace(object: &mut Value) {
     let name = text(object, "/metadata/name").to_owned();
     set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
-    if at(&object, &["metadata", "deletionTimestamp"]).is_null() {
+    if at(object, &["metadata", "deletionTimestamp"]).is_null() {
         default(object, &["spec", "finalizers"], json!(["kubernetes"]));
     }
     default(object, &["status", "phase"], "Active");
@@ -148,14 +148,14 @@ fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, Refused
     }
     let required = match text(object, "/type") {
         "kubernetes.io/dockerconfigjson" => Some(".dockerconfigjson"),
-        "kubernetes.io/tls" if at(&object, &["data", "tls.crt"]).is_null() => Some("tls.crt"),
+        "kubernetes.io/tls" if at(object, &["data", "tls.crt"]).is_null() => Some("tls.crt"),
         "kubernetes.io/tls" => Some("tls.key"),
         _ => None,
     };
-    if let Some(key) = required.filter(|key| at(&object, &["data", *key]).is_null()) {
+    if let Some(key) = required.filter(|key| at(object, &["data", *key]).is_null()) {
         causes.push(Cause::required(&format!("data[{key}]"), ""));
     }
-    let owner = at(&object, &["metadata", "annotations", ACCOUNT_NAME]).as_str().unwrap_or_default();
+    let owner = at(object, &["metadata", "annotations", ACCOUNT_NAME]).as_str().unwrap_or_default();
     if text(object, "/type") == ACCOUNT_TOKEN && owner.is_empty() {
         causes.push(Cause::required(&format!("metadata.annotations[{ACCOUNT_NAME}]"), ""));
     }
@@ -213,18 +213,18 @@ fn workload(resource: &Resource, old: Option<&Value>, object: &mut Value) -> Vec
     let mut causes = Vec::new();
     if number(object, "/spec/replicas").is_some_and(|count| count < 0) {
         let why = "must be greater than or equal to 0";
-        causes.push(Cause::invalid("spec.replicas", at(&object, &["spec", "replicas"]), why));
+        causes.push(Cause::invalid("spec.replicas", at(object, &["spec", "replicas"]), why));
     }
-    let selector = at(&object, &["spec", "selector"]);
+    let selector = at(object, &["spec", "selector"]);
     let labels = Labels::of_object(selector);
     if labels.is_empty() {
         causes.push(Cause::required("spec.selector", ""));
-    } else if !labels.fit(at(&object, &["spec", "template"])) {
-        let found = at(&object, &["spec", "template", "metadata", "labels"]);
+    } else if !labels.fit(at(object, &["spec", "template"])) {
+        let found = at(object, &["spec", "template", "metadata", "labels"]);
         let why = "`selector` does not match template `labels`";
         causes.push(Cause::invalid("spec.template.metadata.labels", found, why));
     }
-    if old.is_some_and(|old| at(&old, &["spec", "selector"]) != selector) {
+    if old.is_some_and(|old| at(old, &["spec", "selector"]) != selector) {
         causes.push(Cause::invalid("spec.selector", selector, "field is immutable"));
     }
     if list(object, "/spec/template/spec/containers").is_empty() {

@@ -15,7 +15,7 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// The name that a template has among the others of its owner.
 fn template_hash(owner: &Value) -> String {
-    letters(hash(&at(&owner, &["spec", "template"]).to_string()), 10)
+    letters(hash(&at(owner, &["spec", "template"]).to_string()), 10)
 }
 
 fn name(object: &Value) -> (&str, &str) {
@@ -23,7 +23,7 @@ fn name(object: &Value) -> (&str, &str) {
 }
 
 fn revision(object: &Value) -> i64 {
-    at(&object, &["metadata", "annotations", REVISION])
+    at(object, &["metadata", "annotations", REVISION])
         .as_str()
         .and_then(|text| text.parse().ok())
         .unwrap_or_default()
@@ -83,7 +83,7 @@ pub(super) fn deployments(state: &mut State, now: &Now) {
 fn split(all: Vec<Arc<Value>>, deployment: &Value) -> (Option<Arc<Value>>, Vec<Arc<Value>>) {
     let hash = template_hash(deployment);
     let (new, old): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|set| at(&set, &["metadata", "labels", HASH]) == hash.as_str());
+        all.into_iter().partition(|set| at(set, &["metadata", "labels", HASH]) == hash.as_str());
     (new.into_iter().next(), old)
 }
 
@@ -94,13 +94,17 @@ fn annotate(object: &mut Value, revision: i64) {
 fn replica_set(deployment: &Value, revision: i64, now: &Now) -> Value {
     let ((namespace, name), hash) = (name(deployment), template_hash(deployment));
     let mut set = REPLICA_SETS.fresh(namespace, &format!("{name}-{hash}"), now);
-    let mut template = at(&deployment, &["spec", "template"]).clone();
+    let mut template = at(deployment, &["spec", "template"]).clone();
     super::value::set(&mut template, &["metadata", "labels", HASH], hash.clone());
-    let mut selector = at(&deployment, &["spec", "selector"]).clone();
+    let mut selector = at(deployment, &["spec", "selector"]).clone();
     super::value::set(&mut selector, &["matchLabels", HASH], hash);
     super::value::set(&mut set, &["metadata", "labels"], at(&template, &["metadata", "labels"]).clone());
     super::value::set(&mut set, &["metadata", "generation"], 1);
-    super::value::set(&mut set, &["metadata", "ownerReferences"], json!([owned_by(deployment, &DEPLOYMENTS)]));
+    super::value::set(
+        &mut set,
+        &["metadata", "ownerReferences"],
+        json!([owned_by(deployment, &DEPLOYMENTS)]),
+    );
     set["spec"] = json!({"replicas": 0, "selector": selector, "template": template});
     set["status"] = json!({"replicas": 0});
     annotate(&mut set, revision);
@@ -119,7 +123,7 @@ fn share(value: &Value, all: usize, up: bool) -> usize {
 /// One step from the old replica sets to the new one, within the bounds of the strategy.
 fn roll(state: &mut State, deployment: &Value, new: &Arc<Value>, old: &[Arc<Value>]) {
     let desired = wanted(deployment);
-    let strategy = at(&deployment, &["spec", "strategy"]);
+    let strategy = at(deployment, &["spec", "strategy"]);
     let rolling = &strategy["rollingUpdate"];
     let surge = share(&rolling["maxSurge"], desired, true);
     let mut missing = share(&rolling["maxUnavailable"], desired, false);
@@ -250,7 +254,7 @@ pub(super) fn replica_sets(state: &mut State, now: &Now) {
 
 /// Pods of daemon sets run also where nothing else may.
 fn daemon_spec(set: &Value) -> Value {
-    let mut spec = at(&set, &["spec", "template", "spec"]).clone();
+    let mut spec = at(set, &["spec", "template", "spec"]).clone();
     if let Some(all) = super::value::elements(&mut spec, &["tolerations"]) {
         for key in ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready"] {
             all.push(json!({"key": key, "operator": "Exists"}));
@@ -270,7 +274,7 @@ pub(super) fn daemon_sets(state: &mut State, now: &Now) {
             .collect();
         let pods = of_owner(state, &set);
         let on = |pod: &Value| text(pod, "/spec/nodeName").to_owned();
-        let current = |pod: &Value| at(&pod, &["metadata", "labels", GENERATION]) == hash.as_str();
+        let current = |pod: &Value| at(pod, &["metadata", "labels", GENERATION]) == hash.as_str();
         for pod in pods.iter().filter(|pod| !nodes.contains(&on(pod))) {
             end(state, &PODS, name(pod), None, now);
         }

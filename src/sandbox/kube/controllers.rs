@@ -75,7 +75,7 @@ fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
         }
         let known = state.get(&CONFIG_MAPS, name, ROOT);
         let certificate = authority.kept.certificate.as_str();
-        if known.is_none_or(|known| at(&known, &["data", "ca.crt"]) != certificate) {
+        if known.is_none_or(|known| at(known, &["data", "ca.crt"]) != certificate) {
             let mut root =
                 known.map_or_else(|| CONFIG_MAPS.fresh(name, ROOT, now), |known| (**known).clone());
             set(&mut root, &["data", "ca.crt"], certificate);

@@ -113,7 +113,7 @@ pub(super) fn end(
 
 /// Removes an object that is to end and that nothing holds any more.
 pub(super) fn finish(state: &mut State, resource: &'static Resource, object: &Value) {
-    let ending = !at(&object, &["metadata", "deletionTimestamp"]).is_null();
+    let ending = !at(object, &["metadata", "deletionTimestamp"]).is_null();
     let held = !list(object, "/metadata/finalizers").is_empty()
         || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
         // A pod ends when its node says so.
@@ -162,7 +162,7 @@ fn belongs(object: &Value, owner: &str) -> bool {
 /// Ends what belongs to objects that are gone or wait for it, and lets those end that have nothing left.
 pub(super) fn collect(state: &mut State, now: &Now) {
     let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
-    let ending = |object: &Value| !at(&object, &["metadata", "deletionTimestamp"]).is_null();
+    let ending = |object: &Value| !at(object, &["metadata", "deletionTimestamp"]).is_null();
     let mut living = std::collections::HashSet::new();
     let mut waiting = Vec::new();
     for object in state.everything() {

@@ -5,8 +5,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::request::Asked;
-use super::value::set;
 use super::resources::{self, Resource, VERSION};
+use super::value::set;
 use crate::sandbox::answer::Answer;
 
 /// The answer to an address of discovery; `None` when it is none.
@@ -99,7 +99,7 @@ fn all(groups: &[&str], version: &str) -> Value {
             let mut item = json!({"metadata": {"creationTimestamp": null},
                 "versions": [{"version": VERSION, "resources": types, "freshness": "Current"}]});
             if !group.is_empty() {
-                set(&mut item, &["metadata", "name"], (*group));
+                set(&mut item, &["metadata", "name"], *group);
             }
             item
         })

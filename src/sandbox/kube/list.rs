@@ -71,7 +71,7 @@ impl Shape {
     pub(super) fn one(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
         match self.form {
             Form::Table => {
-                let version = at(&object, &["metadata", "resourceVersion"]).clone();
+                let version = at(object, &["metadata", "resourceVersion"]).clone();
                 let objects = std::slice::from_ref(object);
                 tables::table(
                     resource,
@@ -122,17 +122,17 @@ pub(super) fn metadata(object: &Value) -> Value {
 pub(super) fn scale(object: &Value) -> Value {
     let mut meta = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        meta[key] = at(&object, &["metadata", key]).clone();
+        meta[key] = at(object, &["metadata", key]).clone();
     }
-    let labels = at(&object, &["spec", "selector", "matchLabels"]).as_object().into_iter().flatten();
+    let labels = at(object, &["spec", "selector", "matchLabels"]).as_object().into_iter().flatten();
     let labels: Vec<_> =
         labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": meta,
-        "spec": {"replicas": at(&object, &["spec", "replicas"])},
-        "status": {"replicas": at(&object, &["status", "replicas"]).as_i64().unwrap_or_default(), "selector": labels.join(",")},
+        "spec": {"replicas": at(object, &["spec", "replicas"])},
+        "status": {"replicas": at(object, &["status", "replicas"]).as_i64().unwrap_or_default(), "selector": labels.join(",")},
     })
 }
 

@@ -144,7 +144,7 @@ fn find(state: &State, asked: &Asked, namespace: &str, name: &str) -> Result<Log
     let containers: Vec<&Value> =
         ["/spec/containers", "/spec/initContainers"].iter().flat_map(|kind| list(pod, kind)).collect();
     let names = || -> Vec<&str> { containers.iter().map(|container| text(container, "/name")).collect() };
-    let marked = at(&pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
+    let marked = at(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
     let only = if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { marked };
     let Some(container) = asked.parameter("container").or(only) else {
         let text = format!(

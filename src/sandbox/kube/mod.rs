@@ -141,7 +141,7 @@ impl Kubes {
                 self.write().insert(host, Arc::new(cluster));
             }
             Err(error) => {
-                error!(host, error = &error as &dyn std::error::Error, "no authority for a cluster")
+                error!(host, error = &error as &dyn std::error::Error, "no authority for a cluster");
             }
         }
         // Its authority must not be another one after a crash.

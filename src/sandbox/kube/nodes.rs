@@ -20,15 +20,15 @@ pub(super) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<Stri
     let declared = state.declared.clone();
     let mut wanted = BTreeSet::new();
     for pool in &declared.pools {
-        for at in 0..pool.count {
-            let name = name(&declared.fqdn, &pool.name, at);
+        for index in 0..pool.count {
+            let name = name(&declared.fqdn, &pool.name, index);
             let known = state.get(&NODES, "", &name).map(|node| (**node).clone());
             let labels_before = before.pools.iter().find(|old| old.name == pool.name).map(|old| &old.labels);
             let mut node = known.unwrap_or_else(|| NODES.fresh("", &name, now));
             for key in labels_before.into_iter().flat_map(|labels| labels.keys()) {
                 remove(&mut node, "/metadata/labels", key);
             }
-            describe(&mut node, &declared, pool, at);
+            describe(&mut node, &declared, pool, index);
             furnish(&mut node, &declared, pool, sizes, now);
             if at(&node, &["status", "addresses"]).is_null() {
                 let address = address(state);
@@ -209,8 +209,8 @@ fn beat(state: &mut State, node: &Value, now: &Now) {
 }
 
 fn owner(object: &Value, resource: &Resource) -> Value {
-    json!({"apiVersion": resource.api_version(), "kind": resource.kind, "name": at(&object, &["metadata", "name"]),
-        "uid": at(&object, &["metadata", "uid"])})
+    json!({"apiVersion": resource.api_version(), "kind": resource.kind, "name": at(object, &["metadata", "name"]),
+        "uid": at(object, &["metadata", "uid"])})
 }
 
 /// The next free address of 10.224.0.0/16.

@@ -16,10 +16,10 @@ const RANGE: u32 = 0x0af4_0000;
 pub(super) fn from_template(owner: &Value, resource: &Resource, labels: &[(&str, &str)], now: &Now) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
     let mut pod = PODS.fresh(namespace, &format!("{name}-{}", suffix()), now);
-    let template = at(&owner, &["spec", "template"]);
+    let template = at(owner, &["spec", "template"]);
     for key in ["labels", "annotations"] {
-        if at(&template, &["metadata", key]).is_object() {
-            set(&mut pod, &["metadata", key], at(&template, &["metadata", key]).clone());
+        if at(template, &["metadata", key]).is_object() {
+            set(&mut pod, &["metadata", key], at(template, &["metadata", key]).clone());
         }
     }
     for (key, value) in labels {
@@ -38,8 +38,8 @@ pub(super) fn owned_by(owner: &Value, resource: &Resource) -> Value {
     json!({
         "apiVersion": resource.api_version(),
         "kind": resource.kind,
-        "name": at(&owner, &["metadata", "name"]),
-        "uid": at(&owner, &["metadata", "uid"]),
+        "name": at(owner, &["metadata", "name"]),
+        "uid": at(owner, &["metadata", "uid"]),
         "controller": true,
         "blockOwnerDeletion": true,
     })
@@ -58,13 +58,13 @@ pub(super) fn is_ready(pod: &Value) -> bool {
 }
 
 pub(super) fn is_ending(object: &Value) -> bool {
-    !at(&object, &["metadata", "deletionTimestamp"]).is_null()
+    !at(object, &["metadata", "deletionTimestamp"]).is_null()
 }
 
 /// Whether the pod could run on the node: its selector holds, and it tolerates the taints.
 pub(super) fn fits(node: &Value, spec: &Value) -> bool {
     let wanted = spec["nodeSelector"].as_object().into_iter().flatten();
-    let labels = at(&node, &["metadata", "labels"]);
+    let labels = at(node, &["metadata", "labels"]);
     let selected = wanted.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
     let tolerated = |taint: &Value| {
         text(taint, "/effect") == "PreferNoSchedule"
@@ -102,7 +102,7 @@ pub(super) fn schedule(state: &mut State, now: &Now) {
         };
         let best = nodes
             .iter()
-            .filter(|node| at(&node, &["spec", "unschedulable"]) != true && fits(node, &pod["spec"]))
+            .filter(|node| at(node, &["spec", "unschedulable"]) != true && fits(node, &pod["spec"]))
             .map(|node| text(node, "/metadata/name"))
             .min_by_key(|name| (load(name), *name));
         let mut pod = (*pod).clone();

@@ -83,7 +83,7 @@ pub(super) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
     if list(pod, "/spec/containers").is_empty() {
         causes.push(Cause::required("spec.containers", ""));
     }
-    if at(&pod, &["status", "phase"]).is_null() {
+    if at(pod, &["status", "phase"]).is_null() {
         set(pod, &["status", "phase"], "Pending");
         set(pod, &["status", "qosClass"], quality(&pod["spec"]));
         default(pod, &["metadata", "creationTimestamp"], now.text.clone());
@@ -126,7 +126,7 @@ pub(super) fn quality(spec: &Value) -> &'static str {
     let all = |test: &dyn Fn(&Value) -> bool| containers.iter().all(test);
     let none = |container: &Value| {
         ["requests", "limits"].iter().all(|kind| {
-            at(&container, &["resources", *kind]).as_object().is_none_or(serde_json::Map::is_empty)
+            at(container, &["resources", *kind]).as_object().is_none_or(serde_json::Map::is_empty)
         })
     };
     if all(&none) {
@@ -134,7 +134,7 @@ pub(super) fn quality(spec: &Value) -> &'static str {
     }
     let full = |container: &Value| {
         let (requests, limits) =
-            (at(&container, &["resources", "requests"]), at(&container, &["resources", "limits"]));
+            (at(container, &["resources", "requests"]), at(container, &["resources", "limits"]));
         ["cpu", "memory"].iter().all(|kind| {
             !limits[*kind].is_null() && (requests[*kind].is_null() || requests[*kind] == limits[*kind])
         })

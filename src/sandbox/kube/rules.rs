@@ -132,7 +132,7 @@ pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
     let kind = text(object, "/roleRef/kind");
     if !kinds.contains(&kind) {
         let why = format!("supported values: {kinds:?}");
-        causes.push(Cause::invalid("roleRef.kind", at(&object, &["roleRef", "kind"]), &why));
+        causes.push(Cause::invalid("roleRef.kind", at(object, &["roleRef", "kind"]), &why));
     }
     for (at, subject) in list(object, "/subjects").iter().enumerate() {
         if text(subject, "/name").is_empty() {

@@ -34,7 +34,7 @@ pub(super) fn furnish(state: &mut State, declared: Declared, sizes: &HashMap<Str
 /// The API itself, as a service of the cluster.
 fn api(state: &mut State, declared: &Declared, now: &Now) {
     let Some(service) = state.get(&SERVICES, "default", "kubernetes") else { return };
-    let ports = at(&service, &["spec", "ports"]).clone();
+    let ports = at(service, &["spec", "ports"]).clone();
     let mut endpoints = ENDPOINTS.fresh("default", "kubernetes", now);
     let name = ports[0]["name"].clone();
     set(

@@ -71,7 +71,7 @@ impl Labels {
 
     /// Whether the labels of `object` are as wanted.
     pub(super) fn fit(&self, object: &Value) -> bool {
-        self.fit_map(at(&object, &["metadata", "labels"]))
+        self.fit_map(at(object, &["metadata", "labels"]))
     }
 
     pub(super) fn fit_map(&self, labels: &Value) -> bool {

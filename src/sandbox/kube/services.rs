@@ -66,7 +66,7 @@ pub(super) fn admit(state: &State, old: Option<&Value>, service: &mut Value) -> 
     } else if text(service, "/spec/clusterIP").is_empty() {
         set(service, &["spec", "clusterIP"], free(state, seed));
     }
-    let address = at(&service, &["spec", "clusterIP"]).clone();
+    let address = at(service, &["spec", "clusterIP"]).clone();
     set(service, &["spec", "clusterIPs"], json!([address]));
     default(service, &["spec", "ipFamilies"], json!(["IPv4"]));
     default(service, &["spec", "ipFamilyPolicy"], "SingleStack");
@@ -97,8 +97,8 @@ pub(super) fn endpoints(state: &mut State, now: &Now) {
             .collect();
         let mut subsets = Vec::new();
         let address = |pod: &Value| {
-            json!({"ip": at(&pod, &["status", "podIP"]), "nodeName": at(&pod, &["spec", "nodeName"]), "targetRef": {"kind": "Pod",
-                "namespace": namespace, "name": at(&pod, &["metadata", "name"]), "uid": at(&pod, &["metadata", "uid"])}})
+            json!({"ip": at(pod, &["status", "podIP"]), "nodeName": at(pod, &["spec", "nodeName"]), "targetRef": {"kind": "Pod",
+                "namespace": namespace, "name": at(pod, &["metadata", "name"]), "uid": at(pod, &["metadata", "uid"])}})
         };
         if let Some(first) = pods.first() {
             let ports: Vec<_> =
@@ -111,9 +111,10 @@ pub(super) fn endpoints(state: &mut State, now: &Now) {
             None => ENDPOINTS.fresh(namespace, name, now),
         };
         set(&mut endpoints, &["metadata", "labels", MANAGED.0], MANAGED.1);
-        match subsets.is_empty() {
-            true => drop(endpoints.as_object_mut().and_then(|endpoints| endpoints.remove("subsets"))),
-            false => endpoints["subsets"] = subsets.into(),
+        if subsets.is_empty() {
+            drop(endpoints.as_object_mut().and_then(|endpoints| endpoints.remove("subsets")))
+        } else {
+            endpoints["subsets"] = subsets.into()
         }
         state.put(&ENDPOINTS, endpoints);
     }

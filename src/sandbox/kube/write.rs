@@ -274,7 +274,7 @@ fn replace(
 
 /// A part of an object is written alone, and the object without its status.
 fn partial(which: &Which<'_>, live: &Value, object: &mut Value) {
-    let managed = at(&object, &["metadata", "managedFields"]).clone();
+    let managed = at(object, &["metadata", "managedFields"]).clone();
     let part = match which.subresource {
         "" if which.resource.status => {
             match live.get("status") {
@@ -340,7 +340,7 @@ fn placed(which: &Which<'_>, object: &mut Value) -> Result<(), Refused> {
 fn open(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), Refused> {
     let found = state.get(&NAMESPACES, "", namespace);
     let found = found.ok_or_else(|| Refused::not_found(&NAMESPACES, namespace))?;
-    if at(&found, &["metadata", "deletionTimestamp"]).is_null() {
+    if at(found, &["metadata", "deletionTimestamp"]).is_null() {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");

@@ -15,20 +15,19 @@ pub(in crate::sandbox::kube) struct Conflicts(Vec<(String, String)>);
 impl Conflicts {
     pub(in crate::sandbox::kube) fn refused(self) -> Refused {
         let all = &self.0;
-        let message = match all.as_slice() {
-            [(who, field)] => format!("Apply failed with 1 conflict: conflict with {who}: {field}"),
-            _ => {
-                let mut lines = Vec::new();
-                let mut last = "";
-                for (who, field) in all {
-                    if who != last {
-                        lines.push(format!("conflicts with {who}:"));
-                        last = who;
-                    }
-                    lines.push(format!("- {field}"));
+        let message = if let [(who, field)] = all.as_slice() {
+            format!("Apply failed with 1 conflict: conflict with {who}: {field}")
+        } else {
+            let mut lines = Vec::new();
+            let mut last = "";
+            for (who, field) in all {
+                if who != last {
+                    lines.push(format!("conflicts with {who}:"));
+                    last = who;
                 }
-                format!("Apply failed with {} conflicts: {}", all.len(), lines.join("\n"))
+                lines.push(format!("- {field}"));
             }
+            format!("Apply failed with {} conflicts: {}", all.len(), lines.join("\n"))
         };
         let cause = |(who, field): &(String, String)| Cause {
             reason: "FieldManagerConflict",

@@ -9,7 +9,7 @@ const NONE: &str = "<none>";
 const UNKNOWN: &str = "<unknown>";
 
 fn name(object: &Value) -> Value {
-    at(&object, &["metadata", "name"]).clone()
+    at(object, &["metadata", "name"]).clone()
 }
 
 fn age(object: &Value, now: &Now) -> Value {
@@ -67,7 +67,7 @@ fn template(object: &Value) -> [Value; 3] {
     let of = |key: &str| {
         joined(list(object, "/spec/template/spec/containers").iter().map(|container| text(container, key)))
     };
-    [of("/name").into(), of("/image").into(), pairs(at(&object, &["spec", "selector", "matchLabels"]))]
+    [of("/name").into(), of("/image").into(), pairs(at(object, &["spec", "selector", "matchLabels"]))]
 }
 
 pub(super) fn plain(object: &Value, now: &Now) -> Vec<Value> {
@@ -103,10 +103,10 @@ pub(super) fn node(node: &Value, now: &Now) -> Vec<Value> {
         None => "Unknown",
     }
     .to_owned();
-    if at(&node, &["spec", "unschedulable"]) == true {
+    if at(node, &["spec", "unschedulable"]) == true {
         status.push_str(",SchedulingDisabled");
     }
-    let labels = at(&node, &["metadata", "labels"]).as_object().into_iter().flatten();
+    let labels = at(node, &["metadata", "labels"]).as_object().into_iter().flatten();
     let roles = joined(labels.filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/")));
     let addresses = list(node, "/status/addresses");
     let address =
@@ -170,7 +170,7 @@ pub(super) fn daemon_set(set: &Value, now: &Now) -> Vec<Value> {
         of("numberReady"),
         of("updatedNumberScheduled"),
         of("numberAvailable"),
-        pairs(at(&set, &["spec", "template", "spec", "nodeSelector"])),
+        pairs(at(set, &["spec", "template", "spec", "nodeSelector"])),
         age(set, now),
         containers,
         images,
@@ -197,7 +197,7 @@ pub(super) fn service(service: &Value, now: &Now) -> Vec<Value> {
         external.into(),
         or_none(&ports.join(",")),
         age(service, now),
-        pairs(at(&service, &["spec", "selector"])),
+        pairs(at(service, &["spec", "selector"])),
     ]
 }
 
@@ -232,7 +232,7 @@ pub(super) fn lease(lease: &Value, now: &Now) -> Vec<Value> {
 }
 
 pub(super) fn role(role: &Value, _: &Now) -> Vec<Value> {
-    vec![name(role), at(&role, &["metadata", "creationTimestamp"]).clone()]
+    vec![name(role), at(role, &["metadata", "creationTimestamp"]).clone()]
 }
 
 pub(super) fn binding(binding: &Value, now: &Now) -> Vec<Value> {
