@@ -22,8 +22,11 @@ pub fn of_cluster(uuid: &str) -> [Project; 2] {
         let hash = digits.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        let [a, b, c, d, e, ..] = hash.to_be_bytes();
-        super::ids::generated("p-", [a, b, c, d, e])
+        let bytes = hash.to_be_bytes();
+        super::ids::generated(
+            "p-",
+            std::array::from_fn(|index| bytes.get(index).copied().unwrap_or_default()),
+        )
     };
     [
         Project {

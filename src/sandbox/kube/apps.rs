@@ -1,5 +1,6 @@
 //! Deployments, replica sets and daemon sets: as many pods as they say, made from the template that they have now.
 
+use super::value::Keyed as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -105,8 +106,8 @@ fn replica_set(deployment: &Value, revision: i64, now: &Now) -> Value {
         &["metadata", "ownerReferences"],
         json!([owned_by(deployment, &DEPLOYMENTS)]),
     );
-    set["spec"] = json!({"replicas": 0, "selector": selector, "template": template});
-    set["status"] = json!({"replicas": 0});
+    *set.slot("spec") = json!({"replicas": 0, "selector": selector, "template": template});
+    *set.slot("status") = json!({"replicas": 0});
     annotate(&mut set, revision);
     set
 }
@@ -241,7 +242,7 @@ pub(super) fn replica_sets(state: &mut State, now: &Now) {
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let mut set = (*set).clone();
         let generation = at(&set, &["metadata", "generation"]).clone();
-        set["status"] = json!({"replicas": pods.len()});
+        *set.slot("status") = json!({"replicas": pods.len()});
         super::value::set(&mut set, &["status", "observedGeneration"], generation);
         for (key, count) in
             [("fullyLabeledReplicas", pods.len()), ("readyReplicas", ready), ("availableReplicas", ready)]
@@ -280,7 +281,7 @@ pub(super) fn daemon_sets(state: &mut State, now: &Now) {
         }
         for node in nodes.iter().filter(|node| pods.iter().all(|pod| on(pod) != **node)) {
             let mut pod = pods::from_template(&set, &DAEMON_SETS, &[(GENERATION, &hash)], now);
-            super::value::set(&mut pod, &["spec", "tolerations"], spec["tolerations"].clone());
+            super::value::set(&mut pod, &["spec", "tolerations"], spec.part("tolerations").clone());
             super::value::set(&mut pod, &["spec", "nodeName"], node.as_str());
             state.put(&PODS, pod);
         }
@@ -293,7 +294,7 @@ pub(super) fn daemon_sets(state: &mut State, now: &Now) {
         let pods = of_owner(state, &set);
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let mut set = (*set).clone();
-        set["status"] = json!({
+        *set.slot("status") = json!({
             "currentNumberScheduled": pods.len(),
             "desiredNumberScheduled": nodes.len(),
             "numberMisscheduled": 0,

@@ -1,6 +1,7 @@
 //! Who asks: by client certificate, by the administrator's token, by a service account's token, by a token of
 //! Entra. Nobody is anonymous here, as in AKS.
 
+use super::value::Keyed as _;
 use std::collections::BTreeMap;
 
 use rustls::pki_types::CertificateDer;
@@ -40,10 +41,10 @@ impl User {
     pub(super) fn info(&self) -> Value {
         let mut info = json!({"username": self.name, "groups": self.groups});
         if !self.uid.is_empty() {
-            info["uid"] = self.uid.clone().into();
+            *info.slot("uid") = self.uid.clone().into();
         }
         if !self.extra.is_empty() {
-            info["extra"] = json!(self.extra);
+            *info.slot("extra") = json!(self.extra);
         }
         info
     }

@@ -1,5 +1,6 @@
 //! Taking objects away: at once, after a while (pods, namespaces), or when everybody who waits for it has let go.
 
+use super::value::Keyed as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -134,7 +135,7 @@ fn gone(resource: &Resource, object: &Value) -> Arc<Value> {
         "uid": text(object, "/metadata/uid"),
     });
     if !resource.group.is_empty() {
-        details["group"] = resource.group.into();
+        *details.slot("group") = resource.group.into();
     }
     Arc::new(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}),

@@ -1,6 +1,7 @@
 //! What there is: groups, their version, their types, in the older form (a document for each group) and in the newer
 //! one (all of it in two).
 
+use super::value::Keyed as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -27,8 +28,8 @@ pub(super) fn answer(asked: &Asked) -> Option<Answer> {
         (["api", VERSION], _) => types(""),
         (["apis", name], _) if resources::groups().contains(name) => {
             let mut group = group(name);
-            group["kind"] = "APIGroup".into();
-            group["apiVersion"] = "v1".into();
+            *group.slot("kind") = "APIGroup".into();
+            *group.slot("apiVersion") = "v1".into();
             group
         }
         (["apis", name, VERSION], _) if resources::groups().contains(name) => types(name),
@@ -65,10 +66,10 @@ fn types(group: &str) -> Value {
             "verbs": resource.verbs(),
         });
         if !resource.short.is_empty() {
-            entry["shortNames"] = json!(resource.short);
+            *entry.slot("shortNames") = json!(resource.short);
         }
         if resource.all {
-            entry["categories"] = json!(["all"]);
+            *entry.slot("categories") = json!(["all"]);
         }
         all.push(entry);
         for part in resource.subresources() {
@@ -81,8 +82,8 @@ fn types(group: &str) -> Value {
                 "verbs": part.verbs,
             });
             if group != resource.group {
-                entry["group"] = group.into();
-                entry["version"] = version.into();
+                *entry.slot("group") = group.into();
+                *entry.slot("version") = version.into();
             }
             all.push(entry);
         }
@@ -118,10 +119,10 @@ fn entry(resource: &'static Resource) -> Value {
         "verbs": resource.verbs(),
     });
     if !resource.short.is_empty() {
-        entry["shortNames"] = json!(resource.short);
+        *entry.slot("shortNames") = json!(resource.short);
     }
     if resource.all {
-        entry["categories"] = json!(["all"]);
+        *entry.slot("categories") = json!(["all"]);
     }
     let parts: Vec<_> = resource
         .subresources()
@@ -129,7 +130,7 @@ fn entry(resource: &'static Resource) -> Value {
         .map(|part| json!({"subresource": part.name, "responseKind": kind(part.shows), "verbs": part.verbs}))
         .collect();
     if !parts.is_empty() {
-        entry["subresources"] = parts.into();
+        *entry.slot("subresources") = parts.into();
     }
     entry
 }

@@ -1,5 +1,6 @@
 //! Reading: one object, or a list of them, in the form that the client wants.
 
+use super::value::Keyed as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -122,7 +123,7 @@ pub(super) fn metadata(object: &Value) -> Value {
 pub(super) fn scale(object: &Value) -> Value {
     let mut meta = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        meta[key] = at(object, &["metadata", key]).clone();
+        *meta.slot(key) = at(object, &["metadata", key]).clone();
     }
     let labels = at(object, &["spec", "selector", "matchLabels"]).as_object().into_iter().flatten();
     let labels: Vec<_> =
@@ -163,8 +164,8 @@ pub(super) fn list(state: &State, filter: &Filter, asked: &Asked, now: &Now) -> 
         objects.truncate(objects.len() - left);
         if let Some(last) = objects.last() {
             let place = [text(last, "/metadata/namespace"), text(last, "/metadata/name")];
-            about["continue"] = BASE64.encode(json!(place).to_string()).into();
-            about["remainingItemCount"] = left.into();
+            *about.slot("continue") = BASE64.encode(json!(place).to_string()).into();
+            *about.slot("remainingItemCount") = left.into();
         }
     }
     Ok(shape.many(filter.resource, &objects, &about, now))

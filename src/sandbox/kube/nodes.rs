@@ -1,5 +1,6 @@
 //! The nodes of a cluster, which follow its pools as Resource Manager declares them.
 
+use super::value::Keyed as _;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
@@ -131,10 +132,10 @@ fn taint(text: &str) -> Option<Value> {
     let mut taint = json!({"effect": effect});
     match name.split_once('=') {
         Some((key, value)) => {
-            taint["key"] = key.into();
-            taint["value"] = value.into();
+            *taint.slot("key") = key.into();
+            *taint.slot("value") = value.into();
         }
-        None => taint["key"] = name.into(),
+        None => *taint.slot("key") = name.into(),
     }
     Some(taint)
 }
@@ -203,7 +204,7 @@ fn beat(state: &mut State, node: &Value, now: &Now) {
     }
     let mut lease = LEASES.fresh(LEASE_NAMESPACE, name, now);
     set(&mut lease, &["metadata", "ownerReferences"], json!([owner(node, &NODES)]));
-    lease["spec"] =
+    *lease.slot("spec") =
         json!({"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": fine_moment(now.ms)});
     state.put(&LEASES, lease);
 }

@@ -1,6 +1,7 @@
 //! The documents of the API for machines: every address with its methods, and for every type an object with any
 //! fields. Enough for clients that look there whether the server checks fields itself.
 
+use super::value::Keyed as _;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -78,7 +79,7 @@ fn methods(resource: &'static Resource, parameter: &dyn Fn(&str, &str) -> Value)
             "x-kubernetes-group-version-kind": identity(resource),
         });
         if ["post", "put", "patch"].contains(&action) {
-            operation["parameters"] = ["dryRun", "fieldManager", "fieldValidation"]
+            *operation.slot("parameters") = ["dryRun", "fieldManager", "fieldValidation"]
                 .map(|name| parameter(name, "query"))
                 .to_vec()
                 .into();
@@ -87,17 +88,17 @@ fn methods(resource: &'static Resource, parameter: &dyn Fn(&str, &str) -> Value)
     };
     let (mut many, mut one) = (json!({"post": operation("post")}), json!({}));
     if resource.stored {
-        many["get"] = operation("list");
-        many["delete"] = operation("deletecollection");
+        *many.slot("get") = operation("list");
+        *many.slot("delete") = operation("deletecollection");
         for action in ["get", "put", "patch", "delete"] {
-            one[action] = operation(action);
+            *one.slot(action) = operation(action);
         }
     }
     if resource.namespaced {
-        many["parameters"] = json!([parameter("namespace", "path")]);
-        one["parameters"] = json!([parameter("name", "path"), parameter("namespace", "path")]);
+        *many.slot("parameters") = json!([parameter("namespace", "path")]);
+        *one.slot("parameters") = json!([parameter("name", "path"), parameter("namespace", "path")]);
     } else {
-        one["parameters"] = json!([parameter("name", "path")]);
+        *one.slot("parameters") = json!([parameter("name", "path")]);
     }
     [many, one]
 }

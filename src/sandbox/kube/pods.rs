@@ -1,5 +1,6 @@
 //! Pods from the template to the end: made for an owner, given a node, started, ended. Nothing runs in them.
 
+use super::value::Keyed as _;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ pub(super) fn from_template(owner: &Value, resource: &Resource, labels: &[(&str,
     }
     set(&mut pod, &["metadata", "generateName"], format!("{name}-"));
     set(&mut pod, &["metadata", "ownerReferences"], json!([owned_by(owner, resource)]));
-    pod["spec"] = template["spec"].clone();
+    *pod.slot("spec") = template["spec"].clone();
     // What comes from a template was checked with it.
     podspec::admit_pod(None, &mut pod, now);
     pod
@@ -102,7 +103,7 @@ pub(super) fn schedule(state: &mut State, now: &Now) {
         };
         let best = nodes
             .iter()
-            .filter(|node| at(node, &["spec", "unschedulable"]) != true && fits(node, &pod["spec"]))
+            .filter(|node| at(node, &["spec", "unschedulable"]) != true && fits(node, pod.part("spec")))
             .map(|node| text(node, "/metadata/name"))
             .min_by_key(|name| (load(name), *name));
         let mut pod = (*pod).clone();
@@ -204,22 +205,23 @@ pub(super) fn condition(
     let status = if holds { "True" } else { "False" };
     let mut new = json!({"type": kind, "status": status, "lastTransitionTime": now.text});
     if super::resources::of_object(object).is_some_and(|resource| resource.is(&PODS)) {
-        new["lastProbeTime"] = Value::Null;
+        *new.slot("lastProbeTime") = Value::Null;
     } else {
-        new["lastUpdateTime"] = now.text.clone().into();
+        *new.slot("lastUpdateTime") = now.text.clone().into();
     }
     for (key, value) in [("reason", reason), ("message", message)] {
         if !value.is_empty() {
-            new[key] = value.into();
+            *new.slot(key) = value.into();
         }
     }
     let Some(all) = super::value::elements(object, &["status", "conditions"]) else { return };
     match all.iter_mut().find(|one| text(one, "/type") == kind) {
         None => all.push(new),
         Some(known) => {
-            if known["status"] == new["status"] {
-                new["lastTransitionTime"] = known["lastTransitionTime"].clone();
-                if known["reason"] == new["reason"] && known["message"] == new["message"] {
+            if known.part("status") == new.part("status") {
+                *new.slot("lastTransitionTime") = known["lastTransitionTime"].clone();
+                if known.part("reason") == new.part("reason") && known.part("message") == new.part("message")
+                {
                     new = known.clone();
                 }
             }

@@ -1,5 +1,6 @@
 //! A request, taken apart as Kubernetes does before it asks who may do it: verb, type, namespace, name.
 
+use super::value::Keyed as _;
 use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -153,9 +154,9 @@ pub(super) fn object(
         return Err(Refused::bad_request("the body of the request is no object"));
     }
     for (key, wanted) in [("apiVersion", api_version), ("kind", kind)] {
-        let found = object[key].as_str().unwrap_or_default();
+        let found = object.part(key).as_str().unwrap_or_default();
         if found.is_empty() {
-            object[key] = wanted.into();
+            *object.slot(key) = wanted.into();
         } else if found != wanted {
             let text = format!("{key} in the data ({found}) does not match the expected {key} ({wanted})");
             return Err(Refused::bad_request(text));

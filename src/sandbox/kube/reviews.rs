@@ -1,5 +1,6 @@
 //! Questions that are answered at once and kept nowhere: who am I, whose token is this, may I, may he, what may I.
 
+use super::value::Keyed as _;
 use serde_json::{Value, json};
 
 use super::authn::{User, audience, by_token};
@@ -44,12 +45,12 @@ pub(super) fn answer(
             decide(&cluster.state(), &asked_for, &attributes(resource, &review)?);
         let mut status = json!({"allowed": allowed});
         if !reason.is_empty() {
-            status["reason"] = reason.into();
+            *status.slot("reason") = reason.into();
         }
         status
     };
     set(&mut review, &["status"], status);
-    if review["metadata"].is_null() {
+    if review.part("metadata").is_null() {
         set(&mut review, &["metadata", "creationTimestamp"], Value::Null);
     }
     Ok(review)
@@ -141,12 +142,12 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, Refused> 
         rules.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
     }
     for rule in rules {
-        let mut kept = json!({"verbs": rule["verbs"]});
-        let paths = rule["nonResourceURLs"].is_array();
+        let mut kept = json!({"verbs": rule.part("verbs")});
+        let paths = rule.part("nonResourceURLs").is_array();
         let keys: &[&str] =
             if paths { &["nonResourceURLs"] } else { &["apiGroups", "resources", "resourceNames"] };
-        for key in keys.iter().filter(|key| rule[**key].is_array()) {
-            kept[*key] = rule[*key].clone();
+        for key in keys.iter().filter(|key| rule.part(key).is_array()) {
+            *kept.slot(key) = rule.part(key).clone();
         }
         let list = if paths { &mut path_rules } else { &mut resource_rules };
         if !list.contains(&kept) {

@@ -137,7 +137,7 @@ pub(super) async fn run(kubes: &Kubes) {
             return;
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            news = changes.changed() => if news.is_err() { return },
             () = stop.cancelled() => {}
         }
     }

@@ -1,6 +1,7 @@
 //! What a new cluster has: its namespaces, the roles of Kubernetes, and what AKS runs in `kube-system`
 //! (`data/kubernetes.json`, written for this project).
 
+use super::value::Keyed as _;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -36,7 +37,7 @@ fn api(state: &mut State, declared: &Declared, now: &Now) {
     let Some(service) = state.get(&SERVICES, "default", "kubernetes") else { return };
     let ports = at(service, &["spec", "ports"]).clone();
     let mut endpoints = ENDPOINTS.fresh("default", "kubernetes", now);
-    let name = ports[0]["name"].clone();
+    let name = ports.get(0).map(|port| port.part("name").clone()).unwrap_or_default();
     set(
         &mut endpoints,
         &["subsets"],

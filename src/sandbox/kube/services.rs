@@ -1,5 +1,6 @@
 //! Services: an address inside the cluster for each, and endpoints that follow the pods.
 
+use super::value::Keyed as _;
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
@@ -114,7 +115,7 @@ pub(super) fn endpoints(state: &mut State, now: &Now) {
         if subsets.is_empty() {
             drop(endpoints.as_object_mut().and_then(|endpoints| endpoints.remove("subsets")))
         } else {
-            endpoints["subsets"] = subsets.into()
+            *endpoints.slot("subsets") = subsets.into()
         }
         state.put(&ENDPOINTS, endpoints);
     }
@@ -141,7 +142,7 @@ fn endpoint_port(port: &Value, pod: &Value) -> Value {
     };
     let mut endpoint = json!({"port": number, "protocol": port["protocol"]});
     if let Some(name) = port.get("name") {
-        endpoint["name"] = name.clone();
+        *endpoint.slot("name") = name.clone();
     }
     endpoint
 }

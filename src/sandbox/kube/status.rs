@@ -1,6 +1,7 @@
 //! What is refused, as a `Status` in Kubernetes' own words: clients compare reason, code and details, people read
 //! the message.
 
+use super::value::Keyed as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -113,7 +114,7 @@ impl Refused {
         let mut details = json!({});
         for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
             if !value.is_empty() {
-                details[key] = value.into();
+                *details.slot(key) = value.into();
             }
         }
         self.details = details;
@@ -142,7 +143,7 @@ impl Refused {
             "code": self.code,
         });
         if !self.details.is_null() {
-            status["details"] = self.details.clone();
+            *status.slot("details") = self.details.clone();
         }
         status
     }

@@ -2,6 +2,7 @@
 
 mod cells;
 
+use super::value::Keyed as _;
 use serde_json::{Value, json};
 
 use super::list::{Include, metadata};
@@ -160,8 +161,8 @@ pub(super) fn table<'a>(
             let mut row = json!({"cells": cells(object, now)});
             match include {
                 Include::Nothing => {}
-                Include::Metadata => row["object"] = metadata(object),
-                Include::Object => row["object"] = object.clone(),
+                Include::Metadata => *row.slot("object") = metadata(object),
+                Include::Object => *row.slot("object") = object.clone(),
             }
             row
         })

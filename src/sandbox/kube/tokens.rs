@@ -1,6 +1,7 @@
 //! Tokens of service accounts: signed claims, as Kubernetes gives them out. A token is good as long as what it
 //! is bound to exists.
 
+use super::value::Keyed as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use rcgen::{PublicKeyData as _, SigningKey as _};
@@ -46,10 +47,10 @@ pub(super) fn keys(authority: &Authority) -> Value {
 pub(super) fn of_secret(authority: &Authority, account: &Value, secret: &str) -> String {
     let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
     let mut claims = json!({"iss": LEGACY, "sub": subject(namespace, name)});
-    claims[format!("{LEGACY}/namespace")] = namespace.into();
-    claims[format!("{LEGACY}/secret.name")] = secret.into();
-    claims[format!("{LEGACY}/service-account.name")] = name.into();
-    claims[format!("{LEGACY}/service-account.uid")] = text(account, "/metadata/uid").into();
+    *claims.slot(&format!("{LEGACY}/namespace")) = namespace.into();
+    *claims.slot(&format!("{LEGACY}/secret.name")) = secret.into();
+    *claims.slot(&format!("{LEGACY}/service-account.name")) = name.into();
+    *claims.slot(&format!("{LEGACY}/service-account.uid")) = text(account, "/metadata/uid").into();
     signed(authority, &claims)
 }
 
@@ -103,8 +104,8 @@ fn claims(authority: &Authority, token: &str) -> Option<Value> {
 /// gone or another one.
 pub(super) fn account(authority: &Authority, state: &State, token: &str, now: &Now) -> Option<Account> {
     let claims = claims(authority, token)?;
-    let legacy = |key: &str| claims[format!("{LEGACY}/{key}")].as_str().unwrap_or_default();
-    let (namespace, name, uid) = if claims["iss"] == LEGACY {
+    let legacy = |key: &str| claims.part(&format!("{LEGACY}/{key}")).as_str().unwrap_or_default();
+    let (namespace, name, uid) = if claims.part("iss") == LEGACY {
         let (namespace, secret) = (legacy("namespace"), legacy("secret.name"));
         let kept = text(state.get(&SECRETS, namespace, secret)?, "/data/token");
         if base64::prelude::BASE64_STANDARD.decode(kept).ok()? != token.as_bytes() {
@@ -115,7 +116,7 @@ pub(super) fn account(authority: &Authority, state: &State, token: &str, now: &N
         if number(&claims, "/exp")? * 1_000 <= now.ms {
             return None;
         }
-        let bound = &claims["kubernetes.io"];
+        let bound = claims.part("kubernetes.io");
         let namespace = text(bound, "/namespace");
         for (kind, resource) in [("secret", &SECRETS), ("pod", &PODS)] {
             let Some(wanted) = bound.get(kind) else { continue };

@@ -156,6 +156,30 @@ pub(super) fn secret() -> String {
     text
 }
 
+/// The parts of a JSON object by key, where nothing can go wrong: what is not there is `null`.
+pub(super) trait Keyed {
+    /// The value under a key; `null` when there is none.
+    fn part(&self, key: &str) -> &Value;
+    /// The place of a key, to be written to. What is no object becomes one.
+    fn slot(&mut self, key: &str) -> &mut Value;
+}
+
+impl Keyed for Value {
+    fn part(&self, key: &str) -> &Value {
+        self.get(key).unwrap_or(&Value::Null)
+    }
+
+    fn slot(&mut self, key: &str) -> &mut Value {
+        if !self.is_object() {
+            *self = Value::Object(serde_json::Map::new());
+        }
+        match self {
+            Self::Object(object) => object.entry(key).or_insert(Self::Null),
+            other => other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

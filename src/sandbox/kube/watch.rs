@@ -127,7 +127,7 @@ impl Watch {
                 return Some(lines.into());
             }
             tokio::select! {
-                changed = changes.changed() => changed.ok()?,
+                news = changes.changed() => news.ok()?,
                 () = sleep_until(self.end) => return None,
                 () = sleep_until(self.next_bookmark), if self.bookmarks => {
                     self.next_bookmark = Instant::now() + BOOKMARK;

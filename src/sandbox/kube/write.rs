@@ -1,5 +1,6 @@
 //! Making and changing objects: what every write goes through before it is kept.
 
+use super::value::Keyed as _;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -250,7 +251,7 @@ fn replace(
         "generation",
         "generateName",
     ] {
-        match live["metadata"].get(key) {
+        match live.part("metadata").get(key) {
             Some(value) => set(&mut object, &["metadata", key], value.clone()),
             None => drop(remove(&mut object, "/metadata", key)),
         }
@@ -260,7 +261,7 @@ fn replace(
     }
     admit::admit(state, resource, Some(&live), &mut object, context.now)?;
     rules::no_more_than_own(state, context.user, resource, Some(&live), &object)?;
-    if has_generation(resource) && live["spec"] != object["spec"] {
+    if has_generation(resource) && live.part("spec") != object.part("spec") {
         let generation = number(&live, "/metadata/generation").unwrap_or_default() + 1;
         set(&mut object, &["metadata", "generation"], generation);
     }

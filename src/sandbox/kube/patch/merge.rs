@@ -28,7 +28,7 @@ pub(in crate::sandbox::kube) fn strategic(target: &mut Value, patch: &Value) {
     object(target, patch, &mut Vec::new());
 }
 
-fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) {
+fn object<'a>(target: &mut Value, patch: &'a Value, way: &mut Vec<&'a str>) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
         return;
@@ -46,23 +46,23 @@ fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) {
         if key.starts_with('$') {
             continue;
         }
-        path.push(key);
+        way.push(key);
         match value {
             Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
             Value::Object(inner) if inner.get("$patch").is_some_and(|word| word == "delete") => {
                 target.as_object_mut().and_then(|target| target.remove(key));
             }
-            Value::Object(_) => object(&mut target[key], value, path),
-            Value::Array(elements) => self::elements(&mut target[key], elements, path),
+            Value::Object(_) => object(&mut target[key], value, way),
+            Value::Array(elements) => self::elements(&mut target[key], elements, way),
             _ => target[key] = value.clone(),
         }
-        path.pop();
+        way.pop();
     }
     for (key, order) in patch {
         if let (Some(name), Some(order)) = (key.strip_prefix("$setElementOrder/"), order.as_array()) {
-            path.push(name);
-            sort(target.get_mut(name), order, path);
-            path.pop();
+            way.push(name);
+            sort(target.get_mut(name), order, way);
+            way.pop();
         }
     }
     if let Some(kept) = patch.get("$retainKeys").and_then(Value::as_array)
@@ -72,10 +72,10 @@ fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) {
     }
 }
 
-fn elements<'a>(target: &mut Value, patch: &'a [Value], path: &mut Vec<&'a str>) {
-    let Some(key) = merge_key(path) else {
+fn elements<'a>(target: &mut Value, patch: &'a [Value], way: &mut Vec<&'a str>) {
+    let Some(key) = merge_key(way) else {
         let whole = Value::Array(patch.to_vec());
-        match (list(path), target.as_array_mut()) {
+        match (list(way), target.as_array_mut()) {
             (List::Set, Some(kept)) => {
                 for element in patch {
                     if !kept.contains(element) {
@@ -102,19 +102,19 @@ fn elements<'a>(target: &mut Value, patch: &'a [Value], path: &mut Vec<&'a str>)
             continue;
         }
         if let Some(kept) = target.iter_mut().find(|kept| same(kept)) {
-            object(kept, element, path);
+            object(kept, element, way);
         } else {
             let mut new = Value::Null;
-            object(&mut new, element, path);
+            object(&mut new, element, way);
             target.push(new);
         }
     }
 }
 
 /// Puts the elements that `order` names into that order; the others stay behind them.
-fn sort(target: Option<&mut Value>, order: &[Value], path: &[&str]) {
+fn sort(target: Option<&mut Value>, order: &[Value], way: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
-    let key = merge_key(path);
+    let key = merge_key(way);
     let place = |element: &Value| {
         let at = order.iter().position(|wanted| match key {
             Some(key) => wanted[key] == element[key],

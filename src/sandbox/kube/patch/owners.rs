@@ -1,5 +1,6 @@
 //! `managedFields`: who wrote which field last.
 
+use super::super::value::Keyed as _;
 use serde_json::{Value, json};
 
 use super::fields::Fields;
@@ -79,7 +80,7 @@ pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
             "fieldsV1": entry.fields.write(),
         });
         if !entry.subresource.is_empty() {
-            written["subresource"] = entry.subresource.into();
+            *written.slot("subresource") = entry.subresource.into();
         }
         written
     };

@@ -18,7 +18,7 @@ const TCP: Option<&str> = Some("TCP");
 
 /// The list at that path: names of fields from the root on, elements of lists left out.
 pub(super) fn list(path: &[&str]) -> List {
-    let (last, above) = path.split_last().map_or(("", &path[..0]), |(last, above)| (*last, above));
+    let (last, above) = path.split_last().map_or(("", Default::default()), |(last, above)| (*last, above));
     let parent = above.last().copied().unwrap_or_default();
     match (parent, last) {
         (
