@@ -154,7 +154,7 @@ mod tests {
     /// As Azure writes it, with a user of one's own.
     fn kubeconfig(user: &str) -> SecretString {
         let ca = BASE64_STANDARD.encode("-----BEGIN CERTIFICATE-----");
-        let user: String = user.lines().map(|line| format!("    {line}\n")).collect();
+        let user: String = user.lines().flat_map(|line| ["    ", line, "\n"]).collect();
         format!(
             "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {ca}\n    \
              server: https://a-5a4d.hcp.eastus.azmk8s.io:443\n  name: a\ncontexts:\n- context:\n    cluster: a\n    \

@@ -162,6 +162,9 @@ pub enum Error {
     Data(#[from] DataError),
 }
 
+/// Gives the address of a host name; `None` when the name does not exist.
+pub type Resolver = Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync>;
+
 /// A running sandbox. Dropping it ends it; [`Sandbox::stop`] also waits for the end.
 pub struct Sandbox {
     address: SocketAddr,
@@ -244,7 +247,7 @@ impl Sandbox {
 
     /// Where the host name of a cluster's Kubernetes API leads to, as seen from here; `None` when there is no such name:
     /// for clusters that are unknown, stopped, or private.
-    pub fn kubernetes_resolver(&self) -> Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync> {
+    pub fn kubernetes_resolver(&self) -> Resolver {
         let (served, closed) = (self.kubernetes_address, Arc::clone(&self.closed));
         let kubes = self.control.world.kubes.clone();
         Arc::new(move |host| kubes.resolve(host, served, closed.1))

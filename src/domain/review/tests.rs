@@ -1,5 +1,7 @@
 //! Every rule with specifications that break it and one that does not, and the review as a whole.
 
+use std::fmt::Write as _;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -1171,7 +1173,8 @@ fn table() -> String {
         let weight = json!(rule.severity);
         let asks = if rule.needs.is_empty() { "no" } else { "yes" };
         let (name, weight) = (rule.name, weight.as_str().unwrap());
-        table += &format!("| `{name}` | {weight} | {asks} | {} | {} |\n", finding.sentence(), rule.source);
+        writeln!(table, "| `{name}` | {weight} | {asks} | {} | {} |", finding.sentence(), rule.source)
+            .unwrap();
     }
     table
 }

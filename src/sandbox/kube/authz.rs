@@ -100,9 +100,8 @@ pub(super) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Dec
     }
     let mut reason = if missing.is_empty() { String::new() } else { format!("RBAC: {}", missing.join(", ")) };
     if user.azure_role == Some(false) {
-        reason =
-            "User does not have access to the resource in Azure. Update role assignment to allow access."
-                .to_owned();
+        "User does not have access to the resource in Azure. Update role assignment to allow access."
+            .clone_into(&mut reason);
     }
     Decision { allowed: false, reason }
 }

@@ -212,9 +212,8 @@ fn value(kind: &str, wire: Wire<'_>) -> Option<Value> {
         "i" => wire.number().into(),
         "y" => BASE64_STANDARD.encode(wire.bytes()).into(),
         // No moment is the beginning of time.
-        "Time" if ms() == 0 => Value::Null,
+        "Time" | "MicroTime" if ms() == 0 => Value::Null,
         "Time" => moment(ms()).into(),
-        "MicroTime" if ms() == 0 => Value::Null,
         "MicroTime" => fine_moment(ms()).into(),
         "Quantity" => inner(1).map(Wire::text).unwrap_or_default().into(),
         "IntOrString" if number(1) == 0 => number(2).into(),

@@ -57,7 +57,7 @@ impl Asked {
         {
             // Who may see one object may also list and watch just that one.
             let selector = query.iter().find(|(key, _)| key == "fieldSelector").map(|(_, value)| &**value);
-            place.name = selector.and_then(Fields::name).unwrap_or_default().to_owned();
+            selector.and_then(Fields::name).unwrap_or_default().clone_into(&mut place.name);
         }
         Self { method: parts.method, path, query, headers: parts.headers, verb, target }
     }

@@ -2,6 +2,7 @@
 
 /// A type of object, or of a question that is answered at once (a review).
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are what discovery tells of a resource")]
 pub(super) struct Resource {
     /// Empty for the core group.
     pub(super) group: &'static str,

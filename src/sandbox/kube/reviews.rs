@@ -15,13 +15,16 @@ use super::status::{Cause, Refused};
 use super::storage::State;
 use super::value::{Now, set, text, texts};
 
+/// Who presents a token of Entra.
+type Entra<'a> = &'a dyn Fn(&str) -> Option<Caller>;
+
 /// The review with its answer in `status`.
 pub(super) fn answer(
     cluster: &Cluster,
     resource: &Resource,
     (user, namespace): (&User, &str),
     mut review: Value,
-    (entra, now): (&dyn Fn(&str) -> Option<Caller>, &Now),
+    (entra, now): (Entra<'_>, &Now),
 ) -> Result<Value, Refused> {
     let status = if resource.is(&SELF_SUBJECT_REVIEWS) {
         json!({"userInfo": user.info()})

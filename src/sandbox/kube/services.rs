@@ -113,9 +113,9 @@ pub(super) fn endpoints(state: &mut State, now: &Now) {
         };
         set(&mut endpoints, &["metadata", "labels", MANAGED.0], MANAGED.1);
         if subsets.is_empty() {
-            drop(endpoints.as_object_mut().and_then(|endpoints| endpoints.remove("subsets")))
+            drop(endpoints.as_object_mut().and_then(|endpoints| endpoints.remove("subsets")));
         } else {
-            *endpoints.slot("subsets") = subsets.into()
+            *endpoints.slot("subsets") = subsets.into();
         }
         state.put(&ENDPOINTS, endpoints);
     }

@@ -28,8 +28,11 @@ const fn wide(name: &'static str) -> Column {
     (name, "string", true)
 }
 
+/// The columns of a table, and the cells of an object in it.
+type Shape = (&'static [Column], fn(&Value, &Now) -> Vec<Value>);
+
 /// The columns of a type, and what a row has in them.
-fn columns(resource: &Resource) -> (&'static [Column], fn(&Value, &Now) -> Vec<Value>) {
+fn columns(resource: &Resource) -> Shape {
     let is = |other: &Resource| resource.is(other);
     if is(&resources::PODS) {
         const COLUMNS: [Column; 9] = [
@@ -105,7 +108,7 @@ fn columns(resource: &Resource) -> (&'static [Column], fn(&Value, &Now) -> Vec<V
 }
 
 /// The same for types with few columns.
-fn smaller(resource: &Resource) -> (&'static [Column], fn(&Value, &Now) -> Vec<Value>) {
+fn smaller(resource: &Resource) -> Shape {
     let is = |other: &Resource| resource.is(other);
     if is(&resources::SERVICES) {
         const COLUMNS: [Column; 7] =

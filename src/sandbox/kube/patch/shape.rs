@@ -30,9 +30,9 @@ pub(super) fn list(path: &[&str]) -> List {
             | "env"
             | "imagePullSecrets"
             | "resourceClaims",
-        ) => NAME,
+        )
         // The secrets of a service account.
-        ("", "secrets") => NAME,
+        | ("", "secrets") => NAME,
         (_, "volumeMounts") => List::Keyed(&[("mountPath", None)]),
         (_, "volumeDevices") => List::Keyed(&[("devicePath", None)]),
         ("containers" | "initContainers" | "ephemeralContainers", "ports") => {
