@@ -83,6 +83,9 @@ impl Worker {
     /// A worker that does nothing yet; `rung` tells it of work.
     pub fn new(parts: Parts, rung: Arc<Notify>) -> Self {
         let holder = parts.secrets.replica().into();
+        for outcome in ["done", "failed"] {
+            metrics::counter!("norman_aks_provision_steps_total", "outcome" => outcome).increment(0);
+        }
         Self { parts: Arc::new(parts), holder, rung }
     }
 
