@@ -19,7 +19,7 @@ use crate::domain::provision::{upstream, workspace};
 use crate::domain::spec::given;
 use crate::domain::status::{Progress, Truth};
 use crate::service::credentials::AzureAccess;
-use crate::service::observation::{self, PROVIDER};
+use crate::service::observation::{self, PROVIDER, WORKSPACES, is_unregistered};
 
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
@@ -192,7 +192,7 @@ impl Work<'_> {
             Step::Finish => {
                 finish::finish(self.parts, task, self.access, self.arm, self.observed, self.deadline).await
             }
-            Step::RegisterProvider => self.register(task).await,
+            Step::RegisterProvider => self.register(task, PROVIDER).await,
             Step::CreateResourceGroup => self.create_group(task).await,
             Step::EnsureWorkspace => self.ensure_workspace(task).await,
             Step::CreateCluster => self.create_cluster(task).await,
@@ -219,11 +219,15 @@ impl Work<'_> {
         }
     }
 
-    async fn register(&self, task: &mut Task) -> Result<Next, Trouble> {
-        providers::register(self.arm, PROVIDER).await.map_err(|error| {
-            Trouble::azure("error registering the resource provider Microsoft.ContainerService: ", error)
-        })?;
-        task.wait("Azure: the resource provider Microsoft.ContainerService is being registered", None);
+    async fn register(&self, task: &mut Task, provider: &str) -> Result<Next, Trouble> {
+        let doing = format!("error registering the resource provider {provider}: ");
+        let failed = |error| Trouble::azure(&doing, error);
+        let state = providers::get(self.arm, provider).await.map_err(failed)?.registration_state;
+        if !state.is_some_and(|state| state.eq_ignore_ascii_case("Registering")) {
+            providers::register(self.arm, provider).await.map_err(failed)?;
+            task.tell("step", format!("asked Azure to register the resource provider {provider}"));
+        }
+        task.wait(&format!("Azure: the resource provider {provider} is being registered"), None);
         Ok(Next::In(LOOK))
     }
 
@@ -242,7 +246,11 @@ impl Work<'_> {
         let place = workspace::place(task.aks());
         let doing = "error failed to create cluster: error creating log analytics workspace: ";
         let failed = |error| Trouble::azure(doing, error);
-        if workspaces::get(self.arm, &place.group, &place.name).await.map_err(failed)?.is_some() {
+        let found = match workspaces::get(self.arm, &place.group, &place.name).await {
+            Err(error) if is_unregistered(&error) => return self.register(task, WORKSPACES).await,
+            found => found.map_err(failed)?,
+        };
+        if found.is_some() {
             task.wait(&format!("Azure: the Log Analytics workspace {} is being made", place.name), None);
             return Ok(Next::In(LOOK));
         }
