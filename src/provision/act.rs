@@ -15,13 +15,15 @@ use crate::azure::{self, Arm, Operation, Written};
 use crate::domain::provision::manifest::{self, Context};
 use crate::domain::provision::plan::{Observed, Phase, Situation, Step, plan};
 use crate::domain::provision::workspace;
-use crate::domain::spec::given;
+use crate::domain::spec::{given, identity};
 use crate::domain::status::{Progress, Truth};
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{self, PROVIDER};
 
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
+/// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
     if task.phase == Phase::Removing {
@@ -47,6 +49,8 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
         Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
     })?;
+    let arm = arm.with_patience(PATIENCE);
+    same_subscription(task, &access)?;
     task.at_step("azure", Progress::Running, "");
     if let Some(next) = follow(task, &access, &arm).await? {
         return Ok(next);
@@ -60,16 +64,56 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         phase: task.phase,
         claimed: task.work.claimed,
         owner: &task.owner,
+        sent: task.sent(),
         observed: &observed,
     });
     tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
-    let changes = !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::Refuse(_));
+    let part = decided.part();
+    if let Some(part) = &part
+        && let Some(next) = not_yet(task, part)?
+    {
+        return Ok(next);
+    }
+    let changes = part.is_some();
     let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
     let next = outcome.act(task, decided).await;
     if changes {
         parts.listings.forget_changed(&access);
     }
     next
+}
+
+/// A credential of another subscription finds nothing of the cluster there, which must not be taken for its end.
+fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
+    let Some(known) = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active())
+    else {
+        return Ok(());
+    };
+    let subscription = access.credential().subscription_id.as_str();
+    if identity(Some(subscription), task.aks()).is_none_or(|identity| identity == *known) {
+        return Ok(());
+    }
+    Err(Trouble::new(format!(
+        "error getting Azure clients: error getting credentials: the cloud credential is for the subscription \
+         {subscription} by now, and the cluster is in another one; correct its subscriptionId"
+    )))
+}
+
+/// Whether the same thing was sent a moment ago: what Azure took and does not show, or does not bring about, is not sent
+/// without a pause that grows.
+fn not_yet(task: &Task, part: &str) -> Result<Option<Next>, Trouble> {
+    let (times, left) = task.tries(part);
+    if left.is_zero() {
+        return Ok(None);
+    }
+    if times < 2 || task.status.failure.is_some() {
+        return Ok(Some(Next::In(left)));
+    }
+    let mut trouble = Trouble::new(format!(
+        "Azure was asked {times} times to change this ({part}), and still has something else; it is asked again later"
+    ));
+    trouble.retry_after = Some(left);
+    Err(trouble)
 }
 
 /// The first look at a new cluster.
@@ -111,9 +155,10 @@ async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Opti
         task.follow(None);
         let code = error.code.clone().unwrap_or_else(|| word.to_owned());
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        Err(Trouble::new(format!("{}{code}: {message}", running.doing)))
+        Err(task.ended_badly(&running, format!("{}{code}: {message}", running.doing)))
     };
-    match operation.step(arm).await.map_err(|error| Trouble::azure("", error))? {
+    let asked = operation.step(arm).await;
+    match asked.map_err(|error| Trouble::azure(&format!("{}: ", running.what), error))? {
         azure::Step::InProgress(progress) => {
             let percent = progress.percent;
             let what = match &progress.trouble {
@@ -191,9 +236,10 @@ impl Work<'_> {
     }
 
     async fn register(&self, task: &mut Task) -> Result<Next, Trouble> {
-        providers::register(self.arm, PROVIDER).await.map_err(|error| {
-            Trouble::azure("error registering the resource provider Microsoft.ContainerService: ", error)
-        })?;
+        let part = "provider";
+        task.sending(self.parts, part).await?;
+        let doing = "error registering the resource provider Microsoft.ContainerService: ";
+        providers::register(self.arm, PROVIDER).await.map_err(|error| task.refused(part, doing, error))?;
         task.wait("Azure: the resource provider Microsoft.ContainerService is being registered", None);
         Ok(Next::In(LOOK))
     }
@@ -202,11 +248,13 @@ impl Work<'_> {
         let group = group(task).to_owned();
         let location = given(task.aks().resource_location.as_ref()).unwrap_or_default();
         let doing = format!("error creating resource group [{group}] with message ");
-        let written = resource_groups::put(self.arm, &group, location)
+        let (location, part) = (location.to_owned(), "resourceGroup");
+        task.sending(self.parts, part).await?;
+        let written = resource_groups::put(self.arm, &group, &location)
             .await
-            .map_err(|error| Trouble::azure(&doing, error))?;
+            .map_err(|error| task.refused(part, &doing, error))?;
         task.tell("step", format!("made the resource group {group}"));
-        Ok(taken(task, &written, &format!("the resource group {group} is being made"), &doing, false))
+        Ok(taken(task, &written, part, &format!("the resource group {group} is being made"), &doing))
     }
 
     async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -217,11 +265,14 @@ impl Work<'_> {
             task.wait(&format!("Azure: the Log Analytics workspace {} is being made", place.name), None);
             return Ok(Next::In(LOOK));
         }
-        let written =
-            workspaces::put(self.arm, &place.group, &place.name, &place.region).await.map_err(failed)?;
+        let part = "workspace";
+        task.sending(self.parts, part).await?;
+        let written = workspaces::put(self.arm, &place.group, &place.name, &place.region)
+            .await
+            .map_err(|error| task.refused(part, doing, error))?;
         task.tell("step", format!("made the Log Analytics workspace {}", place.name));
         let what = format!("the Log Analytics workspace {} is being made", place.name);
-        Ok(taken(task, &written, &what, doing, false))
+        Ok(taken(task, &written, part, &what, doing))
     }
 
     /// The network that the user named must be there: Azure tells it late and in other words.
@@ -260,13 +311,14 @@ impl Work<'_> {
         // The intent comes first: if the answer is lost, what is found then is known as ours.
         task.work.claimed = true;
         task.set_phase(Phase::Creating);
-        task.record(self.parts).await?;
+        let part = "cluster";
+        task.sending(self.parts, part).await?;
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
-            .map_err(|error| Trouble::azure(doing, error))?;
+            .map_err(|error| task.refused(part, doing, error))?;
         task.tell("step", format!("Azure makes the cluster {name}"));
-        Ok(taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
+        Ok(taken(task, &written, part, &format!("the cluster {name} is being made"), doing))
     }
 
     async fn update_tags(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -277,12 +329,14 @@ impl Work<'_> {
         } else {
             manifest::tags(task.aks(), &task.owner)
         };
+        let part = "tags";
+        task.sending(self.parts, part).await?;
         let pairs = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let written = managed_clusters::patch_tags(self.arm, &group, &name, pairs)
             .await
-            .map_err(|error| Trouble::azure(&doing, error))?;
+            .map_err(|error| task.refused(part, &doing, error))?;
         task.tell("step", "changed the tags");
-        Ok(taken(task, &written, "the tags are being changed", &doing, false))
+        Ok(taken(task, &written, part, "the tags are being changed", &doing))
     }
 
     async fn update_cluster(&self, task: &mut Task, keys: &[&str]) -> Result<Next, Trouble> {
@@ -290,52 +344,64 @@ impl Work<'_> {
         let doing = "failed to update cluster: ";
         let current = self.observed.cluster.clone().unwrap_or_default();
         let body = manifest::update(&current, task.aks(), self.context(task));
+        let part = "cluster";
+        task.sending(self.parts, part).await?;
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
-            .map_err(|error| Trouble::azure(doing, error))?;
+            .map_err(|error| task.refused(part, doing, error))?;
+        if keys.is_empty() {
+            task.tell("step", "asked Azure to go on with the cluster, which failed");
+            return Ok(taken(task, &written, part, "the cluster, which failed, is being finished", doing));
+        }
         let keys = keys.join(", ");
         task.tell("step", format!("changed {keys}"));
-        Ok(taken(task, &written, &format!("the cluster is being changed ({keys})"), doing, false))
+        Ok(taken(task, &written, part, &format!("the cluster is being changed ({keys})"), doing))
     }
 
     async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update cluster [{name}]: node pool {pool}: ");
-        let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
-        let Some(wanted) = wanted else { return Ok(Next::Now) };
         let current = agent_pools::get(self.arm, &group, &name, pool)
             .await
             .map_err(|error| Trouble::azure(&doing, error))?;
         let properties = current.as_ref().and_then(|current| current.raw.get("properties"));
+        let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
+        let Some(wanted) = wanted else { return Ok(Next::Now) };
         let body = manifest::pool(wanted, properties, task.aks(), self.context(task));
+        let part = format!("pool/{pool}");
+        task.sending(self.parts, &part).await?;
         let written = agent_pools::put(self.arm, &group, &name, pool, &body)
             .await
-            .map_err(|error| Trouble::azure(&doing, error))?;
+            .map_err(|error| task.refused(&part, &doing, error))?;
         let verb = if current.is_some() { "changed" } else { "made" };
         task.tell("step", format!("{verb} the node pool {pool}"));
-        Ok(taken(task, &written, &format!("the node pool {pool} is being {verb}"), &doing, false))
+        Ok(taken(task, &written, &part, &format!("the node pool {pool} is being {verb}"), &doing))
     }
 
     async fn delete_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = "failed to remove node pool: ";
+        let part = format!("pool/{pool}");
+        task.sending(self.parts, &part).await?;
         let written = agent_pools::delete(self.arm, &group, &name, pool)
             .await
-            .map_err(|error| Trouble::azure(doing, error))?;
+            .map_err(|error| task.refused(&part, doing, error))?;
         task.tell("step", format!("removed the node pool {pool}"));
         let what = format!("the node pool {pool} is being removed");
-        Ok(written.map_or(Next::Now, |written| taken(task, &written, &what, doing, false)))
+        Ok(written.map_or(Next::Now, |written| taken(task, &written, &part, &what, doing)))
     }
 
     async fn delete_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("error removing cluster [{name}] message ");
+        let part = "removal";
+        task.sending(self.parts, part).await?;
         let written = managed_clusters::delete(self.arm, &group, &name)
             .await
-            .map_err(|error| Trouble::azure(&doing, error))?;
+            .map_err(|error| task.refused(part, &doing, error))?;
         task.tell("step", format!("Azure removes the cluster {name}"));
         let what = format!("the cluster {name} is being removed");
-        Ok(written.map_or(Next::Now, |written| taken(task, &written, &what, &doing, true)))
+        Ok(written.map_or(Next::Now, |written| taken(task, &written, part, &what, &doing)))
     }
 }
 
@@ -348,7 +414,7 @@ fn name(task: &Task) -> &str {
 }
 
 /// Azure took a change: it is followed, or looked at right away.
-fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
+fn taken(task: &mut Task, written: &Written, part: &str, what: &str, doing: &str) -> Next {
     metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
     let Some(operation) = &written.operation else {
         task.recovered();
@@ -358,7 +424,9 @@ fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: b
         operation: operation.to_text(),
         what: format!("Azure: {what}"),
         doing: doing.to_owned(),
-        removes,
+        removes: part == "removal",
+        part: part.to_owned(),
+        generation: task.row.generation,
     };
     task.wait(&running.what, None);
     task.follow(Some(&running));
