@@ -1,8 +1,6 @@
 //! What is known about a cluster, as it is kept beside its specification (contract, section 13), and the word for what it
 //! is doing.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,33 +43,6 @@ pub struct ClusterStatus {
     /// Why the last step failed, for people; gone with the next one that succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// What Azure was asked to change; not shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent: Option<Sent>,
-}
-
-/// What Azure was asked to change for one generation. Written down before it is sent: so a failure that is found later
-/// is known as our own, and nothing is sent again and again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Sent {
-    /// The generation for which it was sent.
-    pub generation: i64,
-    /// By what was to be changed: `cluster`, `tags`, `pool/<name>` and so on.
-    pub parts: BTreeMap<String, Attempts>,
-    /// Azure's words for the last of it that failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-}
-
-/// How often something was sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Attempts {
-    /// So often, as far as Azure may have taken it.
-    pub times: u32,
-    /// The last time, in milliseconds since 1970.
-    pub at_ms: i64,
 }
 
 /// One of Rancher's conditions.

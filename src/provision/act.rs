@@ -22,6 +22,8 @@ use crate::service::observation::{self, PROVIDER};
 
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long Azure is left alone with a change that it says to have made: what it shows may be older.
+const SETTLES: Duration = Duration::from_secs(1);
 /// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -64,17 +66,14 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         phase: task.phase,
         claimed: task.work.claimed,
         owner: &task.owner,
-        sent: task.sent(),
         observed: &observed,
     });
     tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
-    let part = decided.part();
-    if let Some(part) = &part
-        && let Some(next) = not_yet(task, part)?
-    {
-        return Ok(next);
+    let changes = !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::Refuse(_));
+    if changes {
+        // Whoever lost the claim in the meantime must not change anything any more.
+        task.record(parts).await?;
     }
-    let changes = part.is_some();
     let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
     let next = outcome.act(task, decided).await;
     if changes {
@@ -97,23 +96,6 @@ fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
         "error getting Azure clients: error getting credentials: the cloud credential is for the subscription \
          {subscription} by now, and the cluster is in another one; correct its subscriptionId"
     )))
-}
-
-/// Whether the same thing was sent a moment ago: what Azure took and does not show, or does not bring about, is not sent
-/// without a pause that grows.
-fn not_yet(task: &Task, part: &str) -> Result<Option<Next>, Trouble> {
-    let (times, left) = task.tries(part);
-    if left.is_zero() {
-        return Ok(None);
-    }
-    if times < 2 || task.status.failure.is_some() {
-        return Ok(Some(Next::In(left)));
-    }
-    let mut trouble = Trouble::new(format!(
-        "Azure was asked {times} times to change this ({part}), and still has something else; it is asked again later"
-    ));
-    trouble.retry_after = Some(left);
-    Err(trouble)
 }
 
 /// The first look at a new cluster.
@@ -155,7 +137,7 @@ async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Opti
         task.follow(None);
         let code = error.code.clone().unwrap_or_else(|| word.to_owned());
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        Err(task.ended_badly(&running, format!("{}{code}: {message}", running.doing)))
+        Err(Trouble::new(format!("{}{code}: {message}", running.doing)))
     };
     let asked = operation.step(arm).await;
     match asked.map_err(|error| Trouble::azure(&format!("{}: ", running.what), error))? {
@@ -236,10 +218,9 @@ impl Work<'_> {
     }
 
     async fn register(&self, task: &mut Task) -> Result<Next, Trouble> {
-        let part = "provider";
-        task.sending(self.parts, part).await?;
-        let doing = "error registering the resource provider Microsoft.ContainerService: ";
-        providers::register(self.arm, PROVIDER).await.map_err(|error| task.refused(part, doing, error))?;
+        providers::register(self.arm, PROVIDER).await.map_err(|error| {
+            Trouble::azure("error registering the resource provider Microsoft.ContainerService: ", error)
+        })?;
         task.wait("Azure: the resource provider Microsoft.ContainerService is being registered", None);
         Ok(Next::In(LOOK))
     }
@@ -248,13 +229,11 @@ impl Work<'_> {
         let group = group(task).to_owned();
         let location = given(task.aks().resource_location.as_ref()).unwrap_or_default();
         let doing = format!("error creating resource group [{group}] with message ");
-        let (location, part) = (location.to_owned(), "resourceGroup");
-        task.sending(self.parts, part).await?;
-        let written = resource_groups::put(self.arm, &group, &location)
+        let written = resource_groups::put(self.arm, &group, location)
             .await
-            .map_err(|error| task.refused(part, &doing, error))?;
+            .map_err(|error| Trouble::azure(&doing, error))?;
         task.tell("step", format!("made the resource group {group}"));
-        Ok(taken(task, &written, part, &format!("the resource group {group} is being made"), &doing))
+        Ok(taken(task, &written, &format!("the resource group {group} is being made"), &doing, false))
     }
 
     async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -265,14 +244,11 @@ impl Work<'_> {
             task.wait(&format!("Azure: the Log Analytics workspace {} is being made", place.name), None);
             return Ok(Next::In(LOOK));
         }
-        let part = "workspace";
-        task.sending(self.parts, part).await?;
-        let written = workspaces::put(self.arm, &place.group, &place.name, &place.region)
-            .await
-            .map_err(|error| task.refused(part, doing, error))?;
+        let written =
+            workspaces::put(self.arm, &place.group, &place.name, &place.region).await.map_err(failed)?;
         task.tell("step", format!("made the Log Analytics workspace {}", place.name));
         let what = format!("the Log Analytics workspace {} is being made", place.name);
-        Ok(taken(task, &written, part, &what, doing))
+        Ok(taken(task, &written, &what, doing, false))
     }
 
     /// The network that the user named must be there: Azure tells it late and in other words.
@@ -311,14 +287,13 @@ impl Work<'_> {
         // The intent comes first: if the answer is lost, what is found then is known as ours.
         task.work.claimed = true;
         task.set_phase(Phase::Creating);
-        let part = "cluster";
-        task.sending(self.parts, part).await?;
+        task.record(self.parts).await?;
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
-            .map_err(|error| task.refused(part, doing, error))?;
+            .map_err(|error| Trouble::azure(doing, error))?;
         task.tell("step", format!("Azure makes the cluster {name}"));
-        Ok(taken(task, &written, part, &format!("the cluster {name} is being made"), doing))
+        Ok(taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
     }
 
     async fn update_tags(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -329,14 +304,12 @@ impl Work<'_> {
         } else {
             manifest::tags(task.aks(), &task.owner)
         };
-        let part = "tags";
-        task.sending(self.parts, part).await?;
         let pairs = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let written = managed_clusters::patch_tags(self.arm, &group, &name, pairs)
             .await
-            .map_err(|error| task.refused(part, &doing, error))?;
+            .map_err(|error| Trouble::azure(&doing, error))?;
         task.tell("step", "changed the tags");
-        Ok(taken(task, &written, part, "the tags are being changed", &doing))
+        Ok(taken(task, &written, "the tags are being changed", &doing, false))
     }
 
     async fn update_cluster(&self, task: &mut Task, keys: &[&str]) -> Result<Next, Trouble> {
@@ -344,64 +317,52 @@ impl Work<'_> {
         let doing = "failed to update cluster: ";
         let current = self.observed.cluster.clone().unwrap_or_default();
         let body = manifest::update(&current, task.aks(), self.context(task));
-        let part = "cluster";
-        task.sending(self.parts, part).await?;
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
-            .map_err(|error| task.refused(part, doing, error))?;
-        if keys.is_empty() {
-            task.tell("step", "asked Azure to go on with the cluster, which failed");
-            return Ok(taken(task, &written, part, "the cluster, which failed, is being finished", doing));
-        }
+            .map_err(|error| Trouble::azure(doing, error))?;
         let keys = keys.join(", ");
         task.tell("step", format!("changed {keys}"));
-        Ok(taken(task, &written, part, &format!("the cluster is being changed ({keys})"), doing))
+        Ok(taken(task, &written, &format!("the cluster is being changed ({keys})"), doing, false))
     }
 
     async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update cluster [{name}]: node pool {pool}: ");
+        let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
+        let Some(wanted) = wanted else { return Ok(Next::Now) };
         let current = agent_pools::get(self.arm, &group, &name, pool)
             .await
             .map_err(|error| Trouble::azure(&doing, error))?;
         let properties = current.as_ref().and_then(|current| current.raw.get("properties"));
-        let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
-        let Some(wanted) = wanted else { return Ok(Next::Now) };
         let body = manifest::pool(wanted, properties, task.aks(), self.context(task));
-        let part = format!("pool/{pool}");
-        task.sending(self.parts, &part).await?;
         let written = agent_pools::put(self.arm, &group, &name, pool, &body)
             .await
-            .map_err(|error| task.refused(&part, &doing, error))?;
+            .map_err(|error| Trouble::azure(&doing, error))?;
         let verb = if current.is_some() { "changed" } else { "made" };
         task.tell("step", format!("{verb} the node pool {pool}"));
-        Ok(taken(task, &written, &part, &format!("the node pool {pool} is being {verb}"), &doing))
+        Ok(taken(task, &written, &format!("the node pool {pool} is being {verb}"), &doing, false))
     }
 
     async fn delete_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = "failed to remove node pool: ";
-        let part = format!("pool/{pool}");
-        task.sending(self.parts, &part).await?;
         let written = agent_pools::delete(self.arm, &group, &name, pool)
             .await
-            .map_err(|error| task.refused(&part, doing, error))?;
+            .map_err(|error| Trouble::azure(doing, error))?;
         task.tell("step", format!("removed the node pool {pool}"));
         let what = format!("the node pool {pool} is being removed");
-        Ok(written.map_or(Next::Now, |written| taken(task, &written, &part, &what, doing)))
+        Ok(written.map_or(Next::Now, |written| taken(task, &written, &what, doing, false)))
     }
 
     async fn delete_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("error removing cluster [{name}] message ");
-        let part = "removal";
-        task.sending(self.parts, part).await?;
         let written = managed_clusters::delete(self.arm, &group, &name)
             .await
-            .map_err(|error| task.refused(part, &doing, error))?;
+            .map_err(|error| Trouble::azure(&doing, error))?;
         task.tell("step", format!("Azure removes the cluster {name}"));
         let what = format!("the cluster {name} is being removed");
-        Ok(written.map_or(Next::Now, |written| taken(task, &written, part, &what, &doing)))
+        Ok(written.map_or(Next::Now, |written| taken(task, &written, &what, &doing, true)))
     }
 }
 
@@ -414,19 +375,17 @@ fn name(task: &Task) -> &str {
 }
 
 /// Azure took a change: it is followed, or looked at right away.
-fn taken(task: &mut Task, written: &Written, part: &str, what: &str, doing: &str) -> Next {
+fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
     metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
     let Some(operation) = &written.operation else {
         task.recovered();
-        return Next::Now;
+        return Next::In(SETTLES);
     };
     let running = Running {
         operation: operation.to_text(),
         what: format!("Azure: {what}"),
         doing: doing.to_owned(),
-        removes: part == "removal",
-        part: part.to_owned(),
-        generation: task.row.generation,
+        removes,
     };
     task.wait(&running.what, None);
     task.follow(Some(&running));

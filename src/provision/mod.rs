@@ -91,6 +91,13 @@ impl Worker {
 
     /// Works until it is told to stop; the steps that are being done are done to their end.
     pub async fn run(self, stop: CancellationToken) {
+        // A SQLite file has one server. What its predecessor held when it died need not be waited for; and if there is
+        // another one against all advice, the fence of its claims keeps it from writing.
+        if self.parts.store.kind() == store::Kind::Sqlite
+            && let Err(error) = store::clusters::free_all(&self.parts.store).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "old claims stay until they end");
+        }
         let mut steps = JoinSet::new();
         while !stop.is_cancelled() {
             if let Err(error) = self.begin_due(&mut steps).await {

@@ -7,10 +7,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Parts;
 use super::trouble::Trouble;
-use crate::azure;
 use crate::domain::provision::plan::Phase;
 use crate::domain::spec::{AksConfig, ClusterSpec};
-use crate::domain::status::{ClusterStatus, Progress, Sent, Step, Truth, Waiting};
+use crate::domain::status::{ClusterStatus, Progress, Step, Truth, Waiting};
 use crate::store::{self, ClusterEventRow, ClusterRow, WorkColumns};
 
 /// The steps of a cluster on its way, in order, for programs.
@@ -27,10 +26,6 @@ pub(super) enum Next {
     Forget,
 }
 
-/// How long Azure is left alone before the same thing is sent to it a second, a third time and so on, counted from the
-/// last time.
-const AGAIN: [Duration; 3] = [Duration::from_secs(5), Duration::from_mins(1), Duration::from_mins(5)];
-
 /// A long operation of Azure, as it lies on the row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Running {
@@ -42,12 +37,6 @@ pub(super) struct Running {
     pub(super) doing: String,
     /// Whether it removes the cluster.
     pub(super) removes: bool,
-    /// What it changes, as [`Sent::parts`] names it.
-    #[serde(default)]
-    pub(super) part: String,
-    /// The generation for which it was begun.
-    #[serde(default)]
-    pub(super) generation: i64,
 }
 
 /// A claimed cluster.
@@ -185,65 +174,6 @@ impl Task {
         if self.status.condition(kind).is_some_and(|condition| condition.status == Truth::False) {
             self.condition(kind, Truth::Unknown, "");
         }
-    }
-
-    /// What was sent for what is wanted now.
-    pub(super) fn sent(&self) -> Option<&Sent> {
-        self.status.sent.as_ref().filter(|sent| sent.generation == self.row.generation)
-    }
-
-    /// How often Azure may have taken that part, and how long it is still to be left alone with it.
-    pub(super) fn tries(&self, part: &str) -> (u32, Duration) {
-        let Some(attempts) = self.sent().and_then(|sent| sent.parts.get(part)) else {
-            return (0, Duration::ZERO);
-        };
-        let index = usize::try_from(attempts.times.saturating_sub(1)).unwrap_or(usize::MAX);
-        let pause = AGAIN.get(index).or(AGAIN.last()).copied().unwrap_or_default();
-        let since = u64::try_from(self.now_ms.saturating_sub(attempts.at_ms)).unwrap_or_default();
-        let left = if attempts.times == 0 { Duration::ZERO } else { pause };
-        (attempts.times, left.saturating_sub(Duration::from_millis(since)))
-    }
-
-    /// Writes down that `part` is about to be sent to Azure. Fails when the claim has gone to somebody else: then nothing
-    /// may be sent any more.
-    pub(super) async fn sending(&mut self, parts: &Parts, part: &str) -> Result<(), Trouble> {
-        let (generation, now_ms) = (self.row.generation, self.now_ms);
-        let sent = self.status.sent.get_or_insert_default();
-        if sent.generation != generation {
-            *sent = Sent { generation, ..Sent::default() };
-        }
-        let attempts = sent.parts.entry(part.to_owned()).or_default();
-        attempts.times = attempts.times.saturating_add(1);
-        attempts.at_ms = now_ms;
-        sent.failure = None;
-        self.record(parts).await
-    }
-
-    /// Azure did not take what was sent; where that is certain, it does not count.
-    pub(super) fn refused(&mut self, part: &str, doing: &str, error: azure::Error) -> Trouble {
-        if !error.may_have_been_taken()
-            && let Some(sent) = &mut self.status.sent
-            && let Some(attempts) = sent.parts.get_mut(part)
-        {
-            attempts.times = attempts.times.saturating_sub(1);
-            if attempts.times == 0 {
-                sent.parts.remove(part);
-            }
-        }
-        Trouble::azure(doing, error)
-    }
-
-    /// What Azure began did not end well.
-    pub(super) fn ended_badly(&mut self, running: &Running, message: String) -> Trouble {
-        let tries = self.tries(&running.part).0;
-        if let Some(sent) = &mut self.status.sent
-            && sent.generation == running.generation
-        {
-            sent.failure = Some(message.clone());
-        }
-        // Azure took it, so there were no failures in between; the pauses grow all the same.
-        self.work.attempts = self.work.attempts.max(i64::from(tries).saturating_sub(1));
-        Trouble::new(message)
     }
 
     /// Writes a failure down, in the status and in the log.

@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::difference::{self, Refused};
 use super::upstream::{at, owner, text};
 use crate::domain::spec::AksConfig;
-use crate::domain::status::Sent;
 
 /// Where a cluster stands; kept on its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,8 +51,6 @@ pub struct Situation<'a> {
     pub claimed: bool,
     /// The mark of our clusters, `<instance>/<cluster id>`.
     pub owner: &'a str,
-    /// What Azure was asked to change for what is wanted now.
-    pub sent: Option<&'a Sent>,
     /// What Azure has.
     pub observed: &'a Observed,
 }
@@ -73,7 +70,7 @@ pub enum Step {
     Wait(String),
     /// Write the tags.
     UpdateTags,
-    /// Change the cluster itself; holds the keys that differ, none to have it finished what failed.
+    /// Change the cluster itself; holds the keys that differ.
     UpdateCluster(Vec<&'static str>),
     /// Make or change a pool.
     PutPool(String),
@@ -87,27 +84,6 @@ pub enum Step {
     Forget,
     /// Somebody must change something first; holds what, for people.
     Refuse(String),
-}
-
-impl Step {
-    /// What of Azure it changes, as [`Sent::parts`] names it; `None` where it changes nothing.
-    pub fn part(&self) -> Option<String> {
-        let part = match self {
-            Self::RegisterProvider => "provider",
-            Self::CreateResourceGroup => "resourceGroup",
-            Self::EnsureWorkspace => "workspace",
-            Self::CreateCluster | Self::UpdateCluster(_) => "cluster",
-            Self::UpdateTags => "tags",
-            Self::PutPool(name) | Self::DeletePool(name) => return Some(pool_part(name)),
-            Self::DeleteCluster => "removal",
-            Self::Wait(_) | Self::Finish | Self::Forget | Self::Refuse(_) => return None,
-        };
-        Some(part.to_owned())
-    }
-}
-
-fn pool_part(name: &str) -> String {
-    format!("pool/{name}")
 }
 
 /// The states of Azure in which it works by itself.
@@ -167,8 +143,8 @@ fn create(situation: &Situation<'_>) -> Step {
 }
 
 fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
-    let Situation { spec, observed, applied, .. } = *situation;
-    if let Some(step) = unsettled(cluster, situation, imported) {
+    let Situation { spec, phase, observed, applied, .. } = *situation;
+    if let Some(step) = unsettled(cluster, spec, phase) {
         return step;
     }
     let nothing = AksConfig::default();
@@ -196,39 +172,9 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
                 .map(Step::PutPool)
                 .chain(found.removed.into_iter().map(Step::DeletePool))
                 .next();
-            next.or_else(|| repair(situation, cluster, imported)).unwrap_or(Step::Finish)
+            next.unwrap_or(Step::Finish)
         }
     }
-}
-
-/// What of ours Azure began and did not finish: sent once more, which is how Azure is asked to go on with it. What failed
-/// without us is somebody else's.
-fn repair(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Option<Step> {
-    let sent = |part: &str| situation.sent.is_some_and(|sent| sent.parts.contains_key(part));
-    let making = matches!(situation.phase, Phase::New | Phase::Creating) && !imported;
-    if failed(cluster).is_some() && (making || sent("cluster") || sent("tags")) {
-        return Some(Step::UpdateCluster(Vec::new()));
-    }
-    let broken = |name: &str| {
-        let pools = at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
-        let mut pools = pools.into_iter().flatten();
-        pools.any(|pool| {
-            text(pool, &["name"]).as_deref() == Some(name)
-                && text(pool, &["provisioningState"]).is_some_and(|state| is_failure(&state))
-        })
-    };
-    let names = situation.spec.node_pools.iter().flatten().filter_map(|pool| pool.name.as_deref());
-    let mut mine = names.filter(|name| sent(&pool_part(name)));
-    mine.find(|name| broken(name)).map(|name| Step::PutPool(name.to_owned()))
-}
-
-fn is_failure(state: &str) -> bool {
-    ["Failed", "Canceled"].iter().any(|word| state.eq_ignore_ascii_case(word))
-}
-
-/// Azure's word, when what it did last with the cluster did not end well.
-fn failed(cluster: &Value) -> Option<String> {
-    text(cluster, &["properties", "provisioningState"]).filter(|state| is_failure(state))
 }
 
 fn reason(refused: &Refused) -> String {
@@ -236,20 +182,23 @@ fn reason(refused: &Refused) -> String {
 }
 
 /// What to do while Azure has not finished by itself; `None` when it has.
-fn unsettled(cluster: &Value, situation: &Situation<'_>, imported: bool) -> Option<Step> {
-    let busy = |state: &str| BUSY.iter().any(|word| state.eq_ignore_ascii_case(word));
-    if let Some(state) = failed(cluster) {
-        let making = matches!(situation.phase, Phase::New | Phase::Creating) && !imported;
-        // A change of the specification is the way out of it, so after one a failed cluster is planned like any other.
-        let sent = situation.sent.filter(|_| making)?;
-        let words = sent.failure.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-        return Some(Step::Refuse(format!(
-            "creation for cluster [{}] status: {state}{words}; change the cluster to have it tried again, or remove it",
-            named(situation.spec)
-        )));
-    }
-    if let Some(state) = text(cluster, &["properties", "provisioningState"]).filter(|state| busy(state)) {
-        return Some(Step::Wait(format!("Azure: the cluster is {state}")));
+fn unsettled(cluster: &Value, spec: &AksConfig, phase: Phase) -> Option<Step> {
+    let is = |state: &str, word: &str| state.eq_ignore_ascii_case(word);
+    let busy = |state: &str| BUSY.iter().any(|word| is(state, word));
+    if let Some(state) = text(cluster, &["properties", "provisioningState"]) {
+        if is(&state, "Failed") || is(&state, "Canceled") {
+            let name = named(spec);
+            return match phase {
+                Phase::New | Phase::Creating => {
+                    Some(Step::Refuse(format!("creation for cluster [{name}] status: {state}")))
+                }
+                // A change of the specification is the way out of it, so a failed update is planned like any other.
+                _ => None,
+            };
+        }
+        if busy(&state) {
+            return Some(Step::Wait(format!("Azure: the cluster is {state}")));
+        }
     }
     let pools = at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
     pools.into_iter().flatten().find_map(|pool| {
@@ -280,7 +229,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::status::Attempts;
 
     const OWNER: &str = "i/c-1";
 
@@ -308,23 +256,7 @@ mod tests {
     }
 
     fn step(phase: Phase, spec: &AksConfig, applied: Option<&AksConfig>, observed: &Observed) -> Step {
-        step_after(None, phase, spec, applied, observed)
-    }
-
-    fn step_after(
-        sent: Option<&Sent>,
-        phase: Phase,
-        spec: &AksConfig,
-        applied: Option<&AksConfig>,
-        observed: &Observed,
-    ) -> Step {
-        plan(&Situation { spec, applied, phase, claimed: phase != Phase::New, owner: OWNER, sent, observed })
-    }
-
-    /// That these parts were sent for what is wanted now.
-    fn sent(parts: &[&str]) -> Sent {
-        let parts = parts.iter().map(|part| ((*part).to_owned(), Attempts { times: 1, at_ms: 0 }));
-        Sent { generation: 1, parts: parts.collect(), failure: Some("NoRoom: full".to_owned()) }
+        plan(&Situation { spec, applied, phase, claimed: phase != Phase::New, owner: OWNER, observed })
     }
 
     #[test]
@@ -375,12 +307,8 @@ mod tests {
         }
         let failed = observed(Some(ours("Failed")));
         assert_eq!(
-            step_after(Some(&sent(&["cluster"])), Phase::Creating, &wanted, None, &failed),
-            Step::Refuse(
-                "creation for cluster [n] status: Failed: NoRoom: full; change the cluster to have it tried again, or \
-                 remove it"
-                    .into()
-            )
+            step(Phase::Creating, &wanted, None, &failed),
+            Step::Refuse("creation for cluster [n] status: Failed".into())
         );
         let mut scaling = ours("Succeeded");
         scaling["properties"]["agentPoolProfiles"] = json!([{"name": "a", "provisioningState": "Scaling"}]);
@@ -418,36 +346,11 @@ mod tests {
     }
 
     #[test]
-    fn what_of_ours_failed_is_sent_again_and_what_of_others_failed_is_left_alone() {
-        let wanted = spec(json!({"nodePools": [{"name": "a"}]}));
-        let again = Step::UpdateCluster(vec![]);
-        for state in ["Failed", "Canceled"] {
-            let failed = observed(Some(ours(state)));
-            // Nothing was sent for this generation: the user changed something since it failed.
-            assert_eq!(step(Phase::Creating, &wanted, None, &failed), again, "{state}");
-            assert_eq!(step(Phase::Active, &wanted, Some(&wanted), &failed), Step::Finish, "{state}");
-            for part in ["cluster", "tags"] {
-                let sent = sent(&[part]);
-                assert_eq!(step_after(Some(&sent), Phase::Active, &wanted, Some(&wanted), &failed), again);
-            }
-        }
-        let mut pool = ours("Succeeded");
-        pool["properties"]["agentPoolProfiles"] = json!([{"name": "a", "provisioningState": "Failed"}]);
-        let pool = observed(Some(pool));
-        assert_eq!(step(Phase::Active, &wanted, Some(&wanted), &pool), Step::Finish);
-        assert_eq!(
-            step_after(Some(&sent(&["pool/a"])), Phase::Active, &wanted, Some(&wanted), &pool),
-            Step::PutPool("a".into())
-        );
-        let import = spec(json!({"imported": true}));
-        assert_eq!(step(Phase::New, &import, None, &observed(Some(ours("Failed")))), Step::Finish);
-    }
-
-    #[test]
     fn a_registration_is_asked_for_once() {
-        let registering =
-            Observed { provider_registered: Some(false), provider_registering: true, ..observed(None) };
-        assert!(matches!(step(Phase::New, &spec(json!({})), None, &registering), Step::Wait(_)));
+        let seen = Observed { provider_registered: Some(false), ..observed(None) };
+        assert_eq!(step(Phase::New, &spec(json!({})), None, &seen), Step::RegisterProvider);
+        let seen = Observed { provider_registering: true, ..seen };
+        assert!(matches!(step(Phase::New, &spec(json!({})), None, &seen), Step::Wait(_)));
     }
 
     #[test]
