@@ -8,6 +8,7 @@ mod work;
 
 pub use work::{
     Wake, WorkColumns, claim, delete_claimed, next_due_ms, record, refresh_spec, release, renew, wake,
+    wake_all,
 };
 
 /// A cluster (contract, section 13).
