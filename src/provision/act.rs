@@ -16,13 +16,17 @@ use crate::azure::{self, Arm, Operation, Written};
 use crate::domain::provision::manifest::{self, Context};
 use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
 use crate::domain::provision::{upstream, workspace};
-use crate::domain::spec::given;
+use crate::domain::spec::{given, identity};
 use crate::domain::status::{Progress, Truth};
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{self, PROVIDER, WORKSPACES, is_unregistered};
 
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long Azure is left alone with a change that it says to have made: what it shows may be older.
+const SETTLES: Duration = Duration::from_secs(1);
+/// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
     if task.phase == Phase::Removing {
@@ -51,6 +55,8 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
         Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
     })?;
+    let arm = arm.with_patience(PATIENCE);
+    same_subscription(task, &access)?;
     task.at_step("azure", Progress::Running, "");
     if let Some(next) = follow(task, &access, &arm).await? {
         return Ok(next);
@@ -63,6 +69,10 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let changes =
         !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::GaveUp(_) | Step::Refuse(_));
     let part = part(&decided);
+    if changes {
+        // Whoever lost the claim in the meantime must not change anything any more.
+        task.record(parts).await?;
+    }
     let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
     let next = outcome.act(task, decided).await;
     if let (Some(part), Ok(_)) = (part, &next) {
@@ -95,6 +105,22 @@ pub(super) fn situation<'a>(
         written,
         observed,
     }
+}
+
+/// A credential of another subscription finds nothing of the cluster there, which must not be taken for its end.
+fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
+    let Some(known) = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active())
+    else {
+        return Ok(());
+    };
+    let subscription = access.credential().subscription_id.as_str();
+    if identity(Some(subscription), task.aks()).is_none_or(|identity| identity == *known) {
+        return Ok(());
+    }
+    Err(Trouble::new(format!(
+        "error getting Azure clients: error getting credentials: the cloud credential is for the subscription \
+         {subscription} by now, and the cluster is in another one; correct its subscriptionId"
+    )))
 }
 
 /// The first look at a new cluster.
@@ -140,7 +166,8 @@ async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Opti
         task.tried().said = Some(said.clone());
         Err(Trouble::new(said))
     };
-    match operation.step(arm).await.map_err(|error| Trouble::azure("", error))? {
+    let asked = operation.step(arm).await;
+    match asked.map_err(|error| Trouble::azure(&format!("{}: ", running.what), error))? {
         azure::Step::InProgress(progress) => {
             let percent = progress.percent;
             let what = match &progress.trouble {
@@ -222,8 +249,7 @@ impl Work<'_> {
     async fn register(&self, task: &mut Task, provider: &str) -> Result<Next, Trouble> {
         let doing = format!("error registering the resource provider {provider}: ");
         let failed = |error| Trouble::azure(&doing, error);
-        let state = providers::get(self.arm, provider).await.map_err(failed)?.registration_state;
-        if !state.is_some_and(|state| state.eq_ignore_ascii_case("Registering")) {
+        if !providers::get(self.arm, provider).await.map_err(failed)?.is_registering() {
             providers::register(self.arm, provider).await.map_err(failed)?;
             task.tell("step", format!("asked Azure to register the resource provider {provider}"));
         }
@@ -398,7 +424,7 @@ fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: b
     metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
     let Some(operation) = &written.operation else {
         task.recovered();
-        return Next::Now;
+        return Next::In(SETTLES);
     };
     let running = Running {
         operation: operation.to_text(),
