@@ -8,6 +8,7 @@ use http::request::Parts as RequestParts;
 use super::edge::Edge;
 use super::origin::Origin;
 use crate::service::attempts::Attempts;
+use crate::service::cluster_events::ClusterEvents;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::Events;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub kubeconfigs: Kubeconfigs,
     /// The way into clusters.
     pub kubernetes: Kubernetes,
+    /// What happens to clusters.
+    pub cluster_events: ClusterEvents,
     /// Who has a part in which cluster.
     pub members: Members,
     /// How clusters are registered.
@@ -96,6 +99,10 @@ impl AppState {
 
     pub(crate) fn kubernetes(&self) -> &Kubernetes {
         &self.0.parts.kubernetes
+    }
+
+    pub(crate) fn cluster_events(&self) -> &ClusterEvents {
+        &self.0.parts.cluster_events
     }
 
     pub(crate) fn members(&self) -> &Members {

@@ -17,6 +17,7 @@ use crate::domain::provision::plan::{Observed, Phase, Situation, Step, plan};
 use crate::domain::provision::workspace;
 use crate::domain::spec::given;
 use crate::domain::status::{Progress, Truth};
+use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{self, PROVIDER};
 
@@ -91,7 +92,7 @@ fn begin(task: &mut Task) {
 }
 
 fn forget(task: &mut Task, why: &str) -> Next {
-    task.tell("removed", format!("the cluster object is gone: {why}"));
+    task.tell(REMOVED, format!("the cluster object is gone: {why}"));
     Next::Forget
 }
 

@@ -33,6 +33,7 @@ use self::trouble::Trouble;
 use crate::azure::Azure;
 use crate::clock::Clock;
 use crate::downstream::Downstream;
+use crate::service::cluster_events::Bell;
 use crate::service::credentials::Credentials;
 use crate::service::listings::Listings;
 use crate::service::secrets::Secrets;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub settings: Settings,
     /// What is remembered of lists, which a change makes wrong.
     pub listings: Listings,
+    /// Rung when something was written down about a cluster.
+    pub bell: Bell,
     /// The time.
     pub clock: Clock,
     /// The first half of the tag `norman-aks-owner`.
@@ -154,7 +157,7 @@ async fn work_on(parts: &Parts, row: ClusterRow) {
         Err(trouble) => task.fail(&trouble),
     };
     match task.write_down(parts, next).await {
-        Ok(true) => {}
+        Ok(true) => parts.bell.ring(&id),
         Ok(false) => {
             tracing::warn!(cluster = id, "somebody else has the cluster by now; nothing was written");
         }
