@@ -69,7 +69,8 @@ pub struct App {
     /// Kubeconfigs for clusters.
     pub kubeconfigs: Kubeconfigs,
     kubernetes: Kubernetes,
-    cluster_events: ClusterEvents,
+    /// What happens to clusters.
+    pub cluster_events: ClusterEvents,
     state: AppState,
     store: Store,
     events: Events,

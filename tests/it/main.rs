@@ -20,6 +20,8 @@ mod cli;
 #[cfg(test)]
 mod cloud_credentials;
 #[cfg(test)]
+mod cluster_events;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod config;
