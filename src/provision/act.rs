@@ -1,5 +1,6 @@
 //! One step towards Azure: follow what runs there, or look, decide, and do one thing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,8 +14,8 @@ use crate::azure::resources::{
 };
 use crate::azure::{self, Arm, Operation, Written};
 use crate::domain::provision::manifest::{self, Context};
-use crate::domain::provision::plan::{Observed, Phase, Situation, Step, plan};
-use crate::domain::provision::workspace;
+use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
+use crate::domain::provision::{upstream, workspace};
 use crate::domain::spec::given;
 use crate::domain::status::{Progress, Truth};
 use crate::service::cluster_events::REMOVED;
@@ -36,6 +37,9 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         }
     } else if task.status.steps.is_empty() {
         begin(task);
+    } else if task.was_active() && task.status.condition("Updated").is_some_and(|it| it.status == Truth::True)
+    {
+        task.condition("Updated", Truth::Unknown, "");
     }
     task.at_step("credentials", Progress::Running, "");
     let Some(id) = task.row.credential_id.clone() else {
@@ -55,22 +59,43 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let observed = observation::observe(&arm, &access, task.aks(), task.phase)
         .await
         .map_err(|error| Trouble::azure("", error))?;
-    let decided = plan(&Situation {
-        spec: task.aks(),
-        applied: task.applied.as_ref(),
-        phase: task.phase,
-        claimed: task.work.claimed,
-        owner: &task.owner,
-        observed: &observed,
-    });
+    let decided = decide(task, &observed);
     tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
-    let changes = !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::Refuse(_));
+    let changes =
+        !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::GaveUp(_) | Step::Refuse(_));
+    let part = part(&decided);
     let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
     let next = outcome.act(task, decided).await;
+    if let (Some(part), Ok(_)) = (part, &next) {
+        *task.tried().written.entry(part).or_default() += 1;
+    }
     if changes {
         parts.listings.forget_changed(&access);
     }
     next
+}
+
+fn decide(task: &mut Task, observed: &Observed) -> Step {
+    let written = task.tried().written.clone();
+    plan(&situation(task, &written, observed))
+}
+
+/// Everything that is known about the cluster.
+pub(super) fn situation<'a>(
+    task: &'a Task,
+    written: &'a BTreeMap<String, u32>,
+    observed: &'a Observed,
+) -> Situation<'a> {
+    Situation {
+        spec: &task.wanted,
+        applied: task.applied.as_ref(),
+        phase: task.phase,
+        claimed: task.work.claimed,
+        owner: &task.owner,
+        endpoint: task.status.api_endpoint.as_deref(),
+        written,
+        observed,
+    }
 }
 
 /// The first look at a new cluster.
@@ -112,7 +137,9 @@ async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Opti
         task.follow(None);
         let code = error.code.clone().unwrap_or_else(|| word.to_owned());
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        Err(Trouble::new(format!("{}{code}: {message}", running.doing)))
+        let said = format!("{}{code}: {message}", running.doing);
+        task.tried().said = Some(said.clone());
+        Err(Trouble::new(said))
     };
     match operation.step(arm).await.map_err(|error| Trouble::azure("", error))? {
         azure::Step::InProgress(progress) => {
@@ -153,6 +180,8 @@ impl Work<'_> {
     async fn act(&self, task: &mut Task, step: Step) -> Result<Next, Trouble> {
         match step {
             Step::Refuse(reason) => Err(Trouble::new(reason)),
+            // Azure's own words tell more than the state that is left.
+            Step::GaveUp(what) => Err(Trouble::new(task.tried().said.clone().unwrap_or(what))),
             Step::Wait(what) => {
                 if task.phase != Phase::Removing {
                     self.note_upstream(task);
@@ -273,11 +302,10 @@ impl Work<'_> {
     async fn update_tags(&self, task: &mut Task) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update tags for cluster [{name}]: ");
-        let tags = if task.is_import() {
-            task.aks().tags.clone().unwrap_or_default()
-        } else {
-            manifest::tags(task.aks(), &task.owner)
-        };
+        // Whose an imported cluster is stays as it was said.
+        let found = self.observed.cluster.as_ref().and_then(upstream::owner);
+        let owner = if task.is_import() { found } else { Some(task.owner.clone()) };
+        let tags = manifest::tags(&task.wanted, owner.as_deref());
         let pairs = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let written = managed_clusters::patch_tags(self.arm, &group, &name, pairs)
             .await
@@ -290,13 +318,21 @@ impl Work<'_> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = "failed to update cluster: ";
         let current = self.observed.cluster.clone().unwrap_or_default();
-        let body = manifest::update(&current, task.aks(), self.context(task));
+        let body = manifest::update(&current, &task.wanted, self.context(task));
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
             .map_err(|error| Trouble::azure(doing, error))?;
-        let keys = keys.join(", ");
-        task.tell("step", format!("changed {keys}"));
-        Ok(taken(task, &written, &format!("the cluster is being changed ({keys})"), doing, false))
+        let (done, what) = if keys.is_empty() {
+            (
+                "asked Azure to bring the cluster to its state again".to_owned(),
+                "the cluster is being repaired".to_owned(),
+            )
+        } else {
+            let keys = keys.join(", ");
+            (format!("changed {keys}"), format!("the cluster is being changed ({keys})"))
+        };
+        task.tell("step", done);
+        Ok(taken(task, &written, &what, doing, false))
     }
 
     async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {

@@ -25,7 +25,7 @@ pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
 
 pub(crate) struct TestApp {
     pub(crate) app: App,
-    _sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
     pub(crate) control: Control,
     pub(crate) clock: Clock,
     pub(crate) seed: Seed,
@@ -212,7 +212,7 @@ impl TestAppBuilder {
             seed: Sandbox::seed(),
             admin: admin.text().expose_secret().to_owned(),
             app,
-            _sandbox: sandbox,
+            sandbox,
             clock,
             folder,
         }
