@@ -32,6 +32,7 @@ use self::task::{Next, Task};
 use self::trouble::Trouble;
 use crate::azure::Azure;
 use crate::clock::Clock;
+use crate::domain::provision::plan::Phase;
 use crate::downstream::Downstream;
 use crate::service::cluster_events::Bell;
 use crate::service::credentials::Credentials;
@@ -154,6 +155,7 @@ async fn work_on(parts: &Parts, row: ClusterRow) {
     let outcome = timeout(STEP_LIMIT + Duration::from_secs(5), step(parts, &mut task, deadline)).await;
     let next = match outcome.unwrap_or_else(|_| Err(Trouble::late())) {
         Ok(next) => next,
+        Err(trouble) if task.phase == Phase::Removing => task.fail(&trouble.with_way_out(&id)),
         Err(trouble) => task.fail(&trouble),
     };
     match task.write_down(parts, next).await {

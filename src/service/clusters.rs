@@ -3,6 +3,7 @@
 //!
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
+mod abandon;
 mod body;
 mod checks;
 mod review;

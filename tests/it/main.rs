@@ -22,6 +22,8 @@ mod cloud_credentials;
 #[cfg(test)]
 mod cluster_events;
 #[cfg(test)]
+mod cluster_force_delete;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod config;

@@ -141,6 +141,7 @@ fn event(id: &str, at_ms: i64) -> EventRow {
         outcome: "done".to_owned(),
         request_id: "r".to_owned(),
         remote: "127.0.0.1".to_owned(),
+        detail: "d \"'".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::openapi::{RefOr, Response as Described};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,10 +23,12 @@ use crate::api::auth::Authenticated;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::json;
+use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
 use crate::api::openapi::failures;
 use crate::api::state::AppState;
+use crate::api::v3::schemas::LEFT_BEHIND;
 use crate::service::cluster_events::{self, Following, Told};
 
 /// What a client that reconnects by itself has read already.
@@ -67,7 +70,18 @@ struct ClusterEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 2)]
     generation: Option<i64>,
+    /// What stays in Azure; only in the last event of a cluster of which only the object went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<LeftBehind>)]
+    left_behind: Option<Value>,
 }
+
+documented!(
+    /// What stays when only the object of a cluster goes.
+    LeftBehind,
+    &LEFT_BEHIND,
+    Form::Nested
+);
 
 /// What is kept of a cluster's events.
 #[derive(Serialize, ToSchema)]
@@ -82,7 +96,8 @@ impl ClusterEvent {
         Self {
             state: text("state"),
             phase: text("phase"),
-            generation: event.data.get("generation").and_then(serde_json::Value::as_i64),
+            generation: event.data.get("generation").and_then(Value::as_i64),
+            left_behind: event.data.get("leftBehind").cloned(),
             cluster_id: cluster_id.to_owned(),
             time: date(event.at_ms),
             id: event.id,

@@ -68,7 +68,7 @@ impl Clusters {
 pub(super) struct UsedCredential {
     /// Without namespace.
     pub(super) id: Option<String>,
-    subscription_id: Option<String>,
+    pub(super) subscription_id: Option<String>,
 }
 
 impl UsedCredential {
