@@ -36,6 +36,7 @@ use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::members::Members;
 use crate::service::own_tokens::OwnTokens;
+use crate::service::plans::Plans;
 use crate::service::readiness::Readiness;
 use crate::service::registration::Registration;
 use crate::service::reviews::Reviews;
@@ -138,6 +139,8 @@ impl App {
             },
             clusters.work(),
         );
+        let plans =
+            Plans::new(clusters.clone(), credentials.clone(), events.clone(), clock.clone(), worker.clone());
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
@@ -163,6 +166,7 @@ impl App {
             kubeconfigs: kubeconfigs.clone(),
             kubernetes: kubernetes.clone(),
             cluster_events: cluster_events.clone(),
+            plans,
             listings,
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),

@@ -17,6 +17,7 @@ use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::members::Members;
 use crate::service::own_tokens::OwnTokens;
+use crate::service::plans::Plans;
 use crate::service::readiness::Readiness;
 use crate::service::registration::Registration;
 use crate::service::settings::Settings;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub kubernetes: Kubernetes,
     /// What happens to clusters.
     pub cluster_events: ClusterEvents,
+    /// What comes next for clusters.
+    pub plans: Plans,
     /// Who has a part in which cluster.
     pub members: Members,
     /// How clusters are registered.
@@ -103,6 +106,10 @@ impl AppState {
 
     pub(crate) fn cluster_events(&self) -> &ClusterEvents {
         &self.0.parts.cluster_events
+    }
+
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.0.parts.plans
     }
 
     pub(crate) fn members(&self) -> &Members {

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Parts;
 use super::finish;
+use super::follow;
 use super::task::{Next, Running, Task};
 use super::trouble::Trouble;
 use crate::azure::resources::{
     agent_pools, managed_clusters, providers, resource_groups, virtual_networks, workspaces,
 };
-use crate::azure::{self, Arm, Operation, Written};
+use crate::azure::{Arm, Written};
 use crate::domain::provision::manifest::{self, Context};
 use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
 use crate::domain::provision::{upstream, workspace};
@@ -25,15 +27,21 @@ use crate::service::observation::{self, PROVIDER};
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// A cluster cannot be looked at without a credential.
+pub(super) const NO_CREDENTIAL: &str = "error getting Azure clients: error getting credentials: secret name not provided; \
+     set aksConfig.azureCredentialSecret";
+
+/// Why an object may go at once.
+pub(super) const NOTHING_MADE: &str = "nothing of it was made in Azure by this server";
+
 pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
     if task.phase == Phase::Removing {
         if task.work.phase != "removing" {
             task.tell("step", "the cluster is being removed");
             task.set_phase(Phase::Removing);
         }
-        // What was never asked of Azure, or only looked at, leaves nothing behind there.
-        if task.is_import() || !task.work.claimed {
-            return Ok(forget(task, "nothing of it was made in Azure by this server"));
+        if leaves_nothing(task) {
+            return Ok(forget(task, NOTHING_MADE));
         }
     } else if task.status.steps.is_empty() {
         begin(task);
@@ -43,17 +51,12 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     }
     task.at_step("credentials", Progress::Running, "");
     let Some(id) = task.row.credential_id.clone() else {
-        return Err(Trouble::new(
-            "error getting Azure clients: error getting credentials: secret name not provided; \
-             set aksConfig.azureCredentialSecret",
-        ));
+        return Err(Trouble::new(NO_CREDENTIAL));
     };
     let access = parts.credentials.for_cluster(&id).await?;
-    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
-        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
-    })?;
+    let arm = arm(parts, &access, deadline)?;
     task.at_step("azure", Progress::Running, "");
-    if let Some(next) = follow(task, &access, &arm).await? {
+    if let Some(next) = follow::follow(task, &access, &arm).await? {
         return Ok(next);
     }
     let observed = observation::observe(&arm, &access, task.aks(), task.phase)
@@ -75,7 +78,19 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     next
 }
 
-fn decide(task: &mut Task, observed: &Observed) -> Step {
+/// Whether a removal has nothing to do in Azure: what was never asked of it, or only looked at, leaves nothing behind there.
+pub(super) fn leaves_nothing(task: &Task) -> bool {
+    task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
+}
+
+/// The way to Azure for one step.
+pub(super) fn arm(parts: &Parts, access: &AzureAccess, deadline: Instant) -> Result<Arm, Trouble> {
+    parts.azure.arm(access.credential(), deadline).map_err(|error| {
+        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
+    })
+}
+
+pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
     let written = task.tried().written.clone();
     plan(&situation(task, &written, observed))
 }
@@ -121,59 +136,13 @@ fn forget(task: &mut Task, why: &str) -> Next {
     Next::Forget
 }
 
-/// Asks about the long operation, if there is one; `None` when nothing runs any more.
-async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Option<Next>, Trouble> {
-    let Some(running) = task.running() else { return Ok(None) };
-    if task.phase == Phase::Removing && !running.removes {
-        // A removal does not wait for what it removes.
-        task.follow(None);
-        return Ok(None);
-    }
-    let Ok(operation) = Operation::from_text(access.credential().cloud, &running.operation) else {
-        task.follow(None);
-        return Ok(None);
-    };
-    let failed = |task: &mut Task, error: &azure::ServiceError, word: &str| {
-        task.follow(None);
-        let code = error.code.clone().unwrap_or_else(|| word.to_owned());
-        let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        let said = format!("{}{code}: {message}", running.doing);
-        task.tried().said = Some(said.clone());
-        Err(Trouble::new(said))
-    };
-    match operation.step(arm).await.map_err(|error| Trouble::azure("", error))? {
-        azure::Step::InProgress(progress) => {
-            let percent = progress.percent;
-            let what = match &progress.trouble {
-                Some(trouble) => {
-                    let said = trouble.message.clone().or(trouble.code.clone()).unwrap_or_default();
-                    format!("{} (Azure tries again after: {said})", running.what)
-                }
-                None => running.what.clone(),
-            };
-            task.wait(&what, percent);
-            let pause = progress.operation.retry_after();
-            task.follow(Some(&Running { operation: progress.operation.to_text(), ..running }));
-            Ok(Some(Next::In(pause)))
-        }
-        azure::Step::Failed(error) => failed(task, &error, "Failed"),
-        azure::Step::Cancelled(error) => failed(task, &error, "Canceled"),
-        // The resource itself knows how it ended.
-        azure::Step::Succeeded { .. } | azure::Step::Gone => {
-            task.follow(None);
-            task.recovered();
-            Ok(None)
-        }
-    }
-}
-
 /// What a step is done with.
-struct Work<'a> {
-    parts: &'a Parts,
-    access: &'a AzureAccess,
-    arm: &'a Arm,
-    observed: &'a Observed,
-    deadline: Instant,
+pub(super) struct Work<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) access: &'a AzureAccess,
+    pub(super) arm: &'a Arm,
+    pub(super) observed: &'a Observed,
+    pub(super) deadline: Instant,
 }
 
 impl Work<'_> {
@@ -282,11 +251,16 @@ impl Work<'_> {
         )))
     }
 
-    async fn create_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
+    /// The body that makes the cluster, after all that can be known before Azure is asked.
+    pub(super) async fn creation(&self, task: &Task) -> Result<Value, Trouble> {
         self.check_network(task).await?;
+        manifest::create(task.aks(), self.context(task))
+            .map_err(|error| Trouble::new(format!("error failed to create cluster: {error}")))
+    }
+
+    async fn create_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
         let doing = "error failed to create cluster: ";
-        let body = manifest::create(task.aks(), self.context(task))
-            .map_err(|error| Trouble::new(format!("{doing}{error}")))?;
+        let body = self.creation(task).await?;
         // The intent comes first: if the answer is lost, what is found then is known as ours.
         task.work.claimed = true;
         task.set_phase(Phase::Creating);

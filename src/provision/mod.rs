@@ -8,14 +8,18 @@
 //! |---|---|
 //! | `task` | one claimed cluster, and what is written down about it |
 //! | `act` | one step towards Azure |
+//! | `follow` | the long operations of Azure |
 //! | `finish` | from "Azure has it" to "active": status, the way into the cluster |
 //! | `refresh` | what Azure changed since |
+//! | `preview` | the next step, told instead of done |
 //! | `trouble` | failures, and how long to leave things alone after one |
 
 #![warn(missing_docs)]
 
 mod act;
 mod finish;
+mod follow;
+mod preview;
 mod refresh;
 mod task;
 mod trouble;

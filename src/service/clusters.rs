@@ -385,7 +385,7 @@ impl Clusters {
         }
     }
 
-    async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
+    pub(super) async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let row = store::clusters::get(&self.parts.store, id).await?.ok_or_else(missing)?;
         if caller.may_see(&row.owner) {

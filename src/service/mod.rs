@@ -20,6 +20,7 @@ pub mod members;
 pub mod observation;
 pub mod own_tokens;
 mod places;
+pub mod plans;
 pub mod readiness;
 pub mod registration;
 pub mod reviews;

@@ -116,6 +116,7 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
         }
         "listClusters" => (Value::Null, page("cluster", "/v3/clusters", cluster())),
         "reviewCluster" => (review_question(), review_answer()),
+        "getClusterPlan" => (Value::Null, plan()),
         "listClusterEvents" => (Value::Null, json!({"events": [event()]})),
         "getApiRoot" => (Value::Null, root()),
         "getSchema" => (Value::Null, schema()),
@@ -273,6 +274,24 @@ fn review_answer() -> Value {
             "restsOnAzure": true,
         }],
         "unchecked": [],
+    })
+}
+
+fn plan() -> Value {
+    json!({
+        "clusterId": CLUSTER,
+        "at": "2026-11-23T20:01:07Z",
+        "state": "updating",
+        "phase": "active",
+        "generation": 2,
+        "step": "updateCluster",
+        "summary": "change the cluster made-elsewhere: kubernetesVersion",
+        "reason": "Azure has other values",
+        "differences": [{"field": "aksConfig.kubernetesVersion", "wanted": "1.33.3", "found": "1.32.7"}],
+        "azure": {"outcome": "asked"},
+        "notLookedAt": [{"what": "workspace", "reason": "monitoring is not wanted"}],
+        "managedFields": ["kubernetesVersion"],
+        "nextLook": "2026-11-23T20:01:10Z",
     })
 }
 

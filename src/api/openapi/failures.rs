@@ -86,7 +86,11 @@ pub(in crate::api) const FOLLOW: &[&Failure] = &[
     &NORMAN_TIMED_OUT,
 ];
 
-const ALL: [&[&Failure]; 7] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW];
+/// How asking for a plan fails.
+pub(in crate::api) const PLAN: &[&Failure] =
+    &[&UNAUTHORIZED, &NORMAN_NOT_FOUND, &NORMAN_FAILED, &NORMAN_UNAVAILABLE, &NORMAN_TIMED_OUT];
+
+const ALL: [&[&Failure]; 8] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW, PLAN];
 
 /// One way to fail.
 pub(in crate::api) struct Failure {
