@@ -22,7 +22,7 @@ use crate::domain::spec::given;
 use crate::domain::status::{Progress, Truth};
 use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::AzureAccess;
-use crate::service::observation::{self, PROVIDER};
+use crate::service::observation::{self, PROVIDER, WORKSPACES, is_unregistered};
 
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
@@ -162,7 +162,7 @@ impl Work<'_> {
             Step::Finish => {
                 finish::finish(self.parts, task, self.access, self.arm, self.observed, self.deadline).await
             }
-            Step::RegisterProvider => self.register(task).await,
+            Step::RegisterProvider => self.register(task, PROVIDER).await,
             Step::CreateResourceGroup => self.create_group(task).await,
             Step::EnsureWorkspace => self.ensure_workspace(task).await,
             Step::CreateCluster => self.create_cluster(task).await,
@@ -189,11 +189,15 @@ impl Work<'_> {
         }
     }
 
-    async fn register(&self, task: &mut Task) -> Result<Next, Trouble> {
-        providers::register(self.arm, PROVIDER).await.map_err(|error| {
-            Trouble::azure("error registering the resource provider Microsoft.ContainerService: ", error)
-        })?;
-        task.wait("Azure: the resource provider Microsoft.ContainerService is being registered", None);
+    async fn register(&self, task: &mut Task, provider: &str) -> Result<Next, Trouble> {
+        let doing = format!("error registering the resource provider {provider}: ");
+        let failed = |error| Trouble::azure(&doing, error);
+        let state = providers::get(self.arm, provider).await.map_err(failed)?.registration_state;
+        if !state.is_some_and(|state| state.eq_ignore_ascii_case("Registering")) {
+            providers::register(self.arm, provider).await.map_err(failed)?;
+            task.tell("step", format!("asked Azure to register the resource provider {provider}"));
+        }
+        task.wait(&format!("Azure: the resource provider {provider} is being registered"), None);
         Ok(Next::In(LOOK))
     }
 
@@ -212,7 +216,11 @@ impl Work<'_> {
         let place = workspace::place(task.aks());
         let doing = "error failed to create cluster: error creating log analytics workspace: ";
         let failed = |error| Trouble::azure(doing, error);
-        if workspaces::get(self.arm, &place.group, &place.name).await.map_err(failed)?.is_some() {
+        let found = match workspaces::get(self.arm, &place.group, &place.name).await {
+            Err(error) if is_unregistered(&error) => return self.register(task, WORKSPACES).await,
+            found => found.map_err(failed)?,
+        };
+        if found.is_some() {
             task.wait(&format!("Azure: the Log Analytics workspace {} is being made", place.name), None);
             return Ok(Next::In(LOOK));
         }
@@ -269,6 +277,8 @@ impl Work<'_> {
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
             .map_err(|error| Trouble::azure(doing, error))?;
+        let shown = written.resource.as_ref();
+        task.status.upstream_spec = shown.and_then(|shown| observation::read(self.access, task.aks(), shown));
         task.tell("step", format!("Azure makes the cluster {name}"));
         Ok(taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
     }

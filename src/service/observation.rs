@@ -1,5 +1,7 @@
 //! Looking at Azure for one cluster, only as far as the next decision needs it. `domain::provision::plan` decides.
 
+use serde_json::Value;
+
 use super::credentials::AzureAccess;
 use crate::azure::resources::{managed_clusters, providers, resource_groups, workspaces};
 use crate::azure::{Arm, Error};
@@ -11,6 +13,15 @@ use crate::domain::spec::{AksConfig, given};
 /// The resource provider of AKS.
 pub const PROVIDER: &str = "Microsoft.ContainerService";
 
+/// The resource provider of Log Analytics workspaces.
+pub const WORKSPACES: &str = "Microsoft.OperationalInsights";
+
+/// Whether the subscription does not know the service that was asked: then Azure does not even say whether something is
+/// there.
+pub fn is_unregistered(error: &Error) -> bool {
+    error.code() == Some("MissingSubscriptionRegistration")
+}
+
 /// Asks Azure what the next step depends on.
 pub async fn observe(
     arm: &Arm,
@@ -20,16 +31,15 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let group = given(spec.resource_group.as_ref()).unwrap_or_default();
     let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
-    let cluster = managed_clusters::get(arm, group, name).await?.map(|cluster| cluster.raw);
-    let cloud = access.credential().cloud;
-    let known = Known {
-        spec,
-        base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
-        auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
-    };
-    let upstream = cluster.as_ref().and_then(|cluster| upstream::read(cluster, known).ok());
-    let mut observed = Observed { cluster, upstream, ..Observed::default() };
     let wanted = phase != Phase::Removing && spec.imported != Some(true);
+    let cluster = match managed_clusters::get(arm, group, name).await {
+        Err(error) if wanted && is_unregistered(&error) => {
+            return Ok(Observed { provider_registered: Some(false), ..Observed::default() });
+        }
+        found => found?.map(|cluster| cluster.raw),
+    };
+    let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));
+    let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if wanted && observed.cluster.is_none() {
         observed.provider_registered = Some(providers::get(arm, PROVIDER).await?.is_registered());
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
@@ -40,10 +50,24 @@ pub async fn observe(
     Ok(observed)
 }
 
+/// What Azure's description of the cluster means.
+pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<AksConfig> {
+    let cloud = access.credential().cloud;
+    let known = Known {
+        spec,
+        base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
+        auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
+    };
+    upstream::read(cluster, known).ok()
+}
+
 /// The id of the workspace that the specification means, once it is there.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
     let place = workspace::place(spec);
-    let found = workspaces::get(arm, &place.group, &place.name).await?;
+    let found = match workspaces::get(arm, &place.group, &place.name).await {
+        Err(error) if is_unregistered(&error) => None,
+        found => found?,
+    };
     Ok(found.and_then(|workspace| {
         let state = workspace.view.properties.and_then(|properties| properties.provisioning_state);
         let ready = state.is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));

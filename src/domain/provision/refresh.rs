@@ -28,7 +28,9 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     };
     for (key, value) in wanted_keys {
         let key = key.as_str();
-        if OURS.contains(&key) || key == "nodePools" || is_unset(value) {
+        // Every cluster has an identity, whoever manages it.
+        let identity = key == "managedIdentity" && *value == false;
+        if OURS.contains(&key) || key == "nodePools" || identity || is_unset(value) {
             continue;
         }
         let same = |found: &Value| match key {
@@ -157,6 +159,7 @@ mod tests {
             ),
             (json!({"monitoring": true}), json!({"monitoring": false}), json!({"monitoring": false})),
             (json!({"monitoring": false}), json!({}), json!({})),
+            (json!({"managedIdentity": false}), json!({"managedIdentity": true}), json!({})),
             (
                 json!({"networkPolicy": "", "authorizedIpRanges": []}),
                 json!({"networkPolicy": "azure", "authorizedIpRanges": ["1.1.1.1/32"]}),

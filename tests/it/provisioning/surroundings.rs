@@ -67,12 +67,12 @@ async fn the_pools_of_a_cluster_lie_in_the_network_that_was_named() {
 #[tokio::test]
 async fn a_network_that_is_gone_by_the_time_it_is_needed_is_named() {
     let case = Case::start().await;
-    let id = case
-        .post(&case.with(json!({
-            "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
-            "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
-        })))
-        .await;
+    let mut body = case.with(json!({
+        "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
+        "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
+    }));
+    body["annotations"] = json!({"norman-aks.io/review": "advise"});
+    let id = case.post(&body).await;
     case.app.settle().await;
     let message = case.trouble(&id, "provisioning").await;
     assert!(message.contains("nothing-cut-yet has no subnet gone"), "{message}");
@@ -148,6 +148,31 @@ async fn a_missing_resource_provider_is_registered_as_a_step_of_its_own() {
     assert_eq!(register.len(), 1, "asked for once: {lines:?}");
     assert_eq!(&*rest[0], "PUT first");
     assert_eq!(&*rest[1], "PUT first/one");
+}
+
+#[tokio::test]
+async fn the_provider_of_workspaces_is_registered_too_when_there_is_to_be_one() {
+    let case = Case::start_as("fresh").await;
+    let id = case.post(&case.with(json!({"resourceGroup": "first", "monitoring": true}))).await;
+    let film = case.film(&id, 60).await;
+    let registered: Vec<&str> = film
+        .iter()
+        .map(|frame| &*frame.message)
+        .filter(|message| message.ends_with("is being registered"))
+        .collect();
+    assert_eq!(
+        registered,
+        [
+            "Azure: the resource provider Microsoft.ContainerService is being registered",
+            "Azure: the resource provider Microsoft.OperationalInsights is being registered",
+        ]
+    );
+    case.expect_active(&id).await;
+    let written = lines(&case.writes());
+    assert_eq!(
+        written[..4],
+        ["POST register", "PUT first", "POST register", "PUT first/workspaces/first-EUS"]
+    );
 }
 
 #[tokio::test]
