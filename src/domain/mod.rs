@@ -8,6 +8,7 @@ pub mod image;
 pub mod json_text;
 pub mod left_behind;
 pub mod listed_clusters;
+pub mod mask;
 pub mod networks;
 pub mod projects;
 pub mod provision;

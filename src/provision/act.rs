@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Parts;
@@ -11,14 +10,12 @@ use super::finish;
 use super::follow;
 use super::task::{Next, Running, Task};
 use super::trouble::Trouble;
-use crate::azure::resources::{
-    agent_pools, managed_clusters, providers, resource_groups, virtual_networks, workspaces,
-};
+use crate::azure::resources::{agent_pools, managed_clusters, providers, resource_groups, workspaces};
 use crate::azure::{Arm, Written};
 use crate::domain::provision::manifest::{self, Context};
 use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
 use crate::domain::provision::{upstream, workspace};
-use crate::domain::spec::given;
+use crate::domain::spec::{given, identity};
 use crate::domain::status::{Progress, Truth};
 use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::AzureAccess;
@@ -26,6 +23,10 @@ use crate::service::observation::{self, PROVIDER, WORKSPACES, is_unregistered};
 
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long Azure is left alone with a change that it says to have made: what it shows may be older.
+const SETTLES: Duration = Duration::from_secs(1);
+/// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A cluster cannot be looked at without a credential.
 pub(super) const NO_CREDENTIAL: &str = "error getting Azure clients: error getting credentials: secret name not provided; \
@@ -55,6 +56,7 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     };
     let access = parts.credentials.for_cluster(&id).await?;
     let arm = arm(parts, &access, deadline)?;
+    same_subscription(task, &access)?;
     task.at_step("azure", Progress::Running, "");
     if let Some(next) = follow::follow(task, &access, &arm).await? {
         return Ok(next);
@@ -67,6 +69,10 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let changes =
         !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::GaveUp(_) | Step::Refuse(_));
     let part = part(&decided);
+    if changes {
+        // Whoever lost the claim in the meantime must not change anything any more.
+        task.record(parts).await?;
+    }
     let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
     let next = outcome.act(task, decided).await;
     if let (Some(part), Ok(_)) = (part, &next) {
@@ -85,9 +91,10 @@ pub(super) fn leaves_nothing(task: &Task) -> bool {
 
 /// The way to Azure for one step.
 pub(super) fn arm(parts: &Parts, access: &AzureAccess, deadline: Instant) -> Result<Arm, Trouble> {
-    parts.azure.arm(access.credential(), deadline).map_err(|error| {
+    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
         Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
-    })
+    })?;
+    Ok(arm.with_patience(PATIENCE))
 }
 
 pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
@@ -111,6 +118,22 @@ pub(super) fn situation<'a>(
         written,
         observed,
     }
+}
+
+/// A credential of another subscription finds nothing of the cluster there, which must not be taken for its end.
+pub(super) fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
+    let Some(known) = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active())
+    else {
+        return Ok(());
+    };
+    let subscription = access.credential().subscription_id.as_str();
+    if identity(Some(subscription), task.aks()).is_none_or(|identity| identity == *known) {
+        return Ok(());
+    }
+    Err(Trouble::new(format!(
+        "error getting Azure clients: error getting credentials: the cloud credential is for the subscription \
+         {subscription} by now, and the cluster is in another one; correct its subscriptionId"
+    )))
 }
 
 /// The first look at a new cluster.
@@ -181,7 +204,7 @@ impl Work<'_> {
         }
     }
 
-    fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
+    pub(super) fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
         Context {
             subscription_id: &self.access.credential().subscription_id,
             owner: &task.owner,
@@ -229,41 +252,6 @@ impl Work<'_> {
         task.tell("step", format!("made the Log Analytics workspace {}", place.name));
         let what = format!("the Log Analytics workspace {} is being made", place.name);
         Ok(taken(task, &written, &what, doing, false))
-    }
-
-    /// The network that the user named must be there: Azure tells it late and in other words.
-    async fn check_network(&self, task: &Task) -> Result<(), Trouble> {
-        let aks = task.aks();
-        let (Some(network), Some(subnet)) = (given(aks.virtual_network.as_ref()), given(aks.subnet.as_ref()))
-        else {
-            return Ok(());
-        };
-        let group = given(aks.virtual_network_resource_group.as_ref()).unwrap_or(group(task));
-        let found = virtual_networks::get(self.arm, group, network).await;
-        let found = found.map_err(|error| Trouble::azure("error reading the virtual network: ", error))?;
-        let Some(found) = found else {
-            return Err(Trouble::new(format!(
-                "the virtual network {network} does not exist in resource group {group}: make it, or change \
-                 aksConfig.virtualNetwork and aksConfig.virtualNetworkResourceGroup"
-            )));
-        };
-        let subnets = found.properties.map(|properties| properties.subnets).unwrap_or_default();
-        let has = |name: &str| {
-            subnets.iter().any(|it| it.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name)))
-        };
-        if has(subnet) {
-            return Ok(());
-        }
-        Err(Trouble::new(format!(
-            "the virtual network {network} has no subnet {subnet}: make it, or change aksConfig.subnet"
-        )))
-    }
-
-    /// The body that makes the cluster, after all that can be known before Azure is asked.
-    pub(super) async fn creation(&self, task: &Task) -> Result<Value, Trouble> {
-        self.check_network(task).await?;
-        manifest::create(task.aks(), self.context(task))
-            .map_err(|error| Trouble::new(format!("error failed to create cluster: {error}")))
     }
 
     async fn create_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -360,7 +348,7 @@ impl Work<'_> {
     }
 }
 
-fn group(task: &Task) -> &str {
+pub(super) fn group(task: &Task) -> &str {
     given(task.aks().resource_group.as_ref()).unwrap_or_default()
 }
 
@@ -373,7 +361,7 @@ fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: b
     metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
     let Some(operation) = &written.operation else {
         task.recovered();
-        return Next::Now;
+        return Next::In(SETTLES);
     };
     let running = Running {
         operation: operation.to_text(),

@@ -73,7 +73,8 @@ pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
         Asked::Failed(format!("{}{code}: {message}", running.doing))
     };
-    Ok(match operation.step(arm).await.map_err(|error| Trouble::azure("", error))? {
+    let asked = operation.step(arm).await;
+    Ok(match asked.map_err(|error| Trouble::azure(&format!("{}: ", running.what), error))? {
         azure::Step::InProgress(progress) => {
             let what = match &progress.trouble {
                 Some(trouble) => {

@@ -91,6 +91,7 @@ async fn look(
             (None, None) => Preview::idle(aks, aks),
         });
     }
+    act::same_subscription(task, access)?;
     match follow::ask(task, access, &arm).await? {
         Asked::InProgress { what, percent, .. } => {
             let mut preview = Preview::new(Kind::Wait, format!("wait for {what}"), "Azure is at work");

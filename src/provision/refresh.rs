@@ -60,7 +60,8 @@ async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), T
     let arm = parts
         .azure
         .arm(access.credential(), deadline)
-        .map_err(|error| Trouble::azure("error creating client secret credential: ", error))?;
+        .map_err(|error| Trouble::azure("error creating client secret credential: ", error))?
+        .with_patience(act::PATIENCE);
     let (observed, lost) = observed(task, &access, &arm).await?;
     if let Some(lost) = lost {
         return Err(Trouble::new(lost));

@@ -77,7 +77,7 @@ impl Trouble {
         let of_credential = matches!(error, azure::Error::Login(_));
         Self {
             message,
-            retry_after: explained.retry_after,
+            retry_after: explained.retry_after.or(error.retry_after()),
             busy,
             lasts: explained.status == 400 && !busy,
             of_credential,
@@ -105,7 +105,7 @@ impl Trouble {
     /// The pause before the next attempt, after so many failures in a row.
     pub(super) fn pause(&self, failures: i64) -> Duration {
         if self.busy {
-            return self.retry_after.unwrap_or(BUSY_PAUSE).min(BUSY_PAUSE);
+            return self.retry_after.unwrap_or(BUSY_PAUSE).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         }
         let doublings = u32::try_from(failures.clamp(0, 10)).unwrap_or(10);
         let growing = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
@@ -206,5 +206,7 @@ mod tests {
         assert_eq!(asked.pause(0), Duration::from_secs(700));
         let busy = Trouble { busy: true, ..Trouble::new("x") };
         assert_eq!(busy.pause(50), BUSY_PAUSE);
+        let asked = Trouble { busy: true, retry_after: Some(Duration::from_secs(40)), ..Trouble::new("x") };
+        assert_eq!(asked.pause(0), Duration::from_secs(40));
     }
 }

@@ -8,6 +8,8 @@ mod api_document;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod around_clusters;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod azure;
@@ -24,6 +26,8 @@ mod cluster_events;
 #[cfg(test)]
 mod cluster_force_delete;
 #[cfg(test)]
+mod cluster_plan;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod config;
@@ -38,6 +42,8 @@ mod kubeconfig;
 #[cfg(test)]
 mod kubernetes_proxy;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod meta;
 #[cfg(test)]
 mod norman;
@@ -48,6 +54,8 @@ mod provisioning;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod registration;
+#[cfg(test)]
 mod review;
 #[cfg(test)]
 mod sandbox;
@@ -56,8 +64,14 @@ mod sandbox_azure;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod smoke;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod terraform_replay;
+#[cfg(test)]
+mod tokens;
