@@ -100,9 +100,10 @@ impl Plans {
         let via = Via::Stored { id: &id, cluster_id: Some(&row.id) };
         match self.parts.credentials.resolve(&by.caller, via).await {
             Ok(access) => {
-                let preview = foresight.looking(row.clone(), access).await;
-                self.parts.events.record(by.event(Action::Call("plan"), CREDENTIAL, &id, &preview)).await;
-                preview
+                // Before Azure is asked: whoever does not wait for the answer has used the credential, too.
+                let used = by.event(Action::Call("plan"), CREDENTIAL, &id, &Ok(()));
+                self.parts.events.record(used).await;
+                foresight.looking(row.clone(), access).await
             }
             Err(AccessError::Other(error)) => Err(error),
             Err(AccessError::NotFound) if role != Role::Owner => {

@@ -215,3 +215,18 @@ async fn a_group_in_another_region_is_no_obstacle_and_one_that_cannot_be_made_is
     let shown: Value = case.get(&id).await;
     assert!(shown["aksStatus"].get("upstreamSpec").is_none());
 }
+
+#[tokio::test]
+async fn a_pool_that_did_not_go_is_asked_to_go_again() {
+    let case = Case::start().await;
+    let id =
+        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    case.app.control.add_ending(fails(Deed::DeletePool, "PodDrainFailure", "a pod does not let go"));
+    assert_eq!(case.put(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(), 200);
+    let film = case.film(&id, 60).await;
+    let words = "failed to remove node pool: PodDrainFailure: a pod does not let go";
+    assert!(film.iter().any(|frame| frame.transitioning == "error" && frame.message == words), "{film:?}");
+    case.expect_active(&id).await;
+    assert_eq!(lines(&case.writes()), ["DELETE rancher/one/work"; 2]);
+    assert_eq!(case.pool_in_azure("one", "work").await, None);
+}
