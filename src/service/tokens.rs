@@ -263,6 +263,12 @@ impl Tokens {
         Ok(found.filter(|token| token.user_id == user_id && !token.is_expired(now)))
     }
 
+    /// The caller as he is by now; `None` when the token that he came with is good no more.
+    pub(super) async fn as_of_now(&self, caller: &Caller) -> Result<Option<Caller>> {
+        let found = self.find(&caller.user_id, &caller.token_name).await?;
+        Ok(found.map(|token| Caller { admin: token.admin, ..caller.clone() }))
+    }
+
     /// Revokes the token of that name: in this server at once, in every other one within two seconds. False when there
     /// was none.
     pub async fn revoke(&self, name: &str) -> Result<bool> {

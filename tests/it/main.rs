@@ -22,6 +22,12 @@ mod cli;
 #[cfg(test)]
 mod cloud_credentials;
 #[cfg(test)]
+mod cluster_events;
+#[cfg(test)]
+mod cluster_force_delete;
+#[cfg(test)]
+mod cluster_plan;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod config;

@@ -5,4 +5,5 @@ pub(crate) mod app;
 pub(crate) mod connected;
 pub(crate) mod databases;
 pub(crate) mod kubernetes;
+pub(crate) mod made;
 pub(crate) mod program;
