@@ -230,3 +230,18 @@ async fn a_pool_that_did_not_go_is_asked_to_go_again() {
     assert_eq!(lines(&case.writes()), ["DELETE rancher/one/work"; 2]);
     assert_eq!(case.pool_in_azure("one", "work").await, None);
 }
+
+#[tokio::test]
+async fn what_always_fails_in_the_end_is_begun_more_and_more_seldom() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    let never = Ending { times: None, ..fails(Deed::DeleteCluster, "DeleteFailed", "a lock is in the way") };
+    case.app.control.add_ending(never);
+    case.remove(&id).await;
+    case.app.pass(std::time::Duration::from_mins(15)).await;
+    let attempts = case.writes().len();
+    assert!((5..=9).contains(&attempts), "{attempts}");
+    case.app.control.clear_endings();
+    case.app.pass(std::time::Duration::from_mins(6)).await;
+    assert!(case.is_gone(&id).await);
+}
