@@ -55,3 +55,5 @@ mod smoke;
 mod store_contract;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod trouble;
