@@ -57,7 +57,8 @@ impl Trouble {
             && error.code().is_some_and(|code| BUSY_CODES.iter().any(|busy| code.eq_ignore_ascii_case(busy)));
         let mut message = format!("{doing}{}", reason(&error, &explained.text));
         if let Some(hint) = explained.hint.filter(|_| !busy) {
-            message.push_str(". ");
+            message.truncate(message.trim_end_matches(['.', ' ']).len());
+            message.push_str("; ");
             message.push_str(&hint);
         }
         let retry_after = explained.retry_after.or(error.retry_after());

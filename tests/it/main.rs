@@ -40,6 +40,8 @@ mod norman;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod provisioning;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod review;

@@ -270,6 +270,13 @@ impl Call<'_> {
         self
     }
 
+    /// As it comes over a connection of another version of HTTP.
+    #[must_use]
+    pub(crate) fn version(mut self, version: http::Version) -> Self {
+        self.request = self.request.version(version);
+        self
+    }
+
     #[must_use]
     pub(crate) fn json(self, body: &serde_json::Value) -> Self {
         self.body(body.to_string())
