@@ -26,6 +26,7 @@ use super::norman::error::ErrorBody;
 use super::norman::json;
 use super::norman::reply::Marks;
 use super::request::RequestId;
+use super::shown_path::shown;
 use super::state::AppState;
 
 /// Longer than any action may take, so that their own limits speak first.
@@ -118,7 +119,7 @@ impl Drop for Passage {
             target: "norman_aks::request",
             request_id = %self.request_id,
             method = %self.method,
-            path = self.path,
+            path = &*shown(&self.path),
             status,
             duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "{}", if self.status.is_some() { "answered" } else { "the client went away" }
@@ -187,10 +188,11 @@ async fn answered(
         Ok(Ok(response)) => meta::finished(response, request_id),
         Ok(Err(_)) => {
             // The panic itself is reported where all panics are; this line ties it to the request.
-            tracing::error!(%request_id, path, "a request ended in a panic");
+            tracing::error!(%request_id, path = &*shown(path), "a request ended in a panic");
             failure(path, request_id, StatusCode::INTERNAL_SERVER_ERROR)
         }
         Err(_) => {
+            let path = &*shown(path);
             tracing::error!(%request_id, path, "a request took longer than {} s", TIME_LIMIT.as_secs());
             failure(path, request_id, StatusCode::GATEWAY_TIMEOUT)
         }

@@ -7,6 +7,7 @@
 //! | `native` | `/api/v1`: what Rancher has no words for |
 //! | `auth`, `origin`, `query`, `request` | what every request is asked for |
 //! | `k8s` | the Kubernetes APIs of clusters, passed on |
+//! | `shown_path` | paths without the secrets that get into them |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
 //! | `health`, `docs`, `openapi` | what needs no token |
 
@@ -23,6 +24,7 @@ mod openapi;
 pub mod origin;
 pub(crate) mod query;
 pub mod request;
+mod shown_path;
 pub mod state;
 pub mod v3;
 
@@ -52,7 +54,9 @@ fn documented() -> OpenApiRouter<AppState> {
 }
 
 async fn nothing_here(method: Method, uri: http::Uri) -> impl IntoResponse {
-    let message =
-        format!("nothing is served at {}; {method} /v3 lists what there is, /docs shows it", uri.path());
+    let message = format!(
+        "nothing is served at {}; {method} /v3 lists what there is, /docs shows it",
+        shown_path::shown(uri.path())
+    );
     norman::error::Error::new(StatusCode::NOT_FOUND, "NotFound", message)
 }

@@ -7,6 +7,7 @@ pub mod ids;
 pub mod image;
 pub mod json_text;
 pub mod listed_clusters;
+pub mod mask;
 pub mod networks;
 pub mod projects;
 pub mod provision;

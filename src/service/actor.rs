@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Caller;
 use super::error::Error;
 use super::events::{Action, Event, Outcome};
+use crate::domain::mask::mask;
 
 /// The caller of a change.
 #[derive(Clone, Debug)]
@@ -40,7 +41,9 @@ impl Actor {
             ) => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };
-        Event::new(&self.caller, action, object_type, object_id)
+        // What is not there was not named by us.
+        let object_id = if outcome == Outcome::Done { object_id.into() } else { mask(object_id) };
+        Event::new(&self.caller, action, object_type, &object_id)
             .outcome(outcome)
             .request(&self.request_id, Some(self.remote))
     }

@@ -164,6 +164,10 @@ impl Members {
 
     async fn insert(&self, caller: &Caller, new: &NewMember) -> Result<Member> {
         let role = role(&new.role)?;
+        if new.cluster_id.is_empty() {
+            let message = "say which cluster it is a part in";
+            return Err(Invalid::field("MissingRequired", "clusterId", message).into());
+        }
         if new.user_id.is_empty() {
             let message = "say whose part it is: userId, or userPrincipalId as local://<userId>";
             return Err(Invalid::field("MissingRequired", "userId", message).into());

@@ -53,7 +53,7 @@ impl OwnTokens {
     /// The caller's token of that name.
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<TokenInfo> {
         let found = self.parts.tokens.find(&caller.user_id, name).await?;
-        found.ok_or_else(|| Error::NotFound { id: name.to_owned() })
+        found.ok_or_else(|| Error::NotFound { id: without_secret(name).to_owned() })
     }
 
     /// Makes a token for the caller. Its secret is in the answer, and never seen again.
@@ -89,7 +89,7 @@ impl OwnTokens {
     /// Revokes a token of the caller, which may be the one he calls with; returns what it was.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let result = self.remove(&by.caller, name).await;
-        self.parts.events.record(by.event(Action::Delete, OBJECT, name, &result)).await;
+        self.parts.events.record(by.event(Action::Delete, OBJECT, without_secret(name), &result)).await;
         result
     }
 
@@ -100,6 +100,11 @@ impl OwnTokens {
         }
         Err(Error::NotFound { id: name.to_owned() })
     }
+}
+
+/// No name has a colon: somebody took the whole token for its name.
+fn without_secret(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(name, _)| name)
 }
 
 fn ttl(ms: i64) -> Result<Option<Duration>> {

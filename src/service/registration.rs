@@ -153,6 +153,10 @@ impl Registration {
         cluster_id: &str,
         name: Option<&str>,
     ) -> Result<RegistrationToken> {
+        if cluster_id.is_empty() {
+            let message = "say which cluster the token is for";
+            return Err(Invalid::field("MissingRequired", "clusterId", message).into());
+        }
         let cluster = self.owned(caller, cluster_id).await.map_err(|error| match error {
             Error::NotFound { id } => Error::Missing(format!("{id} not found")),
             other => other,

@@ -21,6 +21,9 @@ const REMEMBERED_MS: i64 = 2_000;
 /// The kind of object in the audit.
 const OBJECT: &str = "setting";
 
+/// How often clusters are looked at, in seconds.
+const AKS_REFRESH: &str = "aks-refresh";
+
 /// A setting as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -161,7 +164,14 @@ impl Settings {
             store::settings::put(&self.parts.store, &row).await?;
         }
         self.parts.known.store(None);
-        self.get(name).await
+        let setting = self.get(name).await?;
+        if name == AKS_REFRESH {
+            // The looks that are planned already would come as late as the old value says.
+            let pause_ms = setting.value.parse::<i64>().unwrap_or_default().saturating_mul(1_000);
+            let at_ms = self.parts.clock.now_ms().saturating_add(pause_ms);
+            store::clusters::wake_all(&self.parts.store, at_ms).await?;
+        }
+        Ok(setting)
     }
 
     fn changeable(&self, name: &str) -> Result<&'static Definition> {

@@ -8,7 +8,7 @@ mod work;
 
 pub use work::{
     Wake, WorkColumns, claim, delete_claimed, free_all, next_due_ms, record, refresh_spec, release, renew,
-    wake,
+    wake, wake_all,
 };
 
 /// A cluster (contract, section 13).

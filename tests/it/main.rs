@@ -8,6 +8,8 @@ mod api_document;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod around_clusters;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod azure;
@@ -34,6 +36,8 @@ mod kubeconfig;
 #[cfg(test)]
 mod kubernetes_proxy;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod meta;
 #[cfg(test)]
 mod norman;
@@ -44,6 +48,8 @@ mod provisioning;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod registration;
+#[cfg(test)]
 mod review;
 #[cfg(test)]
 mod sandbox;
@@ -52,10 +58,16 @@ mod sandbox_azure;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod smoke;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod terraform_replay;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod trouble;

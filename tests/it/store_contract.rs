@@ -720,6 +720,13 @@ async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestD
     assert_eq!(ids, ["c-first", "c-late"]);
     assert!(clusters::claim(store, "b", 100, 300, 10).await.expect("claim").is_empty(), "they are held");
     assert_eq!(clusters::next_due_ms(store).await.expect("due"), Some(101));
+    clusters::wake_all(store, 95).await.expect("wake");
+    let next = async |id| clusters::get(store, id).await.expect("get").expect("row").work.next_run_ms;
+    assert_eq!(
+        (next("c-future").await, next("c-late").await, next("c-idle").await),
+        (Some(95), Some(50), None)
+    );
+    assert_eq!(clusters::next_due_ms(store).await.expect("due"), Some(95));
 
     let first = claimed.into_iter().find(|row| row.id == "c-first").expect("first");
     let work = WorkColumns {

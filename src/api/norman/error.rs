@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::json;
 use crate::api::request::RequestId;
+use crate::domain::mask::mask;
 use crate::service::{self, Invalid};
 
 /// How long to wait before a passing failure is tried again, when nobody says better.
@@ -35,7 +36,7 @@ impl Error {
 
     /// Nothing has that id, as far as this caller may know.
     pub fn not_found(id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", format!("{id} not found"))
+        Self::new(StatusCode::NOT_FOUND, "NotFound", format!("{} not found", mask(id)))
     }
 
     /// The object has no such action, or not now.
@@ -72,7 +73,7 @@ impl From<service::Error> for Error {
         use service::Error as E;
         match error {
             E::NotFound { id } => Self::not_found(&id),
-            E::Missing(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", error.to_string()),
+            E::Missing(message) => Self::new(StatusCode::NOT_FOUND, "NotFound", mask(&message)),
             E::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "PermissionDenied", error.to_string()),
             E::Invalid(invalid) => invalid.into(),
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),

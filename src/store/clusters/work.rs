@@ -190,6 +190,13 @@ pub async fn wake(store: &Store, id: &str, at_ms: i64) -> Result<(), Error> {
     Ok(())
 }
 
+/// Brings the next looks at all clusters forward that lie behind `at_ms`.
+pub async fn wake_all(store: &Store, at_ms: i64) -> Result<(), Error> {
+    let sql = "update clusters set next_run_ms = $1 where next_run_ms > $1";
+    write!(store, |pool| sqlx::query(sql).bind(at_ms).execute(pool).await?.rows_affected());
+    Ok(())
+}
+
 /// When the next cluster is due, in milliseconds since 1970, as far as nobody holds it.
 pub async fn next_due_ms(store: &Store) -> Result<Option<i64>, Error> {
     let sql = "select min(case when lease_until_ms > next_run_ms then lease_until_ms else next_run_ms end) as due_ms

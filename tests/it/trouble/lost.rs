@@ -1,6 +1,6 @@
 //! Azure took a change, and its answer never came: what is there is looked at, and nothing is sent a second time.
 
-use norman_aks::sandbox::{Effect, Operation};
+use norman_aks::sandbox::{Effect, Operation, Times};
 use serde_json::json;
 
 use super::{Base, Stage, pool, refusal};
@@ -31,6 +31,8 @@ async fn a_lost_answer_of_a_creation_is_looked_after(base: Base) {
 
 async fn a_lost_answer_of_a_change_or_a_removal_is_looked_after(base: Base) {
     let stage = Stage::active(base).await;
+    // So long that Azure is seen at work after the pause.
+    stage.app.control.set_times(Times { scale: 10.0, ..Times::default() }).unwrap();
     let system = super::small("one", "")["aksConfig"]["nodePools"][0].clone();
     for (operation, method, change, sent) in [
         (Operation::ManagedCluster, "PUT", json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),

@@ -1,0 +1,290 @@
+//! What lies around clusters below `/v3`: projects, nodes, drivers, role templates; and lists of clusters.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
+
+fn text(object: &Value, key: &str) -> String {
+    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
+}
+
+fn data(list: &Answer) -> Vec<Value> {
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
+    list.json()["data"].as_array().unwrap().clone()
+}
+
+fn names(list: &Answer) -> Vec<String> {
+    data(list).iter().map(|object| text(object, "name")).collect()
+}
+
+/// The cluster that exists in the sandbox, imported; its id.
+async fn imported(app: &TestApp, token: &str) -> String {
+    let credential = app.stored_credential(token).await;
+    let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
+        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential});
+    let made =
+        app.post("/v3/clusters").token(token).json(&json!({"name": "one", "aksConfig": config})).send().await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    text(&made.json(), "id")
+}
+
+#[tokio::test]
+async fn an_active_cluster_has_its_two_projects_which_stay_the_same() {
+    let app = TestApp::start().await;
+    let (ann, eve) = (app.token("ann").await, app.token("eve").await);
+    let id = imported(&app, &ann).await;
+    let path = format!("/v3/projects?clusterId={id}");
+    assert!(data(&app.get(&path).token(&ann).send().await).is_empty(), "not before it is active");
+    app.settle().await;
+    let projects = data(&app.get(&path).token(&ann).send().await);
+    let names: Vec<String> = projects.iter().map(|project| text(project, "name")).collect();
+    let mut sorted = names.clone();
+    sorted.sort();
+    assert_eq!(sorted, ["Default", "System"]);
+    for project in &projects {
+        let of = |name: &str| format!("authz.management.cattle.io/{name}-project");
+        let own = if project["name"] == "Default" { "default" } else { "system" };
+        let other = if own == "default" { "system" } else { "default" };
+        assert_eq!(project["labels"][of(own)], "true", "{project}");
+        assert_eq!(project["labels"].get(of(other)), None, "{project}");
+        assert_eq!((&project["clusterId"], &project["type"]), (&json!(id), &json!("project")));
+        assert!(text(project, "id").starts_with(&format!("{id}:p-")), "{project}");
+        assert_eq!(project["links"].as_object().unwrap().len(), 1, "they cannot be changed: {project}");
+        let single = format!("/v3/projects/{}", text(project, "id"));
+        assert_eq!(app.get(&single).token(&ann).send().await.json(), *project);
+        assert_eq!(app.get(&single).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+        assert_eq!(app.delete(&single).token(&ann).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+    for path in ["/v3/projects", &format!("/v3/clusters/{id}/projects"), &path] {
+        assert_eq!(data(&app.get(path).token(&ann).send().await), projects, "{path}");
+    }
+    assert!(data(&app.get("/v3/projects").token(&eve).send().await).is_empty());
+    assert_eq!(app.get(&format!("/v3/clusters/{id}/projects")).token(&eve).send().await.status, 404);
+    for missing in ["none", "c-none1:p-none1", &format!("{id}:p-none1"), ":"] {
+        let answer = app.get(&format!("/v3/projects/{missing}")).token(&ann).send().await;
+        assert_eq!(
+            (answer.status, refusal(&answer).2),
+            (StatusCode::NOT_FOUND, format!("{missing} not found"))
+        );
+    }
+    // While the cluster is being changed they are there too, and when it goes they go.
+    let change = json!({"name": "one", "description": "other words"});
+    assert_eq!(app.put(&format!("/v3/clusters/{id}")).token(&ann).json(&change).send().await.status, 200);
+    assert_eq!(data(&app.get(&path).token(&ann).send().await), projects);
+    assert_eq!(app.delete(&format!("/v3/clusters/{id}")).token(&ann).send().await.status, 200);
+    app.settle().await;
+    assert!(data(&app.get(&path).token(&ann).send().await).is_empty());
+    let made = app.post("/v3/projects").json(&json!({"name": "mine", "clusterId": id})).send().await;
+    assert_eq!(made.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn nodes_are_an_empty_list_of_a_cluster_that_one_sees() {
+    let app = TestApp::start().await;
+    let (ann, eve) = (app.token("ann").await, app.token("eve").await);
+    let id = imported(&app, &ann).await;
+    app.settle().await;
+    for path in ["/v3/nodes", &format!("/v3/nodes?clusterId={id}"), &format!("/v3/clusters/{id}/nodes")] {
+        let list = app.get(path).token(&ann).send().await;
+        assert_eq!((data(&list), &list.json()["resourceType"]), (Vec::new(), &json!("node")));
+    }
+    assert_eq!(app.get(&format!("/v3/clusters/{id}/nodes")).token(&eve).send().await.status, 404);
+    assert_eq!(app.get("/v3/clusters/c-none1/nodes").token(&ann).send().await.status, 404);
+    assert_eq!(app.get("/v3/nodes/one").token(&ann).send().await.status, 404);
+    // How many there are is told by the cluster itself.
+    let cluster = app.get(&format!("/v3/clusters/{id}")).token(&ann).send().await.json();
+    assert!(cluster["nodeCount"].as_i64().is_some_and(|count| count > 0), "{}", cluster["nodeCount"]);
+}
+
+#[tokio::test]
+async fn drivers_say_that_azure_and_aks_are_there_in_either_spelling() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let driver = |kind: &str, id: &str, name: &str, builtin: &str| {
+        let own = format!("http://norman.test/v3/{kind}s/{id}");
+        json!({"actions": {}, "active": true, "baseType": kind, builtin: true, "id": id, "links": {"self": own},
+            "name": name, "state": "active", "transitioning": "no", "type": kind})
+    };
+    let nodes = driver("nodeDriver", "azure", "azure", "builtin");
+    for path in ["/v3/nodedrivers", "/v3/nodeDrivers"] {
+        assert_eq!(data(&app.get(path).token(&ann).send().await), std::slice::from_ref(&nodes));
+        assert_eq!(app.get(&format!("{path}/azure")).token(&ann).send().await.json(), nodes);
+        let missing = app.get(&format!("{path}/amazonec2")).token(&ann).send().await;
+        assert_eq!(
+            (missing.status, refusal(&missing).2),
+            (StatusCode::NOT_FOUND, "amazonec2 not found".into())
+        );
+        let action = app.post(&format!("{path}/azure?action=deactivate")).send().await;
+        assert_eq!(action.status, StatusCode::METHOD_NOT_ALLOWED, "nobody switches it off");
+    }
+    let aks = driver("kontainerDriver", "azurekubernetesservice", "azureKubernetesService", "builtIn");
+    for path in ["/v3/kontainerdrivers", "/v3/kontainerDrivers"] {
+        assert_eq!(data(&app.get(path).token(&ann).send().await), std::slice::from_ref(&aks));
+        for id in ["azurekubernetesservice", "azureKubernetesService"] {
+            assert_eq!(app.get(&format!("{path}/{id}")).token(&ann).send().await.json(), aks);
+        }
+        assert_eq!(app.get(&format!("{path}/googlekubernetesengine")).token(&ann).send().await.status, 404);
+    }
+    assert!(data(&app.get("/v3/nodedrivers?active=false").send().await).is_empty());
+    assert_eq!(app.get("/v3/nodedrivers/azure").anonymous().send().await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_three_roles_are_there_and_cannot_be_changed() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let roles = data(&app.get("/v3/roletemplates").token(&ann).send().await);
+    let ids: Vec<String> = roles.iter().map(|role| text(role, "id")).collect();
+    assert_eq!(ids, ["cluster-member", "cluster-owner", "read-only"]);
+    for role in &roles {
+        let path = format!("/v3/roleTemplates/{}", text(role, "id"));
+        assert_eq!(role["links"], json!({"self": format!("http://norman.test{path}")}));
+        assert_eq!(app.get(&path).token(&ann).send().await.json(), *role);
+        assert_eq!(
+            (&role["context"], &role["builtin"], &role["locked"]),
+            (&json!("cluster"), &json!(true), &json!(false))
+        );
+        assert_eq!(role["clusterCreatorDefault"], role["id"] == "cluster-owner");
+        for method in [Method::PUT, Method::DELETE, Method::POST] {
+            let answer = app.call(method.clone(), &path).json(&json!({"name": "x"})).send().await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        }
+    }
+    assert_eq!(
+        names(&app.get("/v3/roleTemplates?clusterCreatorDefault=true").send().await),
+        ["Cluster Owner"]
+    );
+    assert_eq!(names(&app.get("/v3/roletemplates?context=project").send().await), Vec::<String>::new());
+    assert_eq!(
+        app.get("/v3/roletemplates/project-owner").token(&ann).send().await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+/// Clusters a to e of Ann's, and one of Ben's.
+async fn many(app: &TestApp) -> (String, String) {
+    let (ann, ben) = (app.token("ann").await, app.token("ben").await);
+    for (token, names) in [(&ann, &["b", "d", "a", "e", "c"][..]), (&ben, &["a"])] {
+        let credential = app.stored_credential(token).await;
+        for name in names {
+            let description = if *name < "c" { "early" } else { "late" };
+            let group = if *token == ann { "anns" } else { "bens" };
+            let config = json!({"clusterName": name, "resourceGroup": group, "resourceLocation": "eastus", "imported": true,
+                "azureCredentialSecret": credential});
+            let body = json!({"name": name, "description": description, "aksConfig": config});
+            let made = app.post("/v3/clusters").token(token).json(&body).send().await;
+            assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+        }
+    }
+    (ann, ben)
+}
+
+#[tokio::test]
+async fn clusters_are_filtered_by_what_they_say() {
+    let app = TestApp::start().await;
+    let (ann, ben) = many(&app).await;
+    let list = async |query: &str, token: &str| {
+        let mut names = names(&app.get(&format!("/v3/clusters?{query}")).token(token).send().await);
+        names.sort();
+        names.concat()
+    };
+    for (query, expected) in [
+        ("", "abcde"),
+        ("name=a", "a"),
+        ("name=A", ""),
+        ("name=none", ""),
+        ("name=", ""),
+        ("name_ne=a", "bcde"),
+        ("name_in=a,e,x", "ae"),
+        ("name_notin=a,e", "bcd"),
+        ("name_notnull=", "abcde"),
+        ("name_null=", ""),
+        ("description=early", "ab"),
+        ("description=early&name=b", "b"),
+        ("name=a&name=b", ""),
+        ("state=provisioning", "abcde"),
+        ("state=active", ""),
+        ("state_ne=active&description=late", "cde"),
+        ("driver=AKS", "abcde"),
+        ("internal=false", "abcde"),
+        ("internal=true", ""),
+        ("unknown=x", "abcde"),
+        ("name_like=a", "abcde"),
+        ("aksConfig=x", "abcde"),
+    ] {
+        assert_eq!(list(query, &ann).await, expected, "{query}");
+    }
+    assert_eq!(list("name=a", &ben).await, "a");
+    assert_eq!(list("", &app.admin).await, "aabcde");
+    let user = app.app.tokens.authenticate(&ben).await.unwrap().user_id.clone();
+    assert_eq!(list(&format!("creatorId={user}"), &app.admin).await, "a");
+    assert_eq!(list(&format!("creatorId={user}"), &ann).await, "", "others' are not found by guessing");
+    let seen = app.get("/v3/clusters?name_in=a,b&description=early").token(&ann).send().await.json();
+    assert_eq!(seen["filters"]["name"], json!([{"modifier": "in", "value": "a,b"}]));
+    assert_eq!(seen["filters"]["description"], json!([{"modifier": "eq", "value": "early"}]));
+}
+
+#[tokio::test]
+async fn clusters_are_sorted_and_read_page_by_page() {
+    let app = TestApp::start().await;
+    let (ann, _) = many(&app).await;
+    let get = async |path: &str| app.get(path).token(&ann).send().await;
+    for (query, expected) in [
+        ("sort=name", "abcde"),
+        ("sort=name&order=desc", "edcba"),
+        ("sort=name&order=DESC", "edcba"),
+        ("sort=name&reverse=true", "edcba"),
+        ("sort=name&order=desc&reverse=true", "abcde"),
+    ] {
+        assert_eq!(names(&get(&format!("/v3/clusters?{query}")).await).concat(), expected, "{query}");
+    }
+    let by_id: Vec<String> = data(&get("/v3/clusters").await).iter().map(|one| text(one, "id")).collect();
+    assert!(by_id.is_sorted());
+    let first = get("/v3/clusters?sort=name").await.json();
+    let path =
+        |address: &Value| address.as_str().unwrap().strip_prefix("http://norman.test").unwrap().to_owned();
+    assert_eq!((&first["sort"]["name"], &first["sort"]["order"]), (&json!("name"), &json!("asc")));
+    assert_eq!(names(&get(&path(&first["sort"]["reverse"])).await).concat(), "edcba");
+
+    // Every page has a way to the next one, and keeps order and filters.
+    for (query, pages) in
+        [("sort=name", "ab cd e"), ("sort=name&order=desc&name_ne=c", "ed ba"), ("sort=description", "")]
+    {
+        let mut address = format!("/v3/clusters?{query}&limit=2");
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let page = get(&address).await;
+            let (found, pagination) = (names(&page), page.json()["pagination"].clone());
+            assert_eq!(pagination["limit"], 2);
+            assert_eq!(pagination["total"], if query.contains("_ne") { 4 } else { 5 });
+            seen.push(found.concat());
+            if pagination["next"].is_null() {
+                assert!(pagination["partial"].is_null(), "{pagination}");
+                break;
+            }
+            assert_eq!(pagination["partial"], true);
+            address = path(&pagination["next"]);
+        }
+        if pages.is_empty() {
+            let mut all: Vec<char> = seen.concat().chars().collect();
+            all.sort_unstable();
+            assert_eq!(String::from_iter(all), "abcde", "none is left out, none comes twice");
+        } else {
+            assert_eq!(seen.join(" "), pages, "{query}");
+        }
+    }
+    for (query, field) in
+        [("limit=0", "limit"), ("limit=-1", "limit"), ("limit=x", "limit"), ("marker=c-none1", "marker")]
+    {
+        let refused = get(&format!("/v3/clusters?{query}")).await;
+        assert_eq!(
+            (refused.status, refusal(&refused).1.as_str()),
+            (StatusCode::UNPROCESSABLE_ENTITY, field),
+            "{query}"
+        );
+    }
+    assert_eq!(get("/v3/clusters?limit=99999").await.json()["pagination"]["limit"], 10_000);
+    assert_eq!(names(&get("/v3/clusters/?sort=name").await).concat(), "abcde");
+}

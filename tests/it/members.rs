@@ -1,0 +1,436 @@
+//! `/v3/clusterroletemplatebindings`: who has a part in a cluster, what it lets him do, and who says so.
+
+use http::{Method, StatusCode};
+use norman_aks::store::{self, events};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
+use crate::support::databases;
+
+const BINDINGS: &str = "/v3/clusterroletemplatebindings";
+
+/// Ann's cluster and credential; Ben, who has no part in it yet.
+struct Bench {
+    app: TestApp,
+    ann: String,
+    ben: String,
+    cluster: String,
+    credential: String,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::of(TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await)
+            .await
+    }
+
+    async fn of(app: TestApp) -> Self {
+        let (ann, ben) = (app.token("ann").await, app.token("ben").await);
+        let credential = app.stored_credential(&ann).await;
+        let cluster = made(&app, &ann, "one", &credential).await;
+        Self { app, ann, ben, cluster, credential }
+    }
+
+    async fn bind(&self, by: &str, body: &Value) -> Answer {
+        self.app.post(BINDINGS).token(by).json(body).send().await
+    }
+
+    /// Ann gives Ben a part; the binding.
+    async fn give(&self, role: &str) -> Value {
+        let body =
+            json!({"clusterId": self.cluster, "userId": self.user(&self.ben).await, "roleTemplateId": role});
+        let answer = self.bind(&self.ann, &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()
+    }
+
+    async fn user(&self, token: &str) -> String {
+        self.app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
+    }
+
+    async fn status(&self, method: Method, path: &str, token: &str, body: &Value) -> u16 {
+        self.app.call(method, path).token(token).json(body).send().await.status.as_u16()
+    }
+
+    /// What Ben may do with the cluster: the statuses of everything that depends on a part in it.
+    async fn of_ben(&self) -> Vec<(&'static str, u16)> {
+        let (id, cluster) = (&self.cluster, format!("/v3/clusters/{}", self.cluster));
+        let credential = &self.credential;
+        let nobody = Value::Null;
+        let change = json!({"name": "one", "description": "by ben"});
+        let binding =
+            json!({"clusterId": id, "userId": self.user(&self.ann).await, "roleTemplateId": "read-only"});
+        let mut seen = Vec::new();
+        for (what, method, path, body) in [
+            ("sees", Method::GET, cluster.clone(), &nobody),
+            ("changes", Method::PUT, cluster.clone(), &change),
+            ("enters", Method::POST, format!("{cluster}?action=generateKubeconfig"), &nobody),
+            ("sees bindings", Method::GET, format!("{BINDINGS}/{id}:creator-cluster-owner"), &nobody),
+            ("binds", Method::POST, BINDINGS.to_owned(), &binding),
+            ("registers", Method::GET, format!("/v3/clusterregistrationtokens/{id}:default-token"), &nobody),
+            (
+                "uses its credential",
+                Method::GET,
+                format!("/meta/aksLocations?cloudCredentialId={credential}&clusterID={id}"),
+                &nobody,
+            ),
+            (
+                "asks for upgrades",
+                Method::GET,
+                format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}&region=eastus"),
+                &nobody,
+            ),
+            ("sees the credential", Method::GET, format!("/v3/cloudcredentials/{credential}"), &nobody),
+        ] {
+            seen.push((what, self.status(method, &path, &self.ben, body).await));
+        }
+        seen
+    }
+}
+
+/// A cluster that is only registered; its id.
+async fn made(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
+    let config = json!({"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
+        "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version});
+    let made =
+        app.post("/v3/clusters").token(token).json(&json!({"name": name, "aksConfig": config})).send().await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    text(&made.json(), "id")
+}
+
+fn text(object: &Value, key: &str) -> String {
+    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
+}
+
+fn at(binding: &Value) -> String {
+    format!("{BINDINGS}/{}", text(binding, "id"))
+}
+
+fn ids(list: &Answer) -> Vec<String> {
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
+    list.json()["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect()
+}
+
+#[tokio::test]
+async fn a_binding_comes_back_as_clients_know_it() {
+    let it = Bench::start().await;
+    let (ben, id) = (it.user(&it.ben).await, &it.cluster);
+    let sent = json!({"links": null, "actions": null, "clusterId": id, "roleTemplateId": "cluster-member",
+        "userPrincipalId": format!("local://{ben}"), "name": "for-ben", "groupPrincipalId": "", "groupId": null});
+    let answer = it.bind(&it.ann, &sent).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let binding = answer.json();
+    let own = format!("https://aks.example.org/v3/clusterRoleTemplateBindings/{id}:for-ben");
+    assert_eq!(
+        binding,
+        json!({
+            "actions": {}, "annotations": {}, "baseType": "clusterRoleTemplateBinding", "clusterId": id,
+            "created": "2026-11-22T12:00:00Z", "createdTS": 1_795_348_800_000_i64, "id": format!("{id}:for-ben"),
+            "labels": {"cattle.io/creator": "norman"}, "links": {"remove": own, "self": own, "update": own},
+            "name": "for-ben", "roleTemplateId": "cluster-member", "state": "active", "transitioning": "no",
+            "type": "clusterRoleTemplateBinding", "userId": ben, "userPrincipalId": format!("local://{ben}"),
+            "uuid": binding["uuid"],
+        })
+    );
+    assert!(uuid::Uuid::parse_str(&text(&binding, "uuid")).is_ok());
+    for path in [at(&binding), format!("/v3/clusterRoleTemplateBindings/{id}:for-ben")] {
+        assert_eq!(it.app.get(&path).token(&it.ann).send().await.json(), binding, "{path}");
+    }
+    // Ben sees it too, and that he cannot change it.
+    let seen = it.app.get(&at(&binding)).token(&it.ben).send().await.json();
+    assert_eq!(seen["links"], json!({"self": own}));
+    let drawn = {
+        let cid = it.app.token("cid").await;
+        let body = json!({"clusterId": id, "userId": it.user(&cid).await, "roleTemplateId": "read-only"});
+        it.bind(&it.ann, &body).await.json()
+    };
+    assert!(text(&drawn, "name").starts_with("crtb-") && text(&drawn, "name").len() == 10, "{drawn}");
+}
+
+#[tokio::test]
+async fn each_part_allows_what_its_name_says() {
+    let it = Bench::start().await;
+    let names = [
+        "sees",
+        "changes",
+        "enters",
+        "sees bindings",
+        "binds",
+        "registers",
+        "uses its credential",
+        "asks for upgrades",
+        "sees the credential",
+    ];
+    let expected = |statuses: [u16; 9]| names.into_iter().zip(statuses).collect::<Vec<_>>();
+    let nothing = expected([404, 404, 404, 404, 404, 404, 422, 422, 404]);
+    let little = expected([200, 403, 200, 200, 403, 403, 422, 422, 404]);
+    // Ann has her part already: that it cannot be given twice is told to owners only.
+    let everything = expected([200, 200, 200, 200, 422, 200, 200, 200, 404]);
+    assert_eq!(it.of_ben().await, nothing);
+    let binding = it.give("read-only").await;
+    assert_eq!(it.of_ben().await, little);
+    for (role, may) in [("cluster-member", &little), ("cluster-owner", &everything), ("read-only", &little)] {
+        let changed =
+            it.app.put(&at(&binding)).token(&it.ann).json(&json!({"roleTemplateId": role})).send().await;
+        assert_eq!((changed.status, &changed.json()["roleTemplateId"]), (StatusCode::OK, &json!(role)));
+        assert_eq!(&it.of_ben().await, may, "{role}");
+    }
+    let ended = it.app.delete(&at(&binding)).token(&it.ann).send().await;
+    assert_eq!((ended.status, &ended.json()["id"]), (StatusCode::OK, &binding["id"]));
+    assert_eq!(it.of_ben().await, nothing);
+    assert_eq!(it.app.delete(&at(&binding)).token(&it.ann).send().await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_one_has_no_part_in_does_not_exist() {
+    let it = Bench::start().await;
+    let binding = it.give("read-only").await;
+    let eve = it.app.token("eve").await;
+    let user = it.user(&eve).await;
+    let none = "c-none1:crtb-none1";
+    for (method, query) in [
+        (Method::GET, ""),
+        (Method::PUT, ""),
+        (Method::DELETE, ""),
+        (Method::POST, "?_method=PUT"),
+        (Method::POST, "?_method=DELETE"),
+        (Method::POST, ""),
+    ] {
+        let body = json!({"roleTemplateId": "cluster-owner"});
+        let ask = |id: &str| {
+            it.app.call(method.clone(), &format!("{BINDINGS}/{id}{query}")).token(&eve).json(&body)
+        };
+        let (seen, absent) = (ask(&text(&binding, "id")).send().await, ask(none).send().await);
+        assert_eq!((seen.status, absent.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{method}");
+        assert_eq!(
+            seen.text().replace(&text(&binding, "id"), none),
+            absent.text(),
+            "{method}: nothing is told"
+        );
+    }
+    for query in ["", &format!("?clusterId={}", it.cluster), "?roleTemplateId=read-only"] {
+        assert!(
+            ids(&it.app.get(&format!("{BINDINGS}{query}")).token(&eve).send().await).is_empty(),
+            "{query}"
+        );
+    }
+    let of_cluster = format!("/v3/clusters/{}/clusterroletemplatebindings", it.cluster);
+    assert_eq!(it.status(Method::GET, &of_cluster, &eve, &Value::Null).await, 404);
+    let [seen, absent] = [it.cluster.as_str(), "c-none1"]
+        .map(|id| json!({"clusterId": id, "userId": user, "roleTemplateId": "cluster-owner"}));
+    let (seen, absent) = (it.bind(&eve, &seen).await, it.bind(&eve, &absent).await);
+    assert_eq!(seen.status, StatusCode::NOT_FOUND);
+    assert_eq!(seen.text().replace(&it.cluster, "c-none1"), absent.text());
+    assert!(ids(&it.app.get("/v3/clusters").token(&eve).send().await).is_empty());
+}
+
+#[tokio::test]
+async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
+    let it = Bench::start().await;
+    let creator = format!("{BINDINGS}/{}:creator-cluster-owner", it.cluster);
+    let binding = it.give("cluster-member").await;
+    let cid = it.app.token("cid").await;
+    let of_cid = |id: String| json!({"clusterId": it.cluster, "userId": id, "roleTemplateId": "read-only"});
+    let of_cid = of_cid(it.user(&cid).await);
+    let change = json!({"roleTemplateId": "cluster-owner"});
+    for role in ["cluster-member", "read-only"] {
+        let role = json!({"roleTemplateId": role});
+        assert_eq!(it.status(Method::PUT, &at(&binding), &it.ann, &role).await, 200);
+        let refused = it.bind(&it.ben, &of_cid).await;
+        assert_eq!((refused.status, refusal(&refused).0), (StatusCode::FORBIDDEN, "PermissionDenied".into()));
+        for path in [&at(&binding), &creator] {
+            assert_eq!(it.status(Method::PUT, path, &it.ben, &change).await, 403, "{path}");
+            assert_eq!(it.status(Method::DELETE, path, &it.ben, &Value::Null).await, 403, "{path}");
+        }
+    }
+    assert_eq!(it.status(Method::PUT, &at(&binding), &it.ann, &change).await, 200);
+    // Now Ben may, but nobody ends the part of whoever made the cluster: not he, not she, no administrator.
+    let given = it.bind(&it.ben, &of_cid).await;
+    assert_eq!(given.status, StatusCode::CREATED, "{}", given.text());
+    for token in [&it.ann, &it.ben, &it.app.admin] {
+        assert_eq!(it.status(Method::DELETE, &creator, token, &Value::Null).await, 403);
+        assert_eq!(
+            it.status(Method::PUT, &creator, token, &json!({"roleTemplateId": "read-only"})).await,
+            403
+        );
+    }
+    let kept = it.app.get(&creator).token(&it.ben).send().await.json();
+    assert_eq!(
+        (&kept["userId"], &kept["roleTemplateId"]),
+        (&json!(it.user(&it.ann).await), &json!("cluster-owner"))
+    );
+    assert_eq!(kept["links"].get("remove"), None);
+    // Owners can give up their own part; others go by an owner.
+    assert_eq!(it.status(Method::DELETE, &at(&given.json()), &cid, &Value::Null).await, 403);
+    assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 200);
+    assert_eq!(it.status(Method::GET, &at(&binding), &it.ben, &Value::Null).await, 404);
+    assert_eq!(it.status(Method::DELETE, &at(&given.json()), &it.app.admin, &Value::Null).await, 200);
+}
+
+#[tokio::test]
+async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_credential() {
+    let it = Bench::start().await;
+    it.give("cluster-owner").await;
+    let path = format!("/v3/clusters/{}", it.cluster);
+    let seen = it.app.get(&path).token(&it.ben).send().await.json();
+    assert!(seen["links"]["update"].is_string() && seen["links"]["clusterRegistrationTokens"].is_string());
+    assert_eq!(ids(&it.app.get("/v3/clusters").token(&it.ben).send().await), [it.cluster.clone()]);
+    // Without saying a credential, or the one that it has; but not another one of Ann's.
+    let other = it.app.stored_credential(&it.ann).await;
+    let with = |credential: &str| json!({"name": "one", "aksConfig": {"azureCredentialSecret": credential}});
+    assert_eq!(
+        it.status(Method::PUT, &path, &it.ben, &json!({"name": "one", "labels": {"a": "b"}})).await,
+        200
+    );
+    assert_eq!(it.status(Method::PUT, &path, &it.ben, &with(&it.credential)).await, 200);
+    let refused = it.app.put(&path).token(&it.ben).json(&with(&other)).send().await;
+    assert_eq!(
+        (refused.status.as_u16(), refusal(&refused).2),
+        (404, "error accessing cloud credential".into())
+    );
+    let own = it.app.stored_credential(&it.ben).await;
+    let changed = it.app.put(&path).token(&it.ben).json(&with(&own)).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+    assert_eq!(changed.json()["creatorId"], it.user(&it.ann).await, "it stays hers");
+    let removed = it.app.delete(&path).token(&it.ben).send().await;
+    assert_eq!((removed.status, &removed.json()["state"]), (StatusCode::OK, &json!("removing")));
+    it.app.settle().await;
+    for token in [&it.ann, &it.ben] {
+        assert_eq!(it.status(Method::GET, &path, token, &Value::Null).await, 404);
+        assert!(ids(&it.app.get(BINDINGS).token(token).send().await).is_empty(), "the parts went with it");
+    }
+}
+
+#[tokio::test]
+async fn members_see_a_cluster_without_the_links_of_owners() {
+    let it = Bench::start().await;
+    it.give("cluster-member").await;
+    let path = format!("/v3/clusters/{}", it.cluster);
+    let mut owner = it.app.get(&path).token(&it.ann).send().await.json();
+    let member = it.app.get(&path).token(&it.ben).send().await.json();
+    for link in ["update", "remove", "clusterRegistrationTokens"] {
+        assert!(owner["links"].as_object_mut().unwrap().remove(link).is_some(), "{link}");
+    }
+    assert_eq!(member, owner);
+    let list = it.app.get("/v3/clusters").token(&it.ben).send().await.json();
+    assert_eq!(list["data"], json!([member]));
+    // Members see each other.
+    let own = format!("{path}/clusterroletemplatebindings");
+    assert_eq!(ids(&it.app.get(&own).token(&it.ben).send().await).len(), 2);
+    for part in ["nodes", "projects", "clusterroletemplatebindings", "clusterregistrationtokens"] {
+        let list = it.app.get(&format!("{path}/{part}")).token(&it.ben).send().await;
+        assert_eq!(list.status, StatusCode::OK, "{part}");
+        assert!(part != "clusterregistrationtokens" || ids(&list).is_empty(), "{}", list.text());
+    }
+}
+
+#[tokio::test]
+async fn bindings_that_cannot_be_are_refused_with_the_field() {
+    let it = Bench::start().await;
+    let (ann, ben, id) = (it.user(&it.ann).await, it.user(&it.ben).await, it.cluster.clone());
+    let full = json!({"clusterId": id, "userId": ben, "roleTemplateId": "read-only"});
+    let with = |key: &str, value: Value| {
+        let mut body = full.clone();
+        body[key] = value;
+        body
+    };
+    for (body, code, field) in [
+        (with("roleTemplateId", json!("project-owner")), "InvalidOption", "roleTemplateId"),
+        (with("roleTemplateId", Value::Null), "", "roleTemplateId"),
+        (with("roleTemplateId", json!("")), "", "roleTemplateId"),
+        (with("clusterId", Value::Null), "MissingRequired", "clusterId"),
+        (with("clusterId", json!(" ")), "MissingRequired", "clusterId"),
+        (with("userId", json!("user-none1")), "InvalidReference", "userId"),
+        (with("userId", json!("")), "MissingRequired", "userId"),
+        (with("userId", json!(ann)), "NotUnique", "userId"),
+        (with("userPrincipalId", json!("github_user://1")), "InvalidReference", "userPrincipalId"),
+        (with("userPrincipalId", json!(format!("local://{ann}"))), "InvalidReference", "userPrincipalId"),
+        (with("groupId", json!("g")), "InvalidOption", "groupId"),
+        (with("groupPrincipalId", json!("g")), "InvalidOption", "groupPrincipalId"),
+        (with("name", json!("Not A Name")), "InvalidFormat", "name"),
+        (with("name", json!("creator-cluster-owner")), "InvalidFormat", "name"),
+    ] {
+        let refused = it.bind(&it.ann, &body).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", refused.text());
+        let said = refusal(&refused);
+        assert!(said.1 == field && (code.is_empty() || said.0 == code), "{body}: {said:?}");
+    }
+    let binding = it.bind(&it.ann, &with("name", json!("mine"))).await.json();
+    let twice = it.bind(&it.ann, &full).await;
+    assert_eq!((refusal(&twice).0, refusal(&twice).1), ("NotUnique".to_owned(), "userId".to_owned()));
+    assert!(refusal(&twice).2.contains(&text(&binding, "id")), "{}", twice.text());
+    let cid = it.app.token("cid").await;
+    let mut taken = with("name", json!("mine"));
+    taken["userId"] = json!(it.user(&cid).await);
+    let taken = it.bind(&it.ann, &taken).await;
+    assert_eq!((taken.status, refusal(&taken).0), (StatusCode::CONFLICT, "AlreadyExists".into()));
+    // A change keeps cluster and user; clients repeat them.
+    let repeated = it.app.put(&at(&binding)).token(&it.ann).json(&binding).send().await;
+    assert_eq!((repeated.status, repeated.json()), (StatusCode::OK, binding.clone()));
+    for (key, value) in [("clusterId", "c-none1"), ("userId", ann.as_str()), ("roleTemplateId", "x")] {
+        let refused = it.app.put(&at(&binding)).token(&it.ann).json(&json!({key: value})).send().await;
+        let said = refusal(&refused);
+        assert_eq!((refused.status.as_u16(), said.0.as_str(), said.1.as_str()), (422, "InvalidOption", key));
+    }
+    assert_eq!(it.app.get(&at(&binding)).token(&it.ann).send().await.json(), binding);
+    for id in ["none", "c-none1", &format!("{id}:none"), &format!("{id}:"), ":x", "a:b:c"] {
+        assert_eq!(
+            it.status(Method::GET, &format!("{BINDINGS}/{id}"), &it.ann, &Value::Null).await,
+            404,
+            "{id}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bindings_are_listed_by_cluster_user_and_role() {
+    let it = Bench::start().await;
+    let other = made(&it.app, &it.ann, "two", &it.credential).await;
+    let binding = it.give("read-only").await;
+    let list =
+        async |query: &str| ids(&it.app.get(&format!("{BINDINGS}{query}")).token(&it.ann).send().await);
+    let (of_one, of_other) =
+        (format!("{}:creator-cluster-owner", it.cluster), format!("{other}:creator-cluster-owner"));
+    let mut all = vec![of_one.clone(), of_other.clone(), text(&binding, "id")];
+    all.sort();
+    assert_eq!(list("").await, all);
+    assert_eq!(list(&format!("?clusterId={other}")).await, [of_other.clone()]);
+    assert_eq!(list(&format!("?userId={}", it.user(&it.ben).await)).await, [text(&binding, "id")]);
+    assert_eq!(list("?roleTemplateId=read-only").await, [text(&binding, "id")]);
+    assert_eq!(list("?roleTemplateId_ne=read-only&limit=1").await.len(), 1);
+    let of_cluster = format!("/v3/clusters/{other}/clusterRoleTemplateBindings");
+    assert_eq!(ids(&it.app.get(&of_cluster).token(&it.ann).send().await), [of_other]);
+    assert_eq!(ids(&it.app.get(BINDINGS).send().await), all, "administrators see all");
+}
+
+#[tokio::test]
+async fn who_got_which_part_from_whom_is_in_the_audit() {
+    let db = databases::sqlite().await;
+    let it = Bench::of(TestApp::with().on(&db).start().await).await;
+    let binding = it.give("read-only").await;
+    assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 403);
+    assert_eq!(
+        it.status(Method::PUT, &at(&binding), &it.ann, &json!({"roleTemplateId": "cluster-owner"})).await,
+        200
+    );
+    assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 200);
+    it.app.app.stop().await;
+    let filter = events::Filter {
+        object_type: Some("clusterRoleTemplateBinding".to_owned()),
+        ..events::Filter::default()
+    };
+    let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
+    rows.reverse();
+    let seen: Vec<_> = rows.iter().map(|row| [&*row.user_name, &*row.action, &*row.outcome]).collect();
+    assert_eq!(
+        seen,
+        [
+            ["ann", "create", "done"],
+            ["ben", "delete", "refused"],
+            ["ann", "update", "done"],
+            ["ben", "delete", "done"]
+        ]
+    );
+    assert!(rows.iter().all(|row| row.object_id == text(&binding, "id")));
+}

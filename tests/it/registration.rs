@@ -1,0 +1,312 @@
+//! Registration tokens and the manifests that they lead to.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{Method, StatusCode};
+use norman_aks::store::{self, events};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
+use crate::support::databases;
+
+const TOKENS: &str = "/v3/clusterregistrationtokens";
+
+struct Bench {
+    app: TestApp,
+    ann: String,
+    cluster: String,
+    credential: String,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::of(TestApp::start().await).await
+    }
+
+    async fn of(app: TestApp) -> Self {
+        let ann = app.token("ann").await;
+        let credential = app.stored_credential(&ann).await;
+        let cluster = made(&app, &ann, "one", &credential).await;
+        Self { app, ann, cluster, credential }
+    }
+
+    async fn default(&self) -> Value {
+        let answer =
+            self.app.get(&format!("{TOKENS}/{}:default-token", self.cluster)).token(&self.ann).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    }
+
+    /// The manifest of that file name, as an agent's `kubectl` asks for it.
+    async fn manifest(&self, file: &str) -> (u16, String) {
+        let answer = self.app.get(&format!("/v3/import/{file}")).anonymous().send().await;
+        assert_eq!(answer.header("content-type"), "text/plain", "{file}: {}", answer.text());
+        assert_eq!(answer.header("cache-control"), "no-store", "{file}");
+        (answer.status.as_u16(), answer.text().trim_end().to_owned())
+    }
+}
+
+async fn made(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
+    let config = json!({"clusterName": name, "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
+        "azureCredentialSecret": credential});
+    let made =
+        app.post("/v3/clusters").token(token).json(&json!({"name": name, "aksConfig": config})).send().await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    text(&made.json(), "id")
+}
+
+fn text(object: &Value, key: &str) -> String {
+    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
+}
+
+fn ids(list: &Answer) -> Vec<String> {
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
+    list.json()["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect()
+}
+
+#[tokio::test]
+async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
+    let it = Bench::start().await;
+    let (token, id) = (it.default().await, &it.cluster);
+    let secret = text(&token, "token");
+    assert!(
+        secret.len() >= 50 && secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    );
+    let url = format!("http://norman.test/v3/import/{secret}_{id}.yaml");
+    let own = format!("http://norman.test/v3/clusterRegistrationTokens/{id}:default-token");
+    let nodes = token["nodeCommand"].clone();
+    assert!(nodes.as_str().unwrap().starts_with("# "), "whoever pastes it does nothing: {nodes}");
+    assert_eq!(
+        token,
+        json!({
+            "actions": {}, "annotations": {}, "baseType": "clusterRegistrationToken", "clusterId": id,
+            "command": format!("kubectl apply -f {url}"), "created": "2026-11-22T12:00:00Z",
+            "createdTS": 1_795_348_800_000_i64, "id": format!("{id}:default-token"),
+            "insecureCommand": format!("curl --insecure -sfL {url} | kubectl apply -f -"),
+            "insecureNodeCommand": nodes, "insecureWindowsNodeCommand": nodes,
+            "labels": {"cattle.io/creator": "norman"}, "links": {"remove": own, "self": own}, "manifestUrl": url,
+            "name": "default-token", "namespaceId": id, "nodeCommand": nodes, "state": "active", "token": secret,
+            "transitioning": "no", "type": "clusterRegistrationToken", "uuid": token["uuid"], "windowsNodeCommand": nodes,
+        })
+    );
+    assert_eq!(it.default().await, token, "it stays the same");
+    for path in [
+        TOKENS.to_owned(),
+        "/v3/clusterRegistrationTokens".to_owned(),
+        format!("{TOKENS}?clusterId={id}"),
+        format!("/v3/clusters/{id}/clusterregistrationtokens"),
+        format!("/v3/clusters/{id}/clusterRegistrationTokens"),
+    ] {
+        let list = it.app.get(&path).token(&it.ann).send().await;
+        assert_eq!(list.json()["data"], json!([token]), "{path}");
+    }
+    // Listed before it was ever asked for by name.
+    let other = made(&it.app, &it.ann, "two", &it.credential).await;
+    assert_eq!(ids(&it.app.get(&format!("{TOKENS}?clusterId={other}")).token(&it.ann).send().await).len(), 1);
+    assert_eq!(ids(&it.app.get(TOKENS).token(&it.ann).send().await).len(), 2);
+    assert_eq!(it.app.get(&format!("{TOKENS}/{id}:system")).token(&it.ann).send().await.status, 404);
+}
+
+#[tokio::test]
+async fn owners_make_more_tokens_and_remove_them() {
+    let it = Bench::start().await;
+    let (first, id) = (it.default().await, it.cluster.clone());
+    let of_cluster = format!("/v3/clusters/{id}/clusterregistrationtokens");
+    let sent = json!({"links": null, "actions": null, "clusterId": id, "name": "second", "token": "chosen", "command": "x"});
+    let second = it.app.post(TOKENS).token(&it.ann).json(&sent).send().await;
+    assert_eq!(second.status, StatusCode::CREATED, "{}", second.text());
+    let second = second.json();
+    assert_eq!(text(&second, "id"), format!("{id}:second"));
+    assert!(text(&second, "token") != "chosen" && second["token"] != first["token"]);
+    let drawn =
+        it.app.post(&of_cluster).token(&it.ann).json(&json!({"clusterId": "c-other"})).send().await.json();
+    assert!(text(&drawn, "name").starts_with("crt-") && drawn["clusterId"] == *id, "{drawn}");
+    for name in ["second", "default-token"] {
+        let taken = json!({"clusterId": id, "name": name});
+        let taken = it.app.post(TOKENS).token(&it.ann).json(&taken).send().await;
+        assert_eq!((taken.status, refusal(&taken).0), (StatusCode::CONFLICT, "AlreadyExists".into()));
+    }
+    for (body, code, field) in [
+        (json!({"name": "x"}), "MissingRequired", "clusterId"),
+        (json!({"clusterId": null}), "MissingRequired", "clusterId"),
+        (json!({"clusterId": ""}), "MissingRequired", "clusterId"),
+        (json!({"clusterId": id, "name": "Not A Name"}), "InvalidFormat", "name"),
+        (json!({"clusterId": "c-none1"}), "NotFound", ""),
+    ] {
+        let refused = it.app.post(TOKENS).token(&it.ann).json(&body).send().await;
+        let said = refusal(&refused);
+        assert_eq!((said.0.as_str(), said.1.as_str()), (code, field), "{body}: {}", refused.text());
+    }
+    // All are good at the same time, and each ends for itself.
+    let file = |token: &Value| format!("{}_{id}.yaml", text(token, "token"));
+    for token in [&first, &second, &drawn] {
+        assert_eq!(it.manifest(&file(token)).await.0, 200);
+    }
+    let path = |token: &Value| format!("{TOKENS}/{}", text(token, "id"));
+    let removed = it.app.delete(&path(&second)).token(&it.ann).send().await;
+    assert_eq!((removed.status, &removed.json()["id"]), (StatusCode::OK, &second["id"]));
+    assert_eq!(it.app.delete(&path(&second)).token(&it.ann).send().await.status, StatusCode::NOT_FOUND);
+    let removed = it.app.post(&format!("{}?_method=DELETE", path(&drawn))).token(&it.ann).send().await;
+    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
+    let refused = (400, "cluster not found or invalid token".to_owned());
+    for token in [&second, &drawn] {
+        assert_eq!(it.manifest(&file(token)).await, refused);
+    }
+    assert_eq!(it.manifest(&file(&first)).await.0, 200);
+    // The default one comes back with another text.
+    assert_eq!(it.app.delete(&path(&first)).token(&it.ann).send().await.status, StatusCode::OK);
+    assert_eq!(it.manifest(&file(&first)).await, refused);
+    let again = it.default().await;
+    assert!(again["token"] != first["token"] && again["uuid"] != first["uuid"]);
+    assert_eq!(it.manifest(&file(&again)).await.0, 200);
+    assert_eq!(it.app.put(&path(&again)).token(&it.ann).json(&json!({})).send().await.status, 405);
+}
+
+#[tokio::test]
+async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
+    let it = Bench::start().await;
+    it.default().await;
+    let (eve, admin) = (it.app.token("eve").await, it.app.admin.clone());
+    let none = "c-none1:default-token";
+    let id = format!("{}:default-token", it.cluster);
+    for method in [Method::GET, Method::DELETE, Method::POST] {
+        let ask = |id: &str| it.app.call(method.clone(), &format!("{TOKENS}/{id}")).token(&eve);
+        let (seen, absent) = (ask(&id).send().await, ask(none).send().await);
+        assert_eq!(seen.status, StatusCode::NOT_FOUND, "{method}");
+        assert_eq!(seen.text().replace(&id, none), absent.text(), "{method}: nothing is told");
+    }
+    let create = it.app.post(TOKENS).token(&eve).json(&json!({"clusterId": it.cluster})).send().await;
+    assert_eq!(
+        (create.status, refusal(&create).2),
+        (StatusCode::NOT_FOUND, format!("{} not found", it.cluster))
+    );
+    assert!(
+        ids(&it.app.get(&format!("{TOKENS}?clusterId={}", it.cluster)).token(&eve).send().await).is_empty()
+    );
+    assert_eq!(ids(&it.app.get(TOKENS).token(&admin).send().await), std::slice::from_ref(&id));
+    let user = it.app.app.tokens.authenticate(&eve).await.unwrap().user_id.clone();
+    for (role, status) in [("read-only", 403), ("cluster-member", 403), ("cluster-owner", 200)] {
+        let body = json!({"clusterId": it.cluster, "userId": user, "roleTemplateId": role, "name": "eve"});
+        let given = it.app.post("/v3/clusterroletemplatebindings").json(&body).send().await;
+        assert_eq!(given.status, StatusCode::CREATED, "{}", given.text());
+        let seen = it.app.get(&format!("{TOKENS}/{id}")).token(&eve).send().await;
+        assert_eq!(seen.status.as_u16(), status, "{role}");
+        let list = it.app.get(TOKENS).token(&eve).send().await;
+        assert_eq!(ids(&list).len(), usize::from(status == 200), "{role}");
+        let binding = format!("/v3/clusterroletemplatebindings/{}:eve", it.cluster);
+        assert_eq!(it.app.delete(&binding).send().await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
+    let it = Bench::start().await;
+    let secret = text(&it.default().await, "token");
+    let (status, manifest) = it.manifest(&format!("{secret}_{}.yaml", it.cluster)).await;
+    assert_eq!(status, 200, "{manifest}");
+    let kinds: Vec<&str> = manifest.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
+    assert_eq!(
+        kinds,
+        [
+            "\"Namespace\"",
+            "\"ServiceAccount\"",
+            "\"ClusterRole\"",
+            "\"ClusterRoleBinding\"",
+            "\"Secret\"",
+            "\"Deployment\""
+        ]
+    );
+    for text in ["http://norman.test", &secret, &it.cluster] {
+        assert!(manifest.contains(&BASE64_STANDARD.encode(text)), "{manifest}");
+    }
+    assert!(!manifest.contains(&secret), "the token itself is in the secret only");
+    // What was said about the cluster is in it too.
+    let body = json!({"name": "one", "agentEnvVars": [{"name": "HTTP_PROXY", "value": "http://proxy:3128\n---\nkind: Evil"}],
+        "desiredAgentImage": "mine.example.org/agent:7"});
+    let changed = it.app.put(&format!("/v3/clusters/{}", it.cluster)).token(&it.ann).json(&body).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+    let (_, manifest) = it.manifest(&format!("{secret}_{}.yaml", it.cluster)).await;
+    assert!(manifest.contains("mine.example.org/agent:7") && manifest.contains("HTTP_PROXY"), "{manifest}");
+    assert!(!manifest.lines().any(|line| line.starts_with("kind: Evil")), "texts stay texts");
+    let image = "?authImage=rancher/kube-api-auth:v0.2.4";
+    assert_eq!(it.manifest(&format!("{secret}_{}.yaml{image}", it.cluster)).await, (200, manifest));
+    let head = it
+        .app
+        .call(Method::HEAD, &format!("/v3/import/{secret}_{}.yaml", it.cluster))
+        .anonymous()
+        .send()
+        .await;
+    assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+}
+
+#[tokio::test]
+async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
+    let it = Bench::start().await;
+    let (secret, id) = (text(&it.default().await, "token"), it.cluster.clone());
+    let other = made(&it.app, &it.ann, "two", &it.credential).await;
+    let format = "invalid filename format, expected {token}_{clusterId}.yaml";
+    let unknown = "cluster not found or invalid token";
+    for (file, status, words) in [
+        (format!("{secret}_{other}.yaml"), 400, unknown),
+        (format!("{secret}_c-none1.yaml"), 400, unknown),
+        (format!("{secret}x_{id}.yaml"), 400, unknown),
+        (format!("{}_{id}.yaml", &secret[1..]), 400, unknown),
+        (format!("{}_{id}.yaml", secret.to_uppercase()), 400, unknown),
+        (format!("{}_{id}.yaml", "x".repeat(5_000)), 400, unknown),
+        (format!("%00_{id}.yaml"), 400, unknown),
+        (format!("{secret}_%00.yaml"), 400, unknown),
+        (format!("_{id}.yaml"), 400, format),
+        (format!("{secret}_.yaml"), 400, format),
+        (format!("{secret}{id}.yaml"), 404, "404 page not found"),
+        (format!("{secret}_{id}.yml"), 404, "404 page not found"),
+        (format!("{secret}_{id}"), 404, "404 page not found"),
+        (format!("{secret}_{id}.yaml?authImage=no%20image"), 400, "invalid authImage - "),
+    ] {
+        let (seen, said) = it.manifest(&file).await;
+        assert_eq!(seen, status, "{file}: {said}");
+        assert!(said.starts_with(words) && !said.contains(&secret), "{file}: {said}");
+    }
+    // Percent signs mean what they stand for.
+    assert_eq!(it.manifest(&format!("{secret}%5f{id}%2Eyaml")).await.0, 200);
+    // A cluster that is gone takes its tokens along.
+    assert_eq!(it.app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
+    it.app.settle().await;
+    assert_eq!(it.manifest(&format!("{secret}_{id}.yaml")).await, (400, unknown.to_owned()));
+    let gone = it.app.get(&format!("{TOKENS}/{id}:default-token")).token(&it.ann).send().await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
+    let db = databases::sqlite().await;
+    let it = Bench::of(TestApp::with().on(&db).start().await).await;
+    let secret = text(&it.default().await, "token");
+    let made =
+        it.app.post(TOKENS).token(&it.ann).json(&json!({"clusterId": it.cluster, "name": "b"})).send().await;
+    let path = format!("{TOKENS}/{}:b", it.cluster);
+    let (eve, second) = (it.app.token("eve").await, text(&made.json(), "token"));
+    assert_eq!(it.app.delete(&path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(it.app.delete(&path).token(&it.ann).send().await.status, StatusCode::OK);
+    it.app.app.stop().await;
+    let filter = events::Filter {
+        object_type: Some("clusterRegistrationToken".to_owned()),
+        ..events::Filter::default()
+    };
+    let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
+    rows.reverse();
+    let seen: Vec<_> = rows.iter().map(|row| [&*row.user_name, &*row.action, &*row.outcome]).collect();
+    assert_eq!(seen, [["ann", "create", "done"], ["eve", "delete", "refused"], ["ann", "delete", "done"]]);
+    assert!(rows.iter().all(|row| row.object_id == format!("{}:b", it.cluster)), "{rows:?}");
+    let file =
+        db.url.trim_start_matches("sqlite:").split('?').next().unwrap().trim_start_matches("//").to_owned();
+    let mut read = 0;
+    for name in [file.clone(), format!("{file}-wal")] {
+        let bytes = std::fs::read(&name).unwrap_or_default();
+        read += bytes.len();
+        for secret in [&secret, &second] {
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{name}");
+        }
+    }
+    assert!(read > 0, "{file}");
+}

@@ -1,0 +1,318 @@
+//! `/v3/settings`: who may read and change them, what they may become, and that what is changed takes effect.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::StatusCode;
+use norman_aks::clock::Clock;
+use norman_aks::store::events::{Filter, list};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{NOW_MS, TestApp};
+use crate::support::databases;
+
+async fn value(app: &TestApp, name: &str) -> String {
+    let setting = app.get(&format!("/v3/settings/{name}")).send().await;
+    assert_eq!(setting.status, StatusCode::OK, "{}", setting.text());
+    setting.json()["value"].as_str().unwrap().to_owned()
+}
+
+async fn change(app: &TestApp, name: &str, value: &str) -> Value {
+    let changed = app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{name}: {}", changed.text());
+    changed.json()
+}
+
+/// A cluster that is only registered; its id.
+async fn cluster(app: &TestApp) -> String {
+    let credential = app.stored_credential(&app.admin).await;
+    let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
+        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential});
+    let made = app.post("/v3/clusters").json(&json!({"name": "one", "aksConfig": config})).send().await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    made.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// The cluster's registration token, and the manifest that it leads to.
+async fn registration(app: &TestApp, cluster: &str) -> (Value, String) {
+    let token = app.get(&format!("/v3/clusterregistrationtokens/{cluster}:default-token")).send().await;
+    assert_eq!(token.status, StatusCode::OK, "{}", token.text());
+    let path = format!("/v3/import/{}_{cluster}.yaml", token.json()["token"].as_str().unwrap());
+    let manifest = app.get(&path).anonymous().send().await;
+    assert_eq!(manifest.status, StatusCode::OK, "{}", manifest.text());
+    (token.json(), manifest.text())
+}
+
+/// The manifest tells the agent that address, in its environment and with its token.
+fn leads_to(manifest: &str, address: &str) {
+    for said in [format!("value: \"{address}\""), format!("url: \"{}\"", BASE64_STANDARD.encode(address))] {
+        assert!(manifest.contains(&said), "no {said} in {manifest}");
+    }
+}
+
+#[tokio::test]
+async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
+    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
+    let ann = app.token("ann").await;
+    let list = app.get("/v3/settings").token(&ann).send().await.json();
+    let settings = list["data"].as_array().unwrap();
+    let names: Vec<&str> = settings.iter().map(|setting| setting["id"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "agent-image",
+            "aks-refresh",
+            "cacerts",
+            "install-uuid",
+            "k8s-version",
+            "kev2-operators",
+            "kubeconfig-default-token-ttl-minutes",
+            "server-url",
+            "server-version",
+            "ui-k8s-default-version-range",
+            "ui-k8s-supported-versions-range"
+        ]
+    );
+    for setting in settings {
+        let id = setting["id"].as_str().unwrap();
+        assert_eq!(app.get(&format!("/v3/settings/{id}")).token(&ann).send().await.json(), *setting);
+        assert_eq!((&setting["type"], &setting["name"]), (&json!("setting"), &json!(id)));
+        assert!(setting["links"]["update"].is_null() && setting["links"]["remove"].is_null(), "{setting}");
+        let (fixed, source) = match id {
+            "server-url" | "install-uuid" => (true, "env"),
+            "k8s-version" | "server-version" => (true, "default"),
+            _ => (false, "default"),
+        };
+        assert_eq!((&setting["readOnly"], &setting["source"]), (&json!(fixed), &json!(source)), "{id}");
+        assert_eq!(setting["customized"], false);
+        let own = app.get(&format!("/v3/settings/{id}")).send().await.json();
+        assert_eq!(own["links"]["update"].is_string(), !fixed, "{own}");
+    }
+    assert_eq!(value(&app, "server-url").await, "https://fixed.example.org");
+    assert_eq!(value(&app, "aks-refresh").await, "300");
+    // One installation, one id: clients tell servers apart by it.
+    assert!(uuid::Uuid::parse_str(&value(&app, "install-uuid").await).is_ok());
+    let unknown = app.get("/v3/settings/telemetry-opt").send().await;
+    assert_eq!(
+        (unknown.status, refusal(&unknown).2),
+        (StatusCode::NOT_FOUND, "telemetry-opt not found".into())
+    );
+    assert_eq!(app.get("/v3/settings").anonymous().send().await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn only_administrators_change_settings_and_only_those_that_can_be_changed() {
+    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
+    let ann = app.token("ann").await;
+    let refused = async |token: &str, name: &str, status: StatusCode| {
+        for (method, query) in [(http::Method::PUT, ""), (http::Method::POST, "?_method=PUT")] {
+            let call = app.call(method, &format!("/v3/settings/{name}{query}")).token(token);
+            let answer = call.json(&json!({"value": "600"})).send().await;
+            assert_eq!(answer.status, status, "{name}: {}", answer.text());
+        }
+    };
+    refused(&ann, "aks-refresh", StatusCode::FORBIDDEN).await;
+    refused(&ann, "none", StatusCode::NOT_FOUND).await;
+    for name in ["server-url", "install-uuid", "k8s-version", "server-version"] {
+        let before = value(&app, name).await;
+        refused(&app.admin, name, StatusCode::FORBIDDEN).await;
+        refused(&ann, name, StatusCode::FORBIDDEN).await;
+        assert_eq!(value(&app, name).await, before);
+    }
+    assert_eq!(value(&app, "aks-refresh").await, "300");
+    let delete = app.delete("/v3/settings/aks-refresh").send().await;
+    assert_eq!(
+        (delete.status, refusal(&delete).0),
+        (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow".into())
+    );
+    let post = app.post("/v3/settings").json(&json!({"name": "mine", "value": "x"})).send().await;
+    assert_eq!(post.status, StatusCode::METHOD_NOT_ALLOWED);
+    let action = app.post("/v3/settings/aks-refresh?action=reset").send().await;
+    assert_eq!((action.status, refusal(&action).0), (StatusCode::NOT_FOUND, "ActionNotAvailable".into()));
+}
+
+#[tokio::test]
+async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() {
+    let app = TestApp::start().await;
+    let before = app.get("/v3/settings/aks-refresh").send().await.json();
+    let changed = change(&app, "aks-refresh", "600").await;
+    assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), changed);
+    let seen = ["value", "default", "customized", "source"].map(|key| changed[key].clone());
+    assert_eq!(seen, [json!("600"), json!("300"), json!(true), json!("db")]);
+    let list = app.get("/v3/settings?name=aks-refresh").send().await.json();
+    assert_eq!(list["data"], json!([changed]));
+    // What clients send back with it is not theirs to say.
+    let all = json!({"value": "700", "default": "1", "customized": false, "source": "env", "name": "server-url",
+        "id": "x", "readOnly": true, "links": {}, "type": "setting"});
+    let whole = app.put("/v3/settings/aks-refresh").json(&all).send().await.json();
+    assert_eq!(
+        (&whole["id"], &whole["value"], &whole["default"]),
+        (&json!("aks-refresh"), &json!("700"), &json!("300"))
+    );
+    let nothing = app.put("/v3/settings/aks-refresh").json(&json!({})).send().await;
+    assert_eq!(nothing.json(), whole);
+    for value in ["0", "-1", "5m", "31536001"] {
+        let refused = app.put("/v3/settings/aks-refresh").json(&json!({"value": value})).send().await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
+        let (code, field, message) = refusal(&refused);
+        assert_eq!((code.as_str(), field.as_str()), ("InvalidFormat", "value"));
+        assert!(message.starts_with("aks-refresh is a whole number"), "{message}");
+    }
+    assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), whole, "nothing was kept");
+    let posted = app.post("/v3/settings/aks-refresh?_method=PUT").json(&json!({"value": ""})).send().await;
+    assert_eq!(posted.json(), before);
+}
+
+#[tokio::test]
+async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request() {
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let app = TestApp::start().await;
+    let cluster = cluster(&app).await;
+    let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
+    let (token, manifest) = registration(&app, &cluster).await;
+    assert!(token["manifestUrl"].as_str().unwrap().starts_with("http://norman.test/v3/import/"), "{token}");
+    leads_to(&manifest, "http://norman.test");
+    assert_eq!(
+        refusal(&app.post(&action).send().await).1,
+        "server-url",
+        "clients send no token over plain HTTP"
+    );
+
+    change(&app, "server-url", "https://aks.example.org/").await;
+    change(&app, "cacerts", PEM).await;
+    change(&app, "agent-image", "mine.example.org/agent:7").await;
+    let (token, manifest) = registration(&app, &cluster).await;
+    let url = token["manifestUrl"].as_str().unwrap();
+    assert!(url.starts_with("https://aks.example.org/v3/import/"), "{url}");
+    assert_eq!(token["command"], format!("kubectl apply -f {url}"));
+    assert_eq!(token["insecureCommand"], format!("curl --insecure -sfL {url} | kubectl apply -f -"));
+    // Its own address is the one of the request, as in Rancher.
+    assert!(token["links"]["self"].as_str().unwrap().starts_with("http://norman.test/v3/"), "{token}");
+    assert!(!manifest.contains("norman.test"), "{manifest}");
+    assert!(manifest.contains("mine.example.org/agent:7"), "{manifest}");
+    leads_to(&manifest, "https://aks.example.org");
+
+    let made = app.post(&action).send().await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.text());
+    let config = made.json()["config"].as_str().unwrap().to_owned();
+    assert!(config.contains(&format!("\"https://aks.example.org/k8s/clusters/{cluster}\"")), "{config}");
+    assert!(config.contains(&BASE64_STANDARD.encode(PEM)), "{config}");
+}
+
+#[tokio::test]
+async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
+    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
+    let cluster = cluster(&app).await;
+    let made = async || {
+        let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
+        let config = app.post(&action).send().await.json()["config"].as_str().unwrap().to_owned();
+        let name = config.split("token: \"").nth(1).unwrap().split(':').next().unwrap().to_owned();
+        app.get(&format!("/v3/tokens/{name}")).send().await.json()
+    };
+    assert_eq!(made().await["ttl"], 30 * 24 * 3_600_000_i64);
+    change(&app, "kubeconfig-default-token-ttl-minutes", "90").await;
+    let token = made().await;
+    assert_eq!((&token["ttl"], &token["expiresAt"]), (&json!(5_400_000), &json!("2026-11-22T13:30:00Z")));
+    change(&app, "kubeconfig-default-token-ttl-minutes", "0").await;
+    let token = made().await;
+    assert_eq!((&token["ttl"], &token["expiresAt"]), (&json!(0), &json!("")));
+}
+
+#[tokio::test]
+async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
+    let app = TestApp::start().await;
+    let cluster = cluster(&app).await;
+    app.settle().await;
+    let state = app.get(&format!("/v3/clusters/{cluster}")).send().await.json();
+    assert_eq!(state["state"], "active", "{}", state["transitioningMessage"]);
+    let looks = async |time: Duration| {
+        app.upstream();
+        app.pass(time).await;
+        let name = format!("/managedClusters/{}", app.seed.imported_cluster_name);
+        app.upstream().iter().filter(|seen| seen.starts_with("GET ") && seen.ends_with(&name)).count()
+    };
+    let (usual, often) = (Duration::from_mins(20), Duration::from_mins(5));
+    assert_eq!(looks(usual).await, 4);
+    change(&app, "aks-refresh", "30").await;
+    let seen = looks(often).await;
+    assert!((8..=10).contains(&seen), "{seen}");
+    change(&app, "aks-refresh", "86400").await;
+    assert!(looks(usual).await <= 1);
+    // What is shorter counts from now on, and not only after a day.
+    change(&app, "aks-refresh", "").await;
+    let seen = looks(usual).await;
+    assert!((3..=4).contains(&seen), "{seen}");
+}
+
+#[tokio::test]
+async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
+    let app = TestApp::start().await;
+    let driver = async || app.get("/v3/kontainerdrivers/azurekubernetesservice").send().await.json();
+    let seen = driver().await;
+    assert_eq!((&seen["active"], &seen["state"]), (&json!(true), &json!("active")));
+    change(&app, "kev2-operators", r#"[{"name":"aks","active":false}]"#).await;
+    let seen = driver().await;
+    assert_eq!((&seen["active"], &seen["state"]), (&json!(false), &json!("inactive")));
+    let credential = app.stored_credential(&app.admin).await;
+    let body = json!({"name": "one", "aksConfig": {"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus",
+        "imported": true, "azureCredentialSecret": credential}});
+    let refused = app.post("/v3/clusters").json(&body).send().await;
+    assert_eq!(refusal(&refused).2, "aks operator is inactive");
+    change(&app, "kev2-operators", "").await;
+    assert_eq!(app.post("/v3/clusters").json(&body).send().await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_change_holds_in_every_server_of_the_database_within_two_seconds_and_after_a_restart() {
+    let db = databases::sqlite().await;
+    let clock = Clock::manual(NOW_MS);
+    let one = TestApp::with().on(&db).clock(&clock).start().await;
+    let two = TestApp::with().on(&db).clock(&clock).start().await;
+    let read = async |app: &TestApp| value(app, "aks-refresh").await;
+    assert_eq!((read(&one).await, read(&two).await), ("300".to_owned(), "300".to_owned()));
+    change(&one, "aks-refresh", "900").await;
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(read(&two).await, "900");
+    let id = value(&one, "install-uuid").await;
+    assert_eq!(value(&two, "install-uuid").await, id);
+    for app in [one, two] {
+        app.app.stop().await;
+    }
+    let three = TestApp::with().on(&db).clock(&clock).start().await;
+    assert_eq!((read(&three).await, value(&three, "install-uuid").await), ("900".to_owned(), id));
+}
+
+#[tokio::test]
+async fn every_attempt_to_change_a_setting_is_in_the_audit() {
+    let db = databases::sqlite().await;
+    let app = TestApp::with().on(&db).start().await;
+    let ann = app.token("ann").await;
+    change(&app, "aks-refresh", "900").await;
+    for (token, name, value) in
+        [(&app.admin, "aks-refresh", "0"), (&ann, "aks-refresh", "1"), (&ann, "none", "1")]
+    {
+        let path = format!("/v3/settings/{name}");
+        let answer = app.put(&path).token(token).json(&json!({"value": value})).send().await;
+        assert!(answer.status.is_client_error(), "{}", answer.text());
+    }
+    app.get("/v3/settings").send().await;
+    app.app.stop().await;
+    let filter = Filter { object_type: Some("setting".to_owned()), ..Filter::default() };
+    let mut rows = list(&db.store, 100, &filter).await.unwrap();
+    rows.reverse();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.user_name.as_str(), row.object_id.as_str(), row.outcome.as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("admin", "aks-refresh", "done"),
+            ("admin", "aks-refresh", "refused"),
+            ("ann", "aks-refresh", "refused"),
+            ("ann", "none", "refused")
+        ]
+    );
+}

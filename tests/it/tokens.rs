@@ -1,0 +1,268 @@
+//! `/v3/tokens` and `/v3/users`: one's own tokens, and who there is.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use norman_aks::store::{self, events};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
+use crate::support::connected::{Connected, ID};
+use crate::support::databases;
+
+async fn made(app: &TestApp, token: &str, body: &Value) -> Value {
+    let answer = app.post("/v3/tokens").token(token).json(body).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()
+}
+
+fn text(object: &Value, key: &str) -> String {
+    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
+}
+
+fn ids(list: &Answer) -> Vec<String> {
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text());
+    list.json()["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect()
+}
+
+fn name(token: &str) -> String {
+    token.split(':').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let sent = json!({"links": null, "actions": null, "description": "for scripts", "ttl": 60_000, "labels": null,
+        "name": "mine", "userId": "user-other", "enabled": false, "expired": true, "isDerived": false});
+    let mut token = made(&app, &ann, &sent).await;
+    let secret = token.as_object_mut().unwrap().remove("token").unwrap();
+    let id = text(&token, "id");
+    let whole = secret.as_str().unwrap();
+    assert!(
+        id.starts_with("token-") && whole.strip_prefix(&format!("{id}:")).is_some_and(|rest| rest.len() > 40)
+    );
+    let own = format!("http://norman.test/v3/tokens/{id}");
+    let me = app.get("/v3/users?me=true").token(&ann).send().await.json()["data"][0]["id"].clone();
+    assert_eq!(
+        token,
+        json!({
+            "actions": {}, "authProvider": "local", "baseType": "token", "created": "2026-11-22T12:00:00Z",
+            "createdTS": 1_795_348_800_000_i64, "current": false, "description": "for scripts", "enabled": true,
+            "expired": false, "expiresAt": "2026-11-22T12:01:00Z", "id": id, "isDerived": true,
+            "labels": {"cattle.io/creator": "norman"}, "links": {"remove": own, "self": own}, "name": id,
+            "ttl": 60_000, "type": "token", "userId": me,
+        })
+    );
+    let secret = whole.split_once(':').unwrap().1;
+    for path in [&format!("/v3/tokens/{id}"), "/v3/tokens", "/v3/tokens?ttl=60000"] {
+        let answer = app.get(path).token(&ann).send().await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(answer.text().contains(&id) && !answer.text().contains(secret), "{}", answer.text());
+    }
+    // It is good, and says so itself.
+    let current = app.get(&format!("/v3/tokens/{id}")).token(whole).send().await.json();
+    assert_eq!((&current["current"], &current["userId"]), (&json!(true), &me));
+    assert!(app.get("/v3/clusters").token(whole).send().await.status.is_success());
+    let file = app.folder.path().join("norman-aks.db");
+    for name in [file.clone(), file.with_extension("db-wal")] {
+        let bytes = std::fs::read(&name).unwrap_or_default();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{}", name.display());
+    }
+}
+
+#[tokio::test]
+async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let of_ann = made(&app, &ann, &json!({})).await;
+    let id = text(&of_ann, "id");
+    let mut expected = vec![name(&ann), id.clone()];
+    expected.sort();
+    assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), expected);
+    for other in [&bob, &app.admin] {
+        assert_eq!(ids(&app.get("/v3/tokens").token(other).send().await), [name(other)]);
+        let user = text(&of_ann, "userId");
+        assert!(ids(&app.get(&format!("/v3/tokens?userId={user}")).token(other).send().await).is_empty());
+        for (method, query) in
+            [(Method::GET, ""), (Method::DELETE, ""), (Method::POST, "?_method=DELETE"), (Method::POST, "")]
+        {
+            let at = |id: &str| app.call(method.clone(), &format!("/v3/tokens/{id}{query}")).token(other);
+            let (seen, none) = (at(&id).send().await, at("token-none1").send().await);
+            assert_eq!(
+                (seen.status, none.status),
+                (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND),
+                "{method}"
+            );
+            assert_eq!(seen.text().replace(&id, "token-none1"), none.text(), "nothing is told");
+        }
+    }
+    assert!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status.is_success());
+    // A token for somebody else cannot be made either.
+    let user = text(&of_ann, "userId");
+    let of_bob = made(&app, &bob, &json!({"userId": user})).await;
+    assert_ne!(of_bob["userId"], json!(user));
+}
+
+#[tokio::test]
+async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    for delete in [Method::DELETE, Method::POST] {
+        let query = if delete == Method::POST { "?_method=DELETE" } else { "" };
+        let token = made(&app, &ann, &json!({})).await;
+        let path = format!("/v3/tokens/{}", text(&token, "id"));
+        let whole = text(&token, "token");
+        assert!(app.get("/v3/clusters").token(&whole).send().await.status.is_success());
+        let deleted = app.call(delete, &format!("{path}{query}")).token(&ann).send().await;
+        assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text());
+        assert_eq!((&deleted.json()["id"], deleted.json().get("token")), (&token["id"], None));
+        assert_eq!(app.get("/v3/clusters").token(&whole).send().await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(app.get(&path).token(&ann).send().await.status, StatusCode::NOT_FOUND);
+        assert_eq!(app.delete(&path).token(&ann).send().await.status, StatusCode::NOT_FOUND);
+    }
+    let own = format!("/v3/tokens/{}", name(&ann));
+    let logout = app.delete(&own).token(&ann).send().await;
+    assert_eq!((logout.status, &logout.json()["current"]), (StatusCode::OK, &json!(true)));
+    assert_eq!(app.get("/v3/tokens").token(&ann).send().await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_expired_token_is_not_there_any_more() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let token = made(&app, &ann, &json!({"ttl": "60000"})).await;
+    let (id, whole) = (text(&token, "id"), text(&token, "token"));
+    app.clock.advance(Duration::from_millis(59_999));
+    assert!(app.get("/v3/tokens").token(&whole).send().await.status.is_success());
+    app.clock.advance(Duration::from_millis(1));
+    assert_eq!(app.get("/v3/tokens").token(&whole).send().await.status, StatusCode::UNAUTHORIZED);
+    // 404, because clients take a token that says `expired` for a reason to forget the kubeconfig for good.
+    assert_eq!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), [name(&ann)]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_and_makes_no_token() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    for (body, status, code, field) in [
+        (json!({"ttl": -1}), 422, "InvalidFormat", "ttl"),
+        (json!({"ttl": 3_153_600_000_001_i64}), 422, "InvalidFormat", "ttl"),
+        (json!({"ttl": "soon"}), 422, "InvalidFormat", "ttl"),
+        (json!({"ttl": 1e300}), 422, "InvalidFormat", "ttl"),
+        (json!({"clusterId": "c-none1"}), 404, "NotFound", ""),
+        (json!({"description": "x".repeat(100_000)}), 422, "", ""),
+        (json!([]), 422, "InvalidBodyContent", ""),
+    ] {
+        let answer = app.post("/v3/tokens").token(&ann).json(&body).send().await;
+        assert_eq!(answer.status.as_u16(), status, "{body:.60}: {}", answer.text());
+        let said = refusal(&answer);
+        assert!(
+            code.is_empty() || (said.0.as_str(), said.1.as_str()) == (code, field),
+            "{body:.60}: {said:?}"
+        );
+    }
+    assert_eq!(ids(&app.get("/v3/tokens").token(&ann).send().await), [name(&ann)]);
+    let own = format!("/v3/tokens/{}", name(&ann));
+    let put = app.put(&own).token(&ann).json(&json!({"description": "x"})).send().await;
+    assert_eq!((put.status, refusal(&put).0), (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow".into()));
+    assert_eq!(app.post(&own).token(&ann).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
+    let it = Connected::start().await;
+    it.keep("c-other", &it.status(), "account-token").await;
+    let token = made(&it.app, &it.ann, &json!({"clusterId": ID})).await;
+    assert_eq!(token["clusterId"], ID);
+    let whole = text(&token, "token");
+    let inside = it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&whole).send().await;
+    assert_eq!(inside.status, StatusCode::OK, "{}", inside.text());
+    let other = it.app.get("/k8s/clusters/c-other/version").token(&whole).send().await;
+    assert_eq!(other.status, StatusCode::FORBIDDEN);
+    for path in
+        ["/v3/tokens", "/v3/users?me=true", "/v3/settings", "/v3/projects", "/v3/clusterregistrationtokens"]
+    {
+        assert_eq!(it.app.get(path).token(&whole).send().await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    // So it cannot make itself one that can do more.
+    let more = it.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await;
+    assert_eq!(more.status, StatusCode::UNAUTHORIZED);
+    let list = it.app.get(&format!("/v3/tokens?clusterId={ID}")).token(&it.ann).send().await;
+    assert_eq!(ids(&list), [text(&token, "id")]);
+    // Another's cluster is as good as none.
+    let eve = it.app.token("eve").await;
+    let refused = it.app.post("/v3/tokens").token(&eve).json(&json!({"clusterId": ID})).send().await;
+    assert_eq!((refused.status, refusal(&refused).2), (StatusCode::NOT_FOUND, format!("{ID} not found")));
+}
+
+#[tokio::test]
+async fn tokens_are_in_the_audit_by_name() {
+    let db = databases::sqlite().await;
+    let app = TestApp::with().on(&db).start().await;
+    let token = made(&app, &app.admin, &json!({"description": "one"})).await;
+    let path = format!("/v3/tokens/{}", text(&token, "id"));
+    assert!(app.delete(&path).send().await.status.is_success());
+    assert_eq!(app.delete(&path).send().await.status, StatusCode::NOT_FOUND);
+    app.post("/v3/tokens").json(&json!({"ttl": -5})).send().await;
+    app.app.stop().await;
+    let filter = events::Filter { object_type: Some("token".to_owned()), ..events::Filter::default() };
+    let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
+    rows.reverse();
+    let seen: Vec<_> = rows.iter().map(|row| [&*row.action, &*row.object_id, &*row.outcome]).collect();
+    let id = &*text(&token, "id");
+    let expected = [
+        ["create", id, "done"],
+        ["delete", id, "done"],
+        ["delete", id, "refused"],
+        ["create", "", "refused"],
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn everybody_finds_himself_and_only_administrators_find_others() {
+    let app = TestApp::start().await;
+    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+    let me = async |token: &str| {
+        let list = app.get("/v3/users?me=true").token(token).send().await.json();
+        assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
+        list["data"][0].clone()
+    };
+    let (of_ann, of_bob, of_admin) = (me(&ann).await, me(&bob).await, me(&app.admin).await);
+    let own = format!("http://norman.test/v3/users/{}", text(&of_ann, "id"));
+    assert_eq!(
+        of_ann,
+        json!({
+            "actions": {}, "baseType": "user", "created": "2026-11-22T12:00:00Z", "createdTS": 1_795_348_800_000_i64,
+            "enabled": true, "id": of_ann["id"], "links": {"self": own}, "me": true, "name": "ann",
+            "principalIds": [format!("local://{}", text(&of_ann, "id"))], "state": "active", "transitioning": "no",
+            "type": "user", "username": "ann",
+        })
+    );
+    assert!(text(&of_ann, "id").starts_with("user-"));
+    assert_eq!((&of_bob["name"], &of_admin["name"]), (&json!("bob"), &json!("admin")));
+    assert_eq!(ids(&app.get("/v3/users").token(&ann).send().await), [text(&of_ann, "id")]);
+    let at = |user: &Value| format!("/v3/users/{}", text(user, "id"));
+    assert_eq!(app.get(&at(&of_ann)).token(&ann).send().await.json(), of_ann);
+    let (seen, none) = (
+        app.get(&at(&of_bob)).token(&ann).send().await,
+        app.get("/v3/users/user-none1").token(&ann).send().await,
+    );
+    assert_eq!(seen.status, StatusCode::NOT_FOUND);
+    assert_eq!(seen.text().replace(&text(&of_bob, "id"), "user-none1"), none.text());
+    assert!(ids(&app.get("/v3/users?name=bob").token(&ann).send().await).is_empty());
+
+    let mut everybody = [&of_ann, &of_bob, &of_admin].map(|user| text(user, "id"));
+    everybody.sort();
+    assert_eq!(ids(&app.get("/v3/users").send().await), everybody);
+    assert_eq!(ids(&app.get("/v3/users?name=bob").send().await), [text(&of_bob, "id")]);
+    assert_eq!(ids(&app.get("/v3/users?me=false&name=ann").send().await), [text(&of_ann, "id")]);
+    assert_eq!(app.get(&at(&of_bob)).send().await.json()["me"], false);
+    for method in [Method::PUT, Method::DELETE, Method::POST] {
+        let answer = app.call(method.clone(), &at(&of_bob)).json(&json!({"name": "x"})).send().await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    }
+}
