@@ -41,7 +41,7 @@ use crate::support::app::{TestApp, TestAppBuilder};
 use crate::support::databases::{self, TestDb};
 
 /// What Azure says when it throttles, in our tests.
-const THROTTLED: &str = "The request is being throttled: too many requests of this subscription.";
+const THROTTLED: &str = "The request is being throttled: too many requests of this subscription";
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug)]
