@@ -75,3 +75,5 @@ mod support;
 mod terraform_replay;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trouble;
