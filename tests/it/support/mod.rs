@@ -6,3 +6,4 @@ pub(crate) mod connected;
 pub(crate) mod databases;
 pub(crate) mod kubernetes;
 pub(crate) mod program;
+pub(crate) mod schema;
