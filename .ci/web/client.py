@@ -3,6 +3,7 @@ server whose file for scripts the variable SANDBOX names."""
 
 import json
 import os
+import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -108,7 +109,21 @@ upgrades = the(
 )
 assert upgrades.current_version == version, upgrades
 assert [one.enabled for one in upgrades.upgrades if one.version == newer] == [True], upgrades
-the(Cluster, delete_cluster.sync(cluster.id, client=client))
+
+
+def becomes(state: str | None) -> bool:
+    """Whether the cluster gets into that state, or is gone, before a minute has passed."""
+    for _ in range(300):
+        seen = get_cluster.sync(cluster.id, client=client)
+        if (seen.state if isinstance(seen, Cluster) else None) == state:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+assert becomes("active")
+assert the(Cluster, delete_cluster.sync(cluster.id, client=client)).state == "removing"
+assert becomes(None)
 gone = get_cluster.sync_detailed(cluster.id, client=client)
 assert gone.status_code == HTTPStatus.NOT_FOUND and the(NormanError, gone.parsed).code == "NotFound", gone
 

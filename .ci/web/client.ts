@@ -114,7 +114,18 @@ check(
   upgrades,
 );
 const path = { params: { path: { id: cluster.id } } };
-body(await client.DELETE("/v3/clusters/{id}", path));
+// Whether the cluster gets into that state, or is gone, before a minute has passed.
+async function becomes(state: string | undefined): Promise<boolean> {
+  for (let look = 0; look < 300; look += 1) {
+    const seen = await client.GET("/v3/clusters/{id}", path);
+    if (seen.data?.state === state) return true;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return false;
+}
+check(await becomes("active"), "an imported cluster that is active", cluster);
+check(body(await client.DELETE("/v3/clusters/{id}", path)).state === "removing", "a cluster that goes", cluster);
+check(await becomes(undefined), "a cluster that has gone", cluster);
 const gone = await client.GET("/v3/clusters/{id}", path);
 const refusal = gone.error !== undefined && "code" in gone.error ? gone.error.code : undefined;
 check(gone.response.status === 404 && refusal === "NotFound", "a cluster that is gone", gone.error);

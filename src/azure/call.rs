@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
@@ -36,6 +37,8 @@ pub struct Arm {
     credential: Arc<Credential>,
     source: Arc<TokenSource>,
     deadline: Instant,
+    /// The longest pause between two attempts.
+    patience: Duration,
     /// The token of this use case alone, where it must not be a remembered one.
     own: Option<Arc<Mutex<Option<Token>>>>,
 }
@@ -47,6 +50,7 @@ impl Arm {
             credential: Arc::clone(credential),
             source: azure.0.tokens.of(credential),
             deadline,
+            patience: Duration::MAX,
             own: None,
         }
     }
@@ -56,6 +60,13 @@ impl Arm {
     #[must_use]
     pub fn with_new_token(self) -> Self {
         Self { own: Some(Arc::default()), ..self }
+    }
+
+    /// The same for a caller that comes back by itself: where Azure wants to be left alone for longer than that, the
+    /// caller is told at once instead of being kept waiting.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Whose eyes these are.
@@ -108,7 +119,7 @@ impl Arm {
                 outcome => return outcome,
             };
             failed += 1;
-            let left = self.deadline.saturating_duration_since(Instant::now());
+            let left = self.deadline.saturating_duration_since(Instant::now()).min(self.patience);
             let unit = self.shared.retry_pause;
             match retry::pause(failed, error.retry_after(), left, unit, retry::jitter()) {
                 Some(pause) if failed < ATTEMPTS => sleep(pause).await,

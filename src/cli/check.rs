@@ -135,7 +135,10 @@ fn key_file(config: &Config) -> Found {
             return Ok(format!("{} will be made at the first start", path.display()));
         }
         Err(error) => {
-            return Err(format!("{}: {error}; make one with `norman-aks key generate`", path.display()));
+            return Err(format!(
+                "{0}: {error}; make one with `norman-aks key generate --append {0}`",
+                path.display()
+            ));
         }
     };
     match KeyRing::parse(&text) {

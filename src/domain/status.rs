@@ -1,6 +1,8 @@
 //! What is known about a cluster, as it is kept beside its specification (contract, section 13), and the word for what it
 //! is doing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,6 +45,22 @@ pub struct ClusterStatus {
     /// Why the last step failed, for people; gone with the next one that succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// What was asked of Azure for the specification that is worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
+}
+
+/// What was asked of Azure for one specification, so that nothing is asked for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// The generation of the specification.
+    pub generation: i64,
+    /// How often Azure took a change of a part.
+    pub written: BTreeMap<String, u32>,
+    /// What Azure said when it gave up, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 /// One of Rancher's conditions.

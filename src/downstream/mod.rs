@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -203,6 +203,8 @@ impl Downstream {
         let host = link.host();
         let near = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
         request.extensions_mut().clear();
+        // How the client came here says nothing of the way on: the connection to the cluster decides.
+        *request.version_mut() = Version::default();
         headers::to_cluster(request.headers_mut());
         let user = HeaderValue::try_from(person.user).map_err(|_| Error::Material("the name of the user"))?;
         let group =

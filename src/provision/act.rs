@@ -1,5 +1,6 @@
 //! One step towards Azure: follow what runs there, or look, decide, and do one thing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,15 +14,19 @@ use crate::azure::resources::{
 };
 use crate::azure::{self, Arm, Operation, Written};
 use crate::domain::provision::manifest::{self, Context};
-use crate::domain::provision::plan::{Observed, Phase, Situation, Step, plan};
-use crate::domain::provision::workspace;
-use crate::domain::spec::given;
+use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
+use crate::domain::provision::{upstream, workspace};
+use crate::domain::spec::{given, identity};
 use crate::domain::status::{Progress, Truth};
 use crate::service::credentials::AzureAccess;
-use crate::service::observation::{self, PROVIDER};
+use crate::service::observation::{self, PROVIDER, WORKSPACES, is_unregistered};
 
 /// How often Azure is looked at while it works and names no time.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long Azure is left alone with a change that it says to have made: what it shows may be older.
+const SETTLES: Duration = Duration::from_secs(1);
+/// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
     if task.phase == Phase::Removing {
@@ -35,6 +40,9 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         }
     } else if task.status.steps.is_empty() {
         begin(task);
+    } else if task.was_active() && task.status.condition("Updated").is_some_and(|it| it.status == Truth::True)
+    {
+        task.condition("Updated", Truth::Unknown, "");
     }
     task.at_step("credentials", Progress::Running, "");
     let Some(id) = task.row.credential_id.clone() else {
@@ -47,6 +55,8 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
         Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
     })?;
+    let arm = arm.with_patience(PATIENCE);
+    same_subscription(task, &access)?;
     task.at_step("azure", Progress::Running, "");
     if let Some(next) = follow(task, &access, &arm).await? {
         return Ok(next);
@@ -54,22 +64,63 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let observed = observation::observe(&arm, &access, task.aks(), task.phase)
         .await
         .map_err(|error| Trouble::azure("", error))?;
-    let decided = plan(&Situation {
-        spec: task.aks(),
-        applied: task.applied.as_ref(),
-        phase: task.phase,
-        claimed: task.work.claimed,
-        owner: &task.owner,
-        observed: &observed,
-    });
+    let decided = decide(task, &observed);
     tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
-    let changes = !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::Refuse(_));
+    let changes =
+        !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::GaveUp(_) | Step::Refuse(_));
+    let part = part(&decided);
+    if changes {
+        // Whoever lost the claim in the meantime must not change anything any more.
+        task.record(parts).await?;
+    }
     let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
     let next = outcome.act(task, decided).await;
+    if let (Some(part), Ok(_)) = (part, &next) {
+        *task.tried().written.entry(part).or_default() += 1;
+    }
     if changes {
         parts.listings.forget_changed(&access);
     }
     next
+}
+
+fn decide(task: &mut Task, observed: &Observed) -> Step {
+    let written = task.tried().written.clone();
+    plan(&situation(task, &written, observed))
+}
+
+/// Everything that is known about the cluster.
+pub(super) fn situation<'a>(
+    task: &'a Task,
+    written: &'a BTreeMap<String, u32>,
+    observed: &'a Observed,
+) -> Situation<'a> {
+    Situation {
+        spec: &task.wanted,
+        applied: task.applied.as_ref(),
+        phase: task.phase,
+        claimed: task.work.claimed,
+        owner: &task.owner,
+        endpoint: task.status.api_endpoint.as_deref(),
+        written,
+        observed,
+    }
+}
+
+/// A credential of another subscription finds nothing of the cluster there, which must not be taken for its end.
+fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
+    let Some(known) = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active())
+    else {
+        return Ok(());
+    };
+    let subscription = access.credential().subscription_id.as_str();
+    if identity(Some(subscription), task.aks()).is_none_or(|identity| identity == *known) {
+        return Ok(());
+    }
+    Err(Trouble::new(format!(
+        "error getting Azure clients: error getting credentials: the cloud credential is for the subscription \
+         {subscription} by now, and the cluster is in another one; correct its subscriptionId"
+    )))
 }
 
 /// The first look at a new cluster.
@@ -111,9 +162,12 @@ async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Opti
         task.follow(None);
         let code = error.code.clone().unwrap_or_else(|| word.to_owned());
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        Err(Trouble::new(format!("{}{code}: {message}", running.doing)))
+        let said = format!("{}{code}: {message}", running.doing);
+        task.tried().said = Some(said.clone());
+        Err(Trouble::new(said))
     };
-    match operation.step(arm).await.map_err(|error| Trouble::azure("", error))? {
+    let asked = operation.step(arm).await;
+    match asked.map_err(|error| Trouble::azure(&format!("{}: ", running.what), error))? {
         azure::Step::InProgress(progress) => {
             let percent = progress.percent;
             let what = match &progress.trouble {
@@ -152,6 +206,8 @@ impl Work<'_> {
     async fn act(&self, task: &mut Task, step: Step) -> Result<Next, Trouble> {
         match step {
             Step::Refuse(reason) => Err(Trouble::new(reason)),
+            // Azure's own words tell more than the state that is left.
+            Step::GaveUp(what) => Err(Trouble::new(task.tried().said.clone().unwrap_or(what))),
             Step::Wait(what) => {
                 if task.phase != Phase::Removing {
                     self.note_upstream(task);
@@ -163,7 +219,7 @@ impl Work<'_> {
             Step::Finish => {
                 finish::finish(self.parts, task, self.access, self.arm, self.observed, self.deadline).await
             }
-            Step::RegisterProvider => self.register(task).await,
+            Step::RegisterProvider => self.register(task, PROVIDER).await,
             Step::CreateResourceGroup => self.create_group(task).await,
             Step::EnsureWorkspace => self.ensure_workspace(task).await,
             Step::CreateCluster => self.create_cluster(task).await,
@@ -190,11 +246,15 @@ impl Work<'_> {
         }
     }
 
-    async fn register(&self, task: &mut Task) -> Result<Next, Trouble> {
-        providers::register(self.arm, PROVIDER).await.map_err(|error| {
-            Trouble::azure("error registering the resource provider Microsoft.ContainerService: ", error)
-        })?;
-        task.wait("Azure: the resource provider Microsoft.ContainerService is being registered", None);
+    async fn register(&self, task: &mut Task, provider: &str) -> Result<Next, Trouble> {
+        let doing = format!("error registering the resource provider {provider}: ");
+        let failed = |error| Trouble::azure(&doing, error);
+        let state = providers::get(self.arm, provider).await.map_err(failed)?.registration_state;
+        if !state.is_some_and(|state| state.eq_ignore_ascii_case("Registering")) {
+            providers::register(self.arm, provider).await.map_err(failed)?;
+            task.tell("step", format!("asked Azure to register the resource provider {provider}"));
+        }
+        task.wait(&format!("Azure: the resource provider {provider} is being registered"), None);
         Ok(Next::In(LOOK))
     }
 
@@ -213,7 +273,11 @@ impl Work<'_> {
         let place = workspace::place(task.aks());
         let doing = "error failed to create cluster: error creating log analytics workspace: ";
         let failed = |error| Trouble::azure(doing, error);
-        if workspaces::get(self.arm, &place.group, &place.name).await.map_err(failed)?.is_some() {
+        let found = match workspaces::get(self.arm, &place.group, &place.name).await {
+            Err(error) if is_unregistered(&error) => return self.register(task, WORKSPACES).await,
+            found => found.map_err(failed)?,
+        };
+        if found.is_some() {
             task.wait(&format!("Azure: the Log Analytics workspace {} is being made", place.name), None);
             return Ok(Next::In(LOOK));
         }
@@ -272,11 +336,10 @@ impl Work<'_> {
     async fn update_tags(&self, task: &mut Task) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update tags for cluster [{name}]: ");
-        let tags = if task.is_import() {
-            task.aks().tags.clone().unwrap_or_default()
-        } else {
-            manifest::tags(task.aks(), &task.owner)
-        };
+        // Whose an imported cluster is stays as it was said.
+        let found = self.observed.cluster.as_ref().and_then(upstream::owner);
+        let owner = if task.is_import() { found } else { Some(task.owner.clone()) };
+        let tags = manifest::tags(&task.wanted, owner.as_deref());
         let pairs = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let written = managed_clusters::patch_tags(self.arm, &group, &name, pairs)
             .await
@@ -289,13 +352,21 @@ impl Work<'_> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = "failed to update cluster: ";
         let current = self.observed.cluster.clone().unwrap_or_default();
-        let body = manifest::update(&current, task.aks(), self.context(task));
+        let body = manifest::update(&current, &task.wanted, self.context(task));
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
             .map_err(|error| Trouble::azure(doing, error))?;
-        let keys = keys.join(", ");
-        task.tell("step", format!("changed {keys}"));
-        Ok(taken(task, &written, &format!("the cluster is being changed ({keys})"), doing, false))
+        let (done, what) = if keys.is_empty() {
+            (
+                "asked Azure to bring the cluster to its state again".to_owned(),
+                "the cluster is being repaired".to_owned(),
+            )
+        } else {
+            let keys = keys.join(", ");
+            (format!("changed {keys}"), format!("the cluster is being changed ({keys})"))
+        };
+        task.tell("step", done);
+        Ok(taken(task, &written, &what, doing, false))
     }
 
     async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
@@ -352,7 +423,7 @@ fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: b
     metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
     let Some(operation) = &written.operation else {
         task.recovered();
-        return Next::Now;
+        return Next::In(SETTLES);
     };
     let running = Running {
         operation: operation.to_text(),

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -91,21 +91,28 @@ impl Worker {
 
     /// Works until it is told to stop; the steps that are being done are done to their end.
     pub async fn run(self, stop: CancellationToken) {
+        // A SQLite file has one server. What its predecessor held when it died need not be waited for; and if there is
+        // another one against all advice, the fence of its claims keeps it from writing.
+        if self.parts.store.kind() == store::Kind::Sqlite
+            && let Err(error) = store::clusters::free_all(&self.parts.store).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "old claims stay until they end");
+        }
+        let mut steps = JoinSet::new();
         while !stop.is_cancelled() {
-            match self.run_due(&stop).await {
-                Ok(0) => {}
-                Ok(_) => continue,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the work on clusters cannot be looked up");
-                }
+            if let Err(error) = self.begin_due(&mut steps).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the work on clusters cannot be looked up");
             }
+            // A cluster that keeps its step waiting holds up nobody else.
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = self.rung.notified() => {}
+                Some(ended) = steps.join_next() => note_end(ended),
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+        finish_all(steps).await;
     }
 
     /// One step for every cluster that is due now; returns how many those were.
@@ -113,22 +120,39 @@ impl Worker {
         if stop.is_cancelled() {
             return Ok(0);
         }
-        let now = self.parts.clock.now_ms();
-        let due =
-            store::clusters::claim(&self.parts.store, &self.holder, now, now + LEASE_MS, AT_ONCE).await?;
-        let count = due.len();
         let mut steps = JoinSet::new();
+        let count = self.begin_due(&mut steps).await?;
+        finish_all(steps).await;
+        Ok(count)
+    }
+
+    /// Begins a step for every cluster that is due now, as far as there is room beside the steps that are being done.
+    async fn begin_due(&self, steps: &mut JoinSet<()>) -> Result<usize, store::Error> {
+        let room = AT_ONCE.saturating_sub(u32::try_from(steps.len()).unwrap_or(AT_ONCE));
+        if room == 0 {
+            return Ok(0);
+        }
+        let now = self.parts.clock.now_ms();
+        let due = store::clusters::claim(&self.parts.store, &self.holder, now, now + LEASE_MS, room).await?;
+        let count = due.len();
         for row in due {
             let parts = Arc::clone(&self.parts);
             steps.spawn(async move { work_on(&parts, row).await });
         }
-        while let Some(ended) = steps.join_next().await {
-            if let Err(error) = ended {
-                // The claim ends by itself, and the next holder looks at Azure first.
-                tracing::error!(error = &error as &dyn std::error::Error, "a step ended in a panic");
-            }
-        }
         Ok(count)
+    }
+}
+
+async fn finish_all(mut steps: JoinSet<()>) {
+    while let Some(ended) = steps.join_next().await {
+        note_end(ended);
+    }
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        // The claim ends by itself, and the next holder looks at Azure first.
+        tracing::error!(error = &error as &dyn std::error::Error, "a step ended in a panic");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What Azure changed since: read now and then, shown, and taken over where the user manages it (contract, section 24).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::task::{Next, Task};
 use super::trouble::Trouble;
-use super::{Parts, finish};
-use crate::domain::provision::plan::Phase;
+use super::{Parts, act, finish};
+use crate::domain::provision::plan::{Phase, lost};
 use crate::domain::provision::refresh::taken_over;
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec};
 use crate::domain::status::Truth;
@@ -58,15 +58,13 @@ async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), T
     let arm = parts
         .azure
         .arm(access.credential(), deadline)
-        .map_err(|error| Trouble::azure("error creating client secret credential: ", error))?;
+        .map_err(|error| Trouble::azure("error creating client secret credential: ", error))?
+        .with_patience(act::PATIENCE);
     let observed = observation::observe(&arm, &access, task.aks(), Phase::Removing)
         .await
         .map_err(|error| Trouble::azure("", error))?;
-    if observed.cluster.is_none() {
-        let name = task.aks().cluster_name.clone().unwrap_or_default();
-        return Err(Trouble::new(format!(
-            "{name} no longer exists in Azure: remove the object, or restore the cluster"
-        )));
+    if let Some(lost) = lost(&act::situation(task, &BTreeMap::new(), &observed)) {
+        return Err(Trouble::new(lost));
     }
     finish::note_status(task, &observed);
     take_over(parts, task).await?;

@@ -7,9 +7,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Parts;
 use super::trouble::Trouble;
-use crate::domain::provision::plan::Phase;
+use crate::domain::provision::plan::{self, Phase};
 use crate::domain::spec::{AksConfig, ClusterSpec};
-use crate::domain::status::{ClusterStatus, Progress, Step, Truth, Waiting};
+use crate::domain::status::{ClusterStatus, Progress, Step, Tried, Truth, Waiting};
 use crate::store::{self, ClusterEventRow, ClusterRow, WorkColumns};
 
 /// The steps of a cluster on its way, in order, for programs.
@@ -43,6 +43,8 @@ pub(super) struct Running {
 pub(super) struct Task {
     pub(super) row: ClusterRow,
     pub(super) spec: ClusterSpec,
+    /// What of the specification is to be brought about.
+    pub(super) wanted: AksConfig,
     pub(super) applied: Option<AksConfig>,
     pub(super) work: WorkColumns,
     pub(super) status: ClusterStatus,
@@ -64,9 +66,13 @@ impl Task {
             "active" => Phase::Active,
             _ => Phase::New,
         };
+        let spec = ClusterSpec::from_text(&row.spec)?;
+        let applied: Option<AksConfig> =
+            row.work.applied_spec.as_deref().map(serde_json::from_str).transpose()?;
         Ok(Self {
-            spec: ClusterSpec::from_text(&row.spec)?,
-            applied: row.work.applied_spec.as_deref().map(serde_json::from_str).transpose()?,
+            wanted: plan::stated(spec.aks(), applied.as_ref()).into_owned(),
+            spec,
+            applied,
             status: ClusterStatus::from_text(&row.work.status)?,
             work: row.work.clone(),
             phase,
@@ -80,6 +86,16 @@ impl Task {
 
     pub(super) fn aks(&self) -> &AksConfig {
         self.spec.aks()
+    }
+
+    /// What was asked of Azure for this specification.
+    pub(super) fn tried(&mut self) -> &mut Tried {
+        let generation = self.row.generation;
+        let tried = self.status.tried.get_or_insert_default();
+        if tried.generation != generation {
+            *tried = Tried { generation, ..Tried::default() };
+        }
+        tried
     }
 
     pub(super) fn is_import(&self) -> bool {

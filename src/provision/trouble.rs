@@ -57,10 +57,12 @@ impl Trouble {
             && error.code().is_some_and(|code| BUSY_CODES.iter().any(|busy| code.eq_ignore_ascii_case(busy)));
         let mut message = format!("{doing}{}", reason(&error, &explained.text));
         if let Some(hint) = explained.hint.filter(|_| !busy) {
-            message.push_str(". ");
+            message.truncate(message.trim_end_matches(['.', ' ']).len());
+            message.push_str("; ");
             message.push_str(&hint);
         }
-        Self { message, retry_after: explained.retry_after, busy, source: Some(Box::new(error)) }
+        let retry_after = explained.retry_after.or(error.retry_after());
+        Self { message, retry_after, busy, source: Some(Box::new(error)) }
     }
 
     /// The inside of the cluster refused or failed.
@@ -72,7 +74,7 @@ impl Trouble {
     /// The pause before the next attempt, after so many failures in a row.
     pub(super) fn pause(&self, failures: i64) -> Duration {
         if self.busy {
-            return self.retry_after.unwrap_or(BUSY_PAUSE).min(BUSY_PAUSE);
+            return self.retry_after.unwrap_or(BUSY_PAUSE).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         }
         let doublings = u32::try_from(failures.clamp(0, 10)).unwrap_or(10);
         let growing = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
@@ -152,5 +154,7 @@ mod tests {
         assert_eq!(asked.pause(0), Duration::from_secs(700));
         let busy = Trouble { busy: true, ..Trouble::new("x") };
         assert_eq!(busy.pause(50), BUSY_PAUSE);
+        let asked = Trouble { busy: true, retry_after: Some(Duration::from_secs(40)), ..Trouble::new("x") };
+        assert_eq!(asked.pause(0), Duration::from_secs(40));
     }
 }

@@ -11,7 +11,7 @@ mod roles;
 use std::sync::Arc;
 
 use self::body::{convert, convert_config, isolation, label, no_aks_config};
-use self::checks::{broken, refused};
+use self::checks::{broken, check_place, refused};
 pub use self::review::ReviewQuestion;
 use tokio::sync::Notify;
 
@@ -309,6 +309,7 @@ impl Clusters {
         rules::check_fixed(stored.spec.body(), &change.body).map_err(broken)?;
         let identity = credential.identity(new);
         self.check_identity(identity.as_deref(), &row.id, new).await?;
+        check_place(row, identity.as_deref())?;
         let name = change.name.clone().unwrap_or_default();
         if name.is_empty() || !name.eq_ignore_ascii_case(&row.name) {
             self.check_name(caller, &name, &row.id).await?;

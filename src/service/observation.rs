@@ -11,6 +11,15 @@ use crate::domain::spec::{AksConfig, given};
 /// The resource provider of AKS.
 pub const PROVIDER: &str = "Microsoft.ContainerService";
 
+/// The resource provider of Log Analytics workspaces.
+pub const WORKSPACES: &str = "Microsoft.OperationalInsights";
+
+/// Whether the subscription does not know the service that was asked: then Azure does not even say whether something is
+/// there.
+pub fn is_unregistered(error: &Error) -> bool {
+    error.code() == Some("MissingSubscriptionRegistration")
+}
+
 /// Asks Azure what the next step depends on.
 pub async fn observe(
     arm: &Arm,
@@ -20,7 +29,13 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let group = given(spec.resource_group.as_ref()).unwrap_or_default();
     let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
-    let cluster = managed_clusters::get(arm, group, name).await?.map(|cluster| cluster.raw);
+    let wanted = phase != Phase::Removing && spec.imported != Some(true);
+    let cluster = match managed_clusters::get(arm, group, name).await {
+        Err(error) if wanted && is_unregistered(&error) => {
+            return Ok(Observed { provider_registered: Some(false), ..Observed::default() });
+        }
+        found => found?.map(|cluster| cluster.raw),
+    };
     let cloud = access.credential().cloud;
     let known = Known {
         spec,
@@ -29,9 +44,17 @@ pub async fn observe(
     };
     let upstream = cluster.as_ref().and_then(|cluster| upstream::read(cluster, known).ok());
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
-    let wanted = phase != Phase::Removing && spec.imported != Some(true);
     if wanted && observed.cluster.is_none() {
-        observed.provider_registered = Some(providers::get(arm, PROVIDER).await?.is_registered());
+        match providers::get(arm, PROVIDER).await {
+            Ok(provider) => {
+                observed.provider_registered = Some(provider.is_registered());
+                observed.provider_registering = provider.is_registering();
+            }
+            // Whoever has rights in a resource group alone may not look at the subscription's providers, and does not
+            // need to: if it is not registered, the PUT is refused with these words.
+            Err(error) if error.upstream_status() == Some(403) => {}
+            Err(error) => return Err(error),
+        }
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
     if phase != Phase::Removing && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
@@ -43,7 +66,10 @@ pub async fn observe(
 /// The id of the workspace that the specification means, once it is there.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
     let place = workspace::place(spec);
-    let found = workspaces::get(arm, &place.group, &place.name).await?;
+    let found = match workspaces::get(arm, &place.group, &place.name).await {
+        Err(error) if is_unregistered(&error) => None,
+        found => found?,
+    };
     Ok(found.and_then(|workspace| {
         let state = workspace.view.properties.and_then(|properties| properties.provisioning_state);
         let ready = state.is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));

@@ -31,7 +31,7 @@ const FORGOTTEN_MS: i64 = 24 * 3600 * 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no key file where one must be.
-    #[error("there is no key file {}; make one with `norman-aks key generate`", path.display())]
+    #[error("there is no key file {0}; make one with `norman-aks key generate --append {0}`", path.display())]
     NoFile {
         /// Where it was looked for.
         path: PathBuf,

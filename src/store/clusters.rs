@@ -7,8 +7,8 @@ use super::{Error, Store};
 mod work;
 
 pub use work::{
-    Wake, WorkColumns, claim, delete_claimed, next_due_ms, record, refresh_spec, release, renew, wake,
-    wake_all,
+    Wake, WorkColumns, claim, delete_claimed, free_all, next_due_ms, record, refresh_spec, release, renew,
+    wake, wake_all,
 };
 
 /// A cluster (contract, section 13).

@@ -40,6 +40,16 @@ async fn piece(body: &mut Body) -> Option<Result<String, axum::Error>> {
 }
 
 #[tokio::test]
+async fn the_way_in_does_not_depend_on_the_version_of_http_that_the_client_speaks() {
+    let it = Connected::start().await;
+    for version in [http::Version::HTTP_10, http::Version::HTTP_11, http::Version::HTTP_2] {
+        let path = format!("/k8s/clusters/{ID}/version");
+        let answer = it.app.get(&path).token(&it.ann).version(version).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{version:?}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn everybody_is_inside_as_himself_with_the_rights_of_his_part() {
     let it = Connected::start().await;
     let path = format!("/k8s/clusters/{ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");

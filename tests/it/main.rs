@@ -46,6 +46,8 @@ mod norman;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod provisioning;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod registration;

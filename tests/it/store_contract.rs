@@ -47,6 +47,7 @@ on_both!(
     an_aks_cluster_is_only_registered_once,
     a_cluster_is_only_changed_from_its_latest_version,
     due_clusters_are_claimed_once_and_recorded_under_their_claim,
+    claims_of_the_dead_can_be_ended,
     a_users_change_and_the_work_do_not_overwrite_each_other,
     members_see_a_cluster_and_go_with_it,
     secrets_of_clusters_are_put_rewrapped_and_go_with_them,
@@ -688,6 +689,20 @@ async fn on_postgres_everything_lies_in_the_schema_of_the_address() {
     users::insert(&tenant, &user("user-a", "ann")).await.expect("insert");
     assert!(users::list(&db.store).await.expect("list").is_empty());
     tenant.close().await;
+}
+
+async fn claims_of_the_dead_can_be_ended(db: &TestDb) {
+    let store = &db.store;
+    for id in ["c-1", "c-2"] {
+        let work = WorkColumns { next_run_ms: Some(10), ..cluster(id).work };
+        clusters::insert(store, &ClusterRow { work, ..cluster(id) }).await.expect("insert");
+    }
+    let held = clusters::claim(store, "dead", 100, 1_000, 1).await.expect("claim");
+    assert_eq!(clusters::free_all(store).await.expect("free"), 1, "of the one that was held");
+    let claimed = clusters::claim(store, "new", 101, 1_000, 10).await.expect("claim");
+    assert_eq!(claimed.len(), 2);
+    let late = &held[0];
+    assert!(!clusters::record(store, &late.id, &late.work, 1, 102).await.expect("record"), "the fence holds");
 }
 
 async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestDb) {

@@ -218,7 +218,9 @@ fn resource(kind: &str, path: &str, id: &str, fields: Value) -> Value {
     object
 }
 
+/// A list with one element, or with none where that is `null`.
 fn page(kind: &str, path: &str, element: Value) -> Value {
+    let data = Vec::from_iter(Some(element).filter(|element| !element.is_null()));
     let own = format!("{SERVER}{path}");
     let create: Map<String, Value> =
         (kind != "schema").then(|| (kind.to_owned(), json!(own))).into_iter().collect();
@@ -227,11 +229,11 @@ fn page(kind: &str, path: &str, element: Value) -> Value {
         "links": {"self": own},
         "createTypes": create,
         "actions": {},
-        "pagination": {"limit": 1000, "total": 1},
+        "pagination": {"limit": 1000, "total": data.len()},
         "sort": {"order": "asc", "reverse": format!("{own}?order=desc"), "links": {}},
         "filters": {},
         "resourceType": kind,
-        "data": [element],
+        "data": data,
     })
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::spec::{AksConfig, NodePool, given};
 
+type Tags = BTreeMap<String, String>;
+
 /// What differs, in the order in which it is brought about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
@@ -75,7 +77,10 @@ pub fn between(
     applied: Option<&AksConfig>,
 ) -> Result<Differences, Refused> {
     let cluster = wanted.cluster_name.clone().unwrap_or_default();
-    let mut differences = Differences { tags: tags_differ(wanted, azure), ..Differences::default() };
+    let mut differences = Differences {
+        tags: tags_differ(wanted.tags.as_ref(), azure.tags.as_ref()),
+        ..Differences::default()
+    };
     differences.cluster = changed_keys(wanted, azure);
     let Some(pools) = wanted.node_pools.as_ref().filter(|pools| !pools.is_empty()) else {
         return Ok(differences);
@@ -99,29 +104,52 @@ pub fn between(
     let found = named(azure.node_pools.iter().flatten());
     let gone: Vec<&str> =
         found.map(|(name, _)| name).filter(|name| ours.contains(name) && !seen.contains(name)).collect();
-    let system =
-        |pool: &&NodePool| given(pool.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"));
-    let stays = |name: &&str| !gone.contains(name);
-    let left = existing.iter().filter(|(name, pool)| stays(name) && system(pool)).count();
-    if let (0, Some(last)) = (left, gone.iter().find(|name| existing.get(**name).is_some_and(system))) {
+    let system = |pool: &NodePool| is_system(pool.mode.as_ref());
+    // What is left in the end: pools are made and changed before any is removed.
+    let wanted_mode: BTreeMap<&str, &NodePool> = named(pools).collect();
+    let is_left = |name: &str, pool: &NodePool| {
+        let mode = wanted_mode.get(name).and_then(|wanted| wanted.mode.as_ref());
+        !gone.contains(&name) && is_system(given(mode).map_or(pool.mode.as_ref(), |_| mode))
+    };
+    let left =
+        existing.iter().any(|(name, pool)| is_left(name, pool)) || named(pools).any(|(_, pool)| system(pool));
+    let last = gone.iter().find(|name| existing.get(**name).is_some_and(|pool| system(pool)));
+    if let (false, Some(last)) = (left, last) {
         return Err(Refused::LastSystemPool { cluster, pool: (*last).to_owned() });
     }
     differences.removed = gone.into_iter().map(str::to_owned).collect();
+    // Azure never lets the last System pool become another one, so new ones come first.
+    let becomes_system = |name: &String| wanted_mode.get(name.as_str()).is_some_and(|pool| system(pool));
+    differences.pools.sort_by_key(|name| !becomes_system(name));
     Ok(differences)
+}
+
+fn is_system(mode: Option<&String>) -> bool {
+    given(mode).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
 }
 
 fn named<'a>(pools: impl IntoIterator<Item = &'a NodePool>) -> impl Iterator<Item = (&'a str, &'a NodePool)> {
     pools.into_iter().filter_map(|pool| Some((given(pool.name.as_ref())?, pool)))
 }
 
-fn tags_differ(wanted: &AksConfig, azure: &AksConfig) -> bool {
-    wanted.tags.as_ref().is_some_and(|tags| {
-        let (ours, theirs) = (
-            tags.iter().filter(|(key, _)| !key.eq_ignore_ascii_case(super::OWNER_TAG)),
-            azure.tags.iter().flatten(),
-        );
-        !ours.eq(theirs)
-    })
+/// Whether tags that are set are not Azure's. Azure knows their names without letter case.
+pub(super) fn tags_differ(wanted: Option<&Tags>, azure: Option<&Tags>) -> bool {
+    let plain = |tags: &Tags| -> Tags {
+        let pairs = tags.iter().map(|(key, value)| (key.to_lowercase(), value.clone()));
+        pairs.filter(|(key, _)| key != super::OWNER_TAG).collect()
+    };
+    wanted.is_some_and(|tags| plain(tags) != azure.map(plain).unwrap_or_default())
+}
+
+/// A range as it is compared: an address alone is the range of only this address.
+fn range(text: &str) -> String {
+    let text = text.trim().to_ascii_lowercase();
+    text.strip_suffix("/32").map(str::to_owned).unwrap_or(text)
+}
+
+/// Ranges as they are compared.
+pub(super) fn ranges(list: &[String]) -> BTreeSet<String> {
+    list.iter().map(|text| range(text)).collect()
 }
 
 fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
@@ -130,11 +158,10 @@ fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
     if version.is_some_and(|version| Some(version) != azure.kubernetes_version.as_deref()) {
         keys.push("kubernetesVersion");
     }
-    if let Some(ranges) = &wanted.authorized_ip_ranges {
-        let has = azure.authorized_ip_ranges.clone().unwrap_or_default();
+    if let Some(list) = &wanted.authorized_ip_ranges {
+        let (mine, has) = (ranges(list), ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default()));
         // In an imported cluster those of somebody else stay, so only missing ones count.
-        let missing = ranges.iter().any(|range| !has.contains(range));
-        if missing || (wanted.imported != Some(true) && *ranges != has) {
+        if !mine.is_subset(&has) || (wanted.imported != Some(true) && mine != has) {
             keys.push("authorizedIpRanges");
         }
     }
@@ -152,7 +179,10 @@ fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
 fn pool_differs(wanted: &NodePool, azure: &NodePool, cluster: &str, name: &str) -> Result<bool, Refused> {
     let scales = azure.enable_auto_scaling == Some(true);
     let scaling = match wanted.enable_auto_scaling {
-        Some(true) => !scales || wanted.min_count != azure.min_count || wanted.max_count != azure.max_count,
+        Some(true) => {
+            let limits = [(wanted.min_count, azure.min_count), (wanted.max_count, azure.max_count)];
+            !scales || limits.into_iter().any(|(wanted, azure)| set_and_other(wanted, azure))
+        }
         Some(false) if wanted.min_count.is_some() && wanted.max_count.is_some() => {
             return Err(Refused::CountsWithoutScaling { cluster: cluster.to_owned(), pool: name.to_owned() });
         }
@@ -176,10 +206,9 @@ fn pool_differs(wanted: &NodePool, azure: &NodePool, cluster: &str, name: &str) 
         .node_labels
         .as_ref()
         .is_some_and(|labels| !labels.iter().eq(azure.node_labels.iter().flatten()));
-    let taints = wanted
-        .node_taints
-        .as_ref()
-        .is_some_and(|taints| !taints.iter().eq(azure.node_taints.iter().flatten()));
+    let taints = wanted.node_taints.as_ref().is_some_and(|taints| {
+        taints.iter().collect::<BTreeSet<_>>() != azure.node_taints.iter().flatten().collect()
+    });
     Ok(scaling
         || other(&wanted.orchestrator_version, &azure.orchestrator_version)
         || other(&wanted.max_surge, &azure.max_surge)
@@ -242,6 +271,13 @@ mod tests {
                 "authorizedIpRanges",
             ),
             (
+                json!({"authorizedIpRanges": ["1.1.1.1", "10.0.0.0/8"]}),
+                json!({"authorizedIpRanges": ["10.0.0.0/8", "1.1.1.1/32"]}),
+                "",
+            ),
+            (json!({"tags": {"Team": "a"}}), json!({"tags": {"team": "a"}}), ""),
+            (json!({"tags": {"Team": "A"}}), json!({"tags": {"team": "a"}}), "tags"),
+            (
                 json!({"imported": true, "authorizedIpRanges": []}),
                 json!({"authorizedIpRanges": ["1.1.1.1/32"]}),
                 "",
@@ -299,6 +335,16 @@ mod tests {
             ),
             (json!({"nodeLabels": {}}), json!({"nodeLabels": {"a": "b"}}), "+a"),
             (json!({"nodeTaints": []}), json!({}), ""),
+            (
+                json!({"nodeTaints": ["a=b:NoSchedule", "c=d:NoSchedule"]}),
+                json!({"nodeTaints": ["c=d:NoSchedule", "a=b:NoSchedule"]}),
+                "",
+            ),
+            (
+                json!({"enableAutoScaling": true}),
+                json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5}),
+                "",
+            ),
             (json!({"nodeTaints": ["k=v:NoSchedule"]}), json!({}), "+a"),
             (json!({"vmSize": "other", "osDiskSizeGB": 1, "maxPods": 9}), json!({"vmSize": "one"}), ""),
         ] {
@@ -323,6 +369,22 @@ mod tests {
             shown(twice, json!({"nodePools": [{"name": "a"}]})),
             "cluster [n] cannot have multiple nodepools with name a"
         );
+    }
+
+    #[test]
+    fn a_system_pool_can_be_replaced_and_two_pools_can_change_places() {
+        let azure = json!({"nodePools": [{"name": "a", "mode": "System"}, {"name": "b", "mode": "User"}]});
+        for (wanted, expected) in [
+            (json!([{"name": "b"}, {"name": "new", "mode": "System"}]), "+new -a"),
+            (json!([{"name": "b", "mode": "system"}]), "+b -a"),
+            (json!([{"name": "a", "mode": "User"}, {"name": "b", "mode": "System"}]), "+b +a"),
+            (
+                json!([{"name": "b", "mode": "User"}]),
+                "cannot remove node pool [a] with mode System from cluster [n]",
+            ),
+        ] {
+            assert_eq!(shown(json!({"nodePools": wanted}), azure.clone()), expected, "{wanted}");
+        }
     }
 
     #[test]

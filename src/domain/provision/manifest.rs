@@ -40,11 +40,11 @@ pub enum Impossible {
 /// The longest name of a node resource group.
 const LONGEST_GROUP: usize = 80;
 
-/// The tags of the resource: the user's and the mark.
-pub fn tags(spec: &AksConfig, owner: &str) -> BTreeMap<String, String> {
+/// The tags of the resource: the user's, and the mark where there is one.
+pub fn tags(spec: &AksConfig, owner: Option<&str>) -> BTreeMap<String, String> {
     let mut tags = spec.tags.clone().unwrap_or_default();
     tags.retain(|key, _| !key.eq_ignore_ascii_case(OWNER_TAG));
-    tags.insert(OWNER_TAG.to_owned(), owner.to_owned());
+    tags.extend(owner.map(|owner| (OWNER_TAG.to_owned(), owner.to_owned())));
     tags
 }
 
@@ -71,7 +71,7 @@ pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossibl
     Ok(json!({
         "name": spec.cluster_name,
         "location": spec.resource_location,
-        "tags": tags(spec, context.owner),
+        "tags": tags(spec, Some(context.owner)),
         "identity": identity(spec),
         "properties": properties,
     }))
@@ -185,19 +185,26 @@ fn linux_profile(spec: &AksConfig) -> Option<Value> {
     Some(json!({"adminUsername": user, "ssh": {"publicKeys": [{"keyData": key}]}}))
 }
 
-/// The add-ons that the specification speaks of, under the names that `current` has for them.
+/// The add-ons that the specification speaks of, under the names that `current` has for them. One that is on, or off, as it
+/// should be keeps its settings.
 fn addons(spec: &AksConfig, context: Context<'_>, current: &Value) -> Option<Value> {
     let mut addons = Map::new();
+    let stays = |name: &str, wanted: bool| {
+        let enabled = addon(current, name).and_then(|(_, it)| it.get("enabled")?.as_bool());
+        !current.is_null() && enabled.unwrap_or(false) == wanted
+    };
     let mut put = |name: &str, value: Value| {
         let known = addon(current, name).map(|(key, _)| key);
         addons.insert(known.unwrap_or(name).to_owned(), value);
     };
     let china = given(spec.resource_location.as_ref())
         .is_some_and(|region| region.to_ascii_lowercase().starts_with("china"));
-    if let Some(enabled) = spec.http_application_routing.filter(|_| !china) {
+    let routing = spec.http_application_routing.filter(|_| !china);
+    if let Some(enabled) = routing.filter(|enabled| !stays("httpApplicationRouting", *enabled)) {
         put("httpApplicationRouting", json!({"enabled": enabled}));
     }
-    match (spec.monitoring, context.workspace_id) {
+    let monitoring = spec.monitoring.filter(|enabled| !stays("omsAgent", *enabled));
+    match (monitoring, context.workspace_id) {
         (Some(true), Some(workspace)) => {
             let id = format!("/{}", workspace.trim_matches('/'));
             put("omsAgent", json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}}));
@@ -240,7 +247,18 @@ pub fn subnet_id(spec: &AksConfig, subscription_id: &str) -> Option<String> {
     ))
 }
 
-/// What both bodies of a pool have in common.
+/// A word as Azure spells it: clients write it in any letter case.
+fn spelled(word: Option<&String>, known: [&'static str; 2]) -> Option<Value> {
+    let word = given(word)?;
+    let known = known.into_iter().find(|known| known.eq_ignore_ascii_case(word));
+    Some(known.unwrap_or(word).into())
+}
+
+fn mode(pool: &NodePool) -> Option<Value> {
+    spelled(pool.mode.as_ref(), ["System", "User"])
+}
+
+/// What both bodies of a new pool have in common.
 fn pool_base(pool: &NodePool) -> Map<String, Value> {
     let mut base = Map::new();
     let mut put = |key: &str, value: Option<Value>| {
@@ -252,10 +270,10 @@ fn pool_base(pool: &NodePool) -> Map<String, Value> {
     put("count", pool.count.map(Value::from));
     put("maxPods", pool.max_pods.map(Value::from));
     put("osDiskSizeGB", pool.os_disk_size_gb.map(Value::from));
-    put("osDiskType", text(pool.os_disk_type.as_ref()));
-    put("osType", text(pool.os_type.as_ref()));
+    put("osDiskType", spelled(pool.os_disk_type.as_ref(), ["Managed", "Ephemeral"]));
+    put("osType", spelled(pool.os_type.as_ref(), ["Linux", "Windows"]));
     put("vmSize", text(pool.vm_size.as_ref()));
-    put("mode", text(pool.mode.as_ref()));
+    put("mode", mode(pool));
     put(
         "nodeLabels",
         pool.node_labels.as_ref().filter(|labels| !labels.is_empty()).map(|labels| json!(labels)),
@@ -290,41 +308,72 @@ fn pool_in_cluster(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> V
     profile.into()
 }
 
-/// The body of the PUT of one pool, new or changed. `current` is Azure's profile of it, if it exists: its version and
-/// its unknown properties stay unless the specification says otherwise, and its count while it scales by itself.
+/// The body of the PUT of one pool, new or changed. `current` is Azure's profile of it, if it exists: of that only what can
+/// be changed, and what the specification speaks of, is replaced.
 pub fn pool(pool: &NodePool, current: Option<&Value>, spec: &AksConfig, context: Context<'_>) -> Value {
-    let mut properties = current.and_then(Value::as_object).cloned().unwrap_or_default();
+    let properties = match current.and_then(Value::as_object) {
+        Some(current) => changed_pool(pool, current.clone()),
+        None => new_pool(pool, spec, context),
+    };
+    json!({ "properties": properties })
+}
+
+fn new_pool(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Map<String, Value> {
+    let mut properties = pool_base(pool);
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            properties.insert(key.to_owned(), value);
+        }
+    };
+    if pool.enable_auto_scaling == Some(false) {
+        put("enableAutoScaling", Some(false.into()));
+    }
+    put("orchestratorVersion", text(pool.orchestrator_version.as_ref()));
+    put("type", Some("VirtualMachineScaleSets".into()));
+    let zones = pool.availability_zones.as_ref().filter(|zones| !zones.is_empty());
+    put("availabilityZones", zones.map(|zones| json!(zones)));
+    let own = given(pool.vnet_subnet_id.as_ref()).map(str::to_owned);
+    put("vnetSubnetID", own.or_else(|| subnet_id(spec, context.subscription_id)).map(Value::from));
+    properties
+}
+
+fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<String, Value> {
     for answered_only in
         ["name", "provisioningState", "powerState", "currentOrchestratorVersion", "nodeImageVersion", "eTag"]
     {
         properties.remove(answered_only);
     }
-    let existed = current.is_some();
-    let mut wanted = pool_base(pool);
-    if pool.enable_auto_scaling == Some(true) && existed {
-        wanted.remove("count");
-    }
+    let scaled = properties.get("enableAutoScaling").and_then(Value::as_bool).unwrap_or(false);
+    let scales = pool.enable_auto_scaling.unwrap_or(scaled);
     if pool.enable_auto_scaling == Some(false) {
-        wanted.insert("enableAutoScaling".to_owned(), false.into());
         properties.remove("minCount");
         properties.remove("maxCount");
     }
-    if let Some(version) = text(pool.orchestrator_version.as_ref()) {
-        wanted.insert("orchestratorVersion".to_owned(), version);
-    }
-    if !existed {
-        wanted.insert("type".to_owned(), "VirtualMachineScaleSets".into());
-        let zones = pool.availability_zones.clone().unwrap_or_default();
-        if !zones.is_empty() {
-            wanted.insert("availabilityZones".to_owned(), zones.into());
+    // The autoscaler counts by itself.
+    let count = pool.count.filter(|_| !scales);
+    let limits = |limit: Option<i64>| limit.filter(|_| scales).map(Value::from);
+    let surge = text(pool.max_surge.as_ref()).map(|surge| {
+        let mut settings =
+            properties.get("upgradeSettings").and_then(Value::as_object).cloned().unwrap_or_default();
+        settings.insert("maxSurge".to_owned(), surge);
+        settings.into()
+    });
+    for (key, value) in [
+        ("count", count.map(Value::from)),
+        ("enableAutoScaling", pool.enable_auto_scaling.map(Value::from)),
+        ("minCount", limits(pool.min_count)),
+        ("maxCount", limits(pool.max_count)),
+        ("mode", mode(pool)),
+        ("nodeLabels", pool.node_labels.as_ref().map(|labels| json!(labels))),
+        ("nodeTaints", pool.node_taints.as_ref().map(|taints| json!(taints))),
+        ("orchestratorVersion", text(pool.orchestrator_version.as_ref())),
+        ("upgradeSettings", surge),
+    ] {
+        if let Some(value) = value {
+            properties.insert(key.to_owned(), value);
         }
-        let own = given(pool.vnet_subnet_id.as_ref()).map(str::to_owned);
-        if let Some(subnet) = own.or_else(|| subnet_id(spec, context.subscription_id)) {
-            wanted.insert("vnetSubnetID".to_owned(), subnet.into());
-        }
     }
-    properties.extend(wanted);
-    json!({ "properties": properties })
+    properties
 }
 
 #[cfg(test)]
@@ -469,7 +518,7 @@ mod tests {
         let body = pool(&wanted, Some(&current), &spec(json!({})), CONTEXT);
         assert_eq!(
             body,
-            json!({"properties": {"count": 5, "novel": 1, "orchestratorVersion": "1.30.0", "minCount": 2, "maxCount": 4, "enableAutoScaling": true, "nodeTaints": []}})
+            json!({"properties": {"count": 5, "novel": 1, "orchestratorVersion": "1.30.0", "minCount": 2, "maxCount": 4, "enableAutoScaling": true}})
         );
         let off: NodePool =
             serde_json::from_value(json!({"name": "a", "count": 2, "enableAutoScaling": false})).unwrap();
@@ -483,8 +532,36 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_is_changed_only_in_what_is_spoken_of_and_can_be_changed() {
+        let current = json!({"vmSize": "Standard_D2s_v3", "maxPods": 30, "osDiskSizeGB": 128, "mode": "User", "count": 3,
+            "nodeTaints": ["a=b:NoSchedule"], "nodeLabels": {"x": "y"}, "enableAutoScaling": true, "minCount": 1, "maxCount": 5,
+            "upgradeSettings": {"maxSurge": "10%", "drainTimeoutInMinutes": 7}});
+        let body = |wanted: Value| {
+            let wanted: NodePool = serde_json::from_value(wanted).unwrap();
+            pool(&wanted, Some(&current), &spec(json!({})), CONTEXT)["properties"].clone()
+        };
+        let said = json!({"name": "a", "vmSize": "standard_d2S_v3", "maxPods": 30, "osDiskSizeGB": 0, "osType": "linux", "count": 7});
+        assert_eq!(body(said), current);
+        let mut expected = current.clone();
+        expected["mode"] = json!("System");
+        expected["nodeTaints"] = json!([]);
+        expected["nodeLabels"] = json!({});
+        expected["upgradeSettings"]["maxSurge"] = json!("1");
+        let emptied = json!({"mode": "system", "nodeTaints": [], "nodeLabels": {}, "maxSurge": "1"});
+        assert_eq!(body(emptied), expected);
+    }
+
+    #[test]
+    fn an_addon_that_is_as_it_should_be_keeps_its_settings() {
+        let current = json!({"properties": {"addonProfiles": {"omsagent": {"enabled": true, "config": {"useAADAuth": "true"}}}}});
+        let wanted =
+            spec(json!({"monitoring": true, "httpApplicationRouting": false, "kubernetesVersion": ""}));
+        assert_eq!(update(&current, &wanted, CONTEXT), current);
+    }
+
+    #[test]
     fn the_mark_of_the_owner_cannot_be_set_by_a_user() {
         let wanted = spec(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}));
-        assert_eq!(json!(tags(&wanted, "i/c-1")), json!({"a": "b", "norman-aks-owner": "i/c-1"}));
+        assert_eq!(json!(tags(&wanted, Some("i/c-1"))), json!({"a": "b", "norman-aks-owner": "i/c-1"}));
     }
 }

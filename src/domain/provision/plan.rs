@@ -1,6 +1,9 @@
 //! What is to be done next for a cluster, from what is wanted and what Azure has: one step at a time, decided without
 //! asking anybody (contract, sections 18, 20 and 21; the design's table "Azure"). After each step Azure is looked at anew.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::difference::{self, Refused};
@@ -30,6 +33,8 @@ pub struct Observed {
     pub resource_group: Option<bool>,
     /// Whether `Microsoft.ContainerService` is registered in the subscription.
     pub provider_registered: Option<bool>,
+    /// Whether that registration is on its way.
+    pub provider_registering: bool,
     /// The id of the Log Analytics workspace, when there is one.
     pub workspace_id: Option<String>,
     /// The cluster in the words of `aksConfig`.
@@ -49,6 +54,10 @@ pub struct Situation<'a> {
     pub claimed: bool,
     /// The mark of our clusters, `<instance>/<cluster id>`.
     pub owner: &'a str,
+    /// `https://<host>` of the Kubernetes API, as far as it is known: Azure draws a new host for each cluster.
+    pub endpoint: Option<&'a str>,
+    /// How often Azure took a change of a part for this very specification: see [`part`].
+    pub written: &'a BTreeMap<String, u32>,
     /// What Azure has.
     pub observed: &'a Observed,
 }
@@ -80,8 +89,37 @@ pub enum Step {
     DeleteCluster,
     /// Nothing is left in Azure that is ours: the object may go.
     Forget,
+    /// Azure tried what we asked for and gave up; holds what is in that state.
+    GaveUp(String),
     /// Somebody must change something first; holds what, for people.
     Refuse(String),
+}
+
+/// How often a part is written for one specification when Azure takes each change and then shows another state.
+const MOST_WRITES: u32 = 3;
+
+/// The part of the cluster that a step writes, as it is counted in [`Situation::written`].
+pub fn part(step: &Step) -> Option<String> {
+    match step {
+        Step::CreateCluster | Step::UpdateCluster(_) => Some("cluster".to_owned()),
+        Step::UpdateTags => Some("tags".to_owned()),
+        Step::PutPool(pool) | Step::DeletePool(pool) => Some(format!("pool {pool}")),
+        _ => None,
+    }
+}
+
+/// What of a specification counts. With an import come words that clients send for "not set"; they are no wish to change a
+/// cluster that nobody has seen yet.
+pub fn stated<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, AksConfig> {
+    if spec.imported != Some(true) || applied.is_some() {
+        return Cow::Borrowed(spec);
+    }
+    let mut spec = spec.clone();
+    spec.tags = spec.tags.filter(|tags| !tags.is_empty());
+    spec.authorized_ip_ranges = spec.authorized_ip_ranges.filter(|ranges| !ranges.is_empty());
+    spec.http_application_routing = spec.http_application_routing.filter(|on| *on);
+    spec.monitoring = spec.monitoring.filter(|on| *on);
+    Cow::Owned(spec)
 }
 
 /// The states of Azure in which it works by itself.
@@ -97,10 +135,7 @@ pub fn plan(situation: &Situation<'_>) -> Step {
         (_, None) if imported => {
             Step::Refuse(format!("{} does not exist in Azure, so it cannot be imported", named(spec)))
         }
-        (Phase::Active, None) => Step::Refuse(format!(
-            "{} no longer exists in Azure: remove the object, or restore the cluster",
-            named(spec)
-        )),
+        (Phase::Active, None) => Step::Refuse(missing(spec)),
         (_, None) => create(situation),
         (Phase::New | Phase::Creating, Some(cluster)) if !imported && !is_ours(situation, cluster) => {
             Step::Refuse(format!(
@@ -108,7 +143,35 @@ pub fn plan(situation: &Situation<'_>) -> Step {
                 named(spec)
             ))
         }
+        (Phase::Active, Some(cluster)) if !imported && !is_ours(situation, cluster) => {
+            Step::Refuse(foreign(spec))
+        }
         (_, Some(cluster)) => settle(situation, cluster, imported),
+    }
+}
+
+/// That a cluster which was there is gone.
+fn missing(spec: &AksConfig) -> String {
+    format!("{} no longer exists in Azure: remove the object, or restore the cluster", named(spec))
+}
+
+/// That there is another cluster in its place.
+fn foreign(spec: &AksConfig) -> String {
+    format!(
+        "{} in Azure is not the cluster that was made here, and is left alone: remove the object, and import the cluster if it \
+         is to be managed",
+        named(spec)
+    )
+}
+
+/// What is wrong with a cluster that is complete and of which nothing is wanted; for people.
+pub fn lost(situation: &Situation<'_>) -> Option<String> {
+    match &situation.observed.cluster {
+        None => Some(missing(situation.spec)),
+        Some(cluster) if situation.spec.imported != Some(true) && !is_ours(situation, cluster) => {
+            Some(foreign(situation.spec))
+        }
+        Some(_) => None,
     }
 }
 
@@ -117,14 +180,28 @@ fn named(spec: &AksConfig) -> String {
 }
 
 /// A cluster is ours when we wrote down that we would make it and it carries our mark. A mark alone could have been
-/// copied, and our note alone could be older than somebody else's cluster of that name.
+/// copied, and our note alone could be older than somebody else's cluster of that name. When the tags were replaced in Azure,
+/// the host of its API still tells it from every other.
 fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
-    situation.claimed && owner(cluster).as_deref() == Some(situation.owner)
+    let known_host = || {
+        let host = situation.endpoint?.strip_prefix("https://")?.split([':', '/']).next()?;
+        let hosts = ["fqdn", "privateFQDN"].into_iter().filter_map(|key| text(cluster, &["properties", key]));
+        Some(hosts.into_iter().any(|known| known.eq_ignore_ascii_case(host)))
+    };
+    situation.claimed
+        && match owner(cluster) {
+            Some(owner) => owner == situation.owner,
+            None => known_host() == Some(true),
+        }
 }
 
 fn create(situation: &Situation<'_>) -> Step {
     let (spec, observed) = (situation.spec, situation.observed);
     if observed.provider_registered == Some(false) {
+        if observed.provider_registering {
+            let what = "Azure: the resource provider Microsoft.ContainerService is being registered";
+            return Step::Wait(what.to_owned());
+        }
         return Step::RegisterProvider;
     }
     if observed.resource_group == Some(false) {
@@ -137,68 +214,110 @@ fn create(situation: &Situation<'_>) -> Step {
 }
 
 fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
-    let Situation { spec, phase, observed, applied, .. } = *situation;
-    if let Some(step) = unsettled(cluster, spec, phase) {
-        return step;
+    let Situation { spec, phase, observed, applied, written, .. } = *situation;
+    if let Some(what) = working(cluster) {
+        return Step::Wait(what);
     }
-    let nothing = AksConfig::default();
-    // An import manages only what its user sets later; what Azure reports was copied from nowhere else.
-    let wanted = if imported && applied.is_none() { &nothing } else { spec };
+    let state = ended_badly(cluster);
+    let name = named(spec);
+    if let (Some(state), Phase::New | Phase::Creating, false) = (&state, phase, imported) {
+        // Another specification is another attempt.
+        let again = !written.contains_key("cluster");
+        let gave_up = || Step::GaveUp(format!("creation for cluster [{name}] status: {state}"));
+        return if again { create(situation) } else { gave_up() };
+    }
     let Some(upstream) = &observed.upstream else {
         return Step::Wait("Azure to tell the state of the cluster".to_owned());
     };
-    match difference::between(wanted, upstream, applied) {
-        Err(refused) => Step::Refuse(reason(&refused)),
-        Ok(found) => {
-            if found.tags {
-                return Step::UpdateTags;
-            }
-            if !found.cluster.is_empty() {
-                let workspace_needed = found.cluster.contains(&"monitoring") && spec.monitoring == Some(true);
-                if workspace_needed && observed.workspace_id.is_none() {
-                    return Step::EnsureWorkspace;
-                }
-                return Step::UpdateCluster(found.cluster);
-            }
-            let next = found
-                .pools
-                .into_iter()
-                .map(Step::PutPool)
-                .chain(found.removed.into_iter().map(Step::DeletePool))
-                .next();
-            next.unwrap_or(Step::Finish)
-        }
+    let found = match difference::between(spec, upstream, applied) {
+        Err(refused) => return Step::Refuse(reason(&refused)),
+        Ok(found) => found,
+    };
+    // Somebody in Azure who insists on tags (a policy) is not fought.
+    if found.tags && !written.contains_key("tags") {
+        return Step::UpdateTags;
     }
+    // What is only looked at is not repaired: that somebody else's change failed is not our business.
+    let wanted = applied != Some(spec) && !(imported && applied.is_none());
+    if !found.cluster.is_empty() {
+        let workspace_needed = found.cluster.contains(&"monitoring") && spec.monitoring == Some(true);
+        if workspace_needed && observed.workspace_id.is_none() {
+            return Step::EnsureWorkspace;
+        }
+        return bounded(Step::UpdateCluster(found.cluster), written);
+    }
+    if let (Some(state), true) = (state, wanted) {
+        if written.contains_key("cluster") {
+            return Step::GaveUp(format!("update failed for cluster [{name}], status: {state}"));
+        }
+        return Step::UpdateCluster(Vec::new());
+    }
+    if let Some(pool) = found.pools.into_iter().next() {
+        return bounded(Step::PutPool(pool), written);
+    }
+    let failed: Vec<String> =
+        failed_pools(cluster).into_iter().filter(|pool| wanted && names(spec, pool)).collect();
+    let mut repairs = failed.iter().map(|pool| Step::PutPool(pool.clone()));
+    let untried = |step: &Step| part(step).is_some_and(|part| !written.contains_key(&part));
+    if let Some(step) = repairs.find(untried) {
+        return step;
+    }
+    if let Some(pool) = failed.first() {
+        return Step::GaveUp(format!("update failed for cluster [{name}], node pool {pool} status: Failed"));
+    }
+    match found.removed.into_iter().next() {
+        Some(pool) => bounded(Step::DeletePool(pool), written),
+        None => Step::Finish,
+    }
+}
+
+/// The step, unless Azure took it often enough and always shows something else afterwards.
+fn bounded(step: Step, written: &BTreeMap<String, u32>) -> Step {
+    let part = part(&step).unwrap_or_default();
+    match written.get(&part) {
+        Some(times) if *times >= MOST_WRITES => Step::GaveUp(format!(
+            "Azure took the change of the {part} {times} times and still shows another state: look at it in Azure, or change \
+             aksConfig"
+        )),
+        _ => step,
+    }
+}
+
+fn names(spec: &AksConfig, name: &str) -> bool {
+    spec.node_pools.iter().flatten().any(|pool| pool.name.as_deref() == Some(name))
 }
 
 fn reason(refused: &Refused) -> String {
     refused.to_string()
 }
 
-/// What to do while Azure has not finished by itself; `None` when it has.
-fn unsettled(cluster: &Value, spec: &AksConfig, phase: Phase) -> Option<Step> {
-    let is = |state: &str, word: &str| state.eq_ignore_ascii_case(word);
-    let busy = |state: &str| BUSY.iter().any(|word| is(state, word));
-    if let Some(state) = text(cluster, &["properties", "provisioningState"]) {
-        if is(&state, "Failed") || is(&state, "Canceled") {
-            let name = named(spec);
-            return match phase {
-                Phase::New | Phase::Creating => {
-                    Some(Step::Refuse(format!("creation for cluster [{name}] status: {state}")))
-                }
-                // A change of the specification is the way out of it, so a failed update is planned like any other.
-                _ => None,
-            };
-        }
-        if busy(&state) {
-            return Some(Step::Wait(format!("Azure: the cluster is {state}")));
-        }
+fn is_end(state: &str) -> bool {
+    ["Failed", "Canceled"].iter().any(|word| word.eq_ignore_ascii_case(state))
+}
+
+/// The state of a cluster whose last operation failed.
+fn ended_badly(cluster: &Value) -> Option<String> {
+    text(cluster, &["properties", "provisioningState"]).filter(|state| is_end(state))
+}
+
+/// The pools whose last operation failed.
+fn failed_pools(cluster: &Value) -> Vec<String> {
+    let pools = at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
+    let failed = |pool: &&Value| text(pool, &["provisioningState"]).is_some_and(|state| is_end(&state));
+    pools.into_iter().flatten().filter(failed).filter_map(|pool| text(pool, &["name"])).collect()
+}
+
+/// What Azure still does by itself, for people.
+fn working(cluster: &Value) -> Option<String> {
+    let busy = |state: &String| BUSY.iter().any(|word| word.eq_ignore_ascii_case(state));
+    if let Some(state) = text(cluster, &["properties", "provisioningState"]).filter(busy) {
+        return Some(format!("Azure: the cluster is {state}"));
     }
     let pools = at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array);
     pools.into_iter().flatten().find_map(|pool| {
-        let state = text(pool, &["provisioningState"]).filter(|state| busy(state))?;
+        let state = text(pool, &["provisioningState"]).filter(busy)?;
         let name = text(pool, &["name"]).unwrap_or_default();
-        Some(Step::Wait(format!("Azure: node pool {name} is {state}")))
+        Some(format!("Azure: node pool {name} is {state}"))
     })
 }
 
@@ -245,12 +364,39 @@ mod tests {
             upstream,
             resource_group: Some(true),
             provider_registered: Some(true),
-            workspace_id: None,
+            ..Observed::default()
         }
     }
 
     fn step(phase: Phase, spec: &AksConfig, applied: Option<&AksConfig>, observed: &Observed) -> Step {
-        plan(&Situation { spec, applied, phase, claimed: phase != Phase::New, owner: OWNER, observed })
+        after(&[], phase, spec, applied, observed)
+    }
+
+    /// The step after Azure took changes of these parts.
+    fn after(
+        parts: &[&str],
+        phase: Phase,
+        spec: &AksConfig,
+        applied: Option<&AksConfig>,
+        observed: &Observed,
+    ) -> Step {
+        let mut written = BTreeMap::new();
+        for part in parts {
+            *written.entry((*part).to_owned()).or_default() += 1;
+        }
+        let claimed = phase != Phase::New;
+        let endpoint = Some("https://known.hcp.eastus.azmk8s.io:443");
+        let spec = stated(spec, applied);
+        plan(&Situation {
+            spec: &spec,
+            applied,
+            phase,
+            claimed,
+            owner: OWNER,
+            endpoint,
+            written: &written,
+            observed,
+        })
     }
 
     #[test]
@@ -299,11 +445,15 @@ mod tests {
             assert!(matches!(step(Phase::Creating, &wanted, None, &seen), Step::Wait(_)), "{state}");
             assert!(matches!(step(Phase::Active, &wanted, Some(&wanted), &seen), Step::Wait(_)), "{state}");
         }
-        let failed = observed(Some(ours("Failed")));
-        assert_eq!(
-            step(Phase::Creating, &wanted, None, &failed),
-            Step::Refuse("creation for cluster [n] status: Failed".into())
-        );
+        for state in ["Failed", "canceled"] {
+            let failed = observed(Some(ours(state)));
+            assert_eq!(
+                after(&["cluster"], Phase::Creating, &wanted, None, &failed),
+                Step::GaveUp(format!("creation for cluster [n] status: {state}"))
+            );
+            // Nothing was asked of Azure for this specification yet.
+            assert_eq!(step(Phase::Creating, &wanted, None, &failed), Step::CreateCluster);
+        }
         let mut scaling = ours("Succeeded");
         scaling["properties"]["agentPoolProfiles"] = json!([{"name": "a", "provisioningState": "Scaling"}]);
         assert_eq!(
@@ -328,6 +478,10 @@ mod tests {
             (json!({"nodePools": [{"name": "a"}]}), Step::Finish),
             (
                 json!({"nodePools": [{"name": "made-in-azure", "mode": "System"}]}),
+                Step::PutPool("made-in-azure".into()),
+            ),
+            (
+                json!({"nodePools": [{"name": "made-in-azure"}]}),
                 Step::Refuse("cannot remove node pool [a] with mode System from cluster [n]".into()),
             ),
         ] {
@@ -337,6 +491,14 @@ mod tests {
                 "{wanted}"
             );
         }
+    }
+
+    #[test]
+    fn a_registration_is_asked_for_once() {
+        let seen = Observed { provider_registered: Some(false), ..observed(None) };
+        assert_eq!(step(Phase::New, &spec(json!({})), None, &seen), Step::RegisterProvider);
+        let seen = Observed { provider_registering: true, ..seen };
+        assert!(matches!(step(Phase::New, &spec(json!({})), None, &seen), Step::Wait(_)));
     }
 
     #[test]
@@ -381,6 +543,96 @@ mod tests {
             Step::Wait(_)
         ));
         assert_eq!(step(Phase::Removing, &wanted, None, &observed(None)), Step::Forget);
+    }
+
+    #[test]
+    fn an_import_takes_a_cluster_as_it_is_and_words_for_nothing_as_nothing() {
+        let mut failed = observed(Some(json!({"properties": {"provisioningState": "Failed"}})));
+        let import = |more: Value| {
+            let mut spec = spec(more);
+            (spec.imported, spec.kubernetes_version) = (Some(true), None);
+            spec
+        };
+        let nothing = json!({"tags": {}, "authorizedIpRanges": [], "monitoring": false, "httpApplicationRouting": false});
+        failed.upstream =
+            Some(spec(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["1.1.1.1"], "monitoring": true})));
+        assert_eq!(step(Phase::New, &import(nothing.clone()), None, &failed), Step::Finish);
+        assert_eq!(step(Phase::New, &import(json!({"tags": {"c": "d"}})), None, &failed), Step::UpdateTags);
+        let before = import(json!({}));
+        assert_eq!(step(Phase::Active, &import(nothing), Some(&before), &failed), Step::UpdateTags);
+        assert_eq!(step(Phase::Active, &before, Some(&before), &failed), Step::Finish);
+    }
+
+    #[test]
+    fn what_azure_gave_up_is_told_and_tried_again_only_for_another_specification() {
+        let (before, wanted) = (spec(json!({})), spec(json!({"nodePools": [{"name": "a"}], "tags": {}})));
+        let failed = observed(Some(ours("Failed")));
+        let now = |parts: &[&str], seen: &Observed| after(parts, Phase::Active, &wanted, Some(&before), seen);
+        assert_eq!(now(&[], &failed), Step::UpdateCluster(vec![]));
+        assert_eq!(
+            now(&["cluster"], &failed),
+            Step::GaveUp("update failed for cluster [n], status: Failed".into())
+        );
+        assert_eq!(
+            step(Phase::Active, &wanted, Some(&wanted), &failed),
+            Step::Finish,
+            "nothing new is wanted"
+        );
+        let mut cluster = ours("Succeeded");
+        cluster["properties"]["agentPoolProfiles"] = json!([{"name": "made-in-azure", "provisioningState": "Failed"}, {"name": "a", "provisioningState": "Failed"}]);
+        let pool = observed(Some(cluster));
+        assert_eq!(now(&[], &pool), Step::PutPool("a".into()));
+        assert_eq!(
+            now(&["pool a"], &pool),
+            Step::GaveUp("update failed for cluster [n], node pool a status: Failed".into())
+        );
+        assert_eq!(step(Phase::Active, &wanted, Some(&wanted), &pool), Step::Finish);
+    }
+
+    #[test]
+    fn what_azure_takes_and_does_not_show_is_not_written_for_ever() {
+        let seen = observed(Some(ours("Succeeded")));
+        let wanted = spec(json!({"tags": {"a": "b"}, "kubernetesVersion": "1.32.1"}));
+        let now = |parts: &[&str]| after(parts, Phase::Active, &wanted, None, &seen);
+        assert_eq!(now(&[]), Step::UpdateTags);
+        let version = Step::UpdateCluster(vec!["kubernetesVersion"]);
+        assert_eq!(now(&["tags"]), version, "a policy that sets tags is not fought");
+        assert_eq!(now(&["tags", "cluster", "cluster"]), version);
+        let Step::GaveUp(text) = now(&["tags", "cluster", "cluster", "cluster"]) else {
+            panic!("written for ever")
+        };
+        assert!(text.starts_with("Azure took the change of the cluster 3 times"), "{text}");
+        let pools = spec(json!({"nodePools": [{"name": "a"}, {"name": "b"}]}));
+        let thrice = ["pool b", "pool b", "pool b"];
+        assert!(matches!(after(&thrice, Phase::Active, &pools, None, &seen), Step::GaveUp(_)));
+    }
+
+    #[test]
+    fn a_cluster_whose_mark_was_taken_away_is_known_by_its_host_and_another_one_is_left_alone() {
+        let cluster = |tags: Value, host: &str| {
+            observed(Some(
+                json!({"tags": tags, "properties": {"provisioningState": "Succeeded", "fqdn": host}}),
+            ))
+        };
+        let wanted = spec(json!({"kubernetesVersion": "1.32.1"}));
+        let stripped = cluster(json!({}), "KNOWN.hcp.eastus.azmk8s.io");
+        assert!(matches!(step(Phase::Active, &wanted, None, &stripped), Step::UpdateCluster(_)));
+        assert_eq!(step(Phase::Removing, &wanted, None, &stripped), Step::DeleteCluster);
+        for other in [
+            cluster(json!({}), "other.hcp.eastus.azmk8s.io"),
+            cluster(json!({"norman-aks-owner": "i/c-2"}), "known.hcp.eastus.azmk8s.io"),
+        ] {
+            let Step::Refuse(text) = step(Phase::Active, &wanted, None, &other) else { panic!("{other:?}") };
+            assert!(text.contains("is not the cluster that was made here"), "{text}");
+            assert_eq!(step(Phase::Removing, &wanted, None, &other), Step::Forget);
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_azure_does_not_describe_is_looked_at_again() {
+        let mut seen = observed(Some(ours("Succeeded")));
+        seen.upstream = None;
+        assert!(matches!(step(Phase::Active, &spec(json!({})), None, &seen), Step::Wait(_)));
     }
 
     #[test]

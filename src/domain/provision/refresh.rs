@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::difference::{ranges, tags_differ};
 use crate::domain::spec::{AksConfig, NodePool};
 
 /// Keys whose values say where and what the cluster is; Azure's answer has them from us.
@@ -27,10 +28,20 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     };
     for (key, value) in wanted_keys {
         let key = key.as_str();
-        if OURS.contains(&key) || key == "nodePools" || is_unset(value) {
+        // Every cluster has an identity, whoever manages it.
+        let identity = key == "managedIdentity" && *value == false;
+        if OURS.contains(&key) || key == "nodePools" || identity || is_unset(value) {
             continue;
         }
-        if let Some(found) = azure_keys.get(key).filter(|found| !means_the_same(value, found)) {
+        let same = |found: &Value| match key {
+            "tags" => !tags_differ(wanted.tags.as_ref(), azure.tags.as_ref()),
+            "authorizedIpRanges" => {
+                wanted.authorized_ip_ranges.as_deref().map(ranges)
+                    == azure.authorized_ip_ranges.as_deref().map(ranges)
+            }
+            _ => means_the_same(value, found),
+        };
+        if let Some(found) = azure_keys.get(key).filter(|found| !same(found)) {
             changes.insert(key.to_owned(), found.clone());
         }
     }
@@ -90,6 +101,8 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
             let ignored = matches!(key.as_str(), "name" | "vnetSubnetID")
                 || (key == "count" && scales)
                 || (matches!(key.as_str(), "minCount" | "maxCount") && !scales)
+                // So many mean that Azure chooses.
+                || (key == "osDiskSizeGB" && *value == 0)
                 || is_unset(value);
             match theirs.get(key) {
                 Some(found) if !ignored && !means_the_same(value, found) => {
@@ -97,6 +110,14 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
                 }
                 _ => {}
             }
+        }
+        // The limits come and go with the autoscaler.
+        let switched = pool.enable_auto_scaling.is_some_and(|mine| mine != scales);
+        for key in ["minCount", "maxCount"].into_iter().filter(|_| switched) {
+            match theirs.get(key).filter(|_| scales) {
+                Some(limit) => result.insert(key.to_owned(), limit.clone()),
+                None => result.remove(key),
+            };
         }
     }
     serde_json::from_value(result).unwrap_or_else(|_| pool.clone())
@@ -125,8 +146,20 @@ mod tests {
                 json!({}),
             ),
             (json!({"tags": {"a": "b"}}), json!({"tags": {"a": "c"}}), json!({"tags": {"a": "c"}})),
+            (json!({"tags": {"Team": "b"}}), json!({"tags": {"team": "b"}}), json!({})),
+            (
+                json!({"authorizedIpRanges": ["1.1.1.1", "10.0.0.0/8"]}),
+                json!({"authorizedIpRanges": ["10.0.0.0/8", "1.1.1.1/32"]}),
+                json!({}),
+            ),
+            (
+                json!({"authorizedIpRanges": ["1.1.1.1"]}),
+                json!({"authorizedIpRanges": []}),
+                json!({"authorizedIpRanges": []}),
+            ),
             (json!({"monitoring": true}), json!({"monitoring": false}), json!({"monitoring": false})),
             (json!({"monitoring": false}), json!({}), json!({})),
+            (json!({"managedIdentity": false}), json!({"managedIdentity": true}), json!({})),
             (
                 json!({"networkPolicy": "", "authorizedIpRanges": []}),
                 json!({"networkPolicy": "azure", "authorizedIpRanges": ["1.1.1.1/32"]}),
@@ -157,6 +190,9 @@ mod tests {
             {"name": "gone", "count": 1},
         ]});
         assert!(taken_over(&spec(wanted.clone()), &spec(same)).is_empty());
+        let zero = json!({"nodePools": [{"name": "a", "osDiskSizeGB": 0}]});
+        let chosen = json!({"nodePools": [{"name": "a", "osDiskSizeGB": 128}]});
+        assert!(taken_over(&spec(zero), &spec(chosen)).is_empty());
         let other = json!({"nodePools": [
             {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
             {"name": "b", "count": 4, "mode": "System", "availabilityZones": ["1", "2"]},
@@ -169,5 +205,16 @@ mod tests {
             .map(|pool| (&pool["name"], &pool["count"], &pool["maxCount"]))
             .collect();
         assert_eq!(json!(shown), json!([["b", 4, null], ["a", 1, 5]]));
+    }
+
+    #[test]
+    fn the_limits_of_a_pool_come_and_go_with_the_autoscaler() {
+        let on = json!({"name": "a", "count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 5});
+        let off = json!({"name": "a", "count": 2, "enableAutoScaling": false});
+        for (mine, azure) in [(&on, &off), (&off, &on)] {
+            let changes =
+                taken_over(&spec(json!({"nodePools": [mine]})), &spec(json!({"nodePools": [azure]})));
+            assert_eq!(changes["nodePools"], json!([azure]));
+        }
     }
 }

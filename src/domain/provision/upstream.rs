@@ -155,8 +155,9 @@ fn pool(profile: &Value, spec: &AksConfig) -> NodePool {
     let name = text(profile, &["name"]);
     let number = |key: &str| at(profile, &[key]).and_then(Value::as_i64);
     let autoscaling = flag(profile, &["enableAutoScaling"]);
-    let settled =
-        text(profile, &["provisioningState"]).is_some_and(|state| state.eq_ignore_ascii_case("Succeeded"));
+    let settled = text(profile, &["provisioningState"]).is_some_and(|state| {
+        ["Succeeded", "Failed", "Canceled"].iter().any(|end| state.eq_ignore_ascii_case(end))
+    });
     let wanted = spec.node_pools.iter().flatten().find(|pool| pool.name == name);
     let count = match wanted {
         Some(wanted) if !settled || autoscaling == Some(true) => wanted.count,
@@ -258,10 +259,11 @@ mod tests {
             {"name": "b", "count": 3, "provisioningState": "Scaling"},
             {"name": "c", "count": 3, "provisioningState": "Succeeded", "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
             {"name": "d", "count": 3, "provisioningState": "Creating"},
+            {"name": "a", "count": 4, "provisioningState": "Failed"},
         ]}});
         let pools = read(&cluster, known(&spec)).unwrap().node_pools.unwrap();
         let counts: Vec<_> = pools.iter().map(|pool| pool.count).collect();
-        assert_eq!(counts, [Some(3), Some(7), Some(7), Some(3)]);
+        assert_eq!(counts, [Some(3), Some(7), Some(7), Some(3), Some(4)]);
         assert_eq!((pools[2].min_count, pools[0].min_count), (Some(1), None));
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! One walk, `PATCH …/deployments/web?fieldManager=me`: [`front`] finds the cluster by the name in the handshake, writes
 //! the request down and lets it meet its fault; [`request`] says what is asked; [`authn`] who asks, [`authz`] whether he
-//! may; [`api`] passes it on to [`write`], which takes the object from [`storage`], lets [`patch`] change it and [`admit`]
+//! may; [`api`] passes it on to [`mod@write`], which takes the object from [`storage`], lets [`patch`] change it and [`admit`]
 //! fill it in, and keeps it; [`controllers`] then do what follows from it (pods, here), and every [`watch`] is told.
 //!
 //! Nothing runs inside the pods. They are scheduled, get an address, become ready and write a log.

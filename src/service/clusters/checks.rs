@@ -6,7 +6,7 @@ use crate::domain::spec::rules::{self, Violation};
 use crate::domain::spec::{self, AksConfig};
 use crate::service::credentials::from_store;
 use crate::service::{Caller, Error, Invalid};
-use crate::store::{self, Unique};
+use crate::store::{self, ClusterRow, Unique};
 
 impl Clusters {
     /// Rule 3.
@@ -60,6 +60,20 @@ impl Clusters {
             return Err(Invalid::field("NotUnique", FIELD, "").into());
         }
         Ok(())
+    }
+}
+
+/// What was made in Azure, or taken over there, stays where it is: in another subscription nothing of it would be found,
+/// which must not be taken for its end.
+pub(super) fn check_place(row: &ClusterRow, identity: Option<&str>) -> Result<()> {
+    let exists = row.work.claimed || row.work.activated_ms.is_some();
+    match (row.aks_identity.as_deref(), identity) {
+        (Some(was), Some(is)) if exists && was != is => {
+            let message =
+                "the cloud credential is for another subscription than the one that the cluster is in";
+            Err(Invalid::field("InvalidOption", "azureCredentialSecret", message).into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -176,6 +176,12 @@ pub async fn refresh_spec(
         > 0)
 }
 
+/// Ends every claim, for a server that knows that it is alone: those who held them are no more.
+pub async fn free_all(store: &Store) -> Result<u64, Error> {
+    let sql = "update clusters set lease_until_ms = 0 where lease_until_ms <> 0";
+    Ok(write!(store, |pool| sqlx::query(sql).execute(pool).await?.rows_affected()))
+}
+
 /// Brings the worker's next look at a cluster forward to `at_ms`.
 pub async fn wake(store: &Store, id: &str, at_ms: i64) -> Result<(), Error> {
     let sql = "update clusters set next_run_ms = $2

@@ -25,7 +25,7 @@ pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
 
 pub(crate) struct TestApp {
     pub(crate) app: App,
-    _sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
     pub(crate) control: Control,
     pub(crate) clock: Clock,
     pub(crate) seed: Seed,
@@ -212,7 +212,7 @@ impl TestAppBuilder {
             seed: Sandbox::seed(),
             admin: admin.text().expose_secret().to_owned(),
             app,
-            _sandbox: sandbox,
+            sandbox,
             clock,
             folder,
         }
@@ -242,6 +242,13 @@ impl Call<'_> {
     #[must_use]
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
+        self
+    }
+
+    /// As it comes over a connection of another version of HTTP.
+    #[must_use]
+    pub(crate) fn version(mut self, version: http::Version) -> Self {
+        self.request = self.request.version(version);
         self
     }
 

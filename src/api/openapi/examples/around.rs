@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::{CLUSTER, SERVER, page};
 
+use crate::domain::registration::{NODE_COMMAND, commands};
+
 const USER: &str = "user-gxwms";
 
 /// What is sent to and answered by the operation of that id, when it is one of these.
@@ -21,10 +23,7 @@ pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
     };
     let sent = if takes_a_body { sent } else { Value::Null };
     let answer = match (action, kind) {
-        ("list", _) => {
-            let kind = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-            page(&kind, path, object)
-        }
+        ("list", _) => page(&camel_case(kind), path, object),
         ("create", "Token") => with(object, json!({"token": "token-q7m2k:…"})),
         _ => object,
     };
@@ -36,34 +35,47 @@ pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
 fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
     let member = format!("{CLUSTER}:crtb-5kq2d");
     let registration = format!("{CLUSTER}:default-token");
-    let manifest = format!("{SERVER}/v3/import/c2x7k9zq_{CLUSTER}.yaml");
+    let commands = commands(SERVER, "c2x7k9zq", CLUSTER);
     let project = format!("{CLUSTER}:p-5dqck");
     Some(match kind {
         "ClusterRegistrationToken" => (
             "/v3/clusterregistrationtokens",
             json!({"clusterId": CLUSTER, "name": "default-token"}),
-            shown(
+            made(
                 "clusterRegistrationToken",
                 &registration,
                 json!({
+                    "annotations": {},
                     "clusterId": CLUSTER,
-                    "command": format!("kubectl apply -f {manifest}"),
-                    "manifestUrl": manifest,
+                    "command": commands.command,
+                    "insecureCommand": commands.insecure_command,
+                    "insecureNodeCommand": NODE_COMMAND,
+                    "insecureWindowsNodeCommand": NODE_COMMAND,
+                    "manifestUrl": commands.manifest_url,
                     "name": "default-token",
+                    "namespaceId": CLUSTER,
+                    "nodeCommand": NODE_COMMAND,
                     "state": "active",
                     "token": "c2x7k9zq",
+                    "transitioning": "no",
+                    "uuid": "36ea546a-3f15-4a09-9e5a-adf910a051cd",
+                    "windowsNodeCommand": NODE_COMMAND,
                 }),
             ),
         ),
         "ClusterRoleTemplateBinding" => (
             "/v3/clusterroletemplatebindings",
             json!({"clusterId": CLUSTER, "userId": USER, "roleTemplateId": "cluster-member"}),
-            shown(
+            made(
                 "clusterRoleTemplateBinding",
                 &member,
                 json!({
+                    "annotations": {},
                     "clusterId": CLUSTER,
+                    "name": "crtb-5kq2d",
                     "roleTemplateId": "cluster-member",
+                    "state": "active",
+                    "transitioning": "no",
                     "userId": USER,
                     "userPrincipalId": format!("local://{USER}"),
                 }),
@@ -72,31 +84,69 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
         "KontainerDriver" => (
             "/v3/kontainerdrivers",
             Value::Null,
-            shown("kontainerDriver", "azurekubernetesservice", json!({"active": true, "state": "active"})),
+            shown(
+                "kontainerDriver",
+                "azurekubernetesservice",
+                json!({
+                    "active": true,
+                    "builtIn": true,
+                    "name": "azureKubernetesService",
+                    "state": "active",
+                    "transitioning": "no",
+                }),
+            ),
         ),
-        "Node" => ("/v3/nodes", Value::Null, shown("node", "", json!({"clusterId": CLUSTER}))),
+        "Node" => ("/v3/nodes", Value::Null, Value::Null),
         "NodeDriver" => (
             "/v3/nodedrivers",
             Value::Null,
-            shown("nodeDriver", "azure", json!({"active": true, "name": "azure", "state": "active"})),
+            shown(
+                "nodeDriver",
+                "azure",
+                json!({
+                    "active": true,
+                    "builtin": true,
+                    "name": "azure",
+                    "state": "active",
+                    "transitioning": "no",
+                }),
+            ),
         ),
         "Project" => (
             "/v3/projects",
             Value::Null,
-            shown(
+            made(
                 "project",
                 &project,
                 json!({
                     "clusterId": CLUSTER,
-                    "labels": {"authz.management.cattle.io/default-project": "true"},
+                    "description": "Default project created for the cluster",
+                    "labels": {
+                        "authz.management.cattle.io/default-project": "true",
+                        "cattle.io/creator": "norman",
+                    },
                     "name": "Default",
+                    "state": "active",
+                    "transitioning": "no",
                 }),
             ),
         ),
         "RoleTemplate" => (
             "/v3/roletemplates",
             Value::Null,
-            shown("roleTemplate", "cluster-owner", json!({"context": "cluster", "name": "Cluster Owner"})),
+            shown(
+                "roleTemplate",
+                "cluster-owner",
+                json!({
+                    "builtin": true,
+                    "clusterCreatorDefault": true,
+                    "context": "cluster",
+                    "description": "May do everything, and says who else may",
+                    "locked": false,
+                    "name": "Cluster Owner",
+                    "state": "active",
+                }),
+            ),
         ),
         "Setting" => (
             "/v3/settings",
@@ -117,13 +167,17 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
         "Token" => (
             "/v3/tokens",
             json!({"description": "for the pipeline", "ttl": 2_592_000_000_i64}),
-            shown(
+            made(
                 "token",
                 "token-q7m2k",
                 json!({
+                    "authProvider": "local",
+                    "current": false,
                     "description": "for the pipeline",
                     "enabled": true,
                     "expired": false,
+                    "expiresAt": "2026-12-23T20:00:54Z",
+                    "isDerived": true,
                     "name": "token-q7m2k",
                     "ttl": 2_592_000_000_i64,
                     "userId": USER,
@@ -133,14 +187,45 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
         "User" => (
             "/v3/users",
             Value::Null,
-            shown("user", USER, json!({"enabled": true, "me": true, "name": "admin", "username": "admin"})),
+            shown(
+                "user",
+                USER,
+                json!({
+                    "created": "2026-11-23T20:00:54Z",
+                    "createdTS": 1_795_464_054_000_i64,
+                    "enabled": true,
+                    "me": true,
+                    "name": "admin",
+                    "principalIds": [format!("local://{USER}")],
+                    "state": "active",
+                    "transitioning": "no",
+                    "username": "admin",
+                }),
+            ),
         ),
         _ => return None,
     })
 }
 
+/// The name of a type as the wire spells it.
+fn camel_case(kind: &str) -> String {
+    let mut letters = kind.chars();
+    letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
+}
+
+/// One that somebody made at some time.
+fn made(kind: &str, id: &str, fields: Value) -> Value {
+    let times = json!({
+        "created": "2026-11-23T20:00:54Z",
+        "createdTS": 1_795_464_054_000_i64,
+        "labels": {"cattle.io/creator": "norman"},
+    });
+    with(shown(kind, id, times), fields)
+}
+
 fn shown(kind: &str, id: &str, fields: Value) -> Value {
-    with(json!({"actions": {}, "baseType": kind, "id": id, "type": kind}), fields)
+    let own = format!("{SERVER}/v3/{kind}s/{id}");
+    with(json!({"actions": {}, "baseType": kind, "id": id, "links": {"self": own}, "type": kind}), fields)
 }
 
 fn with(mut object: Value, fields: Value) -> Value {

@@ -1,0 +1,204 @@
+//! A cluster of one's own from its making to its end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Case, Frame, lines};
+
+fn frame(state: &str, transitioning: &str, message: &str, step: &str, conditions: &str) -> Frame {
+    Frame {
+        state: state.to_owned(),
+        transitioning: transitioning.to_owned(),
+        message: message.to_owned(),
+        step: step.to_owned(),
+        conditions: conditions.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn every_step_to_an_active_cluster_is_shown() {
+    let case = Case::start().await;
+    let id = case.post(&case.small()).await;
+    assert_eq!(case.frame(&id).await, frame("provisioning", "yes", "", "", ""));
+    let begun = "2026-11-22T12:00:00Z";
+    let film = case.film(&id, 30).await;
+    let done = "Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
+    assert_eq!(
+        film,
+        [
+            frame(
+                "provisioning",
+                "yes",
+                "Azure: the cluster one is being made",
+                "azure running",
+                "Provisioned=Unknown"
+            ),
+            frame("active", "no", "", "active done", done),
+        ]
+    );
+    let cluster = case.get(&id).await;
+    let steps: Vec<(&str, &str)> = cluster["aksStatus"]["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["name"].as_str().unwrap(), step["state"].as_str().unwrap()))
+        .collect();
+    let names = ["cluster", "credentials", "azure", "status", "connection", "active"];
+    assert_eq!(steps, names.map(|name| (name, "done")));
+    let times: Vec<&str> = cluster["aksStatus"]["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["since"].as_str().unwrap())
+        .collect();
+    assert_eq!(times[0], begun);
+    assert!(times[5] > begun && times.is_sorted(), "{times:?}");
+    for made in
+        ["BackingNamespaceCreated", "DefaultProjectCreated", "InitialRolesPopulated", "CreatorMadeOwner"]
+    {
+        let conditions = cluster["conditions"].as_array().unwrap();
+        assert!(conditions.iter().any(|it| it["type"] == made && it["status"] == "True"), "{made}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_waited_for_is_told_with_since_when() {
+    let case = Case::start().await;
+    let id = case.post(&case.small()).await;
+    case.app.pass(Duration::from_secs(4)).await;
+    let status = case.get(&id).await["aksStatus"].clone();
+    assert_eq!(
+        (&status["waiting"]["what"], &status["waiting"]["since"]),
+        (&json!("Azure: the cluster one is being made"), &json!("2026-11-22T12:00:00Z"))
+    );
+    case.app.settle().await;
+    assert!(case.get(&id).await["aksStatus"].get("waiting").is_none());
+}
+
+#[tokio::test]
+async fn a_cluster_is_one_put_with_an_owner_and_an_identity_and_no_secret() {
+    let case = Case::start().await;
+    let id = case.post(&case.with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"}))).await;
+    case.app.settle().await;
+    let writes = case.writes();
+    assert_eq!(
+        lines(&writes),
+        ["PUT rancher/one", "POST rancher/one/accessProfiles/clusterAdmin/listCredential"]
+    );
+    let put = &writes[0];
+    assert_eq!(put.at("/identity"), json!({"type": "SystemAssigned"}));
+    let owner = put.at("/tags/norman-aks-owner");
+    assert!(owner.as_str().unwrap().ends_with(&format!("/{id}")), "{owner}");
+    assert_eq!(put.at("/tags"), json!({"team": "a", "norman-aks-owner": owner}));
+    assert_eq!(put.at("/location"), "eastus");
+    assert_eq!(
+        put.at("/properties"),
+        json!({
+            "kubernetesVersion": "1.32.7",
+            "dnsPrefix": "one",
+            "nodeResourceGroup": "machines",
+            "networkProfile": {"networkPlugin": "kubenet", "outboundType": "loadBalancer", "loadBalancerSku": "Standard"},
+            "agentPoolProfiles": [{
+                "name": "system", "count": 1, "maxPods": 110, "vmSize": "Standard_DS2_v2", "osDiskSizeGB": 128,
+                "osDiskType": "Managed", "osType": "Linux", "mode": "System", "nodeTaints": [], "orchestratorVersion": "1.32.7",
+            }],
+        })
+    );
+    assert!(!put.body.to_string().contains(&case.account.secrets[0]));
+}
+
+#[tokio::test]
+async fn an_active_cluster_shows_what_azure_says_of_it() {
+    let case = Case::start().await;
+    let id = case.active(&case.with(json!({"tags": {"team": "a"}}))).await;
+    let cluster = case.get(&id).await;
+    let status = &cluster["aksStatus"];
+    assert_eq!(status["rbacEnabled"], true);
+    assert!(status.get("privateRequiresTunnel").is_none(), "only of private clusters");
+    let upstream = &status["upstreamSpec"];
+    let told = |key: &str| upstream[key].clone();
+    assert_eq!(
+        json!({
+            "tags": told("tags"), "version": told("kubernetesVersion"), "plugin": told("networkPlugin"), "out": told("outboundType"),
+            "sku": told("loadBalancerSku"), "private": told("privateCluster"), "ranges": told("authorizedIpRanges"),
+            "identity": told("managedIdentity"), "name": told("clusterName"), "secret": told("azureCredentialSecret"),
+        }),
+        json!({
+            "tags": {"team": "a"}, "version": "1.32.7", "plugin": "kubenet", "out": "loadBalancer", "sku": "standard",
+            "private": false, "ranges": [], "identity": true, "name": "one", "secret": case.credential,
+        })
+    );
+    let pools = upstream["nodePools"].as_array().unwrap();
+    assert_eq!(pools.len(), 1);
+    assert_eq!(
+        (&pools[0]["name"], &pools[0]["count"], &pools[0]["maxSurge"]),
+        (&json!("system"), &json!(1), &json!("10%"))
+    );
+    assert_eq!((&cluster["provider"], &cluster["nodeCount"]), (&json!("aks"), &json!(1)));
+    assert_eq!(cluster["version"]["gitVersion"], "v1.32.7");
+    let fqdn = case.aks("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned();
+    assert!(cluster["apiEndpoint"].as_str().unwrap().starts_with(&format!("https://{fqdn}")), "{cluster}");
+    assert!(cluster["caCert"].is_string());
+    let mut applied = cluster["appliedSpec"]["aksConfig"].clone();
+    assert_eq!(applied, cluster["aksConfig"]);
+    applied["tags"] = Value::Null;
+    assert!(!applied.to_string().contains("norman-aks-owner"));
+}
+
+#[tokio::test]
+async fn a_removed_cluster_is_removed_in_azure_and_its_group_stays() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    case.remove(&id).await;
+    let film = case.film(&id, 60).await;
+    assert!(case.is_gone(&id).await);
+    let shown: Vec<(&str, &str, &str)> =
+        film.iter().map(|it| (&*it.state, &*it.transitioning, &*it.message)).collect();
+    assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being removed")]);
+    assert_eq!(lines(&case.writes()), ["DELETE rancher/one"]);
+    assert_eq!(case.aks("one").await, None);
+    assert_eq!(case.azure(http::Method::HEAD, "/resourceGroups/rancher", None).await.0, 204);
+}
+
+#[tokio::test]
+async fn a_removal_does_not_wait_for_what_goes_on() {
+    let case = Case::start().await;
+    let id = case.post(&case.small()).await;
+    case.app.pass(Duration::from_secs(2)).await;
+    assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Creating");
+    case.remove(&id).await;
+    case.app.settle().await;
+    assert!(case.is_gone(&id).await);
+    assert_eq!(lines(&case.writes()), ["PUT rancher/one", "DELETE rancher/one"]);
+    assert_eq!(case.aks("one").await, None);
+}
+
+#[tokio::test]
+async fn an_object_that_was_never_worked_on_leaves_nothing_behind() {
+    let case = Case::start().await;
+    let id = case.post(&case.small()).await;
+    case.remove(&id).await;
+    case.app.settle().await;
+    assert!(case.is_gone(&id).await);
+    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_person_wants_next_may_come_while_the_cluster_is_being_made() {
+    let case = Case::start().await;
+    let id = case.post(&case.small()).await;
+    case.app.pass(Duration::from_secs(2)).await;
+    let answer = case.put(&id, json!({"tags": {"late": "yes"}})).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert_eq!(case.aks("one").await.unwrap()["tags"]["late"], "yes");
+    let written = lines(&case.writes());
+    let expected = [
+        "PUT rancher/one",
+        "PATCH rancher/one",
+        "POST rancher/one/accessProfiles/clusterAdmin/listCredential",
+    ];
+    assert_eq!(written, expected);
+}

@@ -1,0 +1,170 @@
+//! After everything is done nothing is written, whatever the specification looks like.
+
+use serde_json::{Value, json};
+
+use super::{Case, lines, pool, pool_with};
+
+async fn rests(more: Value) {
+    let case = Case::start().await;
+    let body = case.with(more);
+    let id = case.active(&body).await;
+    case.expect_rest(&id).await;
+    let mut shown = case.get(&id).await["aksConfig"].clone();
+    shown.as_object_mut().unwrap().remove("type");
+    for pool in shown["nodePools"].as_array_mut().unwrap() {
+        pool.as_object_mut().unwrap().remove("type");
+    }
+    assert_eq!(shown, body["aksConfig"], "as the user said it");
+}
+
+#[tokio::test]
+async fn the_least_cluster() {
+    rests(json!({})).await;
+}
+
+#[tokio::test]
+async fn odd_letter_case() {
+    rests(json!({
+        "resourceGroup": "Rancher", "clusterName": "One", "resourceLocation": "eastus", "loadBalancerSku": "STANDARD",
+        "outboundType": "LoadBalancer", "tags": {"Team": "Platform"},
+        "nodePools": [pool_with("system", "system", json!({"vmSize": "standard_ds2_V2", "osType": "linux", "osDiskType": "managed"}))],
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn empty_lists_and_words_for_nothing() {
+    rests(json!({
+        "authorizedIpRanges": [], "tags": {}, "monitoring": false, "httpApplicationRouting": false, "privateCluster": false,
+        "managedIdentity": false, "networkPolicy": "", "virtualNetwork": "", "subnet": "", "nodeResourceGroup": "",
+        "nodePools": [pool_with("system", "System", json!({
+            "nodeLabels": {}, "nodeTaints": [], "availabilityZones": [], "orchestratorVersion": "", "maxSurge": "", "vnetSubnetID": "",
+            "enableAutoScaling": false, "osDiskSizeGB": 0,
+        }))],
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn zones_ranges_and_taints_in_another_order_than_azures() {
+    let case = Case::start().await;
+    let system = json!({"availabilityZones": ["3", "1", "2"]});
+    let work =
+        json!({"nodeTaints": ["b=1:NoSchedule", "a=1:NoSchedule"], "nodeLabels": {"z": "1", "a": "2"}});
+    let body = case.with(json!({
+        "authorizedIpRanges": ["20.2.0.0/16", "20.1.0.0/16", "20.3.4.5"],
+        "nodePools": [pool_with("zeta", "User", work), pool_with("system", "System", system)],
+    }));
+    let id = case.active(&body).await;
+    // Azure tells lists in an order of its own, and an address as a range.
+    let path = "/properties/apiServerAccessProfile/authorizedIPRanges";
+    case.meanwhile_set("one", path, json!(["20.1.0.0/16", "20.2.0.0/16", "20.3.4.5/32"])).await;
+    case.meanwhile_pool("one", "zeta", json!({"nodeTaints": ["a=1:NoSchedule", "b=1:NoSchedule"]})).await;
+    case.expect_rest(&id).await;
+    let config = case.get(&id).await["aksConfig"].clone();
+    assert_eq!(config["authorizedIpRanges"], body["aksConfig"]["authorizedIpRanges"]);
+    assert_eq!(config["nodePools"][0]["nodeTaints"], body["aksConfig"]["nodePools"][0]["nodeTaints"]);
+    assert_eq!(config["nodePools"][1]["availabilityZones"], json!(["3", "1", "2"]));
+}
+
+#[tokio::test]
+async fn a_pool_that_scales_by_itself() {
+    let case = Case::start().await;
+    let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 2});
+    let id = case.active(&case.with(json!({"nodePools": [pool_with("system", "System", scaling)]}))).await;
+    case.expect_rest(&id).await;
+    case.meanwhile_pool(
+        "one",
+        "system",
+        json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 4}),
+    )
+    .await;
+    case.expect_rest(&id).await;
+    let cluster = case.get(&id).await;
+    assert_eq!(cluster["aksConfig"]["nodePools"][0]["count"], 2);
+    assert_eq!(case.pool_in_azure("one", "system").await.unwrap()["count"], 4);
+}
+
+#[tokio::test]
+async fn a_minor_version_means_one_of_its_patches() {
+    rests(json!({"kubernetesVersion": "1.32"})).await;
+}
+
+#[tokio::test]
+async fn everything_that_can_be_said() {
+    rests(json!({
+        "networkPlugin": "azure", "networkPolicy": "azure", "virtualNetworkResourceGroup": "rancher", "virtualNetwork": "rancher-net",
+        "subnet": "nodes", "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10", "dockerBridgeCidr": "172.17.0.1/16",
+        "nodeResourceGroup": "machines-of-one", "outboundType": "loadBalancer", "loadBalancerSku": "Standard",
+        "linuxAdminUsername": "azureuser",
+        "sshPublicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl one@example.org",
+        "tags": {"b": "2", "a": "1"}, "authorizedIpRanges": ["20.1.0.0/16"], "httpApplicationRouting": false, "monitoring": true,
+        "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "logs-of-one", "managedIdentity": true,
+        "privateCluster": false,
+        "nodePools": [
+            pool_with("zeta", "System", json!({"maxPods": 30, "maxSurge": "1", "orchestratorVersion": "1.32.7", "availabilityZones": ["1", "2"]})),
+            pool_with("alpha", "User", json!({"maxPods": 30, "nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"]})),
+        ],
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn tags_that_somebody_insists_on_are_not_fought() {
+    let case = Case::start().await;
+    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
+    let answer = case.put(&id, json!({"tags": {"a": "c"}})).await;
+    assert_eq!(answer.status.as_u16(), 200);
+    // A policy adds a tag whenever tags are written.
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        case.work().await;
+        let writes = lines(&case.writes());
+        if writes.contains(&"PATCH rancher/one".to_owned()) {
+            case.app.clock.advance(std::time::Duration::from_secs(2));
+            let mut tags = case.aks("one").await.unwrap()["tags"].clone();
+            tags["policy"] = json!("insists");
+            case.meanwhile(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags}))).await;
+        }
+        seen.extend(writes);
+        case.app.clock.advance(std::time::Duration::from_secs(2));
+    }
+    assert_eq!(seen, ["PATCH rancher/one"]);
+    case.expect_active(&id).await;
+    assert_eq!(case.aks("one").await.unwrap()["tags"]["policy"], "insists");
+    case.refreshes(1).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "c", "policy": "insists"}));
+    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn a_count_that_azure_takes_and_does_not_keep_is_not_written_for_ever() {
+    let case = Case::start().await;
+    let id =
+        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
+    assert_eq!(case.put(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
+    let mut seen = Vec::new();
+    for _ in 0..100 {
+        case.work().await;
+        let writes = lines(&case.writes());
+        if !writes.is_empty() {
+            // Somebody puts it back at once.
+            case.app.clock.advance(std::time::Duration::from_secs(4));
+            case.meanwhile_pool("one", "work", json!({"count": 1})).await;
+        }
+        seen.extend(writes);
+        case.app.clock.advance(std::time::Duration::from_secs(5));
+    }
+    assert_eq!(seen, ["PUT rancher/one/work"; 3]);
+    let message = case.trouble(&id, "updating").await;
+    assert!(message.starts_with("Azure took the change of the pool work 3 times"), "{message}");
+    // Whoever gives in, gets an active cluster.
+    assert_eq!(
+        lines(
+            &case.changed(&id, json!({"nodePools": [pool("system", "System"), pool("work", "User")]})).await
+        ),
+        [""; 0]
+    );
+}

@@ -1,0 +1,425 @@
+//! What the worker does to clusters in Azure, request by request, and what is shown of it meanwhile. The clock is moved by
+//! hand, and somebody else works in the same subscription as a person in the portal would.
+
+mod imports;
+mod life;
+mod loops;
+mod ownership;
+mod refresh;
+mod refusals;
+mod surroundings;
+mod updates;
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use norman_aks::sandbox::{Account, Sandbox, Seen, Times};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::app::{Answer, TestApp};
+
+const AKS: &str = "Microsoft.ContainerService/managedClusters";
+/// The group of almost every cluster here.
+const GROUP: &str = "rancher";
+/// Marks the requests of the person in the portal.
+const PORTAL: &str = "portal";
+
+/// A server, and somebody in Azure's portal.
+struct Case {
+    app: TestApp,
+    /// The id of the stored credential.
+    credential: String,
+    account: Account,
+    client: reqwest::Client,
+}
+
+/// One request that was to change something in Azure.
+#[derive(Debug)]
+struct Write {
+    /// The method and the names in the address: `PUT rancher/one/system`.
+    line: String,
+    body: Value,
+}
+
+/// What is shown of a cluster at one moment.
+#[derive(Clone, Debug, PartialEq)]
+struct Frame {
+    state: String,
+    transitioning: String,
+    message: String,
+    /// The step that is not behind and not ahead, or the last one.
+    step: String,
+    /// `Provisioned=Unknown Ready=True`, without those that are set once at the beginning.
+    conditions: String,
+}
+
+impl Case {
+    async fn start() -> Self {
+        Self::start_as("ready").await
+    }
+
+    async fn start_as(account: &str) -> Self {
+        Self::of(TestApp::start().await, account).await
+    }
+
+    async fn of(app: TestApp, account: &str) -> Self {
+        let account = app.control.accounts().iter().find(|known| known.name == account).unwrap().clone();
+        let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
+        let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
+        let address = app.sandbox.address();
+        let client = Sandbox::hosts().iter().fold(builder, |it, host| it.resolve(host, address));
+        let stored = json!({"name": "azure", "azurecredentialConfig": {
+            "subscriptionId": account.subscription_id,
+            "tenantId": account.tenant_id,
+            "clientId": account.client_id,
+            "clientSecret": account.secrets[0],
+        }});
+        let answer = app.post("/v3/cloudcredentials").json(&stored).send().await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        let credential = answer.json()["id"].as_str().unwrap().to_owned();
+        Self { app, credential, account, client: client.build().unwrap() }
+    }
+
+    /// The body of a small cluster of one's own.
+    fn small(&self) -> Value {
+        json!({
+            "name": "one",
+            "aksConfig": {
+                "azureCredentialSecret": self.credential, "clusterName": "one", "resourceGroup": GROUP,
+                "resourceLocation": "eastus", "dnsPrefix": "one", "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
+                "nodePools": [pool("system", "System")],
+            },
+        })
+    }
+
+    /// The same, with more or other keys of `aksConfig`.
+    fn with(&self, more: Value) -> Value {
+        let mut body = self.small();
+        body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    }
+
+    /// The body that registers a cluster of the group.
+    fn import(&self, name: &str, more: Value) -> Value {
+        let mut config = json!({
+            "azureCredentialSecret": self.credential, "clusterName": name, "imported": true, "resourceGroup": GROUP,
+            "resourceLocation": "eastus",
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"name": name, "aksConfig": config})
+    }
+
+    /// Makes the object and does nothing yet; its id.
+    async fn post(&self, body: &Value) -> String {
+        let answer = self.app.post("/v3/clusters").json(body).send().await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes the object and waits until it is active; forgets the requests so far.
+    async fn active(&self, body: &Value) -> String {
+        let id = self.post(body).await;
+        self.app.settle().await;
+        self.expect_active(&id).await;
+        self.app.control.clear_requests();
+        id
+    }
+
+    async fn get(&self, id: &str) -> Value {
+        let answer = self.app.get(&format!("/v3/clusters/{id}")).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    }
+
+    async fn is_gone(&self, id: &str) -> bool {
+        self.app.get(&format!("/v3/clusters/{id}")).send().await.status == StatusCode::NOT_FOUND
+    }
+
+    async fn frame(&self, id: &str) -> Frame {
+        Frame::of(&self.get(id).await)
+    }
+
+    async fn expect_active(&self, id: &str) {
+        let frame = self.frame(id).await;
+        assert_eq!(
+            (&*frame.state, &*frame.transitioning, &*frame.message, &*frame.step),
+            ("active", "no", "", "active done"),
+            "{frame:?}"
+        );
+        assert!(frame.conditions.contains("Updated=True"), "{frame:?}");
+    }
+
+    /// Expects trouble in this state; the message for people.
+    async fn trouble(&self, id: &str, state: &str) -> String {
+        let frame = self.frame(id).await;
+        assert_eq!((&*frame.state, &*frame.transitioning), (state, "error"), "{frame:?}");
+        frame.message
+    }
+
+    async fn put(&self, id: &str, config: Value) -> Answer {
+        let name = self.get(id).await["name"].clone();
+        self.app
+            .put(&format!("/v3/clusters/{id}"))
+            .json(&json!({"name": name, "aksConfig": config}))
+            .send()
+            .await
+    }
+
+    /// Changes `aksConfig`, waits until all is done, and gives the writes that it took.
+    async fn changed(&self, id: &str, config: Value) -> Vec<Write> {
+        self.app.control.clear_requests();
+        let answer = self.put(id, config).await;
+        assert_eq!(
+            (answer.status, &answer.json()["state"]),
+            (StatusCode::OK, &json!("updating")),
+            "{}",
+            answer.text()
+        );
+        self.app.settle().await;
+        self.expect_active(id).await;
+        self.writes()
+    }
+
+    /// Changes nothing of `aksConfig`, which makes the worker compare everything anew.
+    async fn describe(&self, id: &str) {
+        let body = json!({"name": self.get(id).await["name"], "description": "other words"});
+        let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
+        self.app.settle().await;
+    }
+
+    async fn remove(&self, id: &str) {
+        let answer = self.app.delete(&format!("/v3/clusters/{id}")).send().await;
+        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("removing")));
+    }
+
+    /// All that is due now.
+    async fn work(&self) {
+        let stop = CancellationToken::new();
+        while self.app.app.worker.run_due(&stop).await.unwrap() > 0 {}
+    }
+
+    /// Lets so many intervals of the refresh pass, without counting seconds.
+    async fn refreshes(&self, times: u32) {
+        for _ in 0..times {
+            self.app.clock.advance(Duration::from_secs(301));
+            self.work().await;
+        }
+    }
+
+    /// Lets hours pass in which nothing may be written to Azure, and then compares everything anew.
+    async fn expect_rest(&self, id: &str) {
+        self.app.control.clear_requests();
+        self.refreshes(50).await;
+        let looked =
+            self.app.control.requests().iter().filter(|seen| seen.path.contains("managedClusters/")).count();
+        assert!(looked >= 50, "looked {looked} times");
+        self.expect_active(id).await;
+        self.describe(id).await;
+        self.expect_active(id).await;
+        assert_eq!(lines(&self.writes()), Vec::<String>::new());
+    }
+
+    /// What is shown from now on, as long as it takes; each picture once.
+    async fn film(&self, id: &str, seconds: u64) -> Vec<Frame> {
+        let mut film: Vec<Frame> = Vec::new();
+        for _ in 0..seconds {
+            self.work().await;
+            if self.is_gone(id).await {
+                break;
+            }
+            let frame = self.frame(id).await;
+            if film.last() != Some(&frame) {
+                film.push(frame);
+            }
+            self.app.clock.advance(Duration::from_secs(1));
+        }
+        film
+    }
+
+    /// What the server wrote to Azure since the last look, in order.
+    fn writes(&self) -> Vec<Write> {
+        let portal = |seen: &Seen| seen.client_request_id.as_deref() == Some(PORTAL);
+        let seen =
+            self.app.control.writes().into_iter().filter(|seen| !portal(seen)).map(|seen| Write::of(&seen));
+        let writes = seen.collect();
+        self.app.control.clear_requests();
+        writes
+    }
+
+    /// The cluster in Azure.
+    async fn aks(&self, name: &str) -> Option<Value> {
+        let (status, body) = self.azure(Method::GET, &cluster(name), None).await;
+        (status == 200).then_some(body)
+    }
+
+    /// A pool of the cluster in Azure.
+    async fn pool_in_azure(&self, cluster: &str, name: &str) -> Option<Value> {
+        let pools = self.aks(cluster).await?["properties"]["agentPoolProfiles"].as_array()?.clone();
+        pools.into_iter().find(|pool| pool["name"] == name)
+    }
+
+    /// Somebody changes something in Azure, which is done at once.
+    async fn meanwhile(&self, method: Method, path: &str, body: Option<&Value>) {
+        let usual = self.app.control.times();
+        self.app.control.set_times(Times { scale: 0.0, ..usual.clone() }).unwrap();
+        let (status, answer) = self.azure(method, path, body).await;
+        assert!((200..300).contains(&status), "{status} {answer}");
+        self.azure(Method::GET, path, None).await;
+        self.app.control.set_times(usual).unwrap();
+    }
+
+    /// Somebody changes a cluster in Azure: its body with another value at a JSON pointer.
+    async fn meanwhile_set(&self, name: &str, pointer: &str, value: Value) {
+        let mut body = self.aks(name).await.unwrap();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.to_owned(), value);
+        self.meanwhile(Method::PUT, &cluster(name), Some(&body)).await;
+    }
+
+    /// Somebody changes or makes a pool in Azure.
+    async fn meanwhile_pool(&self, name: &str, pool: &str, properties: Value) {
+        let body = json!({"properties": properties});
+        self.meanwhile(Method::PUT, &format!("{}/agentPools/{pool}", cluster(name)), Some(&body)).await;
+    }
+
+    /// A request of somebody else; the path begins below the subscription.
+    async fn azure(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let lower = path.to_ascii_lowercase();
+        let version = if lower.contains("containerservice") {
+            "2024-02-01"
+        } else if lower.contains("operationalinsights") {
+            "2021-12-01-preview"
+        } else {
+            "2021-04-01"
+        };
+        let url = format!(
+            "https://management.azure.com/subscriptions/{}{path}?api-version={version}",
+            self.account.subscription_id
+        );
+        let request = self.client.request(method, url).bearer_auth(self.log_in().await);
+        let request = request.header("x-ms-client-request-id", PORTAL);
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    async fn log_in(&self) -> String {
+        // Whoever may do everything in the subscription.
+        let accounts = self.app.control.accounts();
+        let same = |known: &&Account| {
+            known.subscription_id == self.account.subscription_id
+                && !known.secrets.is_empty()
+                && !matches!(&*known.name, "reader" | "no-role" | "disabled-app" | "throttled-login")
+        };
+        let account = accounts.iter().find(same).unwrap();
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &*account.client_id),
+            ("client_secret", &*account.secrets[0]),
+            ("scope", "https://management.azure.com/.default"),
+        ];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let url = format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", account.tenant_id);
+        let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
+        let text = request.body(body).send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+}
+
+impl Write {
+    fn of(seen: &Seen) -> Self {
+        let words = [
+            "subscriptions",
+            "resourcegroups",
+            "providers",
+            "microsoft.containerservice",
+            "managedclusters",
+            "agentpools",
+            "microsoft.operationalinsights",
+        ];
+        let names = seen.path.split('/').filter(|part| !part.is_empty()).skip(2);
+        let names: Vec<&str> = names.filter(|part| !words.contains(&&*part.to_ascii_lowercase())).collect();
+        let body = seen.body.as_deref().map(|body| serde_json::from_str(body).unwrap()).unwrap_or_default();
+        Self { line: format!("{} {}", seen.method, names.join("/")), body }
+    }
+
+    /// A value in the body.
+    fn at(&self, pointer: &str) -> Value {
+        self.body.pointer(pointer).cloned().unwrap_or_default()
+    }
+}
+
+impl Frame {
+    fn of(cluster: &Value) -> Self {
+        let text = |key: &str| cluster[key].as_str().unwrap().to_owned();
+        let steps = cluster["aksStatus"]["steps"].as_array().cloned().unwrap_or_default();
+        let now = steps.iter().find(|step| step["state"] != "done").or(steps.last());
+        let step =
+            now.map(|step| format!("{} {}", step["name"].as_str().unwrap(), step["state"].as_str().unwrap()));
+        let at_once = [
+            "BackingNamespaceCreated",
+            "DefaultProjectCreated",
+            "SystemProjectCreated",
+            "InitialRolesPopulated",
+            "CreatorMadeOwner",
+        ];
+        let conditions = cluster["conditions"].as_array().unwrap().iter();
+        let conditions = conditions.filter(|it| !at_once.contains(&it["type"].as_str().unwrap()));
+        let conditions: Vec<String> = conditions
+            .map(|it| format!("{}={}", it["type"].as_str().unwrap(), it["status"].as_str().unwrap()))
+            .collect();
+        Self {
+            state: text("state"),
+            transitioning: text("transitioning"),
+            message: text("transitioningMessage"),
+            step: step.unwrap_or_default(),
+            conditions: conditions.join(" "),
+        }
+    }
+}
+
+fn lines(writes: &[Write]) -> Vec<String> {
+    writes.iter().map(|write| write.line.clone()).collect()
+}
+
+/// The address of a cluster of the group.
+fn cluster(name: &str) -> String {
+    format!("/resourceGroups/{GROUP}/providers/{AKS}/{name}")
+}
+
+/// A pool of one node.
+fn pool(name: &str, mode: &str) -> Value {
+    json!({
+        "name": name, "count": 1, "maxPods": 110, "vmSize": "Standard_DS2_v2", "osDiskSizeGB": 128, "osDiskType": "Managed",
+        "osType": "Linux", "mode": mode,
+    })
+}
+
+/// The same, with more or other keys.
+fn pool_with(name: &str, mode: &str, more: Value) -> Value {
+    let mut pool = pool(name, mode);
+    pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    pool
+}
+
+/// A cluster that somebody makes in Azure.
+fn made_in_azure(dns_prefix: &str, tags: Value) -> Value {
+    json!({
+        "location": "eastus",
+        "identity": {"type": "SystemAssigned"},
+        "tags": tags,
+        "properties": {
+            "kubernetesVersion": "1.32.7",
+            "dnsPrefix": dns_prefix,
+            "agentPoolProfiles": [{"name": "theirs", "count": 1, "vmSize": "Standard_DS2_v2", "mode": "System"}],
+            "networkProfile": {"networkPlugin": "kubenet"},
+        },
+    })
+}

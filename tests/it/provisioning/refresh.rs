@@ -1,0 +1,165 @@
+//! What somebody changes in Azure: shown, taken over where it is managed, and never undone.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Case, cluster, lines, pool, pool_with};
+
+const NOTHING: [&str; 0] = [];
+
+fn updated(cluster: &Value) -> (String, String) {
+    let conditions = cluster["conditions"].as_array().unwrap();
+    let updated = conditions.iter().find(|it| it["type"] == "Updated").unwrap();
+    let text = |key: &str| updated[key].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("message"))
+}
+
+#[tokio::test]
+async fn managed_keys_follow_azure() {
+    let case = Case::start().await;
+    let wanted = json!({
+        "tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"],
+        "nodePools": [pool("zeta", "User"), pool_with("system", "System", json!({"nodeLabels": {"x": "y"}}))],
+    });
+    let id = case.active(&case.with(wanted)).await;
+    case.meanwhile_set("one", "/properties/kubernetesVersion", json!("1.33.3")).await;
+    case.meanwhile_set(
+        "one",
+        "/properties/apiServerAccessProfile/authorizedIPRanges",
+        json!(["20.9.0.0/16"]),
+    )
+    .await;
+    case.meanwhile(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c", "new": "tag"}}))).await;
+    case.meanwhile_pool("one", "zeta", json!({"count": 3})).await;
+    case.meanwhile_pool("one", "system", json!({"nodeLabels": {"x": "z"}})).await;
+    case.refreshes(1).await;
+    let shown = case.get(&id).await;
+    let config = &shown["aksConfig"];
+    assert_eq!(
+        (&config["kubernetesVersion"], &config["authorizedIpRanges"], &config["tags"]),
+        (&json!("1.33.3"), &json!(["20.9.0.0/16"]), &json!({"a": "c", "new": "tag"}))
+    );
+    assert_eq!(
+        (&config["nodePools"][0]["name"], &config["nodePools"][0]["count"]),
+        (&json!("zeta"), &json!(3))
+    );
+    assert_eq!(config["nodePools"][1]["nodeLabels"], json!({"x": "z"}));
+    assert!(
+        config.get("monitoring").is_none() && config["nodePools"][0].get("maxSurge").is_none(),
+        "not managed: {config}"
+    );
+    assert_eq!(shown["appliedSpec"]["aksConfig"], *config);
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn a_pool_that_goes_in_azure_goes_from_the_specification_and_is_not_made_again() {
+    let case = Case::start().await;
+    let id =
+        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    case.meanwhile(Method::DELETE, &format!("{}/agentPools/work", cluster("one")), None).await;
+    case.refreshes(1).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"].as_array().unwrap().len(), 1);
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn an_autoscaler_that_is_switched_in_azure_takes_its_limits_along() {
+    let case = Case::start().await;
+    let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5});
+    let fixed = json!({"enableAutoScaling": false});
+    let id = case
+        .active(&case.with(json!({"nodePools": [pool_with("system", "System", scaling.clone()), pool_with("work", "User", fixed.clone())]})))
+        .await;
+    case.meanwhile_pool("one", "system", json!({"enableAutoScaling": false, "count": 2})).await;
+    case.meanwhile_pool("one", "work", json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}))
+        .await;
+    case.refreshes(1).await;
+    let pools = case.get(&id).await["aksConfig"]["nodePools"].clone();
+    let scaling_of = |pool: &Value| {
+        (
+            pool["enableAutoScaling"].clone(),
+            pool.get("minCount").cloned(),
+            pool.get("maxCount").cloned(),
+            pool["count"].clone(),
+        )
+    };
+    assert_eq!(scaling_of(&pools[0]), (json!(false), None, None, json!(2)));
+    assert_eq!(scaling_of(&pools[1]), (json!(true), Some(json!(1)), Some(json!(4)), json!(1)));
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn a_change_that_failed_to_be_seen_is_seen_with_the_next_look() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    case.app.control.add_fault(norman_aks::sandbox::Fault {
+        operation: Some(norman_aks::sandbox::Operation::ManagedCluster),
+        effect: Some(norman_aks::sandbox::Effect::Status(norman_aks::sandbox::Refusal {
+            status: Some(403),
+            code: Some("AuthorizationFailed".to_owned()),
+            message: Some("the role was taken away".to_owned()),
+            ..norman_aks::sandbox::Refusal::default()
+        })),
+        ..norman_aks::sandbox::Fault::default()
+    });
+    case.refreshes(1).await;
+    let shown = case.get(&id).await;
+    assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("active"), &json!("no")));
+    let (status, message) = updated(&shown);
+    assert_eq!(status, "False");
+    assert!(
+        message.starts_with("[Syncing error: syncing failed] AuthorizationFailed: the role was taken away"),
+        "{message}"
+    );
+    case.app.control.clear_faults();
+    case.refreshes(1).await;
+    assert_eq!(updated(&case.get(&id).await), ("True".to_owned(), String::new()));
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_removed_in_azure_is_told_and_not_made_again() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    case.meanwhile(Method::DELETE, &cluster("one"), None).await;
+    case.refreshes(20).await;
+    let shown = case.get(&id).await;
+    assert_eq!(shown["state"], "active");
+    let gone = "one no longer exists in Azure: remove the object, or restore the cluster";
+    assert_eq!(updated(&shown), ("False".to_owned(), format!("[Syncing error: syncing failed] {gone}")));
+    assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
+    case.app.settle().await;
+    assert_eq!(case.trouble(&id, "updating").await, gone);
+    case.refreshes(5).await;
+    case.remove(&id).await;
+    case.app.settle().await;
+    assert!(case.is_gone(&id).await);
+    assert_eq!(lines(&case.writes()), NOTHING);
+    assert_eq!(case.aks("one").await, None);
+}
+
+#[tokio::test]
+async fn the_interval_is_a_setting() {
+    let case = Case::start().await;
+    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
+    let answer = case.app.put("/v3/settings/aks-refresh").json(&json!({"value": "3600"})).send().await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    case.app.clock.advance(std::time::Duration::from_secs(30));
+    case.refreshes(1).await;
+    case.meanwhile(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c"}}))).await;
+    case.refreshes(5).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "b"}));
+    case.refreshes(8).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "c"}));
+}
+
+#[tokio::test]
+async fn a_change_of_the_user_and_one_in_azure_do_not_lose_the_users() {
+    let case = Case::start().await;
+    let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
+    case.meanwhile(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "azure"}}))).await;
+    let writes = case.changed(&id, json!({"tags": {"a": "user"}})).await;
+    assert_eq!(lines(&writes), ["PATCH rancher/one"]);
+    case.refreshes(1).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "user"}));
+}

@@ -1,0 +1,199 @@
+//! What a cluster stands on: its group, its network, its workspace, the resource provider.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Case, lines, pool};
+
+const LOGS: &str = "/resourceGroups/rancher/providers/Microsoft.OperationalInsights/workspaces";
+const KUBECONFIG: &str = "POST rancher/one/accessProfiles/clusterAdmin/listCredential";
+
+#[tokio::test]
+async fn a_group_that_is_missing_is_made_and_stays() {
+    let case = Case::start().await;
+    let id = case.post(&case.with(json!({"resourceGroup": "quite-new"}))).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    let writes = case.writes();
+    let kubeconfig = KUBECONFIG.replace("rancher", "quite-new");
+    assert_eq!(lines(&writes), ["PUT quite-new", "PUT quite-new/one", kubeconfig.as_str()]);
+    assert_eq!(writes[0].body, json!({"location": "eastus", "name": "quite-new"}));
+    case.remove(&id).await;
+    case.app.settle().await;
+    assert!(case.is_gone(&id).await);
+    assert_eq!(lines(&case.writes()), ["DELETE quite-new/one"]);
+    assert_eq!(case.azure(Method::HEAD, "/resourceGroups/quite-new", None).await.0, 204);
+}
+
+#[tokio::test]
+async fn the_pools_of_a_cluster_lie_in_the_network_that_was_named() {
+    let case = Case::start().await;
+    let network = json!({
+        "networkPlugin": "azure", "networkPolicy": "calico", "virtualNetworkResourceGroup": "rancher", "virtualNetwork": "rancher-net",
+        "subnet": "nodes", "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10", "dockerBridgeCidr": "172.17.0.1/16",
+        "nodePools": [{
+            "name": "system", "count": 1, "maxPods": 30, "vmSize": "Standard_DS2_v2", "osDiskSizeGB": 128, "osDiskType": "Managed",
+            "osType": "Linux", "mode": "System",
+        }],
+    });
+    let id = case.post(&case.with(network)).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    let writes = case.writes();
+    assert_eq!(lines(&writes), ["PUT rancher/one", KUBECONFIG]);
+    let subnet = format!(
+        "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",
+        case.account.subscription_id
+    );
+    assert_eq!(writes[0].at("/properties/agentPoolProfiles/0/vnetSubnetID"), json!(subnet));
+    assert_eq!(
+        writes[0].at("/properties/networkProfile"),
+        json!({
+            "networkPlugin": "azure", "networkPolicy": "calico", "outboundType": "loadBalancer", "loadBalancerSku": "Standard",
+            "serviceCidr": "10.100.0.0/16", "dnsServiceIP": "10.100.0.10",
+        })
+    );
+    // A pool that comes later lies there as well.
+    let mut pools = case.get(&id).await["aksConfig"]["nodePools"].clone();
+    let mut more = pool("work", "User");
+    more["maxPods"] = json!(30);
+    pools.as_array_mut().unwrap().push(more);
+    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
+    assert_eq!(writes[0].at("/properties/vnetSubnetID"), json!(subnet));
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn a_network_that_is_gone_by_the_time_it_is_needed_is_named() {
+    let case = Case::start().await;
+    let mut body = case.with(json!({
+        "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
+        "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
+    }));
+    body["annotations"] = json!({"norman-aks.io/review": "advise"});
+    let id = case.post(&body).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert!(message.contains("nothing-cut-yet has no subnet gone"), "{message}");
+    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn monitoring_gets_a_workspace_beside_the_cluster() {
+    let case = Case::start().await;
+    let id = case.post(&case.with(json!({"monitoring": true}))).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    let writes = case.writes();
+    assert_eq!(lines(&writes), ["PUT rancher/workspaces/rancher-EUS", "PUT rancher/one", KUBECONFIG]);
+    assert_eq!(writes[0].body, json!({"location": "eastus", "properties": {"sku": {"name": "Standalone"}}}));
+    let workspace = writes[1].at("/properties/addonProfiles/omsAgent/config/logAnalyticsWorkspaceResourceID");
+    let workspace = workspace.as_str().unwrap().to_lowercase();
+    assert!(
+        workspace.ends_with(
+            "/resourcegroups/rancher/providers/microsoft.operationalinsights/workspaces/rancher-eus"
+        ),
+        "{workspace}"
+    );
+    let upstream = case.get(&id).await["aksStatus"]["upstreamSpec"].clone();
+    assert_eq!(
+        (&upstream["monitoring"], &upstream["logAnalyticsWorkspaceName"]),
+        (&json!(true), &json!("rancher-EUS"))
+    );
+    case.expect_rest(&id).await;
+    // The workspace is not the cluster's alone.
+    case.remove(&id).await;
+    case.app.settle().await;
+    assert_eq!(lines(&case.writes()), ["DELETE rancher/one"]);
+    assert_eq!(case.azure(Method::GET, &format!("{LOGS}/rancher-EUS"), None).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_workspace_that_exists_is_used() {
+    let case = Case::start().await;
+    let body = json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}}});
+    case.meanwhile(Method::PUT, &format!("{LOGS}/shared"), Some(&body)).await;
+    let wanted = json!({"monitoring": true, "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "shared"});
+    let id = case.post(&case.with(wanted)).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert_eq!(lines(&case.writes()), ["PUT rancher/one", KUBECONFIG]);
+    let cluster = case.aks("one").await.unwrap();
+    let config = &cluster["properties"]["addonProfiles"]["omsAgent"]["config"];
+    assert!(
+        config["logAnalyticsWorkspaceResourceID"].as_str().unwrap().ends_with("/workspaces/shared"),
+        "{config}"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_resource_provider_is_registered_as_a_step_of_its_own() {
+    let case = Case::start_as("fresh").await;
+    let id = case.post(&case.with(json!({"resourceGroup": "first"}))).await;
+    let film = case.film(&id, 60).await;
+    let messages: Vec<&str> = film.iter().map(|frame| &*frame.message).collect();
+    assert_eq!(
+        messages,
+        [
+            "Azure: the resource provider Microsoft.ContainerService is being registered",
+            "Azure: the cluster one is being made",
+            ""
+        ]
+    );
+    assert!(film.iter().all(|frame| frame.transitioning != "error"), "{film:?}");
+    case.expect_active(&id).await;
+    let lines = lines(&case.writes());
+    let (register, rest): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
+    assert_eq!(register.len(), 1, "asked for once: {lines:?}");
+    assert_eq!(&*rest[0], "PUT first");
+    assert_eq!(&*rest[1], "PUT first/one");
+}
+
+#[tokio::test]
+async fn the_provider_of_workspaces_is_registered_too_when_there_is_to_be_one() {
+    let case = Case::start_as("fresh").await;
+    let id = case.post(&case.with(json!({"resourceGroup": "first", "monitoring": true}))).await;
+    let film = case.film(&id, 60).await;
+    let registered: Vec<&str> = film
+        .iter()
+        .map(|frame| &*frame.message)
+        .filter(|message| message.ends_with("is being registered"))
+        .collect();
+    assert_eq!(
+        registered,
+        [
+            "Azure: the resource provider Microsoft.ContainerService is being registered",
+            "Azure: the resource provider Microsoft.OperationalInsights is being registered",
+        ]
+    );
+    case.expect_active(&id).await;
+    let written = lines(&case.writes());
+    assert_eq!(
+        written[..4],
+        ["POST register", "PUT first", "POST register", "PUT first/workspaces/first-EUS"]
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_may_not_be_registered_is_told_with_azures_words() {
+    let case = Case::start_as("unregistered").await;
+    let mut body = case.with(json!({"resourceGroup": "rancher"}));
+    body["annotations"] = json!({"norman-aks.io/review": "advise"});
+    let id = case.post(&body).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert!(
+        message.starts_with(
+            "error registering the resource provider Microsoft.ContainerService: AuthorizationFailed: "
+        ),
+        "{message}"
+    );
+    case.remove(&id).await;
+    case.app.settle().await;
+    assert!(case.is_gone(&id).await);
+    let written: Vec<String> =
+        lines(&case.writes()).into_iter().filter(|line| line != "POST register").collect();
+    assert_eq!(written, Vec::<String>::new());
+    assert_eq!(Value::Null, case.aks("one").await.unwrap_or_default());
+}

@@ -1,0 +1,365 @@
+//! Every kind of change of an active cluster: which writes it takes, in which order, and which are refused.
+
+use serde_json::{Value, json};
+
+use super::{Case, lines, pool, pool_with};
+
+const NOTHING: [&str; 0] = [];
+
+/// An active cluster with a System and a User pool.
+async fn two_pools(case: &Case) -> String {
+    case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await
+}
+
+#[tokio::test]
+async fn a_pool_is_scaled_by_one_write() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
+    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
+    assert_eq!(writes[0].at("/properties/count"), 3);
+    assert_eq!(writes[0].at("/properties/osSKU"), "Ubuntu", "what Azure added stays");
+    assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["count"], 3);
+    assert_eq!(case.get(&id).await["nodeCount"], 4);
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn a_change_is_updating_from_its_answer_to_its_end() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let pools = json!([
+        pool_with("system", "System", json!({"count": 2})),
+        pool_with("work", "User", json!({"count": 3}))
+    ]);
+    let answer = case.put(&id, json!({"nodePools": pools})).await.json();
+    assert_eq!((&answer["state"], &answer["transitioning"]), (&json!("updating"), &json!("yes")));
+    let film = case.film(&id, 60).await;
+    let shown: Vec<(&str, &str, &str, bool)> = film
+        .iter()
+        .map(|it| (&*it.state, &*it.transitioning, &*it.message, it.conditions.contains("Updated=Unknown")))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("updating", "yes", "Azure: the node pool system is being changed", true),
+            ("updating", "yes", "Azure: the node pool work is being changed", true),
+            ("active", "no", "", false),
+        ]
+    );
+    assert!(film.iter().all(|it| it.conditions.contains("Provisioned=True")), "{film:?}");
+}
+
+#[tokio::test]
+async fn the_autoscaler_of_a_pool_is_switched_on_changed_and_off() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let pools =
+        |work: Value| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", work)]});
+    let on = pools(json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}));
+    let writes = case.changed(&id, on).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
+    let sent = |key: &str| writes[0].at(&format!("/properties/{key}"));
+    assert_eq!(
+        (sent("enableAutoScaling"), sent("minCount"), sent("maxCount")),
+        (json!(true), json!(1), json!(4))
+    );
+    // The autoscaler does its work; nobody fights it.
+    case.meanwhile_pool(
+        "one",
+        "work",
+        json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4, "count": 3}),
+    )
+    .await;
+    case.expect_rest(&id).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "as the user said");
+    let writes =
+        case.changed(&id, pools(json!({"enableAutoScaling": true, "minCount": 2, "maxCount": 4}))).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
+    assert_eq!(writes[0].at("/properties/count"), 3, "the autoscaler's");
+    let writes = case.changed(&id, pools(json!({"enableAutoScaling": false, "count": 2}))).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
+    let azure = case.pool_in_azure("one", "work").await.unwrap();
+    assert_eq!(
+        (&azure["count"], &azure["enableAutoScaling"], azure.get("minCount")),
+        (&json!(2), &json!(false), None)
+    );
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_brings_the_control_plane_first_and_then_the_pools_that_name_a_version() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let writes = case.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one"]);
+    assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33.3");
+    assert_eq!(writes[0].at("/properties/agentPoolProfiles/0/orchestratorVersion"), "1.32.7", "pools stay");
+    assert_eq!(case.aks("one").await.unwrap()["properties"]["currentKubernetesVersion"], "1.33.3");
+    assert_eq!(case.get(&id).await["version"]["gitVersion"], "v1.33.3");
+    let at = |version: &str| json!({"orchestratorVersion": version});
+    let pools = json!([pool_with("work", "User", at("1.34.1")), pool_with("system", "System", at("1.34.1"))]);
+    let writes = case.changed(&id, json!({"kubernetesVersion": "1.34.1", "nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one", "PUT rancher/one/system", "PUT rancher/one/work"]);
+    for name in ["system", "work"] {
+        assert_eq!(case.pool_in_azure("one", name).await.unwrap()["currentOrchestratorVersion"], "1.34.1");
+    }
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn pools_come_and_go_and_only_what_was_ours_goes() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let more = json!({"nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"], "availabilityZones": ["2", "1"], "maxSurge": "33%"});
+    let pools = json!([pool("system", "System"), pool("work", "User"), pool_with("more", "User", more)]);
+    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/more"]);
+    assert_eq!(
+        writes[0].body,
+        json!({"properties": {
+            "count": 1, "maxPods": 110, "vmSize": "Standard_DS2_v2", "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux",
+            "mode": "User", "type": "VirtualMachineScaleSets", "nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"],
+            "availabilityZones": ["2", "1"], "upgradeSettings": {"maxSurge": "33%"},
+        }})
+    );
+    case.expect_rest(&id).await;
+    let writes = case.changed(&id, json!({"nodePools": [pool("system", "System"), pools[2]]})).await;
+    assert_eq!(lines(&writes), ["DELETE rancher/one/work"]);
+    assert_eq!(case.pool_in_azure("one", "work").await, None);
+    // A list that is not there removes nothing.
+    let writes = case.changed(&id, json!({"tags": {"a": "b"}})).await;
+    assert_eq!(lines(&writes), ["PATCH rancher/one"]);
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn a_system_pool_is_replaced_by_another_one_that_is_there_first() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let pools =
+        json!([pool_with("fresh", "System", json!({"vmSize": "Standard_D4s_v3"})), pool("work", "User")]);
+    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/fresh", "DELETE rancher/one/system"]);
+    // And two pools can change places.
+    let pools =
+        json!([pool_with("fresh", "User", json!({"vmSize": "Standard_D4s_v3"})), pool("work", "System")]);
+    let writes = case.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work", "PUT rancher/one/fresh"]);
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn labels_taints_and_surge_of_a_pool_are_changed_and_emptied() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let pools =
+        |work: Value| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", work)]});
+    for (work, labels, taints) in [
+        (json!({"nodeLabels": {"a": "b", "c": "d"}}), json!({"a": "b", "c": "d"}), Value::Null),
+        (
+            json!({"nodeLabels": {"a": "b"}, "nodeTaints": ["x=y:NoExecute"]}),
+            json!({"a": "b"}),
+            json!(["x=y:NoExecute"]),
+        ),
+        (json!({"nodeLabels": {}, "nodeTaints": []}), Value::Null, Value::Null),
+    ] {
+        let writes = case.changed(&id, pools(work.clone())).await;
+        assert_eq!(lines(&writes), ["PUT rancher/one/work"], "{work}");
+        let azure = case.pool_in_azure("one", "work").await.unwrap();
+        let found =
+            azure.get("nodeLabels").filter(|labels| **labels != json!({})).cloned().unwrap_or_default();
+        assert_eq!((found, azure.get("nodeTaints").cloned().unwrap_or_default()), (labels, taints), "{work}");
+    }
+    case.meanwhile_pool(
+        "one",
+        "work",
+        json!({"upgradeSettings": {"maxSurge": "10%", "drainTimeoutInMinutes": 7}}),
+    )
+    .await;
+    let writes = case.changed(&id, pools(json!({"maxSurge": "50%"}))).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
+    let settings = case.pool_in_azure("one", "work").await.unwrap()["upgradeSettings"].clone();
+    assert_eq!(
+        (&settings["maxSurge"], &settings["drainTimeoutInMinutes"]),
+        (&json!("50%"), &json!(7)),
+        "{settings}"
+    );
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn what_is_not_spoken_of_stays_as_it_is_in_azure() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    case.meanwhile_pool(
+        "one",
+        "work",
+        json!({"nodeTaints": ["x=y:NoSchedule"], "nodeLabels": {"of": "azure"}, "tags": {"p": "q"}}),
+    )
+    .await;
+    case.meanwhile_set(
+        "one",
+        "/properties/autoUpgradeProfile",
+        json!({"upgradeChannel": "patch", "nodeOSUpgradeChannel": "None"}),
+    )
+    .await;
+    case.refreshes(2).await;
+    let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 2}))]);
+    let writes = case.changed(&id, json!({"nodePools": pools, "httpApplicationRouting": true})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one", "PUT rancher/one/work"]);
+    let work = case.pool_in_azure("one", "work").await.unwrap();
+    assert_eq!(
+        (&work["nodeTaints"], &work["nodeLabels"], &work["tags"], &work["count"]),
+        (&json!(["x=y:NoSchedule"]), &json!({"of": "azure"}), &json!({"p": "q"}), &json!(2))
+    );
+    let cluster = case.aks("one").await.unwrap();
+    assert_eq!(cluster["properties"]["autoUpgradeProfile"]["upgradeChannel"], "patch");
+    assert_eq!(cluster["properties"]["addonProfiles"]["httpApplicationRouting"]["enabled"], true);
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn tags_are_replaced_as_a_whole_and_the_mark_stays() {
+    let case = Case::start().await;
+    let id = case.active(&case.with(json!({"tags": {"a": "1", "b": "2"}}))).await;
+    for tags in [json!({"b": "3", "c": "4"}), json!({})] {
+        let writes = case.changed(&id, json!({"tags": tags})).await;
+        assert_eq!(lines(&writes), ["PATCH rancher/one"]);
+        let mark = writes[0].at("/tags/norman-aks-owner");
+        assert!(mark.as_str().unwrap().ends_with(&id), "{mark}");
+        let mut expected = tags.clone();
+        expected["norman-aks-owner"] = mark;
+        assert_eq!(writes[0].body, json!({"tags": expected}));
+        let cluster = case.get(&id).await;
+        assert_eq!(
+            (&cluster["aksConfig"]["tags"], &cluster["aksStatus"]["upstreamSpec"]["tags"]),
+            (&tags, &tags)
+        );
+    }
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn authorized_ranges_are_set_changed_and_taken_away() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    for ranges in [json!(["20.1.0.0/16", "20.2.3.4"]), json!(["20.1.0.0/16"]), json!([])] {
+        let writes = case.changed(&id, json!({"authorizedIpRanges": ranges})).await;
+        assert_eq!(lines(&writes), ["PUT rancher/one"], "{ranges}");
+        let cluster = case.aks("one").await.unwrap();
+        assert_eq!(cluster["properties"]["apiServerAccessProfile"]["authorizedIPRanges"], ranges);
+        assert_eq!(cluster["properties"]["kubernetesVersion"], "1.32.7");
+    }
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn monitoring_and_routing_are_switched_on_and_off() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    let writes = case.changed(&id, json!({"monitoring": true, "httpApplicationRouting": true})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/workspaces/rancher-EUS", "PUT rancher/one"]);
+    let addons = case.aks("one").await.unwrap()["properties"]["addonProfiles"].clone();
+    assert_eq!(
+        (&addons["omsAgent"]["enabled"], &addons["httpApplicationRouting"]["enabled"]),
+        (&json!(true), &json!(true))
+    );
+    case.expect_rest(&id).await;
+    let writes = case.changed(&id, json!({"monitoring": false})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one"]);
+    let addons = case.aks("one").await.unwrap()["properties"]["addonProfiles"].clone();
+    assert_eq!(
+        (&addons["omsAgent"]["enabled"], &addons["httpApplicationRouting"]["enabled"]),
+        (&json!(false), &json!(true))
+    );
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn everything_at_once_comes_in_order() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let pools = json!([pool_with("system", "System", json!({"count": 2})), pool("fresh", "User")]);
+    let change = json!({"tags": {"a": "b"}, "kubernetesVersion": "1.33.3", "authorizedIpRanges": ["20.1.0.0/16"], "nodePools": pools});
+    let writes = case.changed(&id, change).await;
+    assert_eq!(
+        lines(&writes),
+        [
+            "PATCH rancher/one",
+            "PUT rancher/one",
+            "PUT rancher/one/system",
+            "PUT rancher/one/fresh",
+            "DELETE rancher/one/work"
+        ]
+    );
+    assert_eq!(
+        writes[1].at("/properties/agentPoolProfiles").as_array().unwrap().len(),
+        2,
+        "pools are not the cluster's"
+    );
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn a_put_without_a_change_writes_nothing() {
+    let case = Case::start().await;
+    let body = case.with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
+    let id = case.active(&body).await;
+    let whole = case.get(&id).await["aksConfig"].clone();
+    for config in [json!({}), whole, json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}})] {
+        assert_eq!(lines(&case.changed(&id, config.clone()).await), NOTHING, "{config}");
+    }
+}
+
+#[tokio::test]
+async fn what_azure_cannot_change_or_is_not_managed_here_is_refused_and_nothing_happens() {
+    let case = Case::start().await;
+    let body = case.with(json!({
+        "networkPolicy": "calico", "serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10", "podCidr": "10.244.0.0/16",
+        "nodeResourceGroup": "machines", "loadBalancerSku": "Standard", "outboundType": "loadBalancer",
+        "linuxAdminUsername": "azureuser",
+        "nodePools": [pool_with("system", "System", json!({"availabilityZones": ["1"]}))],
+    }));
+    let id = case.active(&body).await;
+    let cannot = "because Azure cannot change it";
+    let unmanaged = "changing it is not managed here";
+    let pools = |more: Value| json!({"nodePools": [pool_with("system", "System", more)]});
+    for (change, words) in [
+        (json!({"dnsPrefix": "two"}), cannot),
+        (json!({"serviceCidr": "10.9.0.0/16", "dnsServiceIp": "10.9.0.10"}), cannot),
+        (json!({"podCidr": "10.200.0.0/16"}), cannot),
+        (json!({"nodeResourceGroup": "others"}), cannot),
+        (json!({"networkPlugin": "azure"}), cannot),
+        (json!({"privateCluster": true}), cannot),
+        (pools(json!({"vmSize": "Standard_D4s_v3"})), cannot),
+        (pools(json!({"maxPods": 60})), cannot),
+        (pools(json!({"osDiskSizeGB": 256})), cannot),
+        (pools(json!({"osDiskType": "Ephemeral"})), cannot),
+        (pools(json!({"availabilityZones": ["2"]})), "changing availability zones for node pool [system]"),
+        (json!({"networkPolicy": "azure", "networkPlugin": "kubenet"}), ""),
+        (json!({"loadBalancerSku": "Basic"}), "set loadBalancerSku to Standard"),
+        (json!({"outboundType": "managedNATGateway"}), unmanaged),
+        (json!({"linuxAdminUsername": "root"}), unmanaged),
+    ] {
+        let answer = case.put(&id, change.clone()).await;
+        let body = answer.json();
+        assert_eq!(answer.status.as_u16(), 422, "{change} {body}");
+        assert!(body["message"].as_str().unwrap().contains(words), "{change} {body}");
+        if !words.is_empty() {
+            assert!(
+                body["fieldName"].as_str().is_some_and(|field| field.starts_with("aksConfig.")),
+                "{body}"
+            );
+        }
+    }
+    case.expect_active(&id).await;
+    // The same in other words is no change.
+    let same = json!({"dnsPrefix": "ONE", "loadBalancerSku": "STANDARD", "outboundType": "LoadBalancer", "networkPolicy": "calico"});
+    let answer = case.put(&id, same).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert_eq!(lines(&case.writes()), NOTHING);
+}
