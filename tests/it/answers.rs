@@ -59,7 +59,10 @@ impl Bench {
             let asked = match path.contains("{id}") {
                 false => vec![path.clone()],
                 true => {
-                    let ids = self.ids.get(path).unwrap_or_else(|| panic!("nothing is known for {path}"));
+                    // Whatever else there is of clusters.
+                    let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
+                    let ids = self.ids.get(path).or_else(|| self.ids.get(of_clusters?));
+                    let ids = ids.unwrap_or_else(|| panic!("nothing is known for {path}"));
                     ids.iter().map(|id| path.replace("{id}", id)).collect()
                 }
             };
