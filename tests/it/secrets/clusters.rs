@@ -5,6 +5,8 @@
 use std::time::{Duration, Instant};
 
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use norman_aks::downstream::{Kubeconfig, SignIn};
+use norman_aks::service::registration::RegistrationToken;
 
 use super::*;
 
@@ -305,4 +307,78 @@ async fn no_secret_of_a_cluster_leaves_a_server_on_postgres() {
     if let Some(db) = databases::postgres().await {
         hunted(Some(&db)).await;
     }
+}
+
+/// A kubeconfig as Azure gives it to administrators.
+fn kubeconfig(token: &str, key: &str) -> String {
+    let encoded = |text: &str| STANDARD.encode(text);
+    format!(
+        "apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: {}
+    server: https://one-dns-12345678.hcp.eastus.azmk8s.io:443
+  name: one
+contexts:
+- context:
+    cluster: one
+    user: clusterAdmin_one
+  name: one
+current-context: one
+kind: Config
+users:
+- name: clusterAdmin_one
+  user:
+    client-certificate-data: {}
+    client-key-data: {}
+    token: {token}
+",
+        encoded("an authority"),
+        encoded("a certificate"),
+        encoded(key)
+    )
+}
+
+#[tokio::test]
+async fn neither_debug_forms_nor_errors_around_clusters_show_a_secret() {
+    let (token, key) = (Canary::new("a token of a cluster"), Canary::new("a key of a cluster"));
+    let whole = kubeconfig(&token.core, &key.core);
+    let mut found = Found::default();
+    let mut parsed = 0;
+    // As it is, with a certificate only, and cut or damaged at every line.
+    let lines: Vec<&str> = whole.lines().collect();
+    let mut texts = vec![whole.clone(), whole.replace(&format!("token: {}", token.core), "")];
+    for at in 0..lines.len() {
+        texts.push(lines[..at].join("\n"));
+        texts.push(format!("{}\n\t}}: [{}\n{}", lines[..at].join("\n"), lines[at], lines[at..].join("\n")));
+        texts.push([&lines[..at], &lines[at + 1..]].concat().join("\n"));
+        texts.push(whole.replacen(lines[at], &format!("{}: {{", lines[at]), 1));
+    }
+    texts.push(whole.replace(&STANDARD.encode(&key.core), &key.core));
+    for text in texts {
+        match Kubeconfig::parse(&SecretString::from(text)) {
+            Ok(kubeconfig) => {
+                parsed += 1;
+                let SignIn::Identity(identity) = kubeconfig.sign_in.clone() else { panic!("{kubeconfig:?}") };
+                found.add("Kubeconfig", format!("{kubeconfig:?} {:?}", kubeconfig.access(identity)));
+            }
+            Err(error) => {
+                let source = std::error::Error::source(&error);
+                found.add("the error of a kubeconfig", format!("{error:?} {error} {source:?}"));
+            }
+        }
+    }
+    assert!(parsed >= 2, "{parsed}");
+
+    let registered = Canary::new("a registration token");
+    let of_cluster = RegistrationToken {
+        cluster_id: "c-x7k9z".to_owned(),
+        name: "default-token".to_owned(),
+        uuid: String::new(),
+        created_ms: 0,
+        token: SecretString::from(registered.core.clone()),
+    };
+    found.add("RegistrationToken", format!("{of_cluster:?}"));
+    let sightings = found.sightings(&[token, key, registered]);
+    assert!(sightings.is_empty(), "{}", sightings.join("\n\n"));
 }
