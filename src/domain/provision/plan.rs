@@ -33,8 +33,6 @@ pub struct Observed {
     pub resource_group: Option<bool>,
     /// Whether `Microsoft.ContainerService` is registered in the subscription.
     pub provider_registered: Option<bool>,
-    /// Whether that registration is on its way.
-    pub provider_registering: bool,
     /// The id of the Log Analytics workspace, when there is one.
     pub workspace_id: Option<String>,
     /// The cluster in the words of `aksConfig`.
@@ -198,10 +196,6 @@ fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
 fn create(situation: &Situation<'_>) -> Step {
     let (spec, observed) = (situation.spec, situation.observed);
     if observed.provider_registered == Some(false) {
-        if observed.provider_registering {
-            let what = "Azure: the resource provider Microsoft.ContainerService is being registered";
-            return Step::Wait(what.to_owned());
-        }
         return Step::RegisterProvider;
     }
     if observed.resource_group == Some(false) {
@@ -491,14 +485,6 @@ mod tests {
                 "{wanted}"
             );
         }
-    }
-
-    #[test]
-    fn a_registration_is_asked_for_once() {
-        let seen = Observed { provider_registered: Some(false), ..observed(None) };
-        assert_eq!(step(Phase::New, &spec(json!({})), None, &seen), Step::RegisterProvider);
-        let seen = Observed { provider_registering: true, ..seen };
-        assert!(matches!(step(Phase::New, &spec(json!({})), None, &seen), Step::Wait(_)));
     }
 
     #[test]
