@@ -329,6 +329,8 @@ impl Work<'_> {
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
             .map_err(|error| Trouble::azure(doing, error))?;
+        let shown = written.resource.as_ref();
+        task.status.upstream_spec = shown.and_then(|shown| observation::read(self.access, task.aks(), shown));
         task.tell("step", format!("Azure makes the cluster {name}"));
         Ok(taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
     }

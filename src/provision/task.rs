@@ -209,7 +209,10 @@ impl Task {
         let kind = self.working_condition();
         self.condition(kind, Truth::False, &trouble.message);
         let step = self.status.steps.iter().find(|step| step.state == Progress::Running);
-        if let Some(name) = step.map(|step| step.name.clone()) {
+        let step = step.map(|step| step.name.clone());
+        if let Some(name) =
+            step.map(|name| if trouble.of_credential { "credentials".to_owned() } else { name })
+        {
             self.at_step(&name, Progress::Failed, &trouble.message);
         }
         metrics::counter!("norman_aks_provision_steps_total", "outcome" => "failed").increment(1);

@@ -15,6 +15,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How long Azure is left alone while something else runs in the cluster.
 const BUSY_PAUSE: Duration = Duration::from_secs(10);
 
+/// So many of the codes below need words beside them.
+const AMBIGUOUS: usize = 2;
+
 /// What Azure says when a cluster is at work already: it passes by itself.
 const BUSY_CODES: [&str; 7] = [
     "OperationNotAllowed",
@@ -35,6 +38,8 @@ pub(super) struct Trouble {
     pub(super) retry_after: Option<Duration>,
     /// Whether it is no failure at all: something has to end first.
     pub(super) busy: bool,
+    /// Whether it is the credential that Azure refused.
+    pub(super) of_credential: bool,
     /// The cause, for the log.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -42,7 +47,7 @@ pub(super) struct Trouble {
 impl Trouble {
     /// A failure that somebody must mend; the text says what.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry_after: None, busy: false, source: None }
+        Self { message: message.into(), retry_after: None, busy: false, of_credential: false, source: None }
     }
 
     /// The step took too long.
@@ -53,8 +58,7 @@ impl Trouble {
     /// Azure refused or failed; `doing` are Rancher's words before the reason.
     pub(super) fn azure(doing: &str, error: azure::Error) -> Self {
         let explained = explain::failure(&error);
-        let busy = error.upstream_status() == Some(409)
-            && error.code().is_some_and(|code| BUSY_CODES.iter().any(|busy| code.eq_ignore_ascii_case(busy)));
+        let busy = is_busy(&error);
         let mut message = format!("{doing}{}", reason(&error, &explained.text));
         if let Some(hint) = explained.hint.filter(|_| !busy) {
             message.truncate(message.trim_end_matches(['.', ' ']).len());
@@ -62,7 +66,14 @@ impl Trouble {
             message.push_str(&hint);
         }
         let retry_after = explained.retry_after.or(error.retry_after());
-        Self { message, retry_after, busy, source: Some(Box::new(error)) }
+        let of_credential = matches!(error, azure::Error::Login(_));
+        Self {
+            message,
+            retry_after,
+            busy,
+            of_credential,
+            source: Some(Box::new(error)),
+        }
     }
 
     /// The inside of the cluster refused or failed.
@@ -86,6 +97,20 @@ impl Trouble {
         let error = self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static));
         tracing::warn!(cluster, error, "a step failed: {}", self.message);
     }
+}
+
+/// Whether something else only has to end first. The first two codes mean other things as well: that a cluster is stopped,
+/// or a quota is used up.
+fn is_busy(error: &azure::Error) -> bool {
+    let (Some(409), Some(code)) = (error.upstream_status(), error.code()) else { return false };
+    let Some(position) = BUSY_CODES.iter().position(|busy| code.eq_ignore_ascii_case(busy)) else {
+        return false;
+    };
+    let said = || match error {
+        azure::Error::Arm(refusal) => refusal.service_error().message.unwrap_or_default().to_lowercase(),
+        _ => String::new(),
+    };
+    position >= AMBIGUOUS || ["progress", "wait", "pending"].iter().any(|word| said().contains(word))
 }
 
 /// What Azure says, in one line.
@@ -124,7 +149,7 @@ impl From<AccessError> for Trouble {
             AccessError::Other(other) => (format!("error getting Azure clients: {other}"), true),
         };
         let retry_after = passing.then_some(FIRST_PAUSE);
-        Self { message, retry_after, busy: false, source: Some(Box::new(error)) }
+        Self { message, retry_after, busy: false, of_credential: true, source: Some(Box::new(error)) }
     }
 }
 

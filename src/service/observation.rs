@@ -1,5 +1,7 @@
 //! Looking at Azure for one cluster, only as far as the next decision needs it. `domain::provision::plan` decides.
 
+use serde_json::Value;
+
 use super::credentials::AzureAccess;
 use crate::azure::resources::{managed_clusters, providers, resource_groups, workspaces};
 use crate::azure::{Arm, Error};
@@ -36,13 +38,7 @@ pub async fn observe(
         }
         found => found?.map(|cluster| cluster.raw),
     };
-    let cloud = access.credential().cloud;
-    let known = Known {
-        spec,
-        base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
-        auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
-    };
-    let upstream = cluster.as_ref().and_then(|cluster| upstream::read(cluster, known).ok());
+    let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if wanted && observed.cluster.is_none() {
         match providers::get(arm, PROVIDER).await {
@@ -61,6 +57,17 @@ pub async fn observe(
         observed.workspace_id = workspace_id(arm, spec).await?;
     }
     Ok(observed)
+}
+
+/// What Azure's description of the cluster means.
+pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<AksConfig> {
+    let cloud = access.credential().cloud;
+    let known = Known {
+        spec,
+        base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
+        auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
+    };
+    upstream::read(cluster, known).ok()
 }
 
 /// The id of the workspace that the specification means, once it is there.

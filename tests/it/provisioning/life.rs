@@ -68,6 +68,7 @@ async fn what_is_waited_for_is_told_with_since_when() {
     let id = case.post(&case.small()).await;
     case.app.pass(Duration::from_secs(4)).await;
     let status = case.get(&id).await["aksStatus"].clone();
+    assert_eq!(status["upstreamSpec"]["nodePools"][0]["name"], "system", "as far as Azure says it already");
     assert_eq!(
         (&status["waiting"]["what"], &status["waiting"]["since"]),
         (&json!("Azure: the cluster one is being made"), &json!("2026-11-22T12:00:00Z"))

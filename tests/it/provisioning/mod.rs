@@ -73,7 +73,7 @@ impl Case {
             "subscriptionId": account.subscription_id,
             "tenantId": account.tenant_id,
             "clientId": account.client_id,
-            "clientSecret": account.secrets[0],
+            "clientSecret": account.secrets.first().or(account.expired_secrets.first()),
         }});
         let answer = app.post("/v3/cloudcredentials").json(&stored).send().await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());

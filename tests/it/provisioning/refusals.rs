@@ -57,6 +57,29 @@ async fn a_policy_is_told_in_azures_words_and_a_tag_mends_it() {
 }
 
 #[tokio::test]
+async fn a_credential_that_azure_refuses_fails_the_step_of_credentials() {
+    let case = Case::start_as("expired-secret").await;
+    let id = case.post(&case.small()).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert!(message.contains("AADSTS7000222"), "{message}");
+    let frame = case.frame(&id).await;
+    assert_eq!((&*frame.step, &*frame.conditions), ("credentials failed", "Provisioned=False"));
+    // A new secret mends it, without a change of the cluster.
+    let seed = &case.app.seed;
+    let name = case.credential.split(':').next_back().unwrap();
+    let mended = json!({"name": "azure", "azurecredentialConfig": {
+        "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": seed.client_secret,
+    }});
+    let answer =
+        case.app.put(&format!("/v3/cloudcredentials/cattle-global-data:{name}")).json(&mended).send().await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    case.refreshes(2).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+}
+
+#[tokio::test]
 async fn a_missing_role_is_told_and_the_object_can_be_removed() {
     let case = Case::start_as("reader").await;
     let id = case.post(&case.small()).await;
