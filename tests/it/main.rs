@@ -24,6 +24,12 @@ mod cli;
 #[cfg(test)]
 mod cloud_credentials;
 #[cfg(test)]
+mod cluster_events;
+#[cfg(test)]
+mod cluster_force_delete;
+#[cfg(test)]
+mod cluster_plan;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod config;
@@ -71,3 +77,5 @@ mod support;
 mod terraform_replay;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trouble;
