@@ -345,8 +345,8 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
     {
         properties.remove(answered_only);
     }
-    let scaled = properties.get("enableAutoScaling").and_then(Value::as_bool).unwrap_or(false);
-    let scales = pool.enable_auto_scaling.unwrap_or(scaled);
+    let before = properties.get("enableAutoScaling").and_then(Value::as_bool);
+    let scales = pool.enable_auto_scaling.or(before).unwrap_or(false);
     if pool.enable_auto_scaling == Some(false) {
         properties.remove("minCount");
         properties.remove("maxCount");
