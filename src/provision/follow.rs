@@ -1,6 +1,8 @@
 //! Long operations of Azure: asked about, one look at a time. Asking is one thing, and what a step makes of the answer
 //! another, so that a preview can ask too.
 
+use std::time::Duration;
+
 use super::task::{Next, Running, Task};
 use super::trouble::Trouble;
 use crate::azure::{self, Arm, Operation};
@@ -18,10 +20,9 @@ pub(super) async fn follow(
             task.follow(None);
             Ok(None)
         }
-        Asked::InProgress { what, percent, operation, running } => {
+        Asked::InProgress { what, percent, pause, running } => {
             task.wait(&what, percent);
-            let pause = operation.retry_after();
-            task.follow(Some(&Running { operation: operation.to_text(), ..running }));
+            task.follow(Some(&running));
             Ok(Some(Next::In(pause)))
         }
         Asked::Failed(said) => {
@@ -47,7 +48,9 @@ pub(super) enum Asked {
         /// What is waited for, for people.
         what: String,
         percent: Option<f64>,
-        operation: Operation,
+        /// How long Azure asks to wait.
+        pause: Duration,
+        /// The operation as it is to be followed from here.
         running: Running,
     },
     /// Azure gave it up; holds its words.
@@ -83,7 +86,9 @@ pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<
                 }
                 None => running.what.clone(),
             };
-            Asked::InProgress { what, percent: progress.percent, operation: progress.operation, running }
+            let (pause, operation) = (progress.operation.retry_after(), progress.operation.to_text());
+            let running = Running { operation, ..running };
+            Asked::InProgress { what, percent: progress.percent, pause, running }
         }
         azure::Step::Failed(error) => failed(&error, "Failed"),
         azure::Step::Cancelled(error) => failed(&error, "Canceled"),
