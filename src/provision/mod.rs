@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `task` | one claimed cluster, and what is written down about it |
 //! | `act` | one step towards Azure |
+//! | `around` | what has to be there before the cluster |
+//! | `follow` | the long operation that runs there |
 //! | `finish` | from "Azure has it" to "active": status, the way into the cluster |
 //! | `refresh` | what Azure changed since |
 //! | `trouble` | failures, and how long to leave things alone after one |
@@ -15,7 +17,9 @@
 #![warn(missing_docs)]
 
 mod act;
+mod around;
 mod finish;
+mod follow;
 mod refresh;
 mod task;
 mod trouble;

@@ -1,6 +1,6 @@
 //! What Azure changed since: read now and then, shown, and taken over where the user manages it (contract, section 24).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ use super::{Parts, act, finish};
 use crate::domain::provision::plan::{Phase, lost};
 use crate::domain::provision::refresh::taken_over;
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec};
-use crate::domain::status::Truth;
+use crate::domain::status::{Tried, Truth};
 use crate::service::observation;
 use crate::store;
 
@@ -63,7 +63,7 @@ async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), T
     let observed = observation::observe(&arm, &access, task.aks(), Phase::Removing)
         .await
         .map_err(|error| Trouble::azure("", error))?;
-    if let Some(lost) = lost(&act::situation(task, &BTreeMap::new(), &observed)) {
+    if let Some(lost) = lost(&act::situation(task, &Tried::default(), &observed)) {
         return Err(Trouble::new(lost));
     }
     finish::note_status(task, &observed);
@@ -72,18 +72,19 @@ async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), T
     Ok(())
 }
 
-/// Keys that the user manages follow Azure where they mean something else there.
-async fn take_over(parts: &Parts, task: &mut Task) -> Result<(), Trouble> {
-    let Some(upstream) = task.status.upstream_spec.clone() else { return Ok(()) };
+/// Keys that the user manages follow Azure where they mean something else there. False when the user changed the
+/// specification in the meantime, so that nothing was taken over.
+pub(super) async fn take_over(parts: &Parts, task: &mut Task) -> Result<bool, Trouble> {
+    let Some(upstream) = task.status.upstream_spec.clone() else { return Ok(true) };
     let mut body = task.spec.body().clone();
-    let Some(config) = body.get_mut(AKS_CONFIG).and_then(Value::as_object_mut) else { return Ok(()) };
+    let Some(config) = body.get_mut(AKS_CONFIG).and_then(Value::as_object_mut) else { return Ok(true) };
     let changes = taken_over(task.aks(), &upstream);
     if changes.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let keys: BTreeSet<String> = changes.keys().cloned().collect();
     config.extend(changes);
-    let Ok(spec) = ClusterSpec::new(body) else { return Ok(()) };
+    let Ok(spec) = ClusterSpec::new(body) else { return Ok(true) };
     let (id, fence) = (task.row.id.clone(), task.work.fence);
     let written =
         store::clusters::refresh_spec(&parts.store, &id, fence, task.row.version, &spec.to_text()).await?;
@@ -94,5 +95,5 @@ async fn take_over(parts: &Parts, task: &mut Task) -> Result<(), Trouble> {
         let keys: Vec<String> = keys.into_iter().collect();
         task.tell("refreshed", format!("took over from Azure: {}", keys.join(", ")));
     }
-    Ok(())
+    Ok(written)
 }

@@ -67,13 +67,7 @@ impl Trouble {
         }
         let retry_after = explained.retry_after.or(error.retry_after());
         let of_credential = matches!(error, azure::Error::Login(_));
-        Self {
-            message,
-            retry_after,
-            busy,
-            of_credential,
-            source: Some(Box::new(error)),
-        }
+        Self { message, retry_after, busy, of_credential, source: Some(Box::new(error)) }
     }
 
     /// The inside of the cluster refused or failed.

@@ -7,8 +7,9 @@ use crate::azure::resources::{managed_clusters, providers, resource_groups, work
 use crate::azure::{Arm, Error};
 use crate::domain::provision::plan::{Observed, Phase};
 use crate::domain::provision::upstream::{self, Known};
-use crate::domain::provision::workspace;
+use crate::domain::provision::workspace::{self, Place};
 use crate::domain::spec::{AksConfig, given};
+use crate::vault;
 
 /// The resource provider of AKS.
 pub const PROVIDER: &str = "Microsoft.ContainerService";
@@ -53,7 +54,10 @@ pub async fn observe(
         }
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
-    if phase != Phase::Removing && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
+    // An active cluster that is monitored stays with the workspace that it has.
+    let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
+    let settled = phase == Phase::Removing || (phase == Phase::Active && monitored);
+    if !settled && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
         observed.workspace_id = workspace_id(arm, spec).await?;
     }
     Ok(observed)
@@ -70,9 +74,14 @@ pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<A
     upstream::read(cluster, known).ok()
 }
 
+/// Where the workspace of the cluster is, or is to be.
+pub fn workspace_place(spec: &AksConfig) -> Place {
+    workspace::place(spec, vault::sha256)
+}
+
 /// The id of the workspace that the specification means, once it is there.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
-    let place = workspace::place(spec);
+    let place = workspace_place(spec);
     let found = match workspaces::get(arm, &place.group, &place.name).await {
         Err(error) if is_unregistered(&error) => None,
         found => found?,
