@@ -174,17 +174,30 @@ async fn answered(
     if let Some(answer) = other_origin.and_then(OtherOrigin::preflight) {
         return answer;
     }
-    let _place = if SIGNS_OF_LIFE.contains(&path.as_str()) || k8s::is_here(path) {
+    let place = if SIGNS_OF_LIFE.contains(&path.as_str()) || k8s::is_here(path) {
         None
     } else {
-        match tokio::time::timeout(PATIENCE, edge.places.acquire()).await {
+        match tokio::time::timeout(PATIENCE, Arc::clone(&edge.places).acquire_owned()).await {
             Ok(Ok(place)) => Some(place),
             _ => return failure(path, request_id, StatusCode::SERVICE_UNAVAILABLE),
         }
     };
-    let answering = RequestId(Arc::clone(request_id)).scope(next.run(request));
+    let to_its_end = is_change(&passage.method) && !path.starts_with("/meta/") && !k8s::is_here(path);
     let limit = if k8s::is_here(path) { NO_LIMIT } else { TIME_LIMIT };
-    match tokio::time::timeout(limit, AssertUnwindSafe(answering).catch_unwind()).await {
+    let answering = RequestId(Arc::clone(request_id)).scope(next.run(request));
+    let answering = AssertUnwindSafe(answering).catch_unwind();
+    let answering = async move {
+        let answer = tokio::time::timeout(limit, answering).await;
+        drop(place);
+        answer
+    };
+    let answer = if to_its_end {
+        // Half a change, or one without its row in the audit, is nothing that a client may bring about by going away.
+        tokio::spawn(answering).await.unwrap_or_else(|error| Ok(Err(Box::new(error))))
+    } else {
+        answering.await
+    };
+    match answer {
         Ok(Ok(response)) => meta::finished(response, request_id),
         Ok(Err(_)) => {
             // The panic itself is reported where all panics are; this line ties it to the request.
@@ -197,6 +210,11 @@ async fn answered(
             failure(path, request_id, StatusCode::GATEWAY_TIMEOUT)
         }
     }
+}
+
+/// Whether a request may change something.
+fn is_change(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
 }
 
 /// The id that a proxy gave, when it looks like one, else a new one.

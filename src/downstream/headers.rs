@@ -5,7 +5,7 @@ use http::header::{
     ACCEPT_CHARSET, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap,
     HeaderName, HeaderValue, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER,
     SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    VIA,
+    VIA, WWW_AUTHENTICATE,
 };
 
 /// Between two neighbours only (RFC 9110, section 7.6.1), whatever `Connection` says.
@@ -41,8 +41,10 @@ const DROPPED: [HeaderName; 12] = [
 const DROPPED_PREFIXES: [&str; 5] = ["impersonate-", "x-forwarded-", "x-remote-", "x-api-", "sec-fetch-"];
 
 /// What a cluster must not tell a browser in this server's name, besides `Access-Control-*`.
-const NOT_ANSWERED: [HeaderName; 8] = [
+const NOT_ANSWERED: [HeaderName; 9] = [
     SET_COOKIE,
+    // No browser asks for this server's password because an application in a cluster wants one.
+    WWW_AUTHENTICATE,
     HeaderName::from_static("set-cookie2"),
     STRICT_TRANSPORT_SECURITY,
     HeaderName::from_static("content-security-policy"),
@@ -112,8 +114,9 @@ fn drop_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
 
 /// A client that puts this server's token there, as browsers have to, must not hand it to the cluster.
 fn hide_tokens(headers: &mut HeaderMap) {
+    let is_text = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().all(|value| value.to_str().is_ok());
     let hidden = words(headers, &SEC_WEBSOCKET_PROTOCOL).any(|word| word.starts_with(TOKEN_AS_PROTOCOL));
-    if !hidden {
+    if is_text && !hidden {
         return;
     }
     let kept: Vec<_> = words(headers, &SEC_WEBSOCKET_PROTOCOL)

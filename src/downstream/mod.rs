@@ -89,6 +89,16 @@ pub struct Facts {
     pub node_count: i64,
 }
 
+/// How a request is passed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// How long the head of the answer is waited for.
+    pub limit: Duration,
+    /// Whether what runs in the cluster answers. Kubernetes' own 401 means that it does not know this server; that of an
+    /// application is for the client.
+    pub leads_inside: bool,
+}
+
 /// For whom a request is made inside a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Person<'a> {
@@ -187,13 +197,13 @@ impl Downstream {
     /// request holds path and query inside the cluster. What of its headers is not for the cluster is left out, and so
     /// is what of the answer's is not for the client.
     ///
-    /// `limit` bounds the wait for the head. Dropping the answer, or the future before it, ends the request.
+    /// Dropping the answer, or the future before it, ends the request.
     pub async fn forward<B>(
         &self,
         access: &Access,
         person: Person<'_>,
         mut request: Request<B>,
-        limit: Option<Duration>,
+        way: Way,
     ) -> Result<Answer, Error>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -214,11 +224,8 @@ impl Downstream {
         request.headers_mut().append(IMPERSONATE_GROUP, group);
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let sent = async { link.send(request).await.map_err(|error| Error::of_transport(host, &error)) };
-        let mut response = match limit {
-            Some(limit) => in_time(host, limit, sent).await?,
-            None => sent.await?,
-        };
-        if response.status() == StatusCode::UNAUTHORIZED {
+        let mut response = in_time(host, way.limit, sent).await?;
+        if response.status() == StatusCode::UNAUTHORIZED && !way.leads_inside {
             let message = "it does not know this server's service account, or no longer".to_owned();
             return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
         }

@@ -13,8 +13,7 @@ impl Work<'_> {
     pub(super) async fn register(&self, task: &mut Task, provider: &str) -> Result<Next, Trouble> {
         let doing = format!("error registering the resource provider {provider}: ");
         let failed = |error| Trouble::azure(&doing, error);
-        let state = providers::get(self.arm, provider).await.map_err(failed)?.registration_state;
-        if !state.is_some_and(|state| state.eq_ignore_ascii_case("Registering")) {
+        if !providers::get(self.arm, provider).await.map_err(failed)?.is_registering() {
             providers::register(self.arm, provider).await.map_err(failed)?;
             task.tell("step", format!("asked Azure to register the resource provider {provider}"));
         }

@@ -179,13 +179,18 @@ impl Task {
             self.tell("waiting", what);
         }
         self.status.waiting = Some(Waiting { what: what.to_owned(), since_ms, percent });
-        self.recovered();
+        self.forget_failure();
     }
 
-    /// The last step went well.
+    /// The last step went well. That something was begun is not enough: what always fails in the end is begun more and more
+    /// seldom.
     pub(super) fn recovered(&mut self) {
-        self.status.failure = None;
         self.work.attempts = 0;
+        self.forget_failure();
+    }
+
+    fn forget_failure(&mut self) {
+        self.status.failure = None;
         let kind = self.working_condition();
         if self.status.condition(kind).is_some_and(|condition| condition.status == Truth::False) {
             self.condition(kind, Truth::Unknown, "");

@@ -101,7 +101,7 @@ fn is_busy(error: &azure::Error) -> bool {
         return false;
     };
     let said = || match error {
-        azure::Error::Arm(refusal) => refusal.service_error().message.unwrap_or_default().to_lowercase(),
+        azure::Error::Arm(refusal) => refusal.message.clone().unwrap_or_default().to_lowercase(),
         _ => String::new(),
     };
     position >= AMBIGUOUS || ["progress", "wait", "pending"].iter().any(|word| said().contains(word))
@@ -175,5 +175,38 @@ mod tests {
         assert_eq!(busy.pause(50), BUSY_PAUSE);
         let asked = Trouble { busy: true, retry_after: Some(Duration::from_secs(40)), ..Trouble::new("x") };
         assert_eq!(asked.pause(0), Duration::from_secs(40));
+    }
+
+    #[test]
+    fn only_what_passes_by_itself_is_busy() {
+        let refused = |status: u16, code: &str, message: &str| {
+            let refusal = azure::Refusal {
+                method: http::Method::PUT,
+                url: String::new(),
+                status,
+                code: Some(code.to_owned()),
+                message: Some(message.to_owned()),
+                body: serde_json::json!({"error": {"code": code, "message": message}}).to_string().into(),
+                is_json: true,
+                request_id: None,
+                correlation_id: None,
+                retry_after: None,
+            };
+            Trouble::azure("", azure::Error::Arm(Box::new(refusal)))
+        };
+        for (status, code, message, busy) in [
+            (409, "OperationNotAllowed", "Another operation (Upgrading) is in progress", true),
+            (409, "OperationNotAllowed", "the managed cluster 'one' is stopped", false),
+            (409, "OperationNotAllowed", "exceeding approved standardDSv3Family Cores quota", false),
+            (400, "OperationNotAllowed", "an upgrade that is in progress of nothing", false),
+            (409, "Conflict", "please wait", true),
+            (409, "etagMismatch", "", true),
+            (409, "MissingSubscriptionRegistration", "wait", false),
+        ] {
+            assert_eq!(refused(status, code, message).busy, busy, "{status} {code} {message}");
+        }
+        let hinted =
+            refused(409, "MissingSubscriptionRegistration", "See https://aka.ms/rps-not-found.").message;
+        assert!(hinted.contains("rps-not-found; "), "{hinted}");
     }
 }

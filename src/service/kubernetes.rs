@@ -21,6 +21,7 @@ use super::secrets::{self, SERVICE_ACCOUNT_TOKEN, Secrets};
 use super::tokens::Tokens;
 use super::{Caller, Error};
 use crate::domain::role::Role;
+pub use crate::downstream::Way;
 use crate::downstream::{self, Access, Answer, Downstream, Identity, Person};
 
 /// Requests and streams that pass at once, and those of one user.
@@ -44,6 +45,9 @@ pub enum Refusal {
     /// The cluster cannot be entered yet, or not from here; the words say why.
     #[error("{0}")]
     NotReady(&'static str),
+    /// While the cluster was still to answer, the token, the part in the cluster or the server itself came to an end.
+    #[error("the request was given up: the token or the part in the cluster has ended, or the server stops")]
+    Over,
     /// There are too many requests at once.
     #[error("too many requests to clusters at once; try again in a moment")]
     Busy,
@@ -126,8 +130,14 @@ impl Kubernetes {
             error => Refusal::Server(error),
         })?;
         let access = self.access(&cluster).await?;
-        let pass =
-            Pass { parts: Arc::clone(&self.parts), caller, presented, cluster_id: cluster.id, role, place };
+        let pass = Pass {
+            parts: Arc::clone(&self.parts),
+            caller,
+            presented,
+            cluster_id: cluster.id,
+            role,
+            _place: place,
+        };
         Ok(Visit { access, pass })
     }
 
@@ -179,18 +189,17 @@ impl Visit {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn forward<B>(
-        self,
-        request: Request<B>,
-        limit: Option<Duration>,
-    ) -> Result<(Answer, Pass), Refusal>
+    pub async fn forward<B>(self, request: Request<B>, way: Way) -> Result<(Answer, Pass), Refusal>
     where
         B: downstream::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Self { access, pass } = self;
         let person = Person { user: &pass.caller.user_id, group: pass.role.group() };
-        let answer = pass.parts.downstream.forward(&access, person, request, limit).await?;
+        let answer = tokio::select! {
+            answer = pass.parts.downstream.forward(&access, person, request, way) => answer?,
+            () = pass.ended() => return Err(Refusal::Over),
+        };
         Ok((answer, pass))
     }
 }
@@ -202,15 +211,14 @@ pub struct Pass {
     presented: SecretString,
     cluster_id: String,
     role: Role,
-    place: Place,
+    _place: Place,
 }
 
 impl Pass {
     /// Comes to an end when the caller may no longer be inside as he is: his token is revoked or has expired, he lost his
     /// part in the cluster or has another one, or the server stops.
-    pub async fn ended(self) {
-        // Holds the place until then.
-        let Self { parts, caller, presented, cluster_id, role, place: _place } = self;
+    pub async fn ended(&self) {
+        let Self { parts, caller, presented, cluster_id, role, .. } = self;
         let mut looks: u32 = 0;
         while parts.closing.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_some() {
             looks = looks.wrapping_add(1);
@@ -224,8 +232,8 @@ impl Pass {
                 return;
             }
             if looks.is_multiple_of(LOOKS_AT_ROLE) {
-                match parts.clusters.with_role(&caller, &cluster_id).await {
-                    Ok((_, now)) if now != role => return,
+                match parts.clusters.with_role(caller, cluster_id).await {
+                    Ok((_, now)) if now != *role => return,
                     Err(Error::NotFound { .. }) => return,
                     Ok(_) | Err(_) => {}
                 }

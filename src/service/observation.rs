@@ -34,9 +34,7 @@ pub async fn observe(
     let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
     let wanted = phase != Phase::Removing && spec.imported != Some(true);
     let cluster = match managed_clusters::get(arm, group, name).await {
-        Err(error) if wanted && is_unregistered(&error) => {
-            return Ok(Observed { provider_registered: Some(false), ..Observed::default() });
-        }
+        Err(error) if wanted && is_unregistered(&error) => None,
         found => found?.map(|cluster| cluster.raw),
     };
     let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));

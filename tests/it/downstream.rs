@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use http::Request;
 use http_body_util::BodyExt as _;
-use norman_aks::downstream::{Access, Downstream, Error, Identity, Options, Person};
+use norman_aks::downstream::{Access, Downstream, Error, Identity, Options, Person, Way};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use crate::support::kubernetes::{ACCOUNT, ADMIN, FakeCluster, HOST};
 
+const WAY: Way = Way { limit: Duration::from_secs(20), leads_inside: false };
 const SOMEBODY: Person<'_> = Person { user: "user-abc", group: "norman-aks:read-only" };
 
 #[tokio::test]
@@ -148,7 +149,7 @@ async fn a_request_is_passed_on_as_the_person_with_the_group_of_his_part() {
         .header("content-type", "application/json")
         .body(axum::body::Body::from("{\"metadata\":{\"name\":\"x\"}}"))
         .unwrap();
-    let answer = downstream.forward(&cluster.access(ACCOUNT), SOMEBODY, request, None).await.unwrap();
+    let answer = downstream.forward(&cluster.access(ACCOUNT), SOMEBODY, request, WAY).await.unwrap();
     assert_eq!(answer.response.status(), 201);
     assert!(answer.tunnel.is_none());
     let body = answer.response.into_body().collect().await.unwrap().to_bytes();

@@ -4,6 +4,10 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::status::Status;
+use crate::api::query::Query;
+
+/// A segment that is encoded more often than that is meant to mislead. Without a bound, a long one would cost its square.
+const DECODINGS: usize = 8;
 
 /// A request, taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +18,8 @@ pub(super) struct Asked {
     pub(super) inner: String,
     /// Whether the answer may go on for ever, or begin late: watches, logs that are followed, sessions.
     pub(super) is_endless: bool,
+    /// Whether what runs in the cluster answers, and not Kubernetes.
+    pub(super) leads_inside: bool,
     is_version: bool,
 }
 
@@ -34,11 +40,15 @@ impl Asked {
             ));
         }
         let path = if path.is_empty() { "/" } else { path };
+        let decoded = percent_decode_str(path).decode_utf8_lossy();
+        let segments: Vec<&str> = decoded.trim_matches('/').split('/').collect();
+        let leads_inside = leads_inside(&segments);
         let query = uri.query().unwrap_or_default();
         Ok(Self {
             cluster_id,
             inner: if uri.query().is_some() { format!("{path}?{query}") } else { path.to_owned() },
-            is_endless: is_endless(method, path, query),
+            is_endless: leads_inside || is_endless(method, &segments, Query::of(uri)),
+            leads_inside,
             is_version: path == "/version" && matches!(*method, Method::GET | Method::HEAD),
         })
     }
@@ -51,9 +61,8 @@ impl Asked {
 
 /// Whether a segment, however often it is decoded, is one of dots or holds a slash.
 fn is_ambiguous(segment: &str) -> bool {
-    // Each decoding makes a text shorter, or leaves it as it is.
     let mut text = segment.to_owned();
-    loop {
+    for _ in 0..DECODINGS {
         if matches!(text.as_str(), "." | "..") || text.contains(['/', '\\']) {
             return true;
         }
@@ -63,24 +72,27 @@ fn is_ambiguous(segment: &str) -> bool {
         }
         text = decoded;
     }
+    true
 }
 
-/// As Kubernetes tells requests that run long: watches, and those to what is inside of pods, services and nodes.
-fn is_endless(method: &Method, path: &str, query: &str) -> bool {
-    const INTO: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+/// As Kubernetes tells requests that run long, beside those that lead inside: watches, and logs that are followed.
+fn is_endless(method: &Method, segments: &[&str], query: Query<'_>) -> bool {
+    // To Kubernetes everything is on that is not said to be off.
     let is_on = |name: &str| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.strip_prefix(name))
-            .any(|rest| matches!(rest, "" | "=" | "=true" | "=True" | "=TRUE" | "=t" | "=T" | "=1"))
+        let mut values = query.pairs().filter(|(key, _)| key == name);
+        values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
     };
-    // `/api/v1/namespaces/<namespace>/pods/<pod>/exec`, `/api/v1/nodes/<node>/proxy/…`
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let into = segments.iter().skip(4).any(|segment| INTO.contains(segment));
     let group = usize::from(segments.first() == Some(&"apis"));
     let old_watch = segments.get(2 + group) == Some(&"watch");
     let log = segments.last() == Some(&"log") && is_on("follow");
-    into || log || (*method == Method::GET && (is_on("watch") || old_watch))
+    log || (*method == Method::GET && (is_on("watch") || old_watch))
+}
+
+/// Whether the path is one into pods, services or nodes: `/api/v1/namespaces/<namespace>/pods/<pod>/exec`,
+/// `/api/v1/nodes/<node>/proxy/…`
+fn leads_inside(segments: &[&str]) -> bool {
+    const INTO: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+    segments.iter().skip(4).any(|segment| INTO.contains(segment))
 }
 
 #[cfg(test)]
@@ -125,6 +137,8 @@ mod tests {
         ] {
             assert_eq!(asked(uri), None, "{uri}");
         }
+        assert_eq!(asked(&format!("/k8s/clusters/c-1/%{}2fx", "25".repeat(10_000))), None);
+        assert_eq!(asked(&format!("/k8s/clusters/%{}2fx", "25".repeat(10_000))), None);
     }
 
     #[test]
@@ -135,7 +149,13 @@ mod tests {
             ("/api/v1/nodes?limit=1&watch=1", true),
             ("/api/v1/nodes?watch", true),
             ("/api/v1/nodes?watch=false", false),
+            ("/api/v1/nodes?watch=0", false),
             ("/api/v1/nodes?watches=true", false),
+            ("/api/v1/nodes?watch=yes", true),
+            ("/api/v1/nodes?watch=%74rue", true),
+            ("/api/v1/nodes?w%61tch=true", true),
+            ("/api/v1/w%61tch/nodes", true),
+            ("/api/v1/namespaces/a/pods/b/lo%67?%66ollow=1", true),
             ("/api/v1/watch/nodes", true),
             ("/apis/apps/v1/watch/deployments", true),
             ("/api/v1/namespaces/watch/pods", false),

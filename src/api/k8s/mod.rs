@@ -20,7 +20,7 @@ use axum::routing::any;
 use http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use http_body_util::Limited;
+use http_body_util::{BodyExt as _, Limited};
 use secrecy::SecretString;
 
 use self::asked::Asked;
@@ -29,8 +29,8 @@ pub(super) use self::status::failure;
 use super::request::RequestId;
 use super::state::AppState;
 use crate::service::Caller;
-use crate::service::events::{Action, Event, Outcome};
-use crate::service::kubernetes::Refusal;
+use crate::service::events::{Action, Event, Events, Outcome};
+use crate::service::kubernetes::{Refusal, Way};
 use crate::service::tokens::AuthError;
 
 /// As much as Kubernetes itself takes.
@@ -39,8 +39,14 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// Kubernetes gives up on its own requests after a minute.
 const HEAD_LIMIT: Duration = Duration::from_secs(65);
 
+/// Sessions, and answers of what runs inside, may begin late.
+const LATE_HEAD_LIMIT: Duration = Duration::from_mins(10);
+
 /// `/version` is how clients find out whether a cluster can be reached, and some wait for ever (terraform contract, 5.3).
 const VERSION_LIMIT: Duration = Duration::from_millis(4_500);
+
+/// More than any version.
+const VERSION_SIZE: usize = 64 * 1024;
 
 /// The kind of object in the audit.
 const OBJECT: &str = "cluster";
@@ -63,8 +69,19 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut response = match Asked::of(&parts.method, &parts.uri) {
         Ok(asked) if asked.is_version() => {
-            let answered = tokio::time::timeout(VERSION_LIMIT, pass(&state, &asked, parts, body)).await;
+            let whole = async { whole(pass(&state, &asked, parts, body).await?).await };
+            let answered = tokio::time::timeout(VERSION_LIMIT, whole).await;
             answered.unwrap_or_else(|_| Err(Status::timed_out("the cluster did not answer within 4.5 s")))
+        }
+        // What a change did is written down, also when the client does not wait for it.
+        Ok(asked) if changes(&parts.method) && !asked.is_endless => {
+            let passing = async move { pass(&state, &asked, parts, body).await };
+            let done = tokio::spawn(RequestId::current().scope(passing)).await;
+            done.unwrap_or_else(|error| {
+                let RequestId(request_id) = RequestId::current();
+                tracing::error!(%request_id, error = &error as &dyn std::error::Error, "a request ended in a panic");
+                Err(Status::failed())
+            })
         }
         Ok(asked) => pass(&state, &asked, parts, body).await,
         Err(refused) => Err(refused),
@@ -83,15 +100,22 @@ async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: Body) -> Resu
     let RequestId(request_id) = RequestId::of(&parts);
     let visit = state.kubernetes().enter(Arc::clone(&caller), presented, &asked.cluster_id).await?;
     let (method, remote) = (parts.method.clone(), state.origin().client(&parts));
-    let limit = (!asked.is_endless).then_some(HEAD_LIMIT);
+    let way = Way {
+        limit: if asked.is_endless { LATE_HEAD_LIMIT } else { HEAD_LIMIT },
+        leads_inside: asked.leads_inside,
+    };
+    let mut entry = Entry {
+        event: Some(
+            Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id)
+                .request(&request_id, Some(remote)),
+        ),
+        events: state.events().clone(),
+        changes: changes(&method),
+    };
     let request = inner(parts, body, asked, &request_id)?;
-    let passed = visit.forward(request, limit).await;
-    if changes(&method) || passed.as_ref().is_ok_and(|(answer, _)| answer.tunnel.is_some()) {
-        let outcome =
-            passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status()));
-        let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id);
-        state.events().record(event.outcome(outcome).request(&request_id, Some(remote))).await;
-    }
+    let passed = visit.forward(request, way).await;
+    let status = passed.as_ref().map(|(answer, _)| answer.response.status());
+    entry.write(status.map_or(Outcome::Failed, outcome), status.is_ok_and(opens)).await;
     let (answer, pass) = passed?;
     let mut response = answer.response.map(Body::new);
     lead_back(response.headers_mut(), &asked.cluster_id);
@@ -100,9 +124,47 @@ async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: Body) -> Resu
             stream::run(tunnel.join(), pass);
             Ok(response)
         }
-        None if asked.is_endless => Ok(response.map(|body| stream::until(body, pass.ended()))),
-        None => Ok(response.map(|body| stream::holding(body, pass))),
+        // Every body, because no reading of an address tells for sure which ones have an end.
+        None => Ok(response.map(|body| stream::until(body, async move { pass.ended().await }))),
     }
+}
+
+/// The row of the audit about a request that changes something, or opens a connection into the cluster.
+struct Entry {
+    /// None when it is written.
+    event: Option<Event>,
+    events: Events,
+    changes: bool,
+}
+
+impl Entry {
+    async fn write(&mut self, outcome: Outcome, opens: bool) {
+        if let Some(event) = self.event.take().filter(|_| self.changes || opens) {
+            self.events.record(event.outcome(outcome)).await;
+        }
+    }
+}
+
+impl Drop for Entry {
+    /// The client went away, and nobody knows what the cluster did.
+    fn drop(&mut self) {
+        if let Some(event) = self.event.take().filter(|_| self.changes) {
+            let events = self.events.clone();
+            tokio::spawn(async move { events.record(event.outcome(Outcome::Failed)).await });
+        }
+    }
+}
+
+fn opens(status: StatusCode) -> bool {
+    status == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// An answer that has come to its end.
+async fn whole(response: Response) -> Result<Response, Status> {
+    let (head, body) = response.into_parts();
+    let read = Limited::new(body, VERSION_SIZE).collect().await;
+    let body = read.map_err(|_| Status::unavailable("the answer of the cluster broke off"))?;
+    Ok(Response::from_parts(head, Body::from(body.to_bytes())))
 }
 
 /// Who asks, by the token of the header alone.

@@ -43,6 +43,12 @@ impl Status {
         Self { retry_seconds: Some(RETRY_SECONDS), ..status }
     }
 
+    /// Something failed in this server, which has logged it.
+    pub(super) fn failed() -> Self {
+        let message = "the request failed inside the server; its log has the cause";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
     /// There was no answer in time.
     pub(super) fn timed_out(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
@@ -81,7 +87,7 @@ impl From<Refusal> for Status {
         match refusal {
             Refusal::OtherCluster(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", message),
             Refusal::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", message),
-            Refusal::NotReady(_) => Self::unavailable(message),
+            Refusal::NotReady(_) | Refusal::Over => Self::unavailable(message),
             Refusal::Busy => {
                 let status = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
                 Self { retry_seconds: Some(1), ..status }
@@ -101,8 +107,7 @@ impl From<Refusal> for Status {
             }
             Refusal::Server(_) | Refusal::Secret(_) => {
                 log(&refusal);
-                let message = "the request failed inside the server; its log has the cause";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+                Self::failed()
             }
         }
     }

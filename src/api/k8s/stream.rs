@@ -20,6 +20,7 @@ pub(super) fn run(joining: impl Future<Output = io::Result<()>> + Send + 'static
                     tracing::debug!(%error, "a joined connection broke off");
                 }
             }
+            // The pass is held, and so is its place, until one of both.
             () = pass.ended() => {}
         }
     });
@@ -28,15 +29,6 @@ pub(super) fn run(joining: impl Future<Output = io::Result<()>> + Send + 'static
 /// A body that breaks off when `ended` comes. To the client it must not look as if it were complete.
 pub(super) fn until(body: Body, ended: impl Future<Output = ()> + Send + 'static) -> Body {
     Body::new(Until { body: Some(body), ended: ended.boxed().fuse() })
-}
-
-/// A body that keeps `held` as long as it is on its way.
-pub(super) fn holding(body: Body, held: impl Send + 'static) -> Body {
-    // Never asked, only dropped.
-    until(body, async move {
-        std::future::pending::<()>().await;
-        drop(held);
-    })
 }
 
 struct Until {
@@ -93,7 +85,11 @@ mod tests {
     #[tokio::test]
     async fn what_a_body_holds_is_free_when_it_is_gone() {
         let held = Arc::new(());
-        let mut body = holding(Body::from("abc"), Arc::clone(&held));
+        let holding = Arc::clone(&held);
+        let mut body = until(Body::from("abc"), async move {
+            std::future::pending::<()>().await;
+            drop(holding);
+        });
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
         assert_eq!(Arc::strong_count(&held), 2);
         drop(body);

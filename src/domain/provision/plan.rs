@@ -146,10 +146,10 @@ pub fn plan(situation: &Situation<'_>) -> Step {
     let imported = spec.imported == Some(true);
     match (phase, &observed.cluster) {
         (Phase::Removing, found) => remove(situation, found.as_ref(), imported),
+        (Phase::Active, None) => Step::Refuse(missing(spec)),
         (_, None) if imported => {
             Step::Refuse(format!("{} does not exist in Azure, so it cannot be imported", named(spec)))
         }
-        (Phase::Active, None) => Step::Refuse(missing(spec)),
         (_, None) => create(situation),
         (Phase::New | Phase::Creating, Some(cluster)) if !imported && !is_ours(situation, cluster) => {
             Step::Refuse(format!(
@@ -725,6 +725,49 @@ mod tests {
 
     #[test]
     fn a_cluster_that_vanished_is_told_and_not_made_again() {
-        assert!(matches!(step(Phase::Active, &spec(json!({})), None, &observed(None)), Step::Refuse(_)));
+        let gone =
+            Step::Refuse("n no longer exists in Azure: remove the object, or restore the cluster".to_owned());
+        for imported in [false, true] {
+            let wanted = spec(json!({"imported": imported}));
+            assert_eq!(step(Phase::Active, &wanted, Some(&wanted), &observed(None)), gone);
+        }
+        // One whose creation was asked for and that is not there yet is asked for again.
+        assert_eq!(step(Phase::Creating, &spec(json!({})), None, &observed(None)), Step::CreateCluster);
+    }
+
+    #[test]
+    fn monitoring_is_switched_on_once_its_workspace_is_there_and_off_without() {
+        let seen = observed(Some(ours("Succeeded")));
+        let with = Observed { workspace_id: Some("/w".into()), ..seen.clone() };
+        let on = spec(json!({"monitoring": true}));
+        assert_eq!(step(Phase::Active, &on, None, &with), Step::UpdateCluster(vec!["monitoring"]));
+        let mut watched = seen;
+        watched.upstream = Some(spec(json!({"monitoring": true, "nodePools": []})));
+        let off = spec(json!({"monitoring": false}));
+        assert_eq!(step(Phase::Active, &off, None, &watched), Step::UpdateCluster(vec!["monitoring"]));
+    }
+
+    #[test]
+    fn what_is_lost_is_told_while_nothing_is_wanted() {
+        let (own, import) = (spec(json!({})), spec(json!({"imported": true})));
+        let told = |spec: &AksConfig, seen: &Observed| {
+            let written = BTreeMap::new();
+            lost(&Situation {
+                spec,
+                applied: Some(spec),
+                phase: Phase::Active,
+                claimed: true,
+                owner: OWNER,
+                endpoint: None,
+                written: &written,
+                observed: seen,
+            })
+        };
+        let theirs = observed(Some(json!({"properties": {}})));
+        assert!(told(&own, &observed(None)).unwrap().contains("no longer exists"));
+        assert!(told(&import, &observed(None)).unwrap().contains("no longer exists"));
+        assert!(told(&own, &theirs).unwrap().contains("is not the cluster that was made here"));
+        assert_eq!(told(&import, &theirs), None);
+        assert_eq!(told(&own, &observed(Some(ours("Failed")))), None);
     }
 }

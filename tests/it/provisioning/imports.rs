@@ -170,3 +170,36 @@ async fn an_import_of_what_is_not_there_says_so_and_can_be_removed() {
     assert!(case.is_gone(&id).await);
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_cluster_whose_last_change_failed_is_imported_as_it_is() {
+    let case = Case::start().await;
+    case.app
+        .control
+        .add_ending(norman_aks::sandbox::Ending { times: Some(1), ..norman_aks::sandbox::Ending::default() });
+    case.meanwhile_set(
+        NAME,
+        "/properties/addonProfiles",
+        json!({"httpApplicationRouting": {"enabled": true}}),
+    )
+    .await;
+    assert_eq!(case.aks(NAME).await.unwrap()["properties"]["provisioningState"], "Failed");
+    let id = case.post(&case.import(NAME, json!({}))).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    case.describe(&id).await;
+    case.expect_active(&id).await;
+    assert_eq!(lines(&case.writes()), [LOOKED]);
+}
+
+#[tokio::test]
+async fn an_upgrade_of_an_import_sends_back_what_azure_said_with_another_version() {
+    let case = Case::start().await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    let mut expected = case.aks(NAME).await.unwrap();
+    let writes = case.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
+    expected["properties"]["kubernetesVersion"] = json!("1.33.3");
+    assert_eq!(writes[0].body, expected);
+    case.expect_rest(&id).await;
+}

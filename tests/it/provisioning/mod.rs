@@ -408,9 +408,9 @@ fn pool(name: &str, mode: &str) -> Value {
 }
 
 /// The same, with more or other keys.
-fn pool_with(name: &str, mode: &str, more: Value) -> Value {
+fn pool_with(name: &str, mode: &str, other: Value) -> Value {
     let mut pool = pool(name, mode);
-    pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    pool.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
     pool
 }
 
