@@ -17,7 +17,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-pub use digest::{Fingerprinter, hashes_equal, random, sha256, token_hash};
+pub use digest::{Fingerprinter, hashes_equal, random, token_hash};
 pub use keyring::{KeyLine, KeyRing};
 
 /// The length of keys, of those in the key file as of data keys, in bytes.

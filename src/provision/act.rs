@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Parts;
 use super::finish;
-use super::follow::{follow, taken};
+use super::follow::{self, taken};
 use super::task::{Next, Task};
 use super::trouble::Trouble;
 use crate::azure::Arm;
@@ -16,6 +16,7 @@ use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, pla
 use crate::domain::provision::upstream;
 use crate::domain::spec::{given, identity};
 use crate::domain::status::{Progress, Tried, Truth};
+use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{self, PROVIDER};
 
@@ -28,15 +29,21 @@ const FIXED: &str = "PropertyChangeNotAllowed";
 /// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A cluster cannot be looked at without a credential.
+pub(super) const NO_CREDENTIAL: &str = "error getting Azure clients: error getting credentials: secret name not provided; \
+     set aksConfig.azureCredentialSecret";
+
+/// Why an object may go at once.
+pub(super) const NOTHING_MADE: &str = "nothing of it was made in Azure by this server";
+
 pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
     if task.phase == Phase::Removing {
         if task.work.phase != "removing" {
             task.tell("step", "the cluster is being removed");
             task.set_phase(Phase::Removing);
         }
-        // What was never asked of Azure, or only looked at, leaves nothing behind there.
-        if task.is_import() || !task.work.claimed {
-            return Ok(forget(task, "nothing of it was made in Azure by this server"));
+        if leaves_nothing(task) {
+            return Ok(forget(task, NOTHING_MADE));
         }
     } else if task.status.steps.is_empty() {
         begin(task);
@@ -46,19 +53,13 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     }
     task.at_step("credentials", Progress::Running, "");
     let Some(id) = task.row.credential_id.clone() else {
-        return Err(Trouble::new(
-            "error getting Azure clients: error getting credentials: secret name not provided; \
-             set aksConfig.azureCredentialSecret",
-        ));
+        return Err(Trouble::new(NO_CREDENTIAL));
     };
     let access = parts.credentials.for_cluster(&id).await?;
-    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
-        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
-    })?;
-    let arm = arm.with_patience(PATIENCE);
+    let arm = arm(parts, &access, deadline)?;
     same_subscription(task, &access)?;
     task.at_step("azure", Progress::Running, "");
-    if let Some(next) = follow(task, &access, &arm).await? {
+    if let Some(next) = follow::follow(task, &access, &arm).await? {
         return Ok(next);
     }
     let observed = observation::observe(&arm, &access, task.aks(), task.phase)
@@ -86,7 +87,7 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     next
 }
 
-fn decide(task: &mut Task, observed: &Observed) -> Step {
+pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
     let tried = task.tried().clone();
     plan(&situation(task, &tried, observed))
 }
@@ -101,6 +102,19 @@ fn note_change(task: &mut Task, part: Option<String>) {
         tried.failed.remove(&part);
         *tried.written.entry(part).or_default() += 1;
     }
+}
+
+/// Whether a removal has nothing to do in Azure: what was never asked of it, or only looked at, leaves nothing behind there.
+pub(super) fn leaves_nothing(task: &Task) -> bool {
+    task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
+}
+
+/// The way to Azure for one step.
+pub(super) fn arm(parts: &Parts, access: &AzureAccess, deadline: Instant) -> Result<Arm, Trouble> {
+    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
+        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
+    })?;
+    Ok(arm.with_patience(PATIENCE))
 }
 
 /// Everything that is known about the cluster.
@@ -120,7 +134,7 @@ pub(super) fn situation<'a>(task: &'a Task, tried: &'a Tried, observed: &'a Obse
 }
 
 /// A credential of another subscription finds nothing of the cluster there, which must not be taken for its end.
-fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
+pub(super) fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
     let Some(known) = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active())
     else {
         return Ok(());
@@ -154,17 +168,17 @@ fn begin(task: &mut Task) {
 }
 
 fn forget(task: &mut Task, why: &str) -> Next {
-    task.tell("removed", format!("the cluster object is gone: {why}"));
+    task.tell(REMOVED, format!("the cluster object is gone: {why}"));
     Next::Forget
 }
 
 /// What a step is done with.
 pub(super) struct Work<'a> {
-    parts: &'a Parts,
-    access: &'a AzureAccess,
+    pub(super) parts: &'a Parts,
+    pub(super) access: &'a AzureAccess,
     pub(super) arm: &'a Arm,
-    observed: &'a Observed,
-    deadline: Instant,
+    pub(super) observed: &'a Observed,
+    pub(super) deadline: Instant,
 }
 
 impl Work<'_> {
@@ -204,7 +218,7 @@ impl Work<'_> {
         }
     }
 
-    fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
+    pub(super) fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
         Context {
             subscription_id: &self.access.credential().subscription_id,
             owner: &task.owner,
@@ -213,10 +227,8 @@ impl Work<'_> {
     }
 
     async fn create_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
-        self.check_network(task).await?;
         let doing = "error failed to create cluster: ";
-        let body = manifest::create(task.aks(), self.context(task))
-            .map_err(|error| Trouble::new(format!("{doing}{error}")))?;
+        let body = self.creation(task).await?;
         // The intent comes first: if the answer is lost, what is found then is known as ours.
         task.work.claimed = true;
         task.set_phase(Phase::Creating);

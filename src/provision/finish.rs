@@ -23,8 +23,8 @@ use crate::service::credentials::AzureAccess;
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
 
 /// What is shown while only an agent inside could reach the cluster.
-const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster; run the \
-     command of its registration token inside its network, or connect the server to that network";
+const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster, and \
+     this version has no agent yet; connect the server to the network of the cluster";
 
 /// How often it is tried again whether such a cluster can be reached by now.
 const AGENT_LOOK: Duration = Duration::from_secs(30);

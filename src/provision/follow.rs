@@ -1,4 +1,5 @@
-//! The long operation of a cluster: asked about once in a step, and never waited for.
+//! Long operations of Azure: asked about, one look at a time. Asking is one thing, and what a step makes of the answer
+//! another, so that a preview can ask too.
 
 use std::time::Duration;
 
@@ -17,41 +18,80 @@ pub(super) async fn follow(
     access: &AzureAccess,
     arm: &Arm,
 ) -> Result<Option<Next>, Trouble> {
-    let Some(running) = task.running() else { return Ok(None) };
-    if task.phase == Phase::Removing && !running.removes {
-        // A removal does not wait for what it removes.
-        task.follow(None);
-        return Ok(None);
+    match ask(task, access, arm).await? {
+        Asked::Nothing => {
+            task.follow(None);
+            Ok(None)
+        }
+        Asked::InProgress { what, percent, operation, running } => {
+            task.wait(&what, percent);
+            let pause = operation.retry_after();
+            task.follow(Some(&Running { operation: operation.to_text(), ..running }));
+            Ok(Some(Next::In(pause)))
+        }
+        Asked::Failed(said) => {
+            task.follow(None);
+            let tried = task.tried();
+            tried.said = Some(said.clone());
+            tried.failed.extend(tried.last.clone());
+            Err(Trouble::new(said))
+        }
+        // The resource itself knows how it ended.
+        Asked::Ended => {
+            task.follow(None);
+            task.recovered();
+            Ok(None)
+        }
     }
+}
+
+/// What became of the long operation.
+pub(super) enum Asked {
+    /// There is none that counts.
+    Nothing,
+    /// Azure is at it.
+    InProgress {
+        /// What is waited for, for people.
+        what: String,
+        percent: Option<f64>,
+        operation: Operation,
+        running: Running,
+    },
+    /// Azure gave it up; holds its words.
+    Failed(String),
+    /// It came to its end, or Azure knows nothing of it any more.
+    Ended,
+}
+
+/// The long operation that counts.
+pub(super) fn followed(task: &Task) -> Option<Running> {
+    // A removal does not wait for what it removes.
+    task.running().filter(|running| task.phase != Phase::Removing || running.removes)
+}
+
+/// Asks Azure about the long operation, and changes nothing.
+pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<Asked, Trouble> {
+    let Some(running) = followed(task) else { return Ok(Asked::Nothing) };
     let Ok(operation) = Operation::from_text(access.credential().cloud, &running.operation) else {
-        task.follow(None);
-        return Ok(None);
+        return Ok(Asked::Nothing);
     };
-    let failed = |task: &mut Task, error: &azure::ServiceError, word: &str| {
-        task.follow(None);
+    let failed = |error: &azure::ServiceError, word: &str| {
         let code = error.code.clone().unwrap_or_else(|| word.to_owned());
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        let said = format!("{}{code}: {message}", running.doing);
-        let tried = task.tried();
-        tried.said = Some(said.clone());
-        tried.failed.extend(tried.last.clone());
-        Err(Trouble::new(said))
+        Asked::Failed(format!("{}{code}: {message}", running.doing))
     };
     let step = match operation.step(arm).await {
         Ok(step) => step,
         Err(error) if is_lasting(&error) => {
-            // The address may be refused for ever, and the resource itself knows how it ended.
             let id = &task.row.id;
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(cluster = id, error, "a long operation cannot be asked about; the resource is");
-            task.follow(None);
-            return Ok(None);
+            tracing::warn!(cluster = id, error, "a long operation cannot be asked about; its resource is");
+            return Ok(Asked::Ended);
         }
         Err(error) => return Err(Trouble::azure(&format!("{}: ", running.what), error)),
     };
-    match step {
+    Ok(match step {
         azure::Step::InProgress(progress) => {
-            let percent = progress.percent;
             let what = match &progress.trouble {
                 Some(trouble) => {
                     let said = trouble.message.clone().or(trouble.code.clone()).unwrap_or_default();
@@ -59,20 +99,12 @@ pub(super) async fn follow(
                 }
                 None => running.what.clone(),
             };
-            task.wait(&what, percent);
-            let pause = progress.operation.retry_after();
-            task.follow(Some(&Running { operation: progress.operation.to_text(), ..running }));
-            Ok(Some(Next::In(pause)))
+            Asked::InProgress { what, percent: progress.percent, operation: progress.operation, running }
         }
-        azure::Step::Failed(error) => failed(task, &error, "Failed"),
-        azure::Step::Cancelled(error) => failed(task, &error, "Canceled"),
-        // The resource itself knows how it ended.
-        azure::Step::Succeeded { .. } | azure::Step::Gone => {
-            task.follow(None);
-            task.recovered();
-            Ok(None)
-        }
-    }
+        azure::Step::Failed(error) => failed(&error, "Failed"),
+        azure::Step::Cancelled(error) => failed(&error, "Canceled"),
+        azure::Step::Succeeded { .. } | azure::Step::Gone => Asked::Ended,
+    })
 }
 
 /// Whether asking the same once more gets the same: a login was tried anew by then.

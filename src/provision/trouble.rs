@@ -38,6 +38,8 @@ pub(super) struct Trouble {
     pub(super) retry_after: Option<Duration>,
     /// Whether it is no failure at all: something has to end first.
     pub(super) busy: bool,
+    /// Whether it lasts until somebody mends it.
+    pub(super) lasts: bool,
     /// Whether it is the credential that Azure refused.
     pub(super) of_credential: bool,
     /// The cause, for the log.
@@ -47,12 +49,19 @@ pub(super) struct Trouble {
 impl Trouble {
     /// A failure that somebody must mend; the text says what.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry_after: None, busy: false, of_credential: false, source: None }
+        Self {
+            message: message.into(),
+            retry_after: None,
+            busy: false,
+            lasts: true,
+            of_credential: false,
+            source: None,
+        }
     }
 
     /// The step took too long.
     pub(super) fn late() -> Self {
-        Self::new("the step did not end in its time; it is tried again")
+        Self { lasts: false, ..Self::new("the step did not end in its time; it is tried again") }
     }
 
     /// Azure refused or failed; `doing` are Rancher's words before the reason.
@@ -65,15 +74,32 @@ impl Trouble {
             message.push_str("; ");
             message.push_str(&hint);
         }
-        let retry_after = explained.retry_after.or(error.retry_after());
         let of_credential = matches!(error, azure::Error::Login(_));
-        Self { message, retry_after, busy, of_credential, source: Some(Box::new(error)) }
+        Self {
+            message,
+            retry_after: explained.retry_after.or(error.retry_after()),
+            busy,
+            lasts: explained.status == 400 && !busy,
+            of_credential,
+            source: Some(Box::new(error)),
+        }
     }
 
     /// The inside of the cluster refused or failed.
     pub(super) fn inside(error: downstream::Error) -> Self {
         let message = format!("failed to communicate with cluster: {error}");
         Self { source: Some(Box::new(error)), ..Self::new(message) }
+    }
+
+    /// The same with the way out for those who remove a cluster and cannot mend it.
+    #[must_use]
+    pub(super) fn with_way_out(mut self, cluster_id: &str) -> Self {
+        if self.lasts {
+            self.message.push_str(&format!(
+                "; to remove only the object and leave Azure as it is: DELETE /v3/clusters/{cluster_id}?force=true"
+            ));
+        }
+        self
     }
 
     /// The pause before the next attempt, after so many failures in a row.
@@ -123,6 +149,7 @@ fn reason(error: &azure::Error, text: &str) -> String {
 
 impl From<AccessError> for Trouble {
     fn from(error: AccessError) -> Self {
+        let mut lasts = true;
         let (message, passing) = match &error {
             AccessError::NotFound | AccessError::InvalidId(_) => {
                 let message = "error getting Azure clients: error getting credentials: the cloud credential does not exist; \
@@ -137,19 +164,25 @@ impl From<AccessError> for Trouble {
                 false,
             ),
             AccessError::TenantDiscovery { error, .. } => {
-                let text = explain::stored_discovery(error).text;
+                let explained = explain::stored_discovery(error);
+                let text = explained.text;
+                lasts = explained.status == 400;
                 (format!("error getting Azure clients: error getting credentials: {text}"), true)
             }
-            AccessError::Other(other) => (format!("error getting Azure clients: {other}"), true),
+            AccessError::Other(other) => {
+                lasts = false;
+                (format!("error getting Azure clients: {other}"), true)
+            }
         };
         let retry_after = passing.then_some(FIRST_PAUSE);
-        Self { message, retry_after, busy: false, of_credential: true, source: Some(Box::new(error)) }
+        Self { message, retry_after, busy: false, lasts, of_credential: true, source: Some(Box::new(error)) }
     }
 }
 
 impl From<store::Error> for Trouble {
     fn from(error: store::Error) -> Self {
-        Self { source: Some(Box::new(error)), ..Self::new("the server's database failed; it is tried again") }
+        let told = Self::new("the server's database failed; it is tried again");
+        Self { source: Some(Box::new(error)), lasts: false, ..told }
     }
 }
 

@@ -7,9 +7,8 @@ use crate::azure::resources::{managed_clusters, providers, resource_groups, work
 use crate::azure::{Arm, Error};
 use crate::domain::provision::plan::{Observed, Phase};
 use crate::domain::provision::upstream::{self, Known};
-use crate::domain::provision::workspace::{self, Place};
+use crate::domain::provision::workspace;
 use crate::domain::spec::{AksConfig, given};
-use crate::vault;
 
 /// The resource provider of AKS.
 pub const PROVIDER: &str = "Microsoft.ContainerService";
@@ -40,16 +39,12 @@ pub async fn observe(
     let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if wanted && observed.cluster.is_none() {
-        match providers::get(arm, PROVIDER).await {
-            Ok(provider) => {
-                observed.provider_registered = Some(provider.is_registered());
-                observed.provider_registering = provider.is_registering();
-            }
+        observed.provider_registered = match providers::get(arm, PROVIDER).await {
             // Whoever has rights in a resource group alone may not look at the subscription's providers, and does not
-            // need to: if it is not registered, the PUT is refused with these words.
-            Err(error) if error.upstream_status() == Some(403) => {}
-            Err(error) => return Err(error),
-        }
+            // need to: a provider that is not registered is told by the cluster's own address, too.
+            Err(error) if error.upstream_status() == Some(403) => None,
+            provider => Some(provider?.is_registered()),
+        };
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
     // An active cluster that is monitored stays with the workspace that it has.
@@ -72,14 +67,9 @@ pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<A
     upstream::read(cluster, known).ok()
 }
 
-/// Where the workspace of the cluster is, or is to be.
-pub fn workspace_place(spec: &AksConfig) -> Place {
-    workspace::place(spec, vault::sha256)
-}
-
 /// The id of the workspace that the specification means, once it is there.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
-    let place = workspace_place(spec);
+    let place = workspace::place(spec);
     let found = match workspaces::get(arm, &place.group, &place.name).await {
         Err(error) if is_unregistered(&error) => None,
         found => found?,

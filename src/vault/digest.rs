@@ -6,12 +6,7 @@ use aws_lc_rs::{constant_time, digest, hmac, rand};
 
 /// SHA-256 of the secret half of a token. Tokens are long and random, so that no slow password hash is needed.
 pub fn token_hash(secret: &str) -> [u8; 32] {
-    sha256(secret)
-}
-
-/// SHA-256 of a text that is no secret.
-pub fn sha256(text: &str) -> [u8; 32] {
-    to_array(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    to_array(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
 }
 
 /// Whether two hashes are equal, in a time that does not tell where they differ.

@@ -19,16 +19,7 @@ pub struct Provider {
 impl Provider {
     /// Whether the subscription may use it now.
     pub fn is_registered(&self) -> bool {
-        self.is("Registered")
-    }
-
-    /// Whether that is on its way.
-    pub fn is_registering(&self) -> bool {
-        self.is("Registering")
-    }
-
-    fn is(&self, word: &str) -> bool {
-        self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(word))
+        self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case("Registered"))
     }
 }
 
@@ -50,7 +41,6 @@ mod tests {
         ] {
             let provider: Provider = serde_json::from_str(json).unwrap();
             assert_eq!(provider.is_registered(), expected, "{json}");
-            assert_eq!(provider.is_registering(), json.contains("Registering"), "{json}");
         }
     }
 }

@@ -127,7 +127,8 @@ fn text(value: Option<&String>) -> Option<Value> {
     given(value).map(Value::from)
 }
 
-fn node_resource_group(spec: &AksConfig) -> String {
+/// The resource group of the machines, as it is asked for.
+pub fn node_resource_group(spec: &AksConfig) -> String {
     let part = |value: &Option<String>| value.clone().unwrap_or_default();
     let named = given(spec.node_resource_group.as_ref()).map(str::to_owned);
     named.unwrap_or_else(|| {

@@ -34,8 +34,6 @@ pub struct Observed {
     pub resource_group: Option<bool>,
     /// Whether `Microsoft.ContainerService` is registered in the subscription.
     pub provider_registered: Option<bool>,
-    /// Whether that registration is on its way.
-    pub provider_registering: bool,
     /// The id of the Log Analytics workspace, when there is one.
     pub workspace_id: Option<String>,
     /// The cluster in the words of `aksConfig`.
@@ -218,10 +216,6 @@ fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
 fn create(situation: &Situation<'_>) -> Step {
     let (spec, observed) = (situation.spec, situation.observed);
     if observed.provider_registered == Some(false) {
-        if observed.provider_registering {
-            let what = "Azure: the resource provider Microsoft.ContainerService is being registered";
-            return Step::Wait(what.to_owned());
-        }
         return Step::RegisterProvider;
     }
     if observed.resource_group == Some(false) {
@@ -538,14 +532,6 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_is_asked_for_once() {
-        let seen = Observed { provider_registered: Some(false), ..observed(None) };
-        assert_eq!(step(Phase::New, &spec(json!({})), None, &seen), Step::RegisterProvider);
-        let seen = Observed { provider_registering: true, ..seen };
-        assert!(matches!(step(Phase::New, &spec(json!({})), None, &seen), Step::Wait(_)));
-    }
-
-    #[test]
     fn a_pool_of_ours_that_is_no_longer_wanted_goes_last() {
         let mut seen = observed(Some(ours("Succeeded")));
         seen.upstream = Some(spec(json!({"nodePools": [{"name": "a", "mode": "System"}, {"name": "old"}]})));
@@ -751,7 +737,6 @@ mod tests {
     fn what_is_lost_is_told_while_nothing_is_wanted() {
         let (own, import) = (spec(json!({})), spec(json!({"imported": true})));
         let told = |spec: &AksConfig, seen: &Observed| {
-            let written = BTreeMap::new();
             lost(&Situation {
                 spec,
                 applied: Some(spec),
@@ -759,7 +744,9 @@ mod tests {
                 claimed: true,
                 owner: OWNER,
                 endpoint: None,
-                written: &written,
+                tried: &Tried::default(),
+                rested: false,
+                made: &BTreeSet::new(),
                 observed: seen,
             })
         };

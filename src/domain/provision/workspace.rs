@@ -54,12 +54,8 @@ const REGIONS: [(&str, &str, &[&str]); 33] = [
 /// The longest name of a workspace.
 const LONGEST_NAME: usize = 63;
 
-/// So much of a name that is too long stays, before a dash and so many digits of its SHA-256.
-const KEPT_NAME: usize = 46;
-const DIGITS: usize = 16;
-
-/// The workspace that the specification means: the named one, else one beside the cluster. `sha256` is that function.
-pub fn place(spec: &AksConfig, sha256: fn(&str) -> [u8; 32]) -> Place {
+/// The workspace that the specification means: the named one, else one beside the cluster.
+pub fn place(spec: &AksConfig) -> Place {
     let cluster_group = given(spec.resource_group.as_ref()).unwrap_or_default();
     let location = given(spec.resource_location.as_ref()).unwrap_or_default();
     let plain: String = location.chars().filter(|c| *c != ' ').collect::<String>().to_ascii_lowercase();
@@ -69,13 +65,9 @@ pub fn place(spec: &AksConfig, sha256: fn(&str) -> [u8; 32]) -> Place {
     });
     let named = given(spec.log_analytics_workspace_name.as_ref()).map(str::to_owned);
     let name = named.unwrap_or_else(|| {
-        let full = format!("{cluster_group}-{code}");
-        if full.chars().count() <= LONGEST_NAME {
-            return full;
-        }
-        let start: String = full.chars().take(KEPT_NAME).collect();
-        let digits: String = sha256(&full).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{start}-{}", digits.chars().take(DIGITS).collect::<String>())
+        let room = LONGEST_NAME.saturating_sub(code.chars().count() + 1);
+        let start: String = cluster_group.chars().take(room).collect();
+        format!("{start}-{code}")
     });
     let group = given(spec.log_analytics_workspace_group.as_ref()).unwrap_or(cluster_group).to_owned();
     Place { group, name, region }
@@ -100,23 +92,19 @@ mod tests {
             (spec("canadaeast", Some("logs"), Some("w")), ("logs", "w", "canadacentral")),
             (spec("swedencentral", Some(""), Some("")), ("g", "g-SWEDENCENTRAL", "swedencentral")),
         ] {
-            let place = place(&spec, |_| panic!("short enough"));
+            let place = place(&spec);
             assert_eq!((place.group.as_str(), place.name.as_str(), place.region.as_str()), expected);
         }
     }
 
     #[test]
-    fn a_name_that_is_too_long_ends_with_a_part_of_its_hash() {
-        let spec = |length: usize| AksConfig {
-            resource_group: Some("g".repeat(length)),
+    fn a_name_never_gets_too_long() {
+        let group = Some("g".repeat(90));
+        let spec = AksConfig {
+            resource_group: group,
             resource_location: Some("eastus".into()),
             ..AksConfig::default()
         };
-        let hash = |text: &str| {
-            assert_eq!(text, format!("{}-EUS", "g".repeat(90)));
-            std::array::from_fn(|index| u8::try_from(index).unwrap() + 0xa0)
-        };
-        assert_eq!(place(&spec(59), hash).name, format!("{}-EUS", "g".repeat(59)));
-        assert_eq!(place(&spec(90), hash).name, format!("{}-a0a1a2a3a4a5a6a7", "g".repeat(46)));
+        assert_eq!(place(&spec).name.chars().count(), LONGEST_NAME);
     }
 }
