@@ -19,7 +19,16 @@ pub struct Provider {
 impl Provider {
     /// Whether the subscription may use it now.
     pub fn is_registered(&self) -> bool {
-        self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case("Registered"))
+        self.is("Registered")
+    }
+
+    /// Whether that is on its way.
+    pub fn is_registering(&self) -> bool {
+        self.is("Registering")
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(word))
     }
 }
 
@@ -41,6 +50,7 @@ mod tests {
         ] {
             let provider: Provider = serde_json::from_str(json).unwrap();
             assert_eq!(provider.is_registered(), expected, "{json}");
+            assert_eq!(provider.is_registering(), json.contains("Registering"), "{json}");
         }
     }
 }

@@ -152,7 +152,7 @@ async fn a_server_that_comes_back_too_late_leaves_a_removed_cluster_removed(base
     stage.app.clock.advance(Duration::from_secs(301));
     outlived(&stage, Operation::ManagedCluster, "GET", async || {
         let row = die(&stage).await;
-        assert!(clusters::delete_claimed(&stage.db.store, &row.id, row.work.fence).await.unwrap());
+        assert!(clusters::delete_claimed(&stage.db.store, &row.id, row.work.fence, &[]).await.unwrap());
     })
     .await;
     assert_eq!(stage.app.get(&stage.path).send().await.status, 404);
