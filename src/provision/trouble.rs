@@ -74,11 +74,10 @@ impl Trouble {
             message.push_str("; ");
             message.push_str(&hint);
         }
-        let retry_after = explained.retry_after.or(error.retry_after());
         let of_credential = matches!(error, azure::Error::Login(_));
         Self {
             message,
-            retry_after,
+            retry_after: explained.retry_after.or(error.retry_after()),
             busy,
             lasts: explained.status == 400 && !busy,
             of_credential,

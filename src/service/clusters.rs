@@ -325,7 +325,11 @@ impl Clusters {
         }
         row.review = self.admit_change(by, &stored, &spec, row.review.take()).await?;
         row.name = name;
-        row.generation += 1;
+        // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
+        let rests = stored.state == State::Active && !stored.failing && spec::same(old, new);
+        if !rests {
+            row.generation += 1;
+        }
         row.spec = spec.to_text();
         row.credential_id = credential.id;
         row.aks_identity = identity;
