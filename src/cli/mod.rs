@@ -124,7 +124,21 @@ fn load_quietly(flags: &Flags) -> Result<Config, Error> {
 
 fn show(warnings: &[Warning]) {
     for warning in warnings {
-        let _ = writeln!(io::stderr(), "norman-aks: warning: {warning}");
+        tell(&format!("warning: {warning}"));
+    }
+}
+
+/// Says something beside the result. Nothing fails because nobody listens.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "norman-aks: {text}");
+}
+
+/// Refuses to go on when there is no SQLite file yet: connecting would make one, and the command would look into an
+/// empty database beside the right one.
+fn needs_database(config: &Config) -> Result<(), Error> {
+    match config.sqlite_file() {
+        Some(path) if !path.exists() => Err(Error::NoDatabase { path, sandbox: config.sandbox.is_some() }),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Error, briefly, load_quietly, print};
+use super::{Error, briefly, load_quietly, needs_database, print, tell};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
@@ -75,15 +75,32 @@ async fn create(
     ttl: Option<Duration>,
     description: &str,
 ) -> Result<(), Error> {
+    let new = config.sqlite_file().is_some_and(|file| !file.exists());
     let store = app::open_store(config).await?;
     let token = Tokens::new(store.clone(), Clock::system())
         .create(user, admin.then_some(true), ttl, description)
         .await;
     store.close().await;
-    print(token?.text().expose_secret())
+    let token = token?;
+    tell(&place(config, new));
+    print(token.text().expose_secret())
+}
+
+/// Which database has the token now: no server of another one knows it.
+fn place(config: &Config, new: bool) -> String {
+    let name = config.database_name();
+    if !new {
+        return format!("the token is for the servers of the database {name}");
+    }
+    let beside = config.sandbox_beside().filter(|folder| folder.exists());
+    let sandbox = beside.map_or_else(String::new, |folder| {
+        format!("; the sandbox of {} does not know it: its tokens need --sandbox", folder.display())
+    });
+    format!("the token is for the servers of the new database {name}{sandbox}")
 }
 
 async fn list(config: &Config) -> Result<(), Error> {
+    needs_database(config)?;
     let store = app::open_store(config).await?;
     let clock = Clock::system();
     let tokens = Tokens::new(store.clone(), clock.clone()).list().await;
@@ -94,6 +111,7 @@ async fn list(config: &Config) -> Result<(), Error> {
 async fn revoke(config: &Config, name: &str) -> Result<(), Error> {
     // Whoever pastes the whole token means its name; the rest is nothing to be shown in an error.
     let name = name.split(':').next().unwrap_or_default();
+    needs_database(config)?;
     let store = app::open_store(config).await?;
     let revoked = Tokens::new(store.clone(), Clock::system()).revoke(name).await;
     store.close().await;

@@ -35,6 +35,13 @@ impl Program {
         stdout(&output)
     }
 
+    /// What a successful run prints, and what it says beside it.
+    fn told(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        (stdout(&output), stderr(&output))
+    }
+
     /// What a failed run says; nothing may go to standard output.
     fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -117,12 +124,17 @@ fn settings_come_from_the_environment_of_the_process_and_strange_variables_warn(
 #[test]
 fn a_token_is_made_listed_and_revoked() {
     let program = Program::new();
-    let ann =
-        program.printed(&["token", "create", "--user", "ann", "--ttl", "30d", "--description", "for tests"]);
+    let (ann, told) =
+        program.told(&["token", "create", "--user", "ann", "--ttl", "30d", "--description", "for tests"]);
+    assert_eq!(
+        told,
+        "norman-aks: the token is for the servers of the new database ./norman-aks-data/norman-aks.db\n"
+    );
     let (name, secret) = ann.trim_end().split_once(':').unwrap();
     assert!(name.starts_with("token-") && secret.len() >= 40, "{ann}");
     assert_eq!(ann.lines().count(), 1);
-    let root = program.printed(&["token", "create", "--user", "root", "--admin"]);
+    let (root, told) = program.told(&["token", "create", "--user", "root", "--admin"]);
+    assert!(told.ends_with("servers of the database ./norman-aks-data/norman-aks.db\n"), "{told}");
 
     let list = program.printed(&["token", "list"]);
     assert_eq!(list.lines().count(), 3, "{list}");
@@ -146,11 +158,41 @@ fn a_token_is_made_listed_and_revoked() {
 #[test]
 fn a_database_of_a_sandbox_is_refused_without_it() {
     let program = Program::new();
-    program.printed(&["token", "create", "--user", "ann", "--sandbox", "--data-dir", "d"]);
+    program.told(&["token", "create", "--user", "ann", "--sandbox", "--data-dir", "d"]);
     let error = program.fails(1, &["token", "list", "--data-dir", "d"]);
     assert!(error.contains("sandbox") && error.contains("azure"), "{error}");
     assert_eq!(program.printed(&["token", "list", "--sandbox", "--data-dir", "d"]).lines().count(), 2);
     assert!(!program.path().join("norman-aks-data").exists());
+}
+
+#[test]
+fn beside_a_sandbox_nobody_gets_an_empty_database_by_mistake() {
+    let program = Program::new();
+    let (_, told) = program.told(&["token", "create", "--user", "ann", "--sandbox"]);
+    assert!(!told.contains("--sandbox"), "{told}");
+    let rotate = ["key", "rotate", "--encryption-key-file", "keys"];
+    program.printed(&["key", "generate", "--append", "keys"]);
+    for asked in [&["token", "list"][..], &["token", "revoke", "token-abcde:secret"], &rotate] {
+        let error = program.fails(1, asked);
+        assert_eq!(
+            error,
+            "norman-aks: there is no database at ./norman-aks-data/norman-aks.db; for the sandbox add --sandbox, or \
+             name another with --data-dir\n"
+        );
+        assert!(!program.path().join("norman-aks-data").exists(), "{asked:?}");
+    }
+    let error = program.fails(1, &["token", "list", "--sandbox", "--data-dir", "d"]);
+    assert!(error.ends_with("no database at d/norman-aks.db; name another with --data-dir\n"), "{error}");
+
+    // Making a token may come before the first start of the server; then it is said which one it is for.
+    let (_, told) = program.told(&["token", "create", "--user", "ann"]);
+    assert_eq!(
+        told,
+        "norman-aks: the token is for the servers of the new database ./norman-aks-data/norman-aks.db; the sandbox of \
+         ./norman-aks-sandbox-data does not know it: its tokens need --sandbox\n"
+    );
+    let (_, told) = program.told(&["token", "create", "--user", "ann"]);
+    assert!(!told.contains("sandbox"), "{told}");
 }
 
 #[test]
@@ -190,6 +232,7 @@ fn keys_are_printed_or_put_first_into_a_file() {
     let both = fs::read_to_string(program.path().join("keys")).unwrap();
     assert!(both.ends_with(&first) && both.lines().count() == 2, "both lines, the old one last");
 
+    program.printed(&["migrate"]);
     let rotated = program.printed(&["key", "rotate", "--encryption-key-file", "keys"]);
     let active = both.split(':').next().unwrap();
     assert_eq!(rotated, format!("0 secrets were sealed with {active}.\n"));
