@@ -166,6 +166,38 @@ fn a_database_of_a_sandbox_is_refused_without_it() {
 }
 
 #[test]
+fn whoever_becomes_an_administrator_or_ceases_to_be_one_is_named() {
+    let program = Program::new();
+    let place = "norman-aks: the token is for the servers of the database ./norman-aks-data/norman-aks.db\n";
+    let make = |flags: &[&str]| {
+        let (token, told) = program.told(&[&["token", "create", "--user", "ann"], flags].concat());
+        (token.split(':').next().unwrap().to_owned(), told)
+    };
+    let roles = || {
+        let list = program.printed(&["token", "list"]);
+        let rows = list.lines().skip(1);
+        rows.map(|row| row.split_whitespace().nth(2).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    make(&[]);
+    let (_, told) = make(&["--admin"]);
+    assert_eq!(
+        told,
+        format!(
+            "norman-aks: ann is an administrator now, with every token that he has; `--no-admin` takes it away again\n\
+             {place}"
+        )
+    );
+    assert_eq!(roles(), ["yes", "yes"]);
+    assert_eq!(make(&["--admin"]).1, place);
+    assert_eq!(make(&[]).1, place);
+    let (_, told) = make(&["--no-admin"]);
+    assert!(told.starts_with("norman-aks: ann is an ordinary user now"), "{told}");
+    assert_eq!(roles(), ["no"; 5]);
+    let error = program.fails(2, &["token", "create", "--user", "ann", "--admin", "--no-admin"]);
+    assert!(error.contains("cannot be used with"), "{error}");
+}
+
+#[test]
 fn beside_a_sandbox_nobody_gets_an_empty_database_by_mistake() {
     let program = Program::new();
     let (_, told) = program.told(&["token", "create", "--user", "ann", "--sandbox"]);
