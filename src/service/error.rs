@@ -89,7 +89,7 @@ pub struct Invalid {
     pub code: &'static str,
     /// The field at fault, as the caller spells it.
     pub field: Option<String>,
-    /// A sentence that says what is wrong and how to mend it; may be empty where Rancher's is.
+    /// A sentence that says what is wrong and how to mend it, also where Rancher says nothing.
     pub message: String,
 }
 

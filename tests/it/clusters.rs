@@ -159,13 +159,17 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
     let policy =
         "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation";
     let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]";
+    let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
     for (body, expected) in [
         (
             body(|b| b["aksConfig"]["nodePools"][0]["count"] = json!("many")),
             (422, "InvalidFormat", "count", "count must be a whole number, but it is a text"),
         ),
-        (body(|b| drop(b.as_object_mut().unwrap().remove("name"))), (422, "MissingRequired", "name", "")),
+        (
+            body(|b| drop(b.as_object_mut().unwrap().remove("name"))),
+            (422, "MissingRequired", "name", "send name: it is required"),
+        ),
         (
             body(|b| b["aksConfig"] = json!(null)),
             (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are kept here"),
@@ -212,8 +216,11 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
             }),
             (422, content, "", "must provide region"),
         ),
-        (body(|b| b["name"] = json!("")), (422, "MissingRequired", "Cluster name", "")),
-        (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", "")),
+        (
+            body(|b| b["name"] = json!("")),
+            (422, "MissingRequired", "Cluster name", "send name: a cluster needs one"),
+        ),
+        (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
         let answer = app.post("/v3/clusters").json(&body).send().await;
         let (code, field, message) = refusal(&answer);
@@ -306,6 +313,7 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
     (other["name"], other["aksConfig"]["clusterName"]) = (json!("other"), json!("Other"));
     created(&app, &other).await;
     let fixed = "aksConfig.clusterName is \"One\" and cannot be changed: make another cluster instead";
+    let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
     for (change, expected) in [
         (
@@ -325,9 +333,9 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
             (422, content, "", "must have at least one nodepool"),
         ),
         (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "", fixed)),
-        (json!({}), (422, "MissingRequired", "Cluster name", "")),
-        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "")),
-        (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", "")),
+        (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
+        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
+        (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
         let answer = app.put(&path(&cluster)).json(&change).send().await;
         let (code, field, message) = refusal(&answer);

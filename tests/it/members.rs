@@ -355,6 +355,7 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", refused.text());
         let said = refusal(&refused);
         assert!(said.1 == field && (code.is_empty() || said.0 == code), "{body}: {said:?}");
+        assert!(said.2.contains(' '), "{body}: {said:?}");
     }
     let binding = it.bind(&it.ann, &with("name", json!("mine"))).await.json();
     let twice = it.bind(&it.ann, &full).await;

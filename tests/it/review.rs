@@ -700,6 +700,7 @@ async fn a_review_is_for_those_who_may_use_the_credential_and_the_cluster() {
         (nothing.status, refusal(&nothing).1.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "aksConfig")
     );
+    assert_eq!(refusal(&nothing).2, "send aksConfig: it is required");
     let kind = app.post(REVIEW).json(&json!({"aksConfig": {"nodePools": [{"count": "many"}]}})).send().await;
     assert_eq!((kind.status, refusal(&kind).1.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "count"));
     let method = app.call(Method::GET, REVIEW).send().await;

@@ -50,7 +50,8 @@ pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Resul
         match body.remove(field.name) {
             None if field.required && operation == Operation::Create => {
                 // Rancher's message is empty here (contract, section 15, rule 1a).
-                return Err(Invalid::field("MissingRequired", field.name, ""));
+                let message = format!("send {}: it is required", field.name);
+                return Err(Invalid::field("MissingRequired", field.name, message));
             }
             None => {}
             Some(Value::Null) if operation == Operation::Create && !field.required => {}
@@ -335,6 +336,7 @@ mod tests {
     fn a_missing_required_field_is_named_only_for_new_objects() {
         let error = converted(json!({}), Operation::Create).unwrap_err();
         assert_eq!((error.code, error.field.as_deref()), ("MissingRequired", Some("name")));
+        assert_eq!(error.message, "send name: it is required");
         assert_eq!(updated(json!({})), json!({}));
     }
 

@@ -48,16 +48,21 @@ impl Clusters {
         }
     }
 
-    /// Rules 13 and 14.
+    /// Rules 13 and 14. Rancher's messages are empty here; a new cluster has no `own_id`.
     pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
         const FIELD: &str = "Cluster name";
         if name.is_empty() {
-            return Err(Invalid::field("MissingRequired", FIELD, "").into());
+            let message = match own_id {
+                "" => "send name: a cluster needs one",
+                _ => "send name: a PUT names it too",
+            };
+            return Err(Invalid::field("MissingRequired", FIELD, message).into());
         }
         let lower = name.to_lowercase();
         let rows = self.rows(caller).await?;
         if rows.iter().any(|row| row.id != own_id && row.name.to_lowercase() == lower) {
-            return Err(Invalid::field("NotUnique", FIELD, "").into());
+            let message = "a cluster with this name exists already: choose another name";
+            return Err(Invalid::field("NotUnique", FIELD, message).into());
         }
         Ok(())
     }
