@@ -98,7 +98,7 @@ impl Reviews {
     /// The whole review, for somebody who only asks. A credential that was sent along is used instead of the stored one.
     ///
     /// # Errors
-    /// [`Error::Missing`] when the stored credential does not exist for the caller.
+    /// [`Error::NoCredential`] when the stored credential does not exist for the caller.
     pub(super) async fn tell(
         &self,
         by: &Actor,
@@ -124,7 +124,7 @@ impl Reviews {
             Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
                 Ok(access) => self.gathered(by, Action::Call("review"), &access, &subject).await,
                 Err(AccessError::NotFound | AccessError::InvalidId(_)) => {
-                    return Err(Error::Missing("error accessing cloud credential".to_owned()));
+                    return Err(Error::NoCredential);
                 }
                 Err(AccessError::Other(error)) => return Err(error),
                 Err(error) => AzureData::unknown(&unusable(&error)),

@@ -4,7 +4,7 @@ use http::StatusCode;
 use norman_aks::store::{SettingRow, Store, settings, sqlite_url};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::{NO_CREDENTIAL, refusal};
 use crate::support::app::TestApp;
 
 /// A body as the Terraform provider sends it, for a credential of that id.
@@ -176,7 +176,7 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
         ),
         (
             body(|b| b["aksConfig"]["azureCredentialSecret"] = json!("cattle-global-data:cc-none")),
-            (404, "NotFound", "", "error accessing cloud credential"),
+            (404, "NotFound", "aksConfig.azureCredentialSecret", NO_CREDENTIAL),
         ),
         (
             body(|b| {
@@ -322,7 +322,7 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
         ),
         (
             json!({"name": "one", "aksConfig": {"azureCredentialSecret": "x"}}),
-            (404, "NotFound", "", "error accessing cloud credential"),
+            (404, "NotFound", "aksConfig.azureCredentialSecret", NO_CREDENTIAL),
         ),
         (
             json!({"name": "one", "aksConfig": {"kubernetesVersion": ""}}),
@@ -378,7 +378,7 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
     let with_foreign_credential = app.post("/v3/clusters").token(&ben).json(&body).send().await;
     assert_eq!(
         (with_foreign_credential.status, refusal(&with_foreign_credential).2.as_str()),
-        (StatusCode::NOT_FOUND, "error accessing cloud credential")
+        (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
     // A name counts only among those that the caller can see.
     let bens = terraform(&app.stored_credential(&ben).await);

@@ -74,6 +74,10 @@ impl From<service::Error> for Error {
         match error {
             E::NotFound { id } => Self::not_found(&id),
             E::Missing(message) => Self::new(StatusCode::NOT_FOUND, "NotFound", mask(&message)),
+            E::NoCredential => Self {
+                field: Some("aksConfig.azureCredentialSecret".to_owned()),
+                ..Self::new(StatusCode::NOT_FOUND, "NotFound", error.to_string())
+            },
             E::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "PermissionDenied", error.to_string()),
             E::Invalid(invalid) => invalid.into(),
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),

@@ -22,7 +22,7 @@ impl Clusters {
         };
         match self.parts.credentials.row(caller, id).await {
             Ok(row) => Ok(UsedCredential { id: Some(row.id), subscription_id: row.subscription_id }),
-            Err(Error::NotFound { .. }) => Err(no_credential()),
+            Err(Error::NotFound { .. }) => Err(Error::NoCredential),
             Err(error) => Err(error),
         }
     }
@@ -105,15 +105,11 @@ pub(super) fn broken(violation: Violation) -> Error {
     Invalid::new("InvalidBodyContent", violation.to_string()).into()
 }
 
-fn no_credential() -> Error {
-    Error::Missing("error accessing cloud credential".to_owned())
-}
-
 /// What the database refuses although it was checked: somebody was faster.
 pub(super) fn refused(error: store::Error, aks: &AksConfig) -> Error {
     match error {
         store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
-        store::Error::Dangling { .. } => no_credential(),
+        store::Error::Dangling { .. } => Error::NoCredential,
         error => from_store(error),
     }
 }

@@ -55,7 +55,7 @@ impl Clusters {
         let credential = match self.credential(&by.caller, spec.aks()).await {
             Ok(credential) => credential,
             // Whoever may use a credential only through a cluster does not make another cluster with it.
-            Err(Error::Missing(_)) => return Ok(None),
+            Err(Error::NoCredential) => return Ok(None),
             Err(error) => return Err(error),
         };
         let identity = credential.identity(spec.aks());
