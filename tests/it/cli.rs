@@ -1,10 +1,12 @@
 //! The real executable: what it prints where, and its exit codes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use norman_aks::store::{self, CredentialRow, Store};
 use tempfile::TempDir;
 
 /// The executable in a folder and an environment of its own.
@@ -313,6 +315,63 @@ fn check_prints_masked_settings_and_fails_when_a_test_fails() {
     assert!(text.contains("postgres://u:****@127.0.0.1:1/d") && text.contains("token-a:****"), "{text}");
     assert!(text.contains("1 of the tests above failed"), "{text}");
     assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_cloud_that_no_credential_is_for_need_not_be_reached() {
+    let program = Program::new();
+    program.printed(&["migrate"]);
+    // Nothing is reached by way of a proxy that is not there.
+    let checked = || {
+        let output = program.command(&["check"]).env("HTTPS_PROXY", "http://127.0.0.1:1").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+        assert_eq!(stderr(&output), "norman-aks: 2 of the tests above failed\n");
+        stdout(&output)
+    };
+    let lines = |text: &str, mark: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(mark));
+        lines.map(|line| line.trim_start().to_owned()).collect()
+    };
+    let hosts = |lines: &[String]| -> Vec<String> {
+        lines.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect()
+    };
+    let public = ["login.microsoftonline.com", "management.azure.com"];
+    let china = ["login.chinacloudapi.cn", "management.chinacloudapi.cn"];
+    let government = ["login.microsoftonline.us", "management.usgovcloudapi.net"];
+
+    let text = checked();
+    assert_eq!(hosts(&lines(&text, "FAILED")), public, "{text}");
+    let notes = lines(&text, "note");
+    assert_eq!(hosts(&notes), [china, government].concat(), "{text}");
+    assert!(notes[0].ends_with(" (no stored credential is for AzureChinaCloud)"), "{text}");
+    assert!(!text.contains("caused by"), "{text}");
+
+    let credential = CredentialRow {
+        id: "cc-china".to_owned(),
+        uuid: String::new(),
+        owner: "user-a".to_owned(),
+        name: String::new(),
+        description: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        tenant_id: None,
+        subscription_id: None,
+        client_id: Some("c".to_owned()),
+        environment: Some("AzureChinaCloud".to_owned()),
+        secret: None,
+        created_ms: 0,
+        updated_ms: 0,
+        version: 1,
+    };
+    let url = store::sqlite_url(&program.path().join("norman-aks-data/norman-aks.db"));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = Store::connect(&url, &store::Options::default()).await.unwrap();
+        store::credentials::insert(&store, &credential).await.unwrap();
+        store.close().await;
+    });
+    let text = checked();
+    assert_eq!(hosts(&lines(&text, "FAILED")), china, "{text}");
+    assert_eq!(hosts(&lines(&text, "note")), [public, government].concat(), "{text}");
 }
 
 #[test]
