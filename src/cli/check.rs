@@ -14,7 +14,7 @@ use crate::azure::Cloud;
 use crate::clock::Clock;
 use crate::config::{Config, Origin, Warning};
 use crate::service::secrets::{self, Secrets};
-use crate::store::{self, Stamp, Store};
+use crate::store::{self, Store};
 use crate::vault::KeyRing;
 
 /// What a test found: fine, or what is wrong, in words.
@@ -110,7 +110,8 @@ impl Schema {
             }
             Self::Pending(steps) => Err(format!("{} is missing; run `norman-aks migrate`", steps.join(", "))),
             Self::Foreign(stamp) => {
-                Err(format!("it belongs to a server for {stamp}, and this one is for {}", wanted(config)))
+                let expected = app::stamp(config);
+                Err(store::Error::WrongKind { found: stamp.clone(), expected }.to_string())
             }
         }
     }
@@ -123,13 +124,9 @@ async fn schema(config: &Config, store: &Store) -> Result<Schema, store::Error> 
         return Ok(Schema::Pending(pending));
     }
     Ok(match store::instance::get(store, "stamp").await? {
-        Some(stamp) if stamp != wanted(config) => Schema::Foreign(stamp),
+        Some(stamp) if stamp != app::stamp(config).to_string() => Schema::Foreign(stamp),
         _ => Schema::Current,
     })
-}
-
-fn wanted(config: &Config) -> String {
-    if config.sandbox.is_some() { Stamp::Sandbox } else { Stamp::Azure }.to_string()
 }
 
 async fn key(config: &Config, store: &Store) -> Found {

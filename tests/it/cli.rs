@@ -124,6 +124,22 @@ fn settings_come_from_the_environment_of_the_process_and_strange_variables_warn(
 }
 
 #[test]
+fn backtraces_are_a_matter_of_the_server_only() {
+    let program = Program::new();
+    for command in [&["migrate"][..], &["token", "list"], &["check", "--sandbox"]] {
+        let output = program.command(command).env("RUST_BACKTRACE", "1").output().unwrap();
+        let said = stdout(&output) + &stderr(&output);
+        assert!(output.status.success() && !said.contains("RUST_BACKTRACE"), "{command:?}: {said}");
+    }
+    // A server that cannot start warns before it says why.
+    fs::write(program.path().join("file"), "").unwrap();
+    let serve = ["serve", "--data-dir", "file/below"];
+    let output = program.command(&serve).env("RUST_BACKTRACE", "1").output().unwrap();
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("RUST_BACKTRACE is set"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_token_is_made_listed_and_revoked() {
     let program = Program::new();
     let (ann, told) =
@@ -163,6 +179,17 @@ fn a_database_of_a_sandbox_is_refused_without_it() {
     program.told(&["token", "create", "--user", "ann", "--sandbox", "--data-dir", "d"]);
     let error = program.fails(1, &["token", "list", "--data-dir", "d"]);
     assert!(error.contains("sandbox") && error.contains("azure"), "{error}");
+    assert!(error.contains("; add --sandbox, or name another database with --data-dir"), "{error}");
+    let output = program.run(&["check", "--sandbox", "--data-dir", "d"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    program.printed(&["migrate", "--data-dir", "e"]);
+    program.told(&["token", "create", "--user", "ann", "--data-dir", "e"]);
+    let output = program.run(&["check", "--sandbox", "--data-dir", "e"]);
+    assert!(
+        stdout(&output).contains("this one is for sandbox; leave out --sandbox, or"),
+        "{}",
+        stdout(&output)
+    );
     assert_eq!(program.printed(&["token", "list", "--sandbox", "--data-dir", "d"]).lines().count(), 2);
     assert!(!program.path().join("norman-aks-data").exists());
 }

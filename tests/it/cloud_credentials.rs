@@ -345,6 +345,7 @@ async fn clients_that_can_only_post_name_the_method() {
     assert_eq!((changed.status, &changed.json()["name"]), (StatusCode::OK, &json!("n")));
     let action = app.post(&format!("{own}?action=shake")).send().await;
     assert_eq!((action.status, refusal(&action).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
+    assert_eq!(refusal(&action).2, "there is no action \"shake\" here, nor any other");
     assert_eq!(app.post(&own).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(app.post(&format!("{own}?_method=DELETE")).send().await.status, StatusCode::OK);
     assert_eq!(app.get(&own).send().await.status, StatusCode::NOT_FOUND);

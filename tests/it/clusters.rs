@@ -428,6 +428,7 @@ async fn actions_are_answered_as_far_as_there_is_something() {
     assert!(refusal(&answer).2.contains("server-url"), "{}", refusal(&answer).2);
     let unknown = app.post(&format!("{}?action=shake", path(&cluster))).send().await;
     assert_eq!((unknown.status, refusal(&unknown).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
+    assert_eq!(refusal(&unknown).2, "there is no action \"shake\" here, only generateKubeconfig");
     let none = app.post(&path(&cluster)).send().await;
     assert_eq!(refusal(&none).2, "Method POST not supported");
 }

@@ -204,7 +204,7 @@ async fn post_cluster(
             state.clusters().get(&actor.caller, &id).await?;
             Err(match query.first("action") {
                 None => Error::method(&Method::POST),
-                Some(action) => Error::no_action(action),
+                Some(action) => Error::no_action(action, &CLUSTER),
             })
         }
     }
