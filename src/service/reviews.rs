@@ -217,9 +217,9 @@ fn stored<'a>(asked: &Asked<'a>) -> Option<Via<'a>> {
 }
 
 fn admitted(review: Review) -> Result<Review> {
-    match review.first_error() {
-        Some(finding) => Err(Invalid::field("InvalidOption", &finding.field, finding.sentence()).into()),
-        None => Ok(review),
+    match (review.first_error(), review.refusal()) {
+        (Some(finding), Some(words)) => Err(Invalid::field("InvalidOption", &finding.field, words).into()),
+        _ => Ok(review),
     }
 }
 

@@ -114,6 +114,18 @@ impl Review {
         self.findings.iter().find(|finding| finding.severity == Severity::Error)
     }
 
+    /// The first error as one sentence, and how many more there are. Where the words are those of saving in Rancher, they
+    /// stay as they are.
+    pub fn refusal(&self) -> Option<String> {
+        let first = self.first_error()?;
+        let more = self.findings.iter().filter(|finding| finding.severity == Severity::Error).count() - 1;
+        let sentence = first.sentence();
+        if more == 0 || first.source == required::SAVING {
+            return Some(sentence);
+        }
+        Some(format!("{sentence} (and {more} more: POST /api/v1/aks/review lists all)"))
+    }
+
     /// What was not checked and why, for people; `None` when everything was.
     pub fn unchecked_sentence(&self) -> Option<String> {
         let reasons: BTreeSet<&str> = self.unchecked.iter().map(|it| it.reason.as_str()).collect();
