@@ -16,7 +16,7 @@ use super::{Error, Invalid, Result};
 use crate::azure::Azure;
 use crate::clock::Clock;
 use crate::domain::ids;
-use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Review, Subject};
+use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Review, Subject, UnknownField};
 use crate::domain::spec::{self, AksConfig, ClusterSpec, Object};
 use crate::store::{self, Store};
 
@@ -50,6 +50,8 @@ pub struct Asked<'a> {
     pub spec: &'a ClusterSpec,
     /// The cluster object that it changes; `None` for a new one.
     pub existing: Option<Existing<'a>>,
+    /// Keys of the request that no field has.
+    pub unknown: &'a [UnknownField],
 }
 
 /// A cluster object before a change.
@@ -191,6 +193,7 @@ fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
         subscription_id: known.subscription_id.as_deref(),
         isolation: isolates(body),
         advise: advises(body),
+        unknown: asked.unknown,
         facts: Facts {
             now_ms: known.now_ms,
             credential_changed_ms: known.changed_ms,

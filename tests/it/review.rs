@@ -631,6 +631,47 @@ async fn a_review_tells_everything_at_once_and_saves_nothing() {
 }
 
 #[tokio::test]
+async fn misspelt_keys_are_told_wherever_a_specification_is_judged() {
+    let (app, mut body) = start().await;
+    let told = |review: &Value| -> Vec<Value> {
+        let findings =
+            review["findings"].as_array().unwrap().iter().filter(|it| it["rule"] == "unknown-field");
+        findings.map(|it| json!([it["severity"], it["field"], it["message"], it["remedy"]])).collect()
+    };
+    body["aksConfig"]["nodePools"][1]["maxcount"] = json!(5);
+    body["aksConfig"]["colour"] = json!("red");
+    let expected = [
+        json!([
+            "warning",
+            "aksConfig.colour",
+            "aksConfig has no field \"colour\", so it has no effect",
+            "leave it out; /docs lists the fields that there are"
+        ]),
+        json!([
+            "warning",
+            "aksConfig.nodePools[1].maxcount",
+            "aksConfig.nodePools[1] has no field \"maxcount\", so it has no effect",
+            "did you mean maxCount?"
+        ]),
+    ];
+    let asked = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    assert_eq!(told(&asked), expected, "{asked}");
+    let made = created(&app, &body).await;
+    assert_eq!(told(&made["aksStatus"]["review"]), expected);
+    // What comes back has them no more; a change that brings nothing but one is told of as well.
+    let mut again = json!({"name": "shop", "aksConfig": made["aksConfig"]});
+    let kept =
+        app.put(&own(&made)).json(&json!({"name": "shop", "description": "second"})).send().await.json();
+    assert_eq!(told(&kept["aksStatus"]["review"]), expected, "nothing that is reviewed has changed");
+    again["aksConfig"]["tags"]["a"] = json!("b");
+    let clean = app.put(&own(&made)).json(&again).send().await.json();
+    assert_eq!(told(&clean["aksStatus"]["review"]), [json!(0); 0], "{clean}");
+    let only = json!({"name": "shop", "aksConfig": {"tgas": {"a": "c"}}});
+    let changed = app.put(&own(&made)).json(&only).send().await.json();
+    assert_eq!(told(&changed["aksStatus"]["review"])[0][3], "did you mean tags?", "{changed}");
+}
+
+#[tokio::test]
 async fn a_review_takes_a_credential_that_is_sent_along() {
     let (app, body) = start().await;
     let mut config = body["aksConfig"].clone();

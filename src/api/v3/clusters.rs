@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use self::view::view;
 use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures};
 use super::kubeconfig;
-use super::schemas::CLUSTER;
+use super::schemas::{self, CLUSTER};
 use super::{asked_path, served};
 use crate::api::auth::Authenticated;
 use crate::api::norman::body::Body;
@@ -24,7 +24,9 @@ use crate::api::norman::links::Links;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::state::AppState;
+use crate::domain::review::UnknownField;
 use crate::domain::role::Role;
+use crate::domain::spec::AKS_CONFIG;
 use crate::domain::spec::merge::Mode;
 use crate::service::actor::Actor;
 use crate::service::clusters::ClusterChange;
@@ -210,8 +212,22 @@ async fn post_cluster(
     }
 }
 
+/// The keys of `aksConfig` that no field has.
+pub(in crate::api) fn unknown_fields(body: &Object) -> Vec<UnknownField> {
+    let config = body.get(AKS_CONFIG).and_then(Value::as_object);
+    let strays =
+        config.into_iter().flat_map(|config| input::strays(&schemas::AKS_CONFIG, config, AKS_CONFIG));
+    strays
+        .map(|stray| {
+            let known = stray.schema.fields.iter().map(|field| field.name);
+            UnknownField::new(&stray.place, stray.key, known)
+        })
+        .collect()
+}
+
 /// What the body says. Empty texts of the top level mean "not set".
 fn change(body: Object, operation: Operation) -> Result<ClusterChange, Error> {
+    let unknown = unknown_fields(&body);
     let mut body = input::convert(&CLUSTER, body, operation)?;
     let name = match body.remove("name") {
         Some(Value::String(name)) => Some(name),
@@ -220,5 +236,5 @@ fn change(body: Object, operation: Operation) -> Result<ClusterChange, Error> {
     for value in body.values_mut().filter(|value| value.as_str() == Some("")) {
         *value = Value::Null;
     }
-    Ok(ClusterChange { name, body })
+    Ok(ClusterChange { name, body, unknown })
 }

@@ -17,6 +17,7 @@
 //! | `security` | access to the API server, DNS zones, identities, keys |
 //! | `existing` | clusters and groups that are, or are not, there already |
 //! | `changes` | what cannot be changed in a cluster that exists |
+//! | `unknown` | keys that no field has |
 //! | `advice` | what could be better |
 
 mod addresses;
@@ -37,6 +38,7 @@ mod security;
 mod sizes;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -46,6 +48,7 @@ use serde::{Deserialize, Serialize};
 pub use azure::{AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork};
 pub use case::{Before, Facts, Purpose, Subject};
 pub use rule::{Rule, rules};
+pub use unknown::UnknownField;
 
 use case::Case;
 

@@ -19,6 +19,7 @@ struct Situation {
     imported: bool,
     isolation: bool,
     advise: bool,
+    unknown: Vec<UnknownField>,
     facts: Facts,
     azure: AzureData,
 }
@@ -107,6 +108,7 @@ impl Situation {
             imported: false,
             isolation: false,
             advise: false,
+            unknown: Vec::new(),
             facts: Facts {
                 now_ms: 1_000 * DAY_MS,
                 credential_changed_ms: Some(990 * DAY_MS),
@@ -164,6 +166,7 @@ impl Situation {
             subscription_id: Some("sub"),
             isolation: self.isolation,
             advise: self.advise,
+            unknown: &self.unknown,
             facts: self.facts,
         };
         judge(&subject, &self.azure)
@@ -947,6 +950,17 @@ fn identity() -> Vec<Example> {
         ], [|s| set(s, json!({"clusterName": "SHOP", "resourceGroup": "", "imported": false}))])]
 }
 
+fn unknown_fields() -> Vec<Example> {
+    vec![example!("unknown-field", create, [
+            "aksConfig.nodePools[0].cuont": |s| s.unknown = vec![misspelt("aksConfig.nodePools[0]", "cuont")],
+            "aksConfig.colour": |s| s.unknown = vec![misspelt("aksConfig", "colour")],
+        ], [])]
+}
+
+fn misspelt(place: &str, key: &str) -> UnknownField {
+    UnknownField::new(place, key, ["count", "vmSize"].into_iter())
+}
+
 fn advice() -> Vec<Example> {
     vec![
         example!("advice-azure-cni", create, ["aksConfig.networkPlugin": |s| set(s, json!({"networkPlugin": "kubenet"}))], []),
@@ -991,6 +1005,7 @@ fn examples() -> Vec<Example> {
         existing(),
         changes(),
         late(),
+        unknown_fields(),
         identity(),
         advice(),
     ]
