@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::downstream::{self, Downstream};
 use crate::provision::{self, Worker};
+use crate::service::cluster_events::ClusterEvents;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::{self, Events};
@@ -35,6 +36,7 @@ use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::members::Members;
 use crate::service::own_tokens::OwnTokens;
+use crate::service::plans::Plans;
 use crate::service::readiness::Readiness;
 use crate::service::registration::Registration;
 use crate::service::reviews::Reviews;
@@ -68,6 +70,8 @@ pub struct App {
     /// Kubeconfigs for clusters.
     pub kubeconfigs: Kubeconfigs,
     kubernetes: Kubernetes,
+    /// What happens to clusters.
+    pub cluster_events: ClusterEvents,
     state: AppState,
     store: Store,
     events: Events,
@@ -114,6 +118,8 @@ impl App {
             reviews,
             clock.clone(),
         );
+        let cluster_events =
+            ClusterEvents::new(store.clone(), clusters.clone(), tokens.clone(), clock.clone());
         let kubernetes =
             Kubernetes::new(clusters.clone(), tokens.clone(), secrets.clone(), downstream.clone());
         let kubeconfigs =
@@ -127,11 +133,14 @@ impl App {
                 secrets: secrets.clone(),
                 settings: settings.clone(),
                 listings: listings.clone(),
+                bell: clusters.bell(),
                 clock: clock.clone(),
                 instance: instance_id,
             },
             clusters.work(),
         );
+        let plans =
+            Plans::new(clusters.clone(), credentials.clone(), events.clone(), clock.clone(), worker.clone());
         let state = AppState::new(api::Parts {
             tokens: tokens.clone(),
             credentials: credentials.clone(),
@@ -156,6 +165,8 @@ impl App {
             clusters,
             kubeconfigs: kubeconfigs.clone(),
             kubernetes: kubernetes.clone(),
+            cluster_events: cluster_events.clone(),
+            plans,
             listings,
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),
@@ -175,6 +186,7 @@ impl App {
             worker,
             kubeconfigs,
             kubernetes,
+            cluster_events,
             state,
             store,
             events,
@@ -198,6 +210,7 @@ impl App {
     /// Ends streams and sessions that would not end by themselves: to be called when the server begins to stop.
     pub fn end_streams(&self) {
         self.kubernetes.close();
+        self.cluster_events.close();
     }
 
     /// Ends what runs beside the requests; the audit is written to its end.
@@ -219,6 +232,11 @@ impl App {
         self.every(SWEEP, move || {
             let tokens = tokens.clone();
             async move { report("expired tokens could not be removed", tokens.remove_expired().await) }
+        });
+        let cluster_events = self.cluster_events.clone();
+        self.every(SWEEP, move || {
+            let cluster_events = cluster_events.clone();
+            async move { report("old events of clusters could not be removed", cluster_events.sweep().await) }
         });
         let (state, store) = (self.state.clone(), self.store.clone());
         self.every(GAUGES, move || {

@@ -83,7 +83,8 @@ fn complete(operation: &mut Operation) {
     if let Some(RefOr::T(request)) = &mut operation.request_body {
         set_example(request.content.get_mut("application/json"), examples.request);
     }
-    let listing = operation.responses.responses.contains_key("429");
+    let listing = operation.tags.iter().flatten().any(|tag| tag == "AKS actions")
+        && operation.responses.responses.contains_key("429");
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         add_header(response, headers::REQUEST_ID);
@@ -93,7 +94,11 @@ fn complete(operation: &mut Operation) {
                     add_header(response, headers::CACHE);
                     add_header(response, headers::AGE);
                 }
-                set_example(response.content.values_mut().next(), examples.answer.clone());
+                for (kind, content) in &mut response.content {
+                    let streamed = kind == "text/event-stream";
+                    let example = if streamed { examples.stream.clone() } else { examples.answer.clone() };
+                    set_example(Some(content), example);
+                }
             }
             _ => {
                 add_header(response, headers::RETRY_AFTER);

@@ -8,6 +8,7 @@ use http::request::Parts as RequestParts;
 use super::edge::Edge;
 use super::origin::Origin;
 use crate::service::attempts::Attempts;
+use crate::service::cluster_events::ClusterEvents;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
 use crate::service::events::Events;
@@ -16,6 +17,7 @@ use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::members::Members;
 use crate::service::own_tokens::OwnTokens;
+use crate::service::plans::Plans;
 use crate::service::readiness::Readiness;
 use crate::service::registration::Registration;
 use crate::service::settings::Settings;
@@ -38,6 +40,10 @@ pub struct Parts {
     pub kubeconfigs: Kubeconfigs,
     /// The way into clusters.
     pub kubernetes: Kubernetes,
+    /// What happens to clusters.
+    pub cluster_events: ClusterEvents,
+    /// What comes next for clusters.
+    pub plans: Plans,
     /// Who has a part in which cluster.
     pub members: Members,
     /// How clusters are registered.
@@ -96,6 +102,14 @@ impl AppState {
 
     pub(crate) fn kubernetes(&self) -> &Kubernetes {
         &self.0.parts.kubernetes
+    }
+
+    pub(crate) fn cluster_events(&self) -> &ClusterEvents {
+        &self.0.parts.cluster_events
+    }
+
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.0.parts.plans
     }
 
     pub(crate) fn members(&self) -> &Members {

@@ -6,6 +6,7 @@ pub mod arm;
 pub mod ids;
 pub mod image;
 pub mod json_text;
+pub mod left_behind;
 pub mod listed_clusters;
 pub mod mask;
 pub mod networks;

@@ -21,6 +21,9 @@ use crate::domain::role::Role;
 use super::error::Error;
 use super::told;
 
+/// The account by which this server acts inside a cluster, `<namespace>/<name>`.
+pub const SERVICE_ACCOUNT: &str = "cattle-system/kontainer-engine";
+
 const NAMESPACE: &str = "cattle-system";
 const ACCOUNT: &str = "kontainer-engine";
 const TOKEN: &str = "kontainer-engine-token";
@@ -153,5 +156,15 @@ async fn token(client: &kube::Client, host: &str) -> Result<SecretString, Error>
             return token.map(SecretString::from).ok_or_else(|| unreadable("the token"));
         }
         sleep(LOOK_AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_account_is_told_as_it_is_made() {
+        assert_eq!(SERVICE_ACCOUNT, format!("{NAMESPACE}/{ACCOUNT}"));
     }
 }

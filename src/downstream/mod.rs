@@ -37,6 +37,7 @@ use self::dial::{Dial, Trouble};
 /// The body of a request that is passed on.
 pub use hyper::body::Body;
 
+pub use self::account::SERVICE_ACCOUNT;
 pub use self::error::Error;
 pub use self::kubeconfig::{Identity, Kubeconfig, SignIn};
 use self::link::Dialler;

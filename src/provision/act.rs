@@ -7,17 +7,17 @@ use tokio::time::Instant;
 
 use super::Parts;
 use super::finish;
+use super::follow;
 use super::task::{Next, Running, Task};
 use super::trouble::Trouble;
-use crate::azure::resources::{
-    agent_pools, managed_clusters, providers, resource_groups, virtual_networks, workspaces,
-};
-use crate::azure::{self, Arm, Operation, Written};
+use crate::azure::resources::{agent_pools, managed_clusters, providers, resource_groups, workspaces};
+use crate::azure::{Arm, Written};
 use crate::domain::provision::manifest::{self, Context};
 use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
 use crate::domain::provision::{upstream, workspace};
 use crate::domain::spec::{given, identity};
 use crate::domain::status::{Progress, Truth};
+use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{self, PROVIDER, WORKSPACES, is_unregistered};
 
@@ -28,15 +28,21 @@ const SETTLES: Duration = Duration::from_secs(1);
 /// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A cluster cannot be looked at without a credential.
+pub(super) const NO_CREDENTIAL: &str = "error getting Azure clients: error getting credentials: secret name not provided; \
+     set aksConfig.azureCredentialSecret";
+
+/// Why an object may go at once.
+pub(super) const NOTHING_MADE: &str = "nothing of it was made in Azure by this server";
+
 pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
     if task.phase == Phase::Removing {
         if task.work.phase != "removing" {
             task.tell("step", "the cluster is being removed");
             task.set_phase(Phase::Removing);
         }
-        // What was never asked of Azure, or only looked at, leaves nothing behind there.
-        if task.is_import() || !task.work.claimed {
-            return Ok(forget(task, "nothing of it was made in Azure by this server"));
+        if leaves_nothing(task) {
+            return Ok(forget(task, NOTHING_MADE));
         }
     } else if task.status.steps.is_empty() {
         begin(task);
@@ -46,19 +52,13 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     }
     task.at_step("credentials", Progress::Running, "");
     let Some(id) = task.row.credential_id.clone() else {
-        return Err(Trouble::new(
-            "error getting Azure clients: error getting credentials: secret name not provided; \
-             set aksConfig.azureCredentialSecret",
-        ));
+        return Err(Trouble::new(NO_CREDENTIAL));
     };
     let access = parts.credentials.for_cluster(&id).await?;
-    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
-        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
-    })?;
-    let arm = arm.with_patience(PATIENCE);
+    let arm = arm(parts, &access, deadline)?;
     same_subscription(task, &access)?;
     task.at_step("azure", Progress::Running, "");
-    if let Some(next) = follow(task, &access, &arm).await? {
+    if let Some(next) = follow::follow(task, &access, &arm).await? {
         return Ok(next);
     }
     let observed = observation::observe(&arm, &access, task.aks(), task.phase)
@@ -84,7 +84,20 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     next
 }
 
-fn decide(task: &mut Task, observed: &Observed) -> Step {
+/// Whether a removal has nothing to do in Azure: what was never asked of it, or only looked at, leaves nothing behind there.
+pub(super) fn leaves_nothing(task: &Task) -> bool {
+    task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
+}
+
+/// The way to Azure for one step.
+pub(super) fn arm(parts: &Parts, access: &AzureAccess, deadline: Instant) -> Result<Arm, Trouble> {
+    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
+        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
+    })?;
+    Ok(arm.with_patience(PATIENCE))
+}
+
+pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
     let written = task.tried().written.clone();
     plan(&situation(task, &written, observed))
 }
@@ -108,7 +121,7 @@ pub(super) fn situation<'a>(
 }
 
 /// A credential of another subscription finds nothing of the cluster there, which must not be taken for its end.
-fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
+pub(super) fn same_subscription(task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
     let Some(known) = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active())
     else {
         return Ok(());
@@ -142,64 +155,17 @@ fn begin(task: &mut Task) {
 }
 
 fn forget(task: &mut Task, why: &str) -> Next {
-    task.tell("removed", format!("the cluster object is gone: {why}"));
+    task.tell(REMOVED, format!("the cluster object is gone: {why}"));
     Next::Forget
 }
 
-/// Asks about the long operation, if there is one; `None` when nothing runs any more.
-async fn follow(task: &mut Task, access: &AzureAccess, arm: &Arm) -> Result<Option<Next>, Trouble> {
-    let Some(running) = task.running() else { return Ok(None) };
-    if task.phase == Phase::Removing && !running.removes {
-        // A removal does not wait for what it removes.
-        task.follow(None);
-        return Ok(None);
-    }
-    let Ok(operation) = Operation::from_text(access.credential().cloud, &running.operation) else {
-        task.follow(None);
-        return Ok(None);
-    };
-    let failed = |task: &mut Task, error: &azure::ServiceError, word: &str| {
-        task.follow(None);
-        let code = error.code.clone().unwrap_or_else(|| word.to_owned());
-        let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        let said = format!("{}{code}: {message}", running.doing);
-        task.tried().said = Some(said.clone());
-        Err(Trouble::new(said))
-    };
-    let asked = operation.step(arm).await;
-    match asked.map_err(|error| Trouble::azure(&format!("{}: ", running.what), error))? {
-        azure::Step::InProgress(progress) => {
-            let percent = progress.percent;
-            let what = match &progress.trouble {
-                Some(trouble) => {
-                    let said = trouble.message.clone().or(trouble.code.clone()).unwrap_or_default();
-                    format!("{} (Azure tries again after: {said})", running.what)
-                }
-                None => running.what.clone(),
-            };
-            task.wait(&what, percent);
-            let pause = progress.operation.retry_after();
-            task.follow(Some(&Running { operation: progress.operation.to_text(), ..running }));
-            Ok(Some(Next::In(pause)))
-        }
-        azure::Step::Failed(error) => failed(task, &error, "Failed"),
-        azure::Step::Cancelled(error) => failed(task, &error, "Canceled"),
-        // The resource itself knows how it ended.
-        azure::Step::Succeeded { .. } | azure::Step::Gone => {
-            task.follow(None);
-            task.recovered();
-            Ok(None)
-        }
-    }
-}
-
 /// What a step is done with.
-struct Work<'a> {
-    parts: &'a Parts,
-    access: &'a AzureAccess,
-    arm: &'a Arm,
-    observed: &'a Observed,
-    deadline: Instant,
+pub(super) struct Work<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) access: &'a AzureAccess,
+    pub(super) arm: &'a Arm,
+    pub(super) observed: &'a Observed,
+    pub(super) deadline: Instant,
 }
 
 impl Work<'_> {
@@ -238,7 +204,7 @@ impl Work<'_> {
         }
     }
 
-    fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
+    pub(super) fn context<'a>(&'a self, task: &'a Task) -> Context<'a> {
         Context {
             subscription_id: &self.access.credential().subscription_id,
             owner: &task.owner,
@@ -249,8 +215,7 @@ impl Work<'_> {
     async fn register(&self, task: &mut Task, provider: &str) -> Result<Next, Trouble> {
         let doing = format!("error registering the resource provider {provider}: ");
         let failed = |error| Trouble::azure(&doing, error);
-        let state = providers::get(self.arm, provider).await.map_err(failed)?.registration_state;
-        if !state.is_some_and(|state| state.eq_ignore_ascii_case("Registering")) {
+        if !providers::get(self.arm, provider).await.map_err(failed)?.is_registering() {
             providers::register(self.arm, provider).await.map_err(failed)?;
             task.tell("step", format!("asked Azure to register the resource provider {provider}"));
         }
@@ -288,39 +253,9 @@ impl Work<'_> {
         Ok(taken(task, &written, &what, doing, false))
     }
 
-    /// The network that the user named must be there: Azure tells it late and in other words.
-    async fn check_network(&self, task: &Task) -> Result<(), Trouble> {
-        let aks = task.aks();
-        let (Some(network), Some(subnet)) = (given(aks.virtual_network.as_ref()), given(aks.subnet.as_ref()))
-        else {
-            return Ok(());
-        };
-        let group = given(aks.virtual_network_resource_group.as_ref()).unwrap_or(group(task));
-        let found = virtual_networks::get(self.arm, group, network).await;
-        let found = found.map_err(|error| Trouble::azure("error reading the virtual network: ", error))?;
-        let Some(found) = found else {
-            return Err(Trouble::new(format!(
-                "the virtual network {network} does not exist in resource group {group}: make it, or change \
-                 aksConfig.virtualNetwork and aksConfig.virtualNetworkResourceGroup"
-            )));
-        };
-        let subnets = found.properties.map(|properties| properties.subnets).unwrap_or_default();
-        let has = |name: &str| {
-            subnets.iter().any(|it| it.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name)))
-        };
-        if has(subnet) {
-            return Ok(());
-        }
-        Err(Trouble::new(format!(
-            "the virtual network {network} has no subnet {subnet}: make it, or change aksConfig.subnet"
-        )))
-    }
-
     async fn create_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
-        self.check_network(task).await?;
         let doing = "error failed to create cluster: ";
-        let body = manifest::create(task.aks(), self.context(task))
-            .map_err(|error| Trouble::new(format!("{doing}{error}")))?;
+        let body = self.creation(task).await?;
         // The intent comes first: if the answer is lost, what is found then is known as ours.
         task.work.claimed = true;
         task.set_phase(Phase::Creating);
@@ -329,6 +264,8 @@ impl Work<'_> {
         let written = managed_clusters::put(self.arm, &group, &name, &body)
             .await
             .map_err(|error| Trouble::azure(doing, error))?;
+        let shown = written.resource.as_ref();
+        task.status.upstream_spec = shown.and_then(|shown| observation::read(self.access, task.aks(), shown));
         task.tell("step", format!("Azure makes the cluster {name}"));
         Ok(taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
     }
@@ -410,7 +347,7 @@ impl Work<'_> {
     }
 }
 
-fn group(task: &Task) -> &str {
+pub(super) fn group(task: &Task) -> &str {
     given(task.aks().resource_group.as_ref()).unwrap_or_default()
 }
 

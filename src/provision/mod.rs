@@ -8,14 +8,20 @@
 //! |---|---|
 //! | `task` | one claimed cluster, and what is written down about it |
 //! | `act` | one step towards Azure |
+//! | `creation` | what is found out before a cluster is made |
+//! | `follow` | the long operations of Azure |
 //! | `finish` | from "Azure has it" to "active": status, the way into the cluster |
 //! | `refresh` | what Azure changed since |
+//! | `preview` | the next step, told instead of done |
 //! | `trouble` | failures, and how long to leave things alone after one |
 
 #![warn(missing_docs)]
 
 mod act;
+mod creation;
 mod finish;
+mod follow;
+mod preview;
 mod refresh;
 mod task;
 mod trouble;
@@ -32,7 +38,9 @@ use self::task::{Next, Task};
 use self::trouble::Trouble;
 use crate::azure::Azure;
 use crate::clock::Clock;
+use crate::domain::provision::plan::Phase;
 use crate::downstream::Downstream;
+use crate::service::cluster_events::Bell;
 use crate::service::credentials::Credentials;
 use crate::service::listings::Listings;
 use crate::service::secrets::Secrets;
@@ -65,6 +73,8 @@ pub struct Parts {
     pub settings: Settings,
     /// What is remembered of lists, which a change makes wrong.
     pub listings: Listings,
+    /// Rung when something was written down about a cluster.
+    pub bell: Bell,
     /// The time.
     pub clock: Clock,
     /// The first half of the tag `norman-aks-owner`.
@@ -175,10 +185,11 @@ async fn work_on(parts: &Parts, row: ClusterRow) {
     let outcome = timeout(STEP_LIMIT + Duration::from_secs(5), step(parts, &mut task, deadline)).await;
     let next = match outcome.unwrap_or_else(|_| Err(Trouble::late())) {
         Ok(next) => next,
+        Err(trouble) if task.phase == Phase::Removing => task.fail(&trouble.with_way_out(&id)),
         Err(trouble) => task.fail(&trouble),
     };
     match task.write_down(parts, next).await {
-        Ok(true) => {}
+        Ok(true) => parts.bell.ring(&id),
         Ok(false) => {
             tracing::warn!(cluster = id, "somebody else has the cluster by now; nothing was written");
         }

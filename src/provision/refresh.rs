@@ -9,10 +9,12 @@ use tokio::time::Instant;
 use super::task::{Next, Task};
 use super::trouble::Trouble;
 use super::{Parts, act, finish};
-use crate::domain::provision::plan::{Phase, lost};
+use crate::azure::Arm;
+use crate::domain::provision::plan::{Observed, Phase, lost};
 use crate::domain::provision::refresh::taken_over;
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec};
 use crate::domain::status::Truth;
+use crate::service::credentials::AzureAccess;
 use crate::service::observation;
 use crate::store;
 
@@ -60,16 +62,27 @@ async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), T
         .arm(access.credential(), deadline)
         .map_err(|error| Trouble::azure("error creating client secret credential: ", error))?
         .with_patience(act::PATIENCE);
-    let observed = observation::observe(&arm, &access, task.aks(), Phase::Removing)
-        .await
-        .map_err(|error| Trouble::azure("", error))?;
-    if let Some(lost) = lost(&act::situation(task, &BTreeMap::new(), &observed)) {
+    let (observed, lost) = observed(task, &access, &arm).await?;
+    if let Some(lost) = lost {
         return Err(Trouble::new(lost));
     }
     finish::note_status(task, &observed);
     take_over(parts, task).await?;
     finish::connect(parts, task, &access, &arm, &observed, deadline).await?;
     Ok(())
+}
+
+/// What Azure has of a complete cluster, and what is wrong with it, for people.
+pub(super) async fn observed(
+    task: &Task,
+    access: &AzureAccess,
+    arm: &Arm,
+) -> Result<(Observed, Option<String>), Trouble> {
+    let observed = observation::observe(arm, access, task.aks(), Phase::Removing)
+        .await
+        .map_err(|error| Trouble::azure("", error))?;
+    let lost = lost(&act::situation(task, &BTreeMap::new(), &observed));
+    Ok((observed, lost))
 }
 
 /// Keys that the user manages follow Azure where they mean something else there.

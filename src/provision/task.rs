@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
 use super::Parts;
 use super::trouble::Trouble;
 use crate::domain::provision::plan::{self, Phase};
 use crate::domain::spec::{AksConfig, ClusterSpec};
-use crate::domain::status::{ClusterStatus, Progress, Step, Tried, Truth, Waiting};
-use crate::store::{self, ClusterEventRow, ClusterRow, WorkColumns};
+use crate::domain::status::{ClusterStatus, Progress, State, Step, Tried, Truth, Waiting};
+use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
 
 /// The steps of a cluster on its way, in order, for programs.
 pub(super) const STEPS: [&str; 6] = ["cluster", "credentials", "azure", "status", "connection", "active"];
@@ -179,13 +180,18 @@ impl Task {
             self.tell("waiting", what);
         }
         self.status.waiting = Some(Waiting { what: what.to_owned(), since_ms, percent });
-        self.recovered();
+        self.forget_failure();
     }
 
-    /// The last step went well.
+    /// The last step went well. That something was begun is not enough: what always fails in the end is begun more and more
+    /// seldom.
     pub(super) fn recovered(&mut self) {
-        self.status.failure = None;
         self.work.attempts = 0;
+        self.forget_failure();
+    }
+
+    fn forget_failure(&mut self) {
+        self.status.failure = None;
         let kind = self.working_condition();
         if self.status.condition(kind).is_some_and(|condition| condition.status == Truth::False) {
             self.condition(kind, Truth::Unknown, "");
@@ -209,7 +215,10 @@ impl Task {
         let kind = self.working_condition();
         self.condition(kind, Truth::False, &trouble.message);
         let step = self.status.steps.iter().find(|step| step.state == Progress::Running);
-        if let Some(name) = step.map(|step| step.name.clone()) {
+        let step = step.map(|step| step.name.clone());
+        if let Some(name) =
+            step.map(|name| if trouble.of_credential { "credentials".to_owned() } else { name })
+        {
             self.at_step(&name, Progress::Failed, &trouble.message);
         }
         metrics::counter!("norman_aks_provision_steps_total", "outcome" => "failed").increment(1);
@@ -228,39 +237,45 @@ impl Task {
 
     /// Writes everything down and gives the claim back; false when it was no longer ours.
     pub(super) async fn write_down(mut self, parts: &Parts, next: Next) -> Result<bool, store::Error> {
-        let events = std::mem::take(&mut self.happened);
         let now = parts.clock.now_ms();
-        let written = match next {
+        let events = self.events(now);
+        match next {
             Next::Forget => {
-                let gone =
-                    store::clusters::delete_claimed(&parts.store, &self.row.id, self.work.fence).await?;
+                let (id, fence) = (&self.row.id, self.work.fence);
+                let gone = store::clusters::delete_claimed(&parts.store, id, fence, &events).await?;
                 // Whoever could use a credential through this cluster no longer can.
                 parts.credentials.forget_resolved();
-                gone
+                Ok(gone)
             }
             Next::Now | Next::In(_) => {
                 let pause = if let Next::In(pause) = next { pause } else { Duration::ZERO };
                 self.work.next_run_ms = Some(now + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2));
                 self.work.status = self.status.to_text();
                 let seen = self.row.generation;
-                store::clusters::release(&parts.store, &self.row.id, &self.work, seen, now).await?
+                store::clusters::release(&parts.store, &self.row.id, &self.work, seen, now, &events).await
             }
-        };
-        if !written {
-            return Ok(false);
         }
-        for (kind, message) in events {
-            let event = ClusterEventRow {
-                id: uuid::Uuid::now_v7().to_string(),
-                cluster_id: self.row.id.clone(),
-                at_ms: now,
+    }
+
+    /// What happened in this step, for the table.
+    fn events(&mut self, at_ms: i64) -> Vec<NewClusterEvent> {
+        let state = State::of(
+            self.row.removing_ms.is_some(),
+            self.was_active(),
+            self.row.generation,
+            self.work.applied_generation,
+        );
+        let data =
+            json!({"generation": self.row.generation, "phase": self.work.phase, "state": state.name()});
+        let data = data.to_string();
+        let happened = std::mem::take(&mut self.happened).into_iter();
+        happened
+            .map(|(kind, message)| NewClusterEvent {
+                at_ms,
                 kind: kind.to_owned(),
-                data: serde_json::json!({"generation": self.row.generation, "phase": self.work.phase})
-                    .to_string(),
                 message,
-            };
-            store::cluster_events::insert(&parts.store, &event).await?;
-        }
-        Ok(true)
+                data: data.clone(),
+            })
+            .collect()
     }
 }

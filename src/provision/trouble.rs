@@ -15,6 +15,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How long Azure is left alone while something else runs in the cluster.
 const BUSY_PAUSE: Duration = Duration::from_secs(10);
 
+/// So many of the codes below need words beside them.
+const AMBIGUOUS: usize = 2;
+
 /// What Azure says when a cluster is at work already: it passes by itself.
 const BUSY_CODES: [&str; 7] = [
     "OperationNotAllowed",
@@ -35,6 +38,10 @@ pub(super) struct Trouble {
     pub(super) retry_after: Option<Duration>,
     /// Whether it is no failure at all: something has to end first.
     pub(super) busy: bool,
+    /// Whether it lasts until somebody mends it.
+    pub(super) lasts: bool,
+    /// Whether it is the credential that Azure refused.
+    pub(super) of_credential: bool,
     /// The cause, for the log.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -42,19 +49,25 @@ pub(super) struct Trouble {
 impl Trouble {
     /// A failure that somebody must mend; the text says what.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry_after: None, busy: false, source: None }
+        Self {
+            message: message.into(),
+            retry_after: None,
+            busy: false,
+            lasts: true,
+            of_credential: false,
+            source: None,
+        }
     }
 
     /// The step took too long.
     pub(super) fn late() -> Self {
-        Self::new("the step did not end in its time; it is tried again")
+        Self { lasts: false, ..Self::new("the step did not end in its time; it is tried again") }
     }
 
     /// Azure refused or failed; `doing` are Rancher's words before the reason.
     pub(super) fn azure(doing: &str, error: azure::Error) -> Self {
         let explained = explain::failure(&error);
-        let busy = error.upstream_status() == Some(409)
-            && error.code().is_some_and(|code| BUSY_CODES.iter().any(|busy| code.eq_ignore_ascii_case(busy)));
+        let busy = is_busy(&error);
         let mut message = format!("{doing}{}", reason(&error, &explained.text));
         if let Some(hint) = explained.hint.filter(|_| !busy) {
             message.truncate(message.trim_end_matches(['.', ' ']).len());
@@ -62,13 +75,32 @@ impl Trouble {
             message.push_str(&hint);
         }
         let retry_after = explained.retry_after.or(error.retry_after());
-        Self { message, retry_after, busy, source: Some(Box::new(error)) }
+        let of_credential = matches!(error, azure::Error::Login(_));
+        Self {
+            message,
+            retry_after,
+            busy,
+            lasts: explained.status == 400 && !busy,
+            of_credential,
+            source: Some(Box::new(error)),
+        }
     }
 
     /// The inside of the cluster refused or failed.
     pub(super) fn inside(error: downstream::Error) -> Self {
         let message = format!("failed to communicate with cluster: {error}");
         Self { source: Some(Box::new(error)), ..Self::new(message) }
+    }
+
+    /// The same with the way out for those who remove a cluster and cannot mend it.
+    #[must_use]
+    pub(super) fn with_way_out(mut self, cluster_id: &str) -> Self {
+        if self.lasts {
+            self.message.push_str(&format!(
+                "; to remove only the object and leave Azure as it is: DELETE /v3/clusters/{cluster_id}?force=true"
+            ));
+        }
+        self
     }
 
     /// The pause before the next attempt, after so many failures in a row.
@@ -88,6 +120,20 @@ impl Trouble {
     }
 }
 
+/// Whether something else only has to end first. The first two codes mean other things as well: that a cluster is stopped,
+/// or a quota is used up.
+fn is_busy(error: &azure::Error) -> bool {
+    let (Some(409), Some(code)) = (error.upstream_status(), error.code()) else { return false };
+    let Some(position) = BUSY_CODES.iter().position(|busy| code.eq_ignore_ascii_case(busy)) else {
+        return false;
+    };
+    let said = || match error {
+        azure::Error::Arm(refusal) => refusal.message.clone().unwrap_or_default().to_lowercase(),
+        _ => String::new(),
+    };
+    position >= AMBIGUOUS || ["progress", "wait", "pending"].iter().any(|word| said().contains(word))
+}
+
 /// What Azure says, in one line.
 fn reason(error: &azure::Error, text: &str) -> String {
     if let azure::Error::Arm(refusal) = error {
@@ -104,6 +150,7 @@ fn reason(error: &azure::Error, text: &str) -> String {
 
 impl From<AccessError> for Trouble {
     fn from(error: AccessError) -> Self {
+        let mut lasts = true;
         let (message, passing) = match &error {
             AccessError::NotFound | AccessError::InvalidId(_) => {
                 let message = "error getting Azure clients: error getting credentials: the cloud credential does not exist; \
@@ -118,19 +165,25 @@ impl From<AccessError> for Trouble {
                 false,
             ),
             AccessError::TenantDiscovery { error, .. } => {
-                let text = explain::stored_discovery(error).text;
+                let explained = explain::stored_discovery(error);
+                let text = explained.text;
+                lasts = explained.status == 400;
                 (format!("error getting Azure clients: error getting credentials: {text}"), true)
             }
-            AccessError::Other(other) => (format!("error getting Azure clients: {other}"), true),
+            AccessError::Other(other) => {
+                lasts = false;
+                (format!("error getting Azure clients: {other}"), true)
+            }
         };
         let retry_after = passing.then_some(FIRST_PAUSE);
-        Self { message, retry_after, busy: false, source: Some(Box::new(error)) }
+        Self { message, retry_after, busy: false, lasts, of_credential: true, source: Some(Box::new(error)) }
     }
 }
 
 impl From<store::Error> for Trouble {
     fn from(error: store::Error) -> Self {
-        Self { source: Some(Box::new(error)), ..Self::new("the server's database failed; it is tried again") }
+        let told = Self::new("the server's database failed; it is tried again");
+        Self { source: Some(Box::new(error)), lasts: false, ..told }
     }
 }
 
@@ -180,5 +233,38 @@ mod tests {
         assert_eq!(busy.pause(50), BUSY_PAUSE);
         let asked = Trouble { busy: true, retry_after: Some(Duration::from_secs(40)), ..Trouble::new("x") };
         assert_eq!(asked.pause(0), Duration::from_secs(40));
+    }
+
+    #[test]
+    fn only_what_passes_by_itself_is_busy() {
+        let refused = |status: u16, code: &str, message: &str| {
+            let refusal = azure::Refusal {
+                method: http::Method::PUT,
+                url: String::new(),
+                status,
+                code: Some(code.to_owned()),
+                message: Some(message.to_owned()),
+                body: serde_json::json!({"error": {"code": code, "message": message}}).to_string().into(),
+                is_json: true,
+                request_id: None,
+                correlation_id: None,
+                retry_after: None,
+            };
+            Trouble::azure("", azure::Error::Arm(Box::new(refusal)))
+        };
+        for (status, code, message, busy) in [
+            (409, "OperationNotAllowed", "Another operation (Upgrading) is in progress", true),
+            (409, "OperationNotAllowed", "the managed cluster 'one' is stopped", false),
+            (409, "OperationNotAllowed", "exceeding approved standardDSv3Family Cores quota", false),
+            (400, "OperationNotAllowed", "an upgrade that is in progress of nothing", false),
+            (409, "Conflict", "please wait", true),
+            (409, "etagMismatch", "", true),
+            (409, "MissingSubscriptionRegistration", "wait", false),
+        ] {
+            assert_eq!(refused(status, code, message).busy, busy, "{status} {code} {message}");
+        }
+        let hinted =
+            refused(409, "MissingSubscriptionRegistration", "See https://aka.ms/rps-not-found.").message;
+        assert!(hinted.contains("rps-not-found; "), "{hinted}");
     }
 }

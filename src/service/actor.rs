@@ -38,6 +38,7 @@ impl Actor {
                 | Error::Invalid(_)
                 | Error::Conflict { .. }
                 | Error::Exists { .. }
+                | Error::Busy(_)
                 | Error::Rejected(_),
             ) => Outcome::Refused,
             Err(_) => Outcome::Failed,

@@ -3,6 +3,7 @@
 //!
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
+mod abandon;
 mod body;
 mod checks;
 mod review;
@@ -16,6 +17,7 @@ pub use self::review::ReviewQuestion;
 use tokio::sync::Notify;
 
 use super::actor::Actor;
+use super::cluster_events::Bell;
 use super::credentials::{ATTEMPTS, Credentials};
 use super::events::{Action, Events};
 use super::reviews::Reviews;
@@ -129,6 +131,7 @@ struct Parts {
     reviews: Reviews,
     clock: Clock,
     work: Arc<Notify>,
+    bell: Bell,
 }
 
 impl Clusters {
@@ -141,13 +144,18 @@ impl Clusters {
         reviews: Reviews,
         clock: Clock,
     ) -> Self {
-        let work = Arc::default();
-        Self { parts: Arc::new(Parts { store, credentials, events, settings, reviews, clock, work }) }
+        let (work, bell) = (Arc::default(), Bell::default());
+        Self { parts: Arc::new(Parts { store, credentials, events, settings, reviews, clock, work, bell }) }
     }
 
     /// Rings when there is work for the worker of this server.
     pub fn work(&self) -> Arc<Notify> {
         Arc::clone(&self.parts.work)
+    }
+
+    /// Rung for those in this server who follow what happens to clusters.
+    pub fn bell(&self) -> Bell {
+        self.parts.bell.clone()
     }
 
     /// The cluster of that id.
@@ -231,6 +239,7 @@ impl Clusters {
         };
         for _ in 0..ATTEMPTS {
             row.id = ids::generated("c-", vault::random());
+            store::cluster_events::forget(&self.parts.store, &row.id).await?;
             match store::clusters::insert(&self.parts.store, &row).await {
                 Err(store::Error::Duplicate { what: Unique::ClusterId }) => {}
                 Err(error) => return Err(refused(error, spec.aks())),
@@ -379,7 +388,7 @@ impl Clusters {
         }
     }
 
-    async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
+    pub(super) async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let row = store::clusters::get(&self.parts.store, id).await?.ok_or_else(missing)?;
         if caller.may_see(&row.owner) {

@@ -46,6 +46,9 @@ pub enum Error {
         /// The id that is taken.
         id: String,
     },
+    /// Too much of a kind is asked for at once; the text says what.
+    #[error("{0}")]
+    Busy(&'static str),
     /// Azure, or the way to it, refused or failed.
     #[error("the request to Azure failed")]
     Azure {

@@ -26,6 +26,9 @@ pub use store::events::Filter;
 /// The longest id that is kept, in characters: ids come from addresses, which anybody may write.
 const LONGEST_ID: usize = 256;
 
+/// The longest detail that is kept, in characters.
+const LONGEST_DETAIL: usize = 4_096;
+
 /// The most events that one list has.
 pub const LONGEST_LIST: u32 = 1_000;
 
@@ -102,6 +105,7 @@ impl Event {
                 outcome: Outcome::Done.word().to_owned(),
                 request_id: String::new(),
                 remote: String::new(),
+                detail: String::new(),
             }),
         }
     }
@@ -110,6 +114,13 @@ impl Event {
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
         outcome.word().clone_into(&mut self.row.outcome);
+        self
+    }
+
+    /// What else is to be known about it; never what was in the object.
+    #[must_use]
+    pub fn detail(mut self, detail: &str) -> Self {
+        self.row.detail = detail.chars().take(LONGEST_DETAIL).collect();
         self
     }
 

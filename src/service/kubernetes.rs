@@ -4,8 +4,7 @@
 //! A caller acts inside as himself, with the rights of the group that goes with his part in the cluster. This server's
 //! own token is only the means.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,13 +12,14 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::Request;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::clusters::{Cluster, Clusters};
+use super::places::{Place, Places};
 use super::secrets::{self, SERVICE_ACCOUNT_TOKEN, Secrets};
 use super::tokens::Tokens;
 use super::{Caller, Error};
+use crate::domain::mask::mask;
 use crate::domain::role::Role;
 pub use crate::downstream::Way;
 use crate::downstream::{self, Access, Answer, Downstream, Identity, Person};
@@ -40,7 +40,7 @@ pub enum Refusal {
     #[error("this token is good for cluster {0} only")]
     OtherCluster(String),
     /// There is no such cluster, as far as the caller may know.
-    #[error("cluster {0} not found")]
+    #[error("cluster {} not found", mask(.0))]
     Unknown(String),
     /// The cluster cannot be entered yet, or not from here; the words say why.
     #[error("{0}")]
@@ -89,8 +89,7 @@ struct Parts {
     tokens: Tokens,
     secrets: Secrets,
     downstream: Downstream,
-    places: Arc<Semaphore>,
-    by_user: Mutex<HashMap<String, usize>>,
+    places: Arc<Places>,
     closing: CancellationToken,
 }
 
@@ -103,8 +102,7 @@ impl Kubernetes {
                 tokens,
                 secrets,
                 downstream,
-                places: Arc::new(Semaphore::new(PLACES)),
-                by_user: Mutex::default(),
+                places: Places::new(PLACES, PLACES_OF_ONE),
                 closing: CancellationToken::new(),
             }),
         }
@@ -123,7 +121,7 @@ impl Kubernetes {
         if let Some(only) = caller.cluster_id.as_ref().filter(|only| *only != cluster_id) {
             return Err(Refusal::OtherCluster(only.clone()));
         }
-        let place = Place::take(&self.parts, &caller.user_id)?;
+        let place = self.parts.places.take(&caller.user_id).ok_or(Refusal::Busy)?;
         let found = self.parts.clusters.with_role(&caller, cluster_id).await;
         let (cluster, role) = found.map_err(|error| match error {
             Error::NotFound { id } => Refusal::Unknown(id),
@@ -173,7 +171,7 @@ impl Kubernetes {
 
     /// Requests and streams that are inside.
     pub fn inside(&self) -> usize {
-        PLACES - self.parts.places.available_permits()
+        self.parts.places.taken()
     }
 }
 
@@ -239,44 +237,5 @@ impl Pass {
                 }
             }
         }
-    }
-}
-
-/// A place among all requests and among those of the user.
-struct Place {
-    parts: Arc<Parts>,
-    user_id: String,
-    _among_all: OwnedSemaphorePermit,
-}
-
-impl Place {
-    fn take(parts: &Arc<Parts>, user_id: &str) -> Result<Self, Refusal> {
-        let among_all = Arc::clone(&parts.places).try_acquire_owned().map_err(|_| Refusal::Busy)?;
-        let mut by_user = parts.by_user();
-        let own = by_user.entry(user_id.to_owned()).or_default();
-        if *own >= PLACES_OF_ONE {
-            return Err(Refusal::Busy);
-        }
-        *own += 1;
-        drop(by_user);
-        Ok(Self { parts: Arc::clone(parts), user_id: user_id.to_owned(), _among_all: among_all })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut by_user = self.parts.by_user();
-        if let Some(own) = by_user.get_mut(&self.user_id) {
-            *own -= 1;
-            if *own == 0 {
-                by_user.remove(&self.user_id);
-            }
-        }
-    }
-}
-
-impl Parts {
-    fn by_user(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod actor;
 pub mod attempts;
+pub mod cluster_events;
 pub mod clusters;
 pub mod credentials;
 pub mod error;
@@ -18,6 +19,8 @@ pub mod listings;
 pub mod members;
 pub mod observation;
 pub mod own_tokens;
+mod places;
+pub mod plans;
 pub mod readiness;
 pub mod registration;
 pub mod reviews;

@@ -1,5 +1,7 @@
 //! Looking at Azure for one cluster, only as far as the next decision needs it. `domain::provision::plan` decides.
 
+use serde_json::Value;
+
 use super::credentials::AzureAccess;
 use crate::azure::resources::{managed_clusters, providers, resource_groups, workspaces};
 use crate::azure::{Arm, Error};
@@ -31,36 +33,35 @@ pub async fn observe(
     let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
     let wanted = phase != Phase::Removing && spec.imported != Some(true);
     let cluster = match managed_clusters::get(arm, group, name).await {
-        Err(error) if wanted && is_unregistered(&error) => {
-            return Ok(Observed { provider_registered: Some(false), ..Observed::default() });
-        }
+        Err(error) if wanted && is_unregistered(&error) => None,
         found => found?.map(|cluster| cluster.raw),
     };
-    let cloud = access.credential().cloud;
-    let known = Known {
-        spec,
-        base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
-        auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
-    };
-    let upstream = cluster.as_ref().and_then(|cluster| upstream::read(cluster, known).ok());
+    let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if wanted && observed.cluster.is_none() {
-        match providers::get(arm, PROVIDER).await {
-            Ok(provider) => {
-                observed.provider_registered = Some(provider.is_registered());
-                observed.provider_registering = provider.is_registering();
-            }
+        observed.provider_registered = match providers::get(arm, PROVIDER).await {
             // Whoever has rights in a resource group alone may not look at the subscription's providers, and does not
-            // need to: if it is not registered, the PUT is refused with these words.
-            Err(error) if error.upstream_status() == Some(403) => {}
-            Err(error) => return Err(error),
-        }
+            // need to: a provider that is not registered is told by the cluster's own address, too.
+            Err(error) if error.upstream_status() == Some(403) => None,
+            provider => Some(provider?.is_registered()),
+        };
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
     if phase != Phase::Removing && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
         observed.workspace_id = workspace_id(arm, spec).await?;
     }
     Ok(observed)
+}
+
+/// What Azure's description of the cluster means.
+pub fn read(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Option<AksConfig> {
+    let cloud = access.credential().cloud;
+    let known = Known {
+        spec,
+        base_url: &format!("{}/", cloud.arm_origin().trim_end_matches('/')),
+        auth_base_url: &format!("{}/", cloud.login_authority().trim_end_matches('/')),
+    };
+    upstream::read(cluster, known).ok()
 }
 
 /// The id of the workspace that the specification means, once it is there.

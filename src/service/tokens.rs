@@ -191,6 +191,19 @@ impl Tokens {
         Err(store::Error::Duplicate { what: Unique::TokenName }.into())
     }
 
+    /// Makes a token for the caller, which does not outlive the one that he calls with: what is stolen ends when it should.
+    ///
+    /// # Errors
+    /// As [`Self::add`]; [`super::Error::Forbidden`] when the caller's own token has ended meanwhile.
+    pub(super) async fn add_by(&self, caller: &Caller, spec: &TokenSpec<'_>) -> Result<NewToken> {
+        let own = self.find(&caller.user_id, &caller.token_name).await?;
+        let own = own.ok_or_else(|| super::Error::Forbidden("the token that asks has ended".to_owned()))?;
+        let left = own.expires_ms.map(|end| end.saturating_sub(self.parts.clock.now_ms()));
+        let left = left.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
+        let ttl = [left, spec.ttl].into_iter().flatten().min();
+        self.add(&caller.user_id, &TokenSpec { ttl, ..*spec }).await
+    }
+
     /// Makes `<name>:<secret>` an administrator's token that does not expire, whatever token of that name there was. A
     /// bootstrap token of another name from an earlier start is revoked.
     ///
@@ -254,6 +267,12 @@ impl Tokens {
         let now = self.parts.clock.now_ms();
         let found = store::tokens::find(&self.parts.store, name).await?.map(TokenInfo::from);
         Ok(found.filter(|token| token.user_id == user_id && !token.is_expired(now)))
+    }
+
+    /// The caller as he is by now; `None` when the token that he came with is good no more.
+    pub(super) async fn as_of_now(&self, caller: &Caller) -> Result<Option<Caller>> {
+        let found = self.find(&caller.user_id, &caller.token_name).await?;
+        Ok(found.map(|token| Caller { admin: token.admin, ..caller.clone() }))
     }
 
     /// Revokes the token of that name: in this server at once, in every other one within two seconds. False when there

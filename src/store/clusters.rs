@@ -1,8 +1,9 @@
 //! Table `clusters`: cluster objects, one JSON text for what users see and one for what is known about it. What the worker
 //! does with them is in `work`.
 
+use super::cluster_events::add;
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, Store};
+use super::{Error, NewClusterEvent, Store};
 
 mod work;
 
@@ -228,4 +229,30 @@ pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
     }
     let sql = "delete from clusters where id = $1";
     Ok(write!(store, |pool| sqlx::query(sql).bind(id).execute(pool).await?.rows_affected()) > 0)
+}
+
+/// Removes a cluster whoever works on it, with the event that `told` makes of its last row; returns that row.
+pub async fn remove(
+    store: &Store,
+    id: &str,
+    told: impl FnOnce(&ClusterRow) -> NewClusterEvent,
+) -> Result<Option<ClusterRow>, Error> {
+    if id.contains('\0') {
+        return Ok(None);
+    }
+    let sql = "delete from clusters where id = $1
+               returning id, uuid, owner, name, spec, credential_id, aks_identity, created_ms, updated_ms, version,
+               generation, removing_ms, review, fence, phase, claimed, status, applied_generation, applied_spec,
+               operation, activated_ms, refreshed_ms, attempts, next_run_ms";
+    write!(store, |pool| {
+        let mut transaction = pool.begin().await?;
+        let gone = sqlx::query(sql).bind(id).fetch_optional(&mut *transaction).await?;
+        let gone = gone.as_ref().map(row).transpose()?;
+        if let Some(gone) = &gone {
+            let event = told(gone);
+            add!(transaction, id, std::slice::from_ref(&event));
+        }
+        transaction.commit().await?;
+        Ok(gone)
+    })
 }

@@ -36,6 +36,8 @@ pub struct EventRow {
     pub request_id: String,
     /// From which address.
     pub remote: String,
+    /// What else is to be known about it, for people.
+    pub detail: String,
 }
 
 /// Which events to list; `None` lists all.
@@ -54,7 +56,7 @@ pub struct Filter {
 }
 
 /// In the order of the statements and of [`bound`].
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "id",
     "at_ms",
     "user_id",
@@ -66,6 +68,7 @@ const COLUMNS: [&str; 11] = [
     "outcome",
     "request_id",
     "remote",
+    "detail",
 ];
 
 /// Adds all events in one transaction: all or none. An event that is there already (a repeated attempt) is left alone.
@@ -127,21 +130,22 @@ fn bound<'q>(
         .bind(&event.outcome)
         .bind(&event.request_id)
         .bind(&event.remote)
+        .bind(&event.detail)
 }
 
 /// The batch travels as one JSON text, so that one statement and one message do for any number of events.
 async fn insert_postgres(pool: &PgPool, events: &[EventRow]) -> Result<(), Error> {
     let sql = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome,
-               request_id, remote)
+               request_id, remote, detail)
                select value ->> 'id', cast(value ->> 'at_ms' as bigint), value ->> 'user_id', value ->> 'user_name',
                value ->> 'token_name', value ->> 'action', value ->> 'object_type', value ->> 'object_id',
-               value ->> 'outcome', value ->> 'request_id', value ->> 'remote'
+               value ->> 'outcome', value ->> 'request_id', value ->> 'remote', value ->> 'detail'
                from json_array_elements(cast($1 as json)) on conflict (id) do nothing";
     sqlx::query(sql).bind(json_text(&events)).execute(pool).await?;
     Ok(())
 }
 
-fn texts(event: &EventRow) -> [&String; 10] {
+fn texts(event: &EventRow) -> [&String; 11] {
     [
         &event.id,
         &event.user_id,
@@ -153,6 +157,7 @@ fn texts(event: &EventRow) -> [&String; 10] {
         &event.outcome,
         &event.request_id,
         &event.remote,
+        &event.detail,
     ]
 }
 
@@ -168,6 +173,7 @@ fn without_nul_chars(mut event: EventRow) -> EventRow {
         &mut event.outcome,
         &mut event.request_id,
         &mut event.remote,
+        &mut event.detail,
     ] {
         *text = text.replace('\0', "\u{fffd}");
     }
@@ -188,6 +194,7 @@ fn row(row: &impl Columns) -> Result<EventRow, Error> {
         outcome: fields.text("outcome")?,
         request_id: fields.text("request_id")?,
         remote: fields.text("remote")?,
+        detail: fields.text("detail")?,
     })
 }
 
@@ -199,7 +206,7 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Even
     }
     let (before_ms, before_id) = filter.before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
     let sql = "select id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
-               remote from events
+               remote, detail from events
                where (cast($1 as text) is null or user_id = $1) and (cast($2 as text) is null or object_type = $2)
                and (cast($3 as text) is null or object_id = $3) and (cast($4 as text) is null or action = $4)
                and (cast($5 as bigint) is null or at_ms < $5 or (at_ms = $5 and id < $6))

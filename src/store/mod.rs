@@ -22,7 +22,7 @@ pub mod settings;
 pub mod tokens;
 pub mod users;
 
-pub use cluster_events::ClusterEventRow;
+pub use cluster_events::{ClusterEventRow, NewClusterEvent};
 pub use clusters::{ClusterRow, Wake, WorkColumns};
 pub use credentials::{CredentialRow, SealedColumns};
 pub use db::{Kind, Options, Store, sqlite_url};

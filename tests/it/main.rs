@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod api_document;
 #[cfg(test)]
 mod architecture;
@@ -21,6 +23,12 @@ mod azure_writes;
 mod cli;
 #[cfg(test)]
 mod cloud_credentials;
+#[cfg(test)]
+mod cluster_events;
+#[cfg(test)]
+mod cluster_force_delete;
+#[cfg(test)]
+mod cluster_plan;
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
@@ -69,3 +77,5 @@ mod support;
 mod terraform_replay;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trouble;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use norman_aks::store::{
-    ClusterEventRow, ClusterRow, CredentialRow, Error, EventRow, Kind, MemberRow, Options,
+    ClusterEventRow, ClusterRow, CredentialRow, Error, EventRow, Kind, MemberRow, NewClusterEvent, Options,
     RegistrationTokenRow, ReplicaRow, SealedColumns, SettingRow, Stamp, Store, TokenRow, Unique, UserRow,
     Wake, WorkColumns, cluster_events, cluster_secrets, clusters, credentials, events, instance, members,
     registration_tokens, replicas, settings, tokens, users,
@@ -52,7 +52,7 @@ on_both!(
     members_see_a_cluster_and_go_with_it,
     secrets_of_clusters_are_put_rewrapped_and_go_with_them,
     registration_tokens_are_kept_once_per_name,
-    events_of_clusters_are_listed_behind_an_id,
+    events_of_clusters_come_with_the_row_and_are_listed_behind_an_id,
     settings_are_put_listed_and_removed,
     events_are_listed_newest_first_by_filter_and_page,
     an_event_with_nul_does_not_cost_the_batch,
@@ -142,6 +142,7 @@ fn event(id: &str, at_ms: i64) -> EventRow {
         outcome: "done".to_owned(),
         request_id: "r".to_owned(),
         remote: "127.0.0.1".to_owned(),
+        detail: "d \"'".to_owned(),
     }
 }
 
@@ -745,9 +746,16 @@ async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestD
         clusters::claim(store, "b", 240, 300, 10).await.expect("claim").iter().all(|row| row.id != "c-first")
     );
     assert!(
-        clusters::release(store, "c-first", &WorkColumns { next_run_ms: Some(240), ..work.clone() }, 1, 100)
-            .await
-            .expect("release")
+        clusters::release(
+            store,
+            "c-first",
+            &WorkColumns { next_run_ms: Some(240), ..work.clone() },
+            1,
+            100,
+            &[]
+        )
+        .await
+        .expect("release")
     );
 
     // Another one takes it over; what the first one still writes is refused.
@@ -756,8 +764,8 @@ async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestD
     assert_eq!(taken.work.fence, work.fence + 1);
     assert!(!clusters::record(store, "c-first", &work, 1, 100).await.expect("record"));
     assert!(!clusters::renew(store, "c-first", work.fence, 999).await.expect("renew"));
-    assert!(!clusters::delete_claimed(store, "c-first", work.fence).await.expect("delete"));
-    assert!(clusters::delete_claimed(store, "c-first", taken.work.fence).await.expect("delete"));
+    assert!(!clusters::delete_claimed(store, "c-first", work.fence, &[]).await.expect("delete"));
+    assert!(clusters::delete_claimed(store, "c-first", taken.work.fence, &[]).await.expect("delete"));
     assert!(clusters::get(store, "c-first").await.expect("get").is_none());
 }
 
@@ -777,7 +785,7 @@ async fn a_users_change_and_the_work_do_not_overwrite_each_other(db: &TestDb) {
         ..held.work.clone()
     };
     assert!(!clusters::refresh_spec(store, "c-a", held.work.fence, held.version, "{}").await.expect("stale"));
-    assert!(clusters::release(store, "c-a", &work, held.generation, 31).await.expect("release"));
+    assert!(clusters::release(store, "c-a", &work, held.generation, 31, &[]).await.expect("release"));
     let row = clusters::get(store, "c-a").await.expect("get").expect("row");
     assert_eq!((row.spec.as_str(), row.generation, row.work.applied_generation), (r#"{"new":1}"#, 2, 1));
     assert_eq!(row.work.next_run_ms, Some(31), "the change that came in between is looked at soon");
@@ -878,25 +886,59 @@ async fn registration_tokens_are_kept_once_per_name(db: &TestDb) {
     assert_eq!(text().await, None, "it goes with its token");
 }
 
-async fn events_of_clusters_are_listed_behind_an_id(db: &TestDb) {
+async fn events_of_clusters_come_with_the_row_and_are_listed_behind_an_id(db: &TestDb) {
     let store = &db.store;
-    let happened = |id: &str, cluster: &str, at_ms| ClusterEventRow {
-        id: id.to_owned(),
-        cluster_id: cluster.to_owned(),
+    let happened = |at_ms| NewClusterEvent {
         at_ms,
         kind: "step".to_owned(),
-        message: "m".to_owned(),
+        message: format!("at {at_ms}\0"),
         data: "{}".to_owned(),
     };
-    for event in
-        [happened("1", "c-a", 1), happened("2", "c-b", 2), happened("3", "c-a", 3), happened("4", "c-a", 4)]
-    {
-        cluster_events::insert(store, &event).await.expect("insert");
+    let list = async |id: &str, after: &str, limit| {
+        let rows = cluster_events::list(store, id, after, limit).await.expect("list");
+        assert!(rows.is_sorted_by(|a, b| a.id < b.id), "{rows:?}");
+        rows
+    };
+    let times = |rows: &[ClusterEventRow]| rows.iter().map(|row| row.at_ms).collect::<Vec<_>>();
+    for id in ["c-a", "c-b"] {
+        let work = WorkColumns { next_run_ms: Some(1), ..cluster(id).work };
+        clusters::insert(store, &ClusterRow { work, ..cluster(id) }).await.expect("insert");
     }
-    assert_eq!(cluster_events::list(store, "c-a", "1", 1).await.expect("list"), [happened("3", "c-a", 3)]);
-    assert_eq!(cluster_events::list(store, "c-a", "", 10).await.expect("list").len(), 3);
-    assert_eq!(cluster_events::prune(store, 3, 10).await.expect("prune"), 2);
-    let nul = ClusterEventRow { message: "a\0b".to_owned(), ..happened("5", "c-a", 5) };
-    cluster_events::insert(store, &nul).await.expect("a NUL costs nothing");
-    assert_eq!(cluster_events::list(store, "c-a", "4", 10).await.expect("list")[0].message, "a\u{fffd}b");
+    let held = clusters::claim(store, "w", 1, 2, 10).await.expect("claim");
+    let work = held.into_iter().find(|row| row.id == "c-a").expect("claimed").work;
+    let stale = WorkColumns { fence: work.fence - 1, ..work.clone() };
+    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[happened(0)]).await.expect("refused"));
+    assert!(!clusters::delete_claimed(store, "c-a", stale.fence, &[happened(0)]).await.expect("refused"));
+    for at_ms in 1..=3 {
+        let events = [happened(at_ms), happened(at_ms * 10)];
+        assert!(clusters::release(store, "c-a", &work, 1, 1, &events).await.expect("release"));
+    }
+    let all = list("c-a", "", 10).await;
+    assert_eq!(times(&all), [1, 10, 2, 20, 3, 30]);
+    assert_eq!(all[0].message, "at 1\u{fffd}", "a NUL costs nothing");
+    assert_eq!(list("c-a", &all[0].id, 2).await, all[1..3]);
+    assert!(list("c-b", "", 10).await.is_empty());
+
+    // Whoever works on it: the event tells of the last row.
+    let told = |row: &ClusterRow| NewClusterEvent { message: row.name.clone(), ..happened(4) };
+    let gone = clusters::remove(store, "c-a", told).await.expect("remove").expect("the row");
+    assert_eq!((gone.id.as_str(), gone.work.fence), ("c-a", work.fence));
+    assert_eq!(list("c-a", &all[5].id, 10).await[0].message, gone.name);
+    assert!(clusters::remove(store, "c-a", told).await.expect("remove").is_none());
+    assert!(!clusters::release(store, "c-a", &work, 1, 1, &[happened(5)]).await.expect("gone"));
+    assert_eq!(list("c-a", "", 10).await.len(), 7, "nothing comes behind the end");
+
+    assert_eq!(cluster_events::prune(store, 3, 1).await.expect("prune"), 1);
+    assert_eq!(cluster_events::prune(store, 3, 10).await.expect("prune"), 1);
+    assert_eq!(times(&list("c-a", "", 10).await), [10, 20, 3, 30, 4]);
+    assert_eq!(cluster_events::prune_to(store, 3, 1).await.expect("prune"), 1);
+    assert_eq!(cluster_events::prune_to(store, 3, 10).await.expect("prune"), 1);
+    assert_eq!(times(&list("c-a", "", 10).await), [3, 30, 4], "the newest stay");
+    let work = WorkColumns { fence: 1, ..work };
+    assert!(clusters::release(store, "c-b", &work, 1, 1, &[happened(6)]).await.expect("release"));
+    for id in ["c-a", "c-b"] {
+        cluster_events::forget(store, id).await.expect("forget");
+    }
+    assert!(list("c-a", "", 10).await.is_empty(), "nobody has this id now");
+    assert_eq!(times(&list("c-b", "", 10).await), [6]);
 }

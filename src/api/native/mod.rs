@@ -1,5 +1,7 @@
 //! `/api/v1`: what Rancher has no words for, one file each. Failures have Norman's form, as everything outside `/meta`.
 
+mod events;
+mod plan;
 mod review;
 
 use http::Method;
@@ -11,7 +13,7 @@ use super::state::AppState;
 
 /// Everything below `/api/v1`, with full paths.
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(review::router())
+    OpenApiRouter::new().merge(events::router()).merge(plan::router()).merge(review::router())
 }
 
 /// The routes of one path; other methods are refused in Norman's form.

@@ -88,6 +88,12 @@ impl From<service::Error> for Error {
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),
             E::Exists { .. } => Self::new(StatusCode::CONFLICT, "AlreadyExists", error.to_string()),
             E::Rejected(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", error.to_string()),
+            E::Busy(_) => Self::passing(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequests",
+                error.to_string(),
+                RETRY_SECONDS,
+            ),
             E::TimedOut { .. } => {
                 Self::passing(StatusCode::GATEWAY_TIMEOUT, "ServerError", error.to_string(), RETRY_SECONDS)
             }

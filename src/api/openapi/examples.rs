@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 pub(super) struct Examples {
     pub(super) request: Option<Value>,
     pub(super) answer: Option<Value>,
+    /// The answer as server-sent events, where there is such a form.
+    pub(super) stream: Option<Value>,
 }
 
 const CREDENTIAL: &str = "cattle-global-data:cc-q2w4x";
@@ -20,10 +22,11 @@ const SERVER: &str = "https://norman.example.com";
 pub(super) fn of(operation: &str) -> Examples {
     if let Some((sent, answer)) = action(operation) {
         let request = operation.starts_with("post").then_some(sent);
-        return Examples { request, answer: Some(answer) };
+        return Examples { request, answer: Some(answer), stream: None };
     }
     let (request, answer) = object(operation);
-    Examples { request, answer }
+    let stream = (operation == "listClusterEvents").then(|| json!(event_stream()));
+    Examples { request, answer, stream }
 }
 
 /// What a POST of an action sends, and what the action answers whoever brings the credential.
@@ -113,6 +116,8 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
         }
         "listClusters" => (Value::Null, page("cluster", "/v3/clusters", cluster())),
         "reviewCluster" => (review_question(), review_answer()),
+        "getClusterPlan" => (Value::Null, plan()),
+        "listClusterEvents" => (Value::Null, json!({"events": [event()]})),
         "getApiRoot" => (Value::Null, root()),
         "getSchema" => (Value::Null, schema()),
         "listSchemas" => (Value::Null, page("schema", "/v3/schemas", schema())),
@@ -272,6 +277,42 @@ fn review_answer() -> Value {
         }],
         "unchecked": [],
     })
+}
+
+fn plan() -> Value {
+    json!({
+        "clusterId": CLUSTER,
+        "at": "2026-11-23T20:01:07Z",
+        "state": "updating",
+        "phase": "active",
+        "generation": 2,
+        "step": "updateCluster",
+        "summary": "change the cluster made-elsewhere: kubernetesVersion",
+        "reason": "Azure has other values",
+        "differences": [{"field": "aksConfig.kubernetesVersion", "wanted": "1.33.3", "found": "1.32.7"}],
+        "azure": {"outcome": "asked"},
+        "notLookedAt": [{"what": "workspace", "reason": "monitoring is not wanted"}],
+        "managedFields": ["kubernetesVersion"],
+        "nextLook": "2026-11-23T20:01:10Z",
+    })
+}
+
+fn event() -> Value {
+    json!({
+        "id": "01a209ff-44e3-774a-94cd-94100ad0b89b",
+        "clusterId": CLUSTER,
+        "time": "2026-11-23T20:01:10Z",
+        "kind": "step",
+        "message": "changed kubernetesVersion",
+        "state": "updating",
+        "phase": "active",
+        "generation": 2,
+    })
+}
+
+fn event_stream() -> String {
+    let (id, event) = ("01a209ff-44e3-774a-94cd-94100ad0b89b", event());
+    format!("retry: 2000\n: the events of {CLUSTER}\n\nid: {id}\nevent: step\ndata: {event}\n\n")
 }
 
 fn version() -> Value {

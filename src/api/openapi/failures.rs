@@ -75,7 +75,22 @@ pub(in crate::api) const REVIEW: &[&Failure] = &[
     &NORMAN_TIMED_OUT,
 ];
 
-const ALL: [&[&Failure]; 6] = [META, CHECK, READ, CHANGE, POST, REVIEW];
+/// How following what happens fails, before it begins.
+pub(in crate::api) const FOLLOW: &[&Failure] = &[
+    &UNAUTHORIZED,
+    &NORMAN_NOT_FOUND,
+    &NORMAN_INVALID,
+    &NORMAN_BUSY,
+    &NORMAN_FAILED,
+    &NORMAN_UNAVAILABLE,
+    &NORMAN_TIMED_OUT,
+];
+
+/// How asking for a plan fails.
+pub(in crate::api) const PLAN: &[&Failure] =
+    &[&UNAUTHORIZED, &NORMAN_NOT_FOUND, &NORMAN_FAILED, &NORMAN_UNAVAILABLE, &NORMAN_TIMED_OUT];
+
+const ALL: [&[&Failure]; 8] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW, PLAN];
 
 /// One way to fail.
 pub(in crate::api) struct Failure {
@@ -344,6 +359,18 @@ static NORMAN_INVALID: Failure = Failure {
             body.insert("fieldName".to_owned(), json!("limit"));
         }
         vec![("query", "A value in the query", body)]
+    },
+};
+
+static NORMAN_BUSY: Failure = Failure {
+    name: "NormanTooManyRequests",
+    status: 429,
+    description: "The caller, or all callers together, have too much of this kind open; Retry-After tells when to try again",
+    body: NORMAN_BODY,
+    passes: true,
+    examples: || {
+        let message = "too many follow events at once; close some, or try again in a moment";
+        vec![("streams", "Too many streams", norman(429, "TooManyRequests", message))]
     },
 };
 

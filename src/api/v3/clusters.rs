@@ -9,8 +9,10 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::view::view;
-use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures};
+use self::view::{abandoned, view};
+use super::docs::{
+    ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures, RemovalQuery,
+};
 use super::kubeconfig;
 use super::schemas::{self, CLUSTER};
 use super::{asked_path, served};
@@ -28,6 +30,7 @@ use crate::domain::review::UnknownField;
 use crate::domain::role::Role;
 use crate::domain::spec::AKS_CONFIG;
 use crate::domain::spec::merge::Mode;
+use crate::service::Invalid;
 use crate::service::actor::Actor;
 use crate::service::clusters::ClusterChange;
 use crate::service::kubeconfigs;
@@ -152,13 +155,13 @@ async fn update_cluster(
     Ok(reply::json(StatusCode::OK, &view(&cluster, Role::Owner, &links)))
 }
 
-/// Removes a cluster: in Azure too, when it was made here.
+/// Removes a cluster: in Azure too, when it was made here, unless the query says otherwise.
 #[utoipa::path(
     delete,
     path = "/v3/clusters/{id}",
     operation_id = "deleteCluster",
     tag = "Clusters",
-    params(("id" = String, Path, description = "The id", example = "c-x7k9z")),
+    params(("id" = String, Path, description = "The id", example = "c-x7k9z"), RemovalQuery),
     responses((status = 200, description = "The cluster as it was", body = Cluster), ChangeFailures),
 )]
 async fn delete_cluster(
@@ -166,8 +169,16 @@ async fn delete_cluster(
     actor: Actor,
     Path(id): Path<String>,
     links: Links,
+    query: Query,
 ) -> Result<Response, Error> {
-    let cluster = state.clusters().delete(&actor, &id).await?;
+    let cluster = match query.first("force") {
+        None | Some("false") => state.clusters().delete(&actor, &id).await?,
+        Some("true") => {
+            let (cluster, left) = state.clusters().abandon(&actor, &id).await?;
+            return Ok(reply::json(StatusCode::OK, &abandoned(&cluster, &left, &links)));
+        }
+        Some(_) => return Err(Invalid::field("InvalidOption", "force", "force must be true or false").into()),
+    };
     Ok(reply::json(StatusCode::OK, &view(&cluster, Role::Owner, &links)))
 }
 
@@ -197,7 +208,7 @@ async fn post_cluster(
 ) -> Result<Response, Error> {
     match query.first("_method") {
         Some("PUT") => update_cluster(state, actor, id, links, query, body?).await,
-        Some("DELETE") => delete_cluster(state, actor, id, links).await,
+        Some("DELETE") => delete_cluster(state, actor, id, links, query).await,
         _ if query.first("action") == Some(kubeconfigs::ACTION) => {
             let made = state.kubeconfigs().generate(&actor, &id, &links.to("")).await?;
             Ok(kubeconfig::answer(&made))

@@ -83,6 +83,16 @@ pub(super) struct ChangeQuery {
     replace: Option<bool>,
 }
 
+/// How a removal is meant.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which the handlers read")]
+pub(super) struct RemovalQuery {
+    /// `true`: only the object goes, at once, and nothing in Azure: for those whose credential is gone, or whom Azure
+    /// refuses. The answer names what stays.
+    force: Option<bool>,
+}
+
 /// An action of an object, or another method for clients that can only POST.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

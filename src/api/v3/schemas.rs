@@ -7,6 +7,7 @@ mod parts;
 mod server;
 
 pub use access::{CLUSTER_ROLE_TEMPLATE_BINDING, ROLE_TEMPLATE, TOKEN, USER};
+pub(in crate::api) use cluster::LEFT_BEHIND;
 pub use cluster::{AKS_CONFIG, CLUSTER};
 pub use credential::{AZURE_CREDENTIAL_CONFIG, CLOUD_CREDENTIAL};
 pub use parts::{CLUSTER_REGISTRATION_TOKEN, PROJECT};
@@ -15,7 +16,7 @@ pub use server::{KONTAINER_DRIVER, NODE, NODE_DRIVER, SETTING};
 use crate::api::norman::schemas::Schema;
 
 /// Every type, in alphabetical order of ids.
-pub static ALL: [&Schema; 25] = [
+pub static ALL: [&Schema; 27] = [
     &cluster::AKS_CONFIG,
     &cluster::AKS_NODE_POOL,
     &cluster::AKS_STATUS,
@@ -31,6 +32,8 @@ pub static ALL: [&Schema; 25] = [
     &cluster::IMPORTED_CONFIG,
     &cluster::INFO,
     &KONTAINER_DRIVER,
+    &cluster::LEFT_BEHIND,
+    &cluster::LEFT_RESOURCE,
     &cluster::LOCAL_CLUSTER_AUTH_ENDPOINT,
     &NODE,
     &NODE_DRIVER,

@@ -142,14 +142,14 @@ pub(super) fn tags_differ(wanted: Option<&Tags>, azure: Option<&Tags>) -> bool {
 }
 
 /// A range as it is compared: an address alone is the range of only this address.
-fn range(text: &str) -> String {
+pub(super) fn plain_range(text: &str) -> String {
     let text = text.trim().to_ascii_lowercase();
     text.strip_suffix("/32").map(str::to_owned).unwrap_or(text)
 }
 
 /// Ranges as they are compared.
 pub(super) fn ranges(list: &[String]) -> BTreeSet<String> {
-    list.iter().map(|text| range(text)).collect()
+    list.iter().map(|text| plain_range(text)).collect()
 }
 
 fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::OWNER_TAG;
+use super::difference::plain_range as plain;
 use super::upstream::{addon, at};
 use crate::domain::spec::{AksConfig, NodePool, given};
 
@@ -115,7 +116,7 @@ fn ranges_of(wanted: &[String], kept: Option<&Value>, imported: bool) -> Value {
     let kept = kept.and_then(Value::as_array).filter(|_| imported);
     let mut ranges: Vec<&str> = kept.into_iter().flatten().filter_map(Value::as_str).collect();
     for range in wanted {
-        if !ranges.contains(&range.as_str()) {
+        if !ranges.iter().any(|known| plain(known) == plain(range)) {
             ranges.push(range);
         }
     }
@@ -126,7 +127,8 @@ fn text(value: Option<&String>) -> Option<Value> {
     given(value).map(Value::from)
 }
 
-fn node_resource_group(spec: &AksConfig) -> String {
+/// The resource group of the machines, as it is asked for.
+pub fn node_resource_group(spec: &AksConfig) -> String {
     let part = |value: &Option<String>| value.clone().unwrap_or_default();
     let named = given(spec.node_resource_group.as_ref()).map(str::to_owned);
     named.unwrap_or_else(|| {
@@ -343,8 +345,8 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
     {
         properties.remove(answered_only);
     }
-    let scaled = properties.get("enableAutoScaling").and_then(Value::as_bool).unwrap_or(false);
-    let scales = pool.enable_auto_scaling.unwrap_or(scaled);
+    let before = properties.get("enableAutoScaling").and_then(Value::as_bool);
+    let scales = pool.enable_auto_scaling.or(before).unwrap_or(false);
     if pool.enable_auto_scaling == Some(false) {
         properties.remove("minCount");
         properties.remove("maxCount");
@@ -474,8 +476,9 @@ mod tests {
         expected["properties"]["addonProfiles"]["httpApplicationRouting"] = json!({"enabled": true});
         assert_eq!(body, expected);
         // What the specification does not speak of stays; in an imported cluster no range is taken away.
-        let imported =
-            spec(json!({"imported": true, "kubernetesVersion": "", "authorizedIpRanges": ["1.2.3.4/32"]}));
+        let imported = spec(
+            json!({"imported": true, "kubernetesVersion": "", "authorizedIpRanges": ["1.2.3.4/32", "9.9.9.9"]}),
+        );
         let body = update(&current, &imported, CONTEXT);
         assert_eq!(body["properties"]["kubernetesVersion"], "1.30.0");
         assert_eq!(

@@ -5,6 +5,7 @@
 pub mod difference;
 pub mod manifest;
 pub mod plan;
+pub mod preview;
 pub mod refresh;
 pub mod upstream;
 pub mod workspace;

@@ -33,8 +33,6 @@ pub struct Observed {
     pub resource_group: Option<bool>,
     /// Whether `Microsoft.ContainerService` is registered in the subscription.
     pub provider_registered: Option<bool>,
-    /// Whether that registration is on its way.
-    pub provider_registering: bool,
     /// The id of the Log Analytics workspace, when there is one.
     pub workspace_id: Option<String>,
     /// The cluster in the words of `aksConfig`.
@@ -132,10 +130,10 @@ pub fn plan(situation: &Situation<'_>) -> Step {
     let imported = spec.imported == Some(true);
     match (phase, &observed.cluster) {
         (Phase::Removing, found) => remove(situation, found.as_ref(), imported),
+        (Phase::Active, None) => Step::Refuse(missing(spec)),
         (_, None) if imported => {
             Step::Refuse(format!("{} does not exist in Azure, so it cannot be imported", named(spec)))
         }
-        (Phase::Active, None) => Step::Refuse(missing(spec)),
         (_, None) => create(situation),
         (Phase::New | Phase::Creating, Some(cluster)) if !imported && !is_ours(situation, cluster) => {
             Step::Refuse(format!(
@@ -198,10 +196,6 @@ fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
 fn create(situation: &Situation<'_>) -> Step {
     let (spec, observed) = (situation.spec, situation.observed);
     if observed.provider_registered == Some(false) {
-        if observed.provider_registering {
-            let what = "Azure: the resource provider Microsoft.ContainerService is being registered";
-            return Step::Wait(what.to_owned());
-        }
         return Step::RegisterProvider;
     }
     if observed.resource_group == Some(false) {
@@ -494,14 +488,6 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_is_asked_for_once() {
-        let seen = Observed { provider_registered: Some(false), ..observed(None) };
-        assert_eq!(step(Phase::New, &spec(json!({})), None, &seen), Step::RegisterProvider);
-        let seen = Observed { provider_registering: true, ..seen };
-        assert!(matches!(step(Phase::New, &spec(json!({})), None, &seen), Step::Wait(_)));
-    }
-
-    #[test]
     fn a_pool_of_ours_that_is_no_longer_wanted_goes_last() {
         let mut seen = observed(Some(ours("Succeeded")));
         seen.upstream = Some(spec(json!({"nodePools": [{"name": "a", "mode": "System"}, {"name": "old"}]})));
@@ -637,6 +623,49 @@ mod tests {
 
     #[test]
     fn a_cluster_that_vanished_is_told_and_not_made_again() {
-        assert!(matches!(step(Phase::Active, &spec(json!({})), None, &observed(None)), Step::Refuse(_)));
+        let gone =
+            Step::Refuse("n no longer exists in Azure: remove the object, or restore the cluster".to_owned());
+        for imported in [false, true] {
+            let wanted = spec(json!({"imported": imported}));
+            assert_eq!(step(Phase::Active, &wanted, Some(&wanted), &observed(None)), gone);
+        }
+        // One whose creation was asked for and that is not there yet is asked for again.
+        assert_eq!(step(Phase::Creating, &spec(json!({})), None, &observed(None)), Step::CreateCluster);
+    }
+
+    #[test]
+    fn monitoring_is_switched_on_once_its_workspace_is_there_and_off_without() {
+        let seen = observed(Some(ours("Succeeded")));
+        let with = Observed { workspace_id: Some("/w".into()), ..seen.clone() };
+        let on = spec(json!({"monitoring": true}));
+        assert_eq!(step(Phase::Active, &on, None, &with), Step::UpdateCluster(vec!["monitoring"]));
+        let mut watched = seen;
+        watched.upstream = Some(spec(json!({"monitoring": true, "nodePools": []})));
+        let off = spec(json!({"monitoring": false}));
+        assert_eq!(step(Phase::Active, &off, None, &watched), Step::UpdateCluster(vec!["monitoring"]));
+    }
+
+    #[test]
+    fn what_is_lost_is_told_while_nothing_is_wanted() {
+        let (own, import) = (spec(json!({})), spec(json!({"imported": true})));
+        let told = |spec: &AksConfig, seen: &Observed| {
+            let written = BTreeMap::new();
+            lost(&Situation {
+                spec,
+                applied: Some(spec),
+                phase: Phase::Active,
+                claimed: true,
+                owner: OWNER,
+                endpoint: None,
+                written: &written,
+                observed: seen,
+            })
+        };
+        let theirs = observed(Some(json!({"properties": {}})));
+        assert!(told(&own, &observed(None)).unwrap().contains("no longer exists"));
+        assert!(told(&import, &observed(None)).unwrap().contains("no longer exists"));
+        assert!(told(&own, &theirs).unwrap().contains("is not the cluster that was made here"));
+        assert_eq!(told(&import, &theirs), None);
+        assert_eq!(told(&own, &observed(Some(ours("Failed")))), None);
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn check_place(row: &ClusterRow, identity: Option<&str>) -> Result<()
 pub(super) struct UsedCredential {
     /// Without namespace.
     pub(super) id: Option<String>,
-    subscription_id: Option<String>,
+    pub(super) subscription_id: Option<String>,
 }
 
 impl UsedCredential {

@@ -5,6 +5,7 @@ use super::{Cluster, Clusters, Result};
 use crate::domain::review::{Finding, Review, Severity, UnknownField};
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
+use crate::domain::status::State;
 use crate::service::actor::Actor;
 use crate::service::credentials::InlineCredential;
 use crate::service::reviews::{Asked, Existing, advises};
@@ -107,12 +108,15 @@ impl Clusters {
     }
 }
 
+/// What never became active is judged by what Azure has of it now: nothing, or what is left of a creation that failed, can
+/// still be made in another way.
 fn existing(stored: &Cluster) -> Existing<'_> {
+    let complete = stored.state != State::Provisioning;
     Existing {
         id: &stored.id,
         stored: &stored.spec,
         applied: stored.applied.as_ref(),
-        upstream: stored.status.upstream_spec.as_ref(),
+        upstream: stored.status.upstream_spec.as_ref().filter(|_| complete),
         created_ms: stored.created_ms,
     }
 }

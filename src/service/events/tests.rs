@@ -63,6 +63,7 @@ async fn an_event_says_who_did_what_to_which_object_and_how_it_ended() {
         outcome: "refused".to_owned(),
         request_id: "request-1".to_owned(),
         remote: "127.0.0.1".to_owned(),
+        detail: String::new(),
     };
     assert_eq!(rows[1], expected);
     assert_eq!(rows[0].object_id.len(), LONGEST_ID);

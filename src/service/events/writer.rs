@@ -205,6 +205,7 @@ pub(super) fn log(row: &EventRow, reason: &str) {
         outcome = row.outcome,
         request_id = row.request_id,
         remote = row.remote,
+        detail = row.detail,
         reason,
         "an audit event could not be stored"
     );

@@ -2,8 +2,9 @@
 //! with each claim: what an earlier holder still writes is refused.
 
 use super::row;
+use crate::store::cluster_events::add;
 use crate::store::rows::without_nul;
-use crate::store::{ClusterRow, Error, Kind, Store};
+use crate::store::{ClusterRow, Error, Kind, NewClusterEvent, Store};
 
 /// The columns that only the worker changes. A user's change never touches them, and the other way round, so that the two
 /// do not get into each other's way.
@@ -100,18 +101,19 @@ pub async fn record(
     seen_generation: i64,
     now_ms: i64,
 ) -> Result<bool, Error> {
-    write_work(store, id, work, (seen_generation, now_ms), None).await
+    write_work(store, id, work, (seen_generation, now_ms), None, &[]).await
 }
 
-/// As [`record`], and gives the claim back.
+/// As [`record`], gives the claim back and adds what happened: all of it or nothing.
 pub async fn release(
     store: &Store,
     id: &str,
     work: &WorkColumns,
     seen_generation: i64,
     now_ms: i64,
+    events: &[NewClusterEvent],
 ) -> Result<bool, Error> {
-    write_work(store, id, work, (seen_generation, now_ms), Some(0)).await
+    write_work(store, id, work, (seen_generation, now_ms), Some(0), events).await
 }
 
 async fn write_work(
@@ -120,6 +122,7 @@ async fn write_work(
     work: &WorkColumns,
     (seen_generation, now_ms): (i64, i64),
     lease_until_ms: Option<i64>,
+    events: &[NewClusterEvent],
 ) -> Result<bool, Error> {
     without_nul([
         ("status", Some(work.status.as_str())),
@@ -131,26 +134,34 @@ async fn write_work(
                next_run_ms = case when generation = $13 then cast($12 as bigint) else $14 end,
                lease_until_ms = coalesce(cast($15 as bigint), lease_until_ms)
                where id = $1 and fence = $2";
-    Ok(write!(store, |pool| sqlx::query(sql)
-        .bind(id)
-        .bind(work.fence)
-        .bind(&work.phase)
-        .bind(work.claimed)
-        .bind(&work.status)
-        .bind(work.applied_generation)
-        .bind(&work.applied_spec)
-        .bind(&work.operation)
-        .bind(work.activated_ms)
-        .bind(work.refreshed_ms)
-        .bind(work.attempts)
-        .bind(work.next_run_ms)
-        .bind(seen_generation)
-        .bind(now_ms)
-        .bind(lease_until_ms)
-        .execute(pool)
-        .await?
-        .rows_affected())
-        > 0)
+    write!(store, |pool| {
+        let mut transaction = pool.begin().await?;
+        let written = sqlx::query(sql)
+            .bind(id)
+            .bind(work.fence)
+            .bind(&work.phase)
+            .bind(work.claimed)
+            .bind(&work.status)
+            .bind(work.applied_generation)
+            .bind(&work.applied_spec)
+            .bind(&work.operation)
+            .bind(work.activated_ms)
+            .bind(work.refreshed_ms)
+            .bind(work.attempts)
+            .bind(work.next_run_ms)
+            .bind(seen_generation)
+            .bind(now_ms)
+            .bind(lease_until_ms)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected()
+            > 0;
+        if written {
+            add!(transaction, id, events);
+        }
+        transaction.commit().await?;
+        Ok(written)
+    })
 }
 
 /// Replaces the specification from the worker's side (what Azure says of managed keys), under the claim `fence`, unless
@@ -204,8 +215,23 @@ pub async fn next_due_ms(store: &Store) -> Result<Option<i64>, Error> {
     read!(store, |pool| Ok(sqlx::query_scalar(sql).fetch_one(pool).await?))
 }
 
-/// Removes a cluster that is claimed as `fence`; false when the claim is no longer the holder's.
-pub async fn delete_claimed(store: &Store, id: &str, fence: i64) -> Result<bool, Error> {
+/// Removes a cluster that is claimed as `fence`, and adds what happened; false when the claim is no longer the holder's:
+/// then nothing was written.
+pub async fn delete_claimed(
+    store: &Store,
+    id: &str,
+    fence: i64,
+    events: &[NewClusterEvent],
+) -> Result<bool, Error> {
     let sql = "delete from clusters where id = $1 and fence = $2";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(id).bind(fence).execute(pool).await?.rows_affected()) > 0)
+    write!(store, |pool| {
+        let mut transaction = pool.begin().await?;
+        let gone =
+            sqlx::query(sql).bind(id).bind(fence).execute(&mut *transaction).await?.rows_affected() > 0;
+        if gone {
+            add!(transaction, id, events);
+        }
+        transaction.commit().await?;
+        Ok(gone)
+    })
 }

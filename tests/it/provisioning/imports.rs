@@ -170,3 +170,24 @@ async fn an_import_of_what_is_not_there_says_so_and_can_be_removed() {
     assert!(case.is_gone(&id).await);
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_cluster_whose_last_change_failed_is_imported_as_it_is() {
+    let case = Case::start().await;
+    case.app
+        .control
+        .add_ending(norman_aks::sandbox::Ending { times: Some(1), ..norman_aks::sandbox::Ending::default() });
+    case.meanwhile_set(
+        NAME,
+        "/properties/addonProfiles",
+        json!({"httpApplicationRouting": {"enabled": true}}),
+    )
+    .await;
+    assert_eq!(case.aks(NAME).await.unwrap()["properties"]["provisioningState"], "Failed");
+    let id = case.post(&case.import(NAME, json!({}))).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    case.describe(&id).await;
+    case.expect_active(&id).await;
+    assert_eq!(lines(&case.writes()), [LOOKED]);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Case, Frame, lines};
+use super::{Case, Frame, cluster, lines};
 
 fn frame(state: &str, transitioning: &str, message: &str, step: &str, conditions: &str) -> Frame {
     Frame {
@@ -68,6 +68,7 @@ async fn what_is_waited_for_is_told_with_since_when() {
     let id = case.post(&case.small()).await;
     case.app.pass(Duration::from_secs(4)).await;
     let status = case.get(&id).await["aksStatus"].clone();
+    assert_eq!(status["upstreamSpec"]["nodePools"][0]["name"], "system", "as far as Azure says it already");
     assert_eq!(
         (&status["waiting"]["what"], &status["waiting"]["since"]),
         (&json!("Azure: the cluster one is being made"), &json!("2026-11-22T12:00:00Z"))
@@ -201,4 +202,50 @@ async fn what_a_person_wants_next_may_come_while_the_cluster_is_being_made() {
         "POST rancher/one/accessProfiles/clusterAdmin/listCredential",
     ];
     assert_eq!(written, expected);
+}
+
+#[tokio::test]
+async fn what_somebody_removes_already_is_only_waited_for() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    assert_eq!(case.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);
+    case.remove(&id).await;
+    let film = case.film(&id, 60).await;
+    let messages: Vec<&str> = film.iter().map(|frame| &*frame.message).collect();
+    assert_eq!(messages, ["Azure: the cluster is Deleting"]);
+    assert!(case.is_gone(&id).await);
+    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_cluster_whose_whole_group_is_gone_can_be_removed() {
+    let case = Case::start().await;
+    let id = case.active(&case.with(json!({"resourceGroup": "passing"}))).await;
+    case.meanwhile(http::Method::DELETE, "/resourceGroups/passing", None).await;
+    case.refreshes(1).await;
+    case.remove(&id).await;
+    case.app.settle().await;
+    assert!(case.is_gone(&id).await);
+    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn two_clusters_are_made_beside_each_other() {
+    let case = Case::start().await;
+    let first = case.post(&case.small()).await;
+    let mut other = case.with(json!({"clusterName": "two", "dnsPrefix": "two"}));
+    other["name"] = json!("two");
+    let second = case.post(&other).await;
+    case.work().await;
+    let mut made = lines(&case.writes());
+    made.sort();
+    assert_eq!(made, ["PUT rancher/one", "PUT rancher/two"]);
+    case.app.settle().await;
+    for id in [&first, &second] {
+        case.expect_active(id).await;
+    }
+    case.remove(&first).await;
+    case.app.settle().await;
+    assert!(case.is_gone(&first).await && case.aks("two").await.is_some());
+    case.expect_active(&second).await;
 }

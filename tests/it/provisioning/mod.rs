@@ -1,6 +1,7 @@
 //! What the worker does to clusters in Azure, request by request, and what is shown of it meanwhile. The clock is moved by
 //! hand, and somebody else works in the same subscription as a person in the portal would.
 
+mod converge;
 mod imports;
 mod life;
 mod loops;
@@ -73,7 +74,7 @@ impl Case {
             "subscriptionId": account.subscription_id,
             "tenantId": account.tenant_id,
             "clientId": account.client_id,
-            "clientSecret": account.secrets[0],
+            "clientSecret": account.secrets.first().or(account.expired_secrets.first()),
         }});
         let answer = app.post("/v3/cloudcredentials").json(&stored).send().await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
@@ -403,9 +404,9 @@ fn pool(name: &str, mode: &str) -> Value {
 }
 
 /// The same, with more or other keys.
-fn pool_with(name: &str, mode: &str, more: Value) -> Value {
+fn pool_with(name: &str, mode: &str, other: Value) -> Value {
     let mut pool = pool(name, mode);
-    pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    pool.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
     pool
 }
 

@@ -62,6 +62,29 @@ async fn a_policy_is_told_in_azures_words_and_a_tag_mends_it() {
 }
 
 #[tokio::test]
+async fn a_credential_that_azure_refuses_fails_the_step_of_credentials() {
+    let case = Case::start_as("expired-secret").await;
+    let id = case.post(&case.small()).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert!(message.contains("AADSTS7000222"), "{message}");
+    let frame = case.frame(&id).await;
+    assert_eq!((&*frame.step, &*frame.conditions), ("credentials failed", "Provisioned=False"));
+    // A new secret mends it, without a change of the cluster.
+    let seed = &case.app.seed;
+    let name = case.credential.split(':').next_back().unwrap();
+    let mended = json!({"name": "azure", "azurecredentialConfig": {
+        "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": seed.client_secret,
+    }});
+    let answer =
+        case.app.put(&format!("/v3/cloudcredentials/cattle-global-data:{name}")).json(&mended).send().await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    case.refreshes(2).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+}
+
+#[tokio::test]
 async fn a_missing_role_is_told_and_the_object_can_be_removed() {
     let case = Case::start_as("reader").await;
     let id = case.post(&case.small()).await;
@@ -196,4 +219,34 @@ async fn a_group_in_another_region_is_no_obstacle_and_one_that_cannot_be_made_is
     );
     let shown: Value = case.get(&id).await;
     assert!(shown["aksStatus"].get("upstreamSpec").is_none());
+}
+
+#[tokio::test]
+async fn a_pool_that_did_not_go_is_asked_to_go_again() {
+    let case = Case::start().await;
+    let id =
+        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    case.app.control.add_ending(fails(Deed::DeletePool, "PodDrainFailure", "a pod does not let go"));
+    assert_eq!(case.put(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(), 200);
+    let film = case.film(&id, 60).await;
+    let words = "failed to remove node pool: PodDrainFailure: a pod does not let go";
+    assert!(film.iter().any(|frame| frame.transitioning == "error" && frame.message == words), "{film:?}");
+    case.expect_active(&id).await;
+    assert_eq!(lines(&case.writes()), ["DELETE rancher/one/work"; 2]);
+    assert_eq!(case.pool_in_azure("one", "work").await, None);
+}
+
+#[tokio::test]
+async fn what_always_fails_in_the_end_is_begun_more_and_more_seldom() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    let never = Ending { times: None, ..fails(Deed::DeleteCluster, "DeleteFailed", "a lock is in the way") };
+    case.app.control.add_ending(never);
+    case.remove(&id).await;
+    case.app.pass(std::time::Duration::from_mins(15)).await;
+    let attempts = case.writes().len();
+    assert!((5..=9).contains(&attempts), "{attempts}");
+    case.app.control.clear_endings();
+    case.app.pass(std::time::Duration::from_mins(6)).await;
+    assert!(case.is_gone(&id).await);
 }

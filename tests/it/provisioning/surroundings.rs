@@ -146,8 +146,8 @@ async fn a_missing_resource_provider_is_registered_as_a_step_of_its_own() {
     let lines = lines(&case.writes());
     let (register, rest): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
     assert_eq!(register.len(), 1, "asked for once: {lines:?}");
-    assert_eq!(&*rest[0], "PUT first");
-    assert_eq!(&*rest[1], "PUT first/one");
+    assert_eq!(rest[0], "PUT first");
+    assert_eq!(rest[1], "PUT first/one");
 }
 
 #[tokio::test]

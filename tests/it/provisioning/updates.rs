@@ -1,8 +1,9 @@
 //! Every kind of change of an active cluster: which writes it takes, in which order, and which are refused.
 
+use norman_aks::sandbox::{Effect, Fault, Operation, Refusal, Times};
 use serde_json::{Value, json};
 
-use super::{Case, lines, pool, pool_with};
+use super::{Case, cluster, lines, pool, pool_with};
 
 const NOTHING: [&str; 0] = [];
 
@@ -311,6 +312,90 @@ async fn a_put_without_a_change_writes_nothing() {
     for config in [json!({}), whole, json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}})] {
         assert_eq!(lines(&case.changed(&id, config.clone()).await), NOTHING, "{config}");
     }
+}
+
+#[tokio::test]
+async fn what_goes_on_in_azure_is_waited_for() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let labelled = json!({"properties": {"nodeLabels": {"of": "azure"}}});
+    let (status, _) =
+        case.azure(http::Method::PUT, &format!("{}/agentPools/work", cluster("one")), Some(&labelled)).await;
+    assert_eq!(status, 200);
+    assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
+    let film = case.film(&id, 60).await;
+    let messages: Vec<&str> = film.iter().map(|frame| &*frame.message).collect();
+    assert_eq!(messages, ["Azure: node pool work is Updating", "Azure: the tags are being changed", ""]);
+    assert_eq!(lines(&case.writes()), ["PATCH rancher/one"]);
+    // Somebody was faster by a moment: Azure says so, and it is no failure.
+    case.app.control.add_fault(Fault {
+        operation: Some(Operation::ManagedCluster),
+        method: Some("PATCH".to_owned()),
+        times: Some(1),
+        effect: Some(Effect::Status(Refusal {
+            status: Some(409),
+            code: Some("OperationNotAllowed".to_owned()),
+            message: Some(
+                "Another operation (Upgrading) is in progress, please wait for it to finish".to_owned(),
+            ),
+            ..Refusal::default()
+        })),
+        ..Fault::default()
+    });
+    assert_eq!(case.put(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
+    let film = case.film(&id, 60).await;
+    assert!(film.iter().all(|frame| frame.transitioning != "error"), "{film:?}");
+    assert!(film[0].message.contains("Another operation (Upgrading) is in progress"), "{film:?}");
+    case.expect_active(&id).await;
+}
+
+#[tokio::test]
+async fn a_stopped_cluster_cannot_be_changed_until_it_is_started() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let usual = case.app.control.times();
+    let at_once = Times { scale: 0.0, ..usual.clone() };
+    case.app.control.set_times(at_once.clone()).unwrap();
+    assert_eq!(case.azure(http::Method::POST, &format!("{}/stop", cluster("one")), None).await.0, 202);
+    case.refreshes(1).await;
+    let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 2}))]);
+    assert_eq!(case.put(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
+    case.app.settle().await;
+    let message = case.trouble(&id, "updating").await;
+    assert!(message.contains("OperationNotAllowed") && message.contains("is stopped"), "{message}");
+    assert_eq!(case.azure(http::Method::POST, &format!("{}/start", cluster("one")), None).await.0, 202);
+    case.app.control.set_times(usual).unwrap();
+    case.refreshes(2).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["count"], 2);
+}
+
+#[tokio::test]
+async fn the_last_of_several_changes_is_what_is_brought_about() {
+    let case = Case::start().await;
+    let id = two_pools(&case).await;
+    let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
+    assert_eq!(case.put(&id, scaled(2)).await.status.as_u16(), 200);
+    case.work().await;
+    assert_eq!(case.put(&id, scaled(3)).await.status.as_u16(), 200);
+    assert_eq!(case.put(&id, scaled(4)).await.status.as_u16(), 200);
+    let film = case.film(&id, 40).await;
+    let active = film.iter().position(|frame| frame.state == "active").unwrap();
+    assert_eq!(active, film.len() - 1, "never active in between: {film:?}");
+    let counts: Vec<Value> = case.writes().iter().map(|write| write.at("/properties/count")).collect();
+    assert_eq!(counts, [2, 4]);
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn another_credential_of_the_same_subscription_changes_nothing_in_azure() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    let other = case.app.stored_credential(&case.app.admin).await;
+    assert_ne!(other, case.credential);
+    assert_eq!(lines(&case.changed(&id, json!({"azureCredentialSecret": other})).await), NOTHING);
+    case.expect_rest(&id).await;
 }
 
 #[tokio::test]

@@ -5,4 +5,6 @@ pub(crate) mod app;
 pub(crate) mod connected;
 pub(crate) mod databases;
 pub(crate) mod kubernetes;
+pub(crate) mod made;
 pub(crate) mod program;
+pub(crate) mod schema;

@@ -7,6 +7,7 @@ use super::CLUSTER;
 use crate::api::norman::input::Object;
 use crate::api::norman::links::Links;
 use crate::api::norman::resource::{Resource, Rights, add_links, date};
+use crate::domain::left_behind::LeftBehind;
 use crate::domain::role::Role;
 use crate::domain::spec::AksConfig;
 use crate::domain::status::{State, Step, Waiting};
@@ -51,6 +52,17 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
     };
     let mut object = resource.object(links, fields);
     add_links(&mut object, parts(&path, role, links));
+    object
+}
+
+/// A cluster of which only the object went, with what stays.
+pub(super) fn abandoned(cluster: &Cluster, left: &LeftBehind, links: &Links) -> Object {
+    let mut object = view(cluster, Role::Owner, links);
+    if let Some(status) = object.get_mut("aksStatus").and_then(Value::as_object_mut) {
+        status.insert("leftBehind".to_owned(), json!(left));
+    }
+    object.insert("transitioning".to_owned(), json!("no"));
+    object.insert("transitioningMessage".to_owned(), json!(left.message));
     object
 }
 

@@ -185,6 +185,12 @@ pub(super) static AKS_STATUS: Schema = Schema::nested(
     "What is known about an AKS cluster.",
     "aksStatuses",
     &[
+        Field::new(
+            "leftBehind",
+            Kind::Object(&LEFT_BEHIND),
+            "What stays; only in the answer to `DELETE …?force=true`.",
+        )
+        .read_only(),
         Field::new("privateRequiresTunnel", Kind::Bool, "Whether only an agent can reach it.").read_only(),
         Field::new("rbacEnabled", Kind::Bool, "Whether it checks rights.").read_only(),
         Field::new("review", Kind::Json, "What the review of `aksConfig` found when it was saved.")
@@ -208,6 +214,42 @@ pub(super) static PROVISIONING_STEP: Schema = Schema::nested(
         Field::new("name", Kind::Text, "Which one, for programs.").read_only(),
         Field::new("since", Kind::Date, "Since when it is in that state.").read_only(),
         Field::new("state", Kind::Text, "`pending`, `running`, `done` or `failed`.").read_only(),
+    ],
+);
+
+/// What stays when only the object of a cluster goes. Not Rancher's.
+pub(in crate::api) static LEFT_BEHIND: Schema = Schema::nested(
+    "leftBehind",
+    "LeftBehind",
+    "What stays when only the object of a cluster goes.",
+    "leftBehinds",
+    &[
+        Field::new("message", Kind::Text, "All of it in one sentence, for people.").read_only(),
+        Field::new("resources", Kind::List(&Kind::Object(&LEFT_RESOURCE)), "Each thing.").read_only(),
+    ],
+);
+
+/// One thing that stays. Not Rancher's.
+pub(super) static LEFT_RESOURCE: Schema = Schema::nested(
+    "leftResource",
+    "LeftResource",
+    "One thing that stays.",
+    "leftResources",
+    &[
+        Field::new(
+            "id",
+            Kind::Text,
+            "Its id in Azure, which begins with `/resourceGroups/` when the subscription is not known; of an account, \
+             `<namespace>/<name>`.",
+        )
+        .read_only(),
+        Field::new(
+            "kind",
+            Kind::Text,
+            "`cluster`, `nodeResourceGroup`, `resourceGroup`, `workspace` or `serviceAccount`.",
+        )
+        .read_only(),
+        Field::new("note", Kind::Text, "What it is to this server, for people.").read_only(),
     ],
 );
 

@@ -1,0 +1,274 @@
+//! `GET /api/v1/clusters/{id}/events`: what happens to a cluster, as a stream of server-sent events, or as a list of what is
+//! kept. A stream has no end of its own, so what the door limits for others does not hold here; who may follow, how many
+//! and for how long is known in `service::cluster_events`.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::openapi::{RefOr, Response as Described};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::served;
+use crate::api::auth::Authenticated;
+use crate::api::norman::error::Error;
+use crate::api::norman::filters::Query;
+use crate::api::norman::json;
+use crate::api::norman::openapi::{Form, documented};
+use crate::api::norman::reply;
+use crate::api::norman::resource::date;
+use crate::api::openapi::failures;
+use crate::api::state::AppState;
+use crate::api::v3::schemas::LEFT_BEHIND;
+use crate::service::cluster_events::{self, Following, Told};
+
+/// What a client that reconnects by itself has read already.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Asks proxies of nginx's kind to pass the stream on as it comes.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// How long clients wait before they come again, in milliseconds.
+const RETRY_MS: u32 = 2_000;
+
+/// Something that happened to a cluster.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ClusterEvent {
+    /// Later events have greater ones, as texts.
+    id: String,
+    /// The cluster.
+    #[schema(example = "c-x7k9z")]
+    cluster_id: String,
+    /// When.
+    #[schema(format = DateTime)]
+    time: String,
+    /// `step` (something was done), `waiting`, `failure`, `refreshed` (Azure's values were taken over), `active`,
+    /// `removed` (the last one); there may be more.
+    #[schema(example = "step")]
+    kind: String,
+    /// For people.
+    message: String,
+    /// The cluster's `state` after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "updating")]
+    state: Option<String>,
+    /// How far the worker is: `new`, `creating`, `active` or `removing`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "active")]
+    phase: Option<String>,
+    /// Which change of the specification was worked on, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 2)]
+    generation: Option<i64>,
+    /// What stays in Azure; only in the last event of a cluster of which only the object went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<LeftBehind>)]
+    left_behind: Option<Value>,
+}
+
+documented!(
+    /// What stays when only the object of a cluster goes.
+    LeftBehind,
+    &LEFT_BEHIND,
+    Form::Nested
+);
+
+/// What is kept of a cluster's events.
+#[derive(Serialize, ToSchema)]
+struct ClusterEventList {
+    /// Oldest first.
+    events: Vec<ClusterEvent>,
+}
+
+impl ClusterEvent {
+    fn of(event: cluster_events::ClusterEvent, cluster_id: &str) -> Self {
+        let text = |key: &str| event.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+        Self {
+            state: text("state"),
+            phase: text("phase"),
+            generation: event.data.get("generation").and_then(Value::as_i64),
+            left_behind: event.data.get("leftBehind").cloned(),
+            cluster_id: cluster_id.to_owned(),
+            time: date(event.at_ms),
+            id: event.id,
+            kind: event.kind,
+            message: event.message,
+        }
+    }
+}
+
+/// From where on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which the handler reads")]
+struct EventsQuery {
+    /// Only events behind the one of this id. The header `Last-Event-ID` goes before it.
+    #[param(example = "01a209ff-44e3-774a-94cd-94100ad0b89b")]
+    after: Option<String>,
+}
+
+/// How following can fail.
+struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        failures::references(failures::FOLLOW)
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(served(routes!(list_cluster_events)))
+}
+
+/// What happens to a cluster: first what is kept, then what comes, as server-sent events.
+///
+/// `id` is the event's id, `event` its kind, `data` the object that the list has too. A comment comes whenever there was
+/// silence for 15 s. The stream ends when the caller may no longer see the cluster, when it is gone (then the last event is
+/// `removed`) or when the server stops; with `Last-Event-ID` or `after` the next one goes on behind that event. With
+/// `Accept: application/json` what is kept is answered once, as a list.
+#[utoipa::path(
+    get,
+    path = "/api/v1/clusters/{id}/events",
+    operation_id = "listClusterEvents",
+    tag = "Clusters",
+    params(
+        ("id" = String, Path, description = "The id", example = "c-x7k9z"),
+        EventsQuery,
+        (
+            "Last-Event-ID" = Option<String>,
+            Header,
+            description = "The last event that the client has",
+            example = "01a209ff-44e3-774a-94cd-94100ad0b89b"
+        ),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The events",
+            content((ClusterEventList = "application/json"), (String = "text/event-stream"))
+        ),
+        Failures,
+    ),
+)]
+async fn list_cluster_events(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    Path(id): Path<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
+    let after = last.or_else(|| query.first("after")).unwrap_or_default();
+    if wants_list(&headers) {
+        let events = state.cluster_events().list(&caller, &id, after).await?;
+        let events = events.into_iter().map(|event| ClusterEvent::of(event, &id)).collect();
+        return Ok(reply::json(StatusCode::OK, &ClusterEventList { events }));
+    }
+    let following = state.cluster_events().follow(&caller, &id, after).await?;
+    let mut response = Body::from_stream(stream(following, id)).into_response();
+    for (name, value) in [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (BUFFERING, "no")]
+    {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// Whether JSON is asked for and a stream is not.
+fn wants_list(headers: &HeaderMap) -> bool {
+    let accepted: Vec<_> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .collect();
+    let has = |kind: &str| {
+        accepted
+            .iter()
+            .any(|it| it.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
+    };
+    has("application/json") && !has("text/event-stream")
+}
+
+fn stream(following: Following, cluster_id: String) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    // Something is sent at once, so that the client knows that it is connected.
+    let first = Bytes::from(format!("retry: {RETRY_MS}\n: the events of {cluster_id}\n\n"));
+    let rest = stream::unfold(following, move |mut following| {
+        let cluster_id = cluster_id.clone();
+        async move {
+            let told = following.next().await?;
+            Some((Ok(frame(told, &cluster_id)), following))
+        }
+    });
+    stream::once(std::future::ready(Ok(first))).chain(rest)
+}
+
+/// What is told, as it is sent. Kinds are words of ours, and JSON has no line breaks.
+fn frame(told: Told, cluster_id: &str) -> Bytes {
+    let event = match told {
+        Told::Silence => return Bytes::from_static(b": nothing new\n\n"),
+        Told::Event(event) => ClusterEvent::of(event, cluster_id),
+    };
+    let kind: String = event.kind.chars().filter(char::is_ascii_graphic).collect();
+    let mut frame = format!("id: {}\nevent: {kind}\ndata: ", event.id).into_bytes();
+    frame.extend_from_slice(&json::to_bytes(&event));
+    frame.extend_from_slice(b"\n\n");
+    frame.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_frame_whatever_is_in_it() {
+        let data = json!({"state": "active", "phase": "active", "generation": 2, "secret": "x"});
+        let event = cluster_events::ClusterEvent {
+            id: "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned(),
+            at_ms: 1_795_348_800_000,
+            kind: "st\nep".to_owned(),
+            message: "one\n\ndata: two\u{2028}".to_owned(),
+            data: data.as_object().unwrap().clone(),
+        };
+        let text = String::from_utf8(frame(Told::Event(event), "c-1").to_vec()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[..2], ["id: 01a209ff-44e3-774a-94cd-94100ad0b89b", "event: step"]);
+        let sent: serde_json::Value = serde_json::from_str(lines[2].strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(
+            sent,
+            json!({
+                "id": "01a209ff-44e3-774a-94cd-94100ad0b89b", "clusterId": "c-1", "time": "2026-11-22T12:00:00Z",
+                "kind": "st\nep", "message": "one\n\ndata: two\u{2028}", "state": "active", "phase": "active",
+                "generation": 2,
+            })
+        );
+        assert_eq!((lines.len(), text.ends_with("\n\n")), (4, true));
+    }
+
+    #[test]
+    fn a_list_is_for_those_who_ask_for_json_and_nothing_else() {
+        for (accept, expected) in [
+            ("application/json", true),
+            ("Application/JSON; q=0.9, */*", true),
+            ("text/event-stream, application/json", false),
+            ("text/event-stream", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(wants_list(&headers), expected, "{accept}");
+        }
+        assert!(!wants_list(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,91 @@
+//! Removing only the object of a cluster: for those whose credential is gone, or whom Azure refuses. What is in Azure stays,
+//! and is named.
+
+use super::{Cluster, Clusters, OBJECT, Result};
+use crate::domain::left_behind::{Facts, LeftBehind, left_behind};
+use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
+use crate::domain::status::ClusterStatus;
+use crate::downstream;
+use crate::service::actor::Actor;
+use crate::service::cluster_events::REMOVED;
+use crate::service::events::Action;
+use crate::service::{Caller, Error};
+use crate::store::{self, ClusterRow, NewClusterEvent};
+
+impl Clusters {
+    /// Removes the object at once, whoever works on it, and nothing in Azure; returns what it was, and what stays.
+    pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
+        let result = self.give_up(&by.caller, id).await;
+        self.parts.credentials.forget_resolved();
+        let event = by.event(Action::Delete, OBJECT, id, &result);
+        let event = match &result {
+            Ok((_, left)) => {
+                self.parts.bell.ring(id);
+                event.detail(&left.message)
+            }
+            Err(_) => event,
+        };
+        self.parts.events.record(event).await;
+        result
+    }
+
+    async fn give_up(&self, caller: &Caller, id: &str) -> Result<(Cluster, LeftBehind)> {
+        let seen = self.own_row(caller, id).await?;
+        let credential = self.known_credential(seen.credential_id).await?;
+        let now_ms = self.parts.clock.now_ms();
+        let mut left = LeftBehind::default();
+        // What stays is told of the row as it was last: the worker may have been at it since.
+        let gone = store::clusters::remove(&self.parts.store, id, |row| {
+            left = left_by(row, credential.subscription_id.as_deref());
+            let data = serde_json::json!({
+                "forced": true, "generation": row.generation, "leftBehind": left, "phase": row.work.phase,
+                "state": "removing",
+            });
+            NewClusterEvent {
+                at_ms: now_ms,
+                kind: REMOVED.to_owned(),
+                message: left.message.clone(),
+                data: data.to_string(),
+            }
+        });
+        let mut gone = gone.await?.ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
+        tracing::warn!(cluster = id, "only the object was removed: {}", left.message);
+        gone.removing_ms = gone.removing_ms.or(Some(now_ms));
+        Ok((readable(gone)?, left))
+    }
+}
+
+fn left_by(row: &ClusterRow, subscription_id: Option<&str>) -> LeftBehind {
+    let spec = ClusterSpec::from_text(&row.spec).map(|spec| spec.aks().clone()).unwrap_or_default();
+    let status = ClusterStatus::from_text(&row.work.status).unwrap_or_default();
+    // The subscription stands in the identity as well, in lower case.
+    let known = row.aks_identity.as_deref().and_then(|identity| identity.split('/').next());
+    let operation: Option<serde_json::Value> =
+        row.work.operation.as_deref().and_then(|operation| serde_json::from_str(operation).ok());
+    left_behind(&Facts {
+        spec: &spec,
+        status: &status,
+        subscription_id: subscription_id.or(known),
+        claimed: row.work.claimed,
+        was_active: row.work.activated_ms.is_some(),
+        working_on: operation.as_ref().and_then(|operation| operation.get("what")?.as_str()),
+        account: downstream::SERVICE_ACCOUNT,
+    })
+}
+
+/// The removed row as a cluster. One that cannot be read could not be removed in another way either.
+fn readable(row: ClusterRow) -> Result<Cluster> {
+    Cluster::try_from(row.clone()).or_else(|error| {
+        tracing::warn!(
+            cluster = row.id,
+            error = &error as &dyn std::error::Error,
+            "an unreadable cluster was removed"
+        );
+        let empty = Object::from_iter([(AKS_CONFIG.to_owned(), Object::new().into())]);
+        let spec = serde_json::Value::Object(empty).to_string();
+        let mut row = ClusterRow { spec, review: None, ..row };
+        row.work.status = ClusterStatus::default().to_text();
+        row.work.applied_spec = None;
+        row.try_into()
+    })
+}

@@ -1,0 +1,299 @@
+//! `/api/v1/clusters/<id>/events`: what is kept, what comes, for whom, and when it ends.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use futures_util::future::join_all;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use norman_aks::store::{NewClusterEvent, clusters, members};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::norman::refusal;
+use crate::support::app::TestApp;
+use crate::support::connected::{Connected, ID};
+use crate::support::databases;
+
+/// A stream of events that is on its way.
+struct Stream {
+    body: Body,
+    text: String,
+}
+
+impl Stream {
+    async fn open(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Self {
+        let response = answer(app, id, token, last).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let mut stream = Self { body: response.into_body(), text: String::new() };
+        assert_eq!(stream.block().await.unwrap(), format!("retry: 2000\n: the events of {id}"));
+        stream
+    }
+
+    /// The lines up to the next empty one; `None` at the end.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(block);
+            }
+            let frame = tokio::time::timeout(Duration::from_mins(1), self.body.frame()).await;
+            let Some(frame) = frame.expect("something in time") else {
+                assert_eq!(self.text, "", "the end is between two events");
+                return None;
+            };
+            self.text += std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap();
+        }
+    }
+
+    /// The next event; `None` at the end.
+    async fn event(&mut self) -> Option<Value> {
+        loop {
+            let block = self.block().await?;
+            if block.starts_with(": ") {
+                continue;
+            }
+            let field =
+                |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            let event: Value = serde_json::from_str(field("data").unwrap()).unwrap();
+            assert_eq!((field("id"), field("event")), (event["id"].as_str(), event["kind"].as_str()));
+            return Some(event);
+        }
+    }
+
+    async fn events(&mut self, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        for _ in 0..count {
+            events.push(self.event().await.expect("another event"));
+        }
+        events
+    }
+
+    async fn to_the_end(mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        while let Some(event) = self.event().await {
+            events.push(event);
+        }
+        events
+    }
+}
+
+fn path(id: &str) -> String {
+    format!("/api/v1/clusters/{id}/events")
+}
+
+async fn answer(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Response {
+    let request = Request::get(path(id)).header("authorization", format!("Bearer {token}"));
+    let request = last.into_iter().fold(request, |request, last| request.header("last-event-id", last));
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))));
+    app.router().oneshot(request).await.unwrap()
+}
+
+/// What is kept, as a list.
+async fn kept(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
+    let answer = app.get(&format!("{}{query}", path(id))).header("accept", "application/json").send().await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/json"));
+    answer.json()["events"].as_array().unwrap().clone()
+}
+
+/// A cluster of the administrator's that stands already; its id.
+async fn imported(app: &TestApp, name: &str) -> String {
+    let seed = &app.seed;
+    let body = json!({"name": name, "aksConfig": {
+        "imported": true, "azureCredentialSecret": app.stored_credential(&app.admin).await,
+        "clusterName": seed.imported_cluster_name, "resourceGroup": seed.resource_group, "resourceLocation": seed.location,
+    }});
+    let answer = app.post("/v3/clusters").json(&body).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// Lets something happen to the cluster of a [`Connected`].
+async fn happens(it: &Connected, count: i64) {
+    let row = clusters::get(&it.store, ID).await.unwrap().unwrap();
+    for number in 0..count {
+        let event = NewClusterEvent {
+            at_ms: number,
+            kind: "step".to_owned(),
+            message: format!("number {number}"),
+            data: "{}".to_owned(),
+        };
+        assert!(clusters::release(&it.store, ID, &row.work, 1, 1, &[event]).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_comes_first_and_then_what_happens_each_once_and_in_order() {
+    let app = TestApp::start().await;
+    let id = imported(&app, "one").await;
+    app.settle().await;
+    let before = kept(&app, &id, "").await;
+    assert_eq!(before[0]["message"], "the cluster object was made");
+    let active = before.last().unwrap();
+    assert_eq!(
+        (&active["kind"], &active["state"], &active["phase"], &active["generation"], &active["clusterId"]),
+        (&json!("active"), &json!("active"), &json!("active"), &json!(1), &json!(id))
+    );
+    assert!(active["time"].as_str().unwrap().starts_with("2026-11-22T12:0"), "{active}");
+
+    let mut stream = Stream::open(&app, &id, &app.admin, None).await;
+    assert_eq!(stream.events(before.len()).await, before);
+    app.delete(&format!("/v3/clusters/{id}")).send().await;
+    app.settle().await;
+    let after = stream.to_the_end().await;
+    let kinds: Vec<_> = after.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["step", "removed"], "{after:?}");
+    assert_eq!(after[1]["state"], "removing");
+    let all: Vec<_> = before.iter().chain(&after).map(|event| event["id"].as_str().unwrap()).collect();
+    assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
+    // Whoever comes again finds nothing.
+    assert_eq!(answer(&app, &id, &app.admin, None).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn it_goes_on_behind_the_event_that_the_client_names() {
+    let it = Connected::start().await;
+    happens(&it, 5).await;
+    let all = kept(&it.app, ID, "").await;
+    let id = |at: usize| all[at]["id"].as_str().unwrap();
+    let query = |at: usize| format!("?after={}", id(at));
+    assert_eq!(kept(&it.app, ID, &query(1)).await, all[2..]);
+    assert_eq!(kept(&it.app, ID, &query(4)).await, [json!({}); 0]);
+    assert_eq!(kept(&it.app, ID, "?after=").await, all);
+    let mut stream = Stream::open(&it.app, ID, &it.ann, Some(id(3))).await;
+    assert_eq!(stream.events(1).await, all[4..]);
+    happens(&it, 1).await;
+    let next = stream.event().await.unwrap();
+    assert_eq!(next, *kept(&it.app, ID, &query(4)).await.first().unwrap());
+    // A client that reconnects by itself keeps the address: its header is newer.
+    let list = it.app.get(&format!("{}{}", path(ID), query(0))).header("accept", "application/json");
+    let list = list.header("last-event-id", &id(3).to_uppercase()).send().await.json();
+    assert_eq!(list["events"], json!([all[4], next]));
+    for (header, query) in [("7", ""), ("", "?after=latest"), ("\u{e9}", "")] {
+        let call = it.app.get(&format!("{}{query}", path(ID)));
+        let call = if header.is_empty() { call } else { call.header("last-event-id", header) };
+        let refused = call.send().await;
+        let (code, field, _) = refusal(&refused);
+        assert_eq!((refused.status.as_u16(), code.as_str(), field.as_str()), (422, "InvalidFormat", "after"));
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_see_a_cluster_may_follow_it_and_nobody_else() {
+    let it = Connected::start().await;
+    happens(&it, 1).await;
+    let people = [
+        it.ann.clone(),
+        it.app.admin.clone(),
+        it.member("ben", "cluster-owner").await,
+        it.member("cid", "cluster-member").await,
+        it.member("dan", "read-only").await,
+    ];
+    for token in &people {
+        let mut stream = Stream::open(&it.app, ID, token, None).await;
+        assert_eq!(stream.event().await.unwrap()["message"], "number 0");
+    }
+    let eve = it.app.token("eve").await;
+    for accept in ["text/event-stream", "application/json"] {
+        let stranger = it.app.get(&path(ID)).token(&eve).header("accept", accept).send().await;
+        let nothing = it.app.get(&path("c-none")).token(&it.ann).header("accept", accept).send().await;
+        let nobody = it.app.get(&path(ID)).anonymous().header("accept", accept).send().await;
+        assert_eq!(
+            (stranger.status.as_u16(), nothing.status.as_u16(), nobody.status.as_u16()),
+            (404, 404, 401)
+        );
+        assert_eq!(refusal(&stranger).2, format!("{ID} not found"));
+    }
+}
+
+#[tokio::test]
+async fn it_ends_when_the_part_in_the_cluster_or_the_token_ends() {
+    let it = Connected::start().await;
+    happens(&it, 1).await;
+    let dan = it.member("dan", "read-only").await;
+    let own = it.app.token("ann").await;
+    let mut streams = Vec::new();
+    for token in [&dan, &own, &it.ann] {
+        let mut stream = Stream::open(&it.app, ID, token, None).await;
+        stream.events(1).await;
+        streams.push(stream);
+    }
+    assert!(members::delete(&it.store, "crtb-dan").await.unwrap());
+    assert!(it.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
+    let mut others = streams.split_off(2);
+    for stream in streams {
+        assert_eq!(stream.to_the_end().await, [json!({}); 0]);
+    }
+    happens(&it, 1).await;
+    assert_eq!(others[0].event().await.unwrap()["message"], "number 0");
+    it.app.app.end_streams();
+    assert_eq!(others.remove(0).to_the_end().await, [json!({}); 0]);
+    assert_eq!(Stream::open(&it.app, ID, &it.ann, None).await.to_the_end().await, [json!({}); 0]);
+}
+
+#[tokio::test]
+async fn nobody_can_follow_too_much_at_once() {
+    const OF_ONE: usize = 32;
+    let it = Connected::start().await;
+    let open = join_all((0..OF_ONE).map(|_| Stream::open(&it.app, ID, &it.ann, None))).await;
+    let refused = it.app.get(&path(ID)).token(&it.ann).send().await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "5"));
+    assert!(refusal(&refused).2.contains("too many"), "{}", refused.text());
+    // A list is no stream, and there is room for others.
+    assert!(kept(&it.app, ID, "").await.is_empty());
+    Stream::open(&it.app, ID, &it.app.admin, None).await;
+    drop(open);
+    Stream::open(&it.app, ID, &it.ann, None).await;
+}
+
+#[tokio::test]
+async fn events_of_another_server_come_too() {
+    let Some(db) = databases::postgres().await else { return };
+    let one = TestApp::with().on(&db).start().await;
+    let two = TestApp::with().on(&db).clock(&one.clock).start().await;
+    let id = imported(&one, "one").await;
+    let mut stream = Stream::open(&two, &id, &two.admin, None).await;
+    one.settle().await;
+    let known = kept(&one, &id, "").await;
+    assert!(known.len() > 2, "{known:?}");
+    assert_eq!(stream.events(known.len()).await, known);
+    one.delete(&format!("/v3/clusters/{id}")).send().await;
+    one.settle().await;
+    let end = stream.to_the_end().await;
+    assert_eq!(end.last().unwrap()["kind"], "removed");
+}
+
+#[tokio::test]
+async fn old_events_are_swept_out_and_the_newest_of_each_cluster_stay() {
+    const KEPT: i64 = 1_000;
+    let it = Connected::start().await;
+    let row = clusters::get(&it.store, ID).await.unwrap().unwrap();
+    let now = it.app.clock.now_ms();
+    let event = |number: i64| NewClusterEvent {
+        at_ms: if number < 3 { 1 } else { now },
+        kind: "step".to_owned(),
+        message: number.to_string(),
+        data: "{}".to_owned(),
+    };
+    let events: Vec<_> = (0..KEPT + 10).map(event).collect();
+    assert!(clusters::release(&it.store, ID, &row.work, 1, 1, &events).await.unwrap());
+    it.app.app.cluster_events.sweep().await.unwrap();
+    let left = kept(&it.app, ID, "").await;
+    assert_eq!((left.len(), &left[0]["message"]), (1_000, &json!("10")));
+    it.app.clock.advance(Duration::from_hours(31 * 24));
+    assert_eq!(it.app.app.cluster_events.sweep().await.unwrap(), 1_000);
+    assert!(kept(&it.app, ID, "").await.is_empty());
+}
+
+#[tokio::test]
+async fn silence_is_told_so_that_connections_stay() {
+    let it = Connected::start().await;
+    let mut stream = Stream::open(&it.app, ID, &it.ann, None).await;
+    assert_eq!(stream.block().await.unwrap(), ": nothing new");
+}

@@ -1,0 +1,215 @@
+//! `DELETE /v3/clusters/<id>?force=true`: only the object goes, and what stays in Azure is named.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use norman_aks::sandbox::Fault;
+use norman_aks::service::events::Filter;
+use norman_aks::store::{self, Store, clusters, sqlite_url};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::norman::refusal;
+use crate::support::app::TestApp;
+use crate::support::made;
+
+fn path(id: &str) -> String {
+    format!("/v3/clusters/{id}")
+}
+
+async fn database(app: &TestApp) -> Store {
+    Store::connect(&sqlite_url(&app.folder.path().join("norman-aks.db")), &store::Options::default())
+        .await
+        .unwrap()
+}
+
+/// What happened to a cluster, from the table: its events are nobody's to ask for any more.
+async fn events(store: &Store, id: &str) -> Vec<(String, String, Value)> {
+    let rows = store::cluster_events::list(store, id, "", 1_000).await.unwrap();
+    rows.into_iter().map(|row| (row.kind, row.message, serde_json::from_str(&row.data).unwrap())).collect()
+}
+
+/// Requests to Azure that change something.
+fn writes(app: &TestApp) -> Vec<String> {
+    let writes = app.control.writes().into_iter().map(|seen| format!("{} {}", seen.method, seen.path));
+    writes.filter(|line| !line.contains("/listClusterAdminCredential")).collect()
+}
+
+#[tokio::test]
+async fn when_azure_refuses_the_credential_the_object_can_go_alone_and_what_stays_is_named() {
+    let app = TestApp::start().await;
+    let (id, credential) = made::active(&app, &app.admin, "shop").await;
+    made::spoil(&app, &credential).await;
+    app.control.clear_requests();
+
+    // The plain removal keeps trying, and tells the way out.
+    assert_eq!(app.delete(&path(&id)).send().await.status, StatusCode::OK);
+    app.settle().await;
+    let stuck = app.get(&path(&id)).send().await.json();
+    assert_eq!((&stuck["state"], &stuck["transitioning"]), (&json!("removing"), &json!("error")), "{stuck}");
+    let message = stuck["transitioningMessage"].as_str().unwrap();
+    assert!(message.contains("AADSTS"), "{message}");
+    assert!(message.ends_with(&format!("DELETE /v3/clusters/{id}?force=true")), "{message}");
+
+    let removed =
+        app.delete(&format!("{}?force=true", path(&id))).header("x-request-id", "request-17").send().await;
+    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
+    let removed = removed.json();
+    assert_eq!((&removed["id"], &removed["state"]), (&json!(id), &json!("removing")));
+    let left = &removed["aksStatus"]["leftBehind"];
+    let group = format!("/subscriptions/{}/resourceGroups/shops", app.seed.subscription_id);
+    let ids: Vec<_> = left["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["kind"].as_str().unwrap(), it["id"].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            ("cluster", format!("{group}/providers/Microsoft.ContainerService/managedClusters/shop")),
+            (
+                "nodeResourceGroup",
+                format!("/subscriptions/{}/resourceGroups/MC_shops_shop_eastus", app.seed.subscription_id)
+            ),
+            ("resourceGroup", group),
+            ("serviceAccount", "cattle-system/kontainer-engine".to_owned()),
+        ]
+    );
+    let message = left["message"].as_str().unwrap();
+    assert!(ids.iter().all(|(_, id)| message.contains(id.as_str())), "{message}");
+    assert_eq!(removed["transitioningMessage"], left["message"]);
+
+    // It is gone at once, nothing was changed in Azure, and nothing works on it any more.
+    assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.delete(&format!("{}?force=true", path(&id))).send().await.status, StatusCode::NOT_FOUND);
+    app.settle().await;
+    assert_eq!(writes(&app), [""; 0]);
+    let credential = app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await;
+    assert_eq!(credential.status, StatusCode::OK, "{}", credential.text());
+
+    let store = database(&app).await;
+    let (kind, told, data) = events(&store, &id).await.pop().unwrap();
+    assert_eq!((kind.as_str(), told.as_str(), &data["leftBehind"]), ("removed", message, left));
+    app.app.stop().await;
+    let filter = Filter {
+        action: Some("delete".to_owned()),
+        object_type: Some("cluster".to_owned()),
+        ..Filter::default()
+    };
+    let rows = store::events::list(&store, 10, &filter).await.unwrap();
+    let rows: Vec<_> = rows.iter().rev().map(|row| (row.outcome.as_str(), row.detail.as_str())).collect();
+    assert_eq!(rows, [("done", ""), ("done", message), ("refused", "")]);
+}
+
+#[tokio::test]
+async fn a_cluster_without_a_credential_says_so_with_the_way_out() {
+    let app = TestApp::start().await;
+    let (id, _) = made::active(&app, &app.admin, "shop").await;
+    let store = database(&app).await;
+    let mut row = clusters::get(&store, &id).await.unwrap().unwrap();
+    row.credential_id = None;
+    clusters::update(&store, &row, None).await.unwrap();
+    app.delete(&path(&id)).send().await;
+    app.settle().await;
+    let stuck = app.get(&path(&id)).send().await.json();
+    let message = stuck["transitioningMessage"].as_str().unwrap();
+    assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
+    assert!(message.ends_with("?force=true"), "{message}");
+    let removed = app.delete(&format!("{}?force=true", path(&id))).send().await.json();
+    // The subscription is known from before.
+    let cluster = removed["aksStatus"]["leftBehind"]["resources"][0]["id"].as_str().unwrap();
+    assert!(cluster.starts_with(&format!("/subscriptions/{}/", app.seed.subscription_id)), "{cluster}");
+}
+
+#[tokio::test]
+async fn only_owners_and_administrators_may_leave_azure_behind() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let credential = app.stored_credential(&ann).await;
+    let id = made::create(&app, &ann, &made::import(&app, "one", &credential)).await;
+    let forced = format!("{}?force=true", path(&id));
+    for (name, role) in [("cid", "cluster-member"), ("dan", "read-only")] {
+        let refused = app.delete(&forced).token(&made::member(&app, &id, name, role).await).send().await;
+        assert_eq!((refused.status.as_u16(), refusal(&refused).0.as_str()), (403, "PermissionDenied"));
+    }
+    let eve = app.token("eve").await;
+    assert_eq!(app.delete(&forced).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.delete(&forced).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(app.get(&path(&id)).token(&ann).send().await.json()["state"], "provisioning");
+    let ben = made::member(&app, &id, "ben", "cluster-owner").await;
+    let removed = app.delete(&forced).token(&ben).send().await;
+    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
+    let resources = removed.json()["aksStatus"]["leftBehind"]["resources"].clone();
+    assert_eq!((resources.as_array().unwrap().len(), &resources[0]["kind"]), (1, &json!("cluster")));
+    assert_eq!(app.get(&path(&id)).token(&ann).send().await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn only_true_means_so_and_what_is_neither_is_refused() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let id = made::create(&app, &app.admin, &made::body("shop", &credential)).await;
+    for value in ["1", "yes", "TRUE", "", "true%20"] {
+        let refused = app.delete(&format!("{}?force={value}", path(&id))).send().await;
+        let (code, field, _) = refusal(&refused);
+        assert_eq!(
+            (refused.status.as_u16(), code.as_str(), field.as_str()),
+            (422, "InvalidOption", "force"),
+            "{value}"
+        );
+    }
+    assert_eq!(app.get(&path(&id)).send().await.json()["state"], "provisioning");
+    let plain = app.delete(&format!("{}?force=false", path(&id))).send().await.json();
+    assert_eq!((&plain["state"], &plain["aksStatus"]["leftBehind"]), (&json!("removing"), &Value::Null));
+    assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::OK, "the worker has not been at it");
+    // For clients that can only POST, too.
+    let removed = app.post(&format!("{}?_method=DELETE&force=true", path(&id))).send().await.json();
+    assert_eq!(removed["aksStatus"]["leftBehind"]["resources"], json!([]), "{removed}");
+    assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_step_that_is_being_done_neither_brings_it_back_nor_breaks() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let store = database(&app).await;
+    let stop = CancellationToken::new();
+    for (method, operation) in [("GET", "/managedClusters/shop"), ("PUT", "/resourcegroups/shops")] {
+        app.control.clear_faults();
+        app.control.clear_requests();
+        app.control.add_fault(Fault {
+            method: Some(method.to_owned()),
+            path: Some(operation.to_owned()),
+            latency_ms: 3_000,
+            ..Fault::default()
+        });
+        let id = made::create(&app, &app.admin, &made::body("shop", &credential)).await;
+        let asked = || {
+            let seen = app.control.requests().into_iter();
+            seen.filter(|it| it.method == method)
+                .any(|it| it.path.to_lowercase().contains(&operation.to_lowercase()))
+        };
+        let working = async {
+            for _ in 0..20 {
+                app.app.worker.run_due(&stop).await.unwrap();
+                app.clock.advance(Duration::from_secs(2));
+            }
+        };
+        let removing = async {
+            while !asked() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let removed = app.delete(&format!("{}?force=true", path(&id))).send().await;
+            (removed, writes(&app))
+        };
+        let ((), (removed, written)) = tokio::join!(working, removing);
+        assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
+        assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
+        assert_eq!(app.app.worker.run_due(&stop).await.unwrap(), 0);
+        let told = events(&store, &id).await;
+        assert_eq!(told.last().unwrap().0, "removed", "{told:?}");
+        assert_eq!(told.iter().filter(|(kind, ..)| kind == "removed").count(), 1);
+        assert_eq!(writes(&app), written, "nothing more is asked of Azure");
+    }
+}

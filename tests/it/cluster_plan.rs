@@ -1,0 +1,355 @@
+//! `/api/v1/clusters/<id>/plan`: what the worker would do next and why, for whom, and that asking changes nothing.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use norman_aks::service::events::Filter;
+use norman_aks::store::{self, ClusterRow, Store, clusters, sqlite_url};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::norman::refusal;
+use crate::support::app::TestApp;
+use crate::support::made;
+
+async fn database(app: &TestApp) -> Store {
+    let file = sqlite_url(&app.folder.path().join("norman-aks.db"));
+    Store::connect(&file, &store::Options::default()).await.unwrap()
+}
+
+async fn row(app: &TestApp, id: &str) -> ClusterRow {
+    clusters::get(&database(app).await, id).await.unwrap().unwrap()
+}
+
+/// The plan for that caller. Whatever it is: nothing is changed by asking, neither here nor in Azure.
+async fn plan_for(app: &TestApp, token: &str, id: &str) -> Value {
+    let (before, writes) = (row(app, id).await, app.control.writes().len());
+    let answer = app.get(&format!("/api/v1/clusters/{id}/plan")).token(token).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(row(app, id).await, before);
+    assert_eq!(app.control.writes().len(), writes, "{:?}", app.control.writes().last());
+    let plan = answer.json();
+    assert_eq!(plan["clusterId"], id);
+    for words in ["summary", "reason"] {
+        assert!(!plan[words].as_str().unwrap().is_empty(), "{plan}");
+    }
+    plan
+}
+
+async fn plan(app: &TestApp, id: &str) -> Value {
+    plan_for(app, &app.admin, id).await
+}
+
+fn step(plan: &Value) -> &str {
+    plan["step"].as_str().unwrap()
+}
+
+/// One step of the worker.
+async fn work(app: &TestApp) {
+    app.app.worker.run_due(&CancellationToken::new()).await.unwrap();
+}
+
+/// What the worker asks of Azure to change when it does so next, as `METHOD last-part-of-the-path`.
+async fn done(app: &TestApp) -> Vec<String> {
+    let before = app.control.writes().len();
+    let mut writes = Vec::new();
+    for _ in 0..30 {
+        work(app).await;
+        writes = app.control.writes().split_off(before);
+        if !writes.is_empty() {
+            break;
+        }
+        app.clock.advance(Duration::from_secs(2));
+    }
+    let short = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    writes.iter().map(|seen| format!("{} {}", seen.method, short(&seen.path))).collect()
+}
+
+/// Lets the worker work until the next step is another one; the plan of that.
+async fn until_not(app: &TestApp, id: &str, known: &str) -> Value {
+    for _ in 0..300 {
+        app.clock.advance(Duration::from_secs(1));
+        let plan = plan(app, id).await;
+        if step(&plan) != known {
+            return plan;
+        }
+        work(app).await;
+    }
+    panic!("it is {known} for ever");
+}
+
+async fn until_not_waiting(app: &TestApp, id: &str) -> Value {
+    let told = plan(app, id).await;
+    if step(&told) == "wait" { until_not(app, id, "wait").await } else { told }
+}
+
+/// A refusal of the login service without what is another one each time.
+fn timeless(message: &str) -> (&str, &str) {
+    let (start, rest) = message.split_once("Trace ID").unwrap();
+    (start, rest.rsplit_once('}').unwrap().1)
+}
+
+async fn change(app: &TestApp, id: &str, config: Value) {
+    let name = app.get(&format!("/v3/clusters/{id}")).send().await.json()["name"].clone();
+    let body = json!({"name": name, "aksConfig": config});
+    let answer = app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_is_told_is_what_is_done_on_the_whole_way_of_a_cluster() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let mut body = made::body("shop", &credential);
+    body["aksConfig"]["monitoring"] = json!(true);
+    let id = made::create(&app, &app.admin, &body).await;
+
+    let told = plan(&app, &id).await;
+    assert_eq!(
+        (step(&told), &told["state"], &told["phase"]),
+        ("createResourceGroup", &json!("provisioning"), &json!("new"))
+    );
+    assert_eq!(told["azure"], json!({"outcome": "asked"}));
+    assert_eq!(told["summary"], "make the resource group shops");
+    assert_eq!(told["managedFields"], json!(["kubernetesVersion", "monitoring", "nodePools", "tags"]));
+    assert_eq!(
+        told["notLookedAt"],
+        json!([{"what": "workspace", "reason": "the resource group is not there yet"}])
+    );
+    assert_eq!(done(&app).await, ["PUT shops"]);
+
+    let told = until_not_waiting(&app, &id).await;
+    assert_eq!(step(&told), "ensureWorkspace", "{told}");
+    let made = done(&app).await;
+    assert!(made.iter().all(|line| line.starts_with("PUT shops-EUS")) && made.len() == 1, "{made:?}");
+
+    let mut told = until_not_waiting(&app, &id).await;
+    if step(&told) == "ensureWorkspace" {
+        // It is there and not ready.
+        told = until_not(&app, &id, "ensureWorkspace").await;
+    }
+    assert_eq!((step(&told), &told["notLookedAt"]), ("createCluster", &json!([])), "{told}");
+    assert_eq!(done(&app).await, ["PUT shop"]);
+
+    let told = plan(&app, &id).await;
+    assert_eq!(step(&told), "wait", "{told}");
+    assert_eq!(told["waiting"]["what"], "Azure: the cluster shop is being made");
+    assert_eq!(
+        told["waiting"]["since"],
+        app.get(&format!("/v3/clusters/{id}")).send().await.json()["aksStatus"]["waiting"]["since"]
+    );
+    assert_eq!(told["notLookedAt"][0]["what"], "cluster");
+
+    let told = until_not(&app, &id, "wait").await;
+    assert_eq!(step(&told), "connect", "{told}");
+    assert!(told["notLookedAt"].as_array().unwrap().iter().any(|it| it["what"] == "inside"), "{told}");
+    let told = until_not(&app, &id, "connect").await;
+    assert_eq!(
+        (step(&told), &told["state"], &told["phase"], &told["differences"]),
+        ("nothing", &json!("active"), &json!("active"), &json!([]))
+    );
+    assert!(told["nextLook"].as_str().unwrap() > told["at"].as_str().unwrap(), "{told}");
+
+    assert_eq!(app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
+    let told = plan(&app, &id).await;
+    assert_eq!((step(&told), &told["phase"]), ("deleteCluster", &json!("removing")), "{told}");
+    assert_eq!(done(&app).await, ["DELETE shop"]);
+    assert_eq!(step(&plan(&app, &id).await), "wait");
+}
+
+#[tokio::test]
+async fn a_change_is_told_field_by_field_and_one_step_at_a_time() {
+    let app = TestApp::start().await;
+    let (id, _) = made::active(&app, &app.admin, "shop").await;
+    let mut pool = made::body("shop", "")["aksConfig"]["nodePools"][0].clone();
+    pool["count"] = json!(2);
+    let mut more = pool.clone();
+    more["name"] = json!("more");
+    more["mode"] = json!("User");
+    let config = json!({"tags": {"team": "b"}, "kubernetesVersion": "1.33.3", "nodePools": [pool, more]});
+    change(&app, &id, config).await;
+
+    let told = plan(&app, &id).await;
+    assert_eq!(
+        (step(&told), &told["state"], &told["generation"]),
+        ("updateTags", &json!("updating"), &json!(2)),
+        "{told}"
+    );
+    let fields: Vec<_> =
+        told["differences"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
+    assert_eq!(
+        fields,
+        [
+            "aksConfig.tags",
+            "aksConfig.kubernetesVersion",
+            "aksConfig.nodePools[0].count",
+            "aksConfig.nodePools[1]"
+        ]
+    );
+    assert_eq!(
+        told["differences"][1],
+        json!({"field": "aksConfig.kubernetesVersion", "wanted": "1.33.3", "found": "1.32.7"})
+    );
+    let mut steps = vec![step(&told).to_owned()];
+    for _ in 0..300 {
+        let told = plan(&app, &id).await;
+        let pool = told["pool"].as_str().map(|pool| format!(" {pool}")).unwrap_or_default();
+        let now = format!("{}{pool}", step(&told));
+        if steps.last() != Some(&now) {
+            steps.push(now);
+        }
+        if step(&told) == "nothing" {
+            break;
+        }
+        work(&app).await;
+        app.clock.advance(Duration::from_secs(1));
+    }
+    steps.retain(|step| step != "wait");
+    assert_eq!(
+        steps,
+        ["updateTags", "updateCluster", "putPool system", "putPool more", "connect", "nothing"]
+    );
+}
+
+#[tokio::test]
+async fn what_azure_has_by_now_would_be_taken_over() {
+    let app = TestApp::start().await;
+    let (id, _) = made::active(&app, &app.admin, "shop").await;
+    let mut row = row(&app, &id).await;
+    let mut spec: Value = serde_json::from_str(&row.spec).unwrap();
+    spec["aksConfig"]["kubernetesVersion"] = json!("1.31.8");
+    row.spec = spec.to_string();
+    clusters::update(&database(&app).await, &row, None).await.unwrap();
+    let told = plan(&app, &id).await;
+    assert_eq!(
+        (step(&told), &told["summary"]),
+        ("takeOver", &json!("take over from Azure: kubernetesVersion"))
+    );
+    assert_eq!(
+        told["differences"],
+        json!([{"field": "aksConfig.kubernetesVersion", "wanted": "1.31.8", "found": "1.32.7"}])
+    );
+}
+
+#[tokio::test]
+async fn an_import_says_that_nothing_is_managed_and_stays_when_it_is_removed() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let id = made::create(&app, &app.admin, &made::import(&app, "one", &credential)).await;
+    let says_so = |told: &Value| {
+        let words = "the cluster was imported and nothing of it is managed: it is only looked at";
+        assert!(told["reason"].as_str().unwrap().ends_with(words), "{told}");
+        assert_eq!(told["managedFields"], json!([]));
+    };
+    let told = plan(&app, &id).await;
+    assert_eq!((step(&told), &told["differences"]), ("connect", &json!([])), "{told}");
+    says_so(&told);
+    app.settle().await;
+    let told = plan(&app, &id).await;
+    assert_eq!((step(&told), &told["state"]), ("nothing", &json!("active")), "{told}");
+    says_so(&told);
+
+    app.control.clear_requests();
+    app.delete(&format!("/v3/clusters/{id}")).send().await;
+    let told = plan(&app, &id).await;
+    assert_eq!((step(&told), &told["azure"]["outcome"]), ("forget", &json!("notNeeded")), "{told}");
+    assert_eq!(app.upstream(), [""; 0]);
+}
+
+#[tokio::test]
+async fn azure_is_asked_only_for_those_who_may_use_the_credential() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let credential = app.stored_credential(&ann).await;
+    let id = made::create(&app, &ann, &made::body("shop", &credential)).await;
+    let ben = made::member(&app, &id, "ben", "cluster-owner").await;
+    for token in [&ann, &ben, &app.admin] {
+        let told = plan_for(&app, token, &id).await;
+        assert_eq!((step(&told), &told["azure"]), ("createResourceGroup", &json!({"outcome": "asked"})));
+    }
+    app.upstream();
+    let (cid, dan) = (
+        made::member(&app, &id, "cid", "cluster-member").await,
+        made::member(&app, &id, "dan", "read-only").await,
+    );
+    for (token, role) in [(&cid, "cluster-member"), (&dan, "read-only")] {
+        let told = plan_for(&app, token, &id).await;
+        assert_eq!((step(&told), &told["azure"]["outcome"]), ("unknown", &json!("notAllowed")), "{told}");
+        let reason = told["azure"]["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!("you are {role} of {id}")), "{reason}");
+        assert_eq!(told["notLookedAt"], json!([{"what": "azure", "reason": reason}]));
+    }
+    app.pass(Duration::from_mins(10)).await;
+    app.upstream();
+    let told = plan_for(&app, &dan, &id).await;
+    assert_eq!((step(&told), &told["azure"]["outcome"]), ("nothing", &json!("notAllowed")), "{told}");
+    assert_eq!(app.upstream(), [""; 0]);
+
+    let path = format!("/api/v1/clusters/{id}/plan");
+    let eve = app.token("eve").await;
+    for (path, token) in [(&path, &eve), (&"/api/v1/clusters/c-none/plan".to_owned(), &ann)] {
+        let answer = app.get(path).token(token).send().await;
+        assert_eq!((answer.status.as_u16(), refusal(&answer).0.as_str()), (404, "NotFound"));
+    }
+    assert_eq!(app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(app.upstream(), [""; 0]);
+
+    // Every use of a stored credential leaves its trail.
+    let store = database(&app).await;
+    app.app.stop().await;
+    let filter = Filter { action: Some("plan".to_owned()), ..Filter::default() };
+    let rows = store::events::list(&store, 100, &filter).await.unwrap();
+    let users: Vec<_> = rows.iter().rev().map(|row| row.user_name.as_str()).collect();
+    assert_eq!(users, ["ann", "ben", "admin"]);
+    assert!(rows.iter().all(|row| row.object_type == "cloudCredential" && row.object_id == credential));
+}
+
+#[tokio::test]
+async fn when_azure_cannot_be_asked_or_would_refuse_the_reason_is_the_workers() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let message = async |id: &str| {
+        app.settle().await;
+        let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
+        cluster["transitioningMessage"].as_str().unwrap().to_owned()
+    };
+
+    // A name that somebody else's cluster has.
+    let mut body = made::body("shop", &credential);
+    body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
+    body["aksConfig"]["resourceGroup"] = json!(app.seed.resource_group);
+    body["annotations"] = json!({"norman-aks.io/review": "advise"});
+    let taken = made::create(&app, &app.admin, &body).await;
+    let told = plan(&app, &taken).await;
+    assert_eq!((step(&told), &told["azure"]["outcome"]), ("refuse", &json!("asked")), "{told}");
+    assert_eq!(message(&taken).await, told["reason"].as_str().unwrap());
+    let told = plan(&app, &taken).await;
+    assert_eq!(told["failure"], told["reason"], "what the worker wrote down is told too");
+
+    // A network that is not there is found out before Azure is asked to make the cluster.
+    let mut body = made::body("net", &credential);
+    for (key, value) in
+        [("virtualNetwork", "none"), ("subnet", "none"), ("resourceGroup", &app.seed.resource_group)]
+    {
+        body["aksConfig"][key] = json!(value);
+    }
+    body["annotations"] = json!({"norman-aks.io/review": "advise"});
+    let nowhere = made::create(&app, &app.admin, &body).await;
+    let told = plan(&app, &nowhere).await;
+    assert_eq!(step(&told), "refuse", "{told}");
+    assert!(told["reason"].as_str().unwrap().contains("virtual network none does not exist"), "{told}");
+    assert_eq!(message(&nowhere).await, told["reason"].as_str().unwrap());
+
+    let (id, credential) = made::active(&app, &app.admin, "spoilt").await;
+    made::spoil(&app, &credential).await;
+    change(&app, &id, json!({"tags": {"team": "b"}})).await;
+    let told = plan(&app, &id).await;
+    assert_eq!((step(&told), &told["azure"]["outcome"]), ("blocked", &json!("failed")), "{told}");
+    assert!(told["azure"]["reason"].as_str().unwrap().contains("AADSTS"), "{told}");
+    assert_eq!(timeless(&message(&id).await), timeless(told["reason"].as_str().unwrap()));
+    app.delete(&format!("/v3/clusters/{id}")).send().await;
+    let told = plan(&app, &id).await;
+    assert!(told["reason"].as_str().unwrap().ends_with("?force=true"), "{told}");
+    assert_eq!(timeless(&message(&id).await), timeless(told["reason"].as_str().unwrap()));
+}

@@ -1,0 +1,60 @@
+//! Clusters that are made, or registered, on the sandbox by the worker.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::app::TestApp;
+
+/// The body of a new cluster of that name, for a stored credential.
+pub(crate) fn body(name: &str, credential: &str) -> Value {
+    json!({"name": name, "aksConfig": {
+        "azureCredentialSecret": credential, "clusterName": name, "resourceGroup": "shops", "resourceLocation": "eastus",
+        "dnsPrefix": name, "kubernetesVersion": "1.32.7", "networkPlugin": "azure", "tags": {"team": "a"},
+        "nodePools": [{
+            "name": "system", "count": 1, "maxPods": 60, "mode": "System", "osDiskSizeGB": 128, "osDiskType": "Managed",
+            "osType": "Linux", "vmSize": "Standard_D2s_v3",
+        }],
+    }})
+}
+
+/// The body that registers the cluster that stands in the sandbox.
+pub(crate) fn import(app: &TestApp, name: &str, credential: &str) -> Value {
+    json!({"name": name, "aksConfig": {
+        "imported": true, "azureCredentialSecret": credential, "clusterName": app.seed.imported_cluster_name,
+        "resourceGroup": app.seed.resource_group, "resourceLocation": app.seed.location,
+    }})
+}
+
+/// Makes it as the caller of that token; its id.
+pub(crate) async fn create(app: &TestApp, token: &str, body: &Value) -> String {
+    let answer = app.post("/v3/clusters").token(token).json(body).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// A cluster of that token's caller that is active; its id and the id of its credential.
+pub(crate) async fn active(app: &TestApp, token: &str, name: &str) -> (String, String) {
+    let credential = app.stored_credential(token).await;
+    let id = create(app, token, &body(name, &credential)).await;
+    app.pass(std::time::Duration::from_mins(10)).await;
+    let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
+    assert_eq!(cluster["state"], "active", "{cluster}");
+    (id, credential)
+}
+
+/// The token of somebody who has that part in the cluster.
+pub(crate) async fn member(app: &TestApp, cluster: &str, name: &str, role: &str) -> String {
+    let token = app.token(name).await;
+    let user = app.app.tokens.authenticate(&token).await.unwrap().user_id.clone();
+    let part = json!({"clusterId": cluster, "userId": user, "roleTemplateId": role});
+    let answer = app.post("/v3/clusterroletemplatebindings").json(&part).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    token
+}
+
+/// Gives a stored credential a secret that Azure refuses.
+pub(crate) async fn spoil(app: &TestApp, credential: &str) {
+    let wrong = json!({"azurecredentialConfig": {"clientSecret": "Sandbox~a~secret~that~nobody~knows~0009"}});
+    let answer = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&wrong).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
