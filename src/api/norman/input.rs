@@ -64,7 +64,7 @@ pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Resul
 }
 
 /// A key that no field of its schema has: [`convert`] drops it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Stray<'a> {
     /// Where it stands, below the place that was given.
     pub place: String,
