@@ -262,7 +262,8 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
         return bounded(Step::UpdateCluster(found.cluster), situation);
     }
     if let (Some(state), true) = (state, wanted) {
-        if written.contains_key("cluster") && !rested {
+        let asked = written.contains_key("cluster") || tried.failed.contains("tags");
+        if asked && !rested {
             return Step::GaveUp(format!("update failed for cluster [{name}], status: {state}"));
         }
         return Step::UpdateCluster(Vec::new());
@@ -695,6 +696,11 @@ mod tests {
         assert_eq!(now(&tried), Step::UpdateTags);
         tried.written.insert("tags".to_owned(), 3);
         assert!(matches!(now(&tried), Step::GaveUp(_)));
+        // Where Azure shows the tags and says that their change failed, it is told as well.
+        let shown = observed(Some(ours("Failed")));
+        let same = spec(json!({"tags": {}}));
+        let told = planned(Phase::Active, &same, None, &shown, (&tried, false));
+        assert_eq!(told, Step::GaveUp("update failed for cluster [n], status: Failed".into()));
     }
 
     #[test]
