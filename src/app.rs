@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::error::Error;
-pub use self::reach::{Reach, check_reach};
+pub use self::reach::{Reach, check_reach, used_environments};
 pub use self::run::{sandbox, serve};
 use crate::api::origin::Origin;
 use crate::api::{self, AppState};

@@ -151,9 +151,13 @@ fn reason(error: &reqwest::Error) -> Reason {
         {
             return Reason::Reset;
         }
-        // The type is private; its text is fixed.
-        if error.to_string() == "dns error" {
-            return Reason::Dns;
+        // These types are private; their texts are fixed. The last is that of a stream of HTTP/2 which ended too early.
+        match error.to_string().as_str() {
+            "dns error" => return Reason::Dns,
+            text if text == "http2 error" || text.starts_with("stream error received") => {
+                return Reason::Reset;
+            }
+            _ => {}
         }
         below = error.source();
     }

@@ -103,6 +103,11 @@ impl Error {
         matches!(self, Self::NameUnknown { .. })
     }
 
+    /// Whether the cluster does not prove to be the one that is known.
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self, Self::Tls { .. })
+    }
+
     /// Whether the time was up.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. })

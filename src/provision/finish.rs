@@ -23,8 +23,8 @@ use crate::service::credentials::AzureAccess;
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
 
 /// What is shown while only an agent inside could reach the cluster.
-const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster; run the \
-     command of its registration token inside its network, or connect the server to that network";
+const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster, and \
+     this version has no agent yet; connect the server to the network of the cluster";
 
 /// How often it is tried again whether such a cluster can be reached by now.
 const AGENT_LOOK: Duration = Duration::from_secs(30);
@@ -54,6 +54,10 @@ pub(super) async fn finish(
         task.condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
         return Ok(Next::In(AGENT_LOOK));
     }
+    // What an import says counts from now on, so that it must not say less than is there.
+    if task.is_import() && !task.was_active() && !refresh::take_over(parts, task).await? {
+        return Ok(Next::Now);
+    }
     activate(task);
     Ok(Next::In(refresh::interval(parts).await))
 }
@@ -73,6 +77,7 @@ fn activate(task: &mut Task) {
     task.work.applied_spec = serde_json::to_string(task.aks()).ok();
     task.status.waiting = None;
     task.status.failure = None;
+    task.status.made_pools.clear();
     task.work.attempts = 0;
     if task.work.activated_ms.is_none() {
         task.work.activated_ms = Some(task.now_ms);
@@ -86,7 +91,8 @@ fn activate(task: &mut Task) {
     task.tell("active", "everything is as it is wanted");
 }
 
-/// Makes sure of the way into the cluster; false when only an agent could reach it.
+/// Makes sure of the way into the cluster; false when it cannot be reached. What is wanted of Azure is there whatever the
+/// inside says, so that trouble with an active cluster's way in is told by `Ready`, and ends nothing.
 pub(super) async fn connect(
     parts: &Parts,
     task: &mut Task,
@@ -95,17 +101,44 @@ pub(super) async fn connect(
     observed: &Observed,
     deadline: Instant,
 ) -> Result<bool, Trouble> {
+    match way_in(parts, task, access, arm, observed, deadline).await {
+        Err(trouble) if task.was_active() => {
+            trouble.log(&task.row.id);
+            task.condition("Connected", Truth::False, &trouble.message);
+            task.condition("Ready", Truth::False, &trouble.message);
+            Ok(false)
+        }
+        outcome => outcome,
+    }
+}
+
+async fn way_in(
+    parts: &Parts,
+    task: &mut Task,
+    access: &AzureAccess,
+    arm: &Arm,
+    observed: &Observed,
+    deadline: Instant,
+) -> Result<bool, Trouble> {
     let kept = parts.secrets.of_cluster(&task.row.id, SERVICE_ACCOUNT_TOKEN).await?;
+    let mut lost = None;
     if let (Some(token), Some(known)) = (kept, known_access(task)) {
         let ours = Access { identity: Identity::Token(token), ..known };
         match parts.downstream.facts(&ours).await {
             Ok(facts) => return Ok(reached(task, &facts)),
-            // The service account was removed, or the cluster has another authority by now: made anew.
+            // The service account was removed: made anew.
             Err(error) if error.is_unauthorized() => {}
+            // The cluster may have another authority or another name by now.
+            Err(error) if error.is_untrusted() || error.is_name_unknown() => lost = Some((ours, error)),
             Err(error) => return unreached(task, observed, error),
         }
     }
     let kubeconfig = kubeconfig(task, arm, observed).await?;
+    if let Some((known, error)) = lost
+        && (known.endpoint == kubeconfig.endpoint && known.ca == kubeconfig.ca)
+    {
+        return unreached(task, observed, error);
+    }
     task.status.api_endpoint = Some(kubeconfig.endpoint.as_str().trim_end_matches('/').to_owned());
     task.status.ca_cert = Some(STANDARD.encode(&kubeconfig.ca));
     let identity = match &kubeconfig.sign_in {

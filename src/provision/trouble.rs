@@ -195,7 +195,31 @@ impl From<secrets::Error> for Trouble {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::Method;
+
     use super::*;
+
+    #[test]
+    fn the_remedy_follows_azures_words_without_a_full_stop_between_them() {
+        let error = azure::Error::Arm(Box::new(azure::Refusal {
+            method: Method::PUT,
+            url: "https://management.azure.com/x".to_owned(),
+            status: 400,
+            code: Some("ErrCode_InsufficientVCPUQuota".to_owned()),
+            message: Some("Insufficient quota. ".to_owned()),
+            body: Bytes::from_static(
+                br#"{"error":{"code":"ErrCode_InsufficientVCPUQuota","message":"Insufficient quota. "}}"#,
+            ),
+            is_json: true,
+            request_id: None,
+            correlation_id: None,
+            retry_after: None,
+        }));
+        let message = Trouble::azure("failed: ", error).message;
+        let words = "failed: ErrCode_InsufficientVCPUQuota: Insufficient quota; ask Azure for more quota";
+        assert!(message.starts_with(words), "{message}");
+    }
 
     #[test]
     fn pauses_grow_to_five_minutes_and_heed_what_azure_asks() {

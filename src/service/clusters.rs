@@ -25,7 +25,7 @@ use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
-use crate::domain::review::Review;
+use crate::domain::review::{Review, UnknownField};
 use crate::domain::role::Role;
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules;
@@ -113,6 +113,8 @@ pub struct ClusterChange {
     pub name: Option<String>,
     /// The rest of the body, of the kinds that the schema says; `null` clears.
     pub body: Object,
+    /// Keys of its `aksConfig` that no field has.
+    pub unknown: Vec<UnknownField>,
 }
 
 /// The clusters. Clones share everything.
@@ -212,7 +214,7 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
-        let review = self.admit_new(by, &spec).await?;
+        let review = self.admit_new(by, &spec, &change.unknown).await?;
         let now = self.parts.clock.now_ms();
         let mut row = ClusterRow {
             id: String::new(),
@@ -323,9 +325,13 @@ impl Clusters {
         if name.is_empty() || !name.eq_ignore_ascii_case(&row.name) {
             self.check_name(caller, &name, &row.id).await?;
         }
-        row.review = self.admit_change(by, &stored, &spec, row.review.take()).await?;
+        row.review = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
         row.name = name;
-        row.generation += 1;
+        // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
+        let rests = stored.state == State::Active && !stored.failing && spec::same(old, new);
+        if !rests {
+            row.generation += 1;
+        }
         row.spec = spec.to_text();
         row.credential_id = credential.id;
         row.aks_identity = identity;

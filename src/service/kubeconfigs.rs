@@ -94,7 +94,7 @@ impl Kubeconfigs {
             description: "made for a kubeconfig",
             cluster_id: Some(&cluster.id),
         };
-        let token = parts.tokens.add(&by.caller.user_id, &spec).await?;
+        let token = parts.tokens.add_by(&by.caller, &spec).await?;
         Ok(yaml(&cluster, &server, &token.text()))
     }
 }

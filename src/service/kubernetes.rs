@@ -19,6 +19,7 @@ use super::places::{Place, Places};
 use super::secrets::{self, SERVICE_ACCOUNT_TOKEN, Secrets};
 use super::tokens::Tokens;
 use super::{Caller, Error};
+use crate::domain::mask::mask;
 use crate::domain::role::Role;
 pub use crate::downstream::Way;
 use crate::downstream::{self, Access, Answer, Downstream, Identity, Person};
@@ -39,7 +40,7 @@ pub enum Refusal {
     #[error("this token is good for cluster {0} only")]
     OtherCluster(String),
     /// There is no such cluster, as far as the caller may know.
-    #[error("cluster {0} not found")]
+    #[error("cluster {} not found", mask(.0))]
     Unknown(String),
     /// The cluster cannot be entered yet, or not from here; the words say why.
     #[error("{0}")]

@@ -39,19 +39,18 @@ pub async fn observe(
     let upstream = cluster.as_ref().and_then(|cluster| read(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if wanted && observed.cluster.is_none() {
-        match providers::get(arm, PROVIDER).await {
-            Ok(provider) => {
-                observed.provider_registered = Some(provider.is_registered());
-                observed.provider_registering = provider.is_registering();
-            }
+        observed.provider_registered = match providers::get(arm, PROVIDER).await {
             // Whoever has rights in a resource group alone may not look at the subscription's providers, and does not
-            // need to: if it is not registered, the PUT is refused with these words.
-            Err(error) if error.upstream_status() == Some(403) => {}
-            Err(error) => return Err(error),
-        }
+            // need to: a provider that is not registered is told by the cluster's own address, too.
+            Err(error) if error.upstream_status() == Some(403) => None,
+            provider => Some(provider?.is_registered()),
+        };
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
-    if phase != Phase::Removing && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
+    // An active cluster that is monitored stays with the workspace that it has.
+    let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
+    let settled = phase == Phase::Removing || (phase == Phase::Active && monitored);
+    if !settled && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
         observed.workspace_id = workspace_id(arm, spec).await?;
     }
     Ok(observed)

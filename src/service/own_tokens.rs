@@ -82,7 +82,7 @@ impl OwnTokens {
             description: &token.description,
             cluster_id: token.cluster_id.as_deref(),
         };
-        let made = self.parts.tokens.add(&caller.user_id, &spec).await?;
+        let made = self.parts.tokens.add_by(caller, &spec).await?;
         Ok((self.get(caller, &made.name).await?, made))
     }
 

@@ -154,6 +154,12 @@ impl Tokens {
         self.add(&user.id, &TokenSpec { prefix: "token-", ttl, description, cluster_id: None }).await
     }
 
+    /// Whether the user of that name is an administrator; `None` when there is nobody of that name.
+    pub async fn is_administrator(&self, user_name: &str) -> Result<Option<bool>> {
+        let users = store::users::list(&self.parts.store).await?;
+        Ok(users.into_iter().find(|user| user.name == user_name).map(|user| user.admin))
+    }
+
     /// Makes a token for the user of that id.
     ///
     /// # Errors
@@ -183,6 +189,19 @@ impl Tokens {
             }
         }
         Err(store::Error::Duplicate { what: Unique::TokenName }.into())
+    }
+
+    /// Makes a token for the caller, which does not outlive the one that he calls with: what is stolen ends when it should.
+    ///
+    /// # Errors
+    /// As [`Self::add`]; [`super::Error::Forbidden`] when the caller's own token has ended meanwhile.
+    pub(super) async fn add_by(&self, caller: &Caller, spec: &TokenSpec<'_>) -> Result<NewToken> {
+        let own = self.find(&caller.user_id, &caller.token_name).await?;
+        let own = own.ok_or_else(|| super::Error::Forbidden("the token that asks has ended".to_owned()))?;
+        let left = own.expires_ms.map(|end| end.saturating_sub(self.parts.clock.now_ms()));
+        let left = left.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
+        let ttl = [left, spec.ttl].into_iter().flatten().min();
+        self.add(&caller.user_id, &TokenSpec { ttl, ..*spec }).await
     }
 
     /// Makes `<name>:<secret>` an administrator's token that does not expire, whatever token of that name there was. A

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod api_document;
 #[cfg(test)]
 mod architecture;
@@ -75,3 +77,5 @@ mod support;
 mod terraform_replay;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trouble;

@@ -2,6 +2,8 @@
 //! of failure, and are looked for in all that comes out: answers, log lines of all libraries at their most talkative,
 //! metrics, printed text, files and tables. (What is written for scripts by the sandbox holds secrets on purpose.)
 
+mod clusters;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -380,13 +382,13 @@ async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
     }
 }
 
-/// Everything in a folder and below it, but what the sandbox writes for scripts.
-fn add_files(found: &mut Found, folder: &Path) {
+/// Everything in a folder and below it, but the files of these names.
+fn add_files(found: &mut Found, folder: &Path, but: &[&str]) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            add_files(found, &path);
-        } else if !path.ends_with("sandbox.json") {
+            add_files(found, &path, but);
+        } else if !but.iter().any(|name| path.ends_with(name)) {
             found.add(path.display().to_string(), fs::read(&path).unwrap());
         }
     }
@@ -467,9 +469,9 @@ async fn hunted(db: Option<&TestDb>) {
 
     let Hunt { server, mut found, canaries, .. } = hunt;
     // With the write-ahead log as it stands, and once more after the end.
-    add_files(&mut found, &folder.path().join("data"));
+    add_files(&mut found, &folder.path().join("data"), &["sandbox.json"]);
     found.add("the log", server.stop());
-    add_files(&mut found, &folder.path().join("data"));
+    add_files(&mut found, &folder.path().join("data"), &["sandbox.json"]);
     if let Some(url) = &database {
         add_tables(&mut found, url.as_str()).await;
     }

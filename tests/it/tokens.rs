@@ -31,6 +31,31 @@ fn name(token: &str) -> String {
 }
 
 #[tokio::test]
+async fn no_token_makes_one_that_outlives_it() {
+    let it = Connected::start().await;
+    let ttl = Some(Duration::from_secs(60));
+    let short = it.app.app.tokens.create("ann", None, ttl, "").await.unwrap();
+    let short = secrecy::ExposeSecret::expose_secret(&short.text()).to_owned();
+    for (asked, end) in
+        [(0, "2026-11-22T12:01:00Z"), (600_000, "2026-11-22T12:01:00Z"), (5_000, "2026-11-22T12:00:05Z")]
+    {
+        assert_eq!(made(&it.app, &short, &json!({"ttl": asked})).await["expiresAt"], end);
+    }
+    let url = json!({"value": "https://norman.test"});
+    assert_eq!(it.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
+    let path = format!("/v3/clusters/{ID}?action=generateKubeconfig");
+    let answer = it.app.post(&path).token(&short).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let tokens = it.app.get("/v3/tokens").token(&short).send().await.json();
+    for token in tokens["data"].as_array().unwrap().iter().filter(|token| token["name"] != name(&it.ann)) {
+        assert!(
+            text(token, "expiresAt").as_str() <= "2026-11-22T12:01:00Z" && token["expiresAt"] != "",
+            "{token}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;

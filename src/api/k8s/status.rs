@@ -43,6 +43,12 @@ impl Status {
         Self { retry_seconds: Some(RETRY_SECONDS), ..status }
     }
 
+    /// Nobody can be let into the cluster. Without a time to try again: kubectl would do so for minutes, and show nothing
+    /// of the message.
+    fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    }
+
     /// Something failed in this server, which has logged it.
     pub(super) fn failed() -> Self {
         let message = "the request failed inside the server; its log has the cause";
@@ -87,7 +93,8 @@ impl From<Refusal> for Status {
         match refusal {
             Refusal::OtherCluster(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", message),
             Refusal::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", message),
-            Refusal::NotReady(_) | Refusal::Over => Self::unavailable(message),
+            Refusal::NotReady(_) => Self::unreachable(message),
+            Refusal::Over => Self::unavailable(message),
             Refusal::Busy => {
                 let status = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
                 Self { retry_seconds: Some(1), ..status }
@@ -99,7 +106,7 @@ impl From<Refusal> for Status {
             }
             Refusal::Unreachable(ref error) => {
                 log(error);
-                Self::unavailable(message)
+                Self::unreachable(message)
             }
             Refusal::Server(ref error) if error.is_unavailable() => {
                 log(error);
@@ -137,6 +144,8 @@ mod tests {
     #[tokio::test]
     async fn refusals_are_objects_of_kubernetes() {
         let response = Status::from(Refusal::NotReady("it is not there yet")).into_response();
+        assert!(!response.headers().contains_key(RETRY_AFTER));
+        let response = Status::unavailable("it is not there yet").into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "5");
         let body = response.into_body().collect().await.unwrap().to_bytes();

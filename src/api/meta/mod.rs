@@ -28,6 +28,7 @@ use utoipa_axum::routes;
 
 use self::call::AzureCall;
 pub(crate) use self::error::{Error, MetaError, finished};
+use super::shown_path::shown;
 use super::state::AppState;
 use crate::service::listings::{Freshness, Listed};
 
@@ -88,7 +89,10 @@ async fn unknown(State(state): State<AppState>, request: Request) -> Result<Erro
     let resource = request.uri().path().strip_prefix("/meta/").unwrap_or_default();
     let resource = percent_decode_str(resource).decode_utf8_lossy().into_owned();
     if !resource.starts_with("aks") {
-        return Ok(Error::new(StatusCode::NOT_FOUND, format!("nothing is served at /meta/{resource}")));
+        return Ok(Error::new(
+            StatusCode::NOT_FOUND,
+            format!("nothing is served at {}", shown(request.uri().path())),
+        ));
     }
     AzureCall::from_request(request, &state).await?;
     Ok(Error::new(StatusCode::NOT_FOUND, format!("invalid endpoint {resource}")))
@@ -103,7 +107,7 @@ async fn answer(
 ) -> Result<Response, Error> {
     const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
     call.record(state, action, listed.as_ref().err()).await;
-    let listed = listed?;
+    let listed = listed.map_err(|error| error.asked_instead_of(call.unknown_environment()))?;
     let freshness = match listed.freshness {
         Freshness::Hit => HeaderValue::from_static("hit"),
         Freshness::Miss => HeaderValue::from_static("miss"),

@@ -79,6 +79,7 @@ impl Collection<Object> {
         query: &Query,
         objects: Vec<Object>,
     ) -> Result<Self, Error> {
+        let query = &query.known_to(schema);
         let wanted = Wanted::parse(schema, query)?;
         let mut data = wanted.select(objects);
         let total = data.len();

@@ -49,6 +49,17 @@ impl Query {
         Self(self.0.iter().filter(|(key, _)| key != name).cloned().collect())
     }
 
+    /// What of the query means something to a list of that type. The rest is not repeated in links: it could be a token
+    /// that somebody put there.
+    #[must_use]
+    pub fn known_to(&self, schema: &Schema) -> Self {
+        let known = |name: &str, value: &str| {
+            ["limit", "marker", "order", "reverse", "sort"].contains(&name)
+                || condition(schema, name, value).is_some()
+        };
+        Self(self.0.iter().filter(|(name, value)| known(name, value)).cloned().collect())
+    }
+
     /// The same query with `name` set to `value`; encoded, without `?`.
     pub fn with(&self, name: &str, value: &str) -> String {
         let kept = self.0.iter().filter(|(key, _)| key != name);
@@ -266,5 +277,7 @@ mod tests {
         assert_eq!(query.with("marker", "c:d"), "name=a+b&limit=2&marker=c%3Ad");
         assert_eq!(query.without("marker").with("limit", "3"), "name=a+b&limit=3");
         assert_eq!(parsed("a=1&a=2").first("a"), Some("1"));
+        let known = parsed("access_token=x&name=a&size_ne=1&labels=v&limit=2&x").known_to(&THING);
+        assert_eq!(known.with("sort", "id"), "name=a&size_ne=1&limit=2&sort=id");
     }
 }

@@ -79,7 +79,11 @@ static BAD_REQUEST: Failure = Failure {
             (
                 "question",
                 "A mistake in the question",
-                json!({"error": "region is required", "requestId": ID}),
+                json!({
+                    "error": "region is required",
+                    "hint": "send region, for example eastus; aksLocations lists those of the subscription",
+                    "requestId": ID,
+                }),
             ),
             (
                 "azure",

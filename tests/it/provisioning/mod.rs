@@ -1,6 +1,7 @@
 //! What the worker does to clusters in Azure, request by request, and what is shown of it meanwhile. The clock is moved by
 //! hand, and somebody else works in the same subscription as a person in the portal would.
 
+mod converge;
 mod imports;
 mod life;
 mod loops;
@@ -181,12 +182,16 @@ impl Case {
         self.writes()
     }
 
-    /// Changes nothing of `aksConfig`, which makes the worker compare everything anew.
+    /// Changes nothing that Azure has, in a way that makes the worker compare everything anew.
     async fn describe(&self, id: &str) {
         let body = json!({"name": self.get(id).await["name"], "description": "other words"});
         let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
-        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
-        self.app.settle().await;
+        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("active")));
+        for nowhere in [json!("https://management.azure.com/"), Value::Null] {
+            let answer = self.put(id, json!({"baseUrl": nowhere})).await;
+            assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
+            self.app.settle().await;
+        }
     }
 
     async fn remove(&self, id: &str) {

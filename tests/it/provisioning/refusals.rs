@@ -27,6 +27,11 @@ async fn a_quota_is_told_in_azures_words_and_a_smaller_cluster_is_made() {
         message.starts_with("error failed to create cluster: ErrCode_InsufficientVCPUQuota: "),
         "{message}"
     );
+    assert!(
+        message.ends_with("; ask Azure for more quota in the region, or use fewer or smaller nodes"),
+        "{message}"
+    );
+    assert!(!message.contains(".;") && !message.contains(".."), "{message}");
     let frame = case.frame(&id).await;
     assert_eq!((&*frame.step, &*frame.conditions), ("azure failed", "Provisioned=False"));
     let shown = case.get(&id).await;

@@ -309,9 +309,15 @@ async fn a_put_without_a_change_writes_nothing() {
     let body = case.with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
     let id = case.active(&body).await;
     let whole = case.get(&id).await["aksConfig"].clone();
-    for config in [json!({}), whole, json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}})] {
-        assert_eq!(lines(&case.changed(&id, config.clone()).await), NOTHING, "{config}");
+    for config in [json!({}), whole, json!({"subnet": "", "networkPolicy": null})] {
+        let answer = case.put(&id, config.clone()).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("active")), "{config}");
+        case.app.settle().await;
+        case.expect_active(&id).await;
+        assert_eq!(lines(&case.writes()), NOTHING, "{config}");
     }
+    let same = json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}});
+    assert_eq!(lines(&case.changed(&id, same).await), NOTHING);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -25,7 +27,7 @@ pub(crate) const NOW_MS: i64 = 1_795_348_800_000;
 
 pub(crate) struct TestApp {
     pub(crate) app: App,
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) control: Control,
     pub(crate) clock: Clock,
     pub(crate) seed: Seed,
@@ -41,6 +43,9 @@ pub(crate) struct TestAppBuilder {
     /// The text of the key file; made by the server without.
     keys: Option<String>,
     clusters: downstream::Options,
+    sandbox: Option<Arc<Sandbox>>,
+    /// How long the next part of an answer of Azure may take.
+    read_limit: Duration,
 }
 
 impl TestApp {
@@ -55,6 +60,8 @@ impl TestApp {
             clock: Clock::manual(NOW_MS),
             keys: None,
             clusters: downstream::Options::default(),
+            sandbox: None,
+            read_limit: azure::Options::default().read_limit,
         }
     }
 
@@ -119,12 +126,12 @@ impl TestApp {
 
     /// Lets the worker work, and time pass, until nothing is on its way any more.
     pub(crate) async fn settle(&self) {
-        self.pass(std::time::Duration::from_mins(2)).await;
+        self.pass(Duration::from_mins(2)).await;
     }
 
     /// Lets the worker work while so much time passes.
-    pub(crate) async fn pass(&self, time: std::time::Duration) {
-        let tick = std::time::Duration::from_secs(2);
+    pub(crate) async fn pass(&self, time: Duration) {
+        let tick = Duration::from_secs(2);
         let stop = tokio_util::sync::CancellationToken::new();
         for _ in 0..time.as_secs() / tick.as_secs() {
             while self.app.worker.run_due(&stop).await.unwrap() > 0 {}
@@ -170,6 +177,18 @@ impl TestAppBuilder {
         Self { clock: clock.clone(), ..self }
     }
 
+    /// A server that has the same Azure and the same time as another one.
+    #[must_use]
+    pub(crate) fn beside(self, other: &TestApp) -> Self {
+        Self { clock: other.clock.clone(), sandbox: Some(Arc::clone(&other.sandbox)), ..self }
+    }
+
+    /// A server that waits no longer for the next part of an answer of Azure.
+    #[must_use]
+    pub(crate) fn read_limit(self, read_limit: Duration) -> Self {
+        Self { read_limit, ..self }
+    }
+
     /// A server that finds clusters in another way than by DNS.
     #[must_use]
     pub(crate) fn clusters(self, clusters: downstream::Options) -> Self {
@@ -189,8 +208,13 @@ impl TestAppBuilder {
         let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let clock = self.clock;
-        let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        let sandbox = match self.sandbox {
+            Some(sandbox) => sandbox,
+            None => {
+                let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
+                Arc::new(Sandbox::start(options).await.unwrap())
+            }
+        };
         let store = app::open_store(&config).await.unwrap();
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();
         let to_azure = azure::Options {
@@ -198,7 +222,8 @@ impl TestAppBuilder {
             resolve: Sandbox::hosts().iter().map(|host| ((*host).to_owned(), sandbox.address())).collect(),
             extra_roots_pem: Some(sandbox.authority_pem().to_owned()),
             use_proxy: false,
-            retry_pause: std::time::Duration::from_millis(5),
+            retry_pause: Duration::from_millis(5),
+            read_limit: self.read_limit,
             ..azure::Options::default()
         };
         // Into the sandbox's clusters, unless the test has clusters of its own.

@@ -171,7 +171,12 @@ async fn answer(State(world): State<Arc<World>>, mut request: Request) -> Respon
         ("GET", "/version") => json(&json!({"major": "1", "minor": "32", "gitVersion": "v1.32.7"})),
         ("GET", "/api/v1/nodes") => json(&nodes(&world, parts.uri.query().unwrap_or_default())),
         ("GET", "/api/v1/watched") => stream(&world, open),
-        (_, "/never") => {
+        ("POST", "/late") => {
+            let line = world.lines.subscribe().recv().await;
+            drop(open);
+            status(201, &line.unwrap_or_default())
+        }
+        (_, path) if path.ends_with("/never") => {
             std::future::pending::<()>().await;
             drop(open);
             status(500, "never")

@@ -7,3 +7,4 @@ pub(crate) mod databases;
 pub(crate) mod kubernetes;
 pub(crate) mod made;
 pub(crate) mod program;
+pub(crate) mod schema;

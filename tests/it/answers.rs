@@ -1,0 +1,330 @@
+//! What the running server answers, against the schemas that the API document gives for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::schema::Document;
+
+/// A server with something of everything in it.
+struct Bench {
+    app: TestApp,
+    document: Document,
+    /// The ids that stand for `{id}`, by path.
+    ids: BTreeMap<String, Vec<String>>,
+    problems: BTreeSet<String>,
+}
+
+fn text(object: &Value, key: &str) -> String {
+    object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
+        let document = Document::new(app.get("/openapi.json").anonymous().send().await.json());
+        Self { app, document, ids: BTreeMap::new(), problems: BTreeSet::new() }
+    }
+
+    /// Holds an answer against the document.
+    fn hold(&mut self, method: &str, path: &str, answer: &Answer) {
+        let (status, body) = (answer.status.as_u16(), answer.json());
+        for problem in self.document.problems(path, method, status, &body) {
+            self.problems.insert(format!("{method} {path} {status}: {problem}"));
+        }
+    }
+
+    /// Makes something, and holds the answer against the document.
+    async fn make(&mut self, path: &str, body: &Value) -> Value {
+        let answer = self.app.post(path).json(body).send().await;
+        assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+        self.hold("post", path, &answer);
+        let id = text(&answer.json(), "id");
+        self.ids.entry(format!("{path}/{{id}}")).or_default().push(id);
+        answer.json()
+    }
+
+    /// Asks every address of the document that is only read.
+    async fn read_everything(&mut self) -> usize {
+        let paths: Vec<String> = self
+            .document
+            .operations("get")
+            .map(|(path, _)| path.to_owned())
+            .filter(|path| path.starts_with("/v3") || path.starts_with("/api/v1"))
+            .collect();
+        for path in &paths {
+            let asked = if path.contains("{id}") {
+                // Whatever else there is of clusters.
+                let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
+                let ids = self.ids.get(path).or_else(|| self.ids.get(of_clusters?));
+                let ids = ids.unwrap_or_else(|| panic!("nothing is known for {path}"));
+                ids.iter().map(|id| path.replace("{id}", id)).collect()
+            } else {
+                vec![path.clone()]
+            };
+            for asked in asked {
+                let answer = self.app.get(&asked).send().await;
+                assert_eq!(answer.status, 200, "{asked}: {}", answer.text());
+                self.hold("get", path, &answer);
+                let list = answer.json();
+                if let Some(elements) = list["data"].as_array() {
+                    // Nodes are never listed, and projects come with the first state of being active.
+                    let may_be_empty = path.ends_with("nodes") || path.ends_with("projects");
+                    assert!(!elements.is_empty() || may_be_empty, "{asked} shows nothing");
+                }
+            }
+        }
+        paths.len()
+    }
+
+    fn end(self) {
+        let problems: Vec<_> = self.problems.into_iter().collect();
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
+    }
+}
+
+/// A cluster with every key that a specification can have.
+fn everything(app: &TestApp, credential: &str) -> Value {
+    let seed = &app.seed;
+    let pools = json!([
+        {"name": "system", "availabilityZones": ["1", "2"], "count": 1, "enableAutoScaling": false, "maxPods": 60,
+            "maxSurge": "1", "mode": "System", "nodeLabels": {"pool": "system"}, "osDiskSizeGB": 64,
+            "orchestratorVersion": seed.kubernetes_version, "osDiskType": "Managed", "osType": "Linux",
+            "vmSize": "Standard_DS2_v2"},
+        {"name": "user", "count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "maxPods": 110,
+            "mode": "User", "nodeTaints": ["dedicated=batch:NoSchedule"], "osDiskSizeGB": 128,
+            "orchestratorVersion": seed.kubernetes_version, "osDiskType": "Managed", "osType": "Linux",
+            "vmSize": "Standard_D4s_v3"},
+    ]);
+    json!({
+        "name": "everything", "description": "words", "labels": {"team": "a"}, "annotations": {"a": "b"},
+        "agentEnvVars": [{"name": "A", "value": "b"}], "desiredAgentImage": "mine/agent:1", "enableNetworkPolicy": false,
+        "fleetWorkspaceName": "fleet-default", "localClusterAuthEndpoint": {"enabled": false},
+        "clusterAgentDeploymentCustomization": {"appendTolerations": [{"key": "a", "operator": "Exists"}]},
+        "importedConfig": {"privateRegistryURL": "registry.example.org"},
+        "aksConfig": {
+            "authorizedIpRanges": ["203.0.113.0/24"], "azureCredentialSecret": credential, "clusterName": "everything",
+            "dnsPrefix": "everything", "dnsServiceIp": "10.1.0.10", "httpApplicationRouting": false, "imported": false,
+            "kubernetesVersion": seed.kubernetes_version, "linuxAdminUsername": "azureuser", "loadBalancerSku": "Standard",
+            "logAnalyticsWorkspaceGroup": seed.resource_group, "logAnalyticsWorkspaceName": seed.log_workspace,
+            "monitoring": true, "networkPlugin": "azure", "networkPolicy": "azure", "nodeResourceGroup": "everything-nodes",
+            "outboundType": "loadBalancer", "privateCluster": false, "resourceGroup": seed.resource_group,
+            "resourceLocation": seed.location, "serviceCidr": "10.1.0.0/16",
+            "sshPublicKey": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC0 test@example.invalid", "subnet": seed.subnet,
+            "tags": {"owner": "team-a"}, "virtualNetwork": seed.virtual_network,
+            "virtualNetworkResourceGroup": seed.resource_group,
+            "nodePools": pools,
+        },
+    })
+}
+
+fn imported(app: &TestApp, credential: &str, name: &str) -> Value {
+    json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": app.seed.resource_group,
+        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential}})
+}
+
+/// Something of everything: three clusters on their different ways, and what is around them.
+async fn filled() -> Bench {
+    let mut it = Bench::start().await;
+    let seed = norman_aks::sandbox::Sandbox::seed();
+    let credential = json!({"name": "azure", "description": "words", "labels": {"a": "b"}, "azurecredentialConfig": {
+        "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id,
+        "clientSecret": seed.client_secret}});
+    let credential = text(&it.make("/v3/cloudcredentials", &credential).await, "id");
+    let mut clusters = Vec::new();
+    for body in [
+        imported(&it.app, &credential, seed.imported_cluster_name),
+        everything(&it.app, &credential),
+        imported(&it.app, &credential, "never-there"),
+    ] {
+        clusters.push(text(&it.make("/v3/clusters", &body).await, "id"));
+    }
+    for part in ["clusterregistrationtokens", "clusterroletemplatebindings", "nodes", "projects"] {
+        it.ids.insert(format!("/v3/clusters/{{id}}/{part}"), clusters.clone());
+    }
+    let ben = it.app.token("ben").await;
+    let ben = it.app.app.tokens.authenticate(&ben).await.unwrap().user_id.clone();
+    let body = json!({"clusterId": clusters[0], "userId": ben, "roleTemplateId": "read-only"});
+    let binding = text(&it.make("/v3/clusterroletemplatebindings", &body).await, "id");
+    assert!(binding.starts_with(&clusters[0]));
+    let creator = format!("{}:creator-cluster-owner", clusters[0]);
+    it.ids.get_mut("/v3/clusterroletemplatebindings/{id}").unwrap().push(creator);
+    let body = json!({"clusterId": clusters[0], "name": "more"});
+    it.make("/v3/clusterregistrationtokens", &body).await;
+    let default = format!("{}:default-token", clusters[0]);
+    it.ids.get_mut("/v3/clusterregistrationtokens/{id}").unwrap().push(default);
+    it.make("/v3/tokens", &json!({})).await;
+    it.make("/v3/tokens", &json!({"ttl": 60_000_000, "description": "x", "clusterId": clusters[0]})).await;
+    it.ids.insert("/v3/users/{id}".to_owned(), vec![ben]);
+    it.ids.insert("/v3/projects/{id}".to_owned(), Vec::new());
+    for (kind, of) in [
+        ("settings", "/v3/settings"),
+        ("roletemplates", "/v3/roletemplates"),
+        ("schemas", "/v3/schemas"),
+        ("nodedrivers", "/v3/nodedrivers"),
+        ("kontainerdrivers", "/v3/kontainerdrivers"),
+    ] {
+        let list = it.app.get(of).send().await.json();
+        let all = list["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect();
+        it.ids.insert(format!("/v3/{kind}/{{id}}"), all);
+    }
+    it
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_document_says_on_every_stage_of_a_clusters_way() {
+    let mut it = filled().await;
+    let clusters = it.ids["/v3/clusters/{id}"].clone();
+    let state = async |it: &Bench, id: &str| it.app.get(&format!("/v3/clusters/{id}")).send().await.json();
+    assert!(it.read_everything().await > 25);
+
+    // On their way: what is waited for, and the steps so far.
+    let mut seen = state(&it, &clusters[1]).await;
+    for _ in 0..10 {
+        if seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array() {
+            break;
+        }
+        it.app.pass(Duration::from_secs(2)).await;
+        seen = state(&it, &clusters[1]).await;
+    }
+    assert!(seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array(), "{seen}");
+    it.read_everything().await;
+
+    it.app.pass(Duration::from_mins(30)).await;
+    for (id, active) in [(&clusters[0], true), (&clusters[1], true), (&clusters[2], false)] {
+        let seen = state(&it, id).await;
+        assert_eq!(seen["state"] == "active", active, "{seen}");
+        assert_eq!(seen["transitioning"] == "error", !active, "{seen}");
+    }
+    let projects = it.app.get("/v3/projects").send().await.json();
+    let projects = projects["data"].as_array().unwrap().iter().map(|project| text(project, "id")).collect();
+    it.ids.insert("/v3/projects/{id}".to_owned(), projects);
+    assert_eq!(it.ids["/v3/projects/{id}"].len(), 4);
+    it.read_everything().await;
+
+    // A change, and an end.
+    let path = format!("/v3/clusters/{}", clusters[1]);
+    let changed = it
+        .app
+        .put(&path)
+        .json(&json!({"name": "everything", "aksConfig": {"tags": {"a": "b"}}}))
+        .send()
+        .await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    it.hold("put", "/v3/clusters/{id}", &changed);
+    it.read_everything().await;
+    it.app.settle().await;
+    let action = it.app.post(&format!("{path}?action=generateKubeconfig")).send().await;
+    assert_eq!(action.status, 200, "{}", action.text());
+    it.hold("post", "/v3/clusters/{id}", &action);
+    let removed = it.app.delete(&path).send().await;
+    assert_eq!(removed.status, 200, "{}", removed.text());
+    it.hold("delete", "/v3/clusters/{id}", &removed);
+    assert_eq!(state(&it, &clusters[1]).await["state"], "removing");
+    it.ids.get_mut("/v3/projects/{id}").unwrap().retain(|id| !id.starts_with(&clusters[1]));
+    it.read_everything().await;
+    it.end();
+}
+
+#[tokio::test]
+async fn changes_and_ends_are_answered_as_the_document_says() {
+    let mut it = filled().await;
+    let id = |it: &Bench, path: &str| it.ids[path][0].clone();
+    for (path, body) in [
+        ("/v3/cloudcredentials/{id}", json!({"description": "other"})),
+        ("/v3/clusterroletemplatebindings/{id}", json!({"roleTemplateId": "cluster-owner"})),
+        ("/v3/settings/{id}", json!({"value": "mine.example.org/agent:1"})),
+    ] {
+        let asked = path.replace("{id}", &id(&it, path));
+        let changed = it.app.put(&asked).json(&body).send().await;
+        assert_eq!(changed.status, 200, "{asked}: {}", changed.text());
+        it.hold("put", path, &changed);
+    }
+    for path in
+        ["/v3/clusterroletemplatebindings/{id}", "/v3/clusterregistrationtokens/{id}", "/v3/tokens/{id}"]
+    {
+        let asked = path.replace("{id}", &id(&it, path));
+        let ended = it.app.delete(&asked).send().await;
+        assert_eq!(ended.status, 200, "{asked}: {}", ended.text());
+        it.hold("delete", path, &ended);
+    }
+    let credential = json!({"name": "short", "azurecredentialConfig": {"clientId": "c"}});
+    let credential = text(&it.make("/v3/cloudcredentials", &credential).await, "id");
+    let ended = it.app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await;
+    assert_eq!(ended.status, 200, "{}", ended.text());
+    it.hold("delete", "/v3/cloudcredentials/{id}", &ended);
+    let review = everything(&it.app, &it.ids["/v3/cloudcredentials/{id}"][0]);
+    let review =
+        it.app.post("/api/v1/aks/review").json(&json!({"aksConfig": review["aksConfig"]})).send().await;
+    assert_eq!(review.status, 200, "{}", review.text());
+    it.hold("post", "/api/v1/aks/review", &review);
+    it.end();
+}
+
+#[tokio::test]
+async fn refusals_are_as_the_document_says() {
+    let mut it = Bench::start().await;
+    let operations: Vec<(String, String)> = ["get", "put", "post", "delete"]
+        .into_iter()
+        .flat_map(|method| {
+            it.document.operations(method).map(move |(path, _)| (method.to_owned(), path.to_owned()))
+        })
+        .filter(|(_, path)| path.starts_with("/v3") || path.starts_with("/api/v1"))
+        .collect();
+    assert!(operations.len() > 45, "{operations:?}");
+    let mut statuses = BTreeMap::<u16, usize>::new();
+    for (method, path) in operations {
+        let asked = path.replace("{id}", "c-none1:x");
+        let call = || it.app.call(method.to_uppercase().parse::<Method>().unwrap(), &asked);
+        let answers = [
+            call().anonymous().send().await,
+            call().json(&json!({})).send().await,
+            call().body("{").send().await,
+            call().json(&json!({"name": 1, "clusterId": "c-none1", "userId": "u", "roleTemplateId": "x", "ttl": -1,
+                "aksConfig": {}, "azurecredentialConfig": {}, "value": "x"})).send().await,
+        ];
+        for answer in answers {
+            if answer.status.is_client_error() {
+                *statuses.entry(answer.status.as_u16()).or_default() += 1;
+                it.hold(&method, &path, &answer);
+            }
+            assert!(!answer.status.is_server_error(), "{method} {asked}: {}", answer.text());
+        }
+    }
+    assert!(
+        [401, 404, 422].iter().all(|status| statuses.get(status).is_some_and(|seen| *seen > 10)),
+        "{statuses:?}"
+    );
+    it.end();
+}
+
+/// The listing actions too: they have schemas of their own.
+#[tokio::test]
+async fn listings_are_answered_as_the_document_says() {
+    let mut it = Bench::start().await;
+    let credential = it.app.stored_credential(&it.app.admin).await;
+    let mut body = imported(&it.app, &credential, it.app.seed.imported_cluster_name);
+    body["aksConfig"]["kubernetesVersion"] = json!(it.app.seed.kubernetes_version);
+    let cluster = text(&it.make("/v3/clusters", &body).await, "id");
+    let paths: Vec<String> = it
+        .document
+        .operations("get")
+        .map(|(path, _)| path.to_owned())
+        .filter(|path| path.starts_with("/meta/"))
+        .collect();
+    assert_eq!(paths.len(), 8);
+    for path in paths {
+        let query =
+            format!("cloudCredentialId={credential}&region={}&clusterId={cluster}", it.app.seed.location);
+        let answer = it.app.get(&format!("{path}?{query}")).send().await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        it.hold("get", &path, &answer);
+        let failed = it.app.get(&path).send().await;
+        assert!(failed.status.is_client_error(), "{path}: {}", failed.text());
+        it.hold("get", &path, &failed);
+    }
+    it.end();
+}

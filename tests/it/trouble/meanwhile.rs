@@ -1,0 +1,194 @@
+//! Changes and removals while something is under way, and what the user and the worker write at the same time.
+
+use norman_aks::sandbox::{Effect, Fault, Operation, Seen};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{Base, Stage, fault, held, pool};
+
+on_both!(
+    a_change_in_the_middle_of_a_creation_is_brought_about_after_it,
+    a_change_in_the_middle_of_a_change_is_brought_about_after_it,
+    a_removal_in_the_middle_of_a_creation_waits_for_nothing,
+    a_removal_in_the_middle_of_a_change_waits_for_nothing,
+    a_change_while_the_worker_looks_is_neither_lost_nor_called_done,
+    a_removal_while_the_worker_sends_the_creation_removes_what_was_made,
+    a_change_while_the_worker_refreshes_is_not_overwritten,
+    a_removal_cannot_be_taken_back,
+);
+
+fn upstream(cluster: &Value) -> &Value {
+    &cluster["aksStatus"]["upstreamSpec"]
+}
+
+fn system() -> Value {
+    super::small("one", "")["aksConfig"]["nodePools"][0].clone()
+}
+
+async fn a_change_in_the_middle_of_a_creation_is_brought_about_after_it(base: Base) {
+    let stage = Stage::set(base).await;
+    stage.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+    let changed = stage.put(json!({"tags": {"a": "b"}, "nodePools": [system(), pool("more", 2)]})).await;
+    assert_eq!(changed["state"], "provisioning", "until all of it is there");
+    let cluster = stage.becomes_active().await;
+    assert_eq!(stage.sent(), ["PUT group", "PUT cluster", "PATCH cluster", "PUT pool more"]);
+    assert_eq!(upstream(&cluster)["tags"], json!({"a": "b"}));
+    assert_eq!(upstream(&cluster)["nodePools"][1]["count"], 2);
+}
+
+async fn a_change_in_the_middle_of_a_change_is_brought_about_after_it(base: Base) {
+    let stage = Stage::active(base).await;
+    stage.put(json!({"kubernetesVersion": "1.33.3"})).await;
+    stage.until("the upgrade", |cluster| super::told(cluster).2.contains("is being changed")).await;
+    stage.put(json!({"nodePools": [system(), pool("more", 1)]})).await;
+    stage.put(json!({"nodePools": [system(), pool("more", 3)], "tags": {"a": "b"}})).await;
+    assert_eq!(stage.told().await.0, "updating");
+    let cluster = stage.becomes_active().await;
+    assert_eq!(stage.sent(), ["PUT cluster", "PATCH cluster", "PUT pool more"]);
+    assert_eq!(upstream(&cluster)["kubernetesVersion"], "1.33.3");
+    assert_eq!(upstream(&cluster)["nodePools"][1]["count"], 3);
+    assert_eq!(upstream(&cluster)["tags"], json!({"a": "b"}));
+}
+
+async fn a_removal_in_the_middle_of_a_creation_waits_for_nothing(base: Base) {
+    // Before anything was sent.
+    let stage = Stage::set(base).await;
+    stage.delete().await;
+    stage.is_gone().await;
+    assert_eq!(stage.sent(), Vec::<String>::new());
+    // In the middle.
+    let stage = Stage::set(base).await;
+    stage.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+    stage.delete().await;
+    stage.pass(2).await;
+    let (state, transitioning, message) = stage.told().await;
+    assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "yes"));
+    assert!(message.contains("the cluster one is being removed"), "{message}");
+    stage.is_gone().await;
+    assert_eq!(stage.sent(), ["PUT group", "PUT cluster", "DELETE cluster"]);
+}
+
+async fn a_removal_in_the_middle_of_a_change_waits_for_nothing(base: Base) {
+    let stage = Stage::active(base).await;
+    stage.put(json!({"nodePools": [system(), pool("more", 1)]})).await;
+    stage.until("the pool", |cluster| super::told(cluster).2.contains("node pool more is being")).await;
+    stage.delete().await;
+    stage.is_gone().await;
+    assert_eq!(stage.sent(), ["PUT pool more", "DELETE cluster"]);
+}
+
+/// One step of the worker, which Azure holds at a request while something else happens.
+async fn while_held<F: Future>(
+    stage: &Stage,
+    operation: Operation,
+    method: &str,
+    meanwhile: impl FnOnce() -> F,
+) -> F::Output {
+    stage.app.control.clear_requests();
+    let slow = Fault {
+        times: Some(1),
+        effect: None,
+        latency_ms: 1_500,
+        ..fault(operation, method, Effect::CutInBody)
+    };
+    stage.app.control.add_fault(slow);
+    let worker = stage.app.app.worker.clone();
+    let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() });
+    held(&stage.app, operation, method).await;
+    let outcome = meanwhile().await;
+    assert!(!step.is_finished(), "it happened in the middle of the step");
+    assert_eq!(step.await.unwrap(), 1);
+    outcome
+}
+
+async fn a_change_while_the_worker_looks_is_neither_lost_nor_called_done(base: Base) {
+    let stage = Stage::active(base).await;
+    // The worker looks, to call the first change done; the second comes in between.
+    stage.put(json!({"tags": {}})).await;
+    while_held(&stage, Operation::ManagedCluster, "GET", || stage.put(json!({"tags": {"a": "b"}}))).await;
+    let cluster = stage.seen().await;
+    assert_eq!(cluster["state"], "updating", "the second change is not done");
+    assert_eq!(cluster["aksConfig"]["tags"], json!({"a": "b"}), "and not lost");
+    // It is worked on at once, not after the pause of a cluster at rest.
+    stage.pass(2).await;
+    assert_eq!(stage.sent(), ["PATCH cluster"]);
+    let cluster = stage.becomes_active().await;
+    assert_eq!(upstream(&cluster)["tags"], json!({"a": "b"}));
+}
+
+async fn a_removal_while_the_worker_sends_the_creation_removes_what_was_made(base: Base) {
+    let stage = Stage::set(base).await;
+    // Up to the PUT of the cluster, which comes after the one of the group.
+    let worker = stage.app.app.worker.clone();
+    while !stage.sent().contains(&"PUT group".to_owned()) {
+        worker.run_due(&CancellationToken::new()).await.unwrap();
+    }
+    stage.app.clock.advance(std::time::Duration::from_secs(2));
+    while_held(&stage, Operation::ManagedCluster, "PUT", || stage.delete()).await;
+    assert_eq!(stage.told().await.0, "removing");
+    stage.is_gone().await;
+    assert_eq!(stage.taken(), ["PUT cluster", "DELETE cluster"]);
+    let is_there = |seen: &Seen| seen.operation == Operation::ManagedCluster && seen.method == "GET";
+    let last = stage.app.control.requests().into_iter().rfind(is_there).unwrap();
+    assert_eq!(last.status, Some(404), "nothing is left in Azure");
+}
+
+async fn a_change_while_the_worker_refreshes_is_not_overwritten(base: Base) {
+    let stage = Stage::set_with(base, crate::support::app::TestApp::with(), |body| {
+        body["aksConfig"]["tags"] = json!({"a": "made"});
+    })
+    .await;
+    stage.becomes_active().await;
+    stage.app.control.clear_requests();
+    // Somebody changes the tags in Azure; the refresh is about to take that over when the user says something else.
+    let theirs = stage.azure_tags(&json!({"a": "theirs"})).await;
+    assert!(theirs, "Azure took it");
+    stage.app.clock.advance(std::time::Duration::from_secs(301));
+    while_held(&stage, Operation::ManagedCluster, "GET", || stage.put(json!({"tags": {"a": "mine"}}))).await;
+    let cluster = stage.seen().await;
+    assert_eq!(
+        (cluster["aksConfig"]["tags"].clone(), cluster["state"].clone()),
+        (json!({"a": "mine"}), json!("updating"))
+    );
+    let cluster = stage.becomes_active().await;
+    assert_eq!(cluster["aksConfig"]["tags"], json!({"a": "mine"}));
+    assert_eq!(upstream(&cluster)["tags"], json!({"a": "mine"}));
+}
+
+async fn a_removal_cannot_be_taken_back(base: Base) {
+    let stage = Stage::active(base).await;
+    stage.delete().await;
+    stage.pass(2).await;
+    let change = json!({"name": "one", "aksConfig": {"tags": {"a": "b"}}});
+    let refused = stage.app.put(&stage.path).json(&change).send().await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    stage.delete().await;
+    stage.is_gone().await;
+    assert_eq!(stage.sent(), ["DELETE cluster"]);
+}
+
+impl Stage {
+    /// Replaces the tags of the cluster in Azure, but for the mark, as somebody else would.
+    async fn azure_tags(&self, tags: &Value) -> bool {
+        let azure = crate::trouble::azure(&self.app);
+        let token = crate::trouble::log_in(&self.app, &azure).await;
+        let seed = &self.app.seed;
+        let url = format!(
+            "https://management.azure.com/subscriptions/{}/resourceGroups/group-of-one/providers/Microsoft.ContainerService/\
+             managedClusters/one?api-version=2024-02-01",
+            seed.subscription_id
+        );
+        let found: Value = serde_json::from_str(
+            &azure.get(&url).bearer_auth(&token).send().await.unwrap().text().await.unwrap(),
+        )
+        .unwrap();
+        let mut all = found["tags"].clone();
+        all.as_object_mut().unwrap().extend(tags.as_object().unwrap().clone());
+        let body = json!({ "tags": all }).to_string();
+        let request =
+            azure.patch(&url).bearer_auth(&token).header("content-type", "application/json").body(body);
+        let good = request.send().await.unwrap().status().is_success();
+        self.app.clock.advance(std::time::Duration::from_secs(30));
+        good
+    }
+}

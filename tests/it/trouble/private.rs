@@ -1,0 +1,173 @@
+//! Clusters that are not simply reached: private ones, and those without local accounts.
+
+use std::time::Duration;
+
+use norman_aks::downstream;
+use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
+use serde_json::{Value, json};
+
+use super::{Base, Stage};
+use crate::support::app::{TestApp, TestAppBuilder};
+
+on_both!(
+    a_private_cluster_is_never_active_before_it_is_reached,
+    a_private_cluster_that_does_not_answer_in_time_needs_a_tunnel_and_one_that_fails_does_not,
+    a_private_cluster_that_is_reached_needs_no_tunnel,
+    a_cluster_without_local_accounts_is_entered_as_the_application,
+    a_role_that_is_missing_inside_is_named,
+);
+
+/// The host name of a cluster's API.
+fn host(stage: &Stage, part: &str) -> String {
+    let all = stage.app.control.kubernetes();
+    all.iter()
+        .find(|known| known.fqdn.starts_with(part))
+        .unwrap_or_else(|| panic!("{part}: {all:?}"))
+        .fqdn
+        .clone()
+}
+
+async fn private(base: Base, builder: TestAppBuilder) -> Stage {
+    Stage::set_with(base, builder, |body| body["aksConfig"]["privateCluster"] = json!(true)).await
+}
+
+fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
+    let conditions = cluster["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+async fn a_private_cluster_is_never_active_before_it_is_reached(base: Base) {
+    let stage = private(base, TestApp::with()).await;
+    let tunnel = |cluster: &Value| cluster["aksStatus"]["privateRequiresTunnel"] == true;
+    stage.until("the decision", tunnel).await;
+    stage.pass(1_800).await;
+    let cluster = stage.seen().await;
+    let (state, transitioning, message) = super::told(&cluster);
+    assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
+    assert!(message.contains("waiting for cluster agent to be deployed"), "Rancher's words: {message}");
+    assert!(message.contains("registration token"), "how it is reached: {message}");
+    assert!(message.contains("connect the server to that network"), "the other way: {message}");
+    assert_eq!(condition(&cluster, "Waiting")["status"], "Unknown");
+    assert_eq!(condition(&cluster, "Connected")["status"], "False");
+    assert_eq!(condition(&cluster, "Ready")["status"], "False");
+    assert_ne!(condition(&cluster, "Updated")["status"], "True");
+    // What is wanted of Azure is brought about all the same.
+    stage.put(json!({"tags": {"a": "b"}})).await;
+    stage
+        .until("the tags", |cluster| cluster["aksStatus"]["upstreamSpec"]["tags"] == json!({"a": "b"}))
+        .await;
+    stage.pass(300).await;
+    assert_eq!(stage.told().await.0, "provisioning");
+    assert_eq!(stage.sent(), ["PUT group", "PUT cluster", "PATCH cluster"]);
+
+    // Its network is opened: the decision is judged again.
+    assert!(stage.app.control.make_reachable(&host(&stage, "one"), true));
+    let cluster = stage.becomes_active().await;
+    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
+    for kind in ["Waiting", "Connected", "Ready", "Updated", "Provisioned"] {
+        assert_eq!(condition(&cluster, kind)["status"], "True", "{kind}");
+    }
+}
+
+async fn a_private_cluster_that_does_not_answer_in_time_needs_a_tunnel_and_one_that_fails_does_not(
+    base: Base,
+) {
+    let limits = downstream::Options {
+        facts_limit: Duration::from_secs(1),
+        account_limit: Duration::from_secs(1),
+        ..downstream::Options::default()
+    };
+    for (effect, latency_ms, decision) in [
+        (None, 3_600_000, Some(true)),
+        (Some(Effect::Status(Refusal { status: Some(500), ..Refusal::default() })), 0, None),
+        (Some(Effect::CutBeforeAnswer), 0, None),
+    ] {
+        let stage = private(base, TestApp::with().clusters(limits.clone())).await;
+        // Its name is known from the beginning.
+        stage.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
+        stage
+            .until("its API", |_| stage.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
+            .await;
+        stage.app.control.make_reachable(&host(&stage, "one"), true);
+        stage.app.control.add_kubernetes_fault(Fault {
+            effect: effect.clone(),
+            latency_ms,
+            ..Fault::default()
+        });
+        stage.app.control.clear_faults();
+        let failed = |cluster: &Value| condition(cluster, "Connected")["status"] == "False";
+        stage.until("an attempt with the name known", failed).await;
+        stage.pass(40).await;
+        let cluster = stage.seen().await;
+        let decided = cluster["aksStatus"].get("privateRequiresTunnel").and_then(Value::as_bool);
+        let (state, transitioning, message) = super::told(&cluster);
+        assert_eq!((state.as_str(), decided), ("provisioning", decision), "{effect:?}: {message}");
+        assert_eq!(transitioning, if decision.is_some() { "yes" } else { "error" }, "{effect:?}: {message}");
+        stage.app.control.clear_kubernetes_faults();
+        let cluster = stage.becomes_active().await;
+        assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
+    }
+}
+
+async fn a_private_cluster_that_is_reached_needs_no_tunnel(base: Base) {
+    let stage = private(base, TestApp::with()).await;
+    stage.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
+    stage
+        .until("its API", |_| stage.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
+        .await;
+    stage.app.control.clear_faults();
+    stage.app.control.make_reachable(&host(&stage, "one"), true);
+    let cluster = stage.becomes_active().await;
+    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
+    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+}
+
+/// An import of the cluster without local accounts.
+async fn entra_only(base: Base) -> Stage {
+    Stage::set_with(base, TestApp::with(), |body| {
+        let credential = body["aksConfig"]["azureCredentialSecret"].clone();
+        body["aksConfig"] = json!({"clusterName": "entra-only", "resourceGroup": "rancher", "resourceLocation": "eastus",
+            "imported": true, "azureCredentialSecret": credential});
+    })
+    .await
+}
+
+async fn a_cluster_without_local_accounts_is_entered_as_the_application(base: Base) {
+    let stage = entra_only(base).await;
+    let cluster = stage.becomes_active().await;
+    assert_eq!(condition(&cluster, "Ready")["status"], "True");
+    assert_eq!(stage.asked(Operation::AdminCredential, "POST"), 0, "Azure gives out none");
+    assert_eq!(stage.asked(Operation::UserCredential, "POST"), 1);
+    assert_eq!(stage.sent(), Vec::<String>::new());
+    // Entra does not give the token: told, with what to do.
+    let stage = entra_only(base).await;
+    let refusal = Effect::Status(Refusal {
+        status: Some(400),
+        code: Some("invalid_resource".to_owned()),
+        message: Some("AADSTS500011: The resource principal was not found in the tenant.".to_owned()),
+        ..Refusal::default()
+    });
+    stage.app.control.add_fault(Fault { skip: 0, ..super::fault(Operation::Token, "POST", refusal) });
+    let cluster = stage.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let (_, _, message) = super::told(&cluster);
+    assert!(message.contains("error getting kube config: ") && message.contains("AADSTS500011"), "{message}");
+    stage.app.control.clear_faults();
+    stage.becomes_active().await;
+}
+
+async fn a_role_that_is_missing_inside_is_named(base: Base) {
+    let stage = entra_only(base).await;
+    let forbidden = Effect::Status(Refusal {
+        status: Some(403),
+        message: Some("User does not have access to the resource in Azure.".to_owned()),
+        ..Refusal::default()
+    });
+    stage.app.control.add_kubernetes_fault(Fault { effect: Some(forbidden), ..Fault::default() });
+    let cluster = stage.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let (state, _, message) = super::told(&cluster);
+    assert_eq!(state, "provisioning");
+    assert!(message.contains("User does not have access to the resource in Azure."), "{message}");
+    assert!(message.contains("the role Azure Kubernetes Service RBAC Cluster Admin"), "{message}");
+    stage.app.control.clear_kubernetes_faults();
+    stage.becomes_active().await;
+}

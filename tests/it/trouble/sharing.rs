@@ -1,0 +1,232 @@
+//! Several servers of one database, servers that die with a claim, and servers that come back too late.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use norman_aks::sandbox::{Effect, Fault, Operation};
+use norman_aks::store::{ClusterRow, clusters};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Base, Stage, fault, held, pool, small};
+use crate::support::app::TestApp;
+use crate::support::databases;
+
+on_both!(
+    a_claim_of_a_dead_server_is_taken_over_when_it_ends,
+    a_server_that_died_between_its_note_and_the_request_is_followed_by_one_that_sends_it,
+    a_server_that_died_after_the_request_is_followed_by_one_that_looks,
+    a_server_that_comes_back_too_late_sends_and_writes_nothing,
+    a_server_that_comes_back_too_late_leaves_a_removed_cluster_removed,
+);
+
+/// How long a claim lasts.
+const LEASE_MS: i64 = 150_000;
+
+/// Claims the one cluster, as another server would that dies then.
+async fn die(stage: &Stage) -> ClusterRow {
+    let now = stage.app.clock.now_ms();
+    // Whenever it is due.
+    let mut claimed =
+        clusters::claim(&stage.db.store, "another", now + 600_000, now + 600_000, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    claimed.remove(0)
+}
+
+/// Another server wakes the claim at its proper end.
+async fn die_for_a_lease(stage: &Stage) -> ClusterRow {
+    let row = die(stage).await;
+    let until = stage.app.clock.now_ms() + LEASE_MS;
+    assert!(clusters::renew(&stage.db.store, &row.id, row.work.fence, until).await.unwrap());
+    row
+}
+
+async fn a_claim_of_a_dead_server_is_taken_over_when_it_ends(base: Base) {
+    let stage = Stage::set(base).await;
+    die_for_a_lease(&stage).await;
+    stage.pass(140).await;
+    assert_eq!((stage.told().await.0.as_str(), stage.app.upstream()), ("provisioning", vec![]), "it is held");
+    stage.pass(20).await;
+    assert!(stage.taken().contains(&"PUT cluster".to_owned()), "{:?}", stage.sent());
+    stage.becomes_active().await;
+    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+}
+
+async fn a_server_that_died_between_its_note_and_the_request_is_followed_by_one_that_sends_it(base: Base) {
+    let stage = Stage::set(base).await;
+    let row = die_for_a_lease(&stage).await;
+    let mut work = row.work.clone();
+    work.claimed = true;
+    "creating".clone_into(&mut work.phase);
+    let now = stage.app.clock.now_ms();
+    assert!(clusters::record(&stage.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    stage.pass(170).await;
+    stage.becomes_active().await;
+    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+}
+
+async fn a_server_that_died_after_the_request_is_followed_by_one_that_looks(base: Base) {
+    let stage = Stage::set(base).await;
+    stage.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+    // What the PUT began was never written down.
+    let row = die_for_a_lease(&stage).await;
+    let mut work = row.work.clone();
+    work.operation = None;
+    let now = stage.app.clock.now_ms();
+    assert!(clusters::record(&stage.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    stage.pass(140).await;
+    assert_eq!(stage.told().await.0, "provisioning");
+    stage.becomes_active().await;
+    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+
+    // The same with a change and with a removal.
+    stage.app.control.clear_requests();
+    let system = small("one", "")["aksConfig"]["nodePools"][0].clone();
+    stage.put(json!({"nodePools": [system, pool("more", 1)]})).await;
+    stage.until("the pool", |cluster| super::told(cluster).2.contains("node pool more is being")).await;
+    let row = die_for_a_lease(&stage).await;
+    let mut work = row.work.clone();
+    work.operation = None;
+    let now = stage.app.clock.now_ms();
+    assert!(clusters::record(&stage.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    stage.becomes_active().await;
+    assert_eq!(stage.sent(), ["PUT pool more"]);
+
+    stage.app.control.clear_requests();
+    stage.delete().await;
+    stage.until("the removal", |cluster| super::told(cluster).2.contains("is being removed")).await;
+    let row = die_for_a_lease(&stage).await;
+    let mut work = row.work.clone();
+    work.operation = None;
+    let now = stage.app.clock.now_ms();
+    assert!(clusters::record(&stage.db.store, &row.id, &work, row.generation, now).await.unwrap());
+    stage.is_gone().await;
+    assert_eq!(stage.sent(), ["DELETE cluster"]);
+}
+
+/// Lets a step be held at a request until its claim has ended; `other` has the claim then, and the step comes to its end.
+async fn outlived(stage: &Stage, operation: Operation, method: &str, other: impl AsyncFnOnce()) {
+    let slow = Fault {
+        times: Some(1),
+        effect: None,
+        latency_ms: 1_500,
+        ..fault(operation, method, Effect::CutInBody)
+    };
+    stage.app.control.add_fault(slow);
+    let worker = stage.app.app.worker.clone();
+    let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await });
+    held(&stage.app, operation, method).await;
+    stage.app.clock.advance(Duration::from_secs(200));
+    other().await;
+    assert!(!step.is_finished(), "the claim was lost in the middle of the step");
+    step.await.unwrap().unwrap();
+}
+
+async fn a_server_that_comes_back_too_late_sends_and_writes_nothing(base: Base) {
+    // Before the first request for the cluster, and at the look before the PUT.
+    for (operation, method) in [(Operation::ManagedCluster, "GET"), (Operation::ResourceGroup, "HEAD")] {
+        let stage = Stage::set(base).await;
+        let mut row = None;
+        outlived(&stage, operation, method, async || row = Some(die(&stage).await)).await;
+        assert_eq!(stage.sent(), Vec::<String>::new(), "held at {method} of {operation:?}");
+        let row = row.unwrap();
+        let now = clusters::get(&stage.db.store, &row.id).await.unwrap().unwrap();
+        assert_eq!(now, row, "the late one wrote nothing");
+    }
+    // In the middle of a change, whose PUT is held in Azure: what it learns is not written down.
+    let stage = Stage::active(base).await;
+    stage.put(json!({"tags": {"a": "b"}})).await;
+    let mut row = None;
+    outlived(&stage, Operation::ManagedCluster, "PATCH", async || row = Some(die(&stage).await)).await;
+    let row = row.unwrap();
+    assert_eq!(clusters::get(&stage.db.store, &row.id).await.unwrap().unwrap(), row);
+    assert_eq!(stage.sent(), ["PATCH cluster"]);
+    // Once the claim of the other one has ended, it is looked at and done.
+    stage.app.clock.advance(Duration::from_secs(600));
+    stage.becomes_active().await;
+    assert_eq!(stage.sent(), ["PATCH cluster"], "it was there already");
+}
+
+async fn a_server_that_comes_back_too_late_leaves_a_removed_cluster_removed(base: Base) {
+    let stage = Stage::active(base).await;
+    stage.app.clock.advance(Duration::from_secs(301));
+    outlived(&stage, Operation::ManagedCluster, "GET", async || {
+        let row = die(&stage).await;
+        assert!(clusters::delete_claimed(&stage.db.store, &row.id, row.work.fence, &[]).await.unwrap());
+    })
+    .await;
+    assert_eq!(stage.app.get(&stage.path).send().await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_share_the_work_and_each_request_is_made_once() {
+    let Some(db) = databases::postgres().await else { return };
+    let one = TestApp::with().on(&db).start().await;
+    let two = TestApp::with().on(&db).beside(&one).start().await;
+    let credential = one.stored_credential(&one.admin).await;
+    let names: Vec<String> = (0..8).map(|number| format!("n{number}")).collect();
+    let mut paths = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let app = if number % 2 == 0 { &one } else { &two };
+        paths.push(super::made(app, &small(name, &credential)).await);
+    }
+    one.control.clear_requests();
+    let round = async |wanted: &str| {
+        for _ in 0..600 {
+            let steps = [&one, &two].map(|app| {
+                let worker = app.app.worker.clone();
+                tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() })
+            });
+            let mut done = 0;
+            for step in steps {
+                done += step.await.unwrap();
+            }
+            if done == 0 {
+                one.clock.advance(Duration::from_secs(1));
+            }
+            let mut states = Vec::new();
+            for path in &paths {
+                let answer = one.get(path).send().await;
+                states.push(if answer.status == 404 {
+                    "gone".to_owned()
+                } else {
+                    super::told(&answer.json()).0
+                });
+            }
+            if states.iter().all(|state| state == wanted) {
+                return;
+            }
+        }
+        panic!("not all {wanted}");
+    };
+    // Of every cluster, what was sent for it.
+    let sent = || {
+        let mut sent: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for seen in super::sent(&one) {
+            let name = names.iter().find(|name| seen.path.contains(name.as_str())).unwrap();
+            sent.entry(name.clone()).or_default().push(super::short(&seen));
+        }
+        one.control.clear_requests();
+        sent
+    };
+    let expected = |requests: &[&str]| -> BTreeMap<String, Vec<String>> {
+        let requests: Vec<String> = requests.iter().map(|it| (*it).to_owned()).collect();
+        names.iter().map(|name| (name.clone(), requests.clone())).collect()
+    };
+    round("active").await;
+    assert_eq!(sent(), expected(&["PUT group", "PUT cluster"]));
+    for (number, path) in paths.iter().enumerate() {
+        let app = if number % 2 == 0 { &two } else { &one };
+        let system = small("x", "")["aksConfig"]["nodePools"][0].clone();
+        let change = json!({"name": names[number], "aksConfig": {"tags": {"a": "b"}, "nodePools": [system, pool("more", 1)]}});
+        let answer = app.put(path).json(&change).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    round("active").await;
+    assert_eq!(sent(), expected(&["PATCH cluster", "PUT pool more"]));
+    for path in &paths {
+        assert_eq!(two.delete(path).send().await.status, 200);
+    }
+    round("gone").await;
+    assert_eq!(sent(), expected(&["DELETE cluster"]));
+}
