@@ -2,6 +2,8 @@
 //! generated clients have one type for it. What makes these answers is in `meta::error`, `norman::error`, `auth`
 //! and `edge`.
 
+mod sets;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -10,87 +12,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use super::headers;
 
-/// How an action of `/meta` fails.
-pub(in crate::api) const META: &[&Failure] = &[
-    &BAD_REQUEST,
-    &UNAUTHORIZED,
-    &FORBIDDEN,
-    &UNUSABLE_CREDENTIAL,
-    &THROTTLED,
-    &FAILED,
-    &UNAVAILABLE,
-    &TIMED_OUT,
-];
-
-/// How aksCheckCredentials fails.
-pub(in crate::api) const CHECK: &[&Failure] =
-    &[&BAD_REQUEST, &REFUSED, &FORBIDDEN, &THROTTLED, &FAILED, &UNAVAILABLE, &TIMED_OUT];
-
-/// How reading below `/v3` fails.
-pub(in crate::api) const READ: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How changing below `/v3` fails; nothing was changed then.
-pub(in crate::api) const CHANGE: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_CONFLICT,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How the POST of one object fails.
-pub(in crate::api) const POST: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_METHOD,
-    &NORMAN_CONFLICT,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How a review fails.
-pub(in crate::api) const REVIEW: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How following what happens fails, before it begins.
-pub(in crate::api) const FOLLOW: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_INVALID,
-    &NORMAN_BUSY,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How asking for a plan fails.
-pub(in crate::api) const PLAN: &[&Failure] =
-    &[&UNAUTHORIZED, &NORMAN_NOT_FOUND, &NORMAN_FAILED, &NORMAN_UNAVAILABLE, &NORMAN_TIMED_OUT];
-
-const ALL: [&[&Failure]; 8] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW, PLAN];
+use self::sets::ALL;
+pub(in crate::api) use self::sets::{CHANGE, CHECK, FOLLOW, META, PLAN, POST, READ, REVIEW};
 
 /// One way to fail.
 pub(in crate::api) struct Failure {
