@@ -23,10 +23,9 @@ pub(super) async fn follow(
             task.follow(None);
             Ok(None)
         }
-        Asked::InProgress { what, percent, operation, running } => {
+        Asked::InProgress { what, percent, pause, running } => {
             task.wait(&what, percent);
-            let pause = operation.retry_after();
-            task.follow(Some(&Running { operation: operation.to_text(), ..running }));
+            task.follow(Some(&running));
             Ok(Some(Next::In(pause)))
         }
         Asked::Failed(said) => {
@@ -54,7 +53,9 @@ pub(super) enum Asked {
         /// What is waited for, for people.
         what: String,
         percent: Option<f64>,
-        operation: Operation,
+        /// How long Azure asks to wait.
+        pause: Duration,
+        /// The operation as it is to be followed from here.
         running: Running,
     },
     /// Azure gave it up; holds its words.
@@ -99,7 +100,9 @@ pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<
                 }
                 None => running.what.clone(),
             };
-            Asked::InProgress { what, percent: progress.percent, operation: progress.operation, running }
+            let (pause, operation) = (progress.operation.retry_after(), progress.operation.to_text());
+            let running = Running { operation, ..running };
+            Asked::InProgress { what, percent: progress.percent, pause, running }
         }
         azure::Step::Failed(error) => failed(&error, "Failed"),
         azure::Step::Cancelled(error) => failed(&error, "Canceled"),

@@ -149,7 +149,7 @@ impl Worker {
         let count = due.len();
         for row in due {
             let parts = Arc::clone(&self.parts);
-            steps.spawn(async move { work_on(&parts, row).await });
+            steps.spawn(async move { Box::pin(work_on(&parts, row)).await });
         }
         Ok(count)
     }

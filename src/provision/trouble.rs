@@ -95,9 +95,10 @@ impl Trouble {
     #[must_use]
     pub(super) fn with_way_out(mut self, cluster_id: &str) -> Self {
         if self.lasts {
-            self.message.push_str(&format!(
-                "; to remove only the object and leave Azure as it is: DELETE /v3/clusters/{cluster_id}?force=true"
-            ));
+            self.message
+                .push_str("; to remove only the object and leave Azure as it is: DELETE /v3/clusters/");
+            self.message.push_str(cluster_id);
+            self.message.push_str("?force=true");
         }
         self
     }

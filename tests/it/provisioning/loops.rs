@@ -173,7 +173,7 @@ async fn a_count_that_azure_takes_and_does_not_keep_is_not_written_for_ever() {
 async fn other_ways_out_and_other_networks() {
     rests(json!({"outboundType": "ManagedNATGateway", "loadBalancerSku": "standard", "networkPolicy": "calico"})).await;
     rests(json!({
-        "networkPlugin": "azure", "outboundType": "UserDefinedRouting", "loadBalancerSku": "Standard",
+        "networkPlugin": "azure", "outboundType": "LoadBalancer", "loadBalancerSku": "Standard",
         "virtualNetworkResourceGroup": "RANCHER", "virtualNetwork": "Rancher-Net", "subnet": "Nodes", "serviceCidr": "10.100.0.0/16",
         "dnsServiceIp": "10.100.0.10", "nodePools": [pool_with("system", "System", json!({"maxPods": 30}))],
     }))
