@@ -244,6 +244,11 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
     let Some(upstream) = &observed.upstream else {
         return Step::Refuse(unreadable(spec));
     };
+    // No cluster is without a pool: such an answer says nothing about them.
+    let none = |of: &AksConfig| of.node_pools.as_ref().is_none_or(Vec::is_empty);
+    if !none(spec) && none(upstream) {
+        return Step::Wait("Azure to tell of the node pools".to_owned());
+    }
     let found = match difference::between(spec, upstream, applied, situation.made) {
         Err(refused) => return Step::Refuse(reason(&refused)),
         Ok(found) => found,
@@ -665,6 +670,15 @@ mod tests {
         seen.upstream = None;
         let words = "cannot detect cluster [n] upstream kubernetes version";
         assert_eq!(step(Phase::Active, &spec(json!({})), None, &seen), Step::Refuse(words.into()));
+    }
+
+    #[test]
+    fn pools_are_not_made_again_because_azure_does_not_tell_of_them() {
+        let mut seen = observed(Some(ours("Succeeded")));
+        seen.upstream = Some(spec(json!({"nodePools": []})));
+        let wanted = spec(json!({"nodePools": [{"name": "a"}]}));
+        assert!(matches!(step(Phase::Active, &wanted, Some(&wanted), &seen), Step::Wait(_)));
+        assert_eq!(step(Phase::Active, &spec(json!({})), None, &seen), Step::Finish);
     }
 
     #[test]
