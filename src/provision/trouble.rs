@@ -74,11 +74,10 @@ impl Trouble {
             message.push_str("; ");
             message.push_str(&hint);
         }
-        let retry_after = explained.retry_after.or(error.retry_after());
         let of_credential = matches!(error, azure::Error::Login(_));
         Self {
             message,
-            retry_after,
+            retry_after: explained.retry_after.or(error.retry_after()),
             busy,
             lasts: explained.status == 400 && !busy,
             of_credential,
@@ -96,9 +95,10 @@ impl Trouble {
     #[must_use]
     pub(super) fn with_way_out(mut self, cluster_id: &str) -> Self {
         if self.lasts {
-            self.message.push_str(&format!(
-                "; to remove only the object and leave Azure as it is: DELETE /v3/clusters/{cluster_id}?force=true"
-            ));
+            self.message
+                .push_str("; to remove only the object and leave Azure as it is: DELETE /v3/clusters/");
+            self.message.push_str(cluster_id);
+            self.message.push_str("?force=true");
         }
         self
     }

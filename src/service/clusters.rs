@@ -3,9 +3,9 @@
 //!
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
-mod abandon;
 mod body;
 mod checks;
+mod removal;
 mod review;
 mod roles;
 
@@ -327,43 +327,16 @@ impl Clusters {
         }
         row.review = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
         row.name = name;
-        row.generation += 1;
+        // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
+        let rests = stored.state == State::Active && !stored.failing && spec::same(old, new);
+        if !rests {
+            row.generation += 1;
+        }
         row.spec = spec.to_text();
         row.credential_id = credential.id;
         row.aks_identity = identity;
         row.updated_ms = self.parts.clock.now_ms();
         Ok(new.clone())
-    }
-
-    /// Asks for a cluster to be removed and returns what it is: the worker removes it in Azure, if it was made here, and
-    /// then forgets it. Asking again changes nothing.
-    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
-        let result = self.remove(&by.caller, id).await;
-        self.parts.credentials.forget_resolved();
-        self.record(by, Action::Delete, id, &result).await;
-        result
-    }
-
-    async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
-        for _ in 0..ATTEMPTS {
-            let mut row = self.own_row(caller, id).await?;
-            if row.removing_ms.is_some() {
-                return row.try_into();
-            }
-            let now = self.parts.clock.now_ms();
-            row.removing_ms = Some(now);
-            row.generation += 1;
-            row.updated_ms = now;
-            match store::clusters::update(&self.parts.store, &row, Some(Wake(now))).await {
-                Err(store::Error::Conflict { .. }) => {}
-                outcome => {
-                    outcome?;
-                    self.parts.work.notify_one();
-                    return row.try_into();
-                }
-            }
-        }
-        Err(Error::Conflict { id: id.to_owned() })
     }
 
     /// The cluster of that id, and what the caller is to it.

@@ -56,15 +56,14 @@ impl Bench {
             .filter(|path| path.starts_with("/v3") || path.starts_with("/api/v1"))
             .collect();
         for path in &paths {
-            let asked = match path.contains("{id}") {
-                false => vec![path.clone()],
-                true => {
-                    // Whatever else there is of clusters.
-                    let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
-                    let ids = self.ids.get(path).or_else(|| self.ids.get(of_clusters?));
-                    let ids = ids.unwrap_or_else(|| panic!("nothing is known for {path}"));
-                    ids.iter().map(|id| path.replace("{id}", id)).collect()
-                }
+            let asked = if path.contains("{id}") {
+                // Whatever else there is of clusters.
+                let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
+                let ids = self.ids.get(path).or_else(|| self.ids.get(of_clusters?));
+                let ids = ids.unwrap_or_else(|| panic!("nothing is known for {path}"));
+                ids.iter().map(|id| path.replace("{id}", id)).collect()
+            } else {
+                vec![path.clone()]
             };
             for asked in asked {
                 let answer = self.app.get(&asked).send().await;

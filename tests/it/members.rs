@@ -275,7 +275,10 @@ async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_
     let path = format!("/v3/clusters/{}", it.cluster);
     let seen = it.app.get(&path).token(&it.ben).send().await.json();
     assert!(seen["links"]["update"].is_string() && seen["links"]["clusterRegistrationTokens"].is_string());
-    assert_eq!(ids(&it.app.get("/v3/clusters").token(&it.ben).send().await), [it.cluster.clone()]);
+    assert_eq!(
+        ids(&it.app.get("/v3/clusters").token(&it.ben).send().await),
+        std::slice::from_ref(&it.cluster)
+    );
     // Without saying a credential, or the one that it has; but not another one of Ann's.
     let other = it.app.stored_credential(&it.ann).await;
     let with = |credential: &str| json!({"name": "one", "aksConfig": {"azureCredentialSecret": credential}});
@@ -399,7 +402,7 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
     let mut all = vec![of_one.clone(), of_other.clone(), text(&binding, "id")];
     all.sort();
     assert_eq!(list("").await, all);
-    assert_eq!(list(&format!("?clusterId={other}")).await, [of_other.clone()]);
+    assert_eq!(list(&format!("?clusterId={other}")).await, std::slice::from_ref(&of_other));
     assert_eq!(list(&format!("?userId={}", it.user(&it.ben).await)).await, [text(&binding, "id")]);
     assert_eq!(list("?roleTemplateId=read-only").await, [text(&binding, "id")]);
     assert_eq!(list("?roleTemplateId_ne=read-only&limit=1").await.len(), 1);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::azure::{AzureData, NetworkRef};
 use super::unknown::UnknownField;
-use crate::domain::spec::{AksConfig, NodePool, given};
+use crate::domain::spec::{AksConfig, NodePool, given, network_group};
 
 /// What is to be judged.
 #[derive(Clone, Copy, Debug)]
@@ -179,9 +179,7 @@ impl<'a> Case<'a> {
             return Some(subnet);
         }
         let spec = &self.spec;
-        let own_group = given(spec.virtual_network_resource_group.as_ref())
-            .filter(|_| given(spec.network_plugin.as_ref()).is_some());
-        let group = own_group.or(given(spec.resource_group.as_ref()))?;
+        let group = network_group(spec)?;
         let (network, subnet) = (given(spec.virtual_network.as_ref())?, given(spec.subnet.as_ref())?);
         Some(SubnetRef {
             network: NetworkRef {
