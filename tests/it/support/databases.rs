@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr as _;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use norman_aks::store::{Options, Store, sqlite_url};
 use norman_aks::vault::KeyRing;
@@ -88,7 +89,9 @@ fn keys() -> String {
 }
 
 async fn open(url: &str) -> Store {
-    let store = Store::connect(url, &Options::default()).await.expect("open the database");
+    // A machine that is busy with other tests takes its time.
+    let options = Options { acquire: Duration::from_mins(1), ..Options::default() };
+    let store = Store::connect(url, &options).await.expect("open the database");
     store.migrate().await.expect("migrate");
     store
 }
