@@ -68,7 +68,7 @@ impl AzureCall {
 
 async fn record(
     state: &AppState,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     origin: &Origin,
     action: &'static str,
     credential_id: &str,
