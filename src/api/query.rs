@@ -14,14 +14,18 @@ impl<'a> Query<'a> {
         Self(uri.query().unwrap_or_default())
     }
 
-    /// The first value of `name`; empty when it is not there.
-    pub(crate) fn first(self, name: &str) -> Cow<'a, str> {
-        // Every request to an action asks this several times: only what has that name is decoded.
-        let values = self.raw_pairs().filter(|(key, _)| match as_it_is(key) {
-            true => *key == name,
-            false => decoded(key).is_some_and(|key| key == name),
-        });
-        values.filter_map(|(_, value)| decoded(value)).next().unwrap_or_default()
+    /// The first value of each of these names, in one look at the text; empty for those that are not there.
+    pub(crate) fn first<const N: usize>(self, names: [&str; N]) -> [Cow<'a, str>; N] {
+        let mut values = [const { None }; N];
+        for (key, raw) in self.raw_pairs() {
+            let Some(key) = decoded(key) else { continue };
+            for (name, value) in names.iter().zip(&mut values) {
+                if value.is_none() && key == *name {
+                    *value = decoded(raw);
+                }
+            }
+        }
+        values.map(Option::unwrap_or_default)
     }
 
     /// Every well-formed pair, in order.
@@ -92,7 +96,7 @@ mod tests {
             ("a=%ff", "a", "\u{fffd}"),
             ("", "a", ""),
         ] {
-            assert_eq!(Query(query).first(name), expected, "{query}");
+            assert_eq!(Query(query).first(["other", name, name]), ["", expected, expected], "{query}");
         }
     }
 

@@ -104,13 +104,22 @@ impl Writer {
         let mut flushed: Vec<oneshot::Sender<()>> = Vec::new();
         let mut batch = Vec::new();
         let mut places = HashMap::new();
+        let mut latest: Option<(Deed, usize)> = None;
         for message in messages.drain(..) {
             match message {
                 Message::Event(Event { deed, request_id, at_ms }) => {
-                    let place = *places.entry(deed).or_insert_with_key(|deed| {
-                        batch.push(repeated(deed));
-                        batch.len() - 1
-                    });
+                    let place = match &latest {
+                        // Most often the same again: to compare is a tenth of looking it up.
+                        Some((same, place)) if *same == deed => *place,
+                        _ => {
+                            let place = *places.entry(deed.clone()).or_insert_with_key(|deed| {
+                                batch.push(repeated(deed));
+                                batch.len() - 1
+                            });
+                            latest = Some((deed, place));
+                            place
+                        }
+                    };
                     if let Some(repeated) = batch.get_mut(place) {
                         repeated.times.push(Occurrence { id: self.id(at_ms), at_ms, request_id });
                     }
