@@ -151,7 +151,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queue: 4_096, keep: Duration::from_hours(90 * 24) }
+        // As many as come within a second at most. When the disk is busy, SQLite may wait for it as long as that.
+        Self { queue: 32_768, keep: Duration::from_hours(90 * 24) }
     }
 }
 
