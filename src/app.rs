@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::error::Error;
-pub use self::reach::{Reach, check_reach};
+pub use self::reach::{Reach, check_reach, used_environments};
 pub use self::run::{sandbox, serve};
 use crate::api::origin::Origin;
 use crate::api::{self, AppState};
@@ -95,17 +95,11 @@ impl App {
         let azure = Azure::new(ways.azure)?;
         let downstream = Downstream::new(ways.clusters);
         let tokens = Tokens::new(store.clone(), clock.clone());
-        let keep = config.audit_retention.unwrap_or_default();
-        let events = Events::start(
-            store.clone(),
-            clock.clone(),
-            &events::Options { keep, ..events::Options::default() },
-        );
+        let events = audit(config, &store, &clock);
         let credentials =
             Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
         let instance = instance::open(&store, stamp(config)).await?;
-        let instance_id = instance.id.clone();
-        let fixed = fixed_settings(config, instance);
+        let fixed = fixed_settings(config, &instance);
         let settings = Settings::new(store.clone(), events.clone(), clock.clone(), fixed);
         let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock.clone());
         let reviews =
@@ -135,7 +129,7 @@ impl App {
                 listings: listings.clone(),
                 bell: clusters.bell(),
                 clock: clock.clone(),
-                instance: instance_id,
+                instance: instance.id,
             },
             clusters.work(),
         );
@@ -263,10 +257,16 @@ impl App {
     }
 }
 
+/// The audit, kept as long as the settings say.
+fn audit(config: &Config, store: &Store, clock: &Clock) -> Events {
+    let keep = config.audit_retention.unwrap_or_default();
+    Events::start(store.clone(), clock.clone(), &events::Options { keep, ..events::Options::default() })
+}
+
 /// What the start decides, whatever is stored under these names.
-fn fixed_settings(config: &Config, instance: Instance) -> Vec<(String, String)> {
+fn fixed_settings(config: &Config, instance: &Instance) -> Vec<(String, String)> {
     let server_url = config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone()));
-    server_url.chain([("install-uuid".to_owned(), instance.id)]).collect()
+    server_url.chain([("install-uuid".to_owned(), instance.id.clone())]).collect()
 }
 
 fn report<T, E: std::error::Error + 'static>(what: &'static str, outcome: Result<T, E>) {

@@ -26,7 +26,7 @@ pub(super) fn shown(path: &str) -> Cow<'_, str> {
     }
     // Another spelling of the same, which leads nowhere. Clusters have addresses of their own, and names in them.
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    if !path.starts_with("/k8s/") && decoded.to_ascii_lowercase().contains("import") {
+    if path != IMPORT && !path.starts_with("/k8s/") && decoded.to_ascii_lowercase().contains("import") {
         return format!("/{COVER}").into();
     }
     match mask(&decoded) {

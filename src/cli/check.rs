@@ -1,5 +1,6 @@
 //! `check`: prints what would be used, and tries it without changing anything.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Instant;
 
@@ -9,14 +10,21 @@ use super::error::chain;
 use super::tokens::columns;
 use super::{Error, print};
 use crate::app;
+use crate::azure::Cloud;
 use crate::clock::Clock;
 use crate::config::{Config, Origin, Warning};
 use crate::service::secrets::{self, Secrets};
-use crate::store::{self, Stamp, Store};
+use crate::store::{self, Store};
 use crate::vault::KeyRing;
 
 /// What a test found: fine, or what is wrong, in words.
 type Found = Result<String, String>;
+
+/// A cloud that nobody uses need not be reached.
+enum Weight {
+    Needed,
+    Unused,
+}
 
 pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Error> {
     print(&settings(config))?;
@@ -24,13 +32,18 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
         print(&format!("warning: {warning}"))?;
     }
     print("")?;
-    let mut tests = Vec::from(stored(config).await);
-    tests.extend(reach(config).await);
-    let failed = tests.iter().filter(|(_, found)| found.is_err()).count();
-    for (name, found) in tests {
-        let (mark, words) = match found {
-            Ok(words) => ("ok    ", words),
-            Err(words) => ("FAILED", words),
+    let (stored, used) = stored(config).await;
+    let tests = stored.into_iter().map(|(name, found)| (name, found, Weight::Needed));
+    let tests = tests.chain(reach(config, used).await);
+    let mut failed = 0;
+    for (name, found, weight) in tests {
+        let (mark, words) = match (found, weight) {
+            (Ok(words), _) => ("ok    ", words),
+            (Err(words), Weight::Unused) => ("note  ", words),
+            (Err(words), Weight::Needed) => {
+                failed += 1;
+                ("FAILED", words)
+            }
         };
         print(&format!("{mark}  {name}: {words}"))?;
     }
@@ -47,9 +60,13 @@ fn settings(config: &Config) -> String {
     }))
 }
 
+/// The environments that stored credentials are for; `None` when nobody can tell.
+type Used = Option<BTreeSet<&'static str>>;
+
 /// Database and key; the key is compared with what the database needs when that can be asked.
-async fn stored(config: &Config) -> [(String, Found); 2] {
-    let named = |database, key| [("database".to_owned(), database), ("encryption key".to_owned(), key)];
+async fn stored(config: &Config) -> ([(String, Found); 2], Used) {
+    let tests = |database, key| [("database".to_owned(), database), ("encryption key".to_owned(), key)];
+    let named = |database, key| (tests(database, key), None);
     if let Some(file) = config.sqlite_file()
         && !file.exists()
     {
@@ -69,12 +86,12 @@ async fn stored(config: &Config) -> [(String, Found); 2] {
         }
         Err(error) => Err(chain(&error)),
     };
-    let key = match state {
-        Ok(Schema::Current) => key(config, &store).await,
-        _ => key_file(config),
+    let (key, used) = match state {
+        Ok(Schema::Current) => (key(config, &store).await, app::used_environments(&store).await.ok()),
+        _ => (key_file(config), None),
     };
     store.close().await;
-    named(database, key)
+    (tests(database, key), used)
 }
 
 /// What is in a database that answers.
@@ -93,7 +110,8 @@ impl Schema {
             }
             Self::Pending(steps) => Err(format!("{} is missing; run `norman-aks migrate`", steps.join(", "))),
             Self::Foreign(stamp) => {
-                Err(format!("it belongs to a server for {stamp}, and this one is for {}", wanted(config)))
+                let expected = app::stamp(config);
+                Err(store::Error::WrongKind { found: stamp.clone(), expected }.to_string())
             }
         }
     }
@@ -106,13 +124,9 @@ async fn schema(config: &Config, store: &Store) -> Result<Schema, store::Error> 
         return Ok(Schema::Pending(pending));
     }
     Ok(match store::instance::get(store, "stamp").await? {
-        Some(stamp) if stamp != wanted(config) => Schema::Foreign(stamp),
+        Some(stamp) if stamp != app::stamp(config).to_string() => Schema::Foreign(stamp),
         _ => Schema::Current,
     })
-}
-
-fn wanted(config: &Config) -> String {
-    if config.sandbox.is_some() { Stamp::Sandbox } else { Stamp::Azure }.to_string()
 }
 
 async fn key(config: &Config, store: &Store) -> Found {
@@ -151,21 +165,40 @@ fn active(id: Option<impl AsRef<str>>) -> String {
     id.map_or_else(String::new, |id| id.as_ref().to_owned())
 }
 
-async fn reach(config: &Config) -> Vec<(String, Found)> {
+/// The hosts of Azure. Without a database that tells, the public cloud is the one that counts.
+async fn reach(config: &Config, used: Used) -> Vec<(String, Found, Weight)> {
     if config.sandbox.is_some() {
-        return vec![("azure".to_owned(), Ok("built in".to_owned()))];
+        return vec![("azure".to_owned(), Ok("built in".to_owned()), Weight::Needed)];
     }
-    match app::check_reach(config).await {
-        Ok(hosts) => hosts
-            .into_iter()
-            .map(|reach| {
-                let found = match reach.outcome {
-                    Ok(time) => Ok(format!("answers ({} ms)", time.as_millis())),
-                    Err(error) => Err(chain(&error)),
-                };
-                (reach.host, found)
-            })
-            .collect(),
-        Err(error) => vec![("azure".to_owned(), Err(chain(&error)))],
+    let hosts = match app::check_reach().await {
+        Ok(hosts) => hosts,
+        Err(error) => return vec![("azure".to_owned(), Err(chain(&error)), Weight::Needed)],
+    };
+    let is_used = |environment: &str| match &used {
+        Some(used) => used.contains(environment),
+        None => environment == Cloud::Public.environment(),
+    };
+    let tests = hosts.into_iter().map(|reach| {
+        let weight = if is_used(reach.environment) { Weight::Needed } else { Weight::Unused };
+        let found = match (reach.outcome, &weight) {
+            (Ok(time), _) => Ok(format!("answers ({} ms)", time.as_millis())),
+            (Err(error), Weight::Needed) => Err(cause(&error)),
+            (Err(error), Weight::Unused) => {
+                Err(format!("{} (no stored credential is for {})", cause(&error), reach.environment))
+            }
+        };
+        (reach.host, found, weight)
+    });
+    tests.collect()
+}
+
+/// Why a host cannot be reached, on one line: what failed, and the last cause, which is the system's.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
+    let (said, because) = (error.to_string(), innermost.to_string());
+    let text = if said.ends_with(&because) { said } else { format!("{said}: {because}") };
+    text.replace('\n', " ")
 }

@@ -1,6 +1,7 @@
 //! Why a command failed, and which exit code that is.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::{app, service, store, telemetry};
@@ -38,6 +39,18 @@ pub enum Error {
         _0.join(", ")
     )]
     StillNeeded(Vec<String>),
+    /// There is no SQLite file to look into.
+    #[error(
+        "there is no database at {}; {}name another with --data-dir",
+        path.display(),
+        if *sandbox { "" } else { "for the sandbox add --sandbox, or " }
+    )]
+    NoDatabase {
+        /// The file.
+        path: PathBuf,
+        /// Whether the sandbox's was asked for.
+        sandbox: bool,
+    },
     /// Nobody has this token.
     #[error("there is no token {0:?}; `norman-aks token list` shows all")]
     NoToken(String),

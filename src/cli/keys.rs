@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
 
-use super::{Error, briefly, load_quietly, print};
+use super::{Error, briefly, load_quietly, needs_database, print};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
@@ -44,6 +44,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
 }
 
 async fn rotate(config: &Config) -> Result<(), Error> {
+    needs_database(config)?;
     let store = app::open_store(config).await?;
     let rotated =
         match Secrets::open(&config.encryption_key_file, false, store.clone(), Clock::system()).await {

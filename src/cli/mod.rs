@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Serve(flags) => {
-            let (config, warnings) = load(&flags.into_flags())?;
+            let (config, warnings) = load_for_serve(&flags.into_flags())?;
             long_running(config, |config| app::serve(config, warnings))
         }
         Command::Sandbox(flags) => {
@@ -112,6 +112,14 @@ fn run(command: Command) -> Result<(), Error> {
 
 /// The settings of this process.
 fn load(flags: &Flags) -> Result<(Config, Vec<Warning>), Error> {
+    let (config, mut warnings) = load_for_serve(flags)?;
+    // Only a server has so many requests that backtraces cost anything.
+    warnings.retain(|warning| *warning != Warning::Backtraces);
+    Ok((config, warnings))
+}
+
+/// The same, with the warnings that only a server needs.
+fn load_for_serve(flags: &Flags) -> Result<(Config, Vec<Warning>), Error> {
     Ok(Config::load(flags, &config::environment(), &|path: &Path| std::fs::read_to_string(path))?)
 }
 
@@ -124,7 +132,21 @@ fn load_quietly(flags: &Flags) -> Result<Config, Error> {
 
 fn show(warnings: &[Warning]) {
     for warning in warnings {
-        let _ = writeln!(io::stderr(), "norman-aks: warning: {warning}");
+        tell(&format!("warning: {warning}"));
+    }
+}
+
+/// Says something beside the result. Nothing fails because nobody listens.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "norman-aks: {text}");
+}
+
+/// Refuses to go on when there is no SQLite file yet: connecting would make one, and the command would look into an
+/// empty database beside the right one.
+fn needs_database(config: &Config) -> Result<(), Error> {
+    match config.sqlite_file() {
+        Some(path) if !path.exists() => Err(Error::NoDatabase { path, sandbox: config.sandbox.is_some() }),
+        _ => Ok(()),
     }
 }
 

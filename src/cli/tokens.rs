@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Error, briefly, load_quietly, print};
+use super::{Error, briefly, load_quietly, needs_database, print, tell};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
@@ -33,6 +33,9 @@ pub(super) struct Create {
     /// is an ordinary one]
     #[arg(long)]
     admin: bool,
+    /// Make the user an ordinary one again
+    #[arg(long, conflicts_with = "admin")]
+    no_admin: bool,
     /// How long the token is good: a number with s, m, h or d, for example 30d [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
     ttl: Option<Duration>,
@@ -53,8 +56,9 @@ pub(super) struct Revoke {
 
 pub(super) fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Create(Create { user, admin, ttl, description, settings }) => {
+        Command::Create(Create { user, admin, no_admin, ttl, description, settings }) => {
             let config = load_quietly(&settings.into_flags())?;
+            let admin = (admin || no_admin).then_some(admin);
             briefly(&config, create(&config, &user, admin, ttl, &description))
         }
         Command::List(settings) => {
@@ -71,19 +75,54 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
 async fn create(
     config: &Config,
     user: &str,
-    admin: bool,
+    admin: Option<bool>,
     ttl: Option<Duration>,
     description: &str,
 ) -> Result<(), Error> {
+    let new = config.sqlite_file().is_some_and(|file| !file.exists());
     let store = app::open_store(config).await?;
-    let token = Tokens::new(store.clone(), Clock::system())
-        .create(user, admin.then_some(true), ttl, description)
-        .await;
+    let tokens = Tokens::new(store.clone(), Clock::system());
+    let made = match tokens.is_administrator(user).await {
+        Ok(was) => tokens.create(user, admin, ttl, description).await.map(|token| (token, was)),
+        Err(error) => Err(error),
+    };
     store.close().await;
-    print(token?.text().expose_secret())
+    let (token, was) = made?;
+    if let Some(change) = changed(user, was, admin) {
+        tell(&change);
+    }
+    tell(&place(config, new));
+    print(token.text().expose_secret())
+}
+
+/// What became of a user who was there before: it also holds for the tokens that he has already.
+fn changed(user: &str, was: Option<bool>, wanted: Option<bool>) -> Option<String> {
+    match (was, wanted) {
+        (Some(false), Some(true)) => Some(format!(
+            "{user} is an administrator now, with every token that he has; `--no-admin` takes it away again"
+        )),
+        (Some(true), Some(false)) => Some(format!(
+            "{user} is an ordinary user now, with every token that he has; `--admin` makes him an administrator again"
+        )),
+        _ => None,
+    }
+}
+
+/// Which database has the token now: no server of another one knows it.
+fn place(config: &Config, new: bool) -> String {
+    let name = config.database_name();
+    if !new {
+        return format!("the token is for the servers of the database {name}");
+    }
+    let beside = config.sandbox_beside().filter(|folder| folder.exists());
+    let sandbox = beside.map_or_else(String::new, |folder| {
+        format!("; the sandbox of {} does not know it: its tokens need --sandbox", folder.display())
+    });
+    format!("the token is for the servers of the new database {name}{sandbox}")
 }
 
 async fn list(config: &Config) -> Result<(), Error> {
+    needs_database(config)?;
     let store = app::open_store(config).await?;
     let clock = Clock::system();
     let tokens = Tokens::new(store.clone(), clock.clone()).list().await;
@@ -94,6 +133,7 @@ async fn list(config: &Config) -> Result<(), Error> {
 async fn revoke(config: &Config, name: &str) -> Result<(), Error> {
     // Whoever pastes the whole token means its name; the rest is nothing to be shown in an error.
     let name = name.split(':').next().unwrap_or_default();
+    needs_database(config)?;
     let store = app::open_store(config).await?;
     let revoked = Tokens::new(store.clone(), Clock::system()).revoke(name).await;
     store.close().await;

@@ -128,12 +128,15 @@ impl Layers {
 /// Variables that look like ours and are none.
 pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
     let known: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
+    // The prefix, which all have, would make any name look like any other.
+    let own = |name: &str| name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_owned();
+    let near = |name: &str| nearest(&own(name), known.iter().map(|known| own(known)));
     env.iter()
         .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !known.contains(name))
         .filter(|(name, value)| !is_injected(name, value))
         .map(|(name, _)| Warning::UnknownVariable {
             name: name.clone(),
-            near: nearest(name, known.iter().cloned()),
+            near: near(name).map(|near| format!("{VARIABLE_PREFIX}{near}")),
         })
         .collect()
 }

@@ -28,6 +28,11 @@ pub use self::show::{Described, settings_table_markdown};
 use self::error::SHORT_SECRET;
 use self::layers::{Given, Layers};
 
+/// The folder for files unless `--data-dir` says otherwise.
+const DATA_DIR: &str = "norman-aks-data";
+/// The same with `--sandbox`.
+const SANDBOX_DATA_DIR: &str = "norman-aks-sandbox-data";
+
 /// Everything that the program can be told, checked and ready for use.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -141,7 +146,7 @@ impl Config {
         use settings as s;
 
         let mut layers = Layers::gather(flags, env, read_file)?;
-        let data_dir = if flags.sandbox() { "norman-aks-sandbox-data" } else { "norman-aks-data" };
+        let data_dir = if flags.sandbox() { SANDBOX_DATA_DIR } else { DATA_DIR };
         layers.fill(&s::DATA_DIR, || format!("./{data_dir}"));
         let data_dir = PathBuf::from(text(&layers, &s::DATA_DIR));
         layers.fill(&s::DATABASE_URL, || sqlite_url(&data_dir.join("norman-aks.db")));
@@ -183,6 +188,22 @@ impl Config {
         let path = self.database.url.expose_secret().strip_prefix("sqlite:")?;
         let path = path.strip_prefix("//").unwrap_or(path);
         Some(percent_decode_str(path).decode_utf8_lossy().into_owned().into())
+    }
+
+    /// The database in words: its file, or its address without the password.
+    pub fn database_name(&self) -> String {
+        match self.sqlite_file() {
+            Some(file) => file.display().to_string(),
+            None => show::masked_url(self.database.url.expose_secret()),
+        }
+    }
+
+    /// Where a sandbox of the same place has its files by default; `None` when this is one.
+    pub fn sandbox_beside(&self) -> Option<PathBuf> {
+        match self.sandbox {
+            Some(_) => None,
+            None => Some(self.data_dir.with_file_name(SANDBOX_DATA_DIR)),
+        }
     }
 }
 

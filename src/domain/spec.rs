@@ -71,11 +71,88 @@ pub fn given(text: Option<&String>) -> Option<&str> {
     text.map(String::as_str).filter(|text| !text.is_empty())
 }
 
+/// Whether two configurations say the same: what is empty text is not said.
+pub fn same(one: &AksConfig, other: &AksConfig) -> bool {
+    let said = |aks: &AksConfig| {
+        let mut said = serde_json::json!(aks);
+        unsay(&mut said);
+        said
+    };
+    said(one) == said(other)
+}
+
+fn unsay(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|_, value| *value != "");
+            // A tag or a label may well be empty.
+            object.values_mut().filter(|value| !value.is_object()).for_each(unsay);
+        }
+        Value::Array(list) => list.iter_mut().for_each(unsay),
+        _ => {}
+    }
+}
+
+/// The resource group of the network that the cluster lies in. A group of its own counts only where the plugin is said
+/// (contract, section 19).
+pub fn network_group(aks: &AksConfig) -> Option<&str> {
+    let own = given(aks.virtual_network_resource_group.as_ref());
+    own.filter(|_| given(aks.network_plugin.as_ref()).is_some()).or(given(aks.resource_group.as_ref()))
+}
+
+/// Whether the add-on for routing is to be on or off, where it counts: regions in China do not have it.
+pub fn http_application_routing(aks: &AksConfig) -> Option<bool> {
+    let region = given(aks.resource_location.as_ref()).unwrap_or_default().to_ascii_lowercase();
+    aks.http_application_routing.filter(|_| !region.starts_with("china"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn empty_texts_make_no_other_configuration() {
+        let is_same = |one: Value, other: Value| {
+            same(&serde_json::from_value(one).unwrap(), &serde_json::from_value(other).unwrap())
+        };
+        let pools = |pool: Value| json!({"nodePools": [pool]});
+        assert!(is_same(json!({"subnet": "", "dnsPrefix": "d"}), json!({"dnsPrefix": "d"})));
+        assert!(is_same(pools(json!({"name": "a", "maxSurge": ""})), pools(json!({"name": "a"}))));
+        assert!(!is_same(json!({"tags": {}}), json!({})), "managed, and not managed");
+        assert!(!is_same(json!({"tags": {"a": ""}}), json!({"tags": {}})));
+        assert!(!is_same(pools(json!({"nodeLabels": {"a": ""}})), pools(json!({"nodeLabels": {}}))));
+        assert!(!is_same(pools(json!({"count": 1})), pools(json!({"count": 2}))));
+    }
+
+    #[test]
+    fn the_group_of_the_network_is_its_own_only_with_a_plugin() {
+        for (aks, group) in [
+            (
+                json!({"resourceGroup": "g", "virtualNetworkResourceGroup": "n", "networkPlugin": "azure"}),
+                Some("n"),
+            ),
+            (json!({"resourceGroup": "g", "virtualNetworkResourceGroup": "n"}), Some("g")),
+            (
+                json!({"resourceGroup": "g", "virtualNetworkResourceGroup": "", "networkPlugin": "azure"}),
+                Some("g"),
+            ),
+            (json!({}), None),
+        ] {
+            assert_eq!(network_group(&serde_json::from_value(aks).unwrap()), group);
+        }
+    }
+
+    #[test]
+    fn china_has_no_routing_add_on() {
+        for (region, expected) in
+            [("chinaeast2", None), ("ChinaNorth3", None), ("eastus", Some(true)), ("", Some(true))]
+        {
+            let aks = json!({"httpApplicationRouting": true, "resourceLocation": region});
+            assert_eq!(http_application_routing(&serde_json::from_value(aks).unwrap()), expected, "{region}");
+        }
+    }
 
     fn object(value: Value) -> Object {
         value.as_object().unwrap().clone()

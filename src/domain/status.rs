@@ -1,7 +1,7 @@
 //! What is known about a cluster, as it is kept beside its specification (contract, section 13), and the word for what it
 //! is doing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,6 +48,9 @@ pub struct ClusterStatus {
     /// What was asked of Azure for the specification that is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
+    /// Names of node pools that this server made, or began to make, since everything was last as it was wanted.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub made_pools: BTreeSet<String>,
 }
 
 /// What was asked of Azure for one specification, so that nothing is asked for ever.
@@ -61,6 +64,15 @@ pub struct Tried {
     /// What Azure said when it gave up, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
+    /// The part that was changed last, unless the last change was of something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// When anything was last changed, in milliseconds since 1970.
+    #[serde(default)]
+    pub last_ms: i64,
+    /// The parts whose last change Azure took and then gave up.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub failed: BTreeSet<String>,
 }
 
 /// One of Rancher's conditions.

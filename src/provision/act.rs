@@ -1,30 +1,31 @@
 //! One step towards Azure: follow what runs there, or look, decide, and do one thing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Parts;
 use super::finish;
-use super::follow;
-use super::task::{Next, Running, Task};
+use super::follow::{self, taken};
+use super::task::{Next, Task};
 use super::trouble::Trouble;
-use crate::azure::resources::{agent_pools, managed_clusters, providers, resource_groups, workspaces};
-use crate::azure::{Arm, Written};
+use crate::azure::Arm;
+use crate::azure::resources::{agent_pools, managed_clusters};
 use crate::domain::provision::manifest::{self, Context};
 use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
-use crate::domain::provision::{upstream, workspace};
+use crate::domain::provision::upstream;
 use crate::domain::spec::{given, identity};
-use crate::domain::status::{Progress, Truth};
+use crate::domain::status::{Progress, Tried, Truth};
 use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::AzureAccess;
-use crate::service::observation::{self, PROVIDER, WORKSPACES, is_unregistered};
+use crate::service::observation::{self, PROVIDER};
 
 /// How often Azure is looked at while it works and names no time.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long Azure is left alone with a change that it says to have made: what it shows may be older.
-const SETTLES: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
+/// After so long without a change Azure may be able to do what it could not: a quota was raised, a lock taken away.
+const REST_MS: i64 = 30 * 60 * 1000;
+/// Azure's word for a change of what is fixed.
+const FIXED: &str = "PropertyChangeNotAllowed";
 /// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -66,8 +67,10 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         .map_err(|error| Trouble::azure("", error))?;
     let decided = decide(task, &observed);
     tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
-    let changes =
-        !matches!(decided, Step::Wait(_) | Step::Finish | Step::Forget | Step::GaveUp(_) | Step::Refuse(_));
+    let changes = !matches!(
+        decided,
+        Step::Wait(_) | Step::Finish | Step::Forget | Step::Leave(_) | Step::GaveUp(_) | Step::Refuse(_)
+    );
     let part = part(&decided);
     if changes {
         // Whoever lost the claim in the meantime must not change anything any more.
@@ -75,13 +78,30 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     }
     let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
     let next = outcome.act(task, decided).await;
-    if let (Some(part), Ok(_)) = (part, &next) {
-        *task.tried().written.entry(part).or_default() += 1;
-    }
     if changes {
+        if next.is_ok() {
+            note_change(task, part);
+        }
         parts.listings.forget_changed(&access);
     }
     next
+}
+
+pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
+    let tried = task.tried().clone();
+    plan(&situation(task, &tried, observed))
+}
+
+/// Azure took a change.
+fn note_change(task: &mut Task, part: Option<String>) {
+    let now_ms = task.now_ms;
+    let tried = task.tried();
+    tried.last_ms = now_ms;
+    tried.last.clone_from(&part);
+    if let Some(part) = part {
+        tried.failed.remove(&part);
+        *tried.written.entry(part).or_default() += 1;
+    }
 }
 
 /// Whether a removal has nothing to do in Azure: what was never asked of it, or only looked at, leaves nothing behind there.
@@ -97,17 +117,8 @@ pub(super) fn arm(parts: &Parts, access: &AzureAccess, deadline: Instant) -> Res
     Ok(arm.with_patience(PATIENCE))
 }
 
-pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
-    let written = task.tried().written.clone();
-    plan(&situation(task, &written, observed))
-}
-
 /// Everything that is known about the cluster.
-pub(super) fn situation<'a>(
-    task: &'a Task,
-    written: &'a BTreeMap<String, u32>,
-    observed: &'a Observed,
-) -> Situation<'a> {
+pub(super) fn situation<'a>(task: &'a Task, tried: &'a Tried, observed: &'a Observed) -> Situation<'a> {
     Situation {
         spec: &task.wanted,
         applied: task.applied.as_ref(),
@@ -115,7 +126,9 @@ pub(super) fn situation<'a>(
         claimed: task.work.claimed,
         owner: &task.owner,
         endpoint: task.status.api_endpoint.as_deref(),
-        written,
+        tried,
+        rested: task.now_ms - tried.last_ms >= REST_MS,
+        made: &task.status.made_pools,
         observed,
     }
 }
@@ -182,6 +195,7 @@ impl Work<'_> {
                 Ok(Next::In(LOOK))
             }
             Step::Forget => Ok(forget(task, "Azure has nothing left of it that this server made")),
+            Step::Leave(why) => Ok(forget(task, &why)),
             Step::Finish => {
                 finish::finish(self.parts, task, self.access, self.arm, self.observed, self.deadline).await
             }
@@ -212,62 +226,34 @@ impl Work<'_> {
         }
     }
 
-    async fn register(&self, task: &mut Task, provider: &str) -> Result<Next, Trouble> {
-        let doing = format!("error registering the resource provider {provider}: ");
-        let failed = |error| Trouble::azure(&doing, error);
-        if !providers::get(self.arm, provider).await.map_err(failed)?.is_registering() {
-            providers::register(self.arm, provider).await.map_err(failed)?;
-            task.tell("step", format!("asked Azure to register the resource provider {provider}"));
-        }
-        task.wait(&format!("Azure: the resource provider {provider} is being registered"), None);
-        Ok(Next::In(LOOK))
-    }
-
-    async fn create_group(&self, task: &mut Task) -> Result<Next, Trouble> {
-        let group = group(task).to_owned();
-        let location = given(task.aks().resource_location.as_ref()).unwrap_or_default();
-        let doing = format!("error creating resource group [{group}] with message ");
-        let written = resource_groups::put(self.arm, &group, location)
-            .await
-            .map_err(|error| Trouble::azure(&doing, error))?;
-        task.tell("step", format!("made the resource group {group}"));
-        Ok(taken(task, &written, &format!("the resource group {group} is being made"), &doing, false))
-    }
-
-    async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, Trouble> {
-        let place = workspace::place(task.aks());
-        let doing = "error failed to create cluster: error creating log analytics workspace: ";
-        let failed = |error| Trouble::azure(doing, error);
-        let found = match workspaces::get(self.arm, &place.group, &place.name).await {
-            Err(error) if is_unregistered(&error) => return self.register(task, WORKSPACES).await,
-            found => found.map_err(failed)?,
-        };
-        if found.is_some() {
-            task.wait(&format!("Azure: the Log Analytics workspace {} is being made", place.name), None);
-            return Ok(Next::In(LOOK));
-        }
-        let written =
-            workspaces::put(self.arm, &place.group, &place.name, &place.region).await.map_err(failed)?;
-        task.tell("step", format!("made the Log Analytics workspace {}", place.name));
-        let what = format!("the Log Analytics workspace {} is being made", place.name);
-        Ok(taken(task, &written, &what, doing, false))
-    }
-
     async fn create_cluster(&self, task: &mut Task) -> Result<Next, Trouble> {
         let doing = "error failed to create cluster: ";
         let body = self.creation(task).await?;
         // The intent comes first: if the answer is lost, what is found then is known as ours.
         task.work.claimed = true;
         task.set_phase(Phase::Creating);
+        let pools = task.aks().node_pools.iter().flatten().filter_map(|pool| pool.name.clone());
+        let pools: Vec<String> = pools.collect();
+        task.status.made_pools.extend(pools);
         task.record(self.parts).await?;
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
-        let written = managed_clusters::put(self.arm, &group, &name, &body)
-            .await
-            .map_err(|error| Trouble::azure(doing, error))?;
+        let written = match managed_clusters::put(self.arm, &group, &name, &body).await {
+            Err(error) if self.observed.cluster.is_some() && error.code() == Some(FIXED) => {
+                return self.clear(task).await;
+            }
+            written => written.map_err(|error| Trouble::azure(doing, error))?,
+        };
         let shown = written.resource.as_ref();
         task.status.upstream_spec = shown.and_then(|shown| observation::read(self.access, task.aks(), shown));
         task.tell("step", format!("Azure makes the cluster {name}"));
         Ok(taken(task, &written, &format!("the cluster {name} is being made"), doing, false))
+    }
+
+    /// What is left of a creation that failed cannot become what is wanted by now. Nobody ever had it complete, so that it
+    /// makes room.
+    async fn clear(&self, task: &mut Task) -> Result<Next, Trouble> {
+        task.tell("step", "what is left of the creation that failed cannot be changed to what is wanted now");
+        self.delete_cluster(task).await
     }
 
     async fn update_tags(&self, task: &mut Task) -> Result<Next, Trouble> {
@@ -310,12 +296,17 @@ impl Work<'_> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update cluster [{name}]: node pool {pool}: ");
         let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
-        let Some(wanted) = wanted else { return Ok(Next::Now) };
+        let Some(wanted) = wanted.cloned() else { return Ok(Next::Now) };
         let current = agent_pools::get(self.arm, &group, &name, pool)
             .await
             .map_err(|error| Trouble::azure(&doing, error))?;
+        if current.is_none() {
+            // The intent comes first, as with the cluster.
+            task.status.made_pools.insert(pool.to_owned());
+            task.record(self.parts).await?;
+        }
         let properties = current.as_ref().and_then(|current| current.raw.get("properties"));
-        let body = manifest::pool(wanted, properties, task.aks(), self.context(task));
+        let body = manifest::pool(&wanted, properties, task.aks(), self.context(task));
         let written = agent_pools::put(self.arm, &group, &name, pool, &body)
             .await
             .map_err(|error| Trouble::azure(&doing, error))?;
@@ -353,22 +344,4 @@ pub(super) fn group(task: &Task) -> &str {
 
 fn name(task: &Task) -> &str {
     given(task.aks().cluster_name.as_ref()).unwrap_or_default()
-}
-
-/// Azure took a change: it is followed, or looked at right away.
-fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
-    metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
-    let Some(operation) = &written.operation else {
-        task.recovered();
-        return Next::In(SETTLES);
-    };
-    let running = Running {
-        operation: operation.to_text(),
-        what: format!("Azure: {what}"),
-        doing: doing.to_owned(),
-        removes,
-    };
-    task.wait(&running.what, None);
-    task.follow(Some(&running));
-    Next::In(operation.retry_after())
 }

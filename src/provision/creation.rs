@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::act::{self, Work};
+use super::act::Work;
 use super::task::Task;
 use super::trouble::Trouble;
 use crate::azure::resources::virtual_networks;
 use crate::domain::provision::manifest;
-use crate::domain::spec::given;
+use crate::domain::spec::{given, network_group};
 
 impl Work<'_> {
     /// The network that the user named must be there: Azure tells it late and in other words.
@@ -17,7 +17,7 @@ impl Work<'_> {
         else {
             return Ok(());
         };
-        let group = given(aks.virtual_network_resource_group.as_ref()).unwrap_or(act::group(task));
+        let group = network_group(aks).unwrap_or_default();
         let found = virtual_networks::get(self.arm, group, network).await;
         let found = found.map_err(|error| Trouble::azure("error reading the virtual network: ", error))?;
         let Some(found) = found else {

@@ -54,6 +54,10 @@ pub(super) async fn finish(
         task.condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
         return Ok(Next::In(AGENT_LOOK));
     }
+    // What an import says counts from now on, so that it must not say less than is there.
+    if task.is_import() && !task.was_active() && !refresh::take_over(parts, task).await? {
+        return Ok(Next::Now);
+    }
     activate(task);
     Ok(Next::In(refresh::interval(parts).await))
 }
@@ -73,6 +77,7 @@ fn activate(task: &mut Task) {
     task.work.applied_spec = serde_json::to_string(task.aks()).ok();
     task.status.waiting = None;
     task.status.failure = None;
+    task.status.made_pools.clear();
     task.work.attempts = 0;
     if task.work.activated_ms.is_none() {
         task.work.activated_ms = Some(task.now_ms);

@@ -1,11 +1,16 @@
 //! Long operations of Azure: asked about, one look at a time. Asking is one thing, and what a step makes of the answer
 //! another, so that a preview can ask too.
 
+use std::time::Duration;
+
 use super::task::{Next, Running, Task};
 use super::trouble::Trouble;
-use crate::azure::{self, Arm, Operation};
+use crate::azure::{self, Arm, Operation, Written};
 use crate::domain::provision::plan::Phase;
 use crate::service::credentials::AzureAccess;
+
+/// How long Azure is left alone with a change that it says to have made: what it shows may be older.
+const SETTLES: Duration = Duration::from_secs(1);
 
 /// Asks about the long operation, if there is one; `None` when nothing runs any more.
 pub(super) async fn follow(
@@ -18,15 +23,16 @@ pub(super) async fn follow(
             task.follow(None);
             Ok(None)
         }
-        Asked::InProgress { what, percent, operation, running } => {
+        Asked::InProgress { what, percent, pause, running } => {
             task.wait(&what, percent);
-            let pause = operation.retry_after();
-            task.follow(Some(&Running { operation: operation.to_text(), ..running }));
+            task.follow(Some(&running));
             Ok(Some(Next::In(pause)))
         }
         Asked::Failed(said) => {
             task.follow(None);
-            task.tried().said = Some(said.clone());
+            let tried = task.tried();
+            tried.said = Some(said.clone());
+            tried.failed.extend(tried.last.clone());
             Err(Trouble::new(said))
         }
         // The resource itself knows how it ended.
@@ -47,7 +53,9 @@ pub(super) enum Asked {
         /// What is waited for, for people.
         what: String,
         percent: Option<f64>,
-        operation: Operation,
+        /// How long Azure asks to wait.
+        pause: Duration,
+        /// The operation as it is to be followed from here.
         running: Running,
     },
     /// Azure gave it up; holds its words.
@@ -73,8 +81,17 @@ pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
         Asked::Failed(format!("{}{code}: {message}", running.doing))
     };
-    let asked = operation.step(arm).await;
-    Ok(match asked.map_err(|error| Trouble::azure(&format!("{}: ", running.what), error))? {
+    let step = match operation.step(arm).await {
+        Ok(step) => step,
+        Err(error) if is_lasting(&error) => {
+            let id = &task.row.id;
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(cluster = id, error, "a long operation cannot be asked about; its resource is");
+            return Ok(Asked::Ended);
+        }
+        Err(error) => return Err(Trouble::azure(&format!("{}: ", running.what), error)),
+    };
+    Ok(match step {
         azure::Step::InProgress(progress) => {
             let what = match &progress.trouble {
                 Some(trouble) => {
@@ -83,10 +100,36 @@ pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<
                 }
                 None => running.what.clone(),
             };
-            Asked::InProgress { what, percent: progress.percent, operation: progress.operation, running }
+            let (pause, operation) = (progress.operation.retry_after(), progress.operation.to_text());
+            let running = Running { operation, ..running };
+            Asked::InProgress { what, percent: progress.percent, pause, running }
         }
         azure::Step::Failed(error) => failed(&error, "Failed"),
         azure::Step::Cancelled(error) => failed(&error, "Canceled"),
         azure::Step::Succeeded { .. } | azure::Step::Gone => Asked::Ended,
     })
+}
+
+/// Whether asking the same once more gets the same: a login was tried anew by then.
+fn is_lasting(error: &azure::Error) -> bool {
+    let azure::Error::Arm(refusal) = error else { return false };
+    matches!(refusal.status, 400..=499) && !matches!(refusal.status, 408 | 429)
+}
+
+/// Azure took a change: it is followed, or looked at right away.
+pub(super) fn taken(task: &mut Task, written: &Written, what: &str, doing: &str, removes: bool) -> Next {
+    metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
+    let Some(operation) = &written.operation else {
+        task.recovered();
+        return Next::In(SETTLES);
+    };
+    let running = Running {
+        operation: operation.to_text(),
+        what: format!("Azure: {what}"),
+        doing: doing.to_owned(),
+        removes,
+    };
+    task.wait(&running.what, None);
+    task.follow(Some(&running));
+    Next::In(operation.retry_after())
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `task` | one claimed cluster, and what is written down about it |
 //! | `act` | one step towards Azure |
+//! | `around` | what has to be there before a cluster |
 //! | `creation` | what is found out before a cluster is made |
 //! | `follow` | the long operations of Azure |
 //! | `finish` | from "Azure has it" to "active": status, the way into the cluster |
@@ -18,6 +19,7 @@
 #![warn(missing_docs)]
 
 mod act;
+mod around;
 mod creation;
 mod finish;
 mod follow;
@@ -147,7 +149,7 @@ impl Worker {
         let count = due.len();
         for row in due {
             let parts = Arc::clone(&self.parts);
-            steps.spawn(async move { work_on(&parts, row).await });
+            steps.spawn(async move { Box::pin(work_on(&parts, row)).await });
         }
         Ok(count)
     }

@@ -121,8 +121,8 @@ async fn look(
         Step::GaveUp(what) => decided = Step::GaveUp(task.tried().said.clone().unwrap_or(what)),
         _ => {}
     }
-    let written = task.tried().written.clone();
-    let mut preview = Preview::of(&decided, &act::situation(task, &written, &observed));
+    let tried = task.tried().clone();
+    let mut preview = Preview::of(&decided, &act::situation(task, &tried, &observed));
     if let Step::Wait(what) = &decided {
         preview.waiting = Some(waiting(task, what, None));
     }

@@ -1,6 +1,6 @@
 //! What Azure changed since: read now and then, shown, and taken over where the user manages it (contract, section 24).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::azure::Arm;
 use crate::domain::provision::plan::{Observed, Phase, lost};
 use crate::domain::provision::refresh::taken_over;
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec};
-use crate::domain::status::Truth;
+use crate::domain::status::{Tried, Truth};
 use crate::service::credentials::AzureAccess;
 use crate::service::observation;
 use crate::store;
@@ -81,22 +81,23 @@ pub(super) async fn observed(
     let observed = observation::observe(arm, access, task.aks(), Phase::Removing)
         .await
         .map_err(|error| Trouble::azure("", error))?;
-    let lost = lost(&act::situation(task, &BTreeMap::new(), &observed));
+    let lost = lost(&act::situation(task, &Tried::default(), &observed));
     Ok((observed, lost))
 }
 
-/// Keys that the user manages follow Azure where they mean something else there.
-async fn take_over(parts: &Parts, task: &mut Task) -> Result<(), Trouble> {
-    let Some(upstream) = task.status.upstream_spec.clone() else { return Ok(()) };
+/// Keys that the user manages follow Azure where they mean something else there. False when the user changed the
+/// specification in the meantime, so that nothing was taken over.
+pub(super) async fn take_over(parts: &Parts, task: &mut Task) -> Result<bool, Trouble> {
+    let Some(upstream) = task.status.upstream_spec.clone() else { return Ok(true) };
     let mut body = task.spec.body().clone();
-    let Some(config) = body.get_mut(AKS_CONFIG).and_then(Value::as_object_mut) else { return Ok(()) };
+    let Some(config) = body.get_mut(AKS_CONFIG).and_then(Value::as_object_mut) else { return Ok(true) };
     let changes = taken_over(task.aks(), &upstream);
     if changes.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let keys: BTreeSet<String> = changes.keys().cloned().collect();
     config.extend(changes);
-    let Ok(spec) = ClusterSpec::new(body) else { return Ok(()) };
+    let Ok(spec) = ClusterSpec::new(body) else { return Ok(true) };
     let (id, fence) = (task.row.id.clone(), task.work.fence);
     let written =
         store::clusters::refresh_spec(&parts.store, &id, fence, task.row.version, &spec.to_text()).await?;
@@ -107,5 +108,5 @@ async fn take_over(parts: &Parts, task: &mut Task) -> Result<(), Trouble> {
         let keys: Vec<String> = keys.into_iter().collect();
         task.tell("refreshed", format!("took over from Azure: {}", keys.join(", ")));
     }
-    Ok(())
+    Ok(written)
 }

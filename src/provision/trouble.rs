@@ -74,11 +74,10 @@ impl Trouble {
             message.push_str("; ");
             message.push_str(&hint);
         }
-        let retry_after = explained.retry_after.or(error.retry_after());
         let of_credential = matches!(error, azure::Error::Login(_));
         Self {
             message,
-            retry_after,
+            retry_after: explained.retry_after.or(error.retry_after()),
             busy,
             lasts: explained.status == 400 && !busy,
             of_credential,
@@ -96,9 +95,10 @@ impl Trouble {
     #[must_use]
     pub(super) fn with_way_out(mut self, cluster_id: &str) -> Self {
         if self.lasts {
-            self.message.push_str(&format!(
-                "; to remove only the object and leave Azure as it is: DELETE /v3/clusters/{cluster_id}?force=true"
-            ));
+            self.message
+                .push_str("; to remove only the object and leave Azure as it is: DELETE /v3/clusters/");
+            self.message.push_str(cluster_id);
+            self.message.push_str("?force=true");
         }
         self
     }
@@ -195,7 +195,31 @@ impl From<secrets::Error> for Trouble {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::Method;
+
     use super::*;
+
+    #[test]
+    fn the_remedy_follows_azures_words_without_a_full_stop_between_them() {
+        let error = azure::Error::Arm(Box::new(azure::Refusal {
+            method: Method::PUT,
+            url: "https://management.azure.com/x".to_owned(),
+            status: 400,
+            code: Some("ErrCode_InsufficientVCPUQuota".to_owned()),
+            message: Some("Insufficient quota. ".to_owned()),
+            body: Bytes::from_static(
+                br#"{"error":{"code":"ErrCode_InsufficientVCPUQuota","message":"Insufficient quota. "}}"#,
+            ),
+            is_json: true,
+            request_id: None,
+            correlation_id: None,
+            retry_after: None,
+        }));
+        let message = Trouble::azure("failed: ", error).message;
+        let words = "failed: ErrCode_InsufficientVCPUQuota: Insufficient quota; ask Azure for more quota";
+        assert!(message.starts_with(words), "{message}");
+    }
 
     #[test]
     fn pauses_grow_to_five_minutes_and_heed_what_azure_asks() {

@@ -33,6 +33,7 @@ impl Actor {
             Err(
                 Error::NotFound { .. }
                 | Error::Missing(_)
+                | Error::NoCredential
                 | Error::Forbidden(_)
                 | Error::Invalid(_)
                 | Error::Conflict { .. }

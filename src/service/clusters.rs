@@ -3,9 +3,9 @@
 //!
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 
-mod abandon;
 mod body;
 mod checks;
+mod removal;
 mod review;
 mod roles;
 
@@ -25,7 +25,7 @@ use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
-use crate::domain::review::Review;
+use crate::domain::review::{Review, UnknownField};
 use crate::domain::role::Role;
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules;
@@ -113,6 +113,8 @@ pub struct ClusterChange {
     pub name: Option<String>,
     /// The rest of the body, of the kinds that the schema says; `null` clears.
     pub body: Object,
+    /// Keys of its `aksConfig` that no field has.
+    pub unknown: Vec<UnknownField>,
 }
 
 /// The clusters. Clones share everything.
@@ -212,7 +214,7 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
-        let review = self.admit_new(by, &spec).await?;
+        let review = self.admit_new(by, &spec, &change.unknown).await?;
         let now = self.parts.clock.now_ms();
         let mut row = ClusterRow {
             id: String::new(),
@@ -323,45 +325,18 @@ impl Clusters {
         if name.is_empty() || !name.eq_ignore_ascii_case(&row.name) {
             self.check_name(caller, &name, &row.id).await?;
         }
-        row.review = self.admit_change(by, &stored, &spec, row.review.take()).await?;
+        row.review = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
         row.name = name;
-        row.generation += 1;
+        // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
+        let rests = stored.state == State::Active && spec::same(old, new);
+        if !rests {
+            row.generation += 1;
+        }
         row.spec = spec.to_text();
         row.credential_id = credential.id;
         row.aks_identity = identity;
         row.updated_ms = self.parts.clock.now_ms();
         Ok(new.clone())
-    }
-
-    /// Asks for a cluster to be removed and returns what it is: the worker removes it in Azure, if it was made here, and
-    /// then forgets it. Asking again changes nothing.
-    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
-        let result = self.remove(&by.caller, id).await;
-        self.parts.credentials.forget_resolved();
-        self.record(by, Action::Delete, id, &result).await;
-        result
-    }
-
-    async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
-        for _ in 0..ATTEMPTS {
-            let mut row = self.own_row(caller, id).await?;
-            if row.removing_ms.is_some() {
-                return row.try_into();
-            }
-            let now = self.parts.clock.now_ms();
-            row.removing_ms = Some(now);
-            row.generation += 1;
-            row.updated_ms = now;
-            match store::clusters::update(&self.parts.store, &row, Some(Wake(now))).await {
-                Err(store::Error::Conflict { .. }) => {}
-                outcome => {
-                    outcome?;
-                    self.parts.work.notify_one();
-                    return row.try_into();
-                }
-            }
-        }
-        Err(Error::Conflict { id: id.to_owned() })
     }
 
     /// The cluster of that id, and what the caller is to it.

@@ -119,7 +119,11 @@ impl Credentials {
 
     async fn insert(&self, caller: &Caller, change: CredentialChange) -> Result<Credential> {
         if change.azure.as_ref().is_none_or(AzureChange::is_empty) {
-            return Err(Invalid::new("MissingRequired", "a Config field must be set").into());
+            return Err(Invalid::new(
+                "MissingRequired",
+                "a Config field must be set: send azurecredentialConfig",
+            )
+            .into());
         }
         let now = self.parts.clock.now_ms();
         let mut row = CredentialRow {
@@ -196,7 +200,11 @@ impl Credentials {
         mode: Mode,
     ) -> Result<Credential> {
         if mode == Mode::Replace && change.azure.as_ref().is_none_or(AzureChange::is_empty) {
-            return Err(Invalid::new("MissingRequired", "a Config field must be set").into());
+            return Err(Invalid::new(
+                "MissingRequired",
+                "a Config field must be set: send azurecredentialConfig",
+            )
+            .into());
         }
         let mut sealed = None;
         for _ in 0..ATTEMPTS {

@@ -22,6 +22,12 @@ pub enum Error {
     /// Something that the input names does not exist as far as this caller may know; the text says what.
     #[error("{0}")]
     Missing(String),
+    /// The cloud credential that a cluster names is not there, as far as this caller may know. Rancher's words first.
+    #[error(
+        "error accessing cloud credential: you have none of this id; name one that /v3/cloudcredentials lists, as \
+         cattle-global-data:cc-…"
+    )]
+    NoCredential,
     /// The caller may see the thing but not do this to it.
     #[error("forbidden: {0}")]
     Forbidden(String),
@@ -92,7 +98,7 @@ pub struct Invalid {
     pub code: &'static str,
     /// The field at fault, as the caller spells it.
     pub field: Option<String>,
-    /// A sentence that says what is wrong and how to mend it; may be empty where Rancher's is.
+    /// A sentence that says what is wrong and how to mend it, also where Rancher says nothing.
     pub message: String,
 }
 

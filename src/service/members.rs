@@ -323,7 +323,8 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn no_user(id: &str) -> Error {
-    Invalid::field("InvalidReference", "userId", format!("there is no user {id}")).into()
+    let message = format!("there is no user {id}: userId is the id at /v3/users, such as user-5tb7c");
+    Invalid::field("InvalidReference", "userId", message).into()
 }
 
 fn has_part(id: &str) -> Error {

@@ -47,7 +47,10 @@ pub async fn observe(
         };
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
-    if phase != Phase::Removing && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
+    // An active cluster that is monitored stays with the workspace that it has.
+    let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
+    let settled = phase == Phase::Removing || (phase == Phase::Active && monitored);
+    if !settled && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
         observed.workspace_id = workspace_id(arm, spec).await?;
     }
     Ok(observed)

@@ -16,7 +16,7 @@ use super::{Error, Invalid, Result};
 use crate::azure::Azure;
 use crate::clock::Clock;
 use crate::domain::ids;
-use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Review, Subject};
+use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Review, Subject, UnknownField};
 use crate::domain::spec::{self, AksConfig, ClusterSpec, Object};
 use crate::store::{self, Store};
 
@@ -50,6 +50,8 @@ pub struct Asked<'a> {
     pub spec: &'a ClusterSpec,
     /// The cluster object that it changes; `None` for a new one.
     pub existing: Option<Existing<'a>>,
+    /// Keys of the request that no field has.
+    pub unknown: &'a [UnknownField],
 }
 
 /// A cluster object before a change.
@@ -98,7 +100,7 @@ impl Reviews {
     /// The whole review, for somebody who only asks. A credential that was sent along is used instead of the stored one.
     ///
     /// # Errors
-    /// [`Error::Missing`] when the stored credential does not exist for the caller.
+    /// [`Error::NoCredential`] when the stored credential does not exist for the caller.
     pub(super) async fn tell(
         &self,
         by: &Actor,
@@ -124,7 +126,7 @@ impl Reviews {
             Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
                 Ok(access) => self.gathered(by, Action::Call("review"), &access, &subject).await,
                 Err(AccessError::NotFound | AccessError::InvalidId(_)) => {
-                    return Err(Error::Missing("error accessing cloud credential".to_owned()));
+                    return Err(Error::NoCredential);
                 }
                 Err(AccessError::Other(error)) => return Err(error),
                 Err(error) => AzureData::unknown(&unusable(&error)),
@@ -191,6 +193,7 @@ fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
         subscription_id: known.subscription_id.as_deref(),
         isolation: isolates(body),
         advise: advises(body),
+        unknown: asked.unknown,
         facts: Facts {
             now_ms: known.now_ms,
             credential_changed_ms: known.changed_ms,
@@ -217,9 +220,9 @@ fn stored<'a>(asked: &Asked<'a>) -> Option<Via<'a>> {
 }
 
 fn admitted(review: Review) -> Result<Review> {
-    match review.first_error() {
-        Some(finding) => Err(Invalid::field("InvalidOption", &finding.field, finding.sentence()).into()),
-        None => Ok(review),
+    match (review.first_error(), review.refusal()) {
+        (Some(finding), Some(words)) => Err(Invalid::field("InvalidOption", &finding.field, words).into()),
+        _ => Ok(review),
     }
 }
 

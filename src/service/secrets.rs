@@ -65,12 +65,14 @@ pub enum Error {
     },
     /// A running server could not open what would be wrapped anew.
     #[error(
-        "the running server {replica} does not know the key {key_id} yet: give it the same key file and restart it or \
-         send it SIGHUP"
+        "the running server {replica}, last seen {seen_s} s ago, does not know the key {key_id} yet: give it the same key \
+         file and restart it or send it SIGHUP; if it was killed, try again in half a minute"
     )]
     ReplicaBehind {
         /// The server.
         replica: String,
+        /// How long ago it gave its last sign of life, in seconds.
+        seen_s: i64,
         /// The active key of our key file.
         key_id: String,
     },

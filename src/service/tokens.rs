@@ -154,6 +154,12 @@ impl Tokens {
         self.add(&user.id, &TokenSpec { prefix: "token-", ttl, description, cluster_id: None }).await
     }
 
+    /// Whether the user of that name is an administrator; `None` when there is nobody of that name.
+    pub async fn is_administrator(&self, user_name: &str) -> Result<Option<bool>> {
+        let users = store::users::list(&self.parts.store).await?;
+        Ok(users.into_iter().find(|user| user.name == user_name).map(|user| user.admin))
+    }
+
     /// Makes a token for the user of that id.
     ///
     /// # Errors

@@ -73,7 +73,11 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database was made for the other kind of server (sandbox or real Azure).
-    #[error("this database belongs to a server for {found}, and this one is for {expected}")]
+    #[error(
+        "this database belongs to a server for {found}, and this one is for {expected}; {} --sandbox, or name another \
+         database with --data-dir or --database-url-file",
+        if *expected == Stamp::Azure { "add" } else { "leave out" }
+    )]
     WrongKind {
         /// What the database is stamped with.
         found: String,

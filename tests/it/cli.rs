@@ -1,10 +1,12 @@
 //! The real executable: what it prints where, and its exit codes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use norman_aks::store::{self, CredentialRow, Store};
 use tempfile::TempDir;
 
 /// The executable in a folder and an environment of its own.
@@ -33,6 +35,13 @@ impl Program {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stderr(&output), "", "{arguments:?}");
         stdout(&output)
+    }
+
+    /// What a successful run prints, and what it says beside it.
+    fn told(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        (stdout(&output), stderr(&output))
     }
 
     /// What a failed run says; nothing may go to standard output.
@@ -115,14 +124,35 @@ fn settings_come_from_the_environment_of_the_process_and_strange_variables_warn(
 }
 
 #[test]
+fn backtraces_are_a_matter_of_the_server_only() {
+    let program = Program::new();
+    for command in [&["migrate"][..], &["token", "list"], &["check", "--sandbox"]] {
+        let output = program.command(command).env("RUST_BACKTRACE", "1").output().unwrap();
+        let said = stdout(&output) + &stderr(&output);
+        assert!(output.status.success() && !said.contains("RUST_BACKTRACE"), "{command:?}: {said}");
+    }
+    // A server that cannot start warns before it says why.
+    fs::write(program.path().join("file"), "").unwrap();
+    let serve = ["serve", "--data-dir", "file/below"];
+    let output = program.command(&serve).env("RUST_BACKTRACE", "1").output().unwrap();
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("RUST_BACKTRACE is set"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_token_is_made_listed_and_revoked() {
     let program = Program::new();
-    let ann =
-        program.printed(&["token", "create", "--user", "ann", "--ttl", "30d", "--description", "for tests"]);
+    let (ann, told) =
+        program.told(&["token", "create", "--user", "ann", "--ttl", "30d", "--description", "for tests"]);
+    assert_eq!(
+        told,
+        "norman-aks: the token is for the servers of the new database ./norman-aks-data/norman-aks.db\n"
+    );
     let (name, secret) = ann.trim_end().split_once(':').unwrap();
     assert!(name.starts_with("token-") && secret.len() >= 40, "{ann}");
     assert_eq!(ann.lines().count(), 1);
-    let root = program.printed(&["token", "create", "--user", "root", "--admin"]);
+    let (root, told) = program.told(&["token", "create", "--user", "root", "--admin"]);
+    assert!(told.ends_with("servers of the database ./norman-aks-data/norman-aks.db\n"), "{told}");
 
     let list = program.printed(&["token", "list"]);
     assert_eq!(list.lines().count(), 3, "{list}");
@@ -146,11 +176,84 @@ fn a_token_is_made_listed_and_revoked() {
 #[test]
 fn a_database_of_a_sandbox_is_refused_without_it() {
     let program = Program::new();
-    program.printed(&["token", "create", "--user", "ann", "--sandbox", "--data-dir", "d"]);
+    program.told(&["token", "create", "--user", "ann", "--sandbox", "--data-dir", "d"]);
     let error = program.fails(1, &["token", "list", "--data-dir", "d"]);
     assert!(error.contains("sandbox") && error.contains("azure"), "{error}");
+    assert!(error.contains("; add --sandbox, or name another database with --data-dir"), "{error}");
+    let output = program.run(&["check", "--sandbox", "--data-dir", "d"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    program.printed(&["migrate", "--data-dir", "e"]);
+    program.told(&["token", "create", "--user", "ann", "--data-dir", "e"]);
+    let output = program.run(&["check", "--sandbox", "--data-dir", "e"]);
+    assert!(
+        stdout(&output).contains("this one is for sandbox; leave out --sandbox, or"),
+        "{}",
+        stdout(&output)
+    );
     assert_eq!(program.printed(&["token", "list", "--sandbox", "--data-dir", "d"]).lines().count(), 2);
     assert!(!program.path().join("norman-aks-data").exists());
+}
+
+#[test]
+fn whoever_becomes_an_administrator_or_ceases_to_be_one_is_named() {
+    let program = Program::new();
+    let place = "norman-aks: the token is for the servers of the database ./norman-aks-data/norman-aks.db\n";
+    let make = |flags: &[&str]| {
+        let (token, told) = program.told(&[&["token", "create", "--user", "ann"], flags].concat());
+        (token.split(':').next().unwrap().to_owned(), told)
+    };
+    let roles = || {
+        let list = program.printed(&["token", "list"]);
+        let rows = list.lines().skip(1);
+        rows.map(|row| row.split_whitespace().nth(2).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    make(&[]);
+    let (_, told) = make(&["--admin"]);
+    assert_eq!(
+        told,
+        format!(
+            "norman-aks: ann is an administrator now, with every token that he has; `--no-admin` takes it away again\n\
+             {place}"
+        )
+    );
+    assert_eq!(roles(), ["yes", "yes"]);
+    assert_eq!(make(&["--admin"]).1, place);
+    assert_eq!(make(&[]).1, place);
+    let (_, told) = make(&["--no-admin"]);
+    assert!(told.starts_with("norman-aks: ann is an ordinary user now"), "{told}");
+    assert_eq!(roles(), ["no"; 5]);
+    let error = program.fails(2, &["token", "create", "--user", "ann", "--admin", "--no-admin"]);
+    assert!(error.contains("cannot be used with"), "{error}");
+}
+
+#[test]
+fn beside_a_sandbox_nobody_gets_an_empty_database_by_mistake() {
+    let program = Program::new();
+    let (_, told) = program.told(&["token", "create", "--user", "ann", "--sandbox"]);
+    assert!(!told.contains("--sandbox"), "{told}");
+    let rotate = ["key", "rotate", "--encryption-key-file", "keys"];
+    program.printed(&["key", "generate", "--append", "keys"]);
+    for asked in [&["token", "list"][..], &["token", "revoke", "token-abcde:secret"], &rotate] {
+        let error = program.fails(1, asked);
+        assert_eq!(
+            error,
+            "norman-aks: there is no database at ./norman-aks-data/norman-aks.db; for the sandbox add --sandbox, or \
+             name another with --data-dir\n"
+        );
+        assert!(!program.path().join("norman-aks-data").exists(), "{asked:?}");
+    }
+    let error = program.fails(1, &["token", "list", "--sandbox", "--data-dir", "d"]);
+    assert!(error.ends_with("no database at d/norman-aks.db; name another with --data-dir\n"), "{error}");
+
+    // Making a token may come before the first start of the server; then it is said which one it is for.
+    let (_, told) = program.told(&["token", "create", "--user", "ann"]);
+    assert_eq!(
+        told,
+        "norman-aks: the token is for the servers of the new database ./norman-aks-data/norman-aks.db; the sandbox of \
+         ./norman-aks-sandbox-data does not know it: its tokens need --sandbox\n"
+    );
+    let (_, told) = program.told(&["token", "create", "--user", "ann"]);
+    assert!(!told.contains("sandbox"), "{told}");
 }
 
 #[test]
@@ -190,6 +293,7 @@ fn keys_are_printed_or_put_first_into_a_file() {
     let both = fs::read_to_string(program.path().join("keys")).unwrap();
     assert!(both.ends_with(&first) && both.lines().count() == 2, "both lines, the old one last");
 
+    program.printed(&["migrate"]);
     let rotated = program.printed(&["key", "rotate", "--encryption-key-file", "keys"]);
     let active = both.split(':').next().unwrap();
     assert_eq!(rotated, format!("0 secrets were sealed with {active}.\n"));
@@ -238,6 +342,63 @@ fn check_prints_masked_settings_and_fails_when_a_test_fails() {
     assert!(text.contains("postgres://u:****@127.0.0.1:1/d") && text.contains("token-a:****"), "{text}");
     assert!(text.contains("1 of the tests above failed"), "{text}");
     assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_cloud_that_no_credential_is_for_need_not_be_reached() {
+    let program = Program::new();
+    program.printed(&["migrate"]);
+    // Nothing is reached by way of a proxy that is not there.
+    let checked = || {
+        let output = program.command(&["check"]).env("HTTPS_PROXY", "http://127.0.0.1:1").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+        assert_eq!(stderr(&output), "norman-aks: 2 of the tests above failed\n");
+        stdout(&output)
+    };
+    let lines = |text: &str, mark: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(mark));
+        lines.map(|line| line.trim_start().to_owned()).collect()
+    };
+    let hosts = |lines: &[String]| -> Vec<String> {
+        lines.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect()
+    };
+    let public = ["login.microsoftonline.com", "management.azure.com"];
+    let china = ["login.chinacloudapi.cn", "management.chinacloudapi.cn"];
+    let government = ["login.microsoftonline.us", "management.usgovcloudapi.net"];
+
+    let text = checked();
+    assert_eq!(hosts(&lines(&text, "FAILED")), public, "{text}");
+    let notes = lines(&text, "note");
+    assert_eq!(hosts(&notes), [china, government].concat(), "{text}");
+    assert!(notes[0].ends_with(" (no stored credential is for AzureChinaCloud)"), "{text}");
+    assert!(!text.contains("caused by"), "{text}");
+
+    let credential = CredentialRow {
+        id: "cc-china".to_owned(),
+        uuid: String::new(),
+        owner: "user-a".to_owned(),
+        name: String::new(),
+        description: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        tenant_id: None,
+        subscription_id: None,
+        client_id: Some("c".to_owned()),
+        environment: Some("AzureChinaCloud".to_owned()),
+        secret: None,
+        created_ms: 0,
+        updated_ms: 0,
+        version: 1,
+    };
+    let url = store::sqlite_url(&program.path().join("norman-aks-data/norman-aks.db"));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = Store::connect(&url, &store::Options::default()).await.unwrap();
+        store::credentials::insert(&store, &credential).await.unwrap();
+        store.close().await;
+    });
+    let text = checked();
+    assert_eq!(hosts(&lines(&text, "FAILED")), china, "{text}");
+    assert_eq!(hosts(&lines(&text, "note")), [public, government].concat(), "{text}");
 }
 
 #[test]

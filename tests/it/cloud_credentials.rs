@@ -99,7 +99,7 @@ async fn a_name_that_is_not_given_is_the_id() {
 #[tokio::test]
 async fn what_is_no_azure_credential_is_refused() {
     let app = TestApp::start().await;
-    let missing = ("MissingRequired", "", "a Config field must be set");
+    let missing = ("MissingRequired", "", "a Config field must be set: send azurecredentialConfig");
     for (body, expected) in [
         (json!({}), missing),
         (json!({"name": "n", "azurecredentialConfig": null}), missing),
@@ -169,7 +169,7 @@ async fn a_change_merges_and_a_replacement_does_not() {
     assert_eq!(replaced["name"], before["id"]);
     let nothing =
         app.put(&format!("{}?_replace=true", path(&before))).json(&json!({"name": "n"})).send().await;
-    assert_eq!(refusal(&nothing).2, "a Config field must be set");
+    assert_eq!(refusal(&nothing).2, "a Config field must be set: send azurecredentialConfig");
 }
 
 #[tokio::test]
@@ -345,6 +345,7 @@ async fn clients_that_can_only_post_name_the_method() {
     assert_eq!((changed.status, &changed.json()["name"]), (StatusCode::OK, &json!("n")));
     let action = app.post(&format!("{own}?action=shake")).send().await;
     assert_eq!((action.status, refusal(&action).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
+    assert_eq!(refusal(&action).2, "there is no action \"shake\" here, nor any other");
     assert_eq!(app.post(&own).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(app.post(&format!("{own}?_method=DELETE")).send().await.status, StatusCode::OK);
     assert_eq!(app.get(&own).send().await.status, StatusCode::NOT_FOUND);

@@ -330,7 +330,7 @@ async fn when_azure_cannot_be_asked_or_would_refuse_the_reason_is_the_workers() 
     // A network that is not there is found out before Azure is asked to make the cluster.
     let mut body = made::body("net", &credential);
     for (key, value) in
-        [("virtualNetwork", "none"), ("subnet", "none"), ("resourceGroup", &app.seed.resource_group)]
+        [("virtualNetwork", "none"), ("subnet", "none"), ("resourceGroup", app.seed.resource_group)]
     {
         body["aksConfig"][key] = json!(value);
     }

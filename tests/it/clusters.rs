@@ -4,7 +4,7 @@ use http::StatusCode;
 use norman_aks::store::{SettingRow, Store, settings, sqlite_url};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::{NO_CREDENTIAL, refusal};
 use crate::support::app::TestApp;
 
 /// A body as the Terraform provider sends it, for a credential of that id.
@@ -159,20 +159,24 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
     let policy =
         "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation";
     let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]";
+    let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
     for (body, expected) in [
         (
             body(|b| b["aksConfig"]["nodePools"][0]["count"] = json!("many")),
             (422, "InvalidFormat", "count", "count must be a whole number, but it is a text"),
         ),
-        (body(|b| drop(b.as_object_mut().unwrap().remove("name"))), (422, "MissingRequired", "name", "")),
+        (
+            body(|b| drop(b.as_object_mut().unwrap().remove("name"))),
+            (422, "MissingRequired", "name", "send name: it is required"),
+        ),
         (
             body(|b| b["aksConfig"] = json!(null)),
             (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are kept here"),
         ),
         (
             body(|b| b["aksConfig"]["azureCredentialSecret"] = json!("cattle-global-data:cc-none")),
-            (404, "NotFound", "", "error accessing cloud credential"),
+            (404, "NotFound", "aksConfig.azureCredentialSecret", NO_CREDENTIAL),
         ),
         (
             body(|b| {
@@ -212,8 +216,11 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
             }),
             (422, content, "", "must provide region"),
         ),
-        (body(|b| b["name"] = json!("")), (422, "MissingRequired", "Cluster name", "")),
-        (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", "")),
+        (
+            body(|b| b["name"] = json!("")),
+            (422, "MissingRequired", "Cluster name", "send name: a cluster needs one"),
+        ),
+        (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
         let answer = app.post("/v3/clusters").json(&body).send().await;
         let (code, field, message) = refusal(&answer);
@@ -306,6 +313,7 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
     (other["name"], other["aksConfig"]["clusterName"]) = (json!("other"), json!("Other"));
     created(&app, &other).await;
     let fixed = "aksConfig.clusterName is \"One\" and cannot be changed: make another cluster instead";
+    let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
     for (change, expected) in [
         (
@@ -314,7 +322,7 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
         ),
         (
             json!({"name": "one", "aksConfig": {"azureCredentialSecret": "x"}}),
-            (404, "NotFound", "", "error accessing cloud credential"),
+            (404, "NotFound", "aksConfig.azureCredentialSecret", NO_CREDENTIAL),
         ),
         (
             json!({"name": "one", "aksConfig": {"kubernetesVersion": ""}}),
@@ -325,9 +333,9 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
             (422, content, "", "must have at least one nodepool"),
         ),
         (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "", fixed)),
-        (json!({}), (422, "MissingRequired", "Cluster name", "")),
-        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "")),
-        (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", "")),
+        (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
+        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
+        (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
         let answer = app.put(&path(&cluster)).json(&change).send().await;
         let (code, field, message) = refusal(&answer);
@@ -370,7 +378,7 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
     let with_foreign_credential = app.post("/v3/clusters").token(&ben).json(&body).send().await;
     assert_eq!(
         (with_foreign_credential.status, refusal(&with_foreign_credential).2.as_str()),
-        (StatusCode::NOT_FOUND, "error accessing cloud credential")
+        (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
     // A name counts only among those that the caller can see.
     let bens = terraform(&app.stored_credential(&ben).await);
@@ -420,6 +428,7 @@ async fn actions_are_answered_as_far_as_there_is_something() {
     assert!(refusal(&answer).2.contains("server-url"), "{}", refusal(&answer).2);
     let unknown = app.post(&format!("{}?action=shake", path(&cluster))).send().await;
     assert_eq!((unknown.status, refusal(&unknown).0.as_str()), (StatusCode::NOT_FOUND, "ActionNotAvailable"));
+    assert_eq!(refusal(&unknown).2, "there is no action \"shake\" here, only generateKubeconfig");
     let none = app.post(&path(&cluster)).send().await;
     assert_eq!(refusal(&none).2, "Method POST not supported");
 }

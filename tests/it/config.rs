@@ -296,6 +296,14 @@ fn unknown_variables_warn_and_injected_ones_do_not() {
 }
 
 #[test]
+fn nothing_is_offered_for_a_variable_that_is_like_none() {
+    for name in ["NORMAN_AKS_COLOUR", "NORMAN_AKS_Q", "NORMAN_AKS_"] {
+        let expected = format!("the variable {name} is unknown and has no effect");
+        assert_eq!(world().env(name, "x").warnings(), [expected]);
+    }
+}
+
+#[test]
 fn careless_secrets_and_costly_backtraces_are_pointed_out() {
     let warnings = |world: World| world.load().unwrap().1;
     assert_eq!(

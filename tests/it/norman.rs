@@ -11,6 +11,10 @@ fn assert_norman_headers(answer: &Answer) {
     assert_eq!(answer.header("x-api-schemas"), "http://norman.test/v3/schemas");
 }
 
+/// What is said of a cloud credential that is not there or somebody else's: Rancher's words, then the remedy.
+pub(crate) const NO_CREDENTIAL: &str = "error accessing cloud credential: you have none of this id; name one that \
+                                        /v3/cloudcredentials lists, as cattle-global-data:cc-…";
+
 /// Code, field and message of an error; the whole body is checked.
 pub(crate) fn refusal(answer: &Answer) -> (String, String, String) {
     let body = answer.json();

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use norman_aks::config::settings_table_markdown;
 use norman_aks::telemetry::metrics;
+use serde_json::Value;
 
 use crate::support::app::TestApp;
 
@@ -80,6 +81,53 @@ async fn every_account_of_the_sandbox_is_told() {
         let row =
             format!("| `{}` | {} |", account["name"].as_str().unwrap(), account["note"].as_str().unwrap());
         assert!(readme.contains(&row), "{row}");
+    }
+}
+
+/// The value of a small jq expression: `.key`, or `(.key + .key)[0]` of lists of which some may be missing.
+fn jq(expression: &str, value: &Value) -> Value {
+    let Some(lists) = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(")[0]")) else {
+        return value[expression.strip_prefix('.').unwrap_or_else(|| panic!("{expression}"))].clone();
+    };
+    let lists = lists.split(" + ").map(|list| jq(list, value));
+    let mut items = lists.flat_map(|list| list.as_array().cloned().unwrap_or_default());
+    items.next().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_recipe_for_one_account_of_the_sandbox_does_for_all() {
+    let app = TestApp::start().await;
+    let readme = read("README.md");
+    let (_, recipe) = readme.split_once("select(.name == \"no-role\") | {").expect("the recipe");
+    let (recipe, _) = recipe.split_once('}').unwrap();
+    for account in app.control.accounts() {
+        let account = serde_json::to_value(account).unwrap();
+        let parts = recipe.split(", ").map(|part| match part.split_once(": ") {
+            Some((key, expression)) => (key.to_owned(), jq(expression, &account)),
+            None => (part.to_owned(), account[part].clone()),
+        });
+        let body = Value::Object(parts.collect());
+        let answer = app.post("/meta/aksLocations").json(&body).send().await;
+        let name = account["name"].as_str().unwrap();
+        let note = account["note"].as_str().unwrap();
+        // What the action itself meets; the others are refused later, or not at all.
+        let expected = match name {
+            "expired-secret" => Some("AADSTS7000222"),
+            "disabled-app" => Some("AADSTS7000112"),
+            "no-role" => Some("AuthorizationFailed"),
+            _ => None,
+        };
+        match expected {
+            Some(code) => {
+                assert!(note.contains(code), "{name}: {note}");
+                assert_eq!(answer.json()["code"], code, "{name}: {}", answer.text());
+                assert!(!answer.json()["hint"].as_str().unwrap().is_empty(), "{name}: {}", answer.text());
+            }
+            None if name.starts_with("throttled") => {
+                assert_eq!(answer.status, 429, "{name}: {}", answer.text())
+            }
+            None => assert_eq!(answer.status, 200, "{name}: {}", answer.text()),
+        }
     }
 }
 

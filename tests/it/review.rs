@@ -5,7 +5,7 @@ use norman_aks::sandbox::{Effect, Fault, Refusal};
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::{NO_CREDENTIAL, refusal};
 use crate::support::app::{Answer, TestApp};
 
 /// A cluster in the network `rancher-net`, as the Terraform provider sends it.
@@ -631,6 +631,47 @@ async fn a_review_tells_everything_at_once_and_saves_nothing() {
 }
 
 #[tokio::test]
+async fn misspelt_keys_are_told_wherever_a_specification_is_judged() {
+    let (app, mut body) = start().await;
+    let told = |review: &Value| -> Vec<Value> {
+        let findings =
+            review["findings"].as_array().unwrap().iter().filter(|it| it["rule"] == "unknown-field");
+        findings.map(|it| json!([it["severity"], it["field"], it["message"], it["remedy"]])).collect()
+    };
+    body["aksConfig"]["nodePools"][1]["maxcount"] = json!(5);
+    body["aksConfig"]["colour"] = json!("red");
+    let expected = [
+        json!([
+            "warning",
+            "aksConfig.colour",
+            "aksConfig has no field \"colour\", so it has no effect",
+            "leave it out; /docs lists the fields that there are"
+        ]),
+        json!([
+            "warning",
+            "aksConfig.nodePools[1].maxcount",
+            "aksConfig.nodePools[1] has no field \"maxcount\", so it has no effect",
+            "did you mean maxCount?"
+        ]),
+    ];
+    let asked = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    assert_eq!(told(&asked), expected, "{asked}");
+    let made = created(&app, &body).await;
+    assert_eq!(told(&made["aksStatus"]["review"]), expected);
+    // What comes back has them no more; a change that brings nothing but one is told of as well.
+    let mut again = json!({"name": "shop", "aksConfig": made["aksConfig"]});
+    let kept =
+        app.put(&own(&made)).json(&json!({"name": "shop", "description": "second"})).send().await.json();
+    assert_eq!(told(&kept["aksStatus"]["review"]), expected, "nothing that is reviewed has changed");
+    again["aksConfig"]["tags"]["a"] = json!("b");
+    let clean = app.put(&own(&made)).json(&again).send().await.json();
+    assert_eq!(told(&clean["aksStatus"]["review"]), [json!(0); 0], "{clean}");
+    let only = json!({"name": "shop", "aksConfig": {"tgas": {"a": "c"}}});
+    let changed = app.put(&own(&made)).json(&only).send().await.json();
+    assert_eq!(told(&changed["aksStatus"]["review"])[0][3], "did you mean tags?", "{changed}");
+}
+
+#[tokio::test]
 async fn a_review_takes_a_credential_that_is_sent_along() {
     let (app, body) = start().await;
     let mut config = body["aksConfig"].clone();
@@ -688,10 +729,7 @@ async fn a_review_is_for_those_who_may_use_the_credential_and_the_cluster() {
     let anonymous = app.post(REVIEW).anonymous().json(&question).send().await;
     assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
     let foreign = app.post(REVIEW).token(&ben).json(&question).send().await;
-    assert_eq!(
-        (foreign.status, refusal(&foreign).2.as_str()),
-        (StatusCode::NOT_FOUND, "error accessing cloud credential")
-    );
+    assert_eq!((foreign.status, refusal(&foreign).2.as_str()), (StatusCode::NOT_FOUND, NO_CREDENTIAL));
     let of_cluster = json!({"clusterId": cluster["id"], "aksConfig": {"tags": {}}});
     let foreign = app.post(REVIEW).token(&ben).json(&of_cluster).send().await;
     assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{}", foreign.text());
@@ -700,6 +738,7 @@ async fn a_review_is_for_those_who_may_use_the_credential_and_the_cluster() {
         (nothing.status, refusal(&nothing).1.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "aksConfig")
     );
+    assert_eq!(refusal(&nothing).2, "send aksConfig: it is required");
     let kind = app.post(REVIEW).json(&json!({"aksConfig": {"nodePools": [{"count": "many"}]}})).send().await;
     assert_eq!((kind.status, refusal(&kind).1.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "count"));
     let method = app.call(Method::GET, REVIEW).send().await;

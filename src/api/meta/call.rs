@@ -44,6 +44,11 @@ struct Origin {
 }
 
 impl AzureCall {
+    /// The name of a cloud that there is not, in the credential.
+    pub(super) fn unknown_environment(&self) -> Option<&str> {
+        self.access.unknown_environment()
+    }
+
     pub(super) fn ask(&self) -> Ask<'_> {
         Ask { access: &self.access, fresh: self.fresh }
     }
@@ -55,7 +60,11 @@ impl AzureCall {
 
     /// The region, where there must be one.
     pub(super) fn required_region(&self) -> Result<&str, Error> {
-        if self.region.is_empty() { Err(Error::bad_request("region is required")) } else { Ok(&self.region) }
+        if self.region.is_empty() {
+            let hint = "send region, for example eastus; aksLocations lists those of the subscription";
+            return Err(Error::bad_request("region is required").with_hint(hint));
+        }
+        Ok(&self.region)
     }
 
     /// Writes down that a stored credential was used, and how that ended.
@@ -122,9 +131,10 @@ impl FromRequest<AppState> for AzureCall {
             return Ok(Self { caller, access, region, cluster_id, fresh, origin });
         }
         if parts.method != Method::POST {
-            return Err(
-                Error::bad_request("cannot access Azure API without credentials to authenticate").into()
-            );
+            let hint = "name a stored credential in the query, cloudCredentialId=cattle-global-data:cc-…, or POST \
+                        subscriptionId, clientId and clientSecret";
+            let error = Error::bad_request("cannot access Azure API without credentials to authenticate");
+            return Err(error.with_hint(hint).into());
         }
         let sent = sent_along(body, state, "invalid").await?;
         let (region, cluster_id) = (sent.region.clone(), sent.cluster_id.clone());

@@ -32,7 +32,9 @@ pub(super) async fn post(
     let access = state.credentials().resolve(&caller, Via::Check(inline(sent))).await;
     let access = access.map_err(Error::of_check)?;
     let checked = state.listings().check(&access).await;
-    checked.map_err(|error| Error::from(error).refused_as(StatusCode::UNAUTHORIZED))?;
+    checked.map_err(|error| {
+        Error::from(error).refused_as(StatusCode::UNAUTHORIZED).asked_instead_of(access.unknown_environment())
+    })?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
 }
 

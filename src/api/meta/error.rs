@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::norman::json;
+use crate::domain::mask::mask;
 use crate::service::credentials::AccessError;
 use crate::service::{self, explain};
 
@@ -82,9 +83,11 @@ impl Error {
     /// The refusal to resolve a credential that is to be checked (contract, section 6).
     pub(crate) fn of_check(error: AccessError) -> Self {
         match error {
-            AccessError::TenantDiscovery { cloud, error } => {
+            AccessError::TenantDiscovery { cloud, unknown, error } => {
                 let prefix = format!("could not find tenant ID for Azure environment {cloud}: ");
-                Self::explained(&prefix, explain::checked_discovery(&error)).caused_by(error)
+                Self::explained(&prefix, explain::checked_discovery(&error))
+                    .caused_by(error)
+                    .asked_instead_of(Some(cloud.as_str()).filter(|_| unknown))
             }
             error => error.into(),
         }
@@ -95,7 +98,24 @@ impl Error {
         self.status.is_client_error() && self.retry_after.is_none()
     }
 
-    fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    /// The same, when Azure failed, with the name of a cloud that there is not: it may be why.
+    pub(super) fn asked_instead_of(mut self, unknown_environment: Option<&str>) -> Self {
+        if let Some(environment) = unknown_environment.filter(|_| self.cause.is_some()) {
+            let environment = mask(environment);
+            let mut hint = format!(
+                "environment {environment} is unknown, so AzurePublicCloud was asked; \
+                 the others are AzureChinaCloud and AzureUSGovernmentCloud"
+            );
+            for further in self.hint.iter() {
+                hint.push_str("; ");
+                hint.push_str(further);
+            }
+            self.hint = Some(hint);
+        }
+        self
+    }
+
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -152,13 +172,16 @@ impl From<AccessError> for Error {
     fn from(error: AccessError) -> Self {
         let unprocessable = |text: &str| Self::new(StatusCode::UNPROCESSABLE_ENTITY, text);
         match error {
-            AccessError::InvalidId(id) => Self::bad_request(format!("invalid cloud credential ID {id}")),
+            AccessError::InvalidId(id) => Self::bad_request(format!("invalid cloud credential ID {id}"))
+                .with_hint("write it as cattle-global-data:cc-…; /v3/cloudcredentials lists the ids"),
             AccessError::NotFound => unprocessable("cloud credential not found").with_hint(
                 "the credential does not exist, or it is another user's: use one of your own, or name a cluster that you may update with clusterId",
             ),
             AccessError::Unusable { id } => unprocessable(&format!("error accessing cloud credential {id}")),
-            AccessError::TenantDiscovery { error, .. } => {
-                Self::explained("", explain::stored_discovery(&error)).caused_by(error)
+            AccessError::TenantDiscovery { cloud, unknown, error } => {
+                Self::explained("", explain::stored_discovery(&error))
+                    .caused_by(error)
+                    .asked_instead_of(Some(cloud.as_str()).filter(|_| unknown))
             }
             AccessError::Other(error) => error.into(),
         }

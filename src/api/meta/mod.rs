@@ -107,7 +107,7 @@ async fn answer(
 ) -> Result<Response, Error> {
     const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
     call.record(state, action, listed.as_ref().err()).await;
-    let listed = listed?;
+    let listed = listed.map_err(|error| error.asked_instead_of(call.unknown_environment()))?;
     let freshness = match listed.freshness {
         Freshness::Hit => HeaderValue::from_static("hit"),
         Freshness::Miss => HeaderValue::from_static("miss"),

@@ -13,6 +13,7 @@ use super::{answer, versions};
 use crate::api::norman::json;
 use crate::api::state::AppState;
 use crate::domain::upgrades::Upgrade;
+use crate::service;
 use crate::service::listings::Upgrades;
 
 /// Where a cluster may go from its version.
@@ -82,7 +83,13 @@ pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Resp
 
 pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
     let listed = async {
-        let cluster = state.clusters().kubernetes_version(&call.caller, &call.cluster_id).await?;
+        let cluster = state.clusters().kubernetes_version(&call.caller, &call.cluster_id).await;
+        let cluster = cluster.map_err(|error| match error {
+            error @ service::Error::Rejected(_) => Error::from(error).with_hint(
+                "clusterId is the id of a cluster that you see at /v3/clusters, such as c-x7k9z; the name in AKS is none",
+            ),
+            error => error.into(),
+        })?;
         let current = cluster
             .version
             .ok_or_else(|| Error::bad_request("kubernetes version of the cluster cannot be determined"))?;

@@ -23,6 +23,7 @@ use crate::api::norman::schemas::{Field, Kind, Schema};
 use crate::api::openapi::failures;
 use crate::api::state::AppState;
 use crate::api::v3::schemas::AKS_CONFIG;
+use crate::api::v3::unknown_fields;
 use crate::domain::review::{self, Review, Severity};
 use crate::service::Invalid;
 use crate::service::actor::Actor;
@@ -156,6 +157,7 @@ async fn review_cluster(
 fn question(body: Object) -> Result<ReviewQuestion, Error> {
     // Only a change of a cluster clears a field with `null`.
     let operation = if body.contains_key("clusterId") { Operation::Update } else { Operation::Create };
+    let unknown = unknown_fields(&body);
     let mut body = input::convert(&QUESTION, body, operation)?;
     let mut text = |key: &str| match body.remove(key) {
         Some(Value::String(text)) => text,
@@ -177,7 +179,7 @@ fn question(body: Object) -> Result<ReviewQuestion, Error> {
         let client_secret = SecretString::from(secret);
         Some(InlineCredential { tenant_id, subscription_id, client_id, client_secret, environment })
     };
-    Ok(ReviewQuestion { cluster_id, body, credential })
+    Ok(ReviewQuestion { cluster_id, body, unknown, credential })
 }
 
 impl From<Review> for ReviewResult {

@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::json;
+use super::schemas::Schema;
 use crate::api::request::RequestId;
 use crate::domain::mask::mask;
 use crate::service::{self, Invalid};
@@ -40,9 +41,13 @@ impl Error {
     }
 
     /// The object has no such action, or not now.
-    pub fn no_action(action: &str) -> Self {
-        let message =
-            format!("there is no action {action:?} here; the object's \"actions\" lists what there is");
+    pub fn no_action(action: &str, schema: &Schema) -> Self {
+        let known: Vec<_> = schema.actions.iter().map(|(name, _)| *name).collect();
+        let others = match known.as_slice() {
+            [] => "nor any other".to_owned(),
+            known => format!("only {}", known.join(", ")),
+        };
+        let message = format!("there is no action {:?} here, {others}", mask(action));
         Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", message)
     }
 
@@ -74,6 +79,10 @@ impl From<service::Error> for Error {
         match error {
             E::NotFound { id } => Self::not_found(&id),
             E::Missing(message) => Self::new(StatusCode::NOT_FOUND, "NotFound", mask(&message)),
+            E::NoCredential => Self {
+                field: Some("aksConfig.azureCredentialSecret".to_owned()),
+                ..Self::new(StatusCode::NOT_FOUND, "NotFound", error.to_string())
+            },
             E::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "PermissionDenied", error.to_string()),
             E::Invalid(invalid) => invalid.into(),
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),

@@ -50,7 +50,8 @@ pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Resul
         match body.remove(field.name) {
             None if field.required && operation == Operation::Create => {
                 // Rancher's message is empty here (contract, section 15, rule 1a).
-                return Err(Invalid::field("MissingRequired", field.name, ""));
+                let message = format!("send {}: it is required", field.name);
+                return Err(Invalid::field("MissingRequired", field.name, message));
             }
             None => {}
             Some(Value::Null) if operation == Operation::Create && !field.required => {}
@@ -60,6 +61,43 @@ pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Resul
         }
     }
     Ok(out)
+}
+
+/// A key that no field of its schema has: [`convert`] drops it.
+#[derive(Debug)]
+pub struct Stray<'a> {
+    /// Where it stands, below the place that was given.
+    pub place: String,
+    /// As the caller spells it.
+    pub key: &'a str,
+    /// What stands there otherwise.
+    pub schema: &'static Schema,
+}
+
+/// The keys of an object, and of those inside it, that no field has. `null` says nothing, and keys that begin with an
+/// underscore are a client's own.
+pub fn strays<'a>(schema: &'static Schema, object: &'a Object, place: &str) -> Vec<Stray<'a>> {
+    let mut found = Vec::new();
+    for (key, value) in object.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('_')) {
+        let Some(field) = schema.fields.iter().find(|field| field.name == key) else {
+            found.push(Stray { place: place.to_owned(), key, schema });
+            continue;
+        };
+        let below = format!("{place}.{key}");
+        match (&field.kind, value) {
+            (Kind::Object(schema), Value::Object(object)) => found.extend(strays(schema, object, &below)),
+            (Kind::List(Kind::Object(schema)), Value::Array(values)) => {
+                for (index, object) in values.iter().enumerate() {
+                    let object = object.as_object();
+                    found.extend(
+                        object.into_iter().flat_map(|it| strays(schema, it, &format!("{below}[{index}]"))),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn value_of(field: &Field, kind: &Kind, value: Value, operation: Operation) -> Result<Value, Invalid> {
@@ -335,7 +373,23 @@ mod tests {
     fn a_missing_required_field_is_named_only_for_new_objects() {
         let error = converted(json!({}), Operation::Create).unwrap_err();
         assert_eq!((error.code, error.field.as_deref()), ("MissingRequired", Some("name")));
+        assert_eq!(error.message, "send name: it is required");
         assert_eq!(updated(json!({})), json!({}));
+    }
+
+    #[test]
+    fn keys_that_no_field_has_are_found_wherever_they_stand() {
+        let given = json!({
+            "name": "n", "nmae": "x", "seen": 1, "nothing": null, "_id": 7, "map": {"any": "key"}, "any": {"x": 1},
+            "inner": {"cuont": 1, "count": 2}, "inners": [{"count": 1}, {"Count": 1}, "text"],
+        });
+        let object = given.as_object().unwrap();
+        let found = strays(&OUTER, object, "it");
+        let told: Vec<_> = found.iter().map(|it| (it.place.as_str(), it.key, it.schema.id)).collect();
+        assert_eq!(
+            told,
+            [("it.inner", "cuont", INNER.id), ("it.inners[1]", "Count", INNER.id), ("it", "nmae", OUTER.id)]
+        );
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

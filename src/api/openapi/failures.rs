@@ -2,95 +2,18 @@
 //! generated clients have one type for it. What makes these answers is in `meta::error`, `norman::error`, `auth`
 //! and `edge`.
 
+mod norman;
+mod sets;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
+use self::sets::ALL;
+pub(in crate::api) use self::sets::{CHANGE, CHECK, FOLLOW, META, PLAN, POST, READ, REVIEW};
 use super::headers;
-
-/// How an action of `/meta` fails.
-pub(in crate::api) const META: &[&Failure] = &[
-    &BAD_REQUEST,
-    &UNAUTHORIZED,
-    &FORBIDDEN,
-    &UNUSABLE_CREDENTIAL,
-    &THROTTLED,
-    &FAILED,
-    &UNAVAILABLE,
-    &TIMED_OUT,
-];
-
-/// How aksCheckCredentials fails.
-pub(in crate::api) const CHECK: &[&Failure] =
-    &[&BAD_REQUEST, &REFUSED, &FORBIDDEN, &THROTTLED, &FAILED, &UNAVAILABLE, &TIMED_OUT];
-
-/// How reading below `/v3` fails.
-pub(in crate::api) const READ: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How changing below `/v3` fails; nothing was changed then.
-pub(in crate::api) const CHANGE: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_CONFLICT,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How the POST of one object fails.
-pub(in crate::api) const POST: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_METHOD,
-    &NORMAN_CONFLICT,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How a review fails.
-pub(in crate::api) const REVIEW: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How following what happens fails, before it begins.
-pub(in crate::api) const FOLLOW: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_INVALID,
-    &NORMAN_BUSY,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How asking for a plan fails.
-pub(in crate::api) const PLAN: &[&Failure] =
-    &[&UNAUTHORIZED, &NORMAN_NOT_FOUND, &NORMAN_FAILED, &NORMAN_UNAVAILABLE, &NORMAN_TIMED_OUT];
-
-const ALL: [&[&Failure]; 8] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW, PLAN];
 
 /// One way to fail.
 pub(in crate::api) struct Failure {
@@ -156,7 +79,11 @@ static BAD_REQUEST: Failure = Failure {
             (
                 "question",
                 "A mistake in the question",
-                json!({"error": "region is required", "requestId": ID}),
+                json!({
+                    "error": "region is required",
+                    "hint": "send region, for example eastus; aksLocations lists those of the subscription",
+                    "requestId": ID,
+                }),
             ),
             (
                 "azure",
@@ -281,127 +208,5 @@ static TIMED_OUT: Failure = Failure {
         let error = "context deadline exceeded: Azure did not answer within 55 s";
         let body = json!({"error": error, "hint": "try again in a moment", "requestId": ID});
         vec![("slow", "Azure is slow", body)]
-    },
-};
-
-fn norman(status: u16, code: &str, message: &str) -> Value {
-    json!({"baseType": "error", "code": code, "message": message, "status": status, "type": "error"})
-}
-
-static NORMAN_NOT_FOUND: Failure = Failure {
-    name: "NormanNotFound",
-    status: 404,
-    description: "Nothing of that id exists, as far as this caller may know; or what the body names does not",
-    body: NORMAN_BODY,
-    passes: false,
-    examples: || vec![("missing", "No such object", norman(404, "NotFound", "c-x7k9z not found"))],
-};
-
-static NORMAN_FORBIDDEN: Failure = Failure {
-    name: "NormanForbidden",
-    status: 403,
-    description: "The caller may see the object, but not do this to it",
-    body: NORMAN_BODY,
-    passes: false,
-    examples: || {
-        let message = "forbidden: clusters are changed by their owners; you are read-only of c-x7k9z";
-        vec![("role", "A part that does not allow it", norman(403, "PermissionDenied", message))]
-    },
-};
-
-static NORMAN_METHOD: Failure = Failure {
-    name: "NormanMethodNotAllowed",
-    status: 405,
-    description: "The query names neither an action nor a method",
-    body: NORMAN_BODY,
-    passes: false,
-    examples: || vec![("post", "A plain POST", norman(405, "MethodNotAllow", "Method POST not supported"))],
-};
-
-static NORMAN_CONFLICT: Failure = Failure {
-    name: "NormanConflict",
-    status: 409,
-    description: "The object was changed by somebody else all the time",
-    body: NORMAN_BODY,
-    passes: false,
-    examples: || {
-        let message =
-            "c-x7k9z was changed by somebody else in the meantime; read it again and repeat the change";
-        vec![("changed", "Changed by somebody else", norman(409, "Conflict", message))]
-    },
-};
-
-static NORMAN_TOO_LARGE: Failure = Failure {
-    name: "NormanTooLarge",
-    status: 413,
-    description: "The body is too large",
-    body: NORMAN_BODY,
-    passes: false,
-    examples: || {
-        let message = "Failed to parse body: it is larger than 1048576 bytes";
-        vec![("large", "More than 1 MiB", norman(413, "InvalidBodyContent", message))]
-    },
-};
-
-static NORMAN_INVALID: Failure = Failure {
-    name: "NormanInvalid",
-    status: 422,
-    description: "The query or the body breaks a rule; `code`, `fieldName` and `message` say which",
-    body: NORMAN_BODY,
-    passes: false,
-    examples: || {
-        let mut body = norman(422, "InvalidFormat", "limit must be a whole number between 1 and 10000");
-        if let Some(body) = body.as_object_mut() {
-            body.insert("fieldName".to_owned(), json!("limit"));
-        }
-        vec![("query", "A value in the query", body)]
-    },
-};
-
-static NORMAN_BUSY: Failure = Failure {
-    name: "NormanTooManyRequests",
-    status: 429,
-    description: "The caller, or all callers together, have too much of this kind open; Retry-After tells when to try again",
-    body: NORMAN_BODY,
-    passes: true,
-    examples: || {
-        let message = "too many follow events at once; close some, or try again in a moment";
-        vec![("streams", "Too many streams", norman(429, "TooManyRequests", message))]
-    },
-};
-
-static NORMAN_FAILED: Failure = Failure {
-    name: "NormanFailed",
-    status: 500,
-    description: "The server failed; its log has the cause under the id of the request",
-    body: NORMAN_BODY,
-    passes: false,
-    examples: || {
-        let message = "the request failed inside the server; its log has the cause";
-        vec![("failed", "The server failed", norman(500, "ServerError", message))]
-    },
-};
-
-static NORMAN_UNAVAILABLE: Failure = Failure {
-    name: "NormanUnavailable",
-    status: 503,
-    description: "The database does not answer, or too much is asked at once; Retry-After tells when to try again",
-    body: NORMAN_BODY,
-    passes: true,
-    examples: || {
-        let message = "the database cannot be reached at the moment; try again in a few seconds";
-        vec![("database", "No database", norman(503, "ServerError", message))]
-    },
-};
-
-static NORMAN_TIMED_OUT: Failure = Failure {
-    name: "NormanTimedOut",
-    status: 504,
-    description: "The request took too long and was given up; Retry-After tells when to try again",
-    body: NORMAN_BODY,
-    passes: true,
-    examples: || {
-        let message = "the request took longer than 60 s and was given up";
-        vec![("slow", "Given up", norman(504, "ServerError", message))]
     },
 };

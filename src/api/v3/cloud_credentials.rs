@@ -187,7 +187,10 @@ async fn post_cloud_credential(
         Some("DELETE") => delete_cloud_credential(state, actor, id, links).await,
         _ => {
             state.credentials().get(&actor.caller, &id).await?;
-            Err(query.first("action").map_or_else(|| Error::method(&Method::POST), Error::no_action))
+            Err(match query.first("action") {
+                None => Error::method(&Method::POST),
+                Some(action) => Error::no_action(action, &CLOUD_CREDENTIAL),
+            })
         }
     }
 }

@@ -14,7 +14,7 @@ use super::docs::{
     ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures, RemovalQuery,
 };
 use super::kubeconfig;
-use super::schemas::CLUSTER;
+use super::schemas::{self, CLUSTER};
 use super::{asked_path, served};
 use crate::api::auth::Authenticated;
 use crate::api::norman::body::Body;
@@ -26,7 +26,9 @@ use crate::api::norman::links::Links;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::state::AppState;
+use crate::domain::review::UnknownField;
 use crate::domain::role::Role;
+use crate::domain::spec::AKS_CONFIG;
 use crate::domain::spec::merge::Mode;
 use crate::service::Invalid;
 use crate::service::actor::Actor;
@@ -215,14 +217,28 @@ async fn post_cluster(
             state.clusters().get(&actor.caller, &id).await?;
             Err(match query.first("action") {
                 None => Error::method(&Method::POST),
-                Some(action) => Error::no_action(action),
+                Some(action) => Error::no_action(action, &CLUSTER),
             })
         }
     }
 }
 
+/// The keys of `aksConfig` that no field has.
+pub(in crate::api) fn unknown_fields(body: &Object) -> Vec<UnknownField> {
+    let config = body.get(AKS_CONFIG).and_then(Value::as_object);
+    let strays =
+        config.into_iter().flat_map(|config| input::strays(&schemas::AKS_CONFIG, config, AKS_CONFIG));
+    strays
+        .map(|stray| {
+            let known = stray.schema.fields.iter().map(|field| field.name);
+            UnknownField::new(&stray.place, stray.key, known)
+        })
+        .collect()
+}
+
 /// What the body says. Empty texts of the top level mean "not set".
 fn change(body: Object, operation: Operation) -> Result<ClusterChange, Error> {
+    let unknown = unknown_fields(&body);
     let mut body = input::convert(&CLUSTER, body, operation)?;
     let name = match body.remove("name") {
         Some(Value::String(name)) => Some(name),
@@ -231,5 +247,5 @@ fn change(body: Object, operation: Operation) -> Result<ClusterChange, Error> {
     for value in body.values_mut().filter(|value| value.as_str() == Some("")) {
         *value = Value::Null;
     }
-    Ok(ClusterChange { name, body })
+    Ok(ClusterChange { name, body, unknown })
 }

@@ -216,7 +216,10 @@ async fn post_member(
         Some("DELETE") => delete_member(state, actor, id, links).await,
         _ => {
             state.members().get(&actor.caller, &id).await?;
-            Err(query.first("action").map_or_else(|| Error::method(&Method::POST), Error::no_action))
+            Err(match query.first("action") {
+                None => Error::method(&Method::POST),
+                Some(action) => Error::no_action(action, &SCHEMA),
+            })
         }
     }
 }

@@ -18,6 +18,8 @@ mod settings;
 mod tokens;
 mod users;
 
+pub(super) use clusters::unknown_fields;
+
 use axum::extract::FromRequestParts;
 use axum::routing::MethodRouter;
 use http::request::Parts;

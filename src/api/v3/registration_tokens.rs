@@ -203,7 +203,10 @@ async fn post_registration_token(
         return delete_registration_token(state, actor, id, links).await;
     }
     state.registration().get(&actor.caller, &id).await?;
-    Err(query.first("action").map_or_else(|| Error::method(&Method::POST), Error::no_action))
+    Err(match query.first("action") {
+        None => Error::method(&Method::POST),
+        Some(action) => Error::no_action(action, &SCHEMA),
+    })
 }
 
 /// The address of this server in commands that people run later.

@@ -135,7 +135,10 @@ async fn post_setting(
         return update_setting(state, actor, id, links, body?).await;
     }
     state.settings().get(&id).await?;
-    Err(query.first("action").map_or_else(|| Error::method(&Method::POST), Error::no_action))
+    Err(match query.first("action") {
+        None => Error::method(&Method::POST),
+        Some(action) => Error::no_action(action, &SETTING),
+    })
 }
 
 fn view(setting: Kept, caller: &Caller, links: &Links) -> Object {

@@ -158,7 +158,10 @@ async fn post_token(
         return delete_token(state, actor, id, links).await;
     }
     state.own_tokens().get(&actor.caller, &id).await?;
-    Err(query.first("action").map_or_else(|| Error::method(&Method::POST), Error::no_action))
+    Err(match query.first("action") {
+        None => Error::method(&Method::POST),
+        Some(action) => Error::no_action(action, &TOKEN),
+    })
 }
 
 fn view(token: TokenInfo, caller: &Caller, links: &Links) -> Object {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::spec::{AksConfig, NodePool, given};
+use crate::domain::spec::{AksConfig, NodePool, given, http_application_routing};
 
 type Tags = BTreeMap<String, String>;
 
@@ -66,8 +66,8 @@ pub enum Refused {
     },
 }
 
-/// Compares what is wanted with what Azure has. `applied` is what was wanted when everything was last brought about: only
-/// pools that it names may be removed, because only those are ours.
+/// Compares what is wanted with what Azure has. `applied` is what was wanted when everything was last brought about, `made`
+/// the pools that were made since: only pools that one of them names may be removed, because only those are ours.
 ///
 /// # Errors
 /// [`Refused`], for the first thing that cannot be.
@@ -75,6 +75,7 @@ pub fn between(
     wanted: &AksConfig,
     azure: &AksConfig,
     applied: Option<&AksConfig>,
+    made: &BTreeSet<String>,
 ) -> Result<Differences, Refused> {
     let cluster = wanted.cluster_name.clone().unwrap_or_default();
     let mut differences = Differences {
@@ -99,8 +100,8 @@ pub fn between(
             differences.pools.push(name.to_owned());
         }
     }
-    let ours: BTreeSet<&str> =
-        named(applied.iter().flat_map(|it| it.node_pools.iter().flatten())).map(|(name, _)| name).collect();
+    let applied = named(applied.iter().flat_map(|it| it.node_pools.iter().flatten())).map(|(name, _)| name);
+    let ours: BTreeSet<&str> = applied.chain(made.iter().map(String::as_str)).collect();
     let found = named(azure.node_pools.iter().flatten());
     let gone: Vec<&str> =
         found.map(|(name, _)| name).filter(|name| ours.contains(name) && !seen.contains(name)).collect();
@@ -166,7 +167,7 @@ fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
         }
     }
     for (key, wanted, azure) in [
-        ("httpApplicationRouting", wanted.http_application_routing, azure.http_application_routing),
+        ("httpApplicationRouting", http_application_routing(wanted), azure.http_application_routing),
         ("monitoring", wanted.monitoring, azure.monitoring),
     ] {
         if wanted.is_some_and(|wanted| wanted != azure.unwrap_or(false)) {
@@ -235,7 +236,7 @@ mod tests {
 
     fn shown(wanted: Value, azure: Value) -> String {
         let applied = spec(json!({"nodePools": [{"name": "a"}, {"name": "b"}, {"name": "ours"}]}));
-        match between(&spec(wanted), &spec(azure), Some(&applied)) {
+        match between(&spec(wanted), &spec(azure), Some(&applied), &BTreeSet::new()) {
             Err(refused) => refused.to_string(),
             Ok(found) => {
                 let tags = if found.tags { vec!["tags".to_owned()] } else { vec![] };
@@ -265,6 +266,8 @@ mod tests {
             (json!({"tags": {"norman-aks-owner": "x", "a": "b"}}), json!({"tags": {"a": "b"}}), ""),
             (json!({"monitoring": false, "httpApplicationRouting": false}), json!({}), ""),
             (json!({"monitoring": true}), json!({"monitoring": false}), "monitoring"),
+            (json!({"httpApplicationRouting": true}), json!({}), "httpApplicationRouting"),
+            (json!({"httpApplicationRouting": true, "resourceLocation": "chinaeast2"}), json!({}), ""),
             (
                 json!({"authorizedIpRanges": []}),
                 json!({"authorizedIpRanges": ["1.1.1.1/32"]}),
@@ -388,11 +391,16 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_was_never_applied_is_not_ours_to_remove() {
+    fn a_pool_that_was_neither_applied_nor_made_is_not_ours_to_remove() {
         let (wanted, azure) = (
             spec(json!({"nodePools": [{"name": "a"}]})),
             spec(json!({"nodePools": [{"name": "a"}, {"name": "ours"}]})),
         );
-        assert_eq!(between(&wanted, &azure, None).unwrap().removed, Vec::<String>::new());
+        let removed = |made: &[&str]| {
+            let made = made.iter().map(|name| (*name).to_owned()).collect();
+            between(&wanted, &azure, None, &made).unwrap().removed
+        };
+        assert_eq!(removed(&["a"]), [""; 0]);
+        assert_eq!(removed(&["a", "ours"]), ["ours"]);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::OWNER_TAG;
 use super::difference::plain_range as plain;
 use super::upstream::{addon, at};
-use crate::domain::spec::{AksConfig, NodePool, given};
+use crate::domain::spec::{AksConfig, NodePool, given, http_application_routing, network_group};
 
 /// What a body needs beside the specification.
 #[derive(Clone, Copy, Debug)]
@@ -199,9 +199,7 @@ fn addons(spec: &AksConfig, context: Context<'_>, current: &Value) -> Option<Val
         let known = addon(current, name).map(|(key, _)| key);
         addons.insert(known.unwrap_or(name).to_owned(), value);
     };
-    let china = given(spec.resource_location.as_ref())
-        .is_some_and(|region| region.to_ascii_lowercase().starts_with("china"));
-    let routing = spec.http_application_routing.filter(|_| !china);
+    let routing = http_application_routing(spec);
     if let Some(enabled) = routing.filter(|enabled| !stays("httpApplicationRouting", *enabled)) {
         put("httpApplicationRouting", json!({"enabled": enabled}));
     }
@@ -241,12 +239,15 @@ fn identity(spec: &AksConfig) -> Value {
 /// The subnet of the pools, when the cluster lies in a network of the user's.
 pub fn subnet_id(spec: &AksConfig, subscription_id: &str) -> Option<String> {
     let (network, subnet) = (given(spec.virtual_network.as_ref())?, given(spec.subnet.as_ref())?);
-    let own = given(spec.virtual_network_resource_group.as_ref())
-        .filter(|_| given(spec.network_plugin.as_ref()).is_some());
-    let group = own.or(given(spec.resource_group.as_ref())).unwrap_or_default();
+    let group = network_group(spec).unwrap_or_default();
     Some(format!(
         "/subscriptions/{subscription_id}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}"
     ))
+}
+
+/// The subnet of a new pool: its own one, else that of the cluster.
+fn subnet_of(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Option<Value> {
+    text(pool.vnet_subnet_id.as_ref()).or_else(|| subnet_id(spec, context.subscription_id).map(Value::from))
 }
 
 /// A word as Azure spells it: clients write it in any letter case.
@@ -306,7 +307,7 @@ fn pool_in_cluster(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> V
         "availabilityZones",
         pool.availability_zones.as_ref().filter(|zones| !zones.is_empty()).map(|zones| json!(zones)),
     );
-    put("vnetSubnetID", subnet_id(spec, context.subscription_id).map(Value::from));
+    put("vnetSubnetID", subnet_of(pool, spec, context));
     profile.into()
 }
 
@@ -334,8 +335,7 @@ fn new_pool(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Map<Stri
     put("type", Some("VirtualMachineScaleSets".into()));
     let zones = pool.availability_zones.as_ref().filter(|zones| !zones.is_empty());
     put("availabilityZones", zones.map(|zones| json!(zones)));
-    let own = given(pool.vnet_subnet_id.as_ref()).map(str::to_owned);
-    put("vnetSubnetID", own.or_else(|| subnet_id(spec, context.subscription_id)).map(Value::from));
+    put("vnetSubnetID", subnet_of(pool, spec, context));
     properties
 }
 
@@ -451,6 +451,17 @@ mod tests {
                 "upgradeSettings": {"maxSurge": "1"}, "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "nodeLabels": {"k": "v"}, "vnetSubnetID": subnet},
                 {"name": "b", "orchestratorVersion": "1.30.1", "nodeTaints": [], "vnetSubnetID": subnet}])
         );
+    }
+
+    #[test]
+    fn a_pool_with_a_subnet_of_its_own_lies_there_from_the_start() {
+        let wanted = spec(json!({"networkPlugin": "azure", "virtualNetwork": "v", "subnet": "x",
+            "nodePools": [{"name": "a", "vnetSubnetID": "/own"}, {"name": "b", "vnetSubnetID": ""}]}));
+        let body = create(&wanted, CONTEXT).unwrap();
+        let at =
+            |index: usize| body["properties"]["agentPoolProfiles"][index]["vnetSubnetID"].as_str().unwrap();
+        assert_eq!(at(0), "/own");
+        assert!(at(1).ends_with("/virtualNetworks/v/subnets/x"), "{}", at(1));
     }
 
     #[test]

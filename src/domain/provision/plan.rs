@@ -2,13 +2,14 @@
 //! asking anybody (contract, sections 18, 20 and 21; the design's table "Azure"). After each step Azure is looked at anew.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::difference::{self, Refused};
-use super::upstream::{at, owner, text};
+use super::upstream::{Unreadable, at, owner, text};
 use crate::domain::spec::AksConfig;
+use crate::domain::status::Tried;
 
 /// Where a cluster stands; kept on its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +55,12 @@ pub struct Situation<'a> {
     pub owner: &'a str,
     /// `https://<host>` of the Kubernetes API, as far as it is known: Azure draws a new host for each cluster.
     pub endpoint: Option<&'a str>,
-    /// How often Azure took a change of a part for this very specification: see [`part`].
-    pub written: &'a BTreeMap<String, u32>,
+    /// What Azure took for this very specification; its parts are those of [`part`].
+    pub tried: &'a Tried,
+    /// Whether so much time went by since Azure last took a change that what it could not do then may be possible now.
+    pub rested: bool,
+    /// The pools that were made, or begun to be made, since everything was last as it was wanted.
+    pub made: &'a BTreeSet<String>,
     /// What Azure has.
     pub observed: &'a Observed,
 }
@@ -87,6 +92,8 @@ pub enum Step {
     DeleteCluster,
     /// Nothing is left in Azure that is ours: the object may go.
     Forget,
+    /// The object may go, and what is in Azure stays, because it is somebody else's; holds what, for people.
+    Leave(String),
     /// Azure tried what we asked for and gave up; holds what is in that state.
     GaveUp(String),
     /// Somebody must change something first; holds what, for people.
@@ -96,7 +103,7 @@ pub enum Step {
 /// How often a part is written for one specification when Azure takes each change and then shows another state.
 const MOST_WRITES: u32 = 3;
 
-/// The part of the cluster that a step writes, as it is counted in [`Situation::written`].
+/// The part of the cluster that a step writes, as it is counted in [`Tried::written`].
 pub fn part(step: &Step) -> Option<String> {
     match step {
         Step::CreateCluster | Step::UpdateCluster(_) => Some("cluster".to_owned()),
@@ -107,9 +114,17 @@ pub fn part(step: &Step) -> Option<String> {
 }
 
 /// What of a specification counts. With an import come words that clients send for "not set"; they are no wish to change a
-/// cluster that nobody has seen yet.
+/// cluster that nobody has seen yet. Address ranges of an own cluster that are no longer said are to go: nobody would
+/// expect them to be in force still.
 pub fn stated<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, AksConfig> {
-    if spec.imported != Some(true) || applied.is_some() {
+    if spec.imported != Some(true) {
+        let before = applied.and_then(|it| it.authorized_ip_ranges.as_ref());
+        if spec.authorized_ip_ranges.is_none() && before.is_some_and(|ranges| !ranges.is_empty()) {
+            return Cow::Owned(AksConfig { authorized_ip_ranges: Some(Vec::new()), ..spec.clone() });
+        }
+        return Cow::Borrowed(spec);
+    }
+    if applied.is_some() {
         return Cow::Borrowed(spec);
     }
     let mut spec = spec.clone();
@@ -120,9 +135,8 @@ pub fn stated<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, A
     Cow::Owned(spec)
 }
 
-/// The states of Azure in which it works by itself.
-const BUSY: [&str; 8] =
-    ["Creating", "Updating", "InProgress", "Scaling", "Upgrading", "Deleting", "Starting", "Stopping"];
+/// The states of Azure in which nothing goes on by itself. It has many words for the others, and new ones come.
+const SETTLED: [&str; 3] = ["Succeeded", "Failed", "Canceled"];
 
 /// Decides the next step.
 pub fn plan(situation: &Situation<'_>) -> Step {
@@ -169,8 +183,14 @@ pub fn lost(situation: &Situation<'_>) -> Option<String> {
         Some(cluster) if situation.spec.imported != Some(true) && !is_ours(situation, cluster) => {
             Some(foreign(situation.spec))
         }
+        Some(_) if situation.observed.upstream.is_none() => Some(unreadable(situation.spec)),
         Some(_) => None,
     }
+}
+
+/// That Azure does not say the least about it.
+fn unreadable(spec: &AksConfig) -> String {
+    Unreadable::NoVersion(named(spec)).to_string()
 }
 
 fn named(spec: &AksConfig) -> String {
@@ -208,7 +228,8 @@ fn create(situation: &Situation<'_>) -> Step {
 }
 
 fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
-    let Situation { spec, phase, observed, applied, written, .. } = *situation;
+    let Situation { spec, phase, observed, applied, tried, rested, .. } = *situation;
+    let written = &tried.written;
     if let Some(what) = working(cluster) {
         return Step::Wait(what);
     }
@@ -221,15 +242,20 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
         return if again { create(situation) } else { gave_up() };
     }
     let Some(upstream) = &observed.upstream else {
-        return Step::Wait("Azure to tell the state of the cluster".to_owned());
+        return Step::Refuse(unreadable(spec));
     };
-    let found = match difference::between(spec, upstream, applied) {
+    // No cluster is without a pool: such an answer says nothing about them.
+    let none = |of: &AksConfig| of.node_pools.as_ref().is_none_or(Vec::is_empty);
+    if !none(spec) && none(upstream) {
+        return Step::Wait("Azure to tell of the node pools".to_owned());
+    }
+    let found = match difference::between(spec, upstream, applied, situation.made) {
         Err(refused) => return Step::Refuse(reason(&refused)),
         Ok(found) => found,
     };
-    // Somebody in Azure who insists on tags (a policy) is not fought.
-    if found.tags && !written.contains_key("tags") {
-        return Step::UpdateTags;
+    // Somebody in Azure who insists on tags (a policy) is not fought, once they were written.
+    if found.tags && (!written.contains_key("tags") || tried.failed.contains("tags")) {
+        return bounded(Step::UpdateTags, situation);
     }
     // What is only looked at is not repaired: that somebody else's change failed is not our business.
     let wanted = applied != Some(spec) && !(imported && applied.is_none());
@@ -238,21 +264,22 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
         if workspace_needed && observed.workspace_id.is_none() {
             return Step::EnsureWorkspace;
         }
-        return bounded(Step::UpdateCluster(found.cluster), written);
+        return bounded(Step::UpdateCluster(found.cluster), situation);
     }
     if let (Some(state), true) = (state, wanted) {
-        if written.contains_key("cluster") {
+        let asked = written.contains_key("cluster") || tried.failed.contains("tags");
+        if asked && !rested {
             return Step::GaveUp(format!("update failed for cluster [{name}], status: {state}"));
         }
         return Step::UpdateCluster(Vec::new());
     }
     if let Some(pool) = found.pools.into_iter().next() {
-        return bounded(Step::PutPool(pool), written);
+        return bounded(Step::PutPool(pool), situation);
     }
     let failed: Vec<String> =
         failed_pools(cluster).into_iter().filter(|pool| wanted && names(spec, pool)).collect();
     let mut repairs = failed.iter().map(|pool| Step::PutPool(pool.clone()));
-    let untried = |step: &Step| part(step).is_some_and(|part| !written.contains_key(&part));
+    let untried = |step: &Step| rested || part(step).is_some_and(|part| !written.contains_key(&part));
     if let Some(step) = repairs.find(untried) {
         return step;
     }
@@ -260,16 +287,16 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
         return Step::GaveUp(format!("update failed for cluster [{name}], node pool {pool} status: Failed"));
     }
     match found.removed.into_iter().next() {
-        Some(pool) => bounded(Step::DeletePool(pool), written),
+        Some(pool) => bounded(Step::DeletePool(pool), situation),
         None => Step::Finish,
     }
 }
 
-/// The step, unless Azure took it often enough and always shows something else afterwards.
-fn bounded(step: Step, written: &BTreeMap<String, u32>) -> Step {
+/// The step, unless Azure took it often enough and always shows something else afterwards; then only now and then.
+fn bounded(step: Step, situation: &Situation<'_>) -> Step {
     let part = part(&step).unwrap_or_default();
-    match written.get(&part) {
-        Some(times) if *times >= MOST_WRITES => Step::GaveUp(format!(
+    match situation.tried.written.get(&part) {
+        Some(times) if *times >= MOST_WRITES && !situation.rested => Step::GaveUp(format!(
             "Azure took the change of the {part} {times} times and still shows another state: look at it in Azure, or change \
              aksConfig"
         )),
@@ -303,7 +330,7 @@ fn failed_pools(cluster: &Value) -> Vec<String> {
 
 /// What Azure still does by itself, for people.
 fn working(cluster: &Value) -> Option<String> {
-    let busy = |state: &String| BUSY.iter().any(|word| word.eq_ignore_ascii_case(state));
+    let busy = |state: &String| !SETTLED.iter().any(|word| word.eq_ignore_ascii_case(state));
     if let Some(state) = text(cluster, &["properties", "provisioningState"]).filter(busy) {
         return Some(format!("Azure: the cluster is {state}"));
     }
@@ -320,7 +347,7 @@ fn remove(situation: &Situation<'_>, found: Option<&Value>, imported: bool) -> S
         // An imported cluster, and one that somebody else made, stay in Azure.
         _ if imported => Step::Forget,
         None => Step::Forget,
-        Some(cluster) if !is_ours(situation, cluster) => Step::Forget,
+        Some(cluster) if !is_ours(situation, cluster) => Step::Leave(foreign(situation.spec)),
         Some(cluster) => {
             let state = text(cluster, &["properties", "provisioningState"]);
             match state.filter(|state| state.eq_ignore_ascii_case("Deleting")) {
@@ -333,6 +360,8 @@ fn remove(situation: &Situation<'_>, found: Option<&Value>, imported: bool) -> S
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -378,6 +407,17 @@ mod tests {
         for part in parts {
             *written.entry((*part).to_owned()).or_default() += 1;
         }
+        let tried = Tried { written, ..Tried::default() };
+        planned(phase, spec, applied, observed, (&tried, false))
+    }
+
+    fn planned(
+        phase: Phase,
+        spec: &AksConfig,
+        applied: Option<&AksConfig>,
+        observed: &Observed,
+        (tried, rested): (&Tried, bool),
+    ) -> Step {
         let claimed = phase != Phase::New;
         let endpoint = Some("https://known.hcp.eastus.azmk8s.io:443");
         let spec = stated(spec, applied);
@@ -388,7 +428,9 @@ mod tests {
             claimed,
             owner: OWNER,
             endpoint,
-            written: &written,
+            tried,
+            rested,
+            made: &BTreeSet::new(),
             observed,
         })
     }
@@ -421,20 +463,28 @@ mod tests {
                 "cluster [n] already exists in AKS. Update configuration or import the existing one".into()
             )
         );
-        assert_eq!(step(Phase::Removing, &wanted, None, &theirs), Step::Forget);
+        assert!(matches!(step(Phase::Removing, &wanted, None, &theirs), Step::Leave(_)));
         // Our note alone may be older than somebody else's cluster.
         assert!(matches!(step(Phase::Creating, &wanted, None, &theirs), Step::Refuse(_)));
         // A mark without our own note is a copy.
         let marked = observed(Some(ours("Succeeded")));
         assert!(matches!(step(Phase::New, &wanted, None, &marked), Step::Refuse(_)));
         let other_mark = observed(Some(json!({"tags": {"norman-aks-owner": "i/c-2"}})));
-        assert_eq!(step(Phase::Removing, &wanted, None, &other_mark), Step::Forget);
+        let Step::Leave(text) = step(Phase::Removing, &wanted, None, &other_mark) else {
+            panic!("taken over")
+        };
+        assert!(
+            text.starts_with("n in Azure is not the cluster that was made here, and is left alone"),
+            "{text}"
+        );
     }
 
     #[test]
     fn while_azure_works_it_is_waited_for_and_a_failed_creation_is_told() {
         let wanted = spec(json!({}));
-        for state in BUSY {
+        for state in
+            ["Creating", "Scaling", "UpgradingNodeImageVersion", "Accepted", "Reconciling", "NewWord"]
+        {
             let seen = observed(Some(ours(&state.to_uppercase())));
             assert!(matches!(step(Phase::Creating, &wanted, None, &seen), Step::Wait(_)), "{state}");
             assert!(matches!(step(Phase::Active, &wanted, Some(&wanted), &seen), Step::Wait(_)), "{state}");
@@ -610,15 +660,73 @@ mod tests {
         ] {
             let Step::Refuse(text) = step(Phase::Active, &wanted, None, &other) else { panic!("{other:?}") };
             assert!(text.contains("is not the cluster that was made here"), "{text}");
-            assert_eq!(step(Phase::Removing, &wanted, None, &other), Step::Forget);
+            assert_eq!(step(Phase::Removing, &wanted, None, &other), Step::Leave(text));
         }
     }
 
     #[test]
-    fn a_cluster_that_azure_does_not_describe_is_looked_at_again() {
+    fn a_cluster_that_azure_does_not_describe_is_told() {
         let mut seen = observed(Some(ours("Succeeded")));
         seen.upstream = None;
-        assert!(matches!(step(Phase::Active, &spec(json!({})), None, &seen), Step::Wait(_)));
+        let words = "cannot detect cluster [n] upstream kubernetes version";
+        assert_eq!(step(Phase::Active, &spec(json!({})), None, &seen), Step::Refuse(words.into()));
+    }
+
+    #[test]
+    fn pools_are_not_made_again_because_azure_does_not_tell_of_them() {
+        let mut seen = observed(Some(ours("Succeeded")));
+        seen.upstream = Some(spec(json!({"nodePools": []})));
+        let wanted = spec(json!({"nodePools": [{"name": "a"}]}));
+        assert!(matches!(step(Phase::Active, &wanted, Some(&wanted), &seen), Step::Wait(_)));
+        assert_eq!(step(Phase::Active, &spec(json!({})), None, &seen), Step::Finish);
+    }
+
+    #[test]
+    fn what_azure_could_not_do_is_tried_again_after_a_rest() {
+        let wanted = spec(json!({"nodePools": [{"name": "a"}, {"name": "b"}]}));
+        let tried = |part: &str, times: u32| Tried {
+            written: BTreeMap::from([(part.to_owned(), times)]),
+            ..Tried::default()
+        };
+        let now = |seen: &Observed, tried: &Tried, rested: bool| {
+            planned(Phase::Active, &wanted, None, seen, (tried, rested))
+        };
+        let seen = observed(Some(ours("Succeeded")));
+        assert!(matches!(now(&seen, &tried("pool b", 7), false), Step::GaveUp(_)));
+        assert_eq!(now(&seen, &tried("pool b", 7), true), Step::PutPool("b".into()));
+        let failed = observed(Some(ours("Failed")));
+        assert!(matches!(now(&failed, &tried("cluster", 1), false), Step::GaveUp(_)));
+        assert_eq!(now(&failed, &tried("cluster", 1), true), Step::UpdateCluster(vec![]));
+    }
+
+    #[test]
+    fn tags_that_azure_gave_up_are_written_again_but_not_for_ever() {
+        let seen = observed(Some(ours("Succeeded")));
+        let wanted = spec(json!({"tags": {"a": "b"}}));
+        let mut tried = Tried { written: BTreeMap::from([("tags".to_owned(), 1)]), ..Tried::default() };
+        let now = |tried: &Tried| planned(Phase::Active, &wanted, None, &seen, (tried, false));
+        assert_eq!(now(&tried), Step::Finish);
+        tried.failed.insert("tags".to_owned());
+        assert_eq!(now(&tried), Step::UpdateTags);
+        tried.written.insert("tags".to_owned(), 3);
+        assert!(matches!(now(&tried), Step::GaveUp(_)));
+        // Where Azure shows the tags and says that their change failed, it is told as well.
+        let shown = observed(Some(ours("Failed")));
+        let same = spec(json!({"tags": {}}));
+        let told = planned(Phase::Active, &same, None, &shown, (&tried, false));
+        assert_eq!(told, Step::GaveUp("update failed for cluster [n], status: Failed".into()));
+    }
+
+    #[test]
+    fn ranges_that_are_no_longer_said_go_from_an_own_cluster() {
+        let ranges = |spec: &AksConfig| spec.authorized_ip_ranges.clone();
+        let before = spec(json!({"authorizedIpRanges": ["1.1.1.1/32"]}));
+        let wanted = spec(json!({}));
+        assert_eq!(ranges(&stated(&wanted, Some(&before))), Some(vec![]));
+        assert_eq!(ranges(&stated(&wanted, Some(&wanted))), None, "never managed");
+        assert_eq!(ranges(&stated(&wanted, None)), None);
+        let import = spec(json!({"imported": true}));
+        assert_eq!(ranges(&stated(&import, Some(&before))), None);
     }
 
     #[test]
@@ -649,7 +757,6 @@ mod tests {
     fn what_is_lost_is_told_while_nothing_is_wanted() {
         let (own, import) = (spec(json!({})), spec(json!({"imported": true})));
         let told = |spec: &AksConfig, seen: &Observed| {
-            let written = BTreeMap::new();
             lost(&Situation {
                 spec,
                 applied: Some(spec),
@@ -657,7 +764,9 @@ mod tests {
                 claimed: true,
                 owner: OWNER,
                 endpoint: None,
-                written: &written,
+                tried: &Tried::default(),
+                rested: false,
+                made: &BTreeSet::new(),
                 observed: seen,
             })
         };

@@ -1,6 +1,8 @@
 //! The next step, told instead of done: what it is, why, and what it rests on. The step itself is decided in
 //! [`plan`](super::plan); here it only gets its words.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::difference;
@@ -134,7 +136,7 @@ impl Preview {
         };
         let differences = match &observed.upstream {
             Some(upstream) if situation.phase != Phase::Removing => {
-                differences(spec, upstream, situation.applied)
+                differences(spec, upstream, situation.applied, situation.made)
             }
             _ => Vec::new(),
         };
@@ -226,6 +228,11 @@ fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, S
             "Azure has everything as it is wanted".to_owned(),
         ),
         Step::Forget => (Kind::Forget, "remove the object".to_owned(), forget(situation)),
+        Step::Leave(why) => (
+            Kind::Forget,
+            "remove the object, and leave the cluster in Azure alone".to_owned(),
+            format!("its removal was asked for; {why}"),
+        ),
         Step::Refuse(why) => {
             (Kind::Refuse, "nothing, until somebody changes something".to_owned(), why.clone())
         }
@@ -253,8 +260,6 @@ fn put_pool(pool: &str, situation: &Situation<'_>) -> (Kind, String, String) {
 fn forget(situation: &Situation<'_>) -> String {
     let why = if situation.spec.imported == Some(true) {
         "its removal was asked for; an imported cluster stays in Azure"
-    } else if situation.observed.cluster.is_some() {
-        "its removal was asked for, and the cluster in Azure was not made by this server"
     } else {
         "its removal was asked for, and nothing of it is left in Azure that this server made"
     };
@@ -288,6 +293,10 @@ fn unseen(step: &Step, situation: &Situation<'_>) -> Vec<Unseen> {
     }
     if spec.monitoring != Some(true) {
         unseen.push(Unseen { what: "workspace", reason: "monitoring is not wanted".to_owned() });
+    } else if phase == Phase::Active
+        && observed.upstream.as_ref().is_some_and(|it| it.monitoring == Some(true))
+    {
+        unseen.push(Unseen { what: "workspace", reason: "the cluster is monitored already".to_owned() });
     } else if phase == Phase::Removing || observed.resource_group == Some(false) {
         unseen.push(Unseen { what: "workspace", reason: why("the resource group is not there yet") });
     }
@@ -311,8 +320,13 @@ pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
 }
 
 /// What differs, field by field, as the steps see it.
-fn differences(wanted: &AksConfig, azure: &AksConfig, applied: Option<&AksConfig>) -> Vec<Difference> {
-    let Ok(found) = difference::between(wanted, azure, applied) else { return Vec::new() };
+fn differences(
+    wanted: &AksConfig,
+    azure: &AksConfig,
+    applied: Option<&AksConfig>,
+    made: &BTreeSet<String>,
+) -> Vec<Difference> {
+    let Ok(found) = difference::between(wanted, azure, applied, made) else { return Vec::new() };
     let (own, theirs) = (json!(wanted), json!(azure));
     let value = |of: &Value, key: &str| of.get(key).cloned().unwrap_or_default();
     let keys = found.tags.then_some("tags").into_iter().chain(found.cluster);
@@ -359,7 +373,8 @@ fn in_pool(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
             .collect();
         let config = |pool: Value| serde_json::from_value(json!({"nodePools": [pool]})).unwrap_or_default();
         let (wanted, azure): (AksConfig, AksConfig) = (config(only.into()), config(other.clone()));
-        difference::between(&wanted, &azure, None).is_ok_and(|found| !found.pools.is_empty())
+        difference::between(&wanted, &azure, None, &BTreeSet::new())
+            .is_ok_and(|found| !found.pools.is_empty())
     };
     let scaling = differs(&SCALING);
     let differing = keys.keys().filter(|key| {
@@ -377,10 +392,9 @@ fn in_pool(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::plan::Observed;
     use super::*;
+    use crate::domain::status::Tried;
 
     fn spec(value: Value) -> AksConfig {
         let mut whole = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"});
@@ -389,7 +403,6 @@ mod tests {
     }
 
     fn preview(step: Step, phase: Phase, wanted: &AksConfig, observed: &Observed) -> Preview {
-        let written = BTreeMap::new();
         Preview::of(
             &step,
             &Situation {
@@ -399,7 +412,9 @@ mod tests {
                 claimed: true,
                 owner: "i/c",
                 endpoint: None,
-                written: &written,
+                tried: &Tried::default(),
+                rested: false,
+                made: &BTreeSet::new(),
                 observed,
             },
         )
@@ -429,6 +444,7 @@ mod tests {
             (Step::Wait("it".into()), Kind::Wait, "wait for it"),
             (Step::Finish, Kind::Connect, "call it active"),
             (Step::Forget, Kind::Forget, "remove the object"),
+            (Step::Leave("theirs".into()), Kind::Forget, "leave the cluster in Azure alone"),
             (Step::Refuse("why".into()), Kind::Refuse, "somebody"),
             (Step::GaveUp("why".into()), Kind::GaveUp, "Azure gave up"),
         ] {
@@ -465,7 +481,7 @@ mod tests {
             ],
         }));
         let applied = spec(json!({"nodePools": [{"name": "ours"}]}));
-        let found: Vec<_> = differences(&wanted, &azure, Some(&applied))
+        let found: Vec<_> = differences(&wanted, &azure, Some(&applied), &BTreeSet::new())
             .into_iter()
             .map(|it| (it.field, it.wanted, it.found))
             .collect();
@@ -507,6 +523,13 @@ mod tests {
             (Step::CreateResourceGroup, Phase::New, &made, &nothing, vec!["workspace"]),
             (Step::CreateResourceGroup, Phase::New, &monitored, &nothing, vec!["workspace"]),
             (Step::Finish, Phase::Active, &monitored, &there, vec!["provider", "resourceGroup", "inside"]),
+            (
+                Step::Finish,
+                Phase::Active,
+                &monitored,
+                &Observed { upstream: Some(monitored.clone()), ..there.clone() },
+                vec!["provider", "resourceGroup", "workspace", "inside"],
+            ),
             (
                 Step::DeleteCluster,
                 Phase::Removing,

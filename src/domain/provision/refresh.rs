@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::difference::{ranges, tags_differ};
-use crate::domain::spec::{AksConfig, NodePool};
+use crate::domain::spec::{AksConfig, NodePool, http_application_routing};
 
 /// Keys whose values say where and what the cluster is; Azure's answer has them from us.
 const OURS: [&str; 7] = [
@@ -30,7 +30,8 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
         let key = key.as_str();
         // Every cluster has an identity, whoever manages it.
         let identity = key == "managedIdentity" && *value == false;
-        if OURS.contains(&key) || key == "nodePools" || identity || is_unset(value) {
+        let nowhere = key == "httpApplicationRouting" && http_application_routing(wanted).is_none();
+        if OURS.contains(&key) || key == "nodePools" || identity || nowhere || is_unset(value) {
             continue;
         }
         let same = |found: &Value| match key {
@@ -41,13 +42,18 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
             }
             _ => means_the_same(value, found),
         };
-        if let Some(found) = azure_keys.get(key).filter(|found| !same(found)) {
+        // An add-on that Azure does not name is off.
+        let off = Value::Bool(false);
+        let addon = matches!(key, "httpApplicationRouting" | "monitoring");
+        let found = azure_keys.get(key).or(Some(&off).filter(|_| addon));
+        if let Some(found) = found.filter(|found| !same(found)) {
             changes.insert(key.to_owned(), found.clone());
         }
     }
     if let (Some(wanted), Some(azure)) = (&wanted.node_pools, &azure.node_pools) {
         let pools = pools(wanted, azure);
-        if !wanted.is_empty() && pools != *wanted {
+        // No cluster is without a pool: such an answer says nothing about them.
+        if !azure.is_empty() && !wanted.is_empty() && pools != *wanted {
             changes.insert("nodePools".to_owned(), json!(pools));
         }
     }
@@ -159,6 +165,17 @@ mod tests {
             ),
             (json!({"monitoring": true}), json!({"monitoring": false}), json!({"monitoring": false})),
             (json!({"monitoring": false}), json!({}), json!({})),
+            (
+                json!({"monitoring": true, "httpApplicationRouting": true, "managedIdentity": true}),
+                json!({}),
+                json!({"monitoring": false, "httpApplicationRouting": false}),
+            ),
+            (
+                json!({"httpApplicationRouting": true, "resourceLocation": "chinaeast2"}),
+                json!({"httpApplicationRouting": false}),
+                json!({}),
+            ),
+            (json!({"nodePools": [{"name": "a"}]}), json!({"nodePools": []}), json!({})),
             (json!({"managedIdentity": false}), json!({"managedIdentity": true}), json!({})),
             (
                 json!({"networkPolicy": "", "authorizedIpRanges": []}),

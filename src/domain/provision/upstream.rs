@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::OWNER_TAG;
-use crate::domain::spec::{AksConfig, NodePool};
+use crate::domain::spec::{AksConfig, NodePool, given};
 
 /// What of the upstream state does not come from Azure.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +107,7 @@ pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> 
         private_dns_zone: text(cluster, &access("privateDNSZone")),
         authorized_ip_ranges: Some(texts(cluster, &access("authorizedIPRanges")).unwrap_or_default()),
         managed_identity: at(cluster, &["identity"]).map(|_| true),
-        user_assigned_identity: map_keys(cluster, &["identity", "userAssignedIdentities"]),
+        user_assigned_identity: user_identity(cluster, spec),
         cluster_name: spec.cluster_name.clone(),
         resource_location: spec.resource_location.clone(),
         resource_group: spec.resource_group.clone(),
@@ -117,9 +117,12 @@ pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> 
     })
 }
 
-/// The first key of an object.
-fn map_keys(value: &Value, path: &[&str]) -> Option<String> {
-    at(value, path)?.as_object()?.keys().next().cloned()
+/// One of the identities that users gave it: the wanted one, where it is among them.
+fn user_identity(cluster: &Value, spec: &AksConfig) -> Option<String> {
+    let identities = at(cluster, &["identity", "userAssignedIdentities"])?.as_object()?;
+    let wanted = given(spec.user_assigned_identity.as_ref()).unwrap_or_default();
+    let mut ids = identities.keys();
+    ids.clone().find(|id| id.eq_ignore_ascii_case(wanted)).or(ids.next()).cloned()
 }
 
 fn ssh_key(cluster: &Value) -> Option<String> {
@@ -244,6 +247,18 @@ mod tests {
             (read.outbound_type.as_deref(), read.network_policy.as_deref()),
             (Some("loadBalancer"), Some("calico"))
         );
+    }
+
+    #[test]
+    fn of_several_identities_the_wanted_one_is_read() {
+        let cluster = json!({"identity": {"userAssignedIdentities": {"/ids/a": {}, "/ids/b": {}}},
+            "properties": {"kubernetesVersion": "1.31.8"}});
+        for (wanted, expected) in [(None, "/ids/a"), (Some("/IDS/B"), "/ids/b"), (Some("/ids/c"), "/ids/a")] {
+            let spec =
+                AksConfig { user_assigned_identity: wanted.map(str::to_owned), ..AksConfig::default() };
+            let read = read(&cluster, known(&spec)).unwrap();
+            assert_eq!(read.user_assigned_identity.as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::azure::{AzureData, NetworkRef};
-use crate::domain::spec::{AksConfig, NodePool, given};
+use super::unknown::UnknownField;
+use crate::domain::spec::{AksConfig, NodePool, given, network_group};
 
 /// What is to be judged.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ pub struct Subject<'a> {
     pub isolation: bool,
     /// Whether errors that rest on what Azure said only warn.
     pub advise: bool,
+    /// Keys of the request that no field has.
+    pub unknown: &'a [UnknownField],
     /// What is known besides.
     pub facts: Facts,
 }
@@ -75,6 +78,7 @@ pub(super) struct Case<'a> {
     pub(super) id: Option<&'a str>,
     subscription_id: Option<&'a str>,
     pub(super) isolation: bool,
+    pub(super) unknown: &'a [UnknownField],
     pub(super) facts: Facts,
     pub(super) azure: &'a AzureData,
 }
@@ -96,6 +100,7 @@ impl<'a> Case<'a> {
             id: subject.id,
             subscription_id: subject.subscription_id,
             isolation: subject.isolation,
+            unknown: subject.unknown,
             facts: subject.facts,
             azure,
         }
@@ -174,9 +179,7 @@ impl<'a> Case<'a> {
             return Some(subnet);
         }
         let spec = &self.spec;
-        let own_group = given(spec.virtual_network_resource_group.as_ref())
-            .filter(|_| given(spec.network_plugin.as_ref()).is_some());
-        let group = own_group.or(given(spec.resource_group.as_ref()))?;
+        let group = network_group(spec)?;
         let (network, subnet) = (given(spec.virtual_network.as_ref())?, given(spec.subnet.as_ref())?);
         Some(SubnetRef {
             network: NetworkRef {

@@ -16,6 +16,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("fixed-in-azure-pool", AZURE, fixed_pool).about(Scope::Existing),
     Rule::error("fixed-zones", UPDATE, fixed_zones).about(Scope::Existing),
     Rule::error("not-managed", AZURE, not_managed).about(Scope::Existing),
+    Rule::error("set-too-late", AZURE, too_late).about(Scope::Existing).warning(),
     Rule::error("fixed-identity", "Rancher contract, section 14", identity).about(Scope::Any),
 ];
 
@@ -124,6 +125,57 @@ fn pool_values(pool: &Pool<'_>, read: fn(&NodePool) -> Option<String>) -> Option
     let new = read(pool.said?)?;
     (old.to_lowercase() != new.to_lowercase()).then_some((old, new))
 }
+
+/// What is said for the first time of a cluster that was made here without it. It is kept, and nothing comes of it.
+fn too_late(case: &Case<'_>) -> Vec<Fault> {
+    if case.said.imported == Some(true) {
+        return Vec::new();
+    }
+    let fault = |key: &str, remedy: &str| {
+        Fault::new(
+            format!("aksConfig.{key}"),
+            format!(
+                "the cluster was made without {key}, and a cluster that exists cannot get it, so it has no effect"
+            ),
+            format!("leave {key} out, or {remedy}"),
+        )
+    };
+    let is_new =
+        |read: Text| before(case, |it| given(read(it))).is_none() && given(read(case.said)).is_some();
+    let of = |table: &[(&str, Text)], remedy: &str| -> Vec<Fault> {
+        table.iter().filter(|(_, read)| is_new(*read)).map(|(key, _)| fault(key, remedy)).collect()
+    };
+    let mut faults = of(&FIXED, "make another cluster with it");
+    faults.extend(of(&NOT_MANAGED, "set it in Azure"));
+    let identity =
+        before(case, |it| it.managed_identity).is_none() && case.said.managed_identity == Some(true);
+    faults.extend(identity.then(|| fault("managedIdentity", "set it in Azure")));
+    for pool in case.pools() {
+        faults.extend(too_late_for_pool(&pool));
+    }
+    faults
+}
+
+fn too_late_for_pool(pool: &Pool<'_>) -> Vec<Fault> {
+    let (Some(current), Some(said)) = (pool.current, pool.said) else { return Vec::new() };
+    let is_new = |read: PoolValue| {
+        pool.stored.and_then(read).or_else(|| read(current)).is_none() && read(said).is_some()
+    };
+    let late = FIXED_OF_POOLS.into_iter().chain([("availabilityZones", ZONES)]);
+    late.filter(|(_, read)| is_new(*read))
+        .map(|(key, _)| {
+            let name = pool.name();
+            let message = format!(
+                "node pool {name} was made without {key}, and a pool that exists cannot get it, so it has no effect"
+            );
+            let remedy = format!("leave {key} out, or add a pool of another name with it and remove this one");
+            Fault::new(pool.field(key), message, remedy)
+        })
+        .collect()
+}
+
+/// The zones, for whoever only wants to know whether there are any.
+const ZONES: PoolValue = |it| zones(it).map(|zones| format!("{zones:?}"));
 
 type PoolValue = fn(&NodePool) -> Option<String>;
 

@@ -17,6 +17,7 @@
 //! | `security` | access to the API server, DNS zones, identities, keys |
 //! | `existing` | clusters and groups that are, or are not, there already |
 //! | `changes` | what cannot be changed in a cluster that exists |
+//! | `unknown` | keys that no field has |
 //! | `advice` | what could be better |
 
 mod addresses;
@@ -37,6 +38,7 @@ mod security;
 mod sizes;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -46,6 +48,7 @@ use serde::{Deserialize, Serialize};
 pub use azure::{AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork};
 pub use case::{Before, Facts, Purpose, Subject};
 pub use rule::{Rule, rules};
+pub use unknown::UnknownField;
 
 use case::Case;
 
@@ -112,6 +115,18 @@ impl Review {
     /// The first finding that stands in the way.
     pub fn first_error(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.severity == Severity::Error)
+    }
+
+    /// The first error as one sentence, and how many more there are. Where the words are those of saving in Rancher, they
+    /// stay as they are.
+    pub fn refusal(&self) -> Option<String> {
+        let first = self.first_error()?;
+        let more = self.findings.iter().filter(|finding| finding.severity == Severity::Error).count() - 1;
+        let sentence = first.sentence();
+        if more == 0 || first.source == required::SAVING {
+            return Some(sentence);
+        }
+        Some(format!("{sentence} (and {more} more: POST /api/v1/aks/review lists all)"))
     }
 
     /// What was not checked and why, for people; `None` when everything was.

@@ -8,7 +8,7 @@ use super::rule::{Fault, Rule, Scope};
 use crate::domain::spec::rules::Violation;
 use crate::domain::spec::{NodePool, given};
 
-const SAVING: &str = "Rancher contract, section 15";
+pub(super) const SAVING: &str = "Rancher contract, section 15";
 const OPERATOR: &str = "Rancher contract, section 18";
 
 pub(super) const RULES: &[Rule] = &[

@@ -4,7 +4,7 @@ use super::azure::Block;
 use super::case::Case;
 use super::{
     Finding, Severity, addresses, advice, changes, combinations, existing, metadata, names, networks, pools,
-    required, security, sizes, versions,
+    required, security, sizes, unknown, versions,
 };
 
 /// One rule. Its name is part of the API: it is stored, and people search for it.
@@ -116,7 +116,7 @@ impl Rule {
 }
 
 /// Rules by subject, in the order in which they speak: what must be there at all comes first, in Rancher's order.
-const SUBJECTS: [&[Rule]; 13] = [
+const SUBJECTS: [&[Rule]; 14] = [
     required::RULES,
     combinations::RULES,
     changes::RULES,
@@ -129,6 +129,7 @@ const SUBJECTS: [&[Rule]; 13] = [
     existing::RULES,
     sizes::RULES,
     addresses::RULES,
+    unknown::RULES,
     advice::RULES,
 ];
 

@@ -19,6 +19,7 @@ struct Situation {
     imported: bool,
     isolation: bool,
     advise: bool,
+    unknown: Vec<UnknownField>,
     facts: Facts,
     azure: AzureData,
 }
@@ -107,6 +108,7 @@ impl Situation {
             imported: false,
             isolation: false,
             advise: false,
+            unknown: Vec::new(),
             facts: Facts {
                 now_ms: 1_000 * DAY_MS,
                 credential_changed_ms: Some(990 * DAY_MS),
@@ -164,6 +166,7 @@ impl Situation {
             subscription_id: Some("sub"),
             isolation: self.isolation,
             advise: self.advise,
+            unknown: &self.unknown,
             facts: self.facts,
         };
         judge(&subject, &self.azure)
@@ -860,6 +863,84 @@ fn changes() -> Vec<Example> {
     ]
 }
 
+/// Takes keys away from what was there before.
+fn never_had(situation: &mut Situation, keys: &[&str]) {
+    for before in [&mut situation.stored, &mut situation.upstream].into_iter().flatten() {
+        for key in keys {
+            before.as_object_mut().unwrap().remove(*key);
+        }
+    }
+}
+
+/// The same for a pool.
+fn pool_never_had(situation: &mut Situation, index: usize, key: &str) {
+    for before in [&mut situation.stored, &mut situation.upstream].into_iter().flatten() {
+        before["nodePools"][index].as_object_mut().unwrap().remove(key);
+    }
+}
+
+fn late() -> Vec<Example> {
+    vec![example!("set-too-late", update, [
+        "aksConfig.networkPolicy": |s| never_had(s, &["networkPolicy"]),
+        "aksConfig.linuxAdminUsername": |s| never_had(s, &["linuxAdminUsername", "sshPublicKey"]),
+        "aksConfig.sshPublicKey": |s| never_had(s, &["linuxAdminUsername", "sshPublicKey"]),
+        "aksConfig.nodeResourceGroup": |s| never_had(s, &["nodeResourceGroup"]),
+        "aksConfig.managedIdentity": |s| never_had(s, &["managedIdentity"]),
+        "aksConfig.podCidr": |s| {
+            never_had(s, &["podCidr"]);
+            set(s, json!({"podCidr": "10.244.0.0/16"}));
+        },
+        "aksConfig.dockerBridgeCidr": |s| set(s, json!({"dockerBridgeCidr": "172.17.0.1/16"})),
+        "aksConfig.privateDnsZone": |s| set(s, json!({"privateDnsZone": "system"})),
+        "aksConfig.userAssignedIdentity": |s| set(s, json!({"userAssignedIdentity": IDENTITY})),
+        "aksConfig.nodePools[1].availabilityZones": |s| pool_never_had(s, 1, "availabilityZones"),
+        "aksConfig.nodePools[0].vnetSubnetID": |s| {
+            pool_never_had(s, 0, "vnetSubnetID");
+            set_pool(s, 0, json!({"vnetSubnetID": "/subscriptions/SUB/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"}));
+        },
+    ], [
+        // Nothing new is said, or nothing at all.
+        |s| {
+            never_had(s, &["networkPolicy", "nodeResourceGroup"]);
+            set(s, json!({"networkPolicy": "", "nodeResourceGroup": ""}));
+        },
+        |s| {
+            never_had(s, &["managedIdentity"]);
+            set(s, json!({"managedIdentity": false}));
+        },
+        |s| s.upstream.as_mut().unwrap()["networkPolicy"] = json!(""),
+        |s| {
+            pool_never_had(s, 1, "availabilityZones");
+            set_pool(s, 1, json!({"availabilityZones": []}));
+        },
+        // Not there yet; a pool that is new; a cluster that was not made here.
+        |s| {
+            s.upstream = None;
+            s.stored.as_mut().unwrap().as_object_mut().unwrap().remove("networkPolicy");
+        },
+        |s| set_pool(s, 1, json!({"name": "other"})),
+        |s| {
+            never_had(s, &["networkPolicy"]);
+            s.stored.as_mut().unwrap()["imported"] = json!(true);
+            set(s, json!({"imported": true}));
+        },
+        // What is managed may come later.
+        |s| never_had(s, &["tags", "authorizedIpRanges", "monitoring", "logAnalyticsWorkspaceGroup", "logAnalyticsWorkspaceName"]),
+    ])]
+}
+
+#[test]
+fn what_is_set_too_late_does_not_stand_in_the_way() {
+    let review = Situation::update().with(|s| never_had(s, &["networkPolicy", "podCidr"])).review();
+    assert_eq!(review.first_error(), None, "{review:#?}");
+    assert_eq!(review.findings[0].severity, Severity::Warning);
+    assert_eq!(
+        review.findings[0].sentence(),
+        "the cluster was made without networkPolicy, and a cluster that exists cannot get it, so it has no effect: leave \
+         networkPolicy out, or set it in Azure"
+    );
+}
+
 fn identity() -> Vec<Example> {
     vec![example!("fixed-identity", update, [
             "aksConfig.clusterName": |s| set(s, json!({"clusterName": "other"})),
@@ -867,6 +948,17 @@ fn identity() -> Vec<Example> {
             "aksConfig.resourceLocation": |s| set(s, json!({"resourceLocation": "westus"})),
             "aksConfig.imported": |s| set(s, json!({"imported": true})),
         ], [|s| set(s, json!({"clusterName": "SHOP", "resourceGroup": "", "imported": false}))])]
+}
+
+fn unknown_fields() -> Vec<Example> {
+    vec![example!("unknown-field", create, [
+            "aksConfig.nodePools[0].cuont": |s| s.unknown = vec![misspelt("aksConfig.nodePools[0]", "cuont")],
+            "aksConfig.colour": |s| s.unknown = vec![misspelt("aksConfig", "colour")],
+        ], [])]
+}
+
+fn misspelt(place: &str, key: &str) -> UnknownField {
+    UnknownField::new(place, key, ["count", "vmSize"].into_iter())
 }
 
 fn advice() -> Vec<Example> {
@@ -912,6 +1004,8 @@ fn examples() -> Vec<Example> {
         security(),
         existing(),
         changes(),
+        late(),
+        unknown_fields(),
         identity(),
         advice(),
     ]
@@ -1034,6 +1128,31 @@ fn without_azure_only_rules_about_the_specification_block_and_the_others_are_nam
     assert!(sentence.starts_with("not checked against Azure: region-exists, "), "{sentence}");
     assert!(sentence.ends_with(" (no answer)"), "{sentence}");
     assert_eq!(Situation::create().review().unchecked_sentence(), None);
+}
+
+#[test]
+fn a_refusal_says_how_many_more_errors_there_are() {
+    let refusal = |change: Change| Situation::create().with(change).review().refusal();
+    assert_eq!(refusal(|_| ()), None);
+    // A warning is none of them.
+    let one = refusal(|s| {
+        set(s, json!({"dnsPrefix": "a_b", "loadBalancerSku": "Gold", "networkPolicy": "cilium"}))
+    });
+    assert!(
+        one.as_ref().unwrap().ends_with(" or leave it out (and 2 more: POST /api/v1/aks/review lists all)"),
+        "{one:?}"
+    );
+    let one = refusal(|s| {
+        s.azure.login_refusal = Some("x".to_owned());
+        set(s, json!({"dnsPrefix": "a_b"}));
+    });
+    assert!(!one.as_ref().unwrap().contains(" more"), "{one:?}");
+    let ranchers = refusal(|s| {
+        unset(s, &["resourceLocation"]);
+        set(s, json!({"dnsPrefix": "a_b"}));
+    });
+    assert!(ranchers.as_ref().unwrap().starts_with("must provide region: "), "{ranchers:?}");
+    assert!(!ranchers.as_ref().unwrap().contains(" more"), "{ranchers:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl Clusters {
         };
         match self.parts.credentials.row(caller, id).await {
             Ok(row) => Ok(UsedCredential { id: Some(row.id), subscription_id: row.subscription_id }),
-            Err(Error::NotFound { .. }) => Err(no_credential()),
+            Err(Error::NotFound { .. }) => Err(Error::NoCredential),
             Err(error) => Err(error),
         }
     }
@@ -48,16 +48,21 @@ impl Clusters {
         }
     }
 
-    /// Rules 13 and 14.
+    /// Rules 13 and 14. Rancher's messages are empty here; a new cluster has no `own_id`.
     pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
         const FIELD: &str = "Cluster name";
         if name.is_empty() {
-            return Err(Invalid::field("MissingRequired", FIELD, "").into());
+            let message = match own_id {
+                "" => "send name: a cluster needs one",
+                _ => "send name: a PUT names it too",
+            };
+            return Err(Invalid::field("MissingRequired", FIELD, message).into());
         }
         let lower = name.to_lowercase();
         let rows = self.rows(caller).await?;
         if rows.iter().any(|row| row.id != own_id && row.name.to_lowercase() == lower) {
-            return Err(Invalid::field("NotUnique", FIELD, "").into());
+            let message = "a cluster with this name exists already: choose another name";
+            return Err(Invalid::field("NotUnique", FIELD, message).into());
         }
         Ok(())
     }
@@ -100,15 +105,11 @@ pub(super) fn broken(violation: Violation) -> Error {
     Invalid::new("InvalidBodyContent", violation.to_string()).into()
 }
 
-fn no_credential() -> Error {
-    Error::Missing("error accessing cloud credential".to_owned())
-}
-
 /// What the database refuses although it was checked: somebody was faster.
 pub(super) fn refused(error: store::Error, aks: &AksConfig) -> Error {
     match error {
         store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
-        store::Error::Dangling { .. } => no_credential(),
+        store::Error::Dangling { .. } => Error::NoCredential,
         error => from_store(error),
     }
 }

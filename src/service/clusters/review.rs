@@ -2,7 +2,7 @@
 
 use super::body::convert;
 use super::{Cluster, Clusters, Result};
-use crate::domain::review::{Finding, Review, Severity};
+use crate::domain::review::{Finding, Review, Severity, UnknownField};
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
 use crate::domain::status::State;
@@ -18,6 +18,8 @@ pub struct ReviewQuestion {
     pub cluster_id: Option<String>,
     /// The body of the POST or PUT that is thought of.
     pub body: Object,
+    /// Keys of its `aksConfig` that no field has.
+    pub unknown: Vec<UnknownField>,
     /// A credential to ask Azure with instead of the one that the specification names.
     pub credential: Option<InlineCredential>,
 }
@@ -41,7 +43,8 @@ impl Clusters {
         if !spec.body().contains_key(AKS_CONFIG) {
             return Err(Invalid::field("MissingRequired", AKS_CONFIG, "aksConfig must be set").into());
         }
-        let asked = Asked { spec: &spec, existing: stored.as_ref().map(existing) };
+        let asked =
+            Asked { spec: &spec, existing: stored.as_ref().map(existing), unknown: &question.unknown };
         let sent_along = question.credential.is_some();
         let mut review = self.parts.reviews.tell(by, &asked, question.credential).await?;
         if !sent_along {
@@ -56,7 +59,7 @@ impl Clusters {
         let credential = match self.credential(&by.caller, spec.aks()).await {
             Ok(credential) => credential,
             // Whoever may use a credential only through a cluster does not make another cluster with it.
-            Err(Error::Missing(_)) => return Ok(None),
+            Err(Error::NoCredential) => return Ok(None),
             Err(error) => return Err(error),
         };
         let identity = credential.identity(spec.aks());
@@ -75,8 +78,13 @@ impl Clusters {
     }
 
     /// Lets a new specification through; the review as it is kept.
-    pub(super) async fn admit_new(&self, by: &Actor, spec: &ClusterSpec) -> Result<Option<String>> {
-        let review = self.parts.reviews.admit(by, &Asked { spec, existing: None }).await?;
+    pub(super) async fn admit_new(
+        &self,
+        by: &Actor,
+        spec: &ClusterSpec,
+        unknown: &[UnknownField],
+    ) -> Result<Option<String>> {
+        let review = self.parts.reviews.admit(by, &Asked { spec, existing: None, unknown }).await?;
         Ok(Some(text(&review)))
     }
 
@@ -87,13 +95,15 @@ impl Clusters {
         by: &Actor,
         stored: &Cluster,
         spec: &ClusterSpec,
+        unknown: &[UnknownField],
         kept: Option<String>,
     ) -> Result<Option<String>> {
         let same = stored.spec.aks() == spec.aks() && advises(stored.spec.body()) == advises(spec.body());
-        if same && kept.is_some() {
+        if same && unknown.is_empty() && kept.is_some() {
             return Ok(kept);
         }
-        let review = self.parts.reviews.admit(by, &Asked { spec, existing: Some(existing(stored)) }).await?;
+        let asked = Asked { spec, existing: Some(existing(stored)), unknown };
+        let review = self.parts.reviews.admit(by, &asked).await?;
         Ok(Some(text(&review)))
     }
 }

@@ -31,9 +31,15 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(5);
 pub struct AzureAccess {
     credential: Arc<azure::Credential>,
     credential_id: Option<String>,
+    unknown_environment: Option<String>,
 }
 
 impl AzureAccess {
+    /// The name of a cloud that there is not: the public one is asked in its place.
+    pub fn unknown_environment(&self) -> Option<&str> {
+        self.unknown_environment.as_deref()
+    }
+
     /// What Azure needs.
     pub fn credential(&self) -> &Arc<azure::Credential> {
         &self.credential
@@ -96,6 +102,8 @@ pub enum AccessError {
     TenantDiscovery {
         /// The name of the cloud.
         cloud: String,
+        /// Whether there is no such cloud, so that the public one was asked.
+        unknown: bool,
         /// What was tried.
         #[source]
         error: DiscoveryError,
@@ -212,6 +220,7 @@ impl Credentials {
         how: Discovery,
     ) -> Result<Arc<AzureAccess>, AccessError> {
         let cloud = Cloud::from_environment(&inline.environment);
+        let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
         let tenant_id = if inline.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_LIMIT;
             let discovered = self.parts.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
@@ -219,7 +228,7 @@ impl Credentials {
             Box::pin(discovered).await.map_err(|error| {
                 let named =
                     if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };
-                AccessError::TenantDiscovery { cloud: named.to_owned(), error }
+                AccessError::TenantDiscovery { cloud: named.to_owned(), unknown, error }
             })?
         } else {
             inline.tenant_id
@@ -235,7 +244,8 @@ impl Credentials {
             client_secret: inline.client_secret,
             fingerprint,
         });
-        Ok(Arc::new(AzureAccess { credential, credential_id }))
+        let unknown_environment = unknown.then_some(inline.environment);
+        Ok(Arc::new(AzureAccess { credential, credential_id, unknown_environment }))
     }
 }
 

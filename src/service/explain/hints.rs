@@ -91,6 +91,9 @@ fn of_code(code: Option<&str>, message: Option<&str>) -> Option<String> {
         | "InvalidLocation"
         | "InvalidLocationParameter"
         | "LocationNotAvailable" => "the region does not offer this: choose one that aksLocations names",
+        "ErrCode_InsufficientVCPUQuota" => {
+            "ask Azure for more quota in the region, or use fewer or smaller nodes"
+        }
         "RequestDisallowedByPolicy" => {
             "a policy of the subscription forbids this: ask who administers its Azure Policy"
         }

@@ -146,7 +146,9 @@ fn told<T>(part: Part<T>, refusal: &mut Option<String>) -> Read<T> {
                 && error.is_login_refusal()
             {
                 let said = login.description.as_deref().and_then(|text| text.lines().next());
-                *refusal = Some(said.map_or_else(|| login.to_string(), str::to_owned));
+                let said = said.map_or_else(|| login.to_string(), str::to_owned);
+                // The remedy follows in the same sentence.
+                *refusal = Some(said.trim_end_matches(['.', ' ']).to_owned());
             }
             Read::Unknown(error.to_string())
         }

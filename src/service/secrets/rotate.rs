@@ -23,10 +23,12 @@ pub struct Rotation {
 
 pub(super) async fn rotate(parts: &Parts) -> Result<Rotation, Error> {
     let key_id = parts.vault.active_id();
-    let since = parts.clock.now_ms() - ALIVE_MS;
-    let alive = store::replicas::seen_since(&parts.store, since).await?;
+    let now_ms = parts.clock.now_ms();
+    let alive = store::replicas::seen_since(&parts.store, now_ms - ALIVE_MS).await?;
     if let Some(behind) = alive.into_iter().find(|replica| !replica.key_ids.contains(&key_id)) {
-        return Err(Error::ReplicaBehind { replica: behind.id, key_id });
+        // The clocks of two machines may differ a little.
+        let seen_s = ((now_ms - behind.seen_ms) / 1_000).max(0);
+        return Err(Error::ReplicaBehind { replica: behind.id, seen_s, key_id });
     }
     let mut rewrapped = 0;
     for _ in 0..PASSES {

@@ -153,9 +153,11 @@ async fn a_rotation_waits_for_every_running_server_to_know_the_new_key() {
     bench.clock.advance(Duration::from_secs(30));
     let error = command.rotate().await.expect_err("the server is behind");
     assert!(
-        matches!(&error, Error::ReplicaBehind { replica, key_id } if replica == server.replica() && *key_id == new),
+        matches!(&error, Error::ReplicaBehind { replica, key_id, .. } if replica == server.replica() && *key_id == new),
         "{error}"
     );
+    let said = error.to_string();
+    assert!(said.contains("last seen 30 s ago") && said.contains("again in half a minute"), "{said}");
     assert_eq!(bench.row("cc-a").await.version, 1, "nothing was changed");
 
     server.reload().await.expect("reload tells the others at once");

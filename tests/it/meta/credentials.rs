@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::LISTINGS;
+use super::{LISTINGS, account, hint};
 use crate::support::app::TestApp;
 
 #[tokio::test]
@@ -23,6 +23,7 @@ async fn without_credentials_the_credential_is_missed_before_the_name_is_looked_
                 app.call(method.parse().unwrap(), &format!("/meta/{action}?cloudCredentialId=")).send().await;
             assert_eq!(answer.status, 400, "{method} {action}");
             assert_eq!(answer.error(), "cannot access Azure API without credentials to authenticate");
+            assert!(hint(&answer).contains("cloudCredentialId=cattle-global-data:cc-"), "{}", answer.text());
         }
     }
     let unknown = app.post("/meta/aksNothing").json(&app.credential(&Value::Null)).send().await;
@@ -84,6 +85,8 @@ async fn an_id_that_cannot_be_one_is_told_from_one_that_is_not_there() {
     ] {
         let answer = app.get(&format!("/meta/aksLocations?cloudCredentialId={id}")).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (status, error), "{id}");
+        let expected = if status == 400 { "write it as cattle-global-data:cc-" } else { "does not exist" };
+        assert!(hint(&answer).contains(expected), "{}", answer.text());
     }
 }
 
@@ -156,6 +159,41 @@ async fn an_incomplete_stored_credential_is_the_callers_to_mend() {
         let answer = app.get(&format!("/meta/{action}?cloudCredentialId={id}")).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{missing}");
     }
+}
+
+#[tokio::test]
+async fn an_environment_that_there_is_not_is_named_when_azure_refuses() {
+    let app = TestApp::start().await;
+    let moon = |name: &str, more: Value| {
+        let mut body = account(&app, name, &more);
+        body["environment"] = json!("moon");
+        body
+    };
+    let unknown = "environment moon is unknown, so AzurePublicCloud was asked; the others are";
+    let refused = moon("expired-secret", json!({}));
+    let without_tenant = moon(
+        "expired-secret",
+        json!({"tenantId": "", "subscriptionId": "00000000-0000-4000-8000-000000000000"}),
+    );
+    for body in [&refused, &without_tenant] {
+        for action in ["aksLocations", "aksCheckCredentials"] {
+            let answer = app.post(&format!("/meta/{action}")).json(body).send().await;
+            assert!(answer.status.is_client_error(), "{}", answer.text());
+            assert!(hint(&answer).starts_with(unknown), "{action}: {}", answer.text());
+        }
+    }
+    let config = json!({"azurecredentialConfig": refused});
+    let id = app.post("/v3/cloudcredentials").json(&config).send().await.json();
+    let path = format!("/meta/aksLocations?cloudCredentialId={}", id["id"].as_str().unwrap());
+    assert!(hint(&app.get(&path).send().await).starts_with(unknown));
+    // What Azure has no part in says nothing of it, nor does a cloud that there is.
+    let question = moon("expired-secret", json!({"region": ""}));
+    let answer = app.post("/meta/aksVersions").json(&question).send().await;
+    assert_eq!(answer.error(), "region is required");
+    assert!(hint(&answer).contains("aksLocations") && !hint(&answer).contains("moon"), "{}", answer.text());
+    let known = account(&app, "expired-secret", &json!({"environment": "AzurePublicCloud"}));
+    let answer = app.post("/meta/aksLocations").json(&known).send().await;
+    assert!(!hint(&answer).contains("unknown"), "{}", answer.text());
 }
 
 #[tokio::test]

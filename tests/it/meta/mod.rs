@@ -12,7 +12,7 @@ mod upgrades;
 use norman_aks::sandbox::Account;
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{Answer, TestApp};
 
 /// The eight actions that list something.
 const LISTINGS: [&str; 8] = [
@@ -25,6 +25,11 @@ const LISTINGS: [&str; 8] = [
     "aksVersions",
     "aksVirtualNetworks",
 ];
+
+/// What an answer says is to be done.
+fn hint(answer: &Answer) -> String {
+    answer.json()["hint"].as_str().unwrap_or_default().to_owned()
+}
 
 /// The body of a request with the credential of one of the sandbox's accounts.
 fn account(app: &TestApp, name: &str, more: &Value) -> Value {

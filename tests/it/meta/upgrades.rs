@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::hint;
 use crate::support::app::TestApp;
 
 async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
@@ -40,6 +41,7 @@ async fn a_cluster_that_is_not_there_or_not_ones_own_is_an_invalid_id() {
         let body = app.credential(&json!({"clusterId": id, "region": "eastus"}));
         let answer = app.post("/meta/aksUpgrades").token(&bob).json(&body).send().await;
         assert_eq!((answer.status.as_u16(), answer.error()), (400, "invalid cluster id".to_owned()), "{id}");
+        assert!(hint(&answer).contains("/v3/clusters"), "{}", answer.text());
     }
 }
 

@@ -191,3 +191,15 @@ async fn a_cluster_whose_last_change_failed_is_imported_as_it_is() {
     case.expect_active(&id).await;
     assert_eq!(lines(&case.writes()), [LOOKED]);
 }
+
+#[tokio::test]
+async fn an_upgrade_of_an_import_sends_back_what_azure_said_with_another_version() {
+    let case = Case::start().await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    let mut expected = case.aks(NAME).await.unwrap();
+    let writes = case.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
+    expected["properties"]["kubernetesVersion"] = json!("1.33.3");
+    assert_eq!(writes[0].body, expected);
+    case.expect_rest(&id).await;
+}

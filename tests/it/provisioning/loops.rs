@@ -25,7 +25,7 @@ async fn the_least_cluster() {
 #[tokio::test]
 async fn odd_letter_case() {
     rests(json!({
-        "resourceGroup": "Rancher", "clusterName": "One", "resourceLocation": "eastus", "loadBalancerSku": "STANDARD",
+        "resourceGroup": "Rancher", "clusterName": "One", "resourceLocation": "EastUS", "loadBalancerSku": "STANDARD",
         "outboundType": "LoadBalancer", "tags": {"Team": "Platform"},
         "nodePools": [pool_with("system", "system", json!({"vmSize": "standard_ds2_V2", "osType": "linux", "osDiskType": "managed"}))],
     }))
@@ -167,4 +167,47 @@ async fn a_count_that_azure_takes_and_does_not_keep_is_not_written_for_ever() {
         ),
         [""; 0]
     );
+}
+
+#[tokio::test]
+async fn other_ways_out_and_other_networks() {
+    rests(json!({"outboundType": "ManagedNATGateway", "loadBalancerSku": "standard", "networkPolicy": "calico"})).await;
+    rests(json!({
+        "networkPlugin": "azure", "outboundType": "LoadBalancer", "loadBalancerSku": "Standard",
+        "virtualNetworkResourceGroup": "RANCHER", "virtualNetwork": "Rancher-Net", "subnet": "Nodes", "serviceCidr": "10.100.0.0/16",
+        "dnsServiceIp": "10.100.0.10", "nodePools": [pool_with("system", "System", json!({"maxPods": 30}))],
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn the_mark_as_a_tag_of_the_user() {
+    let case = Case::start().await;
+    let id = case.active(&case.with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}))).await;
+    case.expect_rest(&id).await;
+    let tags = case.aks("one").await.unwrap()["tags"].clone();
+    assert!(tags["norman-aks-owner"].as_str().unwrap().ends_with(&id), "{tags}");
+    assert_eq!(tags.as_object().unwrap().len(), 2, "{tags}");
+    assert_eq!(case.get(&id).await["aksStatus"]["upstreamSpec"]["tags"], json!({"a": "b"}));
+}
+
+#[tokio::test]
+async fn what_somebody_does_in_azure_disturbs_nobody() {
+    let case = Case::start().await;
+    let id =
+        case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
+    let path = format!("{}/agentPools/work", super::cluster("one"));
+    let scaled = json!({"properties": {"count": 3}});
+    assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
+    // A refresh comes by while Azure is at work.
+    let usual = case.app.control.times();
+    case.app.control.set_times(norman_aks::sandbox::Times { scale: 1_000.0, ..usual.clone() }).unwrap();
+    case.refreshes(2).await;
+    assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
+    case.expect_active(&id).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is done");
+    case.app.control.set_times(usual).unwrap();
+    case.refreshes(2).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);
+    case.expect_rest(&id).await;
 }

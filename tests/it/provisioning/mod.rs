@@ -182,12 +182,16 @@ impl Case {
         self.writes()
     }
 
-    /// Changes nothing of `aksConfig`, which makes the worker compare everything anew.
+    /// Changes nothing that Azure has, in a way that makes the worker compare everything anew.
     async fn describe(&self, id: &str) {
         let body = json!({"name": self.get(id).await["name"], "description": "other words"});
         let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
-        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
-        self.app.settle().await;
+        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("active")));
+        for nowhere in [json!("https://management.azure.com/"), Value::Null] {
+            let answer = self.put(id, json!({"baseUrl": nowhere})).await;
+            assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
+            self.app.settle().await;
+        }
     }
 
     async fn remove(&self, id: &str) {

@@ -309,9 +309,15 @@ async fn a_put_without_a_change_writes_nothing() {
     let body = case.with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
     let id = case.active(&body).await;
     let whole = case.get(&id).await["aksConfig"].clone();
-    for config in [json!({}), whole, json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}})] {
-        assert_eq!(lines(&case.changed(&id, config.clone()).await), NOTHING, "{config}");
+    for config in [json!({}), whole, json!({"subnet": "", "networkPolicy": null})] {
+        let answer = case.put(&id, config.clone()).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("active")), "{config}");
+        case.app.settle().await;
+        case.expect_active(&id).await;
+        assert_eq!(lines(&case.writes()), NOTHING, "{config}");
     }
+    let same = json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}});
+    assert_eq!(lines(&case.changed(&id, same).await), NOTHING);
 }
 
 #[tokio::test]
@@ -447,4 +453,19 @@ async fn what_azure_cannot_change_or_is_not_managed_here_is_refused_and_nothing_
     case.app.settle().await;
     case.expect_active(&id).await;
     assert_eq!(lines(&case.writes()), NOTHING);
+}
+
+#[tokio::test]
+async fn a_pool_may_be_older_than_its_cluster_and_is_upgraded_alone() {
+    let case = Case::start().await;
+    let at = |version: &str| {
+        json!([pool("system", "System"), pool_with("work", "User", json!({"orchestratorVersion": version}))])
+    };
+    let id = case.active(&case.with(json!({"kubernetesVersion": "1.33.3", "nodePools": at("1.32.7")}))).await;
+    let before = case.pool_in_azure("one", "work").await.unwrap();
+    assert_eq!(before["currentOrchestratorVersion"], "1.32.7");
+    let writes = case.changed(&id, json!({"nodePools": at("1.33.3")})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
+    assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["currentOrchestratorVersion"], "1.33.3");
+    case.expect_rest(&id).await;
 }

@@ -1,5 +1,5 @@
-//! Removing only the object of a cluster: for those whose credential is gone, or whom Azure refuses. What is in Azure stays,
-//! and is named.
+//! Removing clusters: in Azure too, by the worker; or only the object, for those whose credential is gone or whom Azure
+//! refuses. Then what is in Azure stays, and is named.
 
 use super::{Cluster, Clusters, OBJECT, Result};
 use crate::domain::left_behind::{Facts, LeftBehind, left_behind};
@@ -8,11 +8,43 @@ use crate::domain::status::ClusterStatus;
 use crate::downstream;
 use crate::service::actor::Actor;
 use crate::service::cluster_events::REMOVED;
+use crate::service::credentials::ATTEMPTS;
 use crate::service::events::Action;
 use crate::service::{Caller, Error};
-use crate::store::{self, ClusterRow, NewClusterEvent};
+use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
 
 impl Clusters {
+    /// Asks for a cluster to be removed and returns what it is: the worker removes it in Azure, if it was made here, and
+    /// then forgets it. Asking again changes nothing.
+    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
+        let result = self.remove(&by.caller, id).await;
+        self.parts.credentials.forget_resolved();
+        self.record(by, Action::Delete, id, &result).await;
+        result
+    }
+
+    async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
+        for _ in 0..ATTEMPTS {
+            let mut row = self.own_row(caller, id).await?;
+            if row.removing_ms.is_some() {
+                return row.try_into();
+            }
+            let now = self.parts.clock.now_ms();
+            row.removing_ms = Some(now);
+            row.generation += 1;
+            row.updated_ms = now;
+            match store::clusters::update(&self.parts.store, &row, Some(Wake(now))).await {
+                Err(store::Error::Conflict { .. }) => {}
+                outcome => {
+                    outcome?;
+                    self.parts.work.notify_one();
+                    return row.try_into();
+                }
+            }
+        }
+        Err(Error::Conflict { id: id.to_owned() })
+    }
+
     /// Removes the object at once, whoever works on it, and nothing in Azure; returns what it was, and what stays.
     pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
         let result = self.give_up(&by.caller, id).await;
