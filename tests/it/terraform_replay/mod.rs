@@ -281,7 +281,8 @@ impl Replay {
                     wrong.extend(rules::applied(&ours, written));
                     self.phase = Phase::Steady;
                 }
-            } else {
+            } else if ours["state"] != "active" || !rules::applied(&ours, written).is_empty() {
+                // A PUT with nothing for Azure to do has nothing to wait for.
                 wrong.extend(rules::same("state", &ours["state"], &expected["state"]));
             }
         } else {
