@@ -73,9 +73,10 @@ impl Control {
         self.world.state().faults.all()
     }
 
-    /// Ends all trouble.
+    /// Ends all trouble: answers that are held back go out, too.
     pub fn clear_faults(&self) {
         self.world.state().faults.clear();
+        self.world.calm.send_replace(());
     }
 
     /// The last 10,000 requests, oldest first.

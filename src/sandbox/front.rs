@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use super::answer::Answer;
@@ -46,6 +46,7 @@ async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
         Ok(asked) => asked,
         Err(host) => return misdirected(&host).into_response(Body::from),
     };
+    let mut calm = world.calm.subscribe();
     let (number, met) = {
         let mut state = world.state();
         let seen = seen(&world, &asked);
@@ -61,7 +62,8 @@ async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
         let text = String::from_utf8_lossy(&body).into_owned();
         world.state().log.set_body(number, text);
     }
-    sleep(met.latency).await;
+    // Until then, or until all trouble is ended.
+    drop(timeout(met.latency, calm.changed()).await);
     if matches!(met.effect, Some(Effect::CutBeforeAnswer | Effect::RefuseConnections)) {
         return cut();
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::clouds::Cloud;
 use super::data::Catalog;
@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) kubernetes_address: OnceLock<SocketAddr>,
     /// Rung when a long operation begins.
     pub(super) begun: Notify,
+    /// Changes when all trouble is ended.
+    pub(super) calm: watch::Sender<()>,
     keeper: Option<Keeper>,
     state: Mutex<State>,
     /// Made when a region is first asked for.
@@ -146,10 +148,11 @@ impl World {
             declare_all(&kubes, &subscription.holdings, &subscription.tenant);
         }
         let (begun, state, skus) = (Notify::new(), Mutex::new(state), Mutex::default());
+        let calm = watch::Sender::default();
         // There may be operations of an earlier start to go on with.
         begun.notify_one();
         let kubernetes_address = OnceLock::new();
-        Self { clock, catalog, kubes, kubernetes_address, begun, keeper, state, skus }
+        Self { clock, catalog, kubes, kubernetes_address, begun, calm, keeper, state, skus }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -328,7 +328,7 @@ impl Clusters {
         row.review = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
         row.name = name;
         // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
-        let rests = stored.state == State::Active && !stored.failing && spec::same(old, new);
+        let rests = stored.state == State::Active && spec::same(old, new);
         if !rests {
             row.generation += 1;
         }

@@ -3,6 +3,7 @@
 //! and `edge`.
 
 mod norman;
+mod sets;
 
 use std::collections::BTreeMap;
 
@@ -10,93 +11,9 @@ use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
-use self::norman::{
-    NORMAN_BUSY, NORMAN_CONFLICT, NORMAN_FAILED, NORMAN_FORBIDDEN, NORMAN_INVALID, NORMAN_METHOD,
-    NORMAN_NOT_FOUND, NORMAN_TIMED_OUT, NORMAN_TOO_LARGE, NORMAN_UNAVAILABLE,
-};
+use self::sets::ALL;
+pub(in crate::api) use self::sets::{CHANGE, CHECK, FOLLOW, META, PLAN, POST, READ, REVIEW};
 use super::headers;
-
-/// How an action of `/meta` fails.
-pub(in crate::api) const META: &[&Failure] = &[
-    &BAD_REQUEST,
-    &UNAUTHORIZED,
-    &FORBIDDEN,
-    &UNUSABLE_CREDENTIAL,
-    &THROTTLED,
-    &FAILED,
-    &UNAVAILABLE,
-    &TIMED_OUT,
-];
-
-/// How aksCheckCredentials fails.
-pub(in crate::api) const CHECK: &[&Failure] =
-    &[&BAD_REQUEST, &REFUSED, &FORBIDDEN, &THROTTLED, &FAILED, &UNAVAILABLE, &TIMED_OUT];
-
-/// How reading below `/v3` fails.
-pub(in crate::api) const READ: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How changing below `/v3` fails; nothing was changed then.
-pub(in crate::api) const CHANGE: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_CONFLICT,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How the POST of one object fails.
-pub(in crate::api) const POST: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_FORBIDDEN,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_METHOD,
-    &NORMAN_CONFLICT,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How a review fails.
-pub(in crate::api) const REVIEW: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_TOO_LARGE,
-    &NORMAN_INVALID,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How following what happens fails, before it begins.
-pub(in crate::api) const FOLLOW: &[&Failure] = &[
-    &UNAUTHORIZED,
-    &NORMAN_NOT_FOUND,
-    &NORMAN_INVALID,
-    &NORMAN_BUSY,
-    &NORMAN_FAILED,
-    &NORMAN_UNAVAILABLE,
-    &NORMAN_TIMED_OUT,
-];
-
-/// How asking for a plan fails.
-pub(in crate::api) const PLAN: &[&Failure] =
-    &[&UNAUTHORIZED, &NORMAN_NOT_FOUND, &NORMAN_FAILED, &NORMAN_UNAVAILABLE, &NORMAN_TIMED_OUT];
-
-const ALL: [&[&Failure]; 8] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW, PLAN];
 
 /// One way to fail.
 pub(in crate::api) struct Failure {

@@ -244,6 +244,11 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
     let Some(upstream) = &observed.upstream else {
         return Step::Refuse(unreadable(spec));
     };
+    // No cluster is without a pool: such an answer says nothing about them.
+    let none = |of: &AksConfig| of.node_pools.as_ref().is_none_or(Vec::is_empty);
+    if !none(spec) && none(upstream) {
+        return Step::Wait("Azure to tell of the node pools".to_owned());
+    }
     let found = match difference::between(spec, upstream, applied, situation.made) {
         Err(refused) => return Step::Refuse(reason(&refused)),
         Ok(found) => found,
@@ -262,7 +267,8 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
         return bounded(Step::UpdateCluster(found.cluster), situation);
     }
     if let (Some(state), true) = (state, wanted) {
-        if written.contains_key("cluster") && !rested {
+        let asked = written.contains_key("cluster") || tried.failed.contains("tags");
+        if asked && !rested {
             return Step::GaveUp(format!("update failed for cluster [{name}], status: {state}"));
         }
         return Step::UpdateCluster(Vec::new());
@@ -667,6 +673,15 @@ mod tests {
     }
 
     #[test]
+    fn pools_are_not_made_again_because_azure_does_not_tell_of_them() {
+        let mut seen = observed(Some(ours("Succeeded")));
+        seen.upstream = Some(spec(json!({"nodePools": []})));
+        let wanted = spec(json!({"nodePools": [{"name": "a"}]}));
+        assert!(matches!(step(Phase::Active, &wanted, Some(&wanted), &seen), Step::Wait(_)));
+        assert_eq!(step(Phase::Active, &spec(json!({})), None, &seen), Step::Finish);
+    }
+
+    #[test]
     fn what_azure_could_not_do_is_tried_again_after_a_rest() {
         let wanted = spec(json!({"nodePools": [{"name": "a"}, {"name": "b"}]}));
         let tried = |part: &str, times: u32| Tried {
@@ -695,6 +710,11 @@ mod tests {
         assert_eq!(now(&tried), Step::UpdateTags);
         tried.written.insert("tags".to_owned(), 3);
         assert!(matches!(now(&tried), Step::GaveUp(_)));
+        // Where Azure shows the tags and says that their change failed, it is told as well.
+        let shown = observed(Some(ours("Failed")));
+        let same = spec(json!({"tags": {}}));
+        let told = planned(Phase::Active, &same, None, &shown, (&tried, false));
+        assert_eq!(told, Step::GaveUp("update failed for cluster [n], status: Failed".into()));
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl TestApp {
     /// A server with settings of its own.
     pub(crate) fn with() -> TestAppBuilder {
         TestAppBuilder {
-            settings: BTreeMap::new(),
+            // A machine that is busy with other tests takes its time.
+            settings: BTreeMap::from([("NORMAN_AKS_DATABASE_WAIT_SECONDS".to_owned(), "60".to_owned())]),
             clock: Clock::manual(NOW_MS),
             keys: None,
             clusters: downstream::Options::default(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr as _;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use norman_aks::store::{Options, Store, sqlite_url};
 use norman_aks::vault::KeyRing;
@@ -41,9 +42,26 @@ pub(crate) async fn sqlite() -> TestDb {
     TestDb { store: open(&url).await, url, keys: keys(), _owner: Owner::Folder { _folder: folder } }
 }
 
-/// A new database of a PostgreSQL server; `None`, and a line on the standard error, when there is no server.
-/// With `NORMAN_AKS_TEST_REQUIRE_POSTGRES` set that is a failure instead.
+/// A new database of a PostgreSQL server; `None` without one.
 pub(crate) async fn postgres() -> Option<TestDb> {
+    let server = server()?.to_owned();
+    let database = format!("norman_aks_test_{}", uuid::Uuid::new_v4().simple());
+    execute(&server, &format!("create database {database}")).await.expect("create database");
+    let mut url = Url::parse(&server).expect("address of the server");
+    url.set_path(&database);
+    let url = url.to_string();
+    let store = open(&url).await;
+    Some(TestDb { store, url, keys: keys(), _owner: Owner::Server { server, database } })
+}
+
+/// Whether there is a PostgreSQL server, for tests that make several databases.
+pub(crate) fn has_postgres() -> bool {
+    server().is_some()
+}
+
+/// The address of the PostgreSQL server; `None`, and a line on the standard error, when there is none. With
+/// `NORMAN_AKS_TEST_REQUIRE_POSTGRES` set that is a failure instead.
+fn server() -> Option<&'static str> {
     static SERVER: OnceLock<Result<String, String>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
         let server = match std::env::var_os("TEST_POSTGRES_URL") {
@@ -56,21 +74,14 @@ pub(crate) async fn postgres() -> Option<TestDb> {
         }
         server
     });
-    let server = match server {
-        Ok(server) => server.clone(),
+    match server {
+        Ok(server) => Some(server),
         Err(reason) => {
             let required = std::env::var_os("NORMAN_AKS_TEST_REQUIRE_POSTGRES").is_some();
             assert!(!required, "PostgreSQL is required here, but {reason}");
-            return None;
+            None
         }
-    };
-    let database = format!("norman_aks_test_{}", uuid::Uuid::new_v4().simple());
-    execute(&server, &format!("create database {database}")).await.expect("create database");
-    let mut url = Url::parse(&server).expect("address of the server");
-    url.set_path(&database);
-    let url = url.to_string();
-    let store = open(&url).await;
-    Some(TestDb { store, url, keys: keys(), _owner: Owner::Server { server, database } })
+    }
 }
 
 fn keys() -> String {
@@ -78,7 +89,9 @@ fn keys() -> String {
 }
 
 async fn open(url: &str) -> Store {
-    let store = Store::connect(url, &Options::default()).await.expect("open the database");
+    // A machine that is busy with other tests takes its time.
+    let options = Options { acquire: Duration::from_mins(1), ..Options::default() };
+    let store = Store::connect(url, &options).await.expect("open the database");
     store.migrate().await.expect("migrate");
     store
 }

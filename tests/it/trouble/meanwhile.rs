@@ -88,7 +88,7 @@ async fn while_held<F: Future>(
     let slow = Fault {
         times: Some(1),
         effect: None,
-        latency_ms: 1_500,
+        latency_ms: 600_000,
         ..fault(operation, method, Effect::CutInBody)
     };
     stage.app.control.add_fault(slow);
@@ -97,6 +97,7 @@ async fn while_held<F: Future>(
     held(&stage.app, operation, method).await;
     let outcome = meanwhile().await;
     assert!(!step.is_finished(), "it happened in the middle of the step");
+    stage.app.control.clear_faults();
     assert_eq!(step.await.unwrap(), 1);
     outcome
 }

@@ -11,9 +11,10 @@ macro_rules! on_both {
             })*
         }
         mod postgres {
+            use crate::support::databases;
             use crate::trouble::Base;
             $(#[tokio::test] async fn $name() {
-                if Base::Postgres.is_there().await {
+                if databases::has_postgres() {
                     super::$name(Base::Postgres).await;
                 }
             })*
@@ -51,21 +52,12 @@ enum Base {
 }
 
 impl Base {
-    /// Whether tests can have one; says so where not.
-    async fn is_there(self) -> bool {
-        self.find().await.is_some()
-    }
-
-    async fn find(self) -> Option<TestDb> {
-        match self {
-            Self::Sqlite => Some(databases::sqlite().await),
-            Self::Postgres => databases::postgres().await,
-        }
-    }
-
     /// A new, empty one.
     async fn db(self) -> TestDb {
-        self.find().await.expect("a database")
+        match self {
+            Self::Sqlite => databases::sqlite().await,
+            Self::Postgres => databases::postgres().await.expect("there is a server"),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const REQUESTS: [(Operation, &str); 8] = [
     (Operation::AdminCredential, "POST"),
 ];
 
-/// The forms in which Azure says how long to wait: 40 seconds, or not at all.
+/// The forms in which Azure says how long to wait: 40 seconds and more, or not at all.
 fn form(stage: &Stage, number: usize) -> Refusal {
     let plain = Refusal {
         status: Some(429),
@@ -36,7 +36,8 @@ fn form(stage: &Stage, number: usize) -> Refusal {
         message: Some(THROTTLED.to_owned()),
         ..Refusal::default()
     };
-    let seconds = stage.app.clock.now_ms().unsigned_abs() / 1000 + 40;
+    // It comes up a while later, behind the pause for the trouble before it.
+    let seconds = stage.app.clock.now_ms().unsigned_abs() / 1000 + 120;
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
     match number % 4 {
         0 => Refusal { retry_after: Some("40".to_owned()), ..plain },

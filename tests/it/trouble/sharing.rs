@@ -109,7 +109,7 @@ async fn outlived(stage: &Stage, operation: Operation, method: &str, other: impl
     let slow = Fault {
         times: Some(1),
         effect: None,
-        latency_ms: 1_500,
+        latency_ms: 600_000,
         ..fault(operation, method, Effect::CutInBody)
     };
     stage.app.control.add_fault(slow);
@@ -119,6 +119,7 @@ async fn outlived(stage: &Stage, operation: Operation, method: &str, other: impl
     stage.app.clock.advance(Duration::from_secs(200));
     other().await;
     assert!(!step.is_finished(), "the claim was lost in the middle of the step");
+    stage.app.control.clear_faults();
     step.await.unwrap().unwrap();
 }
 
