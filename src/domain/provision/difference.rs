@@ -109,8 +109,8 @@ pub fn between(
     // What is left in the end: pools are made and changed before any is removed.
     let wanted_mode: BTreeMap<&str, &NodePool> = named(pools).collect();
     let is_left = |name: &str, pool: &NodePool| {
-        let mode = wanted_mode.get(name).and_then(|wanted| wanted.mode.as_ref());
-        !gone.contains(&name) && is_system(given(mode).map_or(pool.mode.as_ref(), |_| mode))
+        let said = wanted_mode.get(name).and_then(|wanted| wanted.mode.as_ref());
+        !gone.contains(&name) && is_system(given(said).map_or(pool.mode.as_ref(), |_| said))
     };
     let left =
         existing.iter().any(|(name, pool)| is_left(name, pool)) || named(pools).any(|(_, pool)| system(pool));
