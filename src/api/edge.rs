@@ -40,22 +40,16 @@ const SIGNS_OF_LIFE: [&str; 4] = ["/livez", "/readyz", "/healthz", "/ping"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the door keeps: the places, and the numbers.
-#[derive(Clone)]
 pub(crate) struct Edge {
     places: Arc<Semaphore>,
     in_flight: Gauge,
-    routes: Arc<RwLock<HashMap<RouteKey, Numbers>>>,
+    routes: RwLock<HashMap<String, Vec<Numbers>>>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct RouteKey {
-    method: &'static str,
-    route: Arc<str>,
-    status: u16,
-}
-
-#[derive(Clone)]
+/// The numbers of a route's answers with one status to one method.
 struct Numbers {
+    method: &'static str,
+    status: u16,
     requests: Counter,
     seconds: Histogram,
 }
@@ -66,25 +60,38 @@ impl Edge {
         Self {
             places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
             in_flight: metrics::gauge!("norman_aks_http_requests_in_flight"),
-            routes: Arc::default(),
+            routes: RwLock::default(),
         }
     }
 
-    fn count(&self, method: &Method, route: Arc<str>, status: u16, took: Duration) {
-        let key = RouteKey { method: name_of(method), route, status };
-        let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let numbers = known.unwrap_or_else(|| {
-            let (method, route) = (key.method, key.route.to_string());
-            let status = key.status.to_string();
-            let numbers = Numbers {
-                seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method, "route" => route.clone()),
-                requests: metrics::counter!("norman_aks_http_requests_total", "method" => method, "route" => route, "status" => status),
-            };
-            self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(key, numbers.clone());
-            numbers
-        });
-        numbers.requests.increment(1);
-        numbers.seconds.record(took);
+    fn count(&self, method: &Method, route: &str, status: u16, took: Duration) {
+        let method = name_of(method);
+        let is_it = |numbers: &&Numbers| numbers.status == status && numbers.method == method;
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = routes.get(route).and_then(|known| known.iter().find(is_it)) {
+            return known.count(took);
+        }
+        drop(routes);
+        let numbers = Numbers {
+            method,
+            status,
+            seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method, "route" => route.to_owned()),
+            requests: metrics::counter!("norman_aks_http_requests_total", "method" => method, "route" => route.to_owned(), "status" => status.to_string()),
+        };
+        numbers.count(took);
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let known = routes.entry(route.to_owned()).or_default();
+        // Another request may have been faster.
+        if known.iter().all(|known| !is_it(&known)) {
+            known.push(numbers);
+        }
+    }
+}
+
+impl Numbers {
+    fn count(&self, took: Duration) {
+        self.requests.increment(1);
+        self.seconds.record(took);
     }
 }
 
@@ -97,11 +104,12 @@ fn name_of(method: &Method) -> &'static str {
 /// A request on its way through. Its log line and its number are written when it is dropped, so that a client that
 /// went away in the middle leaves a line too.
 struct Passage {
-    edge: Edge,
+    state: AppState,
     request_id: Arc<str>,
     method: Method,
     path: String,
-    route: Arc<str>,
+    /// None when there is no such route.
+    route: Option<MatchedPath>,
     started: Instant,
     /// None until there is an answer.
     status: Option<StatusCode>,
@@ -124,8 +132,9 @@ impl Drop for Passage {
             duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "{}", if self.status.is_some() { "answered" } else { "the client went away" }
         );
-        self.edge.in_flight.decrement(1.0);
-        self.edge.count(&self.method, Arc::clone(&self.route), status, took);
+        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        self.state.edge().in_flight.decrement(1.0);
+        self.state.edge().count(&self.method, route, status, took);
     }
 }
 
@@ -134,17 +143,16 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
     let (mut request, marks) = Marks::of(&state, request);
     let other_origin = OtherOrigin::of(&state, &request);
     let request_id = id_of(&request);
-    let route = request.extensions().get::<MatchedPath>();
+    state.edge().in_flight.increment(1.0);
     let mut passage = Passage {
-        edge: state.edge().clone(),
+        state,
         request_id: Arc::clone(&request_id),
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
-        route: route.map_or("unmatched".into(), |path| path.as_str().into()),
+        route: request.extensions().get::<MatchedPath>().cloned(),
         started: Instant::now(),
         status: None,
     };
-    passage.edge.in_flight.increment(1.0);
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
 
     let mut response = answered(&passage, other_origin.as_ref(), request, next).await;
@@ -170,14 +178,18 @@ async fn answered(
     request: Request,
     next: Next,
 ) -> Response {
-    let Passage { edge, request_id, path, .. } = passage;
+    let Passage { state, request_id, path, .. } = passage;
     if let Some(answer) = other_origin.and_then(OtherOrigin::preflight) {
         return answer;
     }
+    let places = &state.edge().places;
     let place = if SIGNS_OF_LIFE.contains(&path.as_str()) || k8s::is_here(path) {
         None
+    } else if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        // Those who wait already have come before: what is free is theirs, and nothing is free here then.
+        Some(place)
     } else {
-        match tokio::time::timeout(PATIENCE, Arc::clone(&edge.places).acquire_owned()).await {
+        match tokio::time::timeout(PATIENCE, Arc::clone(places).acquire_owned()).await {
             Ok(Ok(place)) => Some(place),
             _ => return failure(path, request_id, StatusCode::SERVICE_UNAVAILABLE),
         }

@@ -1,7 +1,7 @@
 //! Who is calling, and what that allows.
 
 /// An authenticated caller. Made by `service::tokens` only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// The user's id, `user-xxxxx`.
     pub user_id: String,

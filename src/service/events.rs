@@ -33,7 +33,7 @@ const LONGEST_DETAIL: usize = 4_096;
 pub const LONGEST_LIST: u32 = 1_000;
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// An object was made.
     Create,
@@ -61,7 +61,7 @@ impl Action {
 }
 
 /// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It was done.
     Done,
@@ -82,62 +82,74 @@ impl Outcome {
     }
 }
 
-/// One thing that a caller did.
+/// One thing that a caller did. Made on the way of every request that uses a credential, so it copies next to nothing.
 #[derive(Clone, Debug)]
 pub struct Event {
-    row: Box<EventRow>,
+    deed: Deed,
+    request_id: Arc<str>,
+    at_ms: i64,
+}
+
+/// What of an event does not depend on when it was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Deed {
+    caller: Arc<Caller>,
+    action: Action,
+    object_type: &'static str,
+    object_id: Arc<str>,
+    outcome: Outcome,
+    remote: Option<IpAddr>,
+    detail: Arc<str>,
 }
 
 impl Event {
     /// `caller` did `action` to the object of that type (Norman's name, `cloudCredential`) and id; it was done, unless
     /// [`Event::outcome`] says otherwise.
-    pub fn new(caller: &Caller, action: Action, object_type: &'static str, object_id: &str) -> Self {
-        Self {
-            row: Box::new(EventRow {
-                id: String::new(),
-                at_ms: 0,
-                user_id: caller.user_id.clone(),
-                user_name: caller.user_name.clone(),
-                token_name: caller.token_name.clone(),
-                action: action.word().to_owned(),
-                object_type: object_type.to_owned(),
-                object_id: shortened(object_id),
-                outcome: Outcome::Done.word().to_owned(),
-                request_id: String::new(),
-                remote: String::new(),
-                detail: String::new(),
-            }),
-        }
+    pub fn new(caller: &Arc<Caller>, action: Action, object_type: &'static str, object_id: &str) -> Self {
+        let deed = Deed {
+            caller: Arc::clone(caller),
+            action,
+            object_type,
+            object_id: shortened(object_id).into(),
+            outcome: Outcome::Done,
+            remote: None,
+            detail: Arc::default(),
+        };
+        Self { deed, request_id: Arc::default(), at_ms: 0 }
     }
 
     /// How it ended.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
-        outcome.word().clone_into(&mut self.row.outcome);
+        self.deed.outcome = outcome;
         self
     }
 
     /// What else is to be known about it; never what was in the object.
     #[must_use]
     pub fn detail(mut self, detail: &str) -> Self {
-        self.row.detail = detail.chars().take(LONGEST_DETAIL).collect();
+        self.deed.detail = detail.chars().take(LONGEST_DETAIL).collect::<String>().into();
         self
     }
 
     /// In which request, and from which address.
     #[must_use]
-    pub fn request(mut self, request_id: &str, remote: Option<IpAddr>) -> Self {
-        self.row.request_id = shortened(request_id);
-        self.row.remote = remote.map(|address| address.to_string()).unwrap_or_default();
+    pub fn request(mut self, request_id: &Arc<str>, remote: Option<IpAddr>) -> Self {
+        self.request_id = match shortened(request_id) {
+            whole if whole.len() == request_id.len() => Arc::clone(request_id),
+            part => part.into(),
+        };
+        self.deed.remote = remote;
         self
     }
 }
 
-fn shortened(id: &str) -> String {
+/// An id up to [`LONGEST_ID`].
+fn shortened(id: &str) -> &str {
     if id.len() <= LONGEST_ID {
-        return id.to_owned();
+        return id;
     }
-    id.chars().take(LONGEST_ID).collect()
+    id.char_indices().nth(LONGEST_ID).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
 }
 
 /// How events are kept.
@@ -151,7 +163,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queue: 4_096, keep: Duration::from_hours(90 * 24) }
+        // As many as come within a second at most. When the disk is busy, SQLite may wait for it as long as that.
+        Self { queue: 32_768, keep: Duration::from_hours(90 * 24) }
     }
 }
 
@@ -175,7 +188,7 @@ struct Parts {
 }
 
 enum Message {
-    Event(Box<EventRow>),
+    Event(Event),
     /// Answered when everything before it is in the database.
     Flush(oneshot::Sender<()>),
 }
@@ -202,22 +215,21 @@ impl Events {
 
     /// Puts an event into the queue, with the time of now; waits only while the queue is full. An event is not lost when
     /// the waiting call is dropped. After [`Events::stop`] it goes into the log instead.
-    pub async fn record(&self, event: Event) {
-        let mut row = event.row;
-        row.at_ms = self.parts.clock.now_ms();
-        match self.parts.queue.try_send(Message::Event(row)) {
+    pub async fn record(&self, mut event: Event) {
+        event.at_ms = self.parts.clock.now_ms();
+        match self.parts.queue.try_send(Message::Event(event)) {
             Err(TrySendError::Full(message)) => {
                 self.parts.hurry.notify_one();
                 let queue = self.parts.queue.clone();
                 // A task of its own: the client of this request may go away while it waits.
                 let sent = self.parts.delayed.spawn(async move {
-                    if let Err(SendError(Message::Event(row))) = queue.send(message).await {
-                        writer::log(&row, "the server is stopping");
+                    if let Err(SendError(Message::Event(event))) = queue.send(message).await {
+                        writer::log(&event, "the server is stopping");
                     }
                 });
                 sent.await.ok();
             }
-            Err(TrySendError::Closed(Message::Event(row))) => writer::log(&row, "the server is stopping"),
+            Err(TrySendError::Closed(Message::Event(event))) => writer::log(&event, "the server is stopping"),
             Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
         }
     }

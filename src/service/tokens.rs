@@ -14,7 +14,7 @@ use super::{Caller, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
 use crate::store::{self, Store, TokenRow, Unique, UserRow, instance};
-use crate::vault::{self, Fingerprinter};
+use crate::vault;
 
 pub use authenticate::AuthError;
 pub use ttl::{BadTtl, parse_ttl};
@@ -40,7 +40,7 @@ pub struct Tokens {
 struct Parts {
     store: Store,
     clock: Clock,
-    fingerprinter: Fingerprinter,
+    /// By the hash of the whole token.
     known: Cache<[u8; 32], Arc<authenticate::Known>>,
 }
 
@@ -124,7 +124,7 @@ impl Tokens {
     /// The tokens of this database.
     pub fn new(store: Store, clock: Clock) -> Self {
         let known = Cache::builder().max_capacity(REMEMBERED).build();
-        Self { parts: Arc::new(Parts { store, clock, fingerprinter: Fingerprinter::new(), known }) }
+        Self { parts: Arc::new(Parts { store, clock, known }) }
     }
 
     /// Who presents `<name>:<secret>`. A token that was right less than a second and a half ago is taken from memory;

@@ -98,6 +98,9 @@ impl Store {
         let file = file
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
+            // Pages (16 MB in all) between two waits for the disk. The default, a quarter of that, is full several times
+            // a second when many use credentials.
+            .pragma("wal_autocheckpoint", "4000")
             .busy_timeout(options.acquire);
         // A connection is a thread and an open file: nothing goes stale, so none is closed or tested.
         let pool = || {

@@ -8,11 +8,11 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, PgPool, Sqlite, SqlitePool};
 
 use super::db::Db;
-use super::rows::{Columns, Fields, json_text, without_nul};
+use super::rows::{Columns, Fields, json_text};
 use super::{Error, Store};
 
 /// One thing that somebody did. Texts that are not known are empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRow {
     /// A UUID of version 7: grows with time.
     pub id: String,
@@ -55,32 +55,101 @@ pub struct Filter {
     pub before: Option<(i64, String)>,
 }
 
-/// In the order of the statements and of [`bound`].
-const COLUMNS: [&str; 12] = [
-    "id",
-    "at_ms",
-    "user_id",
-    "user_name",
-    "token_name",
-    "action",
-    "object_type",
-    "object_id",
-    "outcome",
-    "request_id",
-    "remote",
-    "detail",
-];
+/// Events to be added that differ only in their times and requests: somebody who does the same over and over.
+#[derive(Clone, Debug)]
+pub struct Repeated {
+    /// Who: the user's id.
+    pub user_id: Arc<str>,
+    /// Who: the user's name at that time.
+    pub user_name: Arc<str>,
+    /// By which token.
+    pub token_name: Arc<str>,
+    /// What.
+    pub action: Arc<str>,
+    /// To what kind of object.
+    pub object_type: Arc<str>,
+    /// To which object.
+    pub object_id: Arc<str>,
+    /// How it ended.
+    pub outcome: Arc<str>,
+    /// From which address.
+    pub remote: Arc<str>,
+    /// What else is to be known.
+    pub detail: Arc<str>,
+    /// When, and in which requests.
+    pub times: Vec<Occurrence>,
+}
+
+/// What each of [`Repeated`] events has for itself.
+#[derive(Clone, Debug)]
+pub struct Occurrence {
+    /// A UUID of version 7.
+    pub id: Arc<str>,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+    /// In which request.
+    pub request_id: Arc<str>,
+}
+
+impl Repeated {
+    /// What its events have in common, in the order of [`SHARED`].
+    fn shared(&self) -> [&Arc<str>; 9] {
+        [
+            &self.user_id,
+            &self.user_name,
+            &self.token_name,
+            &self.action,
+            &self.object_type,
+            &self.object_id,
+            &self.outcome,
+            &self.remote,
+            &self.detail,
+        ]
+    }
+
+    fn has_nul(&self) -> bool {
+        let own = self.times.iter().flat_map(|time| [&time.id, &time.request_id]);
+        self.shared().into_iter().chain(own).any(|text| text.contains('\0'))
+    }
+
+    fn without_nul(&self) -> Self {
+        let clean = |text: &Arc<str>| text.replace('\0', "\u{fffd}").into();
+        Self {
+            user_id: clean(&self.user_id),
+            user_name: clean(&self.user_name),
+            token_name: clean(&self.token_name),
+            action: clean(&self.action),
+            object_type: clean(&self.object_type),
+            object_id: clean(&self.object_id),
+            outcome: clean(&self.outcome),
+            remote: clean(&self.remote),
+            detail: clean(&self.detail),
+            times: self
+                .times
+                .iter()
+                .map(|time| Occurrence {
+                    id: clean(&time.id),
+                    at_ms: time.at_ms,
+                    request_id: clean(&time.request_id),
+                })
+                .collect(),
+        }
+    }
+}
+
+const OWN: &str = "id, at_ms, request_id";
+const SHARED: &str =
+    "user_id, user_name, token_name, action, object_type, object_id, outcome, remote, detail";
 
 /// Adds all events in one transaction: all or none. An event that is there already (a repeated attempt) is left alone.
-pub async fn insert_many(store: &Store, events: &[EventRow]) -> Result<(), Error> {
+pub async fn insert_many(store: &Store, events: &[Repeated]) -> Result<(), Error> {
     // PostgreSQL has no NUL. Such a text comes from outside (an id in an address) and must not cost the batch.
-    let clean: Vec<EventRow>;
-    let texts = events.iter().flat_map(|event| texts(event).map(|text| ("events", Some(text.as_str()))));
-    let events = if without_nul(texts).is_ok() {
-        events
-    } else {
-        clean = events.iter().cloned().map(without_nul_chars).collect();
+    let clean: Vec<Repeated>;
+    let events = if events.iter().any(Repeated::has_nul) {
+        clean = events.iter().map(Repeated::without_nul).collect();
         &clean
+    } else {
+        events
     };
     match &store.db {
         _ if events.is_empty() => Ok(()),
@@ -89,95 +158,118 @@ pub async fn insert_many(store: &Store, events: &[EventRow]) -> Result<(), Error
     }
 }
 
-/// As many rows to a statement as it takes to make its own cost small: a row then costs a third of what SQLite needs to
-/// take it out of JSON. Few sizes, because each is a statement that the connection keeps prepared.
-static SQLITE: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
-    [64, 8, 1].map(|rows| {
-        let row = format!("({})", ["?"; COLUMNS.len()].join(", "));
-        let values = vec![row; rows].join(", ");
-        let columns = COLUMNS.join(", ");
-        (rows, format!("insert into events ({columns}) values {values} on conflict (id) do nothing").into())
+/// The statement for so many events that have the rest in common: each brings three values instead of twelve, and to
+/// bring a value costs as much as to store it. Few sizes, because each is a statement that the connection keeps prepared.
+static SQLITE_REPEATED: LazyLock<[(usize, Arc<str>); 2]> = LazyLock::new(|| {
+    [128, 16].map(|events| {
+        let values = vec!["(?, ?, ?)"; events].join(", ");
+        // sqlx counts values without a number by themselves, and SQLite goes on from those before: they come first.
+        let shared = (1..=9).map(|number| format!("?{}", 3 * events + number)).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "with own ({OWN}) as (values {values}) insert into events ({OWN}, {SHARED})
+             select {OWN}, {shared} from own where true on conflict (id) do nothing"
+        );
+        (events, sql.into())
     })
 });
 
-async fn insert_sqlite(writer: &SqlitePool, mut events: &[EventRow]) -> Result<(), Error> {
+/// The statement for so many events that have nothing in common: a row then costs a third of what SQLite needs to take
+/// it out of JSON.
+static SQLITE_SINGLE: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
+    [64, 8, 1].map(|events| {
+        let values = vec![format!("({})", ["?"; 12].join(", ")); events].join(", ");
+        let sql = format!("insert into events ({OWN}, {SHARED}) values {values} on conflict (id) do nothing");
+        (events, sql.into())
+    })
+});
+
+async fn insert_sqlite(writer: &SqlitePool, events: &[Repeated]) -> Result<(), Error> {
     let mut transaction = writer.begin().await?;
-    for (rows, sql) in &*SQLITE {
-        while let Some((portion, rest)) = events.split_at_checked(*rows) {
-            events = rest;
-            // The text is made of constants only.
+    let mut single = Vec::new();
+    for repeated in events {
+        let mut times = repeated.times.as_slice();
+        for (size, sql) in &*SQLITE_REPEATED {
+            while let Some((portion, rest)) = times.split_at_checked(*size) {
+                times = rest;
+                // The text is made of constants only.
+                let query = portion.iter().fold(sqlx::query(AssertSqlSafe(Arc::clone(sql))), bind_own);
+                bind_shared(query, repeated).execute(&mut *transaction).await?;
+            }
+        }
+        single.extend(times.iter().map(|time| (repeated, time)));
+    }
+    let mut single = single.as_slice();
+    for (size, sql) in &*SQLITE_SINGLE {
+        while let Some((portion, rest)) = single.split_at_checked(*size) {
+            single = rest;
             let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
-            portion.iter().fold(query, bound).execute(&mut *transaction).await?;
+            let bind = |query, &(repeated, time): &(&Repeated, &Occurrence)| {
+                bind_shared(bind_own(query, time), repeated)
+            };
+            portion.iter().fold(query, bind).execute(&mut *transaction).await?;
         }
     }
     transaction.commit().await?;
     Ok(())
 }
 
-fn bound<'q>(
-    query: Query<'q, Sqlite, SqliteArguments>,
-    event: &'q EventRow,
-) -> Query<'q, Sqlite, SqliteArguments> {
-    query
-        .bind(&event.id)
-        .bind(event.at_ms)
-        .bind(&event.user_id)
-        .bind(&event.user_name)
-        .bind(&event.token_name)
-        .bind(&event.action)
-        .bind(&event.object_type)
-        .bind(&event.object_id)
-        .bind(&event.outcome)
-        .bind(&event.request_id)
-        .bind(&event.remote)
-        .bind(&event.detail)
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Bound as they are, texts are shared with the statement and not copied for it.
+fn bind_own<'q>(query: SqliteQuery<'q>, time: &Occurrence) -> SqliteQuery<'q> {
+    query.bind(Arc::clone(&time.id)).bind(time.at_ms).bind(Arc::clone(&time.request_id))
+}
+
+fn bind_shared<'q>(query: SqliteQuery<'q>, repeated: &Repeated) -> SqliteQuery<'q> {
+    repeated.shared().into_iter().fold(query, |query, text| query.bind(Arc::clone(text)))
+}
+
+/// An event as PostgreSQL takes it.
+#[derive(Serialize)]
+struct Json<'a> {
+    id: &'a str,
+    at_ms: i64,
+    user_id: &'a str,
+    user_name: &'a str,
+    token_name: &'a str,
+    action: &'a str,
+    object_type: &'a str,
+    object_id: &'a str,
+    outcome: &'a str,
+    request_id: &'a str,
+    remote: &'a str,
+    detail: &'a str,
 }
 
 /// The batch travels as one JSON text, so that one statement and one message do for any number of events.
-async fn insert_postgres(pool: &PgPool, events: &[EventRow]) -> Result<(), Error> {
+async fn insert_postgres(pool: &PgPool, events: &[Repeated]) -> Result<(), Error> {
     let sql = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome,
                request_id, remote, detail)
                select value ->> 'id', cast(value ->> 'at_ms' as bigint), value ->> 'user_id', value ->> 'user_name',
                value ->> 'token_name', value ->> 'action', value ->> 'object_type', value ->> 'object_id',
                value ->> 'outcome', value ->> 'request_id', value ->> 'remote', value ->> 'detail'
                from json_array_elements(cast($1 as json)) on conflict (id) do nothing";
+    let events: Vec<Json<'_>> = events
+        .iter()
+        .flat_map(|repeated| {
+            repeated.times.iter().map(|time| Json {
+                id: &time.id,
+                at_ms: time.at_ms,
+                user_id: &repeated.user_id,
+                user_name: &repeated.user_name,
+                token_name: &repeated.token_name,
+                action: &repeated.action,
+                object_type: &repeated.object_type,
+                object_id: &repeated.object_id,
+                outcome: &repeated.outcome,
+                request_id: &time.request_id,
+                remote: &repeated.remote,
+                detail: &repeated.detail,
+            })
+        })
+        .collect();
     sqlx::query(sql).bind(json_text(&events)).execute(pool).await?;
     Ok(())
-}
-
-fn texts(event: &EventRow) -> [&String; 11] {
-    [
-        &event.id,
-        &event.user_id,
-        &event.user_name,
-        &event.token_name,
-        &event.action,
-        &event.object_type,
-        &event.object_id,
-        &event.outcome,
-        &event.request_id,
-        &event.remote,
-        &event.detail,
-    ]
-}
-
-fn without_nul_chars(mut event: EventRow) -> EventRow {
-    for text in [
-        &mut event.id,
-        &mut event.user_id,
-        &mut event.user_name,
-        &mut event.token_name,
-        &mut event.action,
-        &mut event.object_type,
-        &mut event.object_id,
-        &mut event.outcome,
-        &mut event.request_id,
-        &mut event.remote,
-        &mut event.detail,
-    ] {
-        *text = text.replace('\0', "\u{fffd}");
-    }
-    event
 }
 
 fn row(row: &impl Columns) -> Result<EventRow, Error> {

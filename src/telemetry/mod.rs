@@ -6,6 +6,8 @@
 
 mod json;
 pub mod metrics;
+mod stamp;
+mod text;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -88,9 +90,13 @@ where
         None => EnvFilter::builder().parse(BASE_FILTER),
     };
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        Format::Text { ansi } => {
-            Box::new(tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(writer))
-        }
+        Format::Text { ansi: true } => Box::new(tracing_subscriber::fmt::layer().with_writer(writer)),
+        Format::Text { ansi: false } => Box::new(
+            tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .event_format(text::TextLines::default())
+                .with_writer(writer),
+        ),
         Format::Json => Box::new(json::JsonLines::new(writer)),
     };
     Ok(tracing_subscriber::registry().with(lines.with_filter(filter.map_err(Error::Filter)?)))

@@ -1,5 +1,6 @@
 //! The audit trail while the database is slow, away, or damaged: no event is lost and no request hangs on it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use norman_aks::clock::Clock;
@@ -18,7 +19,7 @@ fn event(object_id: &str) -> Event {
         token_name: "token-a".to_owned(),
         cluster_id: None,
     };
-    Event::new(&caller, Action::Create, "cluster", object_id)
+    Event::new(&Arc::new(caller), Action::Create, "cluster", object_id)
 }
 
 async fn ids(events: &Events) -> Vec<String> {

@@ -77,7 +77,7 @@ impl AzureCall {
 
 async fn record(
     state: &AppState,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     origin: &Origin,
     action: &'static str,
     credential_id: &str,
@@ -110,11 +110,10 @@ impl FromRequest<AppState> for AzureCall {
                 .to_str()
                 .is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-cache")))
         });
-        let query = Query::of(&parts.uri);
-        let stored = query.first("cloudCredentialId");
+        // The dashboard sends clusterId, the original's check of rights reads clusterID.
+        let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
+        let [stored, capital, small, region] = Query::of(&parts.uri).first(names);
         if !stored.is_empty() {
-            // The dashboard sends clusterId, the original's check of rights reads clusterID.
-            let (capital, small) = (query.first("clusterID"), query.first("clusterId"));
             let rights_by = if capital.is_empty() { &small } else { &capital };
             let via =
                 Via::Stored { id: &stored, cluster_id: Some(rights_by.as_ref()).filter(|id| !id.is_empty()) };
@@ -127,7 +126,7 @@ impl FromRequest<AppState> for AzureCall {
                 }
             };
             let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
-            let region = query.first("region").into_owned();
+            let region = region.into_owned();
             return Ok(Self { caller, access, region, cluster_id, fresh, origin });
         }
         if parts.method != Method::POST {

@@ -38,7 +38,7 @@ fn event(object_id: &str) -> Event {
         token_name: "token-a".to_owned(),
         cluster_id: None,
     };
-    Event::new(&caller, Action::Use, "cloudCredential", object_id)
+    Event::new(&Arc::new(caller), Action::Use, "cloudCredential", object_id)
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn an_event_says_who_did_what_to_which_object_and_how_it_ended() {
     let bench = bench().await;
     let events = bench.events(&Options::default());
     let address = Some(IpAddr::from(Ipv4Addr::LOCALHOST));
-    let refused = event("cc-a").outcome(Outcome::Refused).request("request-1", address);
+    let refused = event("cc-a").outcome(Outcome::Refused).request(&"request-1".into(), address);
     events.record(refused).await;
     events.record(event(&"x".repeat(1_000))).await;
     events.flush().await;

@@ -1,5 +1,6 @@
 //! The one task that writes events: in batches, again and again while the database is away; and that forgets old ones.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,13 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use super::Message;
+use super::{Deed, Event, Message};
 use crate::clock::Clock;
-use crate::store::{self, EventRow, Store};
+use crate::store::events::{Occurrence, Repeated};
+use crate::store::{self, Store};
 
-/// The most events in one statement.
-const BATCH: usize = 500;
+/// The most events in one transaction.
+const BATCH: usize = 1_000;
 
 /// How long events gather for a batch. A transaction for each would cost many times what its event costs.
 const GATHER: Duration = Duration::from_millis(20);
@@ -99,24 +101,37 @@ impl Writer {
 
     /// Writes the events of a batch, then answers those who wait for it.
     async fn write(&mut self, messages: &mut Vec<Message>) {
-        let mut rows = Vec::with_capacity(messages.len());
         let mut flushed: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut batch = Vec::new();
+        let mut places = HashMap::new();
+        let mut latest: Option<(Deed, usize)> = None;
         for message in messages.drain(..) {
             match message {
-                Message::Event(mut row) => {
-                    row.id = self.id(row.at_ms);
-                    rows.push(*row);
+                Message::Event(Event { deed, request_id, at_ms }) => {
+                    let place = match &latest {
+                        // Most often the same again: to compare is a tenth of looking it up.
+                        Some((same, place)) if *same == deed => *place,
+                        _ => {
+                            let place = *places.entry(deed.clone()).or_insert_with_key(|deed| {
+                                batch.push(repeated(deed));
+                                batch.len() - 1
+                            });
+                            latest = Some((deed, place));
+                            place
+                        }
+                    };
+                    if let Some(repeated) = batch.get_mut(place) {
+                        repeated.times.push(Occurrence { id: self.id(at_ms), at_ms, request_id });
+                    }
                 }
                 Message::Flush(done) => flushed.push(done),
             }
         }
-        if !rows.is_empty() {
+        if !batch.is_empty() {
             let abandoning = self.abandoning.clone();
-            if abandoning.run_until_cancelled(insert(&self.store, &rows)).await.is_none() {
+            if abandoning.run_until_cancelled(insert(&self.store, &batch)).await.is_none() {
                 // An attempt that was under way may have succeeded: then the log has it twice rather than nobody.
-                for row in &rows {
-                    log(row, "the server stopped before the database took it");
-                }
+                log_all(&batch, "the server stopped before the database took it");
             }
         }
         for done in flushed {
@@ -124,10 +139,11 @@ impl Writer {
         }
     }
 
-    fn id(&self, at_ms: i64) -> String {
+    fn id(&self, at_ms: i64) -> Arc<str> {
         let at_ms = u64::try_from(at_ms).unwrap_or_default();
         let nanos = u32::try_from(at_ms % 1_000).unwrap_or_default() * 1_000_000;
-        Uuid::new_v7(Timestamp::from_unix(&self.ids, at_ms / 1_000, nanos)).to_string()
+        let id = Uuid::new_v7(Timestamp::from_unix(&self.ids, at_ms / 1_000, nanos));
+        Arc::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 
     async fn prune(&mut self) {
@@ -158,27 +174,46 @@ impl Writer {
     }
 }
 
-/// Ends when every row is in the database, or cannot ever be and is in the log.
-async fn insert(store: &Store, rows: &[EventRow]) {
+/// The row of a deed, without times.
+fn repeated(deed: &Deed) -> Repeated {
+    let Deed { caller, action, object_type, object_id, outcome, remote, detail } = deed;
+    Repeated {
+        user_id: caller.user_id.as_str().into(),
+        user_name: caller.user_name.as_str().into(),
+        token_name: caller.token_name.as_str().into(),
+        action: action.word().into(),
+        object_type: (*object_type).into(),
+        object_id: Arc::clone(object_id),
+        outcome: outcome.word().into(),
+        remote: remote.map(|address| address.to_string()).unwrap_or_default().into(),
+        detail: Arc::clone(detail),
+        times: Vec::new(),
+    }
+}
+
+/// Ends when every event is in the database, or cannot ever be and is in the log.
+async fn insert(store: &Store, events: &[Repeated]) {
+    let number = events.iter().map(|repeated| repeated.times.len()).sum();
     let mut wait = FIRST_WAIT;
     loop {
-        let attempt = tokio::time::timeout(LONGEST_ATTEMPT, store::events::insert_many(store, rows)).await;
+        let attempt = tokio::time::timeout(LONGEST_ATTEMPT, store::events::insert_many(store, events)).await;
         match attempt {
             Ok(Ok(())) => return,
-            Ok(Err(error)) if error.is_unavailable() => warn(&error, rows.len()),
-            Err(late) => warn(&late, rows.len()),
-            Ok(Err(error)) if rows.len() == 1 => {
+            Ok(Err(error)) if error.is_unavailable() => warn(&error, number),
+            Err(late) => warn(&late, number),
+            Ok(Err(error)) if number == 1 => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "the database refuses an audit event");
-                for row in rows {
-                    log(row, "the database refuses it");
-                }
+                log_all(events, "the database refuses it");
                 return;
             }
             // One of them is at fault; the others must not go with it.
             Ok(Err(_)) => {
-                for row in rows {
-                    Box::pin(insert(store, std::slice::from_ref(row))).await;
+                for repeated in events {
+                    for time in &repeated.times {
+                        let single = Repeated { times: vec![time.clone()], ..repeated.clone() };
+                        Box::pin(insert(store, &[single])).await;
+                    }
                 }
                 return;
             }
@@ -192,20 +227,32 @@ fn warn(error: &(dyn std::error::Error + 'static), waiting: usize) {
     tracing::warn!(error, waiting, "audit events wait for the database");
 }
 
-/// The last resort: the event as a line of the log.
-pub(super) fn log(row: &EventRow, reason: &str) {
+/// The last resort: an event as a line of the log.
+pub(super) fn log(event: &Event, reason: &str) {
+    log_one(&repeated(&event.deed), event.at_ms, &event.request_id, reason);
+}
+
+fn log_all(events: &[Repeated], reason: &str) {
+    for repeated in events {
+        for time in &repeated.times {
+            log_one(repeated, time.at_ms, &time.request_id, reason);
+        }
+    }
+}
+
+fn log_one(event: &Repeated, at_ms: i64, request_id: &str, reason: &str) {
     tracing::error!(
-        at_ms = row.at_ms,
-        user_id = row.user_id,
-        user_name = row.user_name,
-        token_name = row.token_name,
-        action = row.action,
-        object_type = row.object_type,
-        object_id = row.object_id,
-        outcome = row.outcome,
-        request_id = row.request_id,
-        remote = row.remote,
-        detail = row.detail,
+        at_ms,
+        user_id = &*event.user_id,
+        user_name = &*event.user_name,
+        token_name = &*event.token_name,
+        action = &*event.action,
+        object_type = &*event.object_type,
+        object_id = &*event.object_id,
+        outcome = &*event.outcome,
+        request_id,
+        remote = &*event.remote,
+        detail = &*event.detail,
         reason,
         "an audit event could not be stored"
     );

@@ -82,7 +82,7 @@ pub(super) struct Key {
     pub(super) fingerprint: Fingerprint,
     pub(super) kind: Kind,
     /// Normalised; empty for kinds that do not depend on a region.
-    pub(super) region: String,
+    pub(super) region: Arc<str>,
 }
 
 /// A loaded list, finished as far as it can be before the question is known.

@@ -86,16 +86,22 @@ impl Listings {
 
     /// Regions by name; `render` shapes the list.
     pub async fn locations(&self, ask: Ask<'_>, render: fn(&[arm::Location]) -> Bytes) -> Result<Listed> {
-        self.answer(ask, Kind::Locations, "", "failed to get locations: ", move |arm| async move {
-            let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
-            Ok(Loaded::Answer(render(&list)))
-        })
+        self.answer(
+            ask,
+            Kind::Locations,
+            Arc::default(),
+            "failed to get locations: ",
+            move |arm| async move {
+                let list = locations::list(&arm, locations::ApiVersion::Plain2016).await?;
+                Ok(Loaded::Answer(render(&list)))
+            },
+        )
         .await
     }
 
     /// Regions by name, with their zones; `render` shapes the list.
     pub async fn regions(&self, ask: Ask<'_>, render: fn(&[arm::Location]) -> Bytes) -> Result<Listed> {
-        self.answer(ask, Kind::Regions, "", "failed to get regions: ", move |arm| async move {
+        self.answer(ask, Kind::Regions, Arc::default(), "failed to get regions: ", move |arm| async move {
             let list = locations::list(&arm, locations::ApiVersion::Zones2022).await?;
             Ok(Loaded::Answer(render(&list)))
         })
@@ -110,7 +116,7 @@ impl Listings {
         render: fn(&[arm::VmSize]) -> Bytes,
     ) -> Result<Listed> {
         let region = region_of(region)?;
-        self.answer(ask, Kind::VmSizes, &region.clone(), VM_SIZES, move |arm| async move {
+        self.answer(ask, Kind::VmSizes, Arc::clone(&region), VM_SIZES, move |arm| async move {
             Ok(Loaded::Answer(render(&vm_sizes::list(&arm, &region).await?)))
         })
         .await
@@ -124,7 +130,7 @@ impl Listings {
         render: fn(&[arm::VmSku]) -> Bytes,
     ) -> Result<Listed> {
         let region = region_of(region)?;
-        self.answer(ask, Kind::VmSizesV2, &region.clone(), VM_SIZES, move |arm| async move {
+        self.answer(ask, Kind::VmSizesV2, Arc::clone(&region), VM_SIZES, move |arm| async move {
             Ok(Loaded::Answer(render(&skus::list(&arm, &region).await?)))
         })
         .await
@@ -172,7 +178,7 @@ impl Listings {
         render: fn(&Network<'_>) -> Bytes,
     ) -> Result<Listed> {
         let found = self
-            .find(ask, Kind::Networks, "", "failed to get networks: ", move |arm| async move {
+            .find(ask, Kind::Networks, Arc::default(), "failed to get networks: ", move |arm| async move {
                 let list = virtual_networks::list(&arm).await?;
                 Ok(Loaded::ByRegion(list.iter().map(|network| element(network, render)).collect()))
             })
@@ -188,12 +194,18 @@ impl Listings {
     /// The AKS clusters of the subscription.
     pub async fn clusters(&self, ask: Ask<'_>, render: fn(&[ListedCluster<'_>]) -> Bytes) -> Result<Listed> {
         let found = self
-            .find(ask, Kind::Clusters, "", "failed to get cluster list: ", move |arm| async move {
-                let list = managed_clusters::list(&arm).await?;
-                let read: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
-                let json = read.map(|clusters| render(&clusters));
-                Ok(Loaded::ByRegion(vec![Element { region: String::new(), json }]))
-            })
+            .find(
+                ask,
+                Kind::Clusters,
+                Arc::default(),
+                "failed to get cluster list: ",
+                move |arm| async move {
+                    let list = managed_clusters::list(&arm).await?;
+                    let read: Result<Vec<_>, _> = list.iter().map(ListedCluster::read).collect();
+                    let json = read.map(|clusters| render(&clusters));
+                    Ok(Loaded::ByRegion(vec![Element { region: String::new(), json }]))
+                },
+            )
             .await?;
         match &*found.loaded {
             Loaded::ByRegion(elements) => match elements.first().map(|element| &element.json) {
@@ -220,7 +232,7 @@ impl Listings {
             return Err(Error::Rejected(format!("{KUBERNETES_VERSIONS}parameter location cannot be empty")));
         }
         let region = region_of(region)?;
-        self.find(ask, Kind::Versions, &region.clone(), KUBERNETES_VERSIONS, move |arm| async move {
+        self.find(ask, Kind::Versions, Arc::clone(&region), KUBERNETES_VERSIONS, move |arm| async move {
             let list = kubernetes_versions::list(&arm, &region).await?;
             let answer = render(&versions::supported(&list));
             Ok(Loaded::Versions { answer, list })
@@ -233,7 +245,7 @@ impl Listings {
         &self,
         ask: Ask<'_>,
         kind: Kind,
-        region: &str,
+        region: Arc<str>,
         prefix: &'static str,
         load: impl FnOnce(Arm) -> F + Send + 'static,
     ) -> Result<Listed>
@@ -251,7 +263,7 @@ impl Listings {
         &self,
         ask: Ask<'_>,
         kind: Kind,
-        region: &str,
+        region: Arc<str>,
         prefix: &'static str,
         load: impl FnOnce(Arm) -> F + Send + 'static,
     ) -> Result<Found>
@@ -264,7 +276,7 @@ impl Listings {
             subscription: credential.subscription_id.to_ascii_lowercase(),
             fingerprint: credential.fingerprint,
             kind,
-            region: region.to_owned(),
+            region,
         };
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);
@@ -295,8 +307,10 @@ const VM_SIZES: &str = "failed to get VM sizes: ";
 const KUBERNETES_VERSIONS: &str = "failed to get Kubernetes versions: ";
 
 /// A region as Azure compares it, or what is wrong with it.
-fn region_of(region: &str) -> Result<String> {
-    let normalised = regions::normalised(region);
+fn region_of(region: &str) -> Result<Arc<str>> {
+    // Programs send it as Azure names it.
+    let is_normalised = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let normalised: Arc<str> = if is_normalised { region.into() } else { regions::normalised(region).into() };
     if regions::is_plausible(&normalised) {
         return Ok(normalised);
     }
