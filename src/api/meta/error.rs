@@ -106,7 +106,7 @@ impl Error {
                 "environment {environment} is unknown, so AzurePublicCloud was asked; \
                  the others are AzureChinaCloud and AzureUSGovernmentCloud"
             );
-            for further in self.hint.iter() {
+            if let Some(further) = &self.hint {
                 hint.push_str("; ");
                 hint.push_str(further);
             }

@@ -1136,7 +1136,7 @@ fn a_refusal_says_how_many_more_errors_there_are() {
     assert_eq!(refusal(|_| ()), None);
     // A warning is none of them.
     let one = refusal(|s| {
-        set(s, json!({"dnsPrefix": "a_b", "loadBalancerSku": "Gold", "networkPolicy": "cilium"}))
+        set(s, json!({"dnsPrefix": "a_b", "loadBalancerSku": "Gold", "networkPolicy": "cilium"}));
     });
     assert!(
         one.as_ref().unwrap().ends_with(" or leave it out (and 2 more: POST /api/v1/aks/review lists all)"),
