@@ -57,7 +57,7 @@ impl TestApp {
     pub(crate) fn with() -> TestAppBuilder {
         TestAppBuilder {
             // A machine that is busy with other tests takes its time.
-            settings: BTreeMap::from([("NORMAN_AKS_DATABASE_WAIT_SECONDS".to_owned(), "60".to_owned())]),
+            settings: BTreeMap::from([("NORMAN_AKS_DATABASE_WAIT_SECONDS".to_owned(), "50".to_owned())]),
             clock: Clock::manual(NOW_MS),
             keys: None,
             clusters: downstream::Options::default(),
