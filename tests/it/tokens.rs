@@ -33,7 +33,7 @@ fn name(token: &str) -> String {
 #[tokio::test]
 async fn no_token_makes_one_that_outlives_it() {
     let it = Connected::start().await;
-    let ttl = Some(Duration::from_secs(60));
+    let ttl = Some(Duration::from_mins(1));
     let short = it.app.app.tokens.create("ann", None, ttl, "").await.unwrap();
     let short = secrecy::ExposeSecret::expose_secret(&short.text()).to_owned();
     for (asked, end) in

@@ -209,12 +209,11 @@ impl TestAppBuilder {
         let (config, warnings) = Config::load(&Flags::new(), &self.settings, &read).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         let clock = self.clock;
-        let sandbox = match self.sandbox {
-            Some(sandbox) => sandbox,
-            None => {
-                let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
-                Arc::new(Sandbox::start(options).await.unwrap())
-            }
+        let sandbox = if let Some(sandbox) = self.sandbox {
+            sandbox
+        } else {
+            let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
+            Arc::new(Sandbox::start(options).await.unwrap())
         };
         let store = app::open_store(&config).await.unwrap();
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();

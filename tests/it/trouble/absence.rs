@@ -49,25 +49,25 @@ fn answers() -> Vec<(Effect, &'static str)> {
 }
 
 async fn a_cluster_that_cannot_be_read_is_never_made(base: Base) {
-    let stage = Stage::set(base).await;
+    let scene = Stage::set(base).await;
     for (effect, words) in answers() {
-        stage.app.control.clear_faults();
-        stage.app.control.clear_requests();
-        stage.fault(Operation::ManagedCluster, "GET", effect.clone());
+        scene.app.control.clear_faults();
+        scene.app.control.clear_requests();
+        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
         // A cluster that is not there is answered with a refusal, and half of that is a refusal, too.
         let words = if words.is_empty() { "404" } else { words };
         let failing = |cluster: &Value| {
             cluster["transitioning"] == "error"
                 && super::told(cluster).2.contains(words)
-                && stage.looked() > 1
+                && scene.looked() > 1
         };
-        let cluster = stage.until(&format!("{effect:?}"), failing).await;
+        let cluster = scene.until(&format!("{effect:?}"), failing).await;
         assert_eq!(cluster["state"], "provisioning", "{effect:?}");
-        assert_eq!(stage.sent(), Vec::<String>::new(), "{effect:?}");
+        assert_eq!(scene.sent(), Vec::<String>::new(), "{effect:?}");
     }
-    stage.app.control.clear_faults();
-    stage.becomes_active().await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+    scene.app.control.clear_faults();
+    scene.becomes_active().await;
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 }
 
 impl Stage {
@@ -78,117 +78,117 @@ impl Stage {
 }
 
 async fn a_cluster_that_cannot_be_read_is_never_changed_made_anew_or_forgotten(base: Base) {
-    let stage = Stage::active(base).await;
+    let scene = Stage::active(base).await;
     for (number, (effect, words)) in answers().into_iter().enumerate() {
-        stage.app.control.clear_requests();
-        stage.fault(Operation::ManagedCluster, "GET", effect.clone());
-        stage.put(json!({"tags": {"number": number.to_string()}})).await;
-        stage.pass(20).await;
-        let (state, transitioning, message) = stage.told().await;
+        scene.app.control.clear_requests();
+        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
+        scene.put(json!({"tags": {"number": number.to_string()}})).await;
+        scene.pass(20).await;
+        let (state, transitioning, message) = scene.told().await;
         let context = format!("{effect:?}: {message}");
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{context}");
         assert!(message.contains(words), "{context}");
-        assert_eq!(stage.sent(), Vec::<String>::new(), "{context}");
-        stage.app.control.clear_faults();
-        stage.becomes_active().await;
-        assert_eq!(stage.sent(), ["PATCH cluster"], "{context}");
+        assert_eq!(scene.sent(), Vec::<String>::new(), "{context}");
+        scene.app.control.clear_faults();
+        scene.becomes_active().await;
+        assert_eq!(scene.sent(), ["PATCH cluster"], "{context}");
     }
     // A refresh that fails is told in a condition, and changes nothing.
-    stage.app.control.clear_requests();
-    stage.fault(Operation::ManagedCluster, "GET", answers()[0].0.clone());
-    stage.pass(700).await;
-    let cluster = stage.seen().await;
+    scene.app.control.clear_requests();
+    scene.fault(Operation::ManagedCluster, "GET", answers()[0].0.clone());
+    scene.pass(700).await;
+    let cluster = scene.seen().await;
     assert_eq!(super::told(&cluster), ("active".to_owned(), "no".to_owned(), String::new()));
     let updated =
         cluster["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
     assert_eq!(updated["status"], "False");
     let message = updated["message"].as_str().unwrap();
     assert!(message.starts_with("[Syncing error: syncing failed] AuthorizationFailed"), "{message}");
-    stage.app.control.clear_faults();
-    stage.pass(700).await;
-    let cluster = stage.seen().await;
+    scene.app.control.clear_faults();
+    scene.pass(700).await;
+    let cluster = scene.seen().await;
     let updated =
         cluster["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
     assert_eq!(updated["status"], "True", "{updated}");
-    assert_eq!(stage.sent(), Vec::<String>::new());
+    assert_eq!(scene.sent(), Vec::<String>::new());
 
     for (effect, _) in answers() {
-        stage.fault(Operation::ManagedCluster, "GET", effect.clone());
-        stage.app.control.clear_requests();
-        if stage.told().await.0 != "removing" {
-            stage.delete().await;
+        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
+        scene.app.control.clear_requests();
+        if scene.told().await.0 != "removing" {
+            scene.delete().await;
         }
-        stage.until("a look", |_| stage.looked() > 0).await;
-        let (state, transitioning, message) = stage.told().await;
+        scene.until("a look", |_| scene.looked() > 0).await;
+        let (state, transitioning, message) = scene.told().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "error"), "{effect:?}: {message}");
-        assert_eq!(stage.sent(), Vec::<String>::new(), "{effect:?}");
-        stage.app.control.clear_faults();
+        assert_eq!(scene.sent(), Vec::<String>::new(), "{effect:?}");
+        scene.app.control.clear_faults();
     }
-    stage.is_gone().await;
-    assert_eq!(stage.taken(), ["DELETE cluster"]);
+    scene.is_gone().await;
+    assert_eq!(scene.taken(), ["DELETE cluster"]);
 }
 
 async fn a_creation_under_way_is_not_begun_again_when_the_cluster_cannot_be_read(base: Base) {
-    let stage = Stage::set(base).await;
-    stage.app.control.set_times(Times { create_cluster: 3_000_000, ..Times::default() }).unwrap();
-    stage.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+    let scene = Stage::set(base).await;
+    scene.app.control.set_times(Times { create_cluster: 3_000_000, ..Times::default() }).unwrap();
+    scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
     // From now on only the cluster itself can tell how it is.
-    stage.fault_once(Operation::LongOperation, "GET", refusal(404, "NotFound", "It was forgotten."));
-    stage.until("a look at the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
+    scene.fault_once(Operation::LongOperation, "GET", refusal(404, "NotFound", "It was forgotten."));
+    scene.until("a look at the cluster", |cluster| super::told(cluster).2.contains("is Creating")).await;
     for (effect, _) in answers() {
-        stage.app.control.clear_faults();
-        stage.fault(Operation::ManagedCluster, "GET", effect.clone());
-        let before = stage.looked();
-        stage.until(&format!("{effect:?}"), |_| stage.looked() > before).await;
-        let (state, transitioning, message) = stage.told().await;
+        scene.app.control.clear_faults();
+        scene.fault(Operation::ManagedCluster, "GET", effect.clone());
+        let before = scene.looked();
+        scene.until(&format!("{effect:?}"), |_| scene.looked() > before).await;
+        let (state, transitioning, message) = scene.told().await;
         assert_eq!(
             (state.as_str(), transitioning.as_str()),
             ("provisioning", "error"),
             "{effect:?}: {message}"
         );
     }
-    stage.app.control.clear_faults();
-    stage.app.control.set_times(Times::default()).unwrap();
-    stage.becomes_active().await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+    scene.app.control.clear_faults();
+    scene.app.control.set_times(Times::default()).unwrap();
+    scene.becomes_active().await;
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 }
 
 async fn an_answer_that_never_comes_says_nothing(base: Base) {
     let builder = TestApp::with().read_limit(Duration::from_secs(1));
-    let stage = Stage::set_with(base, builder, |_| ()).await;
+    let scene = Stage::set_with(base, builder, |_| ()).await;
     let slow = Fault {
         effect: None,
         latency_ms: 60_000,
         ..fault(Operation::ManagedCluster, "GET", Effect::CutInBody)
     };
-    stage.app.control.add_fault(slow);
-    stage.pass(2).await;
-    let (state, transitioning, message) = stage.told().await;
+    scene.app.control.add_fault(slow);
+    scene.pass(2).await;
+    let (state, transitioning, message) = scene.told().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));
     assert!(message.contains("no answer in time"), "{message}");
-    assert_eq!(stage.sent(), Vec::<String>::new());
-    stage.app.control.clear_faults();
-    stage.becomes_active().await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+    assert_eq!(scene.sent(), Vec::<String>::new());
+    scene.app.control.clear_faults();
+    scene.becomes_active().await;
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 }
 
 async fn a_cluster_that_is_really_gone_is_told_and_not_made_again(base: Base) {
-    let stage = Stage::active(base).await;
+    let scene = Stage::active(base).await;
     for code in ["ResourceNotFound", "ResourceGroupNotFound"] {
-        stage.app.control.clear_requests();
-        stage.fault(Operation::ManagedCluster, "GET", refusal(404, code, "It could not be found."));
-        stage.put(json!({"tags": {"code": code}})).await;
-        stage.pass(60).await;
-        let (state, transitioning, message) = stage.told().await;
+        scene.app.control.clear_requests();
+        scene.fault(Operation::ManagedCluster, "GET", refusal(404, code, "It could not be found."));
+        scene.put(json!({"tags": {"code": code}})).await;
+        scene.pass(60).await;
+        let (state, transitioning, message) = scene.told().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{code}");
         assert!(message.contains("one no longer exists in Azure"), "{message}");
-        assert_eq!(stage.sent(), Vec::<String>::new(), "{code}");
-        stage.app.control.clear_faults();
-        stage.becomes_active().await;
+        assert_eq!(scene.sent(), Vec::<String>::new(), "{code}");
+        scene.app.control.clear_faults();
+        scene.becomes_active().await;
     }
-    stage.fault(Operation::ManagedCluster, "GET", refusal(404, "ResourceNotFound", "It could not be found."));
-    stage.app.control.clear_requests();
-    stage.delete().await;
-    stage.is_gone().await;
-    assert_eq!(stage.sent(), Vec::<String>::new());
+    scene.fault(Operation::ManagedCluster, "GET", refusal(404, "ResourceNotFound", "It could not be found."));
+    scene.app.control.clear_requests();
+    scene.delete().await;
+    scene.is_gone().await;
+    assert_eq!(scene.sent(), Vec::<String>::new());
 }

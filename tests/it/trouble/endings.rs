@@ -26,43 +26,43 @@ fn ending(deed: Deed, status: Final, times: Option<u32>) -> Ending {
     }
 }
 
-fn puts(stage: &Stage, what: &str) -> usize {
-    stage.taken().iter().filter(|taken| *taken == what).count()
+fn puts(scene: &Stage, what: &str) -> usize {
+    scene.taken().iter().filter(|taken| *taken == what).count()
 }
 
 async fn a_creation_that_fails_tells_why_and_is_repaired_by_a_change(base: Base) {
     for status in [Final::Failed, Final::Canceled] {
-        let stage = Stage::set(base).await;
-        stage.app.control.add_ending(ending(Deed::CreateCluster, status, Some(1)));
-        stage.until("the failure", |cluster| cluster["transitioning"] == "error").await;
+        let scene = Stage::set(base).await;
+        scene.app.control.add_ending(ending(Deed::CreateCluster, status, Some(1)));
+        scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
         for seconds in [0, 10, 600] {
-            stage.pass(seconds).await;
-            let (state, transitioning, message) = stage.told().await;
+            scene.pass(seconds).await;
+            let (state, transitioning, message) = scene.told().await;
             assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{status:?}");
             assert!(
                 message.contains("AllocationFailed") && message.contains("no room"),
                 "Azure's words stay, {seconds} s later: {message}"
             );
         }
-        assert_eq!(stage.sent(), ["PUT group", "PUT cluster"], "nobody asked for another attempt");
-        stage.put(json!({"tags": {"again": "1"}})).await;
-        let cluster = stage.becomes_active().await;
+        assert_eq!(scene.sent(), ["PUT group", "PUT cluster"], "nobody asked for another attempt");
+        scene.put(json!({"tags": {"again": "1"}})).await;
+        let cluster = scene.becomes_active().await;
         assert_eq!(cluster["transitioningMessage"], "");
         let provisioned =
             cluster["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Provisioned");
         assert_eq!(provisioned.unwrap()["status"], "True");
-        assert!(puts(&stage, "PUT cluster") <= 3, "{:?}", stage.sent());
+        assert!(puts(&scene, "PUT cluster") <= 3, "{:?}", scene.sent());
     }
 }
 
 async fn a_failed_creation_can_be_removed(base: Base) {
-    let stage = Stage::set(base).await;
-    stage.app.control.add_ending(ending(Deed::CreateCluster, Final::Failed, None));
-    stage.until("the failure", |cluster| cluster["transitioning"] == "error").await;
-    stage.pass(30).await;
-    stage.delete().await;
-    stage.is_gone().await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster", "DELETE cluster"]);
+    let scene = Stage::set(base).await;
+    scene.app.control.add_ending(ending(Deed::CreateCluster, Final::Failed, None));
+    scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
+    scene.pass(30).await;
+    scene.delete().await;
+    scene.is_gone().await;
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster", "DELETE cluster"]);
 }
 
 /// Changes, with what does them in Azure and what is sent for them.
@@ -79,28 +79,28 @@ fn changes() -> [(Deed, Value, &'static str); 5] {
 
 async fn a_change_that_failed_is_tried_again_when_it_is_asked_for_again(base: Base) {
     for status in [Final::Failed, Final::Canceled] {
-        let stage = Stage::active(base).await;
+        let scene = Stage::active(base).await;
         for (deed, change, sent) in changes() {
-            stage.app.control.clear_requests();
-            stage.app.control.add_ending(ending(deed, status, Some(1)));
-            stage.put(change.clone()).await;
-            let cluster = stage.until("the failure", |cluster| cluster["transitioning"] == "error").await;
+            scene.app.control.clear_requests();
+            scene.app.control.add_ending(ending(deed, status, Some(1)));
+            scene.put(change.clone()).await;
+            let cluster = scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
             let (state, _, message) = super::told(&cluster);
             assert_eq!(state, "updating", "{deed:?}");
             assert!(message.contains("AllocationFailed: There is no room"), "{deed:?}: {message}");
             // A pool that is still there is removed, and a cluster whose tags failed repaired, without another word.
             if ![Deed::DeletePool, Deed::TagCluster].contains(&deed) {
-                stage.pass(300).await;
-                let (state, transitioning, later) = stage.told().await;
+                scene.pass(300).await;
+                let (state, transitioning, later) = scene.told().await;
                 assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{deed:?}");
                 assert!(
                     later.contains("AllocationFailed: There is no room"),
                     "the words stay, {deed:?}: {later}"
                 );
-                assert_eq!(stage.sent(), [sent]);
-                stage.put(change).await;
+                assert_eq!(scene.sent(), [sent]);
+                scene.put(change).await;
             }
-            let cluster = stage.becomes_active().await;
+            let cluster = scene.becomes_active().await;
             let upstream = &cluster["aksStatus"]["upstreamSpec"];
             match deed {
                 Deed::UpgradeCluster => assert_eq!(upstream["kubernetesVersion"], "1.33.3"),
@@ -109,7 +109,7 @@ async fn a_change_that_failed_is_tried_again_when_it_is_asked_for_again(base: Ba
                 Deed::ScalePool => assert_eq!(upstream["nodePools"][1]["count"], 2),
                 _ => assert_eq!(upstream["nodePools"].as_array().unwrap().len(), 1),
             }
-            let all = stage.sent();
+            let all = scene.sent();
             assert!(all[0] == sent && all.len() == 2, "{deed:?} {status:?}: {all:?}");
         }
     }
@@ -117,23 +117,23 @@ async fn a_change_that_failed_is_tried_again_when_it_is_asked_for_again(base: Ba
 
 async fn a_change_that_always_fails_tells_why_and_is_not_sent_for_ever(base: Base) {
     for (deed, change, sent) in changes() {
-        let stage = Stage::active(base).await;
+        let scene = Stage::active(base).await;
         if deed == Deed::DeletePool || deed == Deed::ScalePool {
             let (_, more, _) = changes()[2].clone();
-            stage.put(more).await;
-            stage.becomes_active().await;
-            stage.app.control.clear_requests();
+            scene.put(more).await;
+            scene.becomes_active().await;
+            scene.app.control.clear_requests();
         }
-        stage.app.control.add_ending(ending(deed, Final::Failed, None));
+        scene.app.control.add_ending(ending(deed, Final::Failed, None));
         // What repairs a cluster fails, too.
-        stage.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
-        stage.put(change).await;
-        stage.pass(1_200).await;
-        let cluster = stage.until("a failure", |cluster| cluster["transitioning"] == "error").await;
+        scene.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
+        scene.put(change).await;
+        scene.pass(1_200).await;
+        let cluster = scene.until("a failure", |cluster| cluster["transitioning"] == "error").await;
         let (state, _, message) = super::told(&cluster);
         assert_eq!(state, "updating", "{deed:?}: never falsely active");
         assert!(message.contains("There is no room"), "{deed:?}: {message}");
-        let all = stage.sent();
+        let all = scene.sent();
         assert!(all[0] == sent && (1..=6).contains(&all.len()), "{deed:?} in twenty minutes: {all:?}");
     }
 }
@@ -141,42 +141,42 @@ async fn a_change_that_always_fails_tells_why_and_is_not_sent_for_ever(base: Bas
 async fn a_failure_that_nobody_tells_of_is_found_by_looking(base: Base) {
     let forgotten = || refusal(404, "NotFound", "The entity was not found.");
     // A creation.
-    let stage = Stage::set(base).await;
-    stage.fault(Operation::LongOperation, "GET", forgotten());
-    stage.app.control.add_ending(ending(Deed::CreateCluster, Final::Failed, None));
-    stage.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
-    stage.pass(600).await;
-    let (state, transitioning, message) = stage.told().await;
+    let scene = Stage::set(base).await;
+    scene.fault(Operation::LongOperation, "GET", forgotten());
+    scene.app.control.add_ending(ending(Deed::CreateCluster, Final::Failed, None));
+    scene.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
+    scene.pass(600).await;
+    let (state, transitioning, message) = scene.told().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{message}");
     assert!(message.contains("creation for cluster [one") && message.contains("status: Failed"), "{message}");
-    assert!(puts(&stage, "PUT cluster") <= 2, "{:?}", stage.sent());
+    assert!(puts(&scene, "PUT cluster") <= 2, "{:?}", scene.sent());
 
     // Changes that Azure shows as if they were done, although they failed.
     for (deed, change, _) in changes().into_iter().take(3) {
-        let stage = Stage::active(base).await;
-        stage.fault(Operation::LongOperation, "GET", forgotten());
-        stage.app.control.add_ending(ending(deed, Final::Failed, None));
-        stage.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
-        stage.put(change).await;
-        stage.pass(600).await;
-        let (state, _, message) = stage.told().await;
+        let scene = Stage::active(base).await;
+        scene.fault(Operation::LongOperation, "GET", forgotten());
+        scene.app.control.add_ending(ending(deed, Final::Failed, None));
+        scene.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
+        scene.put(change).await;
+        scene.pass(600).await;
+        let (state, _, message) = scene.told().await;
         assert_eq!(state, "updating", "{deed:?} failed, and nobody told: {message}");
     }
 }
 
 async fn a_removal_that_fails_is_asked_for_again(base: Base) {
     for status in [Final::Failed, Final::Canceled] {
-        let stage = Stage::active(base).await;
-        stage.app.control.add_ending(ending(Deed::DeleteCluster, status, Some(2)));
-        stage.delete().await;
-        let cluster = stage.until("the failure", |cluster| cluster["transitioning"] == "error").await;
+        let scene = Stage::active(base).await;
+        scene.app.control.add_ending(ending(Deed::DeleteCluster, status, Some(2)));
+        scene.delete().await;
+        let cluster = scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
         let (state, _, message) = super::told(&cluster);
         assert_eq!(state, "removing");
         assert!(
             message.contains("error removing cluster [one] message AllocationFailed: There is no room"),
             "{message}"
         );
-        stage.is_gone().await;
-        assert_eq!(stage.sent(), ["DELETE cluster"; 3]);
+        scene.is_gone().await;
+        assert_eq!(scene.sent(), ["DELETE cluster"; 3]);
     }
 }

@@ -32,7 +32,7 @@ fn condition<'a>(cluster: &'a serde_json::Value, kind: &str) -> &'a serde_json::
 }
 
 async fn a_cluster_whose_api_fails_is_not_active_until_it_answers(base: Base) {
-    let stage = Stage::set(base).await;
+    let scene = Stage::set(base).await;
     for (effect, words) in [
         (answers(401), "401"),
         (answers(403), "403"),
@@ -41,10 +41,10 @@ async fn a_cluster_whose_api_fails_is_not_active_until_it_answers(base: Base) {
         (Effect::CutBeforeAnswer, "cannot be reached"),
         (Effect::RefuseConnections, "cannot be reached"),
     ] {
-        stage.app.control.clear_kubernetes_faults();
-        stage.app.control.add_kubernetes_fault(Fault { effect: Some(effect.clone()), ..Fault::default() });
+        scene.app.control.clear_kubernetes_faults();
+        scene.app.control.add_kubernetes_fault(Fault { effect: Some(effect.clone()), ..Fault::default() });
         let failing = |cluster: &serde_json::Value| super::told(cluster).2.contains(words);
-        let cluster = stage.until(&format!("{effect:?}"), failing).await;
+        let cluster = scene.until(&format!("{effect:?}"), failing).await;
         let (state, transitioning, message) = super::told(&cluster);
         let context = format!("{effect:?}: {message}");
         assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{context}");
@@ -55,46 +55,46 @@ async fn a_cluster_whose_api_fails_is_not_active_until_it_answers(base: Base) {
             assert_eq!(condition(&cluster, "Ready")["status"], "False", "{context}");
         }
     }
-    stage.app.control.clear_requests();
-    stage.pass(900).await;
-    assert_eq!(stage.told().await.0, "provisioning");
-    let tried = stage.asked(Operation::AdminCredential, "POST");
+    scene.app.control.clear_requests();
+    scene.pass(900).await;
+    assert_eq!(scene.told().await.0, "provisioning");
+    let tried = scene.asked(Operation::AdminCredential, "POST");
     assert!((2..=5).contains(&tried), "with pauses, {tried} times in 15 minutes");
-    stage.app.control.clear_kubernetes_faults();
-    let cluster = stage.becomes_active().await;
+    scene.app.control.clear_kubernetes_faults();
+    let cluster = scene.becomes_active().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "True");
     assert_eq!(condition(&cluster, "Connected")["status"], "True");
-    assert_eq!(stage.sent(), Vec::<String>::new(), "nothing is sent to Azure for it");
+    assert_eq!(scene.sent(), Vec::<String>::new(), "nothing is sent to Azure for it");
 }
 
 async fn a_cluster_whose_api_never_answers_is_not_active_and_holds_up_nobody(base: Base) {
     // The first takes as long as a step may; the limits are those of every server.
-    let stage = Stage::set(base).await;
-    stage.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+    let scene = Stage::set(base).await;
+    scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
     let never = Fault { latency_ms: 3_600_000, ..Fault::default() };
-    stage.app.control.add_kubernetes_fault(Fault { times: Some(1), ..never });
+    scene.app.control.add_kubernetes_fault(Fault { times: Some(1), ..never });
     let stop = CancellationToken::new();
-    let running = tokio::spawn(stage.app.app.worker.clone().run(stop.clone()));
-    let hangs = || !stage.app.control.kubernetes_requests().is_empty();
+    let running = tokio::spawn(scene.app.app.worker.clone().run(stop.clone()));
+    let hangs = || !scene.app.control.kubernetes_requests().is_empty();
     for _ in 0..3_000 {
         if hangs() {
             break;
         }
-        stage.app.clock.advance(Duration::from_secs(1));
+        scene.app.clock.advance(Duration::from_secs(1));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(hangs(), "{}", stage.seen().await);
-    let other = super::made(&stage.app, &super::small("two", &stage.credential)).await;
+    assert!(hangs(), "{}", scene.seen().await);
+    let other = super::made(&scene.app, &super::small("two", &scene.credential)).await;
     let mut state = String::new();
     for _ in 0..2_000 {
-        state = super::told(&super::seen(&stage.app, &other).await).0;
+        state = super::told(&super::seen(&scene.app, &other).await).0;
         if state == "active" {
             break;
         }
-        stage.app.clock.advance(Duration::from_millis(500));
+        scene.app.clock.advance(Duration::from_millis(500));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let (first, transitioning, message) = stage.told().await;
+    let (first, transitioning, message) = scene.told().await;
     assert_eq!(state, "active", "the other one goes its way");
     assert_eq!(
         (first.as_str(), transitioning.as_str()),
@@ -108,70 +108,70 @@ async fn a_cluster_whose_api_never_answers_is_not_active_and_holds_up_nobody(bas
         account_limit: Duration::from_secs(1),
         ..downstream::Options::default()
     };
-    let stage = Stage::set_with(base, TestApp::with().clusters(limits), |_| ()).await;
+    let scene = Stage::set_with(base, TestApp::with().clusters(limits), |_| ()).await;
     let never = Fault { latency_ms: 3_600_000, ..Fault::default() };
-    stage.app.control.add_kubernetes_fault(never);
-    let cluster = stage.until("the failure", |cluster| cluster["transitioning"] == "error").await;
+    scene.app.control.add_kubernetes_fault(never);
+    let cluster = scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
     let (state, _, message) = super::told(&cluster);
     assert_eq!(state, "provisioning");
     assert!(message.contains("no answer from") && message.contains("within 1 s"), "{message}");
     assert!(cluster["aksStatus"].get("privateRequiresTunnel").is_none(), "it is not private: {cluster}");
-    stage.app.control.clear_kubernetes_faults();
-    stage.becomes_active().await;
+    scene.app.control.clear_kubernetes_faults();
+    scene.becomes_active().await;
 }
 
 async fn an_active_cluster_that_stops_answering_stays_active_and_is_not_ready(base: Base) {
-    let stage = Stage::active(base).await;
-    stage.app.control.add_kubernetes_fault(Fault { effect: Some(answers(500)), ..Fault::default() });
-    stage.pass(700).await;
-    let cluster = stage.seen().await;
+    let scene = Stage::active(base).await;
+    scene.app.control.add_kubernetes_fault(Fault { effect: Some(answers(500)), ..Fault::default() });
+    scene.pass(700).await;
+    let cluster = scene.seen().await;
     assert_eq!(super::told(&cluster), ("active".to_owned(), "no".to_owned(), String::new()));
     assert_eq!(condition(&cluster, "Ready")["status"], "False");
     assert!(condition(&cluster, "Ready")["message"].as_str().unwrap().contains("500"), "{cluster}");
     // What is wanted of Azure does not wait for it.
-    stage.put(json!({"tags": {"a": "b"}})).await;
-    let cluster = stage.becomes_active().await;
+    scene.put(json!({"tags": {"a": "b"}})).await;
+    let cluster = scene.becomes_active().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "False");
-    stage.app.control.clear_kubernetes_faults();
-    stage.pass(700).await;
-    let cluster = stage.seen().await;
+    scene.app.control.clear_kubernetes_faults();
+    scene.pass(700).await;
+    let cluster = scene.seen().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "True");
-    assert_eq!(stage.sent(), ["PATCH cluster"]);
+    assert_eq!(scene.sent(), ["PATCH cluster"]);
 }
 
 async fn a_service_account_that_was_removed_is_made_anew(base: Base) {
-    let stage = Stage::active(base).await;
+    let scene = Stage::active(base).await;
     // The token that the server keeps is refused once; the administrator of the kubeconfig is not.
-    stage.app.control.clear_kubernetes_requests();
+    scene.app.control.clear_kubernetes_requests();
     let refused = Fault {
         times: Some(1),
         path: Some("/version".to_owned()),
         effect: Some(answers(401)),
         ..Fault::default()
     };
-    stage.app.control.add_kubernetes_fault(refused);
-    stage.pass(700).await;
-    let cluster = stage.seen().await;
+    scene.app.control.add_kubernetes_fault(refused);
+    scene.pass(700).await;
+    let cluster = scene.seen().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "True", "{cluster}");
-    assert!(stage.asked(Operation::AdminCredential, "POST") == 1, "{:?}", stage.app.control.requests());
-    let requests = stage.app.control.kubernetes_requests();
+    assert!(scene.asked(Operation::AdminCredential, "POST") == 1, "{:?}", scene.app.control.requests());
+    let requests = scene.app.control.kubernetes_requests();
     assert!(requests.iter().any(|seen| seen.path.contains("/serviceaccounts")), "{requests:?}");
-    assert_eq!(stage.sent(), Vec::<String>::new());
+    assert_eq!(scene.sent(), Vec::<String>::new());
 }
 
 async fn a_kubeconfig_that_cannot_be_used_is_told(base: Base) {
-    let stage = Stage::set(base).await;
+    let scene = Stage::set(base).await;
     let body = json!({"kubeconfigs": [{"name": "clusterAdmin", "value": "bm90aGluZw=="}],
         "properties": {"kubeConfig": "bm90aGluZw=="}});
     let rubbish = Refusal { status: Some(200), body: Some(body.to_string()), ..Refusal::default() };
-    stage.fault(Operation::AdminCredential, "POST", Effect::Status(rubbish));
-    let cluster = stage.until("the failure", |cluster| cluster["transitioning"] == "error").await;
+    scene.fault(Operation::AdminCredential, "POST", Effect::Status(rubbish));
+    let cluster = scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
     let (state, _, message) = super::told(&cluster);
     assert_eq!(state, "provisioning");
     assert!(
         message.starts_with("failed to communicate with cluster: error getting kube config: "),
         "{message}"
     );
-    stage.app.control.clear_faults();
-    stage.becomes_active().await;
+    scene.app.control.clear_faults();
+    scene.becomes_active().await;
 }

@@ -26,25 +26,25 @@ fn system() -> Value {
 }
 
 async fn a_change_in_the_middle_of_a_creation_is_brought_about_after_it(base: Base) {
-    let stage = Stage::set(base).await;
-    stage.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
-    let changed = stage.put(json!({"tags": {"a": "b"}, "nodePools": [system(), pool("more", 2)]})).await;
+    let scene = Stage::set(base).await;
+    scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+    let changed = scene.put(json!({"tags": {"a": "b"}, "nodePools": [system(), pool("more", 2)]})).await;
     assert_eq!(changed["state"], "provisioning", "until all of it is there");
-    let cluster = stage.becomes_active().await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster", "PATCH cluster", "PUT pool more"]);
+    let cluster = scene.becomes_active().await;
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster", "PATCH cluster", "PUT pool more"]);
     assert_eq!(upstream(&cluster)["tags"], json!({"a": "b"}));
     assert_eq!(upstream(&cluster)["nodePools"][1]["count"], 2);
 }
 
 async fn a_change_in_the_middle_of_a_change_is_brought_about_after_it(base: Base) {
-    let stage = Stage::active(base).await;
-    stage.put(json!({"kubernetesVersion": "1.33.3"})).await;
-    stage.until("the upgrade", |cluster| super::told(cluster).2.contains("is being changed")).await;
-    stage.put(json!({"nodePools": [system(), pool("more", 1)]})).await;
-    stage.put(json!({"nodePools": [system(), pool("more", 3)], "tags": {"a": "b"}})).await;
-    assert_eq!(stage.told().await.0, "updating");
-    let cluster = stage.becomes_active().await;
-    assert_eq!(stage.sent(), ["PUT cluster", "PATCH cluster", "PUT pool more"]);
+    let scene = Stage::active(base).await;
+    scene.put(json!({"kubernetesVersion": "1.33.3"})).await;
+    scene.until("the upgrade", |cluster| super::told(cluster).2.contains("is being changed")).await;
+    scene.put(json!({"nodePools": [system(), pool("more", 1)]})).await;
+    scene.put(json!({"nodePools": [system(), pool("more", 3)], "tags": {"a": "b"}})).await;
+    assert_eq!(scene.told().await.0, "updating");
+    let cluster = scene.becomes_active().await;
+    assert_eq!(scene.sent(), ["PUT cluster", "PATCH cluster", "PUT pool more"]);
     assert_eq!(upstream(&cluster)["kubernetesVersion"], "1.33.3");
     assert_eq!(upstream(&cluster)["nodePools"][1]["count"], 3);
     assert_eq!(upstream(&cluster)["tags"], json!({"a": "b"}));
@@ -52,120 +52,120 @@ async fn a_change_in_the_middle_of_a_change_is_brought_about_after_it(base: Base
 
 async fn a_removal_in_the_middle_of_a_creation_waits_for_nothing(base: Base) {
     // Before anything was sent.
-    let stage = Stage::set(base).await;
-    stage.delete().await;
-    stage.is_gone().await;
-    assert_eq!(stage.sent(), Vec::<String>::new());
+    let scene = Stage::set(base).await;
+    scene.delete().await;
+    scene.is_gone().await;
+    assert_eq!(scene.sent(), Vec::<String>::new());
     // In the middle.
-    let stage = Stage::set(base).await;
-    stage.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
-    stage.delete().await;
-    stage.pass(2).await;
-    let (state, transitioning, message) = stage.told().await;
+    let scene = Stage::set(base).await;
+    scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
+    scene.delete().await;
+    scene.pass(2).await;
+    let (state, transitioning, message) = scene.told().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "yes"));
     assert!(message.contains("the cluster one is being removed"), "{message}");
-    stage.is_gone().await;
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster", "DELETE cluster"]);
+    scene.is_gone().await;
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster", "DELETE cluster"]);
 }
 
 async fn a_removal_in_the_middle_of_a_change_waits_for_nothing(base: Base) {
-    let stage = Stage::active(base).await;
-    stage.put(json!({"nodePools": [system(), pool("more", 1)]})).await;
-    stage.until("the pool", |cluster| super::told(cluster).2.contains("node pool more is being")).await;
-    stage.delete().await;
-    stage.is_gone().await;
-    assert_eq!(stage.sent(), ["PUT pool more", "DELETE cluster"]);
+    let scene = Stage::active(base).await;
+    scene.put(json!({"nodePools": [system(), pool("more", 1)]})).await;
+    scene.until("the pool", |cluster| super::told(cluster).2.contains("node pool more is being")).await;
+    scene.delete().await;
+    scene.is_gone().await;
+    assert_eq!(scene.sent(), ["PUT pool more", "DELETE cluster"]);
 }
 
 /// One step of the worker, which Azure holds at a request while something else happens.
 async fn while_held<F: Future>(
-    stage: &Stage,
+    scene: &Stage,
     operation: Operation,
     method: &str,
     meanwhile: impl FnOnce() -> F,
 ) -> F::Output {
-    stage.app.control.clear_requests();
+    scene.app.control.clear_requests();
     let slow = Fault {
         times: Some(1),
         effect: None,
         latency_ms: 600_000,
         ..fault(operation, method, Effect::CutInBody)
     };
-    stage.app.control.add_fault(slow);
-    let worker = stage.app.app.worker.clone();
+    scene.app.control.add_fault(slow);
+    let worker = scene.app.app.worker.clone();
     let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() });
-    held(&stage.app, operation, method).await;
+    held(&scene.app, operation, method).await;
     let outcome = meanwhile().await;
     assert!(!step.is_finished(), "it happened in the middle of the step");
-    stage.app.control.clear_faults();
+    scene.app.control.clear_faults();
     assert_eq!(step.await.unwrap(), 1);
     outcome
 }
 
 async fn a_change_while_the_worker_looks_is_neither_lost_nor_called_done(base: Base) {
-    let stage = Stage::active(base).await;
+    let scene = Stage::active(base).await;
     // The worker looks, to call the first change done; the second comes in between.
-    stage.put(json!({"tags": {}})).await;
-    while_held(&stage, Operation::ManagedCluster, "GET", || stage.put(json!({"tags": {"a": "b"}}))).await;
-    let cluster = stage.seen().await;
+    scene.put(json!({"tags": {}})).await;
+    while_held(&scene, Operation::ManagedCluster, "GET", || scene.put(json!({"tags": {"a": "b"}}))).await;
+    let cluster = scene.seen().await;
     assert_eq!(cluster["state"], "updating", "the second change is not done");
     assert_eq!(cluster["aksConfig"]["tags"], json!({"a": "b"}), "and not lost");
     // It is worked on at once, not after the pause of a cluster at rest.
-    stage.pass(2).await;
-    assert_eq!(stage.sent(), ["PATCH cluster"]);
-    let cluster = stage.becomes_active().await;
+    scene.pass(2).await;
+    assert_eq!(scene.sent(), ["PATCH cluster"]);
+    let cluster = scene.becomes_active().await;
     assert_eq!(upstream(&cluster)["tags"], json!({"a": "b"}));
 }
 
 async fn a_removal_while_the_worker_sends_the_creation_removes_what_was_made(base: Base) {
-    let stage = Stage::set(base).await;
+    let scene = Stage::set(base).await;
     // Up to the PUT of the cluster, which comes after the one of the group.
-    let worker = stage.app.app.worker.clone();
-    while !stage.sent().contains(&"PUT group".to_owned()) {
+    let worker = scene.app.app.worker.clone();
+    while !scene.sent().contains(&"PUT group".to_owned()) {
         worker.run_due(&CancellationToken::new()).await.unwrap();
     }
-    stage.app.clock.advance(std::time::Duration::from_secs(2));
-    while_held(&stage, Operation::ManagedCluster, "PUT", || stage.delete()).await;
-    assert_eq!(stage.told().await.0, "removing");
-    stage.is_gone().await;
-    assert_eq!(stage.taken(), ["PUT cluster", "DELETE cluster"]);
+    scene.app.clock.advance(std::time::Duration::from_secs(2));
+    while_held(&scene, Operation::ManagedCluster, "PUT", || scene.delete()).await;
+    assert_eq!(scene.told().await.0, "removing");
+    scene.is_gone().await;
+    assert_eq!(scene.taken(), ["PUT cluster", "DELETE cluster"]);
     let is_there = |seen: &Seen| seen.operation == Operation::ManagedCluster && seen.method == "GET";
-    let last = stage.app.control.requests().into_iter().rfind(is_there).unwrap();
+    let last = scene.app.control.requests().into_iter().rfind(is_there).unwrap();
     assert_eq!(last.status, Some(404), "nothing is left in Azure");
 }
 
 async fn a_change_while_the_worker_refreshes_is_not_overwritten(base: Base) {
-    let stage = Stage::set_with(base, crate::support::app::TestApp::with(), |body| {
+    let scene = Stage::set_with(base, crate::support::app::TestApp::with(), |body| {
         body["aksConfig"]["tags"] = json!({"a": "made"});
     })
     .await;
-    stage.becomes_active().await;
-    stage.app.control.clear_requests();
+    scene.becomes_active().await;
+    scene.app.control.clear_requests();
     // Somebody changes the tags in Azure; the refresh is about to take that over when the user says something else.
-    let theirs = stage.azure_tags(&json!({"a": "theirs"})).await;
+    let theirs = scene.azure_tags(&json!({"a": "theirs"})).await;
     assert!(theirs, "Azure took it");
-    stage.app.clock.advance(std::time::Duration::from_secs(301));
-    while_held(&stage, Operation::ManagedCluster, "GET", || stage.put(json!({"tags": {"a": "mine"}}))).await;
-    let cluster = stage.seen().await;
+    scene.app.clock.advance(std::time::Duration::from_secs(301));
+    while_held(&scene, Operation::ManagedCluster, "GET", || scene.put(json!({"tags": {"a": "mine"}}))).await;
+    let cluster = scene.seen().await;
     assert_eq!(
         (cluster["aksConfig"]["tags"].clone(), cluster["state"].clone()),
         (json!({"a": "mine"}), json!("updating"))
     );
-    let cluster = stage.becomes_active().await;
+    let cluster = scene.becomes_active().await;
     assert_eq!(cluster["aksConfig"]["tags"], json!({"a": "mine"}));
     assert_eq!(upstream(&cluster)["tags"], json!({"a": "mine"}));
 }
 
 async fn a_removal_cannot_be_taken_back(base: Base) {
-    let stage = Stage::active(base).await;
-    stage.delete().await;
-    stage.pass(2).await;
+    let scene = Stage::active(base).await;
+    scene.delete().await;
+    scene.pass(2).await;
     let change = json!({"name": "one", "aksConfig": {"tags": {"a": "b"}}});
-    let refused = stage.app.put(&stage.path).json(&change).send().await;
+    let refused = scene.app.put(&scene.path).json(&change).send().await;
     assert_eq!(refused.status, 422, "{}", refused.text());
-    stage.delete().await;
-    stage.is_gone().await;
-    assert_eq!(stage.sent(), ["DELETE cluster"]);
+    scene.delete().await;
+    scene.is_gone().await;
+    assert_eq!(scene.sent(), ["DELETE cluster"]);
 }
 
 impl Stage {

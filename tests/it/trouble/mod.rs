@@ -106,10 +106,10 @@ impl Stage {
 
     /// The cluster is active.
     async fn active(base: Base) -> Self {
-        let stage = Self::set(base).await;
-        stage.becomes_active().await;
-        stage.app.control.clear_requests();
-        stage
+        let scene = Self::set(base).await;
+        scene.becomes_active().await;
+        scene.app.control.clear_requests();
+        scene
     }
 
     /// The cluster object as it is shown, in which nothing secret may be.

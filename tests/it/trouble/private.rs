@@ -18,8 +18,8 @@ on_both!(
 );
 
 /// The host name of a cluster's API.
-fn host(stage: &Stage, part: &str) -> String {
-    let all = stage.app.control.kubernetes();
+fn host(scene: &Stage, part: &str) -> String {
+    let all = scene.app.control.kubernetes();
     all.iter()
         .find(|known| known.fqdn.starts_with(part))
         .unwrap_or_else(|| panic!("{part}: {all:?}"))
@@ -37,11 +37,11 @@ fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
 }
 
 async fn a_private_cluster_is_never_active_before_it_is_reached(base: Base) {
-    let stage = private(base, TestApp::with()).await;
+    let scene = private(base, TestApp::with()).await;
     let tunnel = |cluster: &Value| cluster["aksStatus"]["privateRequiresTunnel"] == true;
-    stage.until("the decision", tunnel).await;
-    stage.pass(1_800).await;
-    let cluster = stage.seen().await;
+    scene.until("the decision", tunnel).await;
+    scene.pass(1_800).await;
+    let cluster = scene.seen().await;
     let (state, transitioning, message) = super::told(&cluster);
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
     assert!(message.contains("waiting for cluster agent to be deployed"), "Rancher's words: {message}");
@@ -52,17 +52,17 @@ async fn a_private_cluster_is_never_active_before_it_is_reached(base: Base) {
     assert_eq!(condition(&cluster, "Ready")["status"], "False");
     assert_ne!(condition(&cluster, "Updated")["status"], "True");
     // What is wanted of Azure is brought about all the same.
-    stage.put(json!({"tags": {"a": "b"}})).await;
-    stage
+    scene.put(json!({"tags": {"a": "b"}})).await;
+    scene
         .until("the tags", |cluster| cluster["aksStatus"]["upstreamSpec"]["tags"] == json!({"a": "b"}))
         .await;
-    stage.pass(300).await;
-    assert_eq!(stage.told().await.0, "provisioning");
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster", "PATCH cluster"]);
+    scene.pass(300).await;
+    assert_eq!(scene.told().await.0, "provisioning");
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster", "PATCH cluster"]);
 
     // Its network is opened: the decision is judged again.
-    assert!(stage.app.control.make_reachable(&host(&stage, "one"), true));
-    let cluster = stage.becomes_active().await;
+    assert!(scene.app.control.make_reachable(&host(&scene, "one"), true));
+    let cluster = scene.becomes_active().await;
     assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
     for kind in ["Waiting", "Connected", "Ready", "Updated", "Provisioned"] {
         assert_eq!(condition(&cluster, kind)["status"], "True", "{kind}");
@@ -82,44 +82,44 @@ async fn a_private_cluster_that_does_not_answer_in_time_needs_a_tunnel_and_one_t
         (Some(Effect::Status(Refusal { status: Some(500), ..Refusal::default() })), 0, None),
         (Some(Effect::CutBeforeAnswer), 0, None),
     ] {
-        let stage = private(base, TestApp::with().clusters(limits.clone())).await;
+        let scene = private(base, TestApp::with().clusters(limits.clone())).await;
         // Its name is known from the beginning.
-        stage.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
-        stage
-            .until("its API", |_| stage.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
+        scene.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
+        scene
+            .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
             .await;
-        stage.app.control.make_reachable(&host(&stage, "one"), true);
-        stage.app.control.add_kubernetes_fault(Fault {
+        scene.app.control.make_reachable(&host(&scene, "one"), true);
+        scene.app.control.add_kubernetes_fault(Fault {
             effect: effect.clone(),
             latency_ms,
             ..Fault::default()
         });
-        stage.app.control.clear_faults();
+        scene.app.control.clear_faults();
         let failed = |cluster: &Value| condition(cluster, "Connected")["status"] == "False";
-        stage.until("an attempt with the name known", failed).await;
-        stage.pass(40).await;
-        let cluster = stage.seen().await;
+        scene.until("an attempt with the name known", failed).await;
+        scene.pass(40).await;
+        let cluster = scene.seen().await;
         let decided = cluster["aksStatus"].get("privateRequiresTunnel").and_then(Value::as_bool);
         let (state, transitioning, message) = super::told(&cluster);
         assert_eq!((state.as_str(), decided), ("provisioning", decision), "{effect:?}: {message}");
         assert_eq!(transitioning, if decision.is_some() { "yes" } else { "error" }, "{effect:?}: {message}");
-        stage.app.control.clear_kubernetes_faults();
-        let cluster = stage.becomes_active().await;
+        scene.app.control.clear_kubernetes_faults();
+        let cluster = scene.becomes_active().await;
         assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
     }
 }
 
 async fn a_private_cluster_that_is_reached_needs_no_tunnel(base: Base) {
-    let stage = private(base, TestApp::with()).await;
-    stage.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
-    stage
-        .until("its API", |_| stage.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
+    let scene = private(base, TestApp::with()).await;
+    scene.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
+    scene
+        .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
         .await;
-    stage.app.control.clear_faults();
-    stage.app.control.make_reachable(&host(&stage, "one"), true);
-    let cluster = stage.becomes_active().await;
+    scene.app.control.clear_faults();
+    scene.app.control.make_reachable(&host(&scene, "one"), true);
+    let cluster = scene.becomes_active().await;
     assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
-    assert_eq!(stage.sent(), ["PUT group", "PUT cluster"]);
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 }
 
 /// An import of the cluster without local accounts.
@@ -133,41 +133,41 @@ async fn entra_only(base: Base) -> Stage {
 }
 
 async fn a_cluster_without_local_accounts_is_entered_as_the_application(base: Base) {
-    let stage = entra_only(base).await;
-    let cluster = stage.becomes_active().await;
+    let scene = entra_only(base).await;
+    let cluster = scene.becomes_active().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "True");
-    assert_eq!(stage.asked(Operation::AdminCredential, "POST"), 0, "Azure gives out none");
-    assert_eq!(stage.asked(Operation::UserCredential, "POST"), 1);
-    assert_eq!(stage.sent(), Vec::<String>::new());
+    assert_eq!(scene.asked(Operation::AdminCredential, "POST"), 0, "Azure gives out none");
+    assert_eq!(scene.asked(Operation::UserCredential, "POST"), 1);
+    assert_eq!(scene.sent(), Vec::<String>::new());
     // Entra does not give the token: told, with what to do.
-    let stage = entra_only(base).await;
+    let scene = entra_only(base).await;
     let refusal = Effect::Status(Refusal {
         status: Some(400),
         code: Some("invalid_resource".to_owned()),
         message: Some("AADSTS500011: The resource principal was not found in the tenant.".to_owned()),
         ..Refusal::default()
     });
-    stage.app.control.add_fault(Fault { skip: 0, ..super::fault(Operation::Token, "POST", refusal) });
-    let cluster = stage.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    scene.app.control.add_fault(Fault { skip: 0, ..super::fault(Operation::Token, "POST", refusal) });
+    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
     let (_, _, message) = super::told(&cluster);
     assert!(message.contains("error getting kube config: ") && message.contains("AADSTS500011"), "{message}");
-    stage.app.control.clear_faults();
-    stage.becomes_active().await;
+    scene.app.control.clear_faults();
+    scene.becomes_active().await;
 }
 
 async fn a_role_that_is_missing_inside_is_named(base: Base) {
-    let stage = entra_only(base).await;
+    let scene = entra_only(base).await;
     let forbidden = Effect::Status(Refusal {
         status: Some(403),
         message: Some("User does not have access to the resource in Azure.".to_owned()),
         ..Refusal::default()
     });
-    stage.app.control.add_kubernetes_fault(Fault { effect: Some(forbidden), ..Fault::default() });
-    let cluster = stage.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    scene.app.control.add_kubernetes_fault(Fault { effect: Some(forbidden), ..Fault::default() });
+    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
     let (state, _, message) = super::told(&cluster);
     assert_eq!(state, "provisioning");
     assert!(message.contains("User does not have access to the resource in Azure."), "{message}");
     assert!(message.contains("the role Azure Kubernetes Service RBAC Cluster Admin"), "{message}");
-    stage.app.control.clear_kubernetes_faults();
-    stage.becomes_active().await;
+    scene.app.control.clear_kubernetes_faults();
+    scene.becomes_active().await;
 }

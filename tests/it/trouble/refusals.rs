@@ -29,7 +29,7 @@ const REQUESTS: [(Operation, &str); 8] = [
 ];
 
 /// The forms in which Azure says how long to wait: 40 seconds and more, or not at all.
-fn form(stage: &Stage, number: usize) -> Refusal {
+fn form(scene: &Stage, number: usize) -> Refusal {
     let plain = Refusal {
         status: Some(429),
         code: Some("TooManyRequests".to_owned()),
@@ -37,7 +37,7 @@ fn form(stage: &Stage, number: usize) -> Refusal {
         ..Refusal::default()
     };
     // It comes up a while later, behind the pause for the trouble before it.
-    let seconds = stage.app.clock.now_ms().unsigned_abs() / 1000 + 120;
+    let seconds = scene.app.clock.now_ms().unsigned_abs() / 1000 + 120;
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
     match number % 4 {
         0 => Refusal { retry_after: Some("40".to_owned()), ..plain },
@@ -48,34 +48,34 @@ fn form(stage: &Stage, number: usize) -> Refusal {
 }
 
 /// The next trouble in place of the one before.
-fn trouble(stage: &Stage, operation: Operation, method: &str, effect: Effect) {
-    stage.app.control.clear_faults();
-    stage.fault(operation, method, effect);
+fn trouble(scene: &Stage, operation: Operation, method: &str, effect: Effect) {
+    scene.app.control.clear_faults();
+    scene.fault(operation, method, effect);
 }
 
 /// Lets time pass until the cluster fails with these words.
-async fn fails(stage: &Stage, words: &str) -> (String, String, String) {
+async fn fails(scene: &Stage, words: &str) -> (String, String, String) {
     let failing = |cluster: &Value| cluster["transitioning"] == "error" && told(cluster).2.contains(words);
-    told(&stage.until(words, failing).await)
+    told(&scene.until(words, failing).await)
 }
 
 async fn every_request_of_a_creation_may_be_throttled(base: Base) {
-    let stage = Stage::set(base).await;
-    stage.app.control.forget_tokens();
+    let scene = Stage::set(base).await;
+    scene.app.control.forget_tokens();
     // One after the other, as they come.
     for (number, (operation, method)) in REQUESTS.into_iter().enumerate() {
-        let mut refusal = form(&stage, number);
+        let mut refusal = form(&scene, number);
         let words = format!("{THROTTLED} ({number})");
         refusal.message = Some(words.clone());
         let waits = refusal.retry_after.is_some() || refusal.retry_after_ms.is_some();
-        stage.app.control.clear_requests();
-        trouble(&stage, operation, method, Effect::Status(refusal));
+        scene.app.control.clear_requests();
+        trouble(&scene, operation, method, Effect::Status(refusal));
         // The answer to a HEAD has no words, and Entra's are another matter.
         let has_words = method != "HEAD" && operation != Operation::Token;
-        let (state, _, message) = fails(&stage, if has_words { &words } else { "throttles" }).await;
-        let asked = stage.asked(operation, method);
-        stage.pass(20).await;
-        let again = stage.asked(operation, method);
+        let (state, _, message) = fails(&scene, if has_words { &words } else { "throttles" }).await;
+        let asked = scene.asked(operation, method);
+        scene.pass(20).await;
+        let again = scene.asked(operation, method);
         let context = format!("{method} of {operation:?}: {message}");
         assert_eq!(state, "provisioning", "{context}");
         assert!(message.contains("throttles"), "what to do: {context}");
@@ -89,8 +89,8 @@ async fn every_request_of_a_creation_may_be_throttled(base: Base) {
             assert!(again > asked, "it is tried again: {context}");
         }
     }
-    stage.app.control.clear_faults();
-    let cluster = stage.becomes_active().await;
+    scene.app.control.clear_faults();
+    let cluster = scene.becomes_active().await;
     assert_eq!(told(&cluster), ("active".to_owned(), "no".to_owned(), String::new()));
 }
 
@@ -109,30 +109,30 @@ async fn every_request_of_a_creation_may_fail_for_a_while(base: Base) {
         ),
     ];
     for shift in [0, 1] {
-        let stage = Stage::set(base).await;
-        stage.app.control.forget_tokens();
+        let scene = Stage::set(base).await;
+        scene.app.control.forget_tokens();
         for (number, (operation, method)) in REQUESTS.into_iter().enumerate() {
             let (effect, words) = &failures[(number + shift) % 4];
-            trouble(&stage, operation, method, effect.clone());
-            stage.app.control.clear_requests();
+            trouble(&scene, operation, method, effect.clone());
+            scene.app.control.clear_requests();
             let has_words = method != "HEAD" && operation != Operation::Token;
             let words = if has_words { words } else { "" };
             let met = |cluster: &Value| {
                 let (_, transitioning, message) = told(cluster);
-                transitioning == "error" && message.contains(words) && stage.asked(operation, method) > 0
+                transitioning == "error" && message.contains(words) && scene.asked(operation, method) > 0
             };
-            let cluster = stage.until(&format!("{method} of {operation:?} met {effect:?}"), met).await;
+            let cluster = scene.until(&format!("{method} of {operation:?} met {effect:?}"), met).await;
             assert_eq!(told(&cluster).0, "provisioning", "{method} of {operation:?}");
             let past: &[&str] = match (operation, method) {
                 (Operation::ManagedCluster, "PUT") => &["PUT group"],
                 (Operation::LongOperation, _) => &["PUT cluster"],
                 _ => &[],
             };
-            assert_eq!(stage.taken(), past, "what came before {method} of {operation:?}, once");
+            assert_eq!(scene.taken(), past, "what came before {method} of {operation:?}, once");
         }
-        stage.app.control.clear_faults();
-        stage.becomes_active().await;
-        assert_eq!(stage.taken(), Vec::<String>::new(), "all was there already");
+        scene.app.control.clear_faults();
+        scene.becomes_active().await;
+        assert_eq!(scene.taken(), Vec::<String>::new(), "all was there already");
     }
 }
 
@@ -143,43 +143,43 @@ async fn a_conflict_is_waited_for_and_is_no_failure(base: Base) {
         refusal(409, codes[number % codes.len()], words)
     };
     // While it is made.
-    let stage = Stage::set(base).await;
-    stage.fault(Operation::ManagedCluster, "PUT", conflict(0));
-    stage.pass(60).await;
-    let (state, transitioning, message) = stage.told().await;
+    let scene = Stage::set(base).await;
+    scene.fault(Operation::ManagedCluster, "PUT", conflict(0));
+    scene.pass(60).await;
+    let (state, transitioning, message) = scene.told().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
     assert!(message.contains("OperationNotAllowed") && message.contains(words), "{message}");
-    let tried = stage.sent().iter().filter(|sent| *sent == "PUT cluster").count();
+    let tried = scene.sent().iter().filter(|sent| *sent == "PUT cluster").count();
     assert!((2..=7).contains(&tried), "about every ten seconds: {tried}");
-    stage.app.control.clear_faults();
-    stage.becomes_active().await;
-    assert_eq!(stage.taken(), ["PUT group", "PUT cluster"]);
+    scene.app.control.clear_faults();
+    scene.becomes_active().await;
+    assert_eq!(scene.taken(), ["PUT group", "PUT cluster"]);
 
     // While it is changed: the cluster, its tags, a pool.
     for (number, (operation, method, change, taken)) in changes().into_iter().enumerate() {
-        stage.app.control.clear_requests();
-        stage.fault(operation, method, conflict(number));
-        stage.put(change).await;
-        stage.pass(40).await;
-        let (state, transitioning, message) = stage.told().await;
+        scene.app.control.clear_requests();
+        scene.fault(operation, method, conflict(number));
+        scene.put(change).await;
+        scene.pass(40).await;
+        let (state, transitioning, message) = scene.told().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "yes"), "{method}: {message}");
         assert!(message.contains(words), "{method}: {message}");
-        stage.app.control.clear_faults();
-        stage.becomes_active().await;
-        assert_eq!(stage.taken(), [taken]);
+        scene.app.control.clear_faults();
+        scene.becomes_active().await;
+        assert_eq!(scene.taken(), [taken]);
     }
 
     // While it is removed.
-    stage.app.control.clear_requests();
-    stage.fault(Operation::ManagedCluster, "DELETE", conflict(1));
-    stage.delete().await;
-    stage.pass(40).await;
-    let (state, transitioning, message) = stage.told().await;
+    scene.app.control.clear_requests();
+    scene.fault(Operation::ManagedCluster, "DELETE", conflict(1));
+    scene.delete().await;
+    scene.pass(40).await;
+    let (state, transitioning, message) = scene.told().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "yes"), "{message}");
     assert!(message.contains(words), "{message}");
-    stage.app.control.clear_faults();
-    stage.is_gone().await;
-    assert_eq!(stage.taken(), ["DELETE cluster"]);
+    scene.app.control.clear_faults();
+    scene.is_gone().await;
+    assert_eq!(scene.taken(), ["DELETE cluster"]);
 }
 
 /// Changes, with the request that they need, and what is taken in the end.
@@ -198,15 +198,15 @@ fn small_pool() -> Value {
 }
 
 async fn changes_and_removals_get_over_throttling_and_failures(base: Base) {
-    let stage = Stage::active(base).await;
-    let throttled = || Effect::Status(form(&stage, 0));
+    let scene = Stage::active(base).await;
+    let throttled = || Effect::Status(form(&scene, 0));
     let polled = json!({"nodePools": [small_pool(), pool("more", 1)]});
     let polled = (Operation::LongOperation, "GET", polled, "PUT pool more");
     for (operation, method, change, taken) in changes().into_iter().chain([polled]) {
-        stage.app.control.clear_requests();
-        stage.fault(operation, method, throttled());
-        stage.put(change).await;
-        let cluster = stage.until("throttled", |cluster| cluster["transitioning"] == "error").await;
+        scene.app.control.clear_requests();
+        scene.fault(operation, method, throttled());
+        scene.put(change).await;
+        let cluster = scene.until("throttled", |cluster| cluster["transitioning"] == "error").await;
         let (state, _, message) = told(&cluster);
         assert!(
             state == "updating" && message.contains(THROTTLED),
@@ -215,67 +215,67 @@ async fn changes_and_removals_get_over_throttling_and_failures(base: Base) {
         let updated =
             cluster["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Updated").unwrap();
         assert_eq!(updated["status"], "False", "{updated}");
-        assert_eq!(stage.asked(operation, method), 1);
-        stage.app.control.clear_faults();
-        stage.fault(operation, method, refusal(500, "InternalServerError", "Azure stumbled"));
-        stage.until("the next failure", |cluster| told(cluster).2.contains("Azure stumbled")).await;
-        stage.app.control.clear_faults();
-        stage.becomes_active().await;
-        assert_eq!(stage.taken(), [taken]);
+        assert_eq!(scene.asked(operation, method), 1);
+        scene.app.control.clear_faults();
+        scene.fault(operation, method, refusal(500, "InternalServerError", "Azure stumbled"));
+        scene.until("the next failure", |cluster| told(cluster).2.contains("Azure stumbled")).await;
+        scene.app.control.clear_faults();
+        scene.becomes_active().await;
+        assert_eq!(scene.taken(), [taken]);
     }
     for operation in [Operation::ManagedCluster, Operation::LongOperation] {
         let method = if operation == Operation::LongOperation { "GET" } else { "DELETE" };
-        let stage = Stage::active(base).await;
-        stage.fault(operation, method, throttled());
-        stage.delete().await;
-        let cluster = stage.until("throttled", |cluster| cluster["transitioning"] == "error").await;
+        let scene = Stage::active(base).await;
+        scene.fault(operation, method, throttled());
+        scene.delete().await;
+        let cluster = scene.until("throttled", |cluster| cluster["transitioning"] == "error").await;
         let (state, _, message) = told(&cluster);
         assert!(state == "removing" && message.contains(THROTTLED), "{operation:?}: {state} {message}");
-        stage.app.control.clear_faults();
-        stage.is_gone().await;
-        assert_eq!(stage.taken(), ["DELETE cluster"]);
+        scene.app.control.clear_faults();
+        scene.is_gone().await;
+        assert_eq!(scene.taken(), ["DELETE cluster"]);
     }
 }
 
 async fn a_refused_creation_is_told_and_repaired_by_a_change(base: Base) {
-    let stage = Stage::set(base).await;
+    let scene = Stage::set(base).await;
     let words = "The VM size is not allowed in this region.";
-    stage.fault(Operation::ManagedCluster, "PUT", refusal(400, "VMSizeNotAllowed", words));
-    stage.pass(600).await;
-    let (state, transitioning, message) = stage.told().await;
+    scene.fault(Operation::ManagedCluster, "PUT", refusal(400, "VMSizeNotAllowed", words));
+    scene.pass(600).await;
+    let (state, transitioning, message) = scene.told().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));
     assert!(
         message.contains("error failed to create cluster: VMSizeNotAllowed: ") && message.contains(words),
         "{message}"
     );
-    let tried = stage.sent().iter().filter(|sent| *sent == "PUT cluster").count();
+    let tried = scene.sent().iter().filter(|sent| *sent == "PUT cluster").count();
     assert!((2..=10).contains(&tried), "with growing pauses: {tried}");
-    stage.app.control.clear_faults();
+    scene.app.control.clear_faults();
     // A change is worked on at once, whatever pause was left.
-    stage.put(json!({"tags": {"again": "1"}})).await;
-    stage.pass(4).await;
-    assert_eq!(stage.taken(), ["PUT group", "PUT cluster"]);
-    stage.becomes_active().await;
-    assert_eq!(stage.taken(), ["PUT group", "PUT cluster"]);
+    scene.put(json!({"tags": {"again": "1"}})).await;
+    scene.pass(4).await;
+    assert_eq!(scene.taken(), ["PUT group", "PUT cluster"]);
+    scene.becomes_active().await;
+    assert_eq!(scene.taken(), ["PUT group", "PUT cluster"]);
 }
 
 async fn a_registration_is_asked_for_once(base: Base) {
-    let stage = Stage::set(base).await;
-    let fresh = stage.app.control.accounts().iter().find(|account| account.name == "fresh").unwrap().clone();
+    let scene = Stage::set(base).await;
+    let fresh = scene.app.control.accounts().iter().find(|account| account.name == "fresh").unwrap().clone();
     let body = json!({"name": "fresh", "azurecredentialConfig": {
         "subscriptionId": fresh.subscription_id, "tenantId": fresh.tenant_id, "clientId": fresh.client_id,
         "clientSecret": fresh.secrets[0]}});
-    let credential = stage.app.post("/v3/cloudcredentials").json(&body).send().await.json();
-    let path = super::made(&stage.app, &super::small("fresh", credential["id"].as_str().unwrap())).await;
-    let times = norman_aks::sandbox::Times { register: 90_000, ..stage.app.control.times() };
-    stage.app.control.set_times(times).unwrap();
-    stage.pass(60).await;
-    let (state, transitioning, message) = told(&super::seen(&stage.app, &path).await);
+    let credential = scene.app.post("/v3/cloudcredentials").json(&body).send().await.json();
+    let path = super::made(&scene.app, &super::small("fresh", credential["id"].as_str().unwrap())).await;
+    let times = norman_aks::sandbox::Times { register: 90_000, ..scene.app.control.times() };
+    scene.app.control.set_times(times).unwrap();
+    scene.pass(60).await;
+    let (state, transitioning, message) = told(&super::seen(&scene.app, &path).await);
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"));
     assert!(message.contains("Microsoft.ContainerService is being registered"), "{message}");
-    let registered = |stage: &Stage| stage.sent().iter().filter(|sent| *sent == "POST register").count();
-    assert_eq!(registered(&stage), 1);
-    stage.pass(200).await;
-    assert_eq!(told(&super::seen(&stage.app, &path).await).0, "active");
-    assert_eq!(registered(&stage), 1);
+    let registered = |scene: &Stage| scene.sent().iter().filter(|sent| *sent == "POST register").count();
+    assert_eq!(registered(&scene), 1);
+    scene.pass(200).await;
+    assert_eq!(told(&super::seen(&scene.app, &path).await).0, "active");
+    assert_eq!(registered(&scene), 1);
 }
