@@ -124,7 +124,7 @@ async fn the_recipe_for_one_account_of_the_sandbox_does_for_all() {
                 assert!(!answer.json()["hint"].as_str().unwrap().is_empty(), "{name}: {}", answer.text());
             }
             None if name.starts_with("throttled") => {
-                assert_eq!(answer.status, 429, "{name}: {}", answer.text())
+                assert_eq!(answer.status, 429, "{name}: {}", answer.text());
             }
             None => assert_eq!(answer.status, 200, "{name}: {}", answer.text()),
         }

@@ -665,7 +665,7 @@ async fn misspelt_keys_are_told_wherever_a_specification_is_judged() {
     assert_eq!(told(&kept["aksStatus"]["review"]), expected, "nothing that is reviewed has changed");
     again["aksConfig"]["tags"]["a"] = json!("b");
     let clean = app.put(&own(&made)).json(&again).send().await.json();
-    assert_eq!(told(&clean["aksStatus"]["review"]), [json!(0); 0], "{clean}");
+    assert!(told(&clean["aksStatus"]["review"]).is_empty(), "{clean}");
     let only = json!({"name": "shop", "aksConfig": {"tgas": {"a": "c"}}});
     let changed = app.put(&own(&made)).json(&only).send().await.json();
     assert_eq!(told(&changed["aksStatus"]["review"])[0][3], "did you mean tags?", "{changed}");
