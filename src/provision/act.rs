@@ -27,11 +27,14 @@ const REST_MS: i64 = 30 * 60 * 1000;
 /// Azure's word for a change of what is fixed.
 const FIXED: &str = "PropertyChangeNotAllowed";
 /// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A cluster cannot be looked at without a credential.
 pub(super) const NO_CREDENTIAL: &str = "error getting Azure clients: error getting credentials: secret name not provided; \
      set aksConfig.azureCredentialSecret";
+
+/// Before the reason why a step has no way to Azure.
+pub(super) const NO_CLIENT: &str = "error getting Azure clients: error creating client secret credential: ";
 
 /// Why an object may go at once.
 pub(super) const NOTHING_MADE: &str = "nothing of it was made in Azure by this server";
@@ -56,7 +59,7 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         return Err(Trouble::new(NO_CREDENTIAL));
     };
     let access = parts.credentials.for_cluster(&id).await?;
-    let arm = arm(parts, &access, deadline)?;
+    let arm = arm(parts, &access, deadline, NO_CLIENT)?;
     same_subscription(task, &access)?;
     task.at_step("azure", Progress::Running, "");
     if let Some(next) = follow::follow(task, &access, &arm).await? {
@@ -109,12 +112,15 @@ pub(super) fn leaves_nothing(task: &Task) -> bool {
     task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
 }
 
-/// The way to Azure for one step.
-pub(super) fn arm(parts: &Parts, access: &AzureAccess, deadline: Instant) -> Result<Arm, Trouble> {
-    let arm = parts.azure.arm(access.credential(), deadline).map_err(|error| {
-        Trouble::azure("error getting Azure clients: error creating client secret credential: ", error)
-    })?;
-    Ok(arm.with_patience(PATIENCE))
+/// The way to Azure for one step; `doing` are Rancher's words before the reason, where there is none.
+pub(super) fn arm(
+    parts: &Parts,
+    access: &AzureAccess,
+    deadline: Instant,
+    doing: &str,
+) -> Result<Arm, Trouble> {
+    let arm = parts.azure.arm(access.credential(), deadline);
+    Ok(arm.map_err(|error| Trouble::azure(doing, error))?.with_patience(PATIENCE))
 }
 
 /// Everything that is known about the cluster.

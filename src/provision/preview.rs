@@ -81,7 +81,7 @@ async fn look(
     access: &AzureAccess,
     deadline: Instant,
 ) -> Result<Preview, Trouble> {
-    let arm = act::arm(parts, access, deadline)?;
+    let arm = act::arm(parts, access, deadline, act::NO_CLIENT)?;
     if task.is_idle() {
         let (observed, lost) = refresh::observed(task, access, &arm).await?;
         let aks = task.aks();

@@ -57,11 +57,7 @@ async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), T
         return Err(Trouble::new("error getting credentials secret: secret name not provided"));
     };
     let access = parts.credentials.for_cluster(&id).await?;
-    let arm = parts
-        .azure
-        .arm(access.credential(), deadline)
-        .map_err(|error| Trouble::azure("error creating client secret credential: ", error))?
-        .with_patience(act::PATIENCE);
+    let arm = act::arm(parts, &access, deadline, "error creating client secret credential: ")?;
     let (observed, lost) = observed(task, &access, &arm).await?;
     if let Some(lost) = lost {
         return Err(Trouble::new(lost));
