@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::downstream::{self, Downstream};
 use crate::provision::{self, Worker};
+use crate::service::cluster_access::ClusterAccess;
 use crate::service::cluster_events::ClusterEvents;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
@@ -114,8 +115,9 @@ impl App {
         );
         let cluster_events =
             ClusterEvents::new(store.clone(), clusters.clone(), tokens.clone(), clock.clone());
+        let access = ClusterAccess::new(&secrets, &credentials, &azure, &downstream, &clock);
         let kubernetes =
-            Kubernetes::new(clusters.clone(), tokens.clone(), secrets.clone(), downstream.clone());
+            Kubernetes::new(clusters.clone(), tokens.clone(), access.clone(), downstream.clone());
         let kubeconfigs =
             Kubeconfigs::new(clusters.clone(), tokens.clone(), settings.clone(), events.clone());
         let worker = Worker::new(
@@ -164,10 +166,7 @@ impl App {
             listings,
             events: events.clone(),
             readiness: Readiness::new(store.clone(), secrets.clone()),
-            origin: Origin {
-                server_url: config.server_url.clone().unwrap_or_default(),
-                trusted_proxies: config.trusted_proxies.clone(),
-            },
+            origin: origin(config),
             cors_origins: config.cors_origins.clone(),
             body_limit: config.limits.body_bytes,
             request_limit: config.limits.requests,
@@ -254,6 +253,14 @@ impl App {
                 act().await;
             }
         });
+    }
+}
+
+/// What tells where requests come from, and what clients call this server.
+fn origin(config: &Config) -> Origin {
+    Origin {
+        server_url: config.server_url.clone().unwrap_or_default(),
+        trusted_proxies: config.trusted_proxies.clone(),
     }
 }
 

@@ -127,18 +127,23 @@ impl Azure {
     }
 
     /// A token of a credential that is good for something else than Resource Manager: `scope` is
-    /// `<id of an application>/.default`, and the application may belong to another tenant. Remembered like the
-    /// other tokens, with one request for all who wait.
+    /// `<id of an application>/.default`, and the application may belong to another tenant. Cached like the other
+    /// tokens, with one request for all who wait. A `rejected` token is not given again.
     pub async fn entra_token(
         &self,
         credential: &Arc<Credential>,
         tenant_id: &str,
         scope: &str,
+        rejected: Option<&SecretString>,
         deadline: Instant,
     ) -> Result<SecretString, Error> {
         let there = Arc::new(Credential { tenant_id: tenant_id.to_owned(), ..Credential::clone(credential) });
         there.check()?;
-        self.0.tokens.of_scope(&there, scope.to_owned()).token(deadline).await?.secret(&there)
+        let source = self.0.tokens.of_scope(&there, scope.to_owned());
+        if let Some(rejected) = rejected {
+            source.drop_rejected(rejected);
+        }
+        source.token(deadline).await?.secret(&there)
     }
 
     /// Forgets the tokens of a credential, and that it could not get one.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::Client;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::clock::Clock;
@@ -199,6 +200,18 @@ impl TokenSource {
             }
         }
         self.token(deadline).await
+    }
+
+    /// Evicts a token that was not accepted.
+    pub(super) fn drop_rejected(&self, rejected: &SecretString) {
+        let mut state = self.lock();
+        let is_rejected = |token: &Token| {
+            let text = token.authorization.to_str().unwrap_or_default();
+            text.strip_prefix("Bearer ") == Some(rejected.expose_secret())
+        };
+        if state.token.as_ref().is_some_and(is_rejected) {
+            state.token = None;
+        }
     }
 
     /// A token that is asked for now, whatever is remembered. A success is remembered for the others; a failure

@@ -123,6 +123,12 @@ impl Error {
         matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. })
     }
 
+    /// Whether the cluster rejects this server's access, or is not the one that it leads to: new access may help. The
+    /// request was not done.
+    pub fn is_access_rejected(&self) -> bool {
+        self.is_unauthorized() || self.is_untrusted() || self.is_name_unknown()
+    }
+
     /// What a failure of the transport comes to, from the innermost cause that tells something.
     pub(super) fn of_transport(host: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut last = None;

@@ -51,6 +51,19 @@ pub enum Identity {
     },
 }
 
+impl Identity {
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Token(one), Self::Token(other)) => one.expose_secret() == other.expose_secret(),
+            (
+                Self::Certificate { certificate: one, key: one_key },
+                Self::Certificate { certificate: other, key: other_key },
+            ) => one == other && one_key.expose_secret() == other_key.expose_secret(),
+            _ => false,
+        }
+    }
+}
+
 impl Kubeconfig {
     /// Reads a kubeconfig.
     ///
@@ -94,17 +107,17 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text.trim()).ok().filter(|bytes| !bytes.is_empty())
 }
 
-/// What the user says, the simplest first: AKS gives administrators a token and a certificate that are equal.
+/// How the user signs in. A certificate comes before a token, because it says when it ends; Azure gives administrators both.
 fn sign_in(user: &form::AuthInfo) -> Result<SignIn, Error> {
-    if let Some(token) = user.token.as_ref().filter(|token| !token.expose_secret().is_empty()) {
-        return Ok(SignIn::Identity(Identity::Token(token.clone())));
-    }
     if let Some(certificate) = user.client_certificate_data.as_deref().filter(|text| !text.is_empty()) {
         let certificate = decoded(certificate).ok_or(broken("has an unreadable client certificate"))?;
         let key = user.client_key_data.as_ref().and_then(|key| decoded(key.expose_secret()));
         let key = key.and_then(|key| String::from_utf8(key).ok()).map(SecretString::from);
         let key = key.ok_or(broken("has no key for its client certificate"))?;
         return Ok(SignIn::Identity(Identity::Certificate { certificate, key }));
+    }
+    if let Some(token) = user.token.as_ref().filter(|token| !token.expose_secret().is_empty()) {
+        return Ok(SignIn::Identity(Identity::Token(token.clone())));
     }
     if let Some(provider) = user.auth_provider.as_ref().filter(|provider| provider.name == "azure") {
         let get = |key| provider.config.get(key).map(String::as_str);
@@ -180,16 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn administrators_come_with_a_token_or_a_certificate() {
+    fn certificate_of_an_administrator_comes_before_the_token() {
         let both = "client-certificate-data: Q0VSVA==\nclient-key-data: S0VZ\ntoken: abc";
-        assert!(
-            matches!(sign_in(both), Ok(SignIn::Identity(Identity::Token(t))) if t.expose_secret() == "abc")
-        );
-        let certificate = "client-certificate-data: Q0VSVA==\nclient-key-data: S0VZ\ntoken: \"\"";
-        let Ok(SignIn::Identity(Identity::Certificate { certificate, key })) = sign_in(certificate) else {
+        let Ok(SignIn::Identity(Identity::Certificate { certificate, key })) = sign_in(both) else {
             panic!()
         };
         assert_eq!((certificate.as_slice(), key.expose_secret()), (b"CERT".as_slice(), "KEY"));
+        let token = "client-certificate-data: \"\"\ntoken: abc";
+        assert!(
+            matches!(sign_in(token), Ok(SignIn::Identity(Identity::Token(t))) if t.expose_secret() == "abc")
+        );
     }
 
     #[test]

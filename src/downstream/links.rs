@@ -3,12 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
+use super::Access;
 use super::error::Error;
 use super::link::{Dialler, Link};
-use super::{Access, Identity};
 
 /// More are not kept at once: the one that was not used for the longest time goes.
 const MOST: usize = 256;
@@ -39,7 +38,7 @@ impl Links {
 
     fn to_at(&self, access: &Access, now: Instant) -> Result<Link, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = open.iter_mut().find(|open| same(&open.access, access)) {
+        if let Some(known) = open.iter_mut().find(|open| open.access.is_same_as(access)) {
             known.used = now;
             return Ok(known.link.clone());
         }
@@ -60,29 +59,15 @@ impl Links {
     }
 }
 
-fn same(one: &Access, other: &Access) -> bool {
-    one.endpoint == other.endpoint && one.ca == other.ca && same_identity(&one.identity, &other.identity)
-}
-
-fn same_identity(one: &Identity, other: &Identity) -> bool {
-    match (one, other) {
-        (Identity::Token(one), Identity::Token(other)) => one.expose_secret() == other.expose_secret(),
-        (
-            Identity::Certificate { certificate: one, key: one_key },
-            Identity::Certificate { certificate: other, key: other_key },
-        ) => one == other && one_key.expose_secret() == other_key.expose_secret(),
-        _ => false,
-    }
-}
-
-/// Whether `newer` says otherwise about the same cluster. Two identities of one cluster are in use at once only while its
-/// service account is made; opening a link again costs no more than a handshake.
+/// Whether `newer` says otherwise about the same cluster. Two identities of one cluster are in use at once only while a new
+/// one is tried; opening a link again costs no more than a handshake.
 fn is_replaced(known: &Access, newer: &Access) -> bool {
     known.endpoint == newer.endpoint
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Identity;
     use super::super::dial::Dial;
     use super::*;
 
@@ -115,7 +100,9 @@ mod tests {
         links.to(&access("a", &one, "other")).unwrap();
         links.to(&access("a", &two, "other")).unwrap();
         assert_eq!(links.len(), 2);
-        assert!(links.open.lock().unwrap().iter().all(|open| !same(&open.access, &access("a", &one, "t"))));
+        assert!(
+            links.open.lock().unwrap().iter().all(|open| !open.access.is_same_as(&access("a", &one, "t")))
+        );
     }
 
     #[tokio::test]
@@ -126,7 +113,9 @@ mod tests {
             links.to_at(&access(&format!("a{number}"), &ca, "t"), at).unwrap();
         }
         assert_eq!(links.len(), MOST);
-        assert!(links.open.lock().unwrap().iter().all(|open| !same(&open.access, &access("a0", &ca, "t"))));
+        assert!(
+            links.open.lock().unwrap().iter().all(|open| !open.access.is_same_as(&access("a0", &ca, "t")))
+        );
         links.to_at(&access("b", &ca, "t"), start + IDLE * 2).unwrap();
         assert_eq!(links.len(), 1);
     }

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod account;
+mod certificate;
 mod dial;
 mod error;
 mod headers;
@@ -13,6 +14,7 @@ mod hosts;
 mod kubeconfig;
 mod link;
 mod links;
+mod rights;
 
 use std::io;
 use std::net::SocketAddr;
@@ -79,6 +81,22 @@ pub struct Access {
     pub ca: Vec<u8>,
     /// Who we are there.
     pub identity: Identity,
+}
+
+impl Access {
+    /// Whether both lead to the same cluster with the same authority and the same secret.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && self.ca == other.ca && self.identity.is_same_as(&other.identity)
+    }
+
+    /// When the client certificate ends, in milliseconds since 1970; `None` for a token, and for a certificate that
+    /// cannot be read.
+    pub fn certificate_expires_ms(&self) -> Option<i64> {
+        match &self.identity {
+            Identity::Certificate { certificate, .. } => certificate::expires_ms(certificate, &self.ca),
+            Identity::Token(_) => None,
+        }
+    }
 }
 
 /// What a cluster says about itself.
@@ -184,6 +202,17 @@ impl Downstream {
             Ok(Facts { version, node_count: count_nodes(client, host).await? })
         };
         in_time(host, self.parts.facts_limit, asked).await
+    }
+
+    /// Makes sure that the cluster knows this identity and grants it what this server needs: to act for users, and to bind
+    /// roles.
+    ///
+    /// # Errors
+    /// [`Error::is_forbidden`] when a right is missing.
+    pub async fn check_rights(&self, access: &Access) -> Result<(), Error> {
+        let link = self.parts.links.to(access)?;
+        let checking = async { rights::check(&link.kube(), link.host()).await };
+        in_time(link.host(), self.parts.facts_limit, checking).await
     }
 
     /// Makes sure of the service account of contract section 17, of its rights and of those of the people that it

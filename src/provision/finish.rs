@@ -145,7 +145,7 @@ async fn way_in(
         SignIn::Identity(identity) => identity.clone(),
         SignIn::Entra { server_id, tenant_id } => {
             let scope = format!("{server_id}/.default");
-            let token = parts.azure.entra_token(access.credential(), tenant_id, &scope, deadline).await;
+            let token = parts.azure.entra_token(access.credential(), tenant_id, &scope, None, deadline).await;
             Identity::Token(token.map_err(|error| {
                 Trouble::azure("failed to communicate with cluster: error getting kube config: ", error)
             })?)

@@ -7,22 +7,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::Request;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::clusters::{Cluster, Clusters};
+use super::cluster_access::{self, ClusterAccess};
+use super::clusters::Clusters;
 use super::places::{Place, Places};
-use super::secrets::{self, SERVICE_ACCOUNT_TOKEN, Secrets};
 use super::tokens::Tokens;
 use super::{Caller, Error};
 use crate::domain::mask::mask;
 use crate::domain::role::Role;
 pub use crate::downstream::Way;
-use crate::downstream::{self, Access, Answer, Downstream, Identity, Person};
+use crate::downstream::{self, Access, Answer, Downstream, Person};
 
 /// Requests and streams that pass at once, and those of one user.
 const PLACES: usize = 2_048;
@@ -63,9 +61,9 @@ pub enum Refusal {
     /// Something failed in this server.
     #[error(transparent)]
     Server(#[from] Error),
-    /// The token for the cluster cannot be opened.
-    #[error(transparent)]
-    Secret(#[from] secrets::Error),
+    /// There is no working access to the cluster.
+    #[error("{0}")]
+    NoAccess(#[source] Arc<cluster_access::Error>),
 }
 
 impl From<downstream::Error> for Refusal {
@@ -74,6 +72,15 @@ impl From<downstream::Error> for Refusal {
             downstream::Error::BodyTooLarge => Self::TooLarge,
             error if error.is_timeout() => Self::TimedOut(error),
             error => Self::Unreachable(error),
+        }
+    }
+}
+
+impl From<Arc<cluster_access::Error>> for Refusal {
+    fn from(error: Arc<cluster_access::Error>) -> Self {
+        match *error {
+            cluster_access::Error::NotConnected(why) => Self::NotReady(why),
+            _ => Self::NoAccess(error),
         }
     }
 }
@@ -87,7 +94,7 @@ pub struct Kubernetes {
 struct Parts {
     clusters: Clusters,
     tokens: Tokens,
-    secrets: Secrets,
+    access: ClusterAccess,
     downstream: Downstream,
     places: Arc<Places>,
     closing: CancellationToken,
@@ -95,12 +102,12 @@ struct Parts {
 
 impl Kubernetes {
     /// The way into the clusters of `clusters`.
-    pub fn new(clusters: Clusters, tokens: Tokens, secrets: Secrets, downstream: Downstream) -> Self {
+    pub fn new(clusters: Clusters, tokens: Tokens, access: ClusterAccess, downstream: Downstream) -> Self {
         Self {
             parts: Arc::new(Parts {
                 clusters,
                 tokens,
-                secrets,
+                access,
                 downstream,
                 places: Places::new(PLACES, PLACES_OF_ONE),
                 closing: CancellationToken::new(),
@@ -127,7 +134,7 @@ impl Kubernetes {
             Error::NotFound { id } => Refusal::Unknown(id),
             error => Refusal::Server(error),
         })?;
-        let access = self.access(&cluster).await?;
+        let access = self.parts.access.access(&cluster).await?;
         let pass = Pass {
             parts: Arc::clone(&self.parts),
             caller,
@@ -137,31 +144,6 @@ impl Kubernetes {
             _place: place,
         };
         Ok(Visit { access, pass })
-    }
-
-    async fn access(&self, cluster: &Cluster) -> Result<Access, Refusal> {
-        let status = &cluster.status;
-        if status.private_requires_tunnel == Some(true) {
-            return Err(Refusal::NotReady(
-                "the cluster is private: it can be reached through its agent only, or from inside its network",
-            ));
-        }
-        let (Some(endpoint), Some(ca)) = (&status.api_endpoint, &status.ca_cert) else {
-            return Err(Refusal::NotReady("the cluster is not provisioned yet"));
-        };
-        let Some(token) = self.parts.secrets.of_cluster(&cluster.id, SERVICE_ACCOUNT_TOKEN).await? else {
-            return Err(Refusal::NotReady(
-                "the cluster is not connected yet: the service account is still to be made",
-            ));
-        };
-        let corrupt = |source: Box<dyn std::error::Error + Send + Sync>| {
-            Refusal::Server(Error::Corrupt { id: cluster.id.clone(), source })
-        };
-        Ok(Access {
-            endpoint: endpoint.parse().map_err(|error: url::ParseError| corrupt(error.into()))?,
-            ca: BASE64_STANDARD.decode(ca).map_err(|error| corrupt(error.into()))?,
-            identity: Identity::Token(token),
-        })
     }
 
     /// Ends what would not end by itself: streams and joined connections. Nothing of that kind begins afterwards.
@@ -177,7 +159,7 @@ impl Kubernetes {
 
 /// One request on its way in.
 pub struct Visit {
-    access: Access,
+    access: Arc<Access>,
     pass: Pass,
 }
 

@@ -18,7 +18,10 @@ use crate::vault::{self, Sealed, Vault};
 pub use keyfile::append_key;
 pub use rotate::Rotation;
 
-/// The secret of a cluster that is the token of this server's service account in it.
+/// The secret of a cluster that holds this server's access to it: address, authority and sign-in.
+pub const CLUSTER_ACCESS: &str = "clusterAccess";
+
+/// The secret of a cluster that is the token of the service account which an earlier version made in it.
 pub const SERVICE_ACCOUNT_TOKEN: &str = "serviceAccountToken";
 
 /// How long after its last sign of life a server counts as running.

@@ -95,6 +95,12 @@ pub const ALL: &[Metric] = &[
         "Requests that are being passed on into clusters, streams included.",
     ),
     metric(
+        "norman_aks_cluster_access_renewals_total",
+        Kind::Counter,
+        Unit::Count,
+        "Access to clusters that was fetched again because a cluster rejected it, by `outcome`: `renewed` or `failed`.",
+    ),
+    metric(
         "norman_aks_provision_steps_total",
         Kind::Counter,
         Unit::Count,

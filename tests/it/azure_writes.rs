@@ -550,8 +550,8 @@ async fn a_long_answer_to_a_write_is_kept_whole() {
 async fn kubeconfigs_are_read_and_never_shown() {
     let encoded = base64::engine::general_purpose::STANDARD.encode("apiVersion: v1 # canary");
     let fake = Fake::start(answering(move |seen| match seen.path.rsplit('/').next() {
-        Some("listCredential") => {
-            answer(200, &json!({"name": "clusterAdmin", "properties": {"kubeConfig": encoded}}))
+        Some("listClusterAdminCredential") => {
+            answer(200, &json!({"kubeconfigs": [{"name": "clusterAdmin", "value": encoded}]}))
         }
         Some("listClusterUserCredential") if seen.query.ends_with("format=exec") => {
             answer(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": encoded}]}))
@@ -571,7 +571,7 @@ async fn kubeconfigs_are_read_and_never_shown() {
     let Error::Decode { source, .. } = &error else { panic!("{error:?}") };
     assert!(!format!("{error:?} {error} {source}").contains("canary"), "{error:?}");
     let [first, second, third] = fake.reads().try_into().unwrap();
-    assert_eq!(first.path, format!("{}/accessProfiles/clusterAdmin/listCredential", cluster_path()));
+    assert_eq!(first.path, format!("{}/listClusterAdminCredential", cluster_path()));
     assert_eq!(second.path, format!("{}/listClusterUserCredential", cluster_path()));
     assert_eq!(third.query, "api-version=2024-02-01&format=azure");
     assert!([first, second, third].iter().all(|read| read.method == "POST"));

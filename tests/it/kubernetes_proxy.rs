@@ -166,7 +166,7 @@ async fn a_cluster_that_cannot_be_entered_says_why() {
     for (id, status, token, words) in [
         ("c-new", ClusterStatus::default(), ACCOUNT, "not provisioned yet"),
         ("c-private", private, ACCOUNT, "private"),
-        ("c-early", connected.clone(), "", "service account is still to be made"),
+        ("c-early", connected.clone(), "", "not connected yet"),
         ("c-foreign", foreign, ACCOUNT, "no host name that AKS gives"),
         ("c-gone", elsewhere, ACCOUNT, "other.hcp.eastus.azmk8s.io cannot be resolved"),
         ("c-rotated", connected, "old-token", "does not know this server's service account"),

@@ -112,7 +112,11 @@ impl From<Refusal> for Status {
                 log(error);
                 Self::unavailable("the database cannot be reached at the moment; try again in a few seconds")
             }
-            Refusal::Server(_) | Refusal::Secret(_) => {
+            Refusal::NoAccess(ref error) => {
+                log(&**error);
+                Self::unreachable(message)
+            }
+            Refusal::Server(_) => {
                 log(&refusal);
                 Self::failed()
             }

@@ -63,10 +63,9 @@ pub async fn delete(arm: &Arm, group: &str, name: &str) -> Result<Option<Written
 /// The kubeconfig of the cluster's own administrator, in YAML. Azure refuses it, with an error, where local
 /// accounts are disabled.
 pub async fn list_admin_credential(arm: &Arm, group: &str, name: &str) -> Result<SecretString, Error> {
-    let last = ["accessProfiles", "clusterAdmin", "listCredential"];
-    let url = address(arm, group, name, &last)?;
+    let url = address(arm, group, name, &["listClusterAdminCredential"])?;
     let body = post(arm, "admin credential", &url).await?;
-    kubeconfig(&url, body.get("properties").and_then(|properties| properties.get("kubeConfig")))
+    kubeconfig(&url, body.get("kubeconfigs").and_then(|list| list.get(0)?.get("value")))
 }
 
 /// The kubeconfig of a user, in YAML. In a cluster with Entra users it holds no secret, only where to sign in.

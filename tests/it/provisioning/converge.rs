@@ -11,7 +11,7 @@ use super::{Case, cluster, lines, made_in_azure, pool, pool_with};
 use crate::support::app::TestApp;
 use crate::support::databases;
 
-const LOOKED: &str = "POST rancher/one/accessProfiles/clusterAdmin/listCredential";
+const LOOKED: &str = "POST rancher/one/listClusterAdminCredential";
 
 fn fails(deed: Deed, times: u32) -> Ending {
     Ending {

@@ -7,7 +7,7 @@ use super::{Case, Write, cluster, lines, made_in_azure};
 use crate::support::app::TestApp;
 
 const NAME: &str = "made-elsewhere";
-const LOOKED: &str = "POST rancher/made-elsewhere/accessProfiles/clusterAdmin/listCredential";
+const LOOKED: &str = "POST rancher/made-elsewhere/listClusterAdminCredential";
 
 fn changes(writes: &[Write]) -> Vec<String> {
     lines(writes)

@@ -83,10 +83,7 @@ async fn a_cluster_is_one_put_with_an_owner_and_an_identity_and_no_secret() {
     let id = case.post(&case.with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"}))).await;
     case.app.settle().await;
     let writes = case.writes();
-    assert_eq!(
-        lines(&writes),
-        ["PUT rancher/one", "POST rancher/one/accessProfiles/clusterAdmin/listCredential"]
-    );
+    assert_eq!(lines(&writes), ["PUT rancher/one", "POST rancher/one/listClusterAdminCredential"]);
     let put = &writes[0];
     assert_eq!(put.at("/identity"), json!({"type": "SystemAssigned"}));
     let owner = put.at("/tags/norman-aks-owner");
@@ -196,11 +193,7 @@ async fn what_a_person_wants_next_may_come_while_the_cluster_is_being_made() {
     case.expect_active(&id).await;
     assert_eq!(case.aks("one").await.unwrap()["tags"]["late"], "yes");
     let written = lines(&case.writes());
-    let expected = [
-        "PUT rancher/one",
-        "PATCH rancher/one",
-        "POST rancher/one/accessProfiles/clusterAdmin/listCredential",
-    ];
+    let expected = ["PUT rancher/one", "PATCH rancher/one", "POST rancher/one/listClusterAdminCredential"];
     assert_eq!(written, expected);
 }
 

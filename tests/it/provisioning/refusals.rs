@@ -119,7 +119,7 @@ async fn a_creation_that_azure_gave_up_keeps_azures_words_and_is_not_asked_for_a
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
     case.app.settle().await;
     case.expect_active(&id).await;
-    let kubeconfig = "POST rancher/one/accessProfiles/clusterAdmin/listCredential";
+    let kubeconfig = "POST rancher/one/listClusterAdminCredential";
     assert_eq!(lines(&case.writes()), ["PUT rancher/one", kubeconfig]);
     assert_eq!(case.aks("one").await.unwrap()["tags"]["second"], "try");
     case.expect_rest(&id).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Case, lines, pool};
 
 const LOGS: &str = "/resourceGroups/rancher/providers/Microsoft.OperationalInsights/workspaces";
-const KUBECONFIG: &str = "POST rancher/one/accessProfiles/clusterAdmin/listCredential";
+const KUBECONFIG: &str = "POST rancher/one/listClusterAdminCredential";
 
 #[tokio::test]
 async fn a_group_that_is_missing_is_made_and_stays() {
