@@ -10,20 +10,30 @@ use crate::clock::Clock;
 /// No pause is longer; when Azure asks for more, the caller is told instead (contract, section 5).
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// How long Azure asks to wait: `x-ms-retry-after-ms`, `retry-after-ms`, or `Retry-After` in seconds or as a date.
-/// `None` where nothing is said, nothing can be read, or the date has passed.
+/// Azure is never left alone for longer, and nobody is told to: what asks for more is a mistake on the way.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
+
+/// How long Azure asks to wait, at most an hour: `x-ms-retry-after-ms`, `retry-after-ms`, or `Retry-After` in seconds
+/// or as a date. `None` where nothing is said, nothing can be read, or the date has passed.
 pub(super) fn asked(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let millis = |name: &str| text(name)?.parse().ok().map(Duration::from_millis);
-    millis("x-ms-retry-after-ms").or_else(|| millis("retry-after-ms")).or_else(|| {
+    let millis = |name: &str| number(text(name)?).map(Duration::from_millis);
+    let asked = millis("x-ms-retry-after-ms").or_else(|| millis("retry-after-ms")).or_else(|| {
         let text = text("retry-after")?;
-        if let Ok(seconds) = text.parse() {
+        if let Some(seconds) = number(text) {
             return Some(Duration::from_secs(seconds));
         }
         let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
         let now = Duration::from_millis(u64::try_from(clock.now_ms()).ok()?);
         date.checked_sub(now)
-    })
+    });
+    asked.map(|asked| asked.min(MAX_RETRY_AFTER))
+}
+
+/// A number of any length; one that does not fit is as large as can be.
+fn number(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// The pause before the attempt that follows the `failed`th (1 is the first), or `None` when it would be longer
@@ -74,7 +84,14 @@ mod tests {
             (vec![("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT")], None),
             (vec![("retry-after", "soon")], None),
             (vec![("retry-after", "-5")], None),
-            (vec![("retry-after", "99999999999999999999999")], None),
+            (vec![("retry-after", "3600")], seconds(3_600)),
+            (vec![("retry-after", "3601")], seconds(3_600)),
+            (vec![("retry-after", "315360000")], seconds(3_600)),
+            (vec![("retry-after", "99999999999999999999999")], seconds(3_600)),
+            (vec![("retry-after", "Sun, 06 Nov 2044 08:49:37 GMT")], seconds(3_600)),
+            (vec![("x-ms-retry-after-ms", "99999999999999999999999")], seconds(3_600)),
+            (vec![("retry-after", "+5")], None),
+            (vec![("retry-after", "")], None),
             (vec![("retry-after-ms", "1500"), ("retry-after", "7")], Some(Duration::from_millis(1500))),
             (
                 vec![("x-ms-retry-after-ms", "20"), ("retry-after-ms", "1500")],
