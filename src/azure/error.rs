@@ -114,6 +114,23 @@ impl Error {
         }
     }
 
+    /// Whether Azure, or the way to it, took too long: our deadline, a silent connection, 408 or 504.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::NoAnswer { reason: Reason::Timeout, .. } => true,
+            _ => matches!(self.upstream_status(), Some(408 | 504)),
+        }
+    }
+
+    /// Whether the response is a success that cannot be used: not of the expected form, too large, without an end, or
+    /// leading elsewhere. A proxy or a portal in between answers like that; it says nothing about the resource.
+    pub fn is_unusable_response(&self) -> bool {
+        matches!(
+            self,
+            Self::Decode { .. } | Self::TooLarge { .. } | Self::Endless { .. } | Self::ForeignLink { .. }
+        )
+    }
+
     /// Whether the login service refused the credential itself.
     pub fn is_login_refusal(&self) -> bool {
         matches!(self, Self::Login(_)) && !self.is_transient()

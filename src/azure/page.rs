@@ -7,7 +7,7 @@ use http::Method;
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::domain::arm::Maybe;
+use crate::domain::arm::Element;
 
 use super::call::Arm;
 use super::error::{Cause, Error};
@@ -21,20 +21,21 @@ const MOST_PAGES: usize = 1_000;
 /// 2 ms for a megabyte.
 const LARGE: usize = 256 * 1024;
 
-/// A page as Azure sends it. A missing or empty list is empty; a list of another kind is an error.
+/// A page as Azure sends it. An empty list is `[]`: in every recorded response the key is there and an array. A page
+/// without it, or with `null` in its place, comes from something else and is an error.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "Maybe<T>: Deserialize<'de>")]
+#[serde(rename_all = "camelCase", bound = "Element<T>: Deserialize<'de>")]
 struct Page<T> {
     // `kubernetesVersions` is the only one to call it `values`.
     #[serde(alias = "values")]
-    value: Option<Vec<Maybe<T>>>,
+    value: Vec<Element<T>>,
     next_link: Option<String>,
 }
 
 /// All elements of the list that begins at `first`.
 pub(super) async fn read_all<T>(arm: &Arm, operation: &'static str, first: Url) -> Result<Vec<T>, Error>
 where
-    Maybe<T>: for<'de> Deserialize<'de>,
+    Element<T>: for<'de> Deserialize<'de>,
     T: Send + 'static,
 {
     let mut elements = Vec::new();
@@ -46,7 +47,10 @@ where
         }
         let answer = arm.get(operation, &url).await?;
         let page: Page<T> = parse(answer, &url).await?;
-        let read = page.value.unwrap_or_default().into_iter().filter_map(|element| element.0);
+        let read = page.value.into_iter().filter_map(|element| match element {
+            Element::Object(element) => element,
+            Element::Null => None,
+        });
         if elements.is_empty() {
             elements = read.collect();
         } else {
@@ -63,7 +67,7 @@ where
 
 async fn parse<T>(answer: Answer, url: &Url) -> Result<Page<T>, Error>
 where
-    Maybe<T>: for<'de> Deserialize<'de>,
+    Element<T>: for<'de> Deserialize<'de>,
     T: Send + 'static,
 {
     let body = answer.body;
@@ -77,10 +81,19 @@ where
 
 fn read<T>(body: &[u8]) -> Result<Page<T>, Cause>
 where
-    Maybe<T>: for<'de> Deserialize<'de>,
+    Element<T>: for<'de> Deserialize<'de>,
 {
     // Once it is text, the parser need not look at each string again: half the time for a large page.
     let text = std::str::from_utf8(body).map_err(|error| -> Cause { Arc::new(error) })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    serde_json::from_str(text).map_err(|error| -> Cause { Arc::new(error) })
+    let page: Page<T> = serde_json::from_str(text).map_err(|error| -> Cause { Arc::new(error) })?;
+    if !page.value.is_empty() && page.value.iter().all(|element| matches!(element, Element::Null)) {
+        return Err(Arc::new(NoObject));
+    }
+    Ok(page)
 }
+
+/// A list of nulls is not an empty list.
+#[derive(Debug, thiserror::Error)]
+#[error("the list has elements, and none is an object")]
+struct NoObject;

@@ -22,8 +22,15 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Attempts of [`Discovery::Check`].
 const ATTEMPTS: u32 = 3;
 
-/// How long a tenant is remembered.
-const REMEMBERED_MS: i64 = 60 * 60 * 1_000;
+/// The age up to which a tenant is used without asking.
+const TTL_MS: i64 = 60 * 60 * 1_000;
+
+/// The age up to which a tenant is used because Azure does not answer, or is slow. A subscription hardly ever moves to
+/// another tenant, and a wrong tenant is refused by the login service.
+const MAX_AGE_MS: i64 = 25 * 60 * 60 * 1_000;
+
+/// How long a request may run before a caller for whom an older tenant is known gets that.
+const STALE_AFTER: Duration = Duration::from_secs(3);
 
 /// More are not remembered at once: the eldest goes.
 const MOST_ENTRIES: usize = 4_096;
@@ -73,6 +80,25 @@ pub enum DiscoveryError {
     },
 }
 
+impl DiscoveryError {
+    /// Whether an older tenant is better than this error. Only a 4xx speaks of the subscription; what is no response
+    /// of Azure's comes from something in between.
+    fn allows_stale(&self) -> bool {
+        match self {
+            Self::Unexpected(refusal) => !matches!(refusal.status, 400..=407 | 409..=428 | 430..=499),
+            Self::NoAnswer(_) | Self::HeaderMissing | Self::NoMatch { .. } => true,
+        }
+    }
+
+    fn is_timeout(&self) -> bool {
+        match self {
+            Self::NoAnswer(error) => error.is_timeout(),
+            Self::Unexpected(refusal) => matches!(refusal.status, 408 | 504),
+            Self::HeaderMissing | Self::NoMatch { .. } => false,
+        }
+    }
+}
+
 type Outcome = Result<String, DiscoveryError>;
 
 /// Asks for tenants and remembers them by cloud and subscription.
@@ -84,10 +110,32 @@ pub(super) struct Tenants {
     entries: Mutex<HashMap<(Cloud, String), Entry>>,
 }
 
-#[derive(Debug)]
-enum Entry {
-    Known { tenant: String, since_ms: i64 },
-    Asked(Flight<Outcome>),
+/// A tenant, or the request for it, or both when the tenant is old.
+#[derive(Debug, Default)]
+struct Entry {
+    known: Option<Known>,
+    request: Option<Request>,
+    /// Whether a request timed out, and none has succeeded since.
+    timed_out: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    tenant: String,
+    since_ms: i64,
+}
+
+/// A request in flight.
+#[derive(Clone, Debug)]
+struct Request {
+    started: Instant,
+    flight: Flight<Outcome>,
+}
+
+/// What to do for one who needs a tenant.
+enum Decision {
+    Take(String),
+    Wait { request: Request, meanwhile: Option<String> },
 }
 
 impl Tenants {
@@ -113,49 +161,73 @@ impl Tenants {
             Discovery::Check => self.ask(&address, how, deadline).await,
             Discovery::Stored => {
                 let key = (cloud, subscription_id.to_ascii_lowercase());
-                let flight = match self.known_or_asked(&key, address) {
-                    Ok(tenant) => return Ok(tenant),
-                    Err(flight) => flight,
+                let (request, meanwhile) = match self.decide(&key, address) {
+                    Decision::Take(tenant) => return Ok(tenant),
+                    Decision::Wait { request, meanwhile } => (request, meanwhile),
                 };
-                timeout_at(deadline, flight.outcome()).await.ok().flatten().unwrap_or_else(timed_out)
+                let Some(meanwhile) = meanwhile else {
+                    let outcome = timeout_at(deadline, request.flight.outcome()).await;
+                    return outcome.ok().flatten().unwrap_or_else(timed_out);
+                };
+                let until = deadline.min(request.started + STALE_AFTER);
+                match timeout_at(until, request.flight.outcome()).await {
+                    Ok(Some(Ok(tenant))) => Ok(tenant),
+                    Ok(Some(Err(error))) if !error.allows_stale() => Err(error),
+                    _ => Ok(meanwhile),
+                }
             }
         }
     }
 
-    /// The remembered tenant, or the request that is under way for it.
-    fn known_or_asked(
-        self: &Arc<Self>,
-        key: &(Cloud, String),
-        address: Url,
-    ) -> Result<String, Flight<Outcome>> {
+    /// The known tenant, or the request in flight for it.
+    fn decide(self: &Arc<Self>, key: &(Cloud, String), address: Url) -> Decision {
         let now = self.clock.now_ms();
         let mut entries = self.lock();
-        match entries.get(key) {
-            Some(Entry::Known { tenant, since_ms }) if now - since_ms < REMEMBERED_MS => {
-                return Ok(tenant.clone());
-            }
-            Some(Entry::Asked(flight)) if !flight.is_lost() => return Err(flight.clone()),
-            _ => {}
+        if !entries.contains_key(key) {
+            make_room(&mut entries, now);
         }
-        make_room(&mut entries, now);
-        let tenants = Arc::clone(self);
-        let asked_for = key.clone();
-        let flight = Flight::start(async move {
-            let outcome = tenants.ask(&address, Discovery::Stored, Instant::now() + LIMIT).await;
-            let mut entries = tenants.lock();
-            match &outcome {
-                Ok(tenant) => {
-                    let since_ms = tenants.clock.now_ms();
-                    entries.insert(asked_for, Entry::Known { tenant: tenant.clone(), since_ms });
-                }
-                Err(_) => {
-                    entries.remove(&asked_for);
+        let entry = entries.entry(key.clone()).or_default();
+        let age = |known: &Known| now - known.since_ms;
+        if let Some(known) = entry.known.as_ref().filter(|known| age(known) < TTL_MS) {
+            return Decision::Take(known.tenant.clone());
+        }
+        let request = match &entry.request {
+            Some(request) if !request.flight.is_lost() => request.clone(),
+            _ => {
+                let (tenants, asked_for) = (Arc::clone(self), key.clone());
+                let flight =
+                    Flight::start(async move { tenants.ask_and_remember(&asked_for, &address).await });
+                let request = Request { started: Instant::now(), flight };
+                entry.request = Some(request.clone());
+                request
+            }
+        };
+        let old = entry.known.as_ref().filter(|known| age(known) < MAX_AGE_MS);
+        match old.map(|known| known.tenant.clone()) {
+            Some(tenant) if entry.timed_out => Decision::Take(tenant),
+            meanwhile => Decision::Wait { request, meanwhile },
+        }
+    }
+
+    async fn ask_and_remember(&self, key: &(Cloud, String), address: &Url) -> Outcome {
+        let outcome = self.ask(address, Discovery::Stored, Instant::now() + LIMIT).await;
+        let mut entries = self.lock();
+        match &outcome {
+            Ok(tenant) => {
+                let known = Known { tenant: tenant.clone(), since_ms: self.clock.now_ms() };
+                entries.insert(key.clone(), Entry { known: Some(known), ..Entry::default() });
+            }
+            Err(error) if error.allows_stale() => {
+                if let Some(Entry { known: Some(known), timed_out, .. }) = entries.remove(key) {
+                    let timed_out = timed_out || error.is_timeout();
+                    entries.insert(key.clone(), Entry { known: Some(known), request: None, timed_out });
                 }
             }
-            outcome
-        });
-        entries.insert(key.clone(), Entry::Asked(flight.clone()));
-        Err(flight)
+            Err(_) => {
+                entries.remove(key);
+            }
+        }
+        outcome
     }
 
     async fn ask(&self, address: &Url, how: Discovery, deadline: Instant) -> Outcome {
@@ -200,18 +272,13 @@ fn make_room(entries: &mut HashMap<(Cloud, String), Entry>, now: i64) {
     if entries.len() < MOST_ENTRIES {
         return;
     }
-    entries.retain(|_, entry| match entry {
-        Entry::Known { since_ms, .. } => now - *since_ms < REMEMBERED_MS,
-        Entry::Asked(_) => true,
+    entries.retain(|_, entry| {
+        entry.request.is_some() || entry.known.as_ref().is_some_and(|known| now - known.since_ms < MAX_AGE_MS)
     });
-    let eldest = entries
-        .iter()
-        .filter_map(|(key, entry)| match entry {
-            Entry::Known { since_ms, .. } => Some((since_ms, key)),
-            Entry::Asked(_) => None,
-        })
-        .min_by_key(|(since_ms, _)| **since_ms)
-        .map(|(_, key)| key.clone());
+    let idle = entries.iter().filter(|(_, entry)| entry.request.is_none());
+    let eldest = idle
+        .min_by_key(|(_, entry)| entry.known.as_ref().map(|known| known.since_ms))
+        .map(|(key, _)| key.clone());
     if entries.len() >= MOST_ENTRIES
         && let Some(eldest) = eldest
     {
@@ -257,17 +324,18 @@ mod tests {
     #[tokio::test]
     async fn the_memory_is_bounded_and_the_eldest_goes_first() {
         let key = |n: usize| (Cloud::Public, n.to_string());
-        let mut entries: HashMap<_, _> = (0..MOST_ENTRIES)
-            .map(|n| {
-                (key(n), Entry::Known { tenant: "t".to_owned(), since_ms: i64::try_from(n).unwrap() + 5 })
-            })
-            .collect();
+        let known =
+            |since_ms| Entry { known: Some(Known { tenant: "t".to_owned(), since_ms }), ..Entry::default() };
+        let mut entries: HashMap<_, _> =
+            (0..MOST_ENTRIES).map(|n| (key(n), known(i64::try_from(n).unwrap() + 5))).collect();
         make_room(&mut entries, 10);
         assert_eq!(entries.len(), MOST_ENTRIES - 1);
         assert!(!entries.contains_key(&key(0)) && entries.contains_key(&key(1)));
-        entries.insert(key(0), Entry::Asked(Flight::start(std::future::pending())));
-        make_room(&mut entries, REMEMBERED_MS + 50);
+        let flight = Flight::start(std::future::pending());
+        let request = Some(Request { started: Instant::now(), flight });
+        entries.insert(key(0), Entry { request, ..Entry::default() });
+        make_room(&mut entries, MAX_AGE_MS + 50);
         assert!(!entries.contains_key(&key(40)) && entries.contains_key(&key(46)));
-        assert!(entries.contains_key(&key(0)), "what is under way stays");
+        assert!(entries.contains_key(&key(0)), "what is in flight stays");
     }
 }

@@ -83,6 +83,18 @@ pub const ALL: &[Metric] = &[
         "Listings looked up, by `kind` and `outcome`: `hit`, `miss` or `stale`.",
     ),
     metric(
+        "norman_aks_cache_loads_total",
+        Kind::Counter,
+        Unit::Count,
+        "Listings loaded from Azure, by `kind` and `outcome`: `success`, `timed_out`, `failed` or `refused`.",
+    ),
+    metric(
+        "norman_aks_stale_responses_total",
+        Kind::Counter,
+        Unit::Count,
+        "Listings served past their time to live, by `kind` and `reason`: `refreshing` (a new one is being loaded), `slow` (the load takes longer than 3 s), `timed_out` (the previous load did) or `failed`.",
+    ),
+    metric(
         "norman_aks_failed_logins_total",
         Kind::Counter,
         Unit::Count,

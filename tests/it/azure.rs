@@ -3,8 +3,8 @@
 //! The server here knows nothing by itself: every test says what it answers.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as WallInstant};
 
 use axum::body::Body;
@@ -483,8 +483,8 @@ async fn lists_are_read_to_the_last_page() {
         let page = match seen.query.split_once("p%20").map(|(_, page)| page.split_once('&').unwrap().0) {
             None => json!({"value": [{"name": "a"}, null], "nextLink": next(2)}),
             Some("2") => json!({"value": [], "nextLink": next(3)}),
-            Some("3") => json!({"nextLink": next(4), "value": null}),
-            Some("4") => json!({"value": [{"name": "b"}, 7, {}, {"name": 1}], "nextLink": ""}),
+            Some("3") => json!({"nextLink": next(4), "value": []}),
+            Some("4") => json!({"value": [{"name": "b"}, null, {}, {"name": 1}], "nextLink": ""}),
             Some(other) => panic!("{other}"),
         };
         answer(200, &page)
@@ -648,7 +648,26 @@ async fn a_large_page_is_read_whole() {
 
 #[tokio::test]
 async fn answers_of_another_form_are_errors_that_say_so() {
-    for body in ["", "<html>", "[]", "7", "\"x\"", "{\"value\":", "{\"value\":7}", "{\"nextLink\":{}}"] {
+    for body in [
+        "",
+        "<html>",
+        "[]",
+        "7",
+        "null",
+        "\"x\"",
+        "{}",
+        "\u{feff}{}",
+        "{\"value\":",
+        "{\"value\":7}",
+        "{\"value\":{}}",
+        "{\"value\":null}",
+        "{\"value\":[[[]]]}",
+        "{\"value\":[null]}",
+        "{\"value\":[{\"name\":\"a\"},7]}",
+        "{\"value\":[{\"name\":\"a\"},\"b\"]}",
+        "{\"value\":[],\"nextLink\":{}}",
+        "{\"error\":{\"code\":\"C\"}}",
+    ] {
         let fake = Fake::start(answering(move |_| body.into_response())).await;
         let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
         assert!(matches!(error, Error::Decode { .. }), "{body}: {error:?}");
@@ -657,7 +676,7 @@ async fn answers_of_another_form_are_errors_that_say_so() {
     let fake = Fake::start(answering(|_| b"{\"value\":[{\"name\":\"\xff\"}]}".into_response())).await;
     let error = virtual_networks::list(&arm(&fake.azure())).await.unwrap_err();
     assert!(matches!(error, Error::Decode { .. }), "{error:?}");
-    for body in ["{}", "\u{feff}{}", "{\"value\":null}", "{\"value\":[null,7,[],\"x\",true]}"] {
+    for body in ["{\"value\":[]}", "\u{feff}{\"value\":[],\"nextLink\":null}"] {
         let fake = Fake::start(answering(move |_| body.into_response())).await;
         assert_eq!(virtual_networks::list(&arm(&fake.azure())).await.unwrap(), [], "{body}");
     }
@@ -842,6 +861,49 @@ async fn the_tenant_is_read_from_the_challenge_and_remembered_for_an_hour() {
     fake.clock.advance(Duration::from_secs(1));
     discover(Cloud::Public, "sub-a", Discovery::Stored).await;
     assert_eq!(fake.seen().len(), 5);
+}
+
+#[tokio::test]
+async fn old_tenant_is_used_unless_azure_refuses() {
+    let answers = Arc::new(Mutex::new("found"));
+    let said = Arc::clone(&answers);
+    let fake = Fake::start(move |_| {
+        let said = *said.lock().unwrap();
+        async move {
+            match said {
+                "hangs" => std::future::pending().await,
+                "down" => refusal(503, "Down"),
+                "throttled" => refusal(429, "TooManyRequests"),
+                "portal" => "<html>Sign in</html>".into_response(),
+                "gone" => refusal(404, "SubscriptionNotFound"),
+                _ => challenge(&format!("Bearer authorization_uri=\"https://login.windows.net/{TENANT}\"")),
+            }
+        }
+    })
+    .await;
+    let azure = fake.azure();
+    let discover =
+        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, Discovery::Stored, soon()).await;
+    discover().await.unwrap();
+    fake.clock.advance(Duration::from_hours(1));
+    for trouble in ["down", "throttled", "portal", "hangs", "hangs"] {
+        *answers.lock().unwrap() = trouble;
+        assert_eq!(discover().await.unwrap(), TENANT, "{trouble}");
+    }
+    assert_eq!(fake.seen().len(), 5, "the request that hangs is joined");
+    fake.clock.advance(Duration::from_hours(24));
+    assert!(discover().await.is_err(), "older than a day past its time");
+
+    let azure = fake.azure();
+    let discover =
+        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, Discovery::Stored, soon()).await;
+    *answers.lock().unwrap() = "found";
+    discover().await.unwrap();
+    fake.clock.advance(Duration::from_hours(1));
+    *answers.lock().unwrap() = "gone";
+    assert!(matches!(discover().await, Err(DiscoveryError::Unexpected(_))));
+    *answers.lock().unwrap() = "down";
+    assert!(matches!(discover().await, Err(DiscoveryError::Unexpected(_))), "a refusal is not forgotten");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use super::docs::{CheckFailures, CredentialBody};
 use super::error::Error;
 use crate::api::auth::Authenticated;
 use crate::api::state::AppState;
+use crate::service;
 use crate::service::credentials::Via;
 
 /// Whether a credential logs in and may read its subscription.
@@ -33,7 +34,12 @@ pub(super) async fn post(
     let access = access.map_err(Error::of_check)?;
     let checked = state.listings().check(&access).await;
     checked.map_err(|error| {
-        Error::from(error).refused_as(StatusCode::UNAUTHORIZED).asked_instead_of(access.unknown_environment())
+        // A response that is not Azure's says nothing about the credential.
+        let status = match &error {
+            service::Error::Azure { source, .. } if source.is_unusable_response() => StatusCode::BAD_REQUEST,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        Error::from(error).refused_as(status).asked_instead_of(access.unknown_environment())
     })?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
 }

@@ -55,6 +55,40 @@ impl<'de, T: Kind<'de>> Deserialize<'de> for Maybe<T> {
     }
 }
 
+/// An element of a list of resources. Unlike a field, it has to be an object or `null`: anything else is an error,
+/// because a list of other things is not the list that was requested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Element<T> {
+    /// `null`.
+    Null,
+    /// An object; `None` when it means nothing to `T`.
+    Object(Option<T>),
+}
+
+impl<'de, T: Kind<'de>> Deserialize<'de> for Element<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ObjectOrNull(PhantomData))
+    }
+}
+
+struct ObjectOrNull<T>(PhantomData<T>);
+
+impl<'de, T: Kind<'de>> Visitor<'de> for ObjectOrNull<T> {
+    type Value = Element<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Element<T>, E> {
+        Ok(Element::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Element<T>, A::Error> {
+        T::from_object(object).map(Element::Object)
+    }
+}
+
 /// For `#[serde(deserialize_with)]` of an optional field.
 pub(super) fn maybe<'de, D: Deserializer<'de>, T: Kind<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Maybe::deserialize(from).map(|value| value.0)

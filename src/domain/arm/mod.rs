@@ -1,8 +1,9 @@
 //! The shapes of Azure's answers, as far as anybody here reads them.
 //!
 //! Every field may be missing, `null` or of the wrong kind: it is then `None` or empty, and the rest of the
-//! list is still read. Null elements of lists, and elements of the wrong kind, are skipped. Unknown fields
-//! are ignored. Whether an answer makes sense is not decided here.
+//! list is still read. Null elements of lists are skipped, and so are elements of the wrong kind in lists inside a
+//! resource; in a list of resources they are an error ([`Element`]). Unknown fields are ignored. Whether a response
+//! makes sense is not decided here.
 
 mod agent_pool;
 mod kubernetes_version;
@@ -20,7 +21,7 @@ mod workspace;
 
 pub use agent_pool::{AgentPool, AgentPoolProperties, PowerState, UpgradeSettings};
 pub use kubernetes_version::{Capabilities, KubernetesVersion, PatchVersion};
-pub use lenient::Maybe;
+pub use lenient::{Element, Maybe};
 pub use location::{Location, Metadata, ZoneMapping};
 pub use managed_cluster::{AadProfile, ApiServerAccessProfile, ManagedCluster, ManagedClusterProperties};
 pub use provider::Provider;

@@ -16,6 +16,10 @@ pub(super) fn of(error: &Error) -> Option<String> {
             "tenantId is the Directory (tenant) ID, or a domain of it; leave it out to have it found"
                 .to_owned(),
         ),
+        Error::Decode { .. } | Error::TooLarge { .. } => Some(
+            "the response is not one of Azure's: look for a proxy or a portal between the server and Azure (HTTPS_PROXY), and try again"
+                .to_owned(),
+        ),
         Error::EmptySecret => Some("store the clientSecret in the cloud credential".to_owned()),
         _ => None,
     }

@@ -1,89 +1,29 @@
-//! What Azure listed lately: finished answers, kept per credential and bounded in bytes, each loaded once however
-//! many ask for it. Knows times and errors, not what the entries mean.
+//! The cache of lists: finished responses per credential, bounded in bytes, each loaded once however many callers
+//! wait for it. Knows ages and errors, not the contents of entries.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Counter;
 use moka::sync::Cache as Memory;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::azure::{self, Cloud, Fingerprint};
+use super::kind::{Key, Kind};
+use crate::azure::{self, Fingerprint};
 use crate::clock::Clock;
 use crate::domain::arm::KubernetesVersion;
 
-/// How long one answer may take in all, retries and pages included.
+/// The limit of one load, retries and pages included.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
-/// How old an entry may be that is served because Azure does not answer, or while it is loaded anew.
-const OLDEST: Duration = Duration::from_hours(24);
-
-/// What is listed. Versions and sizes depend on a region, which the key of an entry then names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Clusters,
-    Locations,
-    Networks,
-    Regions,
-    Versions,
-    VmSizes,
-    VmSizesV2,
-}
-
-impl Kind {
-    const ALL: [Self; 7] = [
-        Self::Clusters,
-        Self::Locations,
-        Self::Networks,
-        Self::Regions,
-        Self::Versions,
-        Self::VmSizes,
-        Self::VmSizesV2,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Clusters => "clusters",
-            Self::Locations => "locations",
-            Self::Networks => "virtual_networks",
-            Self::Regions => "regions",
-            Self::Versions => "kubernetes_versions",
-            Self::VmSizes => "vm_sizes",
-            Self::VmSizesV2 => "vm_sizes_v2",
-        }
-    }
-
-    /// How long an entry is as good as new.
-    fn time_to_live(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Locations | Self::Regions => 24 * 3600,
-            Self::VmSizes | Self::VmSizesV2 => 3600,
-            Self::Versions => 15 * 60,
-            Self::Networks | Self::Clusters => 30,
-        })
-    }
-
-    /// Whether an older entry is served at once while a new one is loaded. What people change themselves is not:
-    /// they would not see what they just made.
-    fn served_while_loading(self) -> bool {
-        !matches!(self, Self::Networks | Self::Clusters)
-    }
-}
-
-/// Whose list of what. Two credentials never share an entry, not even two secrets of one application.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) cloud: Cloud,
-    /// Lower case.
-    pub(super) subscription: String,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) kind: Kind,
-    /// Normalised; empty for kinds that do not depend on a region.
-    pub(super) region: Arc<str>,
-}
+/// How long after its time to live an entry may still be served, because Azure fails or a new one is being loaded.
+const MAX_STALENESS: Duration = Duration::from_hours(24);
+/// How long a load may run before callers that have an older entry get that.
+const STALE_AFTER: Duration = Duration::from_secs(3);
 
 /// A loaded list, finished as far as it can be before the question is known.
 #[derive(Debug)]
@@ -122,17 +62,44 @@ impl Loaded {
 struct Entry {
     loaded: Arc<Loaded>,
     at_ms: i64,
+    /// Whether a load that should have replaced it timed out.
+    reload_timed_out: AtomicBool,
 }
 
-/// Where an answer came from.
+/// Where a response came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// From memory, within its time to live.
+    /// From the cache, within its time to live.
     Hit,
-    /// Asked for just now.
+    /// Loaded for this request.
     Miss,
-    /// From memory, past its time to live: Azure is being asked, or does not answer.
+    /// From the cache, past its time to live: Azure is being asked, is slow, or fails.
     Stale,
+}
+
+/// Why a stale entry is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Entries of this kind are served while a new one is loaded.
+    Refreshing,
+    /// The load runs for longer than [`STALE_AFTER`].
+    Slow,
+    /// The previous load timed out, and none has succeeded since.
+    TimedOut,
+    /// The load failed in a way that says nothing about the entry.
+    Failed,
+}
+
+impl Reason {
+    /// The value of the label `reason` in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Refreshing => "refreshing",
+            Self::Slow => "slow",
+            Self::TimedOut => "timed_out",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A found list, with its age.
@@ -151,19 +118,36 @@ pub(super) enum Failure {
 }
 
 type Outcome = Result<Arc<Entry>, Failure>;
-type Flights = Arc<Mutex<HashMap<Key, watch::Receiver<Option<Outcome>>>>>;
 
-/// The memory. Clones share it.
+/// A load that is running, or has just ended.
+#[derive(Clone, Debug)]
+struct Load {
+    started: Instant,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+/// The loads that are running, each under the key of its entry.
+type Loads = Arc<Mutex<HashMap<Key, Load>>>;
+
+/// The limits of waiting.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    load: Duration,
+    stale_after: Duration,
+}
+
+/// The cache. Clones share it.
 #[derive(Clone)]
 pub(super) struct Cache {
+    limits: Limits,
     entries: Memory<Key, Arc<Entry>>,
-    flights: Flights,
+    loads: Loads,
     clock: Clock,
     counters: Arc<HashMap<Kind, [Counter; 3]>>,
 }
 
 impl Cache {
-    /// A memory of at most `bytes`.
+    /// A cache of at most `bytes`.
     pub(super) fn new(bytes: u64, clock: Clock) -> Self {
         let counter = |kind: Kind, outcome: &'static str| metrics::counter!("norman_aks_cache_lookups_total", "kind" => kind.name(), "outcome" => outcome);
         let counters =
@@ -172,22 +156,24 @@ impl Cache {
             let held = 256 + key.subscription.len() + key.region.len() + entry.loaded.weight();
             u32::try_from(held).unwrap_or(u32::MAX)
         };
+        let longest = Kind::ALL.map(max_age).into_iter().max().unwrap_or(MAX_STALENESS);
         Self {
             // moka's own clock only bounds memory here; what is fresh is judged by ours.
             entries: Memory::builder()
                 .max_capacity(bytes)
                 .weigher(weigh)
-                .time_to_live(OLDEST)
+                .time_to_live(longest)
                 .support_invalidation_closures()
                 .build(),
-            flights: Arc::default(),
+            limits: Limits { load: TIME_LIMIT, stale_after: STALE_AFTER },
+            loads: Arc::default(),
             clock,
             counters: Arc::new(HashMap::from(counters)),
         }
     }
 
-    /// The list of `key`: remembered, or loaded by `load`, which runs on its own and outlives a caller that goes
-    /// away. With `fresh` nothing remembered is taken, but a load under way is joined.
+    /// The list of `key`: from the cache, or loaded by `load`, which runs on its own and outlives a caller that goes
+    /// away. With `fresh` nothing cached is taken, but a load in flight is joined.
     pub(super) async fn get<F>(
         &self,
         key: Key,
@@ -198,28 +184,42 @@ impl Cache {
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
         let kind = key.kind;
-        let remembered = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
-        let found = |entry: &Entry, age, freshness| {
-            self.count(kind, freshness);
-            Found { loaded: Arc::clone(&entry.loaded), freshness, age }
+        let cached = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
+        if let (Some((age, entry)), false) = (&cached, fresh)
+            && *age <= kind.time_to_live()
+        {
+            return Ok(self.found(kind, entry, *age, Freshness::Hit));
+        }
+        let running = self.join(&key, cached.as_ref().map(|(_, entry)| entry), load);
+        let Some((age, entry)) = cached.filter(|(age, _)| !fresh && *age <= max_age(kind)) else {
+            let entry = running.outcome().await?;
+            return Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss));
         };
-        if let (Some((age, entry)), false) = (&remembered, fresh) {
-            if *age <= kind.time_to_live() {
-                return Ok(found(entry, *age, Freshness::Hit));
-            }
-            if kind.served_while_loading() && *age <= OLDEST {
-                self.join(&key, Some(entry), load);
-                return Ok(found(entry, *age, Freshness::Stale));
-            }
+        let stale = |reason| Ok(self.stale(kind, &entry, age, reason));
+        if kind.served_while_loading() {
+            return stale(Reason::Refreshing);
         }
-        let flight = self.join(&key, remembered.as_ref().map(|(_, entry)| entry), load);
-        match (self.wait(flight).await, remembered) {
-            (Ok(entry), _) => Ok(found(&entry, Duration::ZERO, Freshness::Miss)),
-            (Err(failure), Some((age, entry))) if !fresh && age <= OLDEST && failure.is_passing() => {
-                Ok(found(&entry, age, Freshness::Stale))
-            }
-            (Err(failure), _) => Err(failure),
+        if entry.reload_timed_out.load(Ordering::Acquire) {
+            return stale(Reason::TimedOut);
         }
+        // Counted from the start of the load, which may be older than this request.
+        match timeout_at(running.started + self.limits.stale_after, running.outcome()).await {
+            Ok(Ok(entry)) => Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss)),
+            Ok(Err(failure)) if failure.allows_stale() => stale(Reason::Failed),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => stale(Reason::Slow),
+        }
+    }
+
+    fn found(&self, kind: Kind, entry: &Entry, age: Duration, freshness: Freshness) -> Found {
+        self.count(kind, freshness);
+        Found { loaded: Arc::clone(&entry.loaded), freshness, age }
+    }
+
+    fn stale(&self, kind: Kind, entry: &Entry, age: Duration, reason: Reason) -> Found {
+        metrics::counter!("norman_aks_stale_responses_total", "kind" => kind.name(), "reason" => reason.name())
+            .increment(1);
+        self.found(kind, entry, age, Freshness::Stale)
     }
 
     fn age_of(&self, entry: &Entry) -> Duration {
@@ -240,67 +240,84 @@ impl Cache {
         }
     }
 
-    /// The load under way for `key`, started if there is none. One that has landed since the caller looked, and saw
-    /// `seen`, counts as under way.
-    fn join<F>(
-        &self,
-        key: &Key,
-        seen: Option<&Arc<Entry>>,
-        load: impl FnOnce() -> F,
-    ) -> watch::Receiver<Option<Outcome>>
+    /// The load in flight for `key`, started if there is none. One that has ended since the caller looked, and saw
+    /// `seen`, counts as in flight.
+    fn join<F>(&self, key: &Key, seen: Option<&Arc<Entry>>, load: impl FnOnce() -> F) -> Load
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(under_way) = flights.get(key) {
-            return under_way.clone();
+        let started = Instant::now();
+        let mut loads = self.lock();
+        if let Some(running) = loads.get(key) {
+            return running.clone();
         }
         let now = self.entries.get(key);
         if let Some(landed) = now.filter(|now| seen.is_none_or(|seen| !Arc::ptr_eq(seen, now))) {
-            return watch::channel(Some(Ok(landed))).1;
+            return Load { started, outcome: watch::channel(Some(Ok(landed))).1 };
         }
-        let (sender, receiver) = watch::channel(None);
-        flights.insert(key.clone(), receiver.clone());
-        drop(flights);
+        let (sender, outcome) = watch::channel(None);
+        let running = Load { started, outcome };
+        loads.insert(key.clone(), running.clone());
+        drop(loads);
         let (cache, load) = (self.clone(), load());
-        let landing = Landing { flights: Arc::clone(&self.flights), key: key.clone() };
+        let guard = LoadGuard { loads: Arc::clone(&self.loads), key: key.clone(), load: running.clone() };
         tokio::spawn(async move {
-            let outcome = match tokio::time::timeout(TIME_LIMIT, load).await {
-                Ok(Ok(loaded)) => Ok(cache.keep(&landing.key, loaded)),
-                Ok(Err(error)) => {
-                    cache.drop_refused(&landing.key, &error);
-                    Err(Failure::Azure(Arc::new(error)))
-                }
+            let outcome = match tokio::time::timeout(cache.limits.load, load).await {
+                Ok(Ok(loaded)) => Ok(loaded),
+                Ok(Err(error)) => Err(Failure::Azure(Arc::new(error))),
                 Err(_) => Err(Failure::TimedOut),
             };
-            // Off the list of flights before the outcome is known, so that nobody joins what is over.
-            drop(landing);
+            let outcome = cache.settle(&guard, outcome);
+            // Off the list of loads before the outcome is known, so that nobody joins what is over.
+            drop(guard);
             sender.send_replace(Some(outcome));
         });
-        receiver
+        running
     }
 
-    async fn wait(&self, mut flight: watch::Receiver<Option<Outcome>>) -> Outcome {
-        let landed =
-            tokio::time::timeout_at(Instant::now() + TIME_LIMIT, flight.wait_for(Option::is_some)).await;
-        match landed {
-            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(Failure::TimedOut)),
-            // The load panicked (it is reported where panics are) or took too long.
-            Ok(Err(_)) | Err(_) => Err(Failure::TimedOut),
+    /// Changes the entries as the end of a load demands, and counts it.
+    fn settle(&self, guard: &LoadGuard, outcome: Result<Loaded, Failure>) -> Outcome {
+        let key = &guard.key;
+        let label = match &outcome {
+            Ok(_) => "success",
+            Err(failure) if failure.is_timeout() => "timed_out",
+            Err(failure) if failure.allows_stale() => "failed",
+            Err(_) => "refused",
+        };
+        metrics::counter!("norman_aks_cache_loads_total", "kind" => key.kind.name(), "outcome" => label)
+            .increment(1);
+        let loads = self.lock();
+        let is_current = guard.is_in(&loads);
+        match outcome {
+            Ok(loaded) => {
+                let (loaded, at_ms) = (Arc::new(loaded), self.clock.now_ms());
+                let entry = Arc::new(Entry { loaded, at_ms, reload_timed_out: AtomicBool::new(false) });
+                if is_current {
+                    self.entries.insert(key.clone(), Arc::clone(&entry));
+                }
+                Ok(entry)
+            }
+            Err(failure) => {
+                if let Failure::Azure(error) = &failure {
+                    self.drop_refused(key, error);
+                }
+                if failure.is_timeout()
+                    && is_current
+                    && let Some(entry) = self.entries.get(key)
+                {
+                    entry.reload_timed_out.store(true, Ordering::Release);
+                }
+                Err(failure)
+            }
         }
     }
 
-    fn keep(&self, key: &Key, loaded: Loaded) -> Arc<Entry> {
-        let entry = Arc::new(Entry { loaded: Arc::new(loaded), at_ms: self.clock.now_ms() });
-        self.entries.insert(key.clone(), Arc::clone(&entry));
-        entry
-    }
-
-    /// Forgets the lists of these kinds that a credential saw.
-    pub(super) fn forget(&self, fingerprint: Fingerprint, kinds: &'static [Kind]) {
-        let _ = self
-            .entries
-            .invalidate_entries_if(move |key, _| key.fingerprint == fingerprint && kinds.contains(&key.kind));
+    /// Evicts the lists of these kinds that a credential saw. What is being loaded of them is not kept either: it may
+    /// have been read before the change.
+    pub(super) fn evict(&self, fingerprint: Fingerprint, kinds: &'static [Kind]) {
+        let is_of = move |key: &Key| key.fingerprint == fingerprint && kinds.contains(&key.kind);
+        self.lock().retain(|key, _| !is_of(key));
+        let _ = self.entries.invalidate_entries_if(move |key, _| is_of(key));
     }
 
     /// A refused login means that nothing this credential ever listed may be shown again; a refused or vanished
@@ -313,26 +330,68 @@ impl Cache {
             self.entries.invalidate(key);
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Load>> {
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The age up to which an entry may be served at all.
+fn max_age(kind: Kind) -> Duration {
+    kind.time_to_live() + MAX_STALENESS
+}
+
+impl Load {
+    /// Waits for the end of the load.
+    async fn outcome(&self) -> Outcome {
+        let mut outcome = self.outcome.clone();
+        match timeout_at(Instant::now() + TIME_LIMIT, outcome.wait_for(Option::is_some)).await {
+            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(Failure::TimedOut)),
+            // The load panicked (it is reported where panics are) or took too long.
+            Ok(Err(_)) | Err(_) => Err(Failure::TimedOut),
+        }
+    }
 }
 
 /// Takes a load off the list when it ends, by a panic too.
-struct Landing {
-    flights: Flights,
+struct LoadGuard {
+    loads: Loads,
     key: Key,
+    load: Load,
 }
 
-impl Drop for Landing {
+impl LoadGuard {
+    /// Whether the load is still the one of its key.
+    fn is_in(&self, loads: &HashMap<Key, Load>) -> bool {
+        loads.get(&self.key).is_some_and(|load| load.outcome.same_channel(&self.load.outcome))
+    }
+}
+
+impl Drop for LoadGuard {
     fn drop(&mut self) {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_in(&loads) {
+            loads.remove(&self.key);
+        }
     }
 }
 
 impl Failure {
-    /// Whether an older answer is better than this failure: no answer, 408, 429, 5xx, a time limit.
-    fn is_passing(&self) -> bool {
+    /// Whether an older entry is better than this failure: a transient one, or a response that cannot be used.
+    fn allows_stale(&self) -> bool {
         match self {
-            Self::Azure(error) => error.is_transient(),
+            Self::Azure(error) => error.is_transient() || error.is_unusable_response(),
+            Self::TimedOut => true,
+        }
+    }
+
+    fn is_timeout(&self) -> bool {
+        match self {
+            Self::Azure(error) => error.is_timeout(),
             Self::TimedOut => true,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

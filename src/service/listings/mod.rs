@@ -1,7 +1,9 @@
-//! The eight listing actions as use cases: one credential, one question, one finished answer, from memory where
-//! that is allowed. `cache` decides what is fresh; the shapes of the answers come from the caller as functions.
+//! The eight listing actions as use cases: one credential, one request, one finished response, from the cache where
+//! that is allowed. `cache` decides what is fresh, `kind` has the times; the shapes of the responses come from the
+//! caller as functions.
 
 mod cache;
+mod kind;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
-use self::cache::{Cache, Element, Failure, Found, Key, Kind, Loaded, TIME_LIMIT};
+use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT};
+use self::kind::{Key, Kind};
 use crate::azure::resources::{
     kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
 };
@@ -70,7 +73,7 @@ impl Listings {
 
     /// Forgets what was listed of clusters and networks with a credential: something was changed there.
     pub fn forget_changed(&self, access: &AzureAccess) {
-        self.cache.forget(access.credential().fingerprint, &[Kind::Clusters, Kind::Networks]);
+        self.cache.evict(access.credential().fingerprint, &[Kind::Clusters, Kind::Networks]);
     }
 
     /// Whether the credential logs in and may read its subscription; always asks, with a new token.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
-use serde_json::json;
+use norman_aks::sandbox::{Effect, Fault, Operation, Page, Refusal};
+use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
@@ -198,4 +198,198 @@ async fn versions_and_upgrades_share_one_list() {
         app.get(&format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}")).send().await;
     assert_eq!(upgrades.header("x-norman-aks-cache"), "hit", "{}", upgrades.text());
     assert_eq!(app.upstream(), Vec::<String>::new());
+}
+
+/// The listing actions by the name of their list in the sandbox, each with the key that holds the list.
+const LISTS: [(Operation, &str, &str); 7] = [
+    (Operation::Locations, "aksLocations", "value"),
+    (Operation::Locations, "aksRegions", "value"),
+    (Operation::VmSizes, "aksVMSizes", "value"),
+    (Operation::Skus, "aksVMSizesV2", "value"),
+    (Operation::KubernetesVersions, "aksVersions", "values"),
+    (Operation::VirtualNetworks, "aksVirtualNetworks", "value"),
+    (Operation::ManagedClusters, "aksClusters", "value"),
+];
+
+async fn list(app: &TestApp, action: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = app.credential(&json!({"region": "eastus"}));
+    let call = app.post(&format!("/meta/{action}"));
+    let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));
+    call.json(&body).send().await
+}
+
+const NO_CACHE: &[(&str, &str)] = &[("cache-control", "no-cache")];
+
+fn hang(operation: Operation) -> Fault {
+    Fault { operation: Some(operation), latency_ms: 3_600_000, ..Fault::default() }
+}
+
+#[tokio::test]
+async fn hanging_load_serves_stale_and_keeps_its_result() {
+    let app = TestApp::start().await;
+    for (operation, action, _) in LISTS {
+        let known = list(&app, action, &[]).await;
+        app.clock.advance(HOUR * 24 + Duration::from_secs(1));
+        app.control.add_fault(hang(operation));
+        app.upstream();
+        for _ in 0..2 {
+            let served = list(&app, action, &[]).await;
+            assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
+            assert_eq!((served.header("age"), &served.body), ("86401", &known.body), "{action}");
+        }
+        // The load goes on, and what it brings is kept: no caller starts another one.
+        app.control.clear_faults();
+        while list(&app, action, &[]).await.header("x-norman-aks-cache") != "hit" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let path = format!("/{}", operation_path(operation));
+        let lists = app.upstream().into_iter().filter(|seen| seen.ends_with(&path)).count();
+        assert_eq!(lists, 1, "{action}");
+    }
+}
+
+/// The last segment of the list's path.
+fn operation_path(operation: Operation) -> String {
+    serde_json::to_value(operation).unwrap().as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn no_cache_waits_for_a_hanging_load() {
+    let app = TestApp::start().await;
+    list(&app, "aksVirtualNetworks", &[]).await;
+    app.clock.advance(Duration::from_secs(31));
+    app.control.add_fault(hang(Operation::VirtualNetworks));
+    let patient = async {
+        let served = list(&app, "aksVirtualNetworks", &[]).await;
+        app.control.clear_faults();
+        served
+    };
+    let (fresh, served) = tokio::join!(list(&app, "aksVirtualNetworks", NO_CACHE), patient);
+    assert_eq!((served.header("x-norman-aks-cache"), served.header("age")), ("stale", "31"));
+    assert_eq!((fresh.header("x-norman-aks-cache"), fresh.header("age")), ("miss", "0"));
+}
+
+#[tokio::test]
+async fn silent_azure_is_not_waited_for_again() {
+    let app = TestApp::with().read_limit(Duration::from_millis(100)).start().await;
+    list(&app, "aksClusters", &[]).await;
+    app.clock.advance(Duration::from_secs(31));
+    app.control.add_fault(hang(Operation::ManagedClusters));
+    let served = list(&app, "aksClusters", &[]).await;
+    assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
+    assert!(list(&app, "aksClusters", NO_CACHE).await.status.is_server_error());
+    app.control.clear_faults();
+    // At once, with the load in the background: nobody waits although Azure answers again.
+    assert_eq!(list(&app, "aksClusters", &[]).await.header("x-norman-aks-cache"), "stale");
+    while list(&app, "aksClusters", &[]).await.header("x-norman-aks-cache") != "hit" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn unusable_responses_serve_the_cached_list() {
+    let app = TestApp::start().await;
+    let portal = "<html><title>Sign in</title></html>";
+    for (operation, action, key) in LISTS {
+        let known = list(&app, action, NO_CACHE).await;
+        assert_eq!(known.status, 200, "{action}");
+        let shapes = [
+            json!({}),
+            json!([]),
+            json!({key: null}),
+            json!({key: {}}),
+            json!({key: [[[]]]}),
+            json!({key: [null]}),
+            json!({key: [{"name": "a"}, "b"]}),
+            json!({"error": {"code": "Odd", "message": "with 200"}}),
+            Value::from(portal),
+        ];
+        for shape in shapes {
+            let page = Page::new(200, &shape).unwrap();
+            app.control.play(app.seed.subscription_id, &operation_path(operation), vec![page]).unwrap();
+            still_known(&app, action, &known, &shape.to_string()).await;
+        }
+        app.control.play(app.seed.subscription_id, &operation_path(operation), vec![]).unwrap();
+        for effect in [Effect::TruncatedBody, Effect::CutInBody, Effect::InvalidJson] {
+            let what = format!("{effect:?}");
+            app.control.add_fault(Fault {
+                operation: Some(operation),
+                effect: Some(effect),
+                ..Fault::default()
+            });
+            still_known(&app, action, &known, &what).await;
+            app.control.clear_faults();
+        }
+    }
+}
+
+/// Azure sends what cannot be used: a request for a new list fails, any other one gets the cached list.
+async fn still_known(app: &TestApp, action: &str, known: &Answer, what: &str) {
+    let fresh = list(app, action, NO_CACHE).await;
+    assert!(fresh.status.as_u16() >= 400, "{action}, {what}: {}", fresh.text());
+    app.clock.advance(Duration::from_secs(31));
+    let served = list(app, action, &[]).await;
+    assert_eq!((served.status.as_u16(), &served.body), (200, &known.body), "{action}, {what}");
+    assert_ne!(served.header("x-norman-aks-cache"), "miss", "{action}, {what}");
+}
+
+#[tokio::test]
+async fn an_empty_list_of_azure_is_an_empty_list() {
+    let app = TestApp::start().await;
+    for (operation, action, key) in LISTS.into_iter().filter(|(_, action, _)| *action != "aksVersions") {
+        list(&app, action, NO_CACHE).await;
+        let page = Page::new(200, &json!({key: []})).unwrap();
+        app.control.play(app.seed.subscription_id, &operation_path(operation), vec![page]).unwrap();
+        let empty = list(&app, action, NO_CACHE).await;
+        assert_eq!((empty.status.as_u16(), empty.text().as_str()), (200, "[]"), "{action}");
+        assert_eq!(list(&app, action, &[]).await.text(), "[]", "{action}");
+        app.control.play(app.seed.subscription_id, &operation_path(operation), vec![]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn retry_after_of_years_is_cut_to_an_hour() {
+    let app = TestApp::start().await;
+    for (wait, told) in [
+        ("315360000", "3600"),
+        ("99999999999999999999999", "3600"),
+        ("Sun, 06 Nov 2044 08:49:37 GMT", "3600"),
+        ("3601", "3600"),
+        ("1800", "1800"),
+    ] {
+        for operation in [Operation::KubernetesVersions, Operation::Token] {
+            app.control.forget_tokens();
+            let refusal =
+                Refusal { status: Some(429), retry_after: Some(wait.to_owned()), ..Refusal::default() };
+            app.control.add_fault(Fault {
+                operation: Some(operation),
+                effect: Some(Effect::Status(refusal)),
+                ..Fault::default()
+            });
+            let answer = fresh_versions(&app).await;
+            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, told), "{wait}");
+            app.control.clear_faults();
+            // A refused token is remembered for a minute at most.
+            app.clock.advance(Duration::from_secs(61));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_portal_is_no_proof_of_a_good_credential() {
+    let app = TestApp::start().await;
+    let body = app.credential(&json!({}));
+    let check = async || app.post("/meta/aksCheckCredentials").json(&body).send().await;
+    assert_eq!(check().await.status, 200);
+    for operation in [Operation::Subscription, Operation::Token] {
+        app.control.add_fault(Fault {
+            operation: Some(operation),
+            effect: Some(Effect::InvalidJson),
+            ..Fault::default()
+        });
+        let answer = check().await;
+        assert_eq!(answer.status, 400, "{operation:?}: neither good nor wrong: {}", answer.text());
+        assert!(answer.json()["hint"].as_str().unwrap().contains("proxy"), "{}", answer.text());
+        app.control.clear_faults();
+    }
 }

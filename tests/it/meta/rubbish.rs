@@ -151,7 +151,8 @@ fn answers_of_azure_of_any_shape() {
     ]);
     let wrapped = (any_json(), any::<bool>());
     ask(400, &(routes, wrapped), |runtime, app, ((route, action), (value, wrap))| {
-        let body = if wrap { json!({"value": [value], "values": [value]}) } else { value };
+        let list = if route == "kubernetesVersions" { "values" } else { "value" };
+        let body = if wrap { json!({list: [value]}) } else { value };
         let page = serde_json::from_value(json!({"body": body})).unwrap();
         app.control.play(app.seed.subscription_id, route, vec![page]).unwrap();
         let call = app.post(&format!("/meta/{action}")).header("cache-control", "no-cache");

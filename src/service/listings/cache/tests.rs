@@ -1,0 +1,192 @@
+//! Slow, hanging and failing loads, and what is served meanwhile.
+
+use std::future::{self, Ready};
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::azure::{Cloud, Service};
+
+const NEVER: Duration = Duration::from_hours(1);
+
+/// A cache whose loads may run for `load`, and whose callers wait for `stale_after` when they have an older entry.
+fn cache(clock: &Clock, load: Duration, stale_after: Duration) -> Cache {
+    Cache { limits: Limits { load, stale_after }, ..Cache::new(1 << 20, clock.clone()) }
+}
+
+fn key(kind: Kind) -> Key {
+    Key {
+        cloud: Cloud::Public,
+        subscription: "s".to_owned(),
+        fingerprint: Fingerprint([7; 32]),
+        kind,
+        region: Arc::default(),
+    }
+}
+
+/// A list, and a clock by which it is too old to be served as new.
+async fn warm(cache: &Cache, clock: &Clock, kind: Kind) {
+    let found = cache.get(key(kind), false, || ready("old")).await.unwrap();
+    assert_eq!(found.freshness, Freshness::Miss);
+    clock.advance(kind.time_to_live() + Duration::from_secs(1));
+}
+
+fn ready(text: &'static str) -> Ready<Result<Loaded, azure::Error>> {
+    future::ready(Ok(Loaded::Answer(Bytes::from_static(text.as_bytes()))))
+}
+
+fn fails(error: azure::Error) -> Ready<Result<Loaded, azure::Error>> {
+    future::ready(Err(error))
+}
+
+fn text(found: &Found) -> &[u8] {
+    let Loaded::Answer(text) = &*found.loaded else { panic!("{found:?}") };
+    text
+}
+
+#[tokio::test]
+async fn slow_load_serves_the_old_list_and_keeps_its_result() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let clock = Clock::manual(1_000_000);
+    let cache = cache(&clock, NEVER, Duration::from_millis(1));
+    warm(&cache, &clock, Kind::Networks).await;
+    let (release, held) = oneshot::channel::<()>();
+    let slow = || async {
+        let _ = held.await;
+        ready("new").await
+    };
+    let found = cache.get(key(Kind::Networks), false, slow).await.unwrap();
+    assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
+    // The second caller finds the load in flight: it does not start one of its own.
+    let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
+    assert_eq!(found.freshness, Freshness::Stale);
+    let running = cache.lock().get(&key(Kind::Networks)).cloned().unwrap();
+    release.send(()).unwrap();
+    running.outcome().await.unwrap();
+    let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
+    assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"new"[..]));
+    let metrics = recorder.handle().render();
+    for line in [
+        r#"norman_aks_stale_responses_total{kind="virtual_networks",reason="slow"} 2"#,
+        r#"norman_aks_cache_loads_total{kind="virtual_networks",outcome="success"} 2"#,
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+fn timeout() -> azure::Error {
+    azure::Error::TimedOut { to: Service::Arm }
+}
+
+#[tokio::test]
+async fn after_a_timeout_the_old_list_is_served_at_once() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let clock = Clock::manual(1_000_000);
+    // A caller that waited would wait for an hour.
+    let cache = cache(&clock, Duration::from_millis(1), NEVER);
+    warm(&cache, &clock, Kind::Clusters).await;
+    let found = cache.get(key(Kind::Clusters), false, future::pending).await.unwrap();
+    assert_eq!(found.freshness, Freshness::Stale);
+    let cache = Cache { limits: Limits { load: NEVER, stale_after: NEVER }, ..cache };
+    let (release, held) = oneshot::channel::<()>();
+    let slow = || async {
+        let _ = held.await;
+        ready("new").await
+    };
+    let found = cache.get(key(Kind::Clusters), false, slow).await.unwrap();
+    assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
+    // Until a load succeeds; then the next one is waited for again.
+    let running = cache.lock().get(&key(Kind::Clusters)).cloned().unwrap();
+    release.send(()).unwrap();
+    running.outcome().await.unwrap();
+    clock.advance(Duration::from_secs(31));
+    let found = cache.get(key(Kind::Clusters), false, || ready("newer")).await.unwrap();
+    assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"newer"[..]));
+    let metrics = recorder.handle().render();
+    for line in [
+        r#"norman_aks_stale_responses_total{kind="clusters",reason="failed"} 1"#,
+        r#"norman_aks_stale_responses_total{kind="clusters",reason="timed_out"} 1"#,
+        r#"norman_aks_cache_loads_total{kind="clusters",outcome="timed_out"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_request_waits_and_never_gets_the_old_list() {
+    let clock = Clock::manual(1_000_000);
+    let cache = cache(&clock, NEVER, Duration::from_millis(1));
+    warm(&cache, &clock, Kind::Networks).await;
+    let (release, held) = oneshot::channel::<()>();
+    let slow = || async {
+        let _ = held.await;
+        ready("new").await
+    };
+    let fresh = cache.get(key(Kind::Networks), true, slow);
+    let patient = async {
+        let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
+        release.send(()).unwrap();
+        found.freshness
+    };
+    let (fresh, patient) = tokio::join!(fresh, patient);
+    let fresh = fresh.unwrap();
+    assert_eq!((fresh.freshness, text(&fresh), patient), (Freshness::Miss, &b"new"[..], Freshness::Stale));
+    cache.get(key(Kind::Networks), true, || fails(timeout())).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn only_failures_that_say_nothing_allow_the_old_list() {
+    let unusable = azure::Error::ForeignLink { host: "elsewhere".to_owned() };
+    for (error, served) in [
+        (timeout(), true),
+        (unusable, true),
+        (azure::Error::Endless { pages: 3 }, true),
+        (azure::Error::InvalidTenant, false),
+        (azure::Error::EmptySecret, false),
+    ] {
+        let clock = Clock::manual(1_000_000);
+        let cache = cache(&clock, NEVER, NEVER);
+        warm(&cache, &clock, Kind::Networks).await;
+        let found = cache.get(key(Kind::Networks), false, || fails(error.clone())).await;
+        assert_eq!(found.is_ok_and(|found| found.freshness == Freshness::Stale), served, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_served_for_a_day_past_its_time_and_no_longer() {
+    for kind in Kind::ALL {
+        let clock = Clock::manual(1_000_000);
+        let cache = cache(&clock, NEVER, NEVER);
+        warm(&cache, &clock, kind).await;
+        clock.advance(MAX_STALENESS.checked_sub(Duration::from_secs(1)).unwrap());
+        let found = cache.get(key(kind), false, || fails(timeout())).await.unwrap();
+        assert_eq!(found.freshness, Freshness::Stale, "{kind:?}");
+        clock.advance(Duration::from_secs(1));
+        cache.get(key(kind), false, || fails(timeout())).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_load_from_before_a_change_is_not_kept() {
+    let clock = Clock::manual(1_000_000);
+    let cache = cache(&clock, NEVER, NEVER);
+    let (release, held) = oneshot::channel::<()>();
+    let slow = || async {
+        let _ = held.await;
+        ready("before").await
+    };
+    let waiting = cache.get(key(Kind::Clusters), false, slow);
+    let changing = async {
+        cache.evict(Fingerprint([7; 32]), &[Kind::Clusters]);
+        let found = cache.get(key(Kind::Clusters), false, || ready("after")).await.unwrap();
+        assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"after"[..]));
+        release.send(()).unwrap();
+    };
+    let (waited, ()) = tokio::join!(waiting, changing);
+    assert_eq!(text(&waited.unwrap()), b"before");
+    let found = cache.get(key(Kind::Clusters), false, || fails(timeout())).await.unwrap();
+    assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"after"[..]));
+}

@@ -1,0 +1,71 @@
+//! The kinds of lists that are cached, and the key of a cached list.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::azure::{Cloud, Fingerprint};
+
+/// A kind of list. Versions and sizes depend on a region, which the key of an entry then names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Clusters,
+    Locations,
+    Networks,
+    Regions,
+    Versions,
+    VmSizes,
+    VmSizesV2,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Clusters,
+        Self::Locations,
+        Self::Networks,
+        Self::Regions,
+        Self::Versions,
+        Self::VmSizes,
+        Self::VmSizesV2,
+    ];
+
+    /// The value of the label `kind` in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Clusters => "clusters",
+            Self::Locations => "locations",
+            Self::Networks => "virtual_networks",
+            Self::Regions => "regions",
+            Self::Versions => "kubernetes_versions",
+            Self::VmSizes => "vm_sizes",
+            Self::VmSizesV2 => "vm_sizes_v2",
+        }
+    }
+
+    /// The age up to which an entry is served without asking Azure.
+    pub(super) fn time_to_live(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Locations | Self::Regions => 24 * 3600,
+            Self::VmSizes | Self::VmSizesV2 => 3600,
+            Self::Versions => 15 * 60,
+            Self::Networks | Self::Clusters => 30,
+        })
+    }
+
+    /// Whether an older entry is served at once while a new one is loaded. Lists of things that users create are
+    /// not: they would miss what was just created.
+    pub(super) fn served_while_loading(self) -> bool {
+        !matches!(self, Self::Networks | Self::Clusters)
+    }
+}
+
+/// The key of a cached list. Two credentials never share an entry, not even two secrets of one application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) cloud: Cloud,
+    /// Lower case.
+    pub(super) subscription: String,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) kind: Kind,
+    /// Normalised; empty for kinds that do not depend on a region.
+    pub(super) region: Arc<str>,
+}
