@@ -1,15 +1,18 @@
 //! The figures that this project promises, measured on the machine at hand: `cargo bench`.
 //!
-//! `cargo bench -- [upstream] [cold] [warm] [idle] [--no-fail]` measures only what is named. Exit codes: 0 all promises
+//! `cargo bench -- [upstream] [cold] [warm] [proxied] [idle] [--no-fail]` measures only what is named. Exit codes: 0 all promises
 //! are kept (or `--no-fail`), 1 one is not, 2 something could not be measured.
 //!
-//! Three processes take part: this one asks and reads the clocks, a child of it is the server, and the built-in Azure
-//! runs in a third, so that each figure is one process's own.
+//! Up to four processes take part: this one sends requests and reads the clocks, a child of it is the server, the built-in
+//! Azure runs in a third and the Kubernetes API of a cluster in a fourth, so that each figure is one process's own.
 
 mod client;
 mod cold;
 mod idle;
+mod kubernetes;
 mod process;
+mod proxied;
+mod rounds;
 mod sandbox;
 mod server;
 mod table;
@@ -26,10 +29,16 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// The first argument of the child that is the server.
 const SERVER: &str = "the-server-itself";
 
+/// The first argument of the child that is the Kubernetes API of a cluster.
+const KUBERNETES: &str = "the-kubernetes-api";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == SERVER) {
         return told(server::run(&arguments));
+    }
+    if arguments.first().is_some_and(|first| first == KUBERNETES) {
+        return told(kubernetes::run(&arguments));
     }
     // `cargo test --all-targets` starts this program too, without that word.
     if !arguments.iter().any(|argument| argument == "--bench") {
@@ -60,7 +69,7 @@ fn told(outcome: Outcome<()>) -> ExitCode {
 }
 
 async fn measure(chosen: &[&str]) -> Outcome<Table> {
-    const ALL: [&str; 4] = ["upstream", "cold", "warm", "idle"];
+    const ALL: [&str; 5] = ["upstream", "cold", "warm", "proxied", "idle"];
     if let Some(unknown) = chosen.iter().find(|word| !ALL.contains(word)) {
         return Err(
             format!("there is nothing called {unknown} to measure; there is: {}", ALL.join(", ")).into()
@@ -72,19 +81,24 @@ async fn measure(chosen: &[&str]) -> Outcome<Table> {
     if wanted("idle") {
         idle::measure(&mut table, folder.path()).await?;
     }
-    if wanted("upstream") || wanted("cold") || wanted("warm") {
+    if ["upstream", "cold", "warm", "proxied"].into_iter().any(wanted) {
         let sandbox = sandbox::Sandbox::start(folder.path()).await?;
         if wanted("upstream") {
-            let server = server::Server::start(&sandbox, folder.path())?;
+            let server = server::Server::start(&sandbox, None, folder.path())?;
             upstream::measure(&mut table, &sandbox, &server).await?;
         }
         if wanted("cold") {
-            let server = server::Server::start(&sandbox, folder.path())?;
+            let server = server::Server::start(&sandbox, None, folder.path())?;
             cold::measure(&mut table, &sandbox, &server).await?;
         }
         if wanted("warm") {
-            let server = server::Server::start(&sandbox, folder.path())?;
+            let server = server::Server::start(&sandbox, None, folder.path())?;
             warm::measure(&mut table, &server).await?;
+        }
+        if wanted("proxied") {
+            let kubernetes = kubernetes::Kubernetes::start(folder.path())?;
+            let server = server::Server::start(&sandbox, Some(&kubernetes), folder.path())?;
+            proxied::measure(&mut table, &server).await?;
         }
     }
     table.end();

@@ -20,6 +20,7 @@ use norman_aks::config::{Config, Flags};
 use norman_aks::sandbox::{Sandbox, Seed};
 use norman_aks::service::actor::Actor;
 use norman_aks::service::credentials::{AzureChange, Change, CredentialChange};
+use norman_aks::store::Store;
 use norman_aks::telemetry::metrics::Metrics;
 use norman_aks::{azure, listen, telemetry};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -28,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::kubernetes::{self, Kubernetes};
 use crate::process::Process;
 use crate::{Outcome, SERVER, sandbox};
 
@@ -49,6 +51,8 @@ pub(crate) struct Ready {
     pub(crate) credential: String,
     pub(crate) small: usize,
     pub(crate) large: usize,
+    /// The token of a member of the cluster, where there is one.
+    pub(crate) member: Option<String>,
 }
 
 /// The running child.
@@ -58,12 +62,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on a new data folder.
-    pub(crate) fn start(sandbox: &sandbox::Sandbox, folder: &Path) -> Outcome<Self> {
+    /// Starts it on a new data folder, with a cluster that has that Kubernetes API.
+    pub(crate) fn start(
+        sandbox: &sandbox::Sandbox,
+        kubernetes: Option<&Kubernetes>,
+        folder: &Path,
+    ) -> Outcome<Self> {
         let data = tempfile::tempdir_in(folder)?.keep();
         let log = data.join("server.log");
         let (azure, authority) = (sandbox.address.to_string(), sandbox.authority.display().to_string());
-        let arguments = [SERVER, &azure, &authority, &data.display().to_string()];
+        let kubernetes = serde_json::to_string(&kubernetes.map(|kubernetes| &kubernetes.ready))?;
+        let arguments = [SERVER, &azure, &authority, &data.display().to_string(), &kubernetes];
         let mut process = Process::start(&std::env::current_exe()?, &arguments, &log)?;
         let ready = serde_json::from_str(&process.line()?)?;
         Ok(Self { ready, process })
@@ -81,17 +90,23 @@ impl Server {
 
 /// The child itself: runs until its standard input is closed.
 pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
-    let [_, azure, authority, data] = arguments else {
+    let [_, azure, authority, data, kubernetes] = arguments else {
         return Err("the server is started by the figures".into());
     };
     let _log = telemetry::init(telemetry::Format::Text { ansi: false }, None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(azure.parse()?, authority, data))?;
+    let kubernetes: Option<kubernetes::Ready> = serde_json::from_str(kubernetes)?;
+    runtime.block_on(serve(azure.parse()?, authority, data, kubernetes.as_ref()))?;
     runtime.shutdown_background();
     Ok(())
 }
 
-async fn serve(azure: SocketAddr, authority: &str, data: &str) -> Outcome<()> {
+async fn serve(
+    azure: SocketAddr,
+    authority: &str,
+    data: &str,
+    kubernetes: Option<&kubernetes::Ready>,
+) -> Outcome<()> {
     let metrics = Metrics::install()?;
     tokio::spawn(async move {
         loop {
@@ -99,7 +114,7 @@ async fn serve(azure: SocketAddr, authority: &str, data: &str) -> Outcome<()> {
             metrics.run_upkeep();
         }
     });
-    let app = build(azure, authority, data).await?;
+    let (app, store) = build(azure, authority, data, kubernetes).await?;
     let token = app.tokens.create("figures", Some(true), None, "").await?.text();
     let credential = store_credential(&app, &token).await?;
     let mut ready = Ready {
@@ -109,10 +124,15 @@ async fn serve(azure: SocketAddr, authority: &str, data: &str) -> Outcome<()> {
         credential,
         small: 0,
         large: 0,
+        member: None,
     };
     let (small, large) = (answer(&app, &ready, SMALL).await?, answer(&app, &ready, LARGE).await?);
     (ready.small, ready.large) = (small.len(), large.len());
-    let bare = Router::new().route("/small", bare(small)).route("/large", bare(large));
+    let mut bare = Router::new().route("/small", bare(small)).route("/large", bare(large));
+    if let Some(kubernetes) = kubernetes {
+        ready.member = Some(kubernetes.connect(&app, &store).await?);
+        bare = bare.merge(kubernetes.bare_proxy()?);
+    }
     ready.api = listen(app.router()).await?;
     ready.bare = listen(bare).await?;
     println!("{}", serde_json::to_string(&ready)?);
@@ -120,7 +140,12 @@ async fn serve(azure: SocketAddr, authority: &str, data: &str) -> Outcome<()> {
     Ok(())
 }
 
-async fn build(azure: SocketAddr, authority: &str, data: &str) -> Outcome<App> {
+async fn build(
+    azure: SocketAddr,
+    authority: &str,
+    data: &str,
+    kubernetes: Option<&kubernetes::Ready>,
+) -> Outcome<(App, Store)> {
     let settings = BTreeMap::from([("NORMAN_AKS_DATA_DIR".to_owned(), data.to_owned())]);
     let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
     let clock = Clock::system();
@@ -133,7 +158,9 @@ async fn build(azure: SocketAddr, authority: &str, data: &str) -> Outcome<App> {
     };
     let store = app::open_store(&config).await?;
     let secrets = app::open_secrets(&config, &store, &clock).await?;
-    Ok(App::build(&config, store, secrets, Ways { azure: to_azure, ..Ways::default() }).await?)
+    let clusters = kubernetes.map(kubernetes::Ready::options).unwrap_or_default();
+    let app = App::build(&config, store.clone(), secrets, Ways { azure: to_azure, clusters }).await?;
+    Ok((app, store))
 }
 
 async fn store_credential(app: &App, token: &SecretString) -> Outcome<String> {

@@ -1,0 +1,181 @@
+//! The Kubernetes API of a cluster as a child of this program: it answers two addresses with bytes of a fixed length. And
+//! what the server under test is told about it: a stored cluster with a member, and a bare route that passes requests on.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::Uri;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use norman_aks::app::App;
+use norman_aks::domain::status::ClusterStatus;
+use norman_aks::service::secrets::SERVICE_ACCOUNT_TOKEN;
+use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
+use norman_aks::{downstream, listen};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::process::Process;
+use crate::{KUBERNETES, Outcome};
+
+/// The cluster in the server under test.
+pub(crate) const CLUSTER: &str = "c-figure";
+
+/// An object, and a list of objects, with the bytes that they have.
+pub(crate) const SMALL: (&str, usize) = ("/api/v1/namespaces/default/configmaps/small", 1_024);
+pub(crate) const LARGE: (&str, usize) = ("/api/v1/configmaps", 4 * 1024 * 1024);
+
+const HOST: &str = "figures-5a4d.hcp.westeurope.azmk8s.io";
+
+/// Where it is and what its certificate leads to.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ready {
+    address: SocketAddr,
+    /// PEM.
+    authority: String,
+}
+
+/// The running child.
+pub(crate) struct Kubernetes {
+    pub(crate) ready: Ready,
+    _process: Process,
+}
+
+impl Kubernetes {
+    pub(crate) fn start(folder: &Path) -> Outcome<Self> {
+        let log = folder.join("kubernetes.log");
+        let mut process = Process::start(&std::env::current_exe()?, &[KUBERNETES], &log)?;
+        Ok(Self { ready: serde_json::from_str(&process.line()?)?, _process: process })
+    }
+}
+
+/// The child itself: runs until its standard input is closed.
+pub(crate) fn run(_: &[String]) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (root_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
+        let mut root = CertificateParams::new(Vec::new())?;
+        root.distinguished_name.push(DnType::CommonName, "figures");
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = root.self_signed(&root_key)?.pem();
+        let leaf = CertificateParams::new(vec![HOST.to_owned()])?;
+        let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key))?;
+        let tls =
+            listen::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let ready = Ready { address: listener.local_addr()?, authority };
+        let app = [SMALL, LARGE].into_iter().fold(Router::new(), |app, (path, length)| {
+            let body = Bytes::from(object(length));
+            app.route(path, get(move || async move { ([(CONTENT_TYPE, "application/json")], body) }))
+        });
+        let options = listen::Options::default();
+        tokio::spawn(listen::serve(listener, Some(tls), app, CancellationToken::new(), options));
+        println!("{}", serde_json::to_string(&ready)?);
+        tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+        Ok(())
+    })
+}
+
+/// JSON of that many bytes, with the letters that such lists have.
+fn object(length: usize) -> String {
+    let (start, end) = (r#"{"kind":"List","apiVersion":"v1","metadata":{},"items":["#, "{}]}");
+    let item =
+        r#"{"metadata":{"name":"web-7d9f","namespace":"default","labels":{"app":"web"}},"data":{"a":"b"}},"#;
+    let mut text = start.to_owned();
+    while text.len() + item.len() + end.len() <= length {
+        text.push_str(item);
+    }
+    text.push_str(&" ".repeat(length - text.len() - end.len()));
+    text.push_str(end);
+    text
+}
+
+impl Ready {
+    /// How the server finds it.
+    pub(crate) fn options(&self) -> downstream::Options {
+        let address = self.address;
+        let resolver = move |host: &str| (host == HOST).then_some(address);
+        downstream::Options { resolver: Some(Arc::new(resolver)), ..downstream::Options::default() }
+    }
+
+    /// Stores the cluster, as it is when it is connected, and a member; returns the token of the member.
+    pub(crate) async fn connect(&self, app: &App, store: &Store) -> Outcome<String> {
+        let owner = app.tokens.create("owner", None, None, "").await?.text();
+        let owner = app.tokens.authenticate(owner.expose_secret()).await?;
+        let token = app.tokens.create("member", None, None, "").await?.text();
+        let member = app.tokens.authenticate(token.expose_secret()).await?;
+        let status = ClusterStatus {
+            api_endpoint: Some(format!("https://{HOST}:443")),
+            ca_cert: Some(BASE64_STANDARD.encode(&self.authority)),
+            ..ClusterStatus::default()
+        };
+        let row = ClusterRow {
+            id: CLUSTER.to_owned(),
+            uuid: "figures".to_owned(),
+            owner: owner.user_id.clone(),
+            name: "figures".to_owned(),
+            spec: r#"{"aksConfig":{"clusterName":"figures"}}"#.to_owned(),
+            credential_id: None,
+            aks_identity: None,
+            created_ms: 0,
+            updated_ms: 0,
+            version: 1,
+            generation: 1,
+            removing_ms: None,
+            review: None,
+            work: WorkColumns {
+                phase: "active".to_owned(),
+                status: status.to_text(),
+                next_run_ms: None,
+                ..WorkColumns::default()
+            },
+        };
+        store::clusters::insert(store, &row).await?;
+        let row = MemberRow {
+            id: format!("{CLUSTER}:crtb-figure"),
+            uuid: "figures".to_owned(),
+            cluster_id: CLUSTER.to_owned(),
+            user_id: member.user_id.clone(),
+            role: "cluster-member".to_owned(),
+            created_ms: 0,
+        };
+        store::members::insert(store, &row).await?;
+        app.secrets.keep_for_cluster(CLUSTER, SERVICE_ACCOUNT_TOKEN, &"account-token".into()).await?;
+        Ok(token.expose_secret().to_owned())
+    }
+
+    /// A route that does nothing but pass requests on, with a client that is good at it.
+    pub(crate) fn bare_proxy(&self) -> Outcome<Router> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([reqwest::Certificate::from_pem(self.authority.as_bytes())?])
+            .http1_only()
+            .no_gzip()
+            .resolve(HOST, self.address)
+            .build()?;
+        Ok(Router::new().fallback(pass_on).with_state(client))
+    }
+}
+
+async fn pass_on(State(client): State<reqwest::Client>, uri: Uri) -> Response {
+    match client.get(format!("https://{HOST}:{}{uri}", 443)).send().await {
+        Err(error) => error.to_string().into_response(),
+        Ok(answer) => {
+            let length = answer.content_length().unwrap_or_default();
+            let headers = [(CONTENT_LENGTH, length.to_string())];
+            (headers, Body::new(reqwest::Body::from(answer))).into_response()
+        }
+    }
+}
