@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::cors::OtherOrigin;
+use super::impersonation;
 use super::k8s;
 use super::meta;
 use super::norman::error::ErrorBody;
@@ -182,6 +183,9 @@ async fn answered(
     if let Some(answer) = other_origin.and_then(OtherOrigin::preflight) {
         return answer;
     }
+    if impersonation::is_requested(request.headers()) {
+        return failure(path, request_id, StatusCode::FORBIDDEN);
+    }
     let places = &state.edge().places;
     let place = if SIGNS_OF_LIFE.contains(&path.as_str()) || k8s::is_here(path) {
         None
@@ -229,13 +233,15 @@ fn is_change(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
 }
 
-/// The id that a proxy gave, when it looks like one, else a new one.
+/// The id that a proxy gave, when it looks like one, else a new one. Always a new one for a request into a cluster: there
+/// it is the id in the cluster's own audit log, where nobody may choose it.
 fn id_of(request: &Request) -> Arc<str> {
     let sane = |id: &&str| {
         (8..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
+    let given = request.headers().get(REQUEST_ID).filter(|_| !k8s::is_here(request.uri().path()));
+    let given = given.and_then(|id| id.to_str().ok()).filter(sane);
     given.map_or_else(
         || Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()).into(),
         Arc::from,
@@ -251,10 +257,13 @@ struct MetaBody<'a> {
 
 /// An answer that no handler gave, in the form that the path's clients read.
 fn failure(path: &str, request_id: &str, status: StatusCode) -> Response {
-    let message = match status {
-        StatusCode::SERVICE_UNAVAILABLE => "too many requests at once; try again in a moment",
-        StatusCode::GATEWAY_TIMEOUT => "the request took longer than 60 s and was given up",
-        _ => "the server failed; its log has the cause under the id of this request",
+    let (code, message) = match status {
+        StatusCode::FORBIDDEN => ("PermissionDenied", impersonation::MESSAGE),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("ServerError", "too many requests at once; try again in a moment")
+        }
+        StatusCode::GATEWAY_TIMEOUT => ("ServerError", "the request took longer than 60 s and was given up"),
+        _ => ("ServerError", "the server failed; its log has the cause under the id of this request"),
     };
     if k8s::is_here(path) {
         return k8s::failure(status, message);
@@ -265,7 +274,7 @@ fn failure(path: &str, request_id: &str, status: StatusCode) -> Response {
         let status = status.as_u16();
         json::to_bytes_line(&ErrorBody {
             base_type: "error",
-            code: "ServerError",
+            code,
             field_name: None,
             message,
             request_id: Some(request_id),
@@ -274,7 +283,7 @@ fn failure(path: &str, request_id: &str, status: StatusCode) -> Response {
         })
     };
     let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
-    if status != StatusCode::INTERNAL_SERVER_ERROR {
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     }
     response

@@ -9,6 +9,7 @@
 //! | `k8s` | the Kubernetes APIs of clusters, passed on |
 //! | `shown_path` | paths without the secrets that get into them |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
+//! | `impersonation` | requests in somebody else's name, which are rejected everywhere |
 //! | `health`, `docs`, `openapi` | what needs no token |
 
 pub mod auth;
@@ -16,6 +17,7 @@ mod cors;
 pub(crate) mod docs;
 mod edge;
 mod health;
+mod impersonation;
 mod k8s;
 pub(crate) mod meta;
 mod native;

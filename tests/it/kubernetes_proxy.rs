@@ -66,8 +66,6 @@ async fn everybody_is_inside_as_himself_with_the_rights_of_his_part() {
             .get(&path)
             .token(&token)
             .header("cookie", "R_SESS=a:b")
-            .header("impersonate-user", "root")
-            .header("impersonate-group", "system:masters")
             .header("x-forwarded-for", "1.2.3.4")
             .header("origin", "https://elsewhere.example")
             .header("accept", "application/json")
@@ -196,6 +194,37 @@ async fn the_version_is_told_or_refused_within_five_seconds() {
     let answer = it.app.get(&format!("/k8s/clusters/{ID}/version?timeout=32s")).token(&it.ann).send().await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_refused(&answer, 504, "Timeout");
+}
+
+#[tokio::test]
+async fn impersonation_is_forbidden_on_every_surface() {
+    let it = Connected::start().await;
+    for (name, value) in [
+        ("Impersonate-User", "nobody"),
+        ("IMPERSONATE-GROUP", "system:masters"),
+        ("impersonate-uid", "0"),
+        ("Impersonate-Extra-Scopes", ""),
+    ] {
+        let ask = |path: &str| it.app.get(path).token(&it.ann).header(name, value).send();
+        let inside = format!("/k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+        for upgrade in ["", "websocket", "SPDY/3.1"] {
+            let call = it.app.get(&inside).token(&it.ann).header(name, value);
+            let answer = call.header("connection", "Upgrade").header("upgrade", upgrade).send().await;
+            assert_refused(&answer, 403, "Forbidden");
+        }
+        let norman = ask("/v3/clusters").await;
+        assert_eq!((norman.status.as_u16(), &norman.json()["code"]), (403, &json!("PermissionDenied")));
+        assert_eq!(norman.json()["type"], "error");
+        assert_eq!(ask("/api/v1/aks/sizes").await.json()["code"], "PermissionDenied");
+        let meta = ask("/meta/aksVersions").await;
+        assert_eq!(meta.status, 403);
+        assert!(meta.error().contains("Impersonate-"), "{}", meta.text());
+        assert_eq!(meta.json()["requestId"], meta.header("x-request-id"));
+        let deleted = it.app.delete(&format!("/v3/clusters/{ID}")).header(name, value).send().await;
+        assert_eq!(deleted.status, 403);
+    }
+    assert!(it.cluster.seen().is_empty());
+    assert_eq!(it.app.get(&format!("/v3/clusters/{ID}")).send().await.status, 200, "it was not deleted");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
@@ -11,6 +11,9 @@ use crate::service::kubernetes::Refusal;
 
 /// After so many seconds a refusal that passes by itself may have passed.
 const RETRY_SECONDS: u64 = 5;
+
+/// The policy of every response here: what a cluster sends is nothing that a browser should run in this server's name.
+pub(super) const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 
 /// A refusal or failure.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,6 +80,7 @@ impl Status {
         let mut response = (code, Body::from(body.to_string())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
         if let Some(seconds) = retry_seconds {
             headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -132,6 +136,7 @@ fn log(error: &(dyn std::error::Error + 'static)) {
 /// An answer that no handler gave.
 pub(in crate::api) fn failure(code: StatusCode, message: &str) -> Response {
     let reason = match code {
+        StatusCode::FORBIDDEN => "Forbidden",
         StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
         StatusCode::GATEWAY_TIMEOUT => "Timeout",
         _ => "InternalError",
