@@ -208,6 +208,8 @@ impl App {
 
     /// Ends what runs beside the requests; the audit is written to its end.
     pub async fn stop(self) {
+        self.kubernetes.close();
+        self.kubernetes.closed().await;
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;

@@ -34,6 +34,8 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 pub(super) enum Undialled {
     #[error("it is no host name that AKS gives")]
     Foreign,
+    #[error("{}", hosts::NOT_THE_PORT)]
+    Port,
     #[error("the name does not exist")]
     NameUnknown,
     #[error("the name cannot be looked up")]
@@ -50,6 +52,7 @@ impl Undialled {
         let host = host.to_owned();
         match self {
             Self::Foreign => Error::Endpoint { host, why: "it is no host name that AKS gives" },
+            Self::Port => Error::Endpoint { host, why: hosts::NOT_THE_PORT },
             Self::NameUnknown => Error::NameUnknown { host },
             // The error itself belongs to the chain that it was found in.
             Self::NameTrouble(source) => {
@@ -96,6 +99,9 @@ impl Service<Uri> for Dial {
         let host = to.host().unwrap_or_default();
         if !hosts::is_aks(host) {
             return Box::pin(std::future::ready(Err(Undialled::Foreign.into())));
+        }
+        if to.port_u16().is_some_and(|port| port != hosts::PORT) {
+            return Box::pin(std::future::ready(Err(Undialled::Port.into())));
         }
         let Some(resolver) = &self.resolver else {
             let connecting = self.direct.call(to);
@@ -234,6 +240,14 @@ mod tests {
         let error =
             Dial::new(Some(resolver)).call(Uri::from_static("https://example.org")).await.unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Undialled::Foreign)));
+    }
+
+    #[tokio::test]
+    async fn another_port_is_not_dialled() {
+        let resolver: Resolver = std::sync::Arc::new(|_| panic!("resolved a host that is not dialled"));
+        let to = Uri::from_static("https://a.hcp.westeurope.azmk8s.io:8443");
+        let error = Dial::new(Some(resolver)).call(to).await.unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(Undialled::Port)));
     }
 
     #[tokio::test]

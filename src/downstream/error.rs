@@ -5,10 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::StatusCode;
-use http_body_util::LengthLimitError;
-
 use super::dial::Undialled;
+use http::StatusCode;
 
 /// What went wrong on the way into a cluster, or inside. Holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +95,11 @@ pub enum Error {
     },
 }
 
+/// Fails the body of a request that is larger than it may be; the request then ends with [`Error::BodyTooLarge`].
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body of the request is too large")]
+pub struct BodyTooLarge;
+
 impl Error {
     /// Whether the host name cannot be resolved, and that is not a passing trouble of DNS.
     pub fn is_name_unknown(&self) -> bool {
@@ -137,7 +140,7 @@ impl Error {
             if let Some(undialled) = error.downcast_ref::<Undialled>() {
                 return undialled.told(host);
             }
-            if error.is::<LengthLimitError>() {
+            if error.is::<BodyTooLarge>() {
                 return Self::BodyTooLarge;
             }
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {

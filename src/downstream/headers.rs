@@ -1,12 +1,19 @@
 //! What of a request's and an answer's headers passes between a client and a cluster. Who the client is to this server
-//! does not, nor whom it would like to be in the cluster, nor where it came from.
+//! does not, nor whom it would like to be in the cluster, nor where it came from; and of an answer only what Kubernetes'
+//! clients read, because every other header is an instruction to a browser or to a proxy before this server.
 
+use http::Uri;
 use http::header::{
-    ACCEPT_CHARSET, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap,
-    HeaderName, HeaderValue, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER,
-    SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    VIA, WWW_AUTHENTICATE,
+    ACCEPT_CHARSET, ACCEPT_RANGES, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION,
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE, ETAG,
+    EXPECT, EXPIRES, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, ORIGIN,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, VARY, VIA, WARNING,
 };
+use url::{Position, Url};
+
+use super::tunnel::Protocol;
 
 /// Between two neighbours only (RFC 9110, section 7.6.1), whatever `Connection` says.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -40,35 +47,58 @@ const DROPPED: [HeaderName; 12] = [
 /// `x-remote-` is how a proxy that Kubernetes trusts names a user.
 const DROPPED_PREFIXES: [&str; 5] = ["impersonate-", "x-forwarded-", "x-remote-", "x-api-", "sec-fetch-"];
 
-/// What a cluster must not tell a browser in this server's name, besides `Access-Control-*`.
-const NOT_ANSWERED: [HeaderName; 9] = [
-    SET_COOKIE,
-    // No browser asks for this server's password because an application in a cluster wants one.
-    WWW_AUTHENTICATE,
-    HeaderName::from_static("set-cookie2"),
-    STRICT_TRANSPORT_SECURITY,
-    HeaderName::from_static("content-security-policy"),
-    HeaderName::from_static("content-security-policy-report-only"),
-    HeaderName::from_static("clear-site-data"),
-    HeaderName::from_static("service-worker-allowed"),
-    HeaderName::from_static("alt-svc"),
+/// All that passes of an answer, besides the change of the protocol: what Kubernetes itself sends, and what describes a body.
+/// The same for what runs in the cluster and answers behind `…/proxy/`: whoever may start a pod chooses its headers, and they
+/// would count as this server's. `X-Accel-Redirect` and the like, for example, lead nginx to files of its own machine.
+const ANSWERED: [HeaderName; 25] = [
+    ACCEPT_RANGES,
+    ALLOW,
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    DATE,
+    ETAG,
+    EXPIRES,
+    LAST_MODIFIED,
+    // A path inside the cluster, or nothing.
+    LOCATION,
+    RETRY_AFTER,
+    SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION,
+    VARY,
+    WARNING,
+    HeaderName::from_static("audit-id"),
+    // Which of its flow schemas and priority levels the API server chose.
+    HeaderName::from_static("x-kubernetes-pf-flowschema-uid"),
+    HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid"),
+    // The version of a session over SPDY, and below, those that there are.
+    HeaderName::from_static("x-stream-protocol-version"),
 ];
+const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
 
 /// A bearer token that stands among the protocols of a WebSocket; Kubernetes takes it from there.
 const TOKEN_AS_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// The protocols that a connection may change to: those of `exec`, `attach`, `cp` and `port-forward`.
-const UPGRADES: [&str; 2] = ["websocket", "SPDY/3.1"];
+const UPGRADES: [(Protocol, &str); 2] = [(Protocol::WebSocket, "websocket"), (Protocol::Spdy, "SPDY/3.1")];
 
 /// The protocol that a request, or the answer to it, wants to change to, when it is one that passes.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<Protocol> {
     let wanted = headers.get(UPGRADE)?.to_str().ok()?.trim();
     let asked = words(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
-    UPGRADES.into_iter().find(|known| asked && known.eq_ignore_ascii_case(wanted))
+    let mut known = UPGRADES.into_iter().filter(|_| asked);
+    known.find(|(_, name)| name.eq_ignore_ascii_case(wanted)).map(|(protocol, _)| protocol)
 }
 
-/// Leaves in a request what is for the cluster.
-pub(super) fn to_cluster(headers: &mut HeaderMap) {
+/// Leaves in a request what is for the cluster at `host`. Kubernetes refuses a watch over WebSocket without an origin, and
+/// what runs in a cluster may want its own: it gets the one that a page of the cluster would have.
+pub(super) fn to_cluster(headers: &mut HeaderMap, host: &str) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
     for name in &DROPPED {
@@ -77,23 +107,48 @@ pub(super) fn to_cluster(headers: &mut HeaderMap) {
     drop_prefixed(headers, &DROPPED_PREFIXES);
     hide_tokens(headers);
     put_upgrade(headers, upgrade);
+    if upgrade == Some(Protocol::WebSocket)
+        && let Ok(origin) = HeaderValue::try_from(format!("https://{host}"))
+    {
+        headers.insert(ORIGIN, origin);
+    }
 }
 
-/// Leaves in an answer what is for the client.
-pub(super) fn to_client(headers: &mut HeaderMap) {
+/// Leaves in an answer of the cluster at `host` to a request for `path` what is for the client.
+pub(super) fn to_client(headers: &mut HeaderMap, host: &str, path: &Uri, leads_inside: bool) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
-    for name in &NOT_ANSWERED {
+    let passes = |name: &HeaderName| ANSWERED.contains(name) || *name == ACCEPTED_VERSIONS;
+    let dropped: Vec<_> = headers.keys().filter(|name| !passes(name)).cloned().collect();
+    for name in dropped {
         headers.remove(name);
     }
-    drop_prefixed(headers, &["access-control-"]);
+    if leads_inside {
+        // Kubernetes' own words. An application could let a cache on the way keep for everybody what needed a token.
+        headers.remove(EXPIRES);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    }
+    keep_inside(headers, host, path);
     put_upgrade(headers, upgrade);
 }
 
-fn put_upgrade(headers: &mut HeaderMap, upgrade: Option<&'static str>) {
-    if let Some(protocol) = upgrade {
+/// Makes an absolute path in the cluster of a `Location`; one that leads elsewhere goes.
+fn keep_inside(headers: &mut HeaderMap, host: &str, path: &Uri) {
+    let Some(location) = headers.remove(LOCATION) else { return };
+    let inside = Url::parse(&format!("https://{host}{path}")).ok();
+    let target =
+        inside.as_ref().zip(location.to_str().ok()).and_then(|(inside, location)| inside.join(location).ok());
+    let target = target.filter(|target| inside.is_some_and(|inside| inside.origin() == target.origin()));
+    if let Some(Ok(path)) = target.map(|target| HeaderValue::try_from(&target[Position::BeforePath..])) {
+        headers.insert(LOCATION, path);
+    }
+}
+
+fn put_upgrade(headers: &mut HeaderMap, upgrade: Option<Protocol>) {
+    let named = UPGRADES.into_iter().find(|(protocol, _)| Some(*protocol) == upgrade);
+    if let Some((_, name)) = named {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+        headers.insert(UPGRADE, HeaderValue::from_static(name));
     }
 }
 
@@ -139,7 +194,12 @@ fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+
+    const HOST: &str = "a.azmk8s.io";
+    static PATH: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("/api/v1/nodes/n/proxy/app?x=y"));
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         headers
@@ -190,7 +250,7 @@ mod tests {
             ("x-mine", "a"),
             ("upgrade", "h2c"),
         ]);
-        to_cluster(&mut headers);
+        to_cluster(&mut headers, HOST);
         assert_eq!(names(&headers), ["accept", "content-type", "kubectl-command", "user-agent"]);
     }
 
@@ -203,7 +263,10 @@ mod tests {
             ("Upgrade", "h2c", None),
             ("close", "websocket", None),
         ] {
-            for pass in [to_cluster as fn(&mut HeaderMap), to_client] {
+            let to_cluster = |headers: &mut HeaderMap| to_cluster(headers, HOST);
+            for pass in
+                [&to_cluster as &dyn Fn(&mut HeaderMap), &|headers| to_client(headers, HOST, &PATH, false)]
+            {
                 let mut headers = map(&[("connection", connection), ("upgrade", wanted)]);
                 pass(&mut headers);
                 let left = headers.get("upgrade").map(|value| value.to_str().unwrap());
@@ -219,31 +282,108 @@ mod tests {
             ("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io"),
             ("sec-websocket-key", "a"),
         ]);
-        to_cluster(&mut headers);
+        to_cluster(&mut headers, HOST);
         assert_eq!(headers["sec-websocket-protocol"], "v5.channel.k8s.io");
         assert!(headers.contains_key("sec-websocket-key"));
         let mut headers =
             map(&[("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0")]);
-        to_cluster(&mut headers);
+        to_cluster(&mut headers, HOST);
         assert!(headers.is_empty());
     }
 
     #[test]
-    fn a_cluster_sets_no_cookie_and_no_rule_for_the_browser() {
-        let mut headers = map(&[
-            ("content-type", "application/json"),
+    fn websocket_has_the_origin_of_the_cluster() {
+        for (protocol, expected) in [("websocket", Some("https://a.azmk8s.io")), ("SPDY/3.1", None)] {
+            let mut headers =
+                map(&[("connection", "Upgrade"), ("upgrade", protocol), ("origin", "https://evil")]);
+            to_cluster(&mut headers, HOST);
+            assert_eq!(headers.get("origin").map(|value| value.to_str().unwrap()), expected, "{protocol}");
+        }
+    }
+
+    #[test]
+    fn answer_headers_pass_by_allow_list() {
+        let passing = [
             ("audit-id", "a"),
             ("cache-control", "no-cache"),
-            ("set-cookie", "R_SESS=evil"),
-            ("strict-transport-security", "max-age=1"),
-            ("content-security-policy", "default-src *"),
-            ("access-control-allow-origin", "*"),
+            ("content-disposition", "attachment"),
+            ("content-encoding", "gzip"),
+            ("content-length", "3"),
+            ("content-type", "application/json"),
+            ("date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("etag", "\"a\""),
+            ("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("retry-after", "1"),
+            ("sec-websocket-accept", "a"),
+            ("vary", "Accept"),
+            ("warning", "299 - \"deprecated\""),
+            ("x-accepted-stream-protocol-versions", "v4.channel.k8s.io"),
+            ("x-kubernetes-pf-flowschema-uid", "a"),
+            ("x-kubernetes-pf-prioritylevel-uid", "a"),
+            ("x-stream-protocol-version", "v4.channel.k8s.io"),
+        ];
+        let dropped = [
+            ("accept-ch", "a"),
             ("access-control-allow-credentials", "true"),
+            ("access-control-allow-origin", "*"),
+            ("alt-svc", "h3=\":443\""),
             ("clear-site-data", "*"),
-            ("transfer-encoding", "chunked"),
             ("connection", "close"),
-        ]);
-        to_client(&mut headers);
-        assert_eq!(names(&headers), ["audit-id", "cache-control", "content-type"]);
+            ("content-security-policy", "default-src *"),
+            ("cross-origin-opener-policy", "unsafe-none"),
+            ("link", "</a>; rel=prefetch"),
+            ("nel", "{}"),
+            ("permissions-policy", "a"),
+            ("refresh", "0; url=https://evil.example"),
+            ("report-to", "{}"),
+            ("reporting-endpoints", "a=\"https://evil.example\""),
+            ("server", "a"),
+            ("service-worker-allowed", "/"),
+            ("set-cookie", "R_SESS=evil"),
+            ("sourcemap", "a"),
+            ("speculation-rules", "\"/a\""),
+            ("strict-transport-security", "max-age=1"),
+            ("transfer-encoding", "chunked"),
+            ("www-authenticate", "Basic"),
+            ("x-accel-redirect", "/etc/passwd"),
+            ("x-invented", "a"),
+            ("x-sendfile", "/etc/passwd"),
+        ];
+        let mut headers = map(&[passing.as_slice(), &dropped].concat());
+        to_client(&mut headers, HOST, &PATH, false);
+        assert_eq!(names(&headers), passing.map(|(name, _)| name));
+    }
+
+    #[test]
+    fn answers_of_applications_are_private() {
+        for value in ["public, max-age=3600", "no-store"] {
+            let mut headers = map(&[("cache-control", value), ("expires", "Thu, 01 Dec 2044 16:00:00 GMT")]);
+            to_client(&mut headers, HOST, &PATH, true);
+            assert_eq!(names(&headers), ["cache-control"]);
+            assert_eq!(headers["cache-control"], "no-cache, private");
+        }
+    }
+
+    #[test]
+    fn locations_stay_in_the_cluster() {
+        for (location, expected) in [
+            ("/api/", Some("/api/")),
+            ("/a?b=c#d", Some("/a?b=c#d")),
+            ("https://a.azmk8s.io/a", Some("/a")),
+            ("https://a.azmk8s.io:443/a", Some("/a")),
+            ("https://user:pass@a.azmk8s.io/a", Some("/a")),
+            ("login?next=x", Some("/api/v1/nodes/n/proxy/login?next=x")),
+            ("../../../../../../..", Some("/")),
+            ("//evil.example", None),
+            ("/\\evil.example", None),
+            ("https://evil.example", None),
+            ("http://a.azmk8s.io/a", None),
+            ("https://a.azmk8s.io:8443/a", None),
+            ("javascript:alert(1)", None),
+        ] {
+            let mut headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(location))]);
+            to_client(&mut headers, HOST, &PATH, false);
+            assert_eq!(headers.get(LOCATION).map(|value| value.to_str().unwrap()), expected, "{location}");
+        }
     }
 }

@@ -10,10 +10,16 @@ use super::error::Error;
 /// and whoever may make a cluster only chooses what stands before.
 const SUFFIXES: [&str; 3] = [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks.containerservice.azure.us"];
 
+/// Why another port is not dialled.
+pub(super) const NOT_THE_PORT: &str = "its port is not 443, where AKS serves";
+
 /// Azure's own address for the agents of its machines.
 const WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
-/// Whether an address is one that Azure gives to a Kubernetes API: `https`, a host of AKS, nothing more.
+/// The port of every Kubernetes API of AKS; no other is dialled.
+pub(super) const PORT: u16 = 443;
+
+/// Whether an address is one that Azure gives to a Kubernetes API: `https`, a host of AKS, port 443, nothing more.
 pub(super) fn check(endpoint: &Url) -> Result<(), Error> {
     let host = endpoint.host_str().unwrap_or_default();
     let refused = |why| Err(Error::Endpoint { host: host.to_owned(), why });
@@ -27,6 +33,9 @@ pub(super) fn check(endpoint: &Url) -> Result<(), Error> {
         && endpoint.fragment().is_none();
     if !bare {
         return refused("it has more than a host and a port");
+    }
+    if endpoint.port_or_known_default() != Some(PORT) {
+        return refused(NOT_THE_PORT);
     }
     let Some(Host::Domain(name)) = endpoint.host() else { return refused("it is no host name") };
     if is_aks(name) { Ok(()) } else { refused("it is no host name that AKS gives") }
@@ -110,6 +119,8 @@ mod tests {
             "https://aks.hcp.westeurope.azmk8s.io#a",
             "https://169.254.169.254",
             "https://[::1]",
+            "https://aks.hcp.westeurope.azmk8s.io:8443",
+            "https://aks.hcp.westeurope.azmk8s.io:80",
             "https://a_b.azmk8s.io",
             "https://azk8s.cn",
         ] {

@@ -15,8 +15,8 @@ mod kubeconfig;
 mod link;
 mod links;
 mod rights;
+mod tunnel;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +25,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
@@ -40,10 +38,11 @@ use self::dial::{Dial, Trouble};
 pub use hyper::body::Body;
 
 pub use self::account::SERVICE_ACCOUNT;
-pub use self::error::Error;
+pub use self::error::{BodyTooLarge, Error};
 pub use self::kubeconfig::{Identity, Kubeconfig, SignIn};
 use self::link::Dialler;
 use self::links::Links;
+pub use self::tunnel::{Closing, Tunnel};
 
 /// Gives the address of a host name; `None` when the name does not exist.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync>;
@@ -136,22 +135,6 @@ pub struct Answer {
     pub tunnel: Option<Tunnel>,
 }
 
-/// Two connections that speak the same protocol from now on.
-#[derive(Debug)]
-pub struct Tunnel {
-    near: OnUpgrade,
-    far: OnUpgrade,
-}
-
-impl Tunnel {
-    /// Joins them until one end closes or fails. Begins when the client has the head of the answer. Dropping the future
-    /// closes both.
-    pub async fn join(self) -> io::Result<()> {
-        let (near, far) = tokio::try_join!(self.near, self.far).map_err(io::Error::other)?;
-        tokio::io::copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await.map(drop)
-    }
-}
-
 /// The way into clusters. Clones share the connections.
 #[derive(Clone)]
 pub struct Downstream {
@@ -225,7 +208,10 @@ impl Downstream {
 
     /// Passes a request on, as `person`, and gives the head of the answer and its body as it comes. The address of the
     /// request holds path and query inside the cluster. What of its headers is not for the cluster is left out, and so
-    /// is what of the answer's is not for the client.
+    /// is what of the answer's is not for the client. A `Location` is a path inside the cluster.
+    ///
+    /// Only for callers who proved who they are by a bearer token: a WebSocket gets the cluster's own origin, whatever page
+    /// it was opened from, and a browser sends no bearer token along by itself.
     ///
     /// Dropping the answer, or the future before it, ends the request.
     pub async fn forward<B>(
@@ -241,11 +227,13 @@ impl Downstream {
     {
         let link = self.parts.links.to(access)?;
         let host = link.host();
-        let near = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
+        let wanted = headers::upgrade(request.headers());
+        let near = wanted.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         request.extensions_mut().clear();
         // How the client came here says nothing of the way on: the connection to the cluster decides.
         *request.version_mut() = Version::default();
-        headers::to_cluster(request.headers_mut());
+        let path = request.uri().clone();
+        headers::to_cluster(request.headers_mut(), link.host());
         let user = HeaderValue::try_from(person.user).map_err(|_| Error::Material("the name of the user"))?;
         let group =
             HeaderValue::try_from(person.group).map_err(|_| Error::Material("the group of the user"))?;
@@ -260,8 +248,8 @@ impl Downstream {
             return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
         }
         let tunnel = match (response.status(), near) {
-            (StatusCode::SWITCHING_PROTOCOLS, Some(near)) => {
-                Some(Tunnel { near, far: hyper::upgrade::on(&mut response) })
+            (StatusCode::SWITCHING_PROTOCOLS, Some((protocol, near))) => {
+                Some(Tunnel { near, far: hyper::upgrade::on(&mut response), protocol })
             }
             (StatusCode::SWITCHING_PROTOCOLS, None) => {
                 return Err(Error::Unreadable {
@@ -271,7 +259,7 @@ impl Downstream {
             }
             _ => None,
         };
-        headers::to_client(response.headers_mut());
+        headers::to_client(response.headers_mut(), host, &path, way.leads_inside);
         Ok(Answer { response, tunnel })
     }
 }

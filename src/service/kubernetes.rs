@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::Request;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::cluster_access::{self, ClusterAccess};
 use super::clusters::Clusters;
@@ -19,8 +20,8 @@ use super::tokens::Tokens;
 use super::{Caller, Error};
 use crate::domain::mask::mask;
 use crate::domain::role::Role;
-pub use crate::downstream::Way;
 use crate::downstream::{self, Access, Answer, Downstream, Person};
+pub use crate::downstream::{BodyTooLarge, Closing, Tunnel, Way};
 
 /// Requests and streams that pass at once, and those of one user.
 const PLACES: usize = 2_048;
@@ -28,6 +29,8 @@ const PLACES_OF_ONE: usize = 256;
 
 /// How often it is looked whether a stream may go on: a revoked token ends it as fast as everything else.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long the stop of the server waits for joined connections to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of so many looks, one is at the caller's part in the cluster too.
 const LOOKS_AT_ROLE: u32 = 5;
 
@@ -66,6 +69,17 @@ pub enum Refusal {
     NoAccess(#[source] Arc<cluster_access::Error>),
 }
 
+/// Why a stream ends that would go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ending {
+    /// The server stops.
+    #[error("the server stops; ask again in a moment")]
+    Stop,
+    /// The token was revoked or has expired, or the role in the cluster was changed or taken away.
+    #[error("the token or the role in the cluster has ended or changed")]
+    Rights,
+}
+
 impl From<downstream::Error> for Refusal {
     fn from(error: downstream::Error) -> Self {
         match error {
@@ -98,6 +112,7 @@ struct Parts {
     downstream: Downstream,
     places: Arc<Places>,
     closing: CancellationToken,
+    sessions: TaskTracker,
 }
 
 impl Kubernetes {
@@ -111,11 +126,13 @@ impl Kubernetes {
                 downstream,
                 places: Places::new(PLACES, PLACES_OF_ONE),
                 closing: CancellationToken::new(),
+                sessions: TaskTracker::new(),
             }),
         }
     }
 
-    /// Lets a caller in who presented that token, for one request and what follows from it.
+    /// Lets a caller in who presented that token, for one request and what follows from it. One that `is_endless` ends when
+    /// the server stops; any other may come to its own end.
     ///
     /// # Errors
     /// See [`Refusal`].
@@ -124,6 +141,7 @@ impl Kubernetes {
         caller: Arc<Caller>,
         presented: SecretString,
         cluster_id: &str,
+        is_endless: bool,
     ) -> Result<Visit, Refusal> {
         if let Some(only) = caller.cluster_id.as_ref().filter(|only| *only != cluster_id) {
             return Err(Refusal::OtherCluster(only.clone()));
@@ -141,6 +159,7 @@ impl Kubernetes {
             presented,
             cluster_id: cluster.id,
             role,
+            is_endless,
             _place: place,
         };
         Ok(Visit { access, pass })
@@ -149,6 +168,17 @@ impl Kubernetes {
     /// Ends what would not end by itself: streams and joined connections. Nothing of that kind begins afterwards.
     pub fn close(&self) {
         self.parts.closing.cancel();
+        self.parts.sessions.close();
+    }
+
+    /// Runs a joined connection beside its request.
+    pub fn run_session(&self, session: impl Future<Output = ()> + Send + 'static) {
+        self.parts.sessions.spawn(session);
+    }
+
+    /// Waits until joined connections have told their clients that they end; [`Self::close`] makes them.
+    pub async fn closed(&self) {
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, self.parts.sessions.wait()).await);
     }
 
     /// Requests and streams that are inside.
@@ -178,7 +208,7 @@ impl Visit {
         let person = Person { user: &pass.caller.user_id, group: pass.role.group() };
         let answer = tokio::select! {
             answer = pass.parts.downstream.forward(&access, person, request, way) => answer?,
-            () = pass.ended() => return Err(Refusal::Over),
+            _ = pass.ended() => return Err(Refusal::Over),
         };
         Ok((answer, pass))
     }
@@ -191,16 +221,26 @@ pub struct Pass {
     presented: SecretString,
     cluster_id: String,
     role: Role,
+    is_endless: bool,
     _place: Place,
 }
 
 impl Pass {
     /// Comes to an end when the caller may no longer be inside as he is: his token is revoked or has expired, he lost his
-    /// part in the cluster or has another one, or the server stops.
-    pub async fn ended(&self) {
+    /// part in the cluster or has another one. What is endless also ends when the server stops.
+    pub async fn ended(&self) -> Ending {
+        let closing = if self.is_endless { &self.parts.closing } else { &CancellationToken::new() };
+        match closing.run_until_cancelled(self.rights_ended()).await {
+            Some(()) => Ending::Rights,
+            None => Ending::Stop,
+        }
+    }
+
+    async fn rights_ended(&self) {
         let Self { parts, caller, presented, cluster_id, role, .. } = self;
         let mut looks: u32 = 0;
-        while parts.closing.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_some() {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
             looks = looks.wrapping_add(1);
             // A database that is away is no reason to end anything.
             if parts

@@ -44,6 +44,8 @@ mod kubeconfig;
 #[cfg(test)]
 mod kubernetes_proxy;
 #[cfg(test)]
+mod kubernetes_streams;
+#[cfg(test)]
 mod members;
 #[cfg(test)]
 mod meta;

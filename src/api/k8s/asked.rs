@@ -16,11 +16,30 @@ pub(super) struct Asked {
     pub(super) cluster_id: String,
     /// Path and query inside the cluster, as they came.
     pub(super) inner: String,
-    /// Whether the answer may go on for ever, or begin late: watches, logs that are followed, sessions.
-    pub(super) is_endless: bool,
-    /// Whether what runs in the cluster answers, and not Kubernetes.
-    pub(super) leads_inside: bool,
-    is_version: bool,
+    /// What kind of answer it has.
+    pub(super) kind: Kind,
+}
+
+/// What kind of answer a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The version of the cluster.
+    Version,
+    /// One that comes to its end.
+    Ordinary,
+    /// Events, as they happen.
+    Watch,
+    /// The lines of a log, as they are written.
+    FollowedLog,
+    /// That of what runs in the cluster: a session or anything else.
+    Inside,
+}
+
+impl Kind {
+    /// Whether the answer may go on for ever, or begin late.
+    pub(super) fn is_endless(self) -> bool {
+        matches!(self, Self::Watch | Self::FollowedLog | Self::Inside)
+    }
 }
 
 impl Asked {
@@ -42,20 +61,20 @@ impl Asked {
         let path = if path.is_empty() { "/" } else { path };
         let decoded = percent_decode_str(path).decode_utf8_lossy();
         let segments: Vec<&str> = decoded.trim_matches('/').split('/').collect();
-        let leads_inside = leads_inside(&segments);
-        let query = uri.query().unwrap_or_default();
-        Ok(Self {
-            cluster_id,
-            inner: if uri.query().is_some() { format!("{path}?{query}") } else { path.to_owned() },
-            is_endless: leads_inside || is_endless(method, &segments, Query::of(uri)),
-            leads_inside,
-            is_version: path == "/version" && matches!(*method, Method::GET | Method::HEAD),
-        })
-    }
-
-    /// Whether it only asks for the version.
-    pub(super) fn is_version(&self) -> bool {
-        self.is_version
+        let query = Query::of(uri);
+        let kind = if leads_inside(&segments) {
+            Kind::Inside
+        } else if is_watch(method, &segments, query) {
+            Kind::Watch
+        } else if is_followed_log(&segments, query) {
+            Kind::FollowedLog
+        } else if path == "/version" && matches!(*method, Method::GET | Method::HEAD) {
+            Kind::Version
+        } else {
+            Kind::Ordinary
+        };
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(Self { cluster_id, inner: format!("{path}{query}"), kind })
     }
 }
 
@@ -75,17 +94,20 @@ fn is_ambiguous(segment: &str) -> bool {
     true
 }
 
-/// As Kubernetes tells requests that run long, beside those that lead inside: watches, and logs that are followed.
-fn is_endless(method: &Method, segments: &[&str], query: Query<'_>) -> bool {
-    // To Kubernetes everything is on that is not said to be off.
-    let is_on = |name: &str| {
-        let mut values = query.pairs().filter(|(key, _)| key == name);
-        values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
-    };
+/// Whether a parameter is on. To Kubernetes everything is on that is not said to be off.
+fn is_on(query: Query<'_>, name: &str) -> bool {
+    let mut values = query.pairs().filter(|(key, _)| key == name);
+    values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
+}
+
+fn is_watch(method: &Method, segments: &[&str], query: Query<'_>) -> bool {
     let group = usize::from(segments.first() == Some(&"apis"));
     let old_watch = segments.get(2 + group) == Some(&"watch");
-    let log = segments.last() == Some(&"log") && is_on("follow");
-    log || (*method == Method::GET && (is_on("watch") || old_watch))
+    *method == Method::GET && (is_on(query, "watch") || old_watch)
+}
+
+fn is_followed_log(segments: &[&str], query: Query<'_>) -> bool {
+    segments.last() == Some(&"log") && is_on(query, "follow")
 }
 
 /// Whether the path is one into pods, services or nodes: `/api/v1/namespaces/<namespace>/pods/<pod>/exec`,
@@ -168,18 +190,22 @@ mod tests {
             ("/api/v1/nodes/a/proxy/metrics", true),
             ("/api/v1/namespaces/exec", false),
         ] {
-            assert_eq!(asked(&format!("/k8s/clusters/c-1{uri}")).unwrap().is_endless, expected, "{uri}");
+            assert_eq!(
+                asked(&format!("/k8s/clusters/c-1{uri}")).unwrap().kind.is_endless(),
+                expected,
+                "{uri}"
+            );
         }
         let post =
             Asked::of(&Method::POST, &"/k8s/clusters/c/api/v1/nodes?watch=true".parse().unwrap()).unwrap();
-        assert!(!post.is_endless);
+        assert_eq!(post.kind, Kind::Ordinary);
     }
 
     #[test]
     fn the_version_is_told_from_everything_else() {
-        assert!(asked("/k8s/clusters/c-1/version").unwrap().is_version());
-        assert!(asked("/k8s/clusters/c-1/version?timeout=32s").unwrap().is_version());
-        assert!(!asked("/k8s/clusters/c-1/versions").unwrap().is_version());
-        assert!(!asked("/k8s/clusters/version").unwrap().is_version());
+        assert_eq!(asked("/k8s/clusters/c-1/version").unwrap().kind, Kind::Version);
+        assert_eq!(asked("/k8s/clusters/c-1/version?timeout=32s").unwrap().kind, Kind::Version);
+        assert_ne!(asked("/k8s/clusters/c-1/versions").unwrap().kind, Kind::Version);
+        assert_ne!(asked("/k8s/clusters/version").unwrap().kind, Kind::Version);
     }
 }

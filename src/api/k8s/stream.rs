@@ -1,59 +1,168 @@
-//! Answers that are on their way for long: they hold their place, and end when their caller may no longer be inside.
+//! Answers that are on their way for long: they hold their place, and end when their caller may no longer be inside or the
+//! server stops. A watch ends between two events, as one that is over; everything else breaks off, because it must not look
+//! complete to the client.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Fuse};
+use http::HeaderMap;
 use hyper::body::{Frame, SizeHint};
+use serde_json::{Value, json};
+use tokio::time::Sleep;
 
-use crate::service::kubernetes::Pass;
+use super::framing::Framing;
+use crate::service::kubernetes::{Closing, Ending, Pass, Tunnel};
 
-/// Joins two connections beside the request, until they end or the caller may no longer be inside.
-pub(super) fn run(joining: impl Future<Output = io::Result<()>> + Send + 'static, pass: Pass) {
-    tokio::spawn(async move {
-        tokio::select! {
-            joined = joining => {
-                if let Err(error) = joined {
-                    tracing::debug!(%error, "a joined connection broke off");
-                }
-            }
-            // The pass is held, and so is its place, until one of both.
-            () = pass.ended() => {}
-        }
-    });
+/// How long an event that was begun may take to its end.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// WebSocket's status codes: the server goes away, and the policy was violated.
+const GOING_AWAY: u16 = 1001;
+const POLICY_VIOLATION: u16 = 1008;
+
+/// Joins two connections until they end, or until the caller may no longer be inside.
+pub(super) async fn join(tunnel: Tunnel, pass: Pass, is_watch: bool) {
+    // The pass is held to the end of the connection, and so is its place.
+    let ending = async {
+        let ending = pass.ended().await;
+        let code = match ending {
+            Ending::Stop => GOING_AWAY,
+            Ending::Rights => POLICY_VIOLATION,
+        };
+        let last_message = (is_watch && ending == Ending::Rights).then(|| last_event().to_string());
+        Closing { code, reason: ending.to_string(), last_message }
+    };
+    if let Err(error) = tunnel.join(ending).await {
+        tracing::debug!(%error, "joined connection failed");
+    }
 }
 
-/// A body that breaks off when `ended` comes. To the client it must not look as if it were complete.
-pub(super) fn until(body: Body, ended: impl Future<Output = ()> + Send + 'static) -> Body {
-    Body::new(Until { body: Some(body), ended: ended.boxed().fuse() })
+/// The last event of a watch whose caller has lost the right to it.
+fn last_event() -> Value {
+    json!({"type": "ERROR", "object": {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": Ending::Rights.to_string(),
+        "reason": "Forbidden",
+        "code": 403,
+    }})
+}
+
+/// What a body may be ended as.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// Goes on until somebody ends it.
+    Watch(Framing),
+    /// Has an end of its own that its client waits for.
+    Other,
+}
+
+impl Kind {
+    /// Of a response with these headers to a request that was a watch or not.
+    pub(super) fn new(is_watch: bool, headers: &HeaderMap) -> Self {
+        if is_watch { Self::Watch(Framing::from_headers(headers)) } else { Self::Other }
+    }
+}
+
+/// A body that ends when `ended` comes. Trailers do not pass.
+pub(super) fn until(body: Body, kind: Kind, ended: impl Future<Output = Ending> + Send + 'static) -> Body {
+    Body::new(Until { body: Some(body), kind, ended: ended.boxed().fuse(), ending: None })
 }
 
 struct Until {
-    /// None when it was broken off: the request into the cluster ends with it.
+    /// None when nothing more comes of it: the request into the cluster ends with it.
     body: Option<Body>,
-    ended: Fuse<BoxFuture<'static, ()>>,
+    kind: Kind,
+    ended: Fuse<BoxFuture<'static, Ending>>,
+    /// Why it ends, and until when the event that was begun has to be complete.
+    ending: Option<(Ending, Pin<Box<Sleep>>)>,
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
+
+impl Until {
+    fn end(&mut self) -> Polled {
+        self.body = None;
+        Poll::Ready(None)
+    }
+
+    fn break_off(&mut self, cause: impl Into<axum::BoxError>) -> Polled {
+        self.body = None;
+        Poll::Ready(Some(Err(axum::Error::new(cause))))
+    }
+
+    /// The next piece as long as nothing ends it.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Polled {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match ready!(Pin::new(body).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else { return self.end() };
+                if let Kind::Watch(framing) = &mut self.kind {
+                    framing.pass(&data);
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => match &self.kind {
+                // The API server was stopped or restarted. All its events so far are complete, and the client asks for more.
+                Kind::Watch(framing) if framing.is_between() == Some(true) => self.end(),
+                _ => self.break_off(error),
+            },
+            None => self.end(),
+        }
+    }
+
+    /// The rest of the event that was begun.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Polled {
+        let (Some(body), Kind::Watch(framing)) = (&mut self.body, &mut self.kind) else { return self.end() };
+        match ready!(Pin::new(body).poll_frame(context)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => Poll::Ready(Some(Ok(Frame::data(framing.finish_event(data))))),
+                Err(_) => self.end(),
+            },
+            Some(Err(error)) => self.break_off(error),
+            None => self.end(),
+        }
+    }
 }
 
 impl HttpBody for Until {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self { body, ended } = self.get_mut();
-        let Some(inner) = body else { return Poll::Ready(None) };
-        if ended.poll_unpin(context).is_ready() {
-            *body = None;
-            let error =
-                io::Error::other("the caller may no longer be inside the cluster, or the server stops");
-            return Poll::Ready(Some(Err(axum::Error::new(error))));
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        let this = self.get_mut();
+        if this.body.is_none() {
+            return Poll::Ready(None);
         }
-        Pin::new(inner).poll_frame(context)
+        if this.ending.is_none()
+            && let Poll::Ready(ending) = this.ended.poll_unpin(context)
+        {
+            this.ending = Some((ending, Box::pin(tokio::time::sleep(EVENT_TIMEOUT))));
+        }
+        let Some((ending, timeout)) = &mut this.ending else { return this.poll_next(context) };
+        let ending = *ending;
+        let framing = match &this.kind {
+            Kind::Watch(framing) => framing,
+            Kind::Other => return this.break_off(io::Error::other(ending)),
+        };
+        match framing.is_between() {
+            Some(true) if ending == Ending::Rights && matches!(framing, Framing::Json(_)) => {
+                this.body = None;
+                Poll::Ready(Some(Ok(Frame::data(format!("{}\n", last_event()).into()))))
+            }
+            Some(true) | None => this.end(),
+            Some(false) if timeout.poll_unpin(context).is_ready() => {
+                this.break_off(io::Error::other("the cluster did not finish an event in time"))
+            }
+            Some(false) => this.poll_rest(context),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -61,35 +170,133 @@ impl HttpBody for Until {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
+        match (&self.kind, &self.body) {
+            (Kind::Other, Some(body)) => body.size_hint(),
+            _ => SizeHint::default(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
     use std::sync::Arc;
 
+    use futures_util::{StreamExt as _, stream};
+    use http::HeaderValue;
+    use http::header::CONTENT_TYPE;
     use http_body_util::BodyExt as _;
 
     use super::*;
 
+    const EVENT: &str = "{\"type\":\"ADDED\",\"object\":{}}\n";
+    const GZIP: &str = "application/gzip";
+
+    fn watch(content_type: &'static str) -> Kind {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        Kind::new(true, &headers)
+    }
+
+    fn json() -> Kind {
+        watch("application/json")
+    }
+
+    /// A body of those pieces that stays open, or breaks off, after them.
+    fn body<const N: usize>(pieces: [&'static str; N], breaks: bool) -> Body {
+        let pieces = stream::iter(pieces.map(|piece| Ok::<_, io::Error>(Bytes::from(piece))));
+        let then = if breaks {
+            stream::once(async { Err(io::Error::other("reset")) }).boxed()
+        } else {
+            stream::pending().boxed()
+        };
+        Body::from_stream(pieces.chain(then))
+    }
+
+    /// Comes once the body was looked at that often.
+    fn after(polls: usize, ending: Ending) -> impl Future<Output = Ending> + Send + 'static {
+        let mut left = polls;
+        std::future::poll_fn(move |context| match left.checked_sub(1) {
+            None => Poll::Ready(ending),
+            Some(fewer) => {
+                left = fewer;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+    }
+
+    async fn read(body: Body) -> Result<String, axum::Error> {
+        Ok(String::from_utf8(body.collect().await?.to_bytes().to_vec()).unwrap())
+    }
+
     #[tokio::test]
-    async fn a_body_passes_until_its_end_comes_and_breaks_off_then() {
-        let whole = until(Body::from("abc"), std::future::pending());
+    async fn body_that_is_no_watch_breaks_off() {
+        let whole = until(Body::from("abc"), Kind::Other, pending());
         assert_eq!(whole.size_hint().exact(), Some(3));
-        assert_eq!(whole.collect().await.unwrap().to_bytes(), "abc");
-        let broken = until(Body::from("abc"), std::future::ready(()));
-        assert!(broken.collect().await.is_err());
+        assert_eq!(read(whole).await.unwrap(), "abc");
+        for ending in [Ending::Rights, Ending::Stop] {
+            assert!(read(until(Body::from("abc"), Kind::Other, ready(ending))).await.is_err());
+        }
+        assert!(read(until(body(["abc"], true), Kind::Other, pending())).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn watch_ends_cleanly_when_the_server_stops() {
+        for kind in [json(), watch(GZIP)] {
+            let stopped = until(body([EVENT], false), kind, after(1, Ending::Stop));
+            assert_eq!(read(stopped).await.unwrap(), EVENT);
+        }
+    }
+
+    #[tokio::test]
+    async fn lost_rights_are_the_last_event_of_json() {
+        let ended = read(until(body([EVENT], false), json(), after(1, Ending::Rights))).await.unwrap();
+        let last: Value = serde_json::from_str(ended.strip_prefix(EVENT).unwrap()).unwrap();
+        assert_eq!((&last["type"], &last["object"]["code"]), (&json!("ERROR"), &json!(403)));
+        assert_eq!(
+            (&last["object"]["kind"], &last["object"]["reason"]),
+            (&json!("Status"), &json!("Forbidden"))
+        );
+        let other = until(body([EVENT], false), watch(GZIP), after(1, Ending::Rights));
+        assert_eq!(read(other).await.unwrap(), EVENT);
+    }
+
+    #[tokio::test]
+    async fn event_that_was_begun_is_finished_and_no_other_begins() {
+        let (begun, rest) = EVENT.split_at(9);
+        let next = "{\"type\":\"ADDED\",\"object\":{\"secret\":1}}\n";
+        let rest: &'static str = format!("{rest}{next}").leak();
+        let text = read(until(body([begun, rest], false), json(), after(1, Ending::Rights))).await.unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some(EVENT.trim_end()));
+        assert!(lines.next().unwrap().contains("ERROR") && lines.next().is_none(), "{text}");
+        let text = read(until(body([begun, rest], false), json(), after(1, Ending::Stop))).await.unwrap();
+        assert_eq!(text, EVENT);
+    }
+
+    #[tokio::test]
+    async fn event_that_never_ends_breaks_off() {
+        let begun = &EVENT[..9];
+        assert!(read(until(body([begun], false), json(), after(1, Ending::Rights))).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn api_that_breaks_off_between_events_ends_the_watch() {
+        assert_eq!(read(until(body([EVENT], true), json(), pending())).await.unwrap(), EVENT);
+        assert!(read(until(body([EVENT, "{"], true), json(), pending())).await.is_err());
+        assert!(read(until(body(["abc"], true), watch(GZIP), pending())).await.is_err());
     }
 
     #[tokio::test]
     async fn what_a_body_holds_is_free_when_it_is_gone() {
         let held = Arc::new(());
         let holding = Arc::clone(&held);
-        let mut body = until(Body::from("abc"), async move {
-            std::future::pending::<()>().await;
+        let ended = async move {
+            pending::<()>().await;
             drop(holding);
-        });
+            Ending::Stop
+        };
+        let mut body = until(Body::from("abc"), Kind::Other, ended);
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
         assert_eq!(Arc::strong_count(&held), 2);
         drop(body);

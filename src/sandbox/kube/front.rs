@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
+use http::Method;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, StatusCode};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use super::authn::{self, Shown};
 use super::cluster::Cluster;
 use super::request::Asked;
 use super::status::Refused;
+use super::websocket::Handshake;
 use super::{entra, impersonate};
 use crate::listen::{Cut, TlsPeer};
 use crate::sandbox::answer::Answer;
@@ -35,7 +36,8 @@ pub(in crate::sandbox) fn router(world: Arc<World>) -> Router {
     Router::new().fallback(serve).with_state(world)
 }
 
-async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
+async fn serve(State(world): State<Arc<World>>, mut request: Request) -> Response {
+    let handshake = Handshake::take(&mut request);
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<TlsPeer>>().cloned().unwrap_or_default();
     // The name in the handshake is the one that the certificate vouched for; what the request itself names may be an
@@ -75,8 +77,12 @@ async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
             shaped(answer, met.effect)
         }
         Reply::Stream(kind, body) => {
-            kubes.traffic().log.answered(number, StatusCode::OK.as_u16());
-            streamed(kind, body, met.effect.as_ref())
+            let response = match handshake.filter(|_| asked.verb == "watch") {
+                Some(handshake) => handshake.serve(body),
+                None => streamed(kind, body, met.effect.as_ref()),
+            };
+            kubes.traffic().log.answered(number, response.status().as_u16());
+            response
         }
     };
     let headers = response.headers_mut();

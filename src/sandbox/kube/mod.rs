@@ -50,6 +50,7 @@ mod tls;
 mod tokens;
 mod value;
 mod watch;
+mod websocket;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};

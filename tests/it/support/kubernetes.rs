@@ -13,7 +13,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use norman_aks::downstream::{self, Access, Identity};
 use norman_aks::listen;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -29,6 +29,12 @@ pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
 /// The tokens that are good.
 pub(crate) const ADMIN: &str = "admin-token";
 pub(crate) const ACCOUNT: &str = "account-token";
+
+/// What stands for a broken connection among the pieces of streams.
+const CUT: &str = "\0";
+
+/// The first event of a watch for JSON.
+pub(crate) const FIRST_EVENT: &str = "{\"type\":\"ADDED\",\"object\":{\"name\":\"first\"}}";
 
 /// A request that came in.
 #[derive(Clone, Debug)]
@@ -122,8 +128,18 @@ impl FakeCluster {
 
     /// Sends a line to every stream.
     pub(crate) fn say(&self, line: &str) {
+        self.say_piece(&format!("{line}\n"));
+    }
+
+    /// Sends a part of a line to every stream.
+    pub(crate) fn say_piece(&self, piece: &str) {
         // Nobody listening is no mistake.
-        let _ = self.world.lines.send(format!("{line}\n"));
+        let _ = self.world.lines.send(piece.to_owned());
+    }
+
+    /// Breaks every stream off, as a process that is killed.
+    pub(crate) fn cut(&self) {
+        self.say_piece(CUT);
     }
 
     /// Waits until so many things are on their way.
@@ -170,7 +186,10 @@ async fn answer(State(world): State<Arc<World>>, mut request: Request) -> Respon
     match (seen.method.as_str(), path.as_str()) {
         ("GET", "/version") => json(&json!({"major": "1", "minor": "32", "gitVersion": "v1.32.7"})),
         ("GET", "/api/v1/nodes") => json(&nodes(&world, parts.uri.query().unwrap_or_default())),
-        ("GET", "/api/v1/watched") => stream(&world, open),
+        ("GET", "/api/v1/watched") if seen.headers.contains_key("upgrade") => {
+            websocket(&world, &seen, open, upgrade)
+        }
+        ("GET", "/api/v1/watched") => stream(&world, open, seen.headers.get("accept")),
         ("POST", "/late") => {
             let line = world.lines.subscribe().recv().await;
             drop(open);
@@ -188,11 +207,13 @@ async fn answer(State(world): State<Arc<World>>, mut request: Request) -> Respon
                 ("set-cookie", "R_SESS=evil"),
                 ("content-security-policy", "default-src *"),
                 ("access-control-allow-origin", "*"),
-                ("x-kept", "yes"),
+                ("refresh", "0; url=https://evil.example"),
+                ("x-accel-redirect", "/etc/passwd"),
+                ("warning", "299 - \"kept\""),
             ];
             (StatusCode::FOUND, headers).into_response()
         }
-        ("POST", "/api/v1/namespaces/a/pods/b/exec") => {
+        ("POST" | "GET", "/api/v1/namespaces/a/pods/b/exec") => {
             let protocol = seen.headers["upgrade"].clone();
             tokio::spawn(async move {
                 let _open = open;
@@ -209,13 +230,54 @@ async fn answer(State(world): State<Arc<World>>, mut request: Request) -> Respon
     }
 }
 
-fn stream(world: &Arc<World>, open: Open) -> Response {
+/// A first line, then what is said. In the form that is asked for.
+fn stream(world: &Arc<World>, open: Open, accept: Option<&HeaderValue>) -> Response {
     let lines = world.lines.subscribe();
-    let first = futures_util::stream::once(std::future::ready(Ok::<_, io::Error>("first\n".to_owned())));
+    let is_json = accept.is_some_and(|accept| accept == "application/json");
+    let first = if is_json { format!("{FIRST_EVENT}\n") } else { "first\n".to_owned() };
+    let first = futures_util::stream::once(std::future::ready(Ok::<_, io::Error>(first)));
     let later = futures_util::stream::unfold((lines, open), |(mut lines, open)| async move {
-        lines.recv().await.ok().map(|line| (Ok(line), (lines, open)))
+        let line = match lines.recv().await.ok()? {
+            line if line == CUT => Err(io::Error::other("cut")),
+            line => Ok(line),
+        };
+        Some((line, (lines, open)))
     });
-    Body::from_stream(futures_util::StreamExt::chain(first, later)).into_response()
+    let mut response = Body::from_stream(futures_util::StreamExt::chain(first, later)).into_response();
+    if let Some(accept) = accept {
+        response.headers_mut().insert("content-type", accept.clone());
+    }
+    response
+}
+
+/// The same over WebSocket: a message for each line. As in Kubernetes, nobody gets it without an origin.
+fn websocket(world: &Arc<World>, seen: &Seen, open: Open, upgrade: hyper::upgrade::OnUpgrade) -> Response {
+    if seen.header("origin").first().is_none_or(|origin| !origin.starts_with("https://")) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let mut lines = world.lines.subscribe();
+    tokio::spawn(async move {
+        let _open = open;
+        let mut connection = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+        let mut line = FIRST_EVENT.to_owned();
+        let mut ignored = [0; 64];
+        loop {
+            let mut frame = vec![0x81, u8::try_from(line.len()).unwrap()];
+            frame.extend(line.as_bytes());
+            if connection.write_all(&frame).await.is_err() {
+                return;
+            }
+            line = tokio::select! {
+                line = lines.recv() => line.unwrap(),
+                read = connection.read(&mut ignored) => match read {
+                    Ok(1..) => continue,
+                    _ => return,
+                },
+            };
+        }
+    });
+    let headers = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// Pages of nodes, as `limit` and `continue` ask.

@@ -1,0 +1,228 @@
+//! What a request does inside a cluster, as Kubernetes reads its address: verb, resource, namespace, name. And whether the
+//! audit is to know of it.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use http::Method;
+
+use super::asked::is_on;
+use crate::api::query::Query;
+use crate::domain::mask::mask;
+
+/// The longest name in Kubernetes.
+const MAX_NAME_LEN: usize = 253;
+
+/// Subresources by which a caller gets into what runs in the cluster, with any method.
+const CONNECTING: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+
+/// Reviews answer questions, and change nothing although they are created.
+const REVIEW_GROUPS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
+
+/// A request for objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Attributes {
+    verb: &'static str,
+    group: String,
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+impl Attributes {
+    /// Reads an address, given as the decoded segments of its path. Every address that is none of objects has the method as
+    /// its verb and nothing else.
+    pub(super) fn new(method: &Method, segments: &[&str], query: Query<'_>) -> Self {
+        let mut verb = match method.as_str() {
+            "GET" | "HEAD" => "get",
+            "POST" => "create",
+            "PUT" => "update",
+            "PATCH" => "patch",
+            "DELETE" => "delete",
+            _ => "other",
+        };
+        let (group, mut rest) = match segments {
+            ["api", _, rest @ ..] => ("", rest),
+            ["apis", group, _, rest @ ..] => (*group, rest),
+            _ => return Self { verb, ..Self::default() },
+        };
+        let old_watch = rest.first() == Some(&"watch");
+        if old_watch {
+            rest = rest.get(1..).unwrap_or_default();
+        }
+        let mut namespace = "";
+        // `namespaces/<name>/status` and `…/finalize` are parts of the namespace itself.
+        if let ["namespaces", within, inside @ ..] = rest
+            && !inside.is_empty()
+            && !matches!(inside, ["status" | "finalize"])
+        {
+            (namespace, rest) = (within, inside);
+        } else if let ["namespaces", within, ..] = rest {
+            namespace = within;
+        }
+        let text = |at: usize| rest.get(at).copied().unwrap_or_default();
+        let (resource, mut name, subresource) = (text(0), Cow::from(text(1)), text(2));
+        if name.is_empty() {
+            verb = match verb {
+                "get" if old_watch || is_on(query, "watch") => "watch",
+                "get" => "list",
+                "delete" => "deletecollection",
+                verb => verb,
+            };
+            if let Some(selected) = selected_name(query) {
+                name = selected;
+            }
+        } else if verb == "get" && (old_watch || is_on(query, "watch")) {
+            verb = "watch";
+        }
+        Self {
+            verb,
+            group: group.to_owned(),
+            resource: resource.to_owned(),
+            subresource: subresource.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.into_owned(),
+        }
+    }
+
+    /// Whether the request changes something, gets into what runs in the cluster, or reads secrets.
+    pub(super) fn is_audited(&self) -> bool {
+        let changes = !matches!(self.verb, "get" | "list" | "watch" | "other");
+        let is_review = self.verb == "create"
+            && REVIEW_GROUPS.contains(&self.group.as_str())
+            && self.resource.ends_with("reviews");
+        let reads_secrets = self.group.is_empty() && self.resource == "secrets";
+        changes && !is_review || CONNECTING.contains(&self.subresource.as_str()) || reads_secrets && !changes
+    }
+
+    /// The same without a name that may be a secret in the wrong place; names that the cluster knows are none.
+    pub(super) fn masked(mut self) -> Self {
+        for part in [&mut self.group, &mut self.resource, &mut self.subresource, &mut self.namespace, &mut self.name] {
+            *part = mask(part).into_owned();
+        }
+        self
+    }
+}
+
+/// The one object that a list or watch is limited to.
+fn selected_name(query: Query<'_>) -> Option<Cow<'_, str>> {
+    let (_, selector) = query.pairs().find(|(key, _)| key == "fieldSelector")?;
+    let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
+    let (_, name) = terms.find(|(field, _)| *field == "metadata.name")?;
+    Some(name.trim_start_matches('=').to_owned().into())
+}
+
+/// `verb=delete resource=deployments.apps namespace=a name=web`: one word for each part that there is.
+impl fmt::Display for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "verb={}", self.verb)?;
+        if !self.resource.is_empty() {
+            f.write_str(" resource=")?;
+            write_word(f, &self.resource)?;
+            for (mark, part) in [('.', &self.group), ('/', &self.subresource)] {
+                if !part.is_empty() {
+                    f.write_char(mark)?;
+                    write_word(f, part)?;
+                }
+            }
+        }
+        for (key, part) in [("namespace", &self.namespace), ("name", &self.name)] {
+            if !part.is_empty() {
+                write!(f, " {key}=")?;
+                write_word(f, part)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names of Kubernetes as they are; anything else cannot be taken for another part, or for another line.
+fn write_word(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for character in text.chars().take(MAX_NAME_LEN) {
+        if character.is_ascii_alphanumeric() || "-._:".contains(character) {
+            f.write_char(character)?;
+        } else {
+            write!(f, "{}", character.escape_unicode())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Uri;
+
+    use super::*;
+
+    fn attributes(method: &str, uri: &str) -> Attributes {
+        let uri: Uri = uri.parse().unwrap();
+        let segments: Vec<_> = uri.path().trim_matches('/').split('/').collect();
+        Attributes::new(&method.parse().unwrap(), &segments, Query::of(&uri))
+    }
+
+    #[test]
+    fn addresses_are_read_as_kubernetes_reads_them() {
+        for (method, uri, expected) in [
+            ("GET", "/api/v1/pods", "verb=list resource=pods"),
+            ("GET", "/api/v1/pods?watch=true", "verb=watch resource=pods"),
+            ("GET", "/api/v1/watch/pods", "verb=watch resource=pods"),
+            ("GET", "/api/v1/namespaces/a/pods/b", "verb=get resource=pods namespace=a name=b"),
+            ("HEAD", "/api/v1/nodes/n", "verb=get resource=nodes name=n"),
+            ("DELETE", "/apis/apps/v1/namespaces/a/deployments/b", "verb=delete resource=deployments.apps namespace=a name=b"),
+            ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "verb=deletecollection resource=deployments.apps namespace=a"),
+            ("PATCH", "/apis/apps/v1/namespaces/a/deployments/b/scale", "verb=patch resource=deployments.apps/scale namespace=a name=b"),
+            ("POST", "/api/v1/namespaces/a/pods/b/eviction", "verb=create resource=pods/eviction namespace=a name=b"),
+            ("POST", "/api/v1/namespaces", "verb=create resource=namespaces"),
+            ("DELETE", "/api/v1/namespaces/a", "verb=delete resource=namespaces namespace=a name=a"),
+            ("PUT", "/api/v1/namespaces/a/finalize", "verb=update resource=namespaces/finalize namespace=a name=a"),
+            ("GET", "/api/v1/namespaces/a/services/http:b:80/proxy/x/y", "verb=get resource=services/proxy namespace=a name=http:b:80"),
+            ("GET", "/api/v1/secrets?fieldSelector=metadata.name%3Db", "verb=list resource=secrets name=b"),
+            ("GET", "/api/v1/secrets?fieldSelector=type%3Dx,metadata.name%3D%3Db", "verb=list resource=secrets name=b"),
+            ("POST", "/version", "verb=create"),
+            ("OPTIONS", "/api/v1/pods", "verb=other resource=pods"),
+            ("GET", "/api/v1/namespaces/a/pods/b=c", "verb=get resource=pods namespace=a name=b\\u{3d}c"),
+        ] {
+            assert_eq!(attributes(method, uri).to_string(), expected, "{method} {uri}");
+        }
+        let forged = Attributes::new(&Method::DELETE, &["api", "v1", "pods", "x\nverb=get name=y"], Query::default());
+        assert_eq!(forged.to_string(), "verb=delete resource=pods name=x\\u{a}verb\\u{3d}get\\u{20}name\\u{3d}y");
+    }
+
+    #[test]
+    fn changes_connections_and_secrets_are_audited() {
+        for (method, uri, expected) in [
+            ("GET", "/api/v1/namespaces/a/pods", false),
+            ("GET", "/api/v1/namespaces/a/pods/b/log", false),
+            ("GET", "/version", false),
+            ("OPTIONS", "/api/v1/pods", false),
+            ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", false),
+            ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", false),
+            ("POST", "/apis/example.org/v1/productreviews", true),
+            ("POST", "/api/v1/namespaces/a/pods", true),
+            ("DELETE", "/api/v1/namespaces/a/pods", true),
+            ("POST", "/api/v1/namespaces/a/serviceaccounts/b/token", true),
+            ("POST", "/api/v1/namespaces/a/pods/b/eviction", true),
+            ("GET", "/api/v1/namespaces/a/pods/b/exec?command=sh", true),
+            ("GET", "/api/v1/namespaces/a/pods/b/portforward", true),
+            ("POST", "/api/v1/namespaces/a/pods/b/attach", true),
+            ("GET", "/api/v1/nodes/n/proxy/metrics", true),
+            ("GET", "/api/v1/secrets", true),
+            ("GET", "/api/v1/secrets?watch=true", true),
+            ("HEAD", "/api/v1/namespaces/a/secrets/b", true),
+            ("GET", "/api/v1/watch/namespaces/a/secrets/b", true),
+            ("GET", "/apis/example.org/v1/secrets", false),
+            ("PUT", "/something/else", true),
+        ] {
+            assert_eq!(attributes(method, uri).is_audited(), expected, "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn names_that_may_be_secrets_are_masked() {
+        let name = "s".repeat(40);
+        let masked = attributes("GET", &format!("/api/v1/namespaces/a/secrets/{name}")).masked();
+        assert_eq!(masked.to_string().contains(&name), false);
+        assert_eq!(masked.resource, "secrets");
+    }
+}

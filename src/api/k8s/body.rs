@@ -1,0 +1,170 @@
+//! The body of a request on its way into a cluster: bounded as Kubernetes bounds it. When nobody wants the rest of it, because
+//! the request was rejected or the cluster answered early, it is still read for a while: a client that is busy sending
+//! would otherwise see its connection reset instead of the response.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use http::header::EXPECT;
+use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
+use tokio::runtime::Handle;
+
+use crate::service::kubernetes::BodyTooLarge;
+
+/// As much as Kubernetes itself takes.
+pub(super) const MAX_BODY_LEN: usize = 3 * 1024 * 1024;
+
+/// How much, and for how long, is read of what nobody wants.
+const MAX_DISCARDED_LEN: usize = 32 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The body. Trailers do not pass.
+pub(super) struct RequestBody {
+    /// None when it is at its end or somebody else reads the rest.
+    inner: Option<Body>,
+    left: usize,
+    /// Whether the client sends nothing before it is told to, by the first look at the body.
+    is_held_back: bool,
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Body, headers: &http::HeaderMap) -> Self {
+        Self { inner: Some(body), left: MAX_BODY_LEN, is_held_back: headers.contains_key(EXPECT) }
+    }
+
+    fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.inner = None;
+        Poll::Ready(None)
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        this.is_held_back = false;
+        let data = match std::task::ready!(Pin::new(inner).poll_frame(context)) {
+            Some(Ok(frame)) => frame.into_data(),
+            Some(Err(error)) => {
+                this.inner = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+            None => return this.end(),
+        };
+        let Ok(data) = data else { return this.end() };
+        if let Some(left) = this.left.checked_sub(data.len()) {
+            this.left = left;
+            Poll::Ready(Some(Ok(Frame::data(data))))
+        } else {
+            this.discard();
+            Poll::Ready(Some(Err(axum::Error::new(BodyTooLarge))))
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map(HttpBody::size_hint).unwrap_or_default()
+    }
+}
+
+impl RequestBody {
+    /// Lets a task of its own read the rest. It ends with the connection at the latest.
+    fn discard(&mut self) {
+        let Some(body) = self.inner.take().filter(|body| !self.is_held_back && !body.is_end_stream()) else {
+            return;
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard(body)));
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+async fn discard(mut body: Body) {
+    let mut left = MAX_DISCARDED_LEN;
+    while let Some(Ok(frame)) = body.frame().await {
+        let len = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(len) else { return };
+        left = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::stream;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    /// A body of that many pieces of 1 MiB, and how many of them were taken.
+    fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
+        let taken = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&taken);
+        let pieces = (0..count).map(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(Bytes::from(vec![0; 1024 * 1024]))
+        });
+        (Body::from_stream(stream::iter(pieces)), taken)
+    }
+
+    /// Lets tasks that were spawned come to their end.
+    async fn settle(taken: &AtomicUsize, expected: usize) {
+        for _ in 0..10_000 {
+            if taken.load(Ordering::SeqCst) >= expected {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(taken.load(Ordering::SeqCst), expected);
+    }
+
+    #[tokio::test]
+    async fn body_at_the_limit_passes_and_a_larger_one_fails() {
+        let (body, _) = pieces(3);
+        let read = RequestBody::new(body, &HeaderMap::new()).collect().await.unwrap();
+        assert_eq!(read.to_bytes().len(), MAX_BODY_LEN);
+        let (body, taken) = pieces(10);
+        let error = RequestBody::new(body, &HeaderMap::new()).collect().await.unwrap_err();
+        assert!(error.into_inner().is::<BodyTooLarge>());
+        settle(&taken, 10).await;
+    }
+
+    #[tokio::test]
+    async fn rest_of_a_dropped_body_is_read_up_to_a_bound() {
+        let (body, taken) = pieces(10);
+        drop(RequestBody::new(body, &HeaderMap::new()));
+        settle(&taken, 10).await;
+        let (body, taken) = pieces(100);
+        drop(RequestBody::new(body, &HeaderMap::new()));
+        settle(&taken, MAX_DISCARDED_LEN / 1024 / 1024 + 1).await;
+    }
+
+    #[tokio::test]
+    async fn body_that_waits_for_100_continue_is_not_asked_for() {
+        let (body, taken) = pieces(10);
+        let headers = HeaderMap::from_iter([(EXPECT, HeaderValue::from_static("100-continue"))]);
+        drop(RequestBody::new(body, &headers));
+        tokio::task::yield_now().await;
+        assert_eq!(taken.load(Ordering::SeqCst), 0);
+    }
+}

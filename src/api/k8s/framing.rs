@@ -1,0 +1,189 @@
+//! Where the events of a watch begin and end in its body, so that it can be ended between two of them.
+
+use axum::body::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+
+/// How a watch separates its events, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// One event a line. The last three bytes that passed.
+    Json([u8; 3]),
+    /// Before each event four bytes with its length (big endian).
+    Protobuf {
+        /// What of these four bytes has passed.
+        head: [u8; 4],
+        head_len: usize,
+        /// Bytes that are missing of the event.
+        left: usize,
+    },
+    /// Compressed, or in a form that is not known.
+    Unknown,
+}
+
+impl Framing {
+    /// By the headers of the response.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut parts = text(CONTENT_TYPE).split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        match media_type {
+            // Nothing can be added to a body whose length was announced.
+            _ if !text(CONTENT_ENCODING).is_empty() || headers.contains_key(CONTENT_LENGTH) => Self::Unknown,
+            "application/json" => Self::Json(*b"a}\n"),
+            "application/vnd.kubernetes.protobuf" if parts.any(|part| part == "stream=watch") => {
+                Self::Protobuf { head: [0; 4], head_len: 0, left: 0 }
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether the last event is complete and the next one has not begun; `None` when that is not known.
+    pub(super) fn is_between(&self) -> Option<bool> {
+        match self {
+            Self::Json(last) => Some(ends_event(*last)),
+            Self::Protobuf { head_len, left, .. } => Some(*head_len == 0 && *left == 0),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Takes a piece that passed.
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Json(last) => {
+                for byte in bytes.get(bytes.len().saturating_sub(3)..).unwrap_or_default() {
+                    push(last, *byte);
+                }
+            }
+            Self::Protobuf { .. } => {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    rest = rest.get(self.pass_to_boundary(rest)..).unwrap_or_default();
+                }
+            }
+            Self::Unknown => {}
+        }
+    }
+
+    /// Takes of a piece what belongs to the event that was begun, and gives it back.
+    pub(super) fn finish_event(&mut self, mut bytes: Bytes) -> Bytes {
+        let len = self.pass_to_boundary(&bytes);
+        bytes.truncate(len);
+        bytes
+    }
+
+    fn pass_to_boundary(&mut self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Json(last) => {
+                let ended = bytes.iter().position(|byte| {
+                    push(last, *byte);
+                    ends_event(*last)
+                });
+                ended.map_or(bytes.len(), |at| at + 1)
+            }
+            Self::Protobuf { head, head_len, left } => {
+                let mut passed = 0;
+                while *left == 0 {
+                    let (Some(byte), Some(slot)) = (bytes.get(passed), head.get_mut(*head_len)) else {
+                        return passed;
+                    };
+                    *slot = *byte;
+                    *head_len += 1;
+                    passed += 1;
+                    if *head_len == head.len() {
+                        *head_len = 0;
+                        *left = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
+                        if *left == 0 {
+                            return passed;
+                        }
+                    }
+                }
+                let content = (*left).min(bytes.len() - passed);
+                *left -= content;
+                passed + content
+            }
+            Self::Unknown => bytes.len(),
+        }
+    }
+}
+
+/// Kubernetes writes an event without a line break, and one behind it. In indented JSON a brace before a line break follows
+/// whitespace or belongs to an empty object, so that no place in it is taken for the end of an event.
+fn ends_event(last: [u8; 3]) -> bool {
+    let [before, brace, line_break] = last;
+    brace == b'}' && line_break == b'\n' && before != b'{' && !before.is_ascii_whitespace()
+}
+
+fn push(last: &mut [u8; 3], byte: u8) {
+    let [_, second, third] = *last;
+    *last = [second, third, byte];
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
+    fn framing(content_type: &'static str) -> Framing {
+        Framing::from_headers(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]))
+    }
+
+    /// The places between two events, when the bytes come in pieces of every length.
+    fn boundaries(content_type: &'static str, bytes: &[u8]) -> Vec<usize> {
+        let mut found: Option<Vec<usize>> = None;
+        for piece in 1..=bytes.len() {
+            let (mut framing, mut whole) = (framing(content_type), framing(content_type));
+            let (mut here, mut at) = (Vec::new(), 0);
+            for part in bytes.chunks(piece) {
+                whole.pass(part);
+                let mut part = Bytes::copy_from_slice(part);
+                while !part.is_empty() {
+                    let passed = framing.finish_event(part.clone()).len();
+                    at += passed;
+                    part = part.slice(passed..);
+                    if framing.is_between() == Some(true) {
+                        here.push(at);
+                    }
+                }
+                assert_eq!(framing, whole);
+            }
+            assert!(found.as_ref().is_none_or(|found| *found == here), "pieces of {piece}");
+            found = Some(here);
+        }
+        found.unwrap_or_default()
+    }
+
+    #[test]
+    fn events_of_json_end_with_their_lines() {
+        let one = "{\"type\":\"ADDED\",\"object\":{\"a\":\"}\\n\"}}\n";
+        let bytes = [one, one, "{\"type\""].concat();
+        assert_eq!(boundaries("application/json", bytes.as_bytes()), [one.len(), one.len() * 2]);
+        let indented = "{\n  \"type\": {},\n  \"object\": {\n    \"a\": {}\n  }\n}\n";
+        assert!(boundaries("application/json", indented.as_bytes()).is_empty());
+    }
+
+    #[test]
+    fn events_of_protobuf_end_where_their_length_says() {
+        let bytes = [&[0, 0, 0, 3][..], b"abc", &[0, 0, 0, 0], &[0, 0, 1, 0], &[7; 256], &[0, 0]].concat();
+        assert_eq!(boundaries(PROTOBUF, &bytes), [7, 11, 271]);
+    }
+
+    #[test]
+    fn framing_follows_from_the_headers() {
+        for content_type in ["application/json", "application/json;as=Table;v=v1;g=meta.k8s.io"] {
+            assert_eq!(framing(content_type).is_between(), Some(true), "{content_type}");
+        }
+        for content_type in ["application/vnd.kubernetes.protobuf", "application/cbor-seq", "text/plain", ""]
+        {
+            assert_eq!(framing(content_type), Framing::Unknown, "{content_type}");
+        }
+        for (name, value) in [(CONTENT_ENCODING, "gzip"), (CONTENT_LENGTH, "3")] {
+            let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let headers = HeaderMap::from_iter([json, (name, HeaderValue::from_static(value))]);
+            assert_eq!(Framing::from_headers(&headers), Framing::Unknown);
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! How long answers from inside a cluster end on the wire, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket
+//! and SPDY; and bodies that are too large, for clients that go on sending.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use norman_aks::listen;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::support::app::TestApp;
+use crate::support::connected::{Connected, ID};
+use crate::support::kubernetes::{ACCOUNT, FIRST_EVENT, HOST};
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_mins(1);
+
+/// A listener of its own for the server.
+struct Served {
+    address: SocketAddr,
+    stop: DropGuard,
+}
+
+impl Served {
+    async fn start(app: &TestApp) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = listen::serve(listener, None, app.router(), stop.clone(), listen::Options::default());
+        tokio::spawn(serving);
+        Self { address, stop: stop.drop_guard() }
+    }
+
+    /// A connection on which a request was sent, head only.
+    async fn send(&self, request: &str, token: &str, headers: &str) -> Wire<TcpStream> {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let head = format!("{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        Wire { stream, seen: Vec::new() }
+    }
+
+    /// A watch over HTTP/1.1 whose first event has come.
+    async fn watch(&self, token: &str, accept: &str) -> Wire<TcpStream> {
+        let path = format!("GET /k8s/clusters/{ID}/api/v1/watched?watch=true");
+        let mut wire = self.send(&path, token, &format!("Accept: {accept}\r\n")).await;
+        wire.read_until("first").await;
+        wire.read_until("\n\r\n").await;
+        wire
+    }
+
+    /// The same over HTTP/2: the body after its first event.
+    async fn watch_http2(&self, token: &str) -> hyper::body::Incoming {
+        let stream = TokioIo::new(TcpStream::connect(self.address).await.unwrap());
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get(format!("http://x/k8s/clusters/{ID}/api/v1/watched?watch=true"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("accept", "application/json");
+        let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        // Without it the connection would not take another request, and end when the stream does.
+        std::mem::forget(sender);
+        let mut body = response.into_body();
+        let first = timeout(LONG, body.frame()).await.unwrap().unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, format!("{FIRST_EVENT}\n"));
+        body
+    }
+}
+
+/// One end of a connection and all that came over it.
+struct Wire<S> {
+    stream: S,
+    seen: Vec<u8>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
+    /// Reads until a text has come.
+    async fn read_until(&mut self, text: &str) {
+        while !self.text().contains(text) {
+            let read = timeout(LONG, self.stream.read_buf(&mut self.seen)).await;
+            assert!(read.expect(text).unwrap() > 0, "{text} did not come: {}", self.text());
+        }
+    }
+
+    /// Reads to the end; an error when the connection was reset.
+    async fn read_to_end(&mut self) -> String {
+        timeout(LONG, self.stream.read_to_end(&mut self.seen)).await.unwrap().unwrap();
+        self.text()
+    }
+
+    /// The next frame of WebSocket after the head of the response: its first byte and what is in it.
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
+        let start = self.text().find("\r\n\r\n").unwrap() + 4;
+        loop {
+            let (head, len) = match self.seen.get(start..) {
+                Some(&[_, 126, high, low, ..]) => (4, u16::from_be_bytes([high, low])),
+                Some(&[_, len @ ..126, ..]) => (2, u16::from(len)),
+                _ => (0, u16::MAX),
+            };
+            let end = start + head + usize::from(len);
+            if let Some(content) = self.seen.get(start + head..end) {
+                let frame = (self.seen[start], content.to_vec());
+                self.seen.drain(start..end);
+                return frame;
+            }
+            let read = timeout(LONG, self.stream.read_buf(&mut self.seen)).await.unwrap().unwrap();
+            assert!(read > 0, "no frame came");
+        }
+    }
+}
+
+const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+async fn revoke(it: &Connected, token: &str) {
+    assert!(it.app.app.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
+}
+
+/// The event that tells of lost rights.
+fn is_forbidden_event(line: &str) -> bool {
+    let event: Value = serde_json::from_str(line).unwrap();
+    let object = &event["object"];
+    event["type"] == "ERROR"
+        && (&object["kind"], &object["code"], &object["reason"])
+            == (&json!("Status"), &json!(403), &json!("Forbidden"))
+}
+
+/// The lines in a chunked body.
+fn lines(response: &str) -> Vec<String> {
+    let body = response.split_once("\r\n\r\n").unwrap().1;
+    let chunks = body.split("\r\n").skip(1).step_by(2).collect::<String>();
+    chunks.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn stop_ends_a_watch_with_its_last_chunk() {
+    for accept in ["application/json", "text/plain"] {
+        let it = Connected::start().await;
+        let served = Served::start(&it.app).await;
+        let mut wire = served.watch(&it.ann, accept).await;
+        it.app.app.end_streams();
+        drop(served.stop);
+        let response = wire.read_to_end().await;
+        assert!(response.ends_with("\r\n0\r\n\r\n"), "{accept}: {response}");
+        assert!(!response.contains("ERROR"), "{response}");
+    }
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let body = served.watch_http2(&it.ann).await;
+    it.app.app.end_streams();
+    let rest = timeout(LONG, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
+    assert_eq!(rest.to_bytes(), "");
+}
+
+#[tokio::test]
+async fn stop_lets_an_event_come_to_its_end() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let mut wire = served.watch(&it.ann, "application/json").await;
+    it.cluster.wait_for_open(1).await;
+    it.cluster.say_piece("{\"type\":\"ADDED\",");
+    wire.read_until("ADDED\",\r\n").await;
+    it.app.app.end_streams();
+    it.cluster.say("\"object\":{\"name\":\"second\"}}");
+    let response = wire.read_to_end_of_body().await;
+    let lines = lines(&response);
+    assert_eq!(lines, [FIRST_EVENT, "{\"type\":\"ADDED\",\"object\":{\"name\":\"second\"}}"]);
+}
+
+#[tokio::test]
+async fn lost_rights_are_the_last_event_of_a_watch() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let (own, other) = (it.app.token("ann").await, it.app.token("ann").await);
+    let mut wire = served.watch(&own, "application/json").await;
+    let mut body = served.watch_http2(&own).await;
+    let mut kept = served.watch(&other, "application/json").await;
+    it.cluster.wait_for_open(3).await;
+    it.cluster.say_piece("{\"type\":\"ADDED\",");
+    wire.read_until("ADDED\",\r\n").await;
+    revoke(&it, &own).await;
+    it.cluster.say_piece("\"object\":{}}\n{\"type\":\"ADDED\",\"object\":{\"name\":\"unseen\"}}\n");
+    let response = wire.read_to_end_of_body().await;
+    let lines = lines(&response);
+    let at = lines.iter().position(|line| is_forbidden_event(line)).unwrap();
+    assert_eq!(at, lines.len() - 1, "nothing comes after it: {lines:?}");
+    let mut text = String::new();
+    while let Some(frame) = timeout(LONG, body.frame()).await.unwrap() {
+        text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
+    }
+    assert!(is_forbidden_event(text.lines().last().unwrap()), "{text}");
+    kept.read_until("unseen").await;
+    it.cluster.say("{\"type\":\"ADDED\",\"object\":{\"name\":\"still here\"}}");
+    kept.read_until("still here").await;
+}
+
+#[tokio::test]
+async fn restarted_api_ends_a_watch_between_events() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let mut wire = served.watch(&it.ann, "application/json").await;
+    let body = served.watch_http2(&it.ann).await;
+    it.cluster.wait_for_open(2).await;
+    it.cluster.cut();
+    assert!(wire.read_to_end_of_body().await.ends_with("\r\n0\r\n\r\n"));
+    assert_eq!(timeout(LONG, body.collect()).await.unwrap().unwrap().to_bytes(), "");
+}
+
+#[tokio::test]
+async fn restarted_api_breaks_a_watch_off_inside_an_event() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let mut wire = served.watch(&it.ann, "application/json").await;
+    it.cluster.wait_for_open(1).await;
+    it.cluster.say_piece("{\"type\":");
+    wire.read_until("{\"type\":\r\n").await;
+    it.cluster.cut();
+    timeout(LONG, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().ok();
+    assert!(!wire.text().ends_with("\r\n0\r\n\r\n"), "{}", wire.text());
+}
+
+#[tokio::test]
+async fn watch_over_websocket_has_an_origin_and_is_closed() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let watch = format!("GET /k8s/clusters/{ID}/api/v1/watched?watch=true");
+    let own = it.app.token("ann").await;
+    let mut wire = served.send(&watch, &own, WEBSOCKET).await;
+    let mut stopped =
+        served.send(&watch, &it.ann, &format!("{WEBSOCKET}Origin: https://page.example\r\n")).await;
+    for wire in [&mut wire, &mut stopped] {
+        wire.read_until("first").await;
+        assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
+        assert_eq!(wire.frame().await, (0x81, FIRST_EVENT.into()));
+    }
+    for seen in it.cluster.seen() {
+        assert_eq!(seen.header("origin"), [format!("https://{HOST}")]);
+    }
+    revoke(&it, &own).await;
+    let (first, last) = wire.frame().await;
+    assert_eq!(first, 0x81);
+    assert!(is_forbidden_event(&String::from_utf8(last).unwrap()));
+    let (first, close) = wire.frame().await;
+    assert_eq!((first, &close[..2]), (0x88, &1008_u16.to_be_bytes()[..]));
+    assert_eq!(timeout(LONG, wire.stream.read(&mut [0; 9])).await.unwrap().unwrap(), 0, "closed, not reset");
+    it.app.app.end_streams();
+    let (first, close) = stopped.frame().await;
+    assert_eq!((first, &close[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
+    drop((wire, stopped));
+    it.cluster.wait_for_open(0).await;
+}
+
+#[tokio::test]
+async fn watch_over_websocket_works_with_the_sandbox() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let cluster = json!({"name": "one", "aksConfig": {
+        "azureCredentialSecret": credential, "clusterName": "one", "resourceGroup": "rancher",
+        "resourceLocation": "eastus", "dnsPrefix": "one", "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
+        "nodePools": [{
+            "name": "system", "count": 1, "maxPods": 110, "mode": "System", "orchestratorVersion": "1.32.7",
+            "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_DS2_v2",
+        }],
+    }});
+    let made = app.post("/v3/clusters").json(&cluster).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    app.settle().await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let served = Served::start(&app).await;
+    let watch = format!("GET /k8s/clusters/{id}/api/v1/namespaces?watch=true");
+    let mut wire = served.send(&watch, &app.admin, WEBSOCKET).await;
+    wire.read_until("kube-system").await;
+    assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
+    assert!(wire.text().contains("\"type\":\"ADDED\""));
+}
+
+#[tokio::test]
+async fn sessions_change_the_protocol_and_pass_in_both_directions() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    for (method, protocol, headers) in [
+        ("POST", "spdy/3.1", "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"),
+        ("GET", "websocket", WEBSOCKET),
+    ] {
+        let own = it.app.token("ann").await;
+        let path = format!("{method} /k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+        let version = "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n";
+        let mut wire = served.send(&path, &own, &format!("{headers}{version}")).await;
+        wire.read_until("\r\n\r\n").await;
+        let head = wire.text().to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 101 "), "{head}");
+        let upgrade = format!("upgrade: {protocol}\r\n");
+        assert!(head.contains(&upgrade) && head.contains("connection: upgrade\r\n"), "{head}");
+        // A frame of data that both protocols have: the far end makes capital letters of the content.
+        let frame =
+            if method == "GET" { b"\x82\x05hello".to_vec() } else { b"\0\0\0\x01\0\0\0\x05hello".to_vec() };
+        for _ in 0..2 {
+            wire.stream.write_all(&frame).await.unwrap();
+            wire.read_until("HELLO").await;
+            wire.seen.clear();
+        }
+        it.cluster.wait_for_open(1).await;
+        let seen = it.cluster.seen().remove(0);
+        assert_eq!(seen.header("x-stream-protocol-version"), ["v4.channel.k8s.io"]);
+        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT}")]);
+        revoke(&it, &own).await;
+        timeout(LONG, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().expect("closed, not reset");
+        if method == "GET" {
+            assert_eq!(wire.seen[..1], [0x88], "a close frame");
+        } else {
+            assert_eq!(wire.seen[..4], [0x80, 3, 0, 7], "GOAWAY");
+        }
+        drop(wire);
+        it.cluster.wait_for_open(0).await;
+    }
+}
+
+#[tokio::test]
+async fn sender_of_a_body_that_is_too_large_sees_413() {
+    const LEN: usize = 8 * 1024 * 1024;
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
+    let body = vec![b' '; LEN];
+    for announced in [true, false] {
+        let headers = if announced {
+            format!("Content-Length: {LEN}\r\n")
+        } else {
+            "Transfer-Encoding: chunked\r\n".to_owned()
+        };
+        let mut wire = served.send(&path, &it.ann, &headers).await;
+        // All of it, and only then the response is read: a reset would fail the one or the other.
+        if announced {
+            wire.stream.write_all(&body).await.unwrap();
+        } else {
+            for piece in body.chunks(64 * 1024) {
+                let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+                wire.stream.write_all(&chunk).await.unwrap();
+            }
+            wire.stream.write_all(b"0\r\n\r\n").await.unwrap();
+        }
+        wire.read_until("\"code\":413").await;
+        let response = wire.text();
+        assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
+        assert!(
+            response.contains("\"kind\":\"Status\"") && response.contains("RequestEntityTooLarge"),
+            "{response}"
+        );
+    }
+    // A stream of HTTP/2, on a connection that stays in use.
+    let stream = TokioIo::new(TcpStream::connect(served.address).await.unwrap());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    for (len, status) in [(LEN, 413), (3, 201)] {
+        let request = Request::post(format!("http://x/k8s/clusters/{ID}/api/v1/things"))
+            .header("authorization", format!("Bearer {}", it.ann))
+            .body(Full::new(Bytes::from(vec![b' '; len])))
+            .unwrap();
+        let response = timeout(LONG, sender.send_request(request)).await.unwrap().unwrap();
+        assert_eq!(response.status(), status);
+        assert!(timeout(LONG, response.into_body().collect()).await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn sender_without_a_token_sees_401() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
+    let mut wire = served.send(&path, "none:wrong", "Content-Length: 2000000\r\n").await;
+    wire.stream.write_all(&vec![b' '; 2_000_000]).await.unwrap();
+    wire.read_until("\"code\":401").await;
+}
+
+#[tokio::test]
+async fn client_that_waits_for_100_is_rejected_before_it_sends() {
+    let it = Connected::start().await;
+    let served = Served::start(&it.app).await;
+    let path = format!("POST /k8s/clusters/{ID}/api/v1/things");
+    let headers = "Content-Length: 8388608\r\nExpect: 100-continue\r\n";
+    let mut wire = served.send(&path, &it.ann, headers).await;
+    let response = wire.read_to_end().await;
+    assert!(response.starts_with("HTTP/1.1 413 ") && !response.contains("100 Continue"), "{response}");
+}
+
+impl Wire<TcpStream> {
+    /// Reads up to the last chunk; the connection stays open.
+    async fn read_to_end_of_body(&mut self) -> String {
+        self.read_until("\r\n0\r\n\r\n").await;
+        self.text()
+    }
+}
