@@ -112,9 +112,7 @@ async fn every_method_passes_with_its_body_and_changes_are_written_down() {
         assert_eq!(seen.headers["content-type"], "application/yaml");
     }
     assert_eq!(it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&it.ann).send().await.status, 200);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
-    let rows: Vec<_> = rows.into_iter().filter(|row| row.action == "kubernetes").collect();
+    let rows = rows_inside(&it, 4).await;
     let mut outcomes: Vec<_> = rows.iter().map(|row| row.outcome.as_str()).collect();
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["done", "done", "done", "refused"]);
@@ -346,13 +344,87 @@ async fn outcome_of_the_only_change(it: &Connected) -> String {
     for _ in 0..400 {
         // Whoever waits for a word gets one; nobody else listens.
         it.cluster.say("go on");
-        let rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
-        if let Some(row) = rows.into_iter().find(|row| row.action == "kubernetes") {
+        if let Some(row) = rows(it).await.pop() {
             return row.outcome;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("there is no row");
+}
+
+/// What the audit has of requests into clusters, oldest first.
+async fn rows(it: &Connected) -> Vec<store::EventRow> {
+    let mut rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
+    rows.retain(|row| row.action == "kubernetes");
+    rows.reverse();
+    rows
+}
+
+/// The same, once there are that many.
+async fn rows_inside(it: &Connected, count: usize) -> Vec<store::EventRow> {
+    for _ in 0..400 {
+        let rows = rows(it).await;
+        if rows.len() >= count {
+            assert_eq!(rows.len(), count, "{rows:?}");
+            return rows;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("there are not {count} rows: {:?}", rows(it).await);
+}
+
+#[tokio::test]
+async fn audit_tells_verb_resource_and_object() {
+    let it = Connected::start().await;
+    let hidden = "s".repeat(40);
+    let hidden_path = format!("/api/v1/namespaces/a/secrets/{hidden}");
+    for (method, path, upgrade, expected) in [
+        ("GET", "/api/v1/namespaces/a/pods", "", None),
+        ("GET", "/version", "", None),
+        ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "", None),
+        ("POST", "/api/v1/namespaces/a/pods", "", Some("verb=create resource=pods namespace=a")),
+        (
+            "PATCH",
+            "/apis/apps/v1/namespaces/a/deployments/web/scale",
+            "",
+            Some("verb=patch resource=deployments.apps/scale namespace=a name=web"),
+        ),
+        (
+            "POST",
+            "/api/v1/namespaces/a/serviceaccounts/b/token",
+            "",
+            Some("verb=create resource=serviceaccounts/token namespace=a name=b"),
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces/a/pods/b/exec?command=sh",
+            "websocket",
+            Some("verb=get resource=pods/exec namespace=a name=b"),
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces/a/services/b/proxy/x",
+            "",
+            Some("verb=get resource=services/proxy namespace=a name=b"),
+        ),
+        ("GET", "/api/v1/secrets?watch=1", "", Some("verb=watch resource=secrets")),
+        ("GET", &hidden_path, "", Some("verb=get resource=secrets namespace=a name=****")),
+    ] {
+        let before = rows(&it).await.len();
+        let call = it.app.call(method.parse().unwrap(), &format!("/k8s/clusters/{ID}{path}")).token(&it.ann);
+        let call = if upgrade.is_empty() {
+            call
+        } else {
+            call.header("connection", "Upgrade").header("upgrade", upgrade)
+        };
+        let answer = call.body("{}").send().await;
+        let Some(expected) = expected else { continue };
+        let row = rows_inside(&it, before + 1).await.pop().unwrap();
+        assert_eq!(row.detail, expected);
+        assert_eq!(row.outcome, if answer.status.is_client_error() { "refused" } else { "done" }, "{path}");
+        assert_eq!((row.object_type.as_str(), row.object_id.as_str()), ("cluster", ID));
+        assert_eq!(row.request_id, answer.header("x-request-id"));
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
+use super::attributes::Attributes;
 use super::status::Status;
 use crate::api::query::Query;
 
@@ -18,6 +19,8 @@ pub(super) struct Asked {
     pub(super) inner: String,
     /// What kind of answer it has.
     pub(super) kind: Kind,
+    /// What the audit is told about it, if anything.
+    pub(super) audit: Option<String>,
 }
 
 /// What kind of answer a request has.
@@ -73,8 +76,10 @@ impl Asked {
         } else {
             Kind::Ordinary
         };
+        let attributes = Attributes::new(method, &segments, query);
+        let audit = attributes.is_audited().then(|| attributes.to_string());
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        Ok(Self { cluster_id, inner: format!("{path}{query}"), kind })
+        Ok(Self { cluster_id, inner: format!("{path}{query}"), kind, audit })
     }
 }
 
@@ -95,7 +100,7 @@ fn is_ambiguous(segment: &str) -> bool {
 }
 
 /// Whether a parameter is on. To Kubernetes everything is on that is not said to be off.
-fn is_on(query: Query<'_>, name: &str) -> bool {
+pub(super) fn is_on(query: Query<'_>, name: &str) -> bool {
     let mut values = query.pairs().filter(|(key, _)| key == name);
     values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
 }

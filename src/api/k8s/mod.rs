@@ -6,6 +6,7 @@
 //! watches and logs have no end.
 
 mod asked;
+mod attributes;
 mod body;
 mod framing;
 mod status;
@@ -31,6 +32,7 @@ pub(super) use self::status::failure;
 use self::status::{SANDBOX, Status};
 use super::request::RequestId;
 use super::state::AppState;
+use crate::domain::mask::mask;
 use crate::service::Caller;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::kubernetes::{Refusal, Way};
@@ -102,23 +104,23 @@ async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: RequestBody) 
         .kubernetes()
         .enter(Arc::clone(&caller), presented, &asked.cluster_id, asked.kind.is_endless())
         .await?;
-    let (method, remote) = (parts.method.clone(), state.origin().client(&parts));
+    let remote = state.origin().client(&parts);
     let way = Way {
         limit: if asked.kind.is_endless() { LATE_HEAD_LIMIT } else { HEAD_LIMIT },
         leads_inside: asked.kind == asked::Kind::Inside,
     };
     let mut entry = Entry {
-        event: Some(
-            Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id)
-                .request(&request_id, Some(remote)),
-        ),
+        unwritten: asked.audit.as_ref().map(|detail| {
+            let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id);
+            (event.request(&request_id, Some(remote)), detail.clone())
+        }),
         events: state.events().clone(),
-        changes: changes(&method),
     };
     let request = inner(parts, body, asked, &request_id)?;
     let passed = visit.forward(request, way).await;
-    let status = passed.as_ref().map(|(answer, _)| answer.response.status());
-    entry.write(status.map_or(Outcome::Failed, outcome), status.is_ok_and(opens)).await;
+    entry
+        .write(passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status())))
+        .await;
     let (answer, pass) = passed?;
     let mut response = answer.response.map(Body::new);
     lead_back(response.headers_mut(), &asked.cluster_id);
@@ -132,34 +134,36 @@ async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: RequestBody) 
     Ok(response.map(|body| stream::until(body, kind, async move { pass.ended().await })))
 }
 
-/// The row of the audit about a request that changes something, or opens a connection into the cluster.
+/// The row of the audit about a request that changes something, gets into what runs in the cluster, or reads secrets.
 struct Entry {
-    /// None when it is written.
-    event: Option<Event>,
+    /// None when there is none, or it is written.
+    unwritten: Option<(Event, String)>,
     events: Events,
-    changes: bool,
 }
 
 impl Entry {
-    async fn write(&mut self, outcome: Outcome, opens: bool) {
-        if let Some(event) = self.event.take().filter(|_| self.changes || opens) {
-            self.events.record(event.outcome(outcome)).await;
+    async fn write(&mut self, outcome: Outcome) {
+        if let Some(event) = self.finished(outcome) {
+            self.events.record(event).await;
         }
+    }
+
+    fn finished(&mut self, outcome: Outcome) -> Option<Event> {
+        let (event, detail) = self.unwritten.take()?;
+        // What the cluster does not know may be a secret in the wrong place.
+        let detail = if outcome == Outcome::Done { detail.into() } else { mask(&detail) };
+        Some(event.outcome(outcome).detail(&detail))
     }
 }
 
 impl Drop for Entry {
     /// The client went away, and nobody knows what the cluster did.
     fn drop(&mut self) {
-        if let Some(event) = self.event.take().filter(|_| self.changes) {
+        if let Some(event) = self.finished(Outcome::Failed) {
             let events = self.events.clone();
-            tokio::spawn(async move { events.record(event.outcome(Outcome::Failed)).await });
+            tokio::spawn(async move { events.record(event).await });
         }
     }
-}
-
-fn opens(status: StatusCode) -> bool {
-    status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// An answer that has come to its end.
