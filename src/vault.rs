@@ -83,9 +83,9 @@ impl Vault {
         Self { ring: Arc::new(ArcSwap::from_pointee(ring)) }
     }
 
-    /// Works with these keys from now on.
-    pub fn reload(&self, ring: KeyRing) {
-        self.ring.store(Arc::new(ring));
+    /// Works with the keys of another vault from now on.
+    pub fn adopt(&self, other: &Self) {
+        self.ring.store(other.ring.load_full());
     }
 
     /// The names of all keys, the active one first.
@@ -103,13 +103,24 @@ impl Vault {
     /// # Errors
     /// [`Error::Broken`] only.
     pub fn seal(&self, context: &str, plain: &SecretString) -> Result<Sealed, Error> {
-        let data_key = Zeroizing::new(random::<KEY_LEN>());
-        let cipher = RandomizedNonceKey::new(&AES_256_GCM, data_key.as_ref()).map_err(|_| Error::Broken)?;
-        let ciphertext = encrypt(&cipher, &data_aad(context), plain.expose_secret().as_bytes())?;
         let ring = self.ring.load();
         let (key_id, key) = ring.active();
-        let wrapped_key = encrypt(key, &wrap_aad(context, key_id), data_key.as_ref())?;
-        Ok(Sealed { key_id: key_id.to_owned(), wrapped_key, ciphertext })
+        seal(key_id, key, context, plain)
+    }
+
+    /// Seals by a key that need not be the active one.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`], [`Error::Broken`].
+    pub fn seal_by(&self, key_id: &str, context: &str, plain: &SecretString) -> Result<Sealed, Error> {
+        let ring = self.ring.load();
+        let key = ring.get(key_id).ok_or_else(|| Error::MissingKey(key_id.to_owned()))?;
+        seal(key_id, key, context, plain)
+    }
+
+    /// Whether the wrapping opens: the key of that name is the one that sealed it, and it was sealed for `context`.
+    pub fn unwraps(&self, context: &str, sealed: &Sealed) -> bool {
+        self.unwrap_key(context, sealed).is_ok()
     }
 
     /// Opens what was sealed for `context`.
@@ -143,6 +154,19 @@ impl Vault {
         decrypt(key, &wrap_aad(context, &sealed.key_id), &sealed.wrapped_key)
             .ok_or_else(|| Error::Tampered { key_id: sealed.key_id.clone() })
     }
+}
+
+fn seal(
+    key_id: &str,
+    key: &RandomizedNonceKey,
+    context: &str,
+    plain: &SecretString,
+) -> Result<Sealed, Error> {
+    let data_key = Zeroizing::new(random::<KEY_LEN>());
+    let cipher = RandomizedNonceKey::new(&AES_256_GCM, data_key.as_ref()).map_err(|_| Error::Broken)?;
+    let ciphertext = encrypt(&cipher, &data_aad(context), plain.expose_secret().as_bytes())?;
+    let wrapped_key = encrypt(key, &wrap_aad(context, key_id), data_key.as_ref())?;
+    Ok(Sealed { key_id: key_id.to_owned(), wrapped_key, ciphertext })
 }
 
 /// The nonce, then what `plain` became, then the tag.

@@ -11,7 +11,6 @@ use super::tokens::columns;
 use super::{Error, print};
 use crate::app;
 use crate::azure::Cloud;
-use crate::clock::Clock;
 use crate::config::{Config, Origin, Warning};
 use crate::service::secrets::{self, Secrets};
 use crate::store::{self, Store};
@@ -131,10 +130,8 @@ async fn schema(config: &Config, store: &Store) -> Result<Schema, store::Error> 
 
 async fn key(config: &Config, store: &Store) -> Found {
     let path = &config.encryption_key_file;
-    match Secrets::open(path, false, store.clone(), Clock::system()).await {
-        Ok((secrets, _)) => {
-            Ok(format!("{} is active, no other is missing", active(secrets.key_ids().first())))
-        }
+    match Secrets::inspect(path, store).await {
+        Ok(ids) => Ok(format!("{} is active, no other is missing", active(ids.first()))),
         Err(secrets::Error::NoFile { .. }) => key_file(config),
         Err(error) => Err(chain(&error)),
     }

@@ -2,6 +2,7 @@
 //!
 //! The cryptography is in `vault`, the columns in `store`; this is where they meet.
 
+mod check_values;
 mod keyfile;
 mod rotate;
 
@@ -15,6 +16,7 @@ use crate::domain::ids;
 use crate::store::{self, ReplicaRow, SealedColumns, Store};
 use crate::vault::{self, Sealed, Vault};
 
+use check_values::Missing;
 pub use keyfile::append_key;
 pub use rotate::Rotation;
 
@@ -65,6 +67,18 @@ pub enum Error {
         path: PathBuf,
         /// The names of the missing keys.
         ids: Vec<String>,
+    },
+    /// A key of the key file is not the one that the database knows by its name.
+    #[error(
+        "the encryption key {id} in the key file {} is another key than the one of that name that this database was \
+         written with: put back its line from your backup, or give a new key a name of its own",
+        path.display()
+    )]
+    WrongKey {
+        /// The key file.
+        path: PathBuf,
+        /// The name of the key.
+        id: String,
     },
     /// A running server could not open what would be wrapped anew.
     #[error(
@@ -143,38 +157,37 @@ impl From<&SealedColumns> for Sealed {
 }
 
 impl Secrets {
-    /// Reads the key file and makes sure that it has every key that stored secrets need. A missing file is made (mode
-    /// 0600, one new key) when `may_create` and no stored secret needs an older key.
+    /// Reads the key file and makes sure that it has every key that stored secrets need, and no other key under a known
+    /// name. A missing file is made (mode 0600, one new key) when `may_create` and no stored secret needs an older key.
     ///
     /// # Errors
-    /// [`Error::NoFile`], [`Error::File`], [`Error::Keys`], [`Error::MissingKeys`], [`Error::Store`].
+    /// [`Error::NoFile`], [`Error::File`], [`Error::Keys`], [`Error::MissingKeys`], [`Error::WrongKey`],
+    /// [`Error::Store`].
     pub async fn open(
         path: &Path,
         may_create: bool,
         store: Store,
         clock: Clock,
     ) -> Result<(Self, Origin), Error> {
-        let needed = needed_keys(&store).await?;
-        let (ring, origin) = match keyfile::read(path) {
-            Err(Error::NoFile { .. }) if may_create && needed.is_empty() => {
-                (keyfile::make(path)?, Origin::Made)
-            }
-            Err(Error::NoFile { path }) if !needed.is_empty() => {
-                return Err(Error::MissingKeys { path, ids: needed });
-            }
-            outcome => (outcome?, Origin::Found),
-        };
+        let (vault, origin) = load(path, may_create, &store, Missing::Write).await?;
         let parts = Parts {
             store,
-            vault: Vault::new(ring),
+            vault,
             started_ms: clock.now_ms(),
             clock,
             path: path.to_owned(),
             replica: ids::generated("replica-", vault::random()),
         };
-        let secrets = Self { parts: Arc::new(parts) };
-        secrets.require(needed)?;
-        Ok((secrets, origin))
+        Ok((Self { parts: Arc::new(parts) }, origin))
+    }
+
+    /// Holds the key file against the database as [`Secrets::open`] does, without writing anything; returns the names of
+    /// the keys, the active one first.
+    ///
+    /// # Errors
+    /// As [`Secrets::open`].
+    pub async fn inspect(path: &Path, store: &Store) -> Result<Vec<String>, Error> {
+        Ok(load(path, false, store, Missing::Leave).await?.0.key_ids())
     }
 
     /// Seals the client secret of a credential (`cc-xxxxx`).
@@ -237,7 +250,7 @@ impl Secrets {
     /// # Errors
     /// [`Error::MissingKeys`], [`Error::Store`].
     pub async fn check(&self) -> Result<(), Error> {
-        self.require(needed_keys(&self.parts.store).await?)
+        require(&self.parts.path, &self.parts.vault, needed_keys(&self.parts.store).await?)
     }
 
     /// Reads the key file again (on SIGHUP) and tells the other servers at once. An unusable file changes nothing.
@@ -246,14 +259,8 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub async fn reload(&self) -> Result<Vec<String>, Error> {
-        let ring = keyfile::read(&self.parts.path)?;
-        let needed = needed_keys(&self.parts.store).await?;
-        let missing: Vec<String> =
-            needed.into_iter().filter(|id| !ring.ids().any(|known| known == id)).collect();
-        if !missing.is_empty() {
-            return Err(Error::MissingKeys { path: self.parts.path.clone(), ids: missing });
-        }
-        self.parts.vault.reload(ring);
+        let (vault, _) = load(&self.parts.path, false, &self.parts.store, Missing::Write).await?;
+        self.parts.vault.adopt(&vault);
         self.heartbeat().await?;
         Ok(self.key_ids())
     }
@@ -295,15 +302,36 @@ impl Secrets {
     pub async fn rotate(&self) -> Result<Rotation, Error> {
         rotate::rotate(&self.parts).await
     }
+}
 
-    fn require(&self, needed: Vec<String>) -> Result<(), Error> {
-        let known = self.key_ids();
-        let missing: Vec<String> = needed.into_iter().filter(|id| !known.contains(id)).collect();
-        if missing.is_empty() {
-            return Ok(());
+/// The keys of the key file, once they are known to be the right ones.
+async fn load(
+    path: &Path,
+    may_create: bool,
+    store: &Store,
+    missing: Missing,
+) -> Result<(Vault, Origin), Error> {
+    let needed = needed_keys(store).await?;
+    let (ring, origin) = match keyfile::read(path) {
+        Err(Error::NoFile { .. }) if may_create && needed.is_empty() => (keyfile::make(path)?, Origin::Made),
+        Err(Error::NoFile { path }) if !needed.is_empty() => {
+            return Err(Error::MissingKeys { path, ids: needed });
         }
-        Err(Error::MissingKeys { path: self.parts.path.clone(), ids: missing })
+        outcome => (outcome?, Origin::Found),
+    };
+    let vault = Vault::new(ring);
+    require(path, &vault, needed)?;
+    check_values::verify(store, &vault, path, missing).await?;
+    Ok((vault, origin))
+}
+
+fn require(path: &Path, vault: &Vault, needed: Vec<String>) -> Result<(), Error> {
+    let known = vault.key_ids();
+    let missing: Vec<String> = needed.into_iter().filter(|id| !known.contains(id)).collect();
+    if missing.is_empty() {
+        return Ok(());
     }
+    Err(Error::MissingKeys { path: path.to_owned(), ids: missing })
 }
 
 #[cfg(test)]

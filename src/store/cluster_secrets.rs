@@ -88,6 +88,30 @@ pub async fn key_ids(store: &Store) -> Result<Vec<String>, Error> {
     read!(store, |pool| Ok(sqlx::query_scalar(sql).fetch_all(pool).await?))
 }
 
+/// Up to `limit` secrets that are under `key_id`, as cluster, name and columns.
+pub async fn sealed_by(
+    store: &Store,
+    key_id: &str,
+    limit: u32,
+) -> Result<Vec<(String, String, SealedColumns)>, Error> {
+    let sql = "select cluster_id, name, key_id, wrapped_key, ciphertext from cluster_secrets
+               where key_id = $1 order by cluster_id, name limit $2";
+    read!(store, |pool| sqlx::query(sql)
+        .bind(key_id)
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await?
+        .iter()
+        .map(placed)
+        .collect())
+}
+
+/// A secret with its cluster and name.
+fn placed(row: &impl Columns) -> Result<(String, String, SealedColumns), Error> {
+    let fields = Fields::of(row, "cluster_secrets", "name")?;
+    Ok((fields.text("cluster_id")?, fields.key(), sealed(row)?))
+}
+
 /// Up to `limit` secrets that are not under `key_id`, as cluster, name and columns, behind `after` (cluster and name).
 pub async fn not_under(
     store: &Store,
@@ -106,10 +130,7 @@ pub async fn not_under(
         .fetch_all(pool)
         .await?
         .iter()
-        .map(|row| {
-            let fields = Fields::of(row, "cluster_secrets", "name")?;
-            Ok((fields.text("cluster_id")?, fields.key(), sealed(row)?))
-        })
+        .map(placed)
         .collect())
 }
 

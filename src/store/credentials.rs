@@ -225,6 +225,28 @@ pub async fn key_ids(store: &Store) -> Result<Vec<String>, Error> {
     Ok(read!(store, |pool| sqlx::query_scalar(sql).fetch_all(pool).await?))
 }
 
+/// Up to `limit` secrets that are wrapped by `key_id`, as id and sealed columns.
+pub async fn sealed_by(
+    store: &Store,
+    key_id: &str,
+    limit: u32,
+) -> Result<Vec<(String, SealedColumns)>, Error> {
+    fn read_sealed(row: &impl Columns) -> Result<Option<(String, SealedColumns)>, Error> {
+        let fields = Fields::of(row, "credentials", "id")?;
+        Ok(sealed(&fields)?.map(|sealed| (fields.key(), sealed)))
+    }
+    let sql = "select id, key_id, wrapped_key, ciphertext from credentials
+               where key_id = $1 order by id limit $2";
+    read!(store, |pool| sqlx::query(sql)
+        .bind(key_id)
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await?
+        .iter()
+        .filter_map(|row| read_sealed(row).transpose())
+        .collect())
+}
+
 /// Up to `limit` secrets that are wrapped by another key than `key_id`: id, version, sealed columns. They begin after
 /// the id `after` (`""` for the first), in the order of ids.
 pub async fn sealed_by_others(

@@ -60,6 +60,25 @@ impl Bench {
         store::credentials::insert(&self.store, &row).await.expect("insert");
     }
 
+    /// A cluster with a secret.
+    async fn insert_cluster_secret(&self, secrets: &Secrets) {
+        self.execute(
+            "insert into clusters (id, uuid, owner, name, spec, status, created_ms, updated_ms, version)
+             values ('c-a', 'u', 'user-a', 'n', '{}', '{}', 0, 0, 1)",
+        )
+        .await;
+        let plain = SecretString::from("secret");
+        secrets.keep_for_cluster("c-a", SERVICE_ACCOUNT_TOKEN, &plain).await.expect("keep");
+    }
+
+    /// A statement beside the store.
+    async fn execute(&self, statement: &'static str) {
+        let url = store::sqlite_url(&self.folder.path().join("aks.db"));
+        let pool = sqlx::SqlitePool::connect(&url).await.expect("open");
+        sqlx::query(statement).execute(&pool).await.expect(statement);
+        pool.close().await;
+    }
+
     async fn row(&self, id: &str) -> CredentialRow {
         store::credentials::get(&self.store, id).await.expect("get").expect("row")
     }
@@ -194,6 +213,147 @@ async fn an_unusable_key_file_changes_nothing_on_reload() {
     assert_eq!(secrets.key_ids(), keys);
     assert_eq!(bench.opened(&secrets, "cc-a").await, "secret");
     secrets.check().await.expect("check");
+}
+
+/// Puts another key under the name of each key in the file.
+fn replace_keys(path: &Path) {
+    let text = fs::read_to_string(path).expect("read");
+    let replaced = text.lines().map(|line| {
+        let new = KeyRing::generate();
+        let (_, key) = new.expose_secret().split_once(':').expect("line");
+        format!("{}:{key}\n", line.split_once(':').expect("line").0)
+    });
+    fs::write(path, replaced.collect::<String>()).expect("write");
+}
+
+fn assert_wrong_key<T>(outcome: Result<T, Error>, expected: &str) {
+    match outcome {
+        Err(error @ Error::WrongKey { .. }) => {
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("encryption key {expected} ")) && text.contains("put back"),
+                "{text}"
+            );
+        }
+        other => panic!("{:?}", other.map(drop)),
+    }
+}
+
+#[tokio::test]
+async fn wrong_key_of_the_right_name_is_rejected() {
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    let id = secrets.key_ids().remove(0);
+    let right = fs::read_to_string(bench.path()).expect("read");
+    // Nothing has been sealed yet: the check value alone tells.
+    replace_keys(&bench.path());
+    assert_wrong_key(bench.open(true).await, &id);
+    assert_wrong_key(Secrets::inspect(&bench.path(), &bench.store).await, &id);
+    assert_wrong_key(secrets.reload().await, &id);
+    bench.insert(&secrets, "cc-a", "secret").await;
+    assert_eq!(bench.opened(&secrets, "cc-a").await, "secret", "the key in use stays");
+    fs::write(bench.path(), right).expect("write");
+    let again = bench.secrets().await;
+    assert_eq!(bench.opened(&again, "cc-a").await, "secret");
+    secrets.reload().await.expect("the right key again");
+}
+
+#[tokio::test]
+async fn wrong_key_below_the_active_one_is_rejected() {
+    let bench = bench().await;
+    let old = bench.secrets().await.key_ids().remove(0);
+    replace_keys(&bench.path());
+    append_key(&bench.path()).expect("append");
+    assert_wrong_key(bench.open(true).await, &old);
+}
+
+#[tokio::test]
+async fn database_without_check_values_is_verified_by_its_rows() {
+    for in_cluster in [false, true] {
+        let bench = bench().await;
+        let secrets = bench.secrets().await;
+        let id = secrets.key_ids().remove(0);
+        if in_cluster {
+            bench.insert_cluster_secret(&secrets).await;
+        } else {
+            bench.insert(&secrets, "cc-a", "secret").await;
+        }
+        let name = format!("encryption-key/{id}");
+        let forget = async || bench.execute("delete from instance where key like 'encryption-key/%'").await;
+        let check_value = async || store::instance::get(&bench.store, &name).await.expect("get");
+        forget().await;
+        Secrets::inspect(&bench.path(), &bench.store).await.expect("inspect");
+        assert_eq!(check_value().await, None, "looking writes nothing");
+        let right = fs::read_to_string(bench.path()).expect("read");
+        replace_keys(&bench.path());
+        assert_wrong_key(bench.open(false).await, &id);
+        assert_eq!(check_value().await, None, "a wrong key leaves no check value");
+        fs::write(bench.path(), right).expect("write");
+        bench.open(false).await.expect("open");
+        assert!(check_value().await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn one_damaged_secret_does_not_condemn_the_key() {
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    bench.insert(&secrets, "cc-a", "secret").await;
+    bench.insert(&secrets, "cc-b", "secret").await;
+    bench.execute("delete from instance where key like 'encryption-key/%'").await;
+    bench.execute("update credentials set wrapped_key = zeroblob(60) where id = 'cc-a'").await;
+    bench.open(false).await.expect("open");
+}
+
+#[tokio::test]
+async fn first_of_two_servers_decides_which_key_a_name_means() {
+    let bench = bench().await;
+    let paths = ["one", "two"].map(|name| bench.folder.path().join(name));
+    for path in &paths {
+        fs::write(path, KeyRing::generate().expose_secret()).expect("write");
+        let text = fs::read_to_string(path).expect("read");
+        fs::write(path, format!("main:{}", text.split_once(':').expect("line").1)).expect("write");
+    }
+    let open = |path| Secrets::open(path, false, bench.store.clone(), bench.clock.clone());
+    let outcomes = tokio::join!(open(&paths[0]), open(&paths[1]));
+    let outcomes = [outcomes.0, outcomes.1];
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_wrong_key(outcomes.into_iter().find(Result::is_err).expect("one"), "main");
+}
+
+#[tokio::test]
+async fn check_values_outlive_rotation_and_removal_of_a_key() {
+    let bench = bench().await;
+    let secrets = bench.secrets().await;
+    bench.insert(&secrets, "cc-a", "secret").await;
+    let old_line = fs::read_to_string(bench.path()).expect("read");
+    let new = append_key(&bench.path()).expect("append");
+    secrets.reload().await.expect("reload");
+    secrets.rotate().await.expect("rotate");
+    let both = fs::read_to_string(bench.path()).expect("read");
+    let new_line = both.lines().next().expect("line").to_owned();
+    fs::write(bench.path(), &new_line).expect("write");
+    assert_eq!(bench.secrets().await.key_ids(), [new]);
+    // The old key may come back, for an old backup; another key may not take its name.
+    fs::write(bench.path(), format!("{new_line}\n{old_line}")).expect("write");
+    bench.open(false).await.expect("open");
+    let old = old_line.split_once(':').expect("line").0.to_owned();
+    fs::write(bench.path(), &old_line).expect("write");
+    replace_keys(&bench.path());
+    let replaced = fs::read_to_string(bench.path()).expect("read");
+    fs::write(bench.path(), format!("{new_line}\n{replaced}")).expect("write");
+    assert_wrong_key(bench.open(false).await, &old);
+}
+
+#[tokio::test]
+async fn damaged_check_value_is_named() {
+    let bench = bench().await;
+    bench.secrets().await;
+    bench.execute("update instance set value = 'x' where key like 'encryption-key/%'").await;
+    let error = bench.open(false).await.err().expect("damaged");
+    assert!(
+        matches!(&error, Error::Store(store::Error::Corrupt { row, .. }) if row.starts_with("encryption-key/"))
+    );
 }
 
 #[tokio::test]
