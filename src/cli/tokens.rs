@@ -11,6 +11,7 @@ use super::{Error, briefly, load_quietly, needs_database, print, tell};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
+use crate::domain::plain_text;
 use crate::service::tokens::{TokenInfo, Tokens, parse_ttl};
 
 /// What can be done with tokens.
@@ -157,16 +158,16 @@ fn table(tokens: &[TokenInfo], now_ms: i64) -> String {
             moment(token.created_ms),
             expires,
             token.last_used_ms.map_or_else(|| "never".to_owned(), moment),
-            // A line break would end the row.
-            token.description.replace(char::is_control, " "),
+            token.description.clone(),
         ]
     });
     columns(std::iter::once(heading).chain(rows))
 }
 
-/// Rows with their columns under each other, two spaces apart.
+/// Rows with their columns under each other, two spaces apart. Line breaks and other control characters become spaces:
+/// each row stays one line.
 pub(super) fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows: Vec<_> = rows.collect();
+    let rows: Vec<_> = rows.map(|row| row.map(|cell| cell.replace(plain_text::is_forbidden, " "))).collect();
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

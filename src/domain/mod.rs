@@ -10,6 +10,7 @@ pub mod left_behind;
 pub mod listed_clusters;
 pub mod mask;
 pub mod networks;
+pub mod plain_text;
 pub mod projects;
 pub mod provision;
 pub mod regions;

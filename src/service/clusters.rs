@@ -11,7 +11,7 @@ mod roles;
 
 use std::sync::Arc;
 
-use self::body::{convert, convert_config, isolation, label, no_aks_config};
+use self::body::{check_texts, convert, convert_config, isolation, label, no_aks_config};
 use self::checks::{broken, check_place, refused};
 pub use self::review::ReviewQuestion;
 use tokio::sync::Notify;
@@ -204,6 +204,7 @@ impl Clusters {
         if !change.body.contains_key(AKS_CONFIG) {
             return Err(no_aks_config());
         }
+        check_texts(&name, &change.body, None)?;
         let mut body = merge::changed(&Object::new(), change.body, Mode::Replace);
         label(&mut body);
         let spec = convert(body)?;
@@ -301,6 +302,11 @@ impl Clusters {
             None if mode == Mode::Replace => return Err(no_aks_config()),
             None => None,
         };
+        check_texts(
+            change.name.as_deref().unwrap_or_default(),
+            &change.body,
+            Some((&stored.name, stored.spec.body())),
+        )?;
         let mut body = merge::changed(stored.spec.body(), change.body.clone(), mode);
         label(&mut body);
         let spec = convert(body)?;

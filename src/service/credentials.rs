@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::access::{AccessError, AzureAccess, InlineCredential, Via};
+use self::change::check_texts;
 pub use self::change::{AzureChange, Change, CredentialChange, Mode};
 
 use super::actor::Actor;
@@ -144,6 +145,7 @@ impl Credentials {
             version: 1,
         };
         change.apply(&mut row, Mode::Replace);
+        check_texts(&row, None)?;
         for _ in 0..ATTEMPTS {
             row.id = ids::generated("cc-", vault::random());
             row.secret = match change.secret() {
@@ -209,8 +211,9 @@ impl Credentials {
         let mut sealed = None;
         for _ in 0..ATTEMPTS {
             let mut row = self.row(caller, id).await?;
-            let before = (row.subscription_id.clone(), cloud(&row));
+            let (stored, before) = (row.clone(), (row.subscription_id.clone(), cloud(&row)));
             change.apply(&mut row, mode);
+            check_texts(&row, Some(&stored))?;
             if before != (row.subscription_id.clone(), cloud(&row)) {
                 self.refuse_while_used(&row.id, "; its subscription and cloud cannot be changed").await?;
             }

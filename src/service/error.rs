@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::plain_text::ForbiddenCharacter;
 use crate::{azure, store, vault};
 
 /// The outcome of a use case.
@@ -84,6 +85,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the disk of the database is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Store(source) if source.is_full())
+    }
+
     /// Whether the database is away: passes by itself.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Store(source) if source.is_unavailable())
@@ -100,6 +106,19 @@ pub struct Invalid {
     pub field: Option<String>,
     /// A sentence that says what is wrong and how to mend it, also where Rancher says nothing.
     pub message: String,
+}
+
+impl From<ForbiddenCharacter> for Invalid {
+    fn from(found: ForbiddenCharacter) -> Self {
+        let message = found.to_string();
+        Self::field("InvalidCharacters", found.field, message)
+    }
+}
+
+impl From<ForbiddenCharacter> for Error {
+    fn from(found: ForbiddenCharacter) -> Self {
+        Invalid::from(found).into()
+    }
 }
 
 impl Invalid {

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{Caller, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
+use crate::domain::plain_text::{self, Lines};
 use crate::store::{self, Store, TokenRow, Unique, UserRow, instance};
 use crate::vault;
 
@@ -312,20 +313,19 @@ fn check_user_name(user_name: &str) -> Result<()> {
         let message = "a user name must not be empty nor begin or end with a blank";
         return Err(Invalid::field("InvalidFormat", "user", message).into());
     }
-    if user_name.chars().count() > LONGEST_USER_NAME || user_name.chars().any(char::is_control) {
-        let message =
-            format!("a user name has at most {LONGEST_USER_NAME} characters and no control characters");
+    if user_name.chars().count() > LONGEST_USER_NAME {
+        let message = format!("a user name has at most {LONGEST_USER_NAME} characters");
         return Err(Invalid::field("InvalidFormat", "user", message).into());
     }
-    Ok(())
+    Ok(plain_text::check("user", user_name, Lines::One)?)
 }
 
 fn check_description(description: &str) -> Result<()> {
-    if description.chars().count() > 1024 || description.contains('\0') {
-        let message = "a description has at most 1024 characters and no NUL";
+    if description.chars().count() > 1024 {
+        let message = "a description has at most 1024 characters";
         return Err(Invalid::field("InvalidFormat", "description", message).into());
     }
-    Ok(())
+    Ok(plain_text::check("description", description, Lines::One)?)
 }
 
 #[cfg(test)]

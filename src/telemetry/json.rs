@@ -5,7 +5,8 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::io::Write as _;
 
-use serde_json::Value;
+use serde::Serialize as _;
+use serde_json::{Serializer, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -14,6 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::escape::EscapedJson;
 use super::stamp;
 
 /// The layer that writes them.
@@ -142,7 +144,7 @@ impl Line {
         // Writing to a Vec cannot fail, and Values have string keys only.
         let _ = serde_json::to_writer(&mut self.text, name);
         self.text.push(b':');
-        let _ = serde_json::to_writer(&mut self.text, value);
+        let _ = value.serialize(&mut Serializer::with_formatter(&mut self.text, EscapedJson));
     }
 
     fn member_once(&mut self, name: &'static str, value: &Value) {

@@ -101,6 +101,24 @@ pub const ALL: &[Metric] = &[
         "Requests with a token that is unknown, wrong or expired.",
     ),
     metric(
+        "norman_aks_rejected_requests_total",
+        Kind::Counter,
+        Unit::Count,
+        "Requests of browsers that were rejected although their session is valid, by `reason`: `origin` (a page of another site) or `csrf` (no X-API-CSRF).",
+    ),
+    metric(
+        "norman_aks_connections",
+        Kind::Gauge,
+        Unit::Count,
+        "Open connections of clients, by `state`: `unauthenticated` (never carried an authenticated request) or `admitted` (did, or come from a trusted proxy).",
+    ),
+    metric(
+        "norman_aks_connections_closed_total",
+        Kind::Counter,
+        Unit::Count,
+        "Connections that the server closed, by `reason`: `limit` (too many without an authenticated request), `descriptors` (no files left), `handshake` or `silent` (too slow).",
+    ),
+    metric(
         "norman_aks_kubernetes_requests_in_flight",
         Kind::Gauge,
         Unit::Count,
@@ -124,6 +142,18 @@ pub const ALL: &[Metric] = &[
         Kind::Gauge,
         Unit::Count,
         "Connections of the database pool, by `state`: `idle` or `busy`.",
+    ),
+    metric(
+        "norman_aks_disk_full_errors_total",
+        Kind::Counter,
+        Unit::Count,
+        "Writes that failed because a disk is full, by `of`: `database` or `log`.",
+    ),
+    metric(
+        "norman_aks_log_lines_lost_total",
+        Kind::Counter,
+        Unit::Count,
+        "Log lines that could not be written, by `reason`: `slow` (standard error is read too slowly), `full` (no space left) or `error`.",
     ),
     metric(
         "norman_aks_process_resident_bytes",

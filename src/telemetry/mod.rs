@@ -4,6 +4,7 @@
 //! one object whose top level has the fields of the event and of the spans around it, so that `request_id`
 //! is always found at the same place.
 
+mod escape;
 mod json;
 pub mod metrics;
 mod stamp;
@@ -90,16 +91,21 @@ where
         None => EnvFilter::builder().parse(BASE_FILTER),
     };
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        Format::Text { ansi: true } => Box::new(tracing_subscriber::fmt::layer().with_writer(writer)),
-        Format::Text { ansi: false } => Box::new(
+        Format::Text { ansi } => Box::new(
             tracing_subscriber::fmt::layer()
-                .with_ansi(false)
+                .with_ansi(ansi)
+                .fmt_fields(text::EscapedFields)
                 .event_format(text::TextLines::default())
                 .with_writer(writer),
         ),
         Format::Json => Box::new(json::JsonLines::new(writer)),
     };
     Ok(tracing_subscriber::registry().with(lines.with_filter(filter.map_err(Error::Filter)?)))
+}
+
+/// Whether the log cannot be written because its disk is full.
+pub fn log_is_full() -> bool {
+    writer::is_full()
 }
 
 #[cfg(test)]

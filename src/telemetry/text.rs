@@ -1,18 +1,26 @@
-//! Log events as text without colours. The form is tracing-subscriber's; only the line that every request leaves is
-//! written here, because there its general way costs more than all the rest of the line's way into the log.
+//! Log events as text. The form is tracing-subscriber's, but every value is escaped, so that an event is one line
+//! whatever is in it. The line that every request leaves is written here as a whole, because there the general way costs
+//! more than all the rest of the line's way into the log.
 
-use std::fmt::{self, Debug};
+use std::error::Error;
+use std::fmt::{self, Debug, Write as _};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{DefaultFields, Format, FormatEvent, Writer};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{Format, FormatEvent, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::escape::Escaped;
 use super::stamp;
 
-/// The target of the lines of requests. Their fields are texts and numbers, never errors.
+/// The target of the lines of requests.
 const REQUEST: &str = "norman_aks::request";
+
+const ITALIC: &str = "\u{1b}[3m";
+const DIMMED: &str = "\u{1b}[2m";
+const RESET: &str = "\u{1b}[0m";
 
 /// The form of a line.
 #[derive(Default)]
@@ -20,27 +28,36 @@ pub(super) struct TextLines {
     general: Format,
 }
 
-impl<S> FormatEvent<S, DefaultFields> for TextLines
+impl<S> FormatEvent<S, EscapedFields> for TextLines
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
-    DefaultFields: for<'w> FormatFields<'w>,
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, DefaultFields>,
+        context: &FmtContext<'_, S, EscapedFields>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        if metadata.target() != REQUEST || context.lookup_current().is_some() {
+        let is_plain = metadata.target() == REQUEST && !writer.has_ansi_escapes();
+        if !is_plain || context.lookup_current().is_some() {
             return self.general.format_event(context, writer, event);
         }
         stamp::write_now(&mut writer)?;
         write!(writer, " {:>5} {REQUEST}: ", metadata.level().as_str())?;
-        let mut fields = Fields { writer: writer.by_ref(), begun: false, outcome: Ok(()) };
-        event.record(&mut fields);
-        fields.outcome?;
+        EscapedFields.format_fields(writer.by_ref(), event)?;
         writer.write_char('\n')
+    }
+}
+
+/// Writes the fields of events and spans, the message first without its name.
+pub(super) struct EscapedFields;
+
+impl<'w> FormatFields<'w> for EscapedFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut visitor = Fields { writer, begun: false, outcome: Ok(()) };
+        fields.record(&mut visitor);
+        visitor.outcome
     }
 }
 
@@ -51,41 +68,66 @@ struct Fields<'w> {
 }
 
 impl Fields<'_> {
-    fn put(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    /// A field; its name may have a suffix, such as `.sources`.
+    fn put(&mut self, name: &str, suffix: &str, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
         if self.outcome.is_ok() {
-            self.outcome = self.begin(field.name()).and_then(|()| value(&mut self.writer));
+            self.outcome = self.begin(name, suffix).and_then(|()| value(&mut self.writer));
         }
     }
 
-    fn begin(&mut self, name: &str) -> fmt::Result {
+    fn begin(&mut self, name: &str, suffix: &str) -> fmt::Result {
         if self.begun {
             self.writer.write_char(' ')?;
         }
         self.begun = true;
-        if name != "message" {
-            self.writer.write_str(name)?;
-            self.writer.write_char('=')?;
+        if name == "message" {
+            return Ok(());
         }
-        Ok(())
+        if self.writer.has_ansi_escapes() {
+            for part in [name, suffix].into_iter().filter(|part| !part.is_empty()) {
+                write!(self.writer, "{ITALIC}{part}{RESET}")?;
+            }
+            return write!(self.writer, "{DIMMED}={RESET}");
+        }
+        self.writer.write_str(name)?;
+        self.writer.write_str(suffix)?;
+        self.writer.write_char('=')
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, |writer| {
+        if field.name() == "message" {
+            return self.record_debug(field, &format_args!("{value}"));
+        }
+        self.put(field.name(), "", |writer| {
             // What `Debug` would write as it is; its own look at every character takes long.
             if value.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\') {
                 writer.write_char('"')?;
                 writer.write_str(value)?;
                 writer.write_char('"')
             } else {
-                write!(writer, "{value:?}")
+                write!(Escaped(writer), "{value:?}")
             }
         });
     }
 
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.record_debug(field, &format_args!("{value}"));
+        let mut cause = value.source();
+        if cause.is_none() {
+            return;
+        }
+        let mut causes = Vec::new();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        self.put(field.name(), ".sources", |writer| write!(Escaped(writer), "[{}]", causes.join(", ")));
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, |writer| write!(writer, "{value:?}"));
+        self.put(field.name(), "", |writer| write!(Escaped(writer), "{value:?}"));
     }
 }
 
@@ -120,6 +162,19 @@ mod tests {
         }
     }
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Failure {
+        text: &'static str,
+        source: Option<Box<Failure>>,
+    }
+
+    fn failure(texts: &[&'static str]) -> Failure {
+        let (text, causes) = texts.split_first().unwrap();
+        let source = (!causes.is_empty()).then(|| Box::new(failure(causes)));
+        Failure { text, source }
+    }
+
     fn log() {
         for path in ["/meta/aksVersions", "/a\"b\\c\n\u{1b}[31m\u{e9}", ""] {
             tracing::info!(
@@ -129,21 +184,58 @@ mod tests {
         }
         tracing::warn!(target: "norman_aks::request", ok = true, "{}", "made \u{e9}");
         tracing::info!(target: "norman_aks::other", path = "/", "elsewhere");
-        let _in_span = tracing::info_span!("load", kind = "skus").entered();
+        let error = failure(&["a", "b", "c"]);
+        tracing::error!(error = &error as &dyn Error, shown = %error, debug = ?Some("x\n"), "failed");
+        let span = tracing::info_span!("load", kind = "skus", late = tracing::field::Empty);
+        let _in_span = span.enter();
+        span.record("late", 1.5);
         tracing::info!(target: "norman_aks::request", path = "/", "in a span");
+    }
+
+    fn written(ansi: bool, log: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let layer = tracing_subscriber::fmt().with_ansi(ansi).fmt_fields(EscapedFields);
+        with_default(layer.event_format(TextLines::default()).with_writer(kept.clone()).finish(), log);
+        kept.0.lock().unwrap().clone()
     }
 
     #[test]
     fn lines_look_as_tracing_subscriber_writes_them() {
-        let (ours, theirs) = (Kept::default(), Kept::default());
-        let layer = tracing_subscriber::fmt().with_ansi(false);
-        with_default(layer.event_format(TextLines::default()).with_writer(ours.clone()).finish(), log);
-        with_default(tracing_subscriber::fmt().with_ansi(false).with_writer(theirs.clone()).finish(), log);
-        let without_times = |kept: &Kept| {
-            let text = kept.0.lock().unwrap().clone();
-            text.lines().map(|line| line.split_once('Z').unwrap().1.to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(without_times(&ours).len(), 6);
-        assert_eq!(without_times(&ours), without_times(&theirs));
+        for ansi in [false, true] {
+            let theirs = Kept::default();
+            let subscriber = tracing_subscriber::fmt().with_ansi(ansi).with_writer(theirs.clone()).finish();
+            with_default(subscriber, log);
+            let without_times = |text: &str| {
+                text.lines().map(|line| line.split_once('Z').unwrap().1.to_owned()).collect::<Vec<_>>()
+            };
+            let ours = without_times(&written(ansi, log));
+            assert_eq!(ours.len(), 7);
+            assert_eq!(ours, without_times(&theirs.0.lock().unwrap()), "ansi: {ansi}");
+        }
+    }
+
+    #[test]
+    fn no_value_can_forge_a_line_or_control_a_terminal() {
+        const FORGED: &str =
+            "x\n2026-01-01T00:00:00Z  INFO norman_aks: forged\r\u{1b}[2K\u{9b}31m\u{85}\u{2028}\u{202e}";
+        for ansi in [false, true] {
+            let text = written(ansi, || {
+                let error = failure(&[FORGED, FORGED, FORGED]);
+                let span =
+                    tracing::info_span!("load", name = FORGED, shown = %FORGED, late = tracing::field::Empty);
+                let in_span = span.enter();
+                span.record("late", tracing::field::display(FORGED));
+                tracing::error!(error = &error as &dyn Error, text = FORGED, shown = %FORGED, debug = ?FORGED, "{FORGED}");
+                drop(in_span);
+                tracing::info!(target: "norman_aks::request", path = FORGED, method = %FORGED, "{}", FORGED);
+                tracing::info!(message = FORGED);
+            });
+            assert_eq!(text.lines().count(), 3, "{text}");
+            let plain =
+                if ansi { text.replace("\u{1b}[", "").replace('\n', "") } else { text.replace('\n', "") };
+            let own = plain.chars().filter(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}'));
+            assert_eq!(own.count(), 0, "{text:?}");
+            assert!(!ansi || !text.contains("\u{1b}[2K"), "{text:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -81,6 +82,7 @@ impl Shared {
     /// Writes what comes until the end.
     fn run(&self, mut out: impl Write) {
         let mut taken = Vec::new();
+        let mut lost = Lost::new(&FULL);
         loop {
             let dropped = {
                 let mut state = self.lock();
@@ -98,13 +100,13 @@ impl Shared {
                 mem::swap(&mut state.lines, &mut taken);
                 mem::take(&mut state.dropped)
             };
-            // A closed standard error is no reason to stop serving, and there is nowhere to say so.
-            let _ = out.write_all(&taken);
+            lost.write(&mut out, &taken);
             if dropped > 0 {
-                let _ = writeln!(
-                    out,
-                    "norman-aks: {dropped} log lines were dropped, standard error is read too slowly"
+                count_lost("slow", dropped);
+                let line = format!(
+                    "norman-aks: {dropped} log lines were dropped, standard error is read too slowly\n"
                 );
+                lost.write(&mut out, line.as_bytes());
             }
             let _ = out.flush();
             taken.clear();
@@ -120,6 +122,64 @@ impl Shared {
         let waited = self.work.wait_timeout_while(state, GATHER, |state| !state.urgent && !state.closing);
         waited.unwrap_or_else(PoisonError::into_inner).0.thread = Thread::Busy;
     }
+}
+
+/// Whether the last write failed for lack of space.
+static FULL: AtomicBool = AtomicBool::new(false);
+
+/// Whether the log cannot be written because its disk is full.
+pub(super) fn is_full() -> bool {
+    FULL.load(Ordering::Relaxed)
+}
+
+/// Lines that could not be written, until there is a way to say so.
+struct Lost {
+    lines: u64,
+    reason: String,
+    full: &'static AtomicBool,
+}
+
+impl Lost {
+    fn new(full: &'static AtomicBool) -> Self {
+        Self { lines: 0, reason: String::new(), full }
+    }
+
+    /// Writes lines. A standard error that is closed or full is no reason to stop serving.
+    fn write(&mut self, out: &mut impl Write, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        match self.tell(out).and_then(|()| out.write_all(lines)) {
+            Ok(()) => self.full.store(false, Ordering::Relaxed),
+            Err(error) => {
+                let number = lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
+                self.lines += number;
+                self.reason = error.to_string();
+                let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+                self.full.store(full, Ordering::Relaxed);
+                if full {
+                    metrics::counter!("norman_aks_disk_full_errors_total", "of" => "log").increment(1);
+                }
+                count_lost(if full { "full" } else { "error" }, number);
+            }
+        }
+    }
+
+    /// Tells of what was lost before; begins a new line, because the last one may be half written.
+    fn tell(&mut self, out: &mut impl Write) -> io::Result<()> {
+        if self.lines > 0 {
+            let (lines, reason) = (self.lines, &self.reason);
+            out.write_all(
+                format!("\nnorman-aks: {lines} log lines could not be written: {reason}\n").as_bytes(),
+            )?;
+            self.lines = 0;
+        }
+        Ok(())
+    }
+}
+
+fn count_lost(reason: &'static str, lines: u64) {
+    metrics::counter!("norman_aks_log_lines_lost_total", "reason" => reason).increment(lines);
 }
 
 /// Gives every event a way into the buffer.
@@ -272,6 +332,40 @@ mod tests {
             let state = shared.lock();
             assert_eq!((state.urgent, state.thread == Thread::Busy), (woken, woken), "{} bytes", line.len());
         }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_refuses_are_counted_and_told() {
+        struct Disk {
+            free: usize,
+            written: Vec<u8>,
+        }
+        impl Write for Disk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.free == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                let length = bytes.len().min(self.free);
+                self.free -= length;
+                self.written.extend_from_slice(&bytes[..length]);
+                Ok(length)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        static FULL: AtomicBool = AtomicBool::new(false);
+        let (mut disk, mut lost) = (Disk { free: 6, written: Vec::new() }, Lost::new(&FULL));
+        lost.write(&mut disk, b"one\n");
+        lost.write(&mut disk, b"two\nthree\n");
+        assert!(FULL.load(Ordering::Relaxed));
+        lost.write(&mut disk, b"four\n");
+        disk.free = 1_000;
+        lost.write(&mut disk, b"five\n");
+        assert!(!FULL.load(Ordering::Relaxed));
+        let written = String::from_utf8(disk.written).unwrap();
+        let told = written.strip_prefix("one\ntw\nnorman-aks: 3 log lines could not be written: ").unwrap();
+        assert!(told.ends_with("\nfive\n") && told.lines().count() == 2, "{written}");
     }
 
     #[test]

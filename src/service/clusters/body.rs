@@ -1,6 +1,7 @@
 //! The body of a request as a specification.
 
 use super::Result;
+use crate::domain::plain_text::{ForbiddenCharacter, TextCheck};
 use crate::domain::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use crate::service::{Error, Invalid};
 
@@ -12,6 +13,30 @@ pub(super) fn label(body: &mut Object) {
     if let Some(labels) = labels.as_object_mut() {
         labels.insert(CREATOR.0.to_owned(), CREATOR.1.into());
     }
+}
+
+/// Refuses characters that do not belong in the name or the body of a cluster that is to be saved. What is `stored`
+/// already passes.
+pub(super) fn check_texts(
+    name: &str,
+    body: &Object,
+    stored: Option<(&str, &Object)>,
+) -> Result<(), ForbiddenCharacter> {
+    /// These hold documents, or what programs of the user read.
+    const DOCUMENTS: &[&str] = &[
+        "agentEnvVars[",
+        "annotations.",
+        "clusterAgentDeploymentCustomization",
+        "fleetAgentDeploymentCustomization",
+        "localClusterAuthEndpoint.caCerts",
+    ];
+    let mut check = TextCheck::new(DOCUMENTS);
+    if let Some((name, body)) = stored {
+        check.allow_stored(name);
+        body.values().for_each(|value| check.allow_stored_value(value));
+    }
+    check.text("name", name)?;
+    body.iter().try_for_each(|(key, value)| check.value(key, value))
 }
 
 /// Rule 2.

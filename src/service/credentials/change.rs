@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::domain::plain_text::{ForbiddenCharacter, TextCheck};
 pub use crate::domain::spec::merge::Mode;
 use crate::domain::spec::merge::is_protected;
 use crate::store::CredentialRow;
@@ -95,6 +96,34 @@ impl CredentialChange {
             row.environment = changed(row.environment.take(), &azure.environment, mode);
         }
     }
+}
+
+/// Refuses characters that do not belong in a credential, in `row` as it is to be saved. What was there `before` passes.
+pub(super) fn check_texts(
+    row: &CredentialRow,
+    before: Option<&CredentialRow>,
+) -> Result<(), ForbiddenCharacter> {
+    let mut check = TextCheck::new(&["annotations."]);
+    let texts = |row: &CredentialRow| {
+        [
+            ("name", Some(row.name.clone())),
+            ("description", row.description.clone()),
+            ("azurecredentialConfig.tenantId", row.tenant_id.clone()),
+            ("azurecredentialConfig.subscriptionId", row.subscription_id.clone()),
+            ("azurecredentialConfig.clientId", row.client_id.clone()),
+            ("azurecredentialConfig.environment", row.environment.clone()),
+        ]
+    };
+    if let Some(before) = before {
+        let maps = before.labels.iter().chain(&before.annotations).flat_map(|(key, text)| [key, text]);
+        maps.for_each(|text| check.allow_stored(text));
+        texts(before).iter().filter_map(|(_, text)| text.as_ref()).for_each(|text| check.allow_stored(text));
+    }
+    for (field, text) in texts(row) {
+        check.text(field, &text.unwrap_or_default())?;
+    }
+    check.map("labels", &row.labels)?;
+    check.map("annotations", &row.annotations)
 }
 
 fn changed(old: Option<String>, change: &Change<String>, mode: Mode) -> Option<String> {

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use url::Url;
 
 use crate::domain::image;
+use crate::domain::plain_text::{self, Lines};
 use crate::service::{Invalid, Result};
 
 /// The longest value, in bytes.
@@ -88,9 +89,14 @@ impl Definition {
     /// `InvalidFormat` that says what it may be.
     pub(super) fn check(&self, value: &str) -> Result<()> {
         let refuse = |message: String| Err(Invalid::field("InvalidFormat", "value", message).into());
-        if value.len() > LONGEST_VALUE || value.contains('\0') {
-            return refuse(format!("a value has at most {LONGEST_VALUE} bytes and no NUL"));
+        if value.len() > LONGEST_VALUE {
+            return refuse(format!("a value has at most {LONGEST_VALUE} bytes"));
         }
+        let lines = match self.kind {
+            Kind::Certificates | Kind::Operators => Lines::Many,
+            _ => Lines::One,
+        };
+        plain_text::check("value", value, lines)?;
         let name = self.name;
         match self.kind {
             _ if value.is_empty() => Ok(()),
@@ -232,6 +238,27 @@ mod tests {
                 let error = definition.check(value).expect_err(value).to_string();
                 assert!(error.contains(name) || value.contains('\0'), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn no_setting_takes_control_characters() {
+        for (name, value) in [
+            ("agent-image", "mine/agent:1\n"),
+            ("cacerts", &format!("{PEM}\u{1b}")),
+            ("kev2-operators", "[]\u{2028}"),
+            // The parser of URLs drops line breaks and tabs.
+            ("server-url", "https://aks.example.org/\nx"),
+            ("server-url", "https://aks.exa\tmple.org"),
+            ("ui-k8s-supported-versions-range", ">=v1.30.x\n<=v1.34.x"),
+        ] {
+            let error = definition(name).expect(name).check(value).expect_err(value);
+            let crate::service::Error::Invalid(invalid) = error else { panic!("{error}") };
+            assert_eq!(
+                (invalid.code, invalid.field.as_deref()),
+                ("InvalidCharacters", Some("value")),
+                "{name}"
+            );
         }
     }
 }

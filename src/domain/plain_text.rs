@@ -1,0 +1,195 @@
+//! Characters that do not belong in what people and programs name: they break the lines of logs and tables, control
+//! terminals, or make a text read differently from what it says. What is saved is checked here; what was saved before
+//! stays as it is.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Whether the character ends a line, controls a terminal or changes the direction of the text around it.
+pub fn is_forbidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// Whether a text may have several lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// A name, an id, a label, a description.
+    One,
+    /// A document, such as a certificate in PEM: line breaks and tabs are allowed.
+    Many,
+}
+
+/// A character that a field must not contain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} contains the character U+{:04X}, which is not allowed there; remove it", u32::from(*character))]
+pub struct ForbiddenCharacter {
+    /// The field, as the caller spells it.
+    pub field: String,
+    /// The character.
+    pub character: char,
+}
+
+/// Checks one text.
+///
+/// # Errors
+/// The first forbidden character.
+pub fn check(field: &str, text: &str, lines: Lines) -> Result<(), ForbiddenCharacter> {
+    let allowed = |character| lines == Lines::Many && matches!(character, '\n' | '\r' | '\t');
+    match text.chars().find(|character| is_forbidden(*character) && !allowed(*character)) {
+        Some(character) => Err(ForbiddenCharacter { field: field.to_owned(), character }),
+        None => Ok(()),
+    }
+}
+
+/// Checks the texts of an object that is about to be saved. A text that the stored object has already passes, so that
+/// objects of older versions can still be changed.
+#[derive(Debug, Default)]
+pub struct TextCheck {
+    stored: BTreeSet<String>,
+    documents: &'static [&'static str],
+}
+
+impl TextCheck {
+    /// A check of an object in which the fields that begin with one of `documents` (`annotations.`) may have several
+    /// lines.
+    pub fn new(documents: &'static [&'static str]) -> Self {
+        Self { stored: BTreeSet::new(), documents }
+    }
+
+    /// Lets a text pass that is stored already.
+    pub fn allow_stored(&mut self, text: &str) {
+        if text.contains(is_forbidden) {
+            self.stored.insert(text.to_owned());
+        }
+    }
+
+    /// The same for every text and key in a JSON value.
+    pub fn allow_stored_value(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.allow_stored(text),
+            Value::Array(values) => values.iter().for_each(|value| self.allow_stored_value(value)),
+            Value::Object(object) => {
+                for (key, value) in object {
+                    self.allow_stored(key);
+                    self.allow_stored_value(value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks the text of a field.
+    ///
+    /// # Errors
+    /// The first forbidden character.
+    pub fn text(&self, field: &str, text: &str) -> Result<(), ForbiddenCharacter> {
+        let is_document = self.documents.iter().any(|document| field.starts_with(document));
+        let lines = if is_document { Lines::Many } else { Lines::One };
+        check(field, text, lines).or_else(|found| self.pass_if_stored(text, found))
+    }
+
+    /// Checks the keys and texts of a map.
+    ///
+    /// # Errors
+    /// The first forbidden character.
+    pub fn map<'m>(
+        &self,
+        field: &str,
+        entries: impl IntoIterator<Item = (&'m String, &'m String)>,
+    ) -> Result<(), ForbiddenCharacter> {
+        entries.into_iter().try_for_each(|(key, text)| {
+            self.key(field, key)?;
+            self.text(&format!("{field}.{key}"), text)
+        })
+    }
+
+    /// Checks every key and text in a JSON value.
+    ///
+    /// # Errors
+    /// The first forbidden character, with the field in which it is: `aksConfig.nodePools[0].name`.
+    pub fn value(&self, field: &str, value: &Value) -> Result<(), ForbiddenCharacter> {
+        match value {
+            Value::String(text) => self.text(field, text),
+            Value::Array(values) => values
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, value)| self.value(&format!("{field}[{index}]"), value)),
+            Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+                self.key(field, key)?;
+                let below = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+                self.value(&below, value)
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn key(&self, field: &str, key: &str) -> Result<(), ForbiddenCharacter> {
+        check(field, key, Lines::One).or_else(|found| self.pass_if_stored(key, found))
+    }
+
+    fn pass_if_stored(&self, text: &str, found: ForbiddenCharacter) -> Result<(), ForbiddenCharacter> {
+        if self.stored.contains(text) { Ok(()) } else { Err(found) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn controls_line_ends_and_bidi_marks_are_forbidden() {
+        for character in [
+            '\0', '\n', '\r', '\t', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{61c}', '\u{200e}',
+            '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}',
+        ] {
+            assert!(is_forbidden(character), "{character:?}");
+            let error = check("name", &format!("a{character}b"), Lines::One).unwrap_err();
+            assert_eq!((error.field.as_str(), error.character), ("name", character));
+        }
+        for text in ["", "a b", "ü 🦀 \u{200d}", "{}\"'\\<>", "\u{a0}"] {
+            assert!(check("name", text, Lines::One).is_ok(), "{text:?}");
+        }
+        let error = check("name", "a\nb", Lines::One).unwrap_err().to_string();
+        assert_eq!(error, "name contains the character U+000A, which is not allowed there; remove it");
+    }
+
+    #[test]
+    fn documents_may_have_lines_and_nothing_else() {
+        assert!(check("cacerts", "a\r\n\tb", Lines::Many).is_ok());
+        assert!(check("cacerts", "a\u{1b}[2J", Lines::Many).is_err());
+        let texts = TextCheck::new(&["annotations."]);
+        assert!(texts.value("annotations.a", &json!("x\ny")).is_ok());
+        let error = texts.value("annotations", &json!({"a\n": "x"})).unwrap_err();
+        assert_eq!(error.field, "annotations", "keys are names");
+    }
+
+    #[test]
+    fn fields_are_named_wherever_they_are() {
+        let texts = TextCheck::default();
+        for (value, field) in [
+            (json!({"a": {"b": [{"c": "x"}, {"c": "\n"}]}}), "a.b[1].c"),
+            (json!({"tags": {"\u{202e}": "x"}}), "tags"),
+            (json!({"tags": {"k": "\u{2028}"}}), "tags.k"),
+            (json!(["", "\0"]), "[1]"),
+        ] {
+            assert_eq!(texts.value("", &value).unwrap_err().field, field, "{value}");
+        }
+        assert!(texts.value("", &json!({"a": [1, null, true, "b"]})).is_ok());
+    }
+
+    #[test]
+    fn texts_that_are_stored_already_pass() {
+        let mut texts = TextCheck::default();
+        texts.allow_stored_value(&json!({"tags": {"old\nkey": "old\tvalue"}, "fine": "fine"}));
+        assert!(texts.value("", &json!({"tags": {"old\nkey": "old\tvalue"}})).is_ok());
+        assert!(texts.value("", &json!({"tags": {"old\nkey": "new\tvalue"}})).is_err());
+        assert_eq!(texts.stored.len(), 2);
+    }
+}

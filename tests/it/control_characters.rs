@@ -1,0 +1,141 @@
+//! Control characters, line separators and marks of text direction: rejected where an object is saved, with the field named;
+//! objects that have them already go on working.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp};
+
+/// Each forges a line, controls a terminal, or turns a text around.
+const FORBIDDEN: [&str; 7] =
+    ["a\nb", "a\r2026-01-01 forged", "\u{1b}[31ma", "a\u{7f}", "a\u{9b}b", "a\u{2028}b", "a\u{202e}b"];
+
+fn assert_rejected(answer: &Answer, field: &str) {
+    assert_eq!(answer.status, 422, "{field}: {}", answer.text());
+    let body = answer.json();
+    assert_eq!((&body["code"], &body["fieldName"]), (&json!("InvalidCharacters"), &json!(field)), "{body}");
+    assert!(
+        body["message"].as_str().unwrap().contains("U+00")
+            || body["message"].as_str().unwrap().contains("U+20")
+    );
+}
+
+async fn cluster(app: &TestApp) -> Value {
+    let id = app.stored_credential(&app.admin).await;
+    json!({"name": "shop", "aksConfig": {
+        "azureCredentialSecret": id, "clusterName": "shop", "resourceGroup": "rancher", "resourceLocation": "eastus",
+        "dnsPrefix": "shop", "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
+        "nodePools": [{"name": "system", "count": 1, "maxPods": 110, "mode": "System", "osDiskSizeGB": 128,
+            "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_DS2_v2"}],
+    }})
+}
+
+/// The body with a text at a place such as `/aksConfig/tags/x`; objects on the way are made.
+fn with(body: &Value, place: &[&str], text: &str) -> Value {
+    let mut body = body.clone();
+    let mut at = &mut body;
+    for (number, key) in place.iter().enumerate() {
+        at = match key.parse::<usize>() {
+            Ok(index) => &mut at[index],
+            Err(_) => &mut at[*key],
+        };
+        if number + 1 == place.len() {
+            *at = text.into();
+        }
+    }
+    body
+}
+
+#[tokio::test]
+async fn cluster_with_control_characters_is_not_saved() {
+    let app = TestApp::start().await;
+    let body = cluster(&app).await;
+    for (place, field) in [
+        (&["name"][..], "name"),
+        (&["description"], "description"),
+        (&["labels", "k"], "labels.k"),
+        (&["aksConfig", "resourceGroup"], "aksConfig.resourceGroup"),
+        (&["aksConfig", "clusterName"], "aksConfig.clusterName"),
+        (&["aksConfig", "nodePools", "0", "name"], "aksConfig.nodePools[0].name"),
+        (&["aksConfig", "tags", "k"], "aksConfig.tags.k"),
+    ] {
+        for text in FORBIDDEN {
+            let answer = app.post("/v3/clusters").json(&with(&body, place, text)).send().await;
+            assert_rejected(&answer, field);
+        }
+    }
+    for text in FORBIDDEN {
+        let answer = app.post("/v3/clusters").json(&with(&body, &["labels", text], "v")).send().await;
+        assert_rejected(&answer, "labels");
+    }
+    assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]));
+    let lines = with(&body, &["annotations", "k"], "{\n\t\"document\": 1\n}");
+    let answer = app.post("/v3/clusters").json(&lines).send().await;
+    assert_eq!(answer.status, 201, "annotations hold documents: {}", answer.text());
+}
+
+#[tokio::test]
+async fn stored_cluster_with_control_characters_can_be_changed() {
+    let app = TestApp::start().await;
+    let body = cluster(&app).await;
+    let made = app.post("/v3/clusters").json(&with(&body, &["description"], "placeholder")).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    // As a version without the check has saved it.
+    app.execute("update clusters set spec = replace(spec, 'placeholder', 'two\\nlines')").await;
+    let path = format!("/v3/clusters/{id}");
+    let stored = app.get(&path).send().await.json();
+    assert_eq!(stored["description"], "two\nlines");
+    // As Terraform does, with everything that it read.
+    let mut whole = stored.clone();
+    whole["labels"] = json!({"new": "label"});
+    let answer = app.put(&path).json(&whole).send().await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["description"]), (200, &json!("two\nlines")));
+    whole["description"] = json!("other\nlines");
+    assert_rejected(&app.put(&path).json(&whole).send().await, "description");
+    assert_eq!(app.delete(&path).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn credential_with_control_characters_is_not_saved() {
+    let app = TestApp::start().await;
+    let body = json!({"name": "azure", "azurecredentialConfig": {"clientId": "c", "subscriptionId": "s"}});
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/v3/cloudcredentials/{id}");
+    for (place, field) in [
+        (&["name"][..], "name"),
+        (&["description"], "description"),
+        (&["labels", "k"], "labels.k"),
+        (&["azurecredentialConfig", "clientId"], "azurecredentialConfig.clientId"),
+        (&["azurecredentialConfig", "tenantId"], "azurecredentialConfig.tenantId"),
+        (&["azurecredentialConfig", "environment"], "azurecredentialConfig.environment"),
+    ] {
+        for text in FORBIDDEN {
+            let body = with(&body, place, text);
+            for (method, path) in [(Method::POST, "/v3/cloudcredentials"), (Method::PUT, path.as_str())] {
+                assert_rejected(&app.call(method, path).json(&body).send().await, field);
+            }
+        }
+    }
+    app.execute("update credentials set description = 'two' || char(10) || 'lines'").await;
+    let stored = app.get(&path).send().await.json();
+    let answer = app.put(&path).json(&stored).send().await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["description"]), (200, &json!("two\nlines")));
+}
+
+#[tokio::test]
+async fn tokens_users_and_settings_take_no_control_characters() {
+    let app = TestApp::start().await;
+    for text in FORBIDDEN {
+        let answer = app.post("/v3/tokens").json(&json!({"description": text})).send().await;
+        assert_rejected(&answer, "description");
+        let answer = app
+            .put("/v3/settings/server-url")
+            .json(&json!({"value": format!("https://{text}")}))
+            .send()
+            .await;
+        assert_rejected(&answer, "value");
+        let error = app.app.tokens.create(text, None, None, "").await.unwrap_err().to_string();
+        assert!(error.contains("user contains the character U+"), "{error}");
+    }
+}
