@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::state::AppState;
+use crate::service::readiness::Check;
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -62,7 +63,7 @@ async fn healthz() -> &'static str {
 /// What the server needs to work, and whether it has it. Azure is not asked.
 #[derive(Serialize, ToSchema)]
 struct Ready {
-    /// Whether all of it is there.
+    /// Whether all of it is there that requests need.
     ready: bool,
     /// The parts.
     checks: Vec<ReadyCheck>,
@@ -71,14 +72,19 @@ struct Ready {
 /// One part that the server needs.
 #[derive(Serialize, ToSchema)]
 struct ReadyCheck {
-    /// `database`, `migrations` or `encryption-key`.
+    /// `database`, `migrations`, `encryption-key`, `disk` (of the database) or `log`.
     #[schema(example = "database")]
     name: &'static str,
     /// Whether it can be used.
     ok: bool,
+    /// What to do when it cannot be used, where there is something to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>)]
+    message: Option<&'static str>,
 }
 
-/// Whether requests can be served: database, migrations, key.
+/// Whether requests can be served: database, migrations, key, space on the disk of the database. A log that cannot be
+/// written is named, and requests are served all the same.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -91,9 +97,10 @@ struct ReadyCheck {
     ),
 )]
 async fn readyz(State(state): State<AppState>) -> Response {
-    let checks: Vec<ReadyCheck> =
-        state.readiness().check().await.into_iter().map(|(name, ok)| ReadyCheck { name, ok }).collect();
-    let ready = checks.iter().all(|check| check.ok);
+    let checks = state.readiness().check().await;
+    let ready = checks.iter().all(|check| check.ok || !check.needed);
+    let checks =
+        checks.into_iter().map(|Check { name, ok, message, .. }| ReadyCheck { name, ok, message }).collect();
     let body = Json(Ready { ready, checks });
     if ready {
         return ([(CONTENT_TYPE, "application/json")], body).into_response();

@@ -50,11 +50,13 @@ pub struct Options {
     pub connections: u32,
     /// How long a call waits for a free connection before the database counts as unavailable.
     pub acquire: Duration,
+    /// The most pages (of 4 KiB) of a SQLite file, beyond which its disk counts as full; `None` is all of the disk.
+    pub max_pages: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { connections: 8, acquire: Duration::from_secs(5) }
+        Self { connections: 8, acquire: Duration::from_secs(5), max_pages: None }
     }
 }
 
@@ -110,7 +112,11 @@ impl Store {
                 .max_lifetime(None)
                 .test_before_acquire(false)
         };
-        let writer = pool().max_connections(1).connect_with(file.clone()).await?;
+        let writable = match options.max_pages {
+            Some(pages) => file.clone().pragma("max_page_count", pages.to_string()),
+            None => file.clone(),
+        };
+        let writer = pool().max_connections(1).connect_with(writable).await?;
         let readers = pool()
             .max_connections(options.connections.max(1))
             .connect_with(file.pragma("query_only", "on"))

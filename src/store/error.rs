@@ -1,7 +1,9 @@
 //! How the database fails, in our own words: what a caller can act on, and the driver's error as the cause.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::migrate::MigrateError;
 
@@ -24,6 +26,9 @@ pub enum Error {
     /// No connection, none free in time, or a server that is starting or stopping: may pass by itself.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
+    /// The disk of the database is full; nothing was written.
+    #[error("the disk of the database is full")]
+    Full(#[source] sqlx::Error),
     /// Something that must be the only one of its kind is there already; nothing was written.
     #[error("{what} is taken already")]
     Duplicate {
@@ -158,9 +163,14 @@ impl Unique {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without being changed.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
+    }
+
+    /// Whether the disk of the database is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
     }
 
     /// Whether the driver reported a broken reference between tables.
@@ -172,6 +182,11 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
+            _ if is_full(&error) => {
+                FULL_ERRORS.fetch_add(1, Ordering::Relaxed);
+                metrics::counter!("norman_aks_disk_full_errors_total", "of" => "database").increment(1);
+                Self::Full(error)
+            }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
@@ -199,6 +214,32 @@ impl From<MigrateError> for Error {
     }
 }
 
+/// Errors of full disks since the process started, of all databases.
+static FULL_ERRORS: AtomicU64 = AtomicU64::new(0);
+
+/// How many times a database of this process has had no space left. Grows; whether there is space again, only writing
+/// tells ([`super::instance::probe_space`]).
+pub fn full_errors() -> u64 {
+    FULL_ERRORS.load(Ordering::Relaxed)
+}
+
+fn is_full(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        }
+        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| is_full_code(&code)),
+        _ => false,
+    }
+}
+
+/// PostgreSQL's `disk_full`; SQLite's `SQLITE_FULL`, and `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log cannot
+/// grow, which has no other cause in practice.
+fn is_full_code(code: &str) -> bool {
+    code == "53100"
+        || code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 13 || code == 4_874)
+}
+
 /// Five characters are PostgreSQL's SQLSTATE, anything shorter is a result code of SQLite.
 fn passes_by_itself(code: &str) -> bool {
     if let (5, Some(class)) = (code.len(), code.get(..2)) {
@@ -213,6 +254,29 @@ fn passes_by_itself(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn full_disks_are_told_from_other_failures() {
+        for (code, full) in [
+            ("53100", true),
+            ("53200", false),
+            ("13", true),
+            ("4874", true),
+            ("10", false),
+            ("778", false),
+            ("00013", false),
+            ("57P03", false),
+        ] {
+            assert_eq!(is_full_code(code), full, "{code}");
+        }
+        let error = |kind: io::ErrorKind| Error::from(sqlx::Error::Io(kind.into()));
+        let before = full_errors();
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert!(error(kind).is_full() && error(kind).is_unavailable());
+        }
+        assert!(full_errors() >= before + 2);
+        assert!(!error(io::ErrorKind::BrokenPipe).is_full());
+    }
 
     #[test]
     fn only_failures_that_pass_by_themselves_count_as_unavailable() {

@@ -70,3 +70,15 @@ pub async fn keep(store: &Store, key: &str, value: &str) -> Result<String, Error
         write!(store, |pool| sqlx::query(sql).bind(key).bind(value).fetch_one(pool).await?.text("value")?);
     Ok(kept.unwrap_or_default())
 }
+
+/// Writes `filler` and removes it again, to learn whether the disk has space for it.
+///
+/// # Errors
+/// [`Error::Full`] when it has not.
+pub async fn probe_space(store: &Store, filler: &str) -> Result<(), Error> {
+    const PROBE: &str = "space-probe";
+    put(store, PROBE, filler).await?;
+    let sql = "delete from instance where key = $1";
+    write!(store, |pool| sqlx::query(sql).bind(PROBE).execute(pool).await?.rows_affected());
+    Ok(())
+}

@@ -26,7 +26,7 @@ pub use cluster_events::{ClusterEventRow, NewClusterEvent};
 pub use clusters::{ClusterRow, Wake, WorkColumns};
 pub use credentials::{CredentialRow, SealedColumns};
 pub use db::{Kind, Options, Store, sqlite_url};
-pub use error::{Error, Unique};
+pub use error::{Error, Unique, full_errors};
 pub use events::EventRow;
 pub use instance::Stamp;
 pub use members::MemberRow;

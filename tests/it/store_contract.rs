@@ -36,6 +36,7 @@ on_both!(
     many_servers_may_migrate_at_once,
     a_database_belongs_to_one_kind_of_server,
     the_first_value_of_the_instance_is_kept,
+    space_is_probed_without_leaving_anything,
     users_are_made_once_per_name,
     tokens_come_with_their_users,
     a_token_can_be_set_anew,
@@ -442,6 +443,9 @@ async fn secrets_are_rewrapped_one_by_one(db: &TestDb) {
     assert_eq!(page, [("cc-a".to_owned(), 1, sealed("k1"))]);
     let page = credentials::sealed_by_others(store, "k2", "cc-a", 10).await.expect("page");
     assert_eq!(page, [("cc-d".to_owned(), 1, sealed("k0"))]);
+    let under = credentials::sealed_by(store, "k1", 10).await.expect("under");
+    assert_eq!(under, [("cc-a".to_owned(), sealed("k1"))]);
+    assert_eq!(credentials::sealed_by(store, "k9", 10).await.expect("none"), []);
 
     assert!(credentials::rewrap(store, "cc-a", 1, &sealed("k2")).await.expect("rewrap"));
     assert!(
@@ -883,6 +887,8 @@ async fn secrets_of_clusters_are_put_rewrapped_and_go_with_them(db: &TestDb) {
     assert_eq!(cluster_secrets::key_ids(store).await.expect("keys"), ["k1", "k2"]);
     let old = cluster_secrets::not_under(store, "k2", ("", ""), 10).await.expect("old");
     assert_eq!(old, [("c-a".to_owned(), "token".to_owned(), sealed("k1"))]);
+    assert_eq!(cluster_secrets::sealed_by(store, "k1", 10).await.expect("under"), old);
+    assert_eq!(cluster_secrets::sealed_by(store, "k1", 0).await.expect("none"), []);
     let new = SealedColumns { wrapped_key: vec![7], ..sealed("k2") };
     assert!(cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &new).await.expect("rewrap"));
     assert!(
@@ -892,6 +898,12 @@ async fn secrets_of_clusters_are_put_rewrapped_and_go_with_them(db: &TestDb) {
     assert!(!cluster_secrets::delete(store, "c-a", "other").await.expect("delete"));
     assert!(clusters::delete(store, "c-a").await.expect("delete"));
     assert_eq!(cluster_secrets::key_ids(store).await.expect("keys"), Vec::<String>::new());
+}
+
+async fn space_is_probed_without_leaving_anything(db: &TestDb) {
+    instance::probe_space(&db.store, &"x".repeat(40_000)).await.expect("probe");
+    instance::probe_space(&db.store, "again").await.expect("probe");
+    assert_eq!(instance::get(&db.store, "space-probe").await.expect("get"), None);
 }
 
 async fn registration_tokens_are_kept_once_per_name(db: &TestDb) {

@@ -6,6 +6,7 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHE
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
+use crate::api::norman::error::DISK_FULL;
 use crate::api::request::RequestId;
 use crate::service::kubernetes::Refusal;
 
@@ -111,6 +112,10 @@ impl From<Refusal> for Status {
             Refusal::Unreachable(ref error) => {
                 log(error);
                 Self::unreachable(message)
+            }
+            Refusal::Server(ref error) if error.is_full() => {
+                log(error);
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", DISK_FULL)
             }
             Refusal::Server(ref error) if error.is_unavailable() => {
                 log(error);

@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::norman::error::{DISK_FULL, DISK_FULL_RETRY_SECONDS};
 use crate::api::norman::json;
 use crate::domain::mask::mask;
 use crate::service::credentials::AccessError;
@@ -159,6 +160,11 @@ impl From<service::Error> for Error {
             service::Error::Conflict { .. } | service::Error::Exists { .. } => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
+            error if error.is_full() => Self {
+                retry_after: Some(Duration::from_secs(DISK_FULL_RETRY_SECONDS)),
+                ..Self::new(StatusCode::INSUFFICIENT_STORAGE, DISK_FULL)
+            }
+            .caused_by(error),
             error if error.is_unavailable() => {
                 Self::unavailable("the server's database does not answer; try again").caused_by(error)
             }

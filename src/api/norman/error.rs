@@ -19,6 +19,12 @@ use crate::service::{self, Invalid};
 /// How long to wait before a passing failure is tried again, when nobody says better.
 const RETRY_SECONDS: u64 = 5;
 
+/// The words for a request that could not be saved for lack of space.
+pub(in crate::api) const DISK_FULL: &str = "the disk of the server's database is full, and nothing was saved; free space on it, then repeat the request";
+
+/// How long to wait for somebody to free space.
+pub(in crate::api) const DISK_FULL_RETRY_SECONDS: u64 = 30;
+
 /// A refusal or failure in Norman's words (contract, section 11).
 #[derive(Debug)]
 pub struct Error {
@@ -106,6 +112,15 @@ impl From<service::Error> for Error {
             E::Azure { .. } => {
                 log(&error);
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", Chain(&error).to_string())
+            }
+            E::Store(ref source) if source.is_full() => {
+                log(&error);
+                Self::passing(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "InsufficientStorage",
+                    DISK_FULL,
+                    DISK_FULL_RETRY_SECONDS,
+                )
             }
             E::Store(ref source) if source.is_unavailable() => {
                 log(&error);
@@ -231,6 +246,16 @@ mod tests {
         let (status, body) = text(service::Error::Corrupt { id: "c-1".to_owned(), source }.into()).await;
         assert_eq!(status, 500);
         assert!(!body.contains("row 7"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn full_disk_has_a_status_of_its_own() {
+        let full = crate::store::Error::from(sqlx::Error::Io(std::io::ErrorKind::StorageFull.into()));
+        let response = Error::from(service::Error::from(full)).into_response();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+            (507, &"30".parse().unwrap())
+        );
     }
 
     #[tokio::test]

@@ -133,7 +133,13 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
 /// What `/readyz` says.
 pub(super) fn readiness(database: bool) -> Value {
     let check = |name: &str, ok: bool| json!({"name": name, "ok": ok});
-    let checks = [check("database", database), check("migrations", true), check("encryption-key", true)];
+    let checks = [
+        check("database", database),
+        check("migrations", true),
+        check("encryption-key", true),
+        check("disk", true),
+        check("log", true),
+    ];
     json!({"ready": database, "checks": checks})
 }
 

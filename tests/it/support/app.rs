@@ -16,6 +16,7 @@ use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
 use norman_aks::downstream;
 use norman_aks::sandbox::{self, Control, Sandbox, Seed};
+use norman_aks::store::{self, Store};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -46,6 +47,8 @@ pub(crate) struct TestAppBuilder {
     sandbox: Option<Arc<Sandbox>>,
     /// How long the next part of an answer of Azure may take.
     read_limit: Duration,
+    /// The most pages of the SQLite file.
+    max_pages: Option<u32>,
 }
 
 impl TestApp {
@@ -63,6 +66,7 @@ impl TestApp {
             clusters: downstream::Options::default(),
             sandbox: None,
             read_limit: azure::Options::default().read_limit,
+            max_pages: None,
         }
     }
 
@@ -140,6 +144,14 @@ impl TestApp {
         }
     }
 
+    /// A statement on the SQLite file beside the store, to bring about what the API does not.
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        let url = norman_aks::store::sqlite_url(&self.folder.path().join("norman-aks.db"));
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        sqlx::query(statement).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
     /// Everything that is served, for a listener of one's own.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
@@ -190,6 +202,12 @@ impl TestAppBuilder {
         Self { read_limit, ..self }
     }
 
+    /// A server whose SQLite file may have so many pages, as if its disk were that small.
+    #[must_use]
+    pub(crate) fn max_pages(self, max_pages: u32) -> Self {
+        Self { max_pages: Some(max_pages), ..self }
+    }
+
     /// A server that finds clusters in another way than by DNS.
     #[must_use]
     pub(crate) fn clusters(self, clusters: downstream::Options) -> Self {
@@ -215,7 +233,16 @@ impl TestAppBuilder {
             let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
             Arc::new(Sandbox::start(options).await.unwrap())
         };
-        let store = app::open_store(&config).await.unwrap();
+        let store = match self.max_pages {
+            None => app::open_store(&config).await.unwrap(),
+            max_pages => {
+                let options =
+                    store::Options { max_pages, acquire: config.database.wait, ..Default::default() };
+                let store = Store::connect(config.database.url.expose_secret(), &options).await.unwrap();
+                store.migrate().await.unwrap();
+                store
+            }
+        };
         let secrets = app::open_secrets(&config, &store, &clock).await.unwrap();
         let to_azure = azure::Options {
             clock: clock.clone(),

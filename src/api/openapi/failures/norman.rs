@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Failure, NORMAN_BODY};
+use crate::api::norman::error::DISK_FULL;
 
 fn norman(status: u16, code: &str, message: &str) -> Value {
     json!({"baseType": "error", "code": code, "message": message, "status": status, "type": "error"})
@@ -20,7 +21,7 @@ pub(super) static NORMAN_NOT_FOUND: Failure = Failure {
 pub(super) static NORMAN_FORBIDDEN: Failure = Failure {
     name: "NormanForbidden",
     status: 403,
-    description: "The caller may see the object, but not do this to it",
+    description: "The caller may see the object, but not do this to it; or a page of another site made the browser ask",
     body: NORMAN_BODY,
     passes: false,
     examples: || {
@@ -112,6 +113,15 @@ pub(super) static NORMAN_UNAVAILABLE: Failure = Failure {
         let message = "the database cannot be reached at the moment; try again in a few seconds";
         vec![("database", "No database", norman(503, "ServerError", message))]
     },
+};
+
+pub(super) static NORMAN_FULL: Failure = Failure {
+    name: "NormanFull",
+    status: 507,
+    description: "The disk of the database is full, and nothing was saved; Retry-After tells when to try again",
+    body: NORMAN_BODY,
+    passes: true,
+    examples: || vec![("full", "No space left", norman(507, "InsufficientStorage", DISK_FULL))],
 };
 
 pub(super) static NORMAN_TIMED_OUT: Failure = Failure {

@@ -1,8 +1,8 @@
 //! Which failures go together: one set for each kind of operation.
 
 use super::norman::{
-    NORMAN_BUSY, NORMAN_CONFLICT, NORMAN_FAILED, NORMAN_FORBIDDEN, NORMAN_INVALID, NORMAN_METHOD,
-    NORMAN_NOT_FOUND, NORMAN_TIMED_OUT, NORMAN_TOO_LARGE, NORMAN_UNAVAILABLE,
+    NORMAN_BUSY, NORMAN_CONFLICT, NORMAN_FAILED, NORMAN_FORBIDDEN, NORMAN_FULL, NORMAN_INVALID,
+    NORMAN_METHOD, NORMAN_NOT_FOUND, NORMAN_TIMED_OUT, NORMAN_TOO_LARGE, NORMAN_UNAVAILABLE,
 };
 use super::{
     BAD_REQUEST, FAILED, FORBIDDEN, Failure, REFUSED, THROTTLED, TIMED_OUT, UNAUTHORIZED, UNAVAILABLE,
@@ -47,6 +47,7 @@ pub(in crate::api) const CHANGE: &[&Failure] = &[
     &NORMAN_FAILED,
     &NORMAN_UNAVAILABLE,
     &NORMAN_TIMED_OUT,
+    &NORMAN_FULL,
 ];
 
 /// How the POST of one object fails.
@@ -61,11 +62,13 @@ pub(in crate::api) const POST: &[&Failure] = &[
     &NORMAN_FAILED,
     &NORMAN_UNAVAILABLE,
     &NORMAN_TIMED_OUT,
+    &NORMAN_FULL,
 ];
 
 /// How a review fails.
 pub(in crate::api) const REVIEW: &[&Failure] = &[
     &UNAUTHORIZED,
+    &NORMAN_FORBIDDEN,
     &NORMAN_NOT_FOUND,
     &NORMAN_TOO_LARGE,
     &NORMAN_INVALID,
