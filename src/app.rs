@@ -2,6 +2,7 @@
 //! and a way to Azure; tests build the same with the sandbox and a clock of their own. What is done with it, listening
 //! and stopping, is in `app/run.rs`; what the built-in Azure needs around it, in `app/seed.rs`.
 
+mod database_lock;
 mod error;
 mod files;
 mod reach;
@@ -46,6 +47,7 @@ use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
 use crate::store::{self, Store};
+use crate::telemetry;
 
 /// How often what has expired is swept out.
 const SWEEP: Duration = Duration::from_hours(1);
@@ -165,7 +167,7 @@ impl App {
             plans,
             listings,
             events: events.clone(),
-            readiness: Readiness::new(store.clone(), secrets.clone()),
+            readiness: Readiness::new(store.clone(), secrets.clone(), telemetry::log_is_full),
             origin: origin(config),
             cors_origins: config.cors_origins.clone(),
             body_limit: config.limits.body_bytes,
@@ -193,6 +195,11 @@ impl App {
     /// Everything that is served.
     pub fn router(&self) -> axum::Router {
         api::router(self.state.clone())
+    }
+
+    /// The health checks by themselves, for a listener that clients do not reach.
+    pub fn health_router(&self) -> axum::Router {
+        api::health_router(self.state.clone())
     }
 
     /// Lets the worker work beside the requests, until the app stops.
@@ -289,7 +296,11 @@ pub async fn connect_store(config: &Config) -> Result<Store, Error> {
     if let Some(folder) = config.sqlite_file().as_deref().and_then(Path::parent) {
         files::make_folder(folder)?;
     }
-    let options = store::Options { connections: config.database.pool, acquire: config.database.wait };
+    let options = store::Options {
+        connections: config.database.pool,
+        acquire: config.database.wait,
+        ..store::Options::default()
+    };
     Ok(Store::connect(config.database.url.expose_secret(), &options).await?)
 }
 

@@ -2,13 +2,16 @@
 //! connections, time limits on silent ones, and a stop that lets running requests finish.
 //!
 //! Not here: what is answered (an [`axum::Router`] is handed in), time limits of requests, where
-//! certificates come from.
+//! certificates come from. Which connection is closed when there are too many is in [`connections`].
+
+mod connections;
+mod descriptors;
+mod registry;
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,16 +23,26 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 use tracing::{debug, warn};
 
-/// How long the loop rests after the system refused to accept (no file descriptors left, for example).
+pub use self::connections::{Connection, ConnectionLimits, Connections};
+use self::connections::{Silence, count_closed};
+pub use self::descriptors::raise_descriptor_limit;
+
+/// How long the loop rests after the system refused to accept, and nothing could be done about it.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How long connections that were closed for their descriptors get to end.
+const CLOSING_TIME: Duration = Duration::from_millis(5);
+/// How often the log has a line about accepting that fails.
+const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
+/// Connections that the system keeps until they are accepted; it may have a lower limit of its own.
+const BACKLOG: u32 = 4_096;
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
@@ -39,11 +52,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// The limits of one listener.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Connections open at once; further ones wait in the system's queue.
-    pub max_connections: usize,
+    /// How many connections there may be, together with other listeners that share this.
+    pub connections: Connections,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
-    /// How long a connection may take to send the head of a request, the first or the next one.
+    /// How long a connection may take to send the head of a request, the first or the next one. Where connections without
+    /// an authenticated request are limited, this also ends the silence of one between two requests.
     pub header_timeout: Duration,
     /// How long running requests may go on after the stop, before their connections are closed.
     pub drain: Duration,
@@ -52,7 +66,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_connections: 4_096,
+            connections: Connections::default(),
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(15),
             drain: Duration::from_secs(25),
@@ -123,47 +137,69 @@ pub async fn serve(
         stop: stop.clone(),
         options,
     });
-    let slots = Arc::new(Semaphore::new(front.options.max_connections));
-    let connections = TaskTracker::new();
+    let connections = &front.options.connections;
+    let tasks = TaskTracker::new();
     loop {
-        let slot = tokio::select! {
-            () = stop.cancelled() => break,
-            slot = Arc::clone(&slots).acquire_owned() => slot,
-        };
-        let Some((stream, peer)) = accept(&listener, &stop).await else { break };
-        let (front, kill) = (Arc::clone(&front), kill.clone());
-        connections.spawn(async move {
-            let _slot = slot;
-            kill.run_until_cancelled(front.connection(stream, peer)).await;
+        let Some((stream, peer)) = accept(&listener, connections, &stop).await else { break };
+        let admission = connections.admit(peer.ip(), kill.child_token());
+        let Some(admission) = stop.run_until_cancelled(admission).await else { break };
+        let front = Arc::clone(&front);
+        tasks.spawn(async move {
+            let served = front.connection(stream, peer, admission.connection());
+            admission.closing().run_until_cancelled(served).await;
         });
     }
     drop(listener);
-    connections.close();
-    if tokio::time::timeout(front.options.drain, connections.wait()).await.is_err() {
-        warn!(%address, open = connections.len(), "requests still running after the drain limit are cut");
+    tasks.close();
+    if tokio::time::timeout(front.options.drain, tasks.wait()).await.is_err() {
+        warn!(%address, open = tasks.len(), "requests still running after the drain limit are cut");
         kill.cancel();
-        connections.wait().await;
+        tasks.wait().await;
     }
     Ok(())
 }
 
+/// Binds a listener with room for many connections that wait to be accepted.
+///
+/// # Errors
+/// The system's reason.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Otherwise a restart would have to wait for the connections of the server before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// The next connection; `None` once `stop` is cancelled.
-async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+async fn accept(
+    listener: &TcpListener,
+    connections: &Connections,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
+    let mut warned: Option<Instant> = None;
     loop {
         let error = match stop.run_until_cancelled(listener.accept()).await? {
             Ok(accepted) => return Some(accepted),
             Err(error) => error,
         };
-        match error.kind() {
+        if matches!(
+            error.kind(),
             // The peer was gone before we came: its affair, and no reason to rest.
             io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused => debug!(%error, "a connection ended before it was accepted"),
-            _ => {
-                warn!(%error, "cannot accept connections; trying again");
-                stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await?;
-            }
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionRefused
+        ) {
+            debug!(%error, "a connection ended before it was accepted");
+            continue;
         }
+        let closed = if descriptors::is_exhausted(&error) { connections.close_for_descriptors() } else { 0 };
+        if warned.is_none_or(|warned| warned.elapsed() >= ACCEPT_WARNING_INTERVAL) {
+            warned = Some(Instant::now());
+            warn!(%error, closed, "cannot accept connections; trying again");
+        }
+        let pause = if closed > 0 { CLOSING_TIME } else { ACCEPT_PAUSE };
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
     }
 }
 
@@ -189,11 +225,11 @@ struct Front {
 }
 
 impl Front {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, connection: &Connection) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%peer, %error, "cannot set TCP_NODELAY");
         }
-        let Some(tls) = &self.tls else { return self.requests(stream, peer, None).await };
+        let Some(tls) = &self.tls else { return self.requests(stream, peer, connection, None).await };
         let handshake = tokio::time::timeout(self.options.handshake_timeout, tls.accept(stream));
         match self.stop.run_until_cancelled(handshake).await {
             Some(Ok(Ok(stream))) => {
@@ -202,40 +238,49 @@ impl Front {
                     server_name: session.server_name().map(str::to_owned),
                     certificates: session.peer_certificates().unwrap_or_default().to_vec(),
                 };
-                self.requests(stream, peer, Some(Arc::new(shown))).await;
+                self.requests(stream, peer, connection, Some(Arc::new(shown))).await;
             }
             Some(Ok(Err(error))) => debug!(%peer, %error, "TLS handshake failed"),
-            Some(Err(_)) => debug!(%peer, "TLS handshake took too long"),
+            Some(Err(_)) => {
+                debug!(%peer, "TLS handshake took too long");
+                count_closed("handshake");
+            }
             None => {}
         }
     }
 
-    async fn requests<S>(&self, stream: S, peer: SocketAddr, shown: Option<Arc<TlsPeer>>)
-    where
+    async fn requests<S>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        connection: &Connection,
+        shown: Option<Arc<TlsPeer>>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let asked = Arc::new(AtomicBool::new(false));
-        let asked_by_peer = Arc::clone(&asked);
+        let own = connection.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            asked_by_peer.store(true, Ordering::Relaxed);
+            let in_progress = own.begin_request();
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(own.clone());
             if let Some(shown) = &shown {
                 request.extensions_mut().insert(Arc::clone(shown));
             }
             let answer = self.app.clone().call(request);
             async move {
                 let Ok(response) = answer.await;
-                response.extensions().get::<Cut>().map_or(Ok(()), |cut| Err(*cut)).map(|()| response)
+                let cut = response.extensions().get::<Cut>().copied();
+                cut.map_or_else(|| Ok(in_progress.hold(response)), Err)
             }
         });
-        let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut served = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
         // hyper's own limit begins with the first bytes of HTTP/1; this one covers silence before them,
-        // and HTTP/2 connections on which nothing is ever asked.
-        let mut first_request = pin!(tokio::time::sleep(self.options.header_timeout));
+        // and HTTP/2 connections on which nothing is ever asked, or nothing more.
+        let mut silence = pin!(tokio::time::sleep(self.options.header_timeout));
         let (mut stopping, mut settled) = (false, false);
         loop {
             tokio::select! {
-                ended = connection.as_mut() => {
+                ended = served.as_mut() => {
                     if let Err(error) = ended {
                         debug!(%peer, error = &*error, "connection ended early");
                     }
@@ -243,13 +288,17 @@ impl Front {
                 }
                 () = self.stop.cancelled(), if !stopping => {
                     stopping = true;
-                    connection.as_mut().graceful_shutdown();
+                    served.as_mut().graceful_shutdown();
                 }
-                () = first_request.as_mut(), if !settled => {
-                    settled = true;
-                    if !asked.load(Ordering::Relaxed) {
-                        debug!(%peer, "no request in time");
-                        return;
+                () = silence.as_mut(), if !settled => {
+                    match connection.silence(self.options.header_timeout) {
+                        Silence::Allowed => settled = true,
+                        Silence::Until(time) => silence.as_mut().reset(time),
+                        Silence::TooLong => {
+                            debug!(%peer, "no request in time");
+                            count_closed("silent");
+                            return;
+                        }
                     }
                 }
             }
@@ -372,7 +421,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_above_the_bound_waits_for_a_free_place() {
-        let served = served(app(), Options { max_connections: 1, ..Options::default() }, None).await;
+        let limits = ConnectionLimits { total: 1, ..ConnectionLimits::default() };
+        let options = Options { connections: Connections::new(limits), ..Options::default() };
+        let served = served(app(), options, None).await;
         let holder = TcpStream::connect(served.address).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let waiting = tokio::spawn(async move { exchange(served.address, &request("/peer")).await });

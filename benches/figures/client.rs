@@ -36,19 +36,20 @@ pub(crate) async fn call(address: SocketAddr, request: &[u8]) -> Outcome<Answer>
     Connection::open(address).await?.call(request).await
 }
 
-struct Connection {
+/// A connection that is kept between requests.
+pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Outcome<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> Outcome<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(256 * 1024) })
     }
 
-    async fn call(&mut self, request: &[u8]) -> Outcome<Answer> {
+    pub(crate) async fn call(&mut self, request: &[u8]) -> Outcome<Answer> {
         let (status, head) = self.exchange(request).await?;
         Ok(Answer { status, body: self.received.split_off(head) })
     }

@@ -1,6 +1,7 @@
 //! The figures that this project promises, measured on the machine at hand: `cargo bench`.
 //!
-//! `cargo bench -- [upstream] [cold] [warm] [proxied] [idle] [--no-fail]` measures only what is named. Exit codes: 0 all promises
+//! `cargo bench -- [upstream] [cold] [warm] [proxied] [idle] [flood] [--no-fail]` measures only what is named. Exit codes: 0 all
+//! promises
 //! are kept (or `--no-fail`), 1 one is not, 2 something could not be measured.
 //!
 //! Up to four processes take part: this one sends requests and reads the clocks, a child of it is the server, the built-in
@@ -8,6 +9,7 @@
 
 mod client;
 mod cold;
+mod flood;
 mod idle;
 mod kubernetes;
 mod process;
@@ -69,7 +71,7 @@ fn told(outcome: Outcome<()>) -> ExitCode {
 }
 
 async fn measure(chosen: &[&str]) -> Outcome<Table> {
-    const ALL: [&str; 5] = ["upstream", "cold", "warm", "proxied", "idle"];
+    const ALL: [&str; 6] = ["upstream", "cold", "warm", "proxied", "idle", "flood"];
     if let Some(unknown) = chosen.iter().find(|word| !ALL.contains(word)) {
         return Err(
             format!("there is nothing called {unknown} to measure; there is: {}", ALL.join(", ")).into()
@@ -80,6 +82,9 @@ async fn measure(chosen: &[&str]) -> Outcome<Table> {
     let mut table = Table::begin();
     if wanted("idle") {
         idle::measure(&mut table, folder.path()).await?;
+    }
+    if wanted("flood") {
+        flood::measure(&mut table, folder.path()).await?;
     }
     if ["upstream", "cold", "warm", "proxied"].into_iter().any(wanted) {
         let sandbox = sandbox::Sandbox::start(folder.path()).await?;

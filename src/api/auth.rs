@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::request::RequestId;
 use super::state::AppState;
 use super::{meta, norman};
+use crate::listen;
 use crate::service::Caller;
 use crate::service::tokens::AuthError;
 
@@ -33,8 +34,8 @@ pub enum Refused {
     Scoped(String),
     /// A browser session changes something without the proof that our own page asked for it.
     MissingCsrfToken,
-    /// A page of another site asks.
-    CrossSite,
+    /// A page of another site asks; holds whether an action was asked for, whose failures have their own form.
+    CrossSite { meta: bool },
     /// The token cannot be looked up now; holds whether an action was asked for, whose failures have their own form.
     Unavailable { meta: bool },
 }
@@ -56,11 +57,19 @@ impl FromRequestParts<AppState> for Authenticated {
                 return Err(Refused::Unauthorized);
             }
         };
+        mark_connection(parts);
         if let Some(cluster_id) = &caller.cluster_id {
             return Err(Refused::Scoped(cluster_id.clone()));
         }
         refuse_other_sites(parts, state, &presented)?;
         Ok(Self(caller))
+    }
+}
+
+/// Notes that the connection of a request belongs to a known caller.
+pub(super) fn mark_connection(parts: &Parts) {
+    if let Some(connection) = parts.extensions.get::<listen::Connection>() {
+        connection.mark_authenticated();
     }
 }
 
@@ -72,6 +81,11 @@ enum Presented<'a> {
 }
 
 impl Presented<'_> {
+    /// Whether browsers add it to requests of any page by themselves. Another header needs a preflight.
+    fn is_ambient(&self) -> bool {
+        matches!(self, Self::Basic(_) | Self::Cookie(_))
+    }
+
     fn token(&self) -> &str {
         match self {
             Self::Header(token) | Self::Cookie(token) => token,
@@ -103,26 +117,54 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// On `/meta`, whose GETs reach Azure with stored secrets, nothing is taken from another site; elsewhere a cookie
-/// alone changes nothing: the header `X-API-CSRF` must repeat the cookie `CSRF`.
+/// Refuses what a page of another site may have made a browser send. On `/meta`, where a GET reaches Azure with stored
+/// secrets, that goes for every method; elsewhere for changes, which need the header `X-API-CSRF` as well when a cookie
+/// authenticates them.
 fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> Result<(), Refused> {
-    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     const CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
-    if is_meta(parts) {
-        let cross = parts.headers.get(SITE).is_some_and(|site| site == "cross-site");
-        let allowed = parts.headers.get(ORIGIN).is_some_and(|origin| state.allows_origin(origin));
-        return if cross && !allowed { Err(Refused::CrossSite) } else { Ok(()) };
-    }
+    let meta = is_meta(parts);
     let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && matches!(presented, Presented::Cookie(_)) {
+    if (meta || changes) && is_foreign(parts, state, presented) {
+        count_rejected("origin");
+        return Err(Refused::CrossSite { meta });
+    }
+    if changes && !meta && matches!(presented, Presented::Cookie(_)) {
         let sent = parts.headers.get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let expected = cookie(&parts.headers, "CSRF").unwrap_or_default();
         if expected.is_empty() || sent != expected {
+            count_rejected("csrf");
             return Err(Refused::MissingCsrfToken);
         }
     }
     Ok(())
 }
+
+/// Whether a page of an origin asks that is neither the server's own nor in `cors-origins`.
+fn is_foreign(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> bool {
+    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    let origins = || parts.headers.get_all(ORIGIN).iter();
+    if parts.headers.contains_key(ORIGIN) && origins().all(|origin| state.allows_origin(origin)) {
+        return false;
+    }
+    match parts.headers.get(SITE).map(HeaderValue::as_bytes) {
+        Some(b"same-origin" | b"none") => false,
+        // Another port or scheme of the same host is same-site, and another program all the same.
+        Some(b"cross-site" | b"same-site") => is_meta(parts) || presented.is_ambient(),
+        // Browsers leave the header out where the server is reached over plain HTTP.
+        _ => {
+            presented.is_ambient()
+                && origins()
+                    .any(|origin| !state.allows_origin(origin) && !state.origin().is_own(parts, origin))
+        }
+    }
+}
+
+fn count_rejected(reason: &'static str) {
+    metrics::counter!("norman_aks_rejected_requests_total", "reason" => reason).increment(1);
+}
+
+/// Why a page of another site is refused.
+const FOREIGN: &str = "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask";
 
 /// Why nobody can be let in now.
 const AWAY: &str = "the token cannot be checked, because the server's database does not answer; try again";
@@ -151,11 +193,10 @@ impl IntoResponse for Refused {
                 "send the value of the cookie CSRF in the header X-API-CSRF too, or use a token instead of the cookie",
             )
             .into_response(),
-            Self::CrossSite => meta::Error::new(
-                StatusCode::FORBIDDEN,
-                "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask",
-            )
-            .into_response(),
+            Self::CrossSite { meta: true } => meta::Error::new(StatusCode::FORBIDDEN, FOREIGN).into_response(),
+            Self::CrossSite { meta: false } => {
+                norman::error::Error::new(StatusCode::FORBIDDEN, "PermissionDenied", FOREIGN).into_response()
+            }
             Self::Unavailable { meta: true } => meta::Error::unavailable(AWAY).into_response(),
             Self::Unavailable { meta: false } => {
                 norman::error::Error::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", AWAY, 2).into_response()

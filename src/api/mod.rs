@@ -46,6 +46,12 @@ pub fn router(state: AppState) -> Router {
     routes.layer(from_fn_with_state(state.clone(), edge::serve)).with_state(state)
 }
 
+/// The health checks by themselves.
+pub fn health_router(state: AppState) -> Router {
+    let (routes, _) = health::router().split_for_parts();
+    routes.fallback(nothing_here).with_state(state)
+}
+
 /// The routes that the API document tells of.
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())

@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::convert::Infallible;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::header::{HOST, HeaderName};
+use http::header::{HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use ipnet::IpNet;
+use url::Url;
 
 use super::state::AppState;
 
@@ -33,9 +34,21 @@ const API_HOST: HeaderName = HeaderName::from_static("x-api-host");
 impl Origin {
     /// `https://host[:port]`, the start of every link in an answer to this request (contract, section 11).
     pub fn base_url(&self, request: &Parts) -> String {
-        if !self.server_url.is_empty() {
-            return self.server_url.clone();
-        }
+        if self.server_url.is_empty() { self.request_url(request) } else { self.server_url.clone() }
+    }
+
+    /// Whether the header `Origin` names this server itself, by `server-url` or by the address of the request: scheme,
+    /// host and port must all be the same.
+    pub(super) fn is_own(&self, request: &Parts, origin: &HeaderValue) -> bool {
+        let parsed = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+        let Some(origin) = origin.to_str().ok().and_then(parsed) else { return false };
+        [self.server_url.as_str(), &self.request_url(request)]
+            .into_iter()
+            .any(|own| parsed(own).is_some_and(|own| own == origin))
+    }
+
+    /// `https://host[:port]`, as the request says.
+    fn request_url(&self, request: &Parts) -> String {
         let trusted = self.is_trusted(peer(request));
         let forwarded = |name: &HeaderName| if trusted { first(request, name) } else { None };
         let scheme = forwarded(&FORWARDED_PROTO)
@@ -137,6 +150,35 @@ mod tests {
         assert_eq!(origin().base_url(&request("::ffff:10.1.1.1", &headers)), "https://b");
         let known = Origin { server_url: "https://known".to_owned(), ..origin() };
         assert_eq!(known.base_url(&request("10.1.1.1", &headers)), "https://known");
+    }
+
+    #[test]
+    fn only_the_same_scheme_host_and_port_are_the_own_origin() {
+        let headers =
+            [("host", "aks.example:8080"), ("x-forwarded-host", "b.example"), ("x-forwarded-proto", "https")];
+        let is_own = |server_url: &str, peer: &str, value: &str| {
+            let origin = Origin { server_url: server_url.to_owned(), ..origin() };
+            origin.is_own(&request(peer, &headers), &HeaderValue::from_str(value).unwrap())
+        };
+        for (value, expected) in [
+            ("http://aks.example:8080", true),
+            ("http://AKS.example:8080", true),
+            ("https://aks.example:8080", false),
+            ("http://aks.example", false),
+            ("http://aks.example:8081", false),
+            ("http://aks.example.evil:8080", false),
+            ("https://known.example", false),
+            ("null", false),
+            ("", false),
+            ("file://", false),
+            ("data:text/html,x", false),
+        ] {
+            assert_eq!(is_own("", "192.0.2.1", value), expected, "{value:?}");
+        }
+        assert!(is_own("https://known.example/path", "192.0.2.1", "https://known.example"));
+        assert!(is_own("https://known.example:443", "192.0.2.1", "https://known.example"));
+        assert!(is_own("", "10.1.1.1", "https://b.example"), "a trusted proxy says so");
+        assert!(!is_own("", "192.0.2.1", "https://b.example"));
     }
 
     #[test]

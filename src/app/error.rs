@@ -41,6 +41,29 @@ pub enum Error {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another server uses the SQLite database.
+    #[error(
+        "the database {} is in use by another server ({holder}); stop that one first, or use PostgreSQL for several \
+         servers",
+        database.display()
+    )]
+    DatabaseInUse {
+        /// The file of the database.
+        database: PathBuf,
+        /// Host, process id and start time of the other server.
+        holder: String,
+    },
+    /// The lock of the SQLite database cannot be taken.
+    #[error(
+        "cannot lock {}; SQLite needs a local file system that has file locks, on others use PostgreSQL",
+        path.display()
+    )]
+    DatabaseLock {
+        /// The lock file, or the database.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::database_lock::lock_database;
 use super::{App, Error, Ways, files, open_secrets, open_store, seed, tls};
 use crate::azure;
 use crate::clock::Clock;
@@ -21,6 +22,8 @@ use crate::config::{Config, Warning};
 use crate::listen;
 use crate::telemetry::metrics::Metrics;
 
+/// Connections of the listener for metrics, and of the one for health checks.
+const MAX_INTERNAL_CONNECTIONS: usize = 32;
 /// How often the newest samples of the metrics are sorted in.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -30,8 +33,11 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
         tracing::warn!("{warning}");
     }
     let clock = Clock::system();
+    let descriptors = listen::raise_descriptor_limit();
     let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
     files::make_folder(&config.data_dir)?;
+    // Before anything is read or written that another server may be using.
+    let lock = lock_database(config.sqlite_file().as_deref(), &clock).await?;
     let sandbox = match &config.sandbox {
         Some(settings) => Some(seed::start(&config.data_dir, settings, &clock).await?),
         None => None,
@@ -46,14 +52,14 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
 
     // Nothing is served before everything can be.
     let tls = match (&config.tls, &sandbox) {
-        (Some(tls), _) => Some(tls::own(tls).await?),
-        (None, Some(sandbox)) => seed::tls(&config, sandbox).await?,
+        (Some(tls), _) => Some(tls::own(tls)?),
+        (None, Some(sandbox)) => seed::tls(&config, sandbox)?,
         (None, None) => None,
     };
     if let Some(tls) = &tls {
         app.kubeconfigs.serve_over_tls(tls.told.clone());
     }
-    let listener = bind(config.listen).await?;
+    let listener = bind(config.listen)?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     if let Some(sandbox) = &sandbox {
         seed::furnish(&config, &app, sandbox, address, tls.as_ref()).await?;
@@ -65,14 +71,18 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     app.work();
     let stop = stop_signal()?;
     reload_keys_on_hangup(&app, &config)?;
-    let mut listeners = Listeners { running: JoinSet::new(), stop: stop.clone(), options: options(&config) };
-    listeners.run("the API", listener, None, app.router());
+    let mut listeners = Listeners { running: JoinSet::new(), stop: stop.clone() };
+    let options = options(&config, descriptors);
+    listeners.run("the API", listener, None, app.router(), options.clone());
     if let Some(tls) = tls {
         let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
-        listeners.run("the API over TLS", tls.listener, Some(tls.config), over_tls);
+        listeners.run("the API over TLS", tls.listener, Some(tls.config), over_tls, options);
     }
     if let (Some(address), Some(metrics)) = (config.metrics_listen, metrics) {
-        listeners.run("metrics", bind(address).await?, None, metrics_router(metrics));
+        listeners.run("metrics", bind(address)?, None, metrics_router(metrics), internal_options(&config));
+    }
+    if let Some(address) = config.health_listen {
+        listeners.run("health checks", bind(address)?, None, app.health_router(), internal_options(&config));
     }
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
@@ -82,6 +92,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
+    drop(lock);
     tracing::info!("stopped");
     ended.map_err(Error::Serve)
 }
@@ -100,7 +111,6 @@ pub async fn sandbox(config: Config) -> Result<(), Error> {
 struct Listeners {
     running: JoinSet<io::Result<()>>,
     stop: CancellationToken,
-    options: listen::Options,
 }
 
 impl Listeners {
@@ -110,11 +120,12 @@ impl Listeners {
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
         router: Router,
+        options: listen::Options,
     ) {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "listening: {what}");
         }
-        let (stop, options) = (self.stop.clone(), self.options.clone());
+        let stop = self.stop.clone();
         self.running.spawn(async move {
             // One that ends, for whatever reason, ends the others too.
             let _stop = stop.clone().drop_guard();
@@ -132,12 +143,42 @@ impl Listeners {
     }
 }
 
-fn options(config: &Config) -> listen::Options {
-    listen::Options { drain: config.limits.drain, ..listen::Options::default() }
+/// The listeners of clients share their connections. Those may take half of the file descriptors; the other half is for
+/// the database, Azure and clusters.
+fn options(config: &Config, descriptors: u64) -> listen::Options {
+    let wanted = config.limits.connections;
+    let total = wanted.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX));
+    if total < wanted {
+        tracing::warn!(
+            wanted,
+            used = total,
+            descriptors,
+            "connection limit lowered: the process may open too few files (ulimit -n)"
+        );
+    }
+    let limits = listen::ConnectionLimits {
+        total,
+        unauthenticated: Some(total / 4),
+        trusted: config.trusted_proxies.clone(),
+    };
+    let connections = listen::Connections::new(limits);
+    listen::Options { connections, drain: config.limits.drain, ..listen::Options::default() }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+/// The listeners of collectors and probes have few connections of their own. None of these is ever authenticated: the
+/// oldest idle one makes room.
+fn internal_options(config: &Config) -> listen::Options {
+    let limits = listen::ConnectionLimits {
+        total: 2 * MAX_INTERNAL_CONNECTIONS,
+        unauthenticated: Some(MAX_INTERNAL_CONNECTIONS),
+        trusted: Vec::new(),
+    };
+    let connections = listen::Connections::new(limits);
+    listen::Options { connections, drain: config.limits.drain, ..listen::Options::default() }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    listen::bind(address).map_err(|source| Error::Listen { address, source })
 }
 
 fn metrics_router(metrics: Metrics) -> Router {

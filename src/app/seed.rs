@@ -90,9 +90,9 @@ fn kept(config: &Config) -> Result<Option<Kept>, Error> {
 }
 
 /// The TLS listener with a certificate of the sandbox's authority, where it was at the last start: kubeconfigs lead there.
-pub(super) async fn tls(config: &Config, sandbox: &Sandbox) -> Result<Option<tls::Ready>, Error> {
+pub(super) fn tls(config: &Config, sandbox: &Sandbox) -> Result<Option<tls::Ready>, Error> {
     let before = kept(config)?.and_then(|kept| kept.api_url_tls);
-    tls::of_sandbox(config, sandbox, before.as_deref().and_then(tls::port_of)).await
+    tls::of_sandbox(config, sandbox, before.as_deref().and_then(tls::port_of))
 }
 
 /// Makes the token and the credential, writes the file for scripts, and prints the lines to paste.

@@ -35,16 +35,16 @@ impl Ready {
 }
 
 /// The listener of the settings, if they have one.
-pub(super) async fn own(tls: &Tls) -> Result<Ready, Error> {
+pub(super) fn own(tls: &Tls) -> Result<Ready, Error> {
     let config = certificate(tls)?;
     let text = files::read(&tls.certificate)?.unwrap_or_default();
-    let (listener, address) = bind(tls.listen).await?;
+    let (listener, address) = bind(tls.listen)?;
     let told = OverTls { host: None, port: address.port(), authority: own_authority(&text) };
     Ok(Ready { listener, address, config, told })
 }
 
 /// The listener beside the built-in Azure: on `before`, where it listened at its last start, if that is still free.
-pub(super) async fn of_sandbox(
+pub(super) fn of_sandbox(
     config: &Config,
     sandbox: &Sandbox,
     before: Option<u16>,
@@ -58,12 +58,12 @@ pub(super) async fn of_sandbox(
     }
     let again = before.filter(|_| wanted.port() == 0).map(|port| SocketAddr::new(wanted.ip(), port));
     let taken_again = match again {
-        Some(again) => bind(again).await.ok(),
+        Some(again) => bind(again).ok(),
         None => None,
     };
     let (listener, address) = match taken_again {
         Some(bound) => bound,
-        None => bind(wanted).await?,
+        None => bind(wanted)?,
     };
     let told = OverTls {
         host: Some(if address.is_ipv4() { "127.0.0.1" } else { "[::1]" }.to_owned()),
@@ -73,9 +73,9 @@ pub(super) async fn of_sandbox(
     Ok(Some(Ready { listener, address, config: sandbox.loopback_tls()?, told }))
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = listen::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

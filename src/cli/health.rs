@@ -11,7 +11,7 @@ use crate::config::Config;
 const LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(config: &Config) -> Result<(), Error> {
-    let address = own(config.listen);
+    let address = own(config.health_listen.unwrap_or(config.listen));
     let answer = ask(address).map_err(|source| Error::NoServer { address: address.to_string(), source })?;
     let status = answer.split(' ').nth(1);
     if status == Some("200") {

@@ -42,6 +42,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Where the metrics are served; `None` is off.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where the health checks are served by themselves; `None` is off.
+    pub health_listen: Option<SocketAddr>,
     /// The address at which clients reach the server: `https://host[:port][/path]` without a slash at the
     /// end. `None`: links are made from what the request says.
     pub server_url: Option<String>,
@@ -97,6 +99,8 @@ pub struct Database {
 pub struct Limits {
     /// Requests that are worked on at once; more are answered 503.
     pub requests: usize,
+    /// Connections open at once; fewer where the process may open few files.
+    pub connections: usize,
     /// Bytes of a request's body; more are refused: 413, below `/meta` 400 as in Rancher.
     pub body_bytes: usize,
     /// Bytes that cached listings may take together; 0 keeps none.
@@ -158,6 +162,7 @@ impl Config {
             listen: required(&layers, &s::LISTEN, parse::address)?,
             tls: tls(&layers, flags.sandbox())?,
             metrics_listen: layers.read(&s::METRICS_LISTEN, parse::address_or_off)?.flatten(),
+            health_listen: layers.read(&s::HEALTH_LISTEN, parse::address_or_off)?.flatten(),
             server_url: layers.read(&s::SERVER_URL, parse::server_url)?,
             database: database(&layers)?,
             encryption_key_file: text(&layers, &s::ENCRYPTION_KEY_FILE).into(),
@@ -288,8 +293,12 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
     let requests = required(layers, &s::REQUEST_LIMIT, |text| {
         parse::number(text, 1..=1_000_000, "a number from 1 to 1000000")
     })?;
+    let connections = required(layers, &s::CONNECTION_LIMIT, |text| {
+        parse::number(text, 16..=1_000_000, "a number from 16 to 1000000")
+    })?;
     Ok(Limits {
         requests: usize::try_from(requests).unwrap_or(usize::MAX),
+        connections: usize::try_from(connections).unwrap_or(usize::MAX),
         body_bytes: required(layers, &s::BODY_LIMIT, parse::body_bytes)?,
         cache_bytes: required(layers, &s::CACHE_BYTES, parse::bytes)?,
         drain: required(layers, &s::DRAIN_SECONDS, |text| {

@@ -166,10 +166,12 @@ settings! {
         "The private key of that certificate (PEM)");
     METRICS_LISTEN = setting("metrics-listen", Section::Serving, "ADDRESS", Default::Nothing("off"),
         "Where to serve Prometheus metrics under /metrics, without authentication");
+    HEALTH_LISTEN = setting("health-listen", Section::Serving, "ADDRESS", Default::Nothing("off"),
+        "Where to serve the health checks (/livez, /readyz, /healthz, /ping) besides, apart from the connections of clients");
     SERVER_URL = setting("server-url", Section::Serving, "URL", Default::Nothing("as each request says"),
         "The address at which clients reach the server, for the links in answers");
     TRUSTED_PROXIES = setting("trusted-proxies", Section::Serving, "LIST", Default::Nothing("none"),
-        "Addresses or networks (CIDR), separated by commas, of proxies whose X-Forwarded-* and X-API-Host are believed");
+        "Addresses or networks (CIDR), separated by commas, of proxies whose X-Forwarded-* and X-API-Host are believed, and whose connections are not limited by address");
     CORS_ORIGINS = setting("cors-origins", Section::Serving, "LIST", Default::Nothing("none"),
         "Origins, separated by commas, whose pages may call the server from a browser");
 
@@ -204,6 +206,8 @@ settings! {
 
     REQUEST_LIMIT = setting("request-limit", Section::Limits, "NUMBER", Default::Value("1024"),
         "Requests that are worked on at once; more are answered 503");
+    CONNECTION_LIMIT = setting("connection-limit", Section::Limits, "NUMBER", Default::Value("4096"),
+        "Connections open at once, at most half of the files that the process may open; a quarter of them may lack an authenticated request");
     BODY_LIMIT = setting("body-limit", Section::Limits, "BYTES", Default::Value("1MiB"),
         "The size of a request's body; a larger one is refused");
     CACHE_BYTES = setting("cache-bytes", Section::Limits, "BYTES", Default::Value("64MiB"),

@@ -82,6 +82,8 @@ fn nothing_given_gives_the_documented_defaults_and_no_warning() {
     assert!(config.cors_origins.is_empty());
     assert_eq!(config.limits.body_bytes, 1 << 20);
     assert_eq!(config.limits.requests, 1024);
+    assert_eq!(config.limits.connections, 4096);
+    assert_eq!(config.health_listen, None);
     assert_eq!(config.limits.cache_bytes, 64 << 20);
     assert_eq!(config.limits.drain, Duration::from_mins(1));
     assert_eq!(config.audit_retention, Some(Duration::from_hours(90 * 24)));
@@ -121,9 +123,12 @@ fn flags_win_over_variables_over_the_file_over_the_defaults() {
 fn every_setting_is_taken_from_the_environment_and_from_the_file() {
     // For each setting a value that is not its default, and companions that it needs.
     let text = |setting: &s::Setting| match setting.name {
-        "listen" | "tls-listen" | "metrics-listen" | "sandbox-listen" | "sandbox-control-listen" => {
-            "127.0.0.1:4"
-        }
+        "listen"
+        | "tls-listen"
+        | "metrics-listen"
+        | "health-listen"
+        | "sandbox-listen"
+        | "sandbox-control-listen" => "127.0.0.1:4",
         "server-url" => "https://n.example",
         "trusted-proxies" => "10.0.0.0/8",
         "cors-origins" => "https://r.example",
@@ -134,6 +139,7 @@ fn every_setting_is_taken_from_the_environment_and_from_the_file() {
         "no-migrate" => "true",
         "log-format" => "json",
         "body-limit" | "cache-bytes" => "2MiB",
+        "connection-limit" => "30",
         "database-pool" | "database-wait-seconds" | "audit-days" | "request-limit" | "drain-seconds" => "3",
         _ => "/some/path",
     };
@@ -357,7 +363,7 @@ fn the_sqlite_file_is_found_again_whatever_its_path() {
 fn what_is_shipped_names_only_settings_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("Dockerfile"), root.join("README.md")];
-    for folder in ["deploy", "deploy/kubernetes"] {
+    for folder in ["deploy", "deploy/kubernetes", "deploy/kubernetes-sqlite"] {
         files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     }
     let known: Vec<_> = s::ALL.iter().map(|setting| setting.variable()).collect();

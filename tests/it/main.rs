@@ -34,9 +34,19 @@ mod clusters;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod connection_limits;
+#[cfg(test)]
+mod control_characters;
+#[cfg(test)]
+mod database_lock;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 mod downstream;
+#[cfg(test)]
+mod foreign_origin;
+#[cfg(test)]
+mod full_disk;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -30,6 +30,7 @@ use self::asked::Asked;
 use self::body::{MAX_BODY_LEN, RequestBody};
 pub(super) use self::status::failure;
 use self::status::{SANDBOX, Status};
+use super::auth::mark_connection;
 use super::request::RequestId;
 use super::state::AppState;
 use crate::domain::mask::mask;
@@ -183,7 +184,10 @@ async fn caller(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretS
     let Some((_, token)) = token else { return Err(Status::unauthorized()) };
     let token = token.trim();
     match state.tokens().authenticate(token).await {
-        Ok(caller) => Ok((caller, token.into())),
+        Ok(caller) => {
+            mark_connection(parts);
+            Ok((caller, token.into()))
+        }
         Err(AuthError::Store(cause)) => {
             let RequestId(request_id) = RequestId::of(parts);
             tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");

@@ -1,0 +1,223 @@
+//! The lock that keeps a second server off a SQLite database: an advisory lock on a file beside it, which the kernel
+//! releases however the server ends. Commands that only use the database (`token`, `key`, `check`, …) take no lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
+
+use super::{Error, files};
+use crate::clock::Clock;
+
+/// How long a start waits for the server before it to end.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The most that is read of a lock file, in bytes.
+const MAX_HOLDER_LEN: u64 = 512;
+
+/// Held as long as the server uses the database.
+#[derive(Debug)]
+pub(super) struct DatabaseLock {
+    _file: File,
+}
+
+impl DatabaseLock {
+    /// Locks the database in the file `database`, which need not exist yet; its directory must.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseInUse`] when another server holds the lock for all of `timeout`; [`Error::DatabaseLock`] when the
+    /// file system has no locks, or the lock file cannot be opened.
+    pub(super) async fn acquire(database: &Path, timeout: Duration, clock: &Clock) -> Result<Self, Error> {
+        let path = lock_path(database).map_err(|source| failed(database, source))?;
+        let deadline = Instant::now() + timeout;
+        let mut waiting = false;
+        loop {
+            match try_lock(&path, clock).map_err(|source| failed(&path, source))? {
+                Attempt::Locked(file) => return Ok(Self { _file: file }),
+                Attempt::Held { holder } if Instant::now() >= deadline => {
+                    return Err(Error::DatabaseInUse { database: database.to_owned(), holder });
+                }
+                Attempt::Held { holder } if !waiting => {
+                    waiting = true;
+                    tracing::warn!(
+                        database = %database.display(),
+                        holder,
+                        "database in use by another server; waiting for its end"
+                    );
+                }
+                Attempt::Held { .. } => {}
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> Error {
+    Error::DatabaseLock { path: path.to_owned(), source }
+}
+
+/// The lock file of the database that is meant, by whichever path or symbolic link.
+fn lock_path(database: &Path) -> io::Result<PathBuf> {
+    let database = match database.canonicalize() {
+        Ok(database) => database,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = database.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or(Path::new(".")).canonicalize()?;
+            parent.join(database.file_name().unwrap_or_default())
+        }
+        Err(error) => return Err(error),
+    };
+    let mut path = database.into_os_string();
+    path.push(".lock");
+    Ok(path.into())
+}
+
+enum Attempt {
+    Locked(File),
+    Held { holder: String },
+}
+
+fn try_lock(path: &Path, clock: &Clock) -> io::Result<Attempt> {
+    loop {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.take(MAX_HOLDER_LEN).read_to_string(&mut holder).ok();
+                let holder = holder.lines().next().filter(|line| !line.is_empty());
+                return Ok(Attempt::Held { holder: holder.unwrap_or("an unknown process").to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+            // Somebody may have removed the file in between: then the lock is on one that nobody else will find.
+            Ok(()) if !is_same_file(&file, path) => {}
+            Ok(()) => {
+                if let Err(error) = write_holder(&mut file, clock) {
+                    // The lock itself needs no space.
+                    tracing::warn!(
+                        path = %path.display(),
+                        error = &error as &dyn std::error::Error,
+                        "cannot write the lock file"
+                    );
+                }
+                return Ok(Attempt::Locked(file));
+            }
+        }
+    }
+}
+
+fn is_same_file(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(named)) = (file.metadata(), path.metadata()) else { return false };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
+}
+
+/// Host, process id and start time, for the message of another server.
+fn write_holder(file: &mut File, clock: &Clock) -> io::Result<()> {
+    let host = rustix::system::uname();
+    let now = OffsetDateTime::from_unix_timestamp(clock.now_ms().div_euclid(1_000)).ok();
+    let started = now.and_then(|now| now.format(&Rfc3339).ok()).unwrap_or_default();
+    let holder = format!(
+        "host {}, process {}, started {started}\n",
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    );
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(holder.as_bytes())
+}
+
+/// Locks the database of these settings, waiting for another server to end; `None` for PostgreSQL.
+pub(super) async fn lock_database(
+    sqlite_file: Option<&Path>,
+    clock: &Clock,
+) -> Result<Option<DatabaseLock>, Error> {
+    let Some(database) = sqlite_file else { return Ok(None) };
+    if let Some(directory) = database.parent() {
+        files::make_folder(directory)?;
+    }
+    DatabaseLock::acquire(database, LOCK_TIMEOUT, clock).await.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    async fn acquire(database: &Path) -> Result<DatabaseLock, Error> {
+        DatabaseLock::acquire(database, Duration::ZERO, &Clock::system()).await
+    }
+
+    #[tokio::test]
+    async fn second_holder_is_told_who_is_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("aks.db");
+        let first = acquire(&database).await.unwrap();
+        let error = acquire(&database).await.unwrap_err().to_string();
+        for part in [
+            &*database.display().to_string(),
+            &format!("process {},", std::process::id()),
+            &format!("host {},", rustix::system::uname().nodename().to_string_lossy()),
+            "started 20",
+            "PostgreSQL",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        let file = folder.path().join("aks.db.lock");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        drop(first);
+        acquire(&database).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_when_the_first_holder_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("aks.db");
+        let first = acquire(&database).await.unwrap();
+        let clock = Clock::system();
+        let second = DatabaseLock::acquire(&database, Duration::from_mins(1), &clock);
+        let release = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(second, release);
+        second.unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_path_of_a_database_leads_to_one_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let _first = acquire(&real.join("aks.db")).await.unwrap();
+        assert!(matches!(acquire(&link.join("aks.db")).await, Err(Error::DatabaseInUse { .. })));
+        std::fs::write(real.join("aks.db"), "").unwrap();
+        std::os::unix::fs::symlink(real.join("aks.db"), folder.path().join("other.db")).unwrap();
+        let other = acquire(&folder.path().join("other.db")).await;
+        assert!(matches!(other, Err(Error::DatabaseInUse { .. })));
+        acquire(&real.join("another.db")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn removed_lock_file_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("aks.db");
+        drop(acquire(&database).await.unwrap());
+        std::fs::remove_file(folder.path().join("aks.db.lock")).unwrap();
+        let _held = acquire(&database).await.unwrap();
+        assert!(acquire(&database).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn directory_that_is_not_there_is_named() {
+        let error = acquire(Path::new("/nonexistent-folder/aks.db")).await.unwrap_err();
+        assert!(error.to_string().contains("/nonexistent-folder/aks.db"), "{error}");
+    }
+}

@@ -1,0 +1,447 @@
+//! The connections of a process: how many there may be, and which one is closed when there are too many.
+//!
+//! Anyone can open a connection. One that never carried an authenticated request counts by the address of its peer; when
+//! one more comes than may be open, the oldest idle one of the busiest address is closed. The address of a trusted proxy
+//! stands for many clients, so its connections are not counted.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use hyper::body::{Body as _, Frame, SizeHint};
+use ipnet::IpNet;
+use metrics::Gauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::registry::Registry;
+
+/// The connections that are closed at once when there are no file descriptors left.
+const MAX_CLOSED_FOR_DESCRIPTORS: usize = 16;
+
+/// The limits of [`Connections`].
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// Connections open at once; further ones wait in the system's queue.
+    pub total: usize,
+    /// Of these, connections that never carried an authenticated request. `None`: requests are not authenticated, and no
+    /// connection is closed for another one.
+    pub unauthenticated: Option<usize>,
+    /// The addresses of trusted proxies.
+    pub trusted: Vec<IpNet>,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { total: 4_096, unauthenticated: None, trusted: Vec::new() }
+    }
+}
+
+/// The connections of one or more listeners. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Connections(Arc<Shared>);
+
+struct Shared {
+    limits: ConnectionLimits,
+    permits: Arc<Semaphore>,
+    /// The connections that never carried an authenticated request.
+    registry: Mutex<Registry>,
+    unauthenticated: Gauge,
+    admitted: Gauge,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self::new(ConnectionLimits::default())
+    }
+}
+
+impl Connections {
+    /// No connections yet. To be called after metrics are installed.
+    pub fn new(limits: ConnectionLimits) -> Self {
+        let gauge = |state| metrics::gauge!("norman_aks_connections", "state" => state);
+        Self(Arc::new(Shared {
+            permits: Arc::new(Semaphore::new(limits.total.clamp(1, Semaphore::MAX_PERMITS))),
+            registry: Mutex::default(),
+            unauthenticated: gauge("unauthenticated"),
+            admitted: gauge("admitted"),
+            limits,
+        }))
+    }
+
+    /// Admits a connection of `peer`, closing another one or waiting for its end when there are too many. The connection
+    /// must end when `close` is cancelled.
+    pub(super) async fn admit(&self, peer: IpAddr, close: CancellationToken) -> Admission {
+        let shared = &self.0;
+        let guarded = shared.limits.unauthenticated.is_some() && !shared.is_trusted(peer);
+        if guarded
+            && shared.limits.unauthenticated.is_some_and(|limit| shared.registry().len() >= limit.max(1))
+        {
+            shared.close_one("limit", false);
+        }
+        let permit = if let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() {
+            Some(permit)
+        } else {
+            shared.close_one("limit", true);
+            // The semaphore is never closed.
+            Arc::clone(&shared.permits).acquire_owned().await.ok()
+        };
+        let address = group(peer);
+        let id = guarded.then(|| shared.registry().insert(address, close.clone()));
+        let gauge = if guarded { &shared.unauthenticated } else { &shared.admitted };
+        gauge.increment(1.0);
+        let inner = Inner {
+            shared: Arc::clone(shared),
+            address,
+            id,
+            authenticated: AtomicBool::new(!guarded),
+            has_asked: AtomicBool::new(false),
+        };
+        Admission { connection: Connection(Arc::new(inner)), close, _permit: permit }
+    }
+
+    /// Closes connections that never carried an authenticated request, to free their file descriptors; returns how many.
+    pub(super) fn close_for_descriptors(&self) -> usize {
+        (0..MAX_CLOSED_FOR_DESCRIPTORS).take_while(|_| self.0.close_one("descriptors", false)).count()
+    }
+}
+
+impl Shared {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_trusted(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.limits.trusted.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Closes the connection that goes first; false when there is none.
+    fn close_one(&self, reason: &'static str, only_idle: bool) -> bool {
+        let Some(close) = self.registry().take_first(only_idle) else { return false };
+        close.cancel();
+        count_closed(reason);
+        true
+    }
+}
+
+/// Counts a connection that the server closes.
+pub(super) fn count_closed(reason: &'static str) {
+    metrics::counter!("norman_aks_connections_closed_total", "reason" => reason).increment(1);
+}
+
+/// Peers that count as one: an IPv4 address, or the /64 network of an IPv6 address, which is what one customer has.
+fn group(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << 64);
+            Ipv6Addr::from_bits(network).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// An admitted connection, for as long as it is open.
+pub(super) struct Admission {
+    connection: Connection,
+    close: CancellationToken,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Admission {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Cancelled when the connection must end.
+    pub(super) fn closing(&self) -> CancellationToken {
+        self.close.clone()
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let Inner { shared, authenticated, .. } = &*self.connection.0;
+        self.connection.leave_registry();
+        let gauge =
+            if authenticated.load(Ordering::Acquire) { &shared.admitted } else { &shared.unauthenticated };
+        gauge.decrement(1.0);
+    }
+}
+
+/// A connection, as an extension of each of its requests.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    address: IpAddr,
+    /// In the registry; `None` for connections that are not counted there.
+    id: Option<u64>,
+    /// Also for connections that are not counted in the registry.
+    authenticated: AtomicBool,
+    has_asked: AtomicBool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("address", &self.0.address).finish_non_exhaustive()
+    }
+}
+
+/// What to do with a connection that has been silent for a while.
+#[derive(Debug, PartialEq)]
+pub(super) enum Silence {
+    /// Close it.
+    TooLong,
+    /// It may be silent as long as it likes.
+    Allowed,
+    /// Look again then.
+    Until(Instant),
+}
+
+impl Connection {
+    /// Notes that the connection carried an authenticated request: it is not closed for another one any more.
+    pub fn mark_authenticated(&self) {
+        let Inner { shared, authenticated, .. } = &*self.0;
+        // One that is being closed stays what it was.
+        if !authenticated.load(Ordering::Acquire) && self.leave_registry() {
+            authenticated.store(true, Ordering::Release);
+            shared.unauthenticated.decrement(1.0);
+            shared.admitted.increment(1.0);
+        }
+    }
+
+    /// Begins a request. The connection is not idle until what is returned is dropped.
+    pub(super) fn begin_request(&self) -> RequestGuard {
+        self.0.has_asked.store(true, Ordering::Relaxed);
+        if !self.is_counted() {
+            return RequestGuard(None);
+        }
+        if let Some(id) = self.0.id {
+            self.0.shared.registry().begin_request(self.0.address, id);
+        }
+        RequestGuard(Some(self.clone()))
+    }
+
+    /// Judges a silence, given how long a connection may go without a request.
+    pub(super) fn silence(&self, limit: Duration) -> Silence {
+        let now = Instant::now();
+        if !self.0.has_asked.load(Ordering::Relaxed) {
+            return Silence::TooLong;
+        }
+        let Some(id) = self.0.id.filter(|_| self.is_counted()) else { return Silence::Allowed };
+        match self.0.shared.registry().idle_since(self.0.address, id) {
+            Some(since) if since + limit <= now => Silence::TooLong,
+            Some(since) => Silence::Until(since + limit),
+            None => Silence::Until(now + limit),
+        }
+    }
+
+    /// Whether the connection counts as one without an authenticated request.
+    fn is_counted(&self) -> bool {
+        !self.0.authenticated.load(Ordering::Acquire)
+    }
+
+    fn leave_registry(&self) -> bool {
+        self.0.id.is_some_and(|id| self.0.shared.registry().remove(self.0.address, id))
+    }
+}
+
+/// A request in progress on a connection without an authenticated one.
+pub(super) struct RequestGuard(Option<Connection>);
+
+impl RequestGuard {
+    /// Keeps the request in progress until the body of its response has been sent.
+    pub(super) fn hold(self, response: Response<Body>) -> Response<Body> {
+        if self.0.as_ref().is_some_and(Connection::is_counted) && !response.body().is_end_stream() {
+            return response.map(|body| Body::new(HeldBody { body, _request: self }));
+        }
+        response
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        if let Some(Inner { shared, address, id: Some(id), .. }) = self.0.as_ref().map(|it| &*it.0) {
+            shared.registry().end_request(*address, *id);
+        }
+    }
+}
+
+struct HeldBody {
+    body: Body,
+    _request: RequestGuard,
+}
+
+impl hyper::body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(total: usize, unauthenticated: usize, trusted: &[&str]) -> Connections {
+        let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        Connections::new(ConnectionLimits { total, unauthenticated: Some(unauthenticated), trusted })
+    }
+
+    async fn admit(connections: &Connections, peer: &str) -> Admission {
+        connections.admit(peer.parse().unwrap(), CancellationToken::new()).await
+    }
+
+    fn closed(admissions: &[Admission]) -> Vec<bool> {
+        admissions.iter().map(|admission| admission.close.is_cancelled()).collect()
+    }
+
+    #[test]
+    fn ipv6_counts_by_network_and_mapped_ipv4_as_ipv4() {
+        for (peer, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+        ] {
+            assert_eq!(group(peer.parse().unwrap()).to_string(), expected, "{peer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn oldest_idle_of_busiest_address_is_closed() {
+        let connections = connections(100, 4, &[]);
+        let mut open = Vec::new();
+        for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
+            open.push(admit(&connections, peer).await);
+        }
+        // The oldest of the busiest address is at work.
+        let request = open[1].connection().begin_request();
+        open.push(admit(&connections, "192.0.2.2").await);
+        assert_eq!(closed(&open), [false, false, true, false, false]);
+        drop(request);
+        // It has been idle for a shorter time than the other one now.
+        open.push(admit(&connections, "192.0.2.3").await);
+        assert_eq!(closed(&open), [false, false, true, true, false, false]);
+    }
+
+    #[tokio::test]
+    async fn authenticated_and_trusted_connections_stay_open() {
+        let connections = connections(100, 2, &["10.0.0.0/8"]);
+        let mut open = vec![admit(&connections, "192.0.2.9").await];
+        open[0].connection().mark_authenticated();
+        for _ in 0..5 {
+            open.push(admit(&connections, "::ffff:10.1.2.3").await);
+        }
+        for _ in 0..3 {
+            open.push(admit(&connections, "192.0.2.9").await);
+        }
+        assert_eq!(closed(&open), [false, false, false, false, false, false, true, false, false]);
+    }
+
+    #[tokio::test]
+    async fn busy_address_without_an_idle_connection_is_not_spared() {
+        let connections = connections(100, 4, &[]);
+        let mut open = Vec::new();
+        for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
+            open.push(admit(&connections, peer).await);
+        }
+        let _requests: Vec<_> = open[1..].iter().map(|it| it.connection().begin_request()).collect();
+        open.push(admit(&connections, "192.0.2.2").await);
+        assert_eq!(closed(&open), [false, true, false, false, false]);
+    }
+
+    #[tokio::test]
+    async fn newcomer_takes_the_place_of_an_idle_one_when_all_are_taken() {
+        let connections = connections(2, 2, &["10.0.0.0/8"]);
+        let idle = admit(&connections, "192.0.2.9").await;
+        let _trusted = admit(&connections, "10.0.0.1").await;
+        let newcomer = admit(&connections, "10.0.0.2");
+        let closing = idle.closing();
+        let ending = async move {
+            closing.cancelled().await;
+            drop(idle);
+        };
+        tokio::join!(newcomer, ending);
+    }
+
+    #[tokio::test]
+    async fn no_more_descriptors_close_sixteen_at_once() {
+        let connections = connections(100, 50, &[]);
+        let mut open = Vec::new();
+        for _ in 0..20 {
+            open.push(admit(&connections, "192.0.2.9").await);
+        }
+        assert_eq!(connections.close_for_descriptors(), 16);
+        assert_eq!(connections.close_for_descriptors(), 4);
+        assert_eq!(connections.close_for_descriptors(), 0);
+        assert!(closed(&open).into_iter().all(|closed| closed));
+    }
+
+    #[tokio::test]
+    async fn silence_is_allowed_after_authentication_only() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let connections = connections(100, 50, &["10.0.0.0/8"]);
+        let (unknown, known) =
+            (admit(&connections, "192.0.2.9").await, admit(&connections, "192.0.2.9").await);
+        let trusted = admit(&connections, "10.0.0.1").await;
+        for admission in [&unknown, &known, &trusted] {
+            assert_eq!(admission.connection().silence(HOUR), Silence::TooLong, "it never asked");
+        }
+        let request = unknown.connection().begin_request();
+        assert!(matches!(unknown.connection().silence(Duration::ZERO), Silence::Until(_)), "it is at work");
+        drop(request);
+        assert!(matches!(unknown.connection().silence(HOUR), Silence::Until(_)));
+        assert_eq!(unknown.connection().silence(Duration::ZERO), Silence::TooLong);
+        drop(known.connection().begin_request());
+        known.connection().mark_authenticated();
+        drop(trusted.connection().begin_request());
+        for admission in [&known, &trusted] {
+            assert_eq!(admission.connection().silence(Duration::ZERO), Silence::Allowed);
+        }
+    }
+
+    #[tokio::test]
+    async fn connection_is_at_work_until_its_response_is_sent() {
+        let connections = connections(100, 50, &[]);
+        let admission = admit(&connections, "192.0.2.9").await;
+        let at_work = || matches!(admission.connection().silence(Duration::ZERO), Silence::Until(_));
+        let response = admission.connection().begin_request().hold(Response::new(Body::from("text")));
+        assert!(at_work());
+        assert_eq!(axum::body::to_bytes(response.into_body(), 10).await.unwrap(), "text");
+        assert!(!at_work());
+        let empty = admission.connection().begin_request().hold(Response::new(Body::empty()));
+        assert!(!at_work());
+        drop(empty);
+    }
+}

@@ -1,0 +1,51 @@
+//! File descriptors: how many the process may have, and whether accepting failed for lack of them.
+
+use std::io;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
+
+/// More are of no use: connections have a limit of their own.
+const MAX_DESCRIPTORS: u64 = 65_536;
+
+/// Raises the soft limit of open files of this process as far as the hard limit allows; returns what it is then. Systems
+/// give 1,024 for the sake of programs that use `select`.
+pub fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(MAX_DESCRIPTORS);
+    if limit.current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+    {
+        warn!(wanted, error = &error as &dyn std::error::Error, "cannot raise the limit of open files");
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(MAX_DESCRIPTORS)
+}
+
+/// Whether the process or the system has no file descriptors, or no memory for them, left.
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_is_raised_to_the_hard_one() {
+        let raised = raise_descriptor_limit();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current.unwrap_or(MAX_DESCRIPTORS), raised);
+        assert!(raised >= limit.maximum.unwrap_or(u64::MAX).min(MAX_DESCRIPTORS));
+        assert_eq!(raise_descriptor_limit(), raised, "again changes nothing");
+    }
+
+    #[test]
+    fn only_a_lack_of_descriptors_counts() {
+        assert!(is_exhausted(&io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())));
+        assert!(is_exhausted(&io::Error::from_raw_os_error(Errno::NFILE.raw_os_error())));
+        assert!(!is_exhausted(&io::Error::from_raw_os_error(Errno::CONNABORTED.raw_os_error())));
+        assert!(!is_exhausted(&io::ErrorKind::ConnectionReset.into()));
+    }
+}

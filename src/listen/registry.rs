@@ -1,0 +1,214 @@
+//! The connections without an authenticated request, by the address of their peers, in the order in which they would be
+//! closed. Pure bookkeeping: nothing here waits or closes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The connections of every address.
+#[derive(Default)]
+pub(super) struct Registry {
+    /// Grows with every connection and every end of a request.
+    sequence: u64,
+    len: usize,
+    addresses: HashMap<IpAddr, Peers>,
+    /// The addresses by the number of their connections.
+    by_size: BTreeSet<(usize, IpAddr)>,
+}
+
+/// The connections of one address.
+#[derive(Default)]
+struct Peers {
+    /// By id, which is also their age.
+    open: BTreeMap<u64, Entry>,
+    /// The ids of idle ones, by when they became idle.
+    idle: BTreeMap<u64, u64>,
+}
+
+struct Entry {
+    close: CancellationToken,
+    requests: usize,
+    /// The key in [`Peers::idle`], and the time; `None` while there are requests.
+    idle: Option<(u64, Instant)>,
+}
+
+impl Registry {
+    /// The number of connections.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an idle connection; returns its id.
+    pub(super) fn insert(&mut self, address: IpAddr, close: CancellationToken) -> u64 {
+        let id = self.next();
+        let peers = self.addresses.entry(address).or_default();
+        self.by_size.remove(&(peers.open.len(), address));
+        peers.idle.insert(id, id);
+        peers.open.insert(id, Entry { close, requests: 0, idle: Some((id, Instant::now())) });
+        self.by_size.insert((peers.open.len(), address));
+        self.len += 1;
+        id
+    }
+
+    /// Removes a connection; false when it is not there any more.
+    pub(super) fn remove(&mut self, address: IpAddr, id: u64) -> bool {
+        self.take(address, id).is_some()
+    }
+
+    fn take(&mut self, address: IpAddr, id: u64) -> Option<CancellationToken> {
+        let peers = self.addresses.get_mut(&address)?;
+        let entry = peers.open.remove(&id)?;
+        if let Some((key, _)) = entry.idle {
+            peers.idle.remove(&key);
+        }
+        let left = peers.open.len();
+        self.by_size.remove(&(left + 1, address));
+        if left == 0 {
+            self.addresses.remove(&address);
+        } else {
+            self.by_size.insert((left, address));
+        }
+        self.len -= 1;
+        Some(entry.close)
+    }
+
+    /// Notes that a request begins.
+    pub(super) fn begin_request(&mut self, address: IpAddr, id: u64) {
+        let Some(peers) = self.addresses.get_mut(&address) else { return };
+        let Some(entry) = peers.open.get_mut(&id) else { return };
+        entry.requests += 1;
+        if let Some((key, _)) = entry.idle.take() {
+            peers.idle.remove(&key);
+        }
+    }
+
+    /// Notes that a request ended.
+    pub(super) fn end_request(&mut self, address: IpAddr, id: u64) {
+        let key = self.next();
+        let Some(peers) = self.addresses.get_mut(&address) else { return };
+        let Some(entry) = peers.open.get_mut(&id) else { return };
+        entry.requests = entry.requests.saturating_sub(1);
+        if entry.requests == 0 && entry.idle.is_none() {
+            entry.idle = Some((key, Instant::now()));
+            peers.idle.insert(key, id);
+        }
+    }
+
+    /// Since when a connection is idle; `None` while it has requests, or is not there any more.
+    pub(super) fn idle_since(&self, address: IpAddr, id: u64) -> Option<Instant> {
+        self.addresses.get(&address)?.open.get(&id)?.idle.map(|(_, since)| since)
+    }
+
+    /// Removes the connection that is to be closed first: the one that has been idle longest, of the address that has
+    /// most. Where the addresses with most connections have no idle one, it is the oldest of them all the same, unless
+    /// `only_idle`; an address with less than half as many does not pay for that.
+    pub(super) fn take_first(&mut self, only_idle: bool) -> Option<CancellationToken> {
+        let (most, busiest) = *self.by_size.last()?;
+        let worth_it = |size: usize| only_idle || size * 2 >= most;
+        let idle =
+            self.by_size.iter().rev().take_while(|(size, _)| worth_it(*size)).find_map(|(_, address)| {
+                let (_, id) = self.addresses.get(address)?.idle.first_key_value()?;
+                Some((*address, *id))
+            });
+        let busy = || {
+            let (id, _) = self.addresses.get(&busiest)?.open.first_key_value()?;
+            (!only_idle).then_some((busiest, *id))
+        };
+        let (address, id) = idle.or_else(busy)?;
+        self.take(address, id)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u8),
+        Remove(usize),
+        Begin(usize),
+        End(usize),
+        TakeFirst(bool),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0_u8..4).prop_map(Step::Insert),
+            any::<usize>().prop_map(Step::Remove),
+            any::<usize>().prop_map(Step::Begin),
+            any::<usize>().prop_map(Step::End),
+            any::<bool>().prop_map(Step::TakeFirst),
+        ]
+    }
+
+    proptest! {
+        /// Held against a plain list.
+        #[test]
+        fn books_are_in_order_whatever_happens(steps in prop::collection::vec(step(), 1..80)) {
+            let mut registry = Registry::default();
+            // Address, id, requests, when it became idle, and what closes it.
+            let mut open: Vec<(IpAddr, u64, usize, usize, CancellationToken)> = Vec::new();
+            for (time, step) in steps.into_iter().enumerate() {
+                let chosen = |number: usize| (!open.is_empty()).then(|| number % open.len());
+                match step {
+                    Step::Insert(last) => {
+                        let (address, close) = (IpAddr::from([192, 0, 2, last]), CancellationToken::new());
+                        let id = registry.insert(address, close.clone());
+                        open.push((address, id, 0, time, close));
+                    }
+                    Step::Remove(number) => if let Some(at) = chosen(number) {
+                        let (address, id, ..) = open.remove(at);
+                        prop_assert!(registry.remove(address, id));
+                        prop_assert!(!registry.remove(address, id));
+                    },
+                    Step::Begin(number) => if let Some(at) = chosen(number) {
+                        registry.begin_request(open[at].0, open[at].1);
+                        open[at].2 += 1;
+                    },
+                    Step::End(number) => if let Some(at) = chosen(number).filter(|at| open[*at].2 > 0) {
+                        registry.end_request(open[at].0, open[at].1);
+                        open[at].2 -= 1;
+                        open[at].3 = time;
+                    },
+                    Step::TakeFirst(only_idle) => {
+                        let size = |address| open.iter().filter(|it| it.0 == address).count();
+                        let most = open.iter().map(|it| size(it.0)).max().unwrap_or_default();
+                        let has_idle = open.iter().any(|it| it.2 == 0);
+                        match registry.take_first(only_idle) {
+                            None => prop_assert!(open.is_empty() || only_idle && !has_idle),
+                            Some(close) => {
+                                close.cancel();
+                                let at = open.iter().position(|it| it.4.is_cancelled()).unwrap();
+                                let (address, _, requests, since, _) = open[at].clone();
+                                let others = open.iter().filter(|it| it.0 == address && it.2 == 0);
+                                if requests == 0 {
+                                    prop_assert_eq!(others.map(|it| it.3).min(), Some(since), "the longest idle");
+                                    prop_assert!(only_idle || size(address) * 2 >= most);
+                                } else {
+                                    prop_assert!(!only_idle && size(address) == most && others.count() == 0);
+                                }
+                                open.remove(at);
+                            }
+                        }
+                    }
+                }
+                prop_assert_eq!(registry.len(), open.len());
+                for (address, id, requests, ..) in &open {
+                    prop_assert_eq!(registry.idle_since(*address, *id).is_some(), *requests == 0);
+                }
+                let sizes: usize = registry.by_size.iter().map(|(size, _)| size).sum();
+                prop_assert_eq!((sizes, registry.by_size.len()), (open.len(), registry.addresses.len()));
+            }
+        }
+    }
+}

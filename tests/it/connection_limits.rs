@@ -1,0 +1,270 @@
+//! Many connections without a token, of every kind, and a good client beside them that is always answered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use norman_aks::listen::{self, ConnectionLimits, Connections};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::support::app::TestApp;
+use crate::support::program::{Server, command};
+
+/// Connections that never carried an authenticated request.
+const LIMIT: usize = 12;
+/// Several times as many.
+const FLOOD: usize = 60;
+/// Longer than anything takes on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The address of the flood and of the good client; all of 127.0.0.0/8 is this machine.
+const FLOODER: [u8; 4] = [127, 0, 0, 1];
+const GOOD: [u8; 4] = [127, 0, 0, 2];
+
+/// A client's preface of HTTP/2, its settings, and `GET /livez` on stream 1.
+const HTTP2_LIVEZ: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \x00\x00\x00\x04\x00\x00\x00\x00\x00\
+    \x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x86\x04\x06/livez\x01\x01x";
+const HTTP1_LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+
+struct Served {
+    address: SocketAddr,
+    _stop: DropGuard,
+}
+
+/// The app on a port, with small limits and the patience of the real one.
+fn serve(app: &TestApp, trusted: &[&str], tls: Option<Arc<rustls::ServerConfig>>) -> Served {
+    let limits = ConnectionLimits {
+        total: 4 * LIMIT,
+        unauthenticated: Some(LIMIT),
+        trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
+    };
+    let options = listen::Options {
+        connections: Connections::new(limits),
+        header_timeout: PATIENCE,
+        handshake_timeout: PATIENCE,
+        ..listen::Options::default()
+    };
+    let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(listen::serve(listener, tls, app.router(), stop.clone(), options));
+    Served { address, _stop: stop.drop_guard() }
+}
+
+async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// Opens a connection, sends something, and waits for the beginning of an answer if there is to be one.
+async fn open(from: [u8; 4], to: SocketAddr, sent: &[u8], is_answered: bool) -> TcpStream {
+    let mut stream = connect(from, to).await;
+    stream.write_all(sent).await.unwrap();
+    if is_answered {
+        let mut first = [0; 9];
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut first)).await.unwrap().unwrap();
+    }
+    stream
+}
+
+/// A request of HTTP/1.1 on an open connection; the head of its answer.
+async fn ask(stream: &mut TcpStream, token: &str) -> std::io::Result<String> {
+    let request = format!("GET /v3/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    // The body comes with the next request; it is not looked at.
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// A new connection of the good client with one request.
+async fn assert_answered(from: [u8; 4], to: SocketAddr, token: &str) {
+    let mut stream = connect(from, to).await;
+    let answer = tokio::time::timeout(PATIENCE, ask(&mut stream, token)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+/// Waits until the server has closed the connection.
+async fn assert_closed(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is as good as an end.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("still open");
+}
+
+/// Whether the connection is open: nothing is to be read from it that says otherwise.
+fn is_open(stream: &TcpStream) -> bool {
+    let mut bytes = [0; 4_096];
+    loop {
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+#[tokio::test]
+async fn good_client_is_answered_beside_any_flood() {
+    let app = TestApp::start().await;
+    for (sent, is_answered) in [
+        (HTTP2_LIVEZ, true),
+        (HTTP1_LIVEZ, true),
+        (&HTTP2_LIVEZ[..24], true),
+        (b"PRI * HTTP/2.0\r\n", false),
+        (b"GET /v3 HTTP/1.1\r\nX-Half: a", false),
+        (b"", false),
+    ] {
+        let served = serve(&app, &[], None);
+        let mut known = connect(GOOD, served.address).await;
+        ask(&mut known, &app.admin).await.unwrap();
+        // Of the same address as the flood, but with a token.
+        let mut known_flooder = connect(FLOODER, served.address).await;
+        ask(&mut known_flooder, &app.admin).await.unwrap();
+        let prober = open(GOOD, served.address, HTTP1_LIVEZ, true).await;
+        let mut flood = Vec::new();
+        for number in 0..FLOOD {
+            flood.push(open(FLOODER, served.address, sent, is_answered).await);
+            if number % 10 == 0 {
+                assert_answered(GOOD, served.address, &app.admin).await;
+                assert_answered(FLOODER, served.address, &app.admin).await;
+            }
+        }
+        assert_closed(flood.remove(0)).await;
+        assert!(is_open(flood.last().unwrap()), "the newest stays");
+        assert!(is_open(&prober), "one without a token, of an address with few connections");
+        for stream in [&mut known, &mut known_flooder] {
+            ask(stream, &app.admin).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn tls_handshakes_that_never_end_hinder_nobody() {
+    let app = TestApp::start().await;
+    let certified = rcgen::generate_simple_self_signed(["norman.test".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let tls = listen::tls(vec![certified.cert.der().clone()], key.into()).unwrap();
+    let served = serve(&app, &[], Some(tls));
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_der(certified.cert.der()).unwrap()])
+        .resolve("norman.test", served.address)
+        .pool_max_idle_per_host(0)
+        .build()
+        .unwrap();
+    let url = format!("https://norman.test:{}/v3/tokens", served.address.port());
+    let mut flood = Vec::new();
+    for number in 0..FLOOD {
+        // The first bytes of a record of TLS, or none.
+        let sent: &[u8] = if number % 2 == 0 { b"" } else { b"\x16\x03\x01\x02\x00\x01" };
+        flood.push(open(FLOODER, served.address, sent, false).await);
+        if number % 10 == 0 {
+            let answer = client.get(&url).bearer_auth(&app.admin).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+        }
+    }
+    assert_closed(flood.remove(0)).await;
+}
+
+#[tokio::test]
+async fn connections_of_a_trusted_proxy_are_not_limited() {
+    let app = TestApp::start().await;
+    let served = serve(&app, &["127.0.0.1/32"], None);
+    let mut open_ones = Vec::new();
+    for _ in 0..2 * LIMIT {
+        open_ones.push(open(FLOODER, served.address, HTTP1_LIVEZ, true).await);
+    }
+    // As many of another address, of which some must go.
+    let mut others = Vec::new();
+    for _ in 0..=LIMIT {
+        others.push(open(GOOD, served.address, HTTP1_LIVEZ, true).await);
+    }
+    assert_closed(others.remove(0)).await;
+    for stream in &mut open_ones {
+        ask(stream, &app.admin).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn idle_http2_connection_without_a_token_is_closed() {
+    let app = TestApp::start().await;
+    let options = |unauthenticated| listen::Options {
+        connections: Connections::new(ConnectionLimits { unauthenticated, ..ConnectionLimits::default() }),
+        header_timeout: Duration::from_millis(300),
+        ..listen::Options::default()
+    };
+    let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    tokio::spawn(listen::serve(listener, None, app.router(), stop, options(Some(LIMIT))));
+    assert_closed(open(FLOODER, address, HTTP2_LIVEZ, true).await).await;
+}
+
+/// Floods a server with connections that are idle after a request, and asks it in between as a good client does.
+async fn assert_answered_in_flood(server: &mut Server, token: &str) {
+    let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let health = server.listener("health checks");
+    let mut flood = Vec::new();
+    for number in 0..300 {
+        flood.push(open(FLOODER, address, HTTP2_LIVEZ, false).await);
+        if number % 20 == 0 {
+            assert_answered(GOOD, address, token).await;
+            let alive = reqwest::get(format!("http://{health}/livez")).await.unwrap();
+            assert_eq!(alive.status(), 200);
+        }
+    }
+    let elsewhere = reqwest::get(format!("http://{health}/v3")).await.unwrap();
+    assert_eq!(elsewhere.status(), 404, "health checks and nothing else");
+}
+
+const SERVE: [&str; 5] =
+    ["serve", "--listen=127.0.0.1:0", "--data-dir=data", "--health-listen=127.0.0.1:0", "--log-format=json"];
+
+fn admin_token(folder: &tempfile::TempDir) -> String {
+    std::fs::read_to_string(folder.path().join("data/admin-token")).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn server_with_few_descriptors_answers_good_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = command(folder.path(), &[]).get_program().to_owned();
+    let mut shell = std::process::Command::new("/bin/sh");
+    // Fewer than the flood has, as soft and as hard limit.
+    shell.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]).arg(program).args(SERVE);
+    shell.env_clear().current_dir(folder.path()).stdin(std::process::Stdio::null());
+    let mut server = Server::spawn(&mut shell);
+    assert_answered_in_flood(&mut server, &admin_token(&folder)).await;
+    let logged = server.stop();
+    assert!(logged.contains("connection limit lowered"), "{logged}");
+    assert!(!logged.contains("cannot accept connections"), "{logged}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn server_out_of_descriptors_closes_idle_connections() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), &SERVE);
+    let token = admin_token(&folder);
+    let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
+    // What it opens for a request is open then.
+    assert_answered(GOOD, address, &token).await;
+    let in_use = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count() as u64;
+    let limit = Rlimit { current: Some(in_use + 24), maximum: Some(in_use + 24) };
+    let process = Pid::from_raw(server.id().parse().unwrap());
+    prlimit(process, Resource::Nofile, limit).unwrap();
+    assert_answered_in_flood(&mut server, &token).await;
+    let logged = server.stop();
+    assert!(logged.contains("cannot accept connections"), "{logged}");
+}

@@ -1,0 +1,141 @@
+//! Requests that a page of another site makes a browser send: rejected by `Sec-Fetch-Site` where the browser sends it, and
+//! by `Origin` where it does not, because the server is reached over plain HTTP.
+
+use base64::Engine as _;
+use http::Method;
+use norman_aks::sandbox::Sandbox;
+use serde_json::json;
+
+use crate::support::app::{Call, TestApp};
+
+const CHANGING: [Method; 4] = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
+
+/// Origins that are not `http://norman.test`, which the test requests name as the host.
+const FOREIGN: [&str; 6] = [
+    "https://evil.example",
+    "http://evil.example",
+    "https://norman.test",
+    "http://norman.test:8080",
+    "http://norman.test.evil.example",
+    "null",
+];
+
+async fn start() -> TestApp {
+    TestApp::with().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await
+}
+
+/// A call with what a browser adds to it by itself.
+fn as_browser<'a>(call: Call<'a>, app: &TestApp, basic: bool) -> Call<'a> {
+    if basic {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&app.admin);
+        return call.anonymous().header("authorization", &format!("Basic {encoded}"));
+    }
+    call.anonymous().header("cookie", &format!("R_SESS={}; CSRF=abc", app.admin)).header("x-api-csrf", "abc")
+}
+
+#[tokio::test]
+async fn action_from_foreign_origin_is_rejected_without_azure() {
+    let app = start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
+    app.upstream();
+    for origin in FOREIGN {
+        for basic in [false, true] {
+            for (method, path) in [
+                (Method::GET, listing.as_str()),
+                (Method::POST, listing.as_str()),
+                (Method::POST, "/meta/aksLocations"),
+                (Method::POST, "/meta/aksCheckCredentials"),
+            ] {
+                let call = as_browser(app.call(method.clone(), path), &app, basic).header("origin", origin);
+                let answer = call.json(&app.credential(&json!({}))).send().await;
+                assert_eq!(answer.status, 403, "{method} {path} {origin}: {}", answer.text());
+                assert!(answer.error().contains("cors-origins"), "{}", answer.text());
+            }
+        }
+    }
+    assert_eq!(app.upstream(), [""; 0], "Azure was not asked");
+}
+
+#[tokio::test]
+async fn change_from_foreign_origin_is_rejected_despite_csrf() {
+    let app = start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/v3/cloudcredentials/{id}");
+    for origin in FOREIGN {
+        for method in CHANGING {
+            for basic in [false, true] {
+                let call = as_browser(app.call(method.clone(), &path), &app, basic).header("origin", origin);
+                let answer = call.json(&json!({"name": "changed"})).send().await;
+                assert_eq!(answer.status, 403, "{method} {origin}: {}", answer.text());
+                assert_eq!(answer.json()["code"], "PermissionDenied", "{}", answer.text());
+            }
+        }
+    }
+    let stored = app.get(&path).send().await;
+    assert_eq!((stored.status.as_u16(), &stored.json()["name"]), (200, &json!("azure")));
+}
+
+#[tokio::test]
+async fn own_and_named_origins_are_accepted() {
+    let app = start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/v3/cloudcredentials/{id}");
+    for origin in ["http://norman.test", "http://NORMAN.test", "http://norman.test:80", "https://ui.example"]
+    {
+        for basic in [false, true] {
+            let call = as_browser(app.put(&path), &app, basic).header("origin", origin);
+            let answer = call.json(&json!({"name": "changed"})).send().await;
+            assert_eq!(answer.status, 200, "{origin}: {}", answer.text());
+            let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
+            let answer = as_browser(app.get(&listing), &app, basic).header("origin", origin).send().await;
+            assert_eq!(answer.status, 200, "{origin}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn server_url_is_an_own_origin() {
+    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example/prefix").start().await;
+    for (origin, expected) in [("https://aks.example", 201), ("http://aks.example", 403)] {
+        let seed = Sandbox::seed();
+        let body = json!({"name": "x", "azurecredentialConfig": {"clientId": seed.client_id}});
+        let call = as_browser(app.post("/v3/cloudcredentials"), &app, false).header("origin", origin);
+        let answer = call.json(&body).send().await;
+        assert_eq!(answer.status, expected, "{origin}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn sec_fetch_site_decides_before_the_origin() {
+    let app = start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let path = format!("/v3/cloudcredentials/{id}");
+    for (site, origin, expected) in [
+        // Behind a proxy that ends TLS and is not trusted, the server does not know its own scheme; the browser does.
+        ("same-origin", "https://norman.test", 200),
+        ("same-site", "https://other.norman.test", 403),
+        ("same-site", "", 403),
+        ("cross-site", "https://evil.example", 403),
+        ("cross-site", "https://ui.example", 200),
+        ("same-site", "https://ui.example", 200),
+    ] {
+        let mut call = as_browser(app.put(&path), &app, false).header("sec-fetch-site", site);
+        if !origin.is_empty() {
+            call = call.header("origin", origin);
+        }
+        let answer = call.json(&json!({"name": "changed"})).send().await;
+        assert_eq!(answer.status, expected, "{site} {origin}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn reading_v3_and_bearer_tokens_are_not_concerned() {
+    let app = start().await;
+    let read =
+        as_browser(app.get("/v3/cloudcredentials"), &app, false).header("origin", "https://evil.example");
+    assert_eq!(read.send().await.status, 200, "CORS keeps the page from seeing it");
+    let body = json!({"name": "x", "azurecredentialConfig": {"clientId": "c"}});
+    let call = app.post("/v3/cloudcredentials").header("origin", "https://evil.example").json(&body);
+    assert_eq!(call.send().await.status, 201, "a page cannot send a token without a preflight");
+}
