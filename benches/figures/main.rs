@@ -1,8 +1,7 @@
 //! The figures that this project promises, measured on the machine at hand: `cargo bench`.
 //!
-//! `cargo bench -- [upstream] [cold] [warm] [proxied] [idle] [flood] [--no-fail]` measures only what is named. Exit codes: 0 all
-//! promises
-//! are kept (or `--no-fail`), 1 one is not, 2 something could not be measured.
+//! `cargo bench -- [upstream] [cold] [warm] [proxied] [idle] [flood] [--no-fail]` measures only what is named. Exit codes:
+//! 0 all promises are kept (or `--no-fail`), 1 one is not, 2 something could not be measured.
 //!
 //! Up to four processes take part: this one sends requests and reads the clocks, a child of it is the server, the built-in
 //! Azure runs in a third and the Kubernetes API of a cluster in a fourth, so that each figure is one process's own.

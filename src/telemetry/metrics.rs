@@ -1,7 +1,7 @@
 //! The metrics of this process: the table of what there is, and their text for Prometheus. Counting happens
 //! where things happen, through the `metrics` crate; serving the text does not happen here.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::Error;
@@ -208,12 +208,26 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     })
 }
 
+/// Counters of what seldom happens, with a label and its values: they begin at zero, so that an alert sees the first
+/// increase.
+const FROM_ZERO: [(&str, &str, &[&str]); 4] = [
+    ("norman_aks_connections_closed_total", "reason", &["descriptors", "handshake", "limit", "silent"]),
+    ("norman_aks_disk_full_errors_total", "of", &["database", "log"]),
+    ("norman_aks_log_lines_lost_total", "reason", &["error", "full", "slow"]),
+    ("norman_aks_rejected_requests_total", "reason", &["csrf", "origin"]),
+];
+
 fn describe() {
     for &Metric { name, kind, unit, help } in ALL {
         match kind {
             Kind::Counter => describe_counter!(name, unit, help),
             Kind::Gauge => describe_gauge!(name, unit, help),
             Kind::Histogram(_) => describe_histogram!(name, unit, help),
+        }
+    }
+    for (name, label, values) in FROM_ZERO {
+        for value in values {
+            counter!(name, label => *value).increment(0);
         }
     }
     gauge!("norman_aks_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -232,7 +246,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use metrics::{counter, histogram, with_local_recorder};
+    use metrics::{histogram, with_local_recorder};
 
     use super::*;
 
