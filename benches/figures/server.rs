@@ -166,7 +166,7 @@ async fn build(
 async fn store_credential(app: &App, token: &SecretString) -> Outcome<String> {
     let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
     let caller = app.tokens.authenticate(token.expose_secret()).await?;
-    let by = Actor { caller, request_id: "".into(), remote: [127, 0, 0, 1].into() };
+    let by = Actor { caller, request_id: "".into(), remote: Some([127, 0, 0, 1].into()) };
     let set = |text: &str| Change::Set(text.to_owned());
     let azure = AzureChange {
         tenant_id: set(tenant_id),

@@ -141,7 +141,7 @@ async fn credential(
     {
         return Ok(id);
     }
-    let by = Actor { caller, request_id: "".into(), remote: IpAddr::from(Ipv4Addr::LOCALHOST) };
+    let by = Actor { caller, request_id: "".into(), remote: Some(IpAddr::from(Ipv4Addr::LOCALHOST)) };
     let set = |text: &str| Change::Set(text.to_owned());
     let azure = AzureChange {
         tenant_id: set(seed.tenant_id),

@@ -1,4 +1,4 @@
-//! Who changes something, and in which request: what the audit writes down beside the change itself.
+//! The caller of a change, and its request: what the audit log says beside the change itself.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,20 +7,61 @@ use super::Caller;
 use super::error::Error;
 use super::events::{Action, Event, Outcome};
 use crate::domain::mask::mask;
+use crate::store::AuditRow;
+
+/// The user name in audit records of commands. These records have no user ID, no token and no address.
+pub const COMMAND_LINE: &str = "command line";
+
+/// The user name in audit records of what the server does by itself.
+pub const SERVER: &str = "server";
 
 /// The caller of a change.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// The caller.
     pub caller: Arc<Caller>,
-    /// The id of the request.
+    /// The id of the request; empty without one.
     pub request_id: Arc<str>,
-    /// The address that the request came from.
-    pub remote: IpAddr,
+    /// The client IP of the request.
+    pub remote: Option<IpAddr>,
 }
 
 impl Actor {
-    /// What the audit keeps of a change and its end.
+    /// The operator at the command line.
+    pub fn command_line() -> Self {
+        Self::without_user(COMMAND_LINE)
+    }
+
+    /// The server itself, at its start or as a consequence of a request.
+    pub fn server() -> Self {
+        Self::without_user(SERVER)
+    }
+
+    fn without_user(name: &str) -> Self {
+        let caller = Caller {
+            user_id: String::new(),
+            user_name: name.to_owned(),
+            admin: false,
+            token_name: String::new(),
+            cluster_id: None,
+        };
+        Self { caller: caller.into(), request_id: Arc::default(), remote: None }
+    }
+
+    /// The audit record of a change that is about to be made. The store function that makes it writes the record in the
+    /// same transaction, so that there is no change without a record, nor the other way round. Failures are recorded with
+    /// `Events::record_failure`.
+    pub(super) fn audit(
+        &self,
+        action: Action,
+        object_type: &'static str,
+        object_id: &str,
+        now_ms: i64,
+    ) -> AuditRow {
+        self.event(action, object_type, object_id, &Ok(())).into_row(now_ms)
+    }
+
+    /// The event of an attempt and its outcome.
     pub(super) fn event<T>(
         &self,
         action: Action,
@@ -47,6 +88,6 @@ impl Actor {
         let object_id = if outcome == Outcome::Done { object_id.into() } else { mask(object_id) };
         Event::new(&self.caller, action, object_type, &object_id)
             .outcome(outcome)
-            .request(&self.request_id, Some(self.remote))
+            .request(&self.request_id, self.remote)
     }
 }

@@ -12,7 +12,7 @@ mod roles;
 use std::sync::Arc;
 
 use self::body::{check_texts, convert, convert_config, isolation, label, no_aks_config};
-use self::checks::{broken, check_place, refused};
+use self::checks::{broken, check_place, is_renamed, names_seen_by, refused};
 pub use self::review::ReviewQuestion;
 use tokio::sync::Notify;
 
@@ -193,8 +193,7 @@ impl Clusters {
     /// The first broken rule, in Rancher's order and words.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
         let result = self.insert(by, change).await;
-        let id = result.as_ref().map_or("", |cluster| cluster.id.as_str());
-        self.record(by, Action::Create, id, &result).await;
+        self.parts.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
         result
     }
 
@@ -241,7 +240,9 @@ impl Clusters {
         for _ in 0..ATTEMPTS {
             row.id = ids::generated("c-", vault::random());
             store::cluster_events::forget(&self.parts.store, &row.id).await?;
-            match store::clusters::insert(&self.parts.store, &row).await {
+            let audit = by.audit(Action::Create, OBJECT, &row.id, now);
+            let unique = Some(names_seen_by(caller));
+            match store::clusters::insert(&self.parts.store, &row, unique, &audit).await {
                 Err(store::Error::Duplicate { what: Unique::ClusterId }) => {}
                 Err(error) => return Err(refused(error, spec.aks())),
                 Ok(()) => {
@@ -261,16 +262,19 @@ impl Clusters {
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.replace(by, id, &change, mode).await;
         self.parts.credentials.forget_resolved();
-        self.record(by, Action::Update, id, &result).await;
+        self.parts.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
     async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
             let mut row = self.own_row(&by.caller, id).await?;
+            let old_name = row.name.clone();
             let aks = self.change_row(by, &mut row, change, mode).await?;
-            let wake = Wake(self.parts.clock.now_ms());
-            match store::clusters::update(&self.parts.store, &row, Some(wake)).await {
+            let now = self.parts.clock.now_ms();
+            let audit = by.audit(Action::Update, OBJECT, &row.id, now);
+            let unique = is_renamed(&old_name, &row.name).then(|| names_seen_by(&by.caller));
+            match store::clusters::update(&self.parts.store, &row, Some(Wake(now)), unique, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(refused(error, &aks)),
                 Ok(_) => {
@@ -328,7 +332,7 @@ impl Clusters {
         self.check_identity(identity.as_deref(), &row.id, new).await?;
         check_place(row, identity.as_deref())?;
         let name = change.name.clone().unwrap_or_default();
-        if name.is_empty() || !name.eq_ignore_ascii_case(&row.name) {
+        if name.is_empty() || is_renamed(&row.name, &name) {
             self.check_name(caller, &name, &row.id).await?;
         }
         row.review = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
@@ -381,9 +385,5 @@ impl Clusters {
     async fn rows(&self, caller: &Caller) -> Result<Vec<ClusterRow>> {
         let owner = (!caller.admin).then_some(caller.user_id.as_str());
         Ok(store::clusters::list(&self.parts.store, owner).await?)
-    }
-
-    async fn record(&self, by: &Actor, action: Action, id: &str, result: &Result<Cluster>) {
-        self.parts.events.record(by.event(action, OBJECT, id, result)).await;
     }
 }

@@ -112,13 +112,12 @@ impl Credentials {
     /// # Errors
     /// [`Error::Invalid`] when it has no Azure part.
     pub async fn create(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
-        let result = self.insert(&by.caller, change).await;
-        let id = result.as_ref().map_or("", |credential| credential.id.as_str());
-        self.record(by, Action::Create, id, &result).await;
+        let result = self.insert(by, change).await;
+        self.parts.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
         result
     }
 
-    async fn insert(&self, caller: &Caller, change: CredentialChange) -> Result<Credential> {
+    async fn insert(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         if change.azure.as_ref().is_none_or(AzureChange::is_empty) {
             return Err(Invalid::new(
                 "MissingRequired",
@@ -130,7 +129,7 @@ impl Credentials {
         let mut row = CredentialRow {
             id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
-            owner: caller.user_id.clone(),
+            owner: by.caller.user_id.clone(),
             name: String::new(),
             description: None,
             labels: BTreeMap::new(),
@@ -152,7 +151,8 @@ impl Credentials {
                 Some(secret) => Some(self.parts.secrets.seal(&row.id, secret)?),
                 None => None,
             };
-            match store::credentials::insert(&self.parts.store, &row).await {
+            let audit = by.audit(Action::Create, OBJECT, &full_id(&row.id), now);
+            match store::credentials::insert(&self.parts.store, &row, &audit).await {
                 Err(store::Error::Duplicate { what: Unique::CredentialId }) => {}
                 outcome => {
                     outcome.map_err(from_store)?;
@@ -188,15 +188,15 @@ impl Credentials {
         change: CredentialChange,
         mode: Mode,
     ) -> Result<Credential> {
-        let result = self.replace(&by.caller, id, &change, mode).await;
+        let result = self.replace(by, id, &change, mode).await;
         self.forget_resolved();
-        self.record(by, Action::Update, id, &result).await;
+        self.parts.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
     async fn replace(
         &self,
-        caller: &Caller,
+        by: &Actor,
         id: &str,
         change: &CredentialChange,
         mode: Mode,
@@ -210,12 +210,14 @@ impl Credentials {
         }
         let mut sealed = None;
         for _ in 0..ATTEMPTS {
-            let mut row = self.row(caller, id).await?;
+            const CONSEQUENCE: &str = "; its subscription and cloud cannot be changed";
+            let mut row = self.row(&by.caller, id).await?;
             let (stored, before) = (row.clone(), (row.subscription_id.clone(), cloud(&row)));
             change.apply(&mut row, mode);
             check_texts(&row, Some(&stored))?;
-            if before != (row.subscription_id.clone(), cloud(&row)) {
-                self.refuse_while_used(&row.id, "; its subscription and cloud cannot be changed").await?;
+            let moves = before != (row.subscription_id.clone(), cloud(&row));
+            if moves {
+                self.refuse_while_used(&row.id, CONSEQUENCE).await?;
             }
             if let Some(secret) = change.secret() {
                 if sealed.is_none() {
@@ -224,8 +226,11 @@ impl Credentials {
                 row.secret.clone_from(&sealed);
             }
             row.updated_ms = self.parts.clock.now_ms();
-            match store::credentials::update(&self.parts.store, &row).await {
+            let audit = by.audit(Action::Update, OBJECT, id, row.updated_ms);
+            match store::credentials::update(&self.parts.store, &row, moves, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
+                // A cluster was made since the check.
+                Err(store::Error::InUse { .. }) => self.refuse_while_used(&row.id, CONSEQUENCE).await?,
                 outcome => {
                     outcome.map_err(from_store)?;
                     warn_of_closed_cloud(&row);
@@ -241,16 +246,17 @@ impl Credentials {
     /// # Errors
     /// [`Error::Invalid`] while a cluster uses it.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Credential> {
-        let result = self.remove(&by.caller, id).await;
+        let result = self.remove(by, id).await;
         self.forget_resolved();
-        self.record(by, Action::Delete, id, &result).await;
+        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
-    async fn remove(&self, caller: &Caller, id: &str) -> Result<Credential> {
-        let row = self.row(caller, id).await?;
+    async fn remove(&self, by: &Actor, id: &str) -> Result<Credential> {
+        let row = self.row(&by.caller, id).await?;
         self.refuse_while_used(&row.id, "").await?;
-        match store::credentials::delete(&self.parts.store, &row.id).await {
+        let audit = by.audit(Action::Delete, OBJECT, id, self.parts.clock.now_ms());
+        match store::credentials::delete(&self.parts.store, &row.id, &audit).await {
             Ok(true) => Ok(row.into()),
             Ok(false) => Err(Error::NotFound { id: id.to_owned() }),
             // A cluster was made since the look.
@@ -284,10 +290,6 @@ impl Credentials {
     /// Forgets which credentials may be used by whom; for every change of a credential or a cluster.
     pub fn forget_resolved(&self) {
         self.parts.epoch.fetch_add(1, Ordering::AcqRel);
-    }
-
-    async fn record(&self, by: &Actor, action: Action, id: &str, result: &Result<Credential>) {
-        self.parts.events.record(by.event(action, OBJECT, id, result)).await;
     }
 }
 

@@ -1,13 +1,19 @@
-//! The audit trail: a row for every change and every use of a stored credential. Who, what, which object, how it ended,
+//! The audit log: a record for every change and every use of a stored credential. Who, what, which object, how it ended,
 //! in which request; never what was in it.
 //!
-//! Requests hand their events to one task that writes them in batches, a few dozen milliseconds later at most, so that a
-//! request does not wait for the database. Nothing is dropped: a full queue makes requests wait, a database that is away makes the task wait.
+//! A change and its record are one transaction: [`Actor::audit`] makes the record, and the store function that changes the
+//! object writes it (`store::change`). Everything else goes through a queue ([`Events::record`]): attempts that were rejected
+//! or failed, and uses. One task writes the queue in batches, a few dozen milliseconds later at most, so that a request does
+//! not wait for the database. A full queue makes requests wait, a database that is away makes the task wait. Only what is in
+//! the queue is lost when the process is killed.
+//!
+//! [`Actor::audit`]: super::actor::Actor::audit
 
 mod writer;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::{SendError, TrySendError};
@@ -16,21 +22,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::{ClockSequence, Timestamp, Uuid};
 
+use super::actor::Actor;
 use super::{Caller, Result};
 use crate::clock::Clock;
-use crate::store::{self, EventRow, Store};
-
-pub use store::events::Filter;
+use crate::store::{AuditRow, Store};
 
 /// The longest id that is kept, in characters: ids come from addresses, which anybody may write.
 const LONGEST_ID: usize = 256;
 
 /// The longest detail that is kept, in characters.
 const LONGEST_DETAIL: usize = 4_096;
-
-/// The most events that one list has.
-pub const LONGEST_LIST: u32 = 1_000;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,7 +90,14 @@ impl Outcome {
 pub struct Event {
     deed: Deed,
     request_id: Arc<str>,
+    at: Position,
+}
+
+/// The place of an event in the log: its time, and its number among the events of this process.
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
     at_ms: i64,
+    number: u64,
 }
 
 /// What of an event does not depend on when it was.
@@ -115,7 +125,7 @@ impl Event {
             remote: None,
             detail: Arc::default(),
         };
-        Self { deed, request_id: Arc::default(), at_ms: 0 }
+        Self { deed, request_id: Arc::default(), at: Position::default() }
     }
 
     /// How it ended.
@@ -141,6 +151,57 @@ impl Event {
         };
         self.deed.remote = remote;
         self
+    }
+
+    /// The record of this event, for the store function that makes the change.
+    pub(super) fn into_row(self, now_ms: i64) -> AuditRow {
+        let Self { deed, request_id, .. } = self;
+        let Deed { caller, action, object_type, object_id, outcome, remote, detail } = deed;
+        AuditRow {
+            id: Position::new(now_ms).to_id().to_string(),
+            at_ms: now_ms,
+            user_id: caller.user_id.clone(),
+            user_name: caller.user_name.clone(),
+            token_name: caller.token_name.clone(),
+            action: action.word().to_owned(),
+            object_type: object_type.to_owned(),
+            object_id: object_id.to_string(),
+            outcome: outcome.word().to_owned(),
+            request_id: request_id.to_string(),
+            remote: remote.map(|address| address.to_string()).unwrap_or_default(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
+impl Position {
+    fn new(at_ms: i64) -> Self {
+        /// Starts anywhere, so that two processes do not count alike, and far from the end of its bits.
+        static NUMBERS: LazyLock<AtomicU64> =
+            LazyLock::new(|| AtomicU64::new(Uuid::new_v4().as_u64_pair().0 >> (65 - Position::BITS)));
+        Self { at_ms, number: NUMBERS.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Bits of the number in an id.
+    const BITS: u32 = 42;
+
+    /// A UUID of version 7: ids sort by time, and within a millisecond by number.
+    fn to_id(self) -> Uuid {
+        let at_ms = u64::try_from(self.at_ms).unwrap_or_default();
+        let nanos = u32::try_from(at_ms % 1_000).unwrap_or_default() * 1_000_000;
+        Uuid::new_v7(Timestamp::from_unix(self, at_ms / 1_000, nanos))
+    }
+}
+
+impl ClockSequence for Position {
+    type Output = u64;
+
+    fn generate_sequence(&self, _: u64, _: u32) -> u64 {
+        self.number & ((1 << Self::BITS) - 1)
+    }
+
+    fn usable_bits(&self) -> usize {
+        Self::BITS as usize
     }
 }
 
@@ -168,14 +229,14 @@ impl Default for Options {
     }
 }
 
-/// The audit trail. Clones share the queue.
+/// The audit log. Clones share the queue.
 #[derive(Clone)]
 pub struct Events {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
 }
 
-struct Parts {
-    store: Store,
+pub(super) struct Parts {
+    pub(super) store: Store,
     clock: Clock,
     queue: mpsc::Sender<Message>,
     /// Tells the task not to wait for more events.
@@ -216,7 +277,7 @@ impl Events {
     /// Puts an event into the queue, with the time of now; waits only while the queue is full. An event is not lost when
     /// the waiting call is dropped. After [`Events::stop`] it goes into the log instead.
     pub async fn record(&self, mut event: Event) {
-        event.at_ms = self.parts.clock.now_ms();
+        event.at = Position::new(self.parts.clock.now_ms());
         match self.parts.queue.try_send(Message::Event(event)) {
             Err(TrySendError::Full(message)) => {
                 self.parts.hurry.notify_one();
@@ -231,6 +292,20 @@ impl Events {
             }
             Err(TrySendError::Closed(Message::Event(event))) => writer::log(&event, "the server is stopping"),
             Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
+        }
+    }
+
+    /// Records an attempt that was rejected or failed; a change that was made has its record already.
+    pub(super) async fn record_failure<T>(
+        &self,
+        by: &Actor,
+        action: Action,
+        object_type: &'static str,
+        object_id: &str,
+        result: &Result<T>,
+    ) {
+        if result.is_err() {
+            self.record(by.event(action, object_type, object_id, result)).await;
         }
     }
 
@@ -255,14 +330,6 @@ impl Events {
             self.parts.abandoning.cancel();
             task.await.ok();
         }
-    }
-
-    /// Up to `limit` (at most [`LONGEST_LIST`]) events, newest first.
-    ///
-    /// # Errors
-    /// [`super::Error::Store`].
-    pub async fn list(&self, limit: u32, filter: &Filter) -> Result<Vec<EventRow>> {
-        Ok(store::events::list(&self.parts.store, limit.min(LONGEST_LIST), filter).await?)
     }
 }
 

@@ -77,7 +77,7 @@ impl Kubeconfigs {
     /// [`Invalid`] `InvalidState` when clients could not reach the server over TLS: they send tokens over nothing else.
     pub async fn generate(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<SecretString> {
         let made = self.make(by, cluster_id, known_as).await;
-        self.parts.events.record(by.event(Action::Call(ACTION), OBJECT, cluster_id, &made)).await;
+        self.parts.events.record_failure(by, Action::Call(ACTION), OBJECT, cluster_id, &made).await;
         made
     }
 
@@ -94,7 +94,11 @@ impl Kubeconfigs {
             description: "made for a kubeconfig",
             cluster_id: Some(&cluster.id),
         };
-        let token = parts.tokens.add_by(&by.caller, &spec).await?;
+        let audit = |token: &str, now_ms| {
+            let event = by.event(Action::Call(ACTION), OBJECT, &cluster.id, &Ok(()));
+            event.detail(&format!("with the token {token}")).into_row(now_ms)
+        };
+        let token = parts.tokens.add_by(&by.caller, &spec, audit).await?;
         Ok(yaml(&cluster, &server, &token.text()))
     }
 }

@@ -155,14 +155,13 @@ impl Members {
     /// [`Error::Forbidden`] unless the caller owns the cluster, [`Error::Invalid`] for a role or user that there is
     /// not, and when the user has a part already; [`Error::Exists`] when the name is taken.
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
-        let result = self.insert(&by.caller, &new).await;
+        let result = self.insert(by, &new).await;
         self.parts.credentials.forget_resolved();
-        let id = result.as_ref().map_or(new.cluster_id.as_str(), |member| member.id.as_str());
-        self.parts.events.record(by.event(Action::Create, OBJECT, id, &result)).await;
+        self.parts.events.record_failure(by, Action::Create, OBJECT, &new.cluster_id, &result).await;
         result
     }
 
-    async fn insert(&self, caller: &Caller, new: &NewMember) -> Result<Member> {
+    async fn insert(&self, by: &Actor, new: &NewMember) -> Result<Member> {
         let role = role(&new.role)?;
         if new.cluster_id.is_empty() {
             let message = "say which cluster it is a part in";
@@ -172,7 +171,7 @@ impl Members {
             let message = "say whose part it is: userId, or userPrincipalId as local://<userId>";
             return Err(Invalid::field("MissingRequired", "userId", message).into());
         }
-        let cluster = self.owned(caller, &new.cluster_id).await.map_err(|error| match error {
+        let cluster = self.owned(&by.caller, &new.cluster_id).await.map_err(|error| match error {
             Error::NotFound { id } => Error::Missing(format!("{id} not found")),
             other => other,
         })?;
@@ -196,7 +195,8 @@ impl Members {
         for _ in 0..DRAWS {
             let drawn = || ids::generated("crtb-", vault::random());
             row.id = format!("{}:{}", cluster.id, new.name.clone().unwrap_or_else(drawn));
-            match store::members::insert(&self.parts.store, &row).await {
+            let audit = by.audit(Action::Create, OBJECT, &row.id, row.created_ms);
+            match store::members::insert(&self.parts.store, &row, &audit).await {
                 Err(store::Error::Duplicate { what: Unique::MemberId }) if new.name.is_none() => {}
                 Err(store::Error::Duplicate { what: Unique::MemberId }) => {
                     return Err(Error::Exists { id: row.id });
@@ -220,14 +220,14 @@ impl Members {
     /// # Errors
     /// As [`Members::create`]; cluster and user cannot be changed.
     pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
-        let result = self.change(&by.caller, id, change).await;
+        let result = self.change(by, id, change).await;
         self.parts.credentials.forget_resolved();
-        self.parts.events.record(by.event(Action::Update, OBJECT, id, &result)).await;
+        self.parts.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
-    async fn change(&self, caller: &Caller, id: &str, change: MemberChange) -> Result<Member> {
-        let mut member = self.changeable(caller, id).await?;
+    async fn change(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
+        let mut member = self.changeable(&by.caller, id).await?;
         for (field, said, is) in [
             ("clusterId", change.cluster_id, &member.cluster_id),
             ("userId", change.user_id, &member.user_id),
@@ -237,11 +237,15 @@ impl Members {
                 return Err(Invalid::field("InvalidOption", field, message).into());
             }
         }
-        if let Some(said) = change.role {
-            member.role = role(&said)?;
-            if !store::members::set_role(&self.parts.store, id, member.role.name()).await? {
-                return Err(Error::NotFound { id: id.to_owned() });
+        let audit = by.audit(Action::Update, OBJECT, id, self.parts.clock.now_ms());
+        match change.role {
+            Some(said) => {
+                member.role = role(&said)?;
+                if !store::members::set_role(&self.parts.store, id, member.role.name(), &audit).await? {
+                    return Err(Error::NotFound { id: id.to_owned() });
+                }
             }
+            None => store::events::insert(&self.parts.store, &audit).await?,
         }
         Ok(member)
     }
@@ -251,15 +255,16 @@ impl Members {
     /// # Errors
     /// [`Error::Forbidden`] unless the caller owns the cluster, and for the creator's part.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
-        let result = self.remove(&by.caller, id).await;
+        let result = self.remove(by, id).await;
         self.parts.credentials.forget_resolved();
-        self.parts.events.record(by.event(Action::Delete, OBJECT, id, &result)).await;
+        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
-    async fn remove(&self, caller: &Caller, id: &str) -> Result<Member> {
-        let member = self.changeable(caller, id).await?;
-        if store::members::delete(&self.parts.store, id).await? {
+    async fn remove(&self, by: &Actor, id: &str) -> Result<Member> {
+        let member = self.changeable(&by.caller, id).await?;
+        let audit = by.audit(Action::Delete, OBJECT, id, self.parts.clock.now_ms());
+        if store::members::delete(&self.parts.store, id, &audit).await? {
             return Ok(member);
         }
         Err(Error::NotFound { id: id.to_owned() })

@@ -7,11 +7,8 @@ use std::time::Duration;
 use super::actor::Actor;
 use super::clusters::Clusters;
 use super::events::{Action, Events};
-use super::tokens::{NewToken, TokenInfo, TokenSpec, Tokens};
+use super::tokens::{NewToken, OBJECT, TokenInfo, TokenSpec, Tokens};
 use super::{Caller, Error, Invalid, Result};
-
-/// The kind of object in the audit.
-const OBJECT: &str = "token";
 
 /// The longest time to live: 100 years, as on the command line.
 const LONGEST: Duration = Duration::from_hours(36_500 * 24);
@@ -62,13 +59,13 @@ impl OwnTokens {
     /// [`Error::Invalid`] for a time to live or a description that cannot be, [`Error::Missing`] for a cluster that the
     /// caller does not see.
     pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, NewToken)> {
-        let result = self.make(&by.caller, token).await;
-        let name = result.as_ref().map_or("", |(info, _)| info.name.as_str());
-        self.parts.events.record(by.event(Action::Create, OBJECT, name, &result)).await;
+        let result = self.make(by, token).await;
+        self.parts.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
         result
     }
 
-    async fn make(&self, caller: &Caller, token: OwnToken) -> Result<(TokenInfo, NewToken)> {
+    async fn make(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, NewToken)> {
+        let caller = &by.caller;
         let ttl = ttl(token.ttl_ms)?;
         if let Some(id) = &token.cluster_id {
             self.parts.clusters.get(caller, id).await.map_err(|error| match error {
@@ -82,20 +79,21 @@ impl OwnTokens {
             description: &token.description,
             cluster_id: token.cluster_id.as_deref(),
         };
-        let made = self.parts.tokens.add_by(caller, &spec).await?;
+        let audit = |name: &str, now_ms| by.audit(Action::Create, OBJECT, name, now_ms);
+        let made = self.parts.tokens.add_by(caller, &spec, audit).await?;
         Ok((self.get(caller, &made.name).await?, made))
     }
 
     /// Revokes a token of the caller, which may be the one he calls with; returns what it was.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
-        let result = self.remove(&by.caller, name).await;
-        self.parts.events.record(by.event(Action::Delete, OBJECT, without_secret(name), &result)).await;
+        let result = self.remove(by, name).await;
+        self.parts.events.record_failure(by, Action::Delete, OBJECT, without_secret(name), &result).await;
         result
     }
 
-    async fn remove(&self, caller: &Caller, name: &str) -> Result<TokenInfo> {
-        let token = self.get(caller, name).await?;
-        if self.parts.tokens.revoke(name).await? {
+    async fn remove(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
+        let token = self.get(&by.caller, name).await?;
+        if self.parts.tokens.revoke_as(by, name).await? {
             return Ok(token);
         }
         Err(Error::NotFound { id: name.to_owned() })

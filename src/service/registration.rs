@@ -141,23 +141,17 @@ impl Registration {
         cluster_id: &str,
         name: Option<&str>,
     ) -> Result<RegistrationToken> {
-        let result = self.insert(&by.caller, cluster_id, name).await;
-        let id = result.as_ref().map_or_else(|_| cluster_id.to_owned(), RegistrationToken::id);
-        self.parts.events.record(by.event(Action::Create, OBJECT, &id, &result)).await;
+        let result = self.insert(by, cluster_id, name).await;
+        self.parts.events.record_failure(by, Action::Create, OBJECT, cluster_id, &result).await;
         result
     }
 
-    async fn insert(
-        &self,
-        caller: &Caller,
-        cluster_id: &str,
-        name: Option<&str>,
-    ) -> Result<RegistrationToken> {
+    async fn insert(&self, by: &Actor, cluster_id: &str, name: Option<&str>) -> Result<RegistrationToken> {
         if cluster_id.is_empty() {
             let message = "say which cluster the token is for";
             return Err(Invalid::field("MissingRequired", "clusterId", message).into());
         }
-        let cluster = self.owned(caller, cluster_id).await.map_err(|error| match error {
+        let cluster = self.owned(&by.caller, cluster_id).await.map_err(|error| match error {
             Error::NotFound { id } => Error::Missing(format!("{id} not found")),
             other => other,
         })?;
@@ -166,12 +160,12 @@ impl Registration {
                 let message = "a name has at most 63 lower-case letters, digits and hyphens between them";
                 return Err(Invalid::field("InvalidFormat", "name", message).into());
             }
-            let made = self.make(&cluster.id, name.to_owned()).await?;
+            let made = self.make(by, &cluster.id, name.to_owned()).await?;
             return made.ok_or_else(|| Error::Exists { id: format!("{}:{name}", cluster.id) });
         }
         for _ in 0..DRAWS {
             let name = ids::generated("crt-", vault::random());
-            if let Some(token) = self.make(&cluster.id, name).await? {
+            if let Some(token) = self.make(by, &cluster.id, name).await? {
                 return Ok(token);
             }
         }
@@ -183,14 +177,16 @@ impl Registration {
     /// # Errors
     /// As [`Registration::get`].
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
-        let result = self.remove(&by.caller, id).await;
-        self.parts.events.record(by.event(Action::Delete, OBJECT, id, &result)).await;
+        let result = self.remove(by, id).await;
+        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
-    async fn remove(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
-        let token = self.get(caller, id).await?;
-        if store::registration_tokens::delete(&self.parts.store, &token.cluster_id, &token.name).await? {
+    async fn remove(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
+        let token = self.get(&by.caller, id).await?;
+        let audit = by.audit(Action::Delete, OBJECT, id, self.parts.clock.now_ms());
+        let (cluster_id, name) = (&token.cluster_id, &token.name);
+        if store::registration_tokens::delete(&self.parts.store, cluster_id, name, &audit).await? {
             return Ok(token);
         }
         Err(Error::NotFound { id: id.to_owned() })
@@ -263,7 +259,7 @@ impl Registration {
             let row = store::registration_tokens::get(&self.parts.store, cluster_id, DEFAULT).await?;
             let known = match row {
                 Some(row) => self.opened(row).await?,
-                None => self.make(cluster_id, DEFAULT.to_owned()).await?,
+                None => self.make(&Actor::server(), cluster_id, DEFAULT.to_owned()).await?,
             };
             if let Some(token) = known {
                 return Ok(token);
@@ -273,7 +269,7 @@ impl Registration {
     }
 
     /// A new token; `None` when there is one of that name.
-    async fn make(&self, cluster_id: &str, name: String) -> Result<Option<RegistrationToken>> {
+    async fn make(&self, by: &Actor, cluster_id: &str, name: String) -> Result<Option<RegistrationToken>> {
         let token = SecretString::from(ids::token_secret(vault::random()));
         let row = RegistrationTokenRow {
             cluster_id: cluster_id.to_owned(),
@@ -284,7 +280,8 @@ impl Registration {
         };
         let secret = store::registration_tokens::secret_name(&row.name);
         let sealed = self.parts.secrets.seal_for_cluster(cluster_id, &secret, &token)?;
-        match store::registration_tokens::insert(&self.parts.store, &row, &sealed).await {
+        let audit = by.audit(Action::Create, OBJECT, &format!("{cluster_id}:{}", row.name), row.created_ms);
+        match store::registration_tokens::insert(&self.parts.store, &row, &sealed, &audit).await {
             // The cluster went away in between.
             Err(store::Error::Dangling { .. }) => Err(Error::NotFound { id: cluster_id.to_owned() }),
             Err(error) => Err(error.into()),

@@ -139,29 +139,27 @@ impl Settings {
     /// callers who are no administrators, [`Error::Invalid`] for a value that it cannot have.
     pub async fn change(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let result = if by.caller.admin {
-            self.set(name, value).await
+            self.set(by, name, value).await
         } else {
             // What there is, everybody may know.
             self.get(name)
                 .await
                 .and_then(|_| Err(Error::Forbidden("settings are changed by administrators".to_owned())))
         };
-        self.parts.events.record(by.event(Action::Update, OBJECT, name, &result)).await;
+        self.parts.events.record_failure(by, Action::Update, OBJECT, name, &result).await;
         result
     }
 
-    async fn set(&self, name: &str, value: &str) -> Result<Setting> {
+    async fn set(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let definition = self.changeable(name)?;
         definition.check(value)?;
-        if value.is_empty() {
-            store::settings::delete(&self.parts.store, name).await?;
-        } else {
-            let row = SettingRow {
-                name: name.to_owned(),
-                value: value.to_owned(),
-                updated_ms: self.parts.clock.now_ms(),
-            };
-            store::settings::put(&self.parts.store, &row).await?;
+        let (store, now_ms) = (&self.parts.store, self.parts.clock.now_ms());
+        let audit = by.audit(Action::Update, OBJECT, name, now_ms);
+        if !value.is_empty() {
+            let row = SettingRow { name: name.to_owned(), value: value.to_owned(), updated_ms: now_ms };
+            store::settings::put(store, &row, &audit).await?;
+        } else if !store::settings::delete(store, name, &audit).await? {
+            store::events::insert(store, &audit).await?;
         }
         self.parts.known.store(None);
         let setting = self.get(name).await?;
@@ -242,6 +240,10 @@ mod tests {
         }
     }
 
+    fn by() -> Actor {
+        Actor::server()
+    }
+
     async fn bench() -> Bench {
         let folder = tempfile::tempdir().expect("folder");
         let url = store::sqlite_url(&folder.path().join("aks.db"));
@@ -258,21 +260,21 @@ mod tests {
         let settings = bench.settings(&[]);
         let before = settings.get("server-url").await.expect("get");
         assert_eq!((before.value.as_str(), before.customized, before.updated_ms), ("", false, None));
-        let after = settings.set("server-url", "https://aks.example.org").await.expect("set");
+        let after = settings.set(&by(), "server-url", "https://aks.example.org").await.expect("set");
         assert_eq!(settings.get("server-url").await.expect("get"), after);
         assert_eq!(settings.value("server-url").await, "https://aks.example.org");
         assert!(after.customized && !after.read_only && after.updated_ms == Some(1_000_000));
         assert_eq!((before.source, after.source), (Source::Default, Source::Database));
-        assert_eq!(settings.set("server-url", "").await.expect("reset"), before);
+        assert_eq!(settings.set(&by(), "server-url", "").await.expect("reset"), before);
         assert_eq!(settings.number("aks-refresh").await, 300);
-        settings.set("aks-refresh", "60").await.expect("set");
+        settings.set(&by(), "aks-refresh", "60").await.expect("set");
         assert_eq!(settings.number("aks-refresh").await, 60);
     }
 
     #[tokio::test]
     async fn what_the_start_fixed_holds_and_cannot_be_changed() {
         let bench = bench().await;
-        bench.settings(&[]).set("server-url", "https://stored.example.org").await.expect("set");
+        bench.settings(&[]).set(&by(), "server-url", "https://stored.example.org").await.expect("set");
         let settings = bench.settings(&[
             ("server-url", "https://fixed.example.org"),
             ("install-uuid", "id"),
@@ -283,9 +285,9 @@ mod tests {
         assert_eq!(setting.value, "https://fixed.example.org");
         assert_eq!(settings.value("install-uuid").await, "id");
         for name in ["server-url", "install-uuid", "server-version"] {
-            assert!(matches!(settings.set(name, "").await, Err(Error::Forbidden(_))), "{name}");
+            assert!(matches!(settings.set(&by(), name, "").await, Err(Error::Forbidden(_))), "{name}");
         }
-        for outcome in [settings.get("nonsense").await, settings.set("nonsense", "").await] {
+        for outcome in [settings.get("nonsense").await, settings.set(&by(), "nonsense", "").await] {
             assert!(matches!(outcome, Err(Error::NotFound { .. })));
         }
     }
@@ -296,7 +298,7 @@ mod tests {
         let bench = bench().await;
         let (one, two) = (bench.settings(&[]), bench.settings(&[]));
         assert_eq!(two.value("cacerts").await, "");
-        one.set("cacerts", PEM).await.expect("set");
+        one.set(&by(), "cacerts", PEM).await.expect("set");
         bench.clock.advance(Duration::from_secs(2));
         assert_eq!(two.value("cacerts").await, PEM);
         bench.store.close().await;

@@ -10,15 +10,22 @@ use std::time::Duration;
 use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Caller, Invalid, Result};
+use super::actor::Actor;
+use super::events::Action;
+use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
 use crate::domain::plain_text::{self, Lines};
-use crate::store::{self, Store, TokenRow, Unique, UserRow, instance};
+use crate::store::users::Ensured;
+use crate::store::{self, AuditRow, Store, TokenRow, Unique, UserRow, instance};
 use crate::vault;
 
 pub use authenticate::AuthError;
 pub use ttl::{BadTtl, parse_ttl};
+
+/// The kinds of object in the audit.
+pub(super) const OBJECT: &str = "token";
+const USER: &str = "user";
 
 /// The user that the bootstrap token and the token of the first start belong to.
 pub const ADMINISTRATOR: &str = "admin";
@@ -137,8 +144,9 @@ impl Tokens {
         authenticate::authenticate(&self.parts, presented).await
     }
 
-    /// Makes a token for the user of that name, and the user if need be. With `admin` given, the user becomes or stops
-    /// being an administrator; otherwise an existing user stays what he is, and a new one is an ordinary one.
+    /// Makes a token for the user of that name, and the user if need be, on behalf of the command line. With `admin` given,
+    /// the user becomes or stops being an administrator; otherwise an existing user keeps its role, and a new one is an
+    /// ordinary one.
     ///
     /// # Errors
     /// [`super::Error::Invalid`] for an unusable user name or description.
@@ -149,10 +157,26 @@ impl Tokens {
         ttl: Option<Duration>,
         description: &str,
     ) -> Result<NewToken> {
+        self.create_as(&Actor::command_line(), user_name, admin, ttl, description).await
+    }
+
+    async fn create_as(
+        &self,
+        by: &Actor,
+        user_name: &str,
+        admin: Option<bool>,
+        ttl: Option<Duration>,
+        description: &str,
+    ) -> Result<NewToken> {
         check_user_name(user_name)?;
         check_description(description)?;
-        let user = self.user(user_name, admin).await?;
-        self.add(&user.id, &TokenSpec { prefix: "token-", ttl, description, cluster_id: None }).await
+        let user = self.user(by, user_name, admin).await?;
+        let spec = TokenSpec { prefix: "token-", ttl, description, cluster_id: None };
+        let audit = |name: &str, now_ms| {
+            let event = by.event(Action::Create, OBJECT, name, &Ok(()));
+            event.detail(&format!("for the user {user_name}")).into_row(now_ms)
+        };
+        self.add(&user.id, &spec, None, audit).await
     }
 
     /// Whether the user of that name is an administrator; `None` when there is nobody of that name.
@@ -161,12 +185,18 @@ impl Tokens {
         Ok(users.into_iter().find(|user| user.name == user_name).map(|user| user.admin))
     }
 
-    /// Makes a token for the user of that id.
+    /// Makes a token for the user of that id, as long as the token `made_with` exists. `audit` makes the audit record from
+    /// the new token's name and the time.
     ///
     /// # Errors
-    /// [`super::Error::Invalid`] for an unusable description; [`store::Error::Dangling`] when there is no such user or
-    /// cluster.
-    pub(super) async fn add(&self, user_id: &str, spec: &TokenSpec<'_>) -> Result<NewToken> {
+    /// [`Error::Invalid`] for an unusable description; [`store::Error::Dangling`] when there is no such user or cluster.
+    async fn add(
+        &self,
+        user_id: &str,
+        spec: &TokenSpec<'_>,
+        made_with: Option<&str>,
+        audit: impl Fn(&str, i64) -> AuditRow,
+    ) -> Result<NewToken> {
         check_description(spec.description)?;
         let now = self.parts.clock.now_ms();
         let expires_ms =
@@ -184,8 +214,9 @@ impl Tokens {
                 description: spec.description.to_owned(),
                 cluster_id: spec.cluster_id.map(str::to_owned),
             };
-            match store::tokens::insert(&self.parts.store, &row).await {
+            match store::tokens::insert(&self.parts.store, &row, made_with, &audit(&name, now)).await {
                 Err(store::Error::Duplicate { .. }) => {}
+                Err(store::Error::Conflict { .. }) => return Err(ended()),
                 outcome => return Ok(outcome.map(|()| NewToken { name, secret, expires_ms })?),
             }
         }
@@ -195,14 +226,18 @@ impl Tokens {
     /// Makes a token for the caller, which does not outlive the one that he calls with: what is stolen ends when it should.
     ///
     /// # Errors
-    /// As [`Self::add`]; [`super::Error::Forbidden`] when the caller's own token has ended meanwhile.
-    pub(super) async fn add_by(&self, caller: &Caller, spec: &TokenSpec<'_>) -> Result<NewToken> {
-        let own = self.find(&caller.user_id, &caller.token_name).await?;
-        let own = own.ok_or_else(|| super::Error::Forbidden("the token that asks has ended".to_owned()))?;
+    /// As [`Self::add`]; [`Error::Forbidden`] when the caller's own token has ended meanwhile.
+    pub(super) async fn add_by(
+        &self,
+        caller: &Caller,
+        spec: &TokenSpec<'_>,
+        audit: impl Fn(&str, i64) -> AuditRow,
+    ) -> Result<NewToken> {
+        let own = self.find(&caller.user_id, &caller.token_name).await?.ok_or_else(ended)?;
         let left = own.expires_ms.map(|end| end.saturating_sub(self.parts.clock.now_ms()));
         let left = left.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
         let ttl = [left, spec.ttl].into_iter().flatten().min();
-        self.add(&caller.user_id, &TokenSpec { ttl, ..*spec }).await
+        self.add(&caller.user_id, &TokenSpec { ttl, ..*spec }, Some(&own.name), audit).await
     }
 
     /// Makes `<name>:<secret>` an administrator's token that does not expire, whatever token of that name there was. A
@@ -214,22 +249,24 @@ impl Tokens {
         let (name, secret) = authenticate::split(text.expose_secret()).ok_or_else(|| {
             Invalid::new("InvalidFormat", "the bootstrap token must be written as token-<name>:<secret>")
         })?;
-        let store = &self.parts.store;
-        let user = self.user(ADMINISTRATOR, Some(true)).await?;
+        let (store, by, now) = (&self.parts.store, Actor::server(), self.parts.clock.now_ms());
+        let user = self.user(&by, ADMINISTRATOR, Some(true)).await?;
         let row = TokenRow {
             name: name.to_owned(),
             user_id: user.id,
             hash: vault::token_hash(secret).to_vec(),
-            created_ms: self.parts.clock.now_ms(),
+            created_ms: now,
             expires_ms: None,
             last_used_ms: None,
             description: "bootstrap token".to_owned(),
             cluster_id: None,
         };
-        store::tokens::put(store, &row).await?;
+        let audit = by.event(Action::Create, OBJECT, name, &Ok(())).detail(&row.description).into_row(now);
+        store::tokens::put(store, &row, &audit).await?;
         let earlier = instance::get(store, "bootstrap-token").await?;
         if let Some(earlier) = earlier.filter(|earlier| earlier != name) {
-            store::tokens::delete(store, &earlier).await?;
+            let audit = by.audit(Action::Delete, OBJECT, &earlier, now);
+            store::tokens::delete(store, &earlier, &audit).await?;
         }
         instance::put(store, "bootstrap-token", name).await?;
         self.parts.known.invalidate_all();
@@ -247,7 +284,8 @@ impl Tokens {
         if instance::keep(store, "first-token", &claim).await? != claim {
             return Ok(None);
         }
-        Ok(Some(self.create(ADMINISTRATOR, Some(true), None, "made at the first start").await?))
+        let by = Actor::server();
+        Ok(Some(self.create_as(&by, ADMINISTRATOR, Some(true), None, "made at the first start").await?))
     }
 
     /// All tokens, oldest first.
@@ -276,10 +314,16 @@ impl Tokens {
         Ok(found.map(|token| Caller { admin: token.admin, ..caller.clone() }))
     }
 
-    /// Revokes the token of that name: in this server at once, in every other one within two seconds. False when there
-    /// was none.
+    /// Revokes the token of that name on behalf of the command line: in this server at once, in every other one within two
+    /// seconds. False when there was none.
     pub async fn revoke(&self, name: &str) -> Result<bool> {
-        let removed = store::tokens::delete(&self.parts.store, name).await?;
+        self.revoke_as(&Actor::command_line(), name).await
+    }
+
+    /// As [`Self::revoke`], on behalf of a caller.
+    pub(super) async fn revoke_as(&self, by: &Actor, name: &str) -> Result<bool> {
+        let audit = by.audit(Action::Delete, OBJECT, name, self.parts.clock.now_ms());
+        let removed = store::tokens::delete(&self.parts.store, name, &audit).await?;
         self.parts.known.invalidate_all();
         Ok(removed)
     }
@@ -291,21 +335,38 @@ impl Tokens {
         Ok(store::tokens::delete_expired(&self.parts.store, before).await?)
     }
 
-    async fn user(&self, name: &str, admin: Option<bool>) -> Result<UserRow> {
+    async fn user(&self, by: &Actor, name: &str, admin: Option<bool>) -> Result<UserRow> {
+        let now_ms = self.parts.clock.now_ms();
         for _ in 0..DRAWS {
             let new = UserRow {
                 id: ids::generated("user-", vault::random()),
                 name: name.to_owned(),
                 admin: false,
-                created_ms: self.parts.clock.now_ms(),
+                created_ms: now_ms,
             };
-            match store::users::ensure(&self.parts.store, &new, admin).await {
-                Err(store::Error::Duplicate { .. }) => {}
-                outcome => return Ok(outcome?),
+            let audit = |ensured: &Ensured| {
+                let (Ensured::Created(user) | Ensured::Changed(user) | Ensured::Unchanged(user)) = ensured;
+                let action =
+                    if matches!(ensured, Ensured::Created(_)) { Action::Create } else { Action::Update };
+                let role = if user.admin { "an administrator" } else { "an ordinary user" };
+                let detail = format!("{} is {role}", user.name);
+                by.event(action, USER, &user.id, &Ok(())).detail(&detail).into_row(now_ms)
+            };
+            match store::users::ensure(&self.parts.store, &new, admin, audit).await {
+                Err(store::Error::Duplicate { .. } | store::Error::Conflict { .. }) => {}
+                outcome => {
+                    let (Ensured::Created(user) | Ensured::Changed(user) | Ensured::Unchanged(user)) =
+                        outcome?;
+                    return Ok(user);
+                }
             }
         }
         Err(store::Error::Duplicate { what: Unique::UserId }.into())
     }
+}
+
+fn ended() -> Error {
+    Error::Forbidden("the token of this request has ended; log in again".to_owned())
 }
 
 fn check_user_name(user_name: &str) -> Result<()> {

@@ -1,9 +1,10 @@
 //! Table `clusters`: cluster objects, one JSON text for what users see and one for what is known about it. What the worker
 //! does with them is in `work`.
 
+use super::change::Serialise as _;
 use super::cluster_events::add;
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, NewClusterEvent, Store};
+use super::{AuditRow, Error, NewClusterEvent, Store, Unique};
 
 mod work;
 
@@ -111,37 +112,104 @@ fn dangling(error: sqlx::Error, cluster: &ClusterRow) -> Error {
     error
 }
 
+/// The clusters among which a name is to be unique, in whatever letter case. There is no unique index on names: users do
+/// not see each other's clusters.
+#[derive(Clone, Copy, Debug)]
+pub enum NameScope<'a> {
+    /// All clusters.
+    All,
+    /// Those that a user (an id) owns or is a member of.
+    VisibleTo(&'a str),
+}
+
+impl<'a> NameScope<'a> {
+    fn user_id(self) -> Option<&'a str> {
+        match self {
+            Self::All => None,
+            Self::VisibleTo(user_id) => Some(user_id),
+        }
+    }
+}
+
+const OTHER_NAMES: &str =
+    "select id, name from clusters where id <> $1 and (cast($2 as text) is null or owner = $2
+    or exists (select 1 from cluster_members m where m.cluster_id = clusters.id and m.user_id = $2))";
+
+fn is_named(row: &impl Columns, lower: &str) -> Result<bool, Error> {
+    Ok(Fields::of(row, "clusters", "id")?.text("name")?.to_lowercase() == lower)
+}
+
+/// Whether a cluster other than `own_id` has that name.
+pub async fn is_name_taken(
+    store: &Store,
+    name: &str,
+    own_id: &str,
+    scope: NameScope<'_>,
+) -> Result<bool, Error> {
+    without_nul([("name", Some(name)), ("id", Some(own_id))])?;
+    let lower = name.to_lowercase();
+    read!(store, |pool| {
+        let rows = sqlx::query(OTHER_NAMES).bind(own_id).bind(scope.user_id()).fetch_all(pool).await?;
+        rows.iter().try_fold(false, |taken, row| Ok(taken || is_named(row, &lower)?))
+    })
+}
+
+/// Fails when the name of a cluster is taken, and keeps it from being taken until the transaction ends.
+macro_rules! check_name {
+    ($transaction:ident, $cluster:expr, $scope:expr) => {
+        if let Some(scope) = $scope {
+            let lower = $cluster.name.to_lowercase();
+            $transaction.serialise(&format!("cluster name {lower}")).await?;
+            let query = sqlx::query(OTHER_NAMES).bind(&$cluster.id).bind(scope.user_id());
+            for row in &query.fetch_all(&mut *$transaction).await? {
+                if is_named(row, &lower)? {
+                    return Err(Error::Duplicate { what: Unique::ClusterName });
+                }
+            }
+        }
+    };
+}
+
 /// Adds a cluster, with the work on it that is to be done.
 ///
 /// # Errors
-/// [`Error::Duplicate`] when the id or the AKS cluster is taken, [`Error::Dangling`] when the credential does not exist.
-pub async fn insert(store: &Store, cluster: &ClusterRow) -> Result<(), Error> {
+/// [`Error::Duplicate`] when the id or the AKS cluster is taken, or the name in `unique_name`; [`Error::Dangling`] when the
+/// credential does not exist.
+pub async fn insert(
+    store: &Store,
+    cluster: &ClusterRow,
+    unique_name: Option<NameScope<'_>>,
+    audit: &AuditRow,
+) -> Result<(), Error> {
     check(cluster)?;
     let sql =
         "insert into clusters (id, uuid, owner, name, spec, status, credential_id, aks_identity, created_ms,
                updated_ms, version, generation, removing_ms, review, phase, next_run_ms)
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-    let outcome = write!(store, |pool| sqlx::query(sql)
-        .bind(&cluster.id)
-        .bind(&cluster.uuid)
-        .bind(&cluster.owner)
-        .bind(&cluster.name)
-        .bind(&cluster.spec)
-        .bind(&cluster.work.status)
-        .bind(&cluster.credential_id)
-        .bind(&cluster.aks_identity)
-        .bind(cluster.created_ms)
-        .bind(cluster.updated_ms)
-        .bind(cluster.version)
-        .bind(cluster.generation)
-        .bind(cluster.removing_ms)
-        .bind(&cluster.review)
-        .bind(&cluster.work.phase)
-        .bind(cluster.work.next_run_ms)
-        .execute(pool)
-        .await
-        .map(|_| ()));
-    outcome.map_err(|error| dangling(error, cluster))
+    change!(store, audit, |transaction| {
+        check_name!(transaction, cluster, unique_name);
+        let query = sqlx::query(sql)
+            .bind(&cluster.id)
+            .bind(&cluster.uuid)
+            .bind(&cluster.owner)
+            .bind(&cluster.name)
+            .bind(&cluster.spec)
+            .bind(&cluster.work.status)
+            .bind(&cluster.credential_id)
+            .bind(&cluster.aks_identity)
+            .bind(cluster.created_ms)
+            .bind(cluster.updated_ms)
+            .bind(cluster.version)
+            .bind(cluster.generation)
+            .bind(cluster.removing_ms)
+            .bind(&cluster.review)
+            .bind(&cluster.work.phase)
+            .bind(cluster.work.next_run_ms);
+        Some(
+            query.execute(&mut *transaction).await.map_err(|error| dangling(error, cluster))?.rows_affected(),
+        )
+    });
+    Ok(())
 }
 
 /// The cluster of that id.
@@ -193,7 +261,13 @@ pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<Clu
 ///
 /// # Errors
 /// [`Error::Conflict`] when the stored version is another one or the row is gone; otherwise as [`insert`].
-pub async fn update(store: &Store, cluster: &ClusterRow, wake: Option<Wake>) -> Result<i64, Error> {
+pub async fn update(
+    store: &Store,
+    cluster: &ClusterRow,
+    wake: Option<Wake>,
+    unique_name: Option<NameScope<'_>>,
+    audit: &AuditRow,
+) -> Result<i64, Error> {
     check(cluster)?;
     let sql =
         "update clusters set name = $3, spec = $4, credential_id = $5, aks_identity = $6, updated_ms = $7,
@@ -201,41 +275,33 @@ pub async fn update(store: &Store, cluster: &ClusterRow, wake: Option<Wake>) -> 
                next_run_ms = coalesce($11, next_run_ms),
                attempts = case when cast($11 as bigint) is null then attempts else 0 end
                where id = $1 and version = $2";
-    let outcome = write!(store, |pool| sqlx::query(sql)
-        .bind(&cluster.id)
-        .bind(cluster.version)
-        .bind(&cluster.name)
-        .bind(&cluster.spec)
-        .bind(&cluster.credential_id)
-        .bind(&cluster.aks_identity)
-        .bind(cluster.updated_ms)
-        .bind(cluster.generation)
-        .bind(cluster.removing_ms)
-        .bind(&cluster.review)
-        .bind(wake.map(|Wake(at_ms)| at_ms))
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()));
-    if outcome.map_err(|error| dangling(error, cluster))? == 0 {
-        return Err(Error::Conflict { table: "clusters", id: cluster.id.clone() });
-    }
-    Ok(cluster.version + 1)
+    change!(store, audit, |transaction| {
+        check_name!(transaction, cluster, unique_name);
+        let query = sqlx::query(sql)
+            .bind(&cluster.id)
+            .bind(cluster.version)
+            .bind(&cluster.name)
+            .bind(&cluster.spec)
+            .bind(&cluster.credential_id)
+            .bind(&cluster.aks_identity)
+            .bind(cluster.updated_ms)
+            .bind(cluster.generation)
+            .bind(cluster.removing_ms)
+            .bind(&cluster.review)
+            .bind(wake.map(|Wake(at_ms)| at_ms));
+        let done = query.execute(&mut *transaction).await.map_err(|error| dangling(error, cluster))?;
+        (done.rows_affected() > 0).then_some(())
+    })
+    .map(|()| cluster.version + 1)
+    .ok_or_else(|| Error::Conflict { table: "clusters", id: cluster.id.clone() })
 }
 
-/// Removes a cluster; false when there was none of that id.
-pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
-    if id.contains('\0') {
-        return Ok(false);
-    }
-    let sql = "delete from clusters where id = $1";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(id).execute(pool).await?.rows_affected()) > 0)
-}
-
-/// Removes a cluster whoever works on it, with the event that `told` makes of its last row; returns that row.
+/// Removes a cluster whoever works on it, with the event and the audit record that `told` makes of its last row; returns
+/// that row.
 pub async fn remove(
     store: &Store,
     id: &str,
-    told: impl FnOnce(&ClusterRow) -> NewClusterEvent,
+    told: impl FnOnce(&ClusterRow) -> (NewClusterEvent, AuditRow),
 ) -> Result<Option<ClusterRow>, Error> {
     if id.contains('\0') {
         return Ok(None);
@@ -244,15 +310,16 @@ pub async fn remove(
                returning id, uuid, owner, name, spec, credential_id, aks_identity, created_ms, updated_ms, version,
                generation, removing_ms, review, fence, phase, claimed, status, applied_generation, applied_spec,
                operation, activated_ms, refreshed_ms, attempts, next_run_ms";
-    write!(store, |pool| {
-        let mut transaction = pool.begin().await?;
+    let gone = change!(store, |gone| &gone.1, |transaction| {
         let gone = sqlx::query(sql).bind(id).fetch_optional(&mut *transaction).await?;
-        let gone = gone.as_ref().map(row).transpose()?;
-        if let Some(gone) = &gone {
-            let event = told(gone);
-            add!(transaction, id, std::slice::from_ref(&event));
+        match gone.as_ref().map(row).transpose()? {
+            Some(gone) => {
+                let (event, audit) = told(&gone);
+                add!(transaction, id, std::slice::from_ref(&event));
+                Some((gone, audit))
+            }
+            None => None,
         }
-        transaction.commit().await?;
-        Ok(gone)
-    })
+    });
+    Ok(gone.map(|(gone, _)| gone))
 }

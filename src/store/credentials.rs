@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::rows::{Columns, Fields, json_text, without_nul};
-use super::{Error, Store};
+use super::{AuditRow, Error, Kind, Store};
 
 /// A cloud credential of Azure (contract, section 12). A field that the user did not give is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,12 +139,12 @@ macro_rules! bind_all {
 ///
 /// # Errors
 /// [`Error::Duplicate`] when the id is taken.
-pub async fn insert(store: &Store, credential: &CredentialRow) -> Result<(), Error> {
+pub async fn insert(store: &Store, credential: &CredentialRow, audit: &AuditRow) -> Result<(), Error> {
     check(credential)?;
     let sql = "insert into credentials (id, uuid, owner, name, description, labels, annotations, tenant_id,
                subscription_id, client_id, environment, key_id, wrapped_key, ciphertext, created_ms, updated_ms, version)
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
-    write!(store, |pool| bind_all!(sql, credential).execute(pool).await?.rows_affected());
+    change_rows!(store, audit, bind_all!(sql, credential));
     Ok(())
 }
 
@@ -165,11 +165,16 @@ pub async fn list(store: &Store, owner: Option<&str>) -> Result<Vec<CredentialRo
 }
 
 /// Replaces a row that was read as `credential.version` (id, uuid, owner and date of making stay); returns its new
-/// version.
+/// version. `only_unused` refuses the change while a cluster uses the credential.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the stored version is another one or the row is gone.
-pub async fn update(store: &Store, credential: &CredentialRow) -> Result<i64, Error> {
+/// [`Error::Conflict`] when the stored version is another one or the row is gone, [`Error::InUse`] as `only_unused` says.
+pub async fn update(
+    store: &Store,
+    credential: &CredentialRow,
+    only_unused: bool,
+    audit: &AuditRow,
+) -> Result<i64, Error> {
     check(credential)?;
     let secret = credential.secret.as_ref();
     let sql =
@@ -177,46 +182,63 @@ pub async fn update(store: &Store, credential: &CredentialRow) -> Result<i64, Er
                subscription_id = $8, client_id = $9, environment = $10, key_id = $11, wrapped_key = $12,
                ciphertext = $13, updated_ms = $14, version = version + 1
                where id = $1 and version = $2";
-    let changed = write!(store, |pool| sqlx::query(sql)
-        .bind(&credential.id)
-        .bind(credential.version)
-        .bind(&credential.name)
-        .bind(&credential.description)
-        .bind(json_text(&credential.labels))
-        .bind(json_text(&credential.annotations))
-        .bind(&credential.tenant_id)
-        .bind(&credential.subscription_id)
-        .bind(&credential.client_id)
-        .bind(&credential.environment)
-        .bind(secret.map(|sealed| sealed.key_id.as_str()))
-        .bind(secret.map(|sealed| sealed.wrapped_key.as_slice()))
-        .bind(secret.map(|sealed| sealed.ciphertext.as_slice()))
-        .bind(credential.updated_ms)
-        .execute(pool)
-        .await?
-        .rows_affected());
-    if changed == 0 {
-        return Err(Error::Conflict { table: "credentials", id: credential.id.clone() });
-    }
-    Ok(credential.version + 1)
+    // A cluster that is being made holds a weaker lock on its credential: this one waits for it, and it for this one.
+    let lock = match store.kind() {
+        Kind::Sqlite => "select id from credentials where id = $1",
+        Kind::Postgres => "select id from credentials where id = $1 for update",
+    };
+    let in_use = "select exists (select 1 from clusters where credential_id = $1)";
+    change!(store, audit, |transaction| {
+        if only_unused {
+            sqlx::query(lock).bind(&credential.id).fetch_optional(&mut *transaction).await?;
+            let used: bool =
+                sqlx::query_scalar(in_use).bind(&credential.id).fetch_one(&mut *transaction).await?;
+            if used {
+                return Err(Error::InUse { table: "credentials", id: credential.id.clone() });
+            }
+        }
+        let changed = sqlx::query(sql)
+            .bind(&credential.id)
+            .bind(credential.version)
+            .bind(&credential.name)
+            .bind(&credential.description)
+            .bind(json_text(&credential.labels))
+            .bind(json_text(&credential.annotations))
+            .bind(&credential.tenant_id)
+            .bind(&credential.subscription_id)
+            .bind(&credential.client_id)
+            .bind(&credential.environment)
+            .bind(secret.map(|sealed| sealed.key_id.as_str()))
+            .bind(secret.map(|sealed| sealed.wrapped_key.as_slice()))
+            .bind(secret.map(|sealed| sealed.ciphertext.as_slice()))
+            .bind(credential.updated_ms)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        (changed > 0).then_some(())
+    })
+    .map(|()| credential.version + 1)
+    .ok_or_else(|| Error::Conflict { table: "credentials", id: credential.id.clone() })
 }
 
 /// Removes a credential; false when there was none of that id.
 ///
 /// # Errors
 /// [`Error::InUse`] while a cluster uses it: the database itself holds this, also against a cluster made meanwhile.
-pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
+pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, Error> {
     if id.contains('\0') {
         return Ok(false);
     }
     let sql = "delete from credentials where id = $1";
-    let outcome =
-        write!(store, |pool| sqlx::query(sql).bind(id).execute(pool).await.map(|done| done.rows_affected()));
-    match outcome.map_err(Error::from) {
-        Ok(removed) => Ok(removed > 0),
-        Err(error) if error.is_foreign_key() => Err(Error::InUse { table: "credentials", id: id.to_owned() }),
-        Err(error) => Err(error),
-    }
+    let in_use = |error| match Error::from(error) {
+        error if error.is_foreign_key() => Error::InUse { table: "credentials", id: id.to_owned() },
+        error => error,
+    };
+    let deleted = change!(store, audit, |transaction| {
+        let rows = sqlx::query(sql).bind(id).execute(&mut *transaction).await.map_err(in_use)?;
+        (rows.rows_affected() > 0).then_some(())
+    });
+    Ok(deleted.is_some())
 }
 
 /// The encryption keys that stored secrets need, sorted.

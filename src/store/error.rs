@@ -115,6 +115,8 @@ pub enum Unique {
     CredentialId,
     /// `clusters.id`
     ClusterId,
+    /// `clusters.name`, among the clusters that a user sees
+    ClusterName,
     /// `clusters.aks_identity`: subscription, resource group and name of the AKS cluster
     ClusterIdentity,
     /// `cluster_members.id`
@@ -133,6 +135,7 @@ impl fmt::Display for Unique {
             Self::TokenName => "this token name",
             Self::CredentialId => "this credential id",
             Self::ClusterId => "this cluster id",
+            Self::ClusterName => "this cluster name",
             Self::ClusterIdentity => "this AKS cluster",
             Self::MemberId => "this member id",
             Self::Membership => "this user's part in the cluster",

@@ -5,15 +5,16 @@ use std::sync::{Arc, LazyLock};
 use serde::Serialize;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, PgPool, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Database, Encode, PgPool, Sqlite, SqlitePool, Type};
 
 use super::db::Db;
 use super::rows::{Columns, Fields, json_text};
 use super::{Error, Store};
 
-/// One thing that somebody did. Texts that are not known are empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventRow {
+/// An audit record: an action of a caller on an object. Unknown texts are empty. Store functions that change an object
+/// for a caller take one and write it together with the change (see `change!` in [`super::change`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditRow {
     /// A UUID of version 7: grows with time.
     pub id: String,
     /// Milliseconds since 1970.
@@ -40,18 +41,22 @@ pub struct EventRow {
     pub detail: String,
 }
 
-/// Which events to list; `None` lists all.
-#[derive(Clone, Debug, Default)]
+/// The audit records to list; `None` does not filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only what this user did (an id).
-    pub user_id: Option<String>,
-    /// Only what was done to this kind of object.
+    /// Only records from this time on, in milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// Only records before this time, in milliseconds since 1970.
+    pub until_ms: Option<i64>,
+    /// Only actions of this user: an id, or the name at that time.
+    pub user: Option<String>,
+    /// Only actions on objects of this type.
     pub object_type: Option<String>,
-    /// Only what was done to this object.
+    /// Only actions on this object.
     pub object_id: Option<String>,
     /// Only this action.
     pub action: Option<String>,
-    /// Only what came before this event, for the next page: [`EventRow::at_ms`] and [`EventRow::id`] of the last one.
+    /// Only records before this one, for the next page: [`AuditRow::at_ms`] and [`AuditRow::id`] of the last one.
     pub before: Option<(i64, String)>,
 }
 
@@ -136,6 +141,45 @@ impl Repeated {
         }
     }
 }
+
+/// Adds one record, in the columns' order of [`bind_row`].
+pub(super) const INSERT: &str = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type,
+    object_id, outcome, request_id, remote, detail) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+/// Binds a record to [`INSERT`]. A NUL in its texts is replaced: no change fails because of its record.
+pub(super) fn bind_row<'q, DB>(
+    query: Query<'q, DB, DB::Arguments>,
+    row: &AuditRow,
+) -> Query<'q, DB, DB::Arguments>
+where
+    DB: Database,
+    String: Encode<'q, DB> + Type<DB>,
+    i64: Encode<'q, DB> + Type<DB>,
+{
+    let texts = [
+        &row.user_id,
+        &row.user_name,
+        &row.token_name,
+        &row.action,
+        &row.object_type,
+        &row.object_id,
+        &row.outcome,
+        &row.request_id,
+        &row.remote,
+        &row.detail,
+    ];
+    let query = query.bind(row.id.clone()).bind(row.at_ms);
+    texts.into_iter().fold(query, |query, text| query.bind(text.replace('\0', "\u{fffd}")))
+}
+
+/// Adds the record of a change that had nothing left to do.
+pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
+    change!(store, audit, |transaction| Some(()));
+    Ok(())
+}
+
+/// Sorts behind every id.
+const LAST_ID: &str = "~";
 
 const OWN: &str = "id, at_ms, request_id";
 const SHARED: &str =
@@ -272,9 +316,9 @@ async fn insert_postgres(pool: &PgPool, events: &[Repeated]) -> Result<(), Error
     Ok(())
 }
 
-fn row(row: &impl Columns) -> Result<EventRow, Error> {
+fn row(row: &impl Columns) -> Result<AuditRow, Error> {
     let fields = Fields::of(row, "events", "id")?;
-    Ok(EventRow {
+    Ok(AuditRow {
         id: fields.key(),
         at_ms: fields.number("at_ms")?,
         user_id: fields.text("user_id")?,
@@ -290,26 +334,32 @@ fn row(row: &impl Columns) -> Result<EventRow, Error> {
     })
 }
 
-/// Up to `limit` events, newest first.
-pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<EventRow>, Error> {
-    let texts = [&filter.user_id, &filter.object_type, &filter.object_id, &filter.action];
-    if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+/// Up to `limit` records, newest first.
+pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<AuditRow>, Error> {
+    let before = filter.before.as_ref();
+    let texts = [&filter.user, &filter.object_type, &filter.object_id, &filter.action];
+    let mut texts = texts.into_iter().flatten().chain(before.map(|(_, id)| id));
+    if texts.any(|text| text.contains('\0')) {
         return Ok(Vec::new());
     }
-    let (before_ms, before_id) = filter.before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
+    let (before_ms, before_id) = before.map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
     let sql = "select id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
                remote, detail from events
-               where (cast($1 as text) is null or user_id = $1) and (cast($2 as text) is null or object_type = $2)
+               where (cast($1 as text) is null or user_id = $1 or user_name = $1)
+               and (cast($2 as text) is null or object_type = $2)
                and (cast($3 as text) is null or object_id = $3) and (cast($4 as text) is null or action = $4)
-               and (cast($5 as bigint) is null or at_ms < $5 or (at_ms = $5 and id < $6))
-               order by at_ms desc, id desc limit $7";
+               and at_ms >= $5 and (cast($6 as bigint) is null or at_ms < $6)
+               and at_ms <= $7 and (at_ms < $7 or id < $8)
+               order by at_ms desc, id desc limit $9";
     read!(store, |pool| sqlx::query(sql)
-        .bind(&filter.user_id)
+        .bind(&filter.user)
         .bind(&filter.object_type)
         .bind(&filter.object_id)
         .bind(&filter.action)
-        .bind(before_ms)
-        .bind(before_id)
+        .bind(filter.since_ms.unwrap_or(i64::MIN))
+        .bind(filter.until_ms)
+        .bind(before_ms.unwrap_or(i64::MAX))
+        .bind(before_id.unwrap_or(LAST_ID))
         .bind(i64::from(limit))
         .fetch_all(pool)
         .await?

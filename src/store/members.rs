@@ -1,7 +1,7 @@
 //! Table `cluster_members`: who else may use a cluster.
 
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, Store};
+use super::{AuditRow, Error, Store};
 
 /// A user's part in a cluster that is not his own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,28 +43,28 @@ fn row(row: &impl Columns) -> Result<MemberRow, Error> {
 /// # Errors
 /// [`Error::Duplicate`] when the id is taken or the user is a member already, [`Error::Dangling`] when there is no such
 /// cluster or user.
-pub async fn insert(store: &Store, member: &MemberRow) -> Result<(), Error> {
+pub async fn insert(store: &Store, member: &MemberRow, audit: &AuditRow) -> Result<(), Error> {
     without_nul([("id", Some(member.id.as_str())), ("cluster_id", Some(member.cluster_id.as_str()))])?;
     without_nul([("user_id", Some(member.user_id.as_str())), ("role", Some(member.role.as_str()))])?;
     let sql = "insert into cluster_members (id, uuid, cluster_id, user_id, role, created_ms)
                values ($1, $2, $3, $4, $5, $6)";
-    let outcome = write!(store, |pool| sqlx::query(sql)
-        .bind(&member.id)
-        .bind(&member.uuid)
-        .bind(&member.cluster_id)
-        .bind(&member.user_id)
-        .bind(&member.role)
-        .bind(member.created_ms)
-        .execute(pool)
-        .await
-        .map(drop));
-    outcome.map_err(|error| {
-        let error = Error::from(error);
-        if error.is_foreign_key() {
-            return Error::Dangling { table: "cluster_members", id: member.id.clone() };
+    let dangling = |error| match Error::from(error) {
+        error if error.is_foreign_key() => {
+            Error::Dangling { table: "cluster_members", id: member.id.clone() }
         }
-        error
-    })
+        error => error,
+    };
+    change!(store, audit, |transaction| {
+        let query = sqlx::query(sql)
+            .bind(&member.id)
+            .bind(&member.uuid)
+            .bind(&member.cluster_id)
+            .bind(&member.user_id)
+            .bind(&member.role)
+            .bind(member.created_ms);
+        Some(query.execute(&mut *transaction).await.map_err(dangling)?.rows_affected())
+    });
+    Ok(())
 }
 
 /// The membership of that id.
@@ -114,17 +114,17 @@ pub async fn list(
 }
 
 /// Gives a member another role; false when there is none of that id.
-pub async fn set_role(store: &Store, id: &str, role: &str) -> Result<bool, Error> {
+pub async fn set_role(store: &Store, id: &str, role: &str, audit: &AuditRow) -> Result<bool, Error> {
     without_nul([("id", Some(id)), ("role", Some(role))])?;
     let sql = "update cluster_members set role = $2 where id = $1";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(id).bind(role).execute(pool).await?.rows_affected()) > 0)
+    Ok(change_rows!(store, audit, sqlx::query(sql).bind(id).bind(role)).is_some())
 }
 
 /// Removes a member; false when there was none of that id.
-pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
+pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, Error> {
     if id.contains('\0') {
         return Ok(false);
     }
     let sql = "delete from cluster_members where id = $1";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(id).execute(pool).await?.rows_affected()) > 0)
+    Ok(change_rows!(store, audit, sqlx::query(sql).bind(id)).is_some())
 }

@@ -4,6 +4,8 @@
 //! rows as they lie in the tables; what they mean, and what a secret is, is known in `service`.
 
 #[macro_use]
+mod change;
+#[macro_use]
 mod db;
 
 pub mod cluster_events;
@@ -23,11 +25,11 @@ pub mod tokens;
 pub mod users;
 
 pub use cluster_events::{ClusterEventRow, NewClusterEvent};
-pub use clusters::{ClusterRow, Wake, WorkColumns};
+pub use clusters::{ClusterRow, NameScope, Wake, WorkColumns};
 pub use credentials::{CredentialRow, SealedColumns};
 pub use db::{Kind, Options, Store, sqlite_url};
 pub use error::{Error, Unique, full_errors};
-pub use events::EventRow;
+pub use events::AuditRow;
 pub use instance::Stamp;
 pub use members::MemberRow;
 pub use migrations::Migrated;

@@ -4,7 +4,7 @@
 use super::cluster_secrets::PUT;
 use super::credentials::SealedColumns;
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, Store};
+use super::{AuditRow, Error, Store};
 
 /// A registration token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ pub async fn insert(
     store: &Store,
     token: &RegistrationTokenRow,
     sealed: &SealedColumns,
+    audit: &AuditRow,
 ) -> Result<bool, Error> {
     without_nul([("cluster_id", Some(token.cluster_id.as_str())), ("name", Some(token.name.as_str()))])?;
     let sql = "insert into registration_tokens (cluster_id, name, uuid, hash, created_ms)
@@ -62,8 +63,7 @@ pub async fn insert(
         }
         error
     };
-    write!(store, |pool| {
-        let mut transaction = pool.begin().await?;
+    let added = change!(store, audit, |transaction| {
         let added = sqlx::query(sql)
             .bind(&token.cluster_id)
             .bind(&token.name)
@@ -85,9 +85,9 @@ pub async fn insert(
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await?;
-        Ok(added > 0)
-    })
+        (added > 0).then_some(())
+    });
+    Ok(added.is_some())
 }
 
 /// The token of that name in a cluster.
@@ -116,23 +116,16 @@ pub async fn list(store: &Store, cluster_id: &str) -> Result<Vec<RegistrationTok
 }
 
 /// Removes a token and its text; false when there was none of that name.
-pub async fn delete(store: &Store, cluster_id: &str, name: &str) -> Result<bool, Error> {
+pub async fn delete(store: &Store, cluster_id: &str, name: &str, audit: &AuditRow) -> Result<bool, Error> {
     if cluster_id.contains('\0') || name.contains('\0') {
         return Ok(false);
     }
     let token = "delete from registration_tokens where cluster_id = $1 and name = $2";
     let text = "delete from cluster_secrets where cluster_id = $1 and name = $2";
-    write!(store, |pool| {
-        let mut transaction = pool.begin().await?;
-        let removed =
-            sqlx::query(token).bind(cluster_id).bind(name).execute(&mut *transaction).await?.rows_affected();
-        sqlx::query(text)
-            .bind(cluster_id)
-            .bind(secret_name(name))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-        transaction.commit().await?;
-        Ok(removed > 0)
-    })
+    let removed = change!(store, audit, |transaction| {
+        let removed = sqlx::query(token).bind(cluster_id).bind(name).execute(&mut *transaction).await?;
+        sqlx::query(text).bind(cluster_id).bind(secret_name(name)).execute(&mut *transaction).await?;
+        (removed.rows_affected() > 0).then_some(())
+    });
+    Ok(removed.is_some())
 }

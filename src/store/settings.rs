@@ -1,7 +1,7 @@
 //! Table `settings`: values that somebody set; what a setting means and its default are in `service::settings`.
 
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, Store};
+use super::{AuditRow, Error, Store};
 
 /// A setting that differs from its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +24,15 @@ fn row(row: &impl Columns) -> Result<SettingRow, Error> {
 }
 
 /// Sets a value, whatever was there.
-pub async fn put(store: &Store, setting: &SettingRow) -> Result<(), Error> {
+pub async fn put(store: &Store, setting: &SettingRow, audit: &AuditRow) -> Result<(), Error> {
     without_nul([("name", Some(setting.name.as_str())), ("value", Some(setting.value.as_str()))])?;
     let sql = "insert into settings (name, value, updated_ms) values ($1, $2, $3)
                on conflict (name) do update set value = excluded.value, updated_ms = excluded.updated_ms";
-    write!(store, |pool| sqlx::query(sql)
-        .bind(&setting.name)
-        .bind(&setting.value)
-        .bind(setting.updated_ms)
-        .execute(pool)
-        .await?
-        .rows_affected());
+    change_rows!(
+        store,
+        audit,
+        sqlx::query(sql).bind(&setting.name).bind(&setting.value).bind(setting.updated_ms)
+    );
     Ok(())
 }
 
@@ -54,10 +52,10 @@ pub async fn list(store: &Store) -> Result<Vec<SettingRow>, Error> {
 }
 
 /// Back to the default; false when nobody had set it.
-pub async fn delete(store: &Store, name: &str) -> Result<bool, Error> {
+pub async fn delete(store: &Store, name: &str, audit: &AuditRow) -> Result<bool, Error> {
     if name.contains('\0') {
         return Ok(false);
     }
     let sql = "delete from settings where name = $1";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(name).execute(pool).await?.rows_affected()) > 0)
+    Ok(change_rows!(store, audit, sqlx::query(sql).bind(name)).is_some())
 }

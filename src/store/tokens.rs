@@ -1,7 +1,7 @@
 //! Table `tokens`: the hashes of API tokens. A revoked token is a removed row.
 
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, Store, UserRow};
+use super::{AuditRow, Error, Kind, Store, UserRow};
 
 /// A token; its secret half is known only by its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,12 +69,19 @@ const UPSERT: &str = "insert into tokens
     where tokens.user_id <> excluded.user_id or tokens.hash <> excluded.hash
     or tokens.expires_ms is not null or tokens.cluster_id is not null";
 
-/// Adds a token.
+/// Adds a token. With `made_with`, the token of that name must exist until the new one does: a revoked token leaves none
+/// behind.
 ///
 /// # Errors
-/// [`Error::Duplicate`] when the name is taken, [`Error::Dangling`] when the user does not exist.
-pub async fn insert(store: &Store, token: &TokenRow) -> Result<(), Error> {
-    write_token(store, token, INSERT).await.map(drop)
+/// [`Error::Duplicate`] when the name is taken, [`Error::Dangling`] when the user does not exist, [`Error::Conflict`] when
+/// the token `made_with` does not.
+pub async fn insert(
+    store: &Store,
+    token: &TokenRow,
+    made_with: Option<&str>,
+    audit: &AuditRow,
+) -> Result<(), Error> {
+    write_token(store, token, made_with, INSERT, audit).await.map(drop)
 }
 
 /// Adds a token or makes the one of that name like this; returns whether anything had to change. A token that has the
@@ -82,36 +89,53 @@ pub async fn insert(store: &Store, token: &TokenRow) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Dangling`] when the user does not exist.
-pub async fn put(store: &Store, token: &TokenRow) -> Result<bool, Error> {
-    Ok(write_token(store, token, UPSERT).await? > 0)
+pub async fn put(store: &Store, token: &TokenRow, audit: &AuditRow) -> Result<bool, Error> {
+    write_token(store, token, None, UPSERT, audit).await
 }
 
-async fn write_token(store: &Store, token: &TokenRow, sql: &'static str) -> Result<u64, Error> {
+async fn write_token(
+    store: &Store,
+    token: &TokenRow,
+    made_with: Option<&str>,
+    sql: &'static str,
+    audit: &AuditRow,
+) -> Result<bool, Error> {
     without_nul([
         ("name", Some(token.name.as_str())),
         ("user_id", Some(token.user_id.as_str())),
         ("description", Some(token.description.as_str())),
         ("cluster_id", token.cluster_id.as_deref()),
     ])?;
-    let outcome = write!(store, |pool| sqlx::query(sql)
-        .bind(&token.name)
-        .bind(&token.user_id)
-        .bind(&token.hash)
-        .bind(token.created_ms)
-        .bind(token.expires_ms)
-        .bind(token.last_used_ms)
-        .bind(&token.description)
-        .bind(&token.cluster_id)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()));
-    outcome.map_err(|error| {
-        let error = Error::from(error);
-        if error.is_foreign_key() {
-            return Error::Dangling { table: "tokens", id: token.name.clone() };
+    let dangling = |error| match Error::from(error) {
+        error if error.is_foreign_key() => Error::Dangling { table: "tokens", id: token.name.clone() },
+        error => error,
+    };
+    let lock = match store.kind() {
+        Kind::Sqlite => "select name from tokens where name = $1",
+        Kind::Postgres => "select name from tokens where name = $1 for key share",
+    };
+    let written = change!(store, audit, |transaction| {
+        if let Some(name) = made_with
+            && sqlx::query(lock).bind(name).fetch_optional(&mut *transaction).await?.is_none()
+        {
+            return Err(Error::Conflict { table: "tokens", id: name.to_owned() });
         }
-        error
-    })
+        let written = sqlx::query(sql)
+            .bind(&token.name)
+            .bind(&token.user_id)
+            .bind(&token.hash)
+            .bind(token.created_ms)
+            .bind(token.expires_ms)
+            .bind(token.last_used_ms)
+            .bind(&token.description)
+            .bind(&token.cluster_id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(dangling)?
+            .rows_affected();
+        (written > 0).then_some(())
+    });
+    Ok(written.is_some())
 }
 
 /// The token of that name and the user it belongs to.
@@ -144,12 +168,12 @@ pub async fn touch(store: &Store, name: &str, at_ms: i64) -> Result<(), Error> {
 }
 
 /// Removes a token; false when there was none of that name.
-pub async fn delete(store: &Store, name: &str) -> Result<bool, Error> {
+pub async fn delete(store: &Store, name: &str, audit: &AuditRow) -> Result<bool, Error> {
     if name.contains('\0') {
         return Ok(false);
     }
     let sql = "delete from tokens where name = $1";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(name).execute(pool).await?.rows_affected()) > 0)
+    Ok(change_rows!(store, audit, sqlx::query(sql).bind(name)).is_some())
 }
 
 /// Removes the tokens that had expired at `now_ms`; returns how many.

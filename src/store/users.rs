@@ -1,7 +1,7 @@
 //! Table `users`: who tokens belong to.
 
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, Store};
+use super::{AuditRow, Error, Store};
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,38 +30,69 @@ fn row(row: &impl Columns) -> Result<UserRow, Error> {
 ///
 /// # Errors
 /// [`Error::Duplicate`] when the id or the name is taken.
-pub async fn insert(store: &Store, user: &UserRow) -> Result<(), Error> {
+pub async fn insert(store: &Store, user: &UserRow, audit: &AuditRow) -> Result<(), Error> {
     without_nul([("id", Some(user.id.as_str())), ("name", Some(user.name.as_str()))])?;
     let sql = "insert into users (id, name, admin, created_ms) values ($1, $2, $3, $4)";
-    write!(store, |pool| sqlx::query(sql)
-        .bind(&user.id)
-        .bind(&user.name)
-        .bind(user.admin)
-        .bind(user.created_ms)
-        .execute(pool)
-        .await?
-        .rows_affected());
+    change_rows!(
+        store,
+        audit,
+        sqlx::query(sql).bind(&user.id).bind(&user.name).bind(user.admin).bind(user.created_ms)
+    );
     Ok(())
 }
 
-/// Adds `user` unless one of that name exists; returns the one that exists now. With `admin` given, an existing one
-/// becomes or stops being an administrator; otherwise he stays what he was.
+/// A user as [`ensure`] left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ensured {
+    /// The user is new.
+    Created(UserRow),
+    /// The user existed, and became or stopped being an administrator.
+    Changed(UserRow),
+    /// The user existed as it is now.
+    Unchanged(UserRow),
+}
+
+/// Adds `user` unless one of that name exists. With `admin` given, an existing user becomes or stops being an
+/// administrator; otherwise it keeps its role. `audit` makes the record of a new or changed user.
 ///
 /// # Errors
-/// [`Error::Duplicate`] when the id is taken by somebody of another name.
-pub async fn ensure(store: &Store, user: &UserRow, admin: Option<bool>) -> Result<UserRow, Error> {
+/// [`Error::Duplicate`] when the id is taken by a user of another name, [`Error::Conflict`] when the user of that name was
+/// removed at the same time.
+pub async fn ensure(
+    store: &Store,
+    user: &UserRow,
+    admin: Option<bool>,
+    audit: impl FnOnce(&Ensured) -> AuditRow,
+) -> Result<Ensured, Error> {
     without_nul([("id", Some(user.id.as_str())), ("name", Some(user.name.as_str()))])?;
-    let sql = "insert into users (id, name, admin, created_ms) values ($1, $2, $3, $4)
-               on conflict (name) do update set admin = coalesce($5, users.admin)
-               returning id, name, admin, created_ms";
-    write!(store, |pool| row(&sqlx::query(sql)
-        .bind(&user.id)
-        .bind(&user.name)
-        .bind(admin.unwrap_or(user.admin))
-        .bind(user.created_ms)
-        .bind(admin)
-        .fetch_one(pool)
-        .await?))
+    let insert = "insert into users (id, name, admin, created_ms) values ($1, $2, $3, $4)
+                  on conflict (name) do nothing returning id, name, admin, created_ms";
+    let update = "update users set admin = $2 where name = $1 and admin <> $2
+                  returning id, name, admin, created_ms";
+    let select = "select id, name, admin, created_ms from users where name = $1";
+    let mut unchanged = None;
+    let changed = change!(store, |ensured| &audit(ensured), |transaction| {
+        let query = sqlx::query(insert).bind(&user.id).bind(&user.name);
+        let query = query.bind(admin.unwrap_or(user.admin)).bind(user.created_ms);
+        let created = query.fetch_optional(&mut *transaction).await?;
+        let updated = match admin.filter(|_| created.is_none()) {
+            Some(admin) => {
+                sqlx::query(update).bind(&user.name).bind(admin).fetch_optional(&mut *transaction).await?
+            }
+            None => None,
+        };
+        match (created, updated) {
+            (Some(created), _) => Some(Ensured::Created(row(&created)?)),
+            (None, Some(updated)) => Some(Ensured::Changed(row(&updated)?)),
+            (None, None) => {
+                let found = sqlx::query(select).bind(&user.name).fetch_optional(&mut *transaction).await?;
+                unchanged = found.as_ref().map(row).transpose()?;
+                None
+            }
+        }
+    });
+    let conflict = || Error::Conflict { table: "users", id: user.id.clone() };
+    changed.or(unchanged.map(Ensured::Unchanged)).ok_or_else(conflict)
 }
 
 /// The user of that id.
@@ -80,10 +111,10 @@ pub async fn list(store: &Store) -> Result<Vec<UserRow>, Error> {
 }
 
 /// Removes a user and his tokens; false when there was none of that id.
-pub async fn delete(store: &Store, id: &str) -> Result<bool, Error> {
+pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, Error> {
     if id.contains('\0') {
         return Ok(false);
     }
     let sql = "delete from users where id = $1";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(id).execute(pool).await?.rows_affected()) > 0)
+    Ok(change_rows!(store, audit, sqlx::query(sql).bind(id)).is_some())
 }

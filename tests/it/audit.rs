@@ -1,12 +1,13 @@
-//! The audit trail while the database is slow, away, or damaged: no event is lost and no request hangs on it.
+//! The audit log while the database is slow, away, or damaged: no event is lost and no request hangs on it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use norman_aks::clock::Clock;
 use norman_aks::service::Caller;
-use norman_aks::service::events::{Action, Event, Events, Filter, Options};
-use norman_aks::store::Kind;
+use norman_aks::service::events::{Action, Event, Events, Options};
+use norman_aks::store::events::Filter;
+use norman_aks::store::{self, Kind, Store};
 use sqlx::Connection as _;
 
 use crate::support::databases::{self, TestDb};
@@ -22,8 +23,8 @@ fn event(object_id: &str) -> Event {
     Event::new(&Arc::new(caller), Action::Create, "cluster", object_id)
 }
 
-async fn ids(events: &Events) -> Vec<String> {
-    let rows = events.list(100, &Filter::default()).await.expect("list");
+async fn ids(store: &Store) -> Vec<String> {
+    let rows = store::events::list(store, 100, &Filter::default()).await.expect("list");
     rows.into_iter().map(|row| row.object_id).collect()
 }
 
@@ -71,10 +72,10 @@ async fn a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost(db: &T
     }
     let waiting = tokio::time::timeout(Duration::from_millis(100), events.record(event("4"))).await;
     assert!(waiting.is_err(), "the queue is full");
-    assert!(ids(&events).await.is_empty());
+    assert!(ids(&db.store).await.is_empty());
     lock.release().await;
     events.stop(Duration::from_secs(30)).await;
-    assert_eq!(ids(&events).await, ["4", "3", "2", "1"], "also the one whose request went away");
+    assert_eq!(ids(&db.store).await, ["4", "3", "2", "1"], "also the one whose request went away");
 }
 
 #[tokio::test]
@@ -101,7 +102,7 @@ async fn events_survive_connections_that_the_server_cuts() {
         sqlx::query(cut).execute(&mut other).await.expect("cut");
     }
     events.stop(Duration::from_secs(30)).await;
-    let mut ids = ids(&events).await;
+    let mut ids = ids(&db.store).await;
     ids.reverse();
     assert_eq!(ids, (0..20).map(|n| format!("{n:02}")).collect::<Vec<_>>());
 }

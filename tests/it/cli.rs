@@ -9,6 +9,8 @@ use std::process::{Command, Output, Stdio};
 use norman_aks::store::{self, CredentialRow, Store};
 use tempfile::TempDir;
 
+use crate::support::audit;
+
 /// The executable in a folder and an environment of its own.
 struct Program {
     folder: TempDir,
@@ -393,7 +395,7 @@ fn a_cloud_that_no_credential_is_for_need_not_be_reached() {
     let url = store::sqlite_url(&program.path().join("norman-aks-data/norman-aks.db"));
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let store = Store::connect(&url, &store::Options::default()).await.unwrap();
-        store::credentials::insert(&store, &credential).await.unwrap();
+        store::credentials::insert(&store, &credential, &audit()).await.unwrap();
         store.close().await;
     });
     let text = checked();

@@ -14,6 +14,7 @@ use tower::ServiceExt as _;
 
 use crate::norman::refusal;
 use crate::support::app::TestApp;
+use crate::support::audit;
 use crate::support::connected::{Connected, ID};
 use crate::support::databases;
 
@@ -224,7 +225,7 @@ async fn it_ends_when_the_part_in_the_cluster_or_the_token_ends() {
         stream.events(1).await;
         streams.push(stream);
     }
-    assert!(members::delete(&it.store, "crtb-dan").await.unwrap());
+    assert!(members::delete(&it.store, "crtb-dan", &audit()).await.unwrap());
     assert!(it.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
     let mut others = streams.split_off(2);
     for stream in streams {

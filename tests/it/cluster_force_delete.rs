@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 use norman_aks::sandbox::Fault;
-use norman_aks::service::events::Filter;
+use norman_aks::store::events::Filter;
 use norman_aks::store::{self, Store, clusters, sqlite_url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::norman::refusal;
 use crate::support::app::TestApp;
+use crate::support::audit;
 use crate::support::made;
 
 fn path(id: &str) -> String {
@@ -109,7 +110,7 @@ async fn a_cluster_without_a_credential_says_so_with_the_way_out() {
     let store = database(&app).await;
     let mut row = clusters::get(&store, &id).await.unwrap().unwrap();
     row.credential_id = None;
-    clusters::update(&store, &row, None).await.unwrap();
+    clusters::update(&store, &row, None, None, &audit()).await.unwrap();
     app.delete(&path(&id)).send().await;
     app.settle().await;
     let stuck = app.get(&path(&id)).send().await.json();

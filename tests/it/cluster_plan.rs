@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use norman_aks::service::events::Filter;
+use norman_aks::store::events::Filter;
 use norman_aks::store::{self, ClusterRow, Store, clusters, sqlite_url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::norman::refusal;
 use crate::support::app::TestApp;
+use crate::support::audit;
 use crate::support::made;
 
 async fn database(app: &TestApp) -> Store {
@@ -219,7 +220,7 @@ async fn what_azure_has_by_now_would_be_taken_over() {
     let mut spec: Value = serde_json::from_str(&row.spec).unwrap();
     spec["aksConfig"]["kubernetesVersion"] = json!("1.31.8");
     row.spec = spec.to_string();
-    clusters::update(&database(&app).await, &row, None).await.unwrap();
+    clusters::update(&database(&app).await, &row, None, None, &audit()).await.unwrap();
     let told = plan(&app, &id).await;
     assert_eq!(
         (step(&told), &told["summary"]),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::norman::{NO_CREDENTIAL, refusal};
 use crate::support::app::TestApp;
+use crate::support::audit;
 
 /// A body as the Terraform provider sends it, for a credential of that id.
 fn terraform(credential: &str) -> Value {
@@ -459,7 +460,7 @@ async fn the_setting_of_operators_can_switch_aks_off() {
     let store =
         Store::connect(&sqlite_url(&database(&app)), &norman_aks::store::Options::default()).await.unwrap();
     let value = r#"[{"name":"aks","active":false}]"#.to_owned();
-    settings::put(&store, &SettingRow { name: "kev2-operators".to_owned(), value, updated_ms: 0 })
+    settings::put(&store, &SettingRow { name: "kev2-operators".to_owned(), value, updated_ms: 0 }, &audit())
         .await
         .unwrap();
     app.clock.advance(std::time::Duration::from_secs(10));

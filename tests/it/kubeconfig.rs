@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
 use norman_aks::domain::status::ClusterStatus;
-use norman_aks::service::events::Filter;
 use norman_aks::service::kubeconfigs::OverTls;
 use norman_aks::store;
+use norman_aks::store::events::Filter;
 use secrecy::ExposeSecret as _;
 
 use crate::support::app::{Answer, NOW_MS, TestApp};

@@ -9,11 +9,12 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use norman_aks::domain::status::ClusterStatus;
 use norman_aks::downstream;
-use norman_aks::service::events::Filter;
 use norman_aks::store;
+use norman_aks::store::events::Filter;
 use serde_json::json;
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::audit;
 use crate::support::connected::{Connected, ID};
 use crate::support::kubernetes::{ACCOUNT, FakeCluster};
 
@@ -353,7 +354,7 @@ async fn outcome_of_the_only_change(it: &Connected) -> String {
 }
 
 /// What the audit has of requests into clusters, oldest first.
-async fn rows(it: &Connected) -> Vec<store::EventRow> {
+async fn rows(it: &Connected) -> Vec<store::AuditRow> {
     let mut rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
     rows.retain(|row| row.action == "kubernetes");
     rows.reverse();
@@ -361,7 +362,7 @@ async fn rows(it: &Connected) -> Vec<store::EventRow> {
 }
 
 /// The same, once there are that many.
-async fn rows_inside(it: &Connected, count: usize) -> Vec<store::EventRow> {
+async fn rows_inside(it: &Connected, count: usize) -> Vec<store::AuditRow> {
     for _ in 0..400 {
         let rows = rows(it).await;
         if rows.len() >= count {
@@ -433,7 +434,7 @@ async fn a_stream_ends_when_its_caller_loses_his_part() {
     let ben = it.member("ben", "read-only").await;
     let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", &ben).await.into_body();
     assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
-    assert!(store::members::delete(&it.store, "crtb-ben").await.unwrap());
+    assert!(store::members::delete(&it.store, "crtb-ben", &audit()).await.unwrap());
     assert!(piece(&mut body).await.is_none());
     let answer = it.app.get(&format!("/k8s/clusters/{ID}/version")).token(&ben).send().await;
     assert_refused(&answer, 404, "NotFound");

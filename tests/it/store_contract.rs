@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use norman_aks::store::events::{Occurrence, Repeated};
+use norman_aks::store::users::Ensured;
 use norman_aks::store::{
-    ClusterEventRow, ClusterRow, CredentialRow, Error, EventRow, Kind, MemberRow, NewClusterEvent, Options,
-    RegistrationTokenRow, ReplicaRow, SealedColumns, SettingRow, Stamp, Store, TokenRow, Unique, UserRow,
-    Wake, WorkColumns, cluster_events, cluster_secrets, clusters, credentials, events, instance, members,
-    registration_tokens, replicas, settings, tokens, users,
+    AuditRow, ClusterEventRow, ClusterRow, CredentialRow, Error, Kind, MemberRow, NameScope, NewClusterEvent,
+    Options, RegistrationTokenRow, ReplicaRow, SealedColumns, SettingRow, Stamp, Store, TokenRow, Unique,
+    UserRow, Wake, WorkColumns, cluster_events, cluster_secrets, clusters, credentials, events, instance,
+    members, registration_tokens, replicas, settings, tokens, users,
 };
 
 use crate::support::databases::{self, TestDb};
@@ -64,6 +65,11 @@ on_both!(
     damaged_values_say_where_they_lie,
     writers_at_once_lose_nothing,
     a_closed_database_counts_as_unavailable,
+    a_change_is_written_with_its_audit_record,
+    what_changes_nothing_leaves_no_audit_record,
+    a_change_whose_record_fails_is_not_made,
+    of_clusters_with_one_name_at_once_one_is_made,
+    a_credential_does_not_move_while_a_cluster_is_being_made,
 );
 
 #[expect(clippy::unnecessary_wraps, reason = "optional columns are what it is for")]
@@ -131,8 +137,8 @@ fn cluster(id: &str) -> ClusterRow {
     }
 }
 
-fn event(id: &str, at_ms: i64) -> EventRow {
-    EventRow {
+fn event(id: &str, at_ms: i64) -> AuditRow {
+    AuditRow {
         id: id.to_owned(),
         at_ms,
         user_id: "user-a".to_owned(),
@@ -146,6 +152,32 @@ fn event(id: &str, at_ms: i64) -> EventRow {
         remote: "127.0.0.1".to_owned(),
         detail: "d \"'".to_owned(),
     }
+}
+
+fn member(id: &str, cluster_id: &str, user_id: &str) -> MemberRow {
+    MemberRow {
+        id: id.to_owned(),
+        uuid: "u".to_owned(),
+        cluster_id: cluster_id.to_owned(),
+        user_id: user_id.to_owned(),
+        role: "read-only".to_owned(),
+        created_ms: 3,
+    }
+}
+
+fn registration(cluster_id: &str, name: &str) -> RegistrationTokenRow {
+    RegistrationTokenRow {
+        cluster_id: cluster_id.to_owned(),
+        name: name.to_owned(),
+        uuid: "u".to_owned(),
+        hash: vec![0, 9],
+        created_ms: 4,
+    }
+}
+
+/// The record of a change.
+fn audit() -> AuditRow {
+    event(&uuid::Uuid::now_v7().to_string(), 1)
 }
 
 /// A statement beside the store's functions, to damage what they would not.
@@ -250,43 +282,52 @@ async fn the_first_value_of_the_instance_is_kept(db: &TestDb) {
 
 async fn users_are_made_once_per_name(db: &TestDb) {
     let store = &db.store;
-    users::insert(store, &user("user-b", "bob")).await.expect("insert");
-    let taken = users::insert(store, &user("user-c", "bob")).await.expect_err("name");
+    users::insert(store, &user("user-b", "bob"), &audit()).await.expect("insert");
+    let taken = users::insert(store, &user("user-c", "bob"), &audit()).await.expect_err("name");
     assert!(matches!(taken, Error::Duplicate { what: Unique::UserName }), "{taken:?}");
-    let taken = users::insert(store, &user("user-b", "bert")).await.expect_err("id");
+    let taken = users::insert(store, &user("user-b", "bert"), &audit()).await.expect_err("id");
     assert!(matches!(taken, Error::Duplicate { what: Unique::UserId }), "{taken:?}");
 
-    let ann = users::ensure(store, &user("user-a", "ann"), None).await.expect("new");
-    assert_eq!(ann, user("user-a", "ann"));
-    let again = users::ensure(store, &user("user-x", "ann"), Some(true)).await.expect("there");
-    assert_eq!(again, UserRow { admin: true, ..ann.clone() });
-    assert_eq!(users::ensure(store, &user("user-y", "ann"), None).await.expect("there"), again);
-    let taken = users::ensure(store, &user("user-a", "cid"), None).await.expect_err("id");
+    let ann = user("user-a", "ann");
+    let ensured = users::ensure(store, &ann, None, |_| audit()).await.expect("new");
+    assert_eq!(ensured, Ensured::Created(ann.clone()));
+    let again = UserRow { admin: true, ..ann };
+    for (admin, expected) in [
+        (Some(true), Ensured::Changed(again.clone())),
+        (Some(true), Ensured::Unchanged(again.clone())),
+        (None, Ensured::Unchanged(again.clone())),
+    ] {
+        let ensured = users::ensure(store, &user("user-x", "ann"), admin, |_| audit()).await;
+        assert_eq!(ensured.expect("there"), expected);
+    }
+    let taken = users::ensure(store, &user("user-a", "cid"), None, |_| audit()).await.expect_err("id");
     assert!(matches!(taken, Error::Duplicate { what: Unique::UserId }), "{taken:?}");
-    let dan = users::ensure(store, &user("user-d", "dan"), Some(true)).await.expect("new");
-    assert!(dan.admin);
+    let dan = UserRow { admin: true, ..user("user-d", "dan") };
+    let ensured = users::ensure(store, &user("user-d", "dan"), Some(true), |_| audit()).await.expect("new");
+    assert_eq!(ensured, Ensured::Created(dan.clone()));
 
     assert_eq!(users::get(store, "user-a").await.expect("get"), Some(again.clone()));
     assert_eq!(users::get(store, "user-z").await.expect("get"), None);
     assert_eq!(users::list(store).await.expect("list"), [again, user("user-b", "bob"), dan]);
-    tokens::insert(store, &token("t", "user-b")).await.expect("token");
-    assert!(users::delete(store, "user-b").await.expect("delete"));
-    assert!(!users::delete(store, "user-b").await.expect("delete"));
+    tokens::insert(store, &token("t", "user-b"), None, &audit()).await.expect("token");
+    assert!(users::delete(store, "user-b", &audit()).await.expect("delete"));
+    assert!(!users::delete(store, "user-b", &audit()).await.expect("delete"));
     assert_eq!(tokens::find(store, "t").await.expect("find"), None, "a user takes his tokens along");
 }
 
 async fn tokens_come_with_their_users(db: &TestDb) {
     let store = &db.store;
     let (ann, bob) = (user("user-a", "ann"), user("user-b", "bob"));
-    users::insert(store, &ann).await.expect("user");
-    users::insert(store, &bob).await.expect("user");
+    users::insert(store, &ann, &audit()).await.expect("user");
+    users::insert(store, &bob, &audit()).await.expect("user");
     let first = TokenRow { expires_ms: Some(99), last_used_ms: Some(11), ..token("token-1", "user-a") };
     let second = TokenRow { created_ms: 9, ..token("token-2", "user-b") };
-    tokens::insert(store, &first).await.expect("insert");
-    tokens::insert(store, &second).await.expect("insert");
-    let taken = tokens::insert(store, &token("token-1", "user-b")).await.expect_err("name");
+    tokens::insert(store, &first, None, &audit()).await.expect("insert");
+    tokens::insert(store, &second, None, &audit()).await.expect("insert");
+    let taken = tokens::insert(store, &token("token-1", "user-b"), None, &audit()).await.expect_err("name");
     assert!(matches!(taken, Error::Duplicate { what: Unique::TokenName }), "{taken:?}");
-    let dangling = tokens::insert(store, &token("token-3", "user-z")).await.expect_err("user");
+    let dangling =
+        tokens::insert(store, &token("token-3", "user-z"), None, &audit()).await.expect_err("user");
     assert!(matches!(&dangling, Error::Dangling { table: "tokens", id } if id == "token-3"), "{dangling:?}");
 
     assert_eq!(tokens::find(store, "token-1").await.expect("find"), Some((first.clone(), ann.clone())));
@@ -305,38 +346,40 @@ async fn tokens_come_with_their_users(db: &TestDb) {
     tokens::touch(store, "token-9", 50).await.expect("nothing to touch");
     let (row, _) = tokens::find(store, "token-2").await.expect("find").expect("row");
     assert_eq!(row.last_used_ms, Some(60));
-    assert!(tokens::delete(store, "token-1").await.expect("delete"));
-    assert!(!tokens::delete(store, "token-1").await.expect("delete"));
+    assert!(tokens::delete(store, "token-1", &audit()).await.expect("delete"));
+    assert!(!tokens::delete(store, "token-1", &audit()).await.expect("delete"));
 }
 
 async fn a_token_can_be_set_anew(db: &TestDb) {
     let store = &db.store;
-    users::insert(store, &user("user-a", "ann")).await.expect("user");
-    users::insert(store, &user("user-b", "bob")).await.expect("user");
+    users::insert(store, &user("user-a", "ann"), &audit()).await.expect("user");
+    users::insert(store, &user("user-b", "bob"), &audit()).await.expect("user");
     let row = async || tokens::find(store, "t").await.expect("find").expect("row").0;
     assert!(
-        tokens::put(store, &TokenRow { expires_ms: Some(1), ..token("t", "user-a") }).await.expect("new")
+        tokens::put(store, &TokenRow { expires_ms: Some(1), ..token("t", "user-a") }, &audit())
+            .await
+            .expect("new")
     );
     assert_eq!(row().await.expires_ms, Some(1));
-    assert!(tokens::put(store, &token("t", "user-a")).await.expect("without end"));
+    assert!(tokens::put(store, &token("t", "user-a"), &audit()).await.expect("without end"));
     assert_eq!(row().await, token("t", "user-a"));
     let later = TokenRow { created_ms: 77, ..token("t", "user-a") };
-    assert!(!tokens::put(store, &later).await.expect("the same"), "keeps its dates");
+    assert!(!tokens::put(store, &later, &audit()).await.expect("the same"), "keeps its dates");
     assert_eq!(row().await.created_ms, 10);
     let other = TokenRow { hash: vec![1], created_ms: 78, ..token("t", "user-b") };
-    assert!(tokens::put(store, &other).await.expect("another secret and user"));
+    assert!(tokens::put(store, &other, &audit()).await.expect("another secret and user"));
     assert_eq!(row().await, other);
-    let dangling = tokens::put(store, &token("t", "user-z")).await.expect_err("user");
+    let dangling = tokens::put(store, &token("t", "user-z"), &audit()).await.expect_err("user");
     assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
 }
 
 async fn expired_tokens_are_removed(db: &TestDb) {
     let store = &db.store;
-    users::insert(store, &user("user-a", "ann")).await.expect("user");
+    users::insert(store, &user("user-a", "ann"), &audit()).await.expect("user");
     for (name, expires_ms) in [("past", Some(99)), ("now", Some(100)), ("later", Some(101)), ("never", None)]
     {
         let row = TokenRow { expires_ms, ..token(name, "user-a") };
-        tokens::insert(store, &row).await.expect(name);
+        tokens::insert(store, &row, None, &audit()).await.expect(name);
     }
     assert_eq!(tokens::delete_expired(store, 100).await.expect("delete"), 2);
     let left = tokens::list(store, None).await.expect("list");
@@ -362,24 +405,24 @@ async fn credentials_come_back_as_they_were_put(db: &TestDb) {
     };
     let older = CredentialRow { created_ms: 1, ..credential("cc-z") };
     for row in [&full, &bare, &older] {
-        credentials::insert(store, row).await.expect("insert");
+        credentials::insert(store, row, &audit()).await.expect("insert");
         assert_eq!(credentials::get(store, &row.id).await.expect("get").as_ref(), Some(row));
     }
-    let taken = credentials::insert(store, &bare).await.expect_err("id");
+    let taken = credentials::insert(store, &bare, &audit()).await.expect_err("id");
     assert!(matches!(taken, Error::Duplicate { what: Unique::CredentialId }), "{taken:?}");
     assert_eq!(credentials::get(store, "cc-x").await.expect("get"), None);
     let all = credentials::list(store, None).await.expect("list");
     assert_eq!(all, [older.clone(), bare.clone(), full.clone()], "oldest first, then by id");
     assert_eq!(credentials::list(store, Some("user-a")).await.expect("list"), [older, full]);
-    assert!(credentials::delete(store, "cc-a").await.expect("delete"));
-    assert!(!credentials::delete(store, "cc-a").await.expect("delete"));
+    assert!(credentials::delete(store, "cc-a", &audit()).await.expect("delete"));
+    assert!(!credentials::delete(store, "cc-a", &audit()).await.expect("delete"));
     assert!(credentials::list(store, Some("user-b")).await.expect("list").is_empty());
 }
 
 async fn a_credential_is_only_changed_from_its_latest_version(db: &TestDb) {
     let store = &db.store;
     let row = credential("cc-a");
-    credentials::insert(store, &row).await.expect("insert");
+    credentials::insert(store, &row, &audit()).await.expect("insert");
     let changed = CredentialRow {
         name: "new".to_owned(),
         description: None,
@@ -393,39 +436,43 @@ async fn a_credential_is_only_changed_from_its_latest_version(db: &TestDb) {
         updated_ms: 99,
         ..row.clone()
     };
-    assert_eq!(credentials::update(store, &changed).await.expect("update"), 2);
+    assert_eq!(credentials::update(store, &changed, false, &audit()).await.expect("update"), 2);
     let read = credentials::get(store, "cc-a").await.expect("get").expect("row");
     assert_eq!(read, CredentialRow { version: 2, ..changed.clone() });
-    let late = credentials::update(store, &row).await.expect_err("from version 1");
+    let late = credentials::update(store, &row, false, &audit()).await.expect_err("from version 1");
     assert!(matches!(&late, Error::Conflict { table: "credentials", id } if id == "cc-a"), "{late:?}");
     let foreign =
         CredentialRow { uuid: "u".to_owned(), owner: "o".to_owned(), created_ms: 0, secret: None, ..read };
-    assert_eq!(credentials::update(store, &foreign).await.expect("update"), 3);
+    assert_eq!(credentials::update(store, &foreign, false, &audit()).await.expect("update"), 3);
     let read = credentials::get(store, "cc-a").await.expect("get").expect("row");
     assert_eq!(read, CredentialRow { secret: None, version: 3, ..changed }, "id, uuid, owner and birth stay");
-    let gone = credentials::update(store, &credential("cc-x")).await.expect_err("no such row");
+    let gone =
+        credentials::update(store, &credential("cc-x"), false, &audit()).await.expect_err("no such row");
     assert!(matches!(gone, Error::Conflict { .. }), "{gone:?}");
 }
 
 async fn a_credential_in_use_cannot_be_removed(db: &TestDb) {
     let store = &db.store;
-    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    credentials::insert(store, &credential("cc-a"), &audit()).await.expect("insert");
     let row = ClusterRow { credential_id: text("cc-a"), ..cluster("c-a") };
-    clusters::insert(store, &row).await.expect("insert");
-    let used = credentials::delete(store, "cc-a").await.expect_err("in use");
+    clusters::insert(store, &row, None, &audit()).await.expect("insert");
+    let used = credentials::delete(store, "cc-a", &audit()).await.expect_err("in use");
     assert!(matches!(&used, Error::InUse { table: "credentials", id } if id == "cc-a"), "{used:?}");
     assert!(credentials::get(store, "cc-a").await.expect("get").is_some());
     assert_eq!(clusters::using_credential(store, "cc-a").await.expect("list"), std::slice::from_ref(&row));
     assert!(clusters::using_credential(store, "cc-b").await.expect("list").is_empty());
 
     let missing = ClusterRow { credential_id: text("cc-x"), ..cluster("c-b") };
-    let dangling = clusters::insert(store, &missing).await.expect_err("no such credential");
+    let dangling = clusters::insert(store, &missing, None, &audit()).await.expect_err("no such credential");
     assert!(matches!(&dangling, Error::Dangling { table: "clusters", id } if id == "c-b"), "{dangling:?}");
     let missing = ClusterRow { credential_id: text("cc-x"), ..row.clone() };
-    let dangling = clusters::update(store, &missing, None).await.expect_err("no such credential");
+    let dangling =
+        clusters::update(store, &missing, None, None, &audit()).await.expect_err("no such credential");
     assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
-    clusters::update(store, &ClusterRow { credential_id: None, ..row }, None).await.expect("let go");
-    assert!(credentials::delete(store, "cc-a").await.expect("delete"));
+    clusters::update(store, &ClusterRow { credential_id: None, ..row }, None, None, &audit())
+        .await
+        .expect("let go");
+    assert!(credentials::delete(store, "cc-a", &audit()).await.expect("delete"));
 }
 
 async fn secrets_are_rewrapped_one_by_one(db: &TestDb) {
@@ -436,7 +483,9 @@ async fn secrets_are_rewrapped_one_by_one(db: &TestDb) {
         ("cc-c", Some(sealed("k2"))),
         ("cc-d", Some(sealed("k0"))),
     ] {
-        credentials::insert(store, &CredentialRow { secret, ..credential(id) }).await.expect("insert");
+        credentials::insert(store, &CredentialRow { secret, ..credential(id) }, &audit())
+            .await
+            .expect("insert");
     }
     assert_eq!(credentials::key_ids(store).await.expect("keys"), ["k0", "k1", "k2"]);
     let page = credentials::sealed_by_others(store, "k2", "", 1).await.expect("page");
@@ -454,13 +503,15 @@ async fn secrets_are_rewrapped_one_by_one(db: &TestDb) {
     );
     let row = credentials::get(store, "cc-a").await.expect("get").expect("row");
     assert_eq!(row, CredentialRow { secret: Some(sealed("k2")), version: 2, ..credential("cc-a") });
-    let late = credentials::update(store, &credential("cc-a")).await.expect_err("would bring k1 back");
+    let late = credentials::update(store, &credential("cc-a"), false, &audit())
+        .await
+        .expect_err("would bring k1 back");
     assert!(matches!(late, Error::Conflict { .. }));
 }
 
 async fn clusters_come_back_as_they_were_put(db: &TestDb) {
     let store = &db.store;
-    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    credentials::insert(store, &credential("cc-a"), &audit()).await.expect("insert");
     let full = ClusterRow {
         credential_id: text("cc-a"),
         aks_identity: text("s/g/n"),
@@ -469,7 +520,7 @@ async fn clusters_come_back_as_they_were_put(db: &TestDb) {
     };
     let bare = ClusterRow { owner: "user-b".to_owned(), ..cluster("c-b") };
     for row in [&full, &bare] {
-        clusters::insert(store, row).await.expect("insert");
+        clusters::insert(store, row, None, &audit()).await.expect("insert");
         assert_eq!(clusters::get(store, &row.id).await.expect("get").as_ref(), Some(row));
     }
     assert_eq!(clusters::get(store, "c-x").await.expect("get"), None);
@@ -477,28 +528,38 @@ async fn clusters_come_back_as_they_were_put(db: &TestDb) {
     assert_eq!(clusters::list(store, Some("user-b")).await.expect("list"), [bare]);
     assert_eq!(clusters::by_aks_identity(store, "s/g/n").await.expect("find"), Some(full));
     assert_eq!(clusters::by_aks_identity(store, "s/g").await.expect("find"), None);
-    assert!(clusters::delete(store, "c-a").await.expect("delete"));
-    assert!(!clusters::delete(store, "c-a").await.expect("delete"));
+    assert!(
+        clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
+            .await
+            .expect("delete")
+            .is_some()
+    );
+    assert!(
+        !clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
+            .await
+            .expect("delete")
+            .is_some()
+    );
 }
 
 async fn an_aks_cluster_is_only_registered_once(db: &TestDb) {
     let store = &db.store;
     let identity = |id: &str| ClusterRow { aks_identity: text("s/g/n"), ..cluster(id) };
-    clusters::insert(store, &identity("c-a")).await.expect("insert");
-    let taken = clusters::insert(store, &identity("c-b")).await.expect_err("identity");
+    clusters::insert(store, &identity("c-a"), None, &audit()).await.expect("insert");
+    let taken = clusters::insert(store, &identity("c-b"), None, &audit()).await.expect_err("identity");
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
-    clusters::insert(store, &cluster("c-b")).await.expect("none is no identity");
-    clusters::insert(store, &cluster("c-c")).await.expect("any number has none");
-    let taken = clusters::update(store, &identity("c-b"), None).await.expect_err("identity");
+    clusters::insert(store, &cluster("c-b"), None, &audit()).await.expect("none is no identity");
+    clusters::insert(store, &cluster("c-c"), None, &audit()).await.expect("any number has none");
+    let taken = clusters::update(store, &identity("c-b"), None, None, &audit()).await.expect_err("identity");
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
-    let taken = clusters::insert(store, &cluster("c-b")).await.expect_err("id");
+    let taken = clusters::insert(store, &cluster("c-b"), None, &audit()).await.expect_err("id");
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterId }), "{taken:?}");
 }
 
 async fn a_cluster_is_only_changed_from_its_latest_version(db: &TestDb) {
     let store = &db.store;
-    clusters::insert(store, &cluster("c-a")).await.expect("insert");
-    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    clusters::insert(store, &cluster("c-a"), None, &audit()).await.expect("insert");
+    credentials::insert(store, &credential("cc-a"), &audit()).await.expect("insert");
     let changed = ClusterRow {
         name: "n".to_owned(),
         spec: r#"{"b":1, "a":2}"#.to_owned(),
@@ -507,10 +568,10 @@ async fn a_cluster_is_only_changed_from_its_latest_version(db: &TestDb) {
         updated_ms: 9,
         ..cluster("c-a")
     };
-    assert_eq!(clusters::update(store, &changed, None).await.expect("update"), 2);
+    assert_eq!(clusters::update(store, &changed, None, None, &audit()).await.expect("update"), 2);
     let read = clusters::get(store, "c-a").await.expect("get").expect("row");
     assert_eq!(read, ClusterRow { version: 2, ..changed.clone() }, "JSON keeps its spelling");
-    let late = clusters::update(store, &changed, None).await.expect_err("from version 1");
+    let late = clusters::update(store, &changed, None, None, &audit()).await.expect_err("from version 1");
     assert!(matches!(&late, Error::Conflict { table: "clusters", id } if id == "c-a"), "{late:?}");
 }
 
@@ -522,22 +583,22 @@ async fn settings_are_put_listed_and_removed(db: &TestDb) {
         updated_ms: 3,
     };
     assert_eq!(settings::get(store, "b").await.expect("get"), None);
-    settings::put(store, &setting("b", "1")).await.expect("put");
-    settings::put(store, &setting("a", "")).await.expect("put");
-    settings::put(store, &SettingRow { updated_ms: 4, ..setting("b", "2") }).await.expect("put");
+    settings::put(store, &setting("b", "1"), &audit()).await.expect("put");
+    settings::put(store, &setting("a", ""), &audit()).await.expect("put");
+    settings::put(store, &SettingRow { updated_ms: 4, ..setting("b", "2") }, &audit()).await.expect("put");
     let b = SettingRow { updated_ms: 4, ..setting("b", "2") };
     assert_eq!(settings::get(store, "b").await.expect("get"), Some(b.clone()));
     assert_eq!(settings::list(store).await.expect("list"), [setting("a", ""), b]);
-    assert!(settings::delete(store, "b").await.expect("delete"));
-    assert!(!settings::delete(store, "b").await.expect("delete"));
+    assert!(settings::delete(store, "b", &audit()).await.expect("delete"));
+    assert!(!settings::delete(store, "b", &audit()).await.expect("delete"));
 }
 
 /// Events as they are added; equal ones behind each other share what they have in common.
-fn added(rows: &[EventRow]) -> Vec<Repeated> {
+fn added(rows: &[AuditRow]) -> Vec<Repeated> {
     let shared =
-        |row: &EventRow| EventRow { id: String::new(), at_ms: 0, request_id: String::new(), ..row.clone() };
+        |row: &AuditRow| AuditRow { id: String::new(), at_ms: 0, request_id: String::new(), ..row.clone() };
     let groups = rows.chunk_by(|one, next| shared(one) == shared(next));
-    let repeated = |rows: &[EventRow]| {
+    let repeated = |rows: &[AuditRow]| {
         let times = rows.iter().map(|row| Occurrence {
             id: row.id.as_str().into(),
             at_ms: row.at_ms,
@@ -565,17 +626,17 @@ async fn events_are_listed_newest_first_by_filter_and_page(db: &TestDb) {
     events::insert_many(store, &[]).await.expect("nothing");
     let rows = [
         event("1", 10),
-        EventRow { user_id: "user-b".to_owned(), ..event("2", 20) },
-        EventRow { object_type: "cluster".to_owned(), ..event("3", 20) },
-        EventRow { object_id: "cc-'ü\\\"\u{1F980}".to_owned(), action: String::new(), ..event("4", 30) },
+        AuditRow { user_id: "user-b".to_owned(), ..event("2", 20) },
+        AuditRow { object_type: "cluster".to_owned(), ..event("3", 20) },
+        AuditRow { object_id: "cc-'ü\\\"\u{1F980}".to_owned(), action: String::new(), ..event("4", 30) },
     ];
     events::insert_many(store, &added(&rows)).await.expect("insert");
-    let again = [EventRow { outcome: "x".to_owned(), ..event("1", 10) }, event("5", i64::MAX)];
+    let again = [AuditRow { outcome: "x".to_owned(), ..event("1", 10) }, event("5", i64::MAX)];
     events::insert_many(store, &added(&again)).await.expect("a repeated attempt");
 
     let all = events::Filter::default();
     let list = events::list(store, 100, &all).await.expect("list");
-    let expected: Vec<EventRow> = [&again[1]].into_iter().chain(rows.iter().rev()).cloned().collect();
+    let expected: Vec<AuditRow> = [&again[1]].into_iter().chain(rows.iter().rev()).cloned().collect();
     assert_eq!(list, expected);
 
     let ids = async |limit, filter: events::Filter| {
@@ -587,7 +648,7 @@ async fn events_are_listed_newest_first_by_filter_and_page(db: &TestDb) {
     assert_eq!(ids(2, before(30, "4")).await, "3,2");
     assert_eq!(ids(2, before(20, "3")).await, "2,1");
     assert_eq!(ids(2, before(10, "1")).await, "");
-    assert_eq!(ids(9, events::Filter { user_id: text("user-b"), ..all.clone() }).await, "2");
+    assert_eq!(ids(9, events::Filter { user: text("user-b"), ..all.clone() }).await, "2");
     assert_eq!(ids(9, events::Filter { object_type: text("cluster"), ..all.clone() }).await, "3");
     assert_eq!(ids(9, events::Filter { object_id: text("cc-a"), ..all.clone() }).await, "5,3,2,1");
     assert_eq!(ids(9, events::Filter { action: text(""), ..all.clone() }).await, "4");
@@ -595,15 +656,15 @@ async fn events_are_listed_newest_first_by_filter_and_page(db: &TestDb) {
 
 async fn an_event_with_nul_does_not_cost_the_batch(db: &TestDb) {
     let store = &db.store;
-    let rows = [event("1", 1), EventRow { object_id: "a\0b".to_owned(), ..event("2", 2) }];
+    let rows = [event("1", 1), AuditRow { object_id: "a\0b".to_owned(), ..event("2", 2) }];
     events::insert_many(store, &added(&rows)).await.expect("insert");
     let list = events::list(store, 9, &events::Filter::default()).await.expect("list");
-    assert_eq!(list, [EventRow { object_id: "a\u{fffd}b".to_owned(), ..event("2", 2) }, event("1", 1)]);
+    assert_eq!(list, [AuditRow { object_id: "a\u{fffd}b".to_owned(), ..event("2", 2) }, event("1", 1)]);
 }
 
 async fn old_events_are_pruned_in_portions(db: &TestDb) {
     let store = &db.store;
-    let rows: Vec<EventRow> = (0..1_000).map(|n| event(&format!("{n:04}"), n)).collect();
+    let rows: Vec<AuditRow> = (0..1_000).map(|n| event(&format!("{n:04}"), n)).collect();
     events::insert_many(store, &added(&rows)).await.expect("a large batch");
     assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 500);
     assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 100);
@@ -635,35 +696,42 @@ async fn texts_with_nul_are_refused_and_never_found(db: &TestDb) {
     let store = &db.store;
     let nul = "a\0b";
     assert!(users::get(store, nul).await.expect("get").is_none());
-    assert!(!users::delete(store, nul).await.expect("delete"));
+    assert!(!users::delete(store, nul, &audit()).await.expect("delete"));
     assert!(tokens::find(store, nul).await.expect("find").is_none());
-    assert!(!tokens::delete(store, nul).await.expect("delete"));
+    assert!(!tokens::delete(store, nul, &audit()).await.expect("delete"));
     assert!(credentials::get(store, nul).await.expect("get").is_none());
-    assert!(!credentials::delete(store, nul).await.expect("delete"));
+    assert!(!credentials::delete(store, nul, &audit()).await.expect("delete"));
     assert!(clusters::get(store, nul).await.expect("get").is_none());
     assert!(clusters::by_aks_identity(store, nul).await.expect("get").is_none());
     assert!(clusters::using_credential(store, nul).await.expect("list").is_empty());
-    assert!(!clusters::delete(store, nul).await.expect("delete"));
+    assert!(
+        !clusters::remove(store, nul, |_| (NewClusterEvent::default(), audit()))
+            .await
+            .expect("delete")
+            .is_some()
+    );
     assert!(settings::get(store, nul).await.expect("get").is_none());
-    assert!(!settings::delete(store, nul).await.expect("delete"));
+    assert!(!settings::delete(store, nul, &audit()).await.expect("delete"));
     let filter = events::Filter { object_id: text(nul), ..events::Filter::default() };
     assert!(events::list(store, 9, &filter).await.expect("list").is_empty());
 
     let refused =
-        credentials::insert(store, &CredentialRow { name: nul.to_owned(), ..credential("cc-a") }).await;
+        credentials::insert(store, &CredentialRow { name: nul.to_owned(), ..credential("cc-a") }, &audit())
+            .await;
     assert!(matches!(refused, Err(Error::Nul { column: "name" })), "{refused:?}");
-    let refused = clusters::insert(store, &ClusterRow { spec: nul.to_owned(), ..cluster("c-a") }).await;
+    let refused =
+        clusters::insert(store, &ClusterRow { spec: nul.to_owned(), ..cluster("c-a") }, None, &audit()).await;
     assert!(matches!(refused, Err(Error::Nul { column: "spec" })), "{refused:?}");
     // In JSON columns NUL is written as an escape, which is ordinary text.
     let labels = BTreeMap::from([(nul.to_owned(), nul.to_owned())]);
     let row = CredentialRow { labels, ..credential("cc-a") };
-    credentials::insert(store, &row).await.expect("insert");
+    credentials::insert(store, &row, &audit()).await.expect("insert");
     assert_eq!(credentials::get(store, "cc-a").await.expect("get"), Some(row));
 }
 
 async fn damaged_values_say_where_they_lie(db: &TestDb) {
     let store = &db.store;
-    credentials::insert(store, &credential("cc-a")).await.expect("insert");
+    credentials::insert(store, &credential("cc-a"), &audit()).await.expect("insert");
     execute(db, "update credentials set labels = '{canary'").await;
     let error = credentials::get(store, "cc-a").await.expect_err("damaged");
     assert!(
@@ -675,7 +743,7 @@ async fn damaged_values_say_where_they_lie(db: &TestDb) {
 }
 
 async fn writers_at_once_lose_nothing(db: &TestDb) {
-    credentials::insert(&db.store, &credential("cc-a")).await.expect("insert");
+    credentials::insert(&db.store, &credential("cc-a"), &audit()).await.expect("insert");
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let store = db.store.clone();
@@ -683,7 +751,7 @@ async fn writers_at_once_lose_nothing(db: &TestDb) {
             let mut changes = 0;
             while changes < 10 {
                 let row = credentials::get(&store, "cc-a").await.expect("get").expect("row");
-                match credentials::update(&store, &row).await {
+                match credentials::update(&store, &row, false, &audit()).await {
                     Ok(_) => changes += 1,
                     Err(Error::Conflict { .. }) => {}
                     Err(error) => panic!("{error:?}"),
@@ -730,7 +798,7 @@ async fn on_postgres_everything_lies_in_the_schema_of_the_address() {
     assert_eq!(tenant.migrate().await.expect("migrate").applied, all_migrations());
     tenant.stamp(Stamp::Sandbox).await.expect("stamp");
     db.store.stamp(Stamp::Azure).await.expect("the other schema has a stamp of its own");
-    users::insert(&tenant, &user("user-a", "ann")).await.expect("insert");
+    users::insert(&tenant, &user("user-a", "ann"), &audit()).await.expect("insert");
     assert!(users::list(&db.store).await.expect("list").is_empty());
     tenant.close().await;
 }
@@ -739,7 +807,7 @@ async fn claims_of_the_dead_can_be_ended(db: &TestDb) {
     let store = &db.store;
     for id in ["c-1", "c-2"] {
         let work = WorkColumns { next_run_ms: Some(10), ..cluster(id).work };
-        clusters::insert(store, &ClusterRow { work, ..cluster(id) }).await.expect("insert");
+        clusters::insert(store, &ClusterRow { work, ..cluster(id) }, None, &audit()).await.expect("insert");
     }
     let held = clusters::claim(store, "dead", 100, 1_000, 1).await.expect("claim");
     assert_eq!(clusters::free_all(store).await.expect("free"), 1, "of the one that was held");
@@ -755,7 +823,7 @@ async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestD
         [("c-late", Some(50)), ("c-first", Some(10)), ("c-idle", None), ("c-future", Some(101))]
     {
         let work = WorkColumns { next_run_ms, ..cluster(id).work };
-        clusters::insert(store, &ClusterRow { work, ..cluster(id) }).await.expect("insert");
+        clusters::insert(store, &ClusterRow { work, ..cluster(id) }, None, &audit()).await.expect("insert");
     }
     assert_eq!(clusters::next_due_ms(store).await.expect("due"), Some(10));
     let claimed = clusters::claim(store, "a", 100, 200, 10).await.expect("claim");
@@ -815,11 +883,11 @@ async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestD
 async fn a_users_change_and_the_work_do_not_overwrite_each_other(db: &TestDb) {
     let store = &db.store;
     let work = WorkColumns { next_run_ms: Some(10), ..cluster("c-a").work };
-    clusters::insert(store, &ClusterRow { work, ..cluster("c-a") }).await.expect("insert");
+    clusters::insert(store, &ClusterRow { work, ..cluster("c-a") }, None, &audit()).await.expect("insert");
     let held = clusters::claim(store, "a", 10, 100, 1).await.expect("claim").remove(0);
     let wanted =
         ClusterRow { spec: r#"{"new":1}"#.to_owned(), generation: 2, review: text("[]"), ..held.clone() };
-    assert_eq!(clusters::update(store, &wanted, Some(Wake(20))).await.expect("update"), 2);
+    assert_eq!(clusters::update(store, &wanted, Some(Wake(20)), None, &audit()).await.expect("update"), 2);
     let work = WorkColumns {
         applied_generation: 1,
         applied_spec: text("{}"),
@@ -846,38 +914,36 @@ async fn a_users_change_and_the_work_do_not_overwrite_each_other(db: &TestDb) {
 
 async fn members_see_a_cluster_and_go_with_it(db: &TestDb) {
     let store = &db.store;
-    users::insert(store, &user("user-m", "member")).await.expect("user");
-    clusters::insert(store, &cluster("c-a")).await.expect("cluster");
-    clusters::insert(store, &cluster("c-b")).await.expect("cluster");
-    let member = MemberRow {
-        id: "crtb-1".to_owned(),
-        uuid: "u".to_owned(),
-        cluster_id: "c-a".to_owned(),
-        user_id: "user-m".to_owned(),
-        role: "read-only".to_owned(),
-        created_ms: 3,
-    };
-    members::insert(store, &member).await.expect("insert");
+    users::insert(store, &user("user-m", "member"), &audit()).await.expect("user");
+    clusters::insert(store, &cluster("c-a"), None, &audit()).await.expect("cluster");
+    clusters::insert(store, &cluster("c-b"), None, &audit()).await.expect("cluster");
+    let member = member("crtb-1", "c-a", "user-m");
+    members::insert(store, &member, &audit()).await.expect("insert");
     let again = MemberRow { id: "crtb-2".to_owned(), ..member.clone() };
-    assert!(matches!(members::insert(store, &again).await, Err(Error::Duplicate { .. })));
+    assert!(matches!(members::insert(store, &again, &audit()).await, Err(Error::Duplicate { .. })));
     let nobody = MemberRow { user_id: "user-none".to_owned(), ..again.clone() };
-    assert!(matches!(members::insert(store, &nobody).await, Err(Error::Dangling { .. })));
+    assert!(matches!(members::insert(store, &nobody, &audit()).await, Err(Error::Dangling { .. })));
     let ids: Vec<_> =
         clusters::list(store, Some("user-m")).await.expect("list").into_iter().map(|row| row.id).collect();
     assert_eq!(ids, ["c-a"]);
     assert_eq!(members::find(store, "c-a", "user-m").await.expect("find"), Some(member.clone()));
     assert_eq!(members::list(store, Some("c-a"), None).await.expect("list"), std::slice::from_ref(&member));
-    assert!(members::set_role(store, "crtb-1", "cluster-member").await.expect("role"));
+    assert!(members::set_role(store, "crtb-1", "cluster-member", &audit()).await.expect("role"));
     assert_eq!(members::get(store, "crtb-1").await.expect("get").expect("row").role, "cluster-member");
-    assert!(clusters::delete(store, "c-a").await.expect("delete"));
+    assert!(
+        clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
+            .await
+            .expect("delete")
+            .is_some()
+    );
     assert!(members::get(store, "crtb-1").await.expect("get").is_none());
-    assert!(!members::delete(store, "crtb-1").await.expect("delete"));
-    assert!(!members::set_role(store, "crtb-1", "read-only").await.expect("role"));
+    assert!(!members::delete(store, "crtb-1", &audit()).await.expect("delete"));
+    assert!(!members::set_role(store, "crtb-1", "read-only", &audit()).await.expect("role"));
 }
 
 async fn secrets_of_clusters_are_put_rewrapped_and_go_with_them(db: &TestDb) {
     let store = &db.store;
-    clusters::insert(store, &cluster("c-a")).await.expect("cluster");
+    clusters::insert(store, &cluster("c-a"), None, &audit()).await.expect("cluster");
     let missing = cluster_secrets::put(store, "c-none", "n", &sealed("k1"), 1).await;
     assert!(matches!(missing, Err(Error::Dangling { .. })));
     cluster_secrets::put(store, "c-a", "token", &sealed("k0"), 1).await.expect("put");
@@ -896,7 +962,12 @@ async fn secrets_of_clusters_are_put_rewrapped_and_go_with_them(db: &TestDb) {
     );
     assert!(cluster_secrets::delete(store, "c-a", "other").await.expect("delete"));
     assert!(!cluster_secrets::delete(store, "c-a", "other").await.expect("delete"));
-    assert!(clusters::delete(store, "c-a").await.expect("delete"));
+    assert!(
+        clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
+            .await
+            .expect("delete")
+            .is_some()
+    );
     assert_eq!(cluster_secrets::key_ids(store).await.expect("keys"), Vec::<String>::new());
 }
 
@@ -908,21 +979,15 @@ async fn space_is_probed_without_leaving_anything(db: &TestDb) {
 
 async fn registration_tokens_are_kept_once_per_name(db: &TestDb) {
     let store = &db.store;
-    clusters::insert(store, &cluster("c-a")).await.expect("cluster");
-    let row = RegistrationTokenRow {
-        cluster_id: "c-a".to_owned(),
-        name: "default-token".to_owned(),
-        uuid: "u".to_owned(),
-        hash: vec![0, 9],
-        created_ms: 4,
-    };
+    clusters::insert(store, &cluster("c-a"), None, &audit()).await.expect("cluster");
+    let row = registration("c-a", "default-token");
     let text = async || {
         let name = registration_tokens::secret_name("default-token");
         cluster_secrets::get(store, "c-a", &name).await.expect("text")
     };
-    assert!(registration_tokens::insert(store, &row, &sealed("k1")).await.expect("insert"));
+    assert!(registration_tokens::insert(store, &row, &sealed("k1"), &audit()).await.expect("insert"));
     let other = RegistrationTokenRow { uuid: "v".to_owned(), ..row.clone() };
-    assert!(!registration_tokens::insert(store, &other, &sealed("k2")).await.expect("insert"));
+    assert!(!registration_tokens::insert(store, &other, &sealed("k2"), &audit()).await.expect("insert"));
     assert_eq!(text().await, Some(sealed("k1")), "the text of the one that is there");
     assert_eq!(
         registration_tokens::get(store, "c-a", "default-token").await.expect("get"),
@@ -930,10 +995,10 @@ async fn registration_tokens_are_kept_once_per_name(db: &TestDb) {
     );
     assert_eq!(registration_tokens::list(store, "c-a").await.expect("list"), std::slice::from_ref(&row));
     let nowhere = RegistrationTokenRow { cluster_id: "c-none".to_owned(), ..row };
-    let dangling = registration_tokens::insert(store, &nowhere, &sealed("k1")).await;
+    let dangling = registration_tokens::insert(store, &nowhere, &sealed("k1"), &audit()).await;
     assert!(matches!(dangling, Err(Error::Dangling { .. })));
-    assert!(registration_tokens::delete(store, "c-a", "default-token").await.expect("delete"));
-    assert!(!registration_tokens::delete(store, "c-a", "default-token").await.expect("delete"));
+    assert!(registration_tokens::delete(store, "c-a", "default-token", &audit()).await.expect("delete"));
+    assert!(!registration_tokens::delete(store, "c-a", "default-token", &audit()).await.expect("delete"));
     assert_eq!(text().await, None, "it goes with its token");
 }
 
@@ -953,7 +1018,7 @@ async fn events_of_clusters_come_with_the_row_and_are_listed_behind_an_id(db: &T
     let times = |rows: &[ClusterEventRow]| rows.iter().map(|row| row.at_ms).collect::<Vec<_>>();
     for id in ["c-a", "c-b"] {
         let work = WorkColumns { next_run_ms: Some(1), ..cluster(id).work };
-        clusters::insert(store, &ClusterRow { work, ..cluster(id) }).await.expect("insert");
+        clusters::insert(store, &ClusterRow { work, ..cluster(id) }, None, &audit()).await.expect("insert");
     }
     let held = clusters::claim(store, "w", 1, 2, 10).await.expect("claim");
     let work = held.into_iter().find(|row| row.id == "c-a").expect("claimed").work;
@@ -971,7 +1036,7 @@ async fn events_of_clusters_come_with_the_row_and_are_listed_behind_an_id(db: &T
     assert!(list("c-b", "", 10).await.is_empty());
 
     // Whoever works on it: the event tells of the last row.
-    let told = |row: &ClusterRow| NewClusterEvent { message: row.name.clone(), ..happened(4) };
+    let told = |row: &ClusterRow| (NewClusterEvent { message: row.name.clone(), ..happened(4) }, audit());
     let gone = clusters::remove(store, "c-a", told).await.expect("remove").expect("the row");
     assert_eq!((gone.id.as_str(), gone.work.fence), ("c-a", work.fence));
     assert_eq!(list("c-a", &all[5].id, 10).await[0].message, gone.name);
@@ -992,4 +1057,160 @@ async fn events_of_clusters_come_with_the_row_and_are_listed_behind_an_id(db: &T
     }
     assert!(list("c-a", "", 10).await.is_empty(), "nobody has this id now");
     assert_eq!(times(&list("c-b", "", 10).await), [6]);
+}
+
+/// The ids of all audit records, sorted.
+async fn recorded(store: &Store) -> Vec<String> {
+    let rows = events::list(store, 1_000, &events::Filter::default()).await.expect("list");
+    let mut ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+async fn a_change_is_written_with_its_audit_record(db: &TestDb) {
+    let store = &db.store;
+    let record = |id: &str| event(id, 1);
+    let (removed, member) = (NewClusterEvent::default(), member("c-a:m", "c-a", "user-b"));
+    users::insert(store, &user("user-b", "bob"), &record("01")).await.expect("user");
+    users::ensure(store, &user("user-c", "cid"), None, |_| record("02")).await.expect("new");
+    users::ensure(store, &user("user-c", "cid"), Some(true), |_| record("03")).await.expect("changed");
+    tokens::insert(store, &token("t", "user-b"), None, &record("04")).await.expect("token");
+    tokens::put(store, &token("u", "user-b"), &record("05")).await.expect("put");
+    tokens::delete(store, "u", &record("06")).await.expect("delete");
+    credentials::insert(store, &credential("cc-a"), &record("07")).await.expect("credential");
+    credentials::update(store, &credential("cc-a"), true, &record("08")).await.expect("update");
+    clusters::insert(store, &cluster("c-a"), Some(NameScope::All), &record("09")).await.expect("cluster");
+    let named = Some(NameScope::VisibleTo("user-a"));
+    clusters::update(store, &cluster("c-a"), None, named, &record("10")).await.expect("update");
+    members::insert(store, &member, &record("11")).await.expect("member");
+    members::set_role(store, &member.id, "read-only", &record("12")).await.expect("role");
+    members::delete(store, &member.id, &record("13")).await.expect("delete");
+    let registration = registration("c-a", "x");
+    registration_tokens::insert(store, &registration, &sealed("k1"), &record("14")).await.expect("insert");
+    registration_tokens::delete(store, "c-a", "x", &record("15")).await.expect("delete");
+    clusters::remove(store, "c-a", |_| (removed.clone(), record("16"))).await.expect("remove");
+    credentials::delete(store, "cc-a", &record("17")).await.expect("delete");
+    let setting = SettingRow { name: "s".to_owned(), value: "1".to_owned(), updated_ms: 1 };
+    settings::put(store, &setting, &record("18")).await.expect("put");
+    settings::delete(store, "s", &record("19")).await.expect("delete");
+    users::delete(store, "user-c", &record("20")).await.expect("delete");
+    events::insert(store, &record("21")).await.expect("nothing to change");
+    let all: Vec<String> = (1..=21).map(|number| format!("{number:02}")).collect();
+    assert_eq!(recorded(store).await, all);
+    let nul = AuditRow { request_id: "a\0b".to_owned(), ..record("22") };
+    settings::put(store, &setting, &nul).await.expect("a NUL in the record does not cost the change");
+    let filter = events::Filter { until_ms: Some(2), ..events::Filter::default() };
+    let last = events::list(store, 1, &filter).await.expect("list").remove(0);
+    assert_eq!(last, AuditRow { request_id: "a\u{fffd}b".to_owned(), ..record("22") });
+}
+
+async fn what_changes_nothing_leaves_no_audit_record(db: &TestDb) {
+    let store = &db.store;
+    users::insert(store, &user("user-b", "bob"), &audit()).await.expect("user");
+    tokens::insert(store, &token("t", "user-b"), None, &audit()).await.expect("token");
+    credentials::insert(store, &credential("cc-a"), &audit()).await.expect("credential");
+    let used = ClusterRow { credential_id: text("cc-a"), ..cluster("c-a") };
+    clusters::insert(store, &used, None, &audit()).await.expect("cluster");
+    let before = recorded(store).await;
+    users::insert(store, &user("user-b", "x"), &audit()).await.expect_err("taken");
+    let same = users::ensure(store, &user("user-x", "bob"), Some(false), |_| audit()).await.expect("same");
+    assert_eq!(same, Ensured::Unchanged(user("user-b", "bob")));
+    assert!(!users::delete(store, "user-x", &audit()).await.expect("none"));
+    assert!(!tokens::put(store, &token("t", "user-b"), &audit()).await.expect("same"));
+    assert!(!tokens::delete(store, "x", &audit()).await.expect("none"));
+    let ended = tokens::insert(store, &token("u", "user-b"), Some("x"), &audit()).await.expect_err("ended");
+    assert!(matches!(ended, Error::Conflict { table: "tokens", .. }), "{ended:?}");
+    let moved = CredentialRow { subscription_id: None, ..credential("cc-a") };
+    let in_use = credentials::update(store, &moved, true, &audit()).await.expect_err("in use");
+    assert!(matches!(in_use, Error::InUse { table: "credentials", .. }), "{in_use:?}");
+    credentials::delete(store, "cc-a", &audit()).await.expect_err("in use");
+    let old = CredentialRow { version: 9, ..credential("cc-a") };
+    credentials::update(store, &old, false, &audit()).await.expect_err("another version");
+    let old = ClusterRow { version: 9, ..used.clone() };
+    clusters::update(store, &old, None, None, &audit()).await.expect_err("another version");
+    let named = Some(NameScope::VisibleTo("user-a"));
+    let taken = clusters::insert(store, &cluster("c-b"), named, &audit()).await.expect_err("the name");
+    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterName }), "{taken:?}");
+    assert!(clusters::remove(store, "c-x", |_| unreachable!("there is none")).await.expect("none").is_none());
+    assert!(!members::set_role(store, "x", "read-only", &audit()).await.expect("none"));
+    assert!(!members::delete(store, "x", &audit()).await.expect("none"));
+    assert!(!registration_tokens::delete(store, "c-a", "x", &audit()).await.expect("none"));
+    assert!(!settings::delete(store, "x", &audit()).await.expect("none"));
+    assert_eq!(recorded(store).await, before);
+}
+
+async fn a_change_whose_record_fails_is_not_made(db: &TestDb) {
+    let store = &db.store;
+    let record = audit();
+    users::insert(store, &user("user-b", "bob"), &record).await.expect("user");
+    // A record of that id exists already.
+    credentials::insert(store, &credential("cc-a"), &record).await.expect_err("the record");
+    assert_eq!(credentials::get(store, "cc-a").await.expect("get"), None);
+    users::delete(store, "user-b", &record).await.expect_err("the record");
+    assert!(users::get(store, "user-b").await.expect("get").is_some());
+    clusters::insert(store, &cluster("c-a"), None, &record).await.expect_err("the record");
+    assert_eq!(clusters::get(store, "c-a").await.expect("get"), None);
+}
+
+async fn of_clusters_with_one_name_at_once_one_is_made(db: &TestDb) {
+    // Another server of the database, too.
+    let other = Store::connect(&db.url, &Options::default()).await.expect("open");
+    for round in 0..4 {
+        let mut writers = tokio::task::JoinSet::new();
+        for number in 0..8 {
+            let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+            writers.spawn(async move {
+                let name = if number < 4 { format!("Näme{round}") } else { format!("nÄME{round}") };
+                let row = ClusterRow { name, ..cluster(&format!("c-{round}-{number}")) };
+                // An administrator sees all clusters, the owner its own.
+                let scope = if number < 6 { NameScope::VisibleTo("user-a") } else { NameScope::All };
+                clusters::insert(&store, &row, Some(scope), &audit()).await
+            });
+        }
+        let outcomes = writers.join_all().await;
+        let refused = |outcome: &&Result<(), Error>| {
+            matches!(outcome, Err(Error::Duplicate { what: Unique::ClusterName }))
+        };
+        assert_eq!(outcomes.iter().filter(refused).count(), 7, "{outcomes:?}");
+    }
+    let names: Vec<String> =
+        clusters::list(&db.store, None).await.expect("list").into_iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    // A user who sees none of them may use the name.
+    let row = ClusterRow { owner: "user-z".to_owned(), name: "näme0".to_owned(), ..cluster("c-z") };
+    let scope = NameScope::VisibleTo("user-z");
+    assert!(!clusters::is_name_taken(&db.store, "näme0", "", scope).await.expect("taken"));
+    assert!(clusters::is_name_taken(&db.store, "näme0", "", NameScope::All).await.expect("taken"));
+    clusters::insert(&db.store, &row, Some(scope), &audit()).await.expect("insert");
+    assert!(!clusters::is_name_taken(&db.store, "NÄME0", "c-z", scope).await.expect("its own"));
+}
+
+async fn a_credential_does_not_move_while_a_cluster_is_being_made(db: &TestDb) {
+    use sqlx::Connection as _;
+    let store = &db.store;
+    credentials::insert(store, &credential("cc-a"), &audit()).await.expect("credential");
+    // A cluster that uses it is written, and its transaction not yet committed.
+    let insert = "insert into clusters (id, uuid, owner, name, spec, status, credential_id, created_ms, updated_ms, version)
+                  values ('c-a', 'u', 'o', 'n', '{}', '{}', 'cc-a', 1, 1, 1)";
+    let moved = CredentialRow { subscription_id: text("other"), ..credential("cc-a") };
+    let audit = audit();
+    let update = credentials::update(store, &moved, true, &audit);
+    macro_rules! race {
+        ($connection:expr, $begin:literal) => {{
+            let mut connection = $connection.expect("connect");
+            sqlx::raw_sql($begin).execute(&mut connection).await.expect("begin");
+            sqlx::raw_sql(insert).execute(&mut connection).await.expect("insert");
+            let commit = async {
+                // Long enough for the change to come to the lock; a change that does not wait fails the test.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                sqlx::raw_sql("commit").execute(&mut connection).await.expect("commit");
+            };
+            tokio::join!(update, commit).0
+        }};
+    }
+    let outcome = match store.kind() {
+        Kind::Sqlite => race!(sqlx::SqliteConnection::connect(&db.url).await, "begin immediate"),
+        Kind::Postgres => race!(sqlx::PgConnection::connect(&db.url).await, "begin"),
+    };
+    assert!(matches!(outcome, Err(Error::InUse { table: "credentials", .. })), "{outcome:?}");
 }

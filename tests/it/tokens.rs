@@ -233,7 +233,8 @@ async fn tokens_are_in_the_audit_by_name() {
     assert_eq!(app.delete(&path).send().await.status, StatusCode::NOT_FOUND);
     app.post("/v3/tokens").json(&json!({"ttl": -5})).send().await;
     app.app.stop().await;
-    let filter = events::Filter { object_type: Some("token".to_owned()), ..events::Filter::default() };
+    let (object_type, user) = (Some("token".to_owned()), Some("admin".to_owned()));
+    let filter = events::Filter { object_type, user, ..events::Filter::default() };
     let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
     rows.reverse();
     let seen: Vec<_> = rows.iter().map(|row| [&*row.action, &*row.object_id, &*row.outcome]).collect();

@@ -97,7 +97,7 @@ impl FromRequestParts<AppState> for Actor {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refused> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
         let RequestId(request_id) = RequestId::of(parts);
-        Ok(Self { caller, request_id, remote: state.origin().client(parts) })
+        Ok(Self { caller, request_id, remote: Some(state.origin().client(parts)) })
     }
 }
 

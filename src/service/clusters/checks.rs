@@ -6,7 +6,10 @@ use crate::domain::spec::rules::{self, Violation};
 use crate::domain::spec::{self, AksConfig};
 use crate::service::credentials::from_store;
 use crate::service::{Caller, Error, Invalid};
-use crate::store::{self, ClusterRow, Unique};
+use crate::store::{self, ClusterRow, NameScope, Unique};
+
+/// The field that Rancher names for a cluster's name.
+const NAME: &str = "Cluster name";
 
 impl Clusters {
     /// Rule 3.
@@ -50,22 +53,32 @@ impl Clusters {
 
     /// Rules 13 and 14. Rancher's messages are empty here; a new cluster has no `own_id`.
     pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
-        const FIELD: &str = "Cluster name";
         if name.is_empty() {
             let message = match own_id {
                 "" => "send name: a cluster needs one",
                 _ => "send name: a PUT names it too",
             };
-            return Err(Invalid::field("MissingRequired", FIELD, message).into());
+            return Err(Invalid::field("MissingRequired", NAME, message).into());
         }
-        let lower = name.to_lowercase();
-        let rows = self.rows(caller).await?;
-        if rows.iter().any(|row| row.id != own_id && row.name.to_lowercase() == lower) {
-            let message = "a cluster with this name exists already: choose another name";
-            return Err(Invalid::field("NotUnique", FIELD, message).into());
-        }
-        Ok(())
+        let taken =
+            store::clusters::is_name_taken(&self.parts.store, name, own_id, names_seen_by(caller)).await;
+        if taken.map_err(from_store)? { Err(name_taken()) } else { Ok(()) }
     }
+}
+
+/// The clusters whose names a caller's cluster must not have.
+pub(super) fn names_seen_by(caller: &Caller) -> NameScope<'_> {
+    if caller.admin { NameScope::All } else { NameScope::VisibleTo(&caller.user_id) }
+}
+
+/// Whether a cluster gets another name; letter case is no difference.
+pub(super) fn is_renamed(old: &str, new: &str) -> bool {
+    old.to_lowercase() != new.to_lowercase()
+}
+
+fn name_taken() -> Error {
+    let message = "a cluster with this name exists already: choose another name";
+    Invalid::field("NotUnique", NAME, message).into()
 }
 
 /// What was made in Azure, or taken over there, stays where it is: in another subscription nothing of it would be found,
@@ -109,6 +122,7 @@ pub(super) fn broken(violation: Violation) -> Error {
 pub(super) fn refused(error: store::Error, aks: &AksConfig) -> Error {
     match error {
         store::Error::Duplicate { what: Unique::ClusterIdentity } => broken(taken(aks)),
+        store::Error::Duplicate { what: Unique::ClusterName } => name_taken(),
         store::Error::Dangling { .. } => Error::NoCredential,
         error => from_store(error),
     }

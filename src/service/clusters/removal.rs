@@ -6,34 +6,36 @@ use crate::domain::left_behind::{Facts, LeftBehind, left_behind};
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
 use crate::domain::status::ClusterStatus;
 use crate::downstream;
+use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::ATTEMPTS;
 use crate::service::events::Action;
-use crate::service::{Caller, Error};
 use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
 
 impl Clusters {
     /// Asks for a cluster to be removed and returns what it is: the worker removes it in Azure, if it was made here, and
     /// then forgets it. Asking again changes nothing.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
-        let result = self.remove(&by.caller, id).await;
+        let result = self.remove(by, id).await;
         self.parts.credentials.forget_resolved();
-        self.record(by, Action::Delete, id, &result).await;
+        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
-    async fn remove(&self, caller: &Caller, id: &str) -> Result<Cluster> {
+    async fn remove(&self, by: &Actor, id: &str) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
-            let mut row = self.own_row(caller, id).await?;
+            let mut row = self.own_row(&by.caller, id).await?;
+            let now = self.parts.clock.now_ms();
+            let audit = by.audit(Action::Delete, OBJECT, id, now);
             if row.removing_ms.is_some() {
+                store::events::insert(&self.parts.store, &audit).await?;
                 return row.try_into();
             }
-            let now = self.parts.clock.now_ms();
             row.removing_ms = Some(now);
             row.generation += 1;
             row.updated_ms = now;
-            match store::clusters::update(&self.parts.store, &row, Some(Wake(now))).await {
+            match store::clusters::update(&self.parts.store, &row, Some(Wake(now)), None, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
                 outcome => {
                     outcome?;
@@ -47,22 +49,17 @@ impl Clusters {
 
     /// Removes the object at once, whoever works on it, and nothing in Azure; returns what it was, and what stays.
     pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
-        let result = self.give_up(&by.caller, id).await;
+        let result = self.give_up(by, id).await;
         self.parts.credentials.forget_resolved();
-        let event = by.event(Action::Delete, OBJECT, id, &result);
-        let event = match &result {
-            Ok((_, left)) => {
-                self.parts.bell.ring(id);
-                event.detail(&left.message)
-            }
-            Err(_) => event,
-        };
-        self.parts.events.record(event).await;
+        if result.is_ok() {
+            self.parts.bell.ring(id);
+        }
+        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
-    async fn give_up(&self, caller: &Caller, id: &str) -> Result<(Cluster, LeftBehind)> {
-        let seen = self.own_row(caller, id).await?;
+    async fn give_up(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
+        let seen = self.own_row(&by.caller, id).await?;
         let credential = self.known_credential(seen.credential_id).await?;
         let now_ms = self.parts.clock.now_ms();
         let mut left = LeftBehind::default();
@@ -73,12 +70,14 @@ impl Clusters {
                 "forced": true, "generation": row.generation, "leftBehind": left, "phase": row.work.phase,
                 "state": "removing",
             });
-            NewClusterEvent {
+            let event = NewClusterEvent {
                 at_ms: now_ms,
                 kind: REMOVED.to_owned(),
                 message: left.message.clone(),
                 data: data.to_string(),
-            }
+            };
+            let audit = by.event(Action::Delete, OBJECT, id, &Ok(())).detail(&left.message);
+            (event, audit.into_row(now_ms))
         });
         let mut gone = gone.await?.ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
         tracing::warn!(cluster = id, "only the object was removed: {}", left.message);

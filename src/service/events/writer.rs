@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use uuid::{ContextV7, Timestamp, Uuid};
+use uuid::Uuid;
 
-use super::{Deed, Event, Message};
+use super::{Deed, Event, Message, Position};
 use crate::clock::Clock;
 use crate::store::events::{Occurrence, Repeated};
 use crate::store::{self, Store};
@@ -40,8 +40,6 @@ pub(super) struct Writer {
     hurry: Arc<Notify>,
     stopping: CancellationToken,
     abandoning: CancellationToken,
-    /// Makes ids of the same millisecond grow.
-    ids: ContextV7,
 }
 
 impl Writer {
@@ -54,7 +52,7 @@ impl Writer {
         stopping: CancellationToken,
         abandoning: CancellationToken,
     ) -> Self {
-        Self { store, clock, keep, waiting, hurry, stopping, abandoning, ids: ContextV7::new() }
+        Self { store, clock, keep, waiting, hurry, stopping, abandoning }
     }
 
     pub(super) async fn run(mut self) {
@@ -107,7 +105,7 @@ impl Writer {
         let mut latest: Option<(Deed, usize)> = None;
         for message in messages.drain(..) {
             match message {
-                Message::Event(Event { deed, request_id, at_ms }) => {
+                Message::Event(Event { deed, request_id, at }) => {
                     let place = match &latest {
                         // Most often the same again: to compare is a tenth of looking it up.
                         Some((same, place)) if *same == deed => *place,
@@ -121,7 +119,7 @@ impl Writer {
                         }
                     };
                     if let Some(repeated) = batch.get_mut(place) {
-                        repeated.times.push(Occurrence { id: self.id(at_ms), at_ms, request_id });
+                        repeated.times.push(Occurrence { id: id(at), at_ms: at.at_ms, request_id });
                     }
                 }
                 Message::Flush(done) => flushed.push(done),
@@ -137,13 +135,6 @@ impl Writer {
         for done in flushed {
             done.send(()).ok();
         }
-    }
-
-    fn id(&self, at_ms: i64) -> Arc<str> {
-        let at_ms = u64::try_from(at_ms).unwrap_or_default();
-        let nanos = u32::try_from(at_ms % 1_000).unwrap_or_default() * 1_000_000;
-        let id = Uuid::new_v7(Timestamp::from_unix(&self.ids, at_ms / 1_000, nanos));
-        Arc::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 
     async fn prune(&mut self) {
@@ -172,6 +163,10 @@ impl Writer {
             tracing::info!(removed, "old audit events were removed");
         }
     }
+}
+
+fn id(at: Position) -> Arc<str> {
+    Arc::from(&*at.to_id().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
 /// The row of a deed, without times.
@@ -229,7 +224,7 @@ fn warn(error: &(dyn std::error::Error + 'static), waiting: usize) {
 
 /// The last resort: an event as a line of the log.
 pub(super) fn log(event: &Event, reason: &str) {
-    log_one(&repeated(&event.deed), event.at_ms, &event.request_id, reason);
+    log_one(&repeated(&event.deed), event.at.at_ms, &event.request_id, reason);
 }
 
 fn log_all(events: &[Repeated], reason: &str) {

@@ -1,8 +1,13 @@
 //! Wrapping all stored secrets by the active key.
 
 use super::{ALIVE_MS, Error, Parts, cluster_context, context, needed_keys};
+use crate::service::actor::Actor;
+use crate::service::events::Action;
 use crate::store::{self, SealedColumns};
 use crate::vault::Sealed;
+
+/// The kind of object in the audit.
+const OBJECT: &str = "encryptionKey";
 
 /// Rows per read.
 const BATCH: u32 = 100;
@@ -30,6 +35,10 @@ pub(super) async fn rotate(parts: &Parts) -> Result<Rotation, Error> {
         let seen_s = ((now_ms - behind.seen_ms) / 1_000).max(0);
         return Err(Error::ReplicaBehind { replica: behind.id, seen_s, key_id });
     }
+    // Before anything changes: a rotation that is killed has its record.
+    let event = Actor::command_line().event(Action::Call("rotate"), OBJECT, &key_id, &Ok(()));
+    let event = event.detail("started to wrap the stored secrets with this key");
+    store::events::insert(&parts.store, &event.into_row(now_ms)).await?;
     let mut rewrapped = 0;
     for _ in 0..PASSES {
         let (done, left) = pass(parts, &key_id).await?;

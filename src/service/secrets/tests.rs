@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::store::CredentialRow;
+use crate::store::{AuditRow, CredentialRow};
 use crate::vault::KeyRing;
 
 struct Bench {
@@ -23,6 +23,10 @@ async fn bench() -> Bench {
     let store = Store::connect(&url, &store::Options::default()).await.expect("open");
     store.migrate().await.expect("migrate");
     Bench { folder, store, clock: Clock::manual(1_000_000_000) }
+}
+
+fn audit() -> AuditRow {
+    AuditRow { id: uuid::Uuid::now_v7().to_string(), ..AuditRow::default() }
 }
 
 impl Bench {
@@ -57,7 +61,7 @@ impl Bench {
             updated_ms: 0,
             version: 1,
         };
-        store::credentials::insert(&self.store, &row).await.expect("insert");
+        store::credentials::insert(&self.store, &row, &audit()).await.expect("insert");
     }
 
     /// A cluster with a secret.
@@ -364,7 +368,7 @@ async fn a_stored_secret_is_not_in_the_files_of_the_database() {
     bench.insert(&secrets, "cc-a", CANARY).await;
     let mut row = bench.row("cc-a").await;
     row.secret = Some(secrets.seal("cc-a", &SecretString::from(CANARY)).expect("seal"));
-    store::credentials::update(&bench.store, &row).await.expect("update");
+    store::credentials::update(&bench.store, &row, false, &audit()).await.expect("update");
     let mut seen = 0;
     for entry in fs::read_dir(bench.folder.path()).expect("list") {
         let bytes = fs::read(entry.expect("entry").path()).expect("read");

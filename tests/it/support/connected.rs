@@ -13,6 +13,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::app::{NOW_MS, TestApp};
+use super::audit;
 use super::kubernetes::{ACCOUNT, FakeCluster, HOST};
 
 /// The id of the cluster.
@@ -71,7 +72,7 @@ impl Connected {
                 ..WorkColumns::default()
             },
         };
-        store::clusters::insert(&self.store, &row).await.unwrap();
+        store::clusters::insert(&self.store, &row, None, &audit()).await.unwrap();
         if !token.is_empty() {
             self.app.app.secrets.keep_for_cluster(id, SERVICE_ACCOUNT_TOKEN, &token.into()).await.unwrap();
         }
@@ -98,7 +99,7 @@ impl Connected {
             role: role.to_owned(),
             created_ms: NOW_MS,
         };
-        store::members::insert(&self.store, &row).await.unwrap();
+        store::members::insert(&self.store, &row, &audit()).await.unwrap();
         token
     }
 

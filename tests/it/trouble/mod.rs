@@ -29,6 +29,7 @@ mod inside;
 mod kill;
 mod lost;
 mod meanwhile;
+mod names;
 mod private;
 mod refusals;
 mod sharing;
