@@ -36,6 +36,7 @@ use axum::response::IntoResponse;
 use http::{Method, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 
+pub(crate) use self::native::AuditRecord;
 pub use self::openapi::openapi_json;
 pub use self::state::{AppState, Parts};
 

@@ -71,6 +71,7 @@ pub(super) fn base() -> OpenApi {
             ),
             tag("Users and tokens", "Who calls, and with what."),
             tag("Review", "What would become of a cluster, said beforehand."),
+            tag("Audit", "What callers did, for administrators."),
             tag("Schemas", "What there is under /v3."),
             tag("Health", "Whether the server works; needs no token."),
         ]))

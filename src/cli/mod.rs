@@ -4,6 +4,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 the command
 //! line or the settings cannot be used.
 
+mod audit;
 mod check;
 mod database;
 mod error;
@@ -53,6 +54,9 @@ enum Command {
     /// Make encryption keys and change over to a new one.
     #[command(subcommand)]
     Key(keys::Command),
+    /// Read the audit log.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Bring the database schema up to date.
     Migrate(SettingFlags<DataOnly>),
     /// Print the settings and test them: database, encryption key, way to Azure.
@@ -97,6 +101,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Openapi => print(&crate::api::openapi_json()),
         Command::Token(command) => tokens::run(command),
         Command::Key(command) => keys::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Migrate(flags) => {
             let config = load_quietly(&flags.into_flags())?;
             briefly(&config, database::migrate(&config))

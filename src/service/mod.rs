@@ -6,6 +6,7 @@
 pub mod access;
 pub mod actor;
 pub mod attempts;
+pub mod audit;
 pub mod cluster_access;
 pub mod cluster_events;
 pub mod clusters;

@@ -1,4 +1,5 @@
-//! The audit log while the database is slow, away, or damaged: no event is lost and no request hangs on it.
+//! The audit log: read by administrators; and written while the database is slow, away, or damaged, so that no event is
+//! lost and no request hangs on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,11 @@ use norman_aks::service::Caller;
 use norman_aks::service::events::{Action, Event, Events, Options};
 use norman_aks::store::events::Filter;
 use norman_aks::store::{self, Kind, Store};
+use serde_json::{Value, json};
 use sqlx::Connection as _;
 
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
 use crate::support::databases::{self, TestDb};
 
 fn event(object_id: &str) -> Event {
@@ -105,4 +109,143 @@ async fn events_survive_connections_that_the_server_cuts() {
     let mut ids = ids(&db.store).await;
     ids.reverse();
     assert_eq!(ids, (0..20).map(|n| format!("{n:02}")).collect::<Vec<_>>());
+}
+
+/// Action, object type and outcome of the records of a page.
+fn listed(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let body = answer.json();
+    let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
+    let line = |record: &Value| {
+        [text(record, "action"), text(record, "objectType"), text(record, "outcome")].join(" ")
+    };
+    body["data"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// A server on which ann made, changed and removed a credential, with an hour between.
+async fn changed() -> (TestApp, String) {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let id = app.stored_credential(&ann).await;
+    let path = format!("/v3/cloudcredentials/{id}");
+    app.clock.advance(Duration::from_hours(1));
+    let change = json!({"name": "renamed"});
+    let put = app.put(&path).token(&ann).header("x-request-id", "request-17").json(&change).send().await;
+    assert_eq!(put.status, 200, "{}", put.text());
+    app.clock.advance(Duration::from_hours(1));
+    assert_eq!(app.delete(&path).token(&ann).send().await.status, 200);
+    assert_eq!(app.delete(&path).token(&ann).send().await.status, 404);
+    (app, ann)
+}
+
+#[tokio::test]
+async fn administrators_read_the_audit_log_newest_first() {
+    let (app, _) = changed().await;
+    let answer = app.get("/api/v1/audit").send().await;
+    assert_eq!(
+        listed(&answer),
+        [
+            "delete cloudCredential refused",
+            "delete cloudCredential done",
+            "update cloudCredential done",
+            "create cloudCredential done",
+            "create token done",
+            "create user done",
+            "create token done",
+            "create user done",
+        ]
+    );
+    let body = answer.json();
+    assert_eq!(body["next"], Value::Null);
+    let mut update = body["data"][2].clone();
+    for key in ["id", "objectId", "tokenName", "userId"] {
+        assert!(update[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {update}");
+        update.as_object_mut().unwrap().remove(key);
+    }
+    let expected = json!({
+        "time": "2026-11-22T13:00:00.000Z", "userName": "ann", "action": "update", "objectType": "cloudCredential",
+        "outcome": "done", "requestId": "request-17", "clientIp": "127.0.0.1", "detail": "",
+    });
+    assert_eq!(update, expected);
+    let command = &body["data"][4];
+    assert_eq!(
+        (&command["userName"], &command["userId"], &command["detail"]),
+        (&json!("command line"), &json!(""), &json!("for the user ann"))
+    );
+}
+
+#[tokio::test]
+async fn the_audit_log_is_filtered_as_the_query_says() {
+    let (app, _) = changed().await;
+    let all = app.get("/api/v1/audit").send().await.json();
+    let (ann, credential) = (&all["data"][1]["userId"], &all["data"][1]["objectId"]);
+    let (ann, credential) = (ann.as_str().unwrap(), credential.as_str().unwrap());
+    for (query, expected) in [
+        ("user=ann", 4),
+        (&format!("user={ann}"), 4),
+        ("user=command+line", 4),
+        ("user=nobody", 0),
+        ("objectType=token", 2),
+        (&format!("object={credential}&action=delete"), 2),
+        ("action=create", 5),
+        ("since=2026-11-22T13:00:00Z", 3),
+        ("until=2026-11-22T13:00:00Z", 5),
+        ("since=2026-11-22T13:00:00Z&until=2026-11-22T14:00:00.001%2B00:00", 3),
+        ("user=&since=", 8),
+    ] {
+        let answer = app.get(&format!("/api/v1/audit?{query}")).send().await;
+        assert_eq!(listed(&answer).len(), expected, "{query}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn pages_of_the_audit_log_join_up() {
+    let (app, _) = changed().await;
+    let all = listed(&app.get("/api/v1/audit?limit=1000&action=create").send().await);
+    let mut next = Some("http://norman.test/api/v1/audit?action=create&limit=2".to_owned());
+    let mut joined = Vec::new();
+    let mut pages = 0;
+    while let Some(url) = next {
+        let answer = app.get(url.strip_prefix("http://norman.test").unwrap()).send().await;
+        joined.extend(listed(&answer));
+        pages += 1;
+        next = answer.json()["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!((joined, pages), (all, 3));
+    let exact = app.get("/api/v1/audit?limit=5&action=create").send().await;
+    assert_eq!(exact.json()["next"], Value::Null, "the last page says so even when it is full");
+}
+
+#[tokio::test]
+async fn the_audit_log_is_for_administrators_only() {
+    let (app, ann) = changed().await;
+    let refused = app.get("/api/v1/audit").token(&ann).send().await;
+    assert_eq!(
+        (refused.status.as_u16(), refusal(&refused).0.as_str()),
+        (403, "PermissionDenied"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(app.get("/api/v1/audit").anonymous().send().await.status, 401);
+    assert_eq!(app.delete("/api/v1/audit").send().await.status, 405);
+}
+
+#[tokio::test]
+async fn mistakes_in_the_query_of_the_audit_log_are_named() {
+    let app = TestApp::start().await;
+    for (query, field) in [
+        ("since=yesterday", "since"),
+        ("until=2026-11-22", "until"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=ten", "limit"),
+        ("after=5", "after"),
+        ("after=5.x", "after"),
+        ("userId=ann", "userId"),
+        ("objecttype=cluster", "objecttype"),
+    ] {
+        let refused = app.get(&format!("/api/v1/audit?{query}")).send().await;
+        assert_eq!(refused.status.as_u16(), 422, "{query}: {}", refused.text());
+        assert_eq!(refusal(&refused).1, field, "{query}");
+    }
 }

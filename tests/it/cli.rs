@@ -72,7 +72,7 @@ fn help_and_version_go_to_standard_output() {
     let program = Program::new();
     assert_eq!(program.printed(&["--version"]), format!("norman-aks {}\n", env!("CARGO_PKG_VERSION")));
     let help = program.printed(&["--help"]);
-    for command in ["serve", "sandbox", "openapi", "token", "key", "migrate", "check"] {
+    for command in ["serve", "sandbox", "openapi", "token", "key", "audit", "migrate", "check"] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}\n{help}");
     }
     assert!(!help.contains("healthcheck"), "{help}");
@@ -401,6 +401,50 @@ fn a_cloud_that_no_credential_is_for_need_not_be_reached() {
     let text = checked();
     assert_eq!(hosts(&lines(&text, "FAILED")), china, "{text}");
     assert_eq!(hosts(&lines(&text, "note")), [public, government].concat(), "{text}");
+}
+
+#[test]
+fn the_audit_log_has_what_commands_changed() {
+    let program = Program::new();
+    let error = program.fails(1, &["audit", "list"]);
+    assert!(error.contains("there is no database at "), "{error}");
+    let (token, _) = program.told(&["token", "create", "--user", "ann", "--admin"]);
+    let name = token.split(':').next().unwrap();
+    program.told(&["token", "create", "--user", "ann", "--no-admin"]);
+    program.printed(&["token", "revoke", name]);
+
+    let text = program.printed(&["audit", "list"]);
+    let changes: Vec<&str> =
+        text.lines().map(|line| line.split_once(" \"(command line)\" ").unwrap().1).collect();
+    let of_token = format!("token/{name} done");
+    assert_eq!(changes[0], format!("delete {of_token}"));
+    assert!(changes[1].starts_with("create token/token-"), "{text}");
+    assert!(changes[2].starts_with("update user/user-"), "{text}");
+    assert!(changes[2].ends_with(" done detail=\"ann is an ordinary user\""), "{text}");
+    assert_eq!(changes[3], format!("create {of_token} detail=\"for the user ann\""));
+    assert!(changes[4].ends_with(" done detail=\"ann is an administrator\""), "{text}");
+    assert_eq!(changes.len(), 5);
+
+    let json = program.printed(&["audit", "list", "--format", "json", "--object", name]);
+    let records: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records[0]["action"], "delete");
+    assert_eq!((records[1]["userName"].as_str(), records.len()), (Some("command line"), 2));
+
+    for (flags, expected) in [
+        (&["--action", "create"][..], 3),
+        (&["--object-type", "user"], 2),
+        (&["--user", "command line", "--limit", "4"], 4),
+        (&["--user", "ann"], 0),
+        (&["--since", "1h"], 5),
+        (&["--until", "1h"], 0),
+        (&["--since", "2020-01-01T00:00:00Z", "--until", "2020-01-02T00:00:00Z"], 0),
+    ] {
+        let printed = program.printed(&[&["audit", "list"], flags].concat());
+        assert_eq!(printed.lines().count(), expected, "{flags:?}: {printed}");
+    }
+    let error = program.fails(2, &["audit", "list", "--since", "soon"]);
+    assert!(error.contains("'soon'") && error.contains("write it as 2026-"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! `/api/v1`: what Rancher has no words for, one file each. Failures have Norman's form, as everything outside `/meta`.
 
+mod audit;
 mod events;
 mod plan;
 mod review;
+
+pub(crate) use self::audit::AuditRecord;
 
 use http::Method;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
@@ -13,7 +16,11 @@ use super::state::AppState;
 
 /// Everything below `/api/v1`, with full paths.
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(events::router()).merge(plan::router()).merge(review::router())
+    OpenApiRouter::new()
+        .merge(audit::router())
+        .merge(events::router())
+        .merge(plan::router())
+        .merge(review::router())
 }
 
 /// The routes of one path; other methods are refused in Norman's form.

@@ -38,6 +38,11 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether a switch such as `_replace` is on.
     pub fn is_on(&self, name: &str) -> bool {
         self.first(name).is_some_and(|value| value == "true")

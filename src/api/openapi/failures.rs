@@ -12,7 +12,7 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use self::sets::ALL;
-pub(in crate::api) use self::sets::{CHANGE, CHECK, FOLLOW, META, PLAN, POST, READ, REVIEW};
+pub(in crate::api) use self::sets::{AUDIT, CHANGE, CHECK, FOLLOW, META, PLAN, POST, READ, REVIEW};
 use super::headers;
 
 /// One way to fail.

@@ -92,5 +92,15 @@ pub(in crate::api) const FOLLOW: &[&Failure] = &[
 pub(in crate::api) const PLAN: &[&Failure] =
     &[&UNAUTHORIZED, &NORMAN_NOT_FOUND, &NORMAN_FAILED, &NORMAN_UNAVAILABLE, &NORMAN_TIMED_OUT];
 
+/// Errors of the audit log.
+pub(in crate::api) const AUDIT: &[&Failure] = &[
+    &UNAUTHORIZED,
+    &NORMAN_FORBIDDEN,
+    &NORMAN_INVALID,
+    &NORMAN_FAILED,
+    &NORMAN_UNAVAILABLE,
+    &NORMAN_TIMED_OUT,
+];
+
 /// All of these.
-pub(super) const ALL: [&[&Failure]; 8] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW, PLAN];
+pub(super) const ALL: [&[&Failure]; 9] = [META, CHECK, READ, CHANGE, POST, REVIEW, FOLLOW, PLAN, AUDIT];

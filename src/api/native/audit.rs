@@ -1,0 +1,204 @@
+//! `GET /api/v1/audit`: the audit log, for administrators.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::openapi::{RefOr, Response as Described};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::served;
+use crate::api::auth::Authenticated;
+use crate::api::norman::error::Error;
+use crate::api::norman::filters::Query;
+use crate::api::norman::links::Links;
+use crate::api::norman::reply;
+use crate::api::openapi::failures;
+use crate::api::state::AppState;
+use crate::service::Invalid;
+use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};
+
+const PATH: &str = "/api/v1/audit";
+
+/// Records on a page when the client names no number.
+const DEFAULT_LIMIT: u32 = 100;
+
+/// An action of a caller on an object. Unknown texts are empty.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditRecord {
+    /// The record's id.
+    #[schema(example = "01a209ff-44e3-774a-94cd-94100ad0b89b")]
+    id: String,
+    /// When, with milliseconds.
+    #[schema(format = DateTime)]
+    time: String,
+    /// The caller's id; empty for commands and for what the server does by itself.
+    #[schema(example = "user-gxwms")]
+    user_id: String,
+    /// The caller's name at that time; `command line` and `server` for those without an id.
+    #[schema(example = "ann")]
+    user_name: String,
+    /// The token that the caller presented.
+    #[schema(example = "token-x7k9z")]
+    token_name: String,
+    /// `create`, `update`, `delete`, `use`, or the name of an action of the API such as `generateKubeconfig`.
+    #[schema(example = "create")]
+    action: String,
+    /// The type of the object.
+    #[schema(example = "cluster")]
+    object_type: String,
+    /// The object's id.
+    #[schema(example = "c-x7k9z")]
+    object_id: String,
+    /// `done`, `refused` or `failed`.
+    #[schema(example = "done")]
+    outcome: String,
+    /// The id of the request.
+    #[schema(example = "01a209ff-44e3-774a-94cd-94100ad0b89b")]
+    request_id: String,
+    /// The client IP.
+    #[schema(example = "192.0.2.7")]
+    client_ip: String,
+    /// What else is known about it.
+    detail: String,
+}
+
+impl From<AuditRow> for AuditRecord {
+    fn from(row: AuditRow) -> Self {
+        Self {
+            id: row.id,
+            time: audit::format_time(row.at_ms),
+            user_id: row.user_id,
+            user_name: row.user_name,
+            token_name: row.token_name,
+            action: row.action,
+            object_type: row.object_type,
+            object_id: row.object_id,
+            outcome: row.outcome,
+            request_id: row.request_id,
+            client_ip: row.remote,
+            detail: row.detail,
+        }
+    }
+}
+
+/// A page of the audit log.
+#[derive(Serialize, ToSchema)]
+struct AuditList {
+    /// Newest first.
+    data: Vec<AuditRecord>,
+    /// The address of the next page; `null` on the last one.
+    #[schema(
+        example = "https://aks.example.com/api/v1/audit?after=1787220672123.01a209ff-44e3-774a-94cd-94100ad0b89b"
+    )]
+    next: Option<String>,
+}
+
+/// The records to list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which the handler reads")]
+struct AuditQuery {
+    /// Only records from this time on (RFC 3339).
+    #[param(example = "2026-08-20T00:00:00Z")]
+    since: Option<String>,
+    /// Only records before this time (RFC 3339).
+    #[param(example = "2026-08-21T00:00:00Z")]
+    until: Option<String>,
+    /// Only actions of this user: an id or a name.
+    #[param(example = "ann")]
+    user: Option<String>,
+    /// Only actions on objects of this type.
+    #[param(example = "cluster")]
+    object_type: Option<String>,
+    /// Only actions on the object of this id.
+    #[param(example = "c-x7k9z")]
+    object: Option<String>,
+    /// Only this action.
+    #[param(example = "delete")]
+    action: Option<String>,
+    /// Records on a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The place where the page starts; clients take it from `next`.
+    after: Option<String>,
+}
+
+const PARAMETERS: [&str; 8] = ["since", "until", "user", "objectType", "object", "action", "limit", "after"];
+
+/// Errors of this list.
+struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        failures::references(failures::AUDIT)
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(served(routes!(list_audit)))
+}
+
+/// The audit log, newest record first; for administrators.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    operation_id = "listAudit",
+    tag = "Audit",
+    params(AuditQuery),
+    responses((status = 200, description = "One page of the log", body = AuditList), Failures),
+)]
+async fn list_audit(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    links: Links,
+    query: Query,
+) -> Result<Response, Error> {
+    let (filter, limit) = parse(&query)?;
+    let page = state.events().page(&caller, &filter, limit).await?;
+    let next = page.next.map(|next| {
+        let query = query.with("after", &audit::format_cursor(&next));
+        links.to(&format!("{PATH}?{query}"))
+    });
+    let data = page.rows.into_iter().map(AuditRecord::from).collect();
+    Ok(reply::json(StatusCode::OK, &AuditList { data, next }))
+}
+
+fn parse(query: &Query) -> Result<(Filter, u32), Invalid> {
+    // A misspelt filter must not list everything.
+    if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
+        let message = format!("this list has no parameter of this name; use {}", PARAMETERS.join(", "));
+        return Err(Invalid::field("InvalidOption", name, message));
+    }
+    let text = |name: &str| query.first(name).filter(|text| !text.is_empty());
+    let time = |name: &str| {
+        let parse = |text: &str| {
+            let message = format!("{name} is not a time; write it as 2026-08-20T10:11:12Z");
+            audit::parse_time(text).ok_or_else(|| Invalid::field("InvalidFormat", name, message))
+        };
+        text(name).map(parse).transpose()
+    };
+    let limit = match text("limit").map(str::parse) {
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit @ 1..=MAX_PAGE)) => limit,
+        Some(_) => {
+            let message = format!("limit is a number from 1 to {MAX_PAGE}");
+            return Err(Invalid::field("InvalidFormat", "limit", message));
+        }
+    };
+    let filter = Filter {
+        since_ms: time("since")?,
+        until_ms: time("until")?,
+        user: text("user").map(str::to_owned),
+        object_type: text("objectType").map(str::to_owned),
+        object_id: text("object").map(str::to_owned),
+        action: text("action").map(str::to_owned),
+        before: text("after").map(|text| audit::parse_cursor("after", text)).transpose()?,
+    };
+    Ok((filter, limit))
+}

@@ -1,0 +1,258 @@
+//! `audit list`.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{Error, briefly, load_quietly, needs_database, print};
+use crate::api::AuditRecord;
+use crate::app;
+use crate::clock::Clock;
+use crate::config::{Config, DataOnly, SettingFlags};
+use crate::service::Invalid;
+use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};
+use crate::service::tokens::parse_ttl;
+use crate::store::Store;
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Print audit records, newest first.
+    List(Box<List>),
+}
+
+#[derive(Args)]
+pub(super) struct List {
+    /// Only records from this time on, as 2026-08-20T10:11:12Z, or as a time before now: 30m, 24h, 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<i64>,
+    /// Only records before this time, written in the same way
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<i64>,
+    /// Only actions of this user
+    #[arg(long, value_name = "NAME|ID")]
+    user: Option<String>,
+    /// Only actions on objects of this type, for example cluster or cloudCredential
+    #[arg(long, value_name = "TYPE")]
+    object_type: Option<String>,
+    /// Only actions on this object
+    #[arg(long, value_name = "ID")]
+    object: Option<String>,
+    /// Only this action, for example create, update, delete or use
+    #[arg(long, value_name = "NAME")]
+    action: Option<String>,
+    /// Records to print at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    limit: u32,
+    /// text for people, json for one JSON object on each line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    settings: SettingFlags<DataOnly>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(command: Command) -> Result<(), Error> {
+    let Command::List(list) = command;
+    let List { since, until, user, object_type, object, action, limit, format, settings } = *list;
+    let config = load_quietly(&settings.into_flags())?;
+    let filter = Filter {
+        since_ms: since,
+        until_ms: until,
+        user,
+        object_type,
+        object_id: object,
+        action,
+        before: None,
+    };
+    briefly(&config, list_records(&config, filter, limit, format))
+}
+
+async fn list_records(config: &Config, filter: Filter, limit: u32, format: Format) -> Result<(), Error> {
+    needs_database(config)?;
+    let store = app::open_store(config).await?;
+    let printed = print_records(&store, filter, limit, format).await;
+    store.close().await;
+    printed
+}
+
+/// Prints page after page, so that a long list needs no more memory than a short one.
+async fn print_records(
+    store: &Store,
+    mut filter: Filter,
+    mut limit: u32,
+    format: Format,
+) -> Result<(), Error> {
+    while limit > 0 {
+        let page = audit::page(store, &filter, limit.min(MAX_PAGE)).await?;
+        limit = limit.saturating_sub(u32::try_from(page.rows.len()).unwrap_or(u32::MAX));
+        let lines = page.rows.into_iter().fold(String::new(), |lines, row| lines + &line(row, format) + "\n");
+        if !lines.is_empty() {
+            print(&lines)?;
+        }
+        if page.next.is_none() {
+            break;
+        }
+        filter.before = page.next;
+    }
+    Ok(())
+}
+
+fn line(row: AuditRow, format: Format) -> String {
+    match format {
+        Format::Json => json_line(row),
+        Format::Text => text_line(&row),
+    }
+}
+
+fn json_line(row: AuditRow) -> String {
+    let json = serde_json::to_string(&AuditRecord::from(row)).unwrap_or_default();
+    // serde_json leaves DEL and the characters behind it as they are; terminals obey some of them.
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// Time, user, action, object and outcome; then what is known besides, as `name=value`.
+fn text_line(row: &AuditRow) -> String {
+    let user = if row.user_id.is_empty() { format!("({})", row.user_name) } else { row.user_name.clone() };
+    let mut line = audit::format_time(row.at_ms);
+    for text in [&user, &row.action, &format!("{}/{}", row.object_type, row.object_id), &row.outcome] {
+        line.push(' ');
+        line.push_str(&quoted(text));
+    }
+    for (name, text) in [
+        ("user_id", &row.user_id),
+        ("token", &row.token_name),
+        ("client_ip", &row.remote),
+        ("request_id", &row.request_id),
+        ("detail", &row.detail),
+    ] {
+        if !text.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = write!(line, " {name}={}", quoted(text));
+        }
+    }
+    line
+}
+
+/// A text as one word of a line: as it is, or in quotation marks with escapes when it has anything but visible ASCII
+/// characters and letters, so that no text looks like another field, ends the line or moves the cursor.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '='));
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into();
+    }
+    let mut escaped = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => escaped.extend(['\\', c]),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            ' ' => escaped.push(c),
+            c if c.is_alphanumeric() || c.is_ascii_graphic() => escaped.push(c),
+            // Control characters, and characters that are invisible or change the direction of the text.
+            c => escaped.extend(c.escape_unicode()),
+        }
+    }
+    escaped.push('"');
+    escaped.into()
+}
+
+fn parse_time(text: &str) -> Result<i64, Invalid> {
+    let message = "it is not a time; write it as 2026-08-20T10:11:12Z, or 24h for a day ago";
+    let before_now = || {
+        let ago = parse_ttl(text).ok()?;
+        i64::try_from(ago.as_millis()).ok().map(|ago| Clock::system().now_ms() - ago)
+    };
+    audit::parse_time(text).or_else(before_now).ok_or_else(|| Invalid::new("InvalidFormat", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> AuditRow {
+        AuditRow {
+            id: "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned(),
+            at_ms: 1_787_220_672_123,
+            user_id: "user-a".to_owned(),
+            user_name: "ann".to_owned(),
+            token_name: "token-a".to_owned(),
+            action: "create".to_owned(),
+            object_type: "cluster".to_owned(),
+            object_id: "c-a".to_owned(),
+            outcome: "done".to_owned(),
+            request_id: "r-1".to_owned(),
+            remote: "::1".to_owned(),
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line_of_text() {
+        assert_eq!(
+            text_line(&row()),
+            "2026-08-20T10:11:12.123Z ann create cluster/c-a done user_id=user-a token=token-a client_ip=::1 \
+             request_id=r-1"
+        );
+        let command = AuditRow {
+            user_id: String::new(),
+            user_name: "command line".to_owned(),
+            token_name: String::new(),
+            request_id: String::new(),
+            remote: String::new(),
+            detail: "for the user jörg".to_owned(),
+            ..row()
+        };
+        assert_eq!(
+            text_line(&command),
+            "2026-08-20T10:11:12.123Z \"(command line)\" create cluster/c-a done detail=\"for the user jörg\""
+        );
+    }
+
+    #[test]
+    fn no_text_forges_a_line_or_a_field() {
+        for (text, expected) in [
+            ("c-a", "c-a"),
+            ("cattle-global-data:cc-a", "cattle-global-data:cc-a"),
+            ("jörg", "jörg"),
+            ("", r#""""#),
+            ("a b", r#""a b""#),
+            ("x outcome=done", r#""x outcome=done""#),
+            ("a\nb\r\t", r#""a\nb\r\t""#),
+            ("a\"\\", r#""a\"\\""#),
+            ("\u{1b}[2J\u{7f}\u{85}\0", r#""\u{1b}[2J\u{7f}\u{85}\u{0}""#),
+            ("a\u{2028}b\u{202e}c\u{200b}", r#""a\u{2028}b\u{202e}c\u{200b}""#),
+        ] {
+            assert_eq!(quoted(text), expected, "{text:?}");
+            let record = AuditRow { object_id: text.to_owned(), detail: text.to_owned(), ..row() };
+            for format in [Format::Text, Format::Json] {
+                assert!(!line(record.clone(), format).chars().any(char::is_control), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_dates_or_durations_before_now() {
+        assert_eq!(parse_time("2026-08-20T10:11:12Z").ok(), Some(1_787_220_672_000));
+        let now = Clock::system().now_ms();
+        let day_ago = parse_time("24h").expect("a duration");
+        assert!((now - 86_400_000..now - 86_300_000).contains(&day_ago), "{day_ago} {now}");
+        assert!(parse_time("yesterday").is_err());
+    }
+}
