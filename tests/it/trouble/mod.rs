@@ -23,6 +23,7 @@ macro_rules! on_both {
 }
 
 mod absence;
+mod acknowledged;
 mod credentials;
 mod endings;
 mod inside;
