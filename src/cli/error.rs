@@ -54,6 +54,9 @@ pub enum Error {
     /// Nobody has this token.
     #[error("there is no token {0:?}; `norman-aks token list` shows all")]
     NoToken(String),
+    /// No user has this name or ID.
+    #[error("user {0:?} not found; list users with `norman-aks user list`")]
+    NoUser(String),
     /// A server that is not ready, or none.
     #[error("the server at {address} is not ready: {answer}")]
     NotReady {

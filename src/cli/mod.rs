@@ -11,6 +11,7 @@ mod error;
 mod health;
 mod keys;
 mod tokens;
+mod users;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -51,6 +52,9 @@ enum Command {
     /// Make, list and revoke API tokens.
     #[command(subcommand)]
     Token(tokens::Command),
+    /// List, disable, enable and remove users.
+    #[command(subcommand)]
+    User(users::Command),
     /// Make encryption keys and change over to a new one.
     #[command(subcommand)]
     Key(keys::Command),
@@ -100,6 +104,7 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Openapi => print(&crate::api::openapi_json()),
         Command::Token(command) => tokens::run(command),
+        Command::User(command) => users::run(command),
         Command::Key(command) => keys::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Migrate(flags) => {

@@ -147,6 +147,7 @@ fn table(tokens: &[TokenInfo], now_ms: i64) -> String {
         ["NAME", "USER", "ADMIN", "CREATED", "EXPIRES", "LAST USED", "DESCRIPTION"].map(str::to_owned);
     let rows = tokens.iter().map(|token| {
         let expires = match token.expires_ms {
+            _ if !token.enabled => "user disabled".to_owned(),
             None => "never".to_owned(),
             Some(at) if at <= now_ms => "expired".to_owned(),
             Some(at) => moment(at),
@@ -182,7 +183,7 @@ pub(super) fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -
 }
 
 /// To the second, UTC.
-fn moment(at_ms: i64) -> String {
+pub(super) fn moment(at_ms: i64) -> String {
     OffsetDateTime::from_unix_timestamp(at_ms.div_euclid(1_000))
         .ok()
         .and_then(|at| at.format(&Rfc3339).ok())
@@ -200,6 +201,7 @@ mod tests {
             user_id: "user-abcde".to_owned(),
             user_name: "ann".to_owned(),
             admin: true,
+            enabled: true,
             created_ms: 1_700_000_000_123,
             expires_ms: Some(1_700_000_001_000),
             last_used_ms: None,
@@ -207,11 +209,13 @@ mod tests {
             cluster_id: None,
         };
         let ever = TokenInfo { name: "t".to_owned(), expires_ms: None, admin: false, ..token.clone() };
+        let disabled = TokenInfo { name: "d".to_owned(), enabled: false, ..ever.clone() };
         assert_eq!(
-            table(&[token, ever], 1_700_000_001_000),
-            "NAME         USER  ADMIN  CREATED               EXPIRES  LAST USED  DESCRIPTION\n\
-             token-abcde  ann   yes    2023-11-14T22:13:20Z  expired  never      two lines\n\
-             t            ann   no     2023-11-14T22:13:20Z  never    never      two lines"
+            table(&[token, ever, disabled], 1_700_000_001_000),
+            "NAME         USER  ADMIN  CREATED               EXPIRES        LAST USED  DESCRIPTION\n\
+             token-abcde  ann   yes    2023-11-14T22:13:20Z  expired        never      two lines\n\
+             t            ann   no     2023-11-14T22:13:20Z  never          never      two lines\n\
+             d            ann   no     2023-11-14T22:13:20Z  user disabled  never      two lines"
         );
     }
 }

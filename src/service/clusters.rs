@@ -35,7 +35,7 @@ use crate::store::{self, ClusterRow, Store, Unique, Wake, WorkColumns};
 use crate::vault;
 
 /// The kind of object in the audit.
-const OBJECT: &str = "cluster";
+pub(super) const OBJECT: &str = "cluster";
 
 /// A cluster as its owner may see it.
 #[derive(Clone, Debug, PartialEq)]

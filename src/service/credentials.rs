@@ -29,7 +29,7 @@ use crate::vault::{self, Fingerprinter};
 pub(super) const ATTEMPTS: usize = 5;
 
 /// The kind of object in the audit.
-const OBJECT: &str = "cloudCredential";
+pub(super) const OBJECT: &str = "cloudCredential";
 
 /// A credential as its owner may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -307,11 +307,15 @@ fn cloud(row: &CredentialRow) -> Cloud {
     Cloud::from_environment(row.environment.as_deref().unwrap_or_default())
 }
 
-/// The store's refusal of a text is the caller's mistake.
+/// Errors of the store that are the caller's.
 pub(super) fn from_store(error: store::Error) -> Error {
     match error {
         store::Error::Nul { .. } => {
             Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into()
+        }
+        // Disabled or removed while the request was on its way.
+        store::Error::NoOwner { .. } => {
+            Error::Forbidden("your user was disabled or removed; ask an administrator".to_owned())
         }
         error => error.into(),
     }

@@ -15,7 +15,7 @@ use crate::store::{self, MemberRow, Store, Unique};
 use crate::vault;
 
 /// The kind of object in the audit.
-const OBJECT: &str = "clusterRoleTemplateBinding";
+pub(super) const OBJECT: &str = "clusterRoleTemplateBinding";
 
 /// The name of the creator's part, as Rancher's.
 const CREATOR: &str = "creator-cluster-owner";

@@ -2,6 +2,7 @@
 //! `api`; how it is hashed, in `vault`.
 
 mod authenticate;
+mod startup;
 mod ttl;
 
 use std::sync::Arc;
@@ -12,20 +13,20 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
 use super::events::Action;
+use super::users::{self, last_administrator};
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
 use crate::domain::plain_text::{self, Lines};
 use crate::store::users::Ensured;
-use crate::store::{self, AuditRow, Store, TokenRow, Unique, UserRow, instance};
+use crate::store::{self, AuditRow, Store, TokenRow, Unique, UserRow};
 use crate::vault;
 
 pub use authenticate::AuthError;
 pub use ttl::{BadTtl, parse_ttl};
 
-/// The kinds of object in the audit.
+/// The kind of object in the audit.
 pub(super) const OBJECT: &str = "token";
-const USER: &str = "user";
 
 /// The user that the bootstrap token and the token of the first start belong to.
 pub const ADMINISTRATOR: &str = "admin";
@@ -81,6 +82,8 @@ pub struct TokenInfo {
     pub user_name: String,
     /// Whether the user is an administrator.
     pub admin: bool,
+    /// Whether the user is enabled; tokens of disabled users are refused.
+    pub enabled: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Milliseconds since 1970; `None` never expires.
@@ -94,8 +97,8 @@ pub struct TokenInfo {
 }
 
 impl TokenInfo {
-    fn is_expired(&self, now_ms: i64) -> bool {
-        self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+    fn is_good(&self, now_ms: i64) -> bool {
+        self.enabled && self.expires_ms.is_none_or(|expires_ms| now_ms < expires_ms)
     }
 }
 
@@ -106,6 +109,7 @@ impl From<(TokenRow, UserRow)> for TokenInfo {
             user_id: user.id,
             user_name: user.name,
             admin: user.admin,
+            enabled: user.enabled,
             created_ms: token.created_ms,
             expires_ms: token.expires_ms,
             last_used_ms: token.last_used_ms,
@@ -149,7 +153,8 @@ impl Tokens {
     /// ordinary one.
     ///
     /// # Errors
-    /// [`super::Error::Invalid`] for an unusable user name or description.
+    /// [`super::Error::Invalid`] for an unusable user name or description, for a disabled user, and for the last enabled
+    /// administrator who is to be an ordinary user.
     pub async fn create(
         &self,
         user_name: &str,
@@ -240,54 +245,6 @@ impl Tokens {
         self.add(&caller.user_id, &TokenSpec { ttl, ..*spec }, Some(&own.name), audit).await
     }
 
-    /// Makes `<name>:<secret>` an administrator's token that does not expire, whatever token of that name there was. A
-    /// bootstrap token of another name from an earlier start is revoked.
-    ///
-    /// # Errors
-    /// [`super::Error::Invalid`] when the text is no token; it is not shown.
-    pub async fn ensure_bootstrap(&self, text: &SecretString) -> Result<()> {
-        let (name, secret) = authenticate::split(text.expose_secret()).ok_or_else(|| {
-            Invalid::new("InvalidFormat", "the bootstrap token must be written as token-<name>:<secret>")
-        })?;
-        let (store, by, now) = (&self.parts.store, Actor::server(), self.parts.clock.now_ms());
-        let user = self.user(&by, ADMINISTRATOR, Some(true)).await?;
-        let row = TokenRow {
-            name: name.to_owned(),
-            user_id: user.id,
-            hash: vault::token_hash(secret).to_vec(),
-            created_ms: now,
-            expires_ms: None,
-            last_used_ms: None,
-            description: "bootstrap token".to_owned(),
-            cluster_id: None,
-        };
-        let audit = by.event(Action::Create, OBJECT, name, &Ok(())).detail(&row.description).into_row(now);
-        store::tokens::put(store, &row, &audit).await?;
-        let earlier = instance::get(store, "bootstrap-token").await?;
-        if let Some(earlier) = earlier.filter(|earlier| earlier != name) {
-            let audit = by.audit(Action::Delete, OBJECT, &earlier, now);
-            store::tokens::delete(store, &earlier, &audit).await?;
-        }
-        instance::put(store, "bootstrap-token", name).await?;
-        self.parts.known.invalidate_all();
-        Ok(())
-    }
-
-    /// On the first start of all servers of this database, and while no administrator has a token: makes one.
-    pub async fn create_first(&self) -> Result<Option<NewToken>> {
-        let store = &self.parts.store;
-        let tokens = store::tokens::list(store, None).await?;
-        if tokens.iter().any(|(_, user)| user.admin) {
-            return Ok(None);
-        }
-        let claim = ids::generated("", vault::random());
-        if instance::keep(store, "first-token", &claim).await? != claim {
-            return Ok(None);
-        }
-        let by = Actor::server();
-        Ok(Some(self.create_as(&by, ADMINISTRATOR, Some(true), None, "made at the first start").await?))
-    }
-
     /// All tokens, oldest first.
     pub async fn list(&self) -> Result<Vec<TokenInfo>> {
         let tokens = store::tokens::list(&self.parts.store, None).await?;
@@ -298,14 +255,14 @@ impl Tokens {
     pub(super) async fn of_user(&self, user_id: &str) -> Result<Vec<TokenInfo>> {
         let now = self.parts.clock.now_ms();
         let tokens = store::tokens::list(&self.parts.store, Some(user_id)).await?.into_iter();
-        Ok(tokens.map(TokenInfo::from).filter(|token| !token.is_expired(now)).collect())
+        Ok(tokens.map(TokenInfo::from).filter(|token| token.is_good(now)).collect())
     }
 
     /// A user's token of that name, while it is good.
     pub(super) async fn find(&self, user_id: &str, name: &str) -> Result<Option<TokenInfo>> {
         let now = self.parts.clock.now_ms();
         let found = store::tokens::find(&self.parts.store, name).await?.map(TokenInfo::from);
-        Ok(found.filter(|token| token.user_id == user_id && !token.is_expired(now)))
+        Ok(found.filter(|token| token.user_id == user_id && token.is_good(now)))
     }
 
     /// The caller as he is by now; `None` when the token that he came with is good no more.
@@ -328,6 +285,11 @@ impl Tokens {
         Ok(removed)
     }
 
+    /// Forgets which tokens were accepted, because users changed.
+    pub(super) fn forget_callers(&self) {
+        self.parts.known.invalidate_all();
+    }
+
     /// Removes tokens that expired more than a week ago; returns how many. Until then they can still be seen in the list.
     pub async fn remove_expired(&self) -> Result<u64> {
         const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -342,6 +304,7 @@ impl Tokens {
                 id: ids::generated("user-", vault::random()),
                 name: name.to_owned(),
                 admin: false,
+                enabled: true,
                 created_ms: now_ms,
             };
             let audit = |ensured: &Ensured| {
@@ -350,10 +313,12 @@ impl Tokens {
                     if matches!(ensured, Ensured::Created(_)) { Action::Create } else { Action::Update };
                 let role = if user.admin { "an administrator" } else { "an ordinary user" };
                 let detail = format!("{} is {role}", user.name);
-                by.event(action, USER, &user.id, &Ok(())).detail(&detail).into_row(now_ms)
+                by.event(action, users::OBJECT, &user.id, &Ok(())).detail(&detail).into_row(now_ms)
             };
             match store::users::ensure(&self.parts.store, &new, admin, audit).await {
                 Err(store::Error::Duplicate { .. } | store::Error::Conflict { .. }) => {}
+                Err(store::Error::Disabled { .. }) => return Err(disabled(name)),
+                Err(store::Error::LastAdministrator) => return Err(last_administrator(name)),
                 outcome => {
                     let (Ensured::Created(user) | Ensured::Changed(user) | Ensured::Unchanged(user)) =
                         outcome?;
@@ -363,6 +328,11 @@ impl Tokens {
         }
         Err(store::Error::Duplicate { what: Unique::UserId }.into())
     }
+}
+
+fn disabled(name: &str) -> Error {
+    let message = format!("{name} is disabled; enable the user first with `norman-aks user enable {name}`");
+    Invalid::field("InvalidState", "user", message).into()
 }
 
 fn ended() -> Error {

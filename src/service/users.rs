@@ -1,7 +1,27 @@
-//! Users as Rancher's API shows them. They are made with their first token, on the command line.
+//! Users: seen by themselves and by administrators, disabled, enabled and removed by administrators and the command line.
+//! They are created with their first token, on the command line.
+//!
+//! A disabled user keeps its tokens, memberships, clusters and credentials; none of them counts until it is enabled again.
+//! A removed user's tokens and memberships end, and its clusters and credentials go to a named user.
 
-use super::{Caller, Error, Result};
+mod records;
+
+use std::sync::Arc;
+
+use super::actor::Actor;
+use super::credentials::full_id;
+use super::events::{Action, Events};
+use super::tokens::Tokens;
+use super::{Caller, Error, Invalid, Result};
+use crate::clock::Clock;
+use crate::store::users::{AccountRow, Owned, Removal, RemovedUser, Switched};
 use crate::store::{self, Store, UserRow};
+
+/// The kind of object in the audit.
+pub(super) const OBJECT: &str = "user";
+
+/// The most objects that an error names.
+const MAX_NAMED: usize = 50;
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,47 +32,351 @@ pub struct User {
     pub name: String,
     /// Administrators see and may do everything.
     pub admin: bool,
+    /// Whether its tokens are accepted.
+    pub enabled: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
 
 impl From<UserRow> for User {
-    fn from(UserRow { id, name, admin, created_ms }: UserRow) -> Self {
-        Self { id, name, admin, created_ms }
+    fn from(UserRow { id, name, admin, enabled, created_ms }: UserRow) -> Self {
+        Self { id, name, admin, enabled, created_ms }
     }
 }
 
-/// The users of a database. Clones share the connections.
+/// A user, and how much belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user.
+    pub user: User,
+    /// Tokens that have not expired.
+    pub tokens: i64,
+    /// When one of its tokens was last used, in milliseconds since 1970, to the minute.
+    pub last_used_ms: Option<i64>,
+    /// Memberships in clusters of others.
+    pub memberships: i64,
+    /// Clusters that it owns.
+    pub clusters: i64,
+    /// Cloud credentials that it owns.
+    pub credentials: i64,
+}
+
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
+        Self {
+            user: row.user.into(),
+            tokens: row.tokens,
+            last_used_ms: row.last_used_ms,
+            memberships: row.memberships,
+            clusters: row.clusters,
+            credentials: row.credentials,
+        }
+    }
+}
+
+/// An object that a user owns, or owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Property {
+    /// `c-xxxxx` or `cattle-global-data:cc-xxxxx`
+    pub id: String,
+    /// The name that people see; may be empty.
+    pub name: String,
+}
+
+/// The objects that a user owns, or owned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// The clusters, oldest first.
+    pub clusters: Vec<Property>,
+    /// The cloud credentials, oldest first.
+    pub credentials: Vec<Property>,
+}
+
+impl From<Owned> for Properties {
+    fn from(owned: Owned) -> Self {
+        let property = |id: String, name: String| Property { id, name };
+        Self {
+            clusters: owned.clusters.into_iter().map(|row| property(row.id, row.name)).collect(),
+            credentials: owned
+                .credentials
+                .into_iter()
+                .map(|row| property(full_id(&row.id), row.name))
+                .collect(),
+        }
+    }
+}
+
+/// A removed user, and what became of the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The user.
+    pub user: User,
+    /// The owner of the rest from now on.
+    pub new_owner: Option<User>,
+    /// The objects that were handed over.
+    pub properties: Properties,
+    /// The IDs of the memberships that ended.
+    pub memberships: Vec<String>,
+    /// The number of tokens that ended.
+    pub tokens: u64,
+}
+
+impl From<RemovedUser> for Removed {
+    fn from(removed: RemovedUser) -> Self {
+        Self {
+            user: removed.user.into(),
+            new_owner: removed.new_owner.map(User::from),
+            properties: removed.owned.into(),
+            memberships: removed.memberships,
+            tokens: removed.tokens,
+        }
+    }
+}
+
+/// The users of a database. Clones share everything.
 #[derive(Clone)]
 pub struct Users {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
     store: Store,
+    tokens: Tokens,
+    clock: Clock,
+    /// For attempts that were rejected or failed; `None` on the command line, which prints them.
+    events: Option<Events>,
 }
 
 impl Users {
     /// The users of this database.
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, tokens: Tokens, clock: Clock, events: Option<Events>) -> Self {
+        Self { parts: Arc::new(Parts { store, tokens, clock, events }) }
     }
 
-    /// The users that the caller may see: everybody for administrators, only himself for others.
+    /// The users that the caller may see: all for administrators, itself for others.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<User>> {
         let rows = if caller.admin {
-            store::users::list(&self.store).await?
+            store::users::list(&self.parts.store).await?
         } else {
-            store::users::get(&self.store, &caller.user_id).await?.into_iter().collect()
+            store::users::get(&self.parts.store, &caller.user_id).await?.into_iter().collect()
         };
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// The user of that id.
+    /// A user.
     ///
     /// # Errors
-    /// [`Error::NotFound`] also for somebody whom the caller may not see.
+    /// [`Error::NotFound`] also for one that the caller may not see.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<User> {
         let missing = || Error::NotFound { id: id.to_owned() };
         if !caller.may_see(id) {
             return Err(missing());
         }
-        store::users::get(&self.store, id).await?.map(User::from).ok_or_else(missing)
+        store::users::get(&self.parts.store, id).await?.map(User::from).ok_or_else(missing)
+    }
+
+    /// All users with what belongs to them, by name.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for all but administrators.
+    pub async fn accounts(&self, caller: &Caller) -> Result<Vec<Account>> {
+        check_administrator(caller)?;
+        self.all_accounts().await
+    }
+
+    /// As [`Self::accounts`], for the command line.
+    pub async fn all_accounts(&self) -> Result<Vec<Account>> {
+        let rows = store::users::accounts(&self.parts.store, None, self.parts.clock.now_ms()).await?;
+        Ok(rows.into_iter().map(Account::from).collect())
+    }
+
+    /// A user with what belongs to it.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for all but administrators.
+    pub async fn account(&self, caller: &Caller, id: &str) -> Result<(Account, Properties)> {
+        check_administrator(caller)?;
+        let rows = store::users::accounts(&self.parts.store, Some(id), self.parts.clock.now_ms()).await?;
+        let row = rows.into_iter().next().ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
+        Ok((row.into(), store::users::owned(&self.parts.store, id).await?.into()))
+    }
+
+    /// Enables or disables a user. A disabled one has no access any more: in this server at once, in every other one, and
+    /// on open streams, within two seconds.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for all but administrators, [`Error::Invalid`] for the caller itself and for the last enabled
+    /// administrator.
+    pub async fn set_enabled(&self, by: &Actor, id: &str, enabled: bool) -> Result<User> {
+        let result = async {
+            let user = self.changeable(&by.caller, id).await?;
+            if !enabled && by.caller.user_id == id {
+                return Err(not_oneself("disable"));
+            }
+            self.switch(by, user, enabled).await
+        }
+        .await;
+        self.record_failure(by, Action::Update, id, &result).await;
+        result
+    }
+
+    /// Removes a user. Clusters and credentials are handed over to the user `hand_over_to` (an ID or a name).
+    ///
+    /// # Errors
+    /// As [`Self::set_enabled`]; [`Error::Invalid`] when the user owns something and no new owner is named, and when the
+    /// new owner cannot be one.
+    pub async fn remove(&self, by: &Actor, id: &str, hand_over_to: Option<&str>) -> Result<Removed> {
+        let result = async {
+            let user = self.changeable(&by.caller, id).await?;
+            if by.caller.user_id == id {
+                return Err(not_oneself("remove"));
+            }
+            self.end(by, user, hand_over_to).await
+        }
+        .await;
+        self.record_failure(by, Action::Delete, id, &result).await;
+        result
+    }
+
+    /// As [`Self::set_enabled`], on behalf of the command line; the user is given by name or ID.
+    pub async fn set_enabled_by_name(&self, name: &str, enabled: bool) -> Result<User> {
+        self.switch(&Actor::command_line(), self.named(name).await?, enabled).await
+    }
+
+    /// As [`Self::remove`], on behalf of the command line; the user is given by name or ID.
+    pub async fn remove_by_name(&self, name: &str, hand_over_to: Option<&str>) -> Result<Removed> {
+        self.end(&Actor::command_line(), self.named(name).await?, hand_over_to).await
+    }
+
+    async fn switch(&self, by: &Actor, user: User, enabled: bool) -> Result<User> {
+        let audit = |user: &UserRow| records::switched(by, user, self.parts.clock.now_ms());
+        let switched = store::users::set_enabled(&self.parts.store, &user.id, enabled, audit).await;
+        self.parts.tokens.forget_callers();
+        match switched.map_err(|error| explained(error, &user))? {
+            Some(Switched::Changed(row) | Switched::Unchanged(row)) => Ok(row.into()),
+            None => Err(Error::NotFound { id: user.id }),
+        }
+    }
+
+    async fn end(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<Removed> {
+        let new_owner = match hand_over_to {
+            Some(name) => match self.named(name).await {
+                Err(Error::NotFound { .. }) => return Err(no_new_owner(name)),
+                found => Some(found?.id),
+            },
+            None => None,
+        };
+        let audit = |removed: &RemovedUser| records::removed(by, removed, self.parts.clock.now_ms());
+        let removal = store::users::remove(&self.parts.store, &user.id, new_owner.as_deref(), audit).await;
+        self.parts.tokens.forget_callers();
+        match removal.map_err(|error| explained(error, &user))? {
+            Removal::Done(removed) => Ok(removed.into()),
+            Removal::NoUser => Err(Error::NotFound { id: user.id }),
+            Removal::NoNewOwner => Err(no_new_owner(hand_over_to.unwrap_or_default())),
+            Removal::Owns(user, owned) => Err(owns(&user.name, &owned.into())),
+        }
+    }
+
+    /// The user of that ID, when the caller may change users.
+    async fn changeable(&self, caller: &Caller, id: &str) -> Result<User> {
+        let user = self.get(caller, id).await?;
+        check_administrator(caller).map(|()| user)
+    }
+
+    /// The user of that name or ID.
+    async fn named(&self, name: &str) -> Result<User> {
+        let users = store::users::list(&self.parts.store).await?;
+        let mut found = users.into_iter().filter(|user| user.name == name || user.id == name);
+        match (found.next(), found.next()) {
+            (Some(user), None) => Ok(user.into()),
+            (None, _) => Err(Error::NotFound { id: name.to_owned() }),
+            (Some(_), Some(_)) => {
+                let message =
+                    format!("{name} is the name of one user and the ID of another: use the other one");
+                Err(Invalid::field("InvalidReference", "user", message).into())
+            }
+        }
+    }
+
+    async fn record_failure<T>(&self, by: &Actor, action: Action, id: &str, result: &Result<T>) {
+        if let Some(events) = &self.parts.events {
+            events.record_failure(by, action, OBJECT, id, result).await;
+        }
+    }
+}
+
+fn check_administrator(caller: &Caller) -> Result<()> {
+    if caller.admin {
+        return Ok(());
+    }
+    Err(Error::Forbidden("only administrators manage users".to_owned()))
+}
+
+fn not_oneself(verb: &str) -> Error {
+    let message =
+        format!("you cannot {verb} yourself: another administrator can, and `norman-aks user {verb}`");
+    Invalid::new("InvalidAction", message).into()
+}
+
+fn no_new_owner(name: &str) -> Error {
+    let message = format!("{name} cannot take over: name another user, who exists and is enabled");
+    Invalid::field("InvalidReference", "handOverTo", message).into()
+}
+
+/// The error of a user who is the only enabled administrator.
+pub(super) fn last_administrator(name: &str) -> Error {
+    let message = format!(
+        "{name} is the last enabled administrator: make another one first (`norman-aks token create --user NAME --admin`)"
+    );
+    Invalid::new("InvalidAction", message).into()
+}
+
+fn explained(error: store::Error, user: &User) -> Error {
+    match error {
+        store::Error::LastAdministrator => last_administrator(&user.name),
+        error => error.into(),
+    }
+}
+
+fn owns(name: &str, properties: &Properties) -> Error {
+    let kinds = [("clusters", &properties.clusters), ("cloud credentials", &properties.credentials)];
+    let lists = kinds.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| {
+        let named = list.iter().take(MAX_NAMED).map(|it| match it.name.as_str() {
+            "" => it.id.clone(),
+            name => format!("{} ({name})", it.id),
+        });
+        let named = named.collect::<Vec<_>>().join(", ");
+        match list.len().saturating_sub(MAX_NAMED) {
+            0 => format!("the {kind} {named}"),
+            more => format!("the {kind} {named} and {more} more"),
+        }
+    });
+    let message = format!(
+        "{name} owns {}: name a user who takes them over (handOverTo of DELETE /api/v1/users/<id>, or --hand-over-to), or \
+         remove them first",
+        lists.collect::<Vec<_>>().join(" and ")
+    );
+    Invalid::new("InvalidAction", message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(count: usize) -> Properties {
+        let property = |n| Property { id: format!("c-{n}"), name: format!("n{n}") };
+        Properties { clusters: (0..count).map(property).collect(), ..Properties::default() }
+    }
+
+    #[test]
+    fn owned_objects_are_named_up_to_a_limit() {
+        let text = |properties: &Properties| owns("ann", properties).to_string();
+        let two = Properties {
+            credentials: vec![Property { id: "cattle-global-data:cc-1".to_owned(), name: String::new() }],
+            ..properties(2)
+        };
+        let start = "ann owns the clusters c-0 (n0), c-1 (n1) and the cloud credentials cattle-global-data:cc-1: name";
+        assert!(text(&two).starts_with(start), "{}", text(&two));
+        assert!(text(&properties(51)).contains("c-49 (n49) and 1 more: name"), "{}", text(&properties(51)));
     }
 }

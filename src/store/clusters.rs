@@ -4,6 +4,7 @@
 use super::change::Serialise as _;
 use super::cluster_events::add;
 use super::rows::{Columns, Fields, without_nul};
+use super::users::UserRules as _;
 use super::{AuditRow, Error, NewClusterEvent, Store, Unique};
 
 mod work;
@@ -174,7 +175,7 @@ macro_rules! check_name {
 ///
 /// # Errors
 /// [`Error::Duplicate`] when the id or the AKS cluster is taken, or the name in `unique_name`; [`Error::Dangling`] when the
-/// credential does not exist.
+/// credential does not exist; [`Error::NoOwner`] when the owner is disabled or removed.
 pub async fn insert(
     store: &Store,
     cluster: &ClusterRow,
@@ -187,6 +188,7 @@ pub async fn insert(
                updated_ms, version, generation, removing_ms, review, phase, next_run_ms)
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     change!(store, audit, |transaction| {
+        transaction.check_owner(&cluster.owner).await?;
         check_name!(transaction, cluster, unique_name);
         let query = sqlx::query(sql)
             .bind(&cluster.id)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::rows::{Columns, Fields, json_text, without_nul};
+use super::users::UserRules as _;
 use super::{AuditRow, Error, Kind, Store};
 
 /// A cloud credential of Azure (contract, section 12). A field that the user did not give is `None`.
@@ -138,13 +139,16 @@ macro_rules! bind_all {
 /// Adds a credential.
 ///
 /// # Errors
-/// [`Error::Duplicate`] when the id is taken.
+/// [`Error::Duplicate`] when the id is taken, [`Error::NoOwner`] when the owner is disabled or removed.
 pub async fn insert(store: &Store, credential: &CredentialRow, audit: &AuditRow) -> Result<(), Error> {
     check(credential)?;
     let sql = "insert into credentials (id, uuid, owner, name, description, labels, annotations, tenant_id,
                subscription_id, client_id, environment, key_id, wrapped_key, ciphertext, created_ms, updated_ms, version)
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
-    change_rows!(store, audit, bind_all!(sql, credential));
+    change!(store, audit, |transaction| {
+        transaction.check_owner(&credential.owner).await?;
+        Some(bind_all!(sql, credential).execute(&mut *transaction).await?.rows_affected())
+    });
     Ok(())
 }
 

@@ -51,6 +51,21 @@ pub enum Error {
         /// The id of the row.
         id: String,
     },
+    /// The user who is to own the row does not exist or is disabled; nothing was written.
+    #[error("the owner {id} does not exist or is disabled")]
+    NoOwner {
+        /// The user.
+        id: String,
+    },
+    /// The user is disabled; nothing was written.
+    #[error("the user {id} is disabled")]
+    Disabled {
+        /// The user.
+        id: String,
+    },
+    /// Nobody else is an enabled administrator; nothing was written.
+    #[error("the last enabled administrator cannot be disabled, removed or demoted")]
+    LastAdministrator,
     /// Another row points at this one; nothing was removed.
     #[error("{id} in table {table} is still in use")]
     InUse {

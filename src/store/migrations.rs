@@ -23,10 +23,11 @@ macro_rules! step {
 }
 
 /// Every migration, in order. A file that has been released is never changed.
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     step!(1, "first", "0001_first.sql"),
     step!(2, "provisioning", "0002_provisioning.sql"),
     step!(3, "audit_detail", "0003_audit_detail.sql"),
+    step!(5, "users", "0005_users.sql"),
 ];
 
 /// What [`Store::migrate`] did.

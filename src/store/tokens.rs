@@ -29,7 +29,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select t.name, t.user_id, t.hash, t.created_ms, t.expires_ms, t.last_used_ms, t.description, t.cluster_id, ",
-            "u.name as user_name, u.admin, u.created_ms as user_created_ms ",
+            "u.name as user_name, u.admin, u.enabled, u.created_ms as user_created_ms ",
             "from tokens t join users u on u.id = t.user_id ",
             $rest
         )
@@ -52,6 +52,7 @@ fn joined(row: &impl Columns) -> Result<(TokenRow, UserRow), Error> {
         id: token.user_id.clone(),
         name: fields.text("user_name")?,
         admin: fields.flag("admin")?,
+        enabled: fields.flag("enabled")?,
         created_ms: fields.number("user_created_ms")?,
     };
     Ok((token, user))

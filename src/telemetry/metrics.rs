@@ -98,7 +98,7 @@ pub const ALL: &[Metric] = &[
         "norman_aks_failed_logins_total",
         Kind::Counter,
         Unit::Count,
-        "Requests with a token that is unknown, wrong or expired.",
+        "Requests with a token that is unknown, wrong, expired or of a disabled user.",
     ),
     metric(
         "norman_aks_rejected_requests_total",

@@ -59,7 +59,9 @@ impl Bench {
             let asked = if path.contains("{id}") {
                 // Whatever else there is of clusters.
                 let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
+                let of_v3 = path.strip_prefix("/api/v1").map(|path| format!("/v3{path}"));
                 let ids = self.ids.get(path).or_else(|| self.ids.get(of_clusters?));
+                let ids = ids.or_else(|| self.ids.get(&of_v3?));
                 let ids = ids.unwrap_or_else(|| panic!("nothing is known for {path}"));
                 ids.iter().map(|id| path.replace("{id}", id)).collect()
             } else {

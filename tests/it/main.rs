@@ -91,3 +91,5 @@ mod terraform_replay;
 mod tokens;
 #[cfg(test)]
 mod trouble;
+#[cfg(test)]
+mod users;

@@ -169,7 +169,8 @@ fn every_command_and_flag_exists() {
     for name in ["README.md", "docs/SECURITY.md", "deploy/kubernetes/README.md"] {
         for command in commands(&read(name)) {
             let (first, rest) = command.split_first().unwrap();
-            let second = rest.first().filter(|_| matches!(first.as_str(), "token" | "key" | "audit"));
+            let second =
+                rest.first().filter(|_| matches!(first.as_str(), "token" | "key" | "audit" | "user"));
             let words: Vec<_> = [Some(first), second].into_iter().flatten().map(String::as_str).collect();
             let text = help(&words);
             for flag in rest.iter().filter(|word| word.starts_with("--")) {

@@ -287,8 +287,9 @@ async fn everybody_finds_himself_and_only_administrators_find_others() {
     assert_eq!(ids(&app.get("/v3/users?name=bob").send().await), [text(&of_bob, "id")]);
     assert_eq!(ids(&app.get("/v3/users?me=false&name=ann").send().await), [text(&of_ann, "id")]);
     assert_eq!(app.get(&at(&of_bob)).send().await.json()["me"], false);
-    for method in [Method::PUT, Method::DELETE, Method::POST] {
-        let answer = app.call(method.clone(), &at(&of_bob)).json(&json!({"name": "x"})).send().await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    // They are created on the command line.
+    for path in ["/v3/users", &at(&of_bob)] {
+        let answer = app.post(path).json(&json!({"name": "x"})).send().await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }
 }

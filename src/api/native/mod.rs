@@ -4,6 +4,7 @@ mod audit;
 mod events;
 mod plan;
 mod review;
+mod users;
 
 pub(crate) use self::audit::AuditRecord;
 
@@ -21,6 +22,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .merge(events::router())
         .merge(plan::router())
         .merge(review::router())
+        .merge(users::router())
 }
 
 /// The routes of one path; other methods are refused in Norman's form.

@@ -116,6 +116,9 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
         }
         "listClusters" => (Value::Null, page("cluster", "/v3/clusters", cluster())),
         "reviewCluster" => (review_question(), review_answer()),
+        "listUserAccounts" => (Value::Null, json!({"users": [user_account()]})),
+        "getUserAccount" => (Value::Null, user_details()),
+        "deleteUserAccount" => (Value::Null, removed_user()),
         "getClusterPlan" => (Value::Null, plan()),
         "listClusterEvents" => (Value::Null, json!({"events": [event()]})),
         "getApiRoot" => (Value::Null, root()),
@@ -128,6 +131,42 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
     };
     let some = |value: Value| Some(value).filter(|value| !value.is_null());
     (some(sent), some(answer))
+}
+
+fn user_account() -> Value {
+    json!({
+        "id": "user-gxwms",
+        "name": "ann",
+        "administrator": false,
+        "enabled": true,
+        "created": "2026-08-20T10:11:12Z",
+        "lastUsed": "2026-08-21T08:00:00Z",
+        "tokens": 2,
+        "memberships": 1,
+        "clusters": 1,
+        "cloudCredentials": 1,
+    })
+}
+
+fn owned_objects() -> (Value, Value) {
+    (json!([{"id": CLUSTER, "name": "shop"}]), json!([{"id": CREDENTIAL, "name": "production"}]))
+}
+
+fn user_details() -> Value {
+    let (clusters, credentials) = owned_objects();
+    json!({"user": user_account(), "clusters": clusters, "cloudCredentials": credentials})
+}
+
+fn removed_user() -> Value {
+    let (clusters, credentials) = owned_objects();
+    json!({
+        "user": {"id": "user-gxwms", "name": "ann"},
+        "handedOverTo": {"id": "user-5tb7c", "name": "ben"},
+        "clusters": clusters,
+        "cloudCredentials": credentials,
+        "memberships": ["c-q5m2t:crtb-5kq2d"],
+        "tokens": 2,
+    })
 }
 
 /// What `/readyz` says.

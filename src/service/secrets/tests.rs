@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::store::{AuditRow, CredentialRow};
+use crate::store::{AuditRow, CredentialRow, UserRow};
 use crate::vault::KeyRing;
 
 struct Bench {
@@ -22,6 +22,14 @@ async fn bench() -> Bench {
     let url = store::sqlite_url(&folder.path().join("aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.expect("open");
     store.migrate().await.expect("migrate");
+    let owner = UserRow {
+        id: "user-a".to_owned(),
+        name: "ann".to_owned(),
+        admin: false,
+        enabled: true,
+        created_ms: 0,
+    };
+    store::users::insert(&store, &owner, &audit()).await.expect("owner");
     Bench { folder, store, clock: Clock::manual(1_000_000_000) }
 }
 

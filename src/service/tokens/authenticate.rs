@@ -36,6 +36,9 @@ pub enum AuthError {
     /// The token was good once.
     #[error("the token {0} has expired")]
     Expired(String),
+    /// The user of the token is disabled.
+    #[error("the user of token {0} is disabled")]
+    Disabled(String),
     /// The database cannot tell.
     #[error("the token cannot be checked")]
     Store(#[from] store::Error),
@@ -124,6 +127,9 @@ async fn look_up(parts: &Parts, name: &str, secret: &str, now_ms: i64) -> Result
         store::tokens::find(&parts.store, name).await?.ok_or_else(|| AuthError::Unknown(name.to_owned()))?;
     if !vault::hashes_equal(&vault::token_hash(secret), &token.hash) {
         return Err(AuthError::WrongSecret(token.name));
+    }
+    if !user.enabled {
+        return Err(AuthError::Disabled(token.name));
     }
     let expires_ms = token.expires_ms.unwrap_or(i64::MAX);
     if now_ms < expires_ms {

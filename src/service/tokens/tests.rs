@@ -181,6 +181,7 @@ async fn the_list_tells_when_a_token_was_used_and_old_expired_ones_go() {
         user_id: list[0].user_id.clone(),
         user_name: "ann".to_owned(),
         admin: false,
+        enabled: true,
         created_ms: START_MS,
         expires_ms: Some(START_MS + 60_000),
         last_used_ms: Some(START_MS),

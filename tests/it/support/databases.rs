@@ -15,7 +15,7 @@ use norman_aks::store::{Options, Store, sqlite_url};
 use norman_aks::vault::KeyRing;
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use url::Url;
 
 /// An empty database with the schema of today. Gone when dropped.
@@ -99,6 +99,16 @@ async fn open(url: &str) -> Store {
 async fn execute(server: &str, statement: &str) -> sqlx::Result<()> {
     let mut connection = PgConnectOptions::from_str(server)?.connect().await?;
     sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.map(drop)
+}
+
+/// Runs a statement on a database of either kind, beside the store.
+pub(crate) async fn execute_on(url: &str, statement: &'static str) {
+    if url.starts_with("sqlite:") {
+        let mut connection = sqlx::SqliteConnection::connect(url).await.expect("connect");
+        sqlx::query(statement).execute(&mut connection).await.expect(statement);
+    } else {
+        execute(url, statement).await.expect(statement);
+    }
 }
 
 impl Drop for Owner {

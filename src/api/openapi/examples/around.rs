@@ -186,7 +186,7 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
         ),
         "User" => (
             "/v3/users",
-            Value::Null,
+            json!({"enabled": true}),
             shown(
                 "user",
                 USER,

@@ -1,0 +1,56 @@
+//! The audit records of changes to users: one for the user, and one for each object that another user gets or that ends.
+
+use super::OBJECT;
+use crate::service::actor::Actor;
+use crate::service::clusters;
+use crate::service::credentials::{self, full_id};
+use crate::service::events::Action;
+use crate::service::members;
+use crate::store::users::RemovedUser;
+use crate::store::{AuditRow, UserRow};
+
+fn record(
+    by: &Actor,
+    action: Action,
+    object_type: &'static str,
+    object_id: &str,
+    detail: &str,
+    now_ms: i64,
+) -> AuditRow {
+    by.event(action, object_type, object_id, &Ok(())).detail(detail).into_row(now_ms)
+}
+
+/// The record of a user who was enabled or disabled.
+pub(super) fn switched(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRow {
+    let state = if user.enabled { "enabled" } else { "disabled" };
+    record(by, Action::Update, OBJECT, &user.id, &format!("{} is {state}", user.name), now_ms)
+}
+
+/// The records of a removal.
+pub(super) fn removed(by: &Actor, removed: &RemovedUser, now_ms: i64) -> Vec<AuditRow> {
+    let RemovedUser { user, new_owner, owned, memberships, tokens } = removed;
+    let mut records = Vec::new();
+    if let Some(new_owner) = new_owner {
+        let detail =
+            format!("handed over from {} ({}) to {} ({})", user.name, user.id, new_owner.name, new_owner.id);
+        let clusters = owned.clusters.iter().map(|row| (clusters::OBJECT, row.id.clone()));
+        let credentials = owned.credentials.iter().map(|row| (credentials::OBJECT, full_id(&row.id)));
+        for (object_type, id) in clusters.chain(credentials) {
+            records.push(record(by, Action::Update, object_type, &id, &detail, now_ms));
+        }
+    }
+    let detail = format!("the user {} was removed", user.name);
+    for id in memberships {
+        records.push(record(by, Action::Delete, members::OBJECT, id, &detail, now_ms));
+    }
+    let to = new_owner.as_ref().map_or_else(String::new, |to| format!(" handed over to {}", to.name));
+    let detail = format!(
+        "{}: {tokens} tokens and {} memberships ended, {} clusters and {} cloud credentials{to}",
+        user.name,
+        memberships.len(),
+        owned.clusters.len(),
+        owned.credentials.len(),
+    );
+    records.push(record(by, Action::Delete, OBJECT, &user.id, &detail, now_ms));
+    records
+}

@@ -1,0 +1,553 @@
+//! Disabling, enabling and removing users: by the API and on the command line, in every server, with what they own.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use norman_aks::app::App;
+use norman_aks::store::users::{self, Ensured, Removal};
+use norman_aks::store::{self, ClusterRow, CredentialRow, Error, Options, Store, UserRow, WorkColumns};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
+use crate::support::connected::{Connected, ID};
+use crate::support::databases::{self, TestDb};
+use crate::support::{audit, made, program};
+
+async fn id_of(app: &TestApp, token: &str) -> String {
+    app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
+}
+
+async fn switch(app: &TestApp, id: &str, enabled: bool) -> Answer {
+    app.put(&format!("/v3/users/{id}")).json(&json!({"enabled": enabled})).send().await
+}
+
+/// The code and message of a refusal with 422.
+fn invalid(answer: &Answer) -> (String, String) {
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
+    let (code, _, message) = refusal(answer);
+    (code, message)
+}
+
+/// The audit records of the last changes, newest first: action, type, object, detail.
+async fn records(app: &TestApp, count: usize) -> Vec<[String; 4]> {
+    let list = app.get(&format!("/api/v1/audit?limit={count}")).send().await.json();
+    let records = list["data"].as_array().unwrap().iter().map(|record| {
+        ["action", "objectType", "objectId", "detail"].map(|key| record[key].as_str().unwrap().to_owned())
+    });
+    records.collect()
+}
+
+/// A response whose body is still on its way.
+async fn open(app: &App, path: &str, token: &str) -> Body {
+    let request = Request::get(path)
+        .header("authorization", format!("Bearer {token}"))
+        .extension(ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))));
+    let response = app.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    let mut body = response.into_body();
+    body.frame().await.unwrap().unwrap();
+    body
+}
+
+/// Waits for the end of a body, however it ends.
+async fn end(mut body: Body) {
+    let ending = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+    tokio::time::timeout(Duration::from_mins(1), ending).await.expect("the stream ends");
+}
+
+#[tokio::test]
+async fn disabled_user_is_denied_until_enabled_again() {
+    let it = Connected::start().await;
+    let url = json!({"value": "https://norman.test"});
+    assert_eq!(it.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
+    let ben = it.member("ben", "cluster-member").await;
+    let path = format!("/v3/clusters/{ID}?action=generateKubeconfig");
+    let kubeconfig =
+        it.app.post(&path).token(&ben).send().await.json()["config"].as_str().unwrap().to_owned();
+    let inside = kubeconfig.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(&ben));
+    let cookie = format!("R_SESS={ben}");
+    let version = format!("/k8s/clusters/{ID}/version");
+    let statuses = async || {
+        let get = |path| it.app.get(path).anonymous();
+        let bearer = format!("Bearer {ben}");
+        [
+            get("/v3/users").header("authorization", &bearer).send().await.status.as_u16(),
+            get("/v3/users").header("authorization", &basic).send().await.status.as_u16(),
+            get("/v3/users").header("cookie", &cookie).send().await.status.as_u16(),
+            get(&version).header("authorization", &bearer).send().await.status.as_u16(),
+            get(&version).header("authorization", &format!("Bearer {inside}")).send().await.status.as_u16(),
+            get("/meta/aksLocations").header("authorization", &bearer).send().await.status.as_u16(),
+            get(&format!("/v3/clusters/{ID}")).header("authorization", &bearer).send().await.status.as_u16(),
+        ]
+    };
+    let before = statuses().await;
+    assert_eq!((before[0], before[3], before[4], before[6]), (200, 200, 200, 200), "{before:?}");
+    let id = id_of(&it.app, &ben).await;
+    let disabled = switch(&it.app, &id, false).await;
+    assert_eq!(disabled.status, StatusCode::OK, "{}", disabled.text());
+    assert_eq!((&disabled.json()["enabled"], &disabled.json()["state"]), (&json!(false), &json!("inactive")));
+    assert_eq!(statuses().await, [401; 7]);
+    let detail = ["update", "user", id.as_str(), "ben is disabled"].map(str::to_owned);
+    assert_eq!(records(&it.app, 1).await, [detail]);
+
+    // What the user has stays, for owners and administrators to see, and counts again afterwards.
+    let bindings = it.app.get("/v3/clusterroletemplatebindings").token(&it.ann).send().await.json();
+    assert!(bindings["data"].as_array().unwrap().iter().any(|binding| binding["userId"] == id.as_str()));
+    let listed = it.app.get("/v3/users?enabled=false").send().await.json();
+    assert_eq!(listed["data"][0]["id"], id.as_str(), "{listed}");
+    assert_eq!(switch(&it.app, &id, true).await.json()["enabled"], true);
+    assert_eq!(statuses().await, before);
+}
+
+#[tokio::test]
+async fn open_streams_of_disabled_and_removed_users_end() {
+    let it = Connected::start().await;
+    let (ben, cid) = (it.member("ben", "read-only").await, it.member("cid", "read-only").await);
+    let (watch, events) =
+        (format!("/k8s/clusters/{ID}/api/v1/watched?watch=true"), format!("/api/v1/clusters/{ID}/events"));
+    let mut streams = Vec::new();
+    for token in [&ben, &cid] {
+        streams.push(open(&it.app.app, &watch, token).await);
+        streams.push(open(&it.app.app, &events, token).await);
+    }
+    let mut other = open(&it.app.app, &watch, &it.ann).await;
+    assert_eq!(switch(&it.app, &id_of(&it.app, &ben).await, false).await.status, StatusCode::OK);
+    let removed = it.app.delete(&format!("/v3/users/{}", id_of(&it.app, &cid).await)).send().await;
+    assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
+    futures_util::future::join_all(streams.into_iter().map(end)).await;
+    it.cluster.wait_for_open(1).await;
+    it.cluster.say("still here");
+    assert_eq!(other.frame().await.unwrap().unwrap().into_data().unwrap(), "still here\n");
+}
+
+#[tokio::test]
+async fn another_server_denies_a_disabled_user_too() {
+    let Some(db) = databases::postgres().await else { return };
+    let one = TestApp::with().on(&db).start().await;
+    let two = TestApp::with().on(&db).beside(&one).start().await;
+    let ben = one.token("ben").await;
+    let credential = one.stored_credential(&ben).await;
+    let cluster = made::create(&one, &ben, &made::import(&one, "shop", &credential)).await;
+    let status = async || two.get("/v3/users").token(&ben).send().await.status.as_u16();
+    assert_eq!(status().await, 200, "the second server knows the token");
+    let stream = open(&two.app, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
+    let id = id_of(&one, &ben).await;
+    assert_eq!(switch(&one, &id, false).await.status, StatusCode::OK);
+    two.clock.advance(Duration::from_secs(2));
+    assert_eq!(status().await, 401);
+    end(stream).await;
+    assert_eq!(switch(&one, &id, true).await.status, StatusCode::OK);
+    assert_eq!(status().await, 200);
+    let path = format!("/api/v1/users/{id}?handOverTo=admin");
+    assert_eq!(one.delete(&path).send().await.status, StatusCode::OK);
+    two.clock.advance(Duration::from_secs(2));
+    assert_eq!(status().await, 401);
+}
+
+#[tokio::test]
+async fn removal_hands_everything_over_or_lists_it() {
+    let app = TestApp::start().await;
+    let (ann, ben, cid) = (app.token("ann").await, app.token("ben").await, app.token("cid").await);
+    let credential = app.stored_credential(&ann).await;
+    let cluster = made::create(&app, &ann, &made::import(&app, "shop", &credential)).await;
+    let elsewhere = app.stored_credential(&cid).await;
+    let other = json!({"name": "other", "aksConfig": {"clusterName": "o", "resourceGroup": "g", "imported": true,
+        "resourceLocation": "eastus", "azureCredentialSecret": elsewhere}});
+    let other = made::create(&app, &cid, &other).await;
+    let ann_id = id_of(&app, &ann).await;
+    let part = json!({"clusterId": other, "userId": ann_id, "roleTemplateId": "read-only"});
+    let binding = app.post("/v3/clusterroletemplatebindings").token(&cid).json(&part).send().await.json();
+    let binding = binding["id"].as_str().unwrap().to_owned();
+
+    let account = app.get(&format!("/api/v1/users/{ann_id}")).send().await.json();
+    assert_eq!(account["clusters"], json!([{"id": cluster, "name": "shop"}]));
+    assert_eq!(account["cloudCredentials"], json!([{"id": credential, "name": "azure"}]));
+    let (user, expected) = (
+        &account["user"],
+        json!({"tokens": 1, "memberships": 1, "clusters": 1,
+        "cloudCredentials": 1, "administrator": false, "enabled": true, "name": "ann"}),
+    );
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&user[key], value, "{key}: {account}");
+    }
+
+    // Nothing changes while nobody, or nobody fit, takes over.
+    let disabled = id_of(&app, &app.token("dan").await).await;
+    assert_eq!(switch(&app, &disabled, false).await.status, StatusCode::OK);
+    for path in [format!("/v3/users/{ann_id}"), format!("/api/v1/users/{ann_id}")] {
+        let (code, message) = invalid(&app.delete(&path).send().await);
+        assert_eq!(code, "InvalidAction");
+        for named in [&format!("{cluster} (shop)"), &format!("{credential} (azure)"), "handOverTo"] {
+            assert!(message.contains(named), "{named}: {message}");
+        }
+    }
+    for unfit in ["nobody", "dan", &disabled, "ann", &ann_id] {
+        let refused = app.delete(&format!("/api/v1/users/{ann_id}?handOverTo={unfit}")).send().await;
+        assert_eq!(invalid(&refused).0, "InvalidReference", "{unfit}");
+    }
+    assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ann).send().await.status, 200);
+    assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ben).send().await.status, 404);
+
+    let ben_id = id_of(&app, &ben).await;
+    let removed = app.delete(&format!("/api/v1/users/{ann_id}?handOverTo=ben")).send().await;
+    assert_eq!(
+        (removed.status, removed.json()),
+        (
+            StatusCode::OK,
+            json!({"user": {"id": ann_id, "name": "ann"}, "handedOverTo": {"id": ben_id, "name": "ben"},
+            "clusters": [{"id": cluster, "name": "shop"}], "cloudCredentials": [{"id": credential, "name": "azure"}],
+            "memberships": [binding], "tokens": 1})
+        )
+    );
+    let detail = format!("handed over from ann ({ann_id}) to ben ({ben_id})");
+    let summary =
+        "ann: 1 tokens and 1 memberships ended, 1 clusters and 1 cloud credentials handed over to ben";
+    let expected = [
+        ["delete", "user", &ann_id, summary],
+        ["delete", "clusterRoleTemplateBinding", &binding, "the user ann was removed"],
+        ["update", "cloudCredential", &credential, &detail],
+        ["update", "cluster", &cluster, &detail],
+    ]
+    .map(|record| record.map(str::to_owned));
+    let found: BTreeSet<_> = records(&app, 4).await.into_iter().collect();
+    assert_eq!(found, BTreeSet::from(expected), "one request, one transaction");
+
+    assert_eq!(app.get("/v3/users").token(&ann).send().await.status, 401);
+    assert_eq!(app.get(&format!("/v3/users/{ann_id}")).send().await.status, 404);
+    assert_eq!(app.get(&format!("/v3/clusterroletemplatebindings/{binding}")).send().await.status, 404);
+    let owned = app.get(&format!("/v3/clusters/{cluster}")).token(&ben).send().await.json();
+    assert_eq!(owned["creatorId"], ben_id.as_str(), "{owned}");
+    assert!(owned["links"]["update"].is_string(), "{owned}");
+    let listing = format!("/meta/aksLocations?cloudCredentialId={credential}");
+    assert_eq!(app.get(&listing).token(&ben).send().await.status, 200);
+    let name = json!({"name": "shop", "description": "of ben"});
+    let changed = app.put(&format!("/v3/clusters/{cluster}")).token(&ben).json(&name).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+}
+
+#[tokio::test]
+async fn only_administrators_manage_users_and_not_themselves() {
+    let app = TestApp::start().await;
+    let (ann, ben) = (app.token("ann").await, app.token("ben").await);
+    let (ann_id, ben_id) = (id_of(&app, &ann).await, id_of(&app, &ben).await);
+    let own = id_of(&app, &app.admin).await;
+    for (id, expected) in [(&ann_id, 403), (&ben_id, 404)] {
+        let path = format!("/v3/users/{id}");
+        let put = app.put(&path).token(&ann).json(&json!({"enabled": false})).send().await;
+        let delete = app.delete(&path).token(&ann).send().await;
+        assert_eq!((put.status.as_u16(), delete.status.as_u16()), (expected, expected), "{id}");
+    }
+    for (method, path) in
+        [(Method::GET, "/api/v1/users".to_owned()), (Method::GET, format!("/api/v1/users/{ann_id}"))]
+    {
+        assert_eq!(app.call(method, &path).token(&ann).send().await.status, 403, "{path}");
+    }
+    for refused in [
+        switch(&app, &own, false).await,
+        app.delete(&format!("/v3/users/{own}")).send().await,
+        app.delete(&format!("/api/v1/users/{own}?handOverTo=ann")).send().await,
+    ] {
+        let (code, message) = invalid(&refused);
+        assert!(code == "InvalidAction" && message.contains("yourself"), "{message}");
+    }
+    let renamed = app.put(&format!("/v3/users/{ann_id}")).json(&json!({"name": "anna"})).send().await;
+    assert_eq!(refusal(&renamed).1, "name", "{}", renamed.text());
+    for path in ["/v3/users/user-none", "/api/v1/users/user-none"] {
+        assert_eq!(app.delete(path).send().await.status, 404, "{path}");
+    }
+    let accounts = app.get("/api/v1/users").send().await.json();
+    let names: Vec<_> = accounts["users"].as_array().unwrap().iter().map(|user| &user["name"]).collect();
+    assert_eq!(names, ["admin", "ann", "ben"]);
+    let posted = app.post(&format!("/v3/users/{ben_id}?_method=DELETE")).send().await;
+    assert_eq!(posted.status, StatusCode::OK, "{}", posted.text());
+}
+
+/// What a command prints beside its result, and its exit code.
+fn told(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
+    let folder = app.folder.path();
+    let data_dir = folder.display().to_string();
+    let all = [arguments, &["--data-dir", &data_dir]].concat();
+    let output = program::command(folder, &all).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn commands_manage_users_beside_a_running_server() {
+    let app = TestApp::start().await;
+    let ben = app.token("ben").await;
+    let credential = app.stored_credential(&ben).await;
+    let status = async || {
+        app.clock.advance(Duration::from_secs(2));
+        app.get("/v3/users").token(&ben).send().await.status.as_u16()
+    };
+    assert_eq!(status().await, 200);
+    assert_eq!(
+        told(&app, &["user", "disable", "ben"]),
+        (Some(0), "norman-aks: ben is disabled now\n".to_owned())
+    );
+    assert_eq!(status().await, 401);
+    let (code, list) = told(&app, &["user", "list"]);
+    assert_eq!(code, Some(0), "{list}");
+    let line = list.lines().find(|line| line.starts_with("ben ")).unwrap();
+    assert!(line.contains(" disabled ") && line.contains(&id_of_name(&app, "ben").await), "{list}");
+    let (code, refused) = told(&app, &["token", "create", "--user", "ben"]);
+    assert!(code == Some(1) && refused.contains("norman-aks user enable ben"), "{refused}");
+    assert!(told(&app, &["token", "list"]).1.contains("user disabled"));
+    assert_eq!(told(&app, &["user", "enable", "ben"]).0, Some(0));
+    assert_eq!(status().await, 200);
+
+    let (code, refused) = told(&app, &["user", "remove", "ben"]);
+    assert!(
+        code == Some(1) && refused.contains(&credential) && refused.contains("--hand-over-to"),
+        "{refused}"
+    );
+    let (code, refused) = told(&app, &["user", "remove", "ben", "--hand-over-to", "eve"]);
+    assert!(code == Some(1) && refused.contains("eve"), "{refused}");
+    assert_eq!(status().await, 200);
+    let (code, done) = told(&app, &["user", "remove", "ben", "--hand-over-to", "admin"]);
+    let expected = "norman-aks: ben is removed: 1 token and 0 memberships ended; admin has 0 clusters and 1 cloud \
+                    credential from it\n";
+    assert_eq!((code, done.as_str()), (Some(0), expected));
+    assert_eq!(status().await, 401);
+    let log = app.get("/api/v1/audit?objectType=user&action=delete").send().await.json();
+    assert_eq!(log["data"][0]["userName"], "command line", "{log}");
+    let (code, unknown) = told(&app, &["user", "disable", "ben"]);
+    assert!(code == Some(1) && unknown.contains("norman-aks user list"), "{unknown}");
+    for arguments in [
+        &["user", "disable", "admin"][..],
+        &["user", "remove", "admin"],
+        &["token", "create", "--user", "admin", "--no-admin"],
+    ] {
+        let (code, refused) = told(&app, arguments);
+        assert!(
+            code == Some(1) && refused.contains("last enabled administrator"),
+            "{arguments:?}: {refused}"
+        );
+    }
+}
+
+async fn id_of_name(app: &TestApp, name: &str) -> String {
+    let users = app.get(&format!("/v3/users?name={name}")).send().await.json();
+    users["data"][0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn bootstrap_token_of_a_disabled_user_stays_refused() {
+    let app = TestApp::start().await;
+    let boss = app.app.tokens.create("boss", Some(true), None, "").await.unwrap();
+    let boss = secrecy::ExposeSecret::expose_secret(&boss.text()).to_owned();
+    let bootstrap = "token-boot:a-long-enough-secret-of-the-bootstrap-token";
+    let status = async || app.get("/v3/users").token(bootstrap).send().await.status.as_u16();
+    app.app.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
+    assert_eq!(status().await, 200);
+    let path = format!("/v3/users/{}", id_of(&app, bootstrap).await);
+    let disabled = app.put(&path).token(&boss).json(&json!({"enabled": false})).send().await;
+    assert_eq!(disabled.status, StatusCode::OK, "{}", disabled.text());
+    // As at every start of a server.
+    app.app.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
+    assert_eq!(status().await, 401);
+}
+
+fn user(id: &str, admin: bool) -> UserRow {
+    UserRow { id: id.to_owned(), name: id.to_owned(), admin, enabled: true, created_ms: 1 }
+}
+
+async fn both() -> Vec<TestDb> {
+    [Some(databases::sqlite().await), databases::postgres().await].into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn last_administrator_survives_every_race() {
+    for db in both().await {
+        let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+        for round in 0..6 {
+            let ids: Vec<String> = (0..3).map(|number| format!("user-{round}-{number}")).collect();
+            for id in &ids {
+                users::insert(&db.store, &user(id, true), &audit()).await.unwrap();
+            }
+            // Those of the round before do not help.
+            for earlier in users::list(&db.store).await.unwrap() {
+                if !ids.contains(&earlier.id) {
+                    users::remove(&db.store, &earlier.id, None, |_| vec![audit()]).await.unwrap();
+                }
+            }
+            let mut attempts = tokio::task::JoinSet::new();
+            for (number, id) in ids.iter().cycle().take(9).enumerate() {
+                let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+                let id = id.clone();
+                attempts.spawn(async move {
+                    let outcome = match number % 4 {
+                        0 | 3 => users::set_enabled(&store, &id, false, |_| audit()).await.map(drop),
+                        1 => users::remove(&store, &id, None, |_| vec![audit()]).await.map(drop),
+                        _ => users::ensure(&store, &user(&id, false), Some(false), |_: &Ensured| audit())
+                            .await
+                            .map(drop),
+                    };
+                    match outcome {
+                        Ok(())
+                        | Err(Error::LastAdministrator | Error::Disabled { .. } | Error::Conflict { .. }) => {
+                        }
+                        Err(error) => panic!("{error:?}"),
+                    }
+                });
+            }
+            while let Some(attempt) = attempts.join_next().await {
+                attempt.unwrap();
+            }
+            let left = users::list(&db.store).await.unwrap();
+            let left: Vec<_> = left.into_iter().filter(|user| user.admin && user.enabled).collect();
+            assert!(!left.is_empty(), "round {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_object_is_left_without_an_owner() {
+    for db in both().await {
+        let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+        users::insert(&db.store, &user("user-heir", true), &audit()).await.unwrap();
+        for round in 0..8 {
+            let owner = format!("user-{round}");
+            users::insert(&db.store, &user(&owner, false), &audit()).await.unwrap();
+            let mut attempts = tokio::task::JoinSet::new();
+            for number in 0..6 {
+                let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+                let (owner, name) = (owner.clone(), format!("{round}-{number}"));
+                attempts.spawn(async move {
+                    let outcome = match number {
+                        3 => {
+                            let removal =
+                                users::remove(&store, &owner, Some("user-heir"), |_| vec![audit()]).await;
+                            assert!(matches!(removal, Ok(Removal::Done(_))), "{removal:?}");
+                            return;
+                        }
+                        0 | 5 => {
+                            store::credentials::insert(&store, &credential(&name, &owner), &audit()).await
+                        }
+                        _ => store::clusters::insert(&store, &cluster(&name, &owner), None, &audit()).await,
+                    };
+                    assert!(matches!(outcome, Ok(()) | Err(Error::NoOwner { .. })), "{outcome:?}");
+                });
+            }
+            while let Some(attempt) = attempts.join_next().await {
+                attempt.unwrap();
+            }
+        }
+        let clusters = store::clusters::list(&db.store, None).await.unwrap();
+        let credentials = store::credentials::list(&db.store, None).await.unwrap();
+        let owners = clusters.iter().map(|row| &row.owner).chain(credentials.iter().map(|row| &row.owner));
+        assert!(owners.clone().all(|owner| owner == "user-heir"), "{:?}", owners.collect::<Vec<_>>());
+    }
+}
+
+fn cluster(name: &str, owner: &str) -> ClusterRow {
+    ClusterRow {
+        id: format!("c-{name}"),
+        uuid: format!("uuid-{name}"),
+        owner: owner.to_owned(),
+        name: name.to_owned(),
+        spec: "{}".to_owned(),
+        credential_id: None,
+        aks_identity: None,
+        created_ms: 1,
+        updated_ms: 1,
+        version: 1,
+        generation: 1,
+        removing_ms: None,
+        review: None,
+        work: WorkColumns { phase: "new".to_owned(), status: "{}".to_owned(), ..WorkColumns::default() },
+    }
+}
+
+fn credential(name: &str, owner: &str) -> CredentialRow {
+    CredentialRow {
+        id: format!("cc-{name}"),
+        uuid: format!("uuid-{name}"),
+        owner: owner.to_owned(),
+        name: name.to_owned(),
+        description: None,
+        labels: std::collections::BTreeMap::new(),
+        annotations: std::collections::BTreeMap::new(),
+        tenant_id: None,
+        subscription_id: None,
+        client_id: None,
+        environment: None,
+        secret: None,
+        created_ms: 1,
+        updated_ms: 1,
+        version: 1,
+    }
+}
+
+#[tokio::test]
+async fn store_switches_and_removes_users_with_their_records() {
+    for db in both().await {
+        let store = &db.store;
+        users::insert(store, &user("user-a", true), &audit()).await.unwrap();
+        users::insert(store, &user("user-b", false), &audit()).await.unwrap();
+        assert_eq!(users::set_enabled(store, "user-z", false, |_| audit()).await.unwrap(), None);
+        assert_eq!(users::set_enabled(store, "user\0", false, |_| audit()).await.unwrap(), None);
+        let last = users::set_enabled(store, "user-a", false, |_| audit()).await;
+        assert!(matches!(last, Err(Error::LastAdministrator)), "{last:?}");
+        let disabled = UserRow { enabled: false, ..user("user-b", false) };
+        let changed = users::set_enabled(store, "user-b", false, |_| audit()).await.unwrap();
+        assert_eq!(changed, Some(users::Switched::Changed(disabled.clone())));
+        let unchanged = users::set_enabled(store, "user-b", false, |_| unreachable!("nothing changed")).await;
+        assert_eq!(unchanged.unwrap(), Some(users::Switched::Unchanged(disabled.clone())));
+        let refused = store::clusters::insert(store, &cluster("x", "user-b"), None, &audit()).await;
+        assert!(matches!(refused, Err(Error::NoOwner { .. })), "{refused:?}");
+        let refused = users::ensure(store, &user("user-b", false), None, |_: &Ensured| audit()).await;
+        assert!(matches!(refused, Err(Error::Disabled { .. })), "{refused:?}");
+        users::set_enabled(store, "user-b", true, |_| audit()).await.unwrap();
+        store::clusters::insert(store, &cluster("x", "user-b"), None, &audit()).await.unwrap();
+        store::credentials::insert(store, &credential("x", "user-b"), &audit()).await.unwrap();
+        let owned = users::owned(store, "user-b").await.unwrap();
+        assert_eq!((owned.clusters[0].id.as_str(), owned.credentials[0].id.as_str()), ("c-x", "cc-x"));
+        let account = users::accounts(store, Some("user-b"), 5).await.unwrap().remove(0);
+        assert_eq!((account.clusters, account.credentials, account.tokens), (1, 1, 0));
+        let none = |_: &users::RemovedUser| -> Vec<store::AuditRow> { unreachable!("nothing changed") };
+        let kept = users::remove(store, "user-b", None, none).await.unwrap();
+        assert_eq!(kept, Removal::Owns(user("user-b", false), owned.clone()));
+        for unfit in ["user-b", "user-z", "user\0"] {
+            assert_eq!(users::remove(store, "user-b", Some(unfit), none).await.unwrap(), Removal::NoNewOwner);
+        }
+        assert_eq!(users::remove(store, "user-z", None, none).await.unwrap(), Removal::NoUser);
+        // A record that cannot be written takes the change with it.
+        let twice = audit();
+        let failed =
+            users::remove(store, "user-b", Some("user-a"), |_| vec![twice.clone(), twice.clone()]).await;
+        assert!(failed.is_err());
+        assert_eq!(users::owned(store, "user-b").await.unwrap(), owned);
+        let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit()]).await.unwrap();
+        let Removal::Done(done) = done else { panic!("{done:?}") };
+        assert_eq!((done.new_owner, done.owned.clone()), (Some(user("user-a", true)), owned.clone()));
+        assert_eq!(users::owned(store, "user-a").await.unwrap(), owned);
+        assert_eq!(store::clusters::get(store, "c-x").await.unwrap().unwrap().version, 2);
+    }
+}
+
+#[tokio::test]
+async fn disabled_user_gets_nothing_new() {
+    let app = TestApp::start().await;
+    let ben = app.token("ben").await;
+    let id = id_of(&app, &ben).await;
+    assert_eq!(switch(&app, &id, false).await.status, StatusCode::OK);
+    // A request that was let in before.
+    let refused = app.app.tokens.create("ben", None, None, "").await.unwrap_err();
+    assert!(refused.to_string().contains("user enable ben"), "{refused}");
+    let account = app.get(&format!("/api/v1/users/{id}")).send().await.json();
+    assert_eq!(account["user"]["tokens"], 1, "{account}");
+    assert_eq!(account["user"]["enabled"], Value::Bool(false));
+}
