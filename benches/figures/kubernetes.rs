@@ -102,6 +102,11 @@ fn object(length: usize) -> String {
     text
 }
 
+/// An audit record; each has an ID of its own.
+fn audit() -> store::AuditRow {
+    store::AuditRow { id: uuid::Uuid::now_v7().to_string(), ..store::AuditRow::default() }
+}
+
 impl Ready {
     /// How the server finds it.
     pub(crate) fn options(&self) -> downstream::Options {
@@ -142,7 +147,7 @@ impl Ready {
                 ..WorkColumns::default()
             },
         };
-        store::clusters::insert(store, &row).await?;
+        store::clusters::insert(store, &row, None, &audit()).await?;
         let row = MemberRow {
             id: format!("{CLUSTER}:crtb-figure"),
             uuid: "figures".to_owned(),
@@ -151,7 +156,7 @@ impl Ready {
             role: "cluster-member".to_owned(),
             created_ms: 0,
         };
-        store::members::insert(store, &row).await?;
+        store::members::insert(store, &row, &audit()).await?;
         app.secrets.keep_for_cluster(CLUSTER, SERVICE_ACCOUNT_TOKEN, &"account-token".into()).await?;
         Ok(token.expose_secret().to_owned())
     }
