@@ -311,6 +311,8 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
         store.migrate().await?;
     } else if let Some(first) = store.pending_migrations().await?.first() {
         return Err(Error::NotMigrated { first: first.clone() });
+    } else {
+        store.reject_newer_schema().await?;
     }
     instance::open(&store, stamp(config)).await?;
     Ok(store)

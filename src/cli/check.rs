@@ -118,6 +118,7 @@ impl Schema {
 
 async fn schema(config: &Config, store: &Store) -> Result<Schema, store::Error> {
     store.ping().await?;
+    store.reject_newer_schema().await?;
     let pending = store.pending_migrations().await?;
     if !pending.is_empty() {
         return Ok(Schema::Pending(pending));

@@ -106,7 +106,8 @@ pub enum Error {
     },
     /// The schema was made by a newer version of this program.
     #[error(
-        "the database has migration {0}, which this version does not know: it was written by a newer one"
+        "the database schema is newer than this version of norman-aks (migration {0}); start the newer version, or restore \
+         the backup made before the upgrade"
     )]
     Newer(i64),
     /// A migration failed or was altered after it had been applied.

@@ -61,8 +61,28 @@ impl Store {
     }
 
     /// The migrations that this program has and the database has not, `0001_first` and so on. Newer ones in the
-    /// database do not matter here: while servers are replaced one by one, the old ones go on.
+    /// database do not matter here: while servers are replaced one by one, the running ones go on.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
+        let applied = self.applied_migrations().await?;
+        Ok(STEPS
+            .iter()
+            .filter(|(version, ..)| !applied.contains(version))
+            .map(|(version, name, ..)| format!("{version:04}_{name}"))
+            .collect())
+    }
+
+    /// Rejects a schema that a newer version of this program has migrated. [`Store::migrate`] does the same.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] with the first migration that this program does not have.
+    pub async fn reject_newer_schema(&self) -> Result<(), Error> {
+        let known = |version: &i64| STEPS.iter().any(|step| step.0 == *version);
+        let newer = self.applied_migrations().await?.into_iter().find(|version| !known(version));
+        newer.map_or(Ok(()), |version| Err(Error::Newer(version)))
+    }
+
+    /// The numbers of the migrations that the database has.
+    async fn applied_migrations(&self) -> Result<BTreeSet<i64>, Error> {
         let known: bool = match &self.db {
             Db::Sqlite { readers, .. } => {
                 let exists = "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
@@ -80,12 +100,7 @@ impl Store {
         } else {
             Vec::new()
         };
-        let applied = BTreeSet::from_iter(applied);
-        Ok(STEPS
-            .iter()
-            .filter(|(version, ..)| !applied.contains(version))
-            .map(|(version, name, ..)| format!("{version:04}_{name}"))
-            .collect())
+        Ok(BTreeSet::from_iter(applied))
     }
 }
 

@@ -144,6 +144,25 @@ fn every_metric_is_told_and_no_other() {
     assert_eq!(told, known);
 }
 
+#[test]
+fn alert_rules_are_documented_and_use_known_metrics() {
+    let (rules, page) = (read("deploy/prometheus-rules.yaml"), read("docs/operations.md"));
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    let series = |metric: &metrics::Metric| match metric.kind {
+        metrics::Kind::Histogram(_) => format!("{}_bucket", metric.name),
+        metrics::Kind::Counter | metrics::Kind::Gauge => metric.name.to_owned(),
+    };
+    let known: BTreeSet<_> = metrics::ALL.iter().map(series).collect();
+    let used = rules.split(word).filter(|name| name.starts_with("norman_aks_"));
+    let unknown: Vec<_> = used.filter(|name| !known.contains(*name)).collect();
+    assert_eq!(unknown, Vec::<&str>::new());
+    let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `NormanAks")?.split_once('`'));
+    let documented: Vec<_> = rows.map(|(name, _)| format!("NormanAks{name}")).collect();
+    assert_eq!(alerts, documented);
+    assert!(alerts.len() >= 10, "{alerts:?}");
+}
+
 /// Lines such as `norman-aks key rotate --data-dir x`, each as its words.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let lines = code(text, "console").into_iter().filter_map(|line| line.strip_prefix("$ "));
@@ -198,6 +217,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/ARCHITECTURE.md",
         "docs/COMPATIBILITY.md",
         "docs/SECURITY.md",
+        "docs/operations.md",
         "deploy/kubernetes/README.md",
     ];
     for name in names {

@@ -227,9 +227,11 @@ async fn migrating_again_changes_nothing_and_a_newer_schema_is_refused(db: &Test
     )
     .await;
     assert!(matches!(store.migrate().await, Err(Error::Newer(9999))));
-    assert!(store.pending_migrations().await.expect("pending").is_empty(), "an old server goes on meanwhile");
+    assert!(store.pending_migrations().await.expect("pending").is_empty(), "a running older server goes on");
+    assert!(matches!(store.reject_newer_schema().await, Err(Error::Newer(9999))));
     execute(db, "delete from _sqlx_migrations where version = 9999").await;
     store.migrate().await.expect("a refused run holds no lock");
+    store.reject_newer_schema().await.expect("no newer migration");
     execute(db, "update _sqlx_migrations set checksum = '' where version = 1").await;
     assert!(matches!(store.migrate().await, Err(Error::Migration(_))));
     execute(db, "drop table _sqlx_migrations").await;
