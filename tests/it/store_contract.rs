@@ -559,10 +559,10 @@ async fn clusters_come_back_as_they_were_put(db: &TestDb) {
             .is_some()
     );
     assert!(
-        !clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
+        clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
             .await
             .expect("delete")
-            .is_some()
+            .is_none()
     );
 }
 
@@ -729,10 +729,10 @@ async fn texts_with_nul_are_refused_and_never_found(db: &TestDb) {
     assert!(clusters::by_aks_identity(store, nul).await.expect("get").is_none());
     assert!(clusters::using_credential(store, nul).await.expect("list").is_empty());
     assert!(
-        !clusters::remove(store, nul, |_| (NewClusterEvent::default(), audit()))
+        clusters::remove(store, nul, |_| (NewClusterEvent::default(), audit()))
             .await
             .expect("delete")
-            .is_some()
+            .is_none()
     );
     assert!(settings::get(store, nul).await.expect("get").is_none());
     assert!(!settings::delete(store, nul, &audit()).await.expect("delete"));
