@@ -127,6 +127,7 @@ impl App {
                 store: store.clone(),
                 azure,
                 downstream: downstream.clone(),
+                access,
                 credentials: credentials.clone(),
                 secrets: secrets.clone(),
                 settings: settings.clone(),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::provision::manifest::node_resource_group;
 use super::provision::workspace;
 use super::spec::{AksConfig, given};
-use super::status::{ClusterStatus, Progress, Truth};
+use super::status::{ClusterStatus, Progress};
 
 /// What is known about the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,8 @@ pub struct Facts<'a> {
     pub was_active: bool,
     /// What Azure was asked last and works on, for people.
     pub working_on: Option<&'a str>,
-    /// The account inside the cluster by which this server acts, `<namespace>/<name>`.
-    pub account: &'a str,
+    /// The account inside the cluster that an earlier version made and that is still there, `<namespace>/<name>`.
+    pub account: Option<&'a str>,
 }
 
 /// What stays.
@@ -103,10 +103,10 @@ fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
             stays("workspace", id, "the workspace of its monitoring, perhaps made by this server");
         }
     }
-    if status.condition("SystemAccountCreated").is_some_and(|it| it.status == Truth::True) {
+    if let Some(account) = facts.account {
         let note =
             "inside the cluster, the account of this server, whose token is good until it is removed there";
-        stays("serviceAccount", facts.account.to_owned(), note);
+        stays("serviceAccount", account.to_owned(), note);
     }
     left
 }
@@ -129,7 +129,7 @@ mod tests {
             claimed: true,
             was_active: false,
             working_on: None,
-            account: "ns/account",
+            account: None,
         };
         change(&mut facts);
         let left = left_behind(&facts);
@@ -150,9 +150,10 @@ mod tests {
         assert_eq!(ids(json!({}), &status, |_| {}), [CLUSTER, machines, GROUP]);
         let told = AksConfig { node_resource_group: Some("told".to_owned()), ..AksConfig::default() };
         status.upstream_spec = Some(told);
-        status.set_condition("SystemAccountCreated", Truth::True, "", "", "1");
         assert_eq!(
-            ids(json!({"monitoring": true, "nodeResourceGroup": "wanted"}), &status, |_| {}),
+            ids(json!({"monitoring": true, "nodeResourceGroup": "wanted"}), &status, |facts| {
+                facts.account = Some("ns/account");
+            }),
             [
                 CLUSTER,
                 "nodeResourceGroup /subscriptions/s/resourceGroups/told",
@@ -189,7 +190,7 @@ mod tests {
             claimed: false,
             was_active: false,
             working_on: Some("Azure: w"),
-            account: "",
+            account: None,
         });
         assert_eq!(
             left.message,

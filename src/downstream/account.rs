@@ -1,40 +1,31 @@
-//! What this server keeps inside a cluster: the service account that it acts with (contract, section 17), and what the
-//! people are allowed whom it speaks for. All of it may be repeated: what is there already stays.
+//! Removing the service account by which an earlier version entered a cluster, and what callers are allowed in it. All of it
+//! may be repeated.
 
-use std::time::Duration;
-
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
-use secrecy::SecretString;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::domain::role::Role;
 
 use super::error::Error;
 use super::told;
 
-/// The account by which this server acts inside a cluster, `<namespace>/<name>`.
+/// The account by which an earlier version entered a cluster, `<namespace>/<name>`.
 pub const SERVICE_ACCOUNT: &str = "cattle-system/kontainer-engine";
 
 const NAMESPACE: &str = "cattle-system";
 const ACCOUNT: &str = "kontainer-engine";
 const TOKEN: &str = "kontainer-engine-token";
 const ADMINISTRATOR: &str = "cluster-admin";
+/// The binding of the account.
 const BINDING: &str = "system-netes-default-clusterRoleBinding";
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// Who the cluster notes down as the manager of the fields that are set here.
 const MANAGER: &str = "norman-aks";
-
-/// How often it is looked whether the cluster has made the token; it takes it a moment.
-const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// The role inside a cluster that goes with somebody's part in it.
 pub(super) fn inner_role(role: Role) -> &'static str {
@@ -45,20 +36,9 @@ pub(super) fn inner_role(role: Role) -> &'static str {
     }
 }
 
-/// Makes sure of account, rights and token, and returns the token. Waits for it without an end: the caller has a limit.
-pub(super) async fn make(client: &kube::Client, host: &str) -> Result<SecretString, Error> {
-    let namespace = Namespace { metadata: named(NAMESPACE), ..Namespace::default() };
-    apply(&Api::all(client.clone()), NAMESPACE, &namespace, host).await?;
-    let account = ServiceAccount { metadata: named(ACCOUNT), ..ServiceAccount::default() };
-    apply(&Api::namespaced(client.clone(), NAMESPACE), ACCOUNT, &account, host).await?;
+/// Binds the groups of callers to their roles.
+pub(super) async fn bind_roles(client: &kube::Client, host: &str) -> Result<(), Error> {
     make_administrator(&Api::all(client.clone()), host).await?;
-    let subject = Subject {
-        kind: "ServiceAccount".to_owned(),
-        name: ACCOUNT.to_owned(),
-        namespace: Some(NAMESPACE.to_owned()),
-        ..Subject::default()
-    };
-    bind(client, BINDING, ADMINISTRATOR, subject, host).await?;
     for role in Role::ALL {
         let group = Subject {
             api_group: Some(RBAC.to_owned()),
@@ -69,7 +49,55 @@ pub(super) async fn make(client: &kube::Client, host: &str) -> Result<SecretStri
         let name = format!("{MANAGER}-{}", role.name());
         bind(client, &name, inner_role(role), group, host).await?;
     }
-    token(client, host).await
+    Ok(())
+}
+
+/// Removes the binding, the token and the account. The namespace stays: others use it too.
+pub(super) async fn remove(client: &kube::Client, host: &str) -> Result<(), Error> {
+    let bindings = format!("/apis/{RBAC}/v1/clusterrolebindings");
+    if is_ours(client, host, &format!("{bindings}/{BINDING}")).await? {
+        remove_object(client, host, &bindings, BINDING).await?;
+    }
+    let namespace = format!("/api/v1/namespaces/{NAMESPACE}");
+    remove_object(client, host, &format!("{namespace}/secrets"), TOKEN).await?;
+    remove_object(client, host, &format!("{namespace}/serviceaccounts"), ACCOUNT).await
+}
+
+/// Whether the binding of that path is one for the account. Its name is Rancher's, which had other accounts.
+async fn is_ours(client: &kube::Client, host: &str, path: &str) -> Result<bool, Error> {
+    let request = http::Request::get(path).body(Vec::new()).map_err(|_| Error::Material("the name"))?;
+    let Some(binding) = found(client.request_text(request).await, host)? else { return Ok(false) };
+    let binding: Value = serde_json::from_str(&binding).unwrap_or_default();
+    let subjects = binding.get("subjects").and_then(Value::as_array);
+    Ok(subjects.into_iter().flatten().any(|subject| {
+        let is = |key: &str, value: &str| subject.get(key).and_then(Value::as_str) == Some(value);
+        is("kind", "ServiceAccount") && is("namespace", NAMESPACE) && is("name", ACCOUNT)
+    }))
+}
+
+/// Removes an object at once: one with finalizers would stay, and a binding is in force as long as it is there.
+///
+/// The answers are read as text and not by kube's typed functions, which would write a secret into the log where it is not
+/// of the expected form.
+async fn remove_object(client: &kube::Client, host: &str, path: &str, name: &str) -> Result<(), Error> {
+    let unfinalized = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    let objects = kube::core::Request::new(path);
+    let request = objects.patch(name, &PatchParams::default(), &unfinalized);
+    let request = request.map_err(|_| Error::Material("the name"))?;
+    if found(client.request_text(request).await, host)?.is_some() {
+        let request = objects.delete(name, &DeleteParams::default());
+        let request = request.map_err(|_| Error::Material("the name"))?;
+        found(client.request_text(request).await, host)?;
+    }
+    Ok(())
+}
+
+/// The answer; `None` where there is no such object.
+fn found(answer: Result<String, kube::Error>, host: &str) -> Result<Option<String>, Error> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        answer => answer.map(Some).map_err(|error| told(host, error)),
+    }
 }
 
 fn named(name: &str) -> ObjectMeta {
@@ -122,40 +150,6 @@ async fn make_administrator(api: &Api<ClusterRole>, host: &str) -> Result<(), Er
         // Somebody else was faster.
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         made => made.map(drop).map_err(|error| told(host, error)),
-    }
-}
-
-/// The token of the account. Kubernetes fills it into a secret that is made for it.
-///
-/// The secret is read as text and not by kube's typed functions, which would write it into the log where it is not of the
-/// expected form.
-async fn token(client: &kube::Client, host: &str) -> Result<SecretString, Error> {
-    let wanted = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": TOKEN,
-            "namespace": NAMESPACE,
-            "annotations": {"kubernetes.io/service-account.name": ACCOUNT},
-        },
-        "type": "kubernetes.io/service-account-token",
-    });
-    let secrets = format!("/api/v1/namespaces/{NAMESPACE}/secrets");
-    loop {
-        // Not only once: with an older account of that name, Kubernetes removes the secret that was made for it.
-        let request =
-            kube::core::Request::new(secrets.clone()).patch(TOKEN, &as_manager(), &Patch::Apply(&wanted));
-        let request = request.map_err(|_| Error::Material("the name"))?;
-        let answer = client.request_text(request).await.map_err(|error| told(host, error))?;
-        let unreadable = |what| Error::Unreadable { host: host.to_owned(), what };
-        let secret: Value =
-            serde_json::from_str(&answer).map_err(|_| unreadable("the secret of the token"))?;
-        let token = secret.pointer("/data/token").and_then(Value::as_str).unwrap_or_default();
-        if !token.is_empty() {
-            let token = BASE64_STANDARD.decode(token).ok().and_then(|token| String::from_utf8(token).ok());
-            return token.map(SecretString::from).ok_or_else(|| unreadable("the token"));
-        }
-        sleep(LOOK_AGAIN).await;
     }
 }
 

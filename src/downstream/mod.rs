@@ -1,5 +1,5 @@
-//! Inside a cluster: reaching its Kubernetes API, what it says about itself, the service account that this server acts
-//! with, and passing requests of people on as those people. Knows neither Azure nor callers.
+//! Inside a cluster: reaching its Kubernetes API, what it says about itself, what this server keeps there, and passing
+//! requests of people on as those people. Knows neither Azure nor callers.
 //!
 //! Nothing but hosts of AKS is dialled (`hosts`), and a cluster has to prove itself by the authority that Azure named.
 
@@ -14,6 +14,7 @@ mod hosts;
 mod kubeconfig;
 mod link;
 mod links;
+mod outgoing;
 mod rights;
 mod tunnel;
 
@@ -21,19 +22,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
-use http_body_util::BodyExt as _;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::proxy::matcher::Matcher;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
-use secrecy::SecretString;
 use tokio::time::timeout;
 use url::Url;
 
-use self::dial::{Dial, Trouble};
+use self::dial::Dial;
 /// The body of a request that is passed on.
 pub use hyper::body::Body;
 
@@ -42,6 +40,7 @@ pub use self::error::{BodyTooLarge, Error};
 pub use self::kubeconfig::{Identity, Kubeconfig, SignIn};
 use self::link::Dialler;
 use self::links::Links;
+pub use self::outgoing::Outgoing;
 pub use self::tunnel::{Closing, Tunnel};
 
 /// Gives the address of a host name; `None` when the name does not exist.
@@ -56,7 +55,7 @@ pub struct Options {
     pub connect_limit: Duration,
     /// How long [`Downstream::facts`] may take.
     pub facts_limit: Duration,
-    /// How long [`Downstream::make_service_account`] may take.
+    /// How long changing what this server keeps in a cluster may take.
     pub account_limit: Duration,
 }
 
@@ -198,40 +197,39 @@ impl Downstream {
         in_time(link.host(), self.parts.facts_limit, checking).await
     }
 
-    /// Makes sure of the service account of contract section 17, of its rights and of those of the people that it
-    /// speaks for, and returns its token. May be repeated.
-    pub async fn make_service_account(&self, access: &Access) -> Result<SecretString, Error> {
+    /// Binds the groups of callers to their roles. May be repeated.
+    pub async fn bind_roles(&self, access: &Access) -> Result<(), Error> {
         let link = self.parts.links.to(access)?;
-        let making = async { account::make(&link.kube(), link.host()).await };
-        in_time(link.host(), self.parts.account_limit, making).await
+        let binding = async { account::bind_roles(&link.kube(), link.host()).await };
+        in_time(link.host(), self.parts.account_limit, binding).await
     }
 
-    /// Passes a request on, as `person`, and gives the head of the answer and its body as it comes. The address of the
-    /// request holds path and query inside the cluster. What of its headers is not for the cluster is left out, and so
-    /// is what of the answer's is not for the client. A `Location` is a path inside the cluster.
+    /// Removes the service account by which an earlier version entered the cluster, with its token and its binding. May be
+    /// repeated.
+    pub async fn remove_service_account(&self, access: &Access) -> Result<(), Error> {
+        let link = self.parts.links.to(access)?;
+        let removing = async { account::remove(&link.kube(), link.host()).await };
+        in_time(link.host(), self.parts.account_limit, removing).await
+    }
+
+    /// Passes a request on, as `person`, and gives the head of the answer and its body as it comes. What of its headers is
+    /// not for the cluster is left out, and so is what of the answer's is not for the client. A `Location` is a path inside
+    /// the cluster. After [`Error::is_access_rejected`] it can be sent once more with other access.
     ///
     /// Only for callers who proved who they are by a bearer token: a WebSocket gets the cluster's own origin, whatever page
     /// it was opened from, and a browser sends no bearer token along by itself.
     ///
     /// Dropping the answer, or the future before it, ends the request.
-    pub async fn forward<B>(
+    pub async fn forward(
         &self,
         access: &Access,
         person: Person<'_>,
-        mut request: Request<B>,
+        outgoing: &mut Outgoing,
         way: Way,
-    ) -> Result<Answer, Error>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Trouble>,
-    {
+    ) -> Result<Answer, Error> {
         let link = self.parts.links.to(access)?;
         let host = link.host();
-        let wanted = headers::upgrade(request.headers());
-        let near = wanted.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
-        request.extensions_mut().clear();
-        // How the client came here says nothing of the way on: the connection to the cluster decides.
-        *request.version_mut() = Version::default();
+        let mut request = outgoing.attempt();
         let path = request.uri().clone();
         headers::to_cluster(request.headers_mut(), link.host());
         let user = HeaderValue::try_from(person.user).map_err(|_| Error::Material("the name of the user"))?;
@@ -240,24 +238,19 @@ impl Downstream {
         request.headers_mut().insert(IMPERSONATE_USER, user);
         request.headers_mut().insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED));
         request.headers_mut().append(IMPERSONATE_GROUP, group);
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let sent = async { link.send(request).await.map_err(|error| Error::of_transport(host, &error)) };
         let mut response = in_time(host, way.limit, sent).await?;
         if response.status() == StatusCode::UNAUTHORIZED && !way.leads_inside {
-            let message = "it does not know this server's service account, or no longer".to_owned();
+            let message = "it rejects this server's access".to_owned();
             return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
         }
-        let tunnel = match (response.status(), near) {
-            (StatusCode::SWITCHING_PROTOCOLS, Some((protocol, near))) => {
-                Some(Tunnel { near, far: hyper::upgrade::on(&mut response), protocol })
-            }
-            (StatusCode::SWITCHING_PROTOCOLS, None) => {
-                return Err(Error::Unreadable {
-                    host: host.to_owned(),
-                    what: "it changes the protocol unasked",
-                });
-            }
-            _ => None,
+        let tunnel = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let what = "it changes the protocol unasked";
+            let (protocol, near) =
+                outgoing.near.take().ok_or_else(|| Error::Unreadable { host: host.to_owned(), what })?;
+            Some(Tunnel { near, far: hyper::upgrade::on(&mut response), protocol })
+        } else {
+            None
         };
         headers::to_client(response.headers_mut(), host, &path, way.leads_inside);
         Ok(Answer { response, tunnel })

@@ -79,7 +79,7 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         // Whoever lost the claim in the meantime must not change anything any more.
         task.record(parts).await?;
     }
-    let outcome = Work { parts, access: &access, arm: &arm, observed: &observed, deadline };
+    let outcome = Work { parts, access: &access, arm: &arm, observed: &observed };
     let next = outcome.act(task, decided).await;
     if changes {
         if next.is_ok() {
@@ -184,7 +184,6 @@ pub(super) struct Work<'a> {
     pub(super) access: &'a AzureAccess,
     pub(super) arm: &'a Arm,
     pub(super) observed: &'a Observed,
-    pub(super) deadline: Instant,
 }
 
 impl Work<'_> {
@@ -202,9 +201,7 @@ impl Work<'_> {
             }
             Step::Forget => Ok(forget(task, "Azure has nothing left of it that this server made")),
             Step::Leave(why) => Ok(forget(task, &why)),
-            Step::Finish => {
-                finish::finish(self.parts, task, self.access, self.arm, self.observed, self.deadline).await
-            }
+            Step::Finish => finish::finish(self.parts, task, self.observed).await,
             Step::RegisterProvider => self.register(task, PROVIDER).await,
             Step::CreateResourceGroup => self.create_group(task).await,
             Step::EnsureWorkspace => self.ensure_workspace(task).await,

@@ -1,26 +1,21 @@
 //! From "Azure has it as it is wanted" to "active": what Azure says it is, the way into it, and that it answers (contract,
 //! sections 17, 23 and 25).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::SecretString;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::Parts;
 use super::refresh;
 use super::task::{Next, Task};
 use super::trouble::Trouble;
-use crate::azure::Arm;
-use crate::azure::managed_clusters::{self, UserFormat};
 use crate::domain::provision::plan::{Observed, Phase};
-use crate::domain::spec::given;
 use crate::domain::status::{Progress, Truth};
-use crate::downstream::{Access, Identity, Kubeconfig, SignIn};
-use crate::service::credentials::AzureAccess;
-use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
+use crate::downstream::{Access, SERVICE_ACCOUNT};
+use crate::service::cluster_access::{Error as AccessError, Known, Retired, Target};
 
 /// What is shown while only an agent inside could reach the cluster.
 const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster, and \
@@ -29,14 +24,7 @@ const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this se
 /// How often it is tried again whether such a cluster can be reached by now.
 const AGENT_LOOK: Duration = Duration::from_secs(30);
 
-pub(super) async fn finish(
-    parts: &Parts,
-    task: &mut Task,
-    access: &AzureAccess,
-    arm: &Arm,
-    observed: &Observed,
-    deadline: Instant,
-) -> Result<Next, Trouble> {
+pub(super) async fn finish(parts: &Parts, task: &mut Task, observed: &Observed) -> Result<Next, Trouble> {
     task.at_step("status", Progress::Running, "");
     note_status(task, observed);
     if task.is_import() {
@@ -49,7 +37,7 @@ pub(super) async fn finish(
         task.set_phase(Phase::Active);
     }
     task.at_step("connection", Progress::Running, "");
-    if !connect(parts, task, access, arm, observed, deadline).await? && !task.was_active() {
+    if !connect(parts, task, observed).await? && !task.was_active() {
         task.wait(WAITS_FOR_AGENT, None);
         task.condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
         return Ok(Next::In(AGENT_LOOK));
@@ -93,15 +81,8 @@ fn activate(task: &mut Task) {
 
 /// Makes sure of the way into the cluster; false when it cannot be reached. What is wanted of Azure is there whatever the
 /// inside says, so that trouble with an active cluster's way in is told by `Ready`, and ends nothing.
-pub(super) async fn connect(
-    parts: &Parts,
-    task: &mut Task,
-    access: &AzureAccess,
-    arm: &Arm,
-    observed: &Observed,
-    deadline: Instant,
-) -> Result<bool, Trouble> {
-    match way_in(parts, task, access, arm, observed, deadline).await {
+pub(super) async fn connect(parts: &Parts, task: &mut Task, observed: &Observed) -> Result<bool, Trouble> {
+    match way_in(parts, task, observed).await {
         Err(trouble) if task.was_active() => {
             trouble.log(&task.row.id);
             task.condition("Connected", Truth::False, &trouble.message);
@@ -112,100 +93,120 @@ pub(super) async fn connect(
     }
 }
 
-async fn way_in(
-    parts: &Parts,
-    task: &mut Task,
-    access: &AzureAccess,
-    arm: &Arm,
-    observed: &Observed,
-    deadline: Instant,
-) -> Result<bool, Trouble> {
-    let kept = parts.secrets.of_cluster(&task.row.id, SERVICE_ACCOUNT_TOKEN).await?;
-    let mut lost = None;
-    if let (Some(token), Some(known)) = (kept, known_access(task)) {
-        let ours = Access { identity: Identity::Token(token), ..known };
-        match parts.downstream.facts(&ours).await {
-            Ok(facts) => return Ok(reached(task, &facts)),
-            // The service account was removed: made anew.
-            Err(error) if error.is_unauthorized() => {}
-            // The cluster may have another authority or another name by now.
-            Err(error) if error.is_untrusted() || error.is_name_unknown() => lost = Some((ours, error)),
-            Err(error) => return unreached(task, observed, error),
+async fn way_in(parts: &Parts, task: &mut Task, observed: &Observed) -> Result<bool, Trouble> {
+    let known = parts.access.known(target(task)).await.map_err(|error| Trouble::access(&error))?;
+    let (mut access, mut refused) = match known {
+        Some(Known { access, is_service_account: false }) => (access, None),
+        known => match acquire(parts, task, observed).await {
+            Ok(access) => (access, None),
+            Err(error) => match known {
+                Some(account) => (account.access, Some(error)),
+                None => return not_acquired(task, observed, error),
+            },
+        },
+    };
+    let mut facts = parts.downstream.facts(&access).await;
+    if let Err(rejected) = &facts
+        && rejected.is_access_rejected()
+    {
+        match parts.access.renew(target(task), &access).await {
+            Ok(renewed) => {
+                facts = parts.downstream.facts(&renewed).await;
+                (access, refused) = (renewed, None);
+            }
+            Err(error) if matches!(*error, AccessError::StillRejected) => {}
+            Err(error) => return Err(Trouble::access(&error)),
         }
     }
-    let kubeconfig = kubeconfig(task, arm, observed).await?;
-    if let Some((known, error)) = lost
-        && (known.endpoint == kubeconfig.endpoint && known.ca == kubeconfig.ca)
+    note_place(task, &access.endpoint, &access.ca);
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(error) => return unreached(task, observed, error),
+    };
+    if task.status.condition(CONNECTED_ONCE).is_none_or(|condition| condition.status != Truth::True)
+        && let Err(error) = parts.downstream.bind_roles(&access).await
     {
         return unreached(task, observed, error);
     }
-    task.status.api_endpoint = Some(kubeconfig.endpoint.as_str().trim_end_matches('/').to_owned());
-    task.status.ca_cert = Some(STANDARD.encode(&kubeconfig.ca));
-    let identity = match &kubeconfig.sign_in {
-        SignIn::Identity(identity) => identity.clone(),
-        SignIn::Entra { server_id, tenant_id } => {
-            let scope = format!("{server_id}/.default");
-            let token = parts.azure.entra_token(access.credential(), tenant_id, &scope, None, deadline).await;
-            Identity::Token(token.map_err(|error| {
-                Trouble::azure("failed to communicate with cluster: error getting kube config: ", error)
-            })?)
-        }
-    };
-    let way = kubeconfig.access(identity);
-    let token = match parts.downstream.make_service_account(&way).await {
-        Ok(token) => token,
-        Err(error) if error.is_forbidden() => {
-            return Err(Trouble::new(format!(
-                "failed to communicate with cluster: error generating service account token: {error}; give the \
-                 application of the credential the role Azure Kubernetes Service RBAC Cluster Admin on the cluster"
-            )));
-        }
-        Err(error) => return unreached(task, observed, error),
-    };
-    keep_token(parts, task, &token).await?;
-    let ours = Access { identity: Identity::Token(token), ..way };
-    match parts.downstream.facts(&ours).await {
-        Ok(facts) => Ok(reached(task, &facts)),
-        Err(error) => unreached(task, observed, error),
+    match refused {
+        Some(refused) => keep_account(task, &refused),
+        None => retire_account(parts, task, &access).await,
+    }
+    Ok(reached(task, &facts))
+}
+
+/// The cluster, for whoever gives access to it.
+fn target(task: &Task) -> Target<'_> {
+    Target { id: &task.row.id, spec: task.aks(), status: &task.status }
+}
+
+/// First access to a cluster, or access in place of its service account.
+async fn acquire(parts: &Parts, task: &mut Task, observed: &Observed) -> Result<Arc<Access>, AccessError> {
+    let properties = observed.cluster.as_ref().and_then(|cluster| cluster.get("properties"));
+    let disabled = properties.and_then(|properties| properties.get("disableLocalAccounts"));
+    let local_accounts = disabled.and_then(Value::as_bool) != Some(true);
+    let fetched = parts.access.fetch(target(task), local_accounts).await?;
+    note_place(task, &fetched.kubeconfig.endpoint, &fetched.kubeconfig.ca);
+    parts.access.adopt(target(task), &fetched).await
+}
+
+fn not_acquired(task: &mut Task, observed: &Observed, error: AccessError) -> Result<bool, Trouble> {
+    match error {
+        AccessError::Cluster(error) => unreached(task, observed, error),
+        error => Err(Trouble::access(&error)),
     }
 }
 
-async fn keep_token(parts: &Parts, task: &mut Task, token: &SecretString) -> Result<(), Trouble> {
-    parts.secrets.keep_for_cluster(&task.row.id, SERVICE_ACCOUNT_TOKEN, token).await?;
-    task.condition("SystemAccountCreated", Truth::True, "");
-    task.tell("step", "made the service account of this server inside the cluster");
-    Ok(())
+/// Where the cluster is, as clients see it.
+fn note_place(task: &mut Task, endpoint: &url::Url, ca: &[u8]) {
+    task.status.api_endpoint = Some(endpoint.as_str().trim_end_matches('/').to_owned());
+    task.status.ca_cert = Some(STANDARD.encode(ca));
 }
 
-fn known_access(task: &Task) -> Option<Access> {
-    let endpoint = url::Url::parse(task.status.api_endpoint.as_deref()?).ok()?;
-    let ca = STANDARD.decode(task.status.ca_cert.as_deref()?).ok()?;
-    Some(Access { endpoint, ca, identity: Identity::Token(SecretString::default()) })
+/// Rancher's condition, which clients wait for; no account is made any more.
+const CONNECTED_ONCE: &str = "SystemAccountCreated";
+
+/// The condition of clusters that an earlier version connected.
+const ACCOUNT_REMOVED: &str = "ServiceAccountRemoved";
+
+/// The service account of an earlier version is still in use; tells why.
+fn keep_account(task: &mut Task, error: &AccessError) {
+    let why = Trouble::access(error).message;
+    let message = format!("the cluster is still entered by the service account {SERVICE_ACCOUNT}: {why}");
+    task.condition(ACCOUNT_REMOVED, Truth::False, &message);
 }
 
-/// The administrator's kubeconfig; where local accounts are disabled, the one of users, which names where to sign in.
-async fn kubeconfig(task: &Task, arm: &Arm, observed: &Observed) -> Result<Kubeconfig, Trouble> {
-    let group = given(task.aks().resource_group.as_ref()).unwrap_or_default();
-    let name = given(task.aks().cluster_name.as_ref()).unwrap_or_default();
-    let properties = observed.cluster.as_ref().and_then(|cluster| cluster.get("properties"));
-    let disabled = properties
-        .and_then(|properties| properties.get("disableLocalAccounts"))
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
-    let text = if disabled {
-        managed_clusters::list_user_credential(arm, group, name, UserFormat::Azure).await
-    } else {
-        managed_clusters::list_admin_credential(arm, group, name).await
-    };
-    let doing = "failed to communicate with cluster: error getting kube config: ";
-    let text = text.map_err(|error| Trouble::azure(doing, error))?;
-    Kubeconfig::parse(&text).map_err(|error| Trouble::new(format!("{doing}{error}")))
+/// Removes the service account of an earlier version, now that other access works.
+async fn retire_account(parts: &Parts, task: &mut Task, access: &Access) {
+    let message = format!("removed the service account {SERVICE_ACCOUNT}, which is no longer needed");
+    let event = task.event("serviceAccountRemoved", message);
+    match parts.access.retire_service_account(&task.row.id, access, &event).await {
+        Ok(Retired::Absent) => {}
+        Ok(Retired::StillUsed(replica)) => {
+            let message = format!(
+                "the service account {SERVICE_ACCOUNT} is still needed by the server {replica}, which is of an earlier \
+                 version; it is removed when that has stopped"
+            );
+            task.condition(ACCOUNT_REMOVED, Truth::Unknown, &message);
+        }
+        Ok(Retired::Removed) => {
+            tracing::info!(cluster = task.row.id, "service account of an earlier version removed");
+            task.condition(ACCOUNT_REMOVED, Truth::True, "");
+        }
+        Err(error) => {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cluster = task.row.id, error = cause, "cannot remove the service account");
+            let message = format!("the service account {SERVICE_ACCOUNT} cannot be removed: {error}");
+            task.condition(ACCOUNT_REMOVED, Truth::False, &message);
+        }
+    }
 }
 
 fn reached(task: &mut Task, facts: &crate::downstream::Facts) -> bool {
     task.status.version = Some(facts.version.clone());
     task.status.node_count = Some(facts.node_count);
     task.status.private_requires_tunnel = is_private(task).then_some(false);
+    task.condition(CONNECTED_ONCE, Truth::True, "");
     task.condition("Connected", Truth::True, "");
     task.condition("Ready", Truth::True, "");
     true

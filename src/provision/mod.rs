@@ -42,6 +42,7 @@ use crate::azure::Azure;
 use crate::clock::Clock;
 use crate::domain::provision::plan::Phase;
 use crate::downstream::Downstream;
+use crate::service::cluster_access::ClusterAccess;
 use crate::service::cluster_events::Bell;
 use crate::service::credentials::Credentials;
 use crate::service::listings::Listings;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub azure: Azure,
     /// The way into clusters.
     pub downstream: Downstream,
+    /// As whom this server enters them.
+    pub access: ClusterAccess,
     /// Whose eyes and hands in Azure.
     pub credentials: Credentials,
     /// What is secret about clusters.

@@ -110,7 +110,7 @@ async fn look(
         .await
         .map_err(|error| Trouble::azure("", error))?;
     let mut decided = act::decide(task, &observed);
-    let work = Work { parts, access, arm: &arm, observed: &observed, deadline };
+    let work = Work { parts, access, arm: &arm, observed: &observed };
     match decided {
         // What Azure would say late and in other words is found out before it is asked.
         Step::CreateCluster => {

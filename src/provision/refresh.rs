@@ -64,7 +64,7 @@ async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), T
     }
     finish::note_status(task, &observed);
     take_over(parts, task).await?;
-    finish::connect(parts, task, &access, &arm, &observed, deadline).await?;
+    finish::connect(parts, task, &observed).await?;
     Ok(())
 }
 

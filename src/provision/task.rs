@@ -257,8 +257,17 @@ impl Task {
         }
     }
 
-    /// What happened in this step, for the table.
-    fn events(&mut self, at_ms: i64) -> Vec<NewClusterEvent> {
+    /// An event of this cluster, for the table.
+    pub(super) fn event(&self, kind: &str, message: impl Into<String>) -> NewClusterEvent {
+        NewClusterEvent {
+            at_ms: self.now_ms,
+            kind: kind.to_owned(),
+            message: message.into(),
+            data: self.event_data(),
+        }
+    }
+
+    fn event_data(&self) -> String {
         let state = State::of(
             self.row.removing_ms.is_some(),
             self.was_active(),
@@ -267,7 +276,12 @@ impl Task {
         );
         let data =
             json!({"generation": self.row.generation, "phase": self.work.phase, "state": state.name()});
-        let data = data.to_string();
+        data.to_string()
+    }
+
+    /// What happened in this step, for the table.
+    fn events(&mut self, at_ms: i64) -> Vec<NewClusterEvent> {
+        let data = self.event_data();
         let happened = std::mem::take(&mut self.happened).into_iter();
         happened
             .map(|(kind, message)| NewClusterEvent {

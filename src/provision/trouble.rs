@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::azure;
 use crate::downstream;
 use crate::service::credentials::AccessError;
-use crate::service::{explain, secrets};
+use crate::service::{cluster_access, explain, secrets};
 use crate::store;
 
 /// The pause after the first failure; it doubles with each further one.
@@ -89,6 +89,22 @@ impl Trouble {
     pub(super) fn inside(error: downstream::Error) -> Self {
         let message = format!("failed to communicate with cluster: {error}");
         Self { source: Some(Box::new(error)), ..Self::new(message) }
+    }
+
+    /// There is no access to the cluster.
+    pub(super) fn access(error: &cluster_access::Error) -> Self {
+        use cluster_access::Error;
+        const DOING: &str = "failed to communicate with cluster: ";
+        const GETTING: &str = "failed to communicate with cluster: error getting kube config: ";
+        match error {
+            Error::Azure(error) => Self::azure(GETTING, error.clone()),
+            Error::KubeconfigDenied { .. } | Error::Kubeconfig(_) => Self::new(format!("{GETTING}{error}")),
+            Error::Credential(error) => Self::new(format!("{GETTING}{error}")),
+            Error::Secret(_) | Error::Store(_) => {
+                Self { lasts: false, ..Self::new("a secret of the cluster cannot be kept or read") }
+            }
+            error => Self::new(format!("{DOING}{error}")),
+        }
     }
 
     /// The same with the way out for those who remove a cluster and cannot mend it.

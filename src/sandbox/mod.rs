@@ -29,6 +29,7 @@
 //! | `PUT /kubernetes/clusters/{fqdn}`, `DELETE …` | make or update one by hand ([`Declared`]); end it |
 //! | `GET /kubernetes/clusters/{fqdn}/kubeconfig` | a kubeconfig that works on this machine |
 //! | `PUT /kubernetes/clusters/{fqdn}/reachable` | `{"reachable": true}`: its name is found from here, or not |
+//! | `POST /kubernetes/clusters/{fqdn}/certificates` | `{}`: replace all its certificates and tokens; `{"client_days": 10}`: only issue another client certificate |
 //! | `GET /kubernetes/faults`, `POST …`, `DELETE …` | as `/faults`, for requests to Kubernetes |
 //! | `GET /kubernetes/requests`, `DELETE …` | as `/requests`, for requests to Kubernetes |
 //!

@@ -17,6 +17,7 @@
 //! | `fresh` | public | as `empty`, and `Microsoft.ContainerService` has to be registered first |
 //! | `policy` | public | as `empty`; a cluster without the tag `cost-center`: 403 `RequestDisallowedByPolicy` |
 //! | `low-quota` | public | as `empty`, with four virtual processors a region: 400 `ErrCode_InsufficientVCPUQuota` |
+//! | `operator` | public | may do everything of `ready` but read admin kubeconfigs (403 `AuthorizationFailed`), and has no role inside clusters |
 //!
 //! Any other secret of a known application: 401 AADSTS7000215; an unknown application: 400 AADSTS700016; an
 //! unknown tenant: 400 AADSTS90002. In the group of [`Seed`] are three clusters that are ready: the one to import,
@@ -134,6 +135,8 @@ pub enum Role {
     None,
     /// Reading is.
     Reader,
+    /// Everything is but reading admin kubeconfigs, and nothing is inside clusters that Entra guards.
+    Operator,
     /// Everything is.
     #[default]
     Contributor,

@@ -16,26 +16,26 @@
 mod error;
 mod fetch;
 mod record;
+mod retire;
 mod slot;
+mod target;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use moka::sync::Cache;
 
 pub use self::error::Error;
 pub use self::fetch::Fetched;
 use self::record::Record;
-use self::slot::Slot;
-use super::clusters::Cluster;
-use super::credentials::{Credentials, bare_id};
+pub use self::retire::Retired;
+use self::slot::{Probe, Slot};
+use self::target::Place;
+pub use self::target::Target;
+use super::credentials::Credentials;
 use super::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};
 use crate::azure::Azure;
 use crate::clock::Clock;
-use crate::domain::spec::{AksConfig, given};
-use crate::domain::status::ClusterStatus;
 use crate::downstream::{Access, Downstream, Identity, Kubeconfig, SignIn};
 
 /// Clusters whose access is cached at most, and how long one that is not used stays.
@@ -49,53 +49,6 @@ const RENEWAL_PAUSE_MS: i64 = 10_000;
 /// Azure gives the same one.
 const RENEW_AHEAD_MS: i64 = 30 * 24 * 3_600_000;
 const RENEW_AHEAD_INTERVAL_MS: i64 = 6 * 3_600_000;
-
-/// A cluster, as far as access to it depends on the object.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// `c-xxxxx`
-    pub id: &'a str,
-    /// Names the credential, the resource group and the cluster in Azure.
-    pub spec: &'a AksConfig,
-    /// Has the address and authority of clusters of an earlier version, and whether only an agent reaches the cluster.
-    pub status: &'a ClusterStatus,
-}
-
-impl<'a> From<&'a Cluster> for Target<'a> {
-    fn from(cluster: &'a Cluster) -> Self {
-        Self { id: &cluster.id, spec: cluster.spec.aks(), status: &cluster.status }
-    }
-}
-
-impl Target<'_> {
-    fn to_place(self) -> Place {
-        let text = |value: Option<&String>| given(value).unwrap_or_default().to_owned();
-        let endpoint = self.status.api_endpoint.as_deref().and_then(|endpoint| endpoint.parse().ok());
-        let ca = self.status.ca_cert.as_deref().and_then(|ca| BASE64_STANDARD.decode(ca).ok());
-        Place {
-            id: self.id.to_owned(),
-            credential_id: self.credential_id().map(str::to_owned),
-            group: text(self.spec.resource_group.as_ref()),
-            name: text(self.spec.cluster_name.as_ref()),
-            known: endpoint.zip(ca),
-        }
-    }
-
-    fn credential_id(&self) -> Option<&str> {
-        given(self.spec.azure_credential_secret.as_ref()).and_then(bare_id)
-    }
-}
-
-/// The same, for work that outlives the request that it was started for.
-#[derive(Clone, Debug)]
-struct Place {
-    id: String,
-    credential_id: Option<String>,
-    group: String,
-    name: String,
-    /// Address and authority, as the status has them.
-    known: Option<(url::Url, Vec<u8>)>,
-}
 
 /// Access that is there without asking Azure for a kubeconfig.
 #[derive(Clone, Debug)]
@@ -211,6 +164,24 @@ impl ClusterAccess {
         renewing.await.unwrap_or_else(|_| Err(Arc::new(Error::Interrupted)))
     }
 
+    /// Whether the cluster rejects access that was just used. For an answer 401 that may be that of an application in the
+    /// cluster: the cluster is asked, at most once in ten seconds.
+    pub async fn is_rejected(&self, cluster_id: &str, access: &Arc<Access>) -> bool {
+        let inner = &self.inner;
+        let slot = inner.slot(cluster_id);
+        let mut probe = slot.probe.lock().await;
+        let now_ms = inner.clock.now_ms();
+        if let Some(last) = probe.as_ref().filter(|last| last.access.is_same_as(access))
+            && now_ms - last.at_ms < RENEWAL_PAUSE_MS
+        {
+            return last.is_rejected;
+        }
+        let answer = inner.downstream.check_rights(access).await;
+        let is_rejected = answer.is_err_and(|error| error.is_access_rejected());
+        *probe = Some(Probe { access: Arc::clone(access), at_ms: now_ms, is_rejected });
+        is_rejected
+    }
+
     /// What Azure gives for a cluster, without trying it. `local_accounts` spares a request where it is known that they
     /// are disabled.
     ///
@@ -313,11 +284,12 @@ impl Inner {
         if let Some(record) = self.record(place).await? {
             let is_entra = matches!(record.kubeconfig.sign_in, SignIn::Entra { .. });
             // A second rejection within a short time is not the token's fault.
-            let may_replace = now_ms - slot.lock().token_replaced_ms >= RENEWAL_PAUSE_MS;
+            let may_replace =
+                slot.lock().token_replaced_ms.is_none_or(|at_ms| now_ms - at_ms >= RENEWAL_PAUSE_MS);
             if !is_entra || may_replace {
                 let access = self.identify(place, &record.kubeconfig, Some(rejected)).await?;
                 if is_entra {
-                    slot.lock().token_replaced_ms = now_ms;
+                    slot.lock().token_replaced_ms = Some(now_ms);
                 }
                 if !access.is_same_as(rejected) {
                     return Ok(slot.keep(access, false, place, now_ms).access);

@@ -2,25 +2,25 @@
 //! `downstream`'s part, and what requests and refusals look like `api`'s.
 //!
 //! A caller acts inside as himself, with the rights of the group that goes with his part in the cluster. This server's
-//! own token is only the means.
+//! own identity is only the means.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cluster_access::{self, ClusterAccess};
-use super::clusters::Clusters;
+use super::clusters::{Cluster, Clusters};
 use super::places::{Place, Places};
 use super::tokens::Tokens;
 use super::{Caller, Error};
 use crate::domain::mask::mask;
 use crate::domain::role::Role;
-use crate::downstream::{self, Access, Answer, Downstream, Person};
+use crate::downstream::{self, Access, Answer, Downstream, Outgoing, Person};
 pub use crate::downstream::{BodyTooLarge, Closing, Tunnel, Way};
 
 /// Requests and streams that pass at once, and those of one user.
@@ -67,6 +67,20 @@ pub enum Refusal {
     /// There is no working access to the cluster.
     #[error("{0}")]
     NoAccess(#[source] Arc<cluster_access::Error>),
+    /// The cluster rejects this server's access, and there is no other.
+    #[error("{rejected}; new access is not available: {renewal}")]
+    Rejected {
+        /// What the cluster says.
+        rejected: downstream::Error,
+        /// Why there is no other.
+        #[source]
+        renewal: Arc<cluster_access::Error>,
+    },
+    /// The cluster rejected this server's access, there is new access by now, and the request is too long to be repeated.
+    #[error(
+        "the access of this server to the cluster was renewed during the request; send the request again"
+    )]
+    Renewed,
 }
 
 /// Why a stream ends that would go on.
@@ -157,12 +171,12 @@ impl Kubernetes {
             parts: Arc::clone(&self.parts),
             caller,
             presented,
-            cluster_id: cluster.id,
+            cluster_id: cluster.id.clone(),
             role,
             is_endless,
             _place: place,
         };
-        Ok(Visit { access, pass })
+        Ok(Visit { cluster, access, pass })
     }
 
     /// Ends what would not end by itself: streams and joined connections. Nothing of that kind begins afterwards.
@@ -189,6 +203,7 @@ impl Kubernetes {
 
 /// One request on its way in.
 pub struct Visit {
+    cluster: Cluster,
     access: Arc<Access>,
     pass: Pass,
 }
@@ -204,13 +219,47 @@ impl Visit {
         B: downstream::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Self { access, pass } = self;
-        let person = Person { user: &pass.caller.user_id, group: pass.role.group() };
+        let mut outgoing = Outgoing::new(request);
         let answer = tokio::select! {
-            answer = pass.parts.downstream.forward(&access, person, request, way) => answer?,
-            _ = pass.ended() => return Err(Refusal::Over),
+            answer = self.send(&mut outgoing, way) => answer?,
+            _ = self.pass.ended() => return Err(Refusal::Over),
         };
-        Ok((answer, pass))
+        Ok((answer, self.pass))
+    }
+
+    /// Sends a request, and once more with new access when the cluster rejects what this server has.
+    async fn send(&self, outgoing: &mut Outgoing, way: Way) -> Result<Answer, Refusal> {
+        let Self { cluster, access, pass } = self;
+        let parts = &pass.parts;
+        let person = Person { user: &pass.caller.user_id, group: pass.role.group() };
+        let first = parts.downstream.forward(access, person, outgoing, way).await;
+        let rejected = match first {
+            Err(error) if error.is_access_rejected() => Some(error),
+            Ok(answer) => {
+                let is_401 = answer.response.status() == StatusCode::UNAUTHORIZED;
+                if !(is_401 && parts.access.is_rejected(&cluster.id, access).await) {
+                    return Ok(answer);
+                }
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let renewed = match parts.access.renew(cluster, access).await {
+            Ok(renewed) => renewed,
+            Err(renewal) => return Err(not_renewed(rejected, renewal)),
+        };
+        if !outgoing.can_repeat() {
+            return Err(Refusal::Renewed);
+        }
+        Ok(parts.downstream.forward(&renewed, person, outgoing, way).await?)
+    }
+}
+
+fn not_renewed(rejected: Option<downstream::Error>, renewal: Arc<cluster_access::Error>) -> Refusal {
+    match (rejected, &*renewal) {
+        (Some(rejected), cluster_access::Error::StillRejected) => rejected.into(),
+        (Some(rejected), _) => Refusal::Rejected { rejected, renewal },
+        (None, _) => renewal.into(),
     }
 }
 

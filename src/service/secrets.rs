@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 use crate::clock::Clock;
 use crate::domain::ids;
-use crate::store::{self, ReplicaRow, SealedColumns, Store};
+use crate::store::{self, NewClusterEvent, ReplicaRow, SealedColumns, Store};
 use crate::vault::{self, Sealed, Vault};
 
 use check_values::Missing;
@@ -25,6 +25,9 @@ pub const CLUSTER_ACCESS: &str = "clusterAccess";
 
 /// The secret of a cluster that is the token of the service account which an earlier version made in it.
 pub const SERVICE_ACCOUNT_TOKEN: &str = "serviceAccountToken";
+
+/// What this version can do, and earlier ones cannot: enter clusters without a service account.
+const CLUSTER_ACCESS_CAPABILITY: &str = "cluster-access";
 
 /// How long after its last sign of life a server counts as running.
 const ALIVE_MS: i64 = 30_000;
@@ -245,6 +248,21 @@ impl Secrets {
         Ok(Some(self.parts.vault.open(&cluster_context(cluster_id, name), &Sealed::from(&sealed))?))
     }
 
+    /// Whether a cluster has a secret of that name.
+    pub async fn has_of_cluster(&self, cluster_id: &str, name: &str) -> Result<bool, store::Error> {
+        Ok(store::cluster_secrets::get(&self.parts.store, cluster_id, name).await?.is_some())
+    }
+
+    /// Removes a secret of a cluster and tells of it with an event, both or neither; false when there was none.
+    pub async fn remove_of_cluster(
+        &self,
+        cluster_id: &str,
+        name: &str,
+        event: &NewClusterEvent,
+    ) -> Result<bool, store::Error> {
+        store::cluster_secrets::delete_with_event(&self.parts.store, cluster_id, name, event).await
+    }
+
     /// Makes sure that every key that stored secrets need is known.
     ///
     /// # Errors
@@ -283,10 +301,20 @@ impl Secrets {
             started_ms: self.parts.started_ms,
             seen_ms: now_ms,
             key_ids: self.key_ids(),
+            capabilities: vec![CLUSTER_ACCESS_CAPABILITY.to_owned()],
         };
         store::replicas::put(&self.parts.store, &row).await?;
         store::replicas::prune(&self.parts.store, now_ms - FORGOTTEN_MS).await?;
         Ok(())
+    }
+
+    /// A running server of a version that cannot enter clusters without their service account, by name.
+    pub async fn older_replica(&self) -> Result<Option<String>, store::Error> {
+        let since_ms = self.parts.clock.now_ms() - ALIVE_MS;
+        let alive = store::replicas::seen_since(&self.parts.store, since_ms).await?;
+        let is_older =
+            |row: &ReplicaRow| !row.capabilities.iter().any(|known| known == CLUSTER_ACCESS_CAPABILITY);
+        Ok(alive.into_iter().find(is_older).map(|row| row.id))
     }
 
     /// The last sign of life, when this server stops.

@@ -1,8 +1,9 @@
 //! Table `cluster_secrets`: what is secret about a cluster, by name. It lies here sealed; nothing here can open it.
 
+use super::cluster_events::add;
 use super::credentials::SealedColumns;
 use super::rows::{Columns, Fields, without_nul};
-use super::{Error, Store};
+use super::{Error, NewClusterEvent, Store};
 
 fn sealed(row: &impl Columns) -> Result<SealedColumns, Error> {
     let fields = Fields::of(row, "cluster_secrets", "name")?;
@@ -80,6 +81,33 @@ pub async fn delete(store: &Store, cluster_id: &str, name: &str) -> Result<bool,
         .await?
         .rows_affected())
         > 0)
+}
+
+/// Removes a secret and adds what happened, both or neither; false when there was none of that name.
+pub async fn delete_with_event(
+    store: &Store,
+    cluster_id: &str,
+    name: &str,
+    event: &NewClusterEvent,
+) -> Result<bool, Error> {
+    if cluster_id.contains('\0') || name.contains('\0') {
+        return Ok(false);
+    }
+    // Events are added only by those who hold the cluster's row.
+    let hold = "update clusters set version = version where id = $1";
+    let sql = "delete from cluster_secrets where cluster_id = $1 and name = $2";
+    write!(store, |pool| {
+        let mut transaction = pool.begin().await?;
+        sqlx::query(hold).bind(cluster_id).execute(&mut *transaction).await?;
+        let gone =
+            sqlx::query(sql).bind(cluster_id).bind(name).execute(&mut *transaction).await?.rows_affected()
+                > 0;
+        if gone {
+            add!(transaction, cluster_id, std::slice::from_ref(event));
+        }
+        transaction.commit().await?;
+        Ok(gone)
+    })
 }
 
 /// The encryption keys that stored secrets of clusters need, in order.

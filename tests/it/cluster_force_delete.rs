@@ -74,7 +74,6 @@ async fn when_azure_refuses_the_credential_the_object_can_go_alone_and_what_stay
                 format!("/subscriptions/{}/resourceGroups/MC_shops_shop_eastus", app.seed.subscription_id)
             ),
             ("resourceGroup", group),
-            ("serviceAccount", "cattle-system/kontainer-engine".to_owned()),
         ]
     );
     let message = left["message"].as_str().unwrap();

@@ -1,12 +1,11 @@
-//! Reaching clusters, what they say about themselves, and the service account, against a Kubernetes API that is played.
+//! Reaching clusters, what they say about themselves, and what is kept in them, against a Kubernetes API that is played.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Request;
 use http_body_util::BodyExt as _;
-use norman_aks::downstream::{Access, Downstream, Error, Identity, Options, Person, Way};
-use secrecy::ExposeSecret as _;
+use norman_aks::downstream::{Access, Downstream, Error, Identity, Options, Outgoing, Person, Way};
 use serde_json::json;
 
 use crate::support::kubernetes::{ACCOUNT, ADMIN, FakeCluster, HOST};
@@ -26,27 +25,21 @@ async fn a_cluster_tells_its_version_and_how_many_nodes_it_has_over_several_page
 }
 
 #[tokio::test]
-async fn the_service_account_is_made_with_its_rights_and_its_token_is_waited_for() {
+async fn roles_are_bound_to_the_groups_of_callers() {
     let cluster = FakeCluster::start().await;
     let downstream = Downstream::new(cluster.options());
     for _ in 0..2 {
-        let token = downstream.make_service_account(&cluster.access(ADMIN)).await.unwrap();
-        assert_eq!(token.expose_secret(), ACCOUNT);
+        downstream.bind_roles(&cluster.access(ADMIN)).await.unwrap();
         let seen = cluster.seen();
         let writes: Vec<_> = seen.iter().filter(|seen| seen.method != "GET").collect();
-        assert!(writes.iter().all(|seen| seen.method == "PATCH"), "{writes:?}");
+        assert_eq!(writes.len(), 3, "{writes:?}");
         for write in writes {
+            assert_eq!(write.method, "PATCH");
             assert!(write.address.contains("fieldManager=norman-aks"), "{}", write.address);
             assert_eq!(write.header("content-type"), ["application/apply-patch+yaml"]);
         }
     }
     let rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
-    let account = cluster.object(&format!("{rbac}/system-netes-default-clusterRoleBinding")).unwrap();
-    assert_eq!(account["roleRef"]["name"], "cluster-admin");
-    assert_eq!(
-        account["subjects"],
-        json!([{"kind": "ServiceAccount", "name": "kontainer-engine", "namespace": "cattle-system"}])
-    );
     for (role, inner) in
         [("cluster-owner", "cluster-admin"), ("cluster-member", "edit"), ("read-only", "view")]
     {
@@ -55,22 +48,26 @@ async fn the_service_account_is_made_with_its_rights_and_its_token_is_waited_for
         assert_eq!(binding["subjects"][0]["name"], format!("norman-aks:{role}"));
         assert_eq!(binding["subjects"][0]["kind"], "Group");
     }
-    for path in [
-        "/api/v1/namespaces/cattle-system",
-        "/api/v1/namespaces/cattle-system/serviceaccounts/kontainer-engine",
-    ] {
-        assert!(cluster.object(path).is_some(), "{path}");
-    }
     assert!(cluster.object("/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin").is_none());
 }
 
 #[tokio::test]
-async fn the_role_of_administrators_is_made_only_where_it_is_missing() {
+async fn role_of_administrators_is_made_only_where_it_is_missing() {
     let cluster = FakeCluster::with(1, false).await;
     let downstream = Downstream::new(cluster.options());
-    downstream.make_service_account(&cluster.access(ADMIN)).await.unwrap();
+    downstream.bind_roles(&cluster.access(ADMIN)).await.unwrap();
     let role = cluster.object("/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin").unwrap();
     assert_eq!(role["rules"][0]["resources"], json!(["*"]));
+}
+
+#[tokio::test]
+async fn removal_of_the_service_account_may_be_repeated() {
+    let cluster = FakeCluster::start().await;
+    let downstream = Downstream::new(cluster.options());
+    for _ in 0..2 {
+        downstream.remove_service_account(&cluster.access(ADMIN)).await.unwrap();
+    }
+    assert!(cluster.seen().iter().all(|seen| seen.method != "DELETE"), "there was nothing to remove");
 }
 
 #[tokio::test]
@@ -149,7 +146,9 @@ async fn a_request_is_passed_on_as_the_person_with_the_group_of_his_part() {
         .header("content-type", "application/json")
         .body(axum::body::Body::from("{\"metadata\":{\"name\":\"x\"}}"))
         .unwrap();
-    let answer = downstream.forward(&cluster.access(ACCOUNT), SOMEBODY, request, WAY).await.unwrap();
+    let mut outgoing = Outgoing::new(request);
+    let access = cluster.access(ACCOUNT);
+    let answer = downstream.forward(&access, SOMEBODY, &mut outgoing, WAY).await.unwrap();
     assert_eq!(answer.response.status(), 201);
     assert!(answer.tunnel.is_none());
     let body = answer.response.into_body().collect().await.unwrap().to_bytes();

@@ -704,6 +704,7 @@ async fn replicas_show_signs_of_life(db: &TestDb) {
         started_ms: 1,
         seen_ms,
         key_ids: keys.iter().map(|key| (*key).to_owned()).collect(),
+        capabilities: keys.iter().map(|key| format!("after-{key}")).collect(),
     };
     replicas::put(store, &replica("b", 10, &["k1"])).await.expect("put");
     replicas::put(store, &replica("a", 20, &[])).await.expect("put");
@@ -986,6 +987,13 @@ async fn secrets_of_clusters_are_put_rewrapped_and_go_with_them(db: &TestDb) {
     );
     assert!(cluster_secrets::delete(store, "c-a", "other").await.expect("delete"));
     assert!(!cluster_secrets::delete(store, "c-a", "other").await.expect("delete"));
+    let told =
+        NewClusterEvent { kind: "gone".to_owned(), data: "{}".to_owned(), ..NewClusterEvent::default() };
+    for (removed, events) in [(true, 1), (false, 1)] {
+        let outcome = cluster_secrets::delete_with_event(store, "c-a", "token", &told).await;
+        assert_eq!(outcome.expect("delete with event"), removed);
+        assert_eq!(cluster_events::list(store, "c-a", "", 9).await.expect("events").len(), events);
+    }
     assert!(
         clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
             .await

@@ -99,7 +99,7 @@ impl From<Refusal> for Status {
             Refusal::OtherCluster(_) => Self::new(StatusCode::FORBIDDEN, "Forbidden", message),
             Refusal::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "NotFound", message),
             Refusal::NotReady(_) => Self::unreachable(message),
-            Refusal::Over => Self::unavailable(message),
+            Refusal::Over | Refusal::Renewed => Self::unavailable(message),
             Refusal::Busy => {
                 let status = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
                 Self { retry_seconds: Some(1), ..status }
@@ -121,8 +121,8 @@ impl From<Refusal> for Status {
                 log(error);
                 Self::unavailable("the database cannot be reached at the moment; try again in a few seconds")
             }
-            Refusal::NoAccess(ref error) => {
-                log(&**error);
+            Refusal::NoAccess(_) | Refusal::Rejected { .. } => {
+                log(&refusal);
                 Self::unreachable(message)
             }
             Refusal::Server(_) => {

@@ -91,7 +91,7 @@ fn path(call: &Call<'_>) -> Result<Answer, Refused> {
                 "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["EdDSA"]}),
             ))
         }
-        "/openid/v1/jwks" => Ok(json_answer(StatusCode::OK, &tokens::keys(&call.cluster.authority))),
+        "/openid/v1/jwks" => Ok(json_answer(StatusCode::OK, &tokens::keys(&call.cluster.authority()))),
         _ => Err(Refused::no_such_path()),
     }
 }

@@ -99,7 +99,7 @@ pub(super) struct Shown<'a> {
 /// The one who asks; a certificate counts before a token.
 pub(super) fn user(cluster: &Cluster, shown: &Shown<'_>, now: &Now) -> Result<User, Refused> {
     let local = cluster.state().declared.local_accounts;
-    if local && cluster.authority.is_administrator(shown.certificates) {
+    if local && cluster.authority().is_administrator(shown.certificates) {
         return Ok(User::administrator());
     }
     let bearer = shown.authorization.and_then(|header| header.split_once(' '));
@@ -126,10 +126,10 @@ pub(super) fn by_token(
     now: &Now,
 ) -> Option<(User, Option<Vec<String>>)> {
     let state = cluster.state();
-    if state.declared.local_accounts && token == cluster.authority.kept.token {
+    if state.declared.local_accounts && token == cluster.authority().kept.token {
         return Some((User::administrator(), None));
     }
-    if let Some(account) = tokens::account(&cluster.authority, &state, token, now) {
+    if let Some(account) = tokens::account(&cluster.authority(), &state, token, now) {
         let audiences = (!account.audiences.is_empty()).then(|| account.audiences.clone());
         return Some((User::account(&account), audiences));
     }

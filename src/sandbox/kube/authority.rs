@@ -25,6 +25,9 @@ use crate::sandbox::authority::Error;
 /// Whom the administrator's certificate names: name and group.
 pub(super) const ADMINISTRATOR: (&str, &str) = ("masterclient", "system:masters");
 
+/// How long a client certificate is good.
+const CLIENT_DAYS: u32 = 365 * 2;
+
 const DAY: Duration = Duration::from_hours(24);
 
 /// What is kept between two starts. All of it but the certificates is secret.
@@ -47,7 +50,6 @@ pub(super) struct Authority {
     /// Signs service accounts' tokens.
     pub(super) signer: KeyPair,
     clients: Arc<dyn ClientCertVerifier>,
-    administrator: CertificateDer<'static>,
 }
 
 impl Kept {
@@ -56,7 +58,21 @@ impl Kept {
         let key = KeyPair::generate()?;
         let certificate = authority(host)?.self_signed(&key)?;
         let text = key.serialize_pem();
-        let issuer = Issuer::new(authority(host)?, key);
+        let mut kept = Self {
+            certificate: certificate.pem(),
+            key: text,
+            client_certificate: String::new(),
+            client_key: String::new(),
+            token: secret(),
+            token_key: KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem(),
+        };
+        kept.renew_client(host, CLIENT_DAYS)?;
+        Ok(kept)
+    }
+
+    /// Issues another client certificate. The one before stays good until it ends.
+    pub(super) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
+        let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&self.key)?);
         let client_key = KeyPair::generate()?;
         let mut client = CertificateParams::new(Vec::new())?;
         let (name, group) = ADMINISTRATOR;
@@ -65,19 +81,27 @@ impl Kept {
         client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         client.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         client.use_authority_key_identifier_extension = true;
-        (client.not_before, client.not_after) = span(365 * 2);
-        Ok(Self {
-            certificate: certificate.pem(),
-            key: text,
-            client_certificate: client.signed_by(&client_key, &issuer)?.pem(),
-            client_key: client_key.serialize_pem(),
-            token: secret(),
-            token_key: KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem(),
-        })
+        (client.not_before, client.not_after) = span(days);
+        self.client_certificate = client.signed_by(&client_key, &issuer)?.pem();
+        self.client_key = client_key.serialize_pem();
+        Ok(())
     }
 }
 
 impl Authority {
+    /// What was kept by an earlier start. As in AKS, a client certificate of whose time four fifths have passed is replaced.
+    pub(super) fn restored(mut kept: Kept, host: &str) -> Result<Self, Error> {
+        let authority = Self::new(kept.clone(), host)?;
+        let soon = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
+        let client = read(&kept.client_certificate)?;
+        let soon = UnixTime::since_unix_epoch(Duration::from_secs(soon));
+        if authority.clients.verify_client_cert(&client, &[], soon).is_ok() {
+            return Ok(authority);
+        }
+        kept.renew_client(host, CLIENT_DAYS)?;
+        Self::new(kept, host)
+    }
+
     /// The server's certificate is a new one at every start: nobody keeps it.
     pub(super) fn new(kept: Kept, host: &str) -> Result<Self, Error> {
         let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&kept.key)?);
@@ -101,7 +125,6 @@ impl Authority {
             server: Arc::new(CertifiedKey::new(vec![leaf.der().clone()], key)),
             signer: KeyPair::from_pem(&kept.token_key)?,
             clients,
-            administrator: read(&kept.client_certificate)?,
             kept,
         })
     }
@@ -111,7 +134,7 @@ impl Authority {
     pub(super) fn is_administrator(&self, chain: &[CertificateDer<'static>]) -> bool {
         let Some((first, rest)) = chain.split_first() else { return false };
         // Certificates are compared with the machine's clock, whatever clock the sandbox itself runs by.
-        self.clients.verify_client_cert(first, rest, UnixTime::now()).is_ok() && *first == self.administrator
+        self.clients.verify_client_cert(first, rest, UnixTime::now()).is_ok()
     }
 }
 
@@ -151,6 +174,20 @@ fn span(days: u32) -> (time::OffsetDateTime, time::OffsetDateTime) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn client_certificate_is_replaced_before_it_ends() {
+        let host = "a.hcp.eastus.azmk8s.io";
+        let mut kept = Kept::generate(host).unwrap();
+        let restored = |kept: &Kept| Authority::restored(kept.clone(), host).unwrap();
+        assert_eq!(restored(&kept).kept.client_certificate, kept.client_certificate);
+        let before = vec![read(&kept.client_certificate).unwrap()];
+        kept.renew_client(host, CLIENT_DAYS / 6).unwrap();
+        let again = restored(&kept);
+        assert_ne!(again.kept.client_certificate, kept.client_certificate);
+        assert_eq!(again.kept.certificate, kept.certificate, "the authority stays");
+        assert!(again.is_administrator(&before), "older certificates are good until they end");
+    }
 
     #[test]
     fn only_the_administrators_own_certificate_of_this_cluster_is_one() {

@@ -1,7 +1,7 @@
 //! One cluster: its authority, its objects behind a lock, and the bells that ring when something has changed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::sandbox::authority::Error;
 
 pub(super) struct Cluster {
     pub(super) host: String,
-    pub(super) authority: Authority,
+    authority: RwLock<Arc<Authority>>,
     state: Mutex<State>,
     /// The number of the last change.
     revision: watch::Sender<u64>,
@@ -65,7 +65,7 @@ impl Cluster {
 
     pub(super) fn restored(kept: KeptCluster, signals: Arc<Signals>) -> Result<Self, Error> {
         let host = kept.declared.fqdn.clone();
-        let authority = Authority::new(kept.authority, &host)?;
+        let authority = Authority::restored(kept.authority, &host)?;
         let objects = kept.objects.into_iter().map(Arc::unwrap_or_clone).collect();
         let state = State::restored(kept.declared, kept.reachable, kept.revision, objects);
         // What was under way goes on.
@@ -76,6 +76,7 @@ impl Cluster {
     fn with(host: String, authority: Authority, state: State, signals: Arc<Signals>) -> Self {
         let revision = watch::Sender::new(state.revision);
         let ended = Mutex::new(CancellationToken::new());
+        let authority = RwLock::new(Arc::new(authority));
         Self { host, authority, state: Mutex::new(state), revision, signals, ended }
     }
 
@@ -84,10 +85,38 @@ impl Cluster {
         KeptCluster {
             declared: state.declared.clone(),
             reachable: state.reachable,
-            authority: self.authority.kept.clone(),
+            authority: self.authority().kept.clone(),
             revision: state.revision,
             objects: state.everything().cloned().collect(),
         }
+    }
+
+    /// Whom the cluster trusts now.
+    pub(super) fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace_authority(&self, kept: Kept) -> Result<(), Error> {
+        let authority = Arc::new(Authority::new(kept, &self.host)?);
+        *self.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
+        self.touch();
+        Ok(())
+    }
+
+    /// Replaces the authority and everything that it vouched for, as `az aks rotate-certs` does: older certificates and
+    /// tokens are good no more, and the API begins anew.
+    pub(super) fn rotate(&self, now: &Now) -> Result<(), Error> {
+        self.replace_authority(Kept::generate(&self.host)?)?;
+        self.change(now, controllers::empty_tokens);
+        self.end();
+        Ok(())
+    }
+
+    /// Issues another client certificate for the administrator.
+    pub(super) fn renew_client(&self, days: u32) -> Result<(), Error> {
+        let mut kept = self.authority().kept.clone();
+        kept.renew_client(&self.host, days)?;
+        self.replace_authority(kept)
     }
 
     /// To look, or to change what has no number. Changes of objects go through [`Cluster::change`].
@@ -101,7 +130,7 @@ impl Cluster {
         let (before, declared) = (state.revision, state.declared.clone());
         let result = change(&mut state);
         if state.revision != before {
-            controllers::settle(&mut state, &self.authority, now);
+            controllers::settle(&mut state, &self.authority(), now);
         }
         let stopped = declared.running && !state.declared.running;
         let changed = state.revision != before || declared != state.declared;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,19 @@ impl Control {
         cluster.state().reachable = Some(reachable);
         cluster.touch();
         true
+    }
+
+    /// Replaces every certificate, token and authority of a cluster, as `az aks rotate-certs` does. `false` when there is no
+    /// such cluster.
+    pub fn rotate_certificates(&self, fqdn: &str) -> bool {
+        let (kubes, now) = (&self.world.kubes, self.world.kubes.now());
+        kubes.cluster(fqdn).is_some_and(|cluster| certified(fqdn, cluster.rotate(&now)))
+    }
+
+    /// Issues another client certificate for the administrator of a cluster, as AKS does some time before one ends; the
+    /// one before stays good. `false` when there is no such cluster.
+    pub fn renew_client_certificate(&self, fqdn: &str, days: u32) -> bool {
+        self.world.kubes.cluster(fqdn).is_some_and(|cluster| certified(fqdn, cluster.renew_client(days)))
     }
 
     /// The administrator's kubeconfig of a cluster, whose server is the sandbox's own address: for programs that cannot
@@ -106,8 +119,25 @@ pub(in crate::sandbox) fn router() -> Router<Control> {
         .route("/kubernetes/clusters/{fqdn}", put(declare).delete(forget))
         .route("/kubernetes/clusters/{fqdn}/kubeconfig", get(config))
         .route("/kubernetes/clusters/{fqdn}/reachable", put(reach))
+        .route("/kubernetes/clusters/{fqdn}/certificates", post(certify))
         .route("/kubernetes/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/kubernetes/requests", get(requests).delete(clear_requests))
+}
+
+/// What is to become of a cluster's certificates.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Certificates {
+    /// How long another client certificate is to be good; without it, everything is replaced.
+    #[serde(default)]
+    client_days: Option<u32>,
+}
+
+fn certified(fqdn: &str, outcome: Result<(), crate::sandbox::authority::Error>) -> bool {
+    if let Err(error) = &outcome {
+        tracing::error!(fqdn, error = error as &dyn std::error::Error, "cannot issue certificates");
+    }
+    outcome.is_ok()
 }
 
 fn unknown(fqdn: &str) -> Refused {
@@ -150,6 +180,23 @@ async fn reach(
 ) -> Result<StatusCode, Refused> {
     let Reachable { reachable } = parsed(&body)?;
     if !control.make_reachable(&fqdn, reachable) {
+        return Err(unknown(&fqdn));
+    }
+    control.world.kubes.saved().await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn certify(
+    State(control): State<Control>,
+    Path(fqdn): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Refused> {
+    let Certificates { client_days } = parsed(&body)?;
+    let done = match client_days {
+        Some(days) => control.renew_client_certificate(&fqdn, days),
+        None => control.rotate_certificates(&fqdn),
+    };
+    if !done {
         return Err(unknown(&fqdn));
     }
     control.world.kubes.saved().await;

@@ -116,6 +116,15 @@ fn secrets(state: &mut State, authority: &Authority) {
     }
 }
 
+/// Takes the token out of every secret that has an account's, so that it is made anew.
+pub(super) fn empty_tokens(state: &mut State) {
+    for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
+        let mut secret = (*secret).clone();
+        super::value::remove(&mut secret, "", "data");
+        state.put(&SECRETS, secret);
+    }
+}
+
 /// Lets time go on in clusters in which something has changed, until the sandbox stops.
 pub(super) async fn run(kubes: &Kubes) {
     let stop = &kubes.0.stop;

@@ -40,7 +40,7 @@ pub(super) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String 
 }
 
 fn written(cluster: &Cluster, server: &str, name: &str, user: &str, credentials: &str) -> String {
-    let authority = BASE64_STANDARD.encode(&cluster.authority.kept.certificate);
+    let authority = BASE64_STANDARD.encode(&cluster.authority().kept.certificate);
     let user = format!("{user}_{name}");
     format!(
         "apiVersion: v1
@@ -65,7 +65,8 @@ users:
 }
 
 fn certificate(cluster: &Cluster) -> String {
-    let kept = &cluster.authority.kept;
+    let authority = cluster.authority();
+    let kept = &authority.kept;
     let [certificate, key] =
         [&kept.client_certificate, &kept.client_key].map(|text| BASE64_STANDARD.encode(text));
     format!(

@@ -201,7 +201,7 @@ impl Kubes {
     fn certificate(&self, host: &str) -> Option<Arc<CertifiedKey>> {
         let cluster = self.cluster(host)?;
         let served = cluster.state().declared.running && !self.traffic().faults.refuse(&cluster.host);
-        served.then(|| Arc::clone(&cluster.authority.server))
+        served.then(|| Arc::clone(&cluster.authority().server))
     }
 
     fn cluster(&self, host: &str) -> Option<Arc<Cluster>> {

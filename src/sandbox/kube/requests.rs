@@ -73,7 +73,7 @@ pub(super) fn token(
     let until_ms = now.ms + seconds * 1_000;
     let issuer = audience(&cluster.host);
     let token =
-        tokens::requested(&cluster.authority, account, &audiences, bound, (now.ms, until_ms), &issuer);
+        tokens::requested(&cluster.authority(), account, &audiences, bound, (now.ms, until_ms), &issuer);
     set(&mut request, &["status"], json!({"token": token, "expirationTimestamp": moment(until_ms)}));
     set(&mut request, &["metadata", "name"], name);
     set(&mut request, &["metadata", "namespace"], namespace);

@@ -4,6 +4,7 @@ use crate::azure;
 use crate::downstream;
 use crate::service::credentials::AccessError;
 use crate::service::secrets;
+use crate::store;
 
 /// The right in Azure to read the admin kubeconfig, and the built-in role that has it.
 const ADMIN_ACTION: &str = "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action";
@@ -62,6 +63,9 @@ pub enum Error {
     /// A stored secret cannot be read or kept.
     #[error(transparent)]
     Secret(#[from] secrets::Error),
+    /// The database failed.
+    #[error("the database cannot be used")]
+    Store(#[from] store::Error),
     /// The renewal ended in a panic.
     #[error("the renewal of the access was interrupted")]
     Interrupted,

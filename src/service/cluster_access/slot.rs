@@ -16,6 +16,14 @@ pub(super) struct Slot {
     state: Mutex<State>,
     /// Held while access is loaded or renewed.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// The last time that the cluster was asked whether it rejects access.
+    pub(super) probe: tokio::sync::Mutex<Option<Probe>>,
+}
+
+pub(super) struct Probe {
+    pub(super) access: Arc<Access>,
+    pub(super) at_ms: i64,
+    pub(super) is_rejected: bool,
 }
 
 #[derive(Default)]
@@ -24,7 +32,7 @@ pub(super) struct State {
     /// Why the last renewal did not help.
     pub(super) failure: Option<(Arc<Error>, i64)>,
     /// When Entra was last asked for another token because one was rejected.
-    pub(super) token_replaced_ms: i64,
+    pub(super) token_replaced_ms: Option<i64>,
 }
 
 #[derive(Clone)]

@@ -11,6 +11,7 @@ use crate::service::actor::Actor;
 use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::ATTEMPTS;
 use crate::service::events::Action;
+use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
 use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
 
 impl Clusters {
@@ -62,10 +63,12 @@ impl Clusters {
         let seen = self.own_row(&by.caller, id).await?;
         let credential = self.known_credential(seen.credential_id).await?;
         let now_ms = self.parts.clock.now_ms();
+        let token = store::cluster_secrets::get(&self.parts.store, id, SERVICE_ACCOUNT_TOKEN).await?;
+        let account = token.map(|_| downstream::SERVICE_ACCOUNT);
         let mut left = LeftBehind::default();
         // What stays is told of the row as it was last: the worker may have been at it since.
         let gone = store::clusters::remove(&self.parts.store, id, |row| {
-            left = left_by(row, credential.subscription_id.as_deref());
+            left = left_by(row, credential.subscription_id.as_deref(), account);
             let data = serde_json::json!({
                 "forced": true, "generation": row.generation, "leftBehind": left, "phase": row.work.phase,
                 "state": "removing",
@@ -86,7 +89,7 @@ impl Clusters {
     }
 }
 
-fn left_by(row: &ClusterRow, subscription_id: Option<&str>) -> LeftBehind {
+fn left_by(row: &ClusterRow, subscription_id: Option<&str>, account: Option<&str>) -> LeftBehind {
     let spec = ClusterSpec::from_text(&row.spec).map(|spec| spec.aks().clone()).unwrap_or_default();
     let status = ClusterStatus::from_text(&row.work.status).unwrap_or_default();
     // The subscription stands in the identity as well, in lower case.
@@ -100,7 +103,7 @@ fn left_by(row: &ClusterRow, subscription_id: Option<&str>) -> LeftBehind {
         claimed: row.work.claimed,
         was_active: row.work.activated_ms.is_some(),
         working_on: operation.as_ref().and_then(|operation| operation.get("what")?.as_str()),
-        account: downstream::SERVICE_ACCOUNT,
+        account,
     })
 }
 

@@ -113,7 +113,7 @@ async fn a_change_is_done_although_the_way_into_the_cluster_is_closed() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     rotate(&case).await;
-    case.app.control.add_fault(refused("listCredential", 403));
+    case.app.control.add_fault(refused("listClusterAdminCredential", 409));
     assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
     case.expect_active(&id).await;

@@ -12,7 +12,7 @@ const LOOKED: &str = "POST rancher/made-elsewhere/listClusterAdminCredential";
 fn changes(writes: &[Write]) -> Vec<String> {
     lines(writes)
         .into_iter()
-        .filter(|line| !(line.starts_with("POST ") && line.ends_with("istCredential")))
+        .filter(|line| !(line.starts_with("POST ") && line.ends_with("Credential")))
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! What the worker does to clusters in Azure, request by request, and what is shown of it meanwhile. The clock is moved by
 //! hand, and somebody else works in the same subscription as a person in the portal would.
 
+mod access;
 mod converge;
 mod imports;
 mod life;

@@ -45,6 +45,8 @@ pub(crate) struct TestAppBuilder {
     keys: Option<String>,
     clusters: downstream::Options,
     sandbox: Option<Arc<Sandbox>>,
+    /// The name of a data directory that is there from the start.
+    data_directory: Option<&'static str>,
     /// How long the next part of an answer of Azure may take.
     read_limit: Duration,
     /// The most pages of the SQLite file.
@@ -65,6 +67,7 @@ impl TestApp {
             keys: None,
             clusters: downstream::Options::default(),
             sandbox: None,
+            data_directory: None,
             read_limit: azure::Options::default().read_limit,
             max_pages: None,
         }
@@ -196,6 +199,12 @@ impl TestAppBuilder {
         Self { clock: other.clock.clone(), sandbox: Some(Arc::clone(&other.sandbox)), ..self }
     }
 
+    /// A server on a copy of a data directory of an earlier version, with the sandbox's clusters in it.
+    #[must_use]
+    pub(crate) fn data_directory(self, fixture: &'static str) -> Self {
+        Self { data_directory: Some(fixture), ..self }
+    }
+
     /// A server that waits no longer for the next part of an answer of Azure.
     #[must_use]
     pub(crate) fn read_limit(self, read_limit: Duration) -> Self {
@@ -216,6 +225,9 @@ impl TestAppBuilder {
 
     pub(crate) async fn start(mut self) -> TestApp {
         let folder = tempfile::tempdir().unwrap();
+        if let Some(fixture) = self.data_directory {
+            copy_data(fixture, folder.path()).await;
+        }
         if let Some(keys) = &self.keys {
             let file = folder.path().join("keys");
             std::fs::write(&file, keys).unwrap();
@@ -230,7 +242,8 @@ impl TestAppBuilder {
         let sandbox = if let Some(sandbox) = self.sandbox {
             sandbox
         } else {
-            let options = sandbox::Options { clock: clock.clone(), ..sandbox::Options::default() };
+            let state_dir = self.data_directory.map(|_| folder.path().to_owned());
+            let options = sandbox::Options { clock: clock.clone(), state_dir, ..sandbox::Options::default() };
             Arc::new(Sandbox::start(options).await.unwrap())
         };
         let store = match self.max_pages {
@@ -269,6 +282,19 @@ impl TestAppBuilder {
             folder,
         }
     }
+}
+
+/// Copies a data directory. Its server had the sandbox for Azure, which in process looks like the real one.
+async fn copy_data(fixture: &str, to: &std::path::Path) {
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    let url = store::sqlite_url(&to.join("norman-aks.db"));
+    let store = Store::connect(&url, &store::Options::default()).await.unwrap();
+    store::instance::put(&store, "stamp", "azure").await.unwrap();
+    store.close().await;
 }
 
 pub(crate) struct Call<'a> {

@@ -14,7 +14,6 @@ on_both!(
     a_cluster_whose_api_fails_is_not_active_until_it_answers,
     a_cluster_whose_api_never_answers_is_not_active_and_holds_up_nobody,
     an_active_cluster_that_stops_answering_stays_active_and_is_not_ready,
-    a_service_account_that_was_removed_is_made_anew,
     a_kubeconfig_that_cannot_be_used_is_told,
 );
 
@@ -137,26 +136,6 @@ async fn an_active_cluster_that_stops_answering_stays_active_and_is_not_ready(ba
     let cluster = scene.seen().await;
     assert_eq!(condition(&cluster, "Ready")["status"], "True");
     assert_eq!(scene.sent(), ["PATCH cluster"]);
-}
-
-async fn a_service_account_that_was_removed_is_made_anew(base: Base) {
-    let scene = Stage::active(base).await;
-    // The token that the server keeps is refused once; the administrator of the kubeconfig is not.
-    scene.app.control.clear_kubernetes_requests();
-    let refused = Fault {
-        times: Some(1),
-        path: Some("/version".to_owned()),
-        effect: Some(answers(401)),
-        ..Fault::default()
-    };
-    scene.app.control.add_kubernetes_fault(refused);
-    scene.pass(700).await;
-    let cluster = scene.seen().await;
-    assert_eq!(condition(&cluster, "Ready")["status"], "True", "{cluster}");
-    assert!(scene.asked(Operation::AdminCredential, "POST") == 1, "{:?}", scene.app.control.requests());
-    let requests = scene.app.control.kubernetes_requests();
-    assert!(requests.iter().any(|seen| seen.path.contains("/serviceaccounts")), "{requests:?}");
-    assert_eq!(scene.sent(), Vec::<String>::new());
 }
 
 async fn a_kubeconfig_that_cannot_be_used_is_told(base: Base) {
