@@ -7,6 +7,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -116,7 +117,18 @@ impl Store {
             Some(pages) => file.clone().pragma("max_page_count", pages.to_string()),
             None => file.clone(),
         };
-        let writer = pool().max_connections(1).connect_with(writable).await?;
+        // When the disk is full, SQLite itself rolls back, and sqlx still counts a transaction: such a connection could
+        // begin no other one.
+        let writer = pool()
+            .max_connections(1)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+            .connect_with(writable)
+            .await?;
         let readers = pool()
             .max_connections(options.connections.max(1))
             .connect_with(file.pragma("query_only", "on"))
