@@ -2,6 +2,7 @@
 //! the page works as it stands on `serve --sandbox`. What failures look like is in `failures`.
 
 mod around;
+mod users;
 
 use serde_json::{Map, Value, json};
 
@@ -116,9 +117,10 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
         }
         "listClusters" => (Value::Null, page("cluster", "/v3/clusters", cluster())),
         "reviewCluster" => (review_question(), review_answer()),
-        "listUserAccounts" => (Value::Null, json!({"users": [user_account()]})),
-        "getUserAccount" => (Value::Null, user_details()),
-        "deleteUserAccount" => (Value::Null, removed_user()),
+        "listAudit" => (Value::Null, users::audit_page()),
+        "listUserAccounts" => (Value::Null, json!({"users": [users::account()]})),
+        "getUserAccount" => (Value::Null, users::details()),
+        "deleteUserAccount" => (Value::Null, users::removed()),
         "getClusterPlan" => (Value::Null, plan()),
         "listClusterEvents" => (Value::Null, json!({"events": [event()]})),
         "getApiRoot" => (Value::Null, root()),
@@ -131,42 +133,6 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
     };
     let some = |value: Value| Some(value).filter(|value| !value.is_null());
     (some(sent), some(answer))
-}
-
-fn user_account() -> Value {
-    json!({
-        "id": "user-gxwms",
-        "name": "ann",
-        "administrator": false,
-        "enabled": true,
-        "created": "2026-08-20T10:11:12Z",
-        "lastUsed": "2026-08-21T08:00:00Z",
-        "tokens": 2,
-        "memberships": 1,
-        "clusters": 1,
-        "cloudCredentials": 1,
-    })
-}
-
-fn owned_objects() -> (Value, Value) {
-    (json!([{"id": CLUSTER, "name": "shop"}]), json!([{"id": CREDENTIAL, "name": "production"}]))
-}
-
-fn user_details() -> Value {
-    let (clusters, credentials) = owned_objects();
-    json!({"user": user_account(), "clusters": clusters, "cloudCredentials": credentials})
-}
-
-fn removed_user() -> Value {
-    let (clusters, credentials) = owned_objects();
-    json!({
-        "user": {"id": "user-gxwms", "name": "ann"},
-        "handedOverTo": {"id": "user-5tb7c", "name": "ben"},
-        "clusters": clusters,
-        "cloudCredentials": credentials,
-        "memberships": ["c-q5m2t:crtb-5kq2d"],
-        "tokens": 2,
-    })
 }
 
 /// What `/readyz` says.

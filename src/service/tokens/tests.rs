@@ -156,6 +156,8 @@ async fn making_an_administrator_reaches_the_next_look_up() {
     bench.tokens.create("ann", None, None, "").await.expect("create");
     bench.clock.advance(Duration::from_secs(2));
     assert!(bench.caller(&token.text()).await.expect("caller").admin, "not given: unchanged");
+    // The last administrator cannot be demoted.
+    bench.tokens.create("bob", Some(true), None, "").await.expect("create");
     bench.tokens.create("ann", Some(false), None, "").await.expect("create");
     bench.clock.advance(Duration::from_secs(2));
     assert!(!bench.caller(&token.text()).await.expect("caller").admin);
