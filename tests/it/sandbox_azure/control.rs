@@ -239,8 +239,8 @@ async fn the_control_api_has_times_outcomes_quotas_and_writes() {
 async fn by_the_clock_of_the_machine_a_cluster_takes_seconds() {
     let azure = Azure::start_with("ready", Clock::system(), None).await;
     azure.control().set_times(Times { scale: 0.1, ..azure.control().times() }).unwrap();
-    let made = azure.put(&cluster("c"), &small()).await.expect(201);
     let start = std::time::Instant::now();
+    let made = azure.put(&cluster("c"), &small()).await.expect(201);
     while azure.status_of(&made).await.0 == "InProgress" {
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(start.elapsed() < Duration::from_secs(20), "it does not end");

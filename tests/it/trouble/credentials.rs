@@ -108,12 +108,6 @@ async fn a_missing_role_is_named(base: Base) {
             "Contributor",
         ),
         (Operation::ManagedCluster, "PUT", "Microsoft.ContainerService/managedClusters/write", "Contributor"),
-        (
-            Operation::AdminCredential,
-            "POST",
-            "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
-            "Contributor",
-        ),
     ] {
         scene.app.control.clear_faults();
         scene.fault(operation, method, denied(action));
