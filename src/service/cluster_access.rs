@@ -10,7 +10,7 @@
 //! cached here, and fetched again before it expires.
 //!
 //! To use it: take [`ClusterAccess::access`] for each request. When the cluster rejects it
-//! ([`downstream::Error::is_access_rejected`]), call [`ClusterAccess::renew`] with what was rejected and repeat the request
+//! (`downstream::Error::is_access_rejected`), call [`ClusterAccess::renew`] with what was rejected and repeat the request
 //! once with what that returns. Concurrent callers share one renewal, and a failed one is not repeated for ten seconds.
 
 mod error;

@@ -1,6 +1,6 @@
 //! Changes on behalf of callers: a change and its audit record are written in one transaction, or neither is.
 //!
-//! A store function that changes an object for a caller takes the caller's [`AuditRow`] and runs in [`change!`]. The
+//! A store function that changes an object for a caller takes the caller's [`AuditRow`] and runs in `change!`. The
 //! service builds the row with `service::actor::Actor::audit` from the caller, the action and the object. Attempts that
 //! change nothing are recorded by `service::events::Events::record` instead, after the fact.
 //!
@@ -30,7 +30,7 @@ macro_rules! transaction {
     };
 }
 
-/// A [`transaction!`] for a change on behalf of a caller. The body gives `Some` of its result when it changed something
+/// A `transaction!` for a change on behalf of a caller. The body gives `Some` of its result when it changed something
 /// and `None` otherwise. Then the audit record is added: a `&AuditRow`, or what the closure makes of the result.
 macro_rules! change {
     ($store:expr, |$result:ident| $audit:expr, |$transaction:ident| $body:expr) => {
@@ -50,7 +50,7 @@ macro_rules! change {
     };
 }
 
-/// A [`change!`] by one statement; `Some(())` when it changed any row.
+/// A `change!` by one statement; `Some(())` when it changed any row.
 ///
 /// ```ignore
 /// pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, Error> {
