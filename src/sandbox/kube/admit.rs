@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::resources::{
     CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, RBAC,
-    REPLICA_SETS, ROLE_BINDINGS, ROLES, Resource, SECRETS, SERVICES,
+    REPLICA_SETS, ROLE_BINDINGS, ROLES, Resource, SECRETS, SERVICE_ACCOUNTS, SERVICES,
 };
 use super::select::Labels;
 use super::status::{Cause, Refused};
@@ -79,7 +79,11 @@ pub(super) fn admit(
     } else if is(&SERVICES) {
         services::admit(state, old, object)
     } else if is(&PODS) {
-        podspec::admit_pod(old, object, now)
+        let causes = podspec::admit_pod(old, object, now);
+        if old.is_none() {
+            account_of_pod(state, object)?;
+        }
+        causes
     } else if is(&DEPLOYMENTS) || is(&REPLICA_SETS) || is(&DAEMON_SETS) {
         workload(resource, old, object)
     } else if is(&ROLE_BINDINGS) || is(&CLUSTER_ROLE_BINDINGS) {
@@ -115,6 +119,18 @@ fn labels(object: &Value) -> Vec<Cause> {
         }
     }
     causes
+}
+
+/// A pod runs as an account that there is.
+fn account_of_pod(state: &State, pod: &Value) -> Result<(), Refused> {
+    let (namespace, account) = (text(pod, "/metadata/namespace"), text(pod, "/spec/serviceAccountName"));
+    if state.get(&SERVICE_ACCOUNTS, namespace, account).is_some() {
+        return Ok(());
+    }
+    let why = format!(
+        "error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"
+    );
+    Err(Refused::forbidden(&PODS, text(pod, "/metadata/name"), &why))
 }
 
 fn namespace(object: &mut Value) {

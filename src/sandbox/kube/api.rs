@@ -13,7 +13,7 @@ use super::delete::{self, Options};
 use super::entra::Caller;
 use super::list::{self, Filter, Shape};
 use super::request::{Asked, Place, Target, object, parsed};
-use super::resources::{NAMESPACES, PODS, Resource, SERVICE_ACCOUNTS};
+use super::resources::{NAMESPACES, PODS, PROXY, Resource, SERVICE_ACCOUNTS, SERVICES};
 use super::status::Refused;
 use super::value::{Now, text};
 use super::write::{self, Context, Kind, Which};
@@ -187,8 +187,14 @@ fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<An
 fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, Refused> {
     let known = resource.subresources();
     let part = known.iter().find(|part| part.name == place.subresource).ok_or_else(Refused::no_such_path)?;
+    if !place.rest.is_empty() && part.name != PROXY {
+        return Err(Refused::no_such_path());
+    }
     if !part.verbs.contains(&call.asked.verb) {
         return Err(Refused::method_not_allowed());
+    }
+    if part.name == PROXY {
+        return Err(behind_proxy(call, resource, place));
     }
     if resource.is(&PODS) && part.name == "log" {
         let body = logs::answer(call.kubes, call.cluster, call.asked, (&place.namespace, &place.name))?;
@@ -211,6 +217,25 @@ fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<R
         return get(call, resource, place).map(Reply::Whole);
     }
     change(call, resource, place).map(Reply::Whole)
+}
+
+/// The answer from behind a proxy: nothing listens there.
+fn behind_proxy(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Refused {
+    // Names may have a scheme in front and a port behind: `https:web:8443`.
+    let mut parts = place.name.split(':');
+    let name = match (parts.next(), parts.next()) {
+        (Some("http" | "https"), Some(name)) => name,
+        (name, _) => name.unwrap_or_default(),
+    };
+    if call.cluster.state().get(resource, kept_in(resource, place), name).is_none() {
+        return Refused::not_found(resource, name);
+    }
+    let message = if resource.is(&SERVICES) {
+        format!("no endpoints available for service {:?}", place.name)
+    } else {
+        "error trying to reach service: connect: connection refused".to_owned()
+    };
+    Refused::new(503, "ServiceUnavailable", message)
 }
 
 /// Everything that writes.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::resources::EPHEMERAL;
 use super::status::Cause;
 use super::value::{Now, at, default, each, list, set, text};
 
@@ -24,7 +25,7 @@ pub(super) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     }
     let mut causes = Vec::new();
     let mut names: Vec<String> = Vec::new();
-    for kind in ["initContainers", "containers"] {
+    for kind in ["initContainers", "containers", "ephemeralContainers"] {
         for (at, container) in each(spec, &format!("/{kind}")).enumerate() {
             let field = format!("{field}.{kind}[{at}]");
             let name = text(container, "/name").to_owned();
@@ -103,6 +104,25 @@ pub(super) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
     causes
 }
 
+/// What is wrong with the ephemeral containers of a changed pod: they are added through an address of their own, and then
+/// stay as they are.
+pub(super) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
+    let (before, after) = (list(old, "/spec/ephemeralContainers"), list(pod, "/spec/ephemeralContainers"));
+    if subresource == EPHEMERAL {
+        let kept = after.get(..before.len()).is_some_and(|kept| kept == before);
+        return (!kept).then(|| Cause {
+            reason: "FieldValueForbidden",
+            message: "Forbidden: existing ephemeral containers may not be changed or removed".to_owned(),
+            field: "spec.ephemeralContainers".to_owned(),
+        });
+    }
+    (before != after).then(|| Cause {
+        reason: "FieldValueForbidden",
+        message: "Forbidden: pod updates may not change ephemeral containers".to_owned(),
+        field: "spec.ephemeralContainers".to_owned(),
+    })
+}
+
 /// What of a pod's spec stays as it was made.
 fn essence(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
@@ -113,7 +133,14 @@ fn essence(pod: &Value) -> Value {
         }
     }
     if let Some(spec) = spec.as_object_mut() {
-        for key in ["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName"] {
+        for key in [
+            "activeDeadlineSeconds",
+            "tolerations",
+            "terminationGracePeriodSeconds",
+            "nodeName",
+            // They come through an address of their own.
+            "ephemeralContainers",
+        ] {
             spec.remove(key);
         }
     }
@@ -170,6 +197,25 @@ mod tests {
         let mut name = pod.clone();
         name["spec"]["containers"][0]["name"] = "b".into();
         assert_eq!(admit_pod(Some(&pod), &mut name, &now)[0].field, "spec");
+    }
+
+    #[test]
+    fn ephemeral_containers_are_only_added_at_their_own_address() {
+        let pod = |containers: Value| json!({"spec": {"ephemeralContainers": containers}});
+        let (none, one) = (pod(json!([])), pod(json!([{"name": "a"}])));
+        for (old, new, subresource, expected) in [
+            (&none, &one, EPHEMERAL, true),
+            (&none, &one, "", false),
+            (&one, &one, "", true),
+            (&one, &none, EPHEMERAL, false),
+            (&one, &pod(json!([{"name": "b"}])), EPHEMERAL, false),
+        ] {
+            assert_eq!(
+                ephemeral_containers(old, new, subresource).is_none(),
+                expected,
+                "{new} {subresource}"
+            );
+        }
     }
 
     #[test]

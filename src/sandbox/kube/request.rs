@@ -40,6 +40,8 @@ pub(super) struct Place {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) subresource: String,
+    /// What follows the subresource: the path behind a proxy. Roles know nothing of it.
+    pub(super) rest: String,
 }
 
 impl Asked {
@@ -193,7 +195,8 @@ fn target(path: &str) -> Target {
     };
     place.plural = rest.first().map(own).unwrap_or_default();
     place.name = rest.get(1).map(own).unwrap_or_default();
-    place.subresource = rest.get(2..).unwrap_or_default().join("/");
+    place.subresource = rest.get(2).map(own).unwrap_or_default();
+    place.rest = rest.get(3..).unwrap_or_default().join("/");
     Target::Objects(place)
 }
 
@@ -257,6 +260,8 @@ mod tests {
             ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "deletecollection apps deployments a  "),
             ("DELETE", "/api/v1/nodes/n", "delete  nodes  n "),
             ("POST", "/api/v1/namespaces/a/secrets", "create  secrets a  "),
+            ("GET", "/api/v1/nodes/n/proxy/logs/a", "get  nodes  n proxy"),
+            ("GET", "/api/v1/namespaces/a/services/x/proxy/b/c", "get  services a x proxy"),
         ] {
             let asked = asked(method, uri);
             let Target::Objects(place) = &asked.target else { panic!("{uri}") };

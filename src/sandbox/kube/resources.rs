@@ -21,6 +21,11 @@ pub(super) struct Resource {
     pub(super) all: bool,
 }
 
+/// The part of a pod that takes containers for debugging.
+pub(super) const EPHEMERAL: &str = "ephemeralcontainers";
+/// The part of pods, services and nodes that leads to what runs there.
+pub(super) const PROXY: &str = "proxy";
+
 /// All groups here have one version.
 pub(super) const VERSION: &str = "v1";
 
@@ -304,7 +309,17 @@ impl Resource {
             all.push(Subresource { name: "finalize", shows: kind, verbs: &["update"] });
         }
         if self.is(&PODS) {
+            let verbs = &["get", "patch", "update"];
+            all.push(Subresource { name: EPHEMERAL, shows: kind, verbs });
             all.push(Subresource { name: "log", shows: kind, verbs: &["get"] });
+        }
+        if let Some(kind) =
+            [(&PODS, "PodProxyOptions"), (&SERVICES, "ServiceProxyOptions"), (&NODES, "NodeProxyOptions")]
+                .into_iter()
+                .find_map(|(resource, kind)| self.is(resource).then_some(kind))
+        {
+            let verbs = &["create", "delete", "get", "patch", "update"];
+            all.push(Subresource { name: PROXY, shows: ("", VERSION, kind), verbs });
         }
         if self.scale {
             let shows = ("autoscaling", "v1", "Scale");

@@ -1,7 +1,7 @@
 //! What roles may say: nobody hands out more than he has, and roles that are put together from others get their
 //! rules from those.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::authn::{MASTERS, User};
 use super::authz::{Attributes, allows, decide, grants};
@@ -9,7 +9,7 @@ use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS
 use super::select::Labels;
 use super::status::{Cause, Refused};
 use super::storage::State;
-use super::value::{at, list, set, text, texts};
+use super::value::{at, list, remove, set, text, texts};
 
 /// Refuses a role or binding with which `user` would hand out what he does not have himself.
 pub(super) fn no_more_than_own(
@@ -24,16 +24,16 @@ pub(super) fn no_more_than_own(
     if !role && !binding || user.is_in(MASTERS) || user.azure_role == Some(true) {
         return Ok(());
     }
+    if old.is_some_and(|old| differs_for_the_collector_only(old, object)) {
+        return Ok(());
+    }
     let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
-    let (verb, subject, rules) = if role {
-        if old.is_some_and(|old| old["rules"] == object["rules"]) {
-            return Ok(());
-        }
+    let aggregated =
+        |role: &Value| role.get("aggregationRule").is_some_and(|aggregation| !aggregation.is_null());
+    let aggregated = role && (aggregated(object) || old.is_some_and(aggregated));
+    let (verb, subject, mut rules) = if role {
         ("escalate", (resource.plural, name), list(object, "/rules").to_vec())
     } else {
-        if old.is_some_and(|old| old["subjects"] == object["subjects"]) {
-            return Ok(());
-        }
         let role = text(object, "/roleRef/name");
         let (known, within) = match text(object, "/roleRef/kind") {
             "ClusterRole" => (&CLUSTER_ROLES, ""),
@@ -42,6 +42,10 @@ pub(super) fn no_more_than_own(
         let found = state.get(known, within, role).ok_or_else(|| Refused::not_found(known, role))?;
         ("bind", (known.plural, role), list(found, "/rules").to_vec())
     };
+    if aggregated {
+        // It may come to anything.
+        rules.extend(everything());
+    }
     let special = Attributes {
         verb,
         group: RBAC,
@@ -62,6 +66,10 @@ pub(super) fn no_more_than_own(
     if lacking.is_empty() {
         return Ok(());
     }
+    if aggregated {
+        let why = "must have cluster-admin privileges to use an aggregationRule";
+        return Err(Refused::forbidden(resource, name, why));
+    }
     let why = format!(
         "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
         user.name,
@@ -69,6 +77,26 @@ pub(super) fn no_more_than_own(
         lacking.join("\n")
     );
     Err(Refused::forbidden(resource, name, &why))
+}
+
+/// Whether an update changes only what the garbage collector needs: whoever owns the object, and finalizers.
+fn differs_for_the_collector_only(old: &Value, new: &Value) -> bool {
+    let plain = |object: &Value| {
+        let mut object = object.clone();
+        for key in ["ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation"] {
+            remove(&mut object, "/metadata", key);
+        }
+        object
+    };
+    plain(old) == plain(new)
+}
+
+/// All rights.
+fn everything() -> [Value; 2] {
+    [
+        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
+        json!({"verbs": ["*"], "nonResourceURLs": ["*"]}),
+    ]
 }
 
 /// Whether the own rules allow everything that `rule` allows. A star is covered by a star only.
@@ -175,9 +203,8 @@ pub(super) fn aggregate(state: &mut State) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::sandbox::kube::Declared;
 
     #[test]
     fn a_rule_is_covered_by_rules_that_together_allow_all_of_it() {
@@ -197,6 +224,39 @@ mod tests {
         ] {
             assert_eq!(covers(&own, &rule), expected, "{rule}");
         }
+    }
+
+    #[test]
+    fn aggregation_and_relabelling_need_the_rights_they_may_lead_to() {
+        let mut state = State::new(Declared::default());
+        let role = |rules: Value| json!({"metadata": {"name": "own"}, "rules": rules});
+        let roles = json!([{"verbs": ["*"], "apiGroups": [RBAC], "resources": ["clusterroles"],
+            "resourceNames": []}]);
+        state
+            .put(&CLUSTER_ROLES, role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}])));
+        state.put(
+            &CLUSTER_ROLE_BINDINGS,
+            json!({"kind": "ClusterRoleBinding", "metadata": {"name": "b"},
+                "roleRef": {"kind": "ClusterRole", "name": "own"}, "subjects": [{"kind": "User", "name": "eve"}]}),
+        );
+        let eve = User { name: "eve".to_owned(), ..User::default() };
+        let write = |old: Option<&Value>, new: &Value| {
+            no_more_than_own(&state, &eve, &CLUSTER_ROLES, old, new).is_ok()
+        };
+        let pods = role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
+        assert!(write(None, &pods));
+        let mut aggregated = pods.clone();
+        aggregated["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
+        assert!(!write(None, &aggregated), "it may gather anything");
+        assert!(!write(Some(&aggregated), &pods), "what it gathered would stay");
+        // A role with more than the own rights cannot be touched, not even to label it for another one to gather.
+        let strong = role(roles);
+        let mut labelled = strong.clone();
+        labelled["metadata"]["labels"] = json!({"a": "b"});
+        assert!(!write(Some(&strong), &labelled));
+        let mut owned = strong.clone();
+        owned["metadata"]["finalizers"] = json!(["a/b"]);
+        assert!(write(Some(&strong), &owned));
     }
 
     #[test]

@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::authn::User;
 use super::authz::{Attributes, authorize};
 use super::patch::{self, Writer};
-use super::resources::{DEPLOYMENTS, NAMESPACES, REPLICA_SETS, Resource};
+use super::resources::{DEPLOYMENTS, EPHEMERAL, NAMESPACES, PODS, REPLICA_SETS, Resource};
 use super::status::Refused;
 use super::storage::State;
 use super::value::{Now, at, list, number, remove, set, suffix, text};
-use super::{admit, rules};
+use super::{admit, podspec, rules};
 
 /// Who writes, and how.
 pub(super) struct Context<'a> {
@@ -260,6 +260,11 @@ fn replace(
         patch::written(Some(&live), &mut object, &context.writer(which));
     }
     admit::admit(state, resource, Some(&live), &mut object, context.now)?;
+    if resource.is(&PODS)
+        && let Some(cause) = podspec::ephemeral_containers(&live, &object, which.subresource)
+    {
+        return Err(Refused::invalid(resource, which.name, vec![cause]));
+    }
     rules::no_more_than_own(state, context.user, resource, Some(&live), &object)?;
     if has_generation(resource) && live.part("spec") != object.part("spec") {
         let generation = number(&live, "/metadata/generation").unwrap_or_default() + 1;
@@ -286,6 +291,7 @@ fn partial(which: &Which<'_>, live: &Value, object: &mut Value) {
         }
         "status" => ["status"].as_slice(),
         "finalize" => ["spec", "finalizers"].as_slice(),
+        EPHEMERAL => ["spec", "ephemeralContainers"].as_slice(),
         _ => return,
     };
     let mut whole = live.clone();
