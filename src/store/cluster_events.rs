@@ -79,6 +79,24 @@ macro_rules! add {
 }
 pub(super) use add;
 
+/// Adds events to a cluster; false when there is no such cluster.
+pub async fn append(store: &Store, cluster_id: &str, events: &[NewClusterEvent]) -> Result<bool, Error> {
+    if cluster_id.contains('\0') {
+        return Ok(false);
+    }
+    // Holds the row until the end of the transaction.
+    let lock = "update clusters set owner = owner where id = $1";
+    write!(store, |pool| {
+        let mut transaction = pool.begin().await?;
+        let exists = sqlx::query(lock).bind(cluster_id).execute(&mut *transaction).await?.rows_affected() > 0;
+        if exists {
+            add!(transaction, cluster_id, events);
+        }
+        transaction.commit().await?;
+        Ok(exists)
+    })
+}
+
 /// A new id that stands behind `last`. Clocks of two servers differ, and one may be set back.
 pub(super) fn id_behind(last: Option<&str>) -> String {
     let fresh = Uuid::now_v7();

@@ -6,9 +6,9 @@ use norman_aks::store::events::{Occurrence, Repeated};
 use norman_aks::store::users::{Ensured, Removal};
 use norman_aks::store::{
     AuditRow, ClusterEventRow, ClusterRow, CredentialRow, Error, Kind, MemberRow, NameScope, NewClusterEvent,
-    Options, RegistrationTokenRow, ReplicaRow, SealedColumns, SettingRow, Stamp, Store, TokenRow, Unique,
-    UserRow, Wake, WorkColumns, cluster_events, cluster_secrets, clusters, credentials, events, instance,
-    members, registration_tokens, replicas, settings, tokens, users,
+    Options, RegistrationTokenRow, ReplicaRow, RevocationRow, SealedColumns, SettingRow, Stamp, Store,
+    TokenRow, Unique, UserRow, Wake, WorkColumns, cluster_events, cluster_secrets, clusters, credentials,
+    events, instance, members, registration_tokens, replicas, revocations, settings, tokens, users, watches,
 };
 
 use crate::support::databases::{self, TestDb};
@@ -67,6 +67,10 @@ on_both!(
     claims_of_the_dead_can_be_ended,
     a_users_change_and_the_work_do_not_overwrite_each_other,
     members_see_a_cluster_and_go_with_it,
+    watch_of_an_active_cluster_is_leased_to_one_holder,
+    rights_are_announced_once_with_their_event,
+    lost_roles_leave_marks_until_they_are_searched_twice,
+    deleted_cluster_leaves_no_marks,
     secrets_of_clusters_are_put_rewrapped_and_go_with_them,
     registration_tokens_are_kept_once_per_name,
     events_of_clusters_come_with_the_row_and_are_listed_behind_an_id,
@@ -252,7 +256,9 @@ async fn many_servers_may_migrate_at_once(db: &TestDb) {
     for table in [
         "cluster_events",
         "cluster_members",
+        "cluster_revocations",
         "cluster_secrets",
+        "cluster_watches",
         "registration_tokens",
         "tokens",
         "users",
@@ -726,6 +732,8 @@ async fn texts_with_nul_are_refused_and_never_found(db: &TestDb) {
     assert!(!tokens::delete(store, nul, &audit()).await.expect("delete"));
     assert!(credentials::get(store, nul).await.expect("get").is_none());
     assert!(!credentials::delete(store, nul, &audit()).await.expect("delete"));
+    assert!(revocations::list(store, nul, 1).await.expect("list").is_empty());
+    assert!(watches::claim(store, nul, 1, 2, 3).await.is_err());
     assert!(clusters::get(store, nul).await.expect("get").is_none());
     assert!(clusters::by_aks_identity(store, nul).await.expect("get").is_none());
     assert!(clusters::using_credential(store, nul).await.expect("list").is_empty());
@@ -935,6 +943,149 @@ async fn a_users_change_and_the_work_do_not_overwrite_each_other(db: &TestDb) {
     );
     let row = clusters::get(store, "c-a").await.expect("get").expect("row");
     assert_eq!((row.spec.as_str(), row.version, row.generation), (r#"{"b":1}"#, 3, 2));
+}
+
+/// A cluster that was active once, for which the worker has a claim.
+async fn active_cluster(store: &Store, id: &str) {
+    clusters::insert(store, &cluster(id), None, &audit()).await.expect("cluster");
+    clusters::wake(store, id, 1).await.expect("wake");
+    let claimed = clusters::claim(store, "worker", 1, 2, 10).await.expect("claim");
+    let row = claimed.into_iter().find(|row| row.id == id).expect("claimed");
+    let work = WorkColumns { activated_ms: Some(7), ..row.work };
+    assert!(clusters::release(store, id, &work, 1, 1, &[]).await.expect("release"));
+}
+
+fn member_with_role(cluster_id: &str, user_id: &str, role: &str) -> MemberRow {
+    MemberRow {
+        id: format!("{cluster_id}:{user_id}"),
+        uuid: "u".to_owned(),
+        cluster_id: cluster_id.to_owned(),
+        user_id: user_id.to_owned(),
+        role: role.to_owned(),
+        created_ms: 3,
+    }
+}
+
+async fn watch_of_an_active_cluster_is_leased_to_one_holder(db: &TestDb) {
+    let store = &db.store;
+    clusters::insert(store, &cluster("c-new"), None, &audit()).await.expect("cluster");
+    for id in ["c-a", "c-b"] {
+        active_cluster(store, id).await;
+    }
+    assert_eq!(watches::claim(store, "one", 100, 200, 1).await.expect("claim"), ["c-a"]);
+    assert_eq!(watches::claim(store, "two", 100, 200, 10).await.expect("claim"), ["c-b"]);
+    assert!(watches::claim(store, "two", 199, 300, 10).await.expect("claim").is_empty());
+    assert_eq!(watches::renew(store, "one", 400).await.expect("renew"), ["c-a"]);
+    // The lease of the second one is over, that of the first one is not.
+    assert_eq!(watches::claim(store, "one", 300, 500, 10).await.expect("claim"), ["c-b"]);
+    assert!(watches::renew(store, "two", 900).await.expect("renew").is_empty());
+    assert_eq!(watches::release(store, "one").await.expect("release"), 2);
+    assert_eq!(watches::claim(store, "two", 1, 900, 10).await.expect("claim"), ["c-a", "c-b"]);
+    assert_eq!(watches::release_all(store).await.expect("release"), 2);
+    let row = clusters::get(store, "c-a").await.expect("get").expect("there");
+    let removing = ClusterRow { removing_ms: Some(1), ..row };
+    clusters::update(store, &removing, None, None, &audit()).await.expect("update");
+    assert_eq!(watches::claim(store, "three", 1, 900, 10).await.expect("claim"), ["c-b"]);
+    assert_eq!(watches::renew(store, "three", 901).await.expect("renew"), ["c-b"]);
+}
+
+async fn rights_are_announced_once_with_their_event(db: &TestDb) {
+    let store = &db.store;
+    active_cluster(store, "c-a").await;
+    let event = NewClusterEvent {
+        at_ms: 5,
+        kind: "access".to_owned(),
+        message: "members\0lose".to_owned(),
+        data: "{}".to_owned(),
+    };
+    assert!(!watches::announce(store, "c-a", 5, &event).await.expect("announce"), "nobody watches");
+    watches::claim(store, "one", 1, 2, 10).await.expect("claim");
+    for (id, expected) in [("c-a", true), ("c-a", false), ("c-none", false), ("a\0b", false)] {
+        assert_eq!(watches::announce(store, id, 5, &event).await.expect("announce"), expected, "{id:?}");
+    }
+    assert!(cluster_events::append(store, "c-a", &[event.clone(), event.clone()]).await.expect("append"));
+    for id in ["c-none", "a\0b"] {
+        assert!(!cluster_events::append(store, id, std::slice::from_ref(&event)).await.expect("append"));
+    }
+    let told = cluster_events::list(store, "c-a", "", 10).await.expect("list");
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|event| event.message == "members\u{fffd}lose"));
+    assert!(told.is_sorted_by(|one, other| one.id < other.id));
+}
+
+async fn lost_roles_leave_marks_until_they_are_searched_twice(db: &TestDb) {
+    let store = &db.store;
+    for name in ["user-m", "user-o", "user-r", "user-up"] {
+        users::insert(store, &user(name, name), &audit()).await.expect("user");
+    }
+    for id in ["c-a", "c-b"] {
+        active_cluster(store, id).await;
+    }
+    for (id, role) in [("user-m", "cluster-member"), ("user-o", "cluster-owner"), ("user-r", "read-only")] {
+        members::insert(store, &member_with_role("c-a", id, role), &audit()).await.expect("member");
+        members::insert(store, &member_with_role("c-b", id, role), &audit()).await.expect("member");
+    }
+    members::insert(store, &member_with_role("c-a", "user-up", "read-only"), &audit()).await.expect("member");
+    for role in ["cluster-member", "cluster-owner"] {
+        assert!(members::set_role(store, "c-a:user-up", role, &audit()).await.expect("set"));
+    }
+    assert_eq!(revocations::count(store).await.expect("count"), 0, "more rights leave no mark");
+    let marked = async |id: &str| -> Vec<String> {
+        let marks = revocations::list(store, id, 10).await.expect("list");
+        marks.into_iter().map(|mark| mark.user_id).collect()
+    };
+    assert!(members::set_role(store, "c-a:user-o", "cluster-member", &audit()).await.expect("set"));
+    assert!(members::set_role(store, "c-a:user-m", "read-only", &audit()).await.expect("set"));
+    assert!(members::set_role(store, "c-a:user-m", "read-only", &audit()).await.expect("set"));
+    assert!(members::delete(store, "c-a:user-r", &audit()).await.expect("delete"));
+    assert_eq!(marked("c-a").await, ["user-m", "user-o", "user-r"]);
+    // A user who goes takes the memberships along.
+    assert!(remove_user(store, "user-o", &audit()).await.expect("delete"));
+    assert_eq!(marked("c-b").await, ["user-o"]);
+    // One who is disabled keeps them, and loses the rights all the same.
+    users::set_enabled(store, "user-m", false, |_| audit()).await.expect("disable");
+    assert_eq!(marked("c-b").await, ["user-m", "user-o"]);
+    users::set_enabled(store, OWNER, false, |_| audit()).await.expect("disable");
+    assert_eq!(marked("c-b").await.len(), 3, "the owner of both");
+    assert!(marked("c-b").await.contains(&OWNER.to_owned()));
+    execute(db, "delete from cluster_revocations where cluster_id = 'c-a'").await;
+    execute(db, "update clusters set owner = 'user-b' where id = 'c-a'").await;
+    assert_eq!(marked("c-a").await, [OWNER], "the former owner");
+
+    assert!(revocations::pending_clusters(store, "one").await.expect("pending").is_empty());
+    watches::claim(store, "one", 1, 2, 10).await.expect("claim");
+    assert_eq!(revocations::pending_clusters(store, "one").await.expect("pending"), ["c-a", "c-b"]);
+    let first = revocations::list(store, "c-b", 1).await.expect("list").remove(0);
+    assert!(!revocations::delete(store, &first).await.expect("delete"), "it was not searched for");
+    assert!(revocations::set_scanned(store, &first, 50).await.expect("scan"));
+    assert!(!revocations::set_scanned(store, &first, 60).await.expect("scan"));
+    let scanned = RevocationRow { scanned_ms: Some(50), ..first.clone() };
+    let last = revocations::list(store, "c-b", 10).await.expect("list").pop();
+    assert_eq!(last, Some(scanned.clone()), "those that were never searched for come first");
+    // Marked again in the meantime, so that it is searched twice more.
+    users::set_enabled(store, &first.user_id, true, |_| audit()).await.expect("enable");
+    users::set_enabled(store, &first.user_id, false, |_| audit()).await.expect("disable");
+    assert!(!revocations::delete(store, &scanned).await.expect("delete"));
+    assert!(revocations::set_scanned(store, &first, 70).await.expect("scan"));
+    let scanned = RevocationRow { scanned_ms: Some(70), ..first };
+    assert!(revocations::delete(store, &scanned).await.expect("delete"));
+    assert!(!revocations::delete(store, &scanned).await.expect("delete"));
+}
+
+async fn deleted_cluster_leaves_no_marks(db: &TestDb) {
+    let store = &db.store;
+    users::insert(store, &user("user-m", "m"), &audit()).await.expect("user");
+    active_cluster(store, "c-a").await;
+    members::insert(store, &member_with_role("c-a", "user-m", "cluster-member"), &audit())
+        .await
+        .expect("member");
+    watches::claim(store, "one", 1, 2, 10).await.expect("claim");
+    users::set_enabled(store, "user-m", false, |_| audit()).await.expect("disable");
+    assert_eq!(revocations::count(store).await.expect("count"), 1);
+    let row = clusters::get(store, "c-a").await.expect("get").expect("there");
+    assert!(clusters::delete_claimed(store, "c-a", row.work.fence, &[]).await.expect("delete"));
+    assert_eq!(revocations::count(store).await.expect("count"), 0);
+    assert!(watches::renew(store, "one", 9).await.expect("renew").is_empty());
 }
 
 async fn members_see_a_cluster_and_go_with_it(db: &TestDb) {
