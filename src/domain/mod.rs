@@ -20,6 +20,7 @@ pub mod review;
 pub mod role;
 pub mod spec;
 pub mod status;
+pub mod system_namespaces;
 pub mod upgrades;
 pub mod versions;
 pub mod yaml;

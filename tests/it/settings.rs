@@ -71,6 +71,7 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
             "kubeconfig-default-token-ttl-minutes",
             "server-url",
             "server-version",
+            "system-namespaces",
             "ui-k8s-default-version-range",
             "ui-k8s-supported-versions-range"
         ]

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use url::Url;
 
-use crate::domain::image;
 use crate::domain::plain_text::{self, Lines};
+use crate::domain::{image, system_namespaces};
 use crate::service::{Invalid, Result};
 
 /// The longest value, in bytes.
@@ -36,6 +36,8 @@ enum Kind {
     Image,
     /// A whole number from one to another.
     Number(u64, u64),
+    /// Names of namespaces, with commas between them.
+    Namespaces,
     /// Which providers are on: `[{"name":"aks","active":true}]`.
     Operators,
     /// A range of Kubernetes versions: `>=v1.30.x <=v1.34.x`.
@@ -43,7 +45,7 @@ enum Kind {
 }
 
 /// Every setting, by name.
-pub(super) const DEFINITIONS: [Definition; 11] = [
+pub(super) const DEFINITIONS: [Definition; 12] = [
     Definition {
         name: "agent-image",
         default: concat!("norman-aks:", env!("CARGO_PKG_VERSION")),
@@ -68,6 +70,8 @@ pub(super) const DEFINITIONS: [Definition; 11] = [
     },
     Definition { name: "server-url", default: "", kind: Kind::Address },
     Definition { name: "server-version", default: RANCHER, kind: Kind::Fixed },
+    // Never opened for the members of a cluster.
+    Definition { name: "system-namespaces", default: system_namespaces::DEFAULT, kind: Kind::Namespaces },
     Definition { name: "ui-k8s-default-version-range", default: ">=v1.30.x", kind: Kind::VersionRange },
     Definition { name: "ui-k8s-supported-versions-range", default: ">=v1.30.x", kind: Kind::VersionRange },
 ];
@@ -113,6 +117,13 @@ impl Definition {
             Kind::Number(least, most) => match value.parse::<u64>() {
                 Ok(number) if (least..=most).contains(&number) && !value.starts_with('+') => Ok(()),
                 _ => refuse(format!("{name} is a whole number from {least} to {most}")),
+            },
+            Kind::Namespaces => match system_namespaces::invalid_name(value) {
+                None => Ok(()),
+                Some(wrong) => refuse(format!(
+                    "{name} has {wrong:?}, which is not the name of a namespace; use lower-case letters, digits and \
+                     hyphens, with commas between the names"
+                )),
             },
             Kind::Operators if are_operators(value) => Ok(()),
             Kind::Operators => {
@@ -224,6 +235,7 @@ mod tests {
                 &["aks.example.org", "ftp://x", "https://", "https://u:p@x", "https://x?a", "https://x#a"],
             ),
             ("server-version", &[], &["v2.13.0"]),
+            ("system-namespaces", &["kube-system", "a, b-c,"], &["A", "a b", "a;b", "-a", "a/b"]),
             (
                 "ui-k8s-supported-versions-range",
                 &[">=v1.30.x <=v1.34.x", "1.31", "~1.30.1 || ^v1.32", "*"],
