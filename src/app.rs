@@ -26,7 +26,7 @@ use crate::azure::{self, Azure};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::downstream::{self, Downstream};
-use crate::provision::{self, Worker};
+use crate::provision::{self, RoleKeeper, Worker};
 use crate::service::cluster_access::ClusterAccess;
 use crate::service::cluster_events::ClusterEvents;
 use crate::service::clusters::Clusters;
@@ -70,6 +70,7 @@ pub struct App {
     pub downstream: Downstream,
     /// What brings clusters to what their users want; it works once [`App::work`] was called.
     pub worker: Worker,
+    provision: provision::Parts,
     /// Kubeconfigs for clusters.
     pub kubeconfigs: Kubeconfigs,
     kubernetes: Kubernetes,
@@ -122,22 +123,20 @@ impl App {
             Kubernetes::new(clusters.clone(), tokens.clone(), access.clone(), downstream.clone());
         let kubeconfigs =
             Kubeconfigs::new(clusters.clone(), tokens.clone(), settings.clone(), events.clone());
-        let worker = Worker::new(
-            provision::Parts {
-                store: store.clone(),
-                azure,
-                downstream: downstream.clone(),
-                access,
-                credentials: credentials.clone(),
-                secrets: secrets.clone(),
-                settings: settings.clone(),
-                listings: listings.clone(),
-                bell: clusters.bell(),
-                clock: clock.clone(),
-                instance: instance.id,
-            },
-            clusters.work(),
-        );
+        let provision = provision::Parts {
+            access,
+            store: store.clone(),
+            azure,
+            downstream: downstream.clone(),
+            credentials: credentials.clone(),
+            secrets: secrets.clone(),
+            settings: settings.clone(),
+            listings: listings.clone(),
+            bell: clusters.bell(),
+            clock: clock.clone(),
+            instance: instance.id,
+        };
+        let worker = Worker::new(provision.clone(), clusters.work());
         let plans =
             Plans::new(clusters.clone(), credentials.clone(), events.clone(), clock.clone(), worker.clone());
         let state = AppState::new(api::Parts {
@@ -180,6 +179,7 @@ impl App {
             credentials,
             downstream,
             worker,
+            provision,
             kubeconfigs,
             kubernetes,
             cluster_events,
@@ -203,9 +203,15 @@ impl App {
         api::health_router(self.state.clone())
     }
 
-    /// Lets the worker work beside the requests, until the app stops.
+    /// Lets the worker work beside the requests, until the app stops, and keeps the roles inside clusters.
     pub fn work(&self) {
         self.background.spawn(self.worker.clone().run(self.stop.clone()));
+        self.keep_roles();
+    }
+
+    /// Keeps the roles inside clusters, until the app stops.
+    pub fn keep_roles(&self) {
+        self.background.spawn(RoleKeeper::new(self.provision.clone()).run(self.stop.clone()));
     }
 
     /// Ends streams and sessions that would not end by themselves: to be called when the server begins to stop.

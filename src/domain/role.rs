@@ -5,7 +5,7 @@
 pub enum Role {
     /// Sees it, and what is inside.
     ReadOnly,
-    /// Works inside, but does not change the cluster itself.
+    /// Reads what is outside of namespaces, and edits in the namespaces that an owner opens for members.
     Member,
     /// May do everything, and says who else may.
     Owner,

@@ -1,15 +1,7 @@
-//! Removing the service account by which an earlier version entered a cluster, and what callers are allowed in it. All of it
-//! may be repeated.
+//! Removing the service account by which an earlier version entered a cluster. It may be repeated.
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
-
-use crate::domain::role::Role;
 
 use super::error::Error;
 use super::told;
@@ -20,37 +12,9 @@ pub const SERVICE_ACCOUNT: &str = "cattle-system/kontainer-engine";
 const NAMESPACE: &str = "cattle-system";
 const ACCOUNT: &str = "kontainer-engine";
 const TOKEN: &str = "kontainer-engine-token";
-const ADMINISTRATOR: &str = "cluster-admin";
 /// The binding of the account.
 const BINDING: &str = "system-netes-default-clusterRoleBinding";
 const RBAC: &str = "rbac.authorization.k8s.io";
-/// Who the cluster notes down as the manager of the fields that are set here.
-const MANAGER: &str = "norman-aks";
-
-/// The role inside a cluster that goes with somebody's part in it.
-pub(super) fn inner_role(role: Role) -> &'static str {
-    match role {
-        Role::Owner => ADMINISTRATOR,
-        Role::Member => "edit",
-        Role::ReadOnly => "view",
-    }
-}
-
-/// Binds the groups of callers to their roles.
-pub(super) async fn bind_roles(client: &kube::Client, host: &str) -> Result<(), Error> {
-    make_administrator(&Api::all(client.clone()), host).await?;
-    for role in Role::ALL {
-        let group = Subject {
-            api_group: Some(RBAC.to_owned()),
-            kind: "Group".to_owned(),
-            name: role.group().to_owned(),
-            namespace: None,
-        };
-        let name = format!("{MANAGER}-{}", role.name());
-        bind(client, &name, inner_role(role), group, host).await?;
-    }
-    Ok(())
-}
 
 /// Removes the binding, the token and the account. The namespace stays: others use it too.
 pub(super) async fn remove(client: &kube::Client, host: &str) -> Result<(), Error> {
@@ -97,59 +61,6 @@ fn found(answer: Result<String, kube::Error>, host: &str) -> Result<Option<Strin
     match answer {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         answer => answer.map(Some).map_err(|error| told(host, error)),
-    }
-}
-
-fn named(name: &str) -> ObjectMeta {
-    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
-}
-
-/// Takes over the fields that are set here, whoever had them.
-fn as_manager() -> PatchParams {
-    PatchParams::apply(MANAGER).force()
-}
-
-async fn apply<K>(api: &Api<K>, name: &str, object: &K, host: &str) -> Result<(), Error>
-where
-    K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
-{
-    let applied = api.patch(name, &as_manager(), &Patch::Apply(object)).await;
-    applied.map(drop).map_err(|error| told(host, error))
-}
-
-async fn bind(client: &kube::Client, name: &str, role: &str, to: Subject, host: &str) -> Result<(), Error> {
-    let binding = ClusterRoleBinding {
-        metadata: named(name),
-        role_ref: RoleRef {
-            api_group: RBAC.to_owned(),
-            kind: "ClusterRole".to_owned(),
-            name: role.to_owned(),
-        },
-        subjects: Some(vec![to]),
-    };
-    apply(&Api::all(client.clone()), name, &binding, host).await
-}
-
-/// The role of administrators, where somebody removed it. Where it is, it is the cluster's own and left alone.
-async fn make_administrator(api: &Api<ClusterRole>, host: &str) -> Result<(), Error> {
-    if api.get_opt(ADMINISTRATOR).await.map_err(|error| told(host, error))?.is_some() {
-        return Ok(());
-    }
-    let all = || Some(vec!["*".to_owned()]);
-    let verbs = vec!["*".to_owned()];
-    let everything =
-        PolicyRule { api_groups: all(), resources: all(), verbs: verbs.clone(), ..PolicyRule::default() };
-    let addresses = PolicyRule { non_resource_urls: all(), verbs, ..PolicyRule::default() };
-    let role = ClusterRole {
-        metadata: named(ADMINISTRATOR),
-        rules: Some(vec![everything, addresses]),
-        aggregation_rule: None,
-    };
-    let how = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-    match api.create(&how, &role).await {
-        // Somebody else was faster.
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        made => made.map(drop).map_err(|error| told(host, error)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Inside a cluster: reaching its Kubernetes API, what it says about itself, what this server keeps there, and passing
+//! Inside a cluster: reaching its Kubernetes API, what it says about itself, the roles of callers in it, and passing
 //! requests of people on as those people. Knows neither Azure nor callers.
 //!
 //! Nothing but hosts of AKS is dialled (`hosts`), and a cluster has to prove itself by the authority that Azure named.
@@ -16,6 +16,7 @@ mod link;
 mod links;
 mod outgoing;
 mod rights;
+mod roles;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ pub use self::kubeconfig::{Identity, Kubeconfig, SignIn};
 use self::link::Dialler;
 use self::links::Links;
 pub use self::outgoing::Outgoing;
+pub use self::roles::{MEMBERS_LABEL, RemovedUsers, RoleChanges, RoleState, RoleWatch};
 pub use self::tunnel::{Closing, Tunnel};
 
 /// Gives the address of a host name; `None` when the name does not exist.
@@ -57,6 +59,8 @@ pub struct Options {
     pub facts_limit: Duration,
     /// How long changing what this server keeps in a cluster may take.
     pub account_limit: Duration,
+    /// How long reading or changing the rights in a cluster may take.
+    pub roles_limit: Duration,
 }
 
 impl Default for Options {
@@ -66,6 +70,7 @@ impl Default for Options {
             connect_limit: Duration::from_secs(30),
             facts_limit: Duration::from_secs(40),
             account_limit: Duration::from_mins(1),
+            roles_limit: Duration::from_mins(1),
         }
     }
 }
@@ -144,6 +149,7 @@ struct Parts {
     links: Links,
     facts_limit: Duration,
     account_limit: Duration,
+    roles_limit: Duration,
 }
 
 /// Nodes on one page of the list that is counted, and how many pages are read: AKS has 5,000 nodes at most.
@@ -164,8 +170,9 @@ impl Downstream {
         let proxies = options.resolver.is_none().then(Matcher::from_system);
         let dialler =
             Dialler { dial: Dial::new(options.resolver), proxies, connect_limit: options.connect_limit };
-        let Options { facts_limit, account_limit, .. } = options;
-        Self { parts: Arc::new(Parts { links: Links::new(dialler), facts_limit, account_limit }) }
+        let Options { facts_limit, account_limit, roles_limit, .. } = options;
+        let links = Links::new(dialler);
+        Self { parts: Arc::new(Parts { links, facts_limit, account_limit, roles_limit }) }
     }
 
     /// Version and number of nodes: what comes when the cluster is reachable, knows us and lets us look.
@@ -195,13 +202,6 @@ impl Downstream {
         let link = self.parts.links.to(access)?;
         let checking = async { rights::check(&link.kube(), link.host()).await };
         in_time(link.host(), self.parts.facts_limit, checking).await
-    }
-
-    /// Binds the groups of callers to their roles. May be repeated.
-    pub async fn bind_roles(&self, access: &Access) -> Result<(), Error> {
-        let link = self.parts.links.to(access)?;
-        let binding = async { account::bind_roles(&link.kube(), link.host()).await };
-        in_time(link.host(), self.parts.account_limit, binding).await
     }
 
     /// Removes the service account by which an earlier version entered the cluster, with its token and its binding. May be

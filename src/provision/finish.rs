@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Parts;
 use super::refresh;
+use super::roles;
 use super::task::{Next, Task};
 use super::trouble::Trouble;
 use crate::domain::provision::plan::{Observed, Phase};
@@ -123,10 +124,14 @@ async fn way_in(parts: &Parts, task: &mut Task, observed: &Observed) -> Result<b
         Ok(facts) => facts,
         Err(error) => return unreached(task, observed, error),
     };
-    if task.status.condition(CONNECTED_ONCE).is_none_or(|condition| condition.status != Truth::True)
-        && let Err(error) = parts.downstream.bind_roles(&access).await
-    {
-        return unreached(task, observed, error);
+    if task.status.condition(CONNECTED_ONCE).is_none_or(|condition| condition.status != Truth::True) {
+        // From then on they are kept by the server that watches the cluster.
+        let system = roles::system_namespaces(parts).await;
+        match Box::pin(roles::correct(parts, &task.row.id, &access, &system)).await {
+            Ok(_) => {}
+            Err(roles::Error::Cluster(error)) => return unreached(task, observed, error),
+            Err(error) => return Err(Trouble::roles(error)),
+        }
     }
     match refused {
         Some(refused) => keep_account(task, &refused),

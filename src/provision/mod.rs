@@ -14,6 +14,7 @@
 //! | `finish` | from "Azure has it" to "active": status, the way into the cluster |
 //! | `refresh` | what Azure changed since |
 //! | `preview` | the next step, told instead of done |
+//! | `roles` | rights inside clusters: roles, bindings, opened namespaces, what revoked users leave behind |
 //! | `trouble` | failures, and how long to leave things alone after one |
 
 #![warn(missing_docs)]
@@ -25,6 +26,7 @@ mod finish;
 mod follow;
 mod preview;
 mod refresh;
+mod roles;
 mod task;
 mod trouble;
 
@@ -36,6 +38,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use self::roles::RoleKeeper;
 use self::task::{Next, Task};
 use self::trouble::Trouble;
 use crate::azure::Azure;

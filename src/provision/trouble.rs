@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::roles;
 use crate::azure;
 use crate::downstream;
 use crate::service::credentials::AccessError;
@@ -105,6 +106,12 @@ impl Trouble {
             }
             error => Self::new(format!("{DOING}{error}")),
         }
+    }
+
+    /// The roles inside the cluster cannot be corrected.
+    pub(super) fn roles(error: roles::Error) -> Self {
+        let message = format!("failed to set up roles inside the cluster: {error}");
+        Self { lasts: false, source: Some(Box::new(error)), ..Self::new(message) }
     }
 
     /// The same with the way out for those who remove a cluster and cannot mend it.

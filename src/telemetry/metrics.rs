@@ -136,6 +136,24 @@ pub const ALL: &[Metric] = &[
         Unit::Count,
         "Steps towards what clusters are to be, by `outcome`: `done` or `failed`.",
     ),
+    metric(
+        "norman_aks_cluster_watches",
+        Kind::Gauge,
+        Unit::Count,
+        "Clusters whose roles and bindings this server keeps.",
+    ),
+    metric(
+        "norman_aks_cluster_role_corrections_total",
+        Kind::Counter,
+        Unit::Count,
+        "Corrections of roles and bindings inside clusters, by `outcome`: `done` or `failed`.",
+    ),
+    metric(
+        "norman_aks_cluster_revocations_pending",
+        Kind::Gauge,
+        Unit::Count,
+        "Users who lost rights in a cluster and may still be named in bindings inside it.",
+    ),
     metric("norman_aks_cache_bytes", Kind::Gauge, Unit::Bytes, "Memory that cached listings take."),
     metric(
         "norman_aks_database_connections",

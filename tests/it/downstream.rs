@@ -25,42 +25,6 @@ async fn a_cluster_tells_its_version_and_how_many_nodes_it_has_over_several_page
 }
 
 #[tokio::test]
-async fn roles_are_bound_to_the_groups_of_callers() {
-    let cluster = FakeCluster::start().await;
-    let downstream = Downstream::new(cluster.options());
-    for _ in 0..2 {
-        downstream.bind_roles(&cluster.access(ADMIN)).await.unwrap();
-        let seen = cluster.seen();
-        let writes: Vec<_> = seen.iter().filter(|seen| seen.method != "GET").collect();
-        assert_eq!(writes.len(), 3, "{writes:?}");
-        for write in writes {
-            assert_eq!(write.method, "PATCH");
-            assert!(write.address.contains("fieldManager=norman-aks"), "{}", write.address);
-            assert_eq!(write.header("content-type"), ["application/apply-patch+yaml"]);
-        }
-    }
-    let rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
-    for (role, inner) in
-        [("cluster-owner", "cluster-admin"), ("cluster-member", "edit"), ("read-only", "view")]
-    {
-        let binding = cluster.object(&format!("{rbac}/norman-aks-{role}")).unwrap();
-        assert_eq!(binding["roleRef"]["name"], inner);
-        assert_eq!(binding["subjects"][0]["name"], format!("norman-aks:{role}"));
-        assert_eq!(binding["subjects"][0]["kind"], "Group");
-    }
-    assert!(cluster.object("/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin").is_none());
-}
-
-#[tokio::test]
-async fn role_of_administrators_is_made_only_where_it_is_missing() {
-    let cluster = FakeCluster::with(1, false).await;
-    let downstream = Downstream::new(cluster.options());
-    downstream.bind_roles(&cluster.access(ADMIN)).await.unwrap();
-    let role = cluster.object("/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin").unwrap();
-    assert_eq!(role["rules"][0]["resources"], json!(["*"]));
-}
-
-#[tokio::test]
 async fn removal_of_the_service_account_may_be_repeated() {
     let cluster = FakeCluster::start().await;
     let downstream = Downstream::new(cluster.options());

@@ -56,6 +56,8 @@ mod kubernetes_proxy;
 #[cfg(test)]
 mod kubernetes_streams;
 #[cfg(test)]
+mod member_rights;
+#[cfg(test)]
 mod members;
 #[cfg(test)]
 mod meta;

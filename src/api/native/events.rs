@@ -53,7 +53,7 @@ struct ClusterEvent {
     #[schema(format = DateTime)]
     time: String,
     /// `step` (something was done), `waiting`, `failure`, `refreshed` (Azure's values were taken over), `active`,
-    /// `removed` (the last one); there may be more.
+    /// `access` (rights inside the cluster changed), `removed` (the last one); there may be more.
     #[schema(example = "step")]
     kind: String,
     /// For people.

@@ -79,9 +79,10 @@ async fn get_role_template(
 fn view(role: Role, links: &Links) -> Object {
     let (name, description) = match role {
         Role::Owner => ("Cluster Owner", "May do everything, and says who else may"),
-        Role::Member => {
-            ("Cluster Member", "Works inside the cluster, and does not change the cluster itself")
-        }
+        Role::Member => (
+            "Cluster Member",
+            "Reads the cluster, and edits in the namespaces that an owner opens for members",
+        ),
         Role::ReadOnly => ("Read-Only", "Sees the cluster and what is inside"),
     };
     let fields = [

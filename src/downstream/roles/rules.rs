@@ -1,0 +1,181 @@
+//! The rules of the two roles that members of a cluster get. Written out, without wildcards and without aggregation: RBAC
+//! cannot subtract, so a role that grows by itself could not be kept from granting what leads to all of the cluster.
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
+/// API group, resources, verbs.
+type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const READ: &[&str] = &["get", "list", "watch"];
+const EDIT: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+
+/// Everywhere in the cluster: objects outside of namespaces, for reading, none of which holds a secret.
+const CLUSTER: [Rule; 10] = [
+    ("", &["namespaces", "nodes", "persistentvolumes"], READ),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
+    ("apiregistration.k8s.io", &["apiservices"], READ),
+    ("gateway.networking.k8s.io", &["gatewayclasses"], READ),
+    ("metrics.k8s.io", &["nodes"], READ),
+    ("networking.k8s.io", &["ingressclasses"], READ),
+    ("node.k8s.io", &["runtimeclasses"], READ),
+    ("scheduling.k8s.io", &["priorityclasses"], READ),
+    ("snapshot.storage.k8s.io", &["volumesnapshotclasses"], READ),
+    ("storage.k8s.io", &["csidrivers", "storageclasses", "volumeattributesclasses"], READ),
+];
+
+/// In a namespace that an owner opened: Kubernetes' `edit` without impersonation and without requesting tokens of service
+/// accounts, with ephemeral containers for debugging and with a view of who may do what there.
+const NAMESPACE: [Rule; 19] = [
+    (
+        "",
+        &[
+            "configmaps",
+            "events",
+            "persistentvolumeclaims",
+            "pods",
+            "pods/attach",
+            "pods/ephemeralcontainers",
+            "pods/exec",
+            "pods/portforward",
+            "pods/proxy",
+            "pods/resize",
+            "replicationcontrollers",
+            "replicationcontrollers/scale",
+            "secrets",
+            "serviceaccounts",
+            "services",
+            "services/proxy",
+        ],
+        EDIT,
+    ),
+    ("", &["pods/eviction"], &["create"]),
+    (
+        "",
+        &[
+            "bindings",
+            "endpoints",
+            "limitranges",
+            "persistentvolumeclaims/status",
+            "pods/log",
+            "pods/status",
+            "replicationcontrollers/status",
+            "resourcequotas",
+            "resourcequotas/status",
+            "services/status",
+        ],
+        READ,
+    ),
+    (
+        "apps",
+        &[
+            "daemonsets",
+            "deployments",
+            "deployments/rollback",
+            "deployments/scale",
+            "replicasets",
+            "replicasets/scale",
+            "statefulsets",
+            "statefulsets/scale",
+        ],
+        EDIT,
+    ),
+    (
+        "apps",
+        &[
+            "controllerrevisions",
+            "daemonsets/status",
+            "deployments/status",
+            "replicasets/status",
+            "statefulsets/status",
+        ],
+        READ,
+    ),
+    ("autoscaling", &["horizontalpodautoscalers"], EDIT),
+    ("autoscaling", &["horizontalpodautoscalers/status"], READ),
+    ("batch", &["cronjobs", "jobs"], EDIT),
+    ("batch", &["cronjobs/status", "jobs/status"], READ),
+    ("coordination.k8s.io", &["leases"], EDIT),
+    ("discovery.k8s.io", &["endpointslices"], READ),
+    ("events.k8s.io", &["events"], &["get", "list", "watch", "create", "update", "patch"]),
+    ("metrics.k8s.io", &["pods"], READ),
+    ("networking.k8s.io", &["ingresses", "networkpolicies"], EDIT),
+    ("networking.k8s.io", &["ingresses/status"], READ),
+    ("policy", &["poddisruptionbudgets"], EDIT),
+    ("policy", &["poddisruptionbudgets/status"], READ),
+    ("rbac.authorization.k8s.io", &["rolebindings", "roles"], READ),
+    ("resource.k8s.io", &["resourceclaims", "resourceclaimtemplates"], EDIT),
+];
+
+/// The rules of the role that members have everywhere.
+pub(super) fn cluster() -> Vec<PolicyRule> {
+    CLUSTER.iter().map(policy_rule).collect()
+}
+
+/// The rules of the role that members have in namespaces that were opened for them.
+pub(super) fn namespace() -> Vec<PolicyRule> {
+    NAMESPACE.iter().map(policy_rule).collect()
+}
+
+fn policy_rule((group, resources, verbs): &Rule) -> PolicyRule {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    PolicyRule {
+        api_groups: Some(vec![(*group).to_owned()]),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(rules: &[Rule], verb: &str, group: &str, resource: &str) -> bool {
+        rules.iter().any(|(own, resources, verbs)| {
+            *own == group && resources.contains(&resource) && verbs.contains(&verb)
+        })
+    }
+
+    #[test]
+    fn rules_have_no_wildcards_and_no_verbs_that_raise_rights() {
+        for (group, resources, verbs) in CLUSTER.iter().chain(&NAMESPACE) {
+            for word in resources.iter().chain(*verbs).chain([group]) {
+                assert!(!word.contains('*'), "{group} {resources:?} {verbs:?}");
+                assert!(!["impersonate", "bind", "escalate", "approve", "sign"].contains(word), "{word}");
+            }
+            assert!(!resources.contains(&"serviceaccounts/token"), "{resources:?}");
+        }
+    }
+
+    #[test]
+    fn cluster_rules_only_read_and_name_nothing_that_holds_secrets() {
+        for (group, resources, verbs) in CLUSTER {
+            assert_eq!(verbs, READ, "{group} {resources:?}");
+            for resource in resources {
+                assert!(!resource.contains('/'), "{resource} leads on");
+                assert!(!["secrets", "pods", "configmaps", "serviceaccounts"].contains(resource));
+            }
+        }
+    }
+
+    #[test]
+    fn namespace_rules_edit_workloads_and_not_rights_or_the_namespace() {
+        for (verb, group, resource, expected) in [
+            ("create", "", "pods", true),
+            ("patch", "", "pods/ephemeralcontainers", true),
+            ("delete", "apps", "deployments", true),
+            ("update", "apps", "deployments/scale", true),
+            ("list", "rbac.authorization.k8s.io", "rolebindings", true),
+            ("create", "rbac.authorization.k8s.io", "rolebindings", false),
+            ("create", "rbac.authorization.k8s.io", "roles", false),
+            ("patch", "", "namespaces", false),
+            ("get", "", "namespaces", false),
+            ("update", "", "endpoints", false),
+            ("update", "", "resourcequotas", false),
+            ("create", "", "serviceaccounts/token", false),
+            ("impersonate", "", "serviceaccounts", false),
+        ] {
+            assert_eq!(allows(&NAMESPACE, verb, group, resource), expected, "{verb} {resource}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Keeps the rights inside clusters: one server watches each active cluster, corrects its roles and bindings, opens and
+//! closes namespaces as owners label them, and removes what users leave behind who lost their role.
+//!
+//! | file | content |
+//! |---|---|
+//! | `mod` | which clusters this server watches: leases in the table `cluster_watches` |
+//! | `watch` | the loop of one cluster: connect, correct, watch, back off |
+//! | `correct` | one comparison and its changes, and the events that tell of them |
+//! | `revoke` | users who lost rights, from the table `cluster_revocations` |
+
+mod correct;
+mod revoke;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch as channel};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(super) use self::correct::{correct, system_namespaces};
+use self::watch::{Shared, Signals};
+use super::Parts;
+use crate::domain::system_namespaces::SystemNamespaces;
+use crate::downstream;
+use crate::service::cluster_access;
+use crate::store::{self, revocations, watches};
+
+/// How long a lease lasts without renewal, and how often leases are renewed.
+const LEASE_MS: i64 = 30_000;
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+/// How often free clusters, new marks and a changed setting are looked for.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The most clusters that one server watches. Each has four open requests to its cluster.
+const MAX_WATCHES: usize = 1_000;
+/// Clusters claimed in one step.
+const CLAIM_LIMIT: usize = 64;
+/// Clusters that are read and corrected at the same time.
+const MAX_CONNECTING: usize = 16;
+/// How long a stop waits for corrections that are under way.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+const WATCHES: &str = "norman_aks_cluster_watches";
+const PENDING: &str = "norman_aks_cluster_revocations_pending";
+
+/// Why the rights inside a cluster cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The cluster was deleted.
+    #[error("the cluster is gone")]
+    Gone,
+    /// The row of the cluster cannot be read.
+    #[error("the stored cluster cannot be read")]
+    Corrupt(#[from] serde_json::Error),
+    /// There is no access to the cluster.
+    #[error(transparent)]
+    Access(#[from] Arc<cluster_access::Error>),
+    /// The cluster cannot be reached, or denies what this server does.
+    #[error(transparent)]
+    Cluster(#[from] downstream::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The server is stopping.
+    #[error("the watch is ending")]
+    Ending,
+}
+
+/// Keeps the rights inside the clusters that this server holds a lease for.
+pub struct RoleKeeper {
+    shared: Arc<Shared>,
+    holder: String,
+    system: channel::Sender<SystemNamespaces>,
+    running: BTreeMap<String, Running>,
+    tasks: JoinSet<String>,
+    renewed: Option<Instant>,
+}
+
+/// The watch of one cluster.
+struct Running {
+    pending: Arc<Notify>,
+    cancel: CancellationToken,
+}
+
+impl RoleKeeper {
+    /// A keeper that does nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        let holder = parts.secrets.replica().to_owned();
+        let shared = Shared { parts, connecting: Semaphore::new(MAX_CONNECTING) };
+        correct::describe_metrics();
+        Self {
+            shared: Arc::new(shared),
+            holder,
+            system: channel::Sender::new(SystemNamespaces::parse("")),
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            renewed: None,
+        }
+    }
+
+    /// Watches clusters until `stop`, then gives the leases back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let store = &self.shared.parts.store;
+        // A SQLite file has one server, so that leases of an earlier process mean nothing.
+        if store.kind() == store::Kind::Sqlite {
+            report("cannot release leases of the previous process", watches::release_all(store).await);
+        }
+        while !stop.is_cancelled() {
+            report("cannot update cluster watches", self.step().await);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok(id) => drop(self.running.remove(&id)),
+                    // The renewal starts the watch again.
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "cluster watch panicked");
+                    }
+                },
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+            }
+        }
+        self.stop().await;
+    }
+
+    async fn step(&mut self) -> Result<(), store::Error> {
+        let parts = &self.shared.parts;
+        let system = system_namespaces(parts).await;
+        self.system.send_if_modified(|known| {
+            let differs = *known != system;
+            *known = system;
+            differs
+        });
+        let until = parts.clock.now_ms() + LEASE_MS;
+        if self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEWAL_INTERVAL) {
+            let held = watches::renew(&parts.store, &self.holder, until).await?;
+            self.renewed = Some(Instant::now());
+            self.running.retain(|id, running| {
+                let keeps = held.contains(id);
+                if !keeps {
+                    running.cancel.cancel();
+                }
+                keeps
+            });
+            for id in held {
+                self.start(id);
+            }
+        }
+        let room = MAX_WATCHES.saturating_sub(self.running.len()).min(CLAIM_LIMIT);
+        let parts = &self.shared.parts;
+        if room > 0 {
+            let (now, room) = (parts.clock.now_ms(), u32::try_from(room).unwrap_or_default());
+            for id in watches::claim(&parts.store, &self.holder, now, until, room).await? {
+                self.start(id);
+            }
+        }
+        let store = &self.shared.parts.store;
+        for id in revocations::pending_clusters(store, &self.holder).await? {
+            if let Some(running) = self.running.get(&id) {
+                running.pending.notify_one();
+            }
+        }
+        self.set_gauges(revocations::count(store).await?);
+        Ok(())
+    }
+
+    fn set_gauges(&self, pending: i64) {
+        let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        metrics::gauge!(WATCHES).set(number(self.running.len()));
+        metrics::gauge!(PENDING).set(number(usize::try_from(pending).unwrap_or_default()));
+    }
+
+    /// Starts the watch of a cluster, unless it runs.
+    fn start(&mut self, id: String) {
+        if self.running.contains_key(&id) {
+            return;
+        }
+        let running = Running { pending: Arc::default(), cancel: CancellationToken::new() };
+        let signals = Signals { pending: Arc::clone(&running.pending), system: self.system.subscribe() };
+        let (shared, cancel) = (Arc::clone(&self.shared), running.cancel.clone());
+        self.running.insert(id.clone(), running);
+        self.tasks.spawn(async move {
+            watch::run(&shared, &id, signals, cancel).await;
+            id
+        });
+    }
+
+    async fn stop(mut self) {
+        for running in self.running.values() {
+            running.cancel.cancel();
+        }
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        // What is left is aborted with the set: every correction may be repeated by the next holder.
+        drop(tokio::time::timeout(STOP_TIMEOUT, ended).await);
+        let store = &self.shared.parts.store;
+        report("cannot release cluster watches", watches::release(store, &self.holder).await);
+    }
+}
+
+fn report<T>(what: &'static str, outcome: Result<T, store::Error>) {
+    if let Err(error) = outcome {
+        tracing::warn!(error = &error as &dyn std::error::Error, "{what}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Users who lost rights in a cluster: the bindings inside it that name them are removed, or reported. The mark of such a
+//! user stays in the database until that is done, whatever becomes of this server and of the way to the cluster.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Error;
+use super::correct::{event, listed};
+use crate::downstream::{Access, RemovedUsers};
+use crate::provision::Parts;
+use crate::store::{self, NewClusterEvent, RevocationRow, revocations};
+
+/// How long after the first search the cluster is searched again: requests that were under way when the rights ended are
+/// over by then.
+const SECOND_SEARCH: Duration = Duration::from_secs(15);
+/// Users that are searched for together.
+const MAX_USERS: u32 = 200;
+
+/// Searches a cluster for what marked users left behind, as far as it is time to.
+pub(super) async fn revoke(parts: &Parts, id: &str, access: &Access) -> Result<(), Error> {
+    let marks = revocations::list(&parts.store, id, MAX_USERS).await?;
+    let now_ms = parts.clock.now_ms();
+    let due: Vec<RevocationRow> = marks.into_iter().filter(|mark| is_due(mark, now_ms)).collect();
+    if due.is_empty() {
+        return Ok(());
+    }
+    let users: BTreeSet<String> = due.iter().map(|mark| mark.user_id.clone()).collect();
+    let report = parts.downstream.remove_users(access, &users).await?;
+    let users: Vec<String> = users.into_iter().collect();
+    let is_first = due.iter().any(|mark| mark.scanned_ms.is_none());
+    if let Some(event) = report_event(now_ms, &users, &report, is_first) {
+        tracing::info!(cluster = id, "{}", event.message);
+        store::cluster_events::append(&parts.store, id, &[event]).await?;
+        parts.bell.ring(id);
+    }
+    for mark in &due {
+        if mark.scanned_ms.is_none() {
+            revocations::set_scanned(&parts.store, mark, now_ms).await?;
+        } else {
+            revocations::delete(&parts.store, mark).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_due(mark: &RevocationRow, now_ms: i64) -> bool {
+    let pause_ms = i64::try_from(SECOND_SEARCH.as_millis()).unwrap_or(i64::MAX);
+    mark.scanned_ms.is_none_or(|scanned_ms| now_ms.saturating_sub(scanned_ms) >= pause_ms)
+}
+
+/// What to tell about a search; what is denied is told once.
+fn report_event(
+    at_ms: i64,
+    users: &[String],
+    report: &RemovedUsers,
+    is_first: bool,
+) -> Option<NewClusterEvent> {
+    let removed: Vec<String> = report.removed.iter().cloned().collect();
+    let denied: Vec<String> =
+        report.denied.iter().map(|(binding, reason)| format!("{binding} ({reason})")).collect();
+    let mut parts = Vec::new();
+    if !removed.is_empty() {
+        parts.push(format!("removed {} from {}", listed(users), listed(&removed)));
+    }
+    if !denied.is_empty() && is_first {
+        parts.push(format!(
+            "{} may still be named in {}: this server may not change that; remove it yourself",
+            listed(users),
+            listed(&denied)
+        ));
+    }
+    let bindings: Vec<_> = report.denied.iter().map(|(binding, _)| binding).collect();
+    let data = json!({"change": "revoked", "users": users, "removed": removed, "denied": bindings});
+    (!parts.is_empty()).then(|| event(at_ms, parts.join("; "), &data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(scanned_ms: Option<i64>) -> RevocationRow {
+        RevocationRow { cluster_id: "c-a".to_owned(), user_id: "user-a".to_owned(), scanned_ms }
+    }
+
+    #[test]
+    fn second_search_waits_for_requests_under_way() {
+        for (scanned_ms, now_ms, expected) in
+            [(None, 0, true), (Some(1_000), 15_999, false), (Some(1_000), 16_000, true)]
+        {
+            assert_eq!(is_due(&mark(scanned_ms), now_ms), expected, "{scanned_ms:?} {now_ms}");
+        }
+    }
+
+    #[test]
+    fn denied_bindings_are_reported_by_name_once() {
+        let users = ["user-a".to_owned()];
+        let report = RemovedUsers {
+            removed: BTreeSet::from(["ClusterRoleBinding mine".to_owned()]),
+            denied: vec![("RoleBinding n/b".to_owned(), "the host answers 403 Forbidden: no".to_owned())],
+        };
+        let first = report_event(1, &users, &report, true).unwrap().message;
+        assert!(first.starts_with("removed user-a from ClusterRoleBinding mine; "), "{first}");
+        assert!(first.contains("RoleBinding n/b (the host answers 403 Forbidden: no)"), "{first}");
+        let again = RemovedUsers { removed: BTreeSet::new(), ..report };
+        assert!(report_event(1, &users, &again, false).is_none());
+        assert!(report_event(1, &users, &RemovedUsers::default(), true).is_none());
+    }
+}

@@ -1,0 +1,429 @@
+//! Everything that a member, and a reader, must not be able to do; and what they must.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{CLOSED, Cluster, JSON, MERGE, OPEN, RBAC, binding, pod, role_ref, user};
+
+const APPLY: &str = "application/apply-patch+yaml";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
+/// One request that must be denied.
+struct Attempt {
+    method: &'static str,
+    path: String,
+    kind: &'static str,
+    body: Option<Value>,
+}
+
+fn get(path: impl Into<String>) -> Attempt {
+    Attempt { method: "GET", path: path.into(), kind: JSON, body: None }
+}
+
+fn post(path: impl Into<String>, body: Value) -> Attempt {
+    Attempt { method: "POST", path: path.into(), kind: JSON, body: Some(body) }
+}
+
+fn put(path: impl Into<String>, body: Value) -> Attempt {
+    Attempt { method: "PUT", path: path.into(), kind: JSON, body: Some(body) }
+}
+
+fn patch(kind: &'static str, path: impl Into<String>, body: Value) -> Attempt {
+    Attempt { method: "PATCH", path: path.into(), kind, body: Some(body) }
+}
+
+fn delete(path: impl Into<String>) -> Attempt {
+    Attempt { method: "DELETE", path: path.into(), kind: JSON, body: None }
+}
+
+/// Namespaces where members have no rights.
+const FOREIGN: [&str; 4] = ["kube-system", "cattle-system", "default", CLOSED];
+
+/// Reading Secrets, and tokens of accounts.
+fn secrets() -> Vec<Attempt> {
+    let mut all = vec![
+        get("/api/v1/secrets"),
+        get("/api/v1/secrets?watch=true"),
+        get("/api/v1/configmaps"),
+        get("/api/v1/serviceaccounts"),
+        get(format!("/api/v1/namespaces/{CLOSED}/secrets/hidden")),
+        get(format!("/api/v1/namespaces/{CLOSED}/secrets?fieldSelector=metadata.name%3Dhidden")),
+        get("/api/v1/namespaces/cattle-system/secrets/kontainer-engine-token"),
+        delete(format!("/api/v1/namespaces/{CLOSED}/secrets")),
+    ];
+    let request = json!({"spec": {"expirationSeconds": 31_536_000, "audiences": []}});
+    for namespace in FOREIGN.into_iter().chain([OPEN]) {
+        let account = if namespace == CLOSED || namespace == OPEN { "robot" } else { "default" };
+        all.push(post(
+            format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"),
+            request.clone(),
+        ));
+    }
+    for namespace in FOREIGN {
+        let token = json!({"type": "kubernetes.io/service-account-token", "metadata": {
+            "generateName": "t-", "annotations": {"kubernetes.io/service-account.name": "default"}}});
+        all.push(get(format!("/api/v1/namespaces/{namespace}/secrets")));
+        all.push(get(format!("/api/v1/namespaces/{namespace}/secrets?watch=true")));
+        all.push(post(format!("/api/v1/namespaces/{namespace}/secrets"), token));
+    }
+    all
+}
+
+/// Running something where there are accounts with more rights.
+fn workloads() -> Vec<Attempt> {
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod("x", "robot")["spec"]});
+    let selector = json!({"matchLabels": {"a": "b"}});
+    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/d:1"}]}});
+    let mut all = vec![
+        patch(
+            STRATEGIC,
+            format!("/api/v1/namespaces/{CLOSED}/pods/victim/ephemeralcontainers"),
+            debugger.clone(),
+        ),
+        patch(STRATEGIC, "/api/v1/namespaces/kube-system/pods/any/ephemeralcontainers", debugger),
+        patch(
+            MERGE,
+            format!("/api/v1/namespaces/{CLOSED}/pods/victim"),
+            json!({"metadata": {"labels": {"a": "b"}}}),
+        ),
+        get(format!("/api/v1/namespaces/{CLOSED}/pods/victim/exec?command=sh&container=a")),
+        post(format!("/api/v1/namespaces/{CLOSED}/pods/victim/exec?command=sh&container=a"), json!({})),
+        post(format!("/api/v1/namespaces/{CLOSED}/pods/victim/attach?container=a"), json!({})),
+        post(format!("/api/v1/namespaces/{CLOSED}/pods/victim/portforward"), json!({})),
+        get(format!("/api/v1/namespaces/{CLOSED}/pods/victim/log")),
+        post(
+            format!("/api/v1/namespaces/{CLOSED}/pods/victim/eviction"),
+            json!({"metadata": {"name": "victim"}}),
+        ),
+        delete("/api/v1/namespaces/kube-system/pods"),
+        patch(
+            MERGE,
+            "/apis/apps/v1/namespaces/kube-system/deployments/coredns",
+            json!({"metadata": {"labels": {"a": "b"}}}),
+        ),
+        patch(
+            MERGE,
+            "/apis/apps/v1/namespaces/kube-system/deployments/coredns/scale",
+            json!({"spec": {"replicas": 0}}),
+        ),
+        patch(MERGE, "/api/v1/namespaces/kube-system/configmaps/coredns", json!({"data": {"a": "b"}})),
+    ];
+    for namespace in FOREIGN {
+        let account = if namespace == CLOSED { "robot" } else { "default" };
+        all.push(post(format!("/api/v1/namespaces/{namespace}/pods"), pod("mine", account)));
+        all.push(post(
+            format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
+            json!({"metadata": {"name": "mine"}, "spec": {"selector": selector, "template": template}}),
+        ));
+        all.push(post(
+            format!("/apis/batch/v1/namespaces/{namespace}/jobs"),
+            json!({"metadata": {"name": "mine"}, "spec": {"template": template}}),
+        ));
+        all.push(get(format!("/api/v1/namespaces/{namespace}/pods")));
+    }
+    all
+}
+
+/// Writing roles and bindings: new ones, and those of the server.
+fn rights(me: &str) -> Vec<Attempt> {
+    let me = [user(me)];
+    let all_rights = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let role = json!({"metadata": {"name": "mine"}, "rules": all_rights});
+    let aggregated = json!({"metadata": {"name": "mine"}, "aggregationRule": {
+        "clusterRoleSelectors": [{"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"}}]}});
+    let mut all = vec![
+        post(format!("{RBAC}/clusterrolebindings"), binding("mine", "cluster-admin", &me)),
+        post(format!("{RBAC}/clusterrolebindings"), binding("mine", "norman-aks-member", &me)),
+        post(format!("{RBAC}/clusterroles"), role.clone()),
+        post(format!("{RBAC}/clusterroles"), aggregated),
+        patch(MERGE, format!("{RBAC}/clusterrolebindings/robots"), json!({"subjects": me})),
+    ];
+    for namespace in FOREIGN.into_iter().chain([OPEN]) {
+        let here = format!("{RBAC}/namespaces/{namespace}");
+        all.push(post(format!("{here}/rolebindings"), binding("mine", "cluster-admin", &me)));
+        all.push(post(format!("{here}/rolebindings"), binding("mine", "norman-aks-namespace-edit", &me)));
+        all.push(post(format!("{here}/roles"), role.clone()));
+        let group = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "norman-aks-namespace-edit"}, "roleRef": role_ref("norman-aks-namespace-edit"),
+            "subjects": me});
+        all.push(patch(
+            APPLY,
+            format!("{here}/rolebindings/norman-aks-namespace-edit?fieldManager=me&force=true"),
+            group,
+        ));
+    }
+    let label = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}}});
+    for name in ["norman-aks-member", "norman-aks-namespace-edit", "cluster-admin", "view", "edit"] {
+        all.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), label.clone()));
+        all.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), json!({"rules": all_rights})));
+        all.push(put(format!("{RBAC}/clusterroles/{name}"), role.clone()));
+        all.push(delete(format!("{RBAC}/clusterroles/{name}")));
+    }
+    for name in ["norman-aks-cluster-owner", "norman-aks-member", "norman-aks-read-only"] {
+        all.push(delete(format!("{RBAC}/clusterrolebindings/{name}")));
+        all.push(patch(MERGE, format!("{RBAC}/clusterrolebindings/{name}"), json!({"subjects": me})));
+    }
+    all.push(delete(format!("{RBAC}/namespaces/{OPEN}/rolebindings/norman-aks-namespace-edit")));
+    all.push(delete(format!("{RBAC}/namespaces/{OPEN}/rolebindings")));
+    all.push(delete(format!("{RBAC}/clusterrolebindings")));
+    all
+}
+
+/// Opening namespaces, and making new ones.
+fn namespaces() -> Vec<Attempt> {
+    let open = json!({"metadata": {"labels": {"norman-aks.io/members": "edit"}}});
+    let mut all = vec![
+        post(
+            "/api/v1/namespaces",
+            json!({"metadata": {"name": "mine", "labels": open["metadata"]["labels"]}}),
+        ),
+        patch(MERGE, "/api/v1/namespaces/new", open.clone()),
+        delete(format!("/api/v1/namespaces/{OPEN}")),
+        delete(format!("/api/v1/namespaces/{CLOSED}")),
+        put(
+            format!("/api/v1/namespaces/{CLOSED}/finalize"),
+            json!({"metadata": {"name": CLOSED}, "spec": {"finalizers": []}}),
+        ),
+        patch(MERGE, format!("/api/v1/namespaces/{CLOSED}/status"), open.clone()),
+        // Pod security is a label of the namespace too.
+        patch(
+            MERGE,
+            format!("/api/v1/namespaces/{OPEN}"),
+            json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}),
+        ),
+    ];
+    for namespace in FOREIGN.into_iter().chain([OPEN]) {
+        let apply = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
+            "labels": open["metadata"]["labels"]}});
+        let path = format!("/api/v1/namespaces/{namespace}");
+        all.push(patch(MERGE, path.clone(), open.clone()));
+        all.push(patch(APPLY, format!("{path}?fieldManager=me&force=true"), apply.clone()));
+        all.push(put(path, apply));
+    }
+    all
+}
+
+/// The ways through what runs in the cluster, and around it.
+fn detours() -> Vec<Attempt> {
+    let review = |spec: Value| json!({"spec": spec});
+    let webhook = json!({"metadata": {"name": "mine"}, "webhooks": []});
+    let request = json!({"metadata": {"name": "mine"}, "spec": {"request": "LQ==", "usages": ["client auth"],
+        "signerName": "kubernetes.io/kube-apiserver-client"}});
+    let certificates = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    vec![
+        get("/api/v1/nodes/any/proxy/pods"),
+        get("/api/v1/nodes/any/proxy/"),
+        post("/api/v1/nodes/any/proxy/run/kube-system/p/c", json!({})),
+        get("/api/v1/namespaces/kube-system/services/kube-dns:9153/proxy/metrics"),
+        get("/api/v1/namespaces/default/services/https:kubernetes:443/proxy/"),
+        get(format!("/api/v1/namespaces/{CLOSED}/services/web/proxy/")),
+        get(format!("/api/v1/namespaces/{CLOSED}/pods/victim/proxy/")),
+        patch(MERGE, "/api/v1/nodes/any", json!({"metadata": {"labels": {"a": "b"}}})),
+        patch(MERGE, "/api/v1/nodes/any/status", json!({"status": {}})),
+        delete("/api/v1/nodes/any"),
+        post(certificates, request.clone()),
+        get(certificates),
+        put(format!("{certificates}/mine/approval"), request),
+        post("/apis/authentication.k8s.io/v1/tokenreviews", review(json!({"token": "a"}))),
+        post(
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            review(json!({"user": "a", "resourceAttributes": {"verb": "get", "resource": "pods"}})),
+        ),
+        post("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", webhook.clone()),
+        post("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", webhook),
+        post("/apis/apiregistration.k8s.io/v1/apiservices", json!({"metadata": {"name": "v1.mine"}})),
+        post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json!({"metadata": {"name": "a.b"}})),
+        post(
+            "/api/v1/persistentvolumes",
+            json!({"metadata": {"name": "mine"}, "spec": {"hostPath": {"path": "/"}}}),
+        ),
+        post(
+            "/apis/storage.k8s.io/v1/storageclasses",
+            json!({"metadata": {"name": "mine"}, "provisioner": "a"}),
+        ),
+        post("/apis/scheduling.k8s.io/v1/priorityclasses", json!({"metadata": {"name": "mine"}, "value": 1})),
+        // A leader of a controller is whoever holds its lease.
+        get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"),
+        // An endpoint of a service in a namespace may be an address of another one.
+        post(format!("/api/v1/namespaces/{OPEN}/endpoints"), json!({"metadata": {"name": "mine"}})),
+        post(
+            format!("/api/v1/namespaces/{OPEN}/bindings"),
+            json!({"metadata": {"name": "victim"}, "target": {"name": "any"}}),
+        ),
+        post(format!("/api/v1/namespaces/{OPEN}/resourcequotas"), json!({"metadata": {"name": "mine"}})),
+        get("/metrics"),
+        get("/logs/"),
+        get("/debug/pprof/"),
+    ]
+}
+
+async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
+    for Attempt { method, path, kind, body } in attempts {
+        let answer = cluster.send(token, method, path, kind, body.as_ref()).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}: {}", answer.text());
+        let status = answer.json();
+        assert_eq!((&status["kind"], &status["reason"]), (&json!("Status"), &json!("Forbidden")), "{path}");
+        assert!(!answer.text().contains("canary"), "{method} {path}");
+    }
+}
+
+/// Every attempt, as the member, and what of it a reader may not do either.
+pub(super) async fn try_everything(cluster: &Cluster) -> usize {
+    let me = cluster.user(&cluster.member).await;
+    let mut count = 0;
+    for attempts in [secrets(), workloads(), rights(&me), namespaces(), detours()] {
+        assert_denied(cluster, &cluster.member, &attempts).await;
+        let writes: Vec<_> = attempts.into_iter().filter(|attempt| attempt.method != "GET").collect();
+        assert_denied(cluster, &cluster.reader, &writes).await;
+        count += writes.len();
+    }
+    count + impersonation(cluster).await + reviews(cluster).await
+}
+
+/// Acting as somebody else: with headers, and by the rights that would allow it.
+async fn impersonation(cluster: &Cluster) -> usize {
+    let headers: [&[(&str, &str)]; 4] = [
+        &[("impersonate-user", "masterclient"), ("impersonate-group", "system:masters")],
+        &[("impersonate-user", "system:serviceaccount:closed:robot")],
+        &[("impersonate-group", "system:masters")],
+        &[("impersonate-user", "a"), ("impersonate-extra-scopes", "all"), ("impersonate-uid", "0")],
+    ];
+    for headers in headers {
+        let path = format!("/k8s/clusters/{}/api/v1/namespaces/{CLOSED}/secrets/hidden", cluster.id);
+        let mut call = cluster.app.get(&path).token(&cluster.member);
+        for (name, value) in headers {
+            call = call.header(name, value);
+        }
+        let answer = call.send().await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}: {}", answer.text());
+    }
+    headers.len()
+}
+
+/// What the cluster itself says about the member's rights.
+async fn reviews(cluster: &Cluster) -> usize {
+    let rbac = "rbac.authorization.k8s.io";
+    let mut count = 0;
+    for (verb, group, resource, expected) in [
+        ("impersonate", "", "users", false),
+        ("impersonate", "", "groups", false),
+        ("impersonate", "", "serviceaccounts", false),
+        ("bind", rbac, "clusterroles", false),
+        ("escalate", rbac, "clusterroles", false),
+        ("bind", rbac, "roles", false),
+        ("escalate", rbac, "roles", false),
+        ("approve", "certificates.k8s.io", "signers", false),
+        ("sign", "certificates.k8s.io", "signers", false),
+        ("use", "policy", "podsecuritypolicies", false),
+        ("*", "*", "*", false),
+        ("list", "storage.k8s.io", "storageclasses", true),
+        ("list", "storage.k8s.io", "csidrivers", true),
+        ("watch", "networking.k8s.io", "ingressclasses", true),
+        ("get", "scheduling.k8s.io", "priorityclasses", true),
+        ("list", "node.k8s.io", "runtimeclasses", true),
+        ("list", "apiregistration.k8s.io", "apiservices", true),
+        ("list", "apiextensions.k8s.io", "customresourcedefinitions", true),
+        ("list", "metrics.k8s.io", "nodes", true),
+        ("list", "", "persistentvolumes", true),
+    ] {
+        for namespace in ["", OPEN, CLOSED, "kube-system"] {
+            let attributes =
+                json!({"verb": verb, "group": group, "resource": resource, "namespace": namespace});
+            let allowed = cluster.can(&cluster.member, &attributes).await;
+            assert_eq!(allowed, expected, "{verb} {group} {resource} in {namespace:?}");
+            count += 1;
+        }
+    }
+    count
+}
+
+/// What members work with: reading the cluster, and everything that runs in an open namespace.
+pub(super) async fn works_where_it_is_open(cluster: &Cluster) {
+    let here = format!("/api/v1/namespaces/{OPEN}");
+    let config = json!({"metadata": {"name": "mine"}, "data": {"a": "b"}});
+    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/d:1"}]}});
+    let deployment = json!({"metadata": {"name": "mine"}, "spec": {"replicas": 1,
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": pod("x", "default")["spec"]}}});
+    for Attempt { method, path, kind, body } in [
+        get("/api/v1/namespaces"),
+        get("/api/v1/nodes"),
+        get(format!("{here}/secrets/hidden")),
+        get(format!("{here}/pods")),
+        get(format!("{RBAC}/namespaces/{OPEN}/rolebindings")),
+        get(format!("{RBAC}/namespaces/{OPEN}/roles")),
+        post(format!("{here}/configmaps"), config.clone()),
+        patch(MERGE, format!("{here}/configmaps/mine"), json!({"data": {"a": "c"}})),
+        post(format!("/apis/apps/v1/namespaces/{OPEN}/deployments"), deployment),
+        patch(
+            MERGE,
+            format!("/apis/apps/v1/namespaces/{OPEN}/deployments/mine/scale"),
+            json!({"spec": {"replicas": 2}}),
+        ),
+        // RBAC cannot close this, so that the documents say it: pods run as any account of their namespace.
+        post(format!("{here}/pods"), pod("as-robot", "robot")),
+        patch(STRATEGIC, format!("{here}/pods/as-robot/ephemeralcontainers"), debugger),
+        delete(format!("{here}/pods/as-robot?gracePeriodSeconds=0")),
+        delete(format!("{here}/configmaps/mine")),
+        delete(format!("/apis/apps/v1/namespaces/{OPEN}/deployments/mine")),
+    ] {
+        let answer = cluster.send(&cluster.member, method, &path, kind, body.as_ref()).await;
+        assert!(answer.status.is_success(), "{method} {path}: {} {}", answer.status, answer.text());
+    }
+}
+
+/// What the other roles may do, so that a denial above is not one of everybody.
+pub(super) async fn other_roles(cluster: &Cluster) {
+    for (path, owner, reader) in [
+        (format!("/api/v1/namespaces/{CLOSED}/secrets/hidden"), 200, 403),
+        (format!("/api/v1/namespaces/{CLOSED}/pods"), 200, 200),
+        ("/api/v1/secrets".to_owned(), 200, 403),
+        (format!("{RBAC}/clusterrolebindings"), 200, 403),
+    ] {
+        for (token, expected) in [(&cluster.owner, owner), (&cluster.reader, reader)] {
+            let answer = cluster.call(token, "GET", &path, None).await;
+            assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn member_finds_no_way_to_more_rights() {
+    let cluster = Cluster::start().await;
+    let count = try_everything(&cluster).await;
+    assert!(count > 150, "{count} attempts");
+    // And nothing of it left a trace.
+    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner"), true).await;
+    assert!(!cluster.member_edits(CLOSED).await);
+}
+
+#[tokio::test]
+async fn member_works_in_open_namespaces() {
+    let cluster = Cluster::start().await;
+    works_where_it_is_open(&cluster).await;
+    other_roles(&cluster).await;
+}
+
+#[tokio::test]
+async fn namespace_admin_cannot_grant_more_than_it_has() {
+    let cluster = Cluster::start().await;
+    // The owner makes the member an administrator of one namespace: what it may grant there is what it has there.
+    let me = cluster.user(&cluster.member).await;
+    let bindings = format!("{RBAC}/namespaces/{CLOSED}/rolebindings");
+    cluster.make(&bindings, &binding("admin", "admin", &[user(&me)])).await;
+    let grant = async |role: &str| {
+        let wanted = binding(&format!("grant-{role}"), role, &[user("user-other")]);
+        cluster.call(&cluster.member, "POST", &bindings, Some(&wanted)).await.status.as_u16()
+    };
+    assert_eq!((grant("view").await, grant("cluster-admin").await), (201, 403));
+    let roles = format!("{RBAC}/namespaces/{CLOSED}/roles");
+    let role = |rules: Value| json!({"metadata": {"name": "more"}, "rules": rules});
+    for (rules, expected) in [
+        (json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]), 403),
+        (json!([{"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["update"]}]), 403),
+        (json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]), 201),
+    ] {
+        let answer = cluster.call(&cluster.member, "POST", &roles, Some(&role(rules))).await;
+        assert_eq!(answer.status.as_u16(), expected, "{}", answer.text());
+    }
+}

@@ -1,0 +1,153 @@
+//! Bindings follow labels and settings, what is missing comes back, and one server watches each cluster.
+
+use http::StatusCode;
+use norman_aks::store::watches;
+use serde_json::json;
+
+use super::{CLOSED, Cluster, OPEN, RBAC, binding};
+use crate::support::app::{NOW_MS, TestApp};
+use crate::support::databases;
+
+fn namespace_binding(namespace: &str) -> String {
+    format!("{RBAC}/namespaces/{namespace}/rolebindings/norman-aks-namespace-edit")
+}
+
+pub(super) async fn labels_open_and_close(cluster: &Cluster) {
+    cluster.label(CLOSED, Some("edit")).await;
+    cluster.until_member_edits(CLOSED).await;
+    for value in [Some("view"), None] {
+        cluster.label(CLOSED, value).await;
+        cluster.until_member_no_longer_edits(CLOSED).await;
+        cluster.label(CLOSED, Some("edit")).await;
+        cluster.until_member_edits(CLOSED).await;
+    }
+    cluster.label(CLOSED, None).await;
+    cluster.until_member_no_longer_edits(CLOSED).await;
+}
+
+pub(super) async fn system_namespaces_stay_closed(cluster: &Cluster) {
+    for name in ["kube-system", "kube-public"] {
+        cluster.label(name, Some("edit")).await;
+    }
+    // What comes after them is there, so they were passed over.
+    labels_open_and_close(cluster).await;
+    for name in ["kube-system", "kube-public"] {
+        assert!(!cluster.member_edits(name).await, "{name}");
+        cluster.label(name, None).await;
+    }
+}
+
+/// Everything that the owner may break is made again.
+pub(super) async fn removed_objects_come_back(cluster: &Cluster) {
+    for path in [
+        format!("{RBAC}/clusterroles/norman-aks-member"),
+        format!("{RBAC}/clusterroles/norman-aks-namespace-edit"),
+        format!("{RBAC}/clusterrolebindings/norman-aks-member"),
+        format!("{RBAC}/clusterrolebindings/norman-aks-read-only"),
+        namespace_binding(OPEN),
+    ] {
+        let gone = cluster.call(&cluster.owner, "DELETE", &path, None).await;
+        assert_eq!(gone.status, StatusCode::OK, "{path}: {}", gone.text());
+        cluster.until_exists(&path, true).await;
+    }
+    let owners = format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner");
+    assert_eq!(cluster.call(&cluster.owner, "DELETE", &owners, None).await.status, StatusCode::OK);
+    // Without it the owner sees nothing.
+    cluster.until_exists(&owners, true).await;
+}
+
+#[tokio::test]
+async fn bindings_follow_labels() {
+    let cluster = Cluster::start().await;
+    labels_open_and_close(&cluster).await;
+    let events = cluster.access_events().await;
+    assert!(events.contains(&format!("cluster members may edit in {CLOSED}")), "{events:?}");
+    assert!(events.contains(&format!("cluster members may no longer edit in {CLOSED}")), "{events:?}");
+}
+
+#[tokio::test]
+async fn system_namespaces_stay_closed_despite_labels() {
+    system_namespaces_stay_closed(&Cluster::start().await).await;
+}
+
+#[tokio::test]
+async fn changed_setting_closes_namespaces() {
+    let cluster = Cluster::start().await;
+    let set = async |value: &str| {
+        let answer =
+            cluster.app.put("/v3/settings/system-namespaces").json(&json!({"value": value})).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    };
+    set(&format!("kube-system,{OPEN}")).await;
+    cluster.until_member_no_longer_edits(OPEN).await;
+    set("").await;
+    cluster.until_member_edits(OPEN).await;
+}
+
+#[tokio::test]
+async fn removed_roles_and_bindings_come_back() {
+    removed_objects_come_back(&Cluster::start().await).await;
+}
+
+#[tokio::test]
+async fn changed_roles_and_bindings_are_corrected() {
+    let cluster = Cluster::start().await;
+    let role = format!("{RBAC}/clusterroles/norman-aks-member");
+    let more = json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
+    assert_eq!(cluster.call(&cluster.owner, "PATCH", &role, Some(&more)).await.status, StatusCode::OK);
+    let secrets = json!({"verb": "get", "resource": "secrets", "namespace": CLOSED});
+    cluster.until("secrets are closed", async || !cluster.can(&cluster.member, &secrets).await).await;
+    // A binding keeps its role, so that another one takes its place.
+    let path = namespace_binding(OPEN);
+    assert_eq!(cluster.call(&cluster.owner, "DELETE", &path, None).await.status, StatusCode::OK);
+    let wrong = binding("norman-aks-namespace-edit", "admin", &[]);
+    let list = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
+    let made = cluster.call(&cluster.owner, "POST", &list, Some(&wrong)).await.status;
+    assert!([StatusCode::CREATED, StatusCode::CONFLICT].contains(&made), "{made}");
+    cluster.until_member_edits(OPEN).await;
+    let binding = cluster.call(&cluster.owner, "GET", &path, None).await.json();
+    assert_eq!(binding["roleRef"]["name"], "norman-aks-namespace-edit");
+}
+
+#[tokio::test]
+async fn active_cluster_has_its_roles_before_anybody_watches() {
+    let cluster = Cluster::of(TestApp::start().await).await;
+    for (token, path, expected) in [
+        (&cluster.owner, "/api/v1/secrets", 200),
+        (&cluster.member, "/api/v1/nodes", 200),
+        (&cluster.member, "/api/v1/pods", 403),
+        (&cluster.reader, "/api/v1/pods", 200),
+    ] {
+        let answer = cluster.call(token, "GET", path, None).await;
+        assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn cluster_of_a_dead_server_is_taken_over() {
+    let db = databases::sqlite().await;
+    let cluster = Cluster::of(TestApp::with().on(&db).start().await).await;
+    let claimed = watches::claim(&db.store, "dead", NOW_MS, i64::MAX / 2, 10).await.unwrap();
+    assert_eq!(claimed, [cluster.id.as_str()]);
+    // A server on PostgreSQL would wait for the end of the lease; one on SQLite knows that it is alone.
+    cluster.app.app.keep_roles();
+    cluster.furnish().await;
+    assert!(watches::renew(&db.store, "dead", NOW_MS).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn second_server_takes_over_when_the_first_stops() {
+    let Some(db) = databases::postgres().await else { return };
+    let first = Cluster::of(TestApp::with().on(&db).start().await).await;
+    let second = TestApp::with().on(&db).beside(&first.app).start().await;
+    first.app.app.keep_roles();
+    first.furnish().await;
+    second.app.keep_roles();
+    let holder = first.app.app.secrets.replica().to_owned();
+    assert_eq!(watches::renew(&db.store, &holder, i64::MAX / 2).await.unwrap(), [first.id.as_str()]);
+    let Cluster { app, id, owner, member, reader } = first;
+    let TestApp { app, .. } = app;
+    app.stop().await;
+    let cluster = Cluster { app: second, id, owner, member, reader };
+    labels_open_and_close(&cluster).await;
+}

@@ -1,0 +1,168 @@
+//! Users who lose rights in a cluster: bindings inside it that name them go, whatever happens in between.
+
+use http::StatusCode;
+use norman_aks::sandbox::{Effect, Fault, Refusal};
+use norman_aks::store::revocations;
+use serde_json::{Value, json};
+
+use super::{Cluster, OPEN, RBAC, binding, user};
+use crate::support::app::TestApp;
+use crate::support::{databases, made};
+
+const BINDINGS: &str = "/v3/clusterroletemplatebindings";
+
+/// A second owner, who granted rights to itself inside the cluster.
+struct Insider {
+    token: String,
+    user: String,
+}
+
+impl Insider {
+    async fn of(cluster: &Cluster) -> Self {
+        let token = made::member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
+        let insider = Self { user: cluster.user(&token).await, token };
+        let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": OPEN});
+        let friends = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": insider.user});
+        let me = user(&insider.user);
+        let here = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
+        for (path, object) in [
+            (
+                format!("{RBAC}/clusterrolebindings"),
+                binding("alone", "cluster-admin", std::slice::from_ref(&me)),
+            ),
+            (
+                format!("{RBAC}/clusterrolebindings"),
+                binding("others", "view", &[friends.clone(), user("user-other")]),
+            ),
+            (here.clone(), binding("alone", "admin", std::slice::from_ref(&me))),
+            (here, binding("shared", "edit", &[me, robot, friends])),
+        ] {
+            let answer = cluster.call(&insider.token, "POST", &path, Some(&object)).await;
+            assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        }
+        insider
+    }
+
+    /// The path of its membership.
+    async fn membership(&self, cluster: &Cluster) -> String {
+        let list = cluster.app.get(BINDINGS).send().await.json();
+        let list = list["data"].as_array().unwrap();
+        let own = list.iter().find(|member| member["userId"] == *self.user).unwrap();
+        format!("{BINDINGS}/{}", own["id"].as_str().unwrap())
+    }
+
+    async fn demote(&self, cluster: &Cluster, role: &str) {
+        let path = self.membership(cluster).await;
+        let answer = cluster.app.put(&path).json(&json!({"roleTemplateId": role})).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+
+    async fn remove(&self, cluster: &Cluster) {
+        let answer = cluster.app.delete(&self.membership(cluster).await).send().await;
+        assert!(answer.status.is_success(), "{}", answer.text());
+    }
+}
+
+fn names(binding: &Value) -> Vec<String> {
+    let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
+    let name = |subject: &Value| format!("{} {}", subject["kind"], subject["name"]).replace('"', "");
+    subjects.iter().map(name).collect()
+}
+
+/// What the insider granted to itself is gone, and nothing else.
+async fn assert_gone(cluster: &Cluster, insider: &Insider) {
+    let here = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
+    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/alone"), false).await;
+    cluster.until_exists(&format!("{here}/alone"), false).await;
+    let shared = async || cluster.call(&cluster.owner, "GET", &format!("{here}/shared"), None).await.json();
+    let left = ["ServiceAccount robot".to_owned(), format!("Group {}", insider.user)];
+    cluster.until("the shared binding has the others", async || names(&shared().await) == left).await;
+    let others = format!("{RBAC}/clusterrolebindings/others");
+    let others = cluster.call(&cluster.owner, "GET", &others, None).await.json();
+    assert_eq!(names(&others), [format!("Group {}", insider.user), "User user-other".to_owned()]);
+}
+
+pub(super) async fn removed_owner_keeps_nothing(cluster: &Cluster) {
+    let insider = Insider::of(cluster).await;
+    insider.remove(cluster).await;
+    assert_gone(cluster, &insider).await;
+    let event = cluster.until_event(&insider.user).await;
+    for part in ["ClusterRoleBinding alone", "RoleBinding open/alone", "RoleBinding open/shared"] {
+        assert!(event.contains(part), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn removed_owner_is_named_in_no_binding() {
+    removed_owner_keeps_nothing(&Cluster::start().await).await;
+}
+
+#[tokio::test]
+async fn demoted_owner_is_named_in_no_binding() {
+    for role in ["cluster-member", "read-only"] {
+        let cluster = Cluster::start().await;
+        let insider = Insider::of(&cluster).await;
+        insider.demote(&cluster, role).await;
+        assert_gone(&cluster, &insider).await;
+        let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
+        assert!(!cluster.can(&insider.token, &secrets).await, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn mark_ends_with_a_second_search() {
+    let cluster = Cluster::start().await;
+    let insider = Insider::of(&cluster).await;
+    insider.remove(&cluster).await;
+    assert_gone(&cluster, &insider).await;
+    let store = cluster.store().await;
+    // A request of the removed owner that was under way comes late.
+    let late = binding("late", "cluster-admin", &[user(&insider.user)]);
+    cluster.make(&format!("{RBAC}/clusterrolebindings"), &late).await;
+    assert_eq!(revocations::count(&store).await.unwrap(), 1);
+    cluster.app.clock.advance(std::time::Duration::from_secs(16));
+    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/late"), false).await;
+    cluster.until("no mark is left", async || revocations::count(&store).await.unwrap() == 0).await;
+}
+
+#[tokio::test]
+async fn mark_survives_an_unreachable_cluster_and_a_restart() {
+    let db = databases::sqlite().await;
+    let cluster = Cluster::of(TestApp::with().on(&db).start().await).await;
+    cluster.app.app.keep_roles();
+    cluster.furnish().await;
+    let insider = Insider::of(&cluster).await;
+    let control = cluster.app.control.clone();
+    control.add_kubernetes_fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
+    insider.remove(&cluster).await;
+    assert_eq!(revocations::count(&db.store).await.unwrap(), 1);
+    let next = TestApp::with().on(&db).beside(&cluster.app).start().await;
+    let Cluster { app, id, owner, member, reader } = cluster;
+    app.app.stop().await;
+    assert_eq!(revocations::count(&db.store).await.unwrap(), 1);
+    control.clear_kubernetes_faults();
+    let cluster = Cluster { app: next, id, owner, member, reader };
+    cluster.app.app.keep_roles();
+    assert_gone(&cluster, &insider).await;
+}
+
+#[tokio::test]
+async fn binding_that_cannot_be_removed_is_reported_by_name() {
+    let cluster = Cluster::start().await;
+    let insider = Insider::of(&cluster).await;
+    let denied = Refusal { status: Some(403), message: Some("not you".to_owned()), ..Refusal::default() };
+    cluster.app.control.add_kubernetes_fault(Fault {
+        method: Some("DELETE".to_owned()),
+        path: Some("/clusterrolebindings/alone".to_owned()),
+        effect: Some(Effect::Status(denied)),
+        ..Fault::default()
+    });
+    insider.remove(&cluster).await;
+    let event = cluster.until_event("remove it yourself").await;
+    assert!(
+        event.contains("may still be named in ClusterRoleBinding alone (") && event.contains("not you"),
+        "{event}"
+    );
+    // The others are gone all the same.
+    cluster.until_exists(&format!("{RBAC}/namespaces/{OPEN}/rolebindings/alone"), false).await;
+}

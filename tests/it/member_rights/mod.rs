@@ -1,0 +1,200 @@
+//! Rights inside clusters: every known way of a member to more rights is tried, owners open and close namespaces, and users
+//! who lose their role keep nothing. On the sandbox here; the same attempts on a real kube-apiserver by
+//! `tests/real-kubernetes.sh`.
+
+mod attempts;
+mod keeping;
+mod leftovers;
+mod real;
+mod upgrade;
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use norman_aks::store::{self, Store};
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::made;
+
+/// The namespace that the owner opened for members, and one that is closed.
+pub(crate) const OPEN: &str = "open";
+pub(crate) const CLOSED: &str = "closed";
+
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
+
+/// A cluster with an owner, a member and a reader, whose rights are kept.
+struct Cluster {
+    app: TestApp,
+    id: String,
+    owner: String,
+    member: String,
+    reader: String,
+}
+
+impl Cluster {
+    /// In the sandbox, with the namespaces [`OPEN`] and [`CLOSED`].
+    async fn start() -> Self {
+        let cluster = Self::of(TestApp::start().await).await;
+        cluster.app.app.keep_roles();
+        cluster.furnish().await;
+        cluster
+    }
+
+    /// A cluster that the server makes in its sandbox. Nobody keeps the rights yet.
+    async fn of(app: TestApp) -> Self {
+        let owner = app.token("ann").await;
+        let (id, _) = made::active(&app, &owner, "one").await;
+        Self::with_members(app, id, owner).await
+    }
+
+    async fn with_members(app: TestApp, id: String, owner: String) -> Self {
+        let member = made::member(&app, &id, "ben", "cluster-member").await;
+        let reader = made::member(&app, &id, "eve", "read-only").await;
+        Self { app, id, owner, member, reader }
+    }
+
+    /// Makes the namespaces and what the attempts aim at, as the owner.
+    async fn furnish(&self) {
+        for (name, labels) in [(OPEN, json!({"norman-aks.io/members": "edit"})), (CLOSED, json!({}))] {
+            let namespace = json!({"metadata": {"name": name, "labels": labels}});
+            self.make("/api/v1/namespaces", &namespace).await;
+            // An account with all rights, as operators have them.
+            let robot = json!({"metadata": {"name": "robot"}});
+            self.make(&format!("/api/v1/namespaces/{name}/serviceaccounts"), &robot).await;
+            let secret = json!({"metadata": {"name": "hidden"}, "stringData": {"password": "canary"}});
+            self.make(&format!("/api/v1/namespaces/{name}/secrets"), &secret).await;
+            self.make(&format!("/api/v1/namespaces/{name}/pods"), &pod("victim", "robot")).await;
+        }
+        let robots: Vec<_> = [OPEN, CLOSED]
+            .map(|name| json!({"kind": "ServiceAccount", "name": "robot", "namespace": name}))
+            .to_vec();
+        self.make(&format!("{RBAC}/clusterrolebindings"), &binding("robots", "cluster-admin", &robots)).await;
+        self.until_member_edits(OPEN).await;
+    }
+
+    /// Creates an object as the owner; one that is there already stays.
+    async fn make(&self, path: &str, object: &Value) {
+        // A pod needs its account, which a controller makes.
+        for _ in 0..200 {
+            let answer = self.call(&self.owner, "POST", path, Some(object)).await;
+            match answer.status {
+                StatusCode::CREATED | StatusCode::CONFLICT => return,
+                StatusCode::FORBIDDEN if answer.text().contains("service account") => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                status => panic!("POST {path}: {status} {}", answer.text()),
+            }
+        }
+        panic!("{path}: its service account does not come");
+    }
+
+    async fn call(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let kind = if method == "PATCH" { MERGE } else { JSON };
+        self.send(token, method, path, kind, body).await
+    }
+
+    async fn send(&self, token: &str, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Answer {
+        let method: Method = method.parse().unwrap();
+        let call = self.app.call(method, &format!("/k8s/clusters/{}{path}", self.id)).token(token);
+        let call = call.header("content-type", kind);
+        match body {
+            Some(body) => call.json(body).send().await,
+            None => call.send().await,
+        }
+    }
+
+    /// Whether a caller may do something, by the cluster's own judgement.
+    async fn can(&self, token: &str, attributes: &Value) -> bool {
+        let review = json!({"spec": {"resourceAttributes": attributes}});
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let answer = self.call(token, "POST", path, Some(&review)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["status"]["allowed"] == true
+    }
+
+    async fn member_edits(&self, namespace: &str) -> bool {
+        self.can(&self.member, &json!({"verb": "create", "resource": "pods", "namespace": namespace})).await
+    }
+
+    async fn until_member_edits(&self, namespace: &str) {
+        self.until(&format!("member edits in {namespace}"), async || self.member_edits(namespace).await)
+            .await;
+    }
+
+    async fn until_member_no_longer_edits(&self, namespace: &str) {
+        let what = format!("member no longer edits in {namespace}");
+        self.until(&what, async || !self.member_edits(namespace).await).await;
+    }
+
+    /// Waits for something that other tasks bring about.
+    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        for _ in 0..1_200 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not within a minute: {what}");
+    }
+
+    /// Waits until an object is there, or gone, as the owner sees it.
+    async fn until_exists(&self, path: &str, exists: bool) {
+        let wanted = if exists { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        let what = format!("{path} is {wanted}");
+        self.until(&what, async || self.call(&self.owner, "GET", path, None).await.status == wanted).await;
+    }
+
+    async fn label(&self, namespace: &str, value: Option<&str>) {
+        let body = json!({"metadata": {"labels": {"norman-aks.io/members": value}}});
+        let path = format!("/api/v1/namespaces/{namespace}");
+        let answer = self.call(&self.owner, "PATCH", &path, Some(&body)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+
+    async fn user(&self, token: &str) -> String {
+        self.app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
+    }
+
+    /// The messages of the cluster's events about rights.
+    async fn access_events(&self) -> Vec<String> {
+        let path = format!("/api/v1/clusters/{}/events", self.id);
+        let answer = self.app.get(&path).header("accept", JSON).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let events = answer.json()["events"].as_array().unwrap().clone();
+        let access = events.iter().filter(|event| event["kind"] == "access");
+        access.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn until_event(&self, part: &str) -> String {
+        let found = async || self.access_events().await.into_iter().find(|message| message.contains(part));
+        self.until(&format!("an event with {part:?}"), async || found().await.is_some()).await;
+        found().await.unwrap()
+    }
+
+    /// The database of the server, where it is a file of its own.
+    async fn store(&self) -> Store {
+        let file = self.app.folder.path().join("norman-aks.db");
+        Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap()
+    }
+}
+
+fn pod(name: &str, account: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {
+        "serviceAccountName": account, "containers": [{"name": "a", "image": "example.org/a:1"}],
+    }})
+}
+
+fn role_ref(role: &str) -> Value {
+    json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role})
+}
+
+fn user(name: &str) -> Value {
+    json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name})
+}
+
+fn binding(name: &str, role: &str, subjects: &[Value]) -> Value {
+    json!({"metadata": {"name": name}, "roleRef": role_ref(role), "subjects": subjects})
+}

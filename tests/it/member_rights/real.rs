@@ -1,0 +1,83 @@
+//! The same against a real kube-apiserver, which `tests/real-kubernetes.sh` starts and names in the environment. Only DNS
+//! and Azure are played: the sandbox hands out the real administrator's kubeconfig.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use norman_aks::downstream;
+use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
+use serde_json::json;
+
+use super::{CLOSED, Cluster, attempts, keeping, leftovers};
+use crate::support::app::TestApp;
+use crate::support::made;
+
+/// The administrator's kubeconfig, a file; and where the API listens.
+const KUBECONFIG: &str = "NORMAN_AKS_TEST_KUBECONFIG";
+const ADDRESS: &str = "NORMAN_AKS_TEST_KUBERNETES";
+
+impl Cluster {
+    /// The real cluster, registered as an import.
+    async fn real() -> Self {
+        let variable = |name: &str| {
+            let value = std::env::var_os(name).and_then(|value| value.into_string().ok());
+            value.unwrap_or_else(|| panic!("set {name}, or run tests/real-kubernetes.sh"))
+        };
+        let kubeconfig = std::fs::read(variable(KUBECONFIG)).unwrap();
+        let address: SocketAddr = variable(ADDRESS).parse().unwrap();
+        let options = downstream::Options {
+            resolver: Some(Arc::new(move |_| Some(address))),
+            ..downstream::Options::default()
+        };
+        let app = TestApp::with().clusters(options).start().await;
+        let value = BASE64_STANDARD.encode(kubeconfig);
+        let body = json!({"kubeconfigs": [{"name": "clusterAdmin", "value": value}], "value": value,
+            "properties": {"kubeConfig": value}});
+        app.control.add_fault(Fault {
+            operation: Some(Operation::AdminCredential),
+            effect: Some(Effect::Status(Refusal {
+                status: Some(200),
+                body: Some(body.to_string()),
+                ..Refusal::default()
+            })),
+            ..Fault::default()
+        });
+        let owner = app.token("ann").await;
+        let credential = app.stored_credential(&owner).await;
+        let id = made::create(&app, &owner, &made::import(&app, "real", &credential)).await;
+        app.settle().await;
+        let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
+        assert_eq!(cluster["state"], "active", "{cluster}");
+        println!("kube-apiserver {}", cluster["version"]["gitVersion"]);
+        let cluster = Self::with_members(app, id, owner).await;
+        cluster.app.app.keep_roles();
+        cluster.furnish().await;
+        cluster
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a real kube-apiserver: tests/real-kubernetes.sh"]
+async fn member_finds_no_way_to_more_rights_in_a_real_cluster() {
+    let cluster = Cluster::real().await;
+    let count = attempts::try_everything(&cluster).await;
+    println!("{count} attempts denied");
+    attempts::works_where_it_is_open(&cluster).await;
+    attempts::other_roles(&cluster).await;
+    println!("open namespace works");
+    for (what, open) in [("opened", true), ("closed", false)] {
+        let start = Instant::now();
+        cluster.label(CLOSED, open.then_some("edit")).await;
+        cluster.until(what, async || cluster.member_edits(CLOSED).await == open).await;
+        println!("{what} {} ms after the label", start.elapsed().as_millis());
+    }
+    keeping::system_namespaces_stay_closed(&cluster).await;
+    println!("system namespaces stay closed");
+    keeping::removed_objects_come_back(&cluster).await;
+    println!("removed roles and bindings come back");
+    leftovers::removed_owner_keeps_nothing(&cluster).await;
+    println!("bindings of a removed owner are gone");
+}

@@ -1,0 +1,74 @@
+//! From the rights of earlier versions to those of today: the old ones go first, and an event says who loses what.
+
+use std::collections::BTreeSet;
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::{Cluster, RBAC, binding};
+use crate::support::app::TestApp;
+
+const FORMER: &str = "norman-aks-cluster-member";
+
+/// A cluster as an earlier version left it: members edit everywhere.
+async fn former() -> Cluster {
+    let cluster = Cluster::of(TestApp::start().await).await;
+    let list = format!("{RBAC}/clusterrolebindings");
+    let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
+    cluster.make(&list, &binding(FORMER, "edit", &[group])).await;
+    for path in [
+        format!("{list}/norman-aks-member"),
+        format!("{RBAC}/clusterroles/norman-aks-member"),
+        format!("{RBAC}/clusterroles/norman-aks-namespace-edit"),
+    ] {
+        let gone = cluster.call(&cluster.owner, "DELETE", &path, None).await;
+        assert_eq!(gone.status, StatusCode::OK, "{path}: {}", gone.text());
+    }
+    let secrets = cluster.call(&cluster.member, "GET", "/api/v1/secrets", None).await;
+    assert_eq!(secrets.status, StatusCode::OK, "{}", secrets.text());
+    cluster
+}
+
+#[tokio::test]
+async fn former_rights_are_removed_before_new_ones_are_made() {
+    let cluster = former().await;
+    cluster.app.control.clear_kubernetes_requests();
+    cluster.app.app.keep_roles();
+    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
+    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-member"), true).await;
+    let writes: Vec<String> = cluster
+        .app
+        .control
+        .kubernetes_requests()
+        .into_iter()
+        .filter(|seen| seen.path.starts_with(RBAC) && !["GET", "HEAD"].contains(&&*seen.method))
+        .map(|seen| format!("{} {}", seen.method, seen.path.trim_start_matches(RBAC)))
+        .collect();
+    assert_eq!(
+        writes,
+        [
+            "DELETE /clusterrolebindings/norman-aks-cluster-member",
+            "PATCH /clusterroles/norman-aks-member",
+            "PATCH /clusterroles/norman-aks-namespace-edit",
+            "PATCH /clusterrolebindings/norman-aks-member",
+        ]
+    );
+    let answer = cluster.call(&cluster.member, "GET", "/api/v1/secrets", None).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn event_names_members_and_lost_rights_once() {
+    let cluster = former().await;
+    cluster.app.app.keep_roles();
+    let ben = cluster.user(&cluster.member).await;
+    let event = cluster.until_event("no longer read or change objects in namespaces").await;
+    assert!(event.contains(&format!("ben ({ben})")) && event.contains("Secrets included"), "{event}");
+    assert!(!event.contains("eve") && !event.contains("ann"), "only members lose rights: {event}");
+    // An older server of a roll-out makes the binding again; it goes again, and nobody is told twice.
+    let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
+    cluster.make(&format!("{RBAC}/clusterrolebindings"), &binding(FORMER, "edit", &[group])).await;
+    cluster.until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
+    let events = cluster.access_events().await;
+    assert_eq!(events.iter().collect::<BTreeSet<_>>().len(), events.len(), "{events:?}");
+}
