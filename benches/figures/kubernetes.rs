@@ -134,6 +134,7 @@ impl Ready {
             spec: r#"{"aksConfig":{"clusterName":"figures"}}"#.to_owned(),
             credential_id: None,
             aks_identity: None,
+            identity_proved: false,
             created_ms: 0,
             updated_ms: 0,
             version: 1,

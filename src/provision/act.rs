@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Parts;
+use super::claim;
 use super::finish;
 use super::follow::{self, taken};
 use super::task::{Next, Task};
@@ -68,6 +69,9 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
     let observed = observation::observe(&arm, &access, task.aks(), task.phase)
         .await
         .map_err(|error| Trouble::azure("", error))?;
+    if !claim::claim(parts, task, &access).await? {
+        return Ok(Next::Now);
+    }
     let decided = decide(task, &observed);
     tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
     let changes = !matches!(

@@ -9,6 +9,7 @@
 //! | `task` | one claimed cluster, and what is written down about it |
 //! | `act` | one step towards Azure |
 //! | `around` | what has to be there before a cluster |
+//! | `claim` | the claim of an object on its AKS cluster |
 //! | `creation` | what is found out before a cluster is made |
 //! | `follow` | the long operations of Azure |
 //! | `finish` | from "Azure has it" to "active": status, the way into the cluster |
@@ -21,6 +22,7 @@
 
 mod act;
 mod around;
+mod claim;
 mod creation;
 mod finish;
 mod follow;

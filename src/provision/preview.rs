@@ -10,7 +10,7 @@ use super::act::{self, Work};
 use super::follow::{self, Asked};
 use super::task::Task;
 use super::trouble::Trouble;
-use super::{Parts, Worker, refresh};
+use super::{Parts, Worker, claim, refresh};
 use crate::domain::provision::plan::{Phase, Step};
 use crate::domain::provision::preview::{Azure, Kind, Preview, Unseen, managed};
 use crate::domain::status::Waiting;
@@ -109,6 +109,10 @@ async fn look(
     let observed = observation::observe(&arm, access, task.aks(), task.phase)
         .await
         .map_err(|error| Trouble::azure("", error))?;
+    if let Err(trouble) = claim::check(parts, task, access).await {
+        let summary = "write the failure down, and try again";
+        return Ok(Preview::new(Kind::Blocked, summary, trouble.message));
+    }
     let mut decided = act::decide(task, &observed);
     let work = Work { parts, access, arm: &arm, observed: &observed };
     match decided {

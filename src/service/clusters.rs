@@ -214,7 +214,9 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
-        let review = self.admit_new(by, &spec, &change.unknown).await?;
+        let admitted = self.admit_new(by, &spec, &change.unknown).await?;
+        // Until Azure has answered, the object claims nothing: whoever knows a subscription could block its owner.
+        let identity = identity.filter(|_| credential.is_answered(&admitted));
         let now = self.parts.clock.now_ms();
         let mut row = ClusterRow {
             id: String::new(),
@@ -223,13 +225,14 @@ impl Clusters {
             name,
             spec: spec.to_text(),
             credential_id: credential.id,
+            identity_proved: identity.is_some(),
             aks_identity: identity,
             created_ms: now,
             updated_ms: now,
             version: 1,
             generation: 1,
             removing_ms: None,
-            review,
+            review: admitted.review,
             work: WorkColumns {
                 phase: "new".to_owned(),
                 status: ClusterStatus::default().to_text(),
@@ -335,7 +338,14 @@ impl Clusters {
         if name.is_empty() || is_renamed(&row.name, &name) {
             self.check_name(caller, &name, &row.id).await?;
         }
-        row.review = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
+        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
+        if credential.is_answered(&admitted) {
+            (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
+        } else if row.aks_identity != identity {
+            // The worker claims it anew.
+            (row.aks_identity, row.identity_proved) = (None, false);
+        }
+        row.review = admitted.review;
         row.name = name;
         // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
         let rests = stored.state == State::Active && spec::same(old, new);
@@ -344,7 +354,6 @@ impl Clusters {
         }
         row.spec = spec.to_text();
         row.credential_id = credential.id;
-        row.aks_identity = identity;
         row.updated_ms = self.parts.clock.now_ms();
         Ok(new.clone())
     }

@@ -16,7 +16,7 @@ use super::{Error, Invalid, Result};
 use crate::azure::Azure;
 use crate::clock::Clock;
 use crate::domain::ids;
-use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Review, Subject, UnknownField};
+use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Read, Review, Subject, UnknownField};
 use crate::domain::spec::{self, AksConfig, ClusterSpec, Object};
 use crate::store::{self, Store};
 
@@ -75,26 +75,32 @@ impl Reviews {
         Self { parts: Arc::new(Parts { azure, store, credentials, events, clock }) }
     }
 
-    /// Lets a specification through before it is saved.
+    /// Lets a specification through before it is saved; also returns the subscription for which Azure answered with the
+    /// stored credential, if it did.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the code `InvalidOption` for the first finding that stands in the way.
-    pub(super) async fn admit(&self, by: &Actor, asked: &Asked<'_>) -> Result<Review> {
+    pub(super) async fn admit(&self, by: &Actor, asked: &Asked<'_>) -> Result<(Review, Option<String>)> {
         let known = self.known(asked).await?;
         let subject = subject(asked, &known);
         // What is wrong by itself is told without asking anybody.
         let alone = admitted(review::review(&subject, &AzureData::default()))?;
         if review::needed(&subject).is_empty() {
-            return Ok(alone);
+            return Ok((alone, None));
         }
+        let mut answered_for = None;
         let azure = match stored(asked) {
             None => AzureData::unknown("aksConfig names no cloud credential"),
             Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
-                Ok(access) => self.gathered(by, Action::Use, &access, &subject).await,
+                Ok(access) => {
+                    let azure = self.gathered(by, Action::Use, &access, &subject).await;
+                    answered_for = has_answered(&azure).then(|| access.credential().subscription_id.clone());
+                    azure
+                }
                 Err(error) => AzureData::unknown(&unusable(&error)),
             },
         };
-        admitted(review::review(&subject, &azure))
+        Ok((admitted(review::review(&subject, &azure))?, answered_for))
     }
 
     /// The whole review, for somebody who only asks. A credential that was sent along is used instead of the stored one.
@@ -217,6 +223,21 @@ pub(super) fn advises(body: &Object) -> bool {
 fn stored<'a>(asked: &Asked<'a>) -> Option<Via<'a>> {
     let id = spec::given(asked.spec.aks().azure_credential_secret.as_ref())?;
     Some(Via::Stored { id, cluster_id: asked.existing.map(|existing| existing.id) })
+}
+
+/// Whether Azure said anything that it says only to a credential with rights in the subscription. That a group is not there
+/// it says to anybody.
+fn has_answered(azure: &AzureData) -> bool {
+    fn known<T>(part: &Read<T>) -> bool {
+        matches!(part, Read::Known(_))
+    }
+    known(&azure.versions)
+        || known(&azure.sizes)
+        || known(&azure.networks)
+        || known(&azure.usages)
+        || known(&azure.regions)
+        || known(&azure.cluster)
+        || matches!(azure.node_group, Read::Known(true))
 }
 
 fn admitted(review: Review) -> Result<Review> {

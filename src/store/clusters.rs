@@ -10,8 +10,8 @@ use super::{AuditRow, Error, NewClusterEvent, Store, Unique};
 mod work;
 
 pub use work::{
-    Wake, WorkColumns, claim, delete_claimed, free_all, next_due_ms, record, refresh_spec, release, renew,
-    wake, wake_all,
+    Wake, WorkColumns, claim, claim_identity, delete_claimed, free_all, next_due_ms, record, refresh_spec,
+    release, renew, wake, wake_all,
 };
 
 /// A cluster (contract, section 13).
@@ -29,9 +29,12 @@ pub struct ClusterRow {
     pub spec: String,
     /// The stored credential it uses (`cc-xxxxx`, without namespace); that row must exist.
     pub credential_id: Option<String>,
-    /// Subscription, resource group and name of the AKS cluster in lower case, with `/` between; the only one of its
-    /// kind unless `None`.
+    /// Subscription, resource group and name of the AKS cluster in lower case, with `/` between: the object's claim on it,
+    /// unique unless `None`.
     pub aks_identity: Option<String>,
+    /// Whether Azure answered with the object's credential before [`Self::aks_identity`] was written. Versions before this
+    /// column wrote it without asking; such a claim gives way to a proved one until something was made in Azure.
+    pub identity_proved: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Milliseconds since 1970.
@@ -48,14 +51,26 @@ pub struct ClusterRow {
     pub work: WorkColumns,
 }
 
+/// Every column of a row.
+macro_rules! columns {
+    () => {
+        "id, uuid, owner, name, spec, credential_id, aks_identity, identity_proved, created_ms, updated_ms, version, \
+         generation, removing_ms, review, fence, phase, claimed, status, applied_generation, applied_spec, operation, \
+         activated_ms, refreshed_ms, attempts, next_run_ms"
+    };
+}
+use columns;
+
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "select id, uuid, owner, name, spec, credential_id, aks_identity, created_ms, updated_ms, version, ",
-            "generation, removing_ms, review, fence, phase, claimed, status, applied_generation, applied_spec, ",
-            "operation, activated_ms, refreshed_ms, attempts, next_run_ms from clusters ",
-            $rest
-        )
+        concat!("select ", columns!(), " from clusters ", $rest)
+    };
+}
+
+/// A claim that counts, as a condition: one that Azure proved, or that something was made with.
+macro_rules! is_proved {
+    () => {
+        "(identity_proved or claimed or activated_ms is not null)"
     };
 }
 
@@ -69,6 +84,7 @@ fn row(row: &impl Columns) -> Result<ClusterRow, Error> {
         spec: fields.text("spec")?,
         credential_id: fields.text_opt("credential_id")?,
         aks_identity: fields.text_opt("aks_identity")?,
+        identity_proved: fields.flag("identity_proved")?,
         created_ms: fields.number("created_ms")?,
         updated_ms: fields.number("updated_ms")?,
         version: fields.number("version")?,
@@ -171,7 +187,26 @@ macro_rules! check_name {
     };
 }
 
-/// Adds a cluster, with the work on it that is to be done.
+/// Takes an AKS cluster away from objects whose claim does not count, for one whose claim does.
+const RELEASE_UNPROVED: &str = concat!(
+    "update clusters set aks_identity = null where aks_identity = $1 and id <> $2 and not ",
+    is_proved!()
+);
+
+/// [`RELEASE_UNPROVED`] for a row that is about to be written.
+macro_rules! release_unproved {
+    ($transaction:ident, $cluster:expr) => {
+        if let Some(identity) = $cluster.aks_identity.as_ref().filter(|_| $cluster.identity_proved) {
+            sqlx::query(RELEASE_UNPROVED)
+                .bind(identity)
+                .bind(&$cluster.id)
+                .execute(&mut *$transaction)
+                .await?;
+        }
+    };
+}
+
+/// Adds a cluster, with the work on it that is to be done. A proved claim takes the AKS cluster from one that does not count.
 ///
 /// # Errors
 /// [`Error::Duplicate`] when the id or the AKS cluster is taken, or the name in `unique_name`; [`Error::Dangling`] when the
@@ -185,11 +220,12 @@ pub async fn insert(
     check(cluster)?;
     let sql =
         "insert into clusters (id, uuid, owner, name, spec, status, credential_id, aks_identity, created_ms,
-               updated_ms, version, generation, removing_ms, review, phase, next_run_ms)
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+               updated_ms, version, generation, removing_ms, review, phase, next_run_ms, identity_proved)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
     change!(store, audit, |transaction| {
         transaction.check_owner(&cluster.owner).await?;
         check_name!(transaction, cluster, unique_name);
+        release_unproved!(transaction, cluster);
         let query = sqlx::query(sql)
             .bind(&cluster.id)
             .bind(&cluster.uuid)
@@ -206,7 +242,8 @@ pub async fn insert(
             .bind(cluster.removing_ms)
             .bind(&cluster.review)
             .bind(&cluster.work.phase)
-            .bind(cluster.work.next_run_ms);
+            .bind(cluster.work.next_run_ms)
+            .bind(cluster.identity_proved);
         Some(
             query.execute(&mut *transaction).await.map_err(|error| dangling(error, cluster))?.rows_affected(),
         )
@@ -243,12 +280,12 @@ pub async fn using_credential(store: &Store, credential_id: &str) -> Result<Vec<
     read!(store, |pool| sqlx::query(sql).bind(credential_id).fetch_all(pool).await?.iter().map(row).collect())
 }
 
-/// The cluster that stands for an AKS cluster, by [`ClusterRow::aks_identity`].
+/// The cluster whose claim on an AKS cluster counts, by [`ClusterRow::aks_identity`].
 pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<ClusterRow>, Error> {
     if identity.contains('\0') {
         return Ok(None);
     }
-    let sql = select!("where aks_identity = $1");
+    let sql = concat!("select ", columns!(), " from clusters where aks_identity = $1 and ", is_proved!());
     read!(store, |pool| sqlx::query(sql)
         .bind(identity)
         .fetch_optional(pool)
@@ -275,10 +312,11 @@ pub async fn update(
         "update clusters set name = $3, spec = $4, credential_id = $5, aks_identity = $6, updated_ms = $7,
                generation = $8, removing_ms = $9, review = $10, version = version + 1,
                next_run_ms = coalesce($11, next_run_ms),
-               attempts = case when cast($11 as bigint) is null then attempts else 0 end
+               attempts = case when cast($11 as bigint) is null then attempts else 0 end, identity_proved = $12
                where id = $1 and version = $2";
     change!(store, audit, |transaction| {
         check_name!(transaction, cluster, unique_name);
+        release_unproved!(transaction, cluster);
         let query = sqlx::query(sql)
             .bind(&cluster.id)
             .bind(cluster.version)
@@ -290,7 +328,8 @@ pub async fn update(
             .bind(cluster.generation)
             .bind(cluster.removing_ms)
             .bind(&cluster.review)
-            .bind(wake.map(|Wake(at_ms)| at_ms));
+            .bind(wake.map(|Wake(at_ms)| at_ms))
+            .bind(cluster.identity_proved);
         let done = query.execute(&mut *transaction).await.map_err(|error| dangling(error, cluster))?;
         (done.rows_affected() > 0).then_some(())
     })
@@ -308,10 +347,7 @@ pub async fn remove(
     if id.contains('\0') {
         return Ok(None);
     }
-    let sql = "delete from clusters where id = $1
-               returning id, uuid, owner, name, spec, credential_id, aks_identity, created_ms, updated_ms, version,
-               generation, removing_ms, review, fence, phase, claimed, status, applied_generation, applied_spec,
-               operation, activated_ms, refreshed_ms, attempts, next_run_ms";
+    let sql = concat!("delete from clusters where id = $1 returning ", columns!());
     let gone = change!(store, |gone| &gone.1, |transaction| {
         let gone = sqlx::query(sql).bind(id).fetch_optional(&mut *transaction).await?;
         match gone.as_ref().map(row).transpose()? {

@@ -62,6 +62,10 @@ on_both!(
     secrets_are_rewrapped_one_by_one,
     clusters_come_back_as_they_were_put,
     an_aks_cluster_is_only_registered_once,
+    a_proved_claim_takes_an_aks_cluster_from_one_that_is_not,
+    what_was_acted_on_keeps_its_claim_without_a_mark,
+    the_worker_claims_under_its_lease_and_the_version_that_it_read,
+    migration_4_drops_claims_that_nothing_was_made_with,
     a_cluster_is_only_changed_from_its_latest_version,
     due_clusters_are_claimed_once_and_recorded_under_their_claim,
     claims_of_the_dead_can_be_ended,
@@ -151,6 +155,7 @@ fn cluster(id: &str) -> ClusterRow {
         spec: r#"{"aksConfig":{"zones":["2","1"],"b":1,"a":2}}"#.to_owned(),
         credential_id: None,
         aks_identity: None,
+        identity_proved: false,
         created_ms: 5,
         updated_ms: 6,
         version: 1,
@@ -545,6 +550,7 @@ async fn clusters_come_back_as_they_were_put(db: &TestDb) {
     let full = ClusterRow {
         credential_id: text("cc-a"),
         aks_identity: text("s/g/n"),
+        identity_proved: true,
         created_ms: 9,
         ..cluster("c-a")
     };
@@ -1396,4 +1402,101 @@ async fn a_credential_does_not_move_while_a_cluster_is_being_made(db: &TestDb) {
         Kind::Postgres => race!(sqlx::PgConnection::connect(&db.url).await, "begin"),
     };
     assert!(matches!(outcome, Err(Error::InUse { table: "credentials", .. })), "{outcome:?}");
+}
+
+/// A row that claims the AKS cluster `s/g/n`.
+fn claiming(id: &str, identity_proved: bool) -> ClusterRow {
+    ClusterRow { aks_identity: text("s/g/n"), identity_proved, ..cluster(id) }
+}
+
+async fn held(store: &Store, id: &str) -> (Option<String>, bool) {
+    let row = clusters::get(store, id).await.expect("get").expect("row");
+    (row.aks_identity, row.identity_proved)
+}
+
+fn assert_held(error: &Error) {
+    assert!(matches!(error, Error::Duplicate { what: Unique::ClusterIdentity }), "{error:?}");
+}
+
+async fn a_proved_claim_takes_an_aks_cluster_from_one_that_is_not(db: &TestDb) {
+    let store = &db.store;
+    let holder = async || clusters::by_aks_identity(store, "s/g/n").await.expect("find").map(|row| row.id);
+    // As servers write it that do not ask Azure: among themselves it is unique as ever.
+    clusters::insert(store, &claiming("c-a", false), None, &audit()).await.expect("insert");
+    let again = clusters::insert(store, &claiming("c-b", false), None, &audit()).await;
+    assert_held(&again.expect_err("the same identity"));
+    assert_eq!(holder().await, None, "it does not count");
+
+    clusters::insert(store, &claiming("c-b", true), None, &audit()).await.expect("insert");
+    assert_eq!((holder().await, held(store, "c-a").await), (text("c-b"), (None, false)));
+    for proved in [false, true] {
+        let late = clusters::insert(store, &claiming("c-c", proved), None, &audit()).await;
+        assert_held(&late.expect_err("it is held"));
+        let late = clusters::update(store, &claiming("c-a", proved), None, None, &audit()).await;
+        assert_held(&late.expect_err("it is held"));
+    }
+    assert_held(&clusters::claim_identity(store, "c-a", 0, 1, "s/g/n").await.expect_err("it is held"));
+    clusters::remove(store, "c-b", |_| (NewClusterEvent::default(), audit())).await.expect("remove");
+    assert!(clusters::claim_identity(store, "c-a", 0, 1, "s/g/n").await.expect("free"));
+    assert_eq!((holder().await, held(store, "c-a").await), (text("c-a"), (text("s/g/n"), true)));
+}
+
+async fn what_was_acted_on_keeps_its_claim_without_a_mark(db: &TestDb) {
+    let store = &db.store;
+    for statement in [
+        "update clusters set claimed = (1 = 1) where id = 'c-a'",
+        "update clusters set claimed = (1 = 0), activated_ms = 1 where id = 'c-a'",
+    ] {
+        if clusters::get(store, "c-a").await.expect("get").is_none() {
+            clusters::insert(store, &claiming("c-a", false), None, &audit()).await.expect("insert");
+        }
+        execute(db, statement).await;
+        let late = clusters::insert(store, &claiming("c-b", true), None, &audit()).await;
+        assert_held(&late.expect_err("something was made with it"));
+        let holder = clusters::by_aks_identity(store, "s/g/n").await.expect("find").expect("a holder");
+        assert_eq!(holder.id, "c-a");
+    }
+}
+
+async fn the_worker_claims_under_its_lease_and_the_version_that_it_read(db: &TestDb) {
+    let store = &db.store;
+    let work = WorkColumns { next_run_ms: Some(1), ..cluster("c-a").work };
+    clusters::insert(store, &ClusterRow { work, ..cluster("c-a") }, None, &audit()).await.expect("insert");
+    let row = clusters::claim(store, "w", 1, 9, 1).await.expect("claim").remove(0);
+    let claim = async |fence, version| {
+        clusters::claim_identity(store, "c-a", fence, version, "s/g/n").await.expect("claim")
+    };
+    assert!(!claim(row.work.fence + 1, row.version).await, "another lease");
+    assert!(!claim(row.work.fence, row.version + 1).await, "another version");
+    assert_eq!(held(store, "c-a").await, (None, false));
+    assert!(claim(row.work.fence, row.version).await);
+    assert_eq!(held(store, "c-a").await, (text("s/g/n"), true));
+    // A change that was read before must not write the claim away.
+    let conflict = clusters::update(store, &row, None, None, &audit()).await.expect_err("an old version");
+    assert!(matches!(conflict, Error::Conflict { .. }), "{conflict:?}");
+}
+
+async fn migration_4_drops_claims_that_nothing_was_made_with(db: &TestDb) {
+    execute(db, "alter table clusters drop column identity_proved").await;
+    execute(db, "delete from _sqlx_migrations where version = 4").await;
+    execute(
+        db,
+        "insert into clusters (id, uuid, owner, name, spec, status, aks_identity, created_ms, updated_ms, version,
+         claimed, activated_ms)
+         values ('c-new', 'u', 'o', 'n', '{}', '{}', 's/g/new', 1, 1, 1, (1 = 0), null),
+         ('c-made', 'u', 'o', 'n', '{}', '{}', 's/g/made', 1, 1, 1, (1 = 1), null),
+         ('c-active', 'u', 'o', 'n', '{}', '{}', 's/g/active', 1, 1, 1, (1 = 0), 1),
+         ('c-none', 'u', 'o', 'n', '{}', '{}', null, 1, 1, 1, (1 = 0), 1)",
+    )
+    .await;
+    let applied = db.store.migrate().await.expect("migrate").applied;
+    assert_eq!(applied, ["0004_identity_proved"]);
+    for (id, expected) in [
+        ("c-new", (None, false)),
+        ("c-made", (text("s/g/made"), true)),
+        ("c-active", (text("s/g/active"), true)),
+        ("c-none", (None, false)),
+    ] {
+        assert_eq!(held(&db.store, id).await, expected, "{id}");
+    }
 }

@@ -461,6 +461,7 @@ fn cluster(name: &str, owner: &str) -> ClusterRow {
         spec: "{}".to_owned(),
         credential_id: None,
         aks_identity: None,
+        identity_proved: false,
         created_ms: 1,
         updated_ms: 1,
         version: 1,

@@ -1,6 +1,7 @@
 //! The rules of saving that need more than the request (contract, section 15): settings, credentials and other
 //! clusters. The others are in `domain::spec::rules`.
 
+use super::review::Admitted;
 use super::{Clusters, Result};
 use crate::domain::spec::rules::{self, Violation};
 use crate::domain::spec::{self, AksConfig};
@@ -37,7 +38,7 @@ impl Clusters {
         Ok(UsedCredential { id: Some(id), subscription_id: row.and_then(|row| row.subscription_id) })
     }
 
-    /// Rule 11, with the subscription and the resource group (design, "Uniqueness of clusters").
+    /// That no other object has a claim on the AKS cluster. An object claims one when Azure has answered with its credential.
     pub(super) async fn check_identity(
         &self,
         identity: Option<&str>,
@@ -104,6 +105,14 @@ pub(super) struct UsedCredential {
 }
 
 impl UsedCredential {
+    /// Whether Azure answered with this credential during the review, so that it may claim an AKS cluster.
+    pub(super) fn is_answered(&self, admitted: &Admitted) -> bool {
+        let subscription_id = self.subscription_id.as_deref();
+        subscription_id
+            .zip(admitted.answered_for.as_deref())
+            .is_some_and(|(is, answered)| is.eq_ignore_ascii_case(answered))
+    }
+
     pub(super) fn identity(&self, aks: &AksConfig) -> Option<String> {
         spec::identity(self.subscription_id.as_deref(), aks)
     }

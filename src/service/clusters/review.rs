@@ -24,6 +24,14 @@ pub struct ReviewQuestion {
     pub credential: Option<InlineCredential>,
 }
 
+/// A specification that may be saved.
+pub(super) struct Admitted {
+    /// The review, as it is kept.
+    pub(super) review: Option<String>,
+    /// The subscription for which Azure answered with the stored credential during the review.
+    pub(super) answered_for: Option<String>,
+}
+
 impl Clusters {
     /// Judges a specification without saving anything.
     ///
@@ -77,15 +85,16 @@ impl Clusters {
         }
     }
 
-    /// Lets a new specification through; the review as it is kept.
+    /// Lets a new specification through.
     pub(super) async fn admit_new(
         &self,
         by: &Actor,
         spec: &ClusterSpec,
         unknown: &[UnknownField],
-    ) -> Result<Option<String>> {
-        let review = self.parts.reviews.admit(by, &Asked { spec, existing: None, unknown }).await?;
-        Ok(Some(text(&review)))
+    ) -> Result<Admitted> {
+        let (review, answered_for) =
+            self.parts.reviews.admit(by, &Asked { spec, existing: None, unknown }).await?;
+        Ok(Admitted { review: Some(text(&review)), answered_for })
     }
 
     /// Lets a changed specification through; `kept` is the review of the one before, which stays when nothing that is
@@ -97,14 +106,14 @@ impl Clusters {
         spec: &ClusterSpec,
         unknown: &[UnknownField],
         kept: Option<String>,
-    ) -> Result<Option<String>> {
+    ) -> Result<Admitted> {
         let same = stored.spec.aks() == spec.aks() && advises(stored.spec.body()) == advises(spec.body());
         if same && unknown.is_empty() && kept.is_some() {
-            return Ok(kept);
+            return Ok(Admitted { review: kept, answered_for: None });
         }
         let asked = Asked { spec, existing: Some(existing(stored)), unknown };
-        let review = self.parts.reviews.admit(by, &asked).await?;
-        Ok(Some(text(&review)))
+        let (review, answered_for) = self.parts.reviews.admit(by, &asked).await?;
+        Ok(Admitted { review: Some(text(&review)), answered_for })
     }
 }
 

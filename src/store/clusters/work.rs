@@ -1,7 +1,7 @@
 //! The side of the table that the worker has: claims, and where the work stands. A claim has a fence, a number that grows
 //! with each claim: what an earlier holder still writes is refused.
 
-use super::row;
+use super::{RELEASE_UNPROVED, columns, row};
 use crate::store::cluster_events::add;
 use crate::store::rows::without_nul;
 use crate::store::{ClusterRow, Error, Kind, NewClusterEvent, Store};
@@ -55,9 +55,8 @@ pub async fn claim(
                 "select id from clusters where next_run_ms <= $3 and lease_until_ms <= $3 ",
                 "order by next_run_ms, id limit $4",
                 $lock,
-                ") returning id, uuid, owner, name, spec, credential_id, aks_identity, created_ms, updated_ms, ",
-                "version, generation, removing_ms, review, fence, phase, claimed, status, applied_generation, ",
-                "applied_spec, operation, activated_ms, refreshed_ms, attempts, next_run_ms"
+                ") returning ",
+                columns!()
             )
         };
     }
@@ -162,6 +161,28 @@ async fn write_work(
         transaction.commit().await?;
         Ok(written)
     })
+}
+
+/// Claims the AKS cluster `identity` for an object, now that Azure answered with its credential, under the lease `fence` and
+/// unless the row was changed since it was read as `version`; false then. A claim that does not count gives way.
+///
+/// # Errors
+/// [`Error::Duplicate`] when another object has a claim that counts.
+pub async fn claim_identity(
+    store: &Store,
+    id: &str,
+    fence: i64,
+    version: i64,
+    identity: &str,
+) -> Result<bool, Error> {
+    without_nul([("aks_identity", Some(identity))])?;
+    let sql = "update clusters set aks_identity = $4, identity_proved = $5, version = version + 1
+               where id = $1 and fence = $2 and version = $3";
+    Ok(transaction!(store, |transaction| {
+        sqlx::query(RELEASE_UNPROVED).bind(identity).bind(id).execute(&mut *transaction).await?;
+        let query = sqlx::query(sql).bind(id).bind(fence).bind(version).bind(identity).bind(true);
+        query.execute(&mut *transaction).await?.rows_affected() > 0
+    }))
 }
 
 /// Replaces the specification from the worker's side (what Azure says of managed keys), under the claim `fence`, unless

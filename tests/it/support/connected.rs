@@ -59,6 +59,7 @@ impl Connected {
             spec: json!({"aksConfig": {"clusterName": id}}).to_string(),
             credential_id: None,
             aks_identity: None,
+            identity_proved: false,
             created_ms: NOW_MS,
             updated_ms: NOW_MS,
             version: 1,
