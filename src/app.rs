@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 pub use self::error::Error;
 pub use self::reach::{Reach, check_reach, used_environments};
 pub use self::run::{sandbox, serve};
+pub use self::tls::{Authority, check as check_tls};
 use crate::api::origin::Origin;
 use crate::api::{self, AppState};
 use crate::azure::{self, Azure};

@@ -58,6 +58,11 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     };
     if let Some(tls) = &tls {
         app.kubeconfigs.serve_over_tls(tls.told.clone());
+        if let Some(remedy) = &tls.remedy
+            && app.kubeconfigs.name_no_authority().await
+        {
+            tracing::warn!("{remedy}");
+        }
     }
     let listener = bind(config.listen)?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;

@@ -21,6 +21,8 @@ pub(super) struct Ready {
     pub(super) config: Arc<rustls::ServerConfig>,
     /// What kubeconfigs say about it.
     pub(super) told: OverTls,
+    /// What to do so that they name the authority, where they do not.
+    pub(super) remedy: Option<String>,
 }
 
 impl Ready {
@@ -37,10 +39,80 @@ impl Ready {
 /// The listener of the settings, if they have one.
 pub(super) fn own(tls: &Tls) -> Result<Ready, Error> {
     let config = certificate(tls)?;
-    let text = files::read(&tls.certificate)?.unwrap_or_default();
+    let authority = authority(tls)?;
     let (listener, address) = bind(tls.listen)?;
-    let told = OverTls { host: None, port: address.port(), authority: own_authority(&text) };
-    Ok(Ready { listener, address, config, told })
+    let told = OverTls { host: None, port: address.port(), authority: authority.pem().to_owned() };
+    let remedy = authority.remedy(tls);
+    Ok(Ready { listener, address, config, told, remedy })
+}
+
+/// What clients have to trust, by the certificate file of the settings.
+///
+/// # Errors
+/// When certificate and key cannot be used.
+pub fn check(tls: &Tls) -> Result<Authority, Error> {
+    certificate(tls)?;
+    authority(tls)
+}
+
+fn authority(tls: &Tls) -> Result<Authority, Error> {
+    let text = files::read(&tls.certificate)?.unwrap_or_default();
+    Ok(Authority::of_chain(&text, &system_subjects))
+}
+
+/// What clients have to trust to believe in a chain of certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// These certificates (PEM): kubeconfigs have them.
+    Own(String),
+    /// One of those that every system has.
+    System,
+    /// One that the chain does not have: it is only the server's own certificate.
+    Missing,
+}
+
+impl Authority {
+    fn of_chain(chain: &str, system: &dyn Fn() -> Vec<Vec<u8>>) -> Self {
+        let certificates: Vec<_> =
+            CertificateDer::pem_slice_iter(chain.as_bytes()).filter_map(Result::ok).collect();
+        let Some(names) = certificates.last().and_then(|last| Names::of(last)) else { return Self::Missing };
+        // A chain of a public authority ends below it. A root at the end, or an intermediate that leads to no authority of
+        // the system, is what clients miss.
+        let is_own = names.issuer == names.subject;
+        match certificates.len() {
+            1 if !is_own => Self::Missing,
+            _ if is_own || !system().iter().any(|subject| subject == names.issuer) => {
+                const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+                let last = chain.rfind(BEGIN).and_then(|at| chain.get(at..)).unwrap_or_default();
+                Self::Own(format!("{}\n", last.trim_end()))
+            }
+            _ => Self::System,
+        }
+    }
+
+    fn pem(&self) -> &str {
+        match self {
+            Self::Own(pem) => pem,
+            Self::System | Self::Missing => "",
+        }
+    }
+
+    /// What to do where kubeconfigs cannot name the authority by themselves.
+    pub fn remedy(&self, tls: &Tls) -> Option<String> {
+        let file = tls.certificate.display();
+        (*self == Self::Missing).then(|| {
+            format!(
+                "{file} has only the server's own certificate, so that kubeconfigs do not name the authority to trust: append the \
+                 certificates of its authority to the file, or put them into the setting cacerts"
+            )
+        })
+    }
+}
+
+/// The names of the authorities that the system trusts.
+fn system_subjects() -> Vec<Vec<u8>> {
+    let certificates = rustls_native_certs::load_native_certs().certs;
+    certificates.iter().filter_map(|found| Names::of(found).map(|names| names.subject.to_vec())).collect()
 }
 
 /// The listener beside the built-in Azure: on `before`, where it listened at its last start, if that is still free.
@@ -70,7 +142,7 @@ pub(super) fn of_sandbox(
         port: address.port(),
         authority: sandbox.authority_pem().to_owned(),
     };
-    Ok(Some(Ready { listener, address, config: sandbox.loopback_tls()?, told }))
+    Ok(Some(Ready { listener, address, config: sandbox.loopback_tls()?, told, remedy: None }))
 }
 
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -88,34 +160,27 @@ fn certificate(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
     read().map_err(|source| Error::Tls { path: tls.certificate.clone(), source })
 }
 
-/// The last certificate of a chain when it vouches for itself: an authority of one's own, or a certificate that was made
-/// without one. Public authorities do not stand in chains, and clients have them.
-fn own_authority(chain: &str) -> String {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    let certificates = CertificateDer::pem_slice_iter(chain.as_bytes()).filter_map(Result::ok);
-    let vouches = certificates.last().is_some_and(|last| vouches_for_itself(&last));
-    let last = chain.rfind(BEGIN).and_then(|at| chain.get(at..));
-    last.filter(|_| vouches).map(|last| format!("{}\n", last.trim_end())).unwrap_or_default()
+/// Who issued a certificate, and to whom, as the DER of the names.
+struct Names<'a> {
+    issuer: &'a [u8],
+    subject: &'a [u8],
 }
 
-/// Whether issuer and subject of a certificate are the same.
-fn vouches_for_itself(certificate: &[u8]) -> bool {
-    // Certificate ::= SEQUENCE { SEQUENCE { [0] version, serial, signature, issuer, validity, subject, … } … }
-    let fields = || -> Option<bool> {
+impl<'a> Names<'a> {
+    fn of(certificate: &'a [u8]) -> Option<Self> {
+        // Certificate ::= SEQUENCE { SEQUENCE { [0] version, serial, signature, issuer, validity, subject, … } … }
         let (inner, _) = element(certificate)?;
         let (mut rest, _) = element(inner)?;
         if rest.first() == Some(&0xa0) {
             rest = element(rest)?.1;
         }
-        let mut elements = Vec::new();
-        for _ in 0..5 {
-            let (content, after) = element(rest)?;
-            elements.push(content);
-            rest = after;
+        let mut elements = [rest; 5];
+        for slot in &mut elements {
+            (*slot, rest) = element(rest)?;
         }
-        Some(elements.get(2)? == elements.get(4)?)
-    };
-    fields().unwrap_or(false)
+        let [_, _, issuer, _, subject] = elements;
+        Some(Self { issuer, subject })
+    }
 }
 
 /// The content of the first element of DER, and what comes after it.
@@ -145,24 +210,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_authority_of_ones_own_is_found_at_the_end_of_a_chain() {
+    fn authority_follows_from_the_chain() {
         let named = |name: &str| {
             let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
             params.distinguished_name.push(DnType::CommonName, name);
             params
         };
-        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let mut root = named("root");
-        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root_pem = root.self_signed(&root_key).unwrap().pem();
-        let leaf_pem = named("leaf").signed_by(&key, &Issuer::new(root, root_key)).unwrap().pem();
+        let authority = |name: &str| {
+            let mut params = named(name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params
+        };
+        let new = || KeyPair::generate().unwrap();
+        let (root_key, middle_key, key) = (new(), new(), new());
+        let root = authority("root").self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(authority("root"), root_key);
+        let middle_pem = authority("middle").signed_by(&middle_key, &root_issuer).unwrap().pem();
+        let leaf_pem =
+            named("leaf").signed_by(&key, &Issuer::new(authority("middle"), middle_key)).unwrap().pem();
         let alone = named("alone").self_signed(&key).unwrap().pem();
-        let same = |found: String, expected: &str| assert_eq!(found.trim(), expected.trim());
-        same(own_authority(&format!("{leaf_pem}{root_pem}")), &root_pem);
-        same(own_authority(&alone), &alone);
-        same(own_authority(&leaf_pem), "");
-        same(own_authority("no PEM"), "");
-        assert!(!vouches_for_itself(&[0x30, 0x82, 0xff]) && !vouches_for_itself(&[]));
+        let subject = Names::of(root.der()).unwrap().subject.to_vec();
+        let root_pem = root.pem();
+        for (chain, in_system, expected) in [
+            (format!("{leaf_pem}{middle_pem}{root_pem}"), false, Some(&root_pem)),
+            (format!("{leaf_pem}{middle_pem}{root_pem}"), true, Some(&root_pem)),
+            (format!("{leaf_pem}{middle_pem}"), false, Some(&middle_pem)),
+            (alone.clone(), false, Some(&alone)),
+            (format!("{leaf_pem}{middle_pem}"), true, None),
+        ] {
+            let system = || if in_system { vec![subject.clone()] } else { Vec::new() };
+            let expected =
+                expected.map_or(Authority::System, |pem| Authority::Own(format!("{}\n", pem.trim())));
+            match (Authority::of_chain(&chain, &system), expected) {
+                (Authority::Own(found), Authority::Own(expected)) => {
+                    assert_eq!(found.trim(), expected.trim());
+                }
+                (found, expected) => assert_eq!(found, expected),
+            }
+        }
+        for chain in [leaf_pem.as_str(), "no PEM"] {
+            assert_eq!(Authority::of_chain(chain, &Vec::new), Authority::Missing, "{chain}");
+        }
+        assert!(Names::of(&[0x30, 0x82, 0xff]).is_none() && Names::of(&[]).is_none());
     }
 
     #[test]

@@ -31,9 +31,9 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
         print(&format!("warning: {warning}"))?;
     }
     print("")?;
-    let (stored, used) = stored(config).await;
+    let (stored, used, cacerts) = stored(config).await;
     let tests = stored.into_iter().map(|(name, found)| (name, found, Weight::Needed));
-    let tests = tests.chain(reach(config, used).await);
+    let tests = tests.chain(certificate(config, cacerts.as_deref())).chain(reach(config, used).await);
     let mut failed = 0;
     for (name, found, weight) in tests {
         let (mark, words) = match (found, weight) {
@@ -62,10 +62,11 @@ fn settings(config: &Config) -> String {
 /// The environments that stored credentials are for; `None` when nobody can tell.
 type Used = Option<BTreeSet<&'static str>>;
 
-/// Database and key; the key is compared with what the database needs when that can be asked.
-async fn stored(config: &Config) -> ([(String, Found); 2], Used) {
+/// Database and key; the key is compared with what the database needs when that can be asked. And what the database says
+/// about environments and the setting `cacerts`.
+async fn stored(config: &Config) -> ([(String, Found); 2], Used, Option<String>) {
     let tests = |database, key| [("database".to_owned(), database), ("encryption key".to_owned(), key)];
-    let named = |database, key| (tests(database, key), None);
+    let named = |database, key| (tests(database, key), None, None);
     if let Some(file) = config.sqlite_file()
         && !file.exists()
     {
@@ -85,12 +86,16 @@ async fn stored(config: &Config) -> ([(String, Found); 2], Used) {
         }
         Err(error) => Err(chain(&error)),
     };
-    let (key, used) = match state {
-        Ok(Schema::Current) => (key(config, &store).await, app::used_environments(&store).await.ok()),
-        _ => (key_file(config), None),
+    let (key, used, cacerts) = match state {
+        Ok(Schema::Current) => {
+            let rows = store::settings::list(&store).await.unwrap_or_default();
+            let cacerts = rows.into_iter().find(|row| row.name == "cacerts").map(|row| row.value);
+            (key(config, &store).await, app::used_environments(&store).await.ok(), cacerts)
+        }
+        _ => (key_file(config), None, None),
     };
     store.close().await;
-    (tests(database, key), used)
+    (tests(database, key), used, cacerts)
 }
 
 /// What is in a database that answers.
@@ -161,6 +166,25 @@ fn key_file(config: &Config) -> Found {
 
 fn active(id: Option<impl AsRef<str>>) -> String {
     id.map_or_else(String::new, |id| id.as_ref().to_owned())
+}
+
+/// The server's own certificate, and whether kubeconfigs say what to trust for it.
+fn certificate(config: &Config, cacerts: Option<&str>) -> Option<(String, Found, Weight)> {
+    let tls = config.tls.as_ref()?;
+    let (found, weight) = match app::check_tls(tls) {
+        Err(error) => (Err(chain(&error)), Weight::Needed),
+        Ok(_) if cacerts.is_some_and(|pem| !pem.trim().is_empty()) => {
+            (Ok("kubeconfigs name the authority of the setting cacerts".to_owned()), Weight::Needed)
+        }
+        Ok(authority) => match (authority.remedy(tls), authority) {
+            (Some(remedy), _) => (Err(remedy), Weight::Unused),
+            (None, app::Authority::Own(_)) => {
+                (Ok("kubeconfigs name its authority".to_owned()), Weight::Needed)
+            }
+            (None, _) => (Ok("leads to an authority of the system".to_owned()), Weight::Needed),
+        },
+    };
+    Some(("TLS certificate".to_owned(), found, weight))
 }
 
 /// The hosts of Azure. Without a database that tells, the public cloud is the one that counts.

@@ -10,9 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tower::Service;
 
@@ -27,6 +29,9 @@ pub(super) type Later<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>
 
 /// A firewall or load balancer forgets connections on which nothing is said; a watch may be silent for long.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// rustls reads 4 KiB at a time: without a buffer that is a call of the system for each of them.
+const READ_BUFFER_LEN: usize = 32 * 1024;
 
 /// Why there is no connection, as far as it is decided here. It travels through the layers of the client and is found
 /// again by its type.
@@ -86,8 +91,64 @@ pub(super) fn plain<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> {
     connector
 }
 
+/// A connection to a cluster, below TLS.
+#[derive(Debug)]
+pub(super) struct Wire(TokioIo<BufReader<TcpStream>>);
+
+impl Wire {
+    fn new(stream: TcpStream) -> Self {
+        Self(TokioIo::new(BufReader::with_capacity(READ_BUFFER_LEN, stream)))
+    }
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        self.0.inner().get_ref().connected()
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+}
+
 impl Service<Uri> for Dial {
-    type Response = TokioIo<TcpStream>;
+    type Response = Wire;
     type Error = Trouble;
     type Future = Later<Self::Response, Trouble>;
 
@@ -105,13 +166,13 @@ impl Service<Uri> for Dial {
         }
         let Some(resolver) = &self.resolver else {
             let connecting = self.direct.call(to);
-            return Box::pin(async move { Ok(connecting.await?) });
+            return Box::pin(async move { Ok(Wire::new(connecting.await?.into_inner())) });
         };
         let address = resolver(host).ok_or(Undialled::NameUnknown);
         Box::pin(async move {
             let stream = TcpStream::connect(address?).await?;
             stream.set_nodelay(true)?;
-            Ok(TokioIo::new(stream))
+            Ok(Wire::new(stream))
         })
     }
 }

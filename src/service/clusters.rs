@@ -358,6 +358,11 @@ impl Clusters {
         Ok(new.clone())
     }
 
+    /// The version of the database: what [`Self::with_role`] says may change with it.
+    pub(super) fn version(&self) -> u64 {
+        self.parts.store.version()
+    }
+
     /// The cluster of that id, and what the caller is to it.
     pub async fn with_role(&self, caller: &Caller, id: &str) -> Result<(Cluster, Role)> {
         let (row, role) = self.row_and_role(caller, id).await?;

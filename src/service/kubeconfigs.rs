@@ -70,6 +70,12 @@ impl Kubeconfigs {
         drop(self.parts.over_tls.set(over_tls));
     }
 
+    /// Whether clients are left to the authorities of their system.
+    pub async fn name_no_authority(&self) -> bool {
+        let own = self.parts.over_tls.get().is_some_and(|own| !own.authority.is_empty());
+        !own && self.parts.settings.value("cacerts").await.trim().is_empty()
+    }
+
     /// A kubeconfig for a cluster that the caller may see, in whatever state it is, as YAML. `known_as` is scheme and host
     /// that the request was sent to. Every one has a token of its own.
     ///

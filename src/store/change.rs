@@ -5,14 +5,16 @@
 //! change nothing are recorded by `service::events::Events::record` instead, after the fact.
 //!
 //! [`AuditRow`]: super::AuditRow
+//! [`Store::version`]: super::Store::version
 
 use sqlx::{PgConnection, SqliteConnection};
 
-/// Runs the body in one write transaction. On SQLite it holds the write lock from its start, so that what the body reads
+/// Runs the body in one write transaction, and counts it as a change ([`Store::version`]). On SQLite it holds the write lock from its start, so that what the body reads
 /// still holds when it writes; on PostgreSQL, rules over several rows need [`Serialise::serialise`] first. The transaction
 /// is committed with the body's value; a `return` or `?` in the body rolls it back.
 macro_rules! transaction {
-    ($store:expr, |$transaction:ident| $body:expr) => {
+    ($store:expr, |$transaction:ident| $body:expr) => {{
+        let _counted = $store.count_change();
         match &$store.db {
             $crate::store::db::Db::Sqlite { writer, .. } => {
                 let mut $transaction = writer.begin_with("begin immediate").await?;
@@ -27,7 +29,7 @@ macro_rules! transaction {
                 value
             }
         }
-    };
+    }};
 }
 
 /// A `transaction!` for a change on behalf of a caller. The body gives `Some` of its result when it changed something

@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -25,14 +27,16 @@ macro_rules! read {
     };
 }
 
-/// Runs the body with a pool that may write. A single statement is its own transaction on both databases.
+/// Runs the body with a pool that may write, and counts it as a change ([`Store::version`]). A single statement is its own
+/// transaction on both databases.
 macro_rules! write {
-    ($store:expr, |$pool:ident| $body:expr) => {
+    ($store:expr, |$pool:ident| $body:expr) => {{
+        let _counted = $store.count_change();
         match &$store.db {
             $crate::store::db::Db::Sqlite { writer: $pool, .. } => $body,
             $crate::store::db::Db::Postgres($pool) => $body,
         }
-    };
+    }};
 }
 
 /// Which database lies behind a [`Store`].
@@ -65,6 +69,16 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) db: Db,
+    changes: Arc<AtomicU64>,
+}
+
+/// Counts a change when it is dropped: whether it succeeded or not, and also when nobody waited for its end.
+pub(super) struct CountedChange<'a>(&'a AtomicU64);
+
+impl Drop for CountedChange<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
 }
 
 /// SQLite takes one writer at a time anyway: with a connection of its own writers queue here, in order and without
@@ -133,7 +147,7 @@ impl Store {
             .max_connections(options.connections.max(1))
             .connect_with(file.pragma("query_only", "on"))
             .await?;
-        Ok(Self { db: Db::Sqlite { writer, readers } })
+        Ok(Self { db: Db::Sqlite { writer, readers }, changes: Arc::default() })
     }
 
     async fn connect_postgres(url: &str, options: &Options) -> Result<Self, Error> {
@@ -148,7 +162,7 @@ impl Store {
             .max_lifetime(Duration::from_mins(30))
             .connect_with(server)
             .await?;
-        Ok(Self { db: Db::Postgres(pool) })
+        Ok(Self { db: Db::Postgres(pool), changes: Arc::default() })
     }
 
     /// Which database this is.
@@ -157,6 +171,16 @@ impl Store {
             Db::Sqlite { .. } => Kind::Sqlite,
             Db::Postgres(_) => Kind::Postgres,
         }
+    }
+
+    /// Grows with everything that is written through this store or its clones, apart from the audit. What was read after a
+    /// version was taken is current as long as the version is the same and no other server writes.
+    pub fn version(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_change(&self) -> CountedChange<'_> {
+        CountedChange(&self.changes)
     }
 
     /// Asks the database for a sign of life.

@@ -349,6 +349,58 @@ fn check_prints_masked_settings_and_fails_when_a_test_fails() {
 }
 
 #[test]
+fn check_tells_whether_kubeconfigs_name_the_authority() {
+    let program = Program::new();
+    let (leaf, authority, key) = certificate_of_a_private_authority();
+    fs::write(program.path().join("key.pem"), key).unwrap();
+    let tls = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem"];
+    let check = || program.printed(&[&["check", "--sandbox"][..], &tls].concat());
+    fs::write(program.path().join("cert.pem"), &leaf).unwrap();
+    let text = check();
+    let note = text.lines().find(|line| line.starts_with("note")).unwrap_or_default();
+    assert!(note.contains("TLS certificate: cert.pem has only the server's own certificate"), "{text}");
+    assert!(note.contains("append") && note.contains("setting cacerts"), "{note}");
+    fs::write(program.path().join("cert.pem"), format!("{leaf}{authority}")).unwrap();
+    let text = check();
+    assert!(text.contains("TLS certificate: kubeconfigs name its authority"), "{text}");
+    fs::write(program.path().join("cert.pem"), "no certificate").unwrap();
+    let output = program.run(&[&["check", "--sandbox"][..], &tls].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("FAILED  TLS certificate"), "{}", stdout(&output));
+}
+
+/// The certificate of a server, that of the authority that signed it, and the key, PEM.
+fn certificate_of_a_private_authority() -> (String, String, String) {
+    let (root_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    root.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+    root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = root.self_signed(&root_key).unwrap().pem();
+    let mut leaf = rcgen::CertificateParams::new(vec!["aks.example".to_owned()]).unwrap();
+    leaf.distinguished_name.push(rcgen::DnType::CommonName, "server");
+    let leaf = leaf.signed_by(&key, &rcgen::Issuer::new(root, root_key)).unwrap().pem();
+    (leaf, authority, key.serialize_pem())
+}
+
+#[test]
+fn start_warns_when_kubeconfigs_name_no_authority() {
+    let program = Program::new();
+    let (leaf, _, key) = certificate_of_a_private_authority();
+    fs::write(program.path().join("key.pem"), key).unwrap();
+    fs::write(program.path().join("cert.pem"), leaf).unwrap();
+    let tls = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem"];
+    let mut command = program.command(&[&["serve", "--sandbox", "--listen=127.0.0.1:0"][..], &tls].concat());
+    let mut server = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = std::io::BufReader::new(server.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(log).map_while(Result::ok);
+    // The start goes on behind it: without the warning, the line of the listener comes first.
+    let found = lines.find(|line| line.contains("setting cacerts") || line.contains("listening: the API"));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(found.as_deref().unwrap_or_default().contains("setting cacerts"), "{found:?}");
+}
+
+#[test]
 fn a_cloud_that_no_credential_is_for_need_not_be_reached() {
     let program = Program::new();
     program.printed(&["migrate"]);

@@ -441,6 +441,28 @@ async fn a_stream_ends_when_its_caller_loses_his_part() {
 }
 
 #[tokio::test]
+async fn changed_role_counts_at_once_in_this_server() {
+    let it = Connected::start().await;
+    let ben = it.member("ben", "read-only").await;
+    let path = format!("/k8s/clusters/{ID}/version");
+    let group = || {
+        it.cluster.seen().pop().unwrap().header("impersonate-group").last().map(|group| (*group).to_owned())
+    };
+    assert_eq!(it.app.get(&path).token(&ben).send().await.status, 200);
+    assert_eq!(group().as_deref(), Some("norman-aks:read-only"));
+    let members = "/v3/clusterroletemplatebindings";
+    let listed = it.app.get(&format!("{members}?clusterId={ID}")).send().await.json();
+    let id = listed["data"][0]["id"].as_str().unwrap().to_owned();
+    let changed =
+        it.app.put(&format!("{members}/{id}")).json(&json!({"roleTemplateId": "cluster-owner"})).send().await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    assert_eq!(it.app.get(&path).token(&ben).send().await.status, 200);
+    assert_eq!(group().as_deref(), Some("norman-aks:cluster-owner"));
+    assert_eq!(it.app.delete(&format!("{members}/{id}")).send().await.status, 200);
+    assert_refused(&it.app.get(&path).token(&ben).send().await, 404, "NotFound");
+}
+
+#[tokio::test]
 async fn streams_end_when_the_server_begins_to_stop() {
     let it = Connected::start().await;
     let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann).await.into_body();

@@ -92,6 +92,7 @@ on_both!(
     a_change_whose_record_fails_is_not_made,
     of_clusters_with_one_name_at_once_one_is_made,
     a_credential_does_not_move_while_a_cluster_is_being_made,
+    writes_change_the_version,
 );
 
 #[expect(clippy::unnecessary_wraps, reason = "optional columns are what it is for")]
@@ -1499,4 +1500,24 @@ async fn migration_4_drops_claims_that_nothing_was_made_with(db: &TestDb) {
     ] {
         assert_eq!(held(&db.store, id).await, expected, "{id}");
     }
+}
+
+async fn writes_change_the_version(db: &TestDb) {
+    let store = &db.store;
+    let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+    let mut version = store.version();
+    users::insert(store, &user("user-a", "a"), &event("01", 1)).await.unwrap();
+    assert!(store.clone().version() > version, "clones share it");
+    version = store.version();
+    users::list(store).await.unwrap();
+    assert_eq!(store.version(), version, "reading changes nothing");
+    assert!(users::insert(store, &user("user-a", "a"), &event("02", 2)).await.is_err());
+    assert!(store.version() > version, "nobody knows whether a failed one was written");
+    version = store.version();
+    instance::put(store, "a", "b").await.unwrap();
+    assert!(store.version() > version);
+    version = store.version();
+    users::insert(&other, &user("user-b", "b"), &event("03", 3)).await.unwrap();
+    assert_eq!(store.version(), version, "another server counts for itself");
+    other.close().await;
 }
