@@ -24,7 +24,7 @@ same() {
 echo "-- get"
 same "$(k get nodes --no-headers | wc -l)" 2
 same "$(k get nodes --output jsonpath='{.items[*].status.conditions[?(@.type=="Ready")].status}')" "True True"
-k get namespace cattle-system kube-system
+k get namespace default kube-system
 k get pods --all-namespaces
 
 echo "-- apply, get -w"
