@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use http::Request;
 use http_body_util::BodyExt as _;
 use norman_aks::downstream::{Access, Downstream, Error, Identity, Options, Outgoing, Person, Way};
-use serde_json::json;
 
 use crate::support::kubernetes::{ACCOUNT, ADMIN, FakeCluster, HOST};
 

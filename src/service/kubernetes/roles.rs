@@ -102,7 +102,7 @@ mod tests {
             uuid: String::new(),
             owner: String::new(),
             name: String::new(),
-            spec: ClusterSpec::from_text("{}").unwrap(),
+            spec: ClusterSpec::from_text(r#"{"aksConfig": {}}"#).unwrap(),
             status: ClusterStatus::default(),
             state: State::Active,
             applied: None,

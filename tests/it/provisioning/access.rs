@@ -28,7 +28,7 @@ const OLD_ENTRA: &str = "c-d8mfw";
 const AFTER_FIXTURE_MS: i64 = 1_795_910_000_000;
 
 impl Case {
-    async fn imported(account: &str, name: &str) -> (Self, String) {
+    async fn connected(account: &str, name: &str) -> (Self, String) {
         let case = Self::start_as(account).await;
         let id = case.active(&case.import(name, json!({}))).await;
         (case, id)
@@ -110,7 +110,7 @@ fn config_map(name: &str, len: usize) -> Value {
 
 #[tokio::test]
 async fn new_cluster_gets_no_account_and_no_secret() {
-    let (case, id) = Case::imported("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     for path in [ACCOUNT, SECRET, BINDING, "/api/v1/namespaces/cattle-system"] {
         assert_eq!(case.status_inside(&id, path).await, 404, "{path}");
     }
@@ -126,7 +126,7 @@ async fn new_cluster_gets_no_account_and_no_secret() {
 
 #[tokio::test]
 async fn rotated_certificates_fail_no_request_and_are_fetched_once() {
-    let (case, id) = Case::imported("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     let authority = case.get(&id).await["caCert"].clone();
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
@@ -151,7 +151,7 @@ async fn rotated_certificates_fail_no_request_and_are_fetched_once() {
 
 #[tokio::test]
 async fn long_request_is_not_repeated_and_told_to_come_again() {
-    let (case, id) = Case::imported("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
     // Over a connection from before, the cluster reads the request and then rejects it.
@@ -166,7 +166,7 @@ async fn long_request_is_not_repeated_and_told_to_come_again() {
 
 #[tokio::test]
 async fn rejection_is_told_from_the_401_of_an_application() {
-    let (case, id) = Case::imported("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     let application = "/api/v1/namespaces/default/services/web/proxy/login";
     let refused = Effect::Status(Refusal { status: Some(401), ..Refusal::default() });
     let path = Some(application.to_owned());
@@ -189,7 +189,7 @@ async fn rejection_is_told_from_the_401_of_an_application() {
 
 #[tokio::test]
 async fn disabled_local_accounts_lead_to_a_token_of_entra() {
-    let (case, id) = Case::imported("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     let mut cluster = case.aks(MADE_ELSEWHERE).await.unwrap();
     cluster["properties"]["aadProfile"] = json!({"managed": true, "tenantID": case.account.tenant_id});
     cluster["properties"]["disableLocalAccounts"] = true.into();
@@ -212,7 +212,7 @@ async fn disabled_local_accounts_lead_to_a_token_of_entra() {
 
 #[tokio::test]
 async fn token_of_entra_is_replaced_before_it_expires() {
-    let (case, id) = Case::imported("ready", "entra-only").await;
+    let (case, id) = Case::connected("ready", "entra-only").await;
     let logins = || {
         let requests = case.app.control.requests();
         requests.iter().filter(|seen| seen.operation == Operation::Token).count()
@@ -269,7 +269,7 @@ async fn certificate_is_replaced_before_it_expires() {
 
 #[tokio::test]
 async fn denied_admin_kubeconfig_leads_to_the_user_kubeconfig() {
-    let (case, id) = Case::imported("operator", MADE_ELSEWHERE).await;
+    let (case, id) = Case::connected("operator", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert!(case.secret(&id, CLUSTER_ACCESS).await.unwrap().contains("certificate"));
 }
@@ -303,7 +303,7 @@ async fn application_without_rights_inside_is_not_active_and_told() {
 
 #[tokio::test]
 async fn failed_renewal_is_not_repeated_with_every_request() {
-    let (case, id) = Case::imported("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
     case.deny(Operation::AdminCredential);
     case.deny(Operation::UserCredential);

@@ -120,10 +120,6 @@ impl FakeCluster {
         std::mem::take(&mut *self.world.seen.lock().unwrap())
     }
 
-    pub(crate) fn object(&self, path: &str) -> Option<Value> {
-        self.world.objects.lock().unwrap().get(path).cloned()
-    }
-
     /// Sends a line to every stream.
     pub(crate) fn say(&self, line: &str) {
         self.say_piece(&format!("{line}\n"));
