@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod arm;
+pub mod cluster_details;
 pub mod ids;
 pub mod image;
 pub mod json_text;

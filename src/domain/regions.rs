@@ -1,9 +1,11 @@
 //! Names of Azure's regions, however they are written.
 
-/// `East US`, `EastUS` and `east-us` all mean `eastus`: what Azure itself ignores when it compares regions.
+/// The one form of a region's name: `East US`, `EastUS`, `east-us` and `(US) East US`, as the portal shows it, are `eastus`.
 pub fn normalised(region: &str) -> String {
-    region
-        .chars()
+    let trimmed = region.trim();
+    let name =
+        trimmed.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(trimmed, |(_, name)| name);
+    name.chars()
         .filter(|c| !c.is_whitespace() && *c != '-' && *c != '_')
         .flat_map(char::to_lowercase)
         .collect()
@@ -20,7 +22,9 @@ mod tests {
 
     #[test]
     fn every_spelling_of_a_region_is_the_same_region() {
-        for spelling in ["eastus", "EastUS", "East US", " east us ", "EAST-US", "east_us"] {
+        for spelling in
+            ["eastus", "EastUS", "East US", " east us ", "EAST-US", "east_us", "(US) East US", "East\u{a0}US"]
+        {
             assert_eq!(normalised(spelling), "eastus", "{spelling}");
         }
         assert!(is_plausible("eastus2euap"));

@@ -12,6 +12,8 @@ pub use config::{AksConfig, NodePool};
 
 use serde_json::{Map, Value};
 
+use super::regions;
+
 /// A JSON object with its keys in alphabetical order.
 pub type Object = Map<String, Value>;
 
@@ -33,7 +35,8 @@ impl ClusterSpec {
     /// When `aksConfig` is missing, or a value in it has another kind.
     pub fn new(body: Object) -> Result<Self, serde_json::Error> {
         let config = body.get(AKS_CONFIG).cloned().unwrap_or_default();
-        Ok(Self { aks: serde_json::from_value(config)?, body })
+        let aks: AksConfig = serde_json::from_value(config)?;
+        Ok(Self { aks: aks.normalised(), body })
     }
 
     /// Reads it back from the text that [`ClusterSpec::to_text`] made.
@@ -51,7 +54,7 @@ impl ClusterSpec {
         &self.body
     }
 
-    /// The AKS part, typed.
+    /// The AKS part, typed and normalised ([`AksConfig::normalised`]): what decisions rest on and Azure is sent.
     pub fn aks(&self) -> &AksConfig {
         &self.aks
     }
@@ -102,7 +105,7 @@ pub fn network_group(aks: &AksConfig) -> Option<&str> {
 
 /// Whether the add-on for routing is to be on or off, where it counts: regions in China do not have it.
 pub fn http_application_routing(aks: &AksConfig) -> Option<bool> {
-    let region = given(aks.resource_location.as_ref()).unwrap_or_default().to_ascii_lowercase();
+    let region = regions::normalised(given(aks.resource_location.as_ref()).unwrap_or_default());
     aks.http_application_routing.filter(|_| !region.starts_with("china"))
 }
 
@@ -170,6 +173,18 @@ mod tests {
         let pools = again.aks().node_pools.as_ref().unwrap();
         assert_eq!(pools[0].name.as_deref(), Some("b"));
         assert_eq!(pools[1].count, Some(2));
+    }
+
+    #[test]
+    fn regions_and_versions_have_one_form_whatever_the_user_wrote() {
+        let aks = json!({"resourceLocation": " East-US_2", "kubernetesVersion": "v1.33.5 ",
+            "nodePools": [{"orchestratorVersion": " 1.33"}, {"orchestratorVersion": "latest "}, {}]});
+        let spec = ClusterSpec::new(object(json!({"aksConfig": aks}))).unwrap();
+        assert_eq!(spec.body()["aksConfig"], aks, "responses keep the spelling");
+        assert_eq!(spec.aks().resource_location.as_deref(), Some("eastus2"));
+        assert_eq!(spec.aks().kubernetes_version.as_deref(), Some("1.33.5"));
+        let pools = spec.aks().node_pools.iter().flatten().map(|pool| pool.orchestrator_version.as_deref());
+        assert_eq!(pools.collect::<Vec<_>>(), [Some("1.33"), Some("latest"), None]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cluster_details::ClusterDetails;
 use super::spec::AksConfig;
 
 /// The known facts; each may be missing.
@@ -15,6 +16,9 @@ pub struct ClusterStatus {
     /// What Azure says the cluster is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_spec: Option<AksConfig>,
+    /// What Azure says beside that, for decisions.
+    #[serde(skip_serializing_if = "ClusterDetails::is_empty")]
+    pub details: ClusterDetails,
     /// Whether only an agent can reach it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_requires_tunnel: Option<bool>,

@@ -25,8 +25,8 @@ use crate::service::observation::{self, PROVIDER};
 pub(super) const LOOK: Duration = Duration::from_secs(5);
 /// After so long without a change Azure may be able to do what it could not: a quota was raised, a lock taken away.
 const REST_MS: i64 = 30 * 60 * 1000;
-/// Azure's word for a change of what is fixed.
-const FIXED: &str = "PropertyChangeNotAllowed";
+/// Azure's words for a change of what is fixed.
+const FIXED: [&str; 2] = ["PropertyChangeNotAllowed", "InvalidResourceLocation"];
 /// A step waits no longer than that between two attempts of a request: what takes longer is for a later step.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -230,6 +230,7 @@ impl Work<'_> {
             subscription_id: &self.access.credential().subscription_id,
             owner: &task.owner,
             workspace_id: self.observed.workspace_id.as_deref(),
+            cluster: self.observed.cluster.as_ref(),
         }
     }
 
@@ -245,7 +246,10 @@ impl Work<'_> {
         task.record(self.parts).await?;
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let written = match managed_clusters::put(self.arm, &group, &name, &body).await {
-            Err(error) if self.observed.cluster.is_some() && error.code() == Some(FIXED) => {
+            Err(error)
+                if self.observed.cluster.is_some()
+                    && error.code().is_some_and(|code| FIXED.contains(&code)) =>
+            {
                 return self.clear(task).await;
             }
             written => written.map_err(|error| Trouble::azure(doing, error))?,

@@ -13,6 +13,7 @@ use super::refresh;
 use super::roles;
 use super::task::{Next, Task};
 use super::trouble::Trouble;
+use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::provision::plan::{Observed, Phase};
 use crate::domain::status::{Progress, Truth};
 use crate::downstream::{Access, SERVICE_ACCOUNT};
@@ -54,6 +55,7 @@ pub(super) async fn finish(parts: &Parts, task: &mut Task, observed: &Observed) 
 /// Azure's view of the cluster, as it is shown.
 pub(super) fn note_status(task: &mut Task, observed: &Observed) {
     task.status.upstream_spec.clone_from(&observed.upstream);
+    task.status.details = observed.cluster.as_ref().map(ClusterDetails::read).unwrap_or_default();
     let properties = observed.cluster.as_ref().and_then(|cluster| cluster.get("properties"));
     let rbac = properties.and_then(|properties| properties.get("enableRBAC")).and_then(Value::as_bool);
     task.status.rbac_enabled = Some(rbac.unwrap_or(false));

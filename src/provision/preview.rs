@@ -85,7 +85,7 @@ async fn look(
     if task.is_idle() {
         let (observed, lost) = refresh::observed(task, access, &arm).await?;
         let aks = task.aks();
-        return Ok(match (lost, &observed.upstream) {
+        return Ok(match (lost, &observed.compared()) {
             (Some(lost), _) => Preview::new(Kind::Refuse, "nothing, until somebody changes something", lost),
             (None, Some(upstream)) => Preview::idle(aks, upstream),
             (None, None) => Preview::idle(aks, aks),

@@ -85,6 +85,7 @@ pub(super) async fn observed(
 /// specification in the meantime, so that nothing was taken over.
 pub(super) async fn take_over(parts: &Parts, task: &mut Task) -> Result<bool, Trouble> {
     let Some(upstream) = task.status.upstream_spec.clone() else { return Ok(true) };
+    let upstream = task.status.details.with_running_versions(upstream);
     let mut body = task.spec.body().clone();
     let Some(config) = body.get_mut(AKS_CONFIG).and_then(Value::as_object_mut) else { return Ok(true) };
     let changes = taken_over(task.aks(), &upstream);

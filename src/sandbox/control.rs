@@ -210,6 +210,18 @@ impl Control {
         Ok(())
     }
 
+    /// Changes the body of the clusters of that name, as Azure itself would: a migration, an automatic upgrade, a support
+    /// plan. Nothing is checked.
+    pub fn edit_cluster(&self, name: &str, change: impl Fn(&mut serde_json::Value)) {
+        let mut state = self.world.state();
+        let holdings = state.subscriptions.values_mut().map(|subscription| &mut subscription.holdings);
+        for cluster in holdings.flat_map(|holdings| &mut holdings.clusters) {
+            if cluster.name.eq_ignore_ascii_case(name) {
+                change(&mut cluster.body);
+            }
+        }
+    }
+
     /// Sets the tenant that an unauthenticated request for the subscription is told; makes the subscription as
     /// [`Control::play`] does.
     pub fn reveal_tenant(&self, subscription: &str, tenant: &str) {

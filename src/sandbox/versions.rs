@@ -87,6 +87,12 @@ impl Offers {
             .unwrap_or_default()
     }
 
+    /// The same, as far as the support plan of the cluster allows.
+    pub(super) fn upgrades_for(&self, from: &str, long_term: bool) -> Vec<&String> {
+        let allowed = |version: &&String| long_term || !self.is_long_term_only(version);
+        self.upgrades(from).iter().filter(allowed).collect()
+    }
+
     pub(super) fn is_preview(&self, patch: &str) -> bool {
         self.minor(patch).is_some_and(|minor| minor.is_preview)
     }

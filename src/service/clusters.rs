@@ -8,12 +8,14 @@ mod checks;
 mod removal;
 mod review;
 mod roles;
+mod version;
 
 use std::sync::Arc;
 
 use self::body::{check_texts, convert, convert_config, isolation, label, no_aks_config};
 use self::checks::{broken, check_place, is_renamed, names_seen_by, refused};
 pub use self::review::ReviewQuestion;
+pub use self::version::ClusterVersion;
 use tokio::sync::Notify;
 
 use super::actor::Actor;
@@ -28,7 +30,7 @@ use crate::domain::ids;
 use crate::domain::review::{Review, UnknownField};
 use crate::domain::role::Role;
 use crate::domain::spec::merge::{self, Mode};
-use crate::domain::spec::rules;
+use crate::domain::spec::rules::{self, Region};
 use crate::domain::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use crate::domain::status::{ClusterStatus, State};
 use crate::store::{self, ClusterRow, Store, Unique, Wake, WorkColumns};
@@ -97,15 +99,6 @@ impl TryFrom<ClusterRow> for Cluster {
     }
 }
 
-/// What aksUpgrades wants to know about a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterVersion {
-    /// The version of the control plane: the wanted one, else the one that Azure reported.
-    pub version: Option<String>,
-    /// The region.
-    pub region: Option<String>,
-}
-
 /// What a request says about a cluster; also the content of a new one.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterChange {
@@ -166,25 +159,6 @@ impl Clusters {
     /// Every cluster that the caller may see.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Cluster>> {
         self.rows(caller).await?.into_iter().map(Cluster::try_from).collect()
-    }
-
-    /// The version and region of a cluster, for aksUpgrades.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] `invalid cluster id` when the caller sees none of that id (contract, section 8.5).
-    pub async fn kubernetes_version(&self, caller: &Caller, id: &str) -> Result<ClusterVersion> {
-        let cluster = match self.get(caller, id).await {
-            Err(Error::NotFound { .. }) => return Err(Error::Rejected("invalid cluster id".to_owned())),
-            found => found?,
-        };
-        let wanted = cluster.spec.aks();
-        let upstream = cluster.status.upstream_spec.as_ref();
-        let version = spec::given(wanted.kubernetes_version.as_ref())
-            .or_else(|| spec::given(upstream?.kubernetes_version.as_ref()));
-        Ok(ClusterVersion {
-            version: version.map(str::to_owned),
-            region: spec::given(wanted.resource_location.as_ref()).map(str::to_owned),
-        })
     }
 
     /// Keeps a new cluster.
@@ -328,9 +302,12 @@ impl Clusters {
             self.credential(caller, new).await?
         };
         let upstream = stored.status.upstream_spec.as_ref();
-        let policy = upstream.and_then(|upstream| upstream.network_policy.as_deref());
-        rules::check_request(&requested, isolation(&change.body), policy, false).map_err(broken)?;
-        rules::check_fixed(stored.spec.body(), &change.body).map_err(broken)?;
+        rules::check_request(&requested, isolation(&change.body), upstream, false).map_err(broken)?;
+        let region = match stored.state {
+            State::Provisioning => Region::Open,
+            _ => Region::Fixed(stored.status.details.region.as_deref()),
+        };
+        rules::check_fixed(stored.spec.body(), &change.body, region).map_err(broken)?;
         let identity = credential.identity(new);
         self.check_identity(identity.as_deref(), &row.id, new).await?;
         check_place(row, identity.as_deref())?;

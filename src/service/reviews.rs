@@ -15,6 +15,7 @@ use super::events::{Action, Events};
 use super::{Error, Invalid, Result};
 use crate::azure::Azure;
 use crate::clock::Clock;
+use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::ids;
 use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Read, Review, Subject, UnknownField};
 use crate::domain::spec::{self, AksConfig, ClusterSpec, Object};
@@ -49,13 +50,13 @@ pub struct Asked<'a> {
     /// What is wanted, after a change is merged in.
     pub spec: &'a ClusterSpec,
     /// The cluster object that it changes; `None` for a new one.
-    pub existing: Option<Existing<'a>>,
+    pub existing: Option<&'a Existing<'a>>,
     /// Keys of the request that no field has.
     pub unknown: &'a [UnknownField],
 }
 
 /// A cluster object before a change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Existing<'a> {
     /// `c-xxxxx`
     pub id: &'a str,
@@ -65,6 +66,8 @@ pub struct Existing<'a> {
     pub applied: Option<&'a AksConfig>,
     /// What Azure said it is.
     pub upstream: Option<&'a AksConfig>,
+    /// What else Azure said, with the version that runs.
+    pub details: ClusterDetails,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -183,10 +186,11 @@ fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
     let body = asked.spec.body();
     let aks = asked.spec.aks();
     let purpose = match asked.existing {
-        Some(Existing { stored, applied, upstream, .. }) => Purpose::Update(Before {
+        Some(Existing { stored, applied, upstream, details, .. }) => Purpose::Update(Before {
             stored: stored.aks(),
-            applied,
-            upstream,
+            applied: *applied,
+            upstream: *upstream,
+            details,
             isolation: isolates(stored.body()),
         }),
         None if aks.imported == Some(true) => Purpose::Import,

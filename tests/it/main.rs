@@ -72,6 +72,8 @@ mod readme;
 #[cfg(test)]
 mod registration;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod review;
 #[cfg(test)]
 mod sandbox;

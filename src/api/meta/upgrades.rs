@@ -14,7 +14,8 @@ use crate::api::norman::json;
 use crate::api::state::AppState;
 use crate::domain::upgrades::Upgrade;
 use crate::service;
-use crate::service::listings::Upgrades;
+use crate::service::clusters::ClusterVersion;
+use crate::service::listings::{UpgradeQuestion, Upgrades};
 
 /// Where a cluster may go from its version.
 #[derive(Serialize, ToSchema)]
@@ -90,15 +91,16 @@ pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Resu
             ),
             error => error.into(),
         })?;
-        let current = cluster
-            .version
-            .ok_or_else(|| Error::bad_request("kubernetes version of the cluster cannot be determined"))?;
-        let region = if call.region().is_empty() {
-            cluster.region.unwrap_or_default()
-        } else {
-            call.region().to_owned()
+        let (Some(current), Some(running)) = (&cluster.stated, &cluster.running) else {
+            return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
         };
-        Ok(state.listings().upgrades(call.ask(), &region, current, versions::render, render).await?)
+        let region = match call.region() {
+            "" => cluster.region.as_deref().unwrap_or_default(),
+            region => region,
+        };
+        let ClusterVersion { long_term, group, name, .. } = &cluster;
+        let question = UpgradeQuestion { region, current, running, long_term: *long_term, group, name };
+        Ok(state.listings().upgrades(call.ask(), &question, versions::render, render).await?)
     };
     answer(&state, &call, "aksUpgrades", listed.await).await
 }

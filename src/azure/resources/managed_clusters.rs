@@ -11,7 +11,7 @@ use crate::azure::call::Ask;
 use crate::azure::operation::object;
 use crate::azure::page::read_all;
 use crate::azure::{Arm, Error, Written, one};
-use crate::domain::arm::{ManagedCluster, Resource};
+use crate::domain::arm::{ManagedCluster, Resource, UpgradeProfile};
 
 /// The version of every request about clusters and pools: what one version reads, the same one writes.
 pub(super) const API_VERSION: (&str, &str) = ("api-version", "2024-02-01");
@@ -35,6 +35,13 @@ pub async fn list(arm: &Arm) -> Result<Vec<ManagedCluster>, Error> {
 /// A cluster, whole; `None` when there is none of that name in the group, or no such group.
 pub async fn get(arm: &Arm, group: &str, name: &str) -> Result<Option<Resource<ManagedCluster>>, Error> {
     one::find(arm, "managedCluster", &address(arm, group, name, &[])?).await
+}
+
+/// The versions that Azure upgrades this very cluster to; none when there is no such cluster.
+pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<String>, Error> {
+    let url = address(arm, group, name, &["upgradeProfiles", "default"])?;
+    let profile: Option<Resource<UpgradeProfile>> = one::find(arm, "upgradeProfile", &url).await?;
+    Ok(profile.map(|profile| profile.view.targets()).unwrap_or_default())
 }
 
 /// Creates the cluster or changes it into what `body` says: a change is the whole object that was read, with the

@@ -12,6 +12,7 @@ mod location;
 mod managed_cluster;
 mod provider;
 mod resource;
+mod upgrade_profile;
 mod usage;
 mod virtual_network;
 mod vm_offer;
@@ -26,6 +27,7 @@ pub use location::{Location, Metadata, ZoneMapping};
 pub use managed_cluster::{AadProfile, ApiServerAccessProfile, ManagedCluster, ManagedClusterProperties};
 pub use provider::Provider;
 pub use resource::Resource;
+pub use upgrade_profile::UpgradeProfile;
 pub use usage::{Usage, UsageName};
 pub use virtual_network::{
     AddressSpace, Delegation, DelegationProperties, Reference, Subnet, SubnetProperties, VirtualNetwork,
@@ -125,6 +127,7 @@ mod tests {
             prop_assert_eq!(read::<VirtualNetwork>(&json)?, objects(&list));
             prop_assert_eq!(read::<VmSize>(&json)?, objects(&list));
             prop_assert_eq!(read::<AgentPool>(&json)?, objects(&list));
+            prop_assert_eq!(read::<UpgradeProfile>(&json)?, objects(&list));
             prop_assert_eq!(read::<Usage>(&json)?, objects(&list));
             prop_assert_eq!(read::<Provider>(&json)?, objects(&list));
             prop_assert_eq!(read::<Workspace>(&json)?, objects(&list));

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::spec::{AksConfig, NodePool, given, http_application_routing};
+use crate::domain::versions;
 
 type Tags = BTreeMap<String, String>;
 
@@ -66,7 +67,8 @@ pub enum Refused {
     },
 }
 
-/// Compares what is wanted with what Azure has. `applied` is what was wanted when everything was last brought about, `made`
+/// Compares what is wanted with what Azure has, in which versions are those that run
+/// ([`ClusterDetails`](crate::domain::cluster_details::ClusterDetails)). `applied` is what was wanted when everything was last brought about, `made`
 /// the pools that were made since: only pools that one of them names may be removed, because only those are ours.
 ///
 /// # Errors
@@ -155,8 +157,7 @@ pub(super) fn ranges(list: &[String]) -> BTreeSet<String> {
 
 fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
     let mut keys = Vec::new();
-    let version = given(wanted.kubernetes_version.as_ref());
-    if version.is_some_and(|version| Some(version) != azure.kubernetes_version.as_deref()) {
+    if version_differs(wanted.kubernetes_version.as_ref(), azure.kubernetes_version.as_ref()) {
         keys.push("kubernetesVersion");
     }
     if let Some(list) = &wanted.authorized_ip_ranges {
@@ -211,11 +212,17 @@ fn pool_differs(wanted: &NodePool, azure: &NodePool, cluster: &str, name: &str) 
         taints.iter().collect::<BTreeSet<_>>() != azure.node_taints.iter().flatten().collect()
     });
     Ok(scaling
-        || other(&wanted.orchestrator_version, &azure.orchestrator_version)
+        || version_differs(wanted.orchestrator_version.as_ref(), azure.orchestrator_version.as_ref())
         || other(&wanted.max_surge, &azure.max_surge)
         || other(&wanted.mode, &azure.mode)
         || labels
         || taints)
+}
+
+/// Whether a version that is set is yet to be reached.
+fn version_differs(wanted: Option<&String>, running: Option<&String>) -> bool {
+    given(wanted)
+        .is_some_and(|wanted| given(running).is_none_or(|running| versions::differs(wanted, running)))
 }
 
 fn set_and_other(wanted: Option<i64>, azure: Option<i64>) -> bool {
@@ -260,6 +267,14 @@ mod tests {
             (
                 json!({"kubernetesVersion": "1.32.1"}),
                 json!({"kubernetesVersion": "1.31.8"}),
+                "kubernetesVersion",
+            ),
+            (json!({"kubernetesVersion": "v1.31.8 "}), json!({"kubernetesVersion": "1.31.8"}), ""),
+            (json!({"kubernetesVersion": "1.31"}), json!({"kubernetesVersion": "1.31.8"}), ""),
+            (json!({"kubernetesVersion": "1.31.8"}), json!({"kubernetesVersion": "1.31.9"}), ""),
+            (
+                json!({"kubernetesVersion": "1.32"}),
+                json!({"kubernetesVersion": "1.31.9"}),
                 "kubernetesVersion",
             ),
             (json!({"tags": {}}), json!({"tags": {"a": "b"}}), "tags"),
@@ -328,6 +343,8 @@ mod tests {
             (json!({"mode": "system"}), json!({}), ""),
             (json!({"orchestratorVersion": ""}), json!({"orchestratorVersion": "1.31.8"}), ""),
             (json!({"orchestratorVersion": "1.32.1"}), json!({"orchestratorVersion": "1.31.8"}), "+a"),
+            (json!({"orchestratorVersion": "1.31"}), json!({"orchestratorVersion": "1.31.8"}), ""),
+            (json!({"orchestratorVersion": "v1.31.8"}), json!({"orchestratorVersion": "1.32.1"}), ""),
             (json!({"maxSurge": "33%"}), json!({"maxSurge": "1"}), "+a"),
             (json!({"availabilityZones": ["2", "1"]}), json!({"availabilityZones": ["1", "2"]}), ""),
             (json!({"availabilityZones": []}), json!({"availabilityZones": ["1"]}), ""),

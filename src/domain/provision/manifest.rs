@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::OWNER_TAG;
 use super::difference::plain_range as plain;
-use super::upstream::{addon, at};
+use super::upstream::{self, addon, at};
 use crate::domain::spec::{AksConfig, NodePool, given, http_application_routing, network_group};
+use crate::domain::versions;
 
 /// What a body needs beside the specification.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ pub struct Context<'a> {
     pub owner: &'a str,
     /// The resource id of the Log Analytics workspace, once it is known.
     pub workspace_id: Option<&'a str>,
+    /// The cluster as Azure has it.
+    pub cluster: Option<&'a Value>,
 }
 
 /// A specification that no body can be made of; the texts are Rancher's.
@@ -60,7 +63,7 @@ pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossibl
             properties.insert(key.to_owned(), value);
         }
     };
-    put("kubernetesVersion", text(spec.kubernetes_version.as_ref()));
+    put("kubernetesVersion", version(spec.kubernetes_version.as_ref()));
     put("nodeResourceGroup", Some(node_resource_group(spec).into()));
     put("dnsPrefix", text(spec.dns_prefix.as_ref()));
     put("networkProfile", Some(network_profile(spec)?));
@@ -83,9 +86,8 @@ pub fn create(spec: &AksConfig, context: Context<'_>) -> Result<Value, Impossibl
 pub fn update(current: &Value, spec: &AksConfig, context: Context<'_>) -> Value {
     let mut body = current.clone();
     let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) else { return body };
-    if let Some(version) = text(spec.kubernetes_version.as_ref()) {
-        properties.insert("kubernetesVersion".to_owned(), version);
-    }
+    let running = upstream::text(current, &["properties", "currentKubernetesVersion"]);
+    replace_version(properties, "kubernetesVersion", spec.kubernetes_version.as_ref(), running);
     if let Some(ranges) = &spec.authorized_ip_ranges {
         let profile = properties.entry("apiServerAccessProfile").or_insert_with(|| json!({}));
         if !profile.is_object() {
@@ -125,6 +127,33 @@ fn ranges_of(wanted: &[String], kept: Option<&Value>, imported: bool) -> Value {
 
 fn text(value: Option<&String>) -> Option<Value> {
     given(value).map(Value::from)
+}
+
+/// A version as Azure writes it.
+fn version(value: Option<&String>) -> Option<Value> {
+    given(value).map(|version| versions::canonical(version).into())
+}
+
+/// Asks for the wanted version, unless it runs already: then Azure keeps its own spelling of it, which may be a minor version
+/// alone. A version below the running one is not asked for, because Azure has upgraded past it.
+fn replace_version(
+    properties: &mut Map<String, Value>,
+    key: &str,
+    wanted: Option<&String>,
+    running: Option<String>,
+) {
+    let Some(wanted) = given(wanted) else { return };
+    let asked =
+        properties.get(key).and_then(Value::as_str).filter(|asked| !asked.is_empty()).map(str::to_owned);
+    let running = running.or_else(|| asked.clone());
+    let is_same =
+        |one: Option<&str>| one.zip(running.as_deref()).map(|(one, other)| versions::is_same(one, other));
+    let runs = is_same(Some(wanted)) == Some(true) && is_same(asked.as_deref()) == Some(true);
+    let below = is_same(Some(wanted)) == Some(false)
+        && running.as_deref().is_some_and(|running| !versions::differs(wanted, running));
+    if !runs && !below {
+        properties.insert(key.to_owned(), versions::canonical(wanted).into());
+    }
 }
 
 /// The resource group of the machines, as it is asked for.
@@ -245,9 +274,31 @@ pub fn subnet_id(spec: &AksConfig, subscription_id: &str) -> Option<String> {
     ))
 }
 
-/// The subnet of a new pool: its own one, else that of the cluster.
+/// The subnet of a pool of a new cluster: its own one, else that of the cluster.
 fn subnet_of(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Option<Value> {
     text(pool.vnet_subnet_id.as_ref()).or_else(|| subnet_id(spec, context.subscription_id).map(Value::from))
+}
+
+/// The subnets of nodes and pods of a new pool in a cluster that exists: what is set, else those of its other pools, because
+/// Azure wants all or none to have one. A System pool stands for the others.
+fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> [Option<Value>; 2] {
+    let profiles = context.cluster.and_then(|it| at(it, &["properties", "agentPoolProfiles"])?.as_array());
+    let Some(profiles) = profiles.filter(|profiles| !profiles.is_empty()) else {
+        return [subnet_of(pool, spec, context), None];
+    };
+    let nodes_of = |profile: &Value| upstream::text(profile, &["vnetSubnetID"]);
+    let is_system = |profile: &&&Value| upstream::text(profile, &["mode"]).as_deref() == Some("System");
+    let with = profiles.iter().filter(|profile| nodes_of(profile).is_some()).collect::<Vec<_>>();
+    let model = with.iter().find(is_system).or(with.first());
+    let network_of = |id: &str| id.to_lowercase().split("/subnets/").next().map(str::to_owned);
+    let stated = subnet_id(spec, context.subscription_id).filter(|id| {
+        with.iter().filter_map(|it| nodes_of(it)).any(|other| network_of(&other) == network_of(id))
+    });
+    let nodes = text(pool.vnet_subnet_id.as_ref())
+        .or(stated.map(Value::from))
+        .or_else(|| nodes_of(model?).map(Value::from));
+    let pods = model.and_then(|model| upstream::text(model, &["podSubnetID"])).map(Value::from);
+    [nodes, pods]
 }
 
 /// A word as Azure spells it: clients write it in any letter case.
@@ -301,7 +352,7 @@ fn pool_in_cluster(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> V
     put("name", text(pool.name.as_ref()));
     put(
         "orchestratorVersion",
-        text(pool.orchestrator_version.as_ref()).or(text(spec.kubernetes_version.as_ref())),
+        version(pool.orchestrator_version.as_ref()).or(version(spec.kubernetes_version.as_ref())),
     );
     put(
         "availabilityZones",
@@ -331,15 +382,19 @@ fn new_pool(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Map<Stri
     if pool.enable_auto_scaling == Some(false) {
         put("enableAutoScaling", Some(false.into()));
     }
-    put("orchestratorVersion", text(pool.orchestrator_version.as_ref()));
+    put("orchestratorVersion", version(pool.orchestrator_version.as_ref()));
     put("type", Some("VirtualMachineScaleSets".into()));
     let zones = pool.availability_zones.as_ref().filter(|zones| !zones.is_empty());
     put("availabilityZones", zones.map(|zones| json!(zones)));
-    put("vnetSubnetID", subnet_of(pool, spec, context));
+    let [nodes, pods] = subnets_like_others(pool, spec, context);
+    put("vnetSubnetID", nodes);
+    put("podSubnetID", pods);
     properties
 }
 
 fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<String, Value> {
+    let running = properties.get("currentOrchestratorVersion").and_then(Value::as_str).map(str::to_owned);
+    replace_version(&mut properties, "orchestratorVersion", pool.orchestrator_version.as_ref(), running);
     for answered_only in
         ["name", "provisioningState", "powerState", "currentOrchestratorVersion", "nodeImageVersion", "eTag"]
     {
@@ -368,7 +423,6 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
         ("mode", mode(pool)),
         ("nodeLabels", pool.node_labels.as_ref().map(|labels| json!(labels))),
         ("nodeTaints", pool.node_taints.as_ref().map(|taints| json!(taints))),
-        ("orchestratorVersion", text(pool.orchestrator_version.as_ref())),
         ("upgradeSettings", surge),
     ] {
         if let Some(value) = value {
@@ -382,8 +436,12 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
 mod tests {
     use super::*;
 
-    const CONTEXT: Context<'static> =
-        Context { subscription_id: "s", owner: "i/c-1", workspace_id: Some("subscriptions/s/w/") };
+    const CONTEXT: Context<'static> = Context {
+        subscription_id: "s",
+        owner: "i/c-1",
+        workspace_id: Some("subscriptions/s/w/"),
+        cluster: None,
+    };
 
     fn spec(more: Value) -> AksConfig {
         let mut spec = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus", "kubernetesVersion": "1.31.8",
@@ -465,6 +523,39 @@ mod tests {
     }
 
     #[test]
+    fn a_new_pool_gets_the_subnets_of_the_other_pools() {
+        let id = |network: &str, subnet: &str| {
+            format!(
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}"
+            )
+        };
+        let profiles = |profiles: Value| json!({"properties": {"agentPoolProfiles": profiles}});
+        let user = json!({"name": "u", "mode": "User", "vnetSubnetID": id("v", "users")});
+        let system = json!({"name": "s", "mode": "System", "vnetSubnetID": id("V", "nodes"), "podSubnetID": id("V", "pods")});
+        let in_network = json!({"networkPlugin": "azure", "virtualNetwork": "v", "subnet": "x"});
+        for (cluster, more, own, expected) in [
+            (profiles(json!([user, system])), json!({}), "", [Some(id("V", "nodes")), Some(id("V", "pods"))]),
+            (profiles(json!([user])), json!({}), "", [Some(id("v", "users")), None]),
+            (profiles(json!([user])), json!({}), "/own", [Some("/own".to_owned()), None]),
+            (profiles(json!([user])), in_network.clone(), "", [Some(id("v", "x")), None]),
+            // What is stated has no effect where the cluster is in another network, or in Azure's own.
+            (
+                profiles(json!([{"name": "s", "mode": "System", "vnetSubnetID": id("other", "n")}])),
+                in_network.clone(),
+                "",
+                [Some(id("other", "n")), None],
+            ),
+            (profiles(json!([{"name": "s", "mode": "System"}])), in_network, "", [None, None]),
+        ] {
+            let new = NodePool { vnet_subnet_id: Some(own.to_owned()), ..NodePool::default() };
+            let body = pool(&new, None, &spec(more.clone()), Context { cluster: Some(&cluster), ..CONTEXT });
+            let got = ["vnetSubnetID", "podSubnetID"]
+                .map(|key| body["properties"][key].as_str().map(str::to_owned));
+            assert_eq!(got, expected, "{cluster} {more}");
+        }
+    }
+
+    #[test]
     fn a_long_node_resource_group_is_cut_and_a_named_one_is_kept() {
         let long = spec(json!({"clusterName": "n".repeat(70)}));
         assert_eq!(node_resource_group(&long).len(), 80);
@@ -496,6 +587,37 @@ mod tests {
             body["properties"]["apiServerAccessProfile"]["authorizedIPRanges"],
             json!(["9.9.9.9/32", "1.2.3.4/32"])
         );
+    }
+
+    #[test]
+    fn a_version_that_runs_is_left_in_azures_spelling() {
+        for (asked, running, wanted, expected) in [
+            ("1.33", "1.33.6", "1.33.6", "1.33"),
+            ("1.33.6", "1.33.6", " v1.33 ", "1.33.6"),
+            ("1.33", "1.33.6", "1.33.8", "1.33.8"),
+            ("1.33.6", "1.33.6", "v1.34.1", "1.34.1"),
+            // Upgraded in Azure meanwhile.
+            ("1.33.6", "1.33.6", "1.33.3", "1.33.6"),
+            // An upgrade that failed is asked for again, or taken back.
+            ("1.34.1", "1.33.6", "1.34.1", "1.34.1"),
+            ("1.34.1", "1.33.6", "1.33.6", "1.33.6"),
+            ("1.34.1", "1.33.6", "1.33.5", "1.34.1"),
+        ] {
+            let version = json!({"kubernetesVersion": asked, "currentKubernetesVersion": running});
+            let body =
+                update(&json!({"properties": version}), &spec(json!({"kubernetesVersion": wanted})), CONTEXT);
+            assert_eq!(body["properties"]["kubernetesVersion"], expected, "{asked} {running} {wanted}");
+            let current = json!({"orchestratorVersion": asked, "currentOrchestratorVersion": running});
+            let wanted_pool: NodePool =
+                serde_json::from_value(json!({"name": "a", "orchestratorVersion": wanted})).unwrap();
+            let body = pool(&wanted_pool, Some(&current), &spec(json!({})), CONTEXT);
+            assert_eq!(body["properties"]["orchestratorVersion"], expected, "{asked} {running} {wanted}");
+        }
+        let new =
+            create(&spec(json!({"kubernetesVersion": " v1.33.5", "nodePools": [{"name": "a"}]})), CONTEXT)
+                .unwrap();
+        assert_eq!(new["properties"]["kubernetesVersion"], "1.33.5");
+        assert_eq!(new["properties"]["agentPoolProfiles"][0]["orchestratorVersion"], "1.33.5");
     }
 
     #[test]

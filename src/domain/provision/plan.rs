@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::difference::{self, Refused};
 use super::upstream::{Unreadable, at, owner, text};
+use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::spec::AksConfig;
 use crate::domain::status::Tried;
 
@@ -38,6 +39,22 @@ pub struct Observed {
     pub workspace_id: Option<String>,
     /// The cluster in the words of `aksConfig`.
     pub upstream: Option<AksConfig>,
+}
+
+impl Observed {
+    /// The cluster in the words of `aksConfig`, with the versions that run: what is wanted is compared with it. Where an
+    /// operation failed, the version that Azure was asked for counts as reached, and the failure is reported by itself.
+    pub fn compared(&self) -> Option<AksConfig> {
+        let (upstream, cluster) = (self.upstream.clone()?, self.cluster.as_ref()?);
+        let mut details = ClusterDetails::read(cluster);
+        if ended_badly(cluster).is_some() {
+            details.running_version = None;
+        }
+        for pool in failed_pools(cluster) {
+            details.pool_versions.remove(&pool);
+        }
+        Some(details.with_running_versions(upstream))
+    }
 }
 
 /// Everything that the next step depends on.
@@ -241,7 +258,7 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
         let gave_up = || Step::GaveUp(format!("creation for cluster [{name}] status: {state}"));
         return if again { create(situation) } else { gave_up() };
     }
-    let Some(upstream) = &observed.upstream else {
+    let Some(upstream) = &observed.compared() else {
         return Step::Refuse(unreadable(spec));
     };
     // No cluster is without a pool: such an answer says nothing about them.

@@ -134,7 +134,7 @@ impl Preview {
             Step::PutPool(pool) | Step::DeletePool(pool) => Some(pool.clone()),
             _ => None,
         };
-        let differences = match &observed.upstream {
+        let differences = match &observed.compared() {
             Some(upstream) if situation.phase != Phase::Removing => {
                 differences(spec, upstream, situation.applied, situation.made)
             }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::difference::{ranges, tags_differ};
 use crate::domain::spec::{AksConfig, NodePool, http_application_routing};
+use crate::domain::versions;
 
 /// Keys whose values say where and what the cluster is; Azure's answer has them from us.
 const OURS: [&str; 7] = [
@@ -19,7 +20,7 @@ const OURS: [&str; 7] = [
     "resourceLocation",
 ];
 
-/// The keys to overwrite, with their new values, in the shape of `aksConfig`.
+/// The keys to overwrite, with their new values, in the shape of `aksConfig`. In `azure` versions are those that run.
 pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     let (wanted_keys, azure_keys) = (json!(wanted), json!(azure));
     let mut changes = Map::new();
@@ -40,7 +41,7 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
                 wanted.authorized_ip_ranges.as_deref().map(ranges)
                     == azure.authorized_ip_ranges.as_deref().map(ranges)
             }
-            _ => means_the_same(value, found),
+            _ => means_the_same(key, value, found),
         };
         // An add-on that Azure does not name is off.
         let off = Value::Bool(false);
@@ -70,8 +71,13 @@ fn is_unset(value: &Value) -> bool {
     }
 }
 
-fn means_the_same(wanted: &Value, azure: &Value) -> bool {
+fn means_the_same(key: &str, wanted: &Value, azure: &Value) -> bool {
     match (wanted, azure) {
+        (Value::String(wanted), Value::String(azure))
+            if matches!(key, "kubernetesVersion" | "orchestratorVersion") =>
+        {
+            versions::is_same(wanted, azure)
+        }
         (Value::String(wanted), Value::String(azure)) => wanted.trim().eq_ignore_ascii_case(azure.trim()),
         (Value::Array(wanted), Value::Array(azure)) => texts(wanted) == texts(azure),
         // What is off may as well be left out.
@@ -111,7 +117,7 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
                 || (key == "osDiskSizeGB" && *value == 0)
                 || is_unset(value);
             match theirs.get(key) {
-                Some(found) if !ignored && !means_the_same(value, found) => {
+                Some(found) if !ignored && !means_the_same(key, value, found) => {
                     result.insert(key.clone(), found.clone());
                 }
                 _ => {}
@@ -146,6 +152,8 @@ mod tests {
                 json!({"kubernetesVersion": "1.32.1"}),
                 json!({"kubernetesVersion": "1.32.1"}),
             ),
+            (json!({"kubernetesVersion": "1.32"}), json!({"kubernetesVersion": "1.32.1"}), json!({})),
+            (json!({"kubernetesVersion": " v1.32.1"}), json!({"kubernetesVersion": "1.32.1"}), json!({})),
             (
                 json!({"loadBalancerSku": "Standard", "outboundType": "LoadBalancer"}),
                 json!({"loadBalancerSku": "standard", "outboundType": "loadBalancer"}),

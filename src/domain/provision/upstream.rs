@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::OWNER_TAG;
+use crate::domain::regions;
 use crate::domain::spec::{AksConfig, NodePool, given};
 
 /// What of the upstream state does not come from Azure.
@@ -28,12 +29,12 @@ pub enum Unreadable {
 }
 
 /// The value at a path of object keys.
-pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+pub(in crate::domain) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, key| value.get(key)).filter(|value| !value.is_null())
 }
 
 /// The text at a path; an empty one counts as missing.
-pub(super) fn text(value: &Value, path: &[&str]) -> Option<String> {
+pub(in crate::domain) fn text(value: &Value, path: &[&str]) -> Option<String> {
     at(value, path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
@@ -109,7 +110,9 @@ pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> 
         managed_identity: at(cluster, &["identity"]).map(|_| true),
         user_assigned_identity: user_identity(cluster, spec),
         cluster_name: spec.cluster_name.clone(),
-        resource_location: spec.resource_location.clone(),
+        resource_location: text(cluster, &["location"])
+            .map(|region| regions::normalised(&region))
+            .or_else(|| spec.resource_location.clone()),
         resource_group: spec.resource_group.clone(),
         azure_credential_secret: spec.azure_credential_secret.clone(),
         imported: spec.imported,

@@ -1,6 +1,7 @@
 //! Which Log Analytics workspace the monitoring of a cluster goes to (contract, section 19 and 28). Regions that Rancher's
 //! table does not have get a workspace of their own: Azure offers them everywhere by now.
 
+use crate::domain::regions;
 use crate::domain::spec::{AksConfig, given};
 
 /// Where a workspace is, or is to be.
@@ -58,7 +59,7 @@ const LONGEST_NAME: usize = 63;
 pub fn place(spec: &AksConfig) -> Place {
     let cluster_group = given(spec.resource_group.as_ref()).unwrap_or_default();
     let location = given(spec.resource_location.as_ref()).unwrap_or_default();
-    let plain: String = location.chars().filter(|c| *c != ' ').collect::<String>().to_ascii_lowercase();
+    let plain = regions::normalised(location);
     let known = REGIONS.iter().find(|(_, _, regions)| regions.contains(&plain.as_str()));
     let (region, code) = known.map_or((plain.clone(), plain.to_ascii_uppercase()), |(region, code, _)| {
         ((*region).to_owned(), (*code).to_owned())

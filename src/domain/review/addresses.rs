@@ -3,8 +3,8 @@
 use super::azure::Block;
 use super::case::{Case, at_most, surge};
 use super::cidr;
-use super::networks::{Place, places, prefixes};
 use super::rule::{Fault, Rule};
+use super::subnets::{Place, places, prefixes};
 use crate::domain::spec::{AksConfig, NodePool, given};
 
 const PLANNING: &str = "Azure: CNI networking, IP address planning, \
@@ -28,11 +28,11 @@ fn nodes(pool: &NodePool) -> i64 {
     nodes + surge(pool, nodes)
 }
 
-/// The addresses of the subnet that a pool may come to need: with Azure CNI one for each node and each of its pods, with
-/// kubenet one for each node.
+/// The addresses of the subnet that a pool may come to need: one for each node, and one for each of its pods where those are
+/// in the same subnet.
 fn addresses(case: &Case<'_>, pool: &NodePool) -> i64 {
-    let each = if case.plugin() == "azure" { pool.max_pods.unwrap_or(PODS).clamp(0, 1_000) + 1 } else { 1 };
-    nodes(pool) * each
+    let pods = pool.max_pods.unwrap_or(PODS).clamp(0, 1_000);
+    nodes(pool) * if case.pods_in_node_subnet(pool) { pods + 1 } else { 1 }
 }
 
 /// The addresses that pools of a specification need in the subnet of `place`.
@@ -61,7 +61,8 @@ fn subnet_fits(case: &Case<'_>) -> Vec<Fault> {
             return None;
         }
         let pools: Vec<&str> = place.pools.iter().map(super::case::Pool::name).collect();
-        let each = if case.plugin() == "azure" { "nodes at most and surge, times maxPods + 1" } else { "nodes at most and surge" };
+        let flat = place.pools.iter().any(|pool| case.pods_in_node_subnet(pool.wanted));
+        let each = if flat { "nodes at most and surge, times maxPods + 1" } else { "nodes at most and surge" };
         Some(Fault::new(
             place.field(),
             format!(
@@ -75,14 +76,16 @@ fn subnet_fits(case: &Case<'_>) -> Vec<Fault> {
     full.collect()
 }
 
-/// Kubenet gives each node 256 addresses for pods, and routes to at most 400 nodes.
+/// Kubenet and Azure CNI Overlay give each node 256 addresses for pods; kubenet routes to at most 400 nodes.
 fn pod_range_fits(case: &Case<'_>) -> Vec<Fault> {
-    if case.plugin() != "kubenet" {
-        return Vec::new();
-    }
+    let most = match case.plugin().as_str() {
+        "kubenet" => 400,
+        "azure" if case.overlay() => 5_000,
+        _ => return Vec::new(),
+    };
     let text = given(case.spec.pod_cidr.as_ref()).unwrap_or("10.244.0.0/16");
     let Some(range) = cidr::v4(text) else { return Vec::new() };
-    let room = (cidr::size(range) / 256).min(400);
+    let room = (cidr::size(range) / 256).min(most);
     let need: i64 = case.pools().iter().map(|pool| nodes(pool.wanted)).sum();
     if need <= room {
         return Vec::new();
@@ -90,6 +93,6 @@ fn pod_range_fits(case: &Case<'_>) -> Vec<Fault> {
     vec![Fault::new(
         "aksConfig.podCidr",
         format!("podCidr {range} has room for {room} nodes, and the node pools may come to have {need}"),
-        "use a larger range, fewer nodes, or networkPlugin azure",
+        "use a larger range or fewer nodes",
     )]
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::case::{Case, Purpose};
 use crate::domain::arm::{KubernetesVersion, Location, Usage, VirtualNetwork, VmOffer};
+use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::spec::{AksConfig, given};
 
 /// A part of what Azure may say.
@@ -33,6 +34,8 @@ impl<T> Read<T> {
 pub struct AzureData {
     /// The Kubernetes versions of the region.
     pub versions: Read<Vec<KubernetesVersion>>,
+    /// The versions that Azure names as targets of this very cluster, where the list of the region does not say enough.
+    pub own_upgrades: Vec<String>,
     /// The sizes of the region; those that the specification does not name may be left out.
     pub sizes: Read<Vec<VmOffer>>,
     /// The networks that [`super::networks()`] names.
@@ -93,6 +96,8 @@ pub struct ReadNetwork {
 pub struct ExistingCluster {
     /// In the words of `aksConfig`.
     pub spec: AksConfig,
+    /// What else Azure says of it.
+    pub details: ClusterDetails,
     /// Whether making it failed, so that everything about it may still be changed.
     pub failed: bool,
     /// Whether Azure hands out no static credentials for it.
@@ -127,6 +132,7 @@ impl AzureData {
         }
         Self {
             versions: none(reason),
+            own_upgrades: Vec::new(),
             sizes: none(reason),
             networks: none(reason),
             usages: none(reason),
@@ -153,6 +159,8 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
     };
     let located = given(spec.resource_location.as_ref()).is_some();
     let named = given(spec.resource_group.as_ref()).is_some() && given(spec.cluster_name.as_ref()).is_some();
+    let pools = case.pools();
+    let grown = pools.iter().any(|pool| pool.growth() > 0);
     match case.purpose {
         Purpose::Import => {
             need(Block::Cluster, named);
@@ -164,11 +172,11 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
             need(Block::NodeGroup, given(spec.node_resource_group.as_ref()).is_some());
         }
         Purpose::Update(before) => {
-            need(Block::Cluster, named && before.upstream.is_none() && before.applied.is_none());
+            let unseen = before.upstream.is_none() && before.applied.is_none();
+            need(Block::Cluster, named && (unseen || grown || case.versions_change()));
+            need(Block::Regions, located && unseen);
         }
     }
-    let pools = case.pools();
-    let grown = pools.iter().any(|pool| pool.growth() > 0);
     let sized = pools.iter().any(|pool| pool.is_new() && given(pool.wanted.vm_size.as_ref()).is_some());
     need(Block::Versions, located && case.versions_change());
     need(Block::Sizes, located && (sized || grown));

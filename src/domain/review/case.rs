@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::azure::{AzureData, NetworkRef};
 use super::unknown::UnknownField;
+use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::spec::{AksConfig, NodePool, given, network_group};
+use crate::domain::versions;
 
 /// What is to be judged.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,8 @@ pub struct Before<'a> {
     pub applied: Option<&'a AksConfig>,
     /// What Azure said it is.
     pub upstream: Option<&'a AksConfig>,
+    /// What else Azure said.
+    pub details: &'a ClusterDetails,
     /// Whether project network isolation was asked for.
     pub isolation: bool,
 }
@@ -74,6 +78,8 @@ pub(super) struct Case<'a> {
     pub(super) said: &'a AksConfig,
     /// The cluster as it is in Azure, once it is there.
     pub(super) current: Option<&'a AksConfig>,
+    /// What else is known of the cluster in Azure, as it was just read or else as it was last seen.
+    details: Option<&'a ClusterDetails>,
     pub(super) purpose: Purpose<'a>,
     pub(super) id: Option<&'a str>,
     subscription_id: Option<&'a str>,
@@ -92,7 +98,13 @@ impl<'a> Case<'a> {
                 (!found.failed).then_some(&found.spec)
             }),
         };
+        let found = azure.cluster.known().and_then(Option::as_ref).map(|found| &found.details);
+        let details = match subject.purpose {
+            Purpose::Create | Purpose::Import => None,
+            Purpose::Update(before) => Some(found.unwrap_or(before.details)),
+        };
         Self {
+            details: details.filter(|_| current.is_some()),
             spec: current.map_or_else(|| subject.spec.clone(), |current| filled(subject.spec, current)),
             said: subject.spec,
             current,
@@ -104,6 +116,35 @@ impl<'a> Case<'a> {
             facts: subject.facts,
             azure,
         }
+    }
+
+    /// The version that the cluster runs.
+    pub(super) fn running(&self) -> Option<&'a str> {
+        let running = self.details.and_then(|details| details.running_version.as_deref());
+        running.or_else(|| given(self.current?.kubernetes_version.as_ref()))
+    }
+
+    /// Whether the cluster has long-term support.
+    pub(super) fn long_term(&self) -> bool {
+        self.details.is_some_and(|details| details.long_term)
+    }
+
+    /// Whether pods of the cluster have addresses of their own range instead of the subnet's.
+    pub(super) fn overlay(&self) -> bool {
+        self.details.is_some_and(|details| details.overlay)
+    }
+
+    /// Whether pods of a pool have addresses of the subnet that its nodes are in: with Azure CNI, unless it is an overlay or
+    /// pods have a subnet of their own. A new pool gets what the other pools have.
+    pub(super) fn pods_in_node_subnet(&self, pool: &NodePool) -> bool {
+        let pod_subnets = self.details.map(|details| &details.pod_subnet_pools);
+        let is_known =
+            self.current.iter().flat_map(|it| it.node_pools.iter().flatten()).any(|it| it.name == pool.name);
+        let elsewhere = pod_subnets.is_some_and(|pools| match &pool.name {
+            Some(name) if is_known => pools.contains(name),
+            _ => !pools.is_empty(),
+        });
+        self.plugin() == "azure" && !self.overlay() && !elsewhere
     }
 
     /// What the user wanted before.
@@ -126,8 +167,21 @@ impl<'a> Case<'a> {
         self.id.map_or_else(|| name.to_owned(), |id| format!("{name} (id: {id})"))
     }
 
+    /// The region, normalised: Azure's, once the cluster is there.
     pub(super) fn region(&self) -> &str {
-        self.spec.resource_location.as_deref().unwrap_or_default()
+        self.azure_region().or(self.spec.resource_location.as_deref()).unwrap_or_default()
+    }
+
+    /// The region that Azure says the cluster is in.
+    pub(super) fn azure_region(&self) -> Option<&str> {
+        let found = self.azure.cluster.known().and_then(Option::as_ref).map(|found| &found.details);
+        let found = found.filter(|_| !matches!(self.purpose, Purpose::Create));
+        found.or(self.details).and_then(|details| details.region.as_deref())
+    }
+
+    /// The resource group of the nodes, as Azure says it.
+    pub(super) fn node_resource_group(&self) -> Option<&str> {
+        self.details.and_then(|details| details.node_resource_group.as_deref())
     }
 
     pub(super) fn pools(&self) -> Vec<Pool<'_>> {
@@ -143,6 +197,7 @@ impl<'a> Case<'a> {
                 said: self.said.node_pools.as_ref().and_then(|pools| pools.get(index)),
                 current: of_name(self.current, pool),
                 stored: of_name(self.stored(), pool),
+                running: self.details.and_then(|it| it.pool_versions.get(pool.name.as_ref()?)),
             })
             .collect()
     }
@@ -162,33 +217,42 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether the cluster lies in a network of the user's.
+    /// Whether the cluster is in a network of the user's.
     pub(super) fn own_network(&self) -> bool {
-        let named = |text: &Option<String>| given(text.as_ref()).is_some();
-        let spec = &self.spec;
-        (named(&spec.virtual_network) && named(&spec.subnet))
-            || self.spec.node_pools.iter().flatten().any(|pool| named(&pool.vnet_subnet_id))
+        let pools = [Some(&self.spec), self.current]
+            .into_iter()
+            .flatten()
+            .flat_map(|it| it.node_pools.iter().flatten());
+        pools.clone().any(|pool| given(pool.vnet_subnet_id.as_ref()).is_some())
+            || subnet_of_cluster(self.current.unwrap_or(&self.spec)).is_some()
     }
 
-    /// The subnet that a pool lies in, when it is the user's.
+    /// The subnet that a pool is in, when it is the user's. In a cluster that exists, a new pool without a subnet of its own
+    /// gets that of the others, as `manifest` sends it.
     pub(super) fn subnet_of(&self, pool: &NodePool) -> Option<SubnetRef> {
         if let Some(id) = given(pool.vnet_subnet_id.as_ref()) {
-            let mut subnet = SubnetRef::parse(id)?;
-            let own = self.subscription_id.map(str::to_lowercase);
-            subnet.network.subscription = subnet.network.subscription.filter(|it| Some(it) != own.as_ref());
-            return Some(subnet);
+            return self.subnet_by_id(id);
         }
-        let spec = &self.spec;
-        let group = network_group(spec)?;
-        let (network, subnet) = (given(spec.virtual_network.as_ref())?, given(spec.subnet.as_ref())?);
-        Some(SubnetRef {
-            network: NetworkRef {
-                subscription: None,
-                group: group.to_lowercase(),
-                name: network.to_lowercase(),
-            },
-            subnet: subnet.to_lowercase(),
-        })
+        let Some(current) = self.current else { return subnet_of_cluster(&self.spec) };
+        let others = current.node_pools.iter().flatten();
+        let ids = || others.clone().filter_map(|other| Some((other, given(other.vnet_subnet_id.as_ref())?)));
+        let Some((_, first)) = ids().next() else { return subnet_of_cluster(current) };
+        if others.clone().any(|other| other.name.is_some() && other.name == pool.name) {
+            return None;
+        }
+        let said = subnet_of_cluster(&self.spec);
+        let in_said_network = said.filter(|said| {
+            ids().filter_map(|(_, id)| self.subnet_by_id(id)).any(|other| other.network == said.network)
+        });
+        let system = ids().find(|(other, _)| is_system(other)).map_or(first, |(_, id)| id);
+        in_said_network.or_else(|| self.subnet_by_id(system))
+    }
+
+    fn subnet_by_id(&self, id: &str) -> Option<SubnetRef> {
+        let mut subnet = SubnetRef::parse(id)?;
+        let own = self.subscription_id.map(str::to_lowercase);
+        subnet.network.subscription = subnet.network.subscription.filter(|it| Some(it) != own.as_ref());
+        Some(subnet)
     }
 
     /// The networks of all pools.
@@ -197,16 +261,13 @@ impl<'a> Case<'a> {
         pools.filter_map(|pool| self.subnet_of(pool)).map(|subnet| subnet.network).collect()
     }
 
-    /// Whether a version is asked for that the cluster does not have.
+    /// Whether a version is asked for that does not run.
     pub(super) fn versions_change(&self) -> bool {
-        let wanted = given(self.spec.kubernetes_version.as_ref());
-        let has = self.current.and_then(|it| given(it.kubernetes_version.as_ref()));
-        wanted != has
-            || self.pools().iter().any(|pool| {
-                let has = pool.current.and_then(|it| given(it.orchestrator_version.as_ref()));
-                let wanted = given(pool.wanted.orchestrator_version.as_ref());
-                wanted.is_some() && wanted != has
-            })
+        let changes = |wanted: Option<&str>, running: Option<&str>| {
+            wanted.is_some_and(|wanted| running.is_none_or(|running| !versions::is_same(wanted, running)))
+        };
+        changes(given(self.spec.kubernetes_version.as_ref()), self.running())
+            || self.pools().iter().any(|pool| changes(pool.version(), pool.running()))
     }
 
     /// Whether the cluster's network, or what must not overlap with it, is not settled yet.
@@ -276,11 +337,24 @@ pub(super) struct Pool<'a> {
     pub(super) current: Option<&'a NodePool>,
     /// The pool of that name before the change.
     pub(super) stored: Option<&'a NodePool>,
+    /// The version of its nodes, where Azure says it.
+    running: Option<&'a String>,
 }
 
 impl Pool<'_> {
     pub(super) fn name(&self) -> &str {
         self.wanted.name.as_deref().unwrap_or_default()
+    }
+
+    /// The version that is wanted, when one is.
+    pub(super) fn version(&self) -> Option<&str> {
+        given(self.wanted.orchestrator_version.as_ref())
+    }
+
+    /// The version that its nodes run, once they are there.
+    pub(super) fn running(&self) -> Option<&str> {
+        let current = self.current?;
+        self.running.map(String::as_str).or_else(|| given(current.orchestrator_version.as_ref()))
     }
 
     /// `aksConfig.nodePools[1].vmSize`
@@ -294,7 +368,7 @@ impl Pool<'_> {
     }
 
     pub(super) fn is_system(&self) -> bool {
-        given(self.wanted.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
+        is_system(self.wanted)
     }
 
     pub(super) fn scales(&self) -> bool {
@@ -307,6 +381,20 @@ impl Pool<'_> {
             self.current.map_or(0, at_most).max(self.stored.filter(|_| !self.is_new()).map_or(0, at_most));
         at_most(self.wanted) - before
     }
+}
+
+fn is_system(pool: &NodePool) -> bool {
+    given(pool.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
+}
+
+/// The subnet that `virtualNetwork` and `subnet` name.
+fn subnet_of_cluster(config: &AksConfig) -> Option<SubnetRef> {
+    let group = network_group(config)?;
+    let (network, subnet) = (given(config.virtual_network.as_ref())?, given(config.subnet.as_ref())?);
+    Some(SubnetRef {
+        network: NetworkRef { subscription: None, group: group.to_lowercase(), name: network.to_lowercase() },
+        subnet: subnet.to_lowercase(),
+    })
 }
 
 /// No pool comes near it; keeps sums of senseless numbers in bounds.

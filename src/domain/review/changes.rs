@@ -1,75 +1,193 @@
-//! What cannot be changed in a cluster that exists: because Azure cannot, or because it is not managed here. Only what
-//! both sides set, and what differs after letter case is put aside, counts.
+//! Options that cannot be changed in a cluster that exists: because Azure cannot, or because it is not managed here.
+//!
+//! A request is refused when it gives a key another value than the stored one, unless that is the value that Azure has. A
+//! stored value without effect only warns. Clients send `""`, `[]`, `0` and `false` for what is not set. What Azure says about
+//! each key is the source of the finding.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::case::{Case, Pool};
 use super::rule::{Fault, Rule, Scope};
 use crate::domain::provision::difference::Refused;
+use crate::domain::regions;
 use crate::domain::spec::{AksConfig, NodePool, given};
 
-const AZURE: &str = "Rancher contract, section 14 (Azure-fixed)";
-const UPDATE: &str = "Rancher contract, section 20";
+const CLUSTERS: &str = "Azure: Managed clusters, REST, https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update";
+const ZONES: &str = "Azure: Availability zones in AKS, https://learn.microsoft.com/azure/aks/reliability-availability-zones-configure";
+const POOLS: &str =
+    "Azure: Create node pools, limitations, https://learn.microsoft.com/azure/aks/create-node-pools";
+const RANGES: &str =
+    "Azure: Use kubenet networking in AKS, https://learn.microsoft.com/azure/aks/configure-kubenet";
+const CNI: &str = "Azure: Update Azure CNI IPAM mode, https://learn.microsoft.com/azure/aks/update-azure-cni";
+const FAQ: &str = "Azure: AKS FAQ, node resource group, https://learn.microsoft.com/azure/aks/faq";
+const PRIVATE: &str =
+    "Azure: Create a private AKS cluster, https://learn.microsoft.com/azure/aks/private-clusters";
+const BALANCER: &str = "Azure: Use a public standard load balancer in AKS, limitations, https://learn.microsoft.com/azure/aks/load-balancer-standard";
+const POLICY: &str =
+    "Azure: Secure traffic with network policies, https://learn.microsoft.com/azure/aks/use-network-policies";
+const OUTBOUND: &str = "Azure: Customize cluster egress with outbound types, https://learn.microsoft.com/azure/aks/egress-outboundtype";
+const SSH: &str = "Azure: Manage SSH access, https://learn.microsoft.com/azure/aks/manage-ssh-node-access";
+const IDENTITY: &str = "Azure: Use a user-assigned managed identity in AKS, https://learn.microsoft.com/azure/aks/user-assigned-managed-identity";
+const MONITORING: &str = "Azure: Monitor AKS, https://learn.microsoft.com/azure/aks/monitor-aks";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("fixed-in-azure", AZURE, fixed).about(Scope::Existing),
-    Rule::error("fixed-in-azure-pool", AZURE, fixed_pool).about(Scope::Existing),
-    Rule::error("fixed-zones", UPDATE, fixed_zones).about(Scope::Existing),
-    Rule::error("not-managed", AZURE, not_managed).about(Scope::Existing),
-    Rule::error("set-too-late", AZURE, too_late).about(Scope::Existing).warning(),
+    Rule::error("fixed-in-azure", CLUSTERS, fixed).about(Scope::Existing),
+    Rule::error("fixed-in-azure-pool", POOLS, fixed_pool).about(Scope::Existing),
+    Rule::error("fixed-zones", ZONES, fixed_zones).about(Scope::Existing),
+    Rule::error("not-managed", CLUSTERS, not_managed).about(Scope::Existing),
+    Rule::error("set-too-late", CLUSTERS, set_too_late).about(Scope::Existing),
+    Rule::error("without-effect", CLUSTERS, without_effect).about(Scope::Existing).warning(),
     Rule::error("fixed-identity", "Rancher contract, section 14", identity).about(Scope::Any),
+    Rule::error("region-differs", "Rancher contract, section 22", region_differs).about(Scope::Any).warning(),
 ];
 
 type Text = fn(&AksConfig) -> Option<&String>;
 
-/// What Azure cannot change.
-const FIXED: [(&str, Text); 10] = [
-    ("dnsPrefix", |it| it.dns_prefix.as_ref()),
-    ("dnsServiceIp", |it| it.dns_service_ip.as_ref()),
-    ("dockerBridgeCidr", |it| it.docker_bridge_cidr.as_ref()),
-    ("networkPlugin", |it| it.network_plugin.as_ref()),
-    ("nodeResourceGroup", |it| it.node_resource_group.as_ref()),
-    ("podCidr", |it| it.pod_cidr.as_ref()),
-    ("serviceCidr", |it| it.service_cidr.as_ref()),
-    ("subnet", |it| it.subnet.as_ref()),
-    ("virtualNetwork", |it| it.virtual_network.as_ref()),
-    ("virtualNetworkResourceGroup", |it| it.virtual_network_resource_group.as_ref()),
-];
-
-/// What Azure could change, and Rancher does not.
-const NOT_MANAGED: [(&str, Text); 7] = [
-    ("linuxAdminUsername", |it| it.linux_admin_username.as_ref()),
-    ("loadBalancerSku", |it| it.load_balancer_sku.as_ref()),
-    ("networkPolicy", |it| it.network_policy.as_ref()),
-    ("outboundType", |it| it.outbound_type.as_ref()),
-    ("privateDnsZone", |it| it.private_dns_zone.as_ref()),
-    ("sshPublicKey", |it| it.ssh_public_key.as_ref()),
-    ("userAssignedIdentity", |it| it.user_assigned_identity.as_ref()),
-];
-
-/// The cluster before the change, once it is there: what its user said, else what Azure says.
-fn before<'a, T>(case: &Case<'a>, read: impl Fn(&'a AksConfig) -> Option<T>) -> Option<T> {
-    let current = case.current?;
-    case.stored().and_then(&read).or_else(|| read(current))
+/// A key that stays as it was when the cluster was made.
+struct Key {
+    name: &'static str,
+    read: Text,
+    /// Where Azure could change it, and this server does not: how it is done there.
+    in_azure: Option<&'static str>,
+    source: &'static str,
 }
 
-/// Old and new value of a text that changes.
-fn changed<'a>(case: &Case<'a>, read: Text) -> Option<(&'a str, &'a str)> {
-    let old = before(case, |it| given(read(it)))?;
-    let new = given(read(case.said))?;
-    (old.to_lowercase() != new.to_lowercase()).then_some((old, new))
+const fn fixed_key(name: &'static str, source: &'static str, read: Text) -> Key {
+    Key { name, read, in_azure: None, source }
 }
 
-/// The same for a switch. Clients send `false` for what is not set.
-fn switched(case: &Case<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
-    let stored = case.stored().and_then(read);
-    let (old, new) = (before(case, read)?, read(case.said)?);
-    (old != new && (new || stored == Some(true))).then_some((old, new))
+const fn unmanaged_key(name: &'static str, source: &'static str, how: &'static str, read: Text) -> Key {
+    Key { name, read, in_azure: Some(how), source }
+}
+
+const KEYS: [Key; 16] = [
+    fixed_key("dnsPrefix", CLUSTERS, |it| it.dns_prefix.as_ref()),
+    fixed_key("dnsServiceIp", RANGES, |it| it.dns_service_ip.as_ref()),
+    fixed_key("networkPlugin", CNI, |it| it.network_plugin.as_ref()),
+    fixed_key("nodeResourceGroup", FAQ, |it| it.node_resource_group.as_ref()),
+    fixed_key("podCidr", RANGES, |it| it.pod_cidr.as_ref()),
+    fixed_key("serviceCidr", RANGES, |it| it.service_cidr.as_ref()),
+    fixed_key("subnet", POOLS, |it| it.subnet.as_ref()),
+    fixed_key("virtualNetwork", POOLS, |it| it.virtual_network.as_ref()),
+    fixed_key("virtualNetworkResourceGroup", POOLS, |it| it.virtual_network_resource_group.as_ref()),
+    fixed_key("linuxAdminUsername", CLUSTERS, |it| it.linux_admin_username.as_ref()),
+    unmanaged_key("loadBalancerSku", BALANCER, "with az aks update --load-balancer-sku", |it| {
+        it.load_balancer_sku.as_ref()
+    }),
+    unmanaged_key("networkPolicy", POLICY, "with az aks update --network-policy", |it| {
+        it.network_policy.as_ref()
+    }),
+    unmanaged_key("outboundType", OUTBOUND, "with az aks update --outbound-type", |it| {
+        it.outbound_type.as_ref()
+    }),
+    unmanaged_key("privateDnsZone", PRIVATE, "with az aks update --private-dns-zone", |it| {
+        it.private_dns_zone.as_ref()
+    }),
+    unmanaged_key("sshPublicKey", SSH, "with az aks update --ssh-key-value", |it| it.ssh_public_key.as_ref()),
+    unmanaged_key("userAssignedIdentity", IDENTITY, "with az aks update --assign-identity", |it| {
+        it.user_assigned_identity.as_ref()
+    }),
+];
+
+/// What Azure has for a key.
+enum InAzure<'a> {
+    /// It is not read, or not known yet.
+    Unknown,
+    /// The cluster was made without.
+    Nothing,
+    /// One of these: node pools may be in several subnets. Never empty.
+    Values(Vec<Cow<'a, str>>),
+}
+
+impl InAzure<'_> {
+    fn has(&self, value: &str) -> bool {
+        matches!(self, Self::Values(values) if values.iter().any(|it| same(it, value)))
+    }
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
+/// The word with which Azure, and some users, say that there is no network policy.
+const NO_POLICY: &str = "none";
+
+/// What Azure has for a key of the cluster.
+fn in_azure<'a>(case: &'a Case<'_>, key: &Key) -> InAzure<'a> {
+    let Some(current) = case.current else { return InAzure::Unknown };
+    let is_none = |value: &str| key.name == "networkPolicy" && same(value, NO_POLICY);
+    if let Some(value) = given((key.read)(current)).filter(|value| !is_none(value)) {
+        return InAzure::Values(vec![value.into()]);
+    }
+    let pools = current.node_pools.iter().flatten();
+    let subnets: Vec<_> = pools.clone().filter_map(|pool| case.subnet_of(pool)).collect();
+    let values: Vec<Cow<'a, str>> = match key.name {
+        "nodeResourceGroup" => match case.node_resource_group() {
+            Some(group) => vec![group.into()],
+            None => return InAzure::Unknown,
+        },
+        "virtualNetwork" => subnets.into_iter().map(|it| it.network.name.into()).collect(),
+        "virtualNetworkResourceGroup" => subnets.into_iter().map(|it| it.network.group.into()).collect(),
+        "subnet" => subnets.into_iter().map(|it| it.subnet.into()).collect(),
+        _ => Vec::new(),
+    };
+    if values.is_empty() { InAzure::Nothing } else { InAzure::Values(values) }
+}
+
+/// What a request does to a key that cannot be changed.
+enum Change<'a> {
+    /// It has another value.
+    From(Cow<'a, str>),
+    /// There was no value.
+    FromNothing,
+    /// The request repeats a stored value that Azure does not have; holds what Azure has.
+    Repeated(Option<Cow<'a, str>>),
+}
+
+/// Judges a value that is said against the stored one and Azure's.
+fn change<'a>(said: &str, stored: Option<&'a str>, azure: InAzure<'a>) -> Option<Change<'a>> {
+    if azure.has(said) {
+        return None;
+    }
+    let first = |azure: InAzure<'a>| match azure {
+        InAzure::Values(values) => values.into_iter().next(),
+        InAzure::Unknown | InAzure::Nothing => None,
+    };
+    match stored {
+        Some(stored) if same(stored, said) => match azure {
+            InAzure::Unknown => None,
+            azure => Some(Change::Repeated(first(azure))),
+        },
+        Some(stored) => Some(Change::From(stored.into())),
+        None => match azure {
+            InAzure::Values(_) => first(azure).map(Change::From),
+            InAzure::Nothing | InAzure::Unknown => Some(Change::FromNothing),
+        },
+    }
+}
+
+/// The keys of the cluster that the request changes or repeats without effect, with their values.
+fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static Key, &'a str, Change<'a>)> {
+    KEYS.iter().filter_map(|key| {
+        let said = given((key.read)(case.said))?;
+        let stored = case.stored().and_then(|stored| given((key.read)(stored)));
+        let azure = in_azure(case, key);
+        let is_none = key.name == "networkPolicy" && same(said, NO_POLICY);
+        if is_none && matches!(azure, InAzure::Nothing) {
+            return None;
+        }
+        Some((key, said, change(said, stored, azure)?))
+    })
+}
+
+fn field(key: &str) -> String {
+    format!("aksConfig.{key}")
 }
 
 fn cannot(key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug) -> Fault {
     Fault::new(
-        format!("aksConfig.{key}"),
+        field(key),
         format!(
             "{key} is {old:?} and cannot become {new:?}, because Azure cannot change it in a cluster that exists"
         ),
@@ -77,180 +195,238 @@ fn cannot(key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug) -> Fa
     )
 }
 
+/// The same for a switch. Clients send `false` for what is not set.
+fn switched(case: &Case<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
+    let stored = case.stored().and_then(read);
+    let azure = read(case.current?);
+    let new = read(case.said).filter(|new| Some(*new) != azure)?;
+    let old = stored.or(azure)?;
+    (old != new && (new || stored == Some(true))).then_some((old, new))
+}
+
 fn fixed(case: &Case<'_>) -> Vec<Fault> {
-    let texts = FIXED.into_iter().filter_map(|(key, read)| {
-        let (old, new) = changed(case, read)?;
-        Some(cannot(key, &old, &new))
+    let texts = changes(case).filter_map(|(key, said, change)| match change {
+        Change::From(old) if key.in_azure.is_none() => {
+            Some(cannot(key.name, &old, &said).sourced(key.source))
+        }
+        _ => None,
     });
     let switch = switched(case, |it| it.private_cluster);
-    texts.chain(switch.map(|(old, new)| cannot("privateCluster", &old, &new))).collect()
+    texts.chain(switch.map(|(old, new)| cannot("privateCluster", &old, &new).sourced(PRIVATE))).collect()
 }
 
 fn not_managed(case: &Case<'_>) -> Vec<Fault> {
-    let fault = |key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug| {
+    let fault = |key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug, how: &str| {
         Fault::new(
-            format!("aksConfig.{key}"),
+            field(key),
             format!("{key} is {old:?} and would not become {new:?}: changing it is not managed here"),
-            format!("leave {key} as it is, or change it in Azure"),
+            format!("leave {key} as it is, or change it in Azure {how}"),
         )
     };
-    let mut faults: Vec<Fault> = NOT_MANAGED
-        .into_iter()
-        .filter_map(|(key, read)| {
-            let (old, new) = changed(case, read)?;
-            Some(fault(key, &old, &new))
+    let mut faults: Vec<Fault> = changes(case)
+        .filter_map(|(key, said, change)| match (change, key.in_azure) {
+            (Change::From(old), Some(how)) => Some(fault(key.name, &old, &said, how).sourced(key.source)),
+            _ => None,
         })
         .collect();
-    faults.extend(
-        switched(case, |it| it.managed_identity).map(|(old, new)| fault("managedIdentity", &old, &new)),
-    );
+    let how = "with az aks update --enable-managed-identity";
+    let identity = switched(case, |it| it.managed_identity);
+    faults.extend(identity.map(|(old, new)| fault("managedIdentity", &old, &new, how).sourced(IDENTITY)));
     // A workspace counts when monitoring is switched on, and only then.
-    let monitored = before(case, |it| it.monitoring) == Some(true) && case.said.monitoring == Some(true);
+    let before =
+        |read: fn(&AksConfig) -> Option<bool>| case.stored().and_then(read).or_else(|| read(case.current?));
+    let monitored = before(|it| it.monitoring) == Some(true) && case.said.monitoring == Some(true);
     let workspace: [(&str, Text); 2] = [
         ("logAnalyticsWorkspaceGroup", |it| it.log_analytics_workspace_group.as_ref()),
         ("logAnalyticsWorkspaceName", |it| it.log_analytics_workspace_name.as_ref()),
     ];
     let moved = workspace.into_iter().filter(|_| monitored).filter_map(|(key, read)| {
-        let (old, new) = changed(case, read)?;
-        Some(fault(key, &old, &new))
+        let old = case.stored().and_then(|it| given(read(it))).or_else(|| given(read(case.current?)))?;
+        let new = given(read(case.said)).filter(|new| !same(old, new))?;
+        Some(fault(key, &old, &new, "by switching monitoring off and on again").sourced(MONITORING))
     });
     faults.extend(moved);
     faults
 }
 
-/// Old and new value of something in a pool that exists, as texts.
-fn pool_values(pool: &Pool<'_>, read: fn(&NodePool) -> Option<String>) -> Option<(String, String)> {
-    let current = pool.current?;
-    let old = pool.stored.and_then(read).or_else(|| read(current))?;
-    let new = read(pool.said?)?;
-    (old.to_lowercase() != new.to_lowercase()).then_some((old, new))
-}
-
-/// What is said for the first time of a cluster that was made here without it. It is kept, and nothing comes of it.
-fn too_late(case: &Case<'_>) -> Vec<Fault> {
-    if case.said.imported == Some(true) {
-        return Vec::new();
-    }
-    let fault = |key: &str, remedy: &str| {
-        Fault::new(
-            format!("aksConfig.{key}"),
-            format!(
-                "the cluster was made without {key}, and a cluster that exists cannot get it, so it has no effect"
-            ),
-            format!("leave {key} out, or {remedy}"),
-        )
-    };
-    let is_new =
-        |read: Text| before(case, |it| given(read(it))).is_none() && given(read(case.said)).is_some();
-    let of = |table: &[(&str, Text)], remedy: &str| -> Vec<Fault> {
-        table.iter().filter(|(_, read)| is_new(*read)).map(|(key, _)| fault(key, remedy)).collect()
-    };
-    let mut faults = of(&FIXED, "make another cluster with it");
-    faults.extend(of(&NOT_MANAGED, "set it in Azure"));
-    let identity =
-        before(case, |it| it.managed_identity).is_none() && case.said.managed_identity == Some(true);
-    faults.extend(identity.then(|| fault("managedIdentity", "set it in Azure")));
-    for pool in case.pools() {
-        faults.extend(too_late_for_pool(&pool));
-    }
-    faults
-}
-
-fn too_late_for_pool(pool: &Pool<'_>) -> Vec<Fault> {
-    let (Some(current), Some(said)) = (pool.current, pool.said) else { return Vec::new() };
-    let is_new = |read: PoolValue| {
-        pool.stored.and_then(read).or_else(|| read(current)).is_none() && read(said).is_some()
-    };
-    let late = FIXED_OF_POOLS.into_iter().chain([("availabilityZones", ZONES)]);
-    late.filter(|(_, read)| is_new(*read))
-        .map(|(key, _)| {
-            let name = pool.name();
-            let message = format!(
-                "node pool {name} was made without {key}, and a pool that exists cannot get it, so it has no effect"
-            );
-            let remedy = format!("leave {key} out, or add a pool of another name with it and remove this one");
-            Fault::new(pool.field(key), message, remedy)
-        })
-        .collect()
-}
-
-/// The zones, for whoever only wants to know whether there are any.
-const ZONES: PoolValue = |it| zones(it).map(|zones| format!("{zones:?}"));
-
-type PoolValue = fn(&NodePool) -> Option<String>;
+/// The value of a key of a pool, as text.
+type PoolText = fn(&NodePool) -> Option<String>;
 
 fn text(text: Option<&String>) -> Option<String> {
     given(text).map(str::to_owned)
 }
 
-const FIXED_OF_POOLS: [(&str, PoolValue); 6] = [
-    ("maxPods", |it| it.max_pods.map(|pods| pods.to_string())),
-    ("osDiskSizeGB", |it| it.os_disk_size_gb.filter(|size| *size != 0).map(|size| size.to_string())),
-    ("osDiskType", |it| text(it.os_disk_type.as_ref())),
-    ("osType", |it| text(it.os_type.as_ref())),
-    ("vmSize", |it| text(it.vm_size.as_ref())),
-    ("vnetSubnetID", |it| text(it.vnet_subnet_id.as_ref())),
+const DISKS: &str =
+    "Azure: Agent pools, REST, https://learn.microsoft.com/rest/api/aks/agent-pools/create-or-update";
+
+const POOL_KEYS: [(&str, &str, PoolText); 6] = [
+    ("maxPods", POOLS, |it| it.max_pods.map(|pods| pods.to_string())),
+    ("osDiskSizeGB", DISKS, |it| it.os_disk_size_gb.filter(|size| *size != 0).map(|size| size.to_string())),
+    ("osDiskType", DISKS, |it| text(it.os_disk_type.as_ref())),
+    ("osType", DISKS, |it| text(it.os_type.as_ref())),
+    ("vmSize", POOLS, |it| text(it.vm_size.as_ref())),
+    ("vnetSubnetID", DISKS, |it| text(it.vnet_subnet_id.as_ref())),
 ];
+
+/// What a request does to a key of a pool that exists.
+fn pool_change(pool: &Pool<'_>, read: PoolText) -> Option<(String, Change<'static>)> {
+    let (current, said) = (pool.current?, read(pool.said?)?);
+    let azure = match read(current) {
+        Some(value) => InAzure::Values(vec![value.into()]),
+        None => InAzure::Nothing,
+    };
+    let stored = pool.stored.and_then(read);
+    let change = match change(&said, stored.as_deref(), azure)? {
+        Change::From(old) => Change::From(old.into_owned().into()),
+        Change::FromNothing => Change::FromNothing,
+        Change::Repeated(azure) => Change::Repeated(azure.map(|value| value.into_owned().into())),
+    };
+    Some((said, change))
+}
+
+/// The zones, in one order.
+const ZONES_OF: PoolText = |it| {
+    let zones: BTreeSet<&String> = it.availability_zones.iter().flatten().collect();
+    (!zones.is_empty()).then(|| zones.into_iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+};
+
+const REPLACE: &str = "add a pool of another name, and remove this one";
 
 fn fixed_pool(case: &Case<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     for pool in case.pools() {
-        for (key, read) in FIXED_OF_POOLS {
-            let Some((old, new)) = pool_values(&pool, read) else { continue };
+        for (key, source, read) in POOL_KEYS {
+            let Some((new, Change::From(old))) = pool_change(&pool, read) else { continue };
             let name = pool.name();
             let message = format!(
                 "{key} of node pool {name} is {old} and cannot become {new}, because Azure cannot change it in a pool that exists"
             );
-            faults.push(Fault::new(
-                pool.field(key),
-                message,
-                "add a pool of another name, and remove this one",
-            ));
+            faults.push(Fault::new(pool.field(key), message, REPLACE).sourced(source));
         }
     }
     faults
 }
 
-fn zones(pool: &NodePool) -> Option<BTreeSet<&String>> {
-    let zones = pool.availability_zones.as_ref().filter(|zones| !zones.is_empty());
-    zones.map(|zones| zones.iter().collect())
-}
-
 fn fixed_zones(case: &Case<'_>) -> Vec<Fault> {
-    let moved = |pool: &Pool<'_>| {
-        let old = pool.stored.and_then(zones).or_else(|| zones(pool.current?));
-        let new = pool.said.and_then(zones);
-        !pool.is_new() && old.is_some() && new.is_some() && old != new
-    };
     let pools = case.pools();
-    let moved = pools.iter().filter(|pool| moved(pool));
+    let moved = pools.iter().filter(|pool| matches!(pool_change(pool, ZONES_OF), Some((_, Change::From(_)))));
     moved
         .map(|pool| {
             let cluster = case.spec.cluster_name.clone().unwrap_or_default();
             let refused = Refused::Zones { cluster, pool: pool.name().to_owned() };
-            let remedy = "add a pool of another name, and remove this one";
-            Fault::new(pool.field("availabilityZones"), refused.to_string(), remedy)
+            Fault::new(pool.field("availabilityZones"), refused.to_string(), REPLACE)
         })
         .collect()
 }
 
-/// What tells one cluster from another, which nothing ever changes.
+/// The keys of a pool that stay as they were made.
+fn fixed_pool_keys() -> impl Iterator<Item = (&'static str, &'static str, PoolText)> {
+    POOL_KEYS.into_iter().chain([("availabilityZones", ZONES, ZONES_OF)])
+}
+
+/// What is said for the first time of a cluster, or a pool, that was made without it.
+fn set_too_late(case: &Case<'_>) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = changes(case)
+        .filter_map(|(key, _, change)| {
+            let name = key.name;
+            let remedy = match key.in_azure {
+                None => format!("leave {name} out, or make another cluster with it"),
+                Some(how) => format!("leave {name} out, or set it in Azure {how}"),
+            };
+            let message = format!(
+                "the cluster was made without {name}, and a cluster that exists cannot get it from here"
+            );
+            matches!(change, Change::FromNothing)
+                .then(|| Fault::new(field(name), message, remedy).sourced(key.source))
+        })
+        .collect();
+    let had = case.stored().and_then(|it| it.managed_identity).or_else(|| case.current?.managed_identity);
+    if had.is_none() && case.said.managed_identity == Some(true) {
+        let message =
+            "the cluster was made without managedIdentity, and a cluster that exists cannot get it from here";
+        let remedy =
+            "leave managedIdentity out, or set it in Azure with az aks update --enable-managed-identity";
+        faults.push(Fault::new(field("managedIdentity"), message, remedy).sourced(IDENTITY));
+    }
+    for pool in case.pools() {
+        for (key, source, read) in fixed_pool_keys() {
+            let Some((_, Change::FromNothing)) = pool_change(&pool, read) else { continue };
+            let name = pool.name();
+            let message =
+                format!("node pool {name} was made without {key}, and a pool that exists cannot get it");
+            let remedy =
+                format!("leave {key} out, or add a pool of another name with it and remove this one");
+            faults.push(Fault::new(pool.field(key), message, remedy).sourced(source));
+        }
+    }
+    faults
+}
+
+/// Values that are stored, and that Azure does not have.
+fn without_effect(case: &Case<'_>) -> Vec<Fault> {
+    let fault = |field: String, what: String, azure: Option<Cow<'_, str>>, key: &str| {
+        let has = azure.map_or_else(|| "nothing for it".to_owned(), Cow::into_owned);
+        let message =
+            format!("{what} has no effect, because it cannot be changed in what exists: Azure has {has}");
+        Fault::new(field, message, format!("leave {key} out, or set it to what Azure has"))
+    };
+    let mut faults: Vec<Fault> = changes(case)
+        .filter_map(|(key, said, change)| {
+            let Change::Repeated(azure) = change else { return None };
+            Some(fault(field(key.name), format!("{} {said}", key.name), azure, key.name).sourced(key.source))
+        })
+        .collect();
+    for pool in case.pools() {
+        for (key, source, read) in fixed_pool_keys() {
+            let Some((said, Change::Repeated(azure))) = pool_change(&pool, read) else { continue };
+            let what = format!("{key} {said} of node pool {}", pool.name());
+            faults.push(fault(pool.field(key), what, azure, key).sourced(source));
+        }
+    }
+    // Azure has no such setting any more, and this server never sends it.
+    let bridge = given(case.said.docker_bridge_cidr.as_ref());
+    let is_new = bridge != case.stored().and_then(|it| given(it.docker_bridge_cidr.as_ref()));
+    faults.extend(bridge.filter(|_| is_new).map(|bridge| {
+        let message =
+            format!("dockerBridgeCidr {bridge} has no effect, because Azure has no such setting any more");
+        Fault::new(field("dockerBridgeCidr"), message, "leave dockerBridgeCidr out").sourced(CLUSTERS)
+    }));
+    faults
+}
+
+/// What tells one cluster from another. As long as Azure has no cluster, the region may still be mended.
 fn identity(case: &Case<'_>) -> Vec<Fault> {
-    const KEYS: [(&str, Text); 3] = [
-        ("clusterName", |it| it.cluster_name.as_ref()),
-        ("resourceGroup", |it| it.resource_group.as_ref()),
-        ("resourceLocation", |it| it.resource_location.as_ref()),
-    ];
+    const KEYS: [(&str, Text); 2] =
+        [("clusterName", |it| it.cluster_name.as_ref()), ("resourceGroup", |it| it.resource_group.as_ref())];
     let Some(stored) = case.stored() else { return Vec::new() };
     let fault = |key: &str, old: &str| {
         let message = format!("{key} is {old:?} and cannot be changed");
-        Fault::new(format!("aksConfig.{key}"), message, "make another cluster instead")
+        Fault::new(field(key), message, "make another cluster instead")
     };
     let texts = KEYS.into_iter().filter_map(|(key, read)| {
         let (old, new) = (given(read(stored))?, given(read(case.said))?);
         (!old.eq_ignore_ascii_case(new)).then(|| fault(key, old))
     });
+    let region = |config: &AksConfig| given(config.resource_location.as_ref()).map(regions::normalised);
+    let (was, is) = (region(stored), region(case.said));
+    let moved = case.current.is_some()
+        && was.is_some()
+        && is.is_some()
+        && was != is
+        && is.as_deref() != case.azure_region();
+    let moved = moved.then(|| fault("resourceLocation", &was.unwrap_or_default()));
     let (was, is) = (stored.imported == Some(true), case.said.imported == Some(true));
     let imported = (was != is).then(|| fault("imported", if was { "true" } else { "false" }));
-    texts.chain(imported).collect()
+    texts.chain(moved).chain(imported).collect()
+}
+
+/// A cluster is where Azure says, whatever its specification says.
+fn region_differs(case: &Case<'_>) -> Vec<Fault> {
+    let said = given(case.said.resource_location.as_ref()).map(regions::normalised);
+    let (Some(said), Some(azure)) = (said, case.azure_region()) else { return Vec::new() };
+    if said == azure {
+        return Vec::new();
+    }
+    let message = format!("resourceLocation is {said}, but the cluster is in {azure}");
+    vec![Fault::new(field("resourceLocation"), message, format!("set resourceLocation to {azure}"))]
 }

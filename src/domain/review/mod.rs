@@ -10,7 +10,7 @@
 //! | `combinations` | plugin, policy, way out and load balancer that do not go together |
 //! | `names` | names and lengths |
 //! | `metadata` | tags, labels, taints |
-//! | `networks`, `addresses` | ranges, networks and subnets; whether there are enough addresses |
+//! | `networks`, `subnets`, `addresses` | address ranges; networks and subnets; whether there are enough addresses |
 //! | `versions` | Kubernetes versions, upgrades, pools against the control plane |
 //! | `pools` | counts, scaling, pods, disks |
 //! | `sizes` | sizes, zones and quota as Azure offers them |
@@ -36,6 +36,7 @@ mod required;
 mod rule;
 mod security;
 mod sizes;
+mod subnets;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -44,6 +45,8 @@ mod versions;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+
+use crate::domain::regions;
 
 pub use azure::{AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork};
 pub use case::{Before, Facts, Purpose, Subject};
@@ -148,6 +151,17 @@ pub fn needed(subject: &Subject<'_>) -> BTreeSet<Block> {
     azure::needed(&Case::new(subject, &nothing))
 }
 
+/// Whether the cluster's own upgrade profile has to be asked for as well, after the rest.
+pub fn needs_own_upgrades(subject: &Subject<'_>, azure: &AzureData) -> bool {
+    versions::needs_own_upgrades(&Case::new(subject, azure))
+}
+
+/// The region that Azure is asked about, normalised.
+pub fn region(subject: &Subject<'_>) -> String {
+    let nothing = AzureData::default();
+    regions::normalised(Case::new(subject, &nothing).region())
+}
+
 /// The networks that the specification lies in.
 pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
     let nothing = AzureData::default();
@@ -156,9 +170,10 @@ pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
 
 /// Judges a specification.
 ///
-/// A change is blocked only by what it brings: an error that the stored specification has as well becomes a warning.
-/// So does every error of an imported cluster, except changes that cannot be made; and, with
-/// [`Subject::advise`], every error that rests on what Azure said.
+/// A change is blocked only by what it brings: an error that the stored specification has as well becomes a warning, and a
+/// finding about what Azure itself runs is dropped. Errors of an imported cluster become warnings too, except changes that
+/// cannot be made and keys without which nothing can be done; and, with [`Subject::advise`], every error that rests on what
+/// Azure said.
 pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     let mut review = judged(&Case::new(subject, azure));
     if let Purpose::Update(before) = subject.purpose {
@@ -168,9 +183,12 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
             known.findings.iter().any(|it| it.rule == finding.rule && it.message == finding.message)
         };
         soften(&mut review, is_known);
+        drop_what_runs(&mut review, subject, before, azure);
     }
     if subject.spec.imported == Some(true) {
-        soften(&mut review, |finding| !changes::RULES.iter().any(|rule| rule.name == finding.rule));
+        soften(&mut review, |finding| {
+            finding.rule != "fields-given" && !changes::RULES.iter().any(|rule| rule.name == finding.rule)
+        });
     }
     if subject.advise {
         soften(&mut review, |finding| finding.rests_on_azure);
@@ -194,6 +212,22 @@ fn judged(case: &Case<'_>) -> Review {
         }
     }
     review
+}
+
+/// Rules that have something to say about what runs: what Azure has retired, and the credential.
+const LASTING: [&str; 3] = ["credential-refused", "http-routing-retired", "load-balancer-basic-retired"];
+
+/// Drops findings that hold for what Azure runs as well: it has accepted that.
+fn drop_what_runs(review: &mut Review, subject: &Subject<'_>, before: Before<'_>, azure: &AzureData) {
+    let Some(current) = Case::new(subject, azure).current else { return };
+    let running = Subject { spec: current, isolation: before.isolation, unknown: &[], ..*subject };
+    let running = judged(&Case::new(&running, azure));
+    review.findings.retain(|finding| {
+        let lasts = LASTING.contains(&finding.rule.as_str());
+        let stays = finding.severity == Severity::Advice || finding.rests_on_azure || lasts;
+        let runs = |other: &Finding| other.rule == finding.rule && other.message == finding.message;
+        stays || !running.findings.iter().any(runs)
+    });
 }
 
 fn soften(review: &mut Review, which: impl Fn(&Finding) -> bool) {

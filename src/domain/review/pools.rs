@@ -72,13 +72,16 @@ fn scaling(case: &Case<'_>) -> Vec<Fault> {
             return None;
         }
         let name = pool.name();
-        let (Some(least), Some(most)) = (pool.wanted.min_count, pool.wanted.max_count) else {
+        // Clients send 0 for limits that are not set.
+        let most = pool.wanted.max_count.filter(|most| *most != 0);
+        let (floor, ceiling) = bounds(pool);
+        let (Some(least), Some(most)) = (pool.wanted.min_count, most) else {
             let key = if pool.wanted.min_count.is_none() { "minCount" } else { "maxCount" };
             let message = format!("{key} of node pool {name} is not set although enableAutoScaling is on");
-            return Some(Fault::new(pool.field(key), message, "set minCount and maxCount"));
+            let remedy = format!("set minCount and maxCount, for example {floor} and 3");
+            return Some(Fault::new(pool.field(key), message, remedy));
         };
-        let (floor, ceiling) = bounds(pool);
-        if least < floor || least > most {
+        if (floor..=ceiling).contains(&most) && (least < floor || least > most) {
             let message = format!("minCount {least} of node pool {name} is out of range");
             return Some(Fault::new(
                 pool.field("minCount"),
@@ -86,9 +89,10 @@ fn scaling(case: &Case<'_>) -> Vec<Fault> {
                 format!("use {floor} up to maxCount, which is {most}"),
             ));
         }
-        if most < 1 || most > ceiling {
+        if most < floor.max(1) || most > ceiling {
             let message = format!("maxCount {most} of node pool {name} is out of range");
-            return Some(Fault::new(pool.field("maxCount"), message, format!("use 1 to {ceiling}")));
+            let lowest = floor.max(1);
+            return Some(Fault::new(pool.field("maxCount"), message, format!("use {lowest} to {ceiling}")));
         }
         // Once the pool is there, its count is the autoscaler's.
         let count = pool.wanted.count.filter(|count| pool.is_new() && !(least..=most).contains(count))?;

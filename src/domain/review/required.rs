@@ -5,14 +5,18 @@ use std::collections::BTreeSet;
 
 use super::case::Case;
 use super::rule::{Fault, Rule, Scope};
-use crate::domain::spec::rules::Violation;
+use crate::domain::spec::rules::{Violation, enforces_policies};
 use crate::domain::spec::{NodePool, given};
 
 pub(super) const SAVING: &str = "Rancher contract, section 15";
 const OPERATOR: &str = "Rancher contract, section 18";
+const POLICIES: &str = "Azure: Secure traffic with network policies, network policy options, \
+    https://learn.microsoft.com/azure/aks/use-network-policies";
+const WINDOWS: &str =
+    "Azure: Create node pools, limitations, https://learn.microsoft.com/azure/aks/create-node-pools";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("network-isolation", SAVING, network_isolation),
+    Rule::error("network-isolation", POLICIES, network_isolation),
     Rule::error("region-given", SAVING, region).about(Scope::Any),
     Rule::error("fields-given", OPERATOR, fields).about(Scope::Any),
     Rule::error("version-given", OPERATOR, version),
@@ -21,31 +25,28 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("pool-name-given", SAVING, pool_names),
     Rule::error("pool-names-unique", OPERATOR, unique_pool_names),
     Rule::error("pool-fields-given", OPERATOR, pool_fields),
-    Rule::error("linux-pools", SAVING, linux_pools),
+    Rule::error("linux-pools", WINDOWS, linux_pools),
     Rule::error("system-pool", OPERATOR, system_pool),
 ];
 
 fn network_isolation(case: &Case<'_>) -> Vec<Fault> {
     let policy = given(case.spec.network_policy.as_ref());
-    if !case.isolation || policy.is_none_or(|policy| matches!(policy, "azure" | "calico")) {
+    if !case.isolation || policy.is_none_or(enforces_policies) {
         return Vec::new();
     }
-    vec![Fault::new(
-        "aksConfig.networkPolicy",
-        Violation::NoNetworkPolicy.to_string(),
-        "set networkPolicy to azure or calico, or leave enableNetworkPolicy off",
-    )]
+    vec![fault_of(&Violation::NoNetworkPolicy)]
+}
+
+/// A rule of saving as a finding.
+fn fault_of(violation: &Violation) -> Fault {
+    Fault::new(violation.field(), violation.to_string(), violation.remedy())
 }
 
 fn region(case: &Case<'_>) -> Vec<Fault> {
     if !case.region().is_empty() {
         return Vec::new();
     }
-    vec![Fault::new(
-        "aksConfig.resourceLocation",
-        Violation::NoRegion.to_string(),
-        "set resourceLocation to the name of a region, for example eastus",
-    )]
+    vec![fault_of(&Violation::NoRegion)]
 }
 
 /// `field [x] must be provided …`
@@ -61,7 +62,7 @@ fn fields(case: &Case<'_>) -> Vec<Fault> {
         ("clusterName", given(spec.cluster_name.as_ref()).is_some()),
         (
             "azureCredentialSecret",
-            case.facts.credential_sent_along || given(spec.azure_credential_secret.as_ref()).is_some(),
+            case.facts.credential_sent_along || given(case.said.azure_credential_secret.as_ref()).is_some(),
         ),
     ];
     keys.into_iter().filter(|(_, given)| !given).map(|(key, _)| missing(case, key)).collect()
@@ -70,11 +71,7 @@ fn fields(case: &Case<'_>) -> Vec<Fault> {
 fn version(case: &Case<'_>) -> Vec<Fault> {
     let fault = match case.spec.kubernetes_version.as_deref() {
         None => missing(case, "kubernetesVersion"),
-        Some("") => Fault::new(
-            "aksConfig.kubernetesVersion",
-            Violation::EmptyVersion.to_string(),
-            "set it to a version that aksVersions lists",
-        ),
+        Some("") => fault_of(&Violation::EmptyVersion),
         Some(_) => return Vec::new(),
     };
     vec![fault]
@@ -89,11 +86,7 @@ fn dns_prefix(case: &Case<'_>) -> Vec<Fault> {
 
 fn pools(case: &Case<'_>) -> Vec<Fault> {
     match &case.spec.node_pools {
-        Some(pools) if pools.is_empty() => vec![Fault::new(
-            "aksConfig.nodePools",
-            Violation::NoNodePool.to_string(),
-            "give at least one pool, with mode System",
-        )],
+        Some(pools) if pools.is_empty() => vec![fault_of(&Violation::NoNodePool)],
         _ => Vec::new(),
     }
 }
@@ -101,11 +94,7 @@ fn pools(case: &Case<'_>) -> Vec<Fault> {
 fn pool_names(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let nameless = pools.iter().filter(|pool| pool.name().is_empty());
-    nameless
-        .map(|pool| {
-            Fault::new(pool.field("name"), Violation::UnnamedNodePool.to_string(), "give the pool a name")
-        })
-        .collect()
+    nameless.map(|pool| fault_of(&Violation::UnnamedNodePool { index: pool.index })).collect()
 }
 
 fn unique_pool_names(case: &Case<'_>) -> Vec<Fault> {
@@ -157,18 +146,14 @@ fn pool_fields(case: &Case<'_>) -> Vec<Fault> {
 
 fn linux_pools(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
-    let others = pools.iter().filter_map(|pool| {
+    // A pool that is there is no new one: Azure runs it, and only its changes come from here.
+    let others = pools.iter().filter(|pool| pool.is_new()).filter_map(|pool| {
         let system = given(pool.wanted.os_type.as_ref()).filter(|it| !it.eq_ignore_ascii_case("Linux"))?;
-        let message = match system {
-            "Windows" => Violation::WindowsNodePool.to_string(),
-            _ if system.eq_ignore_ascii_case("Windows") => {
-                "windows node pools are not currently supported".to_owned()
-            }
-            _ => format!(
-                "osType of node pool {} is {system:?}, which is no operating system of AKS",
-                pool.name()
-            ),
-        };
+        if system.eq_ignore_ascii_case("Windows") {
+            return Some(fault_of(&Violation::WindowsNodePool { index: pool.index }));
+        }
+        let message =
+            format!("osType of node pool {} is {system:?}, which is no operating system of AKS", pool.name());
         Some(Fault::new(pool.field("osType"), message, "set osType to Linux"))
     });
     others.collect()

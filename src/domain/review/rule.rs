@@ -4,7 +4,7 @@ use super::azure::Block;
 use super::case::Case;
 use super::{
     Finding, Severity, addresses, advice, changes, combinations, existing, metadata, names, networks, pools,
-    required, security, sizes, unknown, versions,
+    required, security, sizes, subnets, unknown, versions,
 };
 
 /// One rule. Its name is part of the API: it is stored, and people search for it.
@@ -56,6 +56,8 @@ pub(super) struct Fault {
     pub(super) field: String,
     pub(super) message: String,
     pub(super) remedy: String,
+    /// Where it comes from, when that is not the rule's own source.
+    source: Option<&'static str>,
 }
 
 impl Fault {
@@ -64,7 +66,13 @@ impl Fault {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { field: field.into(), message: message.into(), remedy: remedy.into() }
+        Self { field: field.into(), message: message.into(), remedy: remedy.into(), source: None }
+    }
+
+    /// The same with a source of its own.
+    #[must_use]
+    pub(super) fn sourced(self, source: &'static str) -> Self {
+        Self { source: Some(source), ..self }
     }
 }
 
@@ -109,14 +117,14 @@ impl Rule {
             rule: self.name.to_owned(),
             message: fault.message,
             remedy: fault.remedy,
-            source: self.source.to_owned(),
+            source: fault.source.unwrap_or(self.source).to_owned(),
             rests_on_azure: !self.needs.is_empty(),
         }
     }
 }
 
 /// Rules by subject, in the order in which they speak: what must be there at all comes first, in Rancher's order.
-const SUBJECTS: [&[Rule]; 14] = [
+const SUBJECTS: [&[Rule]; 15] = [
     required::RULES,
     combinations::RULES,
     changes::RULES,
@@ -124,6 +132,7 @@ const SUBJECTS: [&[Rule]; 14] = [
     metadata::RULES,
     pools::RULES,
     networks::RULES,
+    subnets::RULES,
     versions::RULES,
     security::RULES,
     existing::RULES,

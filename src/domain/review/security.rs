@@ -99,16 +99,23 @@ fn own_zone<'a>(case: &'a Case<'_>) -> Option<&'a str> {
     given(case.spec.private_dns_zone.as_ref()).filter(|zone| !word(zone))
 }
 
-/// The names that a zone for a region ends with, by cloud.
+/// The name of a zone for a region, which the cloud of the region decides.
+fn zone_name(region: &str) -> String {
+    let is_in = |starts: &[&str]| starts.iter().any(|start| region.starts_with(start));
+    let cloud = if is_in(&["usgov", "usdod"]) {
+        "cx.aks.containerservice.azure.us"
+    } else if is_in(&["china"]) {
+        "cx.prod.service.azk8s.cn"
+    } else {
+        "azmk8s.io"
+    };
+    format!("privatelink.{region}.{cloud}")
+}
+
+/// Whether a name is that of a zone for a region, or of a zone below it.
 fn is_zone_of(name: &str, region: &str) -> bool {
-    let endings = [
-        format!("private.{region}.azmk8s.io"),
-        format!("privatelink.{region}.azmk8s.io"),
-        format!("private.{region}.cx.prod.service.azk8s.cn"),
-        format!("privatelink.{region}.cx.prod.service.azk8s.cn"),
-        format!("private.{region}.cx.aks.containerservice.azure.us"),
-        format!("privatelink.{region}.cx.aks.containerservice.azure.us"),
-    ];
+    let zone = zone_name(region);
+    let endings = [zone.replacen("privatelink", "private", 1), zone];
     endings
         .iter()
         .any(|end| name == end || name.strip_suffix(end.as_str()).is_some_and(|sub| sub.ends_with('.')))
@@ -125,7 +132,7 @@ fn dns_zone(case: &Case<'_>) -> Vec<Fault> {
     vec![Fault::new(
         ZONE_FIELD,
         format!("privateDnsZone {zone:?} is neither system nor none nor the id of a zone for {region}"),
-        format!("use the id of a zone named [<sub>.]privatelink.{region}.azmk8s.io, or system"),
+        format!("use the id of a zone named [<sub>.]{}, or system", zone_name(&region)),
     )]
 }
 

@@ -1,23 +1,25 @@
-//! Kubernetes versions: that they exist, which way they may change, and pools against the control plane.
+//! Kubernetes versions: that they exist, which way they may change, and pools against the control plane. What counts is the
+//! version that runs, and where Azure upgrades it to (`domain::upgrades`, as for aksUpgrades).
 
 use super::azure::{Block, list};
 use super::case::{Case, Pool};
 use super::rule::{Fault, Rule, Scope};
 use crate::domain::arm::KubernetesVersion;
 use crate::domain::spec::given;
-use crate::domain::versions;
+use crate::domain::upgrades::{self, Start};
+use crate::domain::versions::{self, Version, canonical, is_official, is_same};
 
 const SUPPORTED: &str = "Azure: Supported Kubernetes versions in AKS, \
     https://learn.microsoft.com/azure/aks/supported-kubernetes-versions";
-const UPGRADE: &str =
-    "Azure: Upgrade an AKS cluster, https://learn.microsoft.com/azure/aks/upgrade-aks-cluster";
-const POOLS: &str = "Azure: Upgrade node pools, validation rules for upgrades, \
-    https://learn.microsoft.com/azure/aks/manage-node-pools";
+const UPGRADE: &str = "Azure: Upgrade the AKS control plane, Kubernetes version upgrade rules, \
+    https://learn.microsoft.com/azure/aks/upgrade-aks-control-plane";
+const POOLS: &str = "Azure: Upgrade the AKS control plane, Kubernetes version upgrade rules, \
+    https://learn.microsoft.com/azure/aks/upgrade-aks-control-plane";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("version-form", SUPPORTED, form),
     Rule::error("version-not-lowered", UPGRADE, not_lowered).about(Scope::Existing),
-    Rule::error("version-one-minor", UPGRADE, one_minor).about(Scope::Existing),
+    Rule::error("version-one-minor", UPGRADE, one_minor).needs(&[Block::Versions]).about(Scope::Existing),
     Rule::error("pool-version-skew", POOLS, skew),
     Rule::error("pool-version-not-lowered", POOLS, pool_not_lowered).about(Scope::Existing),
     Rule::error("version-offered", SUPPORTED, offered).needs(&[Block::Versions]),
@@ -26,52 +28,69 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("version-preview", SUPPORTED, preview).needs(&[Block::Versions]).warning(),
 ];
 
-/// `1.32.7`, or `1.32` for its newest patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
-    major: u32,
-    minor: u32,
-    patch: Option<u32>,
-}
-
-impl Version {
-    fn parse(text: &str) -> Option<Self> {
-        let numbers: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
-        match numbers?.as_slice() {
-            [major, minor] => Some(Self { major: *major, minor: *minor, patch: None }),
-            [major, minor, patch] => Some(Self { major: *major, minor: *minor, patch: Some(*patch) }),
-            _ => None,
-        }
-    }
-
-    /// Whether it is certainly lower; without a patch only the minor counts.
-    fn is_lower_than(self, other: Self) -> bool {
-        let minors = (self.major, self.minor).cmp(&(other.major, other.minor));
-        let patches = self.patch.zip(other.patch).is_some_and(|(this, that)| this < that);
-        minors.then(if patches { std::cmp::Ordering::Less } else { std::cmp::Ordering::Equal }).is_lt()
-    }
-}
+const FIELD: &str = "aksConfig.kubernetesVersion";
 
 fn wanted<'a>(case: &'a Case<'_>) -> Option<&'a str> {
     given(case.spec.kubernetes_version.as_ref())
 }
 
-/// The version of the cluster in Azure.
-fn current<'a>(case: &Case<'a>) -> Option<&'a str> {
-    case.current.and_then(|it| given(it.kubernetes_version.as_ref()))
-}
-
-fn pool_version<'a>(pool: &'a Pool<'_>) -> Option<&'a str> {
-    given(pool.wanted.orchestrator_version.as_ref())
-}
-
-/// Wanted and current version, when the one is to become the other.
+/// Wanted and running version, when the one is to become the other.
 fn change<'a>(case: &'a Case<'_>) -> Option<(&'a str, &'a str)> {
-    let (wanted, current) = (wanted(case)?, current(case)?);
-    (wanted != current).then_some((wanted, current))
+    let (wanted, running) = (wanted(case)?, case.running()?);
+    (!is_same(wanted, running)).then_some((wanted, running))
 }
 
-const FIELD: &str = "aksConfig.kubernetesVersion";
+/// The same, read; `None` for texts that are no versions.
+fn parsed(change: (&str, &str)) -> Option<(Version, Version)> {
+    Version::parse(change.0).zip(Version::parse(change.1))
+}
+
+fn start<'a>(case: &'a Case<'_>, running: &'a str) -> Start<'a> {
+    Start { running, long_term: case.long_term(), own: &case.azure.own_upgrades }
+}
+
+/// Whether the list of the region does not say where the cluster can go.
+pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
+    let Some(running) = case.running().filter(|_| case.versions_change()) else { return false };
+    let offered = case.azure.versions.known();
+    offered.is_some_and(|offered| upgrades::needs_own_targets(&canonical(running), case.long_term(), offered))
+}
+
+/// The versions that the cluster can be upgraded to, ascending.
+fn targets(case: &Case<'_>) -> Vec<String> {
+    let running = case.running().map(canonical).unwrap_or_default();
+    upgrades::reachable(&start(case, &running), list(&case.azure.versions))
+}
+
+/// Whether Azure says where a cluster of the running version can go; of a retired version only its own profile may.
+fn has_targets(case: &Case<'_>) -> bool {
+    let running = case.running().map(canonical).unwrap_or_default();
+    let listed = list(&case.azure.versions).iter().any(|minor| minor.patch_versions.contains_key(&running));
+    listed || !case.azure.own_upgrades.is_empty()
+}
+
+/// Whether `wanted` is among the targets, itself or, as a minor version alone, by one of its patches.
+fn is_target(targets: &[String], wanted: &str) -> bool {
+    targets.iter().any(|target| is_same(target, wanted))
+}
+
+/// A remedy that names only what this cluster can become.
+fn use_reachable(case: &Case<'_>) -> String {
+    let Some(running) = case.running() else {
+        return format!("use {}", examples(list(&case.azure.versions)));
+    };
+    let offered = list(&case.azure.versions);
+    let is_preview = |version: &String| {
+        versions::find(offered, version).is_some_and(|minor| minor.is_preview == Some(true))
+    };
+    let all = targets(case);
+    let stable: Vec<String> = all.iter().filter(|version| !is_preview(version)).cloned().collect();
+    let named = if stable.is_empty() { all } else { stable };
+    if named.is_empty() {
+        return format!("leave it at {running}, from which Azure offers no upgrade at the moment");
+    }
+    format!("use one of {}", named.join(", "))
+}
 
 fn form(case: &Case<'_>) -> Vec<Fault> {
     let remedy = "write it as aksVersions lists it, for example 1.32.7";
@@ -80,7 +99,7 @@ fn form(case: &Case<'_>) -> Vec<Fault> {
     });
     let pools = case.pools();
     let wrong = pools.iter().filter_map(|pool| {
-        let text = pool_version(pool).filter(|text| Version::parse(text).is_none())?;
+        let text = pool.version().filter(|text| Version::parse(text).is_none())?;
         let message =
             format!("orchestratorVersion {text:?} of node pool {} is no version of Kubernetes", pool.name());
         Some(Fault::new(pool.field("orchestratorVersion"), message, remedy))
@@ -89,65 +108,67 @@ fn form(case: &Case<'_>) -> Vec<Fault> {
 }
 
 fn not_lowered(case: &Case<'_>) -> Vec<Fault> {
-    let Some((wanted, current)) = change(case) else { return Vec::new() };
-    let (Some(to), Some(from)) = (Version::parse(wanted), Version::parse(current)) else { return Vec::new() };
-    if !to.is_lower_than(from) {
+    let Some((wanted, running)) = change(case) else { return Vec::new() };
+    if !parsed((wanted, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
         return Vec::new();
     }
     vec![Fault::new(
         FIELD,
-        format!("kubernetesVersion cannot go from {current} down to {wanted}"),
-        format!("leave it at {current}, or choose a higher version"),
+        format!("kubernetesVersion cannot go from {running} down to {wanted}"),
+        format!("leave it at {running}, or choose a higher version"),
     )]
-}
-
-/// The targets that Azure names for a version; `None` where it does not list the version.
-fn targets<'a>(offered: &'a [KubernetesVersion], version: &str) -> Option<&'a [String]> {
-    offered.iter().find_map(|minor| minor.patch_versions.get(version)).map(|patch| patch.upgrades.as_slice())
-}
-
-/// Whether `wanted` is among the targets, itself or, without a patch, by its minor.
-fn is_target(targets: &[String], wanted: &str) -> bool {
-    let minor = format!("{wanted}.");
-    let alone = Version::parse(wanted).is_some_and(|version| version.patch.is_none());
-    targets.iter().any(|target| target == wanted || (alone && target.starts_with(&minor)))
 }
 
 fn one_minor(case: &Case<'_>) -> Vec<Fault> {
-    let Some((wanted, current)) = change(case) else { return Vec::new() };
-    let (Some(to), Some(from)) = (Version::parse(wanted), Version::parse(current)) else { return Vec::new() };
-    // With long-term support Azure names targets further away.
-    let named =
-        targets(list(&case.azure.versions), current).is_some_and(|targets| is_target(targets, wanted));
-    if named || to.major < from.major || (to.major == from.major && to.minor <= from.minor.saturating_add(1))
-    {
+    let Some((wanted, running)) = change(case) else { return Vec::new() };
+    let Some((to, from)) = parsed((wanted, running)) else { return Vec::new() };
+    let next = from.minor.saturating_add(1);
+    let skips = to.major == from.major && to.minor > next;
+    // With long-term support, and from versions that are retired, Azure names targets further away.
+    if !skips || is_target(&targets(case), wanted) {
         return Vec::new();
     }
-    vec![Fault::new(
-        FIELD,
-        format!(
-            "kubernetesVersion cannot go from {current} to {wanted} at once, because minor versions cannot be skipped"
-        ),
-        format!("upgrade to {}.{} first", from.major, from.minor.saturating_add(1)),
-    )]
+    let remedy = if targets(case).is_empty() {
+        format!("upgrade to {}.{next} first", from.major)
+    } else {
+        use_reachable(case)
+    };
+    let message = format!(
+        "kubernetesVersion cannot go from {running} to {wanted} at once, because minor versions cannot be skipped"
+    );
+    vec![Fault::new(FIELD, message, remedy)]
+}
+
+/// The version that the control plane will have: its full version where it stays.
+fn plane(case: &Case<'_>) -> Option<Version> {
+    let wanted = wanted(case)?;
+    let stays = case.running().filter(|running| is_same(wanted, running));
+    Version::parse(stays.unwrap_or(wanted))
+}
+
+/// By how many minor versions nodes may be behind the control plane.
+fn allowed_skew(plane: Version) -> u32 {
+    if plane.minor >= 28 { 3 } else { 2 }
+}
+
+fn is_too_old(pool: Version, plane: Version) -> bool {
+    pool.major == plane.major && pool.minor.saturating_add(allowed_skew(plane)) < plane.minor
 }
 
 fn skew(case: &Case<'_>) -> Vec<Fault> {
-    let Some((text, plane)) = wanted(case).and_then(|text| Some((text, Version::parse(text)?))) else {
-        return Vec::new();
-    };
-    // From 1.28 on nodes may be three minor versions behind.
-    let allowed = if plane.minor >= 28 { 3 } else { 2 };
+    let Some((text, plane)) = wanted(case).zip(plane(case)) else { return Vec::new() };
     let pools = case.pools();
     let apart = pools.iter().filter_map(|pool| {
-        let own = pool_version(pool)?;
-        let version = Version::parse(own)?;
+        let own = pool.version()?;
+        let stays = pool.running().filter(|running| is_same(own, running));
+        let version = Version::parse(stays.unwrap_or(own))?;
         let (problem, remedy) = if plane.is_lower_than(version) {
             (
                 "is newer than",
                 "upgrade the control plane first, or set orchestratorVersion to its version".to_owned(),
             )
-        } else if version.major == plane.major && version.minor.saturating_add(allowed) < plane.minor {
+        } else if is_too_old(version, plane) {
+            let allowed = allowed_skew(plane);
             let remedy = format!("upgrade the pool first: it may be at most {allowed} minor versions behind");
             ("is too far behind", remedy)
         } else {
@@ -165,133 +186,128 @@ fn skew(case: &Case<'_>) -> Vec<Fault> {
 fn pool_not_lowered(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
     let lowered = pools.iter().filter_map(|pool| {
-        let wanted = pool_version(pool)?;
-        let current = given(pool.current?.orchestrator_version.as_ref())?;
-        Version::parse(wanted)?.is_lower_than(Version::parse(current)?).then(|| {
+        let (wanted, running) = (pool.version()?, pool.running()?);
+        Version::parse(wanted)?.is_lower_than(Version::parse(running)?).then(|| {
             let message = format!(
-                "orchestratorVersion of node pool {} cannot go from {current} down to {wanted}",
+                "orchestratorVersion of node pool {} cannot go from {running} down to {wanted}",
                 pool.name()
             );
             Fault::new(
                 pool.field("orchestratorVersion"),
                 message,
-                format!("leave it at {current}, or choose a higher version"),
+                format!("leave it at {running}, or choose a higher version up to that of the control plane"),
             )
         })
     });
     lowered.collect()
 }
 
-/// What Azure says about a version.
-enum Offer<'a> {
-    /// The minor version that it belongs to.
-    Of(&'a KubernetesVersion),
-    Unknown,
-}
-
-fn find<'a>(offered: &'a [KubernetesVersion], text: &str) -> Offer<'a> {
-    let found = offered
-        .iter()
-        .find(|minor| minor.patch_versions.contains_key(text) || minor.version.as_deref() == Some(text));
-    found.map_or(Offer::Unknown, Offer::Of)
-}
-
-fn is_official(minor: &KubernetesVersion) -> bool {
-    let plans = minor.capabilities.iter().flat_map(|it| &it.support_plan);
-    plans.into_iter().any(|plan| plan == "KubernetesOfficial")
-}
-
-/// The newest patches that everybody may have, newest first.
-fn examples(offered: &[KubernetesVersion]) -> String {
+/// The newest patch of each minor version that passes, newest first.
+fn newest(offered: &[KubernetesVersion], passes: impl Fn(&KubernetesVersion, &str) -> bool) -> Vec<String> {
     let newest = |minor: &KubernetesVersion| {
-        let mut patches: Vec<String> = minor.patch_versions.keys().cloned().collect();
+        let patches = minor.patch_versions.keys().filter(|patch| passes(minor, patch));
+        let mut patches: Vec<String> = patches.cloned().collect();
         versions::sort(&mut patches);
         patches.pop()
     };
-    let official = offered.iter().filter(|minor| is_official(minor) && minor.is_preview != Some(true));
-    let mut newest: Vec<String> = official.filter_map(newest).collect();
+    let mut newest: Vec<String> = offered.iter().filter_map(newest).collect();
     versions::sort(&mut newest);
     newest.reverse();
+    newest
+}
+
+/// The newest patches that every new cluster may have.
+fn examples(offered: &[KubernetesVersion]) -> String {
+    let newest = newest(offered, |minor, _| is_official(minor) && minor.is_preview != Some(true));
     if newest.is_empty() { "one that aksVersions lists".to_owned() } else { newest.join(", ") }
+}
+
+/// A remedy that names only versions that the pool can have in this cluster.
+fn use_pool_versions(case: &Case<'_>, pool: &Pool<'_>) -> String {
+    let plane = plane(case);
+    let running = pool.running().and_then(Version::parse);
+    let fits = |minor: &KubernetesVersion, patch: &str| {
+        let Some(version) = Version::parse(patch) else { return false };
+        let bounded = plane.is_none_or(|plane| !plane.is_lower_than(version) && !is_too_old(version, plane));
+        let higher = running.is_none_or(|running| !version.is_lower_than(running));
+        let stable = minor.is_preview != Some(true);
+        (is_official(minor) || case.long_term()) && stable && bounded && higher
+    };
+    let newest = newest(list(&case.azure.versions), fits);
+    if newest.is_empty() {
+        return "leave orchestratorVersion out: the pool then has the version of the control plane"
+            .to_owned();
+    }
+    format!("use {}", newest.join(", "))
 }
 
 /// Why a version cannot be had.
 fn refusal(case: &Case<'_>, text: &str) -> Option<String> {
-    match find(list(&case.azure.versions), text) {
-        Offer::Unknown => Some(format!("is not offered in {}", case.region())),
-        Offer::Of(minor) if !is_official(minor) => Some(format!(
-            "is offered in {} only with long-term support, which is not managed here",
-            case.region()
-        )),
-        Offer::Of(_) => None,
+    let region = case.region();
+    match versions::find(list(&case.azure.versions), text) {
+        _ if is_target(&case.azure.own_upgrades, text) => None,
+        None => Some(format!("is not offered in {region}")),
+        Some(minor) if !is_official(minor) && !case.long_term() => {
+            let why = if case.current.is_some() {
+                "which the cluster does not have"
+            } else {
+                "which is not managed here"
+            };
+            Some(format!("is offered in {region} only with long-term support, {why}"))
+        }
+        Some(_) => None,
     }
 }
 
 fn offered(case: &Case<'_>) -> Vec<Fault> {
-    let Some(text) =
-        wanted(case).filter(|text| current(case) != Some(*text) && Version::parse(text).is_some())
-    else {
+    let runs = |text: &str| case.running().is_some_and(|running| is_same(text, running));
+    let Some(text) = wanted(case).filter(|text| !runs(text) && Version::parse(text).is_some()) else {
         return Vec::new();
     };
-    let fault = refusal(case, text).map(|why| {
-        let remedy = format!("use {}", examples(list(&case.azure.versions)));
-        Fault::new(FIELD, format!("kubernetesVersion {text} {why}"), remedy)
-    });
+    let fault = refusal(case, text)
+        .map(|why| Fault::new(FIELD, format!("kubernetesVersion {text} {why}"), use_reachable(case)));
     fault.into_iter().collect()
 }
 
 fn reachable(case: &Case<'_>) -> Vec<Fault> {
-    let Some((wanted, current)) = change(case) else { return Vec::new() };
-    let Some(targets) = targets(list(&case.azure.versions), current) else { return Vec::new() };
-    let higher = Version::parse(wanted)
-        .zip(Version::parse(current))
-        .is_some_and(|(to, from)| from.is_lower_than(to) || (to.major, to.minor) > (from.major, from.minor));
-    if !higher || is_target(targets, wanted) {
+    let Some((wanted, running)) = change(case).filter(|_| has_targets(case)) else { return Vec::new() };
+    let higher = parsed((wanted, running)).is_some_and(|(to, from)| !to.is_lower_than(from));
+    if !higher || is_target(&targets(case), wanted) {
         return Vec::new();
     }
-    let mut names = targets.to_vec();
-    versions::sort(&mut names);
-    let remedy = if names.is_empty() {
-        "Azure names none at the moment".to_owned()
-    } else {
-        format!("choose one of {}", names.join(", "))
-    };
-    vec![Fault::new(
-        FIELD,
-        format!(
-            "kubernetesVersion cannot go from {current} to {wanted}, which is no upgrade that Azure offers"
-        ),
-        remedy,
-    )]
+    let message = format!(
+        "kubernetesVersion cannot go from {running} to {wanted}, which is no upgrade that Azure offers"
+    );
+    vec![Fault::new(FIELD, message, use_reachable(case))]
 }
 
 fn pool_offered(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
-    let plane = [wanted(case), current(case)];
+    let plane = [wanted(case), case.running()].map(|version| version.map(canonical));
     let unknown = pools.iter().filter_map(|pool| {
-        let text = pool_version(pool).filter(|text| Version::parse(text).is_some())?;
-        let has = pool.current.and_then(|it| given(it.orchestrator_version.as_ref()));
-        if has == Some(text) || plane.contains(&Some(text)) {
+        let text = pool.version().filter(|text| Version::parse(text).is_some())?;
+        let runs = pool.running().is_some_and(|running| is_same(text, running));
+        if runs || plane.contains(&Some(canonical(text))) {
             return None;
         }
         let why = refusal(case, text)?;
         let message = format!("orchestratorVersion {text} of node pool {} {why}", pool.name());
-        let remedy = format!("use {}", examples(list(&case.azure.versions)));
-        Some(Fault::new(pool.field("orchestratorVersion"), message, remedy))
+        Some(Fault::new(pool.field("orchestratorVersion"), message, use_pool_versions(case, pool)))
     });
     unknown.collect()
 }
 
 fn preview(case: &Case<'_>) -> Vec<Fault> {
-    let Some(text) = wanted(case) else { return Vec::new() };
-    match find(list(&case.azure.versions), text) {
-        Offer::Of(minor) if minor.is_preview == Some(true) => vec![Fault::new(
+    let runs = |text: &str| case.running().is_some_and(|running| is_same(text, running));
+    let Some(text) = wanted(case).filter(|text| !runs(text)) else { return Vec::new() };
+    match versions::find(list(&case.azure.versions), text) {
+        Some(minor) if minor.is_preview == Some(true) => vec![Fault::new(
             FIELD,
             format!(
                 "kubernetesVersion {text} is a preview in {}, for which Azure gives no support",
                 case.region()
             ),
-            format!("use {}", examples(list(&case.azure.versions))),
+            use_reachable(case),
         )],
         _ => Vec::new(),
     }

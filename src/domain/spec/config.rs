@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::{regions, versions};
+
 /// Declares a struct of optional fields together with the list of its keys.
 macro_rules! spec {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $key:literal $field:ident: $kind:ty,)* }) => {
@@ -135,6 +137,20 @@ spec! {
         "vmSize" vm_size: String,
         /// The resource id of the subnet; taken from Azure.
         "vnetSubnetID" vnet_subnet_id: String,
+    }
+}
+
+impl AksConfig {
+    /// The same with one form of what may be written in several: the region (`East US`) and Kubernetes versions (`v1.33.5`).
+    #[must_use]
+    pub fn normalised(mut self) -> Self {
+        self.resource_location = self.resource_location.map(|region| regions::normalised(&region));
+        self.kubernetes_version = self.kubernetes_version.map(|version| versions::canonical(&version));
+        for pool in self.node_pools.iter_mut().flatten() {
+            pool.orchestrator_version =
+                pool.orchestrator_version.take().map(|version| versions::canonical(&version));
+        }
+        self
     }
 }
 

@@ -106,7 +106,24 @@ fn id_of(call: &Call<'_>, group: &str, name: &str) -> String {
     )
 }
 
+/// The name of a network or subnet.
+fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<(), Refused> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let allowed = |c: char| is_word(c) || c == '.' || c == '-';
+    let ends = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.ends_with(is_word);
+    if lengths.contains(&name.len()) && ends && name.chars().all(allowed) {
+        return Ok(());
+    }
+    let text = format!(
+        "Resource name {name} is invalid. The name can be up to {} characters long. It must begin with a word character, and \
+         it must end with a word character or with '_'. The name may contain word characters or '.', '-', '_'.",
+        lengths.end()
+    );
+    Err(Refused::by_service(StatusCode::BAD_REQUEST, "InvalidResourceName", text))
+}
+
 fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, Refused> {
+    check_name(name, 2..=64)?;
     let mut body = call.object()?;
     let location = call.location(&body, KIND)?;
     let old = find(&call.holdings.networks, group, name);
@@ -246,6 +263,7 @@ fn filled_subnet(mut subnet: Value, network: &str, etag: &str) -> Result<Value, 
         let text = format!("The subnet '{name}' needs a name and an address prefix.");
         return Err(Refused::by_service(StatusCode::BAD_REQUEST, "InvalidRequestFormat", text));
     }
+    check_name(&name, 1..=80)?;
     ranges(&all, "addressPrefix")?;
     json::set(&mut subnet, "/id", format!("{network}/subnets/{name}"));
     json::set(&mut subnet, "/etag", etag);

@@ -39,8 +39,8 @@ pub(super) fn upgrade_profile(call: &Call<'_>, cluster: &str, name: &str) -> Res
     let current = text("/currentOrchestratorVersion");
     let most = json::text(&cluster.body, "/properties/currentKubernetesVersion").unwrap_or_default();
     let upgrades: Vec<Value> = offers
-        .upgrades(current)
-        .iter()
+        .upgrades_for(current, clusters::is_long_term(&cluster.body))
+        .into_iter()
         .filter(|version| crate::sandbox::versions::fit(version, most))
         .map(|version| json!({ "kubernetesVersion": version }))
         .collect();
@@ -104,11 +104,12 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Answer, Re
     let text = |pointer| json::text(&cluster.body, pointer).unwrap_or_default();
     let current = text("/properties/currentKubernetesVersion");
     let asked = json::text(&sent, "/orchestratorVersion").unwrap_or_default().to_owned();
+    let long_term = clusters::is_long_term(&cluster.body);
     let (deed, pool, version) = match old {
         None => {
             let version = text("/properties/kubernetesVersion");
             let asked = if asked.is_empty() { version } else { &asked };
-            clusters::upgrade_of_pool(offers, None, asked, current)?;
+            clusters::upgrade_of_pool(offers, None, asked, current, long_term)?;
             json::set(&mut sent, "/name", name);
             let (flat, overlay) = clusters::plugin(&cluster.body);
             clusters::fill_pool(&mut sent, Surroundings { offers, version, current, flat, overlay });
@@ -117,7 +118,7 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Answer, Re
         Some(old) => {
             clusters::pool_change(old, &sent, "properties")?;
             let before = json::text(old, "/currentOrchestratorVersion");
-            let version = clusters::upgrade_of_pool(offers, before, &asked, current)?;
+            let version = clusters::upgrade_of_pool(offers, before, &asked, current, long_term)?;
             let mut new = old.clone();
             clusters::lay_pool(&mut new, &sent);
             clusters::tidy_pool(&mut new);

@@ -124,7 +124,8 @@ fn taken(aks: &AksConfig) -> Violation {
 }
 
 pub(super) fn broken(violation: Violation) -> Error {
-    Invalid::new("InvalidBodyContent", violation.to_string()).into()
+    let message = format!("{violation}: {}", violation.remedy());
+    Invalid::field("InvalidBodyContent", violation.field(), message).into()
 }
 
 /// What the database refuses although it was checked: somebody was faster.

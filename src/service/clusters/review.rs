@@ -2,6 +2,7 @@
 
 use super::body::convert;
 use super::{Cluster, Clusters, Result};
+use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::review::{Finding, Review, Severity, UnknownField};
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
@@ -51,8 +52,8 @@ impl Clusters {
         if !spec.body().contains_key(AKS_CONFIG) {
             return Err(Invalid::field("MissingRequired", AKS_CONFIG, "aksConfig must be set").into());
         }
-        let asked =
-            Asked { spec: &spec, existing: stored.as_ref().map(existing), unknown: &question.unknown };
+        let existing = stored.as_ref().map(existing);
+        let asked = Asked { spec: &spec, existing: existing.as_ref(), unknown: &question.unknown };
         let sent_along = question.credential.is_some();
         let mut review = self.parts.reviews.tell(by, &asked, question.credential).await?;
         if !sent_along {
@@ -76,7 +77,7 @@ impl Clusters {
                 severity: Severity::Error,
                 field: "aksConfig.clusterName".to_owned(),
                 rule: "cluster-unique".to_owned(),
-                message: invalid.message,
+                message: invalid.message.split(": ").next().unwrap_or_default().to_owned(),
                 remedy: "change the cluster object that is there, or use another clusterName".to_owned(),
                 source: "Rancher contract, section 15".to_owned(),
                 rests_on_azure: false,
@@ -111,7 +112,8 @@ impl Clusters {
         if same && unknown.is_empty() && kept.is_some() {
             return Ok(Admitted { review: kept, answered_for: None });
         }
-        let asked = Asked { spec, existing: Some(existing(stored)), unknown };
+        let existing = existing(stored);
+        let asked = Asked { spec, existing: Some(&existing), unknown };
         let (review, answered_for) = self.parts.reviews.admit(by, &asked).await?;
         Ok(Admitted { review: Some(text(&review)), answered_for })
     }
@@ -121,11 +123,14 @@ impl Clusters {
 /// still be made in another way.
 fn existing(stored: &Cluster) -> Existing<'_> {
     let complete = stored.state != State::Provisioning;
+    let mut details = stored.status.details.clone();
+    details.running_version = stored.running_version();
     Existing {
         id: &stored.id,
         stored: &stored.spec,
         applied: stored.applied.as_ref(),
         upstream: stored.status.upstream_spec.as_ref().filter(|_| complete),
+        details: if complete { details } else { ClusterDetails::default() },
         created_ms: stored.created_ms,
     }
 }

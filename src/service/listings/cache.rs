@@ -32,6 +32,8 @@ pub(super) enum Loaded {
     Answer(Bytes),
     /// Versions, with the finished answer of aksVersions beside what aksUpgrades computes from.
     Versions { answer: Bytes, list: Vec<KubernetesVersion> },
+    /// The versions that Azure upgrades a cluster to.
+    UpgradeTargets(Vec<String>),
     /// Elements with the region that each belongs to; picked from at answer time.
     ByRegion(Vec<Element>),
 }
@@ -51,6 +53,7 @@ impl Loaded {
         match self {
             Self::Answer(answer) => answer.len(),
             Self::Versions { answer, list } => answer.len() + versions(list),
+            Self::UpgradeTargets(targets) => targets.len() * 32,
             Self::ByRegion(elements) => {
                 elements.iter().map(|e| 96 + e.json.as_ref().map_or(0, Bytes::len)).sum()
             }
@@ -153,7 +156,7 @@ impl Cache {
         let counters =
             Kind::ALL.map(|kind| (kind, ["hit", "miss", "stale"].map(|outcome| counter(kind, outcome))));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
-            let held = 256 + key.subscription.len() + key.region.len() + entry.loaded.weight();
+            let held = 256 + key.subscription.len() + key.scope.len() + entry.loaded.weight();
             u32::try_from(held).unwrap_or(u32::MAX)
         };
         let longest = Kind::ALL.map(max_age).into_iter().max().unwrap_or(MAX_STALENESS);

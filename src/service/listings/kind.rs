@@ -5,24 +5,27 @@ use std::time::Duration;
 
 use crate::azure::{Cloud, Fingerprint};
 
-/// A kind of list. Versions and sizes depend on a region, which the key of an entry then names.
+/// A kind of list. Versions and sizes depend on a region, an upgrade profile on a cluster; the key of an
+/// entry then names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Clusters,
     Locations,
     Networks,
     Regions,
+    UpgradeProfile,
     Versions,
     VmSizes,
     VmSizesV2,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Clusters,
         Self::Locations,
         Self::Networks,
         Self::Regions,
+        Self::UpgradeProfile,
         Self::Versions,
         Self::VmSizes,
         Self::VmSizesV2,
@@ -35,6 +38,7 @@ impl Kind {
             Self::Locations => "locations",
             Self::Networks => "virtual_networks",
             Self::Regions => "regions",
+            Self::UpgradeProfile => "upgrade_profile",
             Self::Versions => "kubernetes_versions",
             Self::VmSizes => "vm_sizes",
             Self::VmSizesV2 => "vm_sizes_v2",
@@ -46,7 +50,7 @@ impl Kind {
         Duration::from_secs(match self {
             Self::Locations | Self::Regions => 24 * 3600,
             Self::VmSizes | Self::VmSizesV2 => 3600,
-            Self::Versions => 15 * 60,
+            Self::Versions | Self::UpgradeProfile => 15 * 60,
             Self::Networks | Self::Clusters => 30,
         })
     }
@@ -66,6 +70,6 @@ pub(super) struct Key {
     pub(super) subscription: String,
     pub(super) fingerprint: Fingerprint,
     pub(super) kind: Kind,
-    /// Normalised; empty for kinds that do not depend on a region.
-    pub(super) region: Arc<str>,
+    /// The region, normalised, or `<resource group>/<cluster>` in lower case; empty for kinds that depend on neither.
+    pub(super) scope: Arc<str>,
 }

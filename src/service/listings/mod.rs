@@ -4,6 +4,7 @@
 
 mod cache;
 mod kind;
+mod upgrades;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 pub use self::cache::Freshness;
 use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT};
 use self::kind::{Key, Kind};
+pub use self::upgrades::{UpgradeQuestion, Upgrades};
 use crate::azure::resources::{
     kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
 };
@@ -21,7 +23,6 @@ use crate::azure::{self, Arm, Azure};
 use crate::clock::Clock;
 use crate::domain::arm;
 use crate::domain::networks::Network;
-use crate::domain::upgrades::{self, Upgrade};
 use crate::domain::{listed_clusters::ListedCluster, networks, regions, versions};
 use crate::service::credentials::AzureAccess;
 use crate::service::{Error, Result};
@@ -56,15 +57,6 @@ pub struct Listed {
     pub age: Duration,
 }
 
-/// The possible targets of an upgrade, with the version that they start from.
-#[derive(Debug)]
-pub struct Upgrades {
-    /// As the cluster names it.
-    pub current: String,
-    /// Ascending.
-    pub targets: Vec<Upgrade>,
-}
-
 impl Listings {
     /// A service that remembers at most `cache_bytes` of answers.
     pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
@@ -73,7 +65,8 @@ impl Listings {
 
     /// Forgets what was listed of clusters and networks with a credential: something was changed there.
     pub fn forget_changed(&self, access: &AzureAccess) {
-        self.cache.evict(access.credential().fingerprint, &[Kind::Clusters, Kind::Networks]);
+        let changed = &[Kind::Clusters, Kind::Networks, Kind::UpgradeProfile];
+        self.cache.evict(access.credential().fingerprint, changed);
     }
 
     /// Whether the credential logs in and may read its subscription; always asks, with a new token.
@@ -154,25 +147,6 @@ impl Listings {
         }
     }
 
-    /// Where a cluster of version `current` may go in `region`; `versions` shapes the list that is kept beside.
-    pub async fn upgrades(
-        &self,
-        ask: Ask<'_>,
-        region: &str,
-        current: String,
-        versions: fn(&[String]) -> Bytes,
-        render: fn(&Upgrades) -> Bytes,
-    ) -> Result<Listed> {
-        let found = self.kubernetes_versions(ask, region, versions).await?;
-        match &*found.loaded {
-            Loaded::Versions { list, .. } if !list.is_empty() => {
-                let targets = upgrades::targets(&current, list);
-                Ok(listed(render(&Upgrades { current, targets }), &found))
-            }
-            _ => Err(no_versions()),
-        }
-    }
-
     /// Virtual networks; `region`, when not empty, picks those that lie there.
     pub async fn networks(
         &self,
@@ -248,14 +222,14 @@ impl Listings {
         &self,
         ask: Ask<'_>,
         kind: Kind,
-        region: Arc<str>,
+        scope: Arc<str>,
         prefix: &'static str,
         load: impl FnOnce(Arm) -> F + Send + 'static,
     ) -> Result<Listed>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let found = self.find(ask, kind, region, prefix, load).await?;
+        let found = self.find(ask, kind, scope, prefix, load).await?;
         match &*found.loaded {
             Loaded::Answer(body) => Ok(listed(body.clone(), &found)),
             _ => Ok(listed(Bytes::from_static(b"[]"), &found)),
@@ -266,7 +240,7 @@ impl Listings {
         &self,
         ask: Ask<'_>,
         kind: Kind,
-        region: Arc<str>,
+        scope: Arc<str>,
         prefix: &'static str,
         load: impl FnOnce(Arm) -> F + Send + 'static,
     ) -> Result<Found>
@@ -279,7 +253,7 @@ impl Listings {
             subscription: credential.subscription_id.to_ascii_lowercase(),
             fingerprint: credential.fingerprint,
             kind,
-            region,
+            scope,
         };
         let (azure, credential) = (self.azure.clone(), Arc::clone(credential));
         let by_subscription = matches!(kind, Kind::Locations | Kind::Regions);

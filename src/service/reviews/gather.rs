@@ -9,8 +9,8 @@ use crate::azure::resources::{
 };
 use crate::azure::{self, Arm, Azure};
 use crate::domain::arm::{ManagedCluster, Resource, VmOffer};
+use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::provision::upstream::{self, Known};
-use crate::domain::regions;
 use crate::domain::review::{
     self, AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork, Subject,
 };
@@ -29,8 +29,7 @@ pub(super) async fn all(
         Err(error) => return AzureData::unknown(&error.to_string()),
     };
     let asking = Asking { arm, needed: review::needed(subject).into_iter().collect(), spec: subject.spec };
-    let region =
-        regions::normalised(spec::given(subject.spec.resource_location.as_ref()).unwrap_or_default());
+    let region = review::region(subject);
     let networks = review::networks(subject);
     let arm = &asking.arm;
     let (versions, sizes, networks, usages, regions, node_group, cluster) = tokio::join!(
@@ -45,12 +44,13 @@ pub(super) async fn all(
     let mut data = AzureData::default();
     let mut refusal = None;
     data.versions = told(versions, &mut refusal);
+    data.cluster = told(cluster, &mut refusal);
+    data.own_upgrades = asking.own_upgrades(subject, &data).await;
     data.sizes = told(sizes, &mut refusal);
     data.networks = told(networks, &mut refusal);
     data.usages = told(usages, &mut refusal);
     data.regions = told(regions, &mut refusal);
     data.node_group = told(node_group, &mut refusal);
-    data.cluster = told(cluster, &mut refusal);
     data.login_refusal = refusal;
     data
 }
@@ -114,6 +114,24 @@ impl Asking<'_> {
         resource_groups::exists(&self.arm, group).await
     }
 
+    /// The targets that Azure names for this very cluster, where the list of the region does not say enough. Without them
+    /// the list alone counts.
+    async fn own_upgrades(&self, subject: &Subject<'_>, data: &AzureData) -> Vec<String> {
+        let text = |text: Option<&String>| spec::given(text).unwrap_or_default().to_owned();
+        let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
+        if !review::needs_own_upgrades(subject, data) || group.is_empty() || name.is_empty() {
+            return Vec::new();
+        }
+        match managed_clusters::upgrade_targets(&self.arm, &group, &name).await {
+            Ok(targets) => targets,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::info!(error, "cannot read the upgrade profile of a cluster");
+                Vec::new()
+            }
+        }
+    }
+
     async fn cluster(&self) -> Result<Option<ExistingCluster>, azure::Error> {
         let text = |text: Option<&String>| spec::given(text).unwrap_or_default().to_owned();
         let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
@@ -127,6 +145,7 @@ fn existing(found: &Resource<ManagedCluster>, spec: &AksConfig) -> ExistingClust
     let state = properties.and_then(|it| it.provisioning_state.as_deref()).unwrap_or_default();
     ExistingCluster {
         spec: upstream::read(&found.raw, Known { spec, base_url: "", auth_base_url: "" }).unwrap_or_default(),
+        details: ClusterDetails::read(&found.raw),
         failed: ["Failed", "Canceled"].iter().any(|word| word.eq_ignore_ascii_case(state)),
         local_accounts_disabled: properties.and_then(|it| it.disable_local_accounts) == Some(true),
     }

@@ -28,20 +28,20 @@ const GROUP: &str = "rancher";
 const PORTAL: &str = "portal";
 
 /// A server, and somebody in Azure's portal.
-struct Case {
-    app: TestApp,
+pub(crate) struct Case {
+    pub(crate) app: TestApp,
     /// The id of the stored credential.
-    credential: String,
-    account: Account,
+    pub(crate) credential: String,
+    pub(crate) account: Account,
     client: reqwest::Client,
 }
 
 /// One request that was to change something in Azure.
 #[derive(Debug)]
-struct Write {
+pub(crate) struct Write {
     /// The method and the names in the address: `PUT rancher/one/system`.
-    line: String,
-    body: Value,
+    pub(crate) line: String,
+    pub(crate) body: Value,
 }
 
 /// What is shown of a cluster at one moment.
@@ -57,15 +57,15 @@ struct Frame {
 }
 
 impl Case {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_as("ready").await
     }
 
-    async fn start_as(account: &str) -> Self {
+    pub(crate) async fn start_as(account: &str) -> Self {
         Self::of(TestApp::start().await, account).await
     }
 
-    async fn of(app: TestApp, account: &str) -> Self {
+    pub(crate) async fn of(app: TestApp, account: &str) -> Self {
         let account = app.control.accounts().iter().find(|known| known.name == account).unwrap().clone();
         let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
         let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
@@ -84,7 +84,7 @@ impl Case {
     }
 
     /// The body of a small cluster of one's own.
-    fn small(&self) -> Value {
+    pub(crate) fn small(&self) -> Value {
         json!({
             "name": "one",
             "aksConfig": {
@@ -96,14 +96,14 @@ impl Case {
     }
 
     /// The same, with more or other keys of `aksConfig`.
-    fn with(&self, more: Value) -> Value {
+    pub(crate) fn with(&self, more: Value) -> Value {
         let mut body = self.small();
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     }
 
     /// The body that registers a cluster of the group.
-    fn import(&self, name: &str, more: Value) -> Value {
+    pub(crate) fn import(&self, name: &str, more: Value) -> Value {
         let mut config = json!({
             "azureCredentialSecret": self.credential, "clusterName": name, "imported": true, "resourceGroup": GROUP,
             "resourceLocation": "eastus",
@@ -113,14 +113,14 @@ impl Case {
     }
 
     /// Makes the object and does nothing yet; its id.
-    async fn post(&self, body: &Value) -> String {
+    pub(crate) async fn post(&self, body: &Value) -> String {
         let answer = self.app.post("/v3/clusters").json(body).send().await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// Makes the object and waits until it is active; forgets the requests so far.
-    async fn active(&self, body: &Value) -> String {
+    pub(crate) async fn active(&self, body: &Value) -> String {
         let id = self.post(body).await;
         self.app.settle().await;
         self.expect_active(&id).await;
@@ -128,13 +128,13 @@ impl Case {
         id
     }
 
-    async fn get(&self, id: &str) -> Value {
+    pub(crate) async fn get(&self, id: &str) -> Value {
         let answer = self.app.get(&format!("/v3/clusters/{id}")).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         answer.json()
     }
 
-    async fn is_gone(&self, id: &str) -> bool {
+    pub(crate) async fn is_gone(&self, id: &str) -> bool {
         self.app.get(&format!("/v3/clusters/{id}")).send().await.status == StatusCode::NOT_FOUND
     }
 
@@ -142,7 +142,7 @@ impl Case {
         Frame::of(&self.get(id).await)
     }
 
-    async fn expect_active(&self, id: &str) {
+    pub(crate) async fn expect_active(&self, id: &str) {
         let frame = self.frame(id).await;
         assert_eq!(
             (&*frame.state, &*frame.transitioning, &*frame.message, &*frame.step),
@@ -153,13 +153,13 @@ impl Case {
     }
 
     /// Expects trouble in this state; the message for people.
-    async fn trouble(&self, id: &str, state: &str) -> String {
+    pub(crate) async fn trouble(&self, id: &str, state: &str) -> String {
         let frame = self.frame(id).await;
         assert_eq!((&*frame.state, &*frame.transitioning), (state, "error"), "{frame:?}");
         frame.message
     }
 
-    async fn put(&self, id: &str, config: Value) -> Answer {
+    pub(crate) async fn put(&self, id: &str, config: Value) -> Answer {
         let name = self.get(id).await["name"].clone();
         self.app
             .put(&format!("/v3/clusters/{id}"))
@@ -169,7 +169,7 @@ impl Case {
     }
 
     /// Changes `aksConfig`, waits until all is done, and gives the writes that it took.
-    async fn changed(&self, id: &str, config: Value) -> Vec<Write> {
+    pub(crate) async fn changed(&self, id: &str, config: Value) -> Vec<Write> {
         self.app.control.clear_requests();
         let answer = self.put(id, config).await;
         assert_eq!(
@@ -184,7 +184,7 @@ impl Case {
     }
 
     /// Changes nothing of `aksConfig`, which is done at once.
-    async fn describe(&self, id: &str) {
+    pub(crate) async fn describe(&self, id: &str) {
         let body = json!({"name": self.get(id).await["name"], "description": "other words"});
         let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
         assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("active")));
@@ -192,7 +192,7 @@ impl Case {
     }
 
     /// Changes what Azure does not have, which makes the worker compare everything anew.
-    async fn compare(&self, id: &str) {
+    pub(crate) async fn compare(&self, id: &str) {
         for nowhere in [json!("https://management.azure.com/"), Value::Null] {
             let answer = self.put(id, json!({"baseUrl": nowhere})).await;
             assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
@@ -200,19 +200,19 @@ impl Case {
         }
     }
 
-    async fn remove(&self, id: &str) {
+    pub(crate) async fn remove(&self, id: &str) {
         let answer = self.app.delete(&format!("/v3/clusters/{id}")).send().await;
         assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("removing")));
     }
 
     /// All that is due now.
-    async fn work(&self) {
+    pub(crate) async fn work(&self) {
         let stop = CancellationToken::new();
         while self.app.app.worker.run_due(&stop).await.unwrap() > 0 {}
     }
 
     /// Lets so many intervals of the refresh pass, without counting seconds.
-    async fn refreshes(&self, times: u32) {
+    pub(crate) async fn refreshes(&self, times: u32) {
         for _ in 0..times {
             self.app.clock.advance(Duration::from_secs(301));
             self.work().await;
@@ -220,7 +220,7 @@ impl Case {
     }
 
     /// Lets hours pass in which nothing may be written to Azure, and then compares everything anew.
-    async fn expect_rest(&self, id: &str) {
+    pub(crate) async fn expect_rest(&self, id: &str) {
         self.app.control.clear_requests();
         self.refreshes(50).await;
         let looked =
@@ -251,7 +251,7 @@ impl Case {
     }
 
     /// What the server wrote to Azure since the last look, in order.
-    fn writes(&self) -> Vec<Write> {
+    pub(crate) fn writes(&self) -> Vec<Write> {
         let portal = |seen: &Seen| seen.client_request_id.as_deref() == Some(PORTAL);
         let seen =
             self.app.control.writes().into_iter().filter(|seen| !portal(seen)).map(|seen| Write::of(&seen));
@@ -261,19 +261,19 @@ impl Case {
     }
 
     /// The cluster in Azure.
-    async fn aks(&self, name: &str) -> Option<Value> {
+    pub(crate) async fn aks(&self, name: &str) -> Option<Value> {
         let (status, body) = self.azure(Method::GET, &cluster(name), None).await;
         (status == 200).then_some(body)
     }
 
     /// A pool of the cluster in Azure.
-    async fn pool_in_azure(&self, cluster: &str, name: &str) -> Option<Value> {
+    pub(crate) async fn pool_in_azure(&self, cluster: &str, name: &str) -> Option<Value> {
         let pools = self.aks(cluster).await?["properties"]["agentPoolProfiles"].as_array()?.clone();
         pools.into_iter().find(|pool| pool["name"] == name)
     }
 
     /// Somebody changes something in Azure, which is done at once.
-    async fn meanwhile(&self, method: Method, path: &str, body: Option<&Value>) {
+    pub(crate) async fn meanwhile(&self, method: Method, path: &str, body: Option<&Value>) {
         let usual = self.app.control.times();
         self.app.control.set_times(Times { scale: 0.0, ..usual.clone() }).unwrap();
         let (status, answer) = self.azure(method, path, body).await;
@@ -283,7 +283,7 @@ impl Case {
     }
 
     /// Somebody changes a cluster in Azure: its body with another value at a JSON pointer.
-    async fn meanwhile_set(&self, name: &str, pointer: &str, value: Value) {
+    pub(crate) async fn meanwhile_set(&self, name: &str, pointer: &str, value: Value) {
         let mut body = self.aks(name).await.unwrap();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.to_owned(), value);
@@ -291,13 +291,13 @@ impl Case {
     }
 
     /// Somebody changes or makes a pool in Azure.
-    async fn meanwhile_pool(&self, name: &str, pool: &str, properties: Value) {
+    pub(crate) async fn meanwhile_pool(&self, name: &str, pool: &str, properties: Value) {
         let body = json!({"properties": properties});
         self.meanwhile(Method::PUT, &format!("{}/agentPools/{pool}", cluster(name)), Some(&body)).await;
     }
 
     /// A request of somebody else; the path begins below the subscription.
-    async fn azure(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) async fn azure(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let lower = path.to_ascii_lowercase();
         let version = if lower.contains("containerservice") {
             "2024-02-01"
@@ -321,7 +321,7 @@ impl Case {
         (status, serde_json::from_str(&text).unwrap_or_default())
     }
 
-    async fn log_in(&self) -> String {
+    pub(crate) async fn log_in(&self) -> String {
         // Whoever may do everything in the subscription.
         let accounts = self.app.control.accounts();
         let same = |known: &&Account| {
@@ -346,7 +346,7 @@ impl Case {
 }
 
 impl Write {
-    fn of(seen: &Seen) -> Self {
+    pub(crate) fn of(seen: &Seen) -> Self {
         let words = [
             "subscriptions",
             "resourcegroups",
@@ -363,7 +363,7 @@ impl Write {
     }
 
     /// A value in the body.
-    fn at(&self, pointer: &str) -> Value {
+    pub(crate) fn at(&self, pointer: &str) -> Value {
         self.body.pointer(pointer).cloned().unwrap_or_default()
     }
 }
@@ -397,17 +397,17 @@ impl Frame {
     }
 }
 
-fn lines(writes: &[Write]) -> Vec<String> {
+pub(crate) fn lines(writes: &[Write]) -> Vec<String> {
     writes.iter().map(|write| write.line.clone()).collect()
 }
 
 /// The address of a cluster of the group.
-fn cluster(name: &str) -> String {
+pub(crate) fn cluster(name: &str) -> String {
     format!("/resourceGroups/{GROUP}/providers/{AKS}/{name}")
 }
 
 /// A pool of one node.
-fn pool(name: &str, mode: &str) -> Value {
+pub(crate) fn pool(name: &str, mode: &str) -> Value {
     json!({
         "name": name, "count": 1, "maxPods": 110, "vmSize": "Standard_DS2_v2", "osDiskSizeGB": 128, "osDiskType": "Managed",
         "osType": "Linux", "mode": mode,
@@ -415,14 +415,14 @@ fn pool(name: &str, mode: &str) -> Value {
 }
 
 /// The same, with more or other keys.
-fn pool_with(name: &str, mode: &str, other: Value) -> Value {
+pub(crate) fn pool_with(name: &str, mode: &str, other: Value) -> Value {
     let mut pool = pool(name, mode);
     pool.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
     pool
 }
 
 /// A cluster that somebody makes in Azure.
-fn made_in_azure(dns_prefix: &str, tags: Value) -> Value {
+pub(crate) fn made_in_azure(dns_prefix: &str, tags: Value) -> Value {
     json!({
         "location": "eastus",
         "identity": {"type": "SystemAssigned"},

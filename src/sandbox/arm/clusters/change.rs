@@ -8,7 +8,7 @@ use crate::sandbox::json;
 use crate::sandbox::versions::{Offers, fit, parts};
 
 /// Properties of a cluster that stay as they were made, below `properties`.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 11] = [
     "dnsPrefix",
     "nodeResourceGroup",
     "enableRBAC",
@@ -16,7 +16,6 @@ const FIXED: [&str; 12] = [
     "apiServerAccessProfile/enablePrivateCluster",
     "apiServerAccessProfile/privateDNSZone",
     "networkProfile/networkPlugin",
-    "networkProfile/networkPolicy",
     "networkProfile/podCidr",
     "networkProfile/serviceCidr",
     "networkProfile/dnsServiceIP",
@@ -108,24 +107,25 @@ pub(super) fn upgrade_of_cluster(
     offers: &Offers,
     current: &str,
     asked: &str,
+    long_term: bool,
 ) -> Result<Option<String>, Refused> {
-    let upgrades = offers.upgrades(current);
+    let upgrades = offers.upgrades_for(current, long_term);
     if asked.is_empty() || asked == current || current.starts_with(&format!("{asked}.")) {
         return Ok(None);
     }
     // A minor version means the newest that can be reached.
-    let reachable =
-        upgrades.iter().filter(|version| *version == asked || version.starts_with(&format!("{asked}.")));
+    let means = |version: &&&String| version.as_str() == asked || version.starts_with(&format!("{asked}."));
+    let reachable = upgrades.iter().filter(means);
     if let Some(target) = reachable.max_by_key(|version| parts(version)) {
-        return Ok(Some(target.clone()));
+        return Ok(Some((*target).clone()));
     }
-    if offers.resolve(asked).is_none() {
+    if offers.resolve(asked).is_none_or(|version| !long_term && offers.is_long_term_only(version)) {
         return Err(not_supported("K8sVersionNotSupported", asked));
     }
     let text = format!(
         "Upgrading Kubernetes version {current} to {asked} is not allowed. Available upgrades: [{}]. Please see \
          https://aka.ms/aks-supported-k8s-ver for version details.",
-        upgrades.join(" ")
+        upgrades.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(" ")
     );
     Err(Refused::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
 }
@@ -137,13 +137,16 @@ pub(in crate::sandbox::arm) fn upgrade_of_pool(
     current: Option<&str>,
     asked: &str,
     cluster: &str,
+    long_term: bool,
 ) -> Result<Option<String>, Refused> {
     if let Some(current) = current
         && (asked.is_empty() || asked == current || current.starts_with(&format!("{asked}.")))
     {
         return Ok(None);
     }
-    let Some(target) = offers.resolve_within(asked, cluster).or_else(|| offers.resolve(asked)) else {
+    let resolved = offers.resolve_within(asked, cluster).or_else(|| offers.resolve(asked));
+    let allowed = |version: &&str| long_term || *version == cluster || !offers.is_long_term_only(version);
+    let Some(target) = resolved.filter(allowed) else {
         // The version of the cluster may be one that is no longer offered.
         return if asked == cluster {
             Ok(Some(asked.to_owned()))
@@ -232,7 +235,7 @@ mod tests {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
         let to = |current: &str, asked: &str| {
-            upgrade_of_cluster(offers, current, asked).map_err(|refused| format!("{refused:?}"))
+            upgrade_of_cluster(offers, current, asked, false).map_err(|refused| format!("{refused:?}"))
         };
         assert_eq!(to("1.32.7", "1.32.7"), Ok(None));
         assert_eq!(to("1.32.7", "1.32"), Ok(None));
@@ -243,6 +246,16 @@ mod tests {
         assert!(to("1.32.7", "1.32.1").unwrap_err().contains("OperationNotAllowed"), "no way back");
         assert!(to("1.32.7", "1.99").unwrap_err().contains("K8sVersionNotSupported"));
         assert!(version_of_new(offers, "1.99", false).is_err());
+        assert!(
+            version_of_new(offers, "1.31.11", false).is_err()
+                && version_of_new(offers, "1.31.11", true).is_ok()
+        );
+        assert!(
+            to("1.30.14", "1.31.11").unwrap_err().contains("K8sVersionNotSupported"),
+            "only with long-term support"
+        );
+        let target = upgrade_of_cluster(offers, "1.30.14", "1.31.11", true);
+        assert_eq!(target.unwrap().as_deref(), Some("1.31.11"));
         assert_eq!(version_of_new(offers, "1.33.3", false).unwrap(), "1.33.3");
     }
 
@@ -251,7 +264,7 @@ mod tests {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
         let to = |current: Option<&str>, asked: &str, cluster: &str| {
-            upgrade_of_pool(offers, current, asked, cluster).map_err(|refused| format!("{refused:?}"))
+            upgrade_of_pool(offers, current, asked, cluster, false).map_err(|refused| format!("{refused:?}"))
         };
         assert_eq!(to(Some("1.32.7"), "1.32.7", "1.33.3"), Ok(None));
         assert_eq!(to(Some("1.32.7"), "1.33.3", "1.33.3"), Ok(Some("1.33.3".to_owned())));
@@ -259,6 +272,9 @@ mod tests {
         assert_eq!(to(Some("9.9.9"), "9.9.8", "9.9.8"), Ok(Some("9.9.8".to_owned())), "no longer offered");
         assert!(to(None, "1.33.3", "1.32.7").unwrap_err().contains("NodePoolMcVersionIncompatible"));
         assert!(to(Some("1.33.3"), "1.32.7", "1.33.3").unwrap_err().contains("Downgrading"));
-        assert!(to(None, "1.99.1", "1.33.3").unwrap_err().contains("AgentPoolK8sVersionNotSupported"));
+        for unsupported in ["1.99.1", "1.31.11"] {
+            let refused = to(None, unsupported, "1.33.3").unwrap_err();
+            assert!(refused.contains("AgentPoolK8sVersionNotSupported"), "{refused}");
+        }
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn cluster(body: &Value) -> Result<(), Refused> {
         let why = "it has 1 to 54 letters, digits and hyphens, and begins and ends with a letter or digit";
         return Err(Refused::invalid("dnsPrefix", why));
     }
+    node_group(body)?;
     identity(body)?;
     let pools = json::list(body, "/properties/agentPoolProfiles");
     if pools.is_empty() {
@@ -50,6 +51,17 @@ pub(super) fn cluster(body: &Value) -> Result<(), Refused> {
     network_profile(body)?;
     network::check_ranges(body)?;
     access(body)
+}
+
+/// The resource group of the nodes.
+fn node_group(body: &Value) -> Result<(), Refused> {
+    let Some(name) = json::text(body, "/properties/nodeResourceGroup") else { return Ok(()) };
+    let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
+    if (1..=80).contains(&name.chars().count()) && !name.ends_with('.') && name.chars().all(allowed) {
+        return Ok(());
+    }
+    let why = "it has up to 80 letters, digits, hyphens, underscores, periods and parentheses, and does not end with a period";
+    Err(Refused::invalid("nodeResourceGroupName", why))
 }
 
 /// At least one pool has to be for the system.
@@ -334,6 +346,10 @@ mod tests {
         assert!(cluster(&whole()).is_ok());
         for (path, value, words) in [
             ("/properties/dnsPrefix", json!("-x"), "dnsPrefix"),
+            ("/properties/nodeResourceGroup", json!("MC_rancher_display_East US"), "nodeResourceGroupName"),
+            ("/properties/nodeResourceGroup", json!("ends."), "nodeResourceGroupName"),
+            ("/properties/networkProfile/serviceCidr", json!("172.30.0.0/16"), "serviceCIDR"),
+            ("/properties/networkProfile/podCidr", json!("172.16.0.0/12"), "podCIDR"),
             ("/identity", json!(null), "servicePrincipalProfile is missing"),
             ("/identity", json!({"type": "UserAssigned"}), "exactly one"),
             ("/properties/agentPoolProfiles", json!([]), "at least one agent pool"),

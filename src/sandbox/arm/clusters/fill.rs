@@ -180,6 +180,7 @@ pub(super) fn cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str
 fn network(body: &mut Value) {
     let at = |key: &str| format!("/properties/networkProfile/{key}");
     default(body, &at("networkPlugin"), "kubenet");
+    default(body, &at("networkPolicy"), "none");
     default(body, &at("serviceCidr"), "10.0.0.0/16");
     default(body, &at("dnsServiceIP"), "10.0.0.10");
     default(body, &at("outboundType"), "loadBalancer");

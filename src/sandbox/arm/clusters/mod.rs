@@ -105,6 +105,11 @@ pub(super) fn new_etag() -> String {
     Uuid::new_v4().to_string()
 }
 
+/// Whether the cluster has long-term support.
+pub(super) fn is_long_term(cluster: &Value) -> bool {
+    json::text(cluster, "/properties/supportPlan") == Some("AKSLongTermSupport")
+}
+
 /// Whether something else goes on in the cluster.
 pub(super) fn at_rest(cluster: &Resource) -> Result<(), Refused> {
     let pending = |what: String| {
@@ -221,10 +226,11 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
 pub(super) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<Answer, Refused> {
     let cluster = get(call, name)?;
     let offers = call.world.catalog.offers(call.asked.cloud);
+    let long_term = is_long_term(&cluster.body);
     let targets = |from: &str| -> Vec<Value> {
         offers
-            .upgrades(from)
-            .iter()
+            .upgrades_for(from, long_term)
+            .into_iter()
             .map(|version| {
                 let mut target = json!({ "kubernetesVersion": version });
                 if offers.is_preview(version) {

@@ -12,6 +12,9 @@ use crate::sandbox::json;
 /// Addresses of every subnet that Azure keeps for itself.
 const RESERVED: u64 = 5;
 
+/// Ranges that neither services nor pods can have.
+const RESERVED_RANGES: [&str; 4] = ["169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.0.2.0/24"];
+
 /// Whether pods have addresses of the subnet, in a cluster with this body.
 pub(super) fn is_flat(cluster: &Value) -> bool {
     json::text(cluster, "/properties/networkProfile/networkPlugin") == Some("azure") && !is_overlay(cluster)
@@ -51,7 +54,11 @@ pub(in crate::sandbox::arm) fn addresses_in(holdings: &Holdings, subnet: &str) -
 }
 
 fn addresses_of_node(cluster: &Value, pool: &Value) -> u64 {
-    if is_flat(cluster) { u64::from(json::number(pool, "/maxPods").unwrap_or(30)) + 1 } else { 1 }
+    if is_flat(cluster) && json::text(pool, "/podSubnetID").is_none() {
+        u64::from(json::number(pool, "/maxPods").unwrap_or(30)) + 1
+    } else {
+        1
+    }
 }
 
 /// What a pool needs at most, with the nodes that an upgrade adds.
@@ -77,6 +84,15 @@ pub(super) fn check_ranges(cluster: &Value) -> Result<(), Refused> {
     };
     let services = range("serviceCidr", "networkProfile.serviceCIDR")?;
     let pods = range("podCidr", "networkProfile.podCIDR")?;
+    for (range, target) in [(services, "networkProfile.serviceCIDR"), (pods, "networkProfile.podCIDR")] {
+        let reserved = RESERVED_RANGES.iter().filter_map(|text| text.parse::<IpNet>().ok());
+        if let Some((range, reserved)) =
+            range.and_then(|range| Some((range, reserved.into_iter().find(|it| overlap(it, &range))?)))
+        {
+            let why = format!("{range} overlaps with the reserved range {reserved}");
+            return Err(Refused::invalid(target, &why));
+        }
+    }
     let dns = json::text(cluster, &at("dnsServiceIP")).unwrap_or_default();
     if let Some(services) = services {
         if matches!(services, IpNet::V4(range) if range.prefix_len() < 12) {
@@ -100,7 +116,12 @@ pub(super) fn check_ranges(cluster: &Value) -> Result<(), Refused> {
 
 /// The subnets of all pools: that they are there, in one network of the region, beside the service range, and large
 /// enough.
-pub(super) fn check_subnets(call: &Call<'_>, cluster: &Value, region: &str) -> Result<(), Refused> {
+pub(super) fn check_subnets(
+    call: &Call<'_>,
+    cluster: &Value,
+    region: &str,
+    is_new: bool,
+) -> Result<(), Refused> {
     let pools = json::list(cluster, "/properties/agentPoolProfiles");
     let mut ids: Vec<&str> = Vec::new();
     for pool in pools {
@@ -133,6 +154,9 @@ pub(super) fn check_subnets(call: &Call<'_>, cluster: &Value, region: &str) -> R
             networks.push(&network.name);
         }
         beside_services(cluster, network)?;
+        if is_new {
+            is_usable(cluster, id, subnet)?;
+        }
         has_room(call, cluster, id, subnet)?;
     }
     if networks.len() > 1 {
@@ -140,6 +164,45 @@ pub(super) fn check_subnets(call: &Call<'_>, cluster: &Value, region: &str) -> R
         return Err(Refused::invalid("agentPoolProfile.vnetSubnetID", why));
     }
     Ok(())
+}
+
+/// What a subnet has to have, and must not have, when a cluster is made in it.
+fn is_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), Refused> {
+    let profile =
+        |key: &str| json::text(cluster, &format!("/properties/networkProfile/{key}")).unwrap_or_default();
+    let target = "agentPoolProfile.vnetSubnetID";
+    if let Some(service) = json::list(subnet, "/properties/delegations")
+        .iter()
+        .find_map(|delegation| json::text(delegation, "/properties/serviceName"))
+    {
+        return Err(Refused::invalid(target, &format!("the subnet {id} is delegated to {service}")));
+    }
+    let has = |key: &str| json::text(subnet, &format!("/properties/{key}/id")).is_some();
+    if profile("networkPlugin") == "kubenet"
+        && has("routeTable")
+        && json::text(cluster, "/identity/type") == Some("SystemAssigned")
+    {
+        let text = "Clusters using managed identity type SystemAssigned do not support bringing your own route table. \
+                    Please see https://aka.ms/aks/customrt for more information";
+        return Err(Refused::property("CustomRouteTableWithUnsupportedMSIType", text, "identity"));
+    }
+    match profile("outboundType") {
+        "userDefinedRouting" if !has("routeTable") => {
+            let text = format!(
+                "An existing route table has not been associated with subnet {id}. Please update the route table association"
+            );
+            Err(Refused::property(
+                "ExistingRouteTableNotAssociatedWithSubnet",
+                text,
+                "networkProfile.outboundType",
+            ))
+        }
+        "userAssignedNATGateway" if !has("natGateway") => {
+            let why = format!("the subnet {id} has no NAT gateway");
+            Err(Refused::invalid("networkProfile.outboundType", &why))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn subnet_of<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Value), Refused> {

@@ -38,7 +38,7 @@ pub(in crate::sandbox::arm) fn check(
         }
     }
     quotas(call, body, before, region, &listing)?;
-    network::check_subnets(call, body, region)?;
+    network::check_subnets(call, body, region, before.is_none())?;
     workspace(call, body)
 }
 

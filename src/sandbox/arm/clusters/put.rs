@@ -73,7 +73,7 @@ fn create(
     check::name(name)?;
     let offers = call.world.catalog.offers(call.asked.cloud);
     let asked = json::text(&body, "/properties/kubernetesVersion").unwrap_or_default().to_owned();
-    let long_term = json::text(&body, "/properties/supportPlan") == Some("AKSLongTermSupport");
+    let long_term = super::is_long_term(&body);
     let current = change::version_of_new(offers, &asked, long_term)?;
     let version = if asked.is_empty() { current.clone() } else { asked };
     json::set(&mut body, "/properties/kubernetesVersion", version.as_str());
@@ -88,7 +88,7 @@ fn create(
     };
     for pool in body.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let asked = json::text(pool, "/orchestratorVersion").unwrap_or(&version);
-        change::upgrade_of_pool(offers, None, asked, &current)?;
+        change::upgrade_of_pool(offers, None, asked, &current, long_term)?;
         fill::pool(pool, around);
     }
     check::cluster(&body)?;
@@ -138,7 +138,8 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<Answer, Re
     let offers = call.world.catalog.offers(call.asked.cloud);
     let current = json::text(&old.body, "/properties/currentKubernetesVersion").unwrap_or_default();
     let asked = json::text(body, "/properties/kubernetesVersion").unwrap_or_default();
-    let target = change::upgrade_of_cluster(offers, current, asked)?;
+    let long_term = super::is_long_term(body) || super::is_long_term(&old.body);
+    let target = change::upgrade_of_cluster(offers, current, asked, long_term)?;
     let (deed, state) = match target {
         Some(_) => (Deed::UpgradeCluster, "Upgrading"),
         None => (Deed::UpdateCluster, "Updating"),
@@ -160,7 +161,7 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<Answer, Re
         let asked = json::text(pool, "/orchestratorVersion").unwrap_or_default();
         let before =
             old.pool(&name).map(|old| json::text(old, "/currentOrchestratorVersion").unwrap_or_default());
-        let goes_to = change::upgrade_of_pool(offers, before, asked, current)?;
+        let goes_to = change::upgrade_of_pool(offers, before, asked, current, long_term)?;
         if before.is_none() {
             fill::pool(pool, around);
             continue;

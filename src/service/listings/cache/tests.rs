@@ -21,7 +21,7 @@ fn key(kind: Kind) -> Key {
         subscription: "s".to_owned(),
         fingerprint: Fingerprint([7; 32]),
         kind,
-        region: Arc::default(),
+        scope: Arc::default(),
     }
 }
 

@@ -1,0 +1,64 @@
+//! The Kubernetes version of a cluster: the one that runs, which counts for upgrades, and the one that its specification has.
+
+use super::{Cluster, Clusters};
+use crate::domain::{spec, versions};
+use crate::service::{Caller, Error, Result};
+
+/// The version of a cluster, and where it is, for aksUpgrades.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterVersion {
+    /// The version of the control plane as the specification has it, else as Azure reported it.
+    pub stated: Option<String>,
+    /// The version that runs; see [`Cluster::running_version`].
+    pub running: Option<String>,
+    /// Whether the cluster has long-term support.
+    pub long_term: bool,
+    /// The region: Azure's, else that of the specification.
+    pub region: Option<String>,
+    /// The resource group.
+    pub group: String,
+    /// The name in AKS.
+    pub name: String,
+}
+
+impl Cluster {
+    /// The version that the cluster runs, as far as it is known: the one that counts for upgrades.
+    pub fn running_version(&self) -> Option<String> {
+        let git = self.status.version.as_ref().and_then(|version| version.get("gitVersion")?.as_str());
+        let upstream = self.status.upstream_spec.as_ref();
+        let stated = [upstream, Some(self.spec.aks())];
+        versions::running(
+            self.status.details.running_version.as_deref(),
+            git,
+            stated.map(|config| config?.kubernetes_version.as_deref()),
+        )
+    }
+}
+
+impl Clusters {
+    /// The version and region of a cluster, for aksUpgrades.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] `invalid cluster id` when the caller sees none of that id (contract, section 8.5).
+    pub async fn kubernetes_version(&self, caller: &Caller, id: &str) -> Result<ClusterVersion> {
+        let cluster = match self.get(caller, id).await {
+            Err(Error::NotFound { .. }) => return Err(Error::Rejected("invalid cluster id".to_owned())),
+            found => found?,
+        };
+        let wanted = cluster.spec.aks();
+        let upstream = cluster.status.upstream_spec.as_ref();
+        let stated = spec::given(wanted.kubernetes_version.as_ref())
+            .or_else(|| spec::given(upstream?.kubernetes_version.as_ref()));
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let details = &cluster.status.details;
+        let region = details.region.as_deref().or_else(|| spec::given(wanted.resource_location.as_ref()));
+        Ok(ClusterVersion {
+            stated: stated.map(str::to_owned),
+            running: cluster.running_version(),
+            long_term: details.long_term,
+            region: region.map(str::to_owned),
+            group: text(&wanted.resource_group),
+            name: text(&wanted.cluster_name),
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! Imports: pools and policies that this server cannot make, and that Azure runs all the same; the credential; the region.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{azure_pool, findings, refused};
+use crate::provisioning::{Case, lines, pool};
+
+fn with_windows() -> Value {
+    let mut windows = azure_pool(json!({"name": "win", "mode": "User", "osType": "Windows"}));
+    windows.as_object_mut().unwrap().remove("osDiskType");
+    json!({"windowsProfile": {"adminUsername": "azureuser"}, "agentPoolProfiles": [azure_pool(json!({})), windows]})
+}
+
+#[tokio::test]
+async fn a_windows_pool_that_is_there_does_not_stand_in_the_way() {
+    let it = Case::start().await;
+    let id = it.imported("windows", with_windows()).await;
+    let mut pools = it.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+    pools[0]["count"] = json!(3);
+    let writes = it.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/windows/system"], "the Windows pool stays as it is");
+    assert_eq!(it.pool_in_azure("windows", "system").await.unwrap()["count"], 3);
+    // It is scaled like any other.
+    pools[1]["count"] = json!(2);
+    let writes = it.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/windows/win"]);
+    assert_eq!(
+        (writes[0].at("/properties/count"), writes[0].at("/properties/osType")),
+        (json!(2), json!("Windows"))
+    );
+    // Another key, without a word about pools.
+    it.changed(&id, json!({"tags": {"team": "a"}})).await;
+    for system in ["Windows", "windows"] {
+        let mut more = pools.clone();
+        let mut new = pool("new", "User");
+        new["osType"] = json!(system);
+        more.as_array_mut().unwrap().push(new);
+        let (field, message) = it.put_refused(&id, json!({"nodePools": more})).await;
+        assert_eq!(field, "aksConfig.nodePools[2].osType");
+        assert!(message.contains("windows node pools are not supported: set osType to Linux"), "{message}");
+    }
+    // The Linux pool does not become one.
+    let mut turned = pools.clone();
+    turned[0]["osType"] = json!("Windows");
+    assert_eq!(it.put_refused(&id, json!({"nodePools": turned})).await.0, "aksConfig.nodePools[0].osType");
+}
+
+#[tokio::test]
+async fn project_isolation_works_with_every_policy_that_is_enforced() {
+    let it = Case::start().await;
+    let profile =
+        |policy: &str| json!({"networkProfile": {"networkPlugin": "azure", "networkPolicy": policy}});
+    for (name, policy, status) in [
+        ("cilium", "cilium", StatusCode::OK),
+        ("calico", "calico", StatusCode::OK),
+        ("azure", "azure", StatusCode::OK),
+        ("none", "none", StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let id = it.imported(name, profile(policy)).await;
+        let body = json!({"name": name, "enableNetworkPolicy": true});
+        let answer = it.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        assert_eq!(answer.status, status, "{policy}: {}", answer.text());
+        if status != StatusCode::OK {
+            assert_eq!(refused(&answer).0, "aksConfig.networkPolicy");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_never_taken_away() {
+    let it = Case::start().await;
+    it.in_azure("theirs", json!({})).await;
+    let own = it.active(&it.small()).await;
+    let import = it.active(&it.import("theirs", json!({}))).await;
+    for id in [own, import] {
+        for empty in [Value::Null, json!(""), json!("  ")] {
+            let answer = it.put(&id, json!({"azureCredentialSecret": empty})).await;
+            if empty == json!("  ") {
+                assert!(answer.status.is_client_error(), "{}", answer.text());
+                continue;
+            }
+            let (field, message) = refused(&answer);
+            assert_eq!(field, "aksConfig.azureCredentialSecret");
+            assert!(message.contains("set azureCredentialSecret"), "{message}");
+        }
+        let mut config = it.get(&id).await["aksConfig"].clone();
+        config.as_object_mut().unwrap().remove("azureCredentialSecret");
+        let name = it.get(&id).await["name"].clone();
+        let replaced = it
+            .app
+            .put(&format!("/v3/clusters/{id}?_replace=true"))
+            .json(&json!({"name": name, "aksConfig": config}));
+        assert_eq!(refused(&replaced.send().await).0, "aksConfig.azureCredentialSecret");
+        assert_eq!(it.get(&id).await["aksConfig"]["azureCredentialSecret"], it.credential);
+        it.changed(&id, json!({"tags": {"still": "managed"}})).await;
+    }
+}
+
+#[tokio::test]
+async fn an_import_without_what_finds_it_is_refused() {
+    let it = Case::start().await;
+    for key in ["azureCredentialSecret", "resourceGroup", "clusterName"] {
+        for empty in [Value::Null, json!("")] {
+            let body = it.import("theirs", json!({ key: empty }));
+            let (field, _) = it.post_refused(&body).await;
+            assert_eq!(field, format!("aksConfig.{key}"));
+        }
+        let mut own = it.small();
+        own["aksConfig"].as_object_mut().unwrap().remove(key);
+        assert_eq!(it.post_refused(&own).await.0, format!("aksConfig.{key}"));
+    }
+}
+
+#[tokio::test]
+async fn an_import_with_a_wrong_region_is_told_and_asked_where_it_is() {
+    let it = Case::start().await;
+    it.in_azure("elsewhere", json!({})).await;
+    let body = it.import("elsewhere", json!({"resourceLocation": "West Europe"}));
+    let id = it.active(&body).await;
+    let cluster = it.get(&id).await;
+    assert_eq!(findings(&cluster["aksStatus"]["review"]), ["region-differs warning"]);
+    assert_eq!(cluster["aksStatus"]["review"]["findings"][0]["remedy"], "set resourceLocation to eastus");
+    assert_eq!(cluster["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
+    assert_eq!(cluster["aksConfig"]["resourceLocation"], "West Europe");
+    it.app.control.clear_requests();
+    assert!(!it.upgrades(&id).await.is_empty());
+    it.changed(&id, json!({"kubernetesVersion": "1.32.9"})).await;
+    let asked: Vec<_> =
+        it.app.control.requests().into_iter().filter(|seen| seen.path.contains("/locations/")).collect();
+    assert!(asked.iter().all(|seen| seen.path.contains("/locations/eastus/")), "{asked:?}");
+    // The wrong region can be corrected, and only to the right one.
+    assert_eq!(
+        it.put_refused(&id, json!({"resourceLocation": "westus2"})).await.0,
+        "aksConfig.resourceLocation"
+    );
+    let answer = it.put(&id, json!({"resourceLocation": "East US"})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(findings(&answer.json()["aksStatus"]["review"]), [""; 0]);
+}

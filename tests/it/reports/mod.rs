@@ -1,0 +1,95 @@
+//! Situations from public reports of people who provision AKS, each with its right value and with related inputs.
+
+mod changes;
+mod imports;
+mod networks;
+mod regions;
+mod versions;
+
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::provisioning::Case;
+use crate::support::app::Answer;
+
+/// A cluster in the built-in Azure, made by someone else.
+pub(super) fn azure_cluster(name: &str, more: Value) -> Value {
+    let mut properties = json!({
+        "kubernetesVersion": "1.32.7", "dnsPrefix": name, "networkProfile": {"networkPlugin": "azure"},
+        "agentPoolProfiles": [azure_pool(json!({}))],
+    });
+    properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": properties})
+}
+
+/// A pool of it.
+pub(super) fn azure_pool(more: Value) -> Value {
+    let mut pool = json!({"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D4s_v5", "maxPods": 30,
+        "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "type": "VirtualMachineScaleSets"});
+    pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    pool
+}
+
+impl Case {
+    /// Makes a cluster in the built-in Azure, as the portal would.
+    pub(super) async fn in_azure(&self, name: &str, more: Value) {
+        let body = azure_cluster(name, more);
+        self.meanwhile(http::Method::PUT, &crate::provisioning::cluster(name), Some(&body)).await;
+        self.app.settle().await;
+    }
+
+    /// Makes a cluster in the built-in Azure and imports it; its id.
+    pub(super) async fn imported(&self, name: &str, more: Value) -> String {
+        self.in_azure(name, more).await;
+        self.active(&self.import(name, json!({}))).await
+    }
+
+    /// Posts a cluster that is refused; the field and the message.
+    pub(super) async fn post_refused(&self, body: &Value) -> (String, String) {
+        refused(&self.app.post("/v3/clusters").json(body).send().await)
+    }
+
+    /// Changes `aksConfig`, which is refused; the field and the message. The stored specification stays.
+    pub(super) async fn put_refused(&self, id: &str, config: Value) -> (String, String) {
+        let before = self.get(id).await["aksConfig"].clone();
+        let told = refused(&self.put(id, config).await);
+        assert_eq!(self.get(id).await["aksConfig"], before);
+        told
+    }
+
+    /// The findings about the POST of a body, as `rule severity`.
+    pub(super) async fn review(&self, body: &Value) -> Vec<String> {
+        let answer = self.app.post("/api/v1/aks/review").json(body).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        findings(&answer.json())
+    }
+
+    /// `aksUpgrades` of a cluster: every version, with `+` where it is enabled.
+    pub(super) async fn upgrades(&self, id: &str) -> Vec<String> {
+        let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", self.credential);
+        let answer = self.app.get(&path).header("cache-control", "no-cache").send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let mark = |it: &Value| {
+            let enabled = if it["enabled"] == true { "+" } else { "" };
+            format!("{}{enabled}", it["version"].as_str().unwrap())
+        };
+        answer.json()["upgrades"].as_array().unwrap().iter().map(mark).collect()
+    }
+}
+
+/// The findings of a review that matter, as `rule severity`.
+pub(super) fn findings(review: &Value) -> Vec<String> {
+    let all = review["findings"].as_array().unwrap_or_else(|| panic!("{review}")).iter();
+    let matter = all.filter(|finding| finding["severity"] != "advice");
+    matter
+        .map(|it| format!("{} {}", it["rule"].as_str().unwrap(), it["severity"].as_str().unwrap()))
+        .collect()
+}
+
+/// The field and the message of a 422.
+pub(super) fn refused(answer: &Answer) -> (String, String) {
+    assert_eq!(answer.status, 422, "{}", answer.text());
+    let (_, field, message) = refusal(answer);
+    assert!(message.contains(": "), "{message:?} should have a remedy");
+    (field, message)
+}

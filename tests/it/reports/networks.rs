@@ -1,0 +1,279 @@
+//! Address ranges, subnets and route tables: accepted where Azure accepts them, refused where Azure refuses them.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{azure_pool, findings};
+use crate::provisioning::{Case, lines, pool, pool_with};
+
+/// Makes a network in the built-in Azure.
+async fn network(it: &Case, name: &str, space: &str, subnets: Value) {
+    let body = json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": [space]}, "subnets": subnets}});
+    let path = format!("/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/{name}");
+    it.meanwhile(Method::PUT, &path, Some(&body)).await;
+}
+
+fn subnet(name: &str, range: &str) -> Value {
+    json!({"name": name, "properties": {"addressPrefix": range}})
+}
+
+/// A cluster with that name, on Azure CNI, with more keys.
+fn azure_cni(it: &Case, name: &str, more: Value) -> Value {
+    let mut body = it.with(json!({"networkPlugin": "azure", "clusterName": name, "dnsPrefix": name}));
+    body["name"] = json!(name);
+    body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body["aksConfig"]["nodePools"][0]["maxPods"] = json!(30);
+    body
+}
+
+#[tokio::test]
+async fn a_service_range_may_be_in_the_network_but_not_in_a_subnet() {
+    let it = Case::start().await;
+    network(
+        &it,
+        "large",
+        "10.0.0.0/8",
+        json!([subnet("aks", "10.240.0.0/16"), subnet("other", "10.9.0.0/16")]),
+    )
+    .await;
+    let place = json!({"virtualNetwork": "large", "subnet": "aks"});
+    let with = |name: &str, more: Value| {
+        let mut body = azure_cni(&it, name, place.clone());
+        body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (name, more) in [
+        ("tutorial", json!({"serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10"})),
+        ("unsaid", json!({})),
+        ("kubenet", json!({"networkPlugin": "kubenet"})),
+    ] {
+        let body = with(name, more);
+        assert!(it.review(&body).await.contains(&"network-space-apart warning".to_owned()), "{name}");
+        it.active(&body).await;
+    }
+    // The subnet of the nodes, another subnet, and a range around one.
+    for (range, address, hit) in [
+        ("10.240.8.0/24", "10.240.8.10", "10.240.0.0/16"),
+        ("10.9.1.0/24", "10.9.1.10", "10.9.0.0/16"),
+        ("10.8.0.0/13", "10.8.0.10", "10.9.0.0/16"),
+    ] {
+        let refused = with("refused", json!({"serviceCidr": range, "dnsServiceIp": address}));
+        let (field, message) = it.post_refused(&refused).await;
+        assert_eq!(field, "aksConfig.serviceCidr");
+        assert!(message.contains(&format!("overlaps with the subnet {hit}")), "{message}");
+    }
+    let pods = with("pods", json!({"networkPlugin": "kubenet", "podCidr": "10.240.0.0/14"}));
+    assert_eq!(it.post_refused(&pods).await.0, "aksConfig.podCidr");
+}
+
+#[tokio::test]
+async fn pods_of_an_overlay_take_no_address_of_the_subnet() {
+    let it = Case::start().await;
+    network(&it, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
+    let kubenet = json!({"networkPlugin": "kubenet", "virtualNetwork": "small", "subnet": "nodes"});
+    let id = it.active(&it.with(kubenet)).await;
+    it.app.control.edit_cluster("one", |body| {
+        let profile = &mut body["properties"]["networkProfile"];
+        profile["networkPlugin"] = json!("azure");
+        profile["networkPluginMode"] = json!("overlay");
+    });
+    it.refreshes(1).await;
+    assert_eq!(it.get(&id).await["aksConfig"]["networkPlugin"], "azure");
+    let writes =
+        it.changed(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 4}))]})).await;
+    assert_eq!(
+        (lines(&writes), writes[0].at("/properties/count")),
+        (vec!["PUT rancher/one/system".to_owned()], json!(4))
+    );
+    let many = json!({"nodePools": [pool_with("system", "System", json!({"count": 90}))]});
+    let (field, message) = it.put_refused(&id, many).await;
+    assert!(field.starts_with("aksConfig.nodePools[0]") || field == "aksConfig.subnet", "{field}");
+    assert!(
+        message.contains("has 59 addresses left") && message.contains("may come to need 99"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn pods_with_a_subnet_of_their_own_take_none_of_the_nodes() {
+    let it = Case::start().await;
+    network(
+        &it,
+        "small",
+        "10.34.0.0/16",
+        json!([subnet("nodes", "10.34.1.0/26"), subnet("pods", "10.34.64.0/18")]),
+    )
+    .await;
+    let id = |subnet: &str| {
+        format!(
+            "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/small/subnets/{subnet}",
+            it.account.subscription_id
+        )
+    };
+    let pools =
+        json!([azure_pool(json!({"vnetSubnetID": id("nodes"), "podSubnetID": id("pods"), "maxPods": 110}))]);
+    let import = it.imported("theirs", json!({"agentPoolProfiles": pools})).await;
+    let mut pools = it.get(&import).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+    pools[0]["count"] = json!(4);
+    pools.as_array_mut().unwrap().push(pool("more", "User"));
+    let writes = it.changed(&import, json!({"nodePools": pools})).await;
+    let new = writes.iter().find(|write| write.line.ends_with("/more")).unwrap();
+    assert_eq!(
+        (new.at("/properties/vnetSubnetID"), new.at("/properties/podSubnetID")),
+        (json!(id("nodes")), json!(id("pods")))
+    );
+    pools[0]["count"] = json!(70);
+    let (_, message) = it.put_refused(&import, json!({"nodePools": pools})).await;
+    assert!(message.contains("may come to need"), "{message}");
+}
+
+#[tokio::test]
+async fn a_new_pool_of_an_import_gets_the_subnet_of_the_others() {
+    let it = Case::start().await;
+    let subnet = |name: &str| {
+        format!(
+            "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/{name}",
+            it.account.subscription_id
+        )
+    };
+    let pools = json!([
+        azure_pool(json!({"name": "user", "mode": "User", "vnetSubnetID": subnet("pods")})),
+        azure_pool(json!({"vnetSubnetID": subnet("nodes")})),
+    ]);
+    let id = it.imported("theirs", json!({"agentPoolProfiles": pools})).await;
+    let mut pools = it.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+    let mut new = pool("new", "User");
+    new["maxPods"] = json!(30);
+    pools.as_array_mut().unwrap().push(new.clone());
+    let writes = it.changed(&id, json!({"nodePools": pools})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/theirs/new"]);
+    assert_eq!(writes[0].at("/properties/vnetSubnetID"), subnet("nodes"), "that of the System pool");
+    // Of another network, it cannot be.
+    new["name"] = json!("far");
+    new["vnetSubnetID"] =
+        json!(subnet("nodes").replace("rancher-net", "dual-stack").replace("/nodes", "/both"));
+    pools.as_array_mut().unwrap().push(new);
+    let (field, message) = it.put_refused(&id, json!({"nodePools": pools})).await;
+    assert_eq!(field, "aksConfig.nodePools[3].vnetSubnetID");
+    assert!(message.contains("rancher-net"), "{message}");
+}
+
+#[tokio::test]
+async fn a_pool_with_a_subnet_does_not_fit_azures_own_network() {
+    let it = Case::start().await;
+    let subnet = format!(
+        "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",
+        it.account.subscription_id
+    );
+    let id = it.active(&it.small()).await;
+    let with = pool_with("new", "User", json!({"vnetSubnetID": subnet}));
+    let (field, message) = it.put_refused(&id, json!({"nodePools": [pool("system", "System"), with]})).await;
+    assert_eq!(field, "aksConfig.nodePools[1].vnetSubnetID");
+    assert!(message.contains("all or none may have one"), "{message}");
+    // Azure refuses it too.
+    let body = json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "vnetSubnetID": subnet}});
+    let path = format!("{}/agentPools/new", crate::provisioning::cluster("one"));
+    assert_eq!(it.azure(Method::PUT, &path, Some(&body)).await.0, 400);
+    let mut mixed = it.small();
+    mixed["name"] = json!("two");
+    mixed["aksConfig"]["clusterName"] = json!("two");
+    mixed["aksConfig"]["nodePools"] = json!([pool("system", "System"), with]);
+    assert_eq!(it.post_refused(&mixed).await.0, "aksConfig.nodePools[1].vnetSubnetID");
+}
+
+#[tokio::test]
+async fn kubenet_with_a_route_table_needs_an_identity_of_ones_own() {
+    let it = Case::start().await;
+    let routed = |more: Value| {
+        let mut body =
+            it.with(json!({"networkPlugin": "kubenet", "virtualNetwork": "rancher-net", "subnet": "routed"}));
+        body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let (field, message) = it.post_refused(&routed(json!({}))).await;
+    assert_eq!(field, "aksConfig.userAssignedIdentity");
+    for words in [
+        "managedIdentity",
+        "userAssignedIdentity",
+        "Network Contributor",
+        "route table",
+        "subnet",
+        "rancher-routes",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    assert_eq!(
+        it.post_refused(&routed(json!({"managedIdentity": true}))).await.0,
+        "aksConfig.userAssignedIdentity"
+    );
+    let identity = format!(
+        "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.ManagedIdentity/userAssignedIdentities/mine",
+        it.account.subscription_id
+    );
+    let with_identity = routed(json!({"managedIdentity": true, "userAssignedIdentity": identity}));
+    let none = |found: Vec<String>| !found.iter().any(|it| it.starts_with("subnet-route-table"));
+    assert!(none(it.review(&with_identity).await));
+    assert!(none(it.review(&routed(json!({"subnet": "nodes"}))).await));
+    assert!(none(it.review(&routed(json!({"networkPlugin": "azure"}))).await), "only kubenet writes routes");
+    it.active(&with_identity).await;
+    // The built-in Azure refuses what the review refuses.
+    let advised = it
+        .app
+        .post("/v3/clusters")
+        .json(&json!({"name": "two", "annotations": {"norman-aks.io/review": "advise"},
+        "aksConfig": routed(json!({"clusterName": "two", "dnsPrefix": "two"}))["aksConfig"]}));
+    let advised = advised.send().await;
+    assert_eq!(advised.status, StatusCode::CREATED, "{}", advised.text());
+    it.app.settle().await;
+    let told = it.get(advised.json()["id"].as_str().unwrap()).await["transitioningMessage"].to_string();
+    assert!(told.contains("do not support bringing your own route table"), "{told}");
+}
+
+#[tokio::test]
+async fn user_defined_routing_works_in_a_subnet_with_a_route_table() {
+    let it = Case::start().await;
+    let routed = |name: &str, subnet: &str| {
+        azure_cni(
+            &it,
+            name,
+            json!({"outboundType": "userDefinedRouting", "virtualNetwork": "rancher-net", "subnet": subnet}),
+        )
+    };
+    it.active(&routed("routed", "routed")).await;
+    let (field, message) = it.post_refused(&routed("unrouted", "nodes")).await;
+    assert_eq!(field, "aksConfig.outboundType");
+    assert!(message.contains("route table"), "{message}");
+}
+
+#[tokio::test]
+async fn autoscaling_without_limits_names_limits_that_work() {
+    let it = Case::start().await;
+    for (limits, key) in [
+        (json!({}), "minCount"),
+        (json!({"minCount": 0, "maxCount": 0}), "maxCount"),
+        (json!({"minCount": 1, "maxCount": 0}), "maxCount"),
+        (json!({"minCount": 1}), "maxCount"),
+    ] {
+        let mut scaling = pool_with("system", "System", limits.clone());
+        scaling["enableAutoScaling"] = json!(true);
+        let (field, message) = it.post_refused(&it.with(json!({"nodePools": [scaling]}))).await;
+        assert_eq!(field, format!("aksConfig.nodePools[0].{key}"), "{limits}");
+        assert!(message.contains("set minCount and maxCount, for example 1 and 3"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_azure_runs_raises_no_warning() {
+    let it = Case::start().await;
+    let cilium = json!({"networkProfile": {"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "cilium",
+        "networkDataplane": "cilium", "podCidr": "10.244.0.0/16"}});
+    let id = it.imported("cilium", cilium).await;
+    let upstream = it.get(&id).await["aksStatus"]["upstreamSpec"].clone();
+    let mut pools = upstream["nodePools"].clone();
+    pools[0]["count"] = json!(3);
+    let config = json!({"nodePools": pools, "networkPlugin": upstream["networkPlugin"], "networkPolicy": upstream["networkPolicy"],
+        "podCidr": upstream["podCidr"]});
+    let writes = it.changed(&id, config).await;
+    assert_eq!(lines(&writes), ["PUT rancher/cilium/system"]);
+    assert_eq!(findings(&it.get(&id).await["aksStatus"]["review"]), [""; 0]);
+}

@@ -1,0 +1,188 @@
+//! Kubernetes versions: minor versions alone, retired patches, long-term support, automatic upgrades.
+
+use http::{Method, StatusCode};
+use norman_aks::sandbox::Page;
+use serde_json::{Value, json};
+
+use crate::provisioning::{Case, cluster, lines, pool, pool_with};
+
+/// The list of the region without some patches.
+async fn retire(it: &Case, patches: &[&str]) {
+    let path = "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions";
+    let (status, mut list) = it.azure(Method::GET, path, None).await;
+    assert_eq!(status, 200);
+    for minor in list["values"].as_array_mut().unwrap() {
+        minor["patchVersions"].as_object_mut().unwrap().retain(|patch, _| !patches.contains(&patch.as_str()));
+    }
+    let page: Page = serde_json::from_str(&json!({"body": list}).to_string()).unwrap();
+    it.app.control.play(&it.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
+}
+
+/// Puts the cluster on long-term support, with 1.30.14 everywhere.
+fn long_term(body: &mut Value) {
+    body["sku"]["tier"] = json!("Premium");
+    body["properties"]["supportPlan"] = json!("AKSLongTermSupport");
+    runs(body, "1.30.14", "1.30.14");
+}
+
+/// Sets the version that was asked for, and the one that runs.
+fn runs(body: &mut Value, asked: &str, running: &str) {
+    body["properties"]["kubernetesVersion"] = json!(asked);
+    body["properties"]["currentKubernetesVersion"] = json!(running);
+    for pool in body["properties"]["agentPoolProfiles"].as_array_mut().unwrap() {
+        pool["orchestratorVersion"] = json!(asked);
+        pool["currentOrchestratorVersion"] = json!(running);
+    }
+}
+
+fn enabled(upgrades: &[String]) -> Vec<&str> {
+    upgrades.iter().filter_map(|it| it.strip_suffix('+')).collect()
+}
+
+#[tokio::test]
+async fn upgrades_of_a_minor_version_follow_the_running_patch() {
+    let it = Case::start().await;
+    for (name, version) in [("one", "1.33"), ("two", "v1.33 ")] {
+        let body = it.with(json!({"kubernetesVersion": version, "clusterName": name, "dnsPrefix": name}));
+        let id = it.active(&json!({"name": name, "aksConfig": body["aksConfig"]})).await;
+        let cluster = it.get(&id).await;
+        assert_eq!(cluster["aksConfig"]["kubernetesVersion"], version, "the user's spelling");
+        let upgrades = it.upgrades(&id).await;
+        assert_eq!(enabled(&upgrades), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
+        assert!(upgrades[0].starts_with("1.34.0"), "{upgrades:?}");
+    }
+    it.in_azure("theirs", json!({"kubernetesVersion": "1.33"})).await;
+    let import = it.active(&it.import("theirs", json!({}))).await;
+    assert_eq!(enabled(&it.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
+}
+
+#[tokio::test]
+async fn spellings_of_the_running_version_change_nothing() {
+    let it = Case::start().await;
+    let id = it.active(&it.with(json!({"kubernetesVersion": "1.33"}))).await;
+    for same in ["1.33.6", "v1.33.6", " 1.33 ", "v1.33"] {
+        let pools = json!([pool_with("system", "System", json!({"orchestratorVersion": same}))]);
+        let answer = it.put(&id, json!({"kubernetesVersion": same, "nodePools": pools})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{same}: {}", answer.text());
+        it.app.settle().await;
+        it.expect_active(&id).await;
+        assert_eq!(lines(&it.writes()), [""; 0], "{same}");
+        it.refreshes(1).await;
+        assert_eq!(it.get(&id).await["aksConfig"]["kubernetesVersion"], same, "not taken over");
+    }
+    // Another key is changed without touching the version that Azure spells as a minor.
+    let writes = it.changed(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"]})).await;
+    assert_eq!(lines(&writes), ["PUT rancher/one"]);
+    assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33");
+    let writes = it.changed(&id, json!({"kubernetesVersion": " v1.34.1"})).await;
+    assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.34.1");
+}
+
+#[tokio::test]
+async fn upgrades_from_a_retired_patch_are_the_clusters_own() {
+    let it = Case::start().await;
+    let id = it.active(&it.small()).await;
+    retire(&it, &["1.32.7"]).await;
+    let upgrades = it.upgrades(&id).await;
+    let expected =
+        ["1.32.8", "1.32.9", "1.32.10", "1.33.0", "1.33.1", "1.33.2", "1.33.3", "1.33.4", "1.33.5", "1.33.6"];
+    assert_eq!(enabled(&upgrades), expected);
+    // The cluster's profile is cached like the list: one request for many questions.
+    it.app.control.clear_requests();
+    let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", it.credential);
+    assert_eq!(it.app.get(&path).send().await.status, 200);
+    assert_eq!(it.app.upstream(), [""; 0]);
+    // The review agrees: what is enabled passes, what is not is refused with reachable versions.
+    let (field, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.34.1"})).await;
+    assert_eq!(field, "aksConfig.kubernetesVersion");
+    assert!(message.ends_with(&format!("use one of {}", expected.join(", "))), "{message}");
+    let writes = it.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33.3");
+}
+
+#[tokio::test]
+async fn a_profile_adds_targets_that_the_list_lacks() {
+    let it = Case::start().await;
+    let id = it.active(&it.small()).await;
+    retire(&it, &["1.32.7", "1.32.9"]).await;
+    let upgrades = it.upgrades(&id).await;
+    assert!(upgrades.contains(&"1.32.9+".to_owned()), "{upgrades:?}");
+    let sorted =
+        upgrades.iter().position(|it| it == "1.32.9+") < upgrades.iter().position(|it| it == "1.32.10+");
+    assert!(sorted, "{upgrades:?}");
+    // Where Azure does not let its profile be read, the list is shown without it.
+    let refused = json!({"path": "/upgradeProfiles/", "effect": {"status": {"status": 403, "code": "AuthorizationFailed", "message": "no"}}});
+    it.app.control.add_fault(serde_json::from_value(refused).unwrap());
+    let upgrades = it.upgrades(&id).await;
+    assert_eq!(enabled(&upgrades), [""; 0]);
+    assert!(upgrades.len() > 10, "{upgrades:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_with_long_term_support_gets_what_azure_offers() {
+    let it = Case::start().await;
+    let id = it.active(&it.small()).await;
+    it.app.control.edit_cluster("one", long_term);
+    it.refreshes(1).await;
+    assert_eq!(it.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
+    let upgrades = it.upgrades(&id).await;
+    for target in ["1.30.100", "1.30.101", "1.31.11", "1.32.7", "1.33.6"] {
+        assert!(enabled(&upgrades).contains(&target), "{target} {upgrades:?}");
+    }
+    let older = pool_with("older", "User", json!({"orchestratorVersion": "1.29.103"}));
+    let writes = it.changed(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
+    assert_eq!(writes[0].at("/properties/orchestratorVersion"), "1.29.103");
+    for version in ["1.30.100", "1.31.11", "1.33.3"] {
+        it.changed(&id, json!({"kubernetesVersion": version})).await;
+    }
+}
+
+#[tokio::test]
+async fn long_term_versions_stay_closed_to_other_clusters() {
+    let it = Case::start().await;
+    let (field, message) = it.post_refused(&it.with(json!({"kubernetesVersion": "1.31.11"}))).await;
+    assert_eq!(field, "aksConfig.kubernetesVersion");
+    assert!(message.contains("long-term support"), "{message}");
+    let id = it.active(&it.small()).await;
+    let older = pool_with("older", "User", json!({"orchestratorVersion": "1.31.11"}));
+    let (field, message) = it.put_refused(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
+    assert_eq!(field, "aksConfig.nodePools[1].orchestratorVersion");
+    assert!(message.ends_with("which the cluster does not have: use 1.32.7"), "{message}");
+    // Azure refuses the same.
+    let body =
+        json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "orchestratorVersion": "1.31.11"}});
+    let (status, answer) =
+        it.azure(Method::PUT, &format!("{}/agentPools/older", cluster("one")), Some(&body)).await;
+    assert_eq!((status, &answer["code"]), (400, &json!("AgentPoolK8sVersionNotSupported")), "{answer}");
+}
+
+#[tokio::test]
+async fn remedies_name_what_this_cluster_can_go_to() {
+    let it = Case::start().await;
+    let id = it.active(&it.small()).await;
+    let (_, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.32.99"})).await;
+    assert!(message.contains("use one of 1.32.8, 1.32.9, 1.32.10, 1.33.0, "), "{message}");
+    assert!(!message.contains("1.34"), "{message}");
+    it.changed(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    let (_, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.33.99"})).await;
+    assert!(message.contains("use one of 1.33.4, 1.33.5, 1.33.6, 1.34.0, "), "{message}");
+    assert!(!message.contains("1.32"), "{message}");
+}
+
+#[tokio::test]
+async fn an_automatic_upgrade_is_never_undone() {
+    let it = Case::start().await;
+    let id = it.active(&it.small()).await;
+    it.app.control.edit_cluster("one", |body| runs(body, "1.32.9", "1.32.9"));
+    // Before this server has seen it: the other key changes, and the version stays Azure's.
+    let writes = it
+        .changed(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"], "kubernetesVersion": "1.32.7"}))
+        .await;
+    assert_eq!(lines(&writes), ["PUT rancher/one"]);
+    assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.32.9");
+    it.refreshes(1).await;
+    assert_eq!(it.get(&id).await["aksConfig"]["kubernetesVersion"], "1.32.9");
+    let (field, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.32.8"})).await;
+    assert_eq!(field, "aksConfig.kubernetesVersion");
+    assert!(message.contains("cannot go from 1.32.9 down to 1.32.8"), "{message}");
+}
