@@ -1,7 +1,7 @@
 //! The caller of a request: a token as Bearer, as user name and password of Basic, or in the cookie `R_SESS`,
 //! and the rules that keep other sites from using somebody's browser.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -53,17 +53,48 @@ impl FromRequestParts<AppState> for Authenticated {
                 return Err(Refused::Unavailable { meta: is_meta(parts) });
             }
             Err(_) => {
+                note_outcome(parts, false);
                 state.attempts().failed(state.origin().client(parts)).await;
                 return Err(Refused::Unauthorized);
             }
         };
         mark_connection(parts);
+        // A token for one cluster makes nobody of its holder here.
+        note_outcome(parts, caller.cluster_id.is_none());
         if let Some(cluster_id) = &caller.cluster_id {
             return Err(Refused::Scoped(cluster_id.clone()));
         }
         refuse_other_sites(parts, state, &presented)?;
         Ok(Self(caller))
     }
+}
+
+/// Whether the token of a request was good, as the extractor found out; carried by the request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AuthOutcome(Arc<OnceLock<bool>>);
+
+impl AuthOutcome {
+    fn set(&self, authenticated: bool) {
+        // The first finding is the one: a request has one token.
+        let _ = self.0.set(authenticated);
+    }
+
+    /// `None` when nobody looked at the token, or it could not be looked up.
+    pub(super) fn get(&self) -> Option<bool> {
+        self.0.get().copied()
+    }
+}
+
+/// Notes whether the token of a request was good.
+pub(super) fn note_outcome(parts: &Parts, authenticated: bool) {
+    if let Some(outcome) = parts.extensions.get::<AuthOutcome>() {
+        outcome.set(authenticated);
+    }
+}
+
+/// Whether the request presents a token in any form.
+pub(super) fn is_presented(headers: &HeaderMap) -> bool {
+    presented(headers).is_some()
 }
 
 /// Notes that the connection of a request belongs to a known caller.

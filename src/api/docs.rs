@@ -14,7 +14,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_swagger_ui::Config;
 
-use super::meta::MetaError;
 use super::openapi::openapi_json;
 use super::state::AppState;
 
@@ -34,15 +33,36 @@ pub(crate) struct UnauthorizedError {
     message: String,
 }
 
-/// The body of a 401 of aksCheckCredentials: nobody is logged in, or Azure refuses the credential.
+/// The body of a 401 of aksCheckCredentials. Azure refuses the credential: `error`, `requestId` and what goes with them. The
+/// request has no valid token: `type`, `status` and `message`. One object with all keys, because generators of clients have no
+/// good name for a choice between the two.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes the two, which auth.rs and meta/error.rs write")]
-pub(crate) enum CheckRefusal {
-    /// The request has no valid token.
-    Caller(UnauthorizedError),
-    /// Azure refuses the credential.
-    Credential(MetaError<'static>),
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CheckRefusal {
+    /// Why Azure refuses the credential, in Rancher's words; the text has several lines.
+    #[schema(nullable = false)]
+    error: Option<String>,
+    /// Azure's own code, for example `AADSTS7000215`.
+    #[schema(nullable = false)]
+    code: Option<String>,
+    /// The HTTP status with which Azure refused.
+    #[schema(nullable = false)]
+    upstream_status: Option<u16>,
+    /// What to do about it.
+    #[schema(nullable = false)]
+    hint: Option<String>,
+    /// The id under which the server's log tells the cause.
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+    /// `error`, when the request has no valid token.
+    #[schema(nullable = false)]
+    r#type: Option<String>,
+    /// `401`, as text.
+    #[schema(nullable = false)]
+    status: Option<String>,
+    /// What to do about the missing token.
+    #[schema(nullable = false)]
+    message: Option<String>,
 }
 
 /// Everything else of the page is Swagger UI's, and has these relative addresses.

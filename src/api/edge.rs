@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::auth::{AuthOutcome, is_presented};
 use super::cors::OtherOrigin;
 use super::impersonation;
 use super::k8s;
@@ -39,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Need no place: whoever asks here would restart a server that is only busy.
 const SIGNS_OF_LIFE: [&str; 4] = ["/livez", "/readyz", "/healthz", "/ping"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Whether the token of the request is good; the dashboard takes `false` for "logged out".
+const CATTLE_AUTH: HeaderName = HeaderName::from_static("x-api-cattle-auth");
 
 /// What the door keeps: the places, and the numbers.
 pub(crate) struct Edge {
@@ -155,12 +158,18 @@ pub(crate) async fn serve(State(state): State<AppState>, request: Request, next:
         status: None,
     };
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
+    let (auth, presented) = (AuthOutcome::default(), is_presented(request.headers()));
+    request.extensions_mut().insert(auth.clone());
 
     let mut response = answered(&passage, other_origin.as_ref(), request, next).await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(marks) = marks {
         marks.put(headers);
+    }
+    // Nobody is logged in without a token; what nobody looked at is not told.
+    if let Some(authenticated) = auth.get().or((!presented).then_some(false)) {
+        headers.insert(CATTLE_AUTH, HeaderValue::from_static(if authenticated { "true" } else { "false" }));
     }
     if let Some(other_origin) = other_origin {
         other_origin.put(headers);

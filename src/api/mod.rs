@@ -10,7 +10,7 @@
 //! | `shown_path` | paths without the secrets that get into them |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
 //! | `impersonation` | requests in somebody else's name, which are rejected everywhere |
-//! | `health`, `docs`, `openapi` | what needs no token |
+//! | `health`, `version`, `docs`, `openapi` | what needs no token |
 
 pub mod auth;
 mod cors;
@@ -29,6 +29,7 @@ pub mod request;
 mod shown_path;
 pub mod state;
 pub mod v3;
+mod version;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -60,6 +61,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .merge(v3::router())
         .merge(native::router())
         .merge(health::router())
+        .merge(version::router())
 }
 
 async fn nothing_here(method: Method, uri: http::Uri) -> impl IntoResponse {

@@ -13,6 +13,7 @@ use super::{App, Error, Ways, files, tls};
 use crate::azure;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::domain::shell;
 use crate::downstream;
 use crate::sandbox::{Options, Sandbox, Seed, StoredAuthority};
 use crate::service::actor::Actor;
@@ -203,7 +204,7 @@ pub(super) fn alone(folder: &Path, sandbox: &Sandbox) -> String {
         hosts.join("\n  "),
         absolute(&folder.join(AUTHORITY)),
         Sandbox::seed().subscription_id,
-        ca = absolute(&folder.join(AUTHORITY)),
+        ca = shell::quoted(&absolute(&folder.join(AUTHORITY))),
     );
     if let Some(control) = sandbox.control_address() {
         let _ = writeln!(text, "\nthe control API: http://{control}/accounts, /faults, /requests");

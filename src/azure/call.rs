@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use super::credential::Credential;
 use super::entra::Token;
 use super::error::{Error, Reason, Service};
+use super::foreign;
 use super::refusal::Refusal;
 use super::retry;
 use super::scrub;
@@ -134,7 +135,7 @@ impl Arm {
         let exchange = exchange(&self.shared.client, Service::Arm, ask.operation, request);
         let answer =
             timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
-        if ask.good.contains(&answer.status) {
+        if ask.good.contains(&answer.status) && foreign::kind(&answer).is_none() {
             return Ok(answer);
         }
         let sent = token.authorization.to_str().unwrap_or_default().trim_start_matches("Bearer ");

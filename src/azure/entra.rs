@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use super::cloud::Cloud;
 use super::credential::Credential;
 use super::error::{Error, Service};
+use super::foreign;
 use super::refusal::LoginRefusal;
 use super::scrub;
 use super::transport::exchange;
@@ -64,6 +65,7 @@ pub(super) async fn fetch(
     let transport = Arc::new(EntraTransport {
         client: client.clone(),
         clock: clock.clone(),
+        client_id: credential.client_id.clone(),
         client_secret: credential.client_secret.clone(),
         life_ms: OnceLock::new(),
         failure: OnceLock::new(),
@@ -118,6 +120,7 @@ fn not_a_token(credential: &Credential) -> Error {
 struct EntraTransport {
     client: Client,
     clock: Clock,
+    client_id: String,
     /// To be kept out of what is told about a refusal.
     client_secret: SecretString,
     life_ms: OnceLock<i64>,
@@ -159,9 +162,10 @@ impl HttpClient for EntraTransport {
         *sent.body_mut() = Some(body.into());
         let answer =
             exchange(&self.client, Service::Login, "token", sent).await.map_err(|error| self.fail(error))?;
-        if answer.status != 200 {
+        if answer.status != 200 || foreign::kind(&answer).is_some() {
             let answer = scrub::without(answer, &[self.client_secret.expose_secret()]);
-            let refusal = LoginRefusal::new(Method::POST, without_query(&url), answer, &self.clock);
+            let mut refusal = LoginRefusal::new(Method::POST, without_query(&url), answer, &self.clock);
+            refusal.client_id = Some(self.client_id.clone());
             return Err(self.fail(Error::Login(Box::new(refusal))));
         }
         // The crate adds this to the time of day without looking: it must not overflow.

@@ -123,17 +123,28 @@ impl Error {
     }
 
     /// Whether the response is a success that cannot be used: not of the expected form, too large, without an end, or
-    /// leading elsewhere. A proxy or a portal in between answers like that; it says nothing about the resource.
+    /// leading elsewhere; or a response of any status that is not Azure's. A proxy or a portal in between answers like that;
+    /// it says nothing about the resource.
     pub fn is_unusable_response(&self) -> bool {
-        matches!(
+        let is_unreadable = matches!(
             self,
             Self::Decode { .. } | Self::TooLarge { .. } | Self::Endless { .. } | Self::ForeignLink { .. }
-        )
+        );
+        is_unreadable || self.foreign().is_some()
     }
 
     /// Whether the login service refused the credential itself.
     pub fn is_login_refusal(&self) -> bool {
-        matches!(self, Self::Login(_)) && !self.is_transient()
+        matches!(self, Self::Login(_)) && !self.is_transient() && self.foreign().is_none()
+    }
+
+    /// The content type of an answer that is not Azure's; `None` for every other failure.
+    pub fn foreign(&self) -> Option<&str> {
+        match self {
+            Self::Arm(refusal) => refusal.foreign.as_deref(),
+            Self::Login(refusal) => refusal.foreign.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether Azure says that the resource is not there: a 404 of Resource Manager that speaks of the resource. A
@@ -142,6 +153,7 @@ impl Error {
     pub fn is_absence(&self) -> bool {
         let Self::Arm(refusal) = self else { return false };
         refusal.status == 404
+            && refusal.foreign.is_none()
             && match refusal.code.as_deref() {
                 Some(code) => !OTHER_404.iter().any(|other| code.eq_ignore_ascii_case(other)),
                 // A HEAD is answered without a body, and so without a code.
@@ -153,6 +165,8 @@ impl Error {
     /// certain: the request never left, or was turned away at the door. After `true`, look at the resource.
     pub fn may_have_been_taken(&self) -> bool {
         match self {
+            // Azure's own answer may have been exchanged on the way.
+            Self::Arm(refusal) if refusal.foreign.is_some() => true,
             Self::Arm(refusal) => match refusal.status {
                 408 => true,
                 503 => refusal.retry_after.is_none(),

@@ -18,6 +18,7 @@ mod credential;
 mod entra;
 mod error;
 mod flight;
+mod foreign;
 mod one;
 mod operation;
 mod page;

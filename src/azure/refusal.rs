@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 
+use super::foreign;
 use super::retry;
 use super::transport::Answer;
 
@@ -31,6 +32,8 @@ pub struct Refusal {
     pub body: Bytes,
     /// Whether the body is JSON, whatever its content type says.
     pub is_json: bool,
+    /// The content type of an answer that is not Azure's: a proxy or firewall on the way gave it.
+    pub foreign: Option<String>,
     /// The header `x-ms-request-id`.
     pub request_id: Option<String>,
     /// The header `x-ms-correlation-request-id`.
@@ -57,6 +60,7 @@ impl Refusal {
             code,
             message,
             is_json: is_json(&answer.body),
+            foreign: foreign::kind(&answer),
             request_id: answer.header("x-ms-request-id").map(str::to_owned),
             correlation_id: answer.header("x-ms-correlation-request-id").map(str::to_owned),
             retry_after: retry::asked(&answer.headers, clock),
@@ -108,6 +112,10 @@ pub struct LoginRefusal {
     pub body: Bytes,
     /// Whether the body is JSON, whatever its content type says.
     pub is_json: bool,
+    /// The content type of an answer that is not Azure's, as in [`Refusal::foreign`].
+    pub foreign: Option<String>,
+    /// The application that was to log in.
+    pub client_id: Option<String>,
     /// The header `x-ms-request-id`.
     pub request_id: Option<String>,
     /// How long the service asks to wait.
@@ -138,6 +146,8 @@ impl LoginRefusal {
             error,
             description,
             is_json: is_json(&answer.body),
+            foreign: foreign::kind(&answer),
+            client_id: None,
             request_id: answer.header("x-ms-request-id").map(str::to_owned),
             retry_after: retry::asked(&answer.headers, clock),
             body: answer.body,
@@ -189,7 +199,7 @@ fn is_json(body: &[u8]) -> bool {
 }
 
 /// The text of the first XML element of that name.
-fn xml_element(body: &[u8], name: &str) -> Option<String> {
+pub(super) fn xml_element(body: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (inner, _) = rest.split_once(&format!("</{name}>"))?;

@@ -85,6 +85,7 @@ impl DiscoveryError {
     /// of Azure's comes from something in between.
     fn allows_stale(&self) -> bool {
         match self {
+            Self::Unexpected(refusal) if refusal.foreign.is_some() => true,
             Self::Unexpected(refusal) => !matches!(refusal.status, 400..=407 | 409..=428 | 430..=499),
             Self::NoAnswer(_) | Self::HeaderMissing | Self::NoMatch { .. } => true,
         }
@@ -238,12 +239,14 @@ impl Tenants {
                 Ok(answered) => answered.map_err(DiscoveryError::NoAnswer)?,
                 Err(_) => return timed_out(),
             };
-            if refusal.status == 401 {
-                let header = challenge.ok_or(DiscoveryError::HeaderMissing)?;
+            if let (401, Some(header)) = (refusal.status, challenge) {
                 return match tenant_in(&header) {
                     Some(tenant) => Ok(tenant.to_owned()),
                     None => Err(DiscoveryError::NoMatch { header }),
                 };
+            }
+            if refusal.status == 401 && refusal.foreign.is_none() {
+                return Err(DiscoveryError::HeaderMissing);
             }
             failed += 1;
             let left = deadline.saturating_duration_since(Instant::now());

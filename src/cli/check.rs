@@ -12,6 +12,7 @@ use super::{Error, print};
 use crate::app;
 use crate::azure::Cloud;
 use crate::config::{Config, Origin, Warning};
+use crate::domain::shell;
 use crate::service::secrets::{self, Secrets};
 use crate::store::{self, Store};
 use crate::vault::KeyRing;
@@ -153,8 +154,9 @@ fn key_file(config: &Config) -> Found {
         }
         Err(error) => {
             return Err(format!(
-                "{0}: {error}; make one with `norman-aks key generate --append {0}`",
-                path.display()
+                "{}: {error}; make one with `norman-aks key generate --append {}`",
+                path.display(),
+                shell::quoted(&path.display().to_string())
             ));
         }
     };

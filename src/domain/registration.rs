@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::shell;
 use super::spec::Object;
 use super::yaml;
 
@@ -59,9 +60,10 @@ pub struct Commands {
 /// The commands for a token of a cluster; `server` is the address of this server, without a slash at the end.
 pub fn commands(server: &str, token: &str, cluster_id: &str) -> Commands {
     let manifest_url = format!("{server}/v3/import/{token}_{cluster_id}.yaml");
+    let fetch = shell::command(&["curl", "--insecure", "-sfL", &manifest_url]);
     Commands {
-        command: format!("kubectl apply -f {manifest_url}"),
-        insecure_command: format!("curl --insecure -sfL {manifest_url} | kubectl apply -f -"),
+        command: shell::command(&["kubectl", "apply", "-f", &manifest_url]),
+        insecure_command: format!("{fetch} | kubectl apply -f -"),
         manifest_url,
     }
 }
@@ -256,6 +258,14 @@ mod tests {
             commands.insecure_command,
             "curl --insecure -sfL https://h/v3/import/tok_c-1.yaml | kubectl apply -f -"
         );
+    }
+
+    #[test]
+    fn commands_quote_an_address_that_a_shell_would_split() {
+        let url = "'https://h/a;b(c)/v3/import/tok_c-1.yaml'";
+        let commands = commands("https://h/a;b(c)", "tok", "c-1");
+        assert_eq!(commands.command, format!("kubectl apply -f {url}"));
+        assert_eq!(commands.insecure_command, format!("curl --insecure -sfL {url} | kubectl apply -f -"));
     }
 
     fn agent(body: &Object) -> Agent<'_> {

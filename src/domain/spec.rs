@@ -12,7 +12,7 @@ pub use config::{AksConfig, NodePool};
 
 use serde_json::{Map, Value};
 
-use super::regions;
+use super::{pasted, regions};
 
 /// A JSON object with its keys in alphabetical order.
 pub type Object = Map<String, Value>;
@@ -63,6 +63,7 @@ impl ClusterSpec {
 /// The one AKS cluster that is meant, whatever the letter case: subscription, resource group and name in lower
 /// case, with `/` between. `None` while one of them is not known.
 pub fn identity(subscription_id: Option<&str>, aks: &AksConfig) -> Option<String> {
+    let subscription_id = subscription_id.map(pasted::id);
     let parts = [subscription_id, aks.resource_group.as_deref(), aks.cluster_name.as_deref()];
     let known: Option<Vec<String>> =
         parts.into_iter().map(|part| part.filter(|text| !text.is_empty()).map(str::to_lowercase)).collect();

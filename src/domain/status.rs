@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cluster_details::ClusterDetails;
+use super::provision::imported::Named;
 use super::spec::AksConfig;
 
 /// The known facts; each may be missing.
@@ -49,12 +50,18 @@ pub struct ClusterStatus {
     /// Why the last step failed, for people; gone with the next one that succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// The generation of the specification that the failure belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_generation: Option<i64>,
     /// What was asked of Azure for the specification that is worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
     /// Names of node pools that this server made, or began to make, since everything was last as it was wanted.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub made_pools: BTreeSet<String>,
+    /// Entries of lists and maps of an import that its user named.
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    pub named: Named,
 }
 
 /// What was asked of Azure for one specification, so that nothing is asked for ever.
@@ -152,6 +159,9 @@ pub struct Waiting {
     pub percent: Option<f64>,
 }
 
+/// The conditions that tell of the work towards the specification.
+const WORK_CONDITIONS: [&str; 2] = ["Provisioned", "Updated"];
+
 impl ClusterStatus {
     /// Reads it back from the text that [`ClusterStatus::to_text`] made.
     pub fn from_text(text: &str) -> Result<Self, serde_json::Error> {
@@ -161,6 +171,40 @@ impl ClusterStatus {
     /// As JSON, for keeping.
     pub fn to_text(&self) -> String {
         serde_json::json!(self).to_string()
+    }
+
+    /// Records why a step for that generation of the specification failed.
+    pub fn fail(&mut self, message: &str, generation: i64) {
+        self.failure = Some(message.to_owned());
+        self.failed_generation = Some(generation);
+    }
+
+    /// Clears the failure.
+    pub fn recover(&mut self) {
+        self.failure = None;
+        self.failed_generation = None;
+    }
+
+    /// The status as it is shown for a generation of the specification: the failure of an earlier one is over, because a
+    /// later one is a new attempt.
+    #[must_use]
+    pub fn as_of(mut self, generation: i64) -> Self {
+        if self.failed_generation.is_none_or(|failed| failed == generation) {
+            return self;
+        }
+        self.recover();
+        for condition in &mut self.conditions {
+            let of_work = WORK_CONDITIONS.contains(&condition.r#type.as_str());
+            if of_work && condition.status == Truth::False {
+                condition.status = Truth::Unknown;
+                condition.message.clear();
+            }
+        }
+        for step in self.steps.iter_mut().filter(|step| step.state == Progress::Failed) {
+            step.state = Progress::Pending;
+            step.message.clear();
+        }
+        self
     }
 
     /// The condition of that type.
@@ -247,6 +291,30 @@ mod tests {
         status.waiting = Some(Waiting { what: "w".to_owned(), since_ms: 7, percent: Some(12.5) });
         assert_eq!(ClusterStatus::from_text(&status.to_text()).unwrap(), status);
         assert_eq!(ClusterStatus::default().to_text(), "{}");
+    }
+
+    #[test]
+    fn a_failure_is_shown_only_for_its_own_generation() {
+        let mut status = ClusterStatus::default();
+        status.set_condition("Updated", Truth::False, "", "old words", "1");
+        status.set_condition("Ready", Truth::False, "", "no answer", "1");
+        let step = |state, message: &str| Step {
+            name: "azure".to_owned(),
+            state,
+            message: message.to_owned(),
+            since_ms: 0,
+        };
+        status.steps = vec![step(Progress::Failed, "old words")];
+        status.fail("old words", 3);
+        assert_eq!(status.clone().as_of(3), status);
+        let later = status.clone().as_of(4);
+        assert!(!later.to_text().contains("old words"), "{}", later.to_text());
+        assert_eq!(later.condition("Updated").unwrap().status, Truth::Unknown);
+        assert_eq!(later.condition("Ready").unwrap().message, "no answer", "no word about the work");
+        assert_eq!(later.steps, [step(Progress::Pending, "")]);
+        // A row that an older version wrote does not name the generation.
+        status.failed_generation = None;
+        assert_eq!(status.clone().as_of(4), status);
     }
 
     #[test]

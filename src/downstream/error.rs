@@ -116,6 +116,11 @@ impl Error {
         matches!(self, Self::TimedOut { .. })
     }
 
+    /// Whether there was no connection, or no answer over it.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+
     /// Whether the cluster knows us, and does not let us do it.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::FORBIDDEN, .. })

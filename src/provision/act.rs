@@ -6,15 +6,16 @@ use tokio::time::Instant;
 
 use super::Parts;
 use super::claim;
-use super::finish;
 use super::follow::{self, taken};
 use super::task::{Next, Task};
 use super::trouble::Trouble;
+use super::{finish, refresh};
 use crate::azure::Arm;
 use crate::azure::resources::{agent_pools, managed_clusters};
 use crate::domain::provision::manifest::{self, Context};
 use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
 use crate::domain::provision::upstream;
+use crate::domain::provision::usable::unusable;
 use crate::domain::spec::{given, identity};
 use crate::domain::status::{Progress, Tried, Truth};
 use crate::service::cluster_events::REMOVED;
@@ -73,6 +74,10 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
         return Ok(Next::Now);
     }
     let decided = decide(task, &observed);
+    if task.was_active() && task.phase == Phase::Active {
+        let unusable = unusable(&situation(task, &Tried::default(), &observed));
+        refresh::note_unusable(task, unusable.as_ref());
+    }
     tracing::debug!(cluster = task.row.id, step = ?decided, "decided");
     let changes = !matches!(
         decided,
@@ -95,6 +100,7 @@ pub(super) async fn step(parts: &Parts, task: &mut Task, deadline: Instant) -> R
 }
 
 pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
+    task.merge(observed);
     let tried = task.tried().clone();
     plan(&situation(task, &tried, observed))
 }
@@ -131,6 +137,7 @@ pub(super) fn arm(
 pub(super) fn situation<'a>(task: &'a Task, tried: &'a Tried, observed: &'a Observed) -> Situation<'a> {
     Situation {
         spec: &task.wanted,
+        stated: &task.stated,
         applied: task.applied.as_ref(),
         phase: task.phase,
         claimed: task.work.claimed,
@@ -193,7 +200,10 @@ pub(super) struct Work<'a> {
 impl Work<'_> {
     async fn act(&self, task: &mut Task, step: Step) -> Result<Next, Trouble> {
         match step {
-            Step::Refuse(reason) => Err(Trouble::new(reason)),
+            Step::Refuse(reason) => {
+                self.note_upstream(task);
+                Err(Trouble::new(reason))
+            }
             // Azure's own words tell more than the state that is left.
             Step::GaveUp(what) => Err(Trouble::new(task.tried().said.clone().unwrap_or(what))),
             Step::Wait(what) => {
@@ -306,7 +316,7 @@ impl Work<'_> {
     async fn put_pool(&self, task: &mut Task, pool: &str) -> Result<Next, Trouble> {
         let (group, name) = (group(task).to_owned(), name(task).to_owned());
         let doing = format!("failed to update cluster [{name}]: node pool {pool}: ");
-        let wanted = task.aks().node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
+        let wanted = task.wanted.node_pools.iter().flatten().find(|it| it.name.as_deref() == Some(pool));
         let Some(wanted) = wanted.cloned() else { return Ok(Next::Now) };
         let current = agent_pools::get(self.arm, &group, &name, pool)
             .await

@@ -5,7 +5,7 @@ use super::follow::taken;
 use super::task::{Next, Task};
 use super::trouble::Trouble;
 use crate::azure::resources::{providers, resource_groups, workspaces};
-use crate::domain::provision::workspace;
+use crate::domain::provision::{upstream, workspace};
 use crate::domain::spec::given;
 use crate::service::observation::{WORKSPACES, is_unregistered};
 
@@ -33,7 +33,7 @@ impl Work<'_> {
     }
 
     pub(super) async fn ensure_workspace(&self, task: &mut Task) -> Result<Next, Trouble> {
-        let place = workspace::place(task.aks());
+        let place = workspace::place(&upstream::located(task.aks(), self.observed.upstream.as_ref()));
         let doing = "error failed to create cluster: error creating log analytics workspace: ";
         let failed = |error| Trouble::azure(doing, error);
         let found = match workspaces::get(self.arm, &place.group, &place.name).await {

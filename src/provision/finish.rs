@@ -39,6 +39,14 @@ pub(super) async fn finish(parts: &Parts, task: &mut Task, observed: &Observed) 
         task.set_phase(Phase::Active);
     }
     task.at_step("connection", Progress::Running, "");
+    let needs_agent = task.status.private_requires_tunnel == Some(true);
+    if !task.was_active() && task.status.failure.is_none() && !needs_agent {
+        // The attempt may take a minute, and is shown while it lasts.
+        let what = waits_for_api(task);
+        task.wait(&what, None);
+        task.record(parts).await?;
+        parts.bell.ring(&task.row.id);
+    }
     if !connect(parts, task, observed).await? && !task.was_active() {
         task.wait(WAITS_FOR_AGENT, None);
         task.condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
@@ -50,6 +58,21 @@ pub(super) async fn finish(parts: &Parts, task: &mut Task, observed: &Observed) 
     }
     activate(task);
     Ok(Next::In(refresh::interval(parts).await))
+}
+
+/// What is waited for while the Kubernetes API of a new cluster is tried.
+fn waits_for_api(task: &Task) -> String {
+    let what = "waiting for the Kubernetes API of the cluster to answer";
+    match open_ranges(task) {
+        Some(ranges) => format!("{what}; authorizedIpRanges lets in {ranges} only"),
+        None => what.to_owned(),
+    }
+}
+
+/// The addresses that may reach the cluster's API, when they are limited.
+fn open_ranges(task: &Task) -> Option<String> {
+    let ranges = task.status.upstream_spec.as_ref()?.authorized_ip_ranges.as_ref()?;
+    (!ranges.is_empty()).then(|| ranges.join(", "))
 }
 
 /// Azure's view of the cluster, as it is shown.
@@ -64,10 +87,11 @@ pub(super) fn note_status(task: &mut Task, observed: &Observed) {
 
 /// Everything is as it is wanted.
 fn activate(task: &mut Task) {
+    task.settle_named();
     task.work.applied_generation = task.row.generation;
     task.work.applied_spec = serde_json::to_string(task.aks()).ok();
     task.status.waiting = None;
-    task.status.failure = None;
+    task.status.recover();
     task.status.made_pools.clear();
     task.work.attempts = 0;
     if task.work.activated_ms.is_none() {
@@ -225,7 +249,12 @@ fn is_private(task: &Task) -> bool {
 
 /// The cluster was not reached. That is how a private one looks from outside; every other one should be reachable.
 fn unreached(task: &mut Task, observed: &Observed, error: crate::downstream::Error) -> Result<bool, Trouble> {
-    let message = error.to_string();
+    // A cluster that limits who may ask leaves everybody else without an answer.
+    let remedy = open_ranges(task).filter(|_| error.is_unanswered()).map(|ranges| {
+        format!("; if the address of this server is not in authorizedIpRanges ({ranges}), add it there")
+    });
+    let remedy = remedy.unwrap_or_default();
+    let message = format!("{error}{remedy}");
     task.condition("Connected", Truth::False, &message);
     task.condition("Ready", Truth::False, &message);
     let private = observed.upstream.as_ref().is_some_and(|upstream| upstream.private_cluster == Some(true));
@@ -237,5 +266,7 @@ fn unreached(task: &mut Task, observed: &Observed, error: crate::downstream::Err
         // What is wanted of Azure is there; that the cluster does not answer is told by `Ready`.
         return Ok(false);
     }
-    Err(Trouble::inside(error))
+    let mut trouble = Trouble::inside(error);
+    trouble.message.push_str(&remedy);
+    Err(trouble)
 }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use super::task::{Next, Running, Task};
-use super::trouble::Trouble;
+use super::trouble::{Trouble, with_hint};
 use crate::azure::{self, Arm, Operation, Written};
 use crate::domain::provision::plan::Phase;
 use crate::service::credentials::AzureAccess;
+use crate::service::explain;
 
 /// How long Azure is left alone with a change that it says to have made: what it shows may be older.
 const SETTLES: Duration = Duration::from_secs(1);
@@ -79,7 +80,8 @@ pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<
     let failed = |error: &azure::ServiceError, word: &str| {
         let code = error.code.clone().unwrap_or_else(|| word.to_owned());
         let message = error.message.clone().unwrap_or_else(|| "Azure does not say why".to_owned());
-        Asked::Failed(format!("{}{code}: {message}", running.doing))
+        let said = format!("{}{code}: {message}", running.doing);
+        Asked::Failed(with_hint(said, explain::operation_hint(error).as_deref()))
     };
     let step = match operation.step(arm).await {
         Ok(step) => step,
@@ -113,7 +115,7 @@ pub(super) async fn ask(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<
 /// Whether asking the same once more gets the same: a login was tried anew by then.
 fn is_lasting(error: &azure::Error) -> bool {
     let azure::Error::Arm(refusal) = error else { return false };
-    matches!(refusal.status, 400..=499) && !matches!(refusal.status, 408 | 429)
+    refusal.foreign.is_none() && matches!(refusal.status, 400..=499) && !matches!(refusal.status, 408 | 429)
 }
 
 /// Azure took a change: it is followed, or looked at right away.

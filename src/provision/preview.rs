@@ -83,10 +83,12 @@ async fn look(
 ) -> Result<Preview, Trouble> {
     let arm = act::arm(parts, access, deadline, act::NO_CLIENT)?;
     if task.is_idle() {
-        let (observed, lost) = refresh::observed(task, access, &arm).await?;
+        let (observed, unusable) = refresh::observed(task, access, &arm).await?;
         let aks = task.aks();
-        return Ok(match (lost, &observed.compared()) {
-            (Some(lost), _) => Preview::new(Kind::Refuse, "nothing, until somebody changes something", lost),
+        return Ok(match (unusable, &observed.compared()) {
+            (Some(unusable), _) => {
+                Preview::new(Kind::Refuse, "nothing, until somebody changes something", unusable.message())
+            }
             (None, Some(upstream)) => Preview::idle(aks, upstream),
             (None, None) => Preview::idle(aks, aks),
         });

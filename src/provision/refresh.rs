@@ -10,8 +10,9 @@ use super::task::{Next, Task};
 use super::trouble::Trouble;
 use super::{Parts, act, finish};
 use crate::azure::Arm;
-use crate::domain::provision::plan::{Observed, Phase, lost};
+use crate::domain::provision::plan::{Observed, Phase};
 use crate::domain::provision::refresh::taken_over;
+use crate::domain::provision::usable::{Unusable, unusable};
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec};
 use crate::domain::status::{Tried, Truth};
 use crate::service::credentials::AzureAccess;
@@ -30,8 +31,11 @@ pub(super) async fn interval(parts: &Parts) -> Duration {
 pub(super) async fn refresh(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Next, Trouble> {
     let pause = interval(parts).await;
     match look(parts, task, deadline).await {
-        Ok(()) => {
-            task.status.failure = None;
+        Ok(stopped) => {
+            task.status.recover();
+            if let Some(stopped) = stopped {
+                task.status.fail(stopped.message(), task.row.generation);
+            }
             task.work.attempts = 0;
             if task.status.condition("Updated").is_some_and(|it| it.message.contains("[Syncing error")) {
                 task.condition("Updated", Truth::True, "");
@@ -52,33 +56,52 @@ pub(super) async fn refresh(parts: &Parts, task: &mut Task, deadline: Instant) -
     }
 }
 
-async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<(), Trouble> {
+/// Reads what Azure changed; returns why the cluster cannot be used although nothing is wrong with the look itself.
+async fn look(parts: &Parts, task: &mut Task, deadline: Instant) -> Result<Option<Unusable>, Trouble> {
     let Some(id) = task.row.credential_id.clone() else {
         return Err(Trouble::new("error getting credentials secret: secret name not provided"));
     };
     let access = parts.credentials.for_cluster(&id).await?;
     let arm = act::arm(parts, &access, deadline, "error creating client secret credential: ")?;
-    let (observed, lost) = observed(task, &access, &arm).await?;
-    if let Some(lost) = lost {
-        return Err(Trouble::new(lost));
-    }
+    let (observed, unusable) = observed(task, &access, &arm).await?;
+    note_unusable(task, unusable.as_ref());
+    let stopped = match unusable {
+        Some(gone @ Unusable::Gone(_)) => {
+            task.status.fail(gone.message(), task.row.generation);
+            return Err(Trouble::new(gone.message()));
+        }
+        Some(Unusable::Unreadable(message)) => return Err(Trouble::new(message)),
+        stopped => stopped,
+    };
     finish::note_status(task, &observed);
     take_over(parts, task).await?;
-    finish::connect(parts, task, &observed).await?;
-    Ok(())
+    task.settle_named();
+    if stopped.is_none() {
+        finish::connect(parts, task, &observed).await?;
+    }
+    Ok(stopped)
 }
 
-/// What Azure has of a complete cluster, and what is wrong with it, for people.
+/// Tells by the conditions of a complete cluster that it cannot be used: a cluster that Azure does not have, or has stopped,
+/// is not asked.
+pub(super) fn note_unusable(task: &mut Task, unusable: Option<&Unusable>) {
+    if let Some(Unusable::Gone(message) | Unusable::Stopped(message)) = unusable {
+        task.condition("Connected", Truth::False, message);
+        task.condition("Ready", Truth::False, message);
+    }
+}
+
+/// What Azure has of a complete cluster, and why it cannot be used.
 pub(super) async fn observed(
     task: &Task,
     access: &AzureAccess,
     arm: &Arm,
-) -> Result<(Observed, Option<String>), Trouble> {
+) -> Result<(Observed, Option<Unusable>), Trouble> {
     let observed = observation::observe(arm, access, task.aks(), Phase::Removing)
         .await
         .map_err(|error| Trouble::azure("", error))?;
-    let lost = lost(&act::situation(task, &Tried::default(), &observed));
-    Ok((observed, lost))
+    let unusable = unusable(&act::situation(task, &Tried::default(), &observed));
+    Ok((observed, unusable))
 }
 
 /// Keys that the user manages follow Azure where they mean something else there. False when the user changed the
@@ -101,7 +124,7 @@ pub(super) async fn take_over(parts: &Parts, task: &mut Task) -> Result<bool, Tr
     if written {
         task.row.version += 1;
         task.work.applied_spec = serde_json::to_string(spec.aks()).ok();
-        task.spec = spec;
+        task.replace_spec(spec);
         let keys: Vec<String> = keys.into_iter().collect();
         task.tell("refreshed", format!("took over from Azure: {}", keys.join(", ")));
     }

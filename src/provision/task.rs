@@ -8,7 +8,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Parts;
 use super::trouble::Trouble;
-use crate::domain::provision::plan::{self, Phase};
+use crate::domain::provision::imported::merged;
+use crate::domain::provision::plan::{self, Observed, Phase};
 use crate::domain::spec::{AksConfig, ClusterSpec};
 use crate::domain::status::{ClusterStatus, Progress, State, Step, Tried, Truth, Waiting};
 use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
@@ -44,7 +45,9 @@ pub(super) struct Running {
 pub(super) struct Task {
     pub(super) row: ClusterRow,
     pub(super) spec: ClusterSpec,
-    /// What of the specification is to be brought about.
+    /// What of the specification counts.
+    pub(super) stated: AksConfig,
+    /// What Azure is to have: the same, and for an import what others set beside it.
     pub(super) wanted: AksConfig,
     pub(super) applied: Option<AksConfig>,
     pub(super) work: WorkColumns,
@@ -70,11 +73,13 @@ impl Task {
         let spec = ClusterSpec::from_text(&row.spec)?;
         let applied: Option<AksConfig> =
             row.work.applied_spec.as_deref().map(serde_json::from_str).transpose()?;
+        let stated = plan::stated(spec.aks(), applied.as_ref()).into_owned();
         Ok(Self {
-            wanted: plan::stated(spec.aks(), applied.as_ref()).into_owned(),
+            wanted: stated.clone(),
+            stated,
             spec,
             applied,
-            status: ClusterStatus::from_text(&row.work.status)?,
+            status: ClusterStatus::from_text(&row.work.status)?.as_of(row.generation),
             work: row.work.clone(),
             phase,
             owner: format!("{}/{}", parts.instance, row.id),
@@ -97,6 +102,28 @@ impl Task {
             *tried = Tried { generation, ..Tried::default() };
         }
         tried
+    }
+
+    /// Looks at an import beside what Azure has: entries of lists and maps that differ there are the user's from now on,
+    /// those of others stay.
+    pub(super) fn merge(&mut self, observed: &Observed) {
+        let Some(upstream) = observed.upstream.as_ref().filter(|_| self.is_import()) else { return };
+        self.status.named.note(&self.stated, upstream);
+        self.wanted = merged(&self.stated, upstream, &self.status.named);
+    }
+
+    /// Takes a specification that was changed by the server itself.
+    pub(super) fn replace_spec(&mut self, spec: ClusterSpec) {
+        self.spec = spec;
+        self.stated = plan::stated(self.spec.aks(), self.applied.as_ref()).into_owned();
+        self.wanted.clone_from(&self.stated);
+    }
+
+    /// Drops named entries that are over, once Azure has everything as it is stated.
+    pub(super) fn settle_named(&mut self) {
+        if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
+            self.status.named.settle(&self.stated, upstream);
+        }
     }
 
     pub(super) fn is_import(&self) -> bool {
@@ -191,7 +218,7 @@ impl Task {
     }
 
     fn forget_failure(&mut self) {
-        self.status.failure = None;
+        self.status.recover();
         let kind = self.working_condition();
         if self.status.condition(kind).is_some_and(|condition| condition.status == Truth::False) {
             self.condition(kind, Truth::Unknown, "");
@@ -210,7 +237,7 @@ impl Task {
         if self.status.failure.as_deref() != Some(&trouble.message) {
             self.happened.push(("failure", trouble.message.clone()));
         }
-        self.status.failure = Some(trouble.message.clone());
+        self.status.fail(&trouble.message, self.row.generation);
         self.status.waiting = None;
         let kind = self.working_condition();
         self.condition(kind, Truth::False, &trouble.message);

@@ -69,18 +69,14 @@ impl Trouble {
     pub(super) fn azure(doing: &str, error: azure::Error) -> Self {
         let explained = explain::failure(&error);
         let busy = is_busy(&error);
-        let mut message = format!("{doing}{}", reason(&error, &explained.text));
-        if let Some(hint) = explained.hint.filter(|_| !busy) {
-            message.truncate(message.trim_end_matches(['.', ' ']).len());
-            message.push_str("; ");
-            message.push_str(&hint);
-        }
-        let of_credential = matches!(error, azure::Error::Login(_));
+        let message = format!("{doing}{}", reason(&error, &explained.text));
+        let message = with_hint(message, explained.hint.filter(|_| !busy).as_deref());
+        let of_credential = matches!(error, azure::Error::Login(_)) && !explained.is_foreign;
         Self {
             message,
             retry_after: explained.retry_after.or(error.retry_after()),
             busy,
-            lasts: explained.status == 400 && !busy,
+            lasts: explained.status == 400 && !busy && !explained.is_foreign,
             of_credential,
             source: Some(Box::new(error)),
         }
@@ -157,8 +153,24 @@ fn is_busy(error: &azure::Error) -> bool {
     position >= AMBIGUOUS || ["progress", "wait", "pending"].iter().any(|word| said().contains(word))
 }
 
+/// Azure's words with what to do about it.
+pub(super) fn with_hint(mut message: String, hint: Option<&str>) -> String {
+    if let Some(hint) = hint {
+        message.truncate(message.trim_end_matches(['.', ' ']).len());
+        message.push_str("; ");
+        message.push_str(hint);
+    }
+    message
+}
+
 /// What Azure says, in one line.
 fn reason(error: &azure::Error, text: &str) -> String {
+    if error.foreign().is_some() {
+        let to =
+            if matches!(error, azure::Error::Login(_)) { azure::Service::Login } else { azure::Service::Arm };
+        let status = error.upstream_status().unwrap_or_default();
+        return format!("the request to {to} was answered with status {status}");
+    }
     if let azure::Error::Arm(refusal) = error {
         let said = refusal.service_error();
         return match (said.code, said.message) {
@@ -235,6 +247,7 @@ mod tests {
                 br#"{"error":{"code":"ErrCode_InsufficientVCPUQuota","message":"Insufficient quota. "}}"#,
             ),
             is_json: true,
+            foreign: None,
             request_id: None,
             correlation_id: None,
             retry_after: None,
@@ -269,6 +282,7 @@ mod tests {
                 message: Some(message.to_owned()),
                 body: serde_json::json!({"error": {"code": code, "message": message}}).to_string().into(),
                 is_json: true,
+                foreign: None,
                 request_id: None,
                 correlation_id: None,
                 retry_after: None,

@@ -50,6 +50,12 @@ impl Answer {
         }
     }
 
+    /// Whether the answer stands for that of a proxy on the way: it has another type than Azure's answers.
+    pub(super) fn is_foreign(&self) -> bool {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        kind.is_some_and(|kind| !kind.to_ascii_lowercase().starts_with("application/json"))
+    }
+
     pub(super) fn into_response<B>(self, body: impl FnOnce(Bytes) -> B) -> Response<B> {
         let mut response = Response::new(body(self.body));
         *response.status_mut() = self.status;

@@ -52,6 +52,9 @@ pub(super) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
 
 /// Adds the headers that every answer of Entra has.
 pub(super) fn dressed(answer: Answer) -> Answer {
+    if answer.is_foreign() {
+        return answer;
+    }
     answer
         .with("cache-control", "no-store, no-cache")
         .with("pragma", "no-cache")

@@ -27,7 +27,7 @@ use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
-use crate::domain::review::{Review, UnknownField};
+use crate::domain::review::{Review, UnknownField, misplaced};
 use crate::domain::role::Role;
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules::{self, Region};
@@ -72,8 +72,17 @@ impl TryFrom<ClusterRow> for Cluster {
     fn try_from(row: ClusterRow) -> Result<Self> {
         let corrupt =
             |source: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: source.into() };
+        let spec = ClusterSpec::from_text(&row.spec).map_err(corrupt)?;
+        let status = ClusterStatus::from_text(&row.work.status).map_err(corrupt)?.as_of(row.generation);
+        let mut review: Option<Review> =
+            row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?;
+        // Known only since Azure was asked, which may be later than the review.
+        let upstream = status.upstream_spec.as_ref();
+        if let Some(found) = upstream.and_then(|upstream| misplaced(spec.aks(), upstream)) {
+            review.get_or_insert_default().add(found);
+        }
         Ok(Self {
-            spec: ClusterSpec::from_text(&row.spec).map_err(corrupt)?,
+            spec,
             state: State::of(
                 row.removing_ms.is_some(),
                 row.work.activated_ms.is_some(),
@@ -87,9 +96,9 @@ impl TryFrom<ClusterRow> for Cluster {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(corrupt)?,
-            review: row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?,
+            review,
             failing: row.work.attempts > 0,
-            status: ClusterStatus::from_text(&row.work.status).map_err(corrupt)?,
+            status,
             id: row.id,
             uuid: row.uuid,
             owner: row.owner,

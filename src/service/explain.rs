@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::azure::{Error, LoginRefusal, Refusal, Service};
+use crate::azure::{Error, LoginRefusal, Refusal, Service, ServiceError};
 use crate::domain::json_text;
 
 pub use discovery::{checked_discovery, stored_discovery};
@@ -29,6 +29,8 @@ pub struct Explained {
     pub hint: Option<String>,
     /// When to try again; set whenever trying again makes sense.
     pub retry_after: Option<Duration>,
+    /// Whether somebody on the way answered instead of Azure.
+    pub is_foreign: bool,
 }
 
 /// A pause for failures that name none.
@@ -47,7 +49,13 @@ pub fn failure(error: &Error) -> Explained {
         upstream_status: error.upstream_status(),
         hint: hints::of(error),
         retry_after: (status != 400).then(|| error.retry_after().unwrap_or(PAUSE)),
+        is_foreign: error.foreign().is_some(),
     }
+}
+
+/// What to do about a long operation that failed; `None` where Azure's own text says it all.
+pub fn operation_hint(error: &ServiceError) -> Option<String> {
+    hints::of_operation(error)
 }
 
 fn status_of(error: &Error) -> u16 {

@@ -51,7 +51,8 @@ pub async fn observe(
     let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
     let settled = phase == Phase::Removing || (phase == Phase::Active && monitored);
     if !settled && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
-        observed.workspace_id = workspace_id(arm, spec).await?;
+        let spec = upstream::located(spec, observed.upstream.as_ref());
+        observed.workspace_id = workspace_id(arm, &spec).await?;
     }
     Ok(observed)
 }

@@ -16,9 +16,10 @@ use super::{Error, Invalid, Result};
 use crate::azure::Azure;
 use crate::clock::Clock;
 use crate::domain::cluster_details::ClusterDetails;
-use crate::domain::ids;
+use crate::domain::provision::imported::Named;
 use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Read, Review, Subject, UnknownField};
 use crate::domain::spec::{self, AksConfig, ClusterSpec, Object};
+use crate::domain::{ids, pasted};
 use crate::store::{self, Store};
 
 /// How long Azure may take in all: clients wait for the answer to a POST.
@@ -68,6 +69,8 @@ pub struct Existing<'a> {
     pub upstream: Option<&'a AksConfig>,
     /// What else Azure said, with the version that runs.
     pub details: ClusterDetails,
+    /// Entries of lists and maps of an import that its user named.
+    pub named: &'a Named,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -169,7 +172,7 @@ impl Reviews {
         Ok(Known {
             now_ms: self.parts.clock.now_ms(),
             changed_ms: row.as_ref().map(|row| row.updated_ms),
-            subscription_id: row.and_then(|row| row.subscription_id),
+            subscription_id: row.and_then(|row| row.subscription_id).map(pasted::owned_id),
             sent_along: false,
         })
     }
@@ -186,11 +189,12 @@ fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
     let body = asked.spec.body();
     let aks = asked.spec.aks();
     let purpose = match asked.existing {
-        Some(Existing { stored, applied, upstream, details, .. }) => Purpose::Update(Before {
+        Some(Existing { stored, applied, upstream, details, named, .. }) => Purpose::Update(Before {
             stored: stored.aks(),
             applied: *applied,
             upstream: *upstream,
             details,
+            named: Some(named),
             isolation: isolates(stored.body()),
         }),
         None if aks.imported == Some(true) => Purpose::Import,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::domain::ids;
+use crate::domain::{ids, shell};
 use crate::store::{self, NewClusterEvent, ReplicaRow, SealedColumns, Store};
 use crate::vault::{self, Sealed, Vault};
 
@@ -39,7 +39,7 @@ const FORGOTTEN_MS: i64 = 24 * 3600 * 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no key file where one must be.
-    #[error("there is no key file {0}; make one with `norman-aks key generate --append {0}`", path.display())]
+    #[error("there is no key file {}; make one with `norman-aks key generate --append {}`", path.display(), shell::quoted(&path.display().to_string()))]
     NoFile {
         /// Where it was looked for.
         path: PathBuf,

@@ -77,7 +77,7 @@ async fn every_operation_of_the_api_document_asks_for_a_token_unless_it_is_decla
         }
     }
     public.sort();
-    assert_eq!(public, ["/healthz", "/livez", "/ping", "/readyz"]);
+    assert_eq!(public, ["/healthz", "/livez", "/ping", "/rancherversion", "/readyz"]);
 }
 
 /// Ann's credential and cluster, and Bob, who has a credential of his own.
@@ -476,4 +476,60 @@ async fn a_thousand_connections_at_once_are_all_answered() {
     });
     let streams = futures_util::future::join_all(exchanges).await;
     assert_eq!(streams.len(), connections);
+}
+
+#[tokio::test]
+async fn answers_say_whether_the_token_is_good() {
+    let app = TestApp::start().await;
+    let auth = |answer: &Answer| answer.header("x-api-cattle-auth").to_owned();
+    for path in
+        ["/v3/clusters", "/v3/settings/cacerts", "/rancherversion", "/meta/aksLocations", "/v3/nothing"]
+    {
+        let expected = if path == "/v3/nothing" { "" } else { "true" };
+        assert_eq!(auth(&app.get(path).send().await), expected, "{path}");
+        assert_eq!(auth(&app.get(path).anonymous().send().await), "false", "{path}");
+        let wrong = app.get(path).token("nobody:wrong").send().await;
+        assert_eq!(auth(&wrong), if path == "/v3/nothing" { "" } else { "false" }, "{path}");
+    }
+    // A request into a cluster, and one that is refused for another reason than its token.
+    assert_eq!(auth(&app.get("/k8s/clusters/c-nnnnn/version").send().await), "true");
+    assert_eq!(auth(&app.get("/k8s/clusters/c-nnnnn/version").token("a:b").send().await), "false");
+    let ann = app.token("ann").await;
+    let denied = app.put("/v3/settings/aks-refresh").token(&ann).json(&json!({"value": "5"})).send().await;
+    assert_eq!((denied.status.as_u16(), auth(&denied).as_str()), (403, "true"));
+}
+
+#[tokio::test]
+async fn authorities_and_version_need_no_token() {
+    let app = TestApp::start().await;
+    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let empty = app.get("/v3/settings/cacerts").anonymous().send().await;
+    assert_eq!((empty.status, &empty.json()["value"]), (StatusCode::OK, &json!("")));
+    assert_eq!(app.put("/v3/settings/cacerts").json(&json!({"value": pem})).send().await.status, 200);
+    for path in ["/v3/settings/cacerts", "/v3/settings/cacerts/"] {
+        let answer = app.get(path).anonymous().send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let setting = answer.json();
+        assert_eq!(
+            (&setting["id"], &setting["type"], &setting["value"]),
+            (&json!("cacerts"), &json!("setting"), &json!(pem.trim_end()))
+        );
+        assert!(setting["links"].get("update").is_none(), "{setting}");
+    }
+    let wrong = app.get("/v3/settings/cacerts").token("nobody:wrong").send().await;
+    assert_eq!(wrong.status, StatusCode::OK);
+    for (method, path) in [
+        (Method::PUT, "/v3/settings/cacerts"),
+        (Method::POST, "/v3/settings/cacerts?_method=PUT"),
+        (Method::DELETE, "/v3/settings/cacerts"),
+        (Method::GET, "/v3/settings/server-url"),
+        (Method::GET, "/v3/settings"),
+    ] {
+        let answer = app.call(method.clone(), path).anonymous().body("{}").send().await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+    }
+    let version = app.get("/rancherversion").anonymous().send().await;
+    assert_eq!(version.status, StatusCode::OK);
+    let named = app.get("/v3/settings/server-version").send().await.json()["value"].clone();
+    assert_eq!((&version.json()["Version"], &version.json()["RancherPrime"]), (&named, &json!("false")));
 }

@@ -28,6 +28,10 @@ fn terraform(credential: &str) -> Value {
     })
 }
 
+/// The refusal of a second object for the AKS cluster of [`terraform`].
+const TAKEN: &str = "cluster already exists for AKS cluster [One] in region [eastus]: change the cluster object that is there, or \
+                     use another clusterName";
+
 fn path(cluster: &Value) -> String {
     format!("/v3/clusters/{}", cluster["id"].as_str().unwrap())
 }
@@ -107,11 +111,13 @@ async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
 #[tokio::test]
 async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
     let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
     let body = json!({
         "name": "one", "enableClusterMonitoring": false, "windowsPreferedCluster": false,
         "importedConfig": {"privateRegistryURL": null},
         "aksConfig": {
             "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": "true", "subnet": null,
+            "azureCredentialSecret": id,
             "nodePools": [{"name": "agentpool", "count": "3", "maxPods": 110.0, "maxSurge": 1, "osDiskSizeGB": 128.7,
                 "_id": {}, "_isNewOrUnprovisioned": true, "_validation": {"x": false}, "type": "x"}],
         },
@@ -120,7 +126,7 @@ async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
     assert_eq!(
         config(&cluster),
         json!({"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
-            "nodePools": [{"name": "agentpool", "count": 3, "maxPods": 110, "maxSurge": "1", "osDiskSizeGB": 128}]})
+            "azureCredentialSecret": id, "nodePools": [{"name": "agentpool", "count": 3, "maxPods": 110, "maxSurge": "1", "osDiskSizeGB": 128}]})
     );
     for key in ["enableClusterMonitoring", "networkPolicy"] {
         assert!(cluster.get(key).is_none(), "{key}");
@@ -157,9 +163,10 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
         change(&mut body);
         body
     };
-    let policy =
-        "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation";
-    let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]";
+    let policy = "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation: set \
+                  networkPolicy to azure or calico when the cluster is made, or leave enableNetworkPolicy off";
+    let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the cluster object that is there, \
+                 or use another clusterName";
     let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
     for (body, expected) in [
@@ -182,25 +189,45 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
         (
             body(|b| {
                 b["enableNetworkPolicy"] = json!(true);
-                b["aksConfig"]["networkPolicy"] = json!("cilium");
+                b["aksConfig"]["networkPolicy"] = json!("none");
             }),
-            (422, content, "", policy),
+            (422, content, "aksConfig.networkPolicy", policy),
         ),
         (
             body(|b| b["aksConfig"]["kubernetesVersion"] = json!("")),
-            (422, content, "", "cluster kubernetes version cannot be empty string"),
+            (
+                422,
+                content,
+                "aksConfig.kubernetesVersion",
+                "cluster kubernetes version cannot be empty string: set it to a version that aksVersions lists",
+            ),
         ),
         (
             body(|b| b["aksConfig"]["nodePools"] = json!([])),
-            (422, content, "", "must have at least one nodepool"),
+            (
+                422,
+                content,
+                "aksConfig.nodePools",
+                "must have at least one nodepool: give at least one pool, with mode System",
+            ),
         ),
         (
             body(|b| b["aksConfig"]["nodePools"][1]["name"] = json!(" ")),
-            (422, content, "", "nodePool Name cannot be an empty string"),
+            (
+                422,
+                content,
+                "aksConfig.nodePools[1].name",
+                "nodePool Name cannot be an empty string: give the pool a name",
+            ),
         ),
         (
             body(|b| b["aksConfig"]["nodePools"][1]["osType"] = json!("Windows")),
-            (422, content, "", "windows node pools are not supported"),
+            (
+                422,
+                content,
+                "aksConfig.nodePools[1].osType",
+                "windows node pools are not supported: set osType to Linux; Windows pools that are in Azure already stay as they are",
+            ),
         ),
         (
             body(|b| {
@@ -208,14 +235,19 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
                 b["aksConfig"]["resourceGroup"] = json!("gROUP");
                 b["name"] = json!("");
             }),
-            (422, content, "", taken),
+            (422, content, "aksConfig.clusterName", taken),
         ),
         (
             body(|b| {
                 b["aksConfig"]["resourceLocation"] = json!("");
                 b["name"] = json!("");
             }),
-            (422, content, "", "must provide region"),
+            (
+                422,
+                content,
+                "aksConfig.resourceLocation",
+                "must provide region: set resourceLocation to the name of a region, for example eastus",
+            ),
         ),
         (
             body(|b| b["name"] = json!("")),
@@ -250,7 +282,7 @@ async fn the_same_name_in_another_group_or_subscription_is_another_cluster() {
     let three = created(&app, &body).await;
     let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform(&app.stored_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
     let answer = app.put(&path(&three)).json(&back).send().await;
-    assert_eq!(refusal(&answer).2, "cluster already exists for AKS cluster [One] in region [eastus]");
+    assert_eq!(refusal(&answer).2, TAKEN);
 }
 
 #[tokio::test]
@@ -327,13 +359,23 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
         ),
         (
             json!({"name": "one", "aksConfig": {"kubernetesVersion": ""}}),
-            (422, content, "", "cluster kubernetes version cannot be empty string"),
+            (
+                422,
+                content,
+                "aksConfig.kubernetesVersion",
+                "cluster kubernetes version cannot be empty string: set it to a version that aksVersions lists",
+            ),
         ),
         (
             json!({"name": "one", "aksConfig": {"nodePools": []}}),
-            (422, content, "", "must have at least one nodepool"),
+            (
+                422,
+                content,
+                "aksConfig.nodePools",
+                "must have at least one nodepool: give at least one pool, with mode System",
+            ),
         ),
-        (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "", fixed)),
+        (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "aksConfig.clusterName", fixed)),
         (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
         (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
         (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
@@ -384,7 +426,7 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
     // A name counts only among those that the caller can see.
     let bens = terraform(&app.stored_credential(&ben).await);
     let bens = app.post("/v3/clusters").token(&ben).json(&bens).send().await;
-    assert_eq!(refusal(&bens).2, "cluster already exists for AKS cluster [One] in region [eastus]");
+    assert_eq!(refusal(&bens).2, TAKEN);
     for token in [&anna, &app.admin] {
         assert_eq!(app.get(&own).token(token).send().await.json(), cluster);
     }
@@ -465,7 +507,10 @@ async fn the_setting_of_operators_can_switch_aks_off() {
         .unwrap();
     app.clock.advance(std::time::Duration::from_secs(10));
     let refused = app.post("/v3/clusters").json(&body).send().await;
-    assert_eq!(refusal(&refused).2, "aks operator is inactive");
+    assert_eq!(
+        refusal(&refused).2,
+        "aks operator is inactive: an administrator can activate it in the setting kev2-operators"
+    );
 }
 
 #[tokio::test]

@@ -222,11 +222,11 @@ async fn what_azure_would_refuse_is_refused_first_with_field_and_remedy() {
         (|c| c["subnet"] = json!("no-such-subnet"), "aksConfig.subnet", "does not exist"),
         (
             |c| {
-                c["serviceCidr"] = json!("10.40.16.0/24");
-                c["dnsServiceIp"] = json!("10.40.16.10");
+                c["serviceCidr"] = json!("10.40.8.0/24");
+                c["dnsServiceIp"] = json!("10.40.8.10");
             },
             "aksConfig.serviceCidr",
-            "overlaps with 10.40.0.0/16 of virtualNetwork rancher-net",
+            "10.40.0.0/20",
         ),
     ];
     for (change, field, part) in cases {
@@ -502,7 +502,7 @@ async fn what_azure_cannot_change_is_refused_when_both_sides_say_it_and_differ()
         (json!({"virtualNetworkResourceGroup": "other"}), "aksConfig.virtualNetworkResourceGroup", cannot),
         (json!({"privateCluster": true, "authorizedIpRanges": []}), "aksConfig.privateCluster", cannot),
         (json!({"networkPolicy": "calico"}), "aksConfig.networkPolicy", "not managed here"),
-        (json!({"linuxAdminUsername": "other"}), "aksConfig.linuxAdminUsername", "not managed here"),
+        (json!({"linuxAdminUsername": "other"}), "aksConfig.linuxAdminUsername", cannot),
     ] {
         let answer =
             put(&|config| config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone())).await;
@@ -569,7 +569,7 @@ async fn versions_go_up_one_minor_at_a_time_and_never_down() {
     assert_refused(
         &put("1.34.1").await,
         "aksConfig.kubernetesVersion",
-        "minor versions cannot be skipped: upgrade to 1.33 first",
+        "minor versions cannot be skipped: use one of 1.32.8, ",
     );
     assert_refused(&put("1.33.99").await, "aksConfig.kubernetesVersion", "is not offered");
     let up = put(app.seed.kubernetes_version_2).await;

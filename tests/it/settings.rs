@@ -260,7 +260,10 @@ async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
     let body = json!({"name": "one", "aksConfig": {"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential}});
     let refused = app.post("/v3/clusters").json(&body).send().await;
-    assert_eq!(refusal(&refused).2, "aks operator is inactive");
+    assert_eq!(
+        refusal(&refused).2,
+        "aks operator is inactive: an administrator can activate it in the setting kev2-operators"
+    );
     change(&app, "kev2-operators", "").await;
     assert_eq!(app.post("/v3/clusters").json(&body).send().await.status, StatusCode::CREATED);
 }

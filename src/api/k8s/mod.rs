@@ -30,7 +30,7 @@ use self::asked::Asked;
 use self::body::{MAX_BODY_LEN, RequestBody};
 pub(super) use self::status::failure;
 use self::status::{SANDBOX, Status};
-use super::auth::mark_connection;
+use super::auth::{mark_connection, note_outcome};
 use super::request::RequestId;
 use super::state::AppState;
 use crate::domain::mask::mask;
@@ -186,6 +186,7 @@ async fn caller(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretS
     match state.tokens().authenticate(token).await {
         Ok(caller) => {
             mark_connection(parts);
+            note_outcome(parts, true);
             Ok((caller, token.into()))
         }
         Err(AuthError::Store(cause)) => {
@@ -196,6 +197,7 @@ async fn caller(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretS
             ))
         }
         Err(_) => {
+            note_outcome(parts, false);
             state.attempts().failed(state.origin().client(parts)).await;
             Err(Status::unauthorized())
         }

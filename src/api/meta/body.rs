@@ -2,9 +2,10 @@
 //! keys match without regard to case, unknown keys are skipped, the last duplicate wins, `null` leaves a field
 //! empty, and what is wrong is said in Go's words.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::go_json::{self, Kind};
+use crate::domain::pasted;
 
 /// The fields of the body; what was not sent is empty.
 #[derive(Debug, Default)]
@@ -35,7 +36,12 @@ const KEYS: [&str; 9] = [
 impl Capabilities {
     /// Reads a body; the error is the reason in Go's words, without a prefix.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let members = match go_json::parse(body)? {
+        // Go takes a mark at the start for a mistake; editors put it there by themselves.
+        let text = pasted::utf8(body).map_err(|utf16| match go_json::parse(body) {
+            Ok(_) => utf16.to_string(),
+            Err(reason) => format!("{reason}: {utf16}"),
+        })?;
+        let members = match go_json::parse(text)? {
             go_json::Value::Object(members) => members,
             // Rancher dies of this one; an empty object leads to the first "required" message instead.
             go_json::Value::Other(Kind::Null) => return Ok(Self::default()),
@@ -66,6 +72,28 @@ impl Capabilities {
         first_error.map_or(Ok(read), Err)
     }
 
+    /// The same without what pasting added around the values, as other surfaces read them.
+    pub(super) fn trimmed(mut self) -> Self {
+        for text in [
+            &mut self.tenant_id,
+            &mut self.subscription_id,
+            &mut self.client_id,
+            &mut self.region,
+            &mut self.environment,
+            &mut self.cluster_id,
+        ] {
+            let inner = pasted::trimmed(text);
+            if inner.len() != text.len() {
+                *text = inner.to_owned();
+            }
+        }
+        let secret = pasted::trimmed(self.client_secret.expose_secret());
+        if secret.len() != self.client_secret.expose_secret().len() {
+            self.client_secret = SecretString::from(secret);
+        }
+        self
+    }
+
     fn set(&mut self, key: &str, text: String) {
         match key {
             "tenantId" => self.tenant_id = text,
@@ -82,8 +110,6 @@ impl Capabilities {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]
@@ -98,6 +124,31 @@ mod tests {
         assert_eq!(read.client_secret.expose_secret(), "s");
         assert!(Capabilities::parse(b"null").unwrap().tenant_id.is_empty());
         assert!(!format!("{read:?}").contains("\"s\""));
+    }
+
+    #[test]
+    fn a_mark_before_utf8_is_skipped_and_utf16_is_named() {
+        let read = Capabilities::parse(b"\xef\xbb\xbf{\"clientId\":\"c\"}").unwrap();
+        assert_eq!(read.client_id, "c");
+        for (body, start) in [
+            (&b"\xff\xfe{\0}\0"[..], "invalid character 'ÿ' looking for beginning of value: "),
+            (b"\xfe\xff\0{\0}", "invalid character 'þ' looking for beginning of value: "),
+            (b"{\0}\0", "invalid character '\\x00' looking for beginning of object key string: "),
+        ] {
+            let reason = Capabilities::parse(body).unwrap_err();
+            assert!(reason.starts_with(start) && reason.contains("the body is UTF-16"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn values_are_used_without_what_pasting_added() {
+        let read = Capabilities::parse(
+            "{\"tenantId\":\"\\n t \",\"clientSecret\":\"\u{a0}s s~\\r\\n\",\"environment\":\" \"}"
+                .as_bytes(),
+        );
+        let read = read.unwrap().trimmed();
+        assert_eq!((read.tenant_id.as_str(), read.environment.as_str()), ("t", ""));
+        assert_eq!(read.client_secret.expose_secret(), "s s~");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::api::auth::{Authenticated, Refused};
 use crate::api::query::Query;
 use crate::api::request::RequestId;
 use crate::api::state::AppState;
+use crate::domain::pasted;
 use crate::service::Caller;
 use crate::service::credentials::{AzureAccess, InlineCredential, Via};
 use crate::service::events::{Action, Event, Outcome};
@@ -112,7 +113,7 @@ impl FromRequest<AppState> for AzureCall {
         });
         // The dashboard sends clusterId, the original's check of rights reads clusterID.
         let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
-        let [stored, capital, small, region] = Query::of(&parts.uri).first(names);
+        let [stored, capital, small, region] = Query::of(&parts.uri).first(names).map(pasted::trimmed_cow);
         if !stored.is_empty() {
             let rights_by = if capital.is_empty() { &small } else { &capital };
             let via =
@@ -158,6 +159,7 @@ pub(super) fn inline(sent: Capabilities) -> InlineCredential {
 pub(super) async fn sent_along(body: Body, state: &AppState, complaint: &str) -> Result<Capabilities, Error> {
     let sent = Capabilities::parse(&read(body, state.body_limit()).await?)
         .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?;
+    let sent = sent.trimmed();
     let required = [
         ("subscriptionId", sent.subscription_id.is_empty()),
         ("clientId", sent.client_id.is_empty()),

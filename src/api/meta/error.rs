@@ -24,6 +24,8 @@ pub(crate) struct Error {
     upstream_status: Option<u16>,
     hint: Option<String>,
     retry_after: Option<Duration>,
+    /// Whether somebody on the way answered instead of Azure, so that nobody refused anything.
+    is_foreign: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -59,6 +61,7 @@ impl Error {
             upstream_status: None,
             hint: None,
             retry_after: None,
+            is_foreign: false,
             cause: None,
         }
     }
@@ -75,7 +78,7 @@ impl Error {
 
     /// The status of `aksCheckCredentials` for what Azure refused for good. What passes by itself keeps its own.
     pub(crate) fn refused_as(mut self, status: StatusCode) -> Self {
-        if self.status == StatusCode::BAD_REQUEST && self.cause.is_some() {
+        if self.status == StatusCode::BAD_REQUEST && self.cause.is_some() && !self.is_foreign {
             self.status = status;
         }
         self
@@ -128,6 +131,7 @@ impl Error {
             upstream_status: explained.upstream_status,
             hint: explained.hint,
             retry_after: explained.retry_after,
+            is_foreign: explained.is_foreign,
             ..Self::new(status, format!("{prefix}{}", explained.text))
         }
     }

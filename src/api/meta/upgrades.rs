@@ -12,6 +12,7 @@ use super::error::Error;
 use super::{answer, versions};
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::domain::regions::normalised;
 use crate::domain::upgrades::Upgrade;
 use crate::service;
 use crate::service::clusters::ClusterVersion;
@@ -94,9 +95,12 @@ pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Resu
         let (Some(current), Some(running)) = (&cluster.stated, &cluster.running) else {
             return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
         };
-        let region = match call.region() {
-            "" => cluster.region.as_deref().unwrap_or_default(),
-            region => region,
+        // Clients pass on the region of the specification; of an import it may be wrong, and the cluster's own is meant.
+        let asked = normalised(call.region());
+        let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalised(stated) == asked);
+        let region = match &cluster.region {
+            Some(own) if asked.is_empty() || is_stated => own,
+            _ => call.region(),
         };
         let ClusterVersion { long_term, group, name, .. } = &cluster;
         let question = UpgradeQuestion { region, current, running, long_term: *long_term, group, name };

@@ -5,6 +5,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::schemas::{Field, Kind, Schema};
+use crate::domain::pasted;
 use crate::service::Invalid;
 
 /// A JSON object, its keys in alphabetical order.
@@ -24,6 +25,8 @@ pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
     let unreadable = |reason: &str| {
         Invalid::new("InvalidBodyContent", format!("Failed to parse body: {reason}; send one JSON object"))
     };
+    let body = pasted::utf8(body)
+        .map_err(|utf16| Invalid::new("InvalidBodyContent", format!("Failed to parse body: {utf16}")))?;
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(unreadable(&format!("it is {}", noun(&other)))),
@@ -204,7 +207,7 @@ fn single(value: Value) -> Value {
 }
 
 fn trimmed(text: String) -> String {
-    let inner = text.trim();
+    let inner = pasted::trimmed(&text);
     if inner.len() == text.len() { text } else { inner.to_owned() }
 }
 
@@ -272,6 +275,16 @@ mod tests {
     #[test]
     fn a_body_is_one_object() {
         assert_eq!(parse(b" {\"a\":1} ").unwrap().len(), 1);
+        assert_eq!(parse(b"\xef\xbb\xbf{\"a\":1}").unwrap().len(), 1, "after a byte order mark");
+        for body in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0"] {
+            let error = parse(body).unwrap_err();
+            assert_eq!(error.code, "InvalidBodyContent");
+            assert!(
+                error.message.starts_with("Failed to parse body: the body is UTF-16; "),
+                "{}",
+                error.message
+            );
+        }
         for (body, reason) in [
             (&b""[..], "it is empty"),
             (b"null", "it is null"),
@@ -293,6 +306,7 @@ mod tests {
     fn plain_values_are_brought_to_their_kind() {
         for (given, expected) in [
             (json!({"name": "  a b \n"}), json!({"name": "a b"})),
+            (json!({"name": "\u{feff}a b\u{a0}\u{200b}"}), json!({"name": "a b"})),
             (json!({"name": 1.5}), json!({"name": "1.5"})),
             (json!({"name": true}), json!({"name": "true"})),
             (json!({"name": ["x"]}), json!({"name": "x"})),

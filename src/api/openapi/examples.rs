@@ -127,6 +127,10 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
         "getSchema" => (Value::Null, schema()),
         "listSchemas" => (Value::Null, page("schema", "/v3/schemas", schema())),
         "getPing" => (Value::Null, json!("pong")),
+        "getRancherVersion" => (
+            Value::Null,
+            json!({"Version": "v2.12.1", "GitCommit": "norman-aks-0.1.0", "RancherPrime": "false"}),
+        ),
         "getLivez" | "getHealthz" => (Value::Null, json!("ok")),
         "getReadyz" => (Value::Null, readiness(true)),
         _ => (Value::Null, Value::Null),

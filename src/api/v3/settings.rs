@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::docs::{ActionQuery, ChangeFailures, ListQuery, PostFailures, ReadFailures};
 use super::schemas::SETTING;
 use super::{asked_path, spelled};
-use crate::api::auth::Authenticated;
+use crate::api::auth::{Authenticated, Refused};
 use crate::api::norman::body::Body;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
@@ -43,6 +43,9 @@ documented!(
     [Setting]
 );
 
+/// The one setting that needs no token: the authorities that sign the server's certificate.
+const PUBLIC: &str = "cacerts";
+
 pub(super) fn router() -> OpenApiRouter<AppState> {
     let api = spelled(OpenApiRouter::new(), routes!(list_settings), &[]);
     spelled(api, routes!(get_setting, update_setting, post_setting), &[])
@@ -65,11 +68,11 @@ async fn list_settings(
     uri: Uri,
 ) -> Result<Response, Error> {
     let settings = state.settings().list().await?;
-    let objects = settings.into_iter().map(|setting| view(setting, &caller, &links)).collect();
+    let objects = settings.into_iter().map(|setting| view(setting, Some(&caller), &links)).collect();
     Ok(Collection::page(&SETTING, &links, asked_path(&uri), &query, objects)?.into_response())
 }
 
-/// One setting.
+/// One setting. `cacerts` is answered without a token too: whoever is to trust the server cannot log in before.
 #[utoipa::path(
     get,
     path = "/v3/settings/{id}",
@@ -80,12 +83,17 @@ async fn list_settings(
 )]
 async fn get_setting(
     State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
+    authenticated: Result<Authenticated, Refused>,
     Path(id): Path<String>,
     links: Links,
 ) -> Result<Response, Error> {
+    let caller = match authenticated {
+        Ok(Authenticated(caller)) => Some(caller),
+        Err(_) if id == PUBLIC => None,
+        Err(refused) => return Ok(refused.into_response()),
+    };
     let setting = state.settings().get(&id).await?;
-    Ok(reply::json(StatusCode::OK, &view(setting, &caller, &links)))
+    Ok(reply::json(StatusCode::OK, &view(setting, caller.as_deref(), &links)))
 }
 
 /// Changes a setting, as an administrator. Every server of the database works with it within two seconds.
@@ -110,7 +118,7 @@ async fn update_setting(
         None => state.settings().get(&id).await?,
         Some(value) => state.settings().change(&actor, &id, value.as_str().unwrap_or_default()).await?,
     };
-    Ok(reply::json(StatusCode::OK, &view(setting, &actor.caller, &links)))
+    Ok(reply::json(StatusCode::OK, &view(setting, Some(&actor.caller), &links)))
 }
 
 /// Changes a setting, for clients that can only POST.
@@ -141,7 +149,7 @@ async fn post_setting(
     })
 }
 
-fn view(setting: Kept, caller: &Caller, links: &Links) -> Object {
+fn view(setting: Kept, caller: Option<&Caller>, links: &Links) -> Object {
     let source = match setting.source {
         Source::Default => "default",
         Source::Database => "db",
@@ -163,7 +171,10 @@ fn view(setting: Kept, caller: &Caller, links: &Links) -> Object {
         uuid: None,
         creator: None,
         created_ms: None,
-        rights: Rights { update: caller.admin && !setting.read_only, remove: false },
+        rights: Rights {
+            update: caller.is_some_and(|caller| caller.admin) && !setting.read_only,
+            remove: false,
+        },
     };
     resource.object(links, fields)
 }

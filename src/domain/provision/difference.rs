@@ -68,7 +68,8 @@ pub enum Refused {
 }
 
 /// Compares what is wanted with what Azure has, in which versions are those that run
-/// ([`ClusterDetails`](crate::domain::cluster_details::ClusterDetails)). `applied` is what was wanted when everything was last brought about, `made`
+/// ([`ClusterDetails`](crate::domain::cluster_details::ClusterDetails)); of an import, after
+/// [`merged`](super::imported::merged). `applied` is what was wanted when everything was last brought about, `made`
 /// the pools that were made since: only pools that one of them names may be removed, because only those are ours.
 ///
 /// # Errors
@@ -160,12 +161,9 @@ fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
     if version_differs(wanted.kubernetes_version.as_ref(), azure.kubernetes_version.as_ref()) {
         keys.push("kubernetesVersion");
     }
-    if let Some(list) = &wanted.authorized_ip_ranges {
-        let (mine, has) = (ranges(list), ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default()));
-        // In an imported cluster those of somebody else stay, so only missing ones count.
-        if !mine.is_subset(&has) || (wanted.imported != Some(true) && mine != has) {
-            keys.push("authorizedIpRanges");
-        }
+    let open = ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default());
+    if wanted.authorized_ip_ranges.as_ref().is_some_and(|list| ranges(list) != open) {
+        keys.push("authorizedIpRanges");
     }
     for (key, wanted, azure) in [
         ("httpApplicationRouting", http_application_routing(wanted), azure.http_application_routing),
@@ -295,16 +293,6 @@ mod tests {
             ),
             (json!({"tags": {"Team": "a"}}), json!({"tags": {"team": "a"}}), ""),
             (json!({"tags": {"Team": "A"}}), json!({"tags": {"team": "a"}}), "tags"),
-            (
-                json!({"imported": true, "authorizedIpRanges": []}),
-                json!({"authorizedIpRanges": ["1.1.1.1/32"]}),
-                "",
-            ),
-            (
-                json!({"imported": true, "authorizedIpRanges": ["2.2.2.2/32"]}),
-                json!({"authorizedIpRanges": ["1.1.1.1/32"]}),
-                "authorizedIpRanges",
-            ),
         ] {
             assert_eq!(shown(wanted.clone(), azure), expected, "{wanted}");
         }

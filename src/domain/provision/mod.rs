@@ -3,11 +3,13 @@
 //! done next ([`plan`]). Who asks Azure and acts is not here.
 
 pub mod difference;
+pub mod imported;
 pub mod manifest;
 pub mod plan;
 pub mod preview;
 pub mod refresh;
 pub mod upstream;
+pub mod usable;
 pub mod workspace;
 
 /// The tag by which a cluster in Azure is known as made here: `<instance>/<cluster id>`. Never shown to users.

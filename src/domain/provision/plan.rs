@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::difference::{self, Refused};
 use super::upstream::{Unreadable, at, owner, text};
+use super::usable::{is_stopped, stopped};
 use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::spec::AksConfig;
 use crate::domain::status::Tried;
@@ -60,8 +61,10 @@ impl Observed {
 /// Everything that the next step depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
-    /// What the user wants.
+    /// What Azure is to have: what the user states, and for an import what others set beside it.
     pub spec: &'a AksConfig,
+    /// What the user states.
+    pub stated: &'a AksConfig,
     /// What was wanted when everything was last brought about.
     pub applied: Option<&'a AksConfig>,
     /// Where the cluster stands.
@@ -180,12 +183,12 @@ pub fn plan(situation: &Situation<'_>) -> Step {
 }
 
 /// That a cluster which was there is gone.
-fn missing(spec: &AksConfig) -> String {
+pub(super) fn missing(spec: &AksConfig) -> String {
     format!("{} no longer exists in Azure: remove the object, or restore the cluster", named(spec))
 }
 
 /// That there is another cluster in its place.
-fn foreign(spec: &AksConfig) -> String {
+pub(super) fn foreign(spec: &AksConfig) -> String {
     format!(
         "{} in Azure is not the cluster that was made here, and is left alone: remove the object, and import the cluster if it \
          is to be managed",
@@ -193,31 +196,19 @@ fn foreign(spec: &AksConfig) -> String {
     )
 }
 
-/// What is wrong with a cluster that is complete and of which nothing is wanted; for people.
-pub fn lost(situation: &Situation<'_>) -> Option<String> {
-    match &situation.observed.cluster {
-        None => Some(missing(situation.spec)),
-        Some(cluster) if situation.spec.imported != Some(true) && !is_ours(situation, cluster) => {
-            Some(foreign(situation.spec))
-        }
-        Some(_) if situation.observed.upstream.is_none() => Some(unreadable(situation.spec)),
-        Some(_) => None,
-    }
-}
-
 /// That Azure does not say the least about it.
-fn unreadable(spec: &AksConfig) -> String {
+pub(super) fn unreadable(spec: &AksConfig) -> String {
     Unreadable::NoVersion(named(spec)).to_string()
 }
 
-fn named(spec: &AksConfig) -> String {
+pub(super) fn named(spec: &AksConfig) -> String {
     spec.cluster_name.clone().unwrap_or_default()
 }
 
 /// A cluster is ours when we wrote down that we would make it and it carries our mark. A mark alone could have been
 /// copied, and our note alone could be older than somebody else's cluster of that name. When the tags were replaced in Azure,
 /// the host of its API still tells it from every other.
-fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
+pub(super) fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
     let known_host = || {
         let host = situation.endpoint?.strip_prefix("https://")?.split([':', '/']).next()?;
         let hosts = ["fqdn", "privateFQDN"].into_iter().filter_map(|key| text(cluster, &["properties", key]));
@@ -250,6 +241,9 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
     if let Some(what) = working(cluster) {
         return Step::Wait(what);
     }
+    if is_stopped(cluster) {
+        return Step::Refuse(stopped(spec));
+    }
     let state = ended_badly(cluster);
     let name = named(spec);
     if let (Some(state), Phase::New | Phase::Creating, false) = (&state, phase, imported) {
@@ -275,7 +269,7 @@ fn settle(situation: &Situation<'_>, cluster: &Value, imported: bool) -> Step {
         return bounded(Step::UpdateTags, situation);
     }
     // What is only looked at is not repaired: that somebody else's change failed is not our business.
-    let wanted = applied != Some(spec) && !(imported && applied.is_none());
+    let wanted = applied != Some(situation.stated) && !(imported && applied.is_none());
     if !found.cluster.is_empty() {
         let workspace_needed = found.cluster.contains(&"monitoring") && spec.monitoring == Some(true);
         if workspace_needed && observed.workspace_id.is_none() {
@@ -381,6 +375,8 @@ mod tests {
 
     use serde_json::json;
 
+    use super::super::imported::{Named, merged};
+    use super::super::usable::unusable;
     use super::*;
 
     const OWNER: &str = "i/c-1";
@@ -433,13 +429,30 @@ mod tests {
         spec: &AksConfig,
         applied: Option<&AksConfig>,
         observed: &Observed,
+        tried: (&Tried, bool),
+    ) -> Step {
+        planned_with(&Named::default(), phase, spec, applied, observed, tried)
+    }
+
+    /// The step of a user who named these entries of an import before.
+    fn planned_with(
+        named: &Named,
+        phase: Phase,
+        spec: &AksConfig,
+        applied: Option<&AksConfig>,
+        observed: &Observed,
         (tried, rested): (&Tried, bool),
     ) -> Step {
         let claimed = phase != Phase::New;
         let endpoint = Some("https://known.hcp.eastus.azmk8s.io:443");
-        let spec = stated(spec, applied);
+        let stated = stated(spec, applied);
+        let spec = match &observed.upstream {
+            Some(upstream) if spec.imported == Some(true) => merged(&stated, upstream, named),
+            _ => stated.clone().into_owned(),
+        };
         plan(&Situation {
             spec: &spec,
+            stated: &stated,
             applied,
             phase,
             claimed,
@@ -612,7 +625,26 @@ mod tests {
         assert_eq!(step(Phase::New, &import(nothing.clone()), None, &failed), Step::Finish);
         assert_eq!(step(Phase::New, &import(json!({"tags": {"c": "d"}})), None, &failed), Step::UpdateTags);
         let before = import(json!({}));
-        assert_eq!(step(Phase::Active, &import(nothing), Some(&before), &failed), Step::UpdateTags);
+        // What others set stays; what the user named goes.
+        let empty = import(json!({"tags": {}, "authorizedIpRanges": []}));
+        failed.cluster = Some(ours("Succeeded"));
+        assert_eq!(step(Phase::Active, &empty, Some(&before), &failed), Step::Finish);
+        let named = Named { tags: ["a".to_owned()].into(), ..Named::default() };
+        let tried = (&Tried::default(), false);
+        assert_eq!(
+            planned_with(&named, Phase::Active, &empty, Some(&before), &failed, tried),
+            Step::UpdateTags
+        );
+        let named = Named { ranges: ["1.1.1.1".to_owned()].into(), ..Named::default() };
+        let ranges = Step::UpdateCluster(vec!["authorizedIpRanges"]);
+        for wanted in [&empty, &before] {
+            assert_eq!(
+                planned_with(&named, Phase::Active, wanted, Some(&empty), &failed, tried),
+                ranges,
+                "{wanted:?}"
+            );
+        }
+        failed.cluster = Some(json!({"properties": {"provisioningState": "Failed"}}));
         assert_eq!(step(Phase::Active, &before, Some(&before), &failed), Step::Finish);
     }
 
@@ -774,8 +806,9 @@ mod tests {
     fn what_is_lost_is_told_while_nothing_is_wanted() {
         let (own, import) = (spec(json!({})), spec(json!({"imported": true})));
         let told = |spec: &AksConfig, seen: &Observed| {
-            lost(&Situation {
+            let found = unusable(&Situation {
                 spec,
+                stated: spec,
                 applied: Some(spec),
                 phase: Phase::Active,
                 claimed: true,
@@ -785,7 +818,8 @@ mod tests {
                 rested: false,
                 made: &BTreeSet::new(),
                 observed: seen,
-            })
+            });
+            found.map(|found| found.message().to_owned())
         };
         let theirs = observed(Some(json!({"properties": {}})));
         assert!(told(&own, &observed(None)).unwrap().contains("no longer exists"));
@@ -793,5 +827,21 @@ mod tests {
         assert!(told(&own, &theirs).unwrap().contains("is not the cluster that was made here"));
         assert_eq!(told(&import, &theirs), None);
         assert_eq!(told(&own, &observed(Some(ours("Failed")))), None);
+    }
+
+    #[test]
+    fn a_stopped_cluster_is_neither_changed_nor_entered() {
+        let mut cluster = ours("Succeeded");
+        cluster["properties"]["powerState"] = json!({"code": "Stopped"});
+        let stopped = observed(Some(cluster.clone()));
+        let words = "the cluster n is stopped in Azure; start it: az aks start --resource-group g --name n";
+        let refused = Step::Refuse(words.to_owned());
+        let (own, import) = (spec(json!({"kubernetesVersion": "1.32.1"})), spec(json!({"imported": true})));
+        assert_eq!(step(Phase::Active, &own, None, &stopped), refused);
+        assert_eq!(step(Phase::New, &import, None, &stopped), refused);
+        assert_eq!(step(Phase::Removing, &own, None, &stopped), Step::DeleteCluster);
+        // What is being started or stopped is waited for.
+        cluster["properties"]["provisioningState"] = "Starting".into();
+        assert!(matches!(step(Phase::Active, &own, None, &observed(Some(cluster))), Step::Wait(_)));
     }
 }

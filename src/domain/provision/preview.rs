@@ -407,6 +407,7 @@ mod tests {
             &step,
             &Situation {
                 spec: wanted,
+                stated: wanted,
                 applied: Some(wanted),
                 phase,
                 claimed: true,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::difference::{ranges, tags_differ};
+use super::imported::own_part;
 use crate::domain::spec::{AksConfig, NodePool, http_application_routing};
 use crate::domain::versions;
 
@@ -22,6 +23,8 @@ const OURS: [&str; 7] = [
 
 /// The keys to overwrite, with their new values, in the shape of `aksConfig`. In `azure` versions are those that run.
 pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
+    let part = (wanted.imported == Some(true)).then(|| own_part(wanted, azure));
+    let azure = part.as_ref().unwrap_or(azure);
     let (wanted_keys, azure_keys) = (json!(wanted), json!(azure));
     let mut changes = Map::new();
     let (Some(wanted_keys), Some(azure_keys)) = (wanted_keys.as_object(), azure_keys.as_object()) else {
@@ -196,6 +199,17 @@ mod tests {
                 json!({}),
             ),
             (json!({"nodePools": []}), json!({"nodePools": [{"name": "a"}]}), json!({})),
+            // In an import, entries of others are no difference.
+            (
+                json!({"imported": true, "tags": {"a": "1"}, "authorizedIpRanges": ["1.1.1.1"]}),
+                json!({"tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"]}),
+                json!({}),
+            ),
+            (
+                json!({"imported": true, "tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["1.1.1.1"]}),
+                json!({"tags": {"a": "3", "c": "4"}, "authorizedIpRanges": ["9.9.9.9/32"]}),
+                json!({"tags": {"a": "3"}, "authorizedIpRanges": []}),
+            ),
         ] {
             assert_eq!(Value::Object(taken_over(&spec(wanted.clone()), &spec(azure))), expected, "{wanted}");
         }

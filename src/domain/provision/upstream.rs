@@ -1,6 +1,7 @@
 //! What Azure says a cluster is, in the words of `aksConfig` (contract, section 23). Whatever Azure leaves out stays
 //! unset; where Azure's older libraries die of a missing part, nothing happens here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -118,6 +119,16 @@ pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> 
         imported: spec.imported,
         ..AksConfig::default()
     })
+}
+
+/// The specification with the region that the cluster really has, once that is known.
+pub fn located<'a>(spec: &'a AksConfig, upstream: Option<&AksConfig>) -> Cow<'a, AksConfig> {
+    match upstream.map(|upstream| &upstream.resource_location) {
+        Some(own) if own.is_some() && *own != spec.resource_location => {
+            Cow::Owned(AksConfig { resource_location: own.clone(), ..spec.clone() })
+        }
+        _ => Cow::Borrowed(spec),
+    }
 }
 
 /// One of the identities that users gave it: the wanted one, where it is among them.
@@ -250,6 +261,25 @@ mod tests {
             (read.outbound_type.as_deref(), read.network_policy.as_deref()),
             (Some("loadBalancer"), Some("calico"))
         );
+    }
+
+    #[test]
+    fn the_region_is_azures_in_one_spelling() {
+        for (stated, own, expected) in [
+            (Some("westeurope"), json!("eastus"), Some("eastus")),
+            (Some("East US"), json!("eastus"), Some("eastus")),
+            (Some("east-us"), json!("EastUS"), Some("eastus")),
+            (None, json!("eastus"), Some("eastus")),
+            (Some("westeurope"), json!(null), Some("westeurope")),
+            (None, json!(""), None),
+        ] {
+            let spec = AksConfig { resource_location: stated.map(str::to_owned), ..AksConfig::default() };
+            let cluster = json!({"location": own, "properties": {"kubernetesVersion": "1.31.8"}});
+            let read = read(&cluster, known(&spec)).unwrap();
+            assert_eq!(read.resource_location.as_deref(), expected, "{stated:?} {own}");
+            assert_eq!(located(&spec, Some(&read)).resource_location.as_deref(), expected);
+            assert_eq!(located(&spec, None).resource_location, spec.resource_location);
+        }
     }
 
     #[test]

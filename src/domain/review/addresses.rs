@@ -1,8 +1,9 @@
 //! Whether there are enough addresses for all nodes and pods.
 
 use super::azure::Block;
-use super::case::{Case, at_most, surge};
+use super::case::Case;
 use super::cidr;
+use super::pool::{at_most, surge};
 use super::rule::{Fault, Rule};
 use super::subnets::{Place, places, prefixes};
 use crate::domain::spec::{AksConfig, NodePool, given};
@@ -60,7 +61,7 @@ fn subnet_fits(case: &Case<'_>) -> Vec<Fault> {
         if need <= left {
             return None;
         }
-        let pools: Vec<&str> = place.pools.iter().map(super::case::Pool::name).collect();
+        let pools: Vec<&str> = place.pools.iter().map(super::pool::Pool::name).collect();
         let flat = place.pools.iter().any(|pool| case.pods_in_node_subnet(pool.wanted));
         let each = if flat { "nodes at most and surge, times maxPods + 1" } else { "nodes at most and surge" };
         Some(Fault::new(

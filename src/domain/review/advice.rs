@@ -64,7 +64,7 @@ fn api_access(case: &Case<'_>) -> Vec<Fault> {
 
 fn separate_pools(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
-    one(!pools.is_empty() && pools.iter().all(super::case::Pool::is_system), || {
+    one(!pools.is_empty() && pools.iter().all(super::pool::Pool::is_system), || {
         Fault::new(
             "aksConfig.nodePools",
             "nodePools has only pools of mode System, so that applications share nodes with what the cluster itself needs",
@@ -75,7 +75,7 @@ fn separate_pools(case: &Case<'_>) -> Vec<Fault> {
 
 fn autoscaling(case: &Case<'_>) -> Vec<Fault> {
     let pools = case.pools();
-    one(!pools.is_empty() && !pools.iter().any(super::case::Pool::scales), || {
+    one(!pools.is_empty() && !pools.iter().any(super::pool::Pool::scales), || {
         Fault::new(
             "aksConfig.nodePools",
             "nodePools has no pool with enableAutoScaling, so that nobody adds nodes when pods find no place",

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::azure::{AzureData, NetworkRef};
+use super::pool::{Pool, is_system};
 use super::unknown::UnknownField;
 use crate::domain::cluster_details::ClusterDetails;
+use crate::domain::provision::imported::Named;
 use crate::domain::spec::{AksConfig, NodePool, given, network_group};
 use crate::domain::versions;
 
@@ -53,6 +55,8 @@ pub struct Before<'a> {
     pub upstream: Option<&'a AksConfig>,
     /// What else Azure said.
     pub details: &'a ClusterDetails,
+    /// Entries of lists and maps of an import that its user named.
+    pub named: Option<&'a Named>,
     /// Whether project network isolation was asked for.
     pub isolation: bool,
 }
@@ -103,9 +107,14 @@ impl<'a> Case<'a> {
             Purpose::Create | Purpose::Import => None,
             Purpose::Update(before) => Some(found.unwrap_or(before.details)),
         };
+        let mut spec = current.map_or_else(|| subject.spec.clone(), |current| filled(subject.spec, current));
+        // A cluster is where it is, whatever is said of it.
+        if let Some(own) = current.and_then(|current| given(current.resource_location.as_ref())) {
+            spec.resource_location = Some(own.to_owned());
+        }
         Self {
             details: details.filter(|_| current.is_some()),
-            spec: current.map_or_else(|| subject.spec.clone(), |current| filled(subject.spec, current)),
+            spec,
             said: subject.spec,
             current,
             purpose: subject.purpose,
@@ -197,7 +206,7 @@ impl<'a> Case<'a> {
                 said: self.said.node_pools.as_ref().and_then(|pools| pools.get(index)),
                 current: of_name(self.current, pool),
                 stored: of_name(self.stored(), pool),
-                running: self.details.and_then(|it| it.pool_versions.get(pool.name.as_ref()?)),
+                reported_version: self.details.and_then(|it| it.pool_versions.get(pool.name.as_ref()?)),
             })
             .collect()
     }
@@ -326,67 +335,6 @@ impl SubnetRef {
     }
 }
 
-/// A node pool of the specification.
-pub(super) struct Pool<'a> {
-    pub(super) index: usize,
-    /// As it will count.
-    pub(super) wanted: &'a NodePool,
-    /// As the user says it.
-    pub(super) said: Option<&'a NodePool>,
-    /// The pool of that name in Azure.
-    pub(super) current: Option<&'a NodePool>,
-    /// The pool of that name before the change.
-    pub(super) stored: Option<&'a NodePool>,
-    /// The version of its nodes, where Azure says it.
-    running: Option<&'a String>,
-}
-
-impl Pool<'_> {
-    pub(super) fn name(&self) -> &str {
-        self.wanted.name.as_deref().unwrap_or_default()
-    }
-
-    /// The version that is wanted, when one is.
-    pub(super) fn version(&self) -> Option<&str> {
-        given(self.wanted.orchestrator_version.as_ref())
-    }
-
-    /// The version that its nodes run, once they are there.
-    pub(super) fn running(&self) -> Option<&str> {
-        let current = self.current?;
-        self.running.map(String::as_str).or_else(|| given(current.orchestrator_version.as_ref()))
-    }
-
-    /// `aksConfig.nodePools[1].vmSize`
-    pub(super) fn field(&self, key: &str) -> String {
-        format!("aksConfig.nodePools[{}].{key}", self.index)
-    }
-
-    /// Whether it is still to be made.
-    pub(super) fn is_new(&self) -> bool {
-        self.current.is_none()
-    }
-
-    pub(super) fn is_system(&self) -> bool {
-        is_system(self.wanted)
-    }
-
-    pub(super) fn scales(&self) -> bool {
-        self.wanted.enable_auto_scaling == Some(true)
-    }
-
-    /// Machines that it may come to have more than it has or was to have.
-    pub(super) fn growth(&self) -> i64 {
-        let before =
-            self.current.map_or(0, at_most).max(self.stored.filter(|_| !self.is_new()).map_or(0, at_most));
-        at_most(self.wanted) - before
-    }
-}
-
-fn is_system(pool: &NodePool) -> bool {
-    given(pool.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
-}
-
 /// The subnet that `virtualNetwork` and `subnet` name.
 fn subnet_of_cluster(config: &AksConfig) -> Option<SubnetRef> {
     let group = network_group(config)?;
@@ -395,28 +343,6 @@ fn subnet_of_cluster(config: &AksConfig) -> Option<SubnetRef> {
         network: NetworkRef { subscription: None, group: group.to_lowercase(), name: network.to_lowercase() },
         subnet: subnet.to_lowercase(),
     })
-}
-
-/// No pool comes near it; keeps sums of senseless numbers in bounds.
-const MANY: i64 = 1_000_000;
-
-/// The most machines that a pool comes to have while nothing is replaced.
-pub(super) fn at_most(pool: &NodePool) -> i64 {
-    let nodes =
-        if pool.enable_auto_scaling == Some(true) { pool.max_count.or(pool.count) } else { pool.count };
-    nodes.unwrap_or_default().clamp(0, MANY)
-}
-
-/// The machines that are added to so many while they are replaced, rounded up. AKS adds a tenth when nothing is said.
-pub(super) fn surge(pool: &NodePool, nodes: i64) -> i64 {
-    let share = |percent: i64| (nodes * percent).div_euclid(100) + i64::from((nodes * percent) % 100 != 0);
-    match given(pool.max_surge.as_ref()) {
-        None => share(10),
-        Some(text) => match text.strip_suffix('%') {
-            Some(percent) => share(percent.parse::<i64>().unwrap_or(10).clamp(0, 100)),
-            None => text.parse::<i64>().unwrap_or(1).clamp(0, MANY),
-        },
-    }
 }
 
 /// The text in lower case, unless it is not set.

@@ -7,13 +7,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::case::{Case, Pool};
+use super::case::Case;
+use super::identity::identity;
+use super::pool::Pool;
 use super::rule::{Fault, Rule, Scope};
 use crate::domain::provision::difference::Refused;
-use crate::domain::regions;
 use crate::domain::spec::{AksConfig, NodePool, given};
 
-const CLUSTERS: &str = "Azure: Managed clusters, REST, https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update";
+pub(super) const CLUSTERS: &str = "Azure: Managed clusters, REST, https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update";
 const ZONES: &str = "Azure: Availability zones in AKS, https://learn.microsoft.com/azure/aks/reliability-availability-zones-configure";
 const POOLS: &str =
     "Azure: Create node pools, limitations, https://learn.microsoft.com/azure/aks/create-node-pools";
@@ -39,10 +40,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("set-too-late", CLUSTERS, set_too_late).about(Scope::Existing),
     Rule::error("without-effect", CLUSTERS, without_effect).about(Scope::Existing).warning(),
     Rule::error("fixed-identity", "Rancher contract, section 14", identity).about(Scope::Any),
-    Rule::error("region-differs", "Rancher contract, section 22", region_differs).about(Scope::Any).warning(),
 ];
 
-type Text = fn(&AksConfig) -> Option<&String>;
+pub(super) type Text = fn(&AksConfig) -> Option<&String>;
 
 /// A key that stays as it was when the cluster was made.
 struct Key {
@@ -392,41 +392,4 @@ fn without_effect(case: &Case<'_>) -> Vec<Fault> {
         Fault::new(field("dockerBridgeCidr"), message, "leave dockerBridgeCidr out").sourced(CLUSTERS)
     }));
     faults
-}
-
-/// What tells one cluster from another. As long as Azure has no cluster, the region may still be mended.
-fn identity(case: &Case<'_>) -> Vec<Fault> {
-    const KEYS: [(&str, Text); 2] =
-        [("clusterName", |it| it.cluster_name.as_ref()), ("resourceGroup", |it| it.resource_group.as_ref())];
-    let Some(stored) = case.stored() else { return Vec::new() };
-    let fault = |key: &str, old: &str| {
-        let message = format!("{key} is {old:?} and cannot be changed");
-        Fault::new(field(key), message, "make another cluster instead")
-    };
-    let texts = KEYS.into_iter().filter_map(|(key, read)| {
-        let (old, new) = (given(read(stored))?, given(read(case.said))?);
-        (!old.eq_ignore_ascii_case(new)).then(|| fault(key, old))
-    });
-    let region = |config: &AksConfig| given(config.resource_location.as_ref()).map(regions::normalised);
-    let (was, is) = (region(stored), region(case.said));
-    let moved = case.current.is_some()
-        && was.is_some()
-        && is.is_some()
-        && was != is
-        && is.as_deref() != case.azure_region();
-    let moved = moved.then(|| fault("resourceLocation", &was.unwrap_or_default()));
-    let (was, is) = (stored.imported == Some(true), case.said.imported == Some(true));
-    let imported = (was != is).then(|| fault("imported", if was { "true" } else { "false" }));
-    texts.chain(moved).chain(imported).collect()
-}
-
-/// A cluster is where Azure says, whatever its specification says.
-fn region_differs(case: &Case<'_>) -> Vec<Fault> {
-    let said = given(case.said.resource_location.as_ref()).map(regions::normalised);
-    let (Some(said), Some(azure)) = (said, case.azure_region()) else { return Vec::new() };
-    if said == azure {
-        return Vec::new();
-    }
-    let message = format!("resourceLocation is {said}, but the cluster is in {azure}");
-    vec![Fault::new(field("resourceLocation"), message, format!("set resourceLocation to {azure}"))]
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::case::{Case, Pool};
+use super::case::Case;
+use super::pool::Pool;
 use super::rule::{Fault, Rule};
 use crate::domain::provision::OWNER_TAG;
 

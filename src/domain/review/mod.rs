@@ -17,6 +17,7 @@
 //! | `security` | access to the API server, DNS zones, identities, keys |
 //! | `existing` | clusters and groups that are, or are not, there already |
 //! | `changes` | what cannot be changed in a cluster that exists |
+//! | `imports` | where an imported cluster is, and what of it stays |
 //! | `unknown` | keys that no field has |
 //! | `advice` | what could be better |
 
@@ -28,9 +29,12 @@ mod changes;
 mod cidr;
 mod combinations;
 mod existing;
+mod identity;
+mod imports;
 mod metadata;
 mod names;
 mod networks;
+mod pool;
 mod pools;
 mod required;
 mod rule;
@@ -46,14 +50,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::regions;
-
 pub use azure::{AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork};
 pub use case::{Before, Facts, Purpose, Subject};
+pub use imports::misplaced;
 pub use rule::{Rule, rules};
 pub use unknown::UnknownField;
 
 use case::Case;
+
+use crate::domain::regions;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -132,6 +137,14 @@ impl Review {
         Some(format!("{sentence} (and {more} more: POST /api/v1/aks/review lists all)"))
     }
 
+    /// Adds what is found apart from the review of a change, once.
+    pub fn add(&mut self, finding: Finding) {
+        if self.findings.iter().all(|known| known.rule != finding.rule) {
+            self.findings.push(finding);
+            self.findings.sort_by_key(|finding| finding.severity);
+        }
+    }
+
     /// What was not checked and why, for people; `None` when everything was.
     pub fn unchecked_sentence(&self) -> Option<String> {
         let reasons: BTreeSet<&str> = self.unchecked.iter().map(|it| it.reason.as_str()).collect();
@@ -156,16 +169,16 @@ pub fn needs_own_upgrades(subject: &Subject<'_>, azure: &AzureData) -> bool {
     versions::needs_own_upgrades(&Case::new(subject, azure))
 }
 
-/// The region that Azure is asked about, normalised.
-pub fn region(subject: &Subject<'_>) -> String {
-    let nothing = AzureData::default();
-    regions::normalised(Case::new(subject, &nothing).region())
-}
-
 /// The networks that the specification lies in.
 pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
     let nothing = AzureData::default();
     Case::new(subject, &nothing).networks()
+}
+
+/// The region that Azure is asked about, normalised: the cluster's own, once Azure has reported it.
+pub fn region(subject: &Subject<'_>) -> String {
+    let nothing = AzureData::default();
+    regions::normalised(Case::new(subject, &nothing).region())
 }
 
 /// Judges a specification.
@@ -186,9 +199,8 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
         drop_what_runs(&mut review, subject, before, azure);
     }
     if subject.spec.imported == Some(true) {
-        soften(&mut review, |finding| {
-            finding.rule != "fields-given" && !changes::RULES.iter().any(|rule| rule.name == finding.rule)
-        });
+        let blocking = changes::RULES.iter().map(|rule| rule.name).chain([required::FIELDS]);
+        soften(&mut review, |finding| !blocking.clone().any(|name| name == finding.rule));
     }
     if subject.advise {
         soften(&mut review, |finding| finding.rests_on_azure);

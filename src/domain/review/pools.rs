@@ -1,6 +1,7 @@
 //! Node pools: how many nodes, how they scale, their pods and disks.
 
-use super::case::{Case, Pool, at_most};
+use super::case::Case;
+use super::pool::{Pool, at_most};
 use super::rule::{Fault, Rule};
 use crate::domain::spec::given;
 

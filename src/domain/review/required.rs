@@ -15,10 +15,13 @@ const POLICIES: &str = "Azure: Secure traffic with network policies, network pol
 const WINDOWS: &str =
     "Azure: Create node pools, limitations, https://learn.microsoft.com/azure/aks/create-node-pools";
 
+/// The rule about fields without which a cluster of any kind can never be looked at.
+pub(super) const FIELDS: &str = "fields-given";
+
 pub(super) const RULES: &[Rule] = &[
     Rule::error("network-isolation", POLICIES, network_isolation),
     Rule::error("region-given", SAVING, region).about(Scope::Any),
-    Rule::error("fields-given", OPERATOR, fields).about(Scope::Any),
+    Rule::error(FIELDS, OPERATOR, fields).about(Scope::Any),
     Rule::error("version-given", OPERATOR, version),
     Rule::error("dns-prefix-given", OPERATOR, dns_prefix),
     Rule::error("pools-given", SAVING, pools),
@@ -62,6 +65,7 @@ fn fields(case: &Case<'_>) -> Vec<Fault> {
         ("clusterName", given(spec.cluster_name.as_ref()).is_some()),
         (
             "azureCredentialSecret",
+            // What Azure has tells nothing about it, so that only what is said counts.
             case.facts.credential_sent_along || given(case.said.azure_credential_secret.as_ref()).is_some(),
         ),
     ];
@@ -162,7 +166,7 @@ fn linux_pools(case: &Case<'_>) -> Vec<Fault> {
 fn system_pool(case: &Case<'_>) -> Vec<Fault> {
     // An empty list is another rule's; a list that is missing is not.
     let pools = case.pools();
-    if pools.iter().any(super::case::Pool::is_system)
+    if pools.iter().any(super::pool::Pool::is_system)
         || matches!(&case.spec.node_pools, Some(list) if list.is_empty())
     {
         return Vec::new();

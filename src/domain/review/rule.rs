@@ -3,8 +3,8 @@
 use super::azure::Block;
 use super::case::Case;
 use super::{
-    Finding, Severity, addresses, advice, changes, combinations, existing, metadata, names, networks, pools,
-    required, security, sizes, subnets, unknown, versions,
+    Finding, Severity, addresses, advice, changes, combinations, existing, imports, metadata, names,
+    networks, pools, required, security, sizes, subnets, unknown, versions,
 };
 
 /// One rule. Its name is part of the API: it is stored, and people search for it.
@@ -124,10 +124,10 @@ impl Rule {
 }
 
 /// Rules by subject, in the order in which they speak: what must be there at all comes first, in Rancher's order.
-const SUBJECTS: [&[Rule]; 15] = [
+const SUBJECTS: [&[Rule]; 16] = [
     required::RULES,
-    combinations::RULES,
     changes::RULES,
+    combinations::RULES,
     names::RULES,
     metadata::RULES,
     pools::RULES,
@@ -136,6 +136,7 @@ const SUBJECTS: [&[Rule]; 15] = [
     versions::RULES,
     security::RULES,
     existing::RULES,
+    imports::RULES,
     sizes::RULES,
     addresses::RULES,
     unknown::RULES,

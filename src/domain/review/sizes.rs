@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::azure::{Block, list};
-use super::case::{Case, Pool};
+use super::case::Case;
+use super::pool::Pool;
 use super::rule::{Fault, Rule};
 use crate::domain::arm::VmOffer;
 use crate::domain::spec::given;

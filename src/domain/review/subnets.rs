@@ -3,9 +3,10 @@
 use ipnet::IpNet;
 
 use super::azure::{Block, list};
-use super::case::{Case, Outbound, Pool, SubnetRef};
+use super::case::{Case, Outbound, SubnetRef};
 use super::cidr;
 use super::networks::{RESERVED, Range, ranges};
+use super::pool::Pool;
 use super::rule::{Fault, Rule, Scope};
 use crate::domain::arm::{Subnet, SubnetProperties, VirtualNetwork};
 use crate::domain::regions;

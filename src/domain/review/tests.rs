@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::rule::Scope;
 use super::*;
 use crate::domain::cluster_details::ClusterDetails;
+use crate::domain::provision::imported::Named;
 use crate::domain::spec::AksConfig;
 
 /// What is judged, all of it open to change.
@@ -26,6 +27,7 @@ struct Situation {
     unknown: Vec<UnknownField>,
     facts: Facts,
     azure: AzureData,
+    named: Named,
 }
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
@@ -122,6 +124,7 @@ impl Situation {
                 credential_sent_along: false,
             },
             azure: azure(),
+            named: Named::default(),
         }
     }
 
@@ -161,6 +164,7 @@ impl Situation {
                 applied: None,
                 upstream: upstream.as_ref(),
                 details: &self.details,
+                named: Some(&self.named),
                 isolation: false,
             }),
             None if self.imported => Purpose::Import,
@@ -296,6 +300,14 @@ fn required() -> Vec<Example> {
             s.facts.credential_sent_along = true;
             unset(s, &["azureCredentialSecret"]);
         }]),
+        example!("fields-given", update, [
+            "aksConfig.azureCredentialSecret": |s| unset(s, &["azureCredentialSecret"]),
+            "aksConfig.azureCredentialSecret": |s| set(s, json!({"azureCredentialSecret": ""})),
+        ], []),
+        example!("fields-given", import, [
+            "aksConfig.azureCredentialSecret": |s| unset(s, &["azureCredentialSecret"]),
+            "aksConfig.resourceGroup": |s| set(s, json!({"resourceGroup": ""})),
+        ], []),
         example!("version-given", create, [
             "aksConfig.kubernetesVersion": |s| unset(s, &["kubernetesVersion"]),
             "aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": ""})),
@@ -763,7 +775,7 @@ fn versions() -> Vec<Example> {
             s.azure.versions = Read::Known(vec![]);
             set_pool(s, 1, json!({"orchestratorVersion": "1.31.0"}));
         }]),
-        example!("version-reachable", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.34.1"}))],
+        example!("version-reachable", update, ["aksConfig.kubernetesVersion": |s| set(s, json!({"kubernetesVersion": "1.33.99"}))],
             [|s| set(s, json!({"kubernetesVersion": "1.32.9"})), |s| set(s, json!({"kubernetesVersion": "1.33"}))]),
         example!("pool-version-offered", create, ["aksConfig.nodePools[1].orchestratorVersion": |s| set_pool(s, 1, json!({"orchestratorVersion": "1.32.1"}))],
             [|s| set_pool(s, 1, json!({"orchestratorVersion": ""}))]),
@@ -992,6 +1004,59 @@ fn security() -> Vec<Example> {
     ]
 }
 
+/// Makes the cluster an import of what is there.
+fn imported(situation: &mut Situation) {
+    for spec in [Some(&mut situation.spec), situation.stored.as_mut()].into_iter().flatten() {
+        spec["imported"] = json!(true);
+    }
+}
+
+fn found_in(situation: &mut Situation, region: &str) {
+    let spec: AksConfig = read(json!({"resourceLocation": region}));
+    situation.azure.cluster = Read::Known(Some(ExistingCluster { spec, ..ExistingCluster::default() }));
+}
+
+fn imports() -> Vec<Example> {
+    vec![
+        example!("region-matches", import, ["aksConfig.resourceLocation": |s| found_in(s, "westeurope")],
+            [|s| found_in(s, "East US")]),
+        example!("region-matches", update, [
+            "aksConfig.resourceLocation": |s| s.upstream.as_mut().unwrap()["resourceLocation"] = json!("westeurope"),
+        ], [|s| s.upstream.as_mut().unwrap()["resourceLocation"] = json!("EAST-US")]),
+        example!("region-matches", create, [], [|s| found_in(s, "westeurope")]),
+        example!("entries-stay", update, [
+            "aksConfig.authorizedIpRanges": |s| {
+                imported(s);
+                set(s, json!({"authorizedIpRanges": []}));
+            },
+            "aksConfig.tags": |s| {
+                imported(s);
+                set(s, json!({"tags": {"other": "b"}}));
+            },
+            "aksConfig.nodePools[1].nodeLabels": |s| {
+                imported(s);
+                set_pool(s, 1, json!({"nodeLabels": {}}));
+            },
+            "aksConfig.nodePools[0].nodeTaints": |s| {
+                imported(s);
+                set_pool(s, 0, json!({"nodeTaints": []}));
+            },
+        ], [
+            |s| set(s, json!({"authorizedIpRanges": []})),
+            imported,
+            |s| {
+                imported(s);
+                s.named.ranges = ["203.0.113.0/24".to_owned()].into();
+                set(s, json!({"authorizedIpRanges": []}));
+            },
+            |s| {
+                imported(s);
+                unset(s, &["authorizedIpRanges", "tags"]);
+            },
+        ]),
+    ]
+}
+
 fn existing() -> Vec<Example> {
     vec![
         example!("credential-refused", create, ["aksConfig.azureCredentialSecret": |s| s.azure.login_refusal = Some("AADSTS7000215".to_owned())], []),
@@ -1018,6 +1083,7 @@ fn changes() -> Vec<Example> {
             "aksConfig.privateCluster": |s| set(s, json!({"privateCluster": true})),
             "aksConfig.privateCluster": |s| {
                 s.stored.as_mut().unwrap()["privateCluster"] = json!(true);
+                s.upstream.as_mut().unwrap()["privateCluster"] = json!(true);
                 set(s, json!({"privateCluster": false}));
             },
             // What only Azure says counts as well.
@@ -1200,8 +1266,7 @@ fn late() -> Vec<Example> {
 }
 
 fn no_effect() -> Vec<Example> {
-    vec![
-        example!("without-effect", update, [
+    vec![example!("without-effect", update, [
             "aksConfig.virtualNetwork": |s| in_managed_network(s),
             "aksConfig.networkPolicy": |s| s.upstream.as_mut().unwrap()["networkPolicy"] = json!("none"),
             "aksConfig.nodeResourceGroup": |s| {
@@ -1215,15 +1280,7 @@ fn no_effect() -> Vec<Example> {
         ], [|s| {
             s.stored.as_mut().unwrap()["dockerBridgeCidr"] = json!("172.17.0.1/16");
             set(s, json!({"dockerBridgeCidr": "172.17.0.1/16"}));
-        }, |s| unset(s, &["virtualNetwork", "networkPolicy"])]),
-        example!("region-differs", update, ["aksConfig.resourceLocation": |s| {
-            s.details.region = Some("westus2".to_owned());
-        }], [|s| s.details.region = Some("eastus".to_owned())]),
-        example!("region-differs", import, ["aksConfig.resourceLocation": |s| {
-            let details = ClusterDetails { region: Some("westus2".to_owned()), ..ClusterDetails::default() };
-            s.azure.cluster = Read::Known(Some(ExistingCluster { details, ..ExistingCluster::default() }));
-        }], []),
-    ]
+        }, |s| unset(s, &["virtualNetwork", "networkPolicy"])])]
 }
 
 #[test]
@@ -1266,6 +1323,7 @@ fn what_azure_runs_is_never_found_fault_with() {
         import.imported = true;
         let upstream = import.upstream.as_mut().unwrap().as_object_mut().unwrap();
         upstream.extend(keys.as_object().unwrap().clone());
+        upstream.insert("clusterName".to_owned(), json!("theirs"));
         let values: serde_json::Map<_, _> =
             said.iter().map(|key| ((*key).to_owned(), upstream[*key].clone())).collect();
         let mut spec = Situation::import().spec;
@@ -1379,6 +1437,7 @@ fn examples() -> Vec<Example> {
         sizes(),
         security(),
         existing(),
+        imports(),
         changes(),
         unmanaged_changes(),
         late(),
@@ -1432,6 +1491,7 @@ fn rules_and_their_findings_are_well_formed() {
         assert!(rule.name.bytes().all(|it| it.is_ascii_lowercase() || it == b'-'), "{}", rule.name);
         assert!(
             rule.source.starts_with("Rancher contract, section ")
+                || rule.source.starts_with("norman-aks: ")
                 || rule.source.contains("https://learn.microsoft.com/")
                 || rule.source.contains("https://github.com/Azure/AKS/issues/"),
             "{}",
@@ -1579,6 +1639,8 @@ fn imports_are_never_blocked_but_by_changes_that_cannot_be_made() {
         .review();
     assert_eq!(review.first_error(), None);
     assert!(review.findings.iter().any(|it| it.rule == "import-exists"), "{review:#?}");
+    let review = Situation::import().with(|s| unset(s, &["azureCredentialSecret"])).review();
+    assert_eq!(review.first_error().unwrap().field, "aksConfig.azureCredentialSecret");
     let import = |change: Value| {
         let mut stored = Situation::import().spec;
         stored["kubernetesVersion"] = json!(null);

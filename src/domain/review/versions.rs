@@ -2,7 +2,8 @@
 //! version that runs, and where Azure upgrades it to (`domain::upgrades`, as for aksUpgrades).
 
 use super::azure::{Block, list};
-use super::case::{Case, Pool};
+use super::case::Case;
+use super::pool::Pool;
 use super::rule::{Fault, Rule, Scope};
 use crate::domain::arm::KubernetesVersion;
 use crate::domain::spec::given;
@@ -272,7 +273,8 @@ fn offered(case: &Case<'_>) -> Vec<Fault> {
 fn reachable(case: &Case<'_>) -> Vec<Fault> {
     let Some((wanted, running)) = change(case).filter(|_| has_targets(case)) else { return Vec::new() };
     let higher = parsed((wanted, running)).is_some_and(|(to, from)| !to.is_lower_than(from));
-    if !higher || is_target(&targets(case), wanted) {
+    // A skipped minor version is reported by its own rule.
+    if !higher || is_target(&targets(case), wanted) || !one_minor(case).is_empty() {
         return Vec::new();
     }
     let message = format!(

@@ -39,6 +39,9 @@ pub(super) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
 
 /// Adds the headers that every answer of Resource Manager has.
 pub(super) fn dressed(world: &World, asked: &Asked, mut answer: Answer) -> Answer {
+    if answer.is_foreign() {
+        return answer;
+    }
     let id = Uuid::new_v4().to_string();
     if let Some(given) = asked.header("x-ms-client-request-id") {
         answer.set("x-ms-client-request-id", given);

@@ -131,6 +131,7 @@ fn existing(stored: &Cluster) -> Existing<'_> {
         applied: stored.applied.as_ref(),
         upstream: stored.status.upstream_spec.as_ref().filter(|_| complete),
         details: if complete { details } else { ClusterDetails::default() },
+        named: &stored.status.named,
         created_ms: stored.created_ms,
     }
 }

@@ -15,6 +15,8 @@ pub struct ClusterVersion {
     pub long_term: bool,
     /// The region: Azure's, else that of the specification.
     pub region: Option<String>,
+    /// The region that the specification names.
+    pub stated_region: Option<String>,
     /// The resource group.
     pub group: String,
     /// The name in AKS.
@@ -51,12 +53,14 @@ impl Clusters {
             .or_else(|| spec::given(upstream?.kubernetes_version.as_ref()));
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let details = &cluster.status.details;
-        let region = details.region.as_deref().or_else(|| spec::given(wanted.resource_location.as_ref()));
+        let stated_region = spec::given(wanted.resource_location.as_ref());
+        let region = details.region.as_deref().or(stated_region);
         Ok(ClusterVersion {
             stated: stated.map(str::to_owned),
             running: cluster.running_version(),
             long_term: details.long_term,
             region: region.map(str::to_owned),
+            stated_region: stated_region.map(str::to_owned),
             group: text(&wanted.resource_group),
             name: text(&wanted.cluster_name),
         })

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::{Credentials, bare_id, full_id};
 use crate::azure::{self, Cloud, Discovery, DiscoveryError, Fingerprint};
-use crate::domain::ids;
 use crate::domain::role::Role;
+use crate::domain::{ids, pasted};
 use crate::service::{Caller, Error};
 use crate::store::{self, CredentialRow};
 
@@ -80,6 +80,16 @@ pub struct InlineCredential {
     pub client_secret: SecretString,
     /// The name of the cloud; the public one when empty.
     pub environment: String,
+}
+
+impl InlineCredential {
+    /// The values as Azure writes them: without what pasting added, which a stored one may have too.
+    fn tidied(mut self) -> Self {
+        for id in [&mut self.tenant_id, &mut self.subscription_id, &mut self.client_id] {
+            *id = pasted::owned_id(std::mem::take(id));
+        }
+        self
+    }
 }
 
 /// Why a credential cannot be used.
@@ -219,6 +229,7 @@ impl Credentials {
         credential_id: Option<String>,
         how: Discovery,
     ) -> Result<Arc<AzureAccess>, AccessError> {
+        let inline = inline.tidied();
         let cloud = Cloud::from_environment(&inline.environment);
         let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
         let tenant_id = if inline.tenant_id.is_empty() {

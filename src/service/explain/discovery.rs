@@ -60,6 +60,10 @@ fn explained(error: &DiscoveryError, text: String) -> Explained {
         upstream_status: refusal.map(|refusal| refusal.status),
         hint: hints::of_discovery(error),
         retry_after: (status != 400).then(|| asked.unwrap_or(PAUSE)),
+        is_foreign: match error {
+            DiscoveryError::NoAnswer(error) => error.foreign().is_some(),
+            _ => refusal.is_some_and(|refusal| refusal.foreign.is_some()),
+        },
     }
 }
 

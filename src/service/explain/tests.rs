@@ -14,6 +14,7 @@ fn refusal(status: u16, code: Option<&str>, message: Option<&str>, body: &str) -
         message: message.map(str::to_owned),
         body: Bytes::from(body.to_owned()),
         is_json: body.starts_with('{'),
+        foreign: None,
         request_id: None,
         correlation_id: None,
         retry_after: None,
@@ -26,11 +27,13 @@ fn login(code: &str, body: &str) -> Error {
         url: "https://login.microsoftonline.com/t/oauth2/v2.0/token".to_owned(),
         status: 401,
         code: Some(code.to_owned()),
-        aadsts: vec![],
+        aadsts: code.strip_prefix("AADSTS").and_then(|number| number.parse().ok()).into_iter().collect(),
         error: None,
         description: None,
         body: Bytes::from(body.to_owned()),
         is_json: body.starts_with('{'),
+        foreign: None,
+        client_id: None,
         request_id: None,
         retry_after: None,
     }))
@@ -121,4 +124,171 @@ fn a_tenant_that_cannot_be_found_is_told_on_one_line_that_ends_in_the_message() 
         checked_discovery(&header).text,
         r#"Could not find the tenant ID in header: WWW-Authenticate "Bearer \"x\"""#
     );
+}
+
+/// The hint for an error of Resource Manager in its usual form.
+fn hint_for(status: u16, code: &str, message: &str, url: &str) -> String {
+    let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
+    let refusal = Refusal { url: url.to_owned(), ..refusal(status, Some(code), Some(message), &body) };
+    failure(&Error::Arm(Box::new(refusal))).hint.unwrap_or_default()
+}
+
+const URL: &str = "https://management.azure.com/subscriptions/s/resourceGroups/g/providers/x";
+
+#[test]
+fn linked_refusals_name_what_is_missing_in_every_form() {
+    let start = "The client 'a' with object id 'b' has permission to perform action 'x/write' on scope '/A'; however, it does \
+                 not have permission to perform ";
+    let join = "Microsoft.Network/virtualNetworks/subnets/join/action";
+    let zone = "Microsoft.Network/privateDnsZones/join/action";
+    let right =
+        |action: &str, scope: &str, role: &str| format!("{action} on {scope}: give it the role {role} there");
+    for (rest, expected) in [
+        (
+            format!("action '{join}' on the linked scope(s) '/B' or the linked scope(s) are invalid."),
+            vec![right(join, "/B", "Network Contributor")],
+        ),
+        (
+            format!(
+                "action(s) '{join}' on the linked scope(s) '/B' (respectively) or the linked scope(s) are invalid."
+            ),
+            vec![right(join, "/B", "Network Contributor")],
+        ),
+        (
+            format!(
+                "action(s) '{join}' on the linked scope(s) '/B (respectively) or the linked scope(s) are invalid"
+            ),
+            vec![right(join, "/B", "Network Contributor")],
+        ),
+        (
+            format!(
+                "action(s) {join} on the linked scope(s) /B (respectively) or the linked scope(s) are invalid."
+            ),
+            vec![right(join, "/B", "Network Contributor")],
+        ),
+        (
+            format!("action '{join}' on the linked scope(s)'/B,/C' or the linked scope(s)are invalid"),
+            vec![right(join, "/B", "Network Contributor"), right(join, "/C", "Network Contributor")],
+        ),
+        (
+            format!(
+                "action(s) '{join},{zone}' on the linked scope(s) '/B,/C' (respectively) or the linked scope(s) are invalid."
+            ),
+            vec![right(join, "/B", "Network Contributor"), right(zone, "/C", "Private DNS Zone Contributor")],
+        ),
+        (
+            format!("action(s) '{join}','{zone}' on the linked scope(s) '/B','/C' (respectively)."),
+            vec![right(join, "/B", "Network Contributor"), right(zone, "/C", "Private DNS Zone Contributor")],
+        ),
+        (
+            "action 'Microsoft.Compute/diskEncryptionSets/read' on the linked scope(s) '/B'.".to_owned(),
+            vec![right("Microsoft.Compute/diskEncryptionSets/read", "/B", "Reader")],
+        ),
+    ] {
+        let hint = hint_for(403, "LinkedAuthorizationFailed", &format!("{start}{rest}"), URL);
+        for expected in expected {
+            assert!(hint.contains(&expected), "{rest}: {hint}");
+        }
+        assert!(
+            hint.starts_with("the application lacks") && !hint.contains("x/write") && !hint.contains("/A"),
+            "{hint}"
+        );
+    }
+    let unread = hint_for(403, "LinkedAuthorizationFailed", "something new 'x/write' on scope '/A'", URL);
+    assert!(!unread.contains("x/write") && unread.contains("the message names it"), "{unread}");
+}
+
+#[test]
+fn linked_refusals_across_tenants_name_no_role() {
+    let message = "The client has permission to perform action 'Microsoft.Network/virtualNetworks/subnets/join/action' on scope \
+                   '/A', however the current tenant 'T' is not authorized to access linked subscription 'S'.";
+    let hint = hint_for(403, "LinkedAuthorizationFailed", message, URL);
+    assert!(hint.contains(" S, ") && hint.contains("another tenant than T"), "{hint}");
+    for word in ["role", "Contributor", "lacks"] {
+        assert!(!hint.contains(word), "{hint}");
+    }
+}
+
+#[test]
+fn missing_roles_are_given_where_they_can_be() {
+    let denied = |action: &str, scope: &str| {
+        let message = format!(
+            "The client 'a' with object id 'b' does not have authorization to perform action '{action}' over scope '{scope}' or \
+             the scope is invalid. If access was recently granted, please refresh your credentials."
+        );
+        hint_for(403, "AuthorizationFailed", &message, URL)
+    };
+    let cluster = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n";
+    let network =
+        "/subscriptions/s/resourceGroups/hub/providers/Microsoft.Network/virtualNetworks/n/subnets/x";
+    for (action, scope, expected) in [
+        (
+            "Microsoft.ContainerService/managedClusters/write",
+            cluster,
+            "give it the role Contributor on /subscriptions/s/resourceGroups/g (",
+        ),
+        (
+            "Microsoft.Network/virtualNetworks/subnets/join/action",
+            network,
+            "--role 'Network Contributor' --scope /subscriptions/s/resourceGroups/hub/providers/",
+        ),
+        ("Microsoft.Network/virtualNetworks/subnets/read", network, "--role Reader"),
+        (
+            "Microsoft.Resources/subscriptions/resourcegroups/write",
+            "/subscriptions/x/resourcegroups/new",
+            "create the resource group first",
+        ),
+        (
+            "Microsoft.Resources/subscriptions/resourceGroups/write",
+            "/subscriptions/x/resourceGroups/new",
+            "Contributor on the subscription /subscriptions/x",
+        ),
+    ] {
+        let hint = denied(action, scope);
+        assert!(hint.contains(expected) && hint.contains(action), "{hint}");
+    }
+}
+
+#[test]
+fn groups_policies_and_nested_errors_have_their_own_hints() {
+    let group = "https://management.azure.com/subscriptions/s/resourcegroups/new";
+    let cluster = format!("{URL}/managedClusters/n");
+    let policy = |names: &[&str]| {
+        let list: Vec<_> =
+            names.iter().map(|name| serde_json::json!({"policyAssignment": {"name": name}})).collect();
+        format!("Resource 'n' was disallowed by policy. Policy identifiers: '{}'.", serde_json::json!(list))
+    };
+    for (code, message, url, expected) in [
+        (
+            "ResourceGroupNotFound",
+            "Resource group 'logs' could not be found.".to_owned(),
+            URL,
+            "the resource group logs does not exist",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            policy(&["Require a tag on resource groups", "B"]),
+            group,
+            "(Require a tag on resource groups, B) forbids to make the resource group new",
+        ),
+        (
+            "RequestDisallowedByPolicy",
+            policy(&["Require a tag and its value on resources"]),
+            &*cluster,
+            "aksConfig.tags",
+        ),
+        ("RequestDisallowedByPolicy", policy(&["Allowed sizes"]), &*cluster, "Azure Policy"),
+        ("RequestDisallowedByPolicy", "no identifiers".to_owned(), URL, "Azure Policy"),
+    ] {
+        let hint = hint_for(403, code, &message, url);
+        assert!(hint.contains(expected), "{hint}");
+    }
+    let nested = serde_json::json!([{"code": "RequestDisallowedByPolicy", "message": policy(&["A"])}]);
+    let error = ServiceError {
+        code: Some("InvalidTemplateDeployment".to_owned()),
+        details: Some(nested),
+        ..ServiceError::default()
+    };
+    assert!(operation_hint(&error).unwrap().contains("a policy of the subscription (A)"));
+    assert_eq!(operation_hint(&ServiceError::default()), None);
 }

@@ -329,7 +329,7 @@ impl Cache {
         if error.is_login_refusal() {
             let fingerprint = key.fingerprint;
             let _ = self.entries.invalidate_entries_if(move |key, _| key.fingerprint == fingerprint);
-        } else if matches!(error.upstream_status(), Some(403 | 404)) {
+        } else if error.foreign().is_none() && matches!(error.upstream_status(), Some(403 | 404)) {
             self.entries.invalidate(key);
         }
     }

@@ -1,7 +1,7 @@
 //! `aksCheckCredentials`: always asked of Azure, and a cut cable is no wrong password.
 
 use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::account;
 use crate::support::app::TestApp;
@@ -142,4 +142,146 @@ async fn a_remembered_failure_does_not_answer_for_azure() {
     let body = app.credential(&Value::Null);
     assert_eq!(app.post(PATH).json(&body).send().await.status, 401);
     assert_eq!(app.post(PATH).json(&body).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn pasted_values_are_checked_as_they_are_stored() {
+    let app = TestApp::start().await;
+    let good = app.credential(&Value::Null);
+    let around = [
+        ("", "\n"),
+        ("\u{a0}", ""),
+        (" ", " "),
+        ("\r\n", "\t"),
+        ("\u{feff}", ""),
+        ("", "\u{200b}"),
+        ("{", "}"),
+    ];
+    for key in ["tenantId", "subscriptionId", "clientId", "clientSecret", "environment"] {
+        for (before, after) in around {
+            if before == "{" && matches!(key, "clientSecret" | "environment") {
+                continue;
+            }
+            let mut body = good.clone();
+            let value = good[key].as_str().unwrap_or("AzurePublicCloud").to_owned();
+            body[key] = format!("{before}{value}{after}").into();
+            let answer = app.post(PATH).json(&body).send().await;
+            assert_eq!(answer.status, 200, "{key} {before:?} {after:?}: {}", answer.text());
+        }
+    }
+    // Without a tenant, it is found by the subscription.
+    let mut body = good.clone();
+    body.as_object_mut().unwrap().remove("tenantId");
+    body["subscriptionId"] = format!("{{{}}}\n", good["subscriptionId"].as_str().unwrap()).into();
+    assert_eq!(app.post(PATH).json(&body).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn value_of_whitespace_alone_is_missing() {
+    let app = TestApp::start().await;
+    for (key, value) in [("subscriptionId", " "), ("clientId", "\u{a0}"), ("clientSecret", "\n")] {
+        let mut body = app.credential(&Value::Null);
+        body[key] = value.into();
+        let answer = app.post(PATH).json(&body).send().await;
+        assert_eq!((answer.status.as_u16(), answer.error()), (400, format!("must provide {key}")));
+    }
+}
+
+#[tokio::test]
+async fn id_that_cannot_be_one_has_a_hint_with_its_form() {
+    let app = TestApp::start().await;
+    for (key, value) in [("tenantId", "{contoso}"), ("tenantId", "a b"), ("subscriptionId", "{0000}")] {
+        let mut body = app.credential(&Value::Null);
+        body[key] = value.into();
+        let answer = app.post(PATH).json(&body).send().await;
+        assert!(matches!(answer.status.as_u16(), 400 | 401), "{}", answer.text());
+        let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+        assert!(hint.contains("00000000-0000-0000-0000-000000000000"), "{key} {value}: {hint}");
+    }
+}
+
+/// A login that ends with these numbers.
+fn refuses(app: &TestApp, secret: &str, numbers: &[u64]) {
+    let described =
+        numbers.iter().map(|number| format!("AADSTS{number}: As Entra says it.")).collect::<Vec<_>>();
+    let body =
+        json!({"error": "invalid_request", "error_description": described.join(" "), "error_codes": numbers});
+    let page = json!({"status": 400, "body": body});
+    let login = json!({"secret": secret, "outcome": {"answer": page}});
+    app.control.login(serde_json::from_value(login).unwrap());
+}
+
+#[tokio::test]
+async fn each_number_of_entra_has_its_own_hint() {
+    let app = TestApp::start().await;
+    let cloud = "environment to AzureChinaCloud or AzureUSGovernmentCloud";
+    for (numbers, expected) in [
+        (&[900_382][..], cloud),
+        (&[90_038], cloud),
+        (&[900_432], cloud),
+        (&[70_002, 50_012], "the client secret is wrong"),
+        (&[50_012], "the client secret is wrong"),
+        (&[7_000_218], "no client secret"),
+        (&[500_014], "Azure Resource Manager is disabled"),
+        (&[500_011], "does not know Azure Resource Manager"),
+        (&[650_052], "az ad sp create --id 797f4846-ba00-4fd7-ba43-dac1f8f63013"),
+        (&[50_128], "tenantId names no tenant"),
+        (&[50_059], "tenantId names no tenant"),
+        (&[530_035], "security defaults"),
+        (&[530_004], "compliant device"),
+        (&[53_003], "conditional access policy"),
+        (&[50_057], "is disabled"),
+        (&[7_000_112], "is disabled"),
+        (&[500_021], "tenant restrictions"),
+        (&[7_000_229], "az ad sp create --id 0"),
+        (&[7_000_222], "az ad app credential reset --id 0"),
+        // A number without a hint before one that has it.
+        (&[50_000, 900_023], "the tenant does not exist"),
+    ] {
+        refuses(&app, "played-secret", numbers);
+        let mut body = app.credential(&Value::Null);
+        body["clientSecret"] = "played-secret".into();
+        body["clientId"] = "00000000-0000-4000-8000-0000000000c1".into();
+        let answer = app.post(PATH).json(&body).send().await;
+        assert_eq!(answer.status, 401, "{numbers:?}: {}", answer.text());
+        let json = answer.json();
+        assert_eq!(json["code"], format!("AADSTS{}", numbers[0]));
+        let hint = json["hint"].as_str().unwrap_or_default();
+        assert!(hint.contains(expected), "{numbers:?}: {hint}");
+    }
+}
+
+#[tokio::test]
+async fn hint_of_another_cloud_names_those_that_were_not_asked() {
+    let app = TestApp::start().await;
+    refuses(&app, "played-secret", &[900_382]);
+    let mut body = account(&app, "us-government", &Value::Null);
+    body["clientSecret"] = "played-secret".into();
+    let answer = app.post(PATH).json(&body).send().await;
+    let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains("environment to AzurePublicCloud or AzureChinaCloud"), "{hint}");
+}
+
+#[tokio::test]
+async fn page_of_a_proxy_is_no_refusal_of_the_credential() {
+    let app = TestApp::start().await;
+    for (status, kind, body) in [
+        (403, "text/html", "<html><title>Access Denied</title></html>"),
+        (200, "text/html; charset=utf-8", "<!DOCTYPE html><p>Log in</p>"),
+        (407, "text/plain", "authenticate"),
+        (502, "text/html", "<html>"),
+        (403, "text/plain", "blocked"),
+    ] {
+        let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
+        let login = json!({"secret": "played-secret", "outcome": {"answer": page}});
+        app.control.login(serde_json::from_value(login).unwrap());
+        let mut sent = app.credential(&Value::Null);
+        sent["clientSecret"] = "played-secret".into();
+        let answer = app.post(PATH).json(&sent).send().await;
+        assert_ne!(answer.status, 401, "{status} {kind}: {}", answer.text());
+        let hint = answer.json()["hint"].as_str().unwrap_or_default().to_owned();
+        assert!(hint.starts_with("this is not Azure's answer ("), "{status} {kind}: {hint}");
+        assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
+        assert!(!hint.contains("role"), "{hint}");
+    }
 }

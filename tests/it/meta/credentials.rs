@@ -207,3 +207,24 @@ async fn base_urls_are_ignored_so_that_no_secret_leaves_for_another_host() {
     );
     assert_eq!(app.get(&path).send().await.status, 200);
 }
+
+#[tokio::test]
+async fn ids_in_a_query_are_trimmed() {
+    let app = TestApp::start().await;
+    let stored = app.stored_credential(&app.admin).await;
+    for around in ["%20", "%0A", "%0D%0A", "+", "%C2%A0", "%09"] {
+        for path in [
+            format!("/meta/aksLocations?cloudCredentialId={stored}{around}"),
+            format!("/meta/aksLocations?cloudCredentialId={around}{stored}"),
+            format!("/meta/aksVersions?cloudCredentialId={stored}&region=eastus{around}"),
+            format!("/meta/aksClusters?cloudCredentialId={stored}&clusterId={around}"),
+        ] {
+            let answer = app.get(&path).send().await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        }
+    }
+    // Whitespace alone names nothing.
+    let answer = app.get("/meta/aksLocations?cloudCredentialId=%20").send().await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(hint(&answer).contains("cloudCredentialId"), "{}", answer.text());
+}

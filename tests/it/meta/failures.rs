@@ -137,3 +137,86 @@ async fn answers_of_azure_that_are_no_answers_are_refused_and_never_half_shown()
     }
     assert!(app.control.requests().iter().all(|seen| !seen.host.contains("evil")));
 }
+
+/// Lets the next listings of clusters be answered like this.
+fn plays(app: &TestApp, status: u16, kind: &str, body: &Value) {
+    let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
+    let pages = vec![serde_json::from_value(page).unwrap()];
+    app.control.play(app.seed.subscription_id, "managedClusters", pages).unwrap();
+}
+
+#[tokio::test]
+async fn page_of_a_proxy_is_told_whatever_its_status() {
+    let app = TestApp::start().await;
+    let body = app.credential(&Value::Null);
+    let html = json!("<html><title>Access Denied</title></html>");
+    for (status, kind, page) in [
+        (403, "text/html", &html),
+        (200, "text/html", &html),
+        (407, "text/html", &html),
+        (502, "text/html", &html),
+        (404, "TEXT/HTML; charset=iso-8859-1", &html),
+        (401, "text/html", &html),
+        (403, "application/json", &html),
+        (403, "text/plain", &json!("blocked")),
+        (407, "text/plain", &json!("")),
+    ] {
+        plays(&app, status, kind, page);
+        let answer = app.post("/meta/aksClusters").json(&body).send().await;
+        let expected = if status == 502 { 503 } else { 400 };
+        assert_eq!(answer.status.as_u16(), expected, "{status} {kind}: {}", answer.text());
+        let told = super::hint(&answer);
+        assert!(told.starts_with("this is not Azure's answer ("), "{status} {kind}: {told}");
+        assert!(told.contains("HTTPS_PROXY") && told.contains("SSL_CERT_FILE"), "{told}");
+        assert!(!told.contains("role") && !told.contains("problem of its own"), "{told}");
+        assert_eq!(answer.json()["upstreamStatus"], status);
+    }
+    // Azure's own words stay Azure's.
+    let denied = json!({"error": {"code": "AuthorizationFailed", "message": "may not perform action 'a/read' over scope '/s'."}});
+    plays(&app, 403, "application/json; charset=utf-8", &denied);
+    let answer = app.post("/meta/aksClusters").json(&body).send().await;
+    assert!(super::hint(&answer).contains("a/read"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn page_of_a_proxy_does_not_evict_what_azure_listed() {
+    let app = TestApp::start().await;
+    let body = app.credential(&Value::Null);
+    assert_eq!(app.post("/meta/aksClusters").json(&body).send().await.status, 200);
+    app.clock.advance(std::time::Duration::from_secs(31));
+    plays(&app, 403, "text/html", &json!("<html>"));
+    let answer = app.post("/meta/aksClusters").json(&body).send().await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("x-norman-aks-cache")),
+        (200, "stale"),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
+async fn linked_refusal_names_the_missing_right_and_its_scope() {
+    let app = TestApp::start().await;
+    let body = app.credential(&Value::Null);
+    let join = "Microsoft.Network/virtualNetworks/subnets/join/action";
+    let start = "The client 'a' with object id 'b' has permission to perform action \
+                 'Microsoft.ContainerService/managedClusters/write' on scope 'A'; however, ";
+    for rest in [
+        format!(
+            "it does not have permission to perform action '{join}' on the linked scope(s) 'B' or the linked scope(s) are invalid."
+        ),
+        format!(
+            "it does not have permission to perform action(s) '{join}' on the linked scope(s) 'B' (respectively) or the linked scope(s) are invalid."
+        ),
+        format!(
+            "it does not have permission to perform action(s) '{join}' on the linked scope(s) 'B (respectively) or the linked scope(s) are invalid."
+        ),
+    ] {
+        let error =
+            json!({"error": {"code": "LinkedAuthorizationFailed", "message": format!("{start}{rest}")}});
+        plays(&app, 403, "application/json", &error);
+        let told = super::hint(&app.post("/meta/aksClusters").json(&body).send().await);
+        assert!(told.contains(&format!("{join} on B: give it the role Network Contributor")), "{told}");
+        assert!(!told.contains("managedClusters/write") && !told.contains("role Contributor"), "{told}");
+    }
+}

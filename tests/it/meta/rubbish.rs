@@ -160,3 +160,29 @@ fn answers_of_azure_of_any_shape() {
         check(&answer, &body.to_string());
     });
 }
+
+#[tokio::test]
+async fn bodies_in_other_encodings_are_read_or_named() {
+    let app = TestApp::start().await;
+    let text = app.credential(&serde_json::Value::Null).to_string();
+    let wide = |mark: bool, big: bool| -> Vec<u8> {
+        let units = mark.then_some(0xfeff).into_iter().chain(text.encode_utf16());
+        units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+    };
+    let marked = [b"\xef\xbb\xbf", text.as_bytes()].concat();
+    let answer = app.post("/meta/aksCheckCredentials").body(marked).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let credential = serde_json::json!({"azurecredentialConfig": {"clientId": "c"}}).to_string();
+    let answer =
+        app.post("/v3/cloudcredentials").body([b"\xef\xbb\xbf", credential.as_bytes()].concat()).send().await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    for (mark, big) in [(true, false), (true, true), (false, false), (false, true)] {
+        for (path, status) in
+            [("/meta/aksCheckCredentials", 400), ("/meta/aksLocations", 400), ("/v3/cloudcredentials", 422)]
+        {
+            let answer = app.post(path).body(wide(mark, big)).send().await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+            assert!(answer.text().contains("the body is UTF-16; send it as UTF-8"), "{}", answer.text());
+        }
+    }
+}

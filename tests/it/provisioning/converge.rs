@@ -206,7 +206,9 @@ async fn an_import_says_from_its_first_moment_on_what_is_there() {
     let case = Case::start().await;
     let nothing = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
     let id = case.active(&case.import("made-elsewhere", nothing)).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"team": "platform"}));
+    let shown = case.get(&id).await;
+    assert_eq!(shown["aksConfig"]["tags"], json!({}), "none of them is the user's");
+    assert_eq!(shown["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
     let writes = case.changed(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "and no tags");
     assert_eq!(case.aks("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));

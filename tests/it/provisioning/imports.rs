@@ -150,7 +150,7 @@ async fn the_mark_of_another_server_stays_on_an_import() {
     assert_eq!(lines(&writes), ["PATCH rancher/theirs"]);
     assert_eq!(
         case.aks("theirs").await.unwrap()["tags"],
-        json!({"c": "d", "norman-aks-owner": "other/c-other"})
+        json!({"a": "b", "c": "d", "norman-aks-owner": "other/c-other"})
     );
     case.expect_rest(&id).await;
     case.remove(&id).await;
@@ -202,4 +202,185 @@ async fn an_upgrade_of_an_import_sends_back_what_azure_said_with_another_version
     expected["properties"]["kubernetesVersion"] = json!("1.33.3");
     assert_eq!(writes[0].body, expected);
     case.expect_rest(&id).await;
+}
+
+/// The address ranges in Azure.
+async fn ranges(case: &Case) -> serde_json::Value {
+    case.aks(NAME).await.unwrap()["properties"]["apiServerAccessProfile"]["authorizedIPRanges"].clone()
+}
+
+#[tokio::test]
+async fn import_ranges_go_when_their_user_leaves_them_out() {
+    let case = Case::start().await;
+    let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
+    case.meanwhile_set(NAME, set, json!(["192.0.2.0/24"])).await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    for (stated, expected) in [
+        (
+            json!(["203.0.113.0/24", "198.51.100.0/24"]),
+            json!(["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24"]),
+        ),
+        (json!(["203.0.113.0/24"]), json!(["192.0.2.0/24", "203.0.113.0/24"])),
+        (json!([]), json!(["192.0.2.0/24"])),
+    ] {
+        let writes = case.changed(&id, json!({"authorizedIpRanges": stated})).await;
+        assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
+        assert_eq!(ranges(&case).await, expected, "{stated}");
+        case.refreshes(2).await;
+        let shown = case.get(&id).await;
+        assert_eq!(shown["aksConfig"]["authorizedIpRanges"], stated, "as the user said it");
+        assert_eq!(shown["aksStatus"]["upstreamSpec"]["authorizedIpRanges"], expected);
+    }
+    case.expect_rest(&id).await;
+    assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
+}
+
+#[tokio::test]
+async fn import_ranges_go_with_their_key_and_stay_without_a_word() {
+    let case = Case::start().await;
+    let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
+    case.meanwhile_set(NAME, set, json!(["192.0.2.0/24"])).await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    case.changed(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
+    let both = json!(["192.0.2.0/24", "203.0.113.7"]);
+    // A key that is absent changes nothing, whatever else is changed.
+    case.changed(&id, json!({"tags": {"a": "b"}})).await;
+    assert_eq!(ranges(&case).await, both);
+    // Named with the mask that an address has anyway, it is the same range.
+    assert_eq!(case.put(&id, json!({"authorizedIpRanges": ["203.0.113.7/32"]})).await.status, StatusCode::OK);
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert_eq!(ranges(&case).await, both);
+    case.changed(&id, json!({"authorizedIpRanges": null})).await;
+    assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
+}
+
+#[tokio::test]
+async fn import_range_that_azure_had_is_never_the_users() {
+    let case = Case::start().await;
+    let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
+    case.meanwhile_set(NAME, set, json!(["192.0.2.0/24"])).await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    let answer = case.put(&id, json!({"authorizedIpRanges": ["192.0.2.0/24"]})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    case.app.settle().await;
+    let answer = case.put(&id, json!({"authorizedIpRanges": []})).await;
+    let findings = answer.json()["aksStatus"]["review"]["findings"].clone();
+    let stays = findings.as_array().unwrap().iter().find(|it| it["rule"] == "entries-stay").unwrap();
+    assert_eq!(
+        (&stays["field"], &stays["severity"]),
+        (&json!("aksConfig.authorizedIpRanges"), &json!("warning"))
+    );
+    assert!(stays["message"].as_str().unwrap().contains("192.0.2.0/24"), "{stays}");
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
+    assert_eq!(changes(&case.writes()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn import_tags_go_when_their_user_leaves_them_out() {
+    let case = Case::start().await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    for (stated, expected) in [
+        (json!({"a": "1", "b": "2"}), json!({"team": "platform", "a": "1", "b": "2"})),
+        (json!({"a": "3"}), json!({"team": "platform", "a": "3"})),
+        (json!({}), json!({"team": "platform"})),
+        (json!({"Team": "ours"}), json!({"Team": "ours"})),
+        (json!({}), json!({})),
+    ] {
+        let writes = case.changed(&id, json!({"tags": stated})).await;
+        assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"], "{stated}");
+        assert_eq!(case.aks(NAME).await.unwrap()["tags"], expected, "{stated}");
+        case.refreshes(1).await;
+        assert_eq!(case.get(&id).await["aksConfig"]["tags"], stated, "as the user said it");
+    }
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn import_labels_and_taints_go_when_their_user_leaves_them_out() {
+    let case = Case::start().await;
+    let theirs = json!({"nodeLabels": {"theirs": "1"}, "nodeTaints": ["theirs=1:NoSchedule"]});
+    case.meanwhile_pool(NAME, "work", theirs).await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    let pools = |work: serde_json::Value| {
+        let mut pools = json!([
+            {"name": "system", "count": 3, "maxPods": 30, "vmSize": "Standard_D4s_v5", "osDiskSizeGB": 128, "osDiskType": "Managed",
+                "osType": "Linux", "mode": "System", "enableAutoScaling": true, "minCount": 3, "maxCount": 5},
+            {"name": "work", "count": 2, "maxPods": 30, "vmSize": "Standard_D8s_v5", "osDiskSizeGB": 128, "osDiskType": "Managed",
+                "osType": "Linux", "mode": "User"},
+        ]);
+        pools[1].as_object_mut().unwrap().extend(work.as_object().unwrap().clone());
+        json!({"nodePools": pools})
+    };
+    for (stated, labels, taints) in [
+        (
+            json!({"nodeLabels": {"x": "1", "y": "2"}, "nodeTaints": ["x=1:NoSchedule", "y=1:NoExecute"]}),
+            json!({"theirs": "1", "x": "1", "y": "2"}),
+            json!(["theirs=1:NoSchedule", "x=1:NoSchedule", "y=1:NoExecute"]),
+        ),
+        (
+            json!({"nodeLabels": {"x": "3"}, "nodeTaints": ["x=2:NoSchedule"]}),
+            json!({"theirs": "1", "x": "3"}),
+            json!(["theirs=1:NoSchedule", "x=2:NoSchedule"]),
+        ),
+        (json!({"nodeLabels": {}, "nodeTaints": []}), json!({"theirs": "1"}), json!(["theirs=1:NoSchedule"])),
+    ] {
+        let writes = case.changed(&id, pools(stated.clone())).await;
+        assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"], "{stated}");
+        let pool = case.pool_in_azure(NAME, "work").await.unwrap();
+        assert_eq!((&pool["nodeLabels"], &pool["nodeTaints"]), (&labels, &taints), "{stated}");
+        case.refreshes(1).await;
+        let shown = case.get(&id).await["aksConfig"]["nodePools"][1].clone();
+        assert_eq!(
+            (&shown["nodeLabels"], &shown["nodeTaints"]),
+            (&stated["nodeLabels"], &stated["nodeTaints"])
+        );
+    }
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn import_entry_that_others_took_is_not_written_again() {
+    let case = Case::start().await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    case.changed(&id, json!({"tags": {"a": "1", "b": "2"}})).await;
+    let theirs = json!({"tags": {"team": "platform", "a": "theirs", "c": "4"}});
+    case.meanwhile(http::Method::PATCH, &cluster(NAME), Some(&theirs)).await;
+    case.refreshes(2).await;
+    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "theirs"}));
+    case.expect_rest(&id).await;
+    // What was theirs in the meantime is not taken away with the user's last entry.
+    let writes = case.changed(&id, json!({"tags": {}})).await;
+    assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"]);
+    assert_eq!(case.aks(NAME).await.unwrap()["tags"], json!({"team": "platform", "c": "4"}));
+}
+
+#[tokio::test]
+async fn import_remembers_named_entries_over_a_restart() {
+    let db = crate::support::databases::sqlite().await;
+    let first = Case::of(TestApp::with().on(&db).start().await, "ready").await;
+    let id = first.active(&first.import(NAME, json!({}))).await;
+    first.changed(&id, json!({"authorizedIpRanges": ["203.0.113.7"], "tags": {"a": "1"}})).await;
+    let app = TestApp::with().on(&db).beside(&first.app).start().await;
+    let Case { credential, account, client, .. } = first;
+    let second = Case { app, credential, account, client };
+    second.changed(&id, json!({"authorizedIpRanges": [], "tags": {}})).await;
+    let azure = second.aks(NAME).await.unwrap();
+    assert_eq!(azure["tags"], json!({"team": "platform"}));
+    assert_eq!(ranges(&second).await, json!([]));
+}
+
+#[tokio::test]
+async fn import_change_that_fails_still_knows_what_was_named() {
+    let case = Case::start().await;
+    let id = case.active(&case.import(NAME, json!({}))).await;
+    case.app
+        .control
+        .add_ending(norman_aks::sandbox::Ending { times: Some(1), ..norman_aks::sandbox::Ending::default() });
+    assert_eq!(case.put(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await.status, StatusCode::OK);
+    case.app.settle().await;
+    case.changed(&id, json!({"authorizedIpRanges": []})).await;
+    assert_eq!(ranges(&case).await, json!([]));
 }

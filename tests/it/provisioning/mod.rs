@@ -11,6 +11,7 @@ mod refresh;
 mod refusals;
 mod surroundings;
 mod updates;
+mod usable;
 
 use std::time::Duration;
 
@@ -286,6 +287,10 @@ impl Case {
     pub(crate) async fn meanwhile_set(&self, name: &str, pointer: &str, value: Value) {
         let mut body = self.aks(name).await.unwrap();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
+        if body.pointer(parent).is_none() {
+            let (above, name) = parent.rsplit_once('/').unwrap();
+            body.pointer_mut(above).unwrap().as_object_mut().unwrap().insert(name.to_owned(), json!({}));
+        }
         body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.to_owned(), value);
         self.meanwhile(Method::PUT, &cluster(name), Some(&body)).await;
     }
@@ -303,6 +308,8 @@ impl Case {
             "2024-02-01"
         } else if lower.contains("operationalinsights") {
             "2021-12-01-preview"
+        } else if lower.contains("microsoft.network") {
+            "2023-11-01"
         } else {
             "2021-04-01"
         };

@@ -285,3 +285,177 @@ async fn a_creation_that_somebody_stopped_is_told_and_made_anew_when_asked() {
     case.app.settle().await;
     case.expect_active(&id).await;
 }
+
+/// Answers the requests of this method and path with an error in Azure's form, as often as they come.
+fn refused(method: &str, path: &str, refusal: norman_aks::sandbox::Refusal) -> norman_aks::sandbox::Fault {
+    norman_aks::sandbox::Fault {
+        method: Some(method.to_owned()),
+        path: Some(path.to_owned()),
+        effect: Some(norman_aks::sandbox::Effect::Status(refusal)),
+        ..norman_aks::sandbox::Fault::default()
+    }
+}
+
+fn says(status: u16, code: &str, message: &str) -> norman_aks::sandbox::Refusal {
+    norman_aks::sandbox::Refusal {
+        status: Some(status),
+        code: Some(code.to_owned()),
+        message: Some(message.to_owned()),
+        ..norman_aks::sandbox::Refusal::default()
+    }
+}
+
+const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
+
+/// Azure's sentence for an application that may write clusters and not join the subnet.
+fn linked(missing: &str) -> String {
+    format!(
+        "The client 'a' with object id 'b' has permission to perform action 'Microsoft.ContainerService/managedClusters/write' \
+         on scope 'A'; however, {missing}"
+    )
+}
+
+#[tokio::test]
+async fn linked_refusal_of_a_cluster_names_the_missing_right() {
+    let assign = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
+    for (missing, expected) in [
+        (
+            format!(
+                "it does not have permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid."
+            ),
+            format!(
+                "lacks the right {JOIN} on B: give it the role Network Contributor there (az role assignment create --assignee a --role 'Network Contributor' --scope B)"
+            ),
+        ),
+        (
+            format!(
+                "it does not have permission to perform action(s) '{assign}' on the linked scope(s) '/i d' (respectively) or the linked scope(s) are invalid."
+            ),
+            format!(
+                "lacks the right {assign} on /i d: give it the role Managed Identity Operator there (az role assignment create --assignee a --role 'Managed Identity Operator' --scope '/i d')"
+            ),
+        ),
+    ] {
+        let case = Case::start().await;
+        let fault =
+            refused("PUT", "/managedClusters/one", says(403, "LinkedAuthorizationFailed", &linked(&missing)));
+        case.app.control.add_fault(fault);
+        let id = case.post(&case.small()).await;
+        case.app.settle().await;
+        let message = case.trouble(&id, "provisioning").await;
+        assert!(message.contains(&expected), "{message}");
+        let (_, hint) = message.split_once("; the application").unwrap();
+        assert!(!hint.contains("managedClusters/write") && !hint.contains("role Contributor"), "{hint}");
+    }
+}
+
+#[tokio::test]
+async fn linked_refusal_of_another_tenant_names_no_role() {
+    let case = Case::start().await;
+    let missing = "the current tenant 'T' is not authorized to access linked subscription 'S'.";
+    let fault =
+        refused("PUT", "/managedClusters/one", says(403, "LinkedAuthorizationFailed", &linked(missing)));
+    case.app.control.add_fault(fault);
+    let id = case.post(&case.small()).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert!(message.contains("in the subscription S, which belongs to another tenant than T"), "{message}");
+    assert!(!message.contains("role") && !message.contains("Contributor"), "{message}");
+}
+
+#[tokio::test]
+async fn operation_that_azure_gave_up_has_the_remedy_too() {
+    let case = Case::start().await;
+    let inner = format!(
+        "Reconcile VNet failed. Details: Code=\"LinkedAuthorizationFailed\" Message=\"The client 'i' with object id 'o' has \
+         permission to perform action 'Microsoft.Network/virtualNetworks/write' on scope 'A'; however, it does not have \
+         permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid.\""
+    );
+    case.app.control.add_ending(fails(Deed::CreateCluster, "ReconcileVNetFailed", &inner));
+    let id = case.post(&case.small()).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert!(message.contains(&format!("; the identity i lacks the right {JOIN} on B")), "{message}");
+}
+
+#[tokio::test]
+async fn group_that_may_not_be_made_is_to_be_created_first() {
+    let case = Case::start().await;
+    let scope = format!("/subscriptions/{}/resourcegroups/newgroup", case.account.subscription_id);
+    let message = format!(
+        "The client 'a' with object id 'b' does not have authorization to perform action \
+         'Microsoft.Resources/subscriptions/resourcegroups/write' over scope '{scope}' or the scope is invalid."
+    );
+    case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "AuthorizationFailed", &message)));
+    let id = case.post(&case.with(json!({"resourceGroup": "newgroup"}))).await;
+    case.app.settle().await;
+    let told = case.trouble(&id, "provisioning").await;
+    assert!(told.contains("create the resource group first"), "{told}");
+    let subscription =
+        format!("the role Contributor on the subscription /subscriptions/{}", case.account.subscription_id);
+    assert!(told.ends_with(&subscription), "{told}");
+    assert!(!told.contains("role Contributor on /subscriptions"), "a role on what is not there: {told}");
+    case.app.control.clear_faults();
+    case.meanwhile(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"}))).await;
+    case.refreshes(2).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+}
+
+#[tokio::test]
+async fn policy_on_groups_is_met_by_a_group_of_ones_own() {
+    let case = Case::start().await;
+    let message = "Resource 'newgroup' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"Require a \
+                   tag on resource groups\",\"id\":\"/x\"}}]'.";
+    case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "RequestDisallowedByPolicy", message)));
+    let id = case.post(&case.with(json!({"resourceGroup": "newgroup"}))).await;
+    case.app.settle().await;
+    let told = case.trouble(&id, "provisioning").await;
+    let remedy = "a policy (Require a tag on resource groups) forbids to make the resource group newgroup like this: create the \
+                  resource group yourself, as the policy wants it and with its tags; it is then used as it is";
+    assert!(told.ends_with(remedy), "{told}");
+}
+
+#[tokio::test]
+async fn policy_on_tags_of_a_cluster_names_the_key() {
+    for (policy, expected) in [
+        ("Require a tag on resources", "asks for tags: set them in aksConfig.tags"),
+        ("Allowed locations", "(Allowed locations) forbids this: change the specification"),
+    ] {
+        let case = Case::start().await;
+        let message = format!(
+            "Resource 'one' was disallowed by policy. Policy identifiers: '[{{\"policyAssignment\":{{\"name\":\"{policy}\"}}}}]'."
+        );
+        let fault = refused("PUT", "/managedClusters/one", says(403, "RequestDisallowedByPolicy", &message));
+        case.app.control.add_fault(fault);
+        let id = case.post(&case.small()).await;
+        case.app.settle().await;
+        let told = case.trouble(&id, "provisioning").await;
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn page_of_a_proxy_is_no_answer_to_a_write() {
+    for (status, kind) in [(403, "text/html"), (200, "text/html"), (407, "text/plain"), (502, "text/html")] {
+        let case = Case::start().await;
+        let page = norman_aks::sandbox::Refusal {
+            status: Some(status),
+            body: Some("<html><title>Access Denied</title></html>".to_owned()),
+            headers: [("Content-Type".to_owned(), kind.to_owned())].into(),
+            ..norman_aks::sandbox::Refusal::default()
+        };
+        case.app.control.add_fault(refused("PUT", "/managedClusters/one", page));
+        let id = case.post(&case.small()).await;
+        case.app.settle().await;
+        let told = case.trouble(&id, "provisioning").await;
+        assert!(told.contains("this is not Azure's answer ("), "{status}: {told}");
+        assert!(told.contains("HTTPS_PROXY") && told.contains("SSL_CERT_FILE"), "{status}: {told}");
+        assert!(!told.contains("role"), "{status}: {told}");
+        assert_eq!(case.aks("one").await, None, "{status}");
+        case.app.control.clear_faults();
+        case.refreshes(2).await;
+        case.app.settle().await;
+        case.expect_active(&id).await;
+    }
+}

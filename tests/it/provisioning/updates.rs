@@ -368,7 +368,10 @@ async fn a_stopped_cluster_cannot_be_changed_until_it_is_started() {
     assert_eq!(case.put(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
     case.app.settle().await;
     let message = case.trouble(&id, "updating").await;
-    assert!(message.contains("OperationNotAllowed") && message.contains("is stopped"), "{message}");
+    assert_eq!(
+        message,
+        "the cluster one is stopped in Azure; start it: az aks start --resource-group rancher --name one"
+    );
     assert_eq!(case.azure(http::Method::POST, &format!("{}/start", cluster("one")), None).await.0, 202);
     case.app.control.set_times(usual).unwrap();
     case.refreshes(2).await;
@@ -430,9 +433,9 @@ async fn what_azure_cannot_change_or_is_not_managed_here_is_refused_and_nothing_
         (pools(json!({"osDiskType": "Ephemeral"})), cannot),
         (pools(json!({"availabilityZones": ["2"]})), "changing availability zones for node pool [system]"),
         (json!({"networkPolicy": "azure", "networkPlugin": "kubenet"}), ""),
-        (json!({"loadBalancerSku": "Basic"}), "set loadBalancerSku to Standard"),
+        (json!({"loadBalancerSku": "Basic"}), unmanaged),
         (json!({"outboundType": "managedNATGateway"}), unmanaged),
-        (json!({"linuxAdminUsername": "root"}), unmanaged),
+        (json!({"linuxAdminUsername": "root"}), cannot),
     ] {
         let answer = case.put(&id, change.clone()).await;
         let body = answer.json();

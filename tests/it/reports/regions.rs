@@ -31,7 +31,7 @@ async fn a_region_in_any_spelling_is_sent_in_azures() {
             it.writes().into_iter().find(|write| write.line == format!("PUT rancher/{cluster}")).unwrap();
         assert_eq!(put.at("/location"), name, "{spelling}");
         assert_eq!(put.at("/properties/nodeResourceGroup"), format!("MC_rancher_{cluster}_{name}"));
-        assert_eq!(it.get(&id).await["aksConfig"]["resourceLocation"], spelling);
+        assert_eq!(it.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
         it.refreshes(2).await;
         it.expect_active(&id).await;
         assert_eq!(lines(&it.writes()), [""; 0], "{spelling}");
@@ -74,7 +74,7 @@ async fn another_spelling_of_the_region_is_no_change() {
             "{spelling}"
         );
         it.app.settle().await;
-        assert_eq!(it.get(&id).await["aksConfig"]["resourceLocation"], spelling);
+        assert_eq!(it.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
         assert_eq!(lines(&it.writes()), [""; 0], "{spelling}");
     }
     for other in ["eastus2", "West US 2"] {

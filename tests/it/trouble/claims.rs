@@ -20,7 +20,8 @@ on_both!(
     a_claim_of_an_older_server_yields_until_azure_answers,
 );
 
-const TAKEN: &str = "cluster already exists for AKS cluster [one] in region [eastus]";
+const TAKEN: &str = "cluster already exists for AKS cluster [one] in region [eastus]: change the cluster object that is there, or use \
+         another clusterName";
 
 /// The credentials of ann and bob, each valid, and what they are stored under.
 struct Stage {

@@ -27,27 +27,27 @@ fn ranges() -> Vec<Behaviour> {
             start: Situation::create,
             accepts: ("serviceCidr 10.0.0.0/13", |s| set(s, json!({"serviceCidr": "10.0.0.0/13"}))),
             refuses: ("serviceCidr 10.64.0.0/12", |s| {
-                set(s, json!({"serviceCidr": "10.64.0.0/12", "dnsServiceIp": "10.64.0.10"}))
+                set(s, json!({"serviceCidr": "10.64.0.0/12", "dnsServiceIp": "10.64.0.10"}));
             }),
         },
         Behaviour {
             rule: "ranges-reserved",
             start: Situation::create,
             accepts: ("serviceCidr 172.29.0.0/16", |s| {
-                set(s, json!({"serviceCidr": "172.29.0.0/16", "dnsServiceIp": "172.29.0.10"}))
+                set(s, json!({"serviceCidr": "172.29.0.0/16", "dnsServiceIp": "172.29.0.10"}));
             }),
             refuses: ("serviceCidr 172.30.0.0/16", |s| {
-                set(s, json!({"serviceCidr": "172.30.0.0/16", "dnsServiceIp": "172.30.0.10"}))
+                set(s, json!({"serviceCidr": "172.30.0.0/16", "dnsServiceIp": "172.30.0.10"}));
             }),
         },
         Behaviour {
             rule: "dns-address",
             start: Situation::create,
             accepts: ("dnsServiceIp 10.1.0.2 in 10.1.0.0/16", |s| {
-                set(s, json!({"dnsServiceIp": "10.1.0.2"}))
+                set(s, json!({"dnsServiceIp": "10.1.0.2"}));
             }),
             refuses: ("dnsServiceIp 10.1.0.1, the first address", |s| {
-                set(s, json!({"dnsServiceIp": "10.1.0.1"}))
+                set(s, json!({"dnsServiceIp": "10.1.0.1"}));
             }),
         },
         Behaviour {
@@ -102,7 +102,7 @@ fn subnets() -> Vec<Behaviour> {
                 routed(s);
             }),
             refuses: ("userDefinedRouting in a subnet without one", |s| {
-                set(s, json!({"outboundType": "userDefinedRouting"}))
+                set(s, json!({"outboundType": "userDefinedRouting"}));
             }),
         },
         Behaviour {
@@ -124,7 +124,7 @@ fn subnets() -> Vec<Behaviour> {
             rule: "subnets-mixed",
             start: Situation::update,
             accepts: ("a new pool without a subnet, which gets that of the others", |s| {
-                set_pool(s, 1, json!({"name": "new"}))
+                set_pool(s, 1, json!({"name": "new"}));
             }),
             refuses: ("a pool with a subnet beside pools in Azure's own network", |s| {
                 in_managed_network(s);
@@ -189,7 +189,7 @@ fn others() -> Vec<Behaviour> {
             rule: "version-not-lowered",
             start: Situation::update,
             accepts: ("1.32 where 1.32.7 runs: nothing changes", |s| {
-                set(s, json!({"kubernetesVersion": "1.32"}))
+                set(s, json!({"kubernetesVersion": "1.32"}));
             }),
             refuses: ("1.32.6 where 1.32.7 runs", |s| set(s, json!({"kubernetesVersion": "1.32.6"}))),
         },

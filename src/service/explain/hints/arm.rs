@@ -1,0 +1,116 @@
+//! Hints for errors of Resource Manager and of the services behind it.
+
+use serde_json::Value;
+
+use super::ID_FORM;
+use super::roles::{linked, missing, quoted_after, unread};
+use crate::azure::ServiceError;
+use crate::domain::shell;
+
+/// The hint for an error; `url` is the address of the request that was refused, if it was one.
+pub(super) fn hint(error: &ServiceError, url: Option<&str>) -> Option<String> {
+    let code = error.code.as_deref().unwrap_or_default();
+    let message = error.message.as_deref().unwrap_or_default();
+    // Services repeat this refusal under codes of their own, when it is an identity of the cluster that lacks the right.
+    if let Some(hint) = linked(message, code == "LinkedAuthorizationFailed") {
+        return Some(hint);
+    }
+    of_code(code, message, url).or_else(|| of_details(error, url))
+}
+
+/// The hint for the first nested error that has one.
+fn of_details(error: &ServiceError, url: Option<&str>) -> Option<String> {
+    error.details.as_ref()?.as_array()?.iter().find_map(|detail| {
+        let text = |key: &str| detail.get(key).and_then(Value::as_str).map(str::to_owned);
+        let detail = ServiceError { code: text("code"), message: text("message"), ..ServiceError::default() };
+        hint(&detail, url)
+    })
+}
+
+fn of_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
+    let hint = match code {
+        "AuthorizationFailed" => return Some(missing(message)),
+        "LinkedAuthorizationFailed" => return Some(unread()),
+        "SubscriptionNotFound" => {
+            "the subscription does not exist for this login: check subscriptionId, that it belongs to the tenant, and environment"
+        }
+        "InvalidSubscriptionId" => {
+            return Some(format!("subscriptionId has the form {ID_FORM}, without braces or whitespace"));
+        }
+        "InvalidAuthenticationTokenTenant" => {
+            "the tenant of the credential is not the subscription's: correct tenantId, or leave it out to have it found"
+        }
+        "InvalidAuthenticationToken" | "ExpiredAuthenticationToken" => {
+            "Azure did not accept the token: check that environment names the subscription's cloud"
+        }
+        "MissingSubscriptionRegistration" | "SubscriptionNotRegistered" => {
+            let namespace = quoted_after(message, "namespace").unwrap_or("Microsoft.ContainerService");
+            let register = shell::command(&["az", "provider", "register", "--namespace", namespace]);
+            return Some(format!(
+                "the subscription does not use this service yet: register it ({register}) and try again in a few minutes"
+            ));
+        }
+        "ReadOnlyDisabledSubscription" | "SubscriptionDisabled" | "DisabledSubscription" => {
+            "the subscription is disabled: its owner must enable it in the Azure portal (often a matter of billing)"
+        }
+        "NoRegisteredProviderFound"
+        | "LocationNotAvailableForResourceType"
+        | "InvalidLocation"
+        | "InvalidLocationParameter"
+        | "LocationNotAvailable" => "the region does not offer this: choose one that aksLocations names",
+        "ErrCode_InsufficientVCPUQuota" => {
+            "ask Azure for more quota in the region, or use fewer or smaller nodes"
+        }
+        "ResourceGroupNotFound" => {
+            let group = quoted_after(message, "roup").map(|name| format!(" {name}")).unwrap_or_default();
+            return Some(format!(
+                "the resource group{group} does not exist: create it, or correct the name of the group in aksConfig"
+            ));
+        }
+        "RequestDisallowedByPolicy" => return Some(forbidden_by_policy(message, url)),
+        "RequestDisallowedByAzure" => {
+            "Azure does not offer this region to the subscription: choose another region, or ask Azure's support"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// A policy forbids what the server asked for. What it wants can be said only where its users can give it: the server sends
+/// no tags with a resource group, and those of `aksConfig.tags` with a cluster.
+fn forbidden_by_policy(message: &str, url: Option<&str>) -> String {
+    let policies = policies(message);
+    let named = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
+    if let Some(group) = url.and_then(resource_group) {
+        return format!(
+            "a policy{named} forbids to make the resource group {group} like this: create the resource group yourself, as the \
+             policy wants it and with its tags; it is then used as it is"
+        );
+    }
+    let of_cluster = url.is_some_and(|url| url.to_ascii_lowercase().contains("/managedclusters/"));
+    if of_cluster && policies.iter().any(|policy| policy.to_ascii_lowercase().contains("tag")) {
+        return format!("a policy{named} asks for tags: set them in aksConfig.tags");
+    }
+    format!(
+        "a policy of the subscription{named} forbids this: change the specification, or ask who administers its Azure Policy"
+    )
+}
+
+/// The name of the resource group that an address is of.
+fn resource_group(url: &str) -> Option<&str> {
+    let (rest, name) = url.trim_end_matches('/').rsplit_once('/')?;
+    rest.to_ascii_lowercase().ends_with("/resourcegroups").then_some(name)
+}
+
+/// The names of policy assignments in Azure's sentence, each once.
+fn policies(message: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for part in message.split("\"policyAssignment\"").skip(1) {
+        let name = part.split_once("\"name\":").and_then(|(_, rest)| rest.trim_start().strip_prefix('"'));
+        let name = name.and_then(|rest| rest.split_once('"')).map(|(name, _)| name);
+        if let Some(name) = name.filter(|name| !name.is_empty() && !names.contains(name)) {
+            names.push(name);
+        }
+    }
+    names
+}

@@ -1,0 +1,345 @@
+//! Clusters that cannot be used although nothing is wrong with the specification: stopped, gone, in another region, or not
+//! letting this server in; and what is shown while a step is tried again.
+
+use http::Method;
+use norman_aks::sandbox::{Deed, Effect, Ending, Fault};
+use serde_json::{Value, json};
+
+use super::{AKS, Case, cluster, lines, made_in_azure};
+
+const START: &str = "is stopped in Azure; start it: az aks start --resource-group rancher --name ";
+
+fn condition(shown: &Value, kind: &str) -> (String, String) {
+    let conditions = shown["conditions"].as_array().unwrap();
+    let found = conditions.iter().find(|it| it["type"] == kind).unwrap_or_else(|| panic!("{shown:#}"));
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("message"))
+}
+
+/// Somebody starts or stops the cluster in the portal.
+async fn power(case: &Case, name: &str, action: &str) {
+    case.meanwhile(Method::POST, &format!("{}/{action}", cluster(name)), None).await;
+    case.azure(Method::GET, &cluster(name), None).await;
+}
+
+#[tokio::test]
+async fn stopped_import_names_the_start_command() {
+    let case = Case::start().await;
+    case.meanwhile(Method::PUT, &cluster("asleep"), Some(&made_in_azure("asleep", json!({})))).await;
+    power(&case, "asleep", "stop").await;
+    let id = case.post(&case.import("asleep", json!({}))).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert_eq!(message, format!("the cluster asleep {START}asleep"));
+    let shown = case.get(&id).await;
+    assert_eq!(shown["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7", "it is known all the same");
+    power(&case, "asleep", "start").await;
+    case.refreshes(2).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+}
+
+#[tokio::test]
+async fn stopped_cluster_is_not_ready_and_says_how_to_start() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    power(&case, "one", "stop").await;
+    case.refreshes(1).await;
+    let shown = case.get(&id).await;
+    let message = format!("the cluster one {START}one");
+    assert_eq!(condition(&shown, "Ready"), ("False".to_owned(), message.clone()));
+    assert_eq!(condition(&shown, "Connected").0, "False");
+    assert_eq!(condition(&shown, "Updated"), ("True".to_owned(), String::new()), "nothing is to be done");
+    assert_eq!(
+        (&shown["state"], &shown["transitioning"], &shown["transitioningMessage"]),
+        (&json!("active"), &json!("error"), &json!(message))
+    );
+    // A change waits for the start instead of failing in Azure's words.
+    assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
+    case.app.settle().await;
+    assert_eq!(case.trouble(&id, "updating").await, message);
+    assert_eq!(lines(&case.writes()), Vec::<String>::new());
+    power(&case, "one", "start").await;
+    case.refreshes(2).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert_eq!(condition(&case.get(&id).await, "Ready"), ("True".to_owned(), String::new()));
+}
+
+#[tokio::test]
+async fn start_command_quotes_the_resource_group() {
+    let case = Case::start().await;
+    let group = "/resourceGroups/my(own)group";
+    case.meanwhile(Method::PUT, group, Some(&json!({"location": "eastus"}))).await;
+    let path = format!("{group}/providers/{AKS}/asleep");
+    case.meanwhile(Method::PUT, &path, Some(&made_in_azure("asleep", json!({})))).await;
+    case.meanwhile(Method::POST, &format!("{path}/stop"), None).await;
+    let id = case.post(&case.import("asleep", json!({"resourceGroup": "my(own)group"}))).await;
+    case.app.settle().await;
+    let message = case.trouble(&id, "provisioning").await;
+    assert!(message.ends_with("az aks start --resource-group 'my(own)group' --name asleep"), "{message}");
+}
+
+#[tokio::test]
+async fn cluster_that_is_gone_in_azure_is_not_ready() {
+    let case = Case::start().await;
+    let own = case.active(&case.small()).await;
+    case.meanwhile(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
+    let import = case.active(&case.import("theirs", json!({}))).await;
+    for (id, name) in [(&own, "one"), (&import, "theirs")] {
+        case.meanwhile(Method::DELETE, &cluster(name), None).await;
+        case.refreshes(2).await;
+        let shown = case.get(id).await;
+        let gone = format!("{name} no longer exists in Azure: remove the object, or restore the cluster");
+        assert_eq!(condition(&shown, "Ready"), ("False".to_owned(), gone.clone()), "{name}");
+        assert_eq!(condition(&shown, "Connected").0, "False", "{name}");
+        assert_eq!(
+            (&shown["state"], &shown["transitioningMessage"]),
+            (&json!("active"), &json!(gone)),
+            "{name}"
+        );
+    }
+    // One that comes back in the same place is usable again.
+    case.meanwhile(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
+    case.refreshes(2).await;
+    case.expect_active(&import).await;
+    assert_eq!(condition(&case.get(&import).await, "Ready").0, "True");
+}
+
+#[tokio::test]
+async fn cluster_that_is_gone_is_not_ready_after_a_change_either() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    case.meanwhile(Method::DELETE, &cluster("one"), None).await;
+    assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
+    case.app.settle().await;
+    let (status, message) = condition(&case.get(&id).await, "Ready");
+    assert_eq!(status, "False");
+    assert!(message.contains("no longer exists in Azure"), "{message}");
+}
+
+#[tokio::test]
+async fn import_with_the_wrong_region_warns_and_uses_its_own() {
+    let case = Case::start().await;
+    case.meanwhile(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({})))).await;
+    let body = case.import("elsewhere", json!({"resourceLocation": "westeurope"}));
+    let answer = case.app.post("/v3/clusters").json(&body).send().await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
+    let warning = |shown: &Value| {
+        let findings = shown["aksStatus"]["review"]["findings"].as_array().unwrap().clone();
+        let found: Vec<_> = findings.into_iter().filter(|it| it["rule"] == "region-matches").collect();
+        assert_eq!(found.len(), 1, "{shown:#}");
+        assert_eq!(
+            (&found[0]["severity"], &found[0]["field"]),
+            (&json!("warning"), &json!("aksConfig.resourceLocation"))
+        );
+        assert!(found[0]["message"].as_str().unwrap().contains("eastus"), "{found:?}");
+    };
+    warning(&answer.json());
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    let shown = case.get(&id).await;
+    warning(&shown);
+    assert_eq!(shown["aksConfig"]["resourceLocation"], "westeurope");
+    assert_eq!(shown["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
+    let credential = &case.credential;
+    for more in ["", "&region=westeurope", "&region=West%20Europe"] {
+        case.app.control.clear_requests();
+        let path = format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}{more}");
+        let answer = case.app.get(&path).header("cache-control", "no-cache").send().await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+        let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
+        assert!(asked.iter().any(|path| path.contains("/locations/eastus/")), "{asked:?}");
+        assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
+    }
+    // A change is judged by what the cluster's own region offers.
+    case.app.control.clear_requests();
+    case.changed(&id, json!({"kubernetesVersion": "1.32.9"})).await;
+    let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
+    assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
+    case.expect_rest(&id).await;
+}
+
+#[tokio::test]
+async fn import_warning_comes_later_when_azure_was_silent_at_first() {
+    let case = Case::start().await;
+    case.meanwhile(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({})))).await;
+    let silent = Fault {
+        path: Some("/elsewhere?".to_owned()),
+        effect: Some(Effect::Status(norman_aks::sandbox::Refusal {
+            status: Some(403),
+            ..norman_aks::sandbox::Refusal::default()
+        })),
+        ..Fault::default()
+    };
+    case.app.control.add_fault(silent);
+    let body = case.import("elsewhere", json!({"resourceLocation": "westeurope"}));
+    let id = case.post(&body).await;
+    let shown = case.get(&id).await.to_string();
+    assert!(!shown.contains("region-matches"), "{shown}");
+    case.app.control.clear_faults();
+    case.refreshes(2).await;
+    case.app.settle().await;
+    case.expect_active(&id).await;
+    assert!(case.get(&id).await.to_string().contains("region-matches"));
+}
+
+#[tokio::test]
+async fn import_in_another_spelling_of_its_region_is_no_warning() {
+    let case = Case::start().await;
+    case.meanwhile(Method::PUT, &cluster("here"), Some(&made_in_azure("here", json!({})))).await;
+    let id = case.active(&case.import("here", json!({"resourceLocation": "East US"}))).await;
+    let shown = case.get(&id).await;
+    assert!(!shown.to_string().contains("region-matches"), "{shown:#}");
+    assert_eq!(shown["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
+    assert_eq!(shown["aksConfig"]["resourceLocation"], "East US");
+}
+
+#[tokio::test]
+async fn retry_is_answered_without_the_old_error() {
+    let case = Case::start().await;
+    let id = case.active(&case.small()).await;
+    case.app.control.add_ending(Ending {
+        deed: Some(Deed::UpgradeCluster),
+        times: Some(1),
+        code: "UpgradeFailed".to_owned(),
+        message: "Drain node x: Pod Disruption Budget".to_owned(),
+        ..Ending::default()
+    });
+    assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
+    case.app.settle().await;
+    assert!(case.trouble(&id, "updating").await.contains("Pod Disruption Budget"));
+    let answer = case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await;
+    for shown in [answer.json(), case.get(&id).await] {
+        assert_eq!(
+            (&shown["state"], &shown["transitioning"]),
+            (&json!("updating"), &json!("yes")),
+            "{shown:#}"
+        );
+        assert!(!shown.to_string().contains("Pod Disruption Budget"), "{shown:#}");
+        assert_eq!(condition(&shown, "Updated").0, "Unknown");
+    }
+    case.app.settle().await;
+    case.expect_active(&id).await;
+}
+
+#[tokio::test]
+async fn removal_is_answered_without_the_old_error() {
+    let case = Case::start().await;
+    let id = case.post(&case.import("nowhere", json!({}))).await;
+    case.app.settle().await;
+    case.trouble(&id, "provisioning").await;
+    let answer = case.app.delete(&format!("/v3/clusters/{id}")).send().await;
+    let mut shown = answer.json();
+    assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("removing"), &json!("yes")));
+    // The review of the specification stays: it is no error of the workflow.
+    shown["aksStatus"].as_object_mut().unwrap().remove("review");
+    assert!(!shown.to_string().contains("cannot be imported"), "{shown:#}");
+}
+
+#[tokio::test]
+async fn silent_api_is_told_while_it_is_tried_and_names_the_ranges() {
+    let case = Case::start().await;
+    let ranges = json!({"authorizedIpRanges": ["203.0.113.0/24"]});
+    let id = case.post(&case.with(ranges)).await;
+    // Everything up to the first attempt to reach the cluster's own API, which is then held.
+    case.app.control.add_kubernetes_fault(Fault { latency_ms: 600_000, ..Fault::default() });
+    let worker = case.app.app.worker.clone();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let waiting = "waiting for the Kubernetes API of the cluster to answer; authorizedIpRanges lets in 203.0.113.0/24 only";
+    let steps = tokio::spawn({
+        let (clock, stop) = (case.app.clock.clone(), stop.clone());
+        async move {
+            loop {
+                while worker.run_due(&stop).await.unwrap() > 0 {}
+                clock.advance(std::time::Duration::from_secs(2));
+            }
+        }
+    });
+    let limit = std::time::Duration::from_mins(2);
+    let seen = tokio::time::timeout(limit, async {
+        loop {
+            let frame = case.frame(&id).await;
+            if frame.message == waiting {
+                return frame;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    let seen = seen.await.expect("the message is shown while the API is tried");
+    assert_eq!((&*seen.state, &*seen.transitioning), ("provisioning", "yes"));
+    steps.abort();
+}
+
+#[tokio::test]
+async fn unreachable_api_names_the_ranges_only_where_there_are_some() {
+    for (ranges, expected) in [
+        (json!({"authorizedIpRanges": ["203.0.113.0/24"]}), true),
+        (json!({"authorizedIpRanges": []}), false),
+        (json!({}), false),
+    ] {
+        let case = Case::start().await;
+        case.app
+            .control
+            .add_kubernetes_fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
+        let id = case.post(&case.with(ranges.clone())).await;
+        case.app.settle().await;
+        let message = case.trouble(&id, "provisioning").await;
+        assert!(message.starts_with("failed to communicate with cluster: "), "{message}");
+        let remedy =
+            "; if the address of this server is not in authorizedIpRanges (203.0.113.0/24), add it there";
+        assert_eq!(message.ends_with(remedy), expected, "{ranges}: {message}");
+        assert_eq!(message.contains("authorizedIpRanges"), expected, "{message}");
+        let (status, told) = condition(&case.get(&id).await, "Ready");
+        assert_eq!((status.as_str(), told.contains("authorizedIpRanges")), ("False", expected));
+    }
+}
+
+#[tokio::test]
+async fn change_that_takes_the_credential_away_is_refused() {
+    let case = Case::start().await;
+    case.meanwhile(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
+    let own = case.active(&case.small()).await;
+    let import = case.active(&case.import("theirs", json!({}))).await;
+    for id in [&own, &import] {
+        let before = case.get(id).await;
+        for value in [json!(null), json!(""), json!("  "), json!([""])] {
+            let answer = case.put(id, json!({"azureCredentialSecret": value})).await;
+            assert_eq!(answer.status.as_u16(), 422, "{value}: {}", answer.text());
+            assert_eq!(answer.json()["fieldName"], "aksConfig.azureCredentialSecret", "{}", answer.text());
+        }
+        let mut config = before["aksConfig"].clone();
+        config.as_object_mut().unwrap().remove("azureCredentialSecret");
+        let body = json!({"name": before["name"], "aksConfig": config});
+        let answer = case.app.put(&format!("/v3/clusters/{id}?_replace=true")).json(&body).send().await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["fieldName"]),
+            (422, &json!("aksConfig.azureCredentialSecret"))
+        );
+        assert_eq!(case.get(id).await, before, "nothing was changed");
+        case.remove(id).await;
+        case.app.settle().await;
+        assert!(case.is_gone(id).await, "the credential is still there");
+    }
+    for imported in [true, false] {
+        let body = if imported {
+            case.import("other", json!({}))
+        } else {
+            case.with(json!({"clusterName": "other"}))
+        };
+        for value in [None, Some(json!(null)), Some(json!("")), Some(json!(" "))] {
+            let mut body = body.clone();
+            let config = body["aksConfig"].as_object_mut().unwrap();
+            config.remove("azureCredentialSecret");
+            config.extend(value.clone().map(|value| ("azureCredentialSecret".to_owned(), value)));
+            let answer = case.app.post("/v3/clusters").json(&body).send().await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["fieldName"]),
+                (422, &json!("aksConfig.azureCredentialSecret")),
+                "{imported} {value:?}: {}",
+                answer.text()
+            );
+        }
+    }
+}
