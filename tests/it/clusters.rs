@@ -151,23 +151,30 @@ async fn an_imported_cluster_needs_little() {
     assert_eq!((again.status, &again.json()["description"]), (StatusCode::OK, &json!("d")));
 }
 
+/// Another cluster than that of [`terraform`], with a change.
+fn second(id: &str, change: fn(&mut Value)) -> Value {
+    let mut body = terraform(id);
+    body["name"] = json!("two");
+    body["aksConfig"]["clusterName"] = json!("Two");
+    change(&mut body);
+    body
+}
+
+/// Posts a body, which is to be refused with this status, code, field and message.
+async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, &str, &str)) {
+    let answer = app.post("/v3/clusters").json(body).send().await;
+    let (code, field, message) = refusal(&answer);
+    assert_eq!((answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()), expected, "{body}");
+}
+
 #[tokio::test]
 async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     created(&app, &terraform(&id)).await;
-    let body = |change: fn(&mut Value)| {
-        let mut body = terraform(&id);
-        body["name"] = json!("two");
-        body["aksConfig"]["clusterName"] = json!("Two");
-        change(&mut body);
-        body
-    };
+    let body = |change: fn(&mut Value)| second(&id, change);
     let policy = "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation: set \
                   networkPolicy to azure or calico when the cluster is made, or leave enableNetworkPolicy off";
-    let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the cluster object that is there, \
-                 or use another clusterName";
-    let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
     for (body, expected) in [
         (
@@ -229,6 +236,24 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
                 "windows node pools are not supported: set osType to Linux; Windows pools that are in Azure already stay as they are",
             ),
         ),
+    ] {
+        assert_post_refused(&app, &body, expected).await;
+    }
+    assert_eq!(app.get("/v3/clusters").send().await.json()["pagination"]["total"], 1);
+    created(&app, &body(|_| ())).await;
+}
+
+#[tokio::test]
+async fn a_new_cluster_needs_a_region_and_names_that_are_free() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    created(&app, &terraform(&id)).await;
+    let body = |change: fn(&mut Value)| second(&id, change);
+    let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the cluster object that is there, \
+                 or use another clusterName";
+    let name_taken = "a cluster with this name exists already: choose another name";
+    let content = "InvalidBodyContent";
+    for (body, expected) in [
         (
             body(|b| {
                 b["aksConfig"]["clusterName"] = json!("oNE");
@@ -255,16 +280,8 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
         ),
         (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
-        let answer = app.post("/v3/clusters").json(&body).send().await;
-        let (code, field, message) = refusal(&answer);
-        assert_eq!(
-            (answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()),
-            expected,
-            "{body}"
-        );
+        assert_post_refused(&app, &body, expected).await;
     }
-    assert_eq!(app.get("/v3/clusters").send().await.json()["pagination"]["total"], 1);
-    created(&app, &body(|_| ())).await;
 }
 
 #[tokio::test]
