@@ -25,6 +25,7 @@ from norman_client.api.clusters import create_cluster, delete_cluster, get_clust
 from norman_client.models import (
     AksClusterConfigSpec,
     AksUpgrades,
+    CheckRefusal,
     Cluster,
     ClusterInput,
     CredentialAndRegion,
@@ -59,7 +60,7 @@ good = post_aks_check_credentials.sync_detailed(client=client, body=inline(sandb
 assert good.status_code == HTTPStatus.OK and good.content == b"", good
 bad = post_aks_check_credentials.sync_detailed(client=client, body=inline("wrong"))
 assert bad.status_code == HTTPStatus.UNAUTHORIZED, bad
-assert the(MetaError, bad.parsed).code == "AADSTS7000215", bad
+assert the(CheckRefusal, bad.parsed).code == "AADSTS7000215", bad
 
 clusters = the(list, get_aks_clusters.sync(client=client, cloud_credential_id=stored))
 [known] = [cluster for cluster in clusters if cluster.cluster_name == sandbox["imported_cluster_name"]]

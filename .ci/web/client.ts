@@ -54,7 +54,7 @@ const good = await client.POST("/meta/aksCheckCredentials", { body: inline });
 check(good.response.status === 200, "a good credential", good.error);
 const bad = await client.POST("/meta/aksCheckCredentials", { body: { ...inline, clientSecret: "wrong" } });
 check(bad.response.status === 401, "a bad credential", bad.response.status);
-check(bad.error !== undefined && "code" in bad.error && bad.error.code === "AADSTS7000215", "its code", bad.error);
+check(bad.error?.code === "AADSTS7000215", "its code", bad.error);
 
 const clusters = body(await client.GET("/meta/aksClusters", { params: { query: stored } }));
 const found = clusters.find((cluster) => cluster.clusterName === sandbox.imported_cluster_name);
