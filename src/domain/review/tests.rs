@@ -822,7 +822,7 @@ fn versions() -> Vec<Example> {
         ),
         example!("version-reachable", update, ["aksConfig.kubernetesVersion": |s| {
             with_long_term_support(s);
-            set(s, json!({"kubernetesVersion": "1.32.9"}));
+            set(s, json!({"kubernetesVersion": "1.31.1"}));
         }], [|s| {
             // Retired, and the cluster's own profile is not to be had: nothing is known.
             s.details.running_version = Some("1.32.1".to_owned());
