@@ -1,6 +1,6 @@
 //! Table `cluster_revocations`: users who lost rights in a cluster, until what they left inside it is gone. Triggers add
 //! the rows: a removed or demoted member, an owner who handed the cluster over, and a disabled user are marked in the same
-//! transaction.
+//! transaction; an administrator who is disabled, demoted or removed is marked in every cluster.
 
 use super::rows::{Columns, Fields, without_nul};
 use super::{Error, Store};

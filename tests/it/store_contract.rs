@@ -74,6 +74,7 @@ on_both!(
     watch_of_an_active_cluster_is_leased_to_one_holder,
     rights_are_announced_once_with_their_event,
     lost_roles_leave_marks_until_they_are_searched_twice,
+    administrators_who_lose_their_rights_are_marked_everywhere,
     deleted_cluster_leaves_no_marks,
     secrets_of_clusters_are_put_rewrapped_and_go_with_them,
     registration_tokens_are_kept_once_per_name,
@@ -1077,6 +1078,40 @@ async fn lost_roles_leave_marks_until_they_are_searched_twice(db: &TestDb) {
     let scanned = RevocationRow { scanned_ms: Some(70), ..first };
     assert!(revocations::delete(store, &scanned).await.expect("delete"));
     assert!(!revocations::delete(store, &scanned).await.expect("delete"));
+}
+
+async fn administrators_who_lose_their_rights_are_marked_everywhere(db: &TestDb) {
+    let store = &db.store;
+    for id in ["c-a", "c-b", "c-c"] {
+        active_cluster(store, id).await;
+    }
+    let marked = async |user: &str| -> Vec<&'static str> {
+        let mut clusters = Vec::new();
+        for id in ["c-a", "c-b", "c-c"] {
+            let marks = revocations::list(store, id, 10).await.expect("list");
+            clusters.extend(marks.iter().any(|mark| mark.user_id == user).then_some(id));
+        }
+        clusters
+    };
+    for name in ["user-x", "user-y", "user-z"] {
+        let administrator = UserRow { admin: true, ..user(name, name) };
+        users::insert(store, &administrator, &audit()).await.expect("user");
+    }
+    // One who stays an owner keeps its bindings there.
+    members::insert(store, &member_with_role("c-b", "user-x", "cluster-owner"), &audit())
+        .await
+        .expect("member");
+    members::insert(store, &member_with_role("c-c", "user-x", "cluster-member"), &audit())
+        .await
+        .expect("member");
+    users::ensure(store, &user("user-x", "user-x"), Some(true), |_| audit()).await.expect("the same");
+    assert!(marked("user-x").await.is_empty());
+    users::ensure(store, &user("user-x", "user-x"), Some(false), |_| audit()).await.expect("demote");
+    assert_eq!(marked("user-x").await, ["c-a", "c-c"]);
+    users::set_enabled(store, "user-y", false, |_| audit()).await.expect("disable");
+    assert_eq!(marked("user-y").await, ["c-a", "c-b", "c-c"]);
+    assert!(remove_user(store, "user-z", &audit()).await.expect("remove"));
+    assert_eq!(marked("user-z").await, ["c-a", "c-b", "c-c"]);
 }
 
 async fn deleted_cluster_leaves_no_marks(db: &TestDb) {

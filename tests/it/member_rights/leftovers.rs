@@ -3,6 +3,7 @@
 use http::StatusCode;
 use norman_aks::sandbox::{Effect, Fault, Refusal};
 use norman_aks::store::revocations;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::{Cluster, OPEN, RBAC, binding, user};
@@ -107,6 +108,39 @@ async fn demoted_owner_is_named_in_no_binding() {
         let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
         assert!(!cluster.can(&insider.token, &secrets).await, "{role}");
     }
+}
+
+#[tokio::test]
+async fn disabled_and_removed_users_are_named_in_no_binding() {
+    for disable in [true, false] {
+        let cluster = Cluster::start().await;
+        let insider = Insider::of(&cluster).await;
+        let path = format!("/v3/users/{}", insider.user);
+        let answer = if disable {
+            cluster.app.put(&path).json(&json!({"enabled": false})).send().await
+        } else {
+            cluster.app.delete(&path).send().await
+        };
+        assert!(answer.status.is_success(), "{}", answer.text());
+        assert_gone(&cluster, &insider).await;
+        cluster.until_event(&insider.user).await;
+    }
+}
+
+#[tokio::test]
+async fn disabled_administrator_is_named_in_no_binding() {
+    let cluster = Cluster::start().await;
+    let tokens = &cluster.app.app.tokens;
+    let token = tokens.create("root", Some(true), None, "").await.unwrap().text().expose_secret().to_owned();
+    let user = cluster.user(&token).await;
+    let path = format!("{RBAC}/clusterrolebindings");
+    let own = binding("own", "cluster-admin", &[super::user(&user)]);
+    let made = cluster.call(&token, "POST", &path, Some(&own)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    let disabled =
+        cluster.app.put(&format!("/v3/users/{user}")).json(&json!({"enabled": false})).send().await;
+    assert_eq!(disabled.status, StatusCode::OK, "{}", disabled.text());
+    cluster.until_exists(&format!("{path}/own"), false).await;
 }
 
 #[tokio::test]
