@@ -38,6 +38,7 @@ use crate::service::kubeconfigs::Kubeconfigs;
 use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::members::Members;
+use crate::service::nodes::Nodes;
 use crate::service::own_tokens::OwnTokens;
 use crate::service::plans::Plans;
 use crate::service::readiness::Readiness;
@@ -125,6 +126,7 @@ impl App {
         let kubeconfigs =
             Kubeconfigs::new(clusters.clone(), tokens.clone(), settings.clone(), events.clone());
         let provision = provision::Parts {
+            nodes: Nodes::new(&access, &downstream, &clock),
             access,
             store: store.clone(),
             azure,
@@ -164,6 +166,7 @@ impl App {
             clusters,
             kubeconfigs: kubeconfigs.clone(),
             kubernetes: kubernetes.clone(),
+            nodes: provision.nodes.clone(),
             cluster_events: cluster_events.clone(),
             plans,
             listings,

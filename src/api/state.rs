@@ -16,6 +16,7 @@ use crate::service::kubeconfigs::Kubeconfigs;
 use crate::service::kubernetes::Kubernetes;
 use crate::service::listings::Listings;
 use crate::service::members::Members;
+use crate::service::nodes::Nodes;
 use crate::service::own_tokens::OwnTokens;
 use crate::service::plans::Plans;
 use crate::service::readiness::Readiness;
@@ -40,6 +41,8 @@ pub struct Parts {
     pub kubeconfigs: Kubeconfigs,
     /// The way into clusters.
     pub kubernetes: Kubernetes,
+    /// The nodes of clusters.
+    pub nodes: Nodes,
     /// What happens to clusters.
     pub cluster_events: ClusterEvents,
     /// What comes next for clusters.
@@ -102,6 +105,10 @@ impl AppState {
 
     pub(crate) fn kubernetes(&self) -> &Kubernetes {
         &self.0.parts.kubernetes
+    }
+
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.0.parts.nodes
     }
 
     pub(crate) fn cluster_events(&self) -> &ClusterEvents {

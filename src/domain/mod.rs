@@ -11,6 +11,7 @@ pub mod left_behind;
 pub mod listed_clusters;
 pub mod mask;
 pub mod networks;
+pub mod nodes;
 pub mod pasted;
 pub mod plain_text;
 pub mod projects;

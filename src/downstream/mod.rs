@@ -14,6 +14,7 @@ mod hosts;
 mod kubeconfig;
 mod link;
 mod links;
+mod nodes;
 mod outgoing;
 mod rights;
 mod roles;
@@ -26,9 +27,6 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::client::proxy::matcher::Matcher;
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
-use kube::api::ListParams;
 use tokio::time::timeout;
 use url::Url;
 
@@ -61,6 +59,8 @@ pub struct Options {
     pub account_limit: Duration,
     /// How long reading or changing the rights in a cluster may take.
     pub roles_limit: Duration,
+    /// How long [`Downstream::nodes`] may take.
+    pub nodes_limit: Duration,
 }
 
 impl Default for Options {
@@ -71,6 +71,7 @@ impl Default for Options {
             facts_limit: Duration::from_secs(40),
             account_limit: Duration::from_mins(1),
             roles_limit: Duration::from_mins(1),
+            nodes_limit: Duration::from_secs(20),
         }
     }
 }
@@ -150,11 +151,8 @@ struct Parts {
     facts_limit: Duration,
     account_limit: Duration,
     roles_limit: Duration,
+    nodes_limit: Duration,
 }
-
-/// Nodes on one page of the list that is counted, and how many pages are read: AKS has 5,000 nodes at most.
-const PAGE: u32 = 500;
-const PAGES: usize = 20;
 
 /// Of what a cluster says about a refusal, so many characters are kept.
 const LONGEST_MESSAGE: usize = 500;
@@ -170,9 +168,9 @@ impl Downstream {
         let proxies = options.resolver.is_none().then(Matcher::from_system);
         let dialler =
             Dialler { dial: Dial::new(options.resolver), proxies, connect_limit: options.connect_limit };
-        let Options { facts_limit, account_limit, roles_limit, .. } = options;
+        let Options { facts_limit, account_limit, roles_limit, nodes_limit, .. } = options;
         let links = Links::new(dialler);
-        Self { parts: Arc::new(Parts { links, facts_limit, account_limit, roles_limit }) }
+        Self { parts: Arc::new(Parts { links, facts_limit, account_limit, roles_limit, nodes_limit }) }
     }
 
     /// Version and number of nodes: what comes when the cluster is reachable, knows us and lets us look.
@@ -188,7 +186,7 @@ impl Downstream {
             if !version.is_object() {
                 return Err(Error::Unreadable { host: host.to_owned(), what: "its version" });
             }
-            Ok(Facts { version, node_count: count_nodes(client, host).await? })
+            Ok(Facts { version, node_count: nodes::count(client, host).await? })
         };
         in_time(host, self.parts.facts_limit, asked).await
     }
@@ -255,22 +253,6 @@ impl Downstream {
         headers::to_client(response.headers_mut(), host, &path, way.leads_inside);
         Ok(Answer { response, tunnel })
     }
-}
-
-/// How many nodes there are; only their names and labels are read.
-async fn count_nodes(client: kube::Client, host: &str) -> Result<i64, Error> {
-    let nodes: Api<Node> = Api::all(client);
-    let mut params = ListParams::default().limit(PAGE);
-    let mut count = 0;
-    for _ in 0..PAGES {
-        let page = nodes.list_metadata(&params).await.map_err(|error| told(host, error))?;
-        count += i64::try_from(page.items.len()).unwrap_or_default();
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(count),
-        }
-    }
-    Err(Error::Unreadable { host: host.to_owned(), what: "a list of nodes without an end" })
 }
 
 async fn in_time<T>(

@@ -57,6 +57,10 @@ pub(super) async fn finish(parts: &Parts, task: &mut Task, observed: &Observed) 
         return Ok(Next::Now);
     }
     activate(task);
+    // Clients list the nodes as soon as the cluster is active.
+    if let Ok(Some(known)) = parts.access.known(target(task)).await {
+        parts.nodes.refresh(&task.row.id, known.access);
+    }
     Ok(Next::In(refresh::interval(parts).await))
 }
 

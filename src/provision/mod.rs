@@ -51,6 +51,7 @@ use crate::service::cluster_access::ClusterAccess;
 use crate::service::cluster_events::Bell;
 use crate::service::credentials::Credentials;
 use crate::service::listings::Listings;
+use crate::service::nodes::Nodes;
 use crate::service::secrets::Secrets;
 use crate::service::settings::Settings;
 use crate::store::{self, ClusterRow, Store};
@@ -83,6 +84,8 @@ pub struct Parts {
     pub settings: Settings,
     /// What is remembered of lists, which a change makes wrong.
     pub listings: Listings,
+    /// The nodes of clusters, which a finished change makes stale.
+    pub nodes: Nodes,
     /// Rung when something was written down about a cluster.
     pub bell: Bell,
     /// The time.

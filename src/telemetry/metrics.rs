@@ -154,6 +154,13 @@ pub const ALL: &[Metric] = &[
         Unit::Count,
         "Users who lost rights in a cluster and may still be named in bindings inside it.",
     ),
+    metric(
+        "norman_aks_node_reads_total",
+        Kind::Counter,
+        Unit::Count,
+        "Lists of nodes read from clusters in the background, by `outcome`: `done`, `failed` or `skipped` (too many clusters are waiting).",
+    ),
+    metric("norman_aks_node_cache_bytes", Kind::Gauge, Unit::Bytes, "Memory that cached nodes take."),
     metric("norman_aks_cache_bytes", Kind::Gauge, Unit::Bytes, "Memory that cached listings take."),
     metric(
         "norman_aks_database_connections",

@@ -81,24 +81,6 @@ async fn an_active_cluster_has_its_two_projects_which_stay_the_same() {
 }
 
 #[tokio::test]
-async fn nodes_are_an_empty_list_of_a_cluster_that_one_sees() {
-    let app = TestApp::start().await;
-    let (ann, eve) = (app.token("ann").await, app.token("eve").await);
-    let id = imported(&app, &ann).await;
-    app.settle().await;
-    for path in ["/v3/nodes", &format!("/v3/nodes?clusterId={id}"), &format!("/v3/clusters/{id}/nodes")] {
-        let list = app.get(path).token(&ann).send().await;
-        assert_eq!((data(&list), &list.json()["resourceType"]), (Vec::new(), &json!("node")));
-    }
-    assert_eq!(app.get(&format!("/v3/clusters/{id}/nodes")).token(&eve).send().await.status, 404);
-    assert_eq!(app.get("/v3/clusters/c-none1/nodes").token(&ann).send().await.status, 404);
-    assert_eq!(app.get("/v3/nodes/one").token(&ann).send().await.status, 404);
-    // How many there are is told by the cluster itself.
-    let cluster = app.get(&format!("/v3/clusters/{id}")).token(&ann).send().await.json();
-    assert!(cluster["nodeCount"].as_i64().is_some_and(|count| count > 0), "{}", cluster["nodeCount"]);
-}
-
-#[tokio::test]
 async fn drivers_say_that_azure_and_aks_are_there_in_either_spelling() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;

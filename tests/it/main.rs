@@ -62,6 +62,8 @@ mod members;
 #[cfg(test)]
 mod meta;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod norman;
 #[cfg(test)]
 mod postgres;

@@ -96,7 +96,10 @@ pub struct Condition {
 
 impl Condition {
     fn holds(&self, object: &Object) -> bool {
-        let value = object.get(self.field).unwrap_or(&Value::Null);
+        self.admits(object.get(self.field).unwrap_or(&Value::Null))
+    }
+
+    fn admits(&self, value: &Value) -> bool {
         let equals = |wanted: &str| match value {
             Value::String(text) => text == wanted,
             Value::Null => wanted.is_empty(),
@@ -154,6 +157,12 @@ impl Wanted {
             limit,
             marker: query.first("marker").filter(|marker| !marker.is_empty()).map(str::to_owned),
         })
+    }
+
+    /// Whether an object with this value of a field may be wanted, as far as that field tells.
+    pub fn admits(&self, field: &str, value: &Value) -> bool {
+        let mut conditions = self.conditions.iter().filter(|condition| condition.field == field);
+        conditions.all(|condition| condition.admits(value))
     }
 
     /// The objects that are wanted, in order, before they are cut into pages.

@@ -3,6 +3,7 @@
 mod access;
 mod cluster;
 mod credential;
+mod node;
 mod parts;
 mod server;
 
@@ -10,13 +11,14 @@ pub use access::{CLUSTER_ROLE_TEMPLATE_BINDING, ROLE_TEMPLATE, TOKEN, USER};
 pub(in crate::api) use cluster::LEFT_BEHIND;
 pub use cluster::{AKS_CONFIG, CLUSTER};
 pub use credential::{AZURE_CREDENTIAL_CONFIG, CLOUD_CREDENTIAL};
+pub use node::NODE;
 pub use parts::{CLUSTER_REGISTRATION_TOKEN, PROJECT};
-pub use server::{KONTAINER_DRIVER, NODE, NODE_DRIVER, SETTING};
+pub use server::{KONTAINER_DRIVER, NODE_DRIVER, SETTING};
 
 use crate::api::norman::schemas::Schema;
 
 /// Every type, in alphabetical order of ids.
-pub static ALL: [&Schema; 27] = [
+pub static ALL: [&Schema; 32] = [
     &cluster::AKS_CONFIG,
     &cluster::AKS_NODE_POOL,
     &cluster::AKS_STATUS,
@@ -27,16 +29,21 @@ pub static ALL: [&Schema; 27] = [
     &CLUSTER_REGISTRATION_TOKEN,
     &CLUSTER_ROLE_TEMPLATE_BINDING,
     &cluster::CLUSTER_SPEC,
+    &node::CPU_INFO,
     &cluster::ENV_VAR,
     &cluster::GENERATE_KUBE_CONFIG_OUTPUT,
     &cluster::IMPORTED_CONFIG,
     &cluster::INFO,
     &KONTAINER_DRIVER,
+    &node::KUBERNETES_INFO,
     &cluster::LEFT_BEHIND,
     &cluster::LEFT_RESOURCE,
     &cluster::LOCAL_CLUSTER_AUTH_ENDPOINT,
+    &node::MEMORY_INFO,
     &NODE,
     &NODE_DRIVER,
+    &node::NODE_INFO,
+    &node::OS_INFO,
     &PROJECT,
     &cluster::PROVISIONING_STEP,
     &ROLE_TEMPLATE,

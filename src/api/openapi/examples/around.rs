@@ -7,6 +7,7 @@ use super::{CLUSTER, SERVER, page};
 use crate::domain::registration::{NODE_COMMAND, commands};
 
 const USER: &str = "user-gxwms";
+const NODE: &str = "aks-system-12345678-vmss000000";
 
 /// What is sent to and answered by the operation of that id, when it is one of these.
 pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
@@ -37,6 +38,7 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
     let registration = format!("{CLUSTER}:default-token");
     let commands = commands(SERVER, "c2x7k9zq", CLUSTER);
     let project = format!("{CLUSTER}:p-5dqck");
+    let node = format!("{CLUSTER}:{NODE}");
     Some(match kind {
         "ClusterRegistrationToken" => (
             "/v3/clusterregistrationtokens",
@@ -96,7 +98,46 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
                 }),
             ),
         ),
-        "Node" => ("/v3/nodes", Value::Null, Value::Null),
+        "Node" => (
+            "/v3/nodes",
+            Value::Null,
+            made(
+                "node",
+                &node,
+                json!({
+                    "allocatable": {"cpu": "1900m", "memory": "6710886Ki", "pods": "110"},
+                    "annotations": {},
+                    "capacity": {"cpu": "2", "memory": "8388608Ki", "pods": "110"},
+                    "clusterId": CLUSTER,
+                    "controlPlane": false,
+                    "etcd": false,
+                    "hostname": NODE,
+                    "imported": true,
+                    "info": {
+                        "cpu": {"count": 2},
+                        "kubernetes": {"kubeProxyVersion": "v1.32.7", "kubeletVersion": "v1.32.7"},
+                        "memory": {"memTotalKiB": 8_388_608},
+                        "os": {
+                            "dockerVersion": "containerd://1.7.27-1",
+                            "kernelVersion": "5.15.0-1092-azure",
+                            "operatingSystem": "Ubuntu 22.04.5 LTS",
+                        },
+                    },
+                    "ipAddress": "10.224.0.4",
+                    "labels": {"kubernetes.azure.com/agentpool": "system", "kubernetes.io/os": "linux"},
+                    "name": NODE,
+                    "nodeName": NODE,
+                    "providerId": "azure:///subscriptions/…/virtualMachines/0",
+                    "requestedHostname": NODE,
+                    "state": "active",
+                    "transitioning": "no",
+                    "transitioningMessage": "",
+                    "unschedulable": false,
+                    "uuid": "6c2a9d0e-61bb-4a8e-8a53-1f2f4f7a4a21",
+                    "worker": true,
+                }),
+            ),
+        ),
         "NodeDriver" => (
             "/v3/nodedrivers",
             Value::Null,

@@ -25,23 +25,6 @@ pub static SETTING: Schema = Schema {
     ],
 };
 
-/// A machine of a cluster.
-pub static NODE: Schema = Schema {
-    id: "node",
-    title: "Node",
-    doc: "A machine of a cluster. The cluster's own Kubernetes API lists them.",
-    plural: "nodes",
-    collection: Some("/v3/nodes"),
-    resource_methods: &["GET"],
-    collection_methods: &["GET"],
-    actions: &[],
-    fields: &[
-        Field::new("clusterId", Kind::Text, "The cluster.").read_only().set(),
-        Field::new("id", Kind::Text, "The id.").read_only().set(),
-        Field::new("name", Kind::Text, "The name.").read_only().set(),
-    ],
-};
-
 /// A kind of machines.
 pub static NODE_DRIVER: Schema = Schema {
     id: "nodeDriver",

@@ -1,0 +1,232 @@
+//! A node of a cluster, as far as it is shown. Pure: reading it from a cluster is the task of `downstream`.
+
+use std::collections::BTreeMap;
+
+/// Texts by name.
+pub type Texts = BTreeMap<String, String>;
+
+/// A node of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Unique in its cluster.
+    pub name: String,
+    /// Never given to another node.
+    pub uid: String,
+    /// When it joined, in milliseconds since 1970.
+    pub created_ms: Option<i64>,
+    /// Labels.
+    pub labels: Texts,
+    /// Annotations, without long ones.
+    pub annotations: Texts,
+    /// Its host name.
+    pub hostname: Option<String>,
+    /// Its address inside the network.
+    pub internal_ip: Option<String>,
+    /// Its public address, which few nodes of AKS have.
+    pub external_ip: Option<String>,
+    /// The machine in Azure.
+    pub provider_id: Option<String>,
+    /// The addresses of its pods.
+    pub pod_cidr: Option<String>,
+    /// Whether new pods are kept off it.
+    pub unschedulable: bool,
+    /// Why it is not ready; `None` when it is.
+    pub not_ready: Option<String>,
+    /// Quantities of Kubernetes by resource.
+    pub capacity: Texts,
+    /// What of that pods may use.
+    pub allocatable: Texts,
+    /// Complete, or absent.
+    pub info: Option<NodeInfo>,
+}
+
+/// What runs on a node, and its size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// The version of Kubernetes, `v1.32.7`.
+    pub kubelet_version: String,
+    /// Empty where Kubernetes no longer reports it.
+    pub kube_proxy_version: String,
+    /// `containerd://1.7.27-1`
+    pub container_runtime_version: String,
+    /// The version of the kernel.
+    pub kernel_version: String,
+    /// `Ubuntu 22.04.5 LTS`
+    pub os_image: String,
+    /// Whole processors.
+    pub cpus: i64,
+    /// Memory in KiB.
+    pub memory_kib: i64,
+}
+
+impl NodeInfo {
+    /// The information with the sizes from `capacity`; `None` unless it is complete.
+    #[must_use]
+    pub fn complete(mut self, capacity: &Texts) -> Option<Self> {
+        self.cpus = whole_cpus(capacity.get("cpu")?)?;
+        self.memory_kib = kibibytes(capacity.get("memory")?)?;
+        let texts =
+            [&self.kubelet_version, &self.container_runtime_version, &self.kernel_version, &self.os_image];
+        texts.iter().all(|text| !text.is_empty()).then_some(self)
+    }
+}
+
+/// The state of a node in Rancher's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// Ready for pods.
+    Active,
+    /// Ready, and kept free of new pods.
+    Cordoned,
+    /// Not ready.
+    Unavailable,
+}
+
+impl NodeState {
+    /// The state on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Cordoned => "cordoned",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Node {
+    /// The state.
+    pub fn state(&self) -> NodeState {
+        if self.not_ready.is_some() {
+            NodeState::Unavailable
+        } else if self.unschedulable {
+            NodeState::Cordoned
+        } else {
+            NodeState::Active
+        }
+    }
+
+    /// Whether it runs the control plane. In AKS, Azure does.
+    pub fn is_control_plane(&self) -> bool {
+        self.has_role(&["control-plane", "controlplane", "master"])
+    }
+
+    /// Whether it runs etcd.
+    pub fn is_etcd(&self) -> bool {
+        self.has_role(&["etcd"])
+    }
+
+    /// Whether it runs workloads: a node with no other role does.
+    pub fn is_worker(&self) -> bool {
+        self.has_role(&["worker"]) || !(self.is_control_plane() || self.is_etcd())
+    }
+
+    fn has_role(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.labels.contains_key(&format!("node-role.kubernetes.io/{name}")))
+    }
+
+    /// About the bytes that it holds in memory.
+    pub fn weight(&self) -> usize {
+        let maps = [&self.labels, &self.annotations, &self.capacity, &self.allocatable];
+        let texts = maps.into_iter().flatten().map(|(key, value)| 64 + key.len() + value.len());
+        1_024 + self.not_ready.as_ref().map_or(0, String::len) + texts.sum::<usize>()
+    }
+}
+
+/// `4`, `1930m`, rounded down.
+fn whole_cpus(quantity: &str) -> Option<i64> {
+    match quantity.strip_suffix('m') {
+        Some(thousandths) => thousandths.parse::<i64>().ok().map(|number| number / 1_000),
+        None => quantity.parse().ok(),
+    }
+}
+
+/// `8144680Ki`, `8Gi`, or bytes, rounded down.
+fn kibibytes(quantity: &str) -> Option<i64> {
+    for (suffix, factor) in [("Ki", 1), ("Mi", 1 << 10), ("Gi", 1 << 20), ("Ti", 1 << 30)] {
+        if let Some(number) = quantity.strip_suffix(suffix) {
+            return number.parse::<i64>().ok()?.checked_mul(factor);
+        }
+    }
+    quantity.parse::<i64>().ok().map(|bytes| bytes / 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(pairs: &[(&str, &str)]) -> Texts {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_writes_them() {
+        for (text, expected) in [("2", Some(2)), ("1930m", Some(1)), ("x", None), ("", None)] {
+            assert_eq!(whole_cpus(text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("8144680Ki", Some(8_144_680)),
+            ("8Gi", Some(8_388_608)),
+            ("16Mi", Some(16_384)),
+            ("2048", Some(2)),
+            ("9223372036854775807Ti", None),
+            ("much", None),
+        ] {
+            assert_eq!(kibibytes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn info_is_complete_or_absent() {
+        let info = NodeInfo {
+            kubelet_version: "v1.33.3".to_owned(),
+            container_runtime_version: "containerd://1.7".to_owned(),
+            kernel_version: "5.15".to_owned(),
+            os_image: "Ubuntu".to_owned(),
+            ..NodeInfo::default()
+        };
+        let capacity = texts(&[("cpu", "2"), ("memory", "4Gi")]);
+        let complete = info.clone().complete(&capacity).unwrap();
+        assert_eq!((complete.cpus, complete.memory_kib), (2, 4_194_304));
+        assert!(info.clone().complete(&Texts::new()).is_none());
+        assert!(info.clone().complete(&texts(&[("cpu", "2"), ("memory", "?")])).is_none());
+        for broken in [
+            NodeInfo { kubelet_version: String::new(), ..info.clone() },
+            NodeInfo { container_runtime_version: String::new(), ..info.clone() },
+            NodeInfo { kernel_version: String::new(), ..info.clone() },
+            NodeInfo { os_image: String::new(), ..info },
+        ] {
+            assert!(broken.clone().complete(&capacity).is_none(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_without_a_role_are_workers() {
+        for (labels, expected) in [
+            (texts(&[("node-role.kubernetes.io/agent", "")]), (false, false, true)),
+            (texts(&[]), (false, false, true)),
+            (texts(&[("node-role.kubernetes.io/control-plane", "")]), (true, false, false)),
+            (
+                texts(&[
+                    ("node-role.kubernetes.io/etcd", "true"),
+                    ("node-role.kubernetes.io/worker", "true"),
+                ]),
+                (false, true, true),
+            ),
+        ] {
+            let node = Node { labels, ..Node::default() };
+            assert_eq!((node.is_control_plane(), node.is_etcd(), node.is_worker()), expected, "{node:?}");
+        }
+    }
+
+    #[test]
+    fn node_that_is_not_ready_is_unavailable_also_when_cordoned() {
+        let node = |unschedulable, not_ready: Option<&str>| Node {
+            unschedulable,
+            not_ready: not_ready.map(str::to_owned),
+            ..Node::default()
+        };
+        assert_eq!(node(false, None).state(), NodeState::Active);
+        assert_eq!(node(true, None).state(), NodeState::Cordoned);
+        assert_eq!(node(true, Some("")).state(), NodeState::Unavailable);
+    }
+}

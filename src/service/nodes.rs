@@ -1,0 +1,250 @@
+//! The nodes of clusters, as this server reads them: the same for every role, and not as one caller may read them inside.
+//!
+//! They are read in the background. A caller waits for that at most [`MAX_WAIT`] and then gets what is cached, which may be
+//! nothing. A cluster that failed is left alone for a moment. What is cached is bounded in bytes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::cluster_access::{self, ClusterAccess};
+use super::clusters::Cluster;
+use crate::clock::Clock;
+use crate::domain::nodes::Node;
+use crate::downstream::{self, Access, Downstream};
+
+/// How long a caller waits for nodes that are being read. Below two seconds with what else a request takes.
+const MAX_WAIT: Duration = Duration::from_millis(1_800);
+/// How long nodes count as fresh.
+const TTL_MS: i64 = 10_000;
+/// How long a cluster is left alone after a failure.
+const FAILURE_PAUSE_MS: i64 = 15_000;
+/// How long nodes are shown when the cluster no longer answers.
+const MAX_STALENESS_MS: i64 = 3_600_000;
+/// The bytes of all cached nodes, and how long those of a cluster that is not listed are kept.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const CACHE_IDLE: Duration = Duration::from_mins(30);
+/// Clusters that are read at the same time, and that may wait for that.
+const CONCURRENCY: usize = 8;
+const MAX_READS: usize = 1_000;
+
+const READS: &str = "norman_aks_node_reads_total";
+const BYTES: &str = "norman_aks_node_cache_bytes";
+
+/// The nodes of one cluster.
+pub type NodeList = Arc<[Node]>;
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Access(#[from] Arc<cluster_access::Error>),
+    #[error(transparent)]
+    Cluster(#[from] downstream::Error),
+}
+
+/// The nodes of clusters. Clones share everything.
+#[derive(Clone)]
+pub struct Nodes {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    access: ClusterAccess,
+    downstream: Downstream,
+    clock: Clock,
+    cache: Cache<String, Arc<Entry>>,
+    /// The clusters that are being read.
+    reads: Mutex<HashMap<String, watch::Receiver<()>>>,
+    permits: Semaphore,
+}
+
+/// What is cached about one cluster.
+#[derive(Default)]
+struct Entry {
+    nodes: NodeList,
+    /// When they were read.
+    read_ms: Option<i64>,
+    /// When the last read failed, if it did.
+    failed_ms: Option<i64>,
+}
+
+impl Entry {
+    fn is_fresh(&self, now_ms: i64) -> bool {
+        let within = |since: Option<i64>, limit_ms| since.is_some_and(|since| now_ms - since < limit_ms);
+        within(self.failed_ms, FAILURE_PAUSE_MS) || (self.failed_ms.is_none() && within(self.read_ms, TTL_MS))
+    }
+
+    fn weight(&self) -> u32 {
+        let bytes = 256 + self.nodes.iter().map(Node::weight).sum::<usize>();
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+impl Nodes {
+    /// The nodes of the clusters that `access` leads to.
+    pub fn new(access: &ClusterAccess, downstream: &Downstream, clock: &Clock) -> Self {
+        for outcome in ["done", "failed", "skipped"] {
+            metrics::counter!(READS, "outcome" => outcome).increment(0);
+        }
+        let cache = Cache::builder()
+            .weigher(|id: &String, entry: &Arc<Entry>| {
+                entry.weight().saturating_add(u32::try_from(id.len()).unwrap_or(u32::MAX))
+            })
+            .max_capacity(CACHE_BYTES)
+            .time_to_idle(CACHE_IDLE)
+            .build();
+        let inner = Inner {
+            access: access.clone(),
+            downstream: downstream.clone(),
+            clock: clock.clone(),
+            cache,
+            reads: Mutex::default(),
+            permits: Semaphore::new(CONCURRENCY),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The nodes of each of these clusters. Waits for those that are not fresh, for [`MAX_WAIT`] in all.
+    pub async fn list(&self, clusters: &[Cluster]) -> Vec<NodeList> {
+        let deadline = Instant::now() + MAX_WAIT;
+        let reads: Vec<_> = clusters.iter().filter_map(|cluster| self.start_stale(cluster)).collect();
+        for mut read in reads {
+            // The sender is dropped at the end of the read, whatever came of it.
+            drop(timeout_at(deadline, async { while read.changed().await.is_ok() {} }).await);
+        }
+        clusters.iter().map(|cluster| self.inner.cached(&cluster.id)).collect()
+    }
+
+    /// Reads the nodes of a cluster that has just changed, through access that works. Returns at once.
+    pub fn refresh(&self, cluster_id: &str, access: Arc<Access>) {
+        let downstream = self.inner.downstream.clone();
+        drop(self.start(cluster_id, async move { Ok(downstream.nodes(&access).await?) }));
+    }
+
+    /// Starts to read the nodes of a cluster, or joins a read; `None` when they are fresh, or nothing can be read.
+    fn start_stale(&self, cluster: &Cluster) -> Option<watch::Receiver<()>> {
+        let inner = &self.inner;
+        // A cluster that was never connected has no nodes that could be read.
+        cluster.status.api_endpoint.as_ref()?;
+        if inner.cache.get(&cluster.id).is_some_and(|entry| entry.is_fresh(inner.clock.now_ms())) {
+            return None;
+        }
+        if let Some(read) = inner.running(&cluster.id) {
+            return Some(read);
+        }
+        let (inner, target) = (Arc::clone(inner), cluster.clone());
+        self.start(&cluster.id, async move { inner.read(&target).await })
+    }
+
+    fn start(
+        &self,
+        cluster_id: &str,
+        read: impl Future<Output = Result<Vec<Node>, Error>> + Send + 'static,
+    ) -> Option<watch::Receiver<()>> {
+        let mut reads = self.inner.lock();
+        if let Some(running) = reads.get(cluster_id).filter(|running| running.has_changed().is_ok()) {
+            return Some(running.clone());
+        }
+        // What panicked left its place.
+        reads.retain(|_, running| running.has_changed().is_ok());
+        if reads.len() >= MAX_READS {
+            metrics::counter!(READS, "outcome" => "skipped").increment(1);
+            return None;
+        }
+        let (done, running) = watch::channel(());
+        reads.insert(cluster_id.to_owned(), running.clone());
+        drop(reads);
+        let (inner, id) = (Arc::clone(&self.inner), cluster_id.to_owned());
+        tokio::spawn(async move {
+            let permit = inner.permits.acquire().await;
+            let outcome = read.await;
+            drop(permit);
+            inner.keep(&id, outcome);
+            inner.lock().remove(&id);
+            drop(done);
+        });
+        Some(running)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<()>>> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self, cluster_id: &str) -> Option<watch::Receiver<()>> {
+        self.lock().get(cluster_id).filter(|running| running.has_changed().is_ok()).cloned()
+    }
+
+    /// Reads the nodes, and once more with new access when the cluster rejects what this server has.
+    async fn read(&self, cluster: &Cluster) -> Result<Vec<Node>, Error> {
+        let access = self.access.access(cluster).await?;
+        match self.downstream.nodes(&access).await {
+            Err(error) if error.is_access_rejected() => {
+                let renewed = self.access.renew(cluster, &access).await?;
+                Ok(self.downstream.nodes(&renewed).await?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn keep(&self, cluster_id: &str, outcome: Result<Vec<Node>, Error>) {
+        let now_ms = self.clock.now_ms();
+        let (entry, outcome) = match outcome {
+            Ok(nodes) => (Entry { nodes: nodes.into(), read_ms: Some(now_ms), failed_ms: None }, "done"),
+            Err(error) => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::debug!(cluster = cluster_id, error = cause, "cannot read the nodes of a cluster");
+                let before = self.cache.get(cluster_id);
+                let before = before.map(|entry| (Arc::clone(&entry.nodes), entry.read_ms));
+                let (nodes, read_ms) = before.unwrap_or_default();
+                (Entry { nodes, read_ms, failed_ms: Some(now_ms) }, "failed")
+            }
+        };
+        metrics::counter!(READS, "outcome" => outcome).increment(1);
+        self.cache.insert(cluster_id.to_owned(), Arc::new(entry));
+        #[expect(clippy::cast_precision_loss, reason = "a cache of 2^53 bytes does not exist")]
+        metrics::gauge!(BYTES).set(self.cache.weighted_size() as f64);
+    }
+
+    fn cached(&self, cluster_id: &str) -> NodeList {
+        let now_ms = self.clock.now_ms();
+        let entry = self.cache.get(cluster_id);
+        let entry = entry.filter(|entry| {
+            entry.read_ms.is_some_and(|read_ms| now_ms.saturating_sub(read_ms) < MAX_STALENESS_MS)
+        });
+        entry.map(|entry| Arc::clone(&entry.nodes)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(read_ms: Option<i64>, failed_ms: Option<i64>) -> Entry {
+        Entry { nodes: NodeList::default(), read_ms, failed_ms }
+    }
+
+    #[test]
+    fn failed_read_is_not_repeated_at_once_and_then_repeated() {
+        for (entry, now_ms, expected) in [
+            (entry(None, None), 0, false),
+            (entry(Some(0), None), TTL_MS - 1, true),
+            (entry(Some(0), None), TTL_MS, false),
+            (entry(Some(0), Some(0)), TTL_MS, true),
+            (entry(Some(1), Some(0)), FAILURE_PAUSE_MS, false),
+        ] {
+            assert_eq!(entry.is_fresh(now_ms), expected, "{now_ms}");
+        }
+    }
+
+    #[test]
+    fn weight_grows_with_the_nodes() {
+        let nodes: NodeList = vec![Node::default(); 10].into();
+        assert!(Entry { nodes, read_ms: None, failed_ms: None }.weight() > 10_000);
+    }
+}

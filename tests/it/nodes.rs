@@ -1,0 +1,211 @@
+//! `/v3/nodes`: read by the server in the background, the same for every role, and never a reason for a list to fail.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use norman_aks::sandbox::{Effect, Fault};
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::made;
+
+/// The most that a list may take: two seconds, and what a busy machine adds.
+const MAX_LIST_TIME: Duration = Duration::from_secs(5);
+
+/// A server with an active cluster of Ann's.
+struct Cluster {
+    app: TestApp,
+    ann: String,
+    id: String,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let app = TestApp::start().await;
+        let ann = app.token("ann").await;
+        let (id, _) = made::active(&app, &ann, "one").await;
+        Self { app, ann, id }
+    }
+
+    async fn list(&self, token: &str, path: &str) -> Vec<Value> {
+        let answer = self.app.get(path).token(token).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(answer.json()["resourceType"], "node");
+        answer.json()["data"].as_array().unwrap().clone()
+    }
+
+    /// The only node.
+    async fn node(&self) -> Value {
+        let mut nodes = self.list(&self.ann, "/v3/nodes").await;
+        assert_eq!(nodes.len(), 1, "{nodes:?}");
+        nodes.remove(0)
+    }
+
+    /// Makes what is cached stale.
+    fn age(&self, seconds: u64) {
+        self.app.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Changes the node inside the cluster, as the owner.
+    async fn patch_node(&self, path: &str, body: &Value) {
+        let path = format!("/k8s/clusters/{}/api/v1/nodes/{path}", self.id);
+        let call = self.app.call(http::Method::PATCH, &path).token(&self.ann);
+        let answer = call.header("content-type", "application/merge-patch+json").json(body).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+
+    fn fault(&self, fault: Fault) {
+        self.app.control.add_kubernetes_fault(fault);
+    }
+
+    /// How often the cluster was asked for its nodes since the last call.
+    fn reads(&self) -> usize {
+        let requests = self.app.control.kubernetes_requests();
+        self.app.control.clear_kubernetes_requests();
+        requests.iter().filter(|seen| seen.path.starts_with("/api/v1/nodes")).count()
+    }
+}
+
+#[tokio::test]
+async fn node_shows_what_clients_read() {
+    let cluster = Cluster::start().await;
+    let node = cluster.node().await;
+    let name = node["name"].as_str().unwrap();
+    let id = format!("{}:{name}", cluster.id);
+    for (key, expected) in [
+        ("id", json!(id)),
+        ("type", json!("node")),
+        ("clusterId", json!(cluster.id)),
+        ("nodeName", json!(name)),
+        ("hostname", json!(name)),
+        ("requestedHostname", json!(name)),
+        ("state", json!("active")),
+        ("transitioning", json!("no")),
+        ("controlPlane", json!(false)),
+        ("etcd", json!(false)),
+        ("worker", json!(true)),
+        ("unschedulable", json!(false)),
+    ] {
+        assert_eq!(node[key], expected, "{key}: {node}");
+    }
+    assert!(node["ipAddress"].as_str().unwrap().starts_with("10."), "{node}");
+    assert!(node["providerId"].as_str().unwrap().starts_with("azure:///"), "{node}");
+    assert_eq!(node["labels"]["kubernetes.azure.com/agentpool"], "system");
+    assert_eq!((&node["capacity"]["cpu"], &node["capacity"]["pods"]), (&json!("2"), &json!("110")));
+    assert_eq!(node["info"]["kubernetes"]["kubeletVersion"], "v1.32.7");
+    assert_eq!(node["info"]["cpu"]["count"], 2);
+    assert_eq!(node["info"]["memory"]["memTotalKiB"], 8_388_608);
+    let os = &node["info"]["os"];
+    assert!(os["dockerVersion"].is_string() && os["operatingSystem"].is_string(), "{os}");
+    let own = cluster.app.get(&format!("/v3/nodes/{id}")).token(&cluster.ann).send().await;
+    assert_eq!((own.status, own.json()), (StatusCode::OK, node));
+}
+
+#[tokio::test]
+async fn every_role_sees_the_nodes_of_its_clusters() {
+    let cluster = Cluster::start().await;
+    let node = cluster.node().await;
+    let (id, name) = (node["id"].as_str().unwrap(), node["name"].as_str().unwrap());
+    for (user, role) in [("ben", "cluster-member"), ("eve", "read-only"), ("carl", "cluster-owner")] {
+        let token = made::member(&cluster.app, &cluster.id, user, role).await;
+        for path in [
+            "/v3/nodes".to_owned(),
+            format!("/v3/nodes?clusterId={}", cluster.id),
+            format!("/v3/nodes?clusterId_in=c-none1,{}", cluster.id),
+            format!("/v3/nodes?name={name}"),
+            format!("/v3/clusters/{}/nodes", cluster.id),
+        ] {
+            assert_eq!(cluster.list(&token, &path).await, std::slice::from_ref(&node), "{role} {path}");
+        }
+    }
+    let stranger = cluster.app.token("zoe").await;
+    assert!(cluster.list(&stranger, "/v3/nodes").await.is_empty());
+    assert!(cluster.list(&stranger, &format!("/v3/nodes?clusterId={}", cluster.id)).await.is_empty());
+    for path in [format!("/v3/nodes/{id}"), format!("/v3/clusters/{}/nodes", cluster.id)] {
+        assert_eq!(cluster.app.get(&path).token(&stranger).send().await.status, 404, "{path}");
+    }
+    for unknown in ["one", "c-none1:a", &format!("{}:other", cluster.id)] {
+        let answer = cluster.app.get(&format!("/v3/nodes/{unknown}")).token(&cluster.ann).send().await;
+        assert_eq!(answer.status, 404, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_follow_the_cluster() {
+    let cluster = Cluster::start().await;
+    let node = cluster.node().await;
+    let name = node["name"].as_str().unwrap();
+    cluster.patch_node(name, &json!({"spec": {"unschedulable": true}})).await;
+    assert_eq!(cluster.node().await["state"], "active", "the cache is fresh");
+    cluster.age(11);
+    let cordoned = cluster.node().await;
+    assert_eq!((&cordoned["state"], &cordoned["unschedulable"]), (&json!("cordoned"), &json!(true)));
+    let down = json!({"status": {
+        "conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown",
+            "message": "Kubelet stopped posting node status."}],
+        "nodeInfo": {"kernelVersion": ""},
+    }});
+    cluster.patch_node(&format!("{name}/status"), &down).await;
+    cluster.age(11);
+    let down = cluster.node().await;
+    assert_eq!((&down["state"], &down["transitioning"]), (&json!("unavailable"), &json!("error")));
+    assert_eq!(down["transitioningMessage"], "Kubelet stopped posting node status.");
+    assert!(down.get("info").is_none(), "an info that is not complete is left out: {down}");
+    assert_eq!(down["name"], name);
+}
+
+#[tokio::test]
+async fn scaled_cluster_lists_its_new_nodes_at_once() {
+    let cluster = Cluster::start().await;
+    assert_eq!(cluster.list(&cluster.ann, "/v3/nodes").await.len(), 1);
+    let path = format!("/v3/clusters/{}", cluster.id);
+    let mut body = cluster.app.get(&path).token(&cluster.ann).send().await.json();
+    body["aksConfig"]["nodePools"][0]["count"] = json!(3);
+    let answer = cluster.app.put(&path).token(&cluster.ann).json(&body).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    cluster.app.pass(Duration::from_mins(10)).await;
+    let nodes = cluster.list(&cluster.ann, "/v3/nodes?sort=name").await;
+    assert_eq!(nodes.len(), 3, "{nodes:?}");
+    let page = cluster.app.get("/v3/nodes?limit=2").token(&cluster.ann).send().await.json();
+    assert_eq!((page["data"].as_array().unwrap().len(), &page["pagination"]["total"]), (2, &json!(3)));
+}
+
+#[tokio::test]
+async fn slow_cluster_holds_a_list_up_for_two_seconds_at_most() {
+    let cluster = Cluster::start().await;
+    let node = cluster.node().await;
+    cluster.age(11);
+    cluster.fault(Fault { path: Some("/api/v1/nodes".to_owned()), latency_ms: 9_000, ..Fault::default() });
+    cluster.reads();
+    let timed = async || {
+        let start = Instant::now();
+        let nodes = cluster.list(&cluster.ann, "/v3/nodes").await;
+        assert!(start.elapsed() < MAX_LIST_TIME, "{:?}", start.elapsed());
+        nodes
+    };
+    let (first, second) = tokio::join!(timed(), timed());
+    assert_eq!((&first, &second), (&vec![node.clone()], &vec![node.clone()]), "what was read last");
+    // The read goes on, and all who wait share it.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(timed().await, [node]);
+    assert_eq!(cluster.reads(), 1, "read in the background");
+}
+
+#[tokio::test]
+async fn unreachable_cluster_keeps_its_nodes_and_is_left_alone_for_a_moment() {
+    let cluster = Cluster::start().await;
+    let node = cluster.node().await;
+    cluster.age(11);
+    cluster.fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
+    assert_eq!(cluster.node().await, node, "what was read last");
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(cluster.node().await, node);
+    }
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    cluster.age(3_601);
+    assert!(cluster.list(&cluster.ann, "/v3/nodes").await.is_empty(), "older than an hour");
+    cluster.app.control.clear_kubernetes_faults();
+    cluster.age(16);
+    assert_eq!(cluster.node().await, node);
+}
