@@ -246,6 +246,13 @@ impl App {
             let tokens = tokens.clone();
             async move { report("expired tokens could not be removed", tokens.remove_expired().await) }
         });
+        let credentials = self.provision.credentials.clone();
+        self.every(SWEEP, move || {
+            let credentials = credentials.clone();
+            async move {
+                report("deleted cloud credentials could not be erased", credentials.erase_unused().await);
+            }
+        });
         let cluster_events = self.cluster_events.clone();
         self.every(SWEEP, move || {
             let cluster_events = cluster_events.clone();

@@ -44,7 +44,7 @@ impl OtherOrigin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             let exposed = HeaderValue::from_static(
-                "X-Request-Id, X-API-Cattle-Auth, X-Norman-Aks-Cache, Age, Retry-After, X-Api-Schemas",
+                "X-Request-Id, X-API-Cattle-Auth, X-Norman-Aks-Cache, Age, Retry-After, Warning, X-Api-Schemas",
             );
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }

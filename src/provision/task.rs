@@ -12,6 +12,7 @@ use crate::domain::provision::imported::merged;
 use crate::domain::provision::plan::{self, Observed, Phase};
 use crate::domain::spec::{AksConfig, ClusterSpec};
 use crate::domain::status::{ClusterStatus, Progress, State, Step, Tried, Truth, Waiting};
+use crate::service::credentials::last_use_by_server;
 use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
 
 /// The steps of a cluster on its way, in order, for programs.
@@ -269,7 +270,10 @@ impl Task {
         match next {
             Next::Forget => {
                 let (id, fence) = (&self.row.id, self.work.fence);
-                let gone = store::clusters::delete_claimed(&parts.store, id, fence, &events).await?;
+                let erasure = last_use_by_server(&self.row, now);
+                let store = &parts.store;
+                let gone =
+                    store::clusters::delete_claimed(store, id, fence, &events, erasure.as_ref()).await?;
                 // Whoever could use a credential through this cluster no longer can.
                 parts.credentials.forget_resolved();
                 Ok(gone)

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use super::actor::Actor;
 use super::cluster_events::Bell;
-use super::credentials::{ATTEMPTS, Credentials};
+use super::credentials::{ATTEMPTS, Credentials, last_use};
 use super::events::{Action, Events};
 use super::reviews::Reviews;
 use super::settings::Settings;
@@ -33,6 +33,7 @@ use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::rules::{self, Region};
 use crate::domain::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use crate::domain::status::{ClusterStatus, State};
+use crate::store::clusters::Records;
 use crate::store::{self, ClusterRow, Store, Unique, Wake, WorkColumns};
 use crate::vault;
 
@@ -255,12 +256,15 @@ impl Clusters {
     async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
             let mut row = self.own_row(&by.caller, id).await?;
-            let old_name = row.name.clone();
+            let before = row.clone();
             let aks = self.change_row(by, &mut row, change, mode).await?;
             let now = self.parts.clock.now_ms();
             let audit = by.audit(Action::Update, OBJECT, &row.id, now);
-            let unique = is_renamed(&old_name, &row.name).then(|| names_seen_by(&by.caller));
-            match store::clusters::update(&self.parts.store, &row, Some(Wake(now)), unique, &audit).await {
+            let unique = is_renamed(&before.name, &row.name).then(|| names_seen_by(&by.caller));
+            let moves = before.credential_id != row.credential_id;
+            let erasure = if moves { last_use(by, &before, now) } else { None };
+            let records = Records { change: &audit, erasure: erasure.as_ref() };
+            match store::clusters::update(&self.parts.store, &row, Some(Wake(now)), unique, records).await {
                 Err(store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(refused(error, &aks)),
                 Ok(_) => {
@@ -306,6 +310,12 @@ impl Clusters {
         }
         let (old, new) = (stored.spec.aks(), spec.aks());
         let credential = if old.azure_credential_secret == new.azure_credential_secret {
+            // It was erased although the cluster used it.
+            if row.credential_id.is_none()
+                && spec::given(requested.azure_credential_secret.as_ref()).is_some()
+            {
+                return Err(Error::NoCredential);
+            }
             self.known_credential(row.credential_id.take()).await?
         } else {
             self.credential(caller, new).await?
@@ -327,7 +337,7 @@ impl Clusters {
         let admitted = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
         if credential.is_answered(&admitted) {
             (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
-        } else if row.aks_identity != identity {
+        } else if credential.id.is_some() && row.aks_identity != identity {
             // The worker claims it anew.
             (row.aks_identity, row.identity_proved) = (None, false);
         }

@@ -1,11 +1,12 @@
-//! Stored cloud credentials (contract, section 12): making, reading, changing and removing them. Using them
-//! towards Azure is in [`access`].
+//! Stored cloud credentials: creating, reading and changing them. Deleting them is in [`deletion`], using them towards Azure
+//! in [`access`].
 //!
 //! A credential is visible to its owner and to administrators; for everybody else it does not exist. Its secret
 //! goes in and never comes out of here, except into an [`AzureAccess`].
 
 mod access;
 mod change;
+mod deletion;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use self::access::{AccessError, AzureAccess, InlineCredential, Via};
 use self::change::check_texts;
 pub use self::change::{AzureChange, Change, CredentialChange, Mode};
+pub(super) use self::deletion::last_use;
+pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_by_server};
 
 use super::actor::Actor;
 use super::events::{Action, Events};
@@ -141,6 +144,7 @@ impl Credentials {
             secret: None,
             created_ms: now,
             updated_ms: now,
+            deleted_ms: None,
             version: 1,
         };
         change.apply(&mut row, Mode::Replace);
@@ -241,33 +245,6 @@ impl Credentials {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    /// Removes a credential and returns what it was.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] while a cluster uses it.
-    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Credential> {
-        let result = self.remove(by, id).await;
-        self.forget_resolved();
-        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
-        result
-    }
-
-    async fn remove(&self, by: &Actor, id: &str) -> Result<Credential> {
-        let row = self.row(&by.caller, id).await?;
-        self.refuse_while_used(&row.id, "").await?;
-        let audit = by.audit(Action::Delete, OBJECT, id, self.parts.clock.now_ms());
-        match store::credentials::delete(&self.parts.store, &row.id, &audit).await {
-            Ok(true) => Ok(row.into()),
-            Ok(false) => Err(Error::NotFound { id: id.to_owned() }),
-            // A cluster was made since the look.
-            Err(store::Error::InUse { .. }) => {
-                self.refuse_while_used(&row.id, "").await?;
-                Err(Error::Conflict { id: id.to_owned() })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn refuse_while_used(&self, bare_id: &str, consequence: &str) -> Result<()> {
         let users = store::clusters::using_credential(&self.parts.store, bare_id).await?;
         let Some(cluster) = users.first() else { return Ok(()) };
@@ -278,8 +255,14 @@ impl Credentials {
         Err(Invalid::new("InvalidAction", message).into())
     }
 
-    /// The row of a credential that the caller may see.
+    /// The row of a credential that the caller may see. One whose deletion is pending does not exist for callers.
     pub(super) async fn row(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
+        let row = self.row_or_pending(caller, id).await?;
+        if row.deleted_ms.is_some() { Err(Error::NotFound { id: id.to_owned() }) } else { Ok(row) }
+    }
+
+    /// The row of a credential of the caller, also one whose deletion is pending.
+    async fn row_or_pending(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
         let found = match bare_id(id) {
             Some(bare) => store::credentials::get(&self.parts.store, bare).await?,
             None => None,

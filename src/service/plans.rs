@@ -97,7 +97,7 @@ impl Plans {
             return Ok(preview);
         }
         let id = full_id(row.credential_id.as_deref().unwrap_or_default());
-        let via = Via::Stored { id: &id, cluster_id: Some(&row.id) };
+        let via = Via::OfCluster { id: &id, cluster_id: &row.id };
         match self.parts.credentials.resolve(&by.caller, via).await {
             Ok(access) => {
                 // Before Azure is asked: whoever does not wait for the answer has used the credential, too.

@@ -230,7 +230,10 @@ pub(super) fn advises(body: &Object) -> bool {
 /// The way to the credential that the specification names.
 fn stored<'a>(asked: &Asked<'a>) -> Option<Via<'a>> {
     let id = spec::given(asked.spec.aks().azure_credential_secret.as_ref())?;
-    Some(Via::Stored { id, cluster_id: asked.existing.map(|existing| existing.id) })
+    Some(match asked.existing {
+        Some(existing) => Via::OfCluster { id, cluster_id: existing.id },
+        None => Via::Stored { id, cluster_id: None },
+    })
 }
 
 /// Whether Azure said anything that it says only to a credential with rights in the subscription. That a group is not there

@@ -3,12 +3,15 @@
 
 use super::change::Serialise as _;
 use super::cluster_events::add;
+use super::credentials::EraseUnused as _;
 use super::rows::{Columns, Fields, without_nul};
 use super::users::UserRules as _;
-use super::{AuditRow, Error, NewClusterEvent, Store, Unique};
+use super::{AuditRow, Error, Store, Unique};
 
+mod records;
 mod work;
 
+pub use records::{Records, RemovalRecords};
 pub use work::{
     Wake, WorkColumns, claim, claim_identity, delete_claimed, free_all, next_due_ms, record, refresh_spec,
     release, renew, wake, wake_all,
@@ -206,11 +209,22 @@ macro_rules! release_unproved {
     };
 }
 
+/// Fails unless clusters may begin to use the credential that the row names.
+macro_rules! check_credential {
+    ($transaction:ident, $cluster:expr) => {
+        if let Some(id) = &$cluster.credential_id
+            && !$transaction.is_usable(id).await?
+        {
+            return Err(Error::Dangling { table: "clusters", id: $cluster.id.clone() });
+        }
+    };
+}
+
 /// Adds a cluster, with the work on it that is to be done. A proved claim takes the AKS cluster from one that does not count.
 ///
 /// # Errors
 /// [`Error::Duplicate`] when the id or the AKS cluster is taken, or the name in `unique_name`; [`Error::Dangling`] when the
-/// credential does not exist; [`Error::NoOwner`] when the owner is disabled or removed.
+/// credential does not exist or its deletion is pending; [`Error::NoOwner`] when the owner is disabled or removed.
 pub async fn insert(
     store: &Store,
     cluster: &ClusterRow,
@@ -244,9 +258,9 @@ pub async fn insert(
             .bind(&cluster.work.phase)
             .bind(cluster.work.next_run_ms)
             .bind(cluster.identity_proved);
-        Some(
-            query.execute(&mut *transaction).await.map_err(|error| dangling(error, cluster))?.rows_affected(),
-        )
+        let done = query.execute(&mut *transaction).await.map_err(|error| dangling(error, cluster))?;
+        check_credential!(transaction, cluster);
+        Some(done.rows_affected())
     });
     Ok(())
 }
@@ -296,7 +310,8 @@ pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<Clu
 }
 
 /// Replaces what users change in a row that was read as `cluster.version` (id, uuid, owner and date of making stay, and so
-/// does the work on it) and brings the worker's next look forward; returns the new version.
+/// does the work on it) and brings the worker's next look forward; returns the new version. A change to another credential names
+/// the one before in [`Records::erasure`].
 ///
 /// # Errors
 /// [`Error::Conflict`] when the stored version is another one or the row is gone; otherwise as [`insert`].
@@ -305,16 +320,17 @@ pub async fn update(
     cluster: &ClusterRow,
     wake: Option<Wake>,
     unique_name: Option<NameScope<'_>>,
-    audit: &AuditRow,
+    records: impl Into<Records<'_>>,
 ) -> Result<i64, Error> {
     check(cluster)?;
+    let Records { change, erasure } = records.into();
     let sql =
         "update clusters set name = $3, spec = $4, credential_id = $5, aks_identity = $6, updated_ms = $7,
                generation = $8, removing_ms = $9, review = $10, version = version + 1,
                next_run_ms = coalesce($11, next_run_ms),
                attempts = case when cast($11 as bigint) is null then attempts else 0 end, identity_proved = $12
                where id = $1 and version = $2";
-    change!(store, audit, |transaction| {
+    change!(store, change, |transaction| {
         check_name!(transaction, cluster, unique_name);
         release_unproved!(transaction, cluster);
         let query = sqlx::query(sql)
@@ -331,30 +347,38 @@ pub async fn update(
             .bind(wake.map(|Wake(at_ms)| at_ms))
             .bind(cluster.identity_proved);
         let done = query.execute(&mut *transaction).await.map_err(|error| dangling(error, cluster))?;
-        (done.rows_affected() > 0).then_some(())
+        let done = done.rows_affected() > 0;
+        if let Some(erasure) = erasure.filter(|_| done) {
+            check_credential!(transaction, cluster);
+            transaction.erase_unused(erasure).await?;
+        }
+        done.then_some(())
     })
     .map(|()| cluster.version + 1)
     .ok_or_else(|| Error::Conflict { table: "clusters", id: cluster.id.clone() })
 }
 
-/// Removes a cluster whoever works on it, with the event and the audit record that `told` makes of its last row; returns
+/// Removes a cluster whoever works on it, with the event and the audit records that `records` makes of its last row; returns
 /// that row.
-pub async fn remove(
+pub async fn remove<R: Into<RemovalRecords>>(
     store: &Store,
     id: &str,
-    told: impl FnOnce(&ClusterRow) -> (NewClusterEvent, AuditRow),
+    records: impl FnOnce(&ClusterRow) -> R,
 ) -> Result<Option<ClusterRow>, Error> {
     if id.contains('\0') {
         return Ok(None);
     }
     let sql = concat!("delete from clusters where id = $1 returning ", columns!());
-    let gone = change!(store, |gone| &gone.1, |transaction| {
+    let gone = change!(store, |gone| &gone.1.change, |transaction| {
         let gone = sqlx::query(sql).bind(id).fetch_optional(&mut *transaction).await?;
         match gone.as_ref().map(row).transpose()? {
             Some(gone) => {
-                let (event, audit) = told(&gone);
-                add!(transaction, id, std::slice::from_ref(&event));
-                Some((gone, audit))
+                let records: RemovalRecords = records(&gone).into();
+                add!(transaction, id, std::slice::from_ref(&records.event));
+                if let Some(erasure) = &records.erasure {
+                    transaction.erase_unused(erasure).await?;
+                }
+                Some((gone, records))
             }
             None => None,
         }

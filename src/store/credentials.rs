@@ -1,4 +1,5 @@
-//! Table `credentials`: stored cloud credentials. Their secret lies here sealed; nothing here can open it.
+//! Table `credentials`: stored cloud credentials. Their secret is stored sealed; nothing here can open it. Deleting them is in
+//! `deletion`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +7,11 @@ use std::fmt;
 use super::rows::{Columns, Fields, json_text, without_nul};
 use super::users::UserRules as _;
 use super::{AuditRow, Error, Kind, Store};
+
+mod deletion;
+
+pub(super) use deletion::EraseUnused;
+pub use deletion::{Deletion, Erasure, PendingRow, UsingCluster, delete, erase, erase_unused, pending};
 
 /// A cloud credential of Azure (contract, section 12). A field that the user did not give is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +44,9 @@ pub struct CredentialRow {
     pub created_ms: i64,
     /// Milliseconds since 1970.
     pub updated_ms: i64,
+    /// When its deletion was accepted while clusters use it, in milliseconds since 1970. From then on only these clusters may
+    /// use it.
+    pub deleted_ms: Option<i64>,
     /// Grows by one with every change; a new row has 1.
     pub version: i64,
 }
@@ -63,11 +72,13 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select id, uuid, owner, name, description, labels, annotations, tenant_id, subscription_id, client_id, ",
-            "environment, key_id, wrapped_key, ciphertext, created_ms, updated_ms, version from credentials ",
+            "environment, key_id, wrapped_key, ciphertext, created_ms, updated_ms, deleted_ms, version from credentials ",
             $rest
         )
     };
 }
+
+use select;
 
 fn row(row: &impl Columns) -> Result<CredentialRow, Error> {
     let fields = Fields::of(row, "credentials", "id")?;
@@ -86,6 +97,7 @@ fn row(row: &impl Columns) -> Result<CredentialRow, Error> {
         secret: sealed(&fields)?,
         created_ms: fields.number("created_ms")?,
         updated_ms: fields.number("updated_ms")?,
+        deleted_ms: fields.number_opt("deleted_ms")?,
         version: fields.number("version")?,
     })
 }
@@ -152,7 +164,7 @@ pub async fn insert(store: &Store, credential: &CredentialRow, audit: &AuditRow)
     Ok(())
 }
 
-/// The credential of that id (without namespace).
+/// The credential of that id (without namespace), also one whose deletion is pending.
 pub async fn get(store: &Store, id: &str) -> Result<Option<CredentialRow>, Error> {
     if id.contains('\0') {
         return Ok(None);
@@ -161,10 +173,12 @@ pub async fn get(store: &Store, id: &str) -> Result<Option<CredentialRow>, Error
     read!(store, |pool| sqlx::query(sql).bind(id).fetch_optional(pool).await?.as_ref().map(row).transpose())
 }
 
-/// All credentials, or those of one owner (a user id), oldest first.
+/// All credentials but those whose deletion is pending, or those of one owner (a user id), oldest first.
 pub async fn list(store: &Store, owner: Option<&str>) -> Result<Vec<CredentialRow>, Error> {
     without_nul([("owner", owner)])?;
-    let sql = select!("where cast($1 as text) is null or owner = $1 order by created_ms, id");
+    let sql = select!(
+        "where deleted_ms is null and (cast($1 as text) is null or owner = $1) order by created_ms, id"
+    );
     read!(store, |pool| sqlx::query(sql).bind(owner).fetch_all(pool).await?.iter().map(row).collect())
 }
 
@@ -223,26 +237,6 @@ pub async fn update(
     })
     .map(|()| credential.version + 1)
     .ok_or_else(|| Error::Conflict { table: "credentials", id: credential.id.clone() })
-}
-
-/// Removes a credential; false when there was none of that id.
-///
-/// # Errors
-/// [`Error::InUse`] while a cluster uses it: the database itself holds this, also against a cluster made meanwhile.
-pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, Error> {
-    if id.contains('\0') {
-        return Ok(false);
-    }
-    let sql = "delete from credentials where id = $1";
-    let in_use = |error| match Error::from(error) {
-        error if error.is_foreign_key() => Error::InUse { table: "credentials", id: id.to_owned() },
-        error => error,
-    };
-    let deleted = change!(store, audit, |transaction| {
-        let rows = sqlx::query(sql).bind(id).execute(&mut *transaction).await.map_err(in_use)?;
-        (rows.rows_affected() > 0).then_some(())
-    });
-    Ok(deleted.is_some())
 }
 
 /// The encryption keys that stored secrets need, sorted.

@@ -23,7 +23,7 @@ macro_rules! step {
 }
 
 /// Every migration, in order. A file that has been released is never changed.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     step!(1, "first", "0001_first.sql"),
     step!(2, "provisioning", "0002_provisioning.sql"),
     step!(3, "audit_detail", "0003_audit_detail.sql"),
@@ -31,6 +31,7 @@ const STEPS: [Step; 8] = [
     step!(5, "users", "0005_users.sql"),
     step!(6, "replica_capabilities", "0006_replica_capabilities.sql"),
     step!(7, "cluster_rights", "0007_cluster_rights.sql"),
+    step!(8, "pending_deletions", "0008_pending_deletions.sql"),
     step!(10, "administrator_revocations", "0010_administrator_revocations.sql"),
 ];
 

@@ -444,6 +444,7 @@ fn a_cloud_that_no_credential_is_for_need_not_be_reached() {
         secret: None,
         created_ms: 0,
         updated_ms: 0,
+        deleted_ms: None,
         version: 1,
     };
     let url = store::sqlite_url(&program.path().join("norman-aks-data/norman-aks.db"));

@@ -251,32 +251,201 @@ async fn ids_of_no_credential_are_not_found() {
     }
 }
 
+/// An import that uses a credential.
+fn cluster(name: &str, credential: &str) -> Value {
+    json!({"name": name, "annotations": {"norman-aks.io/review": "advise"},
+        "aksConfig": {"azureCredentialSecret": credential, "clusterName": name, "resourceGroup": "g",
+        "resourceLocation": "eastus", "imported": true}})
+}
+
+async fn created_cluster(app: &TestApp, token: &str, body: &Value) -> String {
+    let answer = app.post("/v3/clusters").token(token).json(body).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
+}
+
+/// Actions on a credential in the audit, with user and detail, oldest first.
+async fn audited(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)> {
+    let path = format!("/api/v1/audit?object={id}&action={action}");
+    let list = app.get(&path).send().await.json();
+    let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
+    let mut records: Vec<_> = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|record| record["outcome"] == "done")
+        .map(|record| (text(record, "userName"), text(record, "detail")))
+        .collect();
+    records.reverse();
+    records
+}
+
 #[tokio::test]
-async fn a_credential_that_a_cluster_uses_is_neither_removed_nor_turned_to_another_subscription() {
+async fn used_credential_stays_in_its_subscription_and_cloud() {
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     let own = format!("/v3/cloudcredentials/{id}");
-    let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": id, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true}});
-    let cluster = app.post("/v3/clusters").json(&body).send().await;
-    assert_eq!(cluster.status, StatusCode::CREATED, "{}", cluster.text());
-    let refused = app.delete(&own).send().await;
+    created_cluster(&app, &app.admin, &cluster("prod", &id)).await;
     let message = "Cloud credential is currently referenced by provisioning cluster prod";
-    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(refusal(&refused), ("InvalidAction".to_owned(), String::new(), message.to_owned()));
     for config in [json!({"subscriptionId": "other"}), json!({"environment": "AzureChinaCloud"})] {
         let refused = app.put(&own).json(&json!({"azurecredentialConfig": config})).send().await;
         assert!(refusal(&refused).2.starts_with(message), "{config}");
     }
     let rotated = app.put(&own).json(&json!({"azurecredentialConfig": {"clientSecret": "new"}})).send().await;
     assert_eq!(rotated.status, StatusCode::OK);
-    let cluster = format!("/v3/clusters/{}", cluster.json()["id"].as_str().unwrap());
-    assert_eq!(app.delete(&cluster).send().await.status, StatusCode::OK);
-    app.settle().await;
-    let removed = app.delete(&own).send().await;
-    assert_eq!((removed.status, removed.json()["id"].as_str()), (StatusCode::OK, Some(id.as_str())));
-    for again in [app.delete(&own).send().await, app.get(&own).send().await] {
-        assert_eq!(again.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn used_credential_is_deleted_for_callers_and_erased_with_its_last_use() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let own = format!("/v3/cloudcredentials/{id}");
+    let mut paths = Vec::new();
+    for name in ["one", "two", "three"] {
+        paths.push(created_cluster(&app, &app.admin, &cluster(name, &id)).await);
     }
+    let ids: Vec<&str> = paths.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
+    // They are of the same moment, so that their ids decide.
+    let mut all = [("one", ids[0]), ("two", ids[1]), ("three", ids[2])];
+    all.sort_by_key(|(_, id)| *id);
+    let listed = all.map(|(name, id)| format!("{name} ({id})")).join(", ");
+    let deleted = app.delete(&own).send().await;
+    assert_eq!((deleted.status, deleted.json()["id"].as_str()), (StatusCode::OK, Some(id.as_str())));
+    let warning = deleted.headers["warning"].to_str().unwrap();
+    let expected = format!(
+        "299 - \"cloud credential is deleted and kept for {listed}; its secret is erased when the last of them uses another \
+         credential or is removed; DELETE with force=true erases it at once\""
+    );
+    assert_eq!(warning, expected);
+    // For callers it is gone, also through a cluster.
+    for answer in [
+        app.get(&own).send().await,
+        app.delete(&own).send().await,
+        app.put(&own).json(&azure(&json!({"clientSecret": "new"}))).send().await,
+    ] {
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+    }
+    assert_eq!(app.get("/v3/cloudcredentials").send().await.json()["data"], json!([]));
+    for query in [String::new(), format!("&clusterId={}", ids[0])] {
+        let path = format!("/meta/aksLocations?cloudCredentialId={id}{query}");
+        let answer = app.get(&path).send().await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
+        assert_eq!(answer.json()["error"], "cloud credential not found");
+    }
+    let refused = app.post("/v3/clusters").json(&cluster("four", &id)).send().await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text());
+    assert!(refusal(&refused).2.starts_with("error accessing cloud credential"));
+    // Its clusters keep it: a PUT that names it is accepted, and Azure is asked with it.
+    let kept = json!({"name": "one", "description": "new", "aksConfig": {"azureCredentialSecret": id}});
+    let put = app.put(&paths[0]).json(&kept).send().await;
+    assert_eq!((put.status, put.json()["description"].as_str()), (StatusCode::OK, Some("new")));
+    let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
+    let shown = &pending["cloudCredentials"][0];
+    assert_eq!(
+        (shown["id"].as_str(), shown["deleted"].as_str()),
+        (Some(id.as_str()), Some("2026-11-22T12:00:00Z"))
+    );
+    assert_eq!(shown["clusters"], json!(all.map(|(name, id)| json!({"id": id, "name": name}))));
+    // The uses end: by a change, by a forced removal, by a removal.
+    let other = app.stored_credential(&app.admin).await;
+    let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
+    let moved = app.put(&paths[0]).json(&moved).send().await;
+    assert_eq!(moved.status, StatusCode::OK, "{}", moved.text());
+    let back = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
+    let back = app.put(&paths[0]).json(&back).send().await;
+    assert_eq!(back.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", back.text());
+    app.delete(&format!("{}?force=true", paths[1])).send().await;
+    let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
+    assert_eq!(pending["cloudCredentials"][0]["clusters"], json!([{"id": ids[2], "name": "three"}]));
+    assert!(audited(&app, &id, "erase").await.is_empty());
+    app.delete(&paths[2]).send().await;
+    app.settle().await;
+    let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
+    assert_eq!(pending, json!({"cloudCredentials": []}));
+    let detail = format!("pending: its secret is kept for {listed}");
+    assert_eq!(audited(&app, &id, "delete").await, [("admin".to_owned(), detail)]);
+    let detail = format!("the cluster {} was the last that used it", ids[2]);
+    assert_eq!(audited(&app, &id, "erase").await, [("server".to_owned(), detail)]);
+}
+
+#[tokio::test]
+async fn last_use_that_a_put_ends_erases_in_its_name() {
+    let app = TestApp::start().await;
+    let (old, new) = (app.stored_credential(&app.admin).await, app.stored_credential(&app.admin).await);
+    let path = created_cluster(&app, &app.admin, &cluster("one", &old)).await;
+    app.settle().await;
+    app.delete(&format!("/v3/cloudcredentials/{old}")).send().await;
+    // The worker goes on with it meanwhile.
+    app.settle().await;
+    let body = json!({"name": "one", "aksConfig": {"azureCredentialSecret": new}});
+    let put = app.put(&path).json(&body).send().await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.text());
+    let erased = audited(&app, &old, "erase").await;
+    assert_eq!(erased.len(), 1);
+    assert_eq!(erased[0].0, "admin");
+    assert_eq!(
+        app.delete(&format!("/v3/cloudcredentials/{old}?force=true")).send().await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn forced_deletion_erases_at_once() {
+    let app = TestApp::start().await;
+    let id = app.stored_credential(&app.admin).await;
+    let own = format!("/v3/cloudcredentials/{id}");
+    let path = created_cluster(&app, &app.admin, &cluster("one", &id)).await;
+    let wrong = app.delete(&format!("{own}?force=1")).send().await;
+    assert_eq!(refusal(&wrong).1, "force");
+    let pending = app.delete(&format!("{own}?force=false")).send().await;
+    assert!(pending.headers.contains_key("warning"));
+    let erased = app.delete(&format!("{own}?force=true")).send().await;
+    assert_eq!((erased.status, erased.headers.get("warning")), (StatusCode::OK, None));
+    assert_eq!(erased.json()["id"], id.as_str());
+    assert_eq!(
+        app.get("/api/v1/cloudcredentials/pending").send().await.json(),
+        json!({"cloudCredentials": []})
+    );
+    let cluster_id = path.rsplit('/').next().unwrap();
+    let detail = format!("taken from one ({cluster_id})");
+    assert_eq!(audited(&app, &id, "erase").await, [("admin".to_owned(), detail)]);
+    // The cluster says so, and gets another one.
+    app.settle().await;
+    let message = app.get(&path).send().await.json()["transitioningMessage"].as_str().unwrap().to_owned();
+    assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
+    let same = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
+    let same = app.put(&path).json(&same).send().await;
+    assert_eq!(same.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", same.text());
+    let other = app.stored_credential(&app.admin).await;
+    let other = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
+    let other = app.put(&path).json(&other).send().await;
+    assert_eq!(other.status, StatusCode::OK, "{}", other.text());
+    // Without a use, a deletion leaves nothing pending.
+    let unused = app.stored_credential(&app.admin).await;
+    let deleted = app.delete(&format!("/v3/cloudcredentials/{unused}")).send().await;
+    assert_eq!((deleted.status, deleted.headers.get("warning")), (StatusCode::OK, None));
+}
+
+#[tokio::test]
+async fn deleted_credential_shows_clusters_and_itself_only_to_those_who_may_see_them() {
+    let app = TestApp::start().await;
+    let ann = app.token("ann").await;
+    let id = app.stored_credential(&ann).await;
+    let own = format!("/v3/cloudcredentials/{id}");
+    created_cluster(&app, &ann, &cluster("hers", &id)).await;
+    // An administrator's cluster.
+    created_cluster(&app, &app.admin, &cluster("secret-name", &id)).await;
+    let deleted = app.delete(&own).token(&ann).send().await;
+    let warning = deleted.headers["warning"].to_str().unwrap();
+    assert!(warning.contains("kept for hers (c-") && warning.contains("), 1 more cluster; "), "{warning}");
+    assert!(!warning.contains("secret-name"), "{warning}");
+    let listed = app.get("/api/v1/cloudcredentials/pending").token(&ann).send().await;
+    assert_eq!(listed.status, StatusCode::FORBIDDEN);
+    let ben = app.token("ben").await;
+    let foreign = app.delete(&format!("{own}?force=true")).token(&ben).send().await;
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND);
+    let erased = app.delete(&format!("{own}?force=true")).token(&ann).send().await;
+    assert_eq!(erased.status, StatusCode::OK);
 }
 
 #[tokio::test]

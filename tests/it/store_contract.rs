@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use norman_aks::store::events::{Occurrence, Repeated};
+use norman_aks::store::clusters::{Records, RemovalRecords};
+use norman_aks::store::credentials::{Deletion, Erasure, PendingRow, UsingCluster};
+use norman_aks::store::events::{Filter, Occurrence, Repeated};
 use norman_aks::store::users::{Ensured, Removal};
 use norman_aks::store::{
     AuditRow, ClusterEventRow, ClusterRow, CredentialRow, Error, Kind, MemberRow, NameScope, NewClusterEvent,
@@ -58,7 +60,9 @@ on_both!(
     expired_tokens_are_removed,
     credentials_come_back_as_they_were_put,
     a_credential_is_only_changed_from_its_latest_version,
-    a_credential_in_use_cannot_be_removed,
+    deleted_credential_is_kept_for_its_clusters,
+    erased_credential_is_taken_from_its_clusters,
+    last_uses_that_end_together_erase_once,
     secrets_are_rewrapped_one_by_one,
     clusters_come_back_as_they_were_put,
     an_aks_cluster_is_only_registered_once,
@@ -144,6 +148,7 @@ fn credential(id: &str) -> CredentialRow {
         secret: Some(sealed("k1")),
         created_ms: 1_787_220_672_000,
         updated_ms: 1_787_220_672_001,
+        deleted_ms: None,
         version: 1,
     }
 }
@@ -451,8 +456,8 @@ async fn credentials_come_back_as_they_were_put(db: &TestDb) {
     let all = credentials::list(store, None).await.expect("list");
     assert_eq!(all, [older.clone(), bare.clone(), full.clone()], "oldest first, then by id");
     assert_eq!(credentials::list(store, Some(OWNER)).await.expect("list"), [older, full]);
-    assert!(credentials::delete(store, "cc-a", &audit()).await.expect("delete"));
-    assert!(!credentials::delete(store, "cc-a", &audit()).await.expect("delete"));
+    assert_eq!(delete_credential(store, "cc-a", 1).await, Some(Deletion::Erased));
+    assert_eq!(delete_credential(store, "cc-a", 1).await, None);
     assert!(credentials::list(store, Some(OTHER_OWNER)).await.expect("list").is_empty());
 }
 
@@ -488,28 +493,144 @@ async fn a_credential_is_only_changed_from_its_latest_version(db: &TestDb) {
     assert!(matches!(gone, Error::Conflict { .. }), "{gone:?}");
 }
 
-async fn a_credential_in_use_cannot_be_removed(db: &TestDb) {
+/// Deletes a credential, with a plain audit record.
+async fn delete_credential(store: &Store, id: &str, now_ms: i64) -> Option<Deletion> {
+    credentials::delete(store, id, now_ms, |_| audit()).await.expect("delete")
+}
+
+fn erasure(credential_id: &str, record_id: &str) -> Erasure {
+    let audit = AuditRow { id: record_id.to_owned(), action: "erase".to_owned(), ..audit() };
+    Erasure { credential_id: credential_id.to_owned(), audit }
+}
+
+async fn erasures(store: &Store) -> Vec<String> {
+    let filter = Filter { action: text("erase"), ..Filter::default() };
+    events::list(store, 10, &filter).await.expect("list").into_iter().map(|row| row.id).collect()
+}
+
+async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
+    let store = &db.store;
+    for id in ["cc-a", "cc-b", "cc-c"] {
+        credentials::insert(store, &credential(id), &audit()).await.expect("insert");
+    }
+    let rows = ["c-a", "c-b", "c-c"].map(|id| ClusterRow { credential_id: text("cc-a"), ..cluster(id) });
+    for row in &rows {
+        clusters::insert(store, row, None, &audit()).await.expect("cluster");
+    }
+    let using = |id: &str| UsingCluster { id: id.to_owned(), name: "c".to_owned() };
+    assert_eq!(
+        delete_credential(store, "cc-a", 7).await,
+        Some(Deletion::Pending(vec![using("c-a"), using("c-b"), using("c-c")]))
+    );
+    assert_eq!(delete_credential(store, "cc-b", 7).await, Some(Deletion::Erased));
+    for gone in ["cc-a", "cc-b", "cc-x", "a\0b"] {
+        assert_eq!(delete_credential(store, gone, 8).await, None, "{gone}");
+    }
+    let kept = CredentialRow { deleted_ms: Some(7), version: 2, ..credential("cc-a") };
+    assert_eq!(credentials::get(store, "cc-a").await.expect("get"), Some(kept.clone()));
+    assert_eq!(credentials::list(store, None).await.expect("list"), [credential("cc-c")]);
+    assert_eq!(
+        credentials::pending(store).await.expect("pending"),
+        [PendingRow { credential: kept, clusters: vec![using("c-a"), using("c-b"), using("c-c")] }]
+    );
+    // Whatever uses it may change; nothing else begins to.
+    let late = ClusterRow { credential_id: text("cc-a"), ..cluster("c-d") };
+    let refused = clusters::insert(store, &late, None, &audit()).await.expect_err("deleted");
+    assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
+    let other = ClusterRow { credential_id: text("cc-c"), ..cluster("c-e") };
+    clusters::insert(store, &other, None, &audit()).await.expect("cluster");
+    let (record, freed) = (audit(), erasure("cc-c", "1"));
+    let records = Records { change: &record, erasure: Some(&freed) };
+    let moved = ClusterRow { credential_id: text("cc-a"), ..other };
+    let refused = clusters::update(store, &moved, None, None, records).await.expect_err("deleted");
+    assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
+    let [first, second, third] = rows;
+    assert_eq!(clusters::update(store, &first, None, None, &audit()).await.expect("update"), 2);
+    // The uses end, in the three ways in which they can.
+    let (record, freed) = (audit(), erasure("cc-a", "2"));
+    let records = Records { change: &record, erasure: Some(&freed) };
+    let first = ClusterRow { credential_id: text("cc-c"), version: 2, ..first };
+    clusters::update(store, &first, None, None, records).await.expect("update");
+    let removed = clusters::remove(store, &second.id, |_| RemovalRecords {
+        event: NewClusterEvent::default(),
+        change: audit(),
+        erasure: Some(erasure("cc-a", "3")),
+    });
+    assert!(removed.await.expect("remove").is_some());
+    assert!(!credentials::erase_unused(store, &erasure("cc-a", "4")).await.expect("still used"));
+    assert!(credentials::get(store, "cc-a").await.expect("get").is_some());
+    assert!(erasures(store).await.is_empty());
+    let gone = clusters::delete_claimed(store, &third.id, 0, &[], Some(&erasure("cc-a", "5"))).await;
+    assert!(gone.expect("delete"));
+    assert_eq!(credentials::get(store, "cc-a").await.expect("get"), None);
+    assert_eq!(erasures(store).await, ["5"]);
+    assert!(credentials::pending(store).await.expect("pending").is_empty());
+    // A credential that was not deleted stays when its last use ends.
+    assert!(!credentials::erase_unused(store, &erasure("cc-c", "6")).await.expect("not deleted"));
+    assert!(credentials::get(store, "cc-c").await.expect("get").is_some());
+}
+
+async fn erased_credential_is_taken_from_its_clusters(db: &TestDb) {
     let store = &db.store;
     credentials::insert(store, &credential("cc-a"), &audit()).await.expect("insert");
     let row = ClusterRow { credential_id: text("cc-a"), ..cluster("c-a") };
     clusters::insert(store, &row, None, &audit()).await.expect("insert");
-    let used = credentials::delete(store, "cc-a", &audit()).await.expect_err("in use");
-    assert!(matches!(&used, Error::InUse { table: "credentials", id } if id == "cc-a"), "{used:?}");
-    assert!(credentials::get(store, "cc-a").await.expect("get").is_some());
     assert_eq!(clusters::using_credential(store, "cc-a").await.expect("list"), std::slice::from_ref(&row));
     assert!(clusters::using_credential(store, "cc-b").await.expect("list").is_empty());
-
     let missing = ClusterRow { credential_id: text("cc-x"), ..cluster("c-b") };
     let dangling = clusters::insert(store, &missing, None, &audit()).await.expect_err("no such credential");
-    assert!(matches!(&dangling, Error::Dangling { table: "clusters", id } if id == "c-b"), "{dangling:?}");
+    assert!(matches!(dangling, Error::Dangling { table: "clusters", .. }), "{dangling:?}");
     let missing = ClusterRow { credential_id: text("cc-x"), ..row.clone() };
     let dangling =
         clusters::update(store, &missing, None, None, &audit()).await.expect_err("no such credential");
-    assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
-    clusters::update(store, &ClusterRow { credential_id: None, ..row }, None, None, &audit())
-        .await
-        .expect("let go");
-    assert!(credentials::delete(store, "cc-a", &audit()).await.expect("delete"));
+    assert!(matches!(dangling, Error::Dangling { table: "clusters", .. }), "{dangling:?}");
+    let erase = async |id: &str| credentials::erase(store, id, 9, |_| audit()).await.expect("erase");
+    assert_eq!(erase("cc-a").await.map(|clusters| clusters.len()), Some(1));
+    let left = clusters::get(store, "c-a").await.expect("get").expect("row");
+    assert_eq!((left.credential_id, left.version, left.work.next_run_ms), (None, 2, Some(9)));
+    assert_eq!(credentials::get(store, "cc-a").await.expect("get"), None);
+    for gone in ["cc-a", "a\0b"] {
+        assert_eq!(erase(gone).await, None);
+    }
+    // Also one whose deletion is pending, and one that nothing uses.
+    credentials::insert(store, &credential("cc-b"), &audit()).await.expect("insert");
+    let row = ClusterRow { credential_id: text("cc-b"), ..cluster("c-b") };
+    clusters::insert(store, &row, None, &audit()).await.expect("insert");
+    delete_credential(store, "cc-b", 1).await.expect("pending");
+    assert_eq!(erase("cc-b").await.map(|clusters| clusters.len()), Some(1));
+    credentials::insert(store, &credential("cc-c"), &audit()).await.expect("insert");
+    assert_eq!(erase("cc-c").await, Some(Vec::new()));
+}
+
+async fn last_uses_that_end_together_erase_once(db: &TestDb) {
+    let store = &db.store;
+    for round in 0..5 {
+        let (old, new) = (format!("cc-o{round}"), format!("cc-n{round}"));
+        for id in [&old, &new] {
+            credentials::insert(store, &credential(id), &audit()).await.expect("insert");
+        }
+        let rows: Vec<_> = (0..4)
+            .map(|number| ClusterRow {
+                credential_id: Some(old.clone()),
+                ..cluster(&format!("c-{round}-{number}"))
+            })
+            .collect();
+        for row in &rows {
+            clusters::insert(store, row, None, &audit()).await.expect("cluster");
+        }
+        // The deletion races with the changes: whichever comes last erases.
+        let moves = rows.into_iter().enumerate().map(|(number, row)| {
+            let (old, new) = (old.clone(), new.clone());
+            async move {
+                let (record, freed) = (audit(), erasure(&old, &format!("{round}-{number}")));
+                let records = Records { change: &record, erasure: Some(&freed) };
+                let moved = ClusterRow { credential_id: Some(new), ..row };
+                clusters::update(store, &moved, None, None, records).await.expect("update");
+            }
+        });
+        tokio::join!(futures_util::future::join_all(moves), delete_credential(store, &old, 1));
+        assert_eq!(credentials::get(store, &old).await.expect("get"), None, "round {round}");
+    }
 }
 
 async fn secrets_are_rewrapped_one_by_one(db: &TestDb) {
@@ -739,7 +860,7 @@ async fn texts_with_nul_are_refused_and_never_found(db: &TestDb) {
     assert!(tokens::find(store, nul).await.expect("find").is_none());
     assert!(!tokens::delete(store, nul, &audit()).await.expect("delete"));
     assert!(credentials::get(store, nul).await.expect("get").is_none());
-    assert!(!credentials::delete(store, nul, &audit()).await.expect("delete"));
+    assert_eq!(delete_credential(store, nul, 1).await, None);
     assert!(revocations::list(store, nul, 1).await.expect("list").is_empty());
     assert!(watches::claim(store, nul, 1, 2, 3).await.is_err());
     assert!(clusters::get(store, nul).await.expect("get").is_none());
@@ -916,8 +1037,8 @@ async fn due_clusters_are_claimed_once_and_recorded_under_their_claim(db: &TestD
     assert_eq!(taken.work.fence, work.fence + 1);
     assert!(!clusters::record(store, "c-first", &work, 1, 100).await.expect("record"));
     assert!(!clusters::renew(store, "c-first", work.fence, 999).await.expect("renew"));
-    assert!(!clusters::delete_claimed(store, "c-first", work.fence, &[]).await.expect("delete"));
-    assert!(clusters::delete_claimed(store, "c-first", taken.work.fence, &[]).await.expect("delete"));
+    assert!(!clusters::delete_claimed(store, "c-first", work.fence, &[], None).await.expect("delete"));
+    assert!(clusters::delete_claimed(store, "c-first", taken.work.fence, &[], None).await.expect("delete"));
     assert!(clusters::get(store, "c-first").await.expect("get").is_none());
 }
 
@@ -1125,7 +1246,7 @@ async fn deleted_cluster_leaves_no_marks(db: &TestDb) {
     users::set_enabled(store, "user-m", false, |_| audit()).await.expect("disable");
     assert_eq!(revocations::count(store).await.expect("count"), 1);
     let row = clusters::get(store, "c-a").await.expect("get").expect("there");
-    assert!(clusters::delete_claimed(store, "c-a", row.work.fence, &[]).await.expect("delete"));
+    assert!(clusters::delete_claimed(store, "c-a", row.work.fence, &[], None).await.expect("delete"));
     assert_eq!(revocations::count(store).await.expect("count"), 0);
     assert!(watches::renew(store, "one", 9).await.expect("renew").is_empty());
 }
@@ -1248,8 +1369,10 @@ async fn events_of_clusters_come_with_the_row_and_are_listed_behind_an_id(db: &T
     let held = clusters::claim(store, "w", 1, 2, 10).await.expect("claim");
     let work = held.into_iter().find(|row| row.id == "c-a").expect("claimed").work;
     let stale = WorkColumns { fence: work.fence - 1, ..work.clone() };
-    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[happened(0)]).await.expect("refused"));
-    assert!(!clusters::delete_claimed(store, "c-a", stale.fence, &[happened(0)]).await.expect("refused"));
+    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[happened(0)], None).await.expect("refused"));
+    assert!(
+        !clusters::delete_claimed(store, "c-a", stale.fence, &[happened(0)], None).await.expect("refused")
+    );
     for at_ms in 1..=3 {
         let events = [happened(at_ms), happened(at_ms * 10)];
         assert!(clusters::release(store, "c-a", &work, 1, 1, &events).await.expect("release"));
@@ -1314,7 +1437,7 @@ async fn a_change_is_written_with_its_audit_record(db: &TestDb) {
     registration_tokens::insert(store, &registration, &sealed("k1"), &record("14")).await.expect("insert");
     registration_tokens::delete(store, "c-a", "x", &record("15")).await.expect("delete");
     clusters::remove(store, "c-a", |_| (removed.clone(), record("16"))).await.expect("remove");
-    credentials::delete(store, "cc-a", &record("17")).await.expect("delete");
+    credentials::delete(store, "cc-a", 1, |_| record("17")).await.expect("delete").expect("erased");
     let setting = SettingRow { name: "s".to_owned(), value: "1".to_owned(), updated_ms: 1 };
     settings::put(store, &setting, &record("18")).await.expect("put");
     settings::delete(store, "s", &record("19")).await.expect("delete");
@@ -1348,7 +1471,9 @@ async fn what_changes_nothing_leaves_no_audit_record(db: &TestDb) {
     let moved = CredentialRow { subscription_id: None, ..credential("cc-a") };
     let in_use = credentials::update(store, &moved, true, &audit()).await.expect_err("in use");
     assert!(matches!(in_use, Error::InUse { table: "credentials", .. }), "{in_use:?}");
-    credentials::delete(store, "cc-a", &audit()).await.expect_err("in use");
+    assert_eq!(delete_credential(store, "cc-x", 1).await, None);
+    let erased = credentials::erase(store, "cc-x", 1, |_| audit()).await.expect("none");
+    assert_eq!(erased, None);
     let old = CredentialRow { version: 9, ..credential("cc-a") };
     credentials::update(store, &old, false, &audit()).await.expect_err("another version");
     let old = ClusterRow { version: 9, ..used.clone() };

@@ -1,6 +1,7 @@
 //! `/api/v1`: what Rancher has no words for, one file each. Failures have Norman's form, as everything outside `/meta`.
 
 mod audit;
+mod credentials;
 mod events;
 mod plan;
 mod review;
@@ -19,6 +20,7 @@ use super::state::AppState;
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(audit::router())
+        .merge(credentials::router())
         .merge(events::router())
         .merge(plan::router())
         .merge(review::router())

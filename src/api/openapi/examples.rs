@@ -118,6 +118,7 @@ fn object(operation: &str) -> (Option<Value>, Option<Value>) {
         "listClusters" => (Value::Null, page("cluster", "/v3/clusters", cluster())),
         "reviewCluster" => (review_question(), review_answer()),
         "listAudit" => (Value::Null, users::audit_page()),
+        "listPendingCloudCredentials" => (Value::Null, users::pending_credentials()),
         "listUserAccounts" => (Value::Null, json!({"users": [users::account()]})),
         "getUserAccount" => (Value::Null, users::details()),
         "deleteUserAccount" => (Value::Null, users::removed()),

@@ -1,14 +1,17 @@
-//! `/v3/cloudcredentials` (contract, section 12; terraform contract, section 3).
+//! `/v3/cloudcredentials`.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, Uri};
+use http::header::WARNING;
+use http::{HeaderValue, Method, StatusCode, Uri};
 use secrecy::SecretString;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::{ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures};
+use super::docs::{
+    ActionQuery, ChangeFailures, ChangeQuery, ErasureQuery, ListQuery, PostFailures, ReadFailures,
+};
 use super::schemas::CLOUD_CREDENTIAL;
 use super::{asked_path, served};
 use crate::api::auth::Authenticated;
@@ -25,7 +28,10 @@ use crate::api::state::AppState;
 use crate::domain::ids::CREDENTIAL_NAMESPACE;
 use crate::service::Invalid;
 use crate::service::actor::Actor;
-use crate::service::credentials::{AzureChange, Change, Credential, CredentialChange, Mode};
+use crate::service::credentials::{AzureChange, Change, Credential, CredentialChange, Deleted, Mode};
+
+/// The most clusters that a header names.
+const MAX_NAMED: usize = 10;
 
 /// The kind of configuration that is kept here.
 const CONFIG: &str = "azurecredentialConfig";
@@ -145,13 +151,16 @@ async fn update_cloud_credential(
     Ok(reply::json(StatusCode::OK, &view(credential, &links)))
 }
 
-/// Removes a cloud credential. Refused while a cluster uses it.
+/// Deletes a cloud credential.
+///
+/// One that clusters use is kept for them, and does not exist for callers any more: a `Warning` header names the clusters. Its
+/// secret is erased when the last of them uses another credential or is gone.
 #[utoipa::path(
     delete,
     path = "/v3/cloudcredentials/{id}",
     operation_id = "deleteCloudCredential",
     tag = "Cloud credentials",
-    params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x")),
+    params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ErasureQuery),
     responses((status = 200, description = "The credential as it was", body = CloudCredential), ChangeFailures),
 )]
 async fn delete_cloud_credential(
@@ -159,9 +168,57 @@ async fn delete_cloud_credential(
     actor: Actor,
     Path(id): Path<String>,
     links: Links,
+    query: Query,
 ) -> Result<Response, Error> {
-    let credential = state.credentials().delete(&actor, &id).await?;
-    Ok(reply::json(StatusCode::OK, &view(credential, &links)))
+    match query.first("force") {
+        None | Some("false") => {
+            let deleted = state.credentials().delete(&actor, &id).await?;
+            let warning = deletion_warning(&deleted);
+            let mut response = reply::json(StatusCode::OK, &view(deleted.credential, &links));
+            if let Some(warning) = warning {
+                response.headers_mut().insert(WARNING, warning);
+            }
+            Ok(response)
+        }
+        Some("true") => {
+            let erased = state.credentials().erase(&actor, &id).await?;
+            Ok(reply::json(StatusCode::OK, &view(erased, &links)))
+        }
+        Some(_) => Err(Invalid::field("InvalidOption", "force", "force must be true or false").into()),
+    }
+}
+
+/// The `Warning` header of a deletion that is pending; `None` when the credential is erased.
+fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
+    let mut users: Vec<_> = deleted
+        .clusters
+        .iter()
+        .take(MAX_NAMED)
+        .map(|cluster| format!("{} ({})", cluster.name, cluster.id))
+        .collect();
+    match deleted.clusters.len().saturating_sub(MAX_NAMED) + deleted.others {
+        0 => {}
+        1 => users.push("1 more cluster".to_owned()),
+        more => users.push(format!("{more} more clusters")),
+    }
+    if users.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "cloud credential is deleted and kept for {}; its secret is erased when the last of them uses another credential or is \
+         removed; DELETE with force=true erases it at once",
+        users.join(", ")
+    );
+    // Headers are ASCII, and the text stands between quotation marks.
+    let text: String = text
+        .chars()
+        .map(|c| match c {
+            '"' | '\\' => '\'',
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect();
+    HeaderValue::try_from(format!("299 - \"{text}\"")).ok()
 }
 
 /// Changes or removes a cloud credential, for clients that can only POST.
@@ -184,7 +241,7 @@ async fn post_cloud_credential(
 ) -> Result<Response, Error> {
     match query.first("_method") {
         Some("PUT") => update_cloud_credential(state, actor, id, links, query, body?).await,
-        Some("DELETE") => delete_cloud_credential(state, actor, id, links).await,
+        Some("DELETE") => delete_cloud_credential(state, actor, id, links, query).await,
         _ => {
             state.credentials().get(&actor.caller, &id).await?;
             Err(match query.first("action") {

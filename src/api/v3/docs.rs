@@ -93,6 +93,16 @@ pub(super) struct RemovalQuery {
     force: Option<bool>,
 }
 
+/// How the deletion of a credential is meant.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which the handlers read")]
+pub(super) struct ErasureQuery {
+    /// `true`: the credential is erased at once, also one whose deletion is pending. Clusters that use it have none from then
+    /// on.
+    force: Option<bool>,
+}
+
 /// An action of an object, or another method for clients that can only POST.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -9,9 +9,10 @@ use crate::downstream;
 use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::cluster_events::REMOVED;
-use crate::service::credentials::ATTEMPTS;
+use crate::service::credentials::{ATTEMPTS, last_use};
 use crate::service::events::Action;
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN;
+use crate::store::clusters::RemovalRecords;
 use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
 
 impl Clusters {
@@ -80,7 +81,8 @@ impl Clusters {
                 data: data.to_string(),
             };
             let audit = by.event(Action::Delete, OBJECT, id, &Ok(())).detail(&left.message);
-            (event, audit.into_row(now_ms))
+            let erasure = last_use(by, row, now_ms);
+            RemovalRecords { event, change: audit.into_row(now_ms), erasure }
         });
         let mut gone = gone.await?.ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
         tracing::warn!(cluster = id, "only the object was removed: {}", left.message);

@@ -61,10 +61,26 @@ pub enum Via<'a> {
         /// A cluster of the caller that uses it.
         cluster_id: Option<&'a str>,
     },
+    /// It is stored, and the caller changes a cluster that uses it: then its deletion may be pending.
+    OfCluster {
+        /// Its id as the cluster names it.
+        id: &'a str,
+        /// The cluster.
+        cluster_id: &'a str,
+    },
     /// It was sent along, to be used.
     Inline(InlineCredential),
     /// It was sent along, to be checked: nothing that is remembered about its tenant counts.
     Check(InlineCredential),
+}
+
+/// The stored credentials that will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accept {
+    /// Those that exist for callers.
+    Existing,
+    /// Also one whose deletion is pending, for the cluster that uses it.
+    Pending,
 }
 
 /// A credential that was sent along. Empty texts mean "not given".
@@ -141,7 +157,10 @@ impl Credentials {
     /// than a second ago is taken from memory.
     pub async fn resolve(&self, caller: &Caller, via: Via<'_>) -> Result<Arc<AzureAccess>, AccessError> {
         match via {
-            Via::Stored { id, cluster_id } => self.stored(caller, id, cluster_id).await,
+            Via::Stored { id, cluster_id } => self.stored(caller, id, cluster_id, Accept::Existing).await,
+            Via::OfCluster { id, cluster_id } => {
+                self.stored(caller, id, Some(cluster_id), Accept::Pending).await
+            }
             Via::Inline(inline) => self.access(inline, None, Discovery::Stored).await,
             Via::Check(inline) => self.access(inline, None, Discovery::Check).await,
         }
@@ -152,19 +171,20 @@ impl Credentials {
         caller: &Caller,
         id: &str,
         cluster_id: Option<&str>,
+        accept: Accept,
     ) -> Result<Arc<AzureAccess>, AccessError> {
         if ids::split_namespaced(id).is_none() {
             return Err(AccessError::InvalidId(id.to_owned()));
         }
         // The epoch from before the look into the database: a change during the look makes the entry void.
         let epoch = self.parts.epoch.load(Ordering::Acquire);
-        let key = key(caller, id, cluster_id);
+        let key = key(caller, id, cluster_id, accept);
         if let Some((seen, access)) = self.parts.known.get(&key)
             && seen == epoch
         {
             return Ok(access);
         }
-        let row = Box::pin(self.usable(caller, id, cluster_id)).await?;
+        let row = Box::pin(self.usable(caller, id, cluster_id, accept)).await?;
         let access = self.access(self.opened(row, id)?, Some(id.to_owned()), Discovery::Stored).await?;
         self.parts.known.insert(key, (epoch, Arc::clone(&access)));
         Ok(access)
@@ -177,11 +197,15 @@ impl Credentials {
         caller: &Caller,
         id: &str,
         cluster_id: Option<&str>,
+        accept: Accept,
     ) -> Result<CredentialRow, AccessError> {
         let bare = bare_id(id).ok_or(AccessError::NotFound)?;
         let row = store::credentials::get(&self.parts.store, bare).await?.ok_or(AccessError::NotFound)?;
-        if caller.may_see(&row.owner) {
-            return Ok(row);
+        match (row.deleted_ms, accept) {
+            (None, _) if caller.may_see(&row.owner) => return Ok(row),
+            // Only its clusters still have it.
+            (Some(_), Accept::Existing) => return Err(AccessError::NotFound),
+            _ => {}
         }
         let cluster = match cluster_id {
             Some(cluster_id) => store::clusters::get(&self.parts.store, cluster_id).await?,
@@ -261,7 +285,8 @@ impl Credentials {
 }
 
 /// Ids hold no NUL, so different questions have different keys.
-fn key(caller: &Caller, id: &str, cluster_id: Option<&str>) -> String {
+fn key(caller: &Caller, id: &str, cluster_id: Option<&str>, accept: Accept) -> String {
     let role = if caller.admin { "admin" } else { "" };
-    [role, &caller.user_id, id, cluster_id.unwrap_or_default()].join("\0")
+    let accept = if accept == Accept::Pending { "pending" } else { "" };
+    [role, &caller.user_id, id, cluster_id.unwrap_or_default(), accept].join("\0")
 }

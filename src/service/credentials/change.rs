@@ -175,6 +175,7 @@ mod tests {
             secret: None,
             created_ms: 0,
             updated_ms: 0,
+            deleted_ms: None,
             version: 1,
         }
     }

@@ -67,6 +67,7 @@ impl Bench {
             secret: Some(secret),
             created_ms: 0,
             updated_ms: 0,
+            deleted_ms: None,
             version: 1,
         };
         store::credentials::insert(&self.store, &row, &audit()).await.expect("insert");

@@ -3,6 +3,7 @@
 
 use super::{RELEASE_UNPROVED, columns, row};
 use crate::store::cluster_events::add;
+use crate::store::credentials::{EraseUnused as _, Erasure};
 use crate::store::rows::without_nul;
 use crate::store::{ClusterRow, Error, Kind, NewClusterEvent, Store};
 
@@ -237,22 +238,24 @@ pub async fn next_due_ms(store: &Store) -> Result<Option<i64>, Error> {
 }
 
 /// Removes a cluster that is claimed as `fence`, and adds what happened; false when the claim is no longer the holder's:
-/// then nothing was written.
+/// then nothing was written. `erasure` names the credential that the cluster used.
 pub async fn delete_claimed(
     store: &Store,
     id: &str,
     fence: i64,
     events: &[NewClusterEvent],
+    erasure: Option<&Erasure>,
 ) -> Result<bool, Error> {
     let sql = "delete from clusters where id = $1 and fence = $2";
-    write!(store, |pool| {
-        let mut transaction = pool.begin().await?;
-        let gone =
-            sqlx::query(sql).bind(id).bind(fence).execute(&mut *transaction).await?.rows_affected() > 0;
+    Ok(transaction!(store, |transaction| {
+        let query = sqlx::query(sql).bind(id).bind(fence);
+        let gone = query.execute(&mut *transaction).await?.rows_affected() > 0;
         if gone {
             add!(transaction, id, events);
+            if let Some(erasure) = erasure {
+                transaction.erase_unused(erasure).await?;
+            }
         }
-        transaction.commit().await?;
-        Ok(gone)
-    })
+        gone
+    }))
 }

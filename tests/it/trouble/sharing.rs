@@ -153,7 +153,7 @@ async fn a_server_that_comes_back_too_late_leaves_a_removed_cluster_removed(base
     scene.app.clock.advance(Duration::from_secs(301));
     outlived(&scene, Operation::ManagedCluster, "GET", async || {
         let row = die(&scene).await;
-        assert!(clusters::delete_claimed(&scene.db.store, &row.id, row.work.fence, &[]).await.unwrap());
+        assert!(clusters::delete_claimed(&scene.db.store, &row.id, row.work.fence, &[], None).await.unwrap());
     })
     .await;
     assert_eq!(scene.app.get(&scene.path).send().await.status, 404);

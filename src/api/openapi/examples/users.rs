@@ -30,6 +30,17 @@ pub(super) fn details() -> Value {
     json!({"user": account(), "clusters": clusters, "cloudCredentials": credentials})
 }
 
+/// Deleted cloud credentials that clusters still use.
+pub(super) fn pending_credentials() -> Value {
+    json!({"cloudCredentials": [{
+        "id": CREDENTIAL,
+        "name": "production",
+        "ownerId": "user-gxwms",
+        "deleted": "2026-08-20T10:11:12Z",
+        "clusters": [{"id": CLUSTER, "name": "shop"}],
+    }]})
+}
+
 /// The outcome of removing a user.
 pub(super) fn removed() -> Value {
     let (clusters, credentials) = owned_objects();

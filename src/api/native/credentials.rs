@@ -1,0 +1,107 @@
+//! `GET /api/v1/cloudcredentials/pending`: deleted cloud credentials that clusters still use, for administrators.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::openapi::{RefOr, Response as Described};
+use utoipa::{IntoResponses, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::served;
+use crate::api::auth::Authenticated;
+use crate::api::norman::error::Error;
+use crate::api::norman::reply;
+use crate::api::norman::resource::date;
+use crate::api::openapi::failures;
+use crate::api::state::AppState;
+use crate::service::credentials::{ClusterName, PendingDeletion};
+
+/// The cloud credentials whose deletion is pending.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PendingCredentialList {
+    /// In the order of their deletion.
+    cloud_credentials: Vec<PendingCredential>,
+}
+
+/// A deleted cloud credential that is kept for the clusters that use it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PendingCredential {
+    /// The id.
+    #[schema(example = "cattle-global-data:cc-q2w4x")]
+    id: String,
+    /// The name that people see.
+    #[schema(example = "shop")]
+    name: String,
+    /// The id of the user who owned it.
+    #[schema(example = "user-gxwms")]
+    owner_id: String,
+    /// When its deletion was accepted.
+    #[schema(format = DateTime)]
+    deleted: String,
+    /// The clusters that use it, oldest first. Its secret is erased with the last of these uses.
+    clusters: Vec<CredentialCluster>,
+}
+
+/// A cluster that uses a cloud credential.
+#[derive(Serialize, ToSchema)]
+struct CredentialCluster {
+    /// The id.
+    #[schema(example = "c-x7k9z")]
+    id: String,
+    /// The name that people see.
+    #[schema(example = "shop")]
+    name: String,
+}
+
+impl From<ClusterName> for CredentialCluster {
+    fn from(ClusterName { id, name }: ClusterName) -> Self {
+        Self { id, name }
+    }
+}
+
+impl From<PendingDeletion> for PendingCredential {
+    fn from(pending: PendingDeletion) -> Self {
+        Self {
+            id: pending.credential.id,
+            name: pending.credential.name,
+            owner_id: pending.credential.owner,
+            deleted: date(pending.deleted_ms),
+            clusters: pending.clusters.into_iter().map(CredentialCluster::from).collect(),
+        }
+    }
+}
+
+struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        failures::references(failures::READ)
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(served(routes!(list_pending_credentials)))
+}
+
+/// Deleted cloud credentials that clusters still use, for administrators.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cloudcredentials/pending",
+    operation_id = "listPendingCloudCredentials",
+    tag = "Cloud credentials",
+    responses((status = 200, description = "The credentials, in the order of their deletion", body = PendingCredentialList), Failures),
+)]
+async fn list_pending_credentials(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+) -> Result<Response, Error> {
+    let pending = state.credentials().pending(&caller).await?;
+    let cloud_credentials = pending.into_iter().map(PendingCredential::from).collect();
+    Ok(reply::json(StatusCode::OK, &PendingCredentialList { cloud_credentials }))
+}

@@ -1,0 +1,195 @@
+//! Deleting credentials. Rancher lets a user delete one that clusters use, and Terraform does so before it moves the clusters to
+//! another one. Such a credential does not exist for callers from then on; its clusters keep it until the last of them uses
+//! another credential or is gone. Then it is erased, in the same transaction.
+
+use super::{ATTEMPTS, Credential, Credentials, OBJECT, from_store, full_id};
+use crate::service::actor::Actor;
+use crate::service::events::Action;
+use crate::service::{Caller, Error, Result};
+use crate::store::credentials::{Deletion, Erasure, UsingCluster};
+use crate::store::{self, ClusterRow};
+
+/// The action in the audit by which the secret of a deleted credential is erased.
+const ERASE: Action = Action::Call("erase");
+
+/// The most clusters that one text names.
+const MAX_NAMED: usize = 10;
+
+/// A cluster that uses a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterName {
+    /// `c-xxxxx`
+    pub id: String,
+    /// The name that people see.
+    pub name: String,
+}
+
+impl From<UsingCluster> for ClusterName {
+    fn from(UsingCluster { id, name }: UsingCluster) -> Self {
+        Self { id, name }
+    }
+}
+
+/// A deleted credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// The credential as it was.
+    pub credential: Credential,
+    /// The clusters that use it on and that the caller may see.
+    pub clusters: Vec<ClusterName>,
+    /// The number of other clusters that use it on.
+    pub others: usize,
+}
+
+/// A credential whose deletion is pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingDeletion {
+    /// The credential.
+    pub credential: Credential,
+    /// When its deletion was accepted, in milliseconds since 1970.
+    pub deleted_ms: i64,
+    /// The clusters that use it, oldest first.
+    pub clusters: Vec<ClusterName>,
+}
+
+impl Credentials {
+    /// Deletes a credential: at once when no cluster uses it, otherwise after its last use.
+    pub async fn delete(&self, by: &Actor, id: &str) -> Result<Deleted> {
+        let result = self.remove(by, id).await;
+        self.forget_resolved();
+        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
+        result
+    }
+
+    async fn remove(&self, by: &Actor, id: &str) -> Result<Deleted> {
+        let now_ms = self.parts.clock.now_ms();
+        for _ in 0..ATTEMPTS {
+            let row = self.row(&by.caller, id).await?;
+            let audit = |deletion: &Deletion| {
+                let event = by.event(Action::Delete, OBJECT, id, &Ok(()));
+                match deletion {
+                    Deletion::Erased => event.into_row(now_ms),
+                    Deletion::Pending(clusters) => {
+                        let detail = format!("pending: its secret is kept for {}", listed(clusters));
+                        event.detail(&detail).into_row(now_ms)
+                    }
+                }
+            };
+            let clusters = match store::credentials::delete(&self.parts.store, &row.id, now_ms, audit).await {
+                // A cluster began to use it.
+                Err(store::Error::InUse { .. }) => continue,
+                Err(error) => return Err(from_store(error)),
+                Ok(None) => return Err(Error::NotFound { id: id.to_owned() }),
+                Ok(Some(Deletion::Erased)) => Vec::new(),
+                Ok(Some(Deletion::Pending(clusters))) => clusters,
+            };
+            let all = clusters.len();
+            let clusters = self.visible(&by.caller, clusters).await?;
+            let others = all.saturating_sub(clusters.len());
+            return Ok(Deleted { credential: row.into(), clusters, others });
+        }
+        Err(Error::Conflict { id: id.to_owned() })
+    }
+
+    /// The clusters that the caller may see.
+    async fn visible(&self, caller: &Caller, clusters: Vec<UsingCluster>) -> Result<Vec<ClusterName>> {
+        let mut seen = clusters;
+        if !caller.admin && !seen.is_empty() {
+            let own = store::clusters::list(&self.parts.store, Some(&caller.user_id)).await?;
+            seen.retain(|cluster| own.iter().any(|row| row.id == cluster.id));
+        }
+        Ok(seen.into_iter().map(ClusterName::from).collect())
+    }
+
+    /// Erases a credential at once, also one whose deletion is pending, whatever uses it: these clusters have no credential from
+    /// then on.
+    pub async fn erase(&self, by: &Actor, id: &str) -> Result<Credential> {
+        let result = self.erase_now(by, id).await;
+        self.forget_resolved();
+        self.parts.events.record_failure(by, ERASE, OBJECT, id, &result).await;
+        result
+    }
+
+    async fn erase_now(&self, by: &Actor, id: &str) -> Result<Credential> {
+        let row = self.row_or_pending(&by.caller, id).await?;
+        let now_ms = self.parts.clock.now_ms();
+        for _ in 0..ATTEMPTS {
+            let audit = |clusters: &[UsingCluster]| {
+                let event = by.event(ERASE, OBJECT, id, &Ok(()));
+                let event = match clusters {
+                    [] => event,
+                    clusters => event.detail(&format!("taken from {}", listed(clusters))),
+                };
+                event.into_row(now_ms)
+            };
+            match store::credentials::erase(&self.parts.store, &row.id, now_ms, audit).await {
+                // A cluster began to use it.
+                Err(store::Error::InUse { .. }) => {}
+                Err(error) => return Err(from_store(error)),
+                Ok(None) => return Err(Error::NotFound { id: id.to_owned() }),
+                Ok(Some(_)) => return Ok(row.into()),
+            }
+        }
+        Err(Error::Conflict { id: id.to_owned() })
+    }
+
+    /// The credentials whose deletion is pending, in the order of their deletion.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] unless the caller is an administrator.
+    pub async fn pending(&self, caller: &Caller) -> Result<Vec<PendingDeletion>> {
+        if !caller.admin {
+            let message = "only administrators list deleted cloud credentials";
+            return Err(Error::Forbidden(message.to_owned()));
+        }
+        let rows = store::credentials::pending(&self.parts.store).await?;
+        let pending = rows.into_iter().map(|row| PendingDeletion {
+            deleted_ms: row.credential.deleted_ms.unwrap_or_default(),
+            credential: row.credential.into(),
+            clusters: row.clusters.into_iter().map(ClusterName::from).collect(),
+        });
+        Ok(pending.collect())
+    }
+
+    /// Erases credentials whose deletion is pending and that no cluster uses any more: an older server of a roll-out ends uses
+    /// without erasing. Returns their number.
+    pub async fn erase_unused(&self) -> Result<usize> {
+        let mut erased = 0;
+        for row in store::credentials::pending(&self.parts.store).await? {
+            if row.clusters.is_empty() {
+                let detail = "no cluster uses it any more";
+                let erasure = erasure(&Actor::server(), row.credential.id, detail, self.parts.clock.now_ms());
+                erased += usize::from(store::credentials::erase_unused(&self.parts.store, &erasure).await?);
+            }
+        }
+        Ok(erased)
+    }
+}
+
+/// The erasure of the credential that a changed or removed cluster used, unless another cluster uses it. `before` is the row as
+/// it was read.
+pub(in crate::service) fn last_use(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
+    let detail = format!("the cluster {} was the last that used it", before.id);
+    Some(erasure(by, before.credential_id.clone()?, &detail, now_ms))
+}
+
+/// As [`last_use`], for a cluster that the worker removes.
+pub fn last_use_by_server(before: &ClusterRow, now_ms: i64) -> Option<Erasure> {
+    last_use(&Actor::server(), before, now_ms)
+}
+
+fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Erasure {
+    let audit = by.event(ERASE, OBJECT, &full_id(&credential_id), &Ok(())).detail(detail).into_row(now_ms);
+    Erasure { credential_id, audit }
+}
+
+/// Clusters by name and id, shortened.
+fn listed(clusters: &[UsingCluster]) -> String {
+    let names: Vec<_> =
+        clusters.iter().take(MAX_NAMED).map(|it| format!("{} ({})", it.name, it.id)).collect();
+    let names = names.join(", ");
+    match clusters.len().saturating_sub(MAX_NAMED) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}

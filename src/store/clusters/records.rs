@@ -1,0 +1,36 @@
+//! The audit records that go with a change or the removal of a cluster.
+
+use crate::store::credentials::Erasure;
+use crate::store::{AuditRow, NewClusterEvent};
+
+/// The audit records of a changed cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'a> {
+    /// The record of the change itself.
+    pub change: &'a AuditRow,
+    /// The credential that the change replaces.
+    pub erasure: Option<&'a Erasure>,
+}
+
+impl<'a> From<&'a AuditRow> for Records<'a> {
+    fn from(change: &'a AuditRow) -> Self {
+        Self { change, erasure: None }
+    }
+}
+
+/// The event and the audit records of a removed cluster.
+#[derive(Clone, Debug)]
+pub struct RemovalRecords {
+    /// The last event of the cluster.
+    pub event: NewClusterEvent,
+    /// The record of the removal.
+    pub change: AuditRow,
+    /// The credential that the cluster used.
+    pub erasure: Option<Erasure>,
+}
+
+impl From<(NewClusterEvent, AuditRow)> for RemovalRecords {
+    fn from((event, change): (NewClusterEvent, AuditRow)) -> Self {
+        Self { event, change, erasure: None }
+    }
+}
