@@ -193,6 +193,7 @@ pub(super) fn moment(at_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::metadata::Metadata;
 
     #[test]
     fn the_list_lines_up_and_tells_expired_tokens() {
@@ -207,6 +208,7 @@ mod tests {
             last_used_ms: None,
             description: "two\nlines".to_owned(),
             cluster_id: None,
+            metadata: Metadata::default(),
         };
         let ever = TokenInfo { name: "t".to_owned(), expires_ms: None, admin: false, ..token.clone() };
         let disabled = TokenInfo { name: "d".to_owned(), enabled: false, ..ever.clone() };

@@ -11,6 +11,7 @@ use url::Url;
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
 use super::events::{Action, Events};
+use super::metadata::Metadata;
 use super::settings::Settings;
 use super::tokens::{TokenSpec, Tokens};
 use super::{Invalid, Result};
@@ -99,6 +100,7 @@ impl Kubeconfigs {
             ttl: ttl(&minutes),
             description: "made for a kubeconfig",
             cluster_id: Some(&cluster.id),
+            metadata: Metadata::default(),
         };
         let audit = |token: &str, now_ms| {
             let event = by.event(Action::Call(ACTION), OBJECT, &cluster.id, &Ok(()));

@@ -1,16 +1,19 @@
-//! Who else has a part in a cluster: Rancher's `clusterRoleTemplateBindings`. The creator has his for good, without a row;
-//! everybody else's is a row that owners make. What a part allows is in `domain::role`.
+//! Roles of users in clusters: Rancher's `clusterRoleTemplateBindings`. The creator's is fixed and has no row; owners add the
+//! others. A user may have several in one cluster: the strongest counts. What a role allows is in `domain::role`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
 use super::credentials::Credentials;
 use super::events::{Action, Events};
+use super::metadata::{Metadata, MetadataChange};
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
 use crate::domain::ids;
 use crate::domain::role::Role;
+use crate::store::members::MemberUpdate;
 use crate::store::{self, MemberRow, Store, Unique};
 use crate::vault;
 
@@ -36,6 +39,8 @@ pub struct Member {
     pub user_id: String,
     /// What he is.
     pub role: Role,
+    /// Labels and annotations.
+    pub metadata: Metadata,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Whether the caller may change or end it.
@@ -55,6 +60,7 @@ impl Member {
             cluster_id: cluster.id.clone(),
             user_id: cluster.owner.clone(),
             role: Role::Owner,
+            metadata: Metadata::stored(BTreeMap::new(), BTreeMap::new()),
             created_ms: cluster.created_ms,
             changeable: false,
         }
@@ -70,6 +76,7 @@ impl Member {
             cluster_id: row.cluster_id,
             user_id: row.user_id,
             role,
+            metadata: Metadata::stored(row.labels, row.annotations),
             created_ms: row.created_ms,
             changeable: seen_by == Role::Owner,
         })
@@ -87,9 +94,11 @@ pub struct NewMember {
     pub role: String,
     /// The name behind the colon of the id; drawn when not given.
     pub name: Option<String>,
+    /// Labels and annotations.
+    pub metadata: MetadataChange,
 }
 
-/// What a change of a part says; only the role can change.
+/// The change of a role in a cluster; cluster and user are fixed.
 #[derive(Clone, Debug, Default)]
 pub struct MemberChange {
     /// The cluster, when the request has it.
@@ -98,6 +107,8 @@ pub struct MemberChange {
     pub user_id: Option<String>,
     /// The role, when the request has it.
     pub role: Option<String>,
+    /// Labels and annotations.
+    pub metadata: MetadataChange,
 }
 
 /// The parts in clusters. Clones share everything.
@@ -153,7 +164,7 @@ impl Members {
     ///
     /// # Errors
     /// [`Error::Forbidden`] unless the caller owns the cluster, [`Error::Invalid`] for a role or user that there is
-    /// not, and when the user has a part already; [`Error::Exists`] when the name is taken.
+    /// not; [`Error::Exists`] when the name is taken.
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
         let result = self.insert(by, &new).await;
         self.parts.credentials.forget_resolved();
@@ -181,15 +192,15 @@ impl Members {
         if store::users::get(&self.parts.store, &new.user_id).await?.is_none() {
             return Err(no_user(&new.user_id));
         }
-        if cluster.owner == new.user_id {
-            return Err(has_part(&format!("{}:{CREATOR}", cluster.id)));
-        }
+        let metadata = new.metadata.applied(Metadata::default())?;
         let mut row = MemberRow {
             id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
             cluster_id: cluster.id.clone(),
             user_id: new.user_id.clone(),
             role: role.name().to_owned(),
+            labels: metadata.labels,
+            annotations: metadata.annotations,
             created_ms: self.parts.clock.now_ms(),
         };
         for _ in 0..DRAWS {
@@ -200,10 +211,6 @@ impl Members {
                 Err(store::Error::Duplicate { what: Unique::MemberId }) if new.name.is_none() => {}
                 Err(store::Error::Duplicate { what: Unique::MemberId }) => {
                     return Err(Error::Exists { id: row.id });
-                }
-                Err(store::Error::Duplicate { what: Unique::Membership }) => {
-                    let known = store::members::find(&self.parts.store, &cluster.id, &new.user_id).await?;
-                    return Err(has_part(known.as_ref().map_or("another one", |known| known.id.as_str())));
                 }
                 // The user or the cluster went away in between.
                 Err(store::Error::Dangling { .. }) => return Err(no_user(&new.user_id)),
@@ -237,17 +244,22 @@ impl Members {
                 return Err(Invalid::field("InvalidOption", field, message).into());
             }
         }
+        let new_role = change.role.as_deref().map(role).transpose()?;
+        member.role = new_role.unwrap_or(member.role);
+        let before = std::mem::take(&mut member.metadata);
+        member.metadata = change.metadata.applied(before.clone())?;
+        let (old, new) = (&before, &member.metadata);
+        // A role that somebody else takes away at the same time must not come back.
+        let update = MemberUpdate {
+            role: new_role.map(Role::name),
+            labels: (old.labels != new.labels).then_some(&new.labels),
+            annotations: (old.annotations != new.annotations).then_some(&new.annotations),
+        };
         let audit = by.audit(Action::Update, OBJECT, id, self.parts.clock.now_ms());
-        match change.role {
-            Some(said) => {
-                member.role = role(&said)?;
-                if !store::members::set_role(&self.parts.store, id, member.role.name(), &audit).await? {
-                    return Err(Error::NotFound { id: id.to_owned() });
-                }
-            }
-            None => store::events::insert(&self.parts.store, &audit).await?,
+        if store::members::update(&self.parts.store, id, update, &audit).await? {
+            return Ok(member);
         }
-        Ok(member)
+        Err(Error::NotFound { id: id.to_owned() })
     }
 
     /// Ends a part; returns what it was.
@@ -330,9 +342,4 @@ fn check_name(name: &str) -> Result<()> {
 fn no_user(id: &str) -> Error {
     let message = format!("there is no user {id}: userId is the id at /v3/users, such as user-5tb7c");
     Invalid::field("InvalidReference", "userId", message).into()
-}
-
-fn has_part(id: &str) -> Error {
-    let message = format!("this user has a part in the cluster already, {id}: change that one");
-    Invalid::field("NotUnique", "userId", message).into()
 }

@@ -19,6 +19,7 @@ pub mod kubeconfigs;
 pub mod kubernetes;
 pub mod listings;
 pub mod members;
+pub mod metadata;
 pub mod nodes;
 pub mod observation;
 pub mod own_tokens;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::actor::Actor;
 use super::clusters::Clusters;
 use super::events::{Action, Events};
+use super::metadata::{Metadata, MetadataChange};
 use super::tokens::{NewToken, OBJECT, TokenInfo, TokenSpec, Tokens};
 use super::{Caller, Error, Invalid, Result};
 
@@ -22,6 +23,8 @@ pub struct OwnToken {
     pub ttl_ms: i64,
     /// The one cluster that it is to be good for.
     pub cluster_id: Option<String>,
+    /// Labels and annotations.
+    pub metadata: MetadataChange,
 }
 
 /// The way of callers to their tokens. Clones share everything.
@@ -78,6 +81,7 @@ impl OwnTokens {
             ttl,
             description: &token.description,
             cluster_id: token.cluster_id.as_deref(),
+            metadata: token.metadata.applied(Metadata::default())?,
         };
         let audit = |name: &str, now_ms| by.audit(Action::Create, OBJECT, name, now_ms);
         let made = self.parts.tokens.add_by(caller, &spec, audit).await?;

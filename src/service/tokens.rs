@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
 use super::events::Action;
+use super::metadata::Metadata;
 use super::users::{self, last_administrator};
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
@@ -94,6 +95,8 @@ pub struct TokenInfo {
     pub description: String,
     /// The one cluster that it is good for; `None` for everything that its user may do.
     pub cluster_id: Option<String>,
+    /// Labels and annotations.
+    pub metadata: Metadata,
 }
 
 impl TokenInfo {
@@ -115,12 +118,13 @@ impl From<(TokenRow, UserRow)> for TokenInfo {
             last_used_ms: token.last_used_ms,
             description: token.description,
             cluster_id: token.cluster_id,
+            metadata: Metadata::stored(token.labels, token.annotations),
         }
     }
 }
 
 /// What a token is made with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TokenSpec<'a> {
     /// The start of its name.
     pub(super) prefix: &'a str,
@@ -130,6 +134,8 @@ pub(super) struct TokenSpec<'a> {
     pub(super) description: &'a str,
     /// The one cluster that it is to be good for.
     pub(super) cluster_id: Option<&'a str>,
+    /// Labels and annotations.
+    pub(super) metadata: Metadata,
 }
 
 impl Tokens {
@@ -176,7 +182,8 @@ impl Tokens {
         check_user_name(user_name)?;
         check_description(description)?;
         let user = self.user(by, user_name, admin).await?;
-        let spec = TokenSpec { prefix: "token-", ttl, description, cluster_id: None };
+        let spec =
+            TokenSpec { prefix: "token-", ttl, description, cluster_id: None, metadata: Metadata::default() };
         let audit = |name: &str, now_ms| {
             let event = by.event(Action::Create, OBJECT, name, &Ok(()));
             event.detail(&format!("for the user {user_name}")).into_row(now_ms)
@@ -218,6 +225,8 @@ impl Tokens {
                 last_used_ms: None,
                 description: spec.description.to_owned(),
                 cluster_id: spec.cluster_id.map(str::to_owned),
+                labels: spec.metadata.labels.clone(),
+                annotations: spec.metadata.annotations.clone(),
             };
             match store::tokens::insert(&self.parts.store, &row, made_with, &audit(&name, now)).await {
                 Err(store::Error::Duplicate { .. }) => {}
@@ -242,7 +251,7 @@ impl Tokens {
         let left = own.expires_ms.map(|end| end.saturating_sub(self.parts.clock.now_ms()));
         let left = left.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
         let ttl = [left, spec.ttl].into_iter().flatten().min();
-        self.add(&caller.user_id, &TokenSpec { ttl, ..*spec }, Some(&own.name), audit).await
+        self.add(&caller.user_id, &TokenSpec { ttl, ..spec.clone() }, Some(&own.name), audit).await
     }
 
     /// All tokens, oldest first.

@@ -137,8 +137,6 @@ pub enum Unique {
     ClusterIdentity,
     /// `cluster_members.id`
     MemberId,
-    /// `cluster_members.cluster_id` and `user_id`: a user's part in a cluster
-    Membership,
     /// Any other key.
     Other,
 }
@@ -154,7 +152,6 @@ impl fmt::Display for Unique {
             Self::ClusterName => "this cluster name",
             Self::ClusterIdentity => "this AKS cluster",
             Self::MemberId => "this member id",
-            Self::Membership => "this user's part in the cluster",
             Self::Other => "this key",
         })
     }
@@ -163,7 +160,7 @@ impl fmt::Display for Unique {
 impl Unique {
     /// SQLite names the column in its message, PostgreSQL the constraint.
     fn of(error: &dyn sqlx::error::DatabaseError) -> Self {
-        const NAMES: [(&str, &str, Unique); 8] = [
+        const NAMES: [(&str, &str, Unique); 7] = [
             ("users.id", "users_pkey", Unique::UserId),
             ("users.name", "users_name_key", Unique::UserName),
             ("tokens.name", "tokens_pkey", Unique::TokenName),
@@ -171,7 +168,6 @@ impl Unique {
             ("clusters.id", "clusters_pkey", Unique::ClusterId),
             ("clusters.aks_identity", "clusters_aks_identity_key", Unique::ClusterIdentity),
             ("cluster_members.id", "cluster_members_pkey", Unique::MemberId),
-            ("cluster_members.user_id", "cluster_members_cluster_id_user_id_key", Unique::Membership),
         ];
         let column = error.message().rsplit(' ').next();
         NAMES

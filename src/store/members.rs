@@ -1,9 +1,13 @@
-//! Table `cluster_members`: who else may use a cluster.
+//! Table `cluster_members`: the roles of users in clusters of others. A user may have several in one cluster; the strongest
+//! counts.
 
-use super::rows::{Columns, Fields, without_nul};
+use std::collections::BTreeMap;
+
+use super::change::Serialise as _;
+use super::rows::{Columns, Fields, json_text, without_nul};
 use super::{AuditRow, Error, Store};
 
-/// A user's part in a cluster that is not his own.
+/// A role of a user in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRow {
     /// `c-xxxxx:crtb-xxxxx`: the cluster and a name that is the only one in it.
@@ -16,13 +20,31 @@ pub struct MemberRow {
     pub user_id: String,
     /// `cluster-owner`, `cluster-member` or `read-only`.
     pub role: String,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// The annotations.
+    pub annotations: BTreeMap<String, String>,
     /// Milliseconds since 1970.
     pub created_ms: i64,
 }
 
+/// The change of a member; `None` keeps the stored value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemberUpdate<'a> {
+    /// The role.
+    pub role: Option<&'a str>,
+    /// All labels.
+    pub labels: Option<&'a BTreeMap<String, String>>,
+    /// All annotations.
+    pub annotations: Option<&'a BTreeMap<String, String>>,
+}
+
 macro_rules! select {
     ($rest:literal) => {
-        concat!("select id, uuid, cluster_id, user_id, role, created_ms from cluster_members ", $rest)
+        concat!(
+            "select id, uuid, cluster_id, user_id, role, labels, annotations, created_ms from cluster_members ",
+            $rest
+        )
     };
 }
 
@@ -34,6 +56,8 @@ fn row(row: &impl Columns) -> Result<MemberRow, Error> {
         cluster_id: fields.text("cluster_id")?,
         user_id: fields.text("user_id")?,
         role: fields.text("role")?,
+        labels: fields.json("labels")?,
+        annotations: fields.json("annotations")?,
         created_ms: fields.number("created_ms")?,
     })
 }
@@ -41,13 +65,14 @@ fn row(row: &impl Columns) -> Result<MemberRow, Error> {
 /// Adds a member.
 ///
 /// # Errors
-/// [`Error::Duplicate`] when the id is taken or the user is a member already, [`Error::Dangling`] when there is no such
+/// [`Error::Duplicate`] when the id is taken, [`Error::Dangling`] when there is no such
 /// cluster or user.
 pub async fn insert(store: &Store, member: &MemberRow, audit: &AuditRow) -> Result<(), Error> {
     without_nul([("id", Some(member.id.as_str())), ("cluster_id", Some(member.cluster_id.as_str()))])?;
     without_nul([("user_id", Some(member.user_id.as_str())), ("role", Some(member.role.as_str()))])?;
-    let sql = "insert into cluster_members (id, uuid, cluster_id, user_id, role, created_ms)
-               values ($1, $2, $3, $4, $5, $6)";
+    let sql =
+        "insert into cluster_members (id, uuid, cluster_id, user_id, role, created_ms, labels, annotations)
+               values ($1, $2, $3, $4, $5, $6, $7, $8)";
     let dangling = |error| match Error::from(error) {
         error if error.is_foreign_key() => {
             Error::Dangling { table: "cluster_members", id: member.id.clone() }
@@ -61,7 +86,9 @@ pub async fn insert(store: &Store, member: &MemberRow, audit: &AuditRow) -> Resu
             .bind(&member.cluster_id)
             .bind(&member.user_id)
             .bind(&member.role)
-            .bind(member.created_ms);
+            .bind(member.created_ms)
+            .bind(json_text(&member.labels))
+            .bind(json_text(&member.annotations));
         Some(query.execute(&mut *transaction).await.map_err(dangling)?.rows_affected())
     });
     Ok(())
@@ -76,12 +103,15 @@ pub async fn get(store: &Store, id: &str) -> Result<Option<MemberRow>, Error> {
     read!(store, |pool| sqlx::query(sql).bind(id).fetch_optional(pool).await?.as_ref().map(row).transpose())
 }
 
-/// The part of one user in one cluster.
+/// The strongest role of one user in one cluster.
 pub async fn find(store: &Store, cluster_id: &str, user_id: &str) -> Result<Option<MemberRow>, Error> {
     if cluster_id.contains('\0') || user_id.contains('\0') {
         return Ok(None);
     }
-    let sql = select!("where cluster_id = $1 and user_id = $2");
+    let sql = select!(
+        "where cluster_id = $1 and user_id = $2
+         order by case role when 'cluster-owner' then 0 when 'cluster-member' then 1 else 2 end, created_ms, id limit 1"
+    );
     read!(store, |pool| sqlx::query(sql)
         .bind(cluster_id)
         .bind(user_id)
@@ -113,11 +143,38 @@ pub async fn list(
         .collect())
 }
 
-/// Gives a member another role; false when there is none of that id.
-pub async fn set_role(store: &Store, id: &str, role: &str, audit: &AuditRow) -> Result<bool, Error> {
-    without_nul([("id", Some(id)), ("role", Some(role))])?;
-    let sql = "update cluster_members set role = $2 where id = $1";
-    Ok(change_rows!(store, audit, sqlx::query(sql).bind(id).bind(role)).is_some())
+/// Locks the memberships of the user whom one of them names, until the transaction ends: of two that end together, the last one
+/// leaves the mark of lost rights.
+macro_rules! serialise_user {
+    ($transaction:ident, $id:expr) => {
+        let sql = "select user_id from cluster_members where id = $1";
+        let user_id: Option<String> =
+            sqlx::query_scalar(sql).bind($id).fetch_optional(&mut *$transaction).await?;
+        $transaction.serialise(&format!("memberships of {}", user_id.unwrap_or_default())).await?;
+    };
+}
+
+/// Changes a member; false when there is none of that id.
+pub async fn update(
+    store: &Store,
+    id: &str,
+    member: MemberUpdate<'_>,
+    audit: &AuditRow,
+) -> Result<bool, Error> {
+    without_nul([("id", Some(id)), ("role", member.role)])?;
+    let sql = "update cluster_members set role = coalesce($2, role), labels = coalesce($3, labels),
+               annotations = coalesce($4, annotations) where id = $1";
+    let changed = change!(store, audit, |transaction| {
+        serialise_user!(transaction, id);
+        let query = sqlx::query(sql)
+            .bind(id)
+            .bind(member.role)
+            .bind(member.labels.map(json_text))
+            .bind(member.annotations.map(json_text));
+        let rows = query.execute(&mut *transaction).await?.rows_affected();
+        (rows > 0).then_some(())
+    });
+    Ok(changed.is_some())
 }
 
 /// Removes a member; false when there was none of that id.
@@ -126,5 +183,10 @@ pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, E
         return Ok(false);
     }
     let sql = "delete from cluster_members where id = $1";
-    Ok(change_rows!(store, audit, sqlx::query(sql).bind(id)).is_some())
+    let deleted = change!(store, audit, |transaction| {
+        serialise_user!(transaction, id);
+        let rows = sqlx::query(sql).bind(id).execute(&mut *transaction).await?.rows_affected();
+        (rows > 0).then_some(())
+    });
+    Ok(deleted.is_some())
 }

@@ -23,7 +23,7 @@ macro_rules! step {
 }
 
 /// Every migration, in order. A file that has been released is never changed.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     step!(1, "first", "0001_first.sql"),
     step!(2, "provisioning", "0002_provisioning.sql"),
     step!(3, "audit_detail", "0003_audit_detail.sql"),
@@ -32,6 +32,7 @@ const STEPS: [Step; 9] = [
     step!(6, "replica_capabilities", "0006_replica_capabilities.sql"),
     step!(7, "cluster_rights", "0007_cluster_rights.sql"),
     step!(8, "pending_deletions", "0008_pending_deletions.sql"),
+    step!(9, "metadata_and_roles", "0009_metadata_and_roles.sql"),
     step!(10, "administrator_revocations", "0010_administrator_revocations.sql"),
 ];
 
@@ -154,7 +155,10 @@ mod tests {
                 .collect()
         }
         for (_, name, sqlite, postgres) in STEPS {
-            assert_eq!(shape(sqlite), shape(postgres), "{name}");
+            // Tables that only SQLite has to build anew have another name meanwhile.
+            let mut shape_of_sqlite = shape(sqlite);
+            shape_of_sqlite.retain(|(table, _)| !table.ends_with("_new"));
+            assert_eq!(shape_of_sqlite, shape(postgres), "{name}");
         }
         assert!(shape(STEPS[0].2).iter().any(|(name, columns)| name == "clusters" && columns.len() == 11));
     }

@@ -1,6 +1,8 @@
 //! Table `tokens`: the hashes of API tokens. A revoked token is a removed row.
 
-use super::rows::{Columns, Fields, without_nul};
+use std::collections::BTreeMap;
+
+use super::rows::{Columns, Fields, json_text, without_nul};
 use super::{AuditRow, Error, Kind, Store, UserRow};
 
 /// A token; its secret half is known only by its hash.
@@ -22,6 +24,10 @@ pub struct TokenRow {
     pub description: String,
     /// The one cluster it is good for, `c-xxxxx`, and nothing else; `None` for everything its user may do.
     pub cluster_id: Option<String>,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// The annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A token and its user, followed by the end of the statement.
@@ -29,6 +35,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select t.name, t.user_id, t.hash, t.created_ms, t.expires_ms, t.last_used_ms, t.description, t.cluster_id, ",
+            "t.labels, t.annotations, ",
             "u.name as user_name, u.admin, u.enabled, u.created_ms as user_created_ms ",
             "from tokens t join users u on u.id = t.user_id ",
             $rest
@@ -47,6 +54,8 @@ fn joined(row: &impl Columns) -> Result<(TokenRow, UserRow), Error> {
         last_used_ms: fields.number_opt("last_used_ms")?,
         description: fields.text("description")?,
         cluster_id: fields.text_opt("cluster_id")?,
+        labels: fields.json("labels")?,
+        annotations: fields.json("annotations")?,
     };
     let user = UserRow {
         id: token.user_id.clone(),
@@ -59,11 +68,11 @@ fn joined(row: &impl Columns) -> Result<(TokenRow, UserRow), Error> {
 }
 
 const INSERT: &str = "insert into tokens
-    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description, cluster_id)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description, cluster_id, labels, annotations)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const UPSERT: &str = "insert into tokens
-    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description, cluster_id)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    (name, user_id, hash, created_ms, expires_ms, last_used_ms, description, cluster_id, labels, annotations)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (name) do update set user_id = excluded.user_id, hash = excluded.hash,
     created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, description = excluded.description,
     cluster_id = excluded.cluster_id
@@ -130,6 +139,8 @@ async fn write_token(
             .bind(token.last_used_ms)
             .bind(&token.description)
             .bind(&token.cluster_id)
+            .bind(json_text(&token.labels))
+            .bind(json_text(&token.annotations))
             .execute(&mut *transaction)
             .await
             .map_err(dangling)?

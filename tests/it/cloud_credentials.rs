@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::norman::refusal;
+use crate::norman::{NO_CREDENTIAL, refusal};
 use crate::support::app::{NOW_MS, TestApp};
 
 const CANARY: &str = "canary~secret~8Q";
@@ -333,8 +333,7 @@ async fn used_credential_is_deleted_for_callers_and_erased_with_its_last_use() {
         assert_eq!(answer.json()["error"], "cloud credential not found");
     }
     let refused = app.post("/v3/clusters").json(&cluster("four", &id)).send().await;
-    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text());
-    assert!(refusal(&refused).2.starts_with("error accessing cloud credential"));
+    assert_eq!((refused.status, refusal(&refused).2), (StatusCode::NOT_FOUND, NO_CREDENTIAL.to_owned()));
     // Its clusters keep it: a PUT that names it is accepted, and Azure is asked with it.
     let kept = json!({"name": "one", "description": "new", "aksConfig": {"azureCredentialSecret": id}});
     let put = app.put(&paths[0]).json(&kept).send().await;
@@ -353,7 +352,7 @@ async fn used_credential_is_deleted_for_callers_and_erased_with_its_last_use() {
     assert_eq!(moved.status, StatusCode::OK, "{}", moved.text());
     let back = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
     let back = app.put(&paths[0]).json(&back).send().await;
-    assert_eq!(back.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", back.text());
+    assert_eq!(back.status, StatusCode::NOT_FOUND, "{}", back.text());
     app.delete(&format!("{}?force=true", paths[1])).send().await;
     let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
     assert_eq!(pending["cloudCredentials"][0]["clusters"], json!([{"id": ids[2], "name": "three"}]));
@@ -415,7 +414,7 @@ async fn forced_deletion_erases_at_once() {
     assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
     let same = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
     let same = app.put(&path).json(&same).send().await;
-    assert_eq!(same.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", same.text());
+    assert_eq!(same.status, StatusCode::NOT_FOUND, "{}", same.text());
     let other = app.stored_credential(&app.admin).await;
     let other = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
     let other = app.put(&path).json(&other).send().await;

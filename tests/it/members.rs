@@ -165,8 +165,7 @@ async fn each_part_allows_what_its_name_says() {
     let expected = |statuses: [u16; 9]| names.into_iter().zip(statuses).collect::<Vec<_>>();
     let nothing = expected([404, 404, 404, 404, 404, 404, 422, 422, 404]);
     let little = expected([200, 403, 200, 200, 403, 403, 422, 422, 404]);
-    // Ann has her part already: that it cannot be given twice is told to owners only.
-    let everything = expected([200, 200, 200, 200, 422, 200, 200, 200, 404]);
+    let everything = expected([200, 200, 200, 200, 201, 200, 200, 200, 404]);
     assert_eq!(it.of_ben().await, nothing);
     let binding = it.give("read-only").await;
     assert_eq!(it.of_ben().await, little);
@@ -343,7 +342,6 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
         (with("clusterId", json!(" ")), "MissingRequired", "clusterId"),
         (with("userId", json!("user-none1")), "InvalidReference", "userId"),
         (with("userId", json!("")), "MissingRequired", "userId"),
-        (with("userId", json!(ann)), "NotUnique", "userId"),
         (with("userPrincipalId", json!("github_user://1")), "InvalidReference", "userPrincipalId"),
         (with("userPrincipalId", json!(format!("local://{ann}"))), "InvalidReference", "userPrincipalId"),
         (with("groupId", json!("g")), "InvalidOption", "groupId"),
@@ -364,9 +362,6 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
         }
     }
     let binding = it.bind(&it.ann, &with("name", json!("mine"))).await.json();
-    let twice = it.bind(&it.ann, &full).await;
-    assert_eq!((refusal(&twice).0, refusal(&twice).1), ("NotUnique".to_owned(), "userId".to_owned()));
-    assert!(refusal(&twice).2.contains(&text(&binding, "id")), "{}", twice.text());
     let cid = it.app.token("cid").await;
     let mut taken = with("name", json!("mine"));
     taken["userId"] = json!(it.user(&cid).await);
@@ -388,6 +383,78 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
             "{id}"
         );
     }
+}
+
+#[tokio::test]
+async fn labels_and_annotations_are_kept_and_merged() {
+    let it = Bench::start().await;
+    let ben = it.user(&it.ben).await;
+    let body = json!({"clusterId": it.cluster, "userId": ben, "roleTemplateId": "read-only",
+        "labels": {"example.com/a": "b", "cattle.io/creator": "me"}, "annotations": {"example.com/c": "d", "x.cattle.io/y": "1"}});
+    let binding = it.bind(&it.ann, &body).await;
+    assert_eq!(binding.status, StatusCode::CREATED, "{}", binding.text());
+    let binding = binding.json();
+    assert_eq!(binding["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
+    assert_eq!(binding["annotations"], json!({"example.com/c": "d", "x.cattle.io/y": "1"}));
+    let put = async |body: Value| {
+        let answer = it.app.put(&at(&binding)).token(&it.ann).json(&body).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let read = it.app.get(&at(&binding)).token(&it.ann).send().await.json();
+        assert_eq!(answer.json(), read);
+        (read["labels"].clone(), read["annotations"].clone(), read["roleTemplateId"].clone())
+    };
+    let creator = json!({"cattle.io/creator": "norman"});
+    let (labels, annotations, role) = put(json!({"roleTemplateId": "cluster-member"})).await;
+    assert_eq!(
+        (labels, annotations, role),
+        (binding["labels"].clone(), binding["annotations"].clone(), json!("cluster-member"))
+    );
+    let (labels, annotations, role) = put(json!({"labels": {}, "annotations": {"e": "f"}})).await;
+    assert_eq!((labels, role), (creator.clone(), json!("cluster-member")));
+    assert_eq!(annotations, json!({"e": "f", "x.cattle.io/y": "1"}), "those of the system stay");
+    let refused =
+        it.app.put(&at(&binding)).token(&it.ann).json(&json!({"labels": {"a": "b\nc"}})).send().await;
+    assert_eq!(refusal(&refused).1, "labels.a");
+    let creators = format!("{BINDINGS}/{}:creator-cluster-owner", it.cluster);
+    assert_eq!(it.app.get(&creators).token(&it.ann).send().await.json()["labels"], creator);
+}
+
+#[tokio::test]
+async fn strongest_of_several_roles_counts_until_it_ends() {
+    let it = Bench::start().await;
+    let cluster = format!("/v3/clusters/{}", it.cluster);
+    let weak = it.give("read-only").await;
+    let change = json!({"name": "one", "description": "by ben"});
+    assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 403);
+    // Terraform may add the new binding before it removes the old one.
+    let strong = it.give("cluster-owner").await;
+    let same = it.give("cluster-owner").await;
+    let all = ids(&it
+        .app
+        .get(&format!("{BINDINGS}?userId={}", it.user(&it.ben).await))
+        .token(&it.ann)
+        .send()
+        .await);
+    assert_eq!(all.len(), 3);
+    let links =
+        async || it.app.get("/v3/clusters").token(&it.ben).send().await.json()["data"][0]["links"].clone();
+    for ended in [&weak, &same] {
+        assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 200);
+        assert!(links().await["update"].is_string());
+        assert_eq!(it.status(Method::DELETE, &at(ended), &it.ann, &Value::Null).await, 200);
+    }
+    assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 200);
+    it.give("read-only").await;
+    assert_eq!(it.status(Method::DELETE, &at(&strong), &it.ann, &Value::Null).await, 200);
+    assert_eq!(it.status(Method::PUT, &cluster, &it.ben, &change).await, 403);
+    assert!(links().await["update"].is_null());
+    // Another role for the creator changes nothing.
+    let ann =
+        json!({"clusterId": it.cluster, "userId": it.user(&it.ann).await, "roleTemplateId": "read-only"});
+    let anns = it.bind(&it.ann, &ann).await;
+    assert_eq!(anns.status, StatusCode::CREATED, "{}", anns.text());
+    assert_eq!(it.status(Method::PUT, &cluster, &it.ann, &change).await, 200);
+    assert_eq!(it.status(Method::DELETE, &at(&anns.json()), &it.ann, &Value::Null).await, 200);
 }
 
 #[tokio::test]

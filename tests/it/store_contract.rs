@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use norman_aks::store::clusters::{Records, RemovalRecords};
 use norman_aks::store::credentials::{Deletion, Erasure, PendingRow, UsingCluster};
 use norman_aks::store::events::{Filter, Occurrence, Repeated};
+use norman_aks::store::members::MemberUpdate;
 use norman_aks::store::users::{Ensured, Removal};
 use norman_aks::store::{
     AuditRow, ClusterEventRow, ClusterRow, CredentialRow, Error, Kind, MemberRow, NameScope, NewClusterEvent,
@@ -75,6 +76,7 @@ on_both!(
     claims_of_the_dead_can_be_ended,
     a_users_change_and_the_work_do_not_overwrite_each_other,
     members_see_a_cluster_and_go_with_it,
+    strongest_role_of_a_member_counts,
     watch_of_an_active_cluster_is_leased_to_one_holder,
     rights_are_announced_once_with_their_event,
     lost_roles_leave_marks_until_they_are_searched_twice,
@@ -125,6 +127,8 @@ fn token(name: &str, user_id: &str) -> TokenRow {
         last_used_ms: None,
         description: "d".to_owned(),
         cluster_id: None,
+        labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+        annotations: BTreeMap::from([("c".to_owned(), "d".to_owned())]),
     }
 }
 
@@ -197,6 +201,8 @@ fn member(id: &str, cluster_id: &str, user_id: &str) -> MemberRow {
         cluster_id: cluster_id.to_owned(),
         user_id: user_id.to_owned(),
         role: "read-only".to_owned(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         created_ms: 3,
     }
 }
@@ -1084,6 +1090,10 @@ async fn active_cluster(store: &Store, id: &str) {
     assert!(clusters::release(store, id, &work, 1, 1, &[]).await.expect("release"));
 }
 
+async fn set_role(store: &Store, id: &str, role: &str, audit: &AuditRow) -> Result<bool, Error> {
+    members::update(store, id, MemberUpdate { role: Some(role), ..MemberUpdate::default() }, audit).await
+}
+
 fn member_with_role(cluster_id: &str, user_id: &str, role: &str) -> MemberRow {
     MemberRow {
         id: format!("{cluster_id}:{user_id}"),
@@ -1091,6 +1101,8 @@ fn member_with_role(cluster_id: &str, user_id: &str, role: &str) -> MemberRow {
         cluster_id: cluster_id.to_owned(),
         user_id: user_id.to_owned(),
         role: role.to_owned(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         created_ms: 3,
     }
 }
@@ -1156,16 +1168,16 @@ async fn lost_roles_leave_marks_until_they_are_searched_twice(db: &TestDb) {
     }
     members::insert(store, &member_with_role("c-a", "user-up", "read-only"), &audit()).await.expect("member");
     for role in ["cluster-member", "cluster-owner"] {
-        assert!(members::set_role(store, "c-a:user-up", role, &audit()).await.expect("set"));
+        assert!(set_role(store, "c-a:user-up", role, &audit()).await.expect("set"));
     }
     assert_eq!(revocations::count(store).await.expect("count"), 0, "more rights leave no mark");
     let marked = async |id: &str| -> Vec<String> {
         let marks = revocations::list(store, id, 10).await.expect("list");
         marks.into_iter().map(|mark| mark.user_id).collect()
     };
-    assert!(members::set_role(store, "c-a:user-o", "cluster-member", &audit()).await.expect("set"));
-    assert!(members::set_role(store, "c-a:user-m", "read-only", &audit()).await.expect("set"));
-    assert!(members::set_role(store, "c-a:user-m", "read-only", &audit()).await.expect("set"));
+    assert!(set_role(store, "c-a:user-o", "cluster-member", &audit()).await.expect("set"));
+    assert!(set_role(store, "c-a:user-m", "read-only", &audit()).await.expect("set"));
+    assert!(set_role(store, "c-a:user-m", "read-only", &audit()).await.expect("set"));
     assert!(members::delete(store, "c-a:user-r", &audit()).await.expect("delete"));
     assert_eq!(marked("c-a").await, ["user-m", "user-o", "user-r"]);
     // A user who goes takes the memberships along.
@@ -1258,8 +1270,8 @@ async fn members_see_a_cluster_and_go_with_it(db: &TestDb) {
     clusters::insert(store, &cluster("c-b"), None, &audit()).await.expect("cluster");
     let member = member("crtb-1", "c-a", "user-m");
     members::insert(store, &member, &audit()).await.expect("insert");
+    assert!(matches!(members::insert(store, &member, &audit()).await, Err(Error::Duplicate { .. })));
     let again = MemberRow { id: "crtb-2".to_owned(), ..member.clone() };
-    assert!(matches!(members::insert(store, &again, &audit()).await, Err(Error::Duplicate { .. })));
     let nobody = MemberRow { user_id: "user-none".to_owned(), ..again.clone() };
     assert!(matches!(members::insert(store, &nobody, &audit()).await, Err(Error::Dangling { .. })));
     let ids: Vec<_> =
@@ -1267,7 +1279,7 @@ async fn members_see_a_cluster_and_go_with_it(db: &TestDb) {
     assert_eq!(ids, ["c-a"]);
     assert_eq!(members::find(store, "c-a", "user-m").await.expect("find"), Some(member.clone()));
     assert_eq!(members::list(store, Some("c-a"), None).await.expect("list"), std::slice::from_ref(&member));
-    assert!(members::set_role(store, "crtb-1", "cluster-member", &audit()).await.expect("role"));
+    assert!(set_role(store, "crtb-1", "cluster-member", &audit()).await.expect("role"));
     assert_eq!(members::get(store, "crtb-1").await.expect("get").expect("row").role, "cluster-member");
     assert!(
         clusters::remove(store, "c-a", |_| (NewClusterEvent::default(), audit()))
@@ -1277,7 +1289,62 @@ async fn members_see_a_cluster_and_go_with_it(db: &TestDb) {
     );
     assert!(members::get(store, "crtb-1").await.expect("get").is_none());
     assert!(!members::delete(store, "crtb-1", &audit()).await.expect("delete"));
-    assert!(!members::set_role(store, "crtb-1", "read-only", &audit()).await.expect("role"));
+    assert!(!set_role(store, "crtb-1", "read-only", &audit()).await.expect("role"));
+}
+
+async fn strongest_role_of_a_member_counts(db: &TestDb) {
+    let store = &db.store;
+    users::insert(store, &user("user-m", "m"), &audit()).await.expect("user");
+    active_cluster(store, "c-a").await;
+    let part = |id: &str, user_id: &str, role: &str| MemberRow {
+        id: format!("c-a:{id}"),
+        ..member_with_role("c-a", user_id, role)
+    };
+    for (id, role) in
+        [("1", "read-only"), ("2", "cluster-owner"), ("3", "cluster-member"), ("4", "cluster-owner")]
+    {
+        members::insert(store, &part(id, "user-m", role), &audit()).await.expect("insert");
+    }
+    let strongest = async || members::find(store, "c-a", "user-m").await.expect("find").map(|row| row.role);
+    let marks = async || {
+        let marks = revocations::list(store, "c-a", 10).await.expect("list").len();
+        execute(db, "delete from cluster_revocations").await;
+        marks
+    };
+    assert_eq!(strongest().await.as_deref(), Some("cluster-owner"));
+    // Rights end only with the last of the strongest.
+    for (gone, left, marked) in
+        [("1", "cluster-owner", 0), ("2", "cluster-owner", 0), ("4", "cluster-member", 1)]
+    {
+        assert!(members::delete(store, &format!("c-a:{gone}"), &audit()).await.expect("delete"));
+        assert_eq!((strongest().await.as_deref(), marks().await), (Some(left), marked), "{gone}");
+    }
+    members::insert(store, &part("5", "user-m", "cluster-member"), &audit()).await.expect("insert");
+    for (demoted, left, marked) in [("c-a:5", "cluster-member", 0), ("c-a:3", "read-only", 1)] {
+        assert!(set_role(store, demoted, "read-only", &audit()).await.expect("demote"));
+        assert_eq!((strongest().await.as_deref(), marks().await), (Some(left), marked), "{demoted}");
+    }
+    // Two that end together leave a mark all the same.
+    let (one, other) = (audit(), audit());
+    let (one, other) =
+        tokio::join!(members::delete(store, "c-a:3", &one), members::delete(store, "c-a:5", &other));
+    assert!(one.expect("delete") && other.expect("delete"));
+    assert_eq!((strongest().await, marks().await), (None, 1));
+    // The owner of the cluster loses nothing with another role in it.
+    members::insert(store, &part("6", OWNER, "cluster-owner"), &audit()).await.expect("insert");
+    assert!(members::delete(store, "c-a:6", &audit()).await.expect("delete"));
+    assert_eq!(marks().await, 0);
+    // Labels and annotations change without the role, and the other way round.
+    members::insert(store, &part("7", "user-m", "read-only"), &audit()).await.expect("insert");
+    let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+    let update = MemberUpdate { labels: Some(&labels), ..MemberUpdate::default() };
+    assert!(members::update(store, "c-a:7", update, &audit()).await.expect("update"));
+    assert!(set_role(store, "c-a:7", "cluster-member", &audit()).await.expect("update"));
+    let annotations = BTreeMap::from([("c".to_owned(), "d".to_owned())]);
+    let update = MemberUpdate { annotations: Some(&annotations), ..MemberUpdate::default() };
+    assert!(members::update(store, "c-a:7", update, &audit()).await.expect("update"));
+    let expected = MemberRow { labels, annotations, ..part("7", "user-m", "cluster-member") };
+    assert_eq!(members::get(store, "c-a:7").await.expect("get"), Some(expected));
 }
 
 async fn secrets_of_clusters_are_put_rewrapped_and_go_with_them(db: &TestDb) {
@@ -1369,7 +1436,7 @@ async fn events_of_clusters_come_with_the_row_and_are_listed_behind_an_id(db: &T
     let held = clusters::claim(store, "w", 1, 2, 10).await.expect("claim");
     let work = held.into_iter().find(|row| row.id == "c-a").expect("claimed").work;
     let stale = WorkColumns { fence: work.fence - 1, ..work.clone() };
-    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[happened(0)], None).await.expect("refused"));
+    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[happened(0)]).await.expect("refused"));
     assert!(
         !clusters::delete_claimed(store, "c-a", stale.fence, &[happened(0)], None).await.expect("refused")
     );
@@ -1431,7 +1498,7 @@ async fn a_change_is_written_with_its_audit_record(db: &TestDb) {
     let named = Some(NameScope::VisibleTo(OWNER));
     clusters::update(store, &cluster("c-a"), None, named, &record("10")).await.expect("update");
     members::insert(store, &member, &record("11")).await.expect("member");
-    members::set_role(store, &member.id, "read-only", &record("12")).await.expect("role");
+    set_role(store, &member.id, "read-only", &record("12")).await.expect("role");
     members::delete(store, &member.id, &record("13")).await.expect("delete");
     let registration = registration("c-a", "x");
     registration_tokens::insert(store, &registration, &sealed("k1"), &record("14")).await.expect("insert");
@@ -1481,8 +1548,13 @@ async fn what_changes_nothing_leaves_no_audit_record(db: &TestDb) {
     let named = Some(NameScope::VisibleTo(OWNER));
     let taken = clusters::insert(store, &cluster("c-b"), named, &audit()).await.expect_err("the name");
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterName }), "{taken:?}");
-    assert!(clusters::remove(store, "c-x", |_| unreachable!("there is none")).await.expect("none").is_none());
-    assert!(!members::set_role(store, "x", "read-only", &audit()).await.expect("none"));
+    assert!(
+        clusters::remove(store, "c-x", |_| -> (NewClusterEvent, AuditRow) { unreachable!("there is none") })
+            .await
+            .expect("none")
+            .is_none()
+    );
+    assert!(!set_role(store, "x", "read-only", &audit()).await.expect("none"));
     assert!(!members::delete(store, "x", &audit()).await.expect("none"));
     assert!(!registration_tokens::delete(store, "c-a", "x", &audit()).await.expect("none"));
     assert!(!settings::delete(store, "x", &audit()).await.expect("none"));

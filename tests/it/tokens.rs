@@ -73,7 +73,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
     assert_eq!(
         token,
         json!({
-            "actions": {}, "authProvider": "local", "baseType": "token", "created": "2026-11-22T12:00:00Z",
+            "actions": {}, "annotations": {}, "authProvider": "local", "baseType": "token", "created": "2026-11-22T12:00:00Z",
             "createdTS": 1_795_348_800_000_i64, "current": false, "description": "for scripts", "enabled": true,
             "expired": false, "expiresAt": "2026-11-22T12:01:00Z", "id": id, "isDerived": true,
             "labels": {"cattle.io/creator": "norman"}, "links": {"remove": own, "self": own}, "name": id,
@@ -95,6 +95,20 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
         let bytes = std::fs::read(&name).unwrap_or_default();
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{}", name.display());
     }
+}
+
+#[tokio::test]
+async fn labels_and_annotations_of_a_token_are_kept() {
+    let app = TestApp::start().await;
+    let body = json!({"labels": {"example.com/a": "b"}, "annotations": {"example.com/c": "d"}});
+    let token = made(&app, &app.admin, &body).await;
+    let read = app.get(&format!("/v3/tokens/{}", text(&token, "id"))).send().await.json();
+    for token in [&token, &read] {
+        assert_eq!(token["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
+        assert_eq!(token["annotations"], json!({"example.com/c": "d"}));
+    }
+    let refused = app.post("/v3/tokens").json(&json!({"labels": {"a": "b\nc"}})).send().await;
+    assert_eq!(refusal(&refused).1, "labels.a");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::docs::{
     ActionQuery, ChangeFailures, ChangeQuery, ErasureQuery, ListQuery, PostFailures, ReadFailures,
 };
 use super::schemas::CLOUD_CREDENTIAL;
-use super::{asked_path, served};
+use super::{asked_path, metadata, served};
 use crate::api::auth::Authenticated;
 use crate::api::norman::body::Body;
 use crate::api::norman::collection::Collection;
@@ -291,8 +291,7 @@ fn change(body: Object, operation: Operation) -> Result<CredentialChange, Error>
     Ok(CredentialChange {
         name: text(&mut input, "name"),
         description: text(&mut input, "description"),
-        labels: texts(&mut input, "labels"),
-        annotations: texts(&mut input, "annotations"),
+        metadata: metadata::take(&mut input),
         azure,
     })
 }
@@ -343,14 +342,6 @@ fn text(input: &mut Object, key: &str) -> Change<String> {
     match input.remove(key) {
         None => Change::Keep,
         Some(Value::String(text)) => Change::Set(text),
-        Some(_) => Change::Clear,
-    }
-}
-
-fn texts(input: &mut Object, key: &str) -> Change<std::collections::BTreeMap<String, String>> {
-    match input.remove(key) {
-        None => Change::Keep,
-        Some(value @ Value::Object(_)) => serde_json::from_value(value).map_or(Change::Clear, Change::Set),
         Some(_) => Change::Clear,
     }
 }

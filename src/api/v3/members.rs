@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::docs::{ActionQuery, ChangeFailures, ListQuery, PartQuery, PostFailures, ReadFailures};
 use super::schemas::CLUSTER_ROLE_TEMPLATE_BINDING as SCHEMA;
-use super::{asked_path, spelled};
+use super::{asked_path, metadata, spelled};
 use crate::api::auth::Authenticated;
 use crate::api::norman::body::Body;
 use crate::api::norman::collection::Collection;
@@ -122,6 +122,7 @@ async fn create_member(
         cluster_id: text(&mut input, "clusterId").unwrap_or_default(),
         role: text(&mut input, "roleTemplateId").unwrap_or_default(),
         name: text(&mut input, "name"),
+        metadata: metadata::take(&mut input),
     };
     let member = state.members().create(&actor, new).await?;
     Ok(reply::json(StatusCode::CREATED, &view(&member, &links)))
@@ -169,6 +170,7 @@ async fn update_member(
         user_id: user(&mut input)?,
         cluster_id: text(&mut input, "clusterId"),
         role: text(&mut input, "roleTemplateId"),
+        metadata: metadata::take(&mut input),
     };
     let member = state.members().update(&actor, &id, change).await?;
     Ok(reply::json(StatusCode::OK, &view(&member, &links)))
@@ -225,10 +227,8 @@ async fn post_member(
 }
 
 fn view(member: &Member, links: &Links) -> Object {
-    let fields = Object::from_iter([
-        ("annotations".to_owned(), json!({})),
+    let mut fields = Object::from_iter([
         ("clusterId".to_owned(), json!(member.cluster_id)),
-        ("labels".to_owned(), json!({"cattle.io/creator": "norman"})),
         ("name".to_owned(), json!(member.name())),
         ("roleTemplateId".to_owned(), json!(member.role.name())),
         ("state".to_owned(), json!("active")),
@@ -236,6 +236,7 @@ fn view(member: &Member, links: &Links) -> Object {
         ("userId".to_owned(), json!(member.user_id)),
         ("userPrincipalId".to_owned(), json!(format!("{PRINCIPAL}{}", member.user_id))),
     ]);
+    metadata::put(&mut fields, &member.metadata);
     let resource = Resource {
         schema: &SCHEMA,
         path: &format!("/v3/clusterRoleTemplateBindings/{}", member.id),

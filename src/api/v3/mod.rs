@@ -8,6 +8,7 @@ mod drivers;
 mod import;
 mod kubeconfig;
 mod members;
+mod metadata;
 mod nodes;
 mod projects;
 mod registration_tokens;

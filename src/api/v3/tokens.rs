@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::docs::{ActionQuery, ChangeFailures, ListQuery, PostFailures, ReadFailures};
 use super::schemas::TOKEN;
-use super::{asked_path, spelled};
+use super::{asked_path, metadata, spelled};
 use crate::api::auth::Authenticated;
 use crate::api::norman::body::Body;
 use crate::api::norman::collection::Collection;
@@ -93,8 +93,9 @@ async fn create_token(
     };
     let (description, cluster_id) = (text("description").unwrap_or_default(), text("clusterId"));
     let ttl_ms = input.remove("ttl").and_then(|ttl| ttl.as_i64()).unwrap_or_default();
-    let (info, made) =
-        state.own_tokens().create(&actor, OwnToken { description, ttl_ms, cluster_id }).await?;
+    let metadata = metadata::take(&mut input);
+    let token = OwnToken { description, ttl_ms, cluster_id, metadata };
+    let (info, made) = state.own_tokens().create(&actor, token).await?;
     let mut object = view(info, &actor.caller, &links);
     put_text(&mut object, "token", Some(made.text().expose_secret().to_owned()));
     Ok(reply::json(StatusCode::CREATED, &object))
@@ -175,11 +176,11 @@ fn view(token: TokenInfo, caller: &Caller, links: &Links) -> Object {
         ("expired".to_owned(), Value::Bool(false)),
         ("expiresAt".to_owned(), Value::String(token.expires_ms.map(date).unwrap_or_default())),
         ("isDerived".to_owned(), Value::Bool(true)),
-        ("labels".to_owned(), json!({"cattle.io/creator": "norman"})),
         ("name".to_owned(), json!(token.name)),
         ("ttl".to_owned(), json!(ttl)),
         ("userId".to_owned(), Value::String(token.user_id)),
     ]);
+    metadata::put(&mut fields, &token.metadata);
     put_text(&mut fields, "clusterId", token.cluster_id);
     put_text(&mut fields, "lastUsedAt", token.last_used_ms.map(date));
     let resource = Resource {

@@ -1,5 +1,7 @@
 //! One comparison of the rights inside a cluster with those that have to be there, the changes, and the events about them.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::Error;
@@ -60,12 +62,17 @@ pub(in crate::provision) async fn correct(
 
 /// Says once for each cluster which members lose the rights of earlier versions.
 async fn announce(parts: &Parts, id: &str) -> Result<(), Error> {
-    let mut members = Vec::new();
+    let mut strongest = BTreeMap::<String, Role>::new();
     for member in store::members::list(&parts.store, Some(id), None).await? {
-        if member.role == Role::Member.name() {
-            let user = store::users::get(&parts.store, &member.user_id).await?;
-            members.push((member.user_id, user.map(|user| user.name).unwrap_or_default()));
+        if let Some(role) = Role::of(&member.role) {
+            let known = strongest.entry(member.user_id).or_insert(role);
+            *known = role.max(*known);
         }
+    }
+    let mut members = Vec::new();
+    for (user_id, _) in strongest.into_iter().filter(|(_, role)| *role == Role::Member) {
+        let user = store::users::get(&parts.store, &user_id).await?;
+        members.push((user_id, user.map(|user| user.name).unwrap_or_default()));
     }
     let now_ms = parts.clock.now_ms();
     if watches::announce(&parts.store, id, now_ms, &announcement(now_ms, &members)).await? {

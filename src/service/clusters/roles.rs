@@ -15,8 +15,13 @@ impl Clusters {
             return Ok(clusters.into_iter().map(|cluster| (cluster, Role::Owner)).collect());
         }
         let own = store::members::list(&self.parts.store, None, Some(&caller.user_id)).await?;
-        let roles: BTreeMap<String, Role> =
-            own.into_iter().filter_map(|row| Some((row.cluster_id, Role::of(&row.role)?))).collect();
+        let mut roles = BTreeMap::<String, Role>::new();
+        for row in own {
+            if let Some(role) = Role::of(&row.role) {
+                let strongest = roles.entry(row.cluster_id).or_insert(role);
+                *strongest = role.max(*strongest);
+            }
+        }
         let role = |cluster: &Cluster| {
             if cluster.owner == caller.user_id { Some(Role::Owner) } else { roles.get(&cluster.id).copied() }
         };

@@ -1,12 +1,10 @@
 //! What a request says about a credential, and how it changes the stored row (contract, section 11, "Update").
 
-use std::collections::BTreeMap;
-
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::plain_text::{ForbiddenCharacter, TextCheck};
 pub use crate::domain::spec::merge::Mode;
-use crate::domain::spec::merge::is_protected;
+use crate::service::metadata::{Metadata, MetadataChange};
 use crate::store::CredentialRow;
 
 /// What a request says about one field.
@@ -28,10 +26,8 @@ pub struct CredentialChange {
     pub name: Change<String>,
     /// Words about it.
     pub description: Change<String>,
-    /// All labels; those of `cattle.io/` stay when they are missing.
-    pub labels: Change<BTreeMap<String, String>>,
-    /// All annotations; the same.
-    pub annotations: Change<BTreeMap<String, String>>,
+    /// Labels and annotations.
+    pub metadata: MetadataChange,
     /// `azurecredentialConfig`, when the request has it.
     pub azure: Option<AzureChange>,
 }
@@ -64,14 +60,6 @@ impl AzureChange {
     }
 }
 
-/// Set on every object that is made through Norman; Terraform needs one label to be there
-/// (terraform contract, section 3.2).
-const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
-
-/// These stand at the top of the object instead (contract, section 12).
-const TOP_LEVEL: [&str; 3] =
-    ["field.cattle.io/creatorId", "field.cattle.io/description", "field.cattle.io/name"];
-
 impl CredentialChange {
     /// The new secret, if there is one.
     pub(super) fn secret(&self) -> Option<&SecretString> {
@@ -83,12 +71,12 @@ impl CredentialChange {
         let name = changed(Some(std::mem::take(&mut row.name)), &self.name, mode);
         row.name = name.unwrap_or_default();
         row.description = changed(row.description.take(), &self.description, mode);
-        row.labels = changed_map(std::mem::take(&mut row.labels), &self.labels, mode);
-        row.labels.insert(CREATOR.0.to_owned(), CREATOR.1.to_owned());
-        row.annotations = changed_map(std::mem::take(&mut row.annotations), &self.annotations, mode);
-        for key in TOP_LEVEL {
-            row.annotations.remove(key);
-        }
+        let mut metadata = Metadata {
+            labels: std::mem::take(&mut row.labels),
+            annotations: std::mem::take(&mut row.annotations),
+        };
+        self.metadata.apply(&mut metadata, mode);
+        (row.labels, row.annotations) = (metadata.labels, metadata.annotations);
         if let Some(azure) = &self.azure {
             row.tenant_id = changed(row.tenant_id.take(), &azure.tenant_id, mode);
             row.subscription_id = changed(row.subscription_id.take(), &azure.subscription_id, mode);
@@ -135,24 +123,10 @@ fn changed(old: Option<String>, change: &Change<String>, mode: Mode) -> Option<S
     new.filter(|text| !text.is_empty())
 }
 
-fn changed_map(
-    old: BTreeMap<String, String>,
-    change: &Change<BTreeMap<String, String>>,
-    mode: Mode,
-) -> BTreeMap<String, String> {
-    let mut new = match (change, mode) {
-        (Change::Keep, Mode::Merge) => return old,
-        (Change::Set(map), _) => map.clone(),
-        (Change::Keep, Mode::Replace) | (Change::Clear, _) => BTreeMap::new(),
-    };
-    for (key, value) in old.into_iter().filter(|(key, _)| is_protected(key)) {
-        new.entry(key).or_insert(value);
-    }
-    new
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -212,11 +186,11 @@ mod tests {
     #[test]
     fn the_systems_labels_stay_and_the_creator_cannot_be_changed() {
         let mut merged = row();
-        let change = CredentialChange {
+        let metadata = MetadataChange {
             labels: Change::Set(map(&[("cattle.io/creator", "me"), ("yours", "2")])),
             annotations: Change::Set(map(&[("field.cattle.io/name", "x"), ("yours", "2")])),
-            ..CredentialChange::default()
         };
+        let change = CredentialChange { metadata, ..CredentialChange::default() };
         change.apply(&mut merged, Mode::Merge);
         assert_eq!(merged.labels, map(&[("cattle.io/creator", "norman"), ("yours", "2")]));
         assert_eq!(merged.annotations, map(&[("provisioning.cattle.io/driver", "azure"), ("yours", "2")]));

@@ -1,5 +1,7 @@
 //! Tokens that the server makes at its start: the bootstrap token of the settings, and the first one of an installation.
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{ADMINISTRATOR, NewToken, OBJECT, Tokens, authenticate};
@@ -38,6 +40,8 @@ impl Tokens {
             last_used_ms: None,
             description: "bootstrap token".to_owned(),
             cluster_id: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
         };
         let audit = by.event(Action::Create, OBJECT, name, &Ok(())).detail(&row.description).into_row(now);
         store::tokens::put(store, &row, &audit).await?;

@@ -1,5 +1,7 @@
 //! Tokens against a database of their own, with a clock that the test moves.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::service::Error;
 
@@ -189,6 +191,7 @@ async fn the_list_tells_when_a_token_was_used_and_old_expired_ones_go() {
         last_used_ms: Some(START_MS),
         description: "words".to_owned(),
         cluster_id: None,
+        metadata: Metadata::stored(BTreeMap::new(), BTreeMap::new()),
     };
     assert_eq!(list, [expected]);
 

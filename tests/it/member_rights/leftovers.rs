@@ -144,6 +144,32 @@ async fn disabled_administrator_is_named_in_no_binding() {
 }
 
 #[tokio::test]
+async fn stronger_of_two_roles_takes_its_rights_along() {
+    let cluster = Cluster::start().await;
+    let insider = Insider::of(&cluster).await;
+    let stronger = insider.membership(&cluster).await;
+    // Two more roles of the same user: an equal one and a weaker one.
+    let equal = made::member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
+    assert_eq!(cluster.user(&equal).await, insider.user);
+    made::member(&cluster.app, &cluster.id, "carl", "read-only").await;
+    let store = cluster.store().await;
+    let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
+    let answer = cluster.app.delete(&stronger).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(revocations::count(&store).await.unwrap(), 0, "no right was lost");
+    assert!(cluster.can(&insider.token, &secrets).await);
+    let list = cluster.app.get(&format!("{BINDINGS}?userId={}", insider.user)).send().await.json();
+    let list = list["data"].as_array().unwrap();
+    let equal = list.iter().find(|binding| binding["roleTemplateId"] == "cluster-owner").unwrap();
+    let path = format!("{BINDINGS}/{}", equal["id"].as_str().unwrap());
+    assert_eq!(cluster.app.delete(&path).send().await.status, StatusCode::OK);
+    assert_gone(&cluster, &insider).await;
+    assert!(!cluster.can(&insider.token, &secrets).await);
+    let nodes = json!({"verb": "list", "resource": "pods", "namespace": OPEN});
+    assert!(cluster.can(&insider.token, &nodes).await, "the weaker role is left");
+}
+
+#[tokio::test]
 async fn mark_ends_with_a_second_search() {
     let cluster = Cluster::start().await;
     let insider = Insider::of(&cluster).await;

@@ -37,6 +37,7 @@ pub static TOKEN: Schema = Schema {
     collection_methods: &["GET", "POST"],
     actions: &[],
     fields: &[
+        Field::new("annotations", Kind::TextMap, "Annotations.").fixed().set(),
         Field::new("authProvider", Kind::Text, "`local`").read_only().set(),
         Field::new("clusterId", Kind::Text, "The one cluster that it is good for, and nothing else.").fixed(),
         Field::new("created", Kind::Date, "When it was made.").read_only().set(),
@@ -48,7 +49,7 @@ pub static TOKEN: Schema = Schema {
         Field::new("expiresAt", Kind::Text, "When it expires, RFC 3339; empty for never.").read_only().set(),
         Field::new("id", Kind::Text, "The public half, `token-xxxxx`.").read_only().set(),
         Field::new("isDerived", Kind::Bool, "True: it is no session of a browser.").read_only().set(),
-        Field::new("labels", Kind::TextMap, "`cattle.io/creator`").read_only().set(),
+        Field::new("labels", Kind::TextMap, "Labels, and `cattle.io/creator`.").fixed().set(),
         Field::new("lastUsedAt", Kind::Date, "When it was last used, to the minute.").read_only(),
         Field::new("name", Kind::Text, "The same as the id.").read_only().set(),
         Field::new("token", Kind::Text, "`<name>:<secret>`, only in the answer that makes it.").read_only(),
@@ -68,14 +69,15 @@ pub static CLUSTER_ROLE_TEMPLATE_BINDING: Schema = Schema {
     collection_methods: &["GET", "POST"],
     actions: &[],
     fields: &[
-        Field::new("annotations", Kind::TextMap, "None.").read_only().set(),
+        Field::new("annotations", Kind::TextMap, "Annotations; those of `cattle.io/` stay when left out.")
+            .set(),
         Field::new("clusterId", Kind::Text, "The cluster; cannot be changed.").required(),
         Field::new("created", Kind::Date, "When it was made.").read_only().set(),
         Field::new("createdTS", Kind::Int, "When it was made, in milliseconds since 1970.").read_only().set(),
         Field::new("groupId", Kind::Text, "There are no groups: only empty."),
         Field::new("groupPrincipalId", Kind::Text, "There are no groups: only empty."),
         Field::new("id", Kind::Text, "`c-xxxxx:crtb-xxxxx`").read_only().set(),
-        Field::new("labels", Kind::TextMap, "`cattle.io/creator`").read_only().set(),
+        Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
         Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.").fixed().set(),
         Field::new("roleTemplateId", Kind::Text, "`cluster-owner`, `cluster-member` or `read-only`.")
             .required(),

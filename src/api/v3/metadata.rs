@@ -1,0 +1,27 @@
+//! Labels and annotations in bodies and answers.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::api::norman::input::Object;
+use crate::service::metadata::{Change, Metadata, MetadataChange};
+
+/// Takes labels and annotations out of the body.
+pub(super) fn take(input: &mut Object) -> MetadataChange {
+    MetadataChange { labels: texts(input, "labels"), annotations: texts(input, "annotations") }
+}
+
+fn texts(input: &mut Object, key: &str) -> Change<BTreeMap<String, String>> {
+    match input.remove(key) {
+        None => Change::Keep,
+        Some(value @ Value::Object(_)) => serde_json::from_value(value).map_or(Change::Clear, Change::Set),
+        Some(_) => Change::Clear,
+    }
+}
+
+/// Puts labels and annotations into the fields of an answer.
+pub(super) fn put(fields: &mut Object, metadata: &Metadata) {
+    fields.insert("annotations".to_owned(), json!(metadata.annotations));
+    fields.insert("labels".to_owned(), json!(metadata.labels));
+}
