@@ -1,6 +1,7 @@
 //! The caller of a request: a token as Bearer, as user name and password of Basic, or in the cookie `R_SESS`,
 //! and the rules that keep other sites from using somebody's browser.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
@@ -122,6 +123,18 @@ impl Presented<'_> {
             Self::Header(token) | Self::Cookie(token) => token,
             Self::Basic(token) => token,
         }
+    }
+}
+
+/// Whether the token of a request is the cookie of a browser session. Fails for nobody; [`Authenticated`] lets callers in.
+#[derive(Clone, Copy, Debug)]
+pub struct BrowserSession(pub bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for BrowserSession {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(matches!(presented(&parts.headers), Some(Presented::Cookie(_)))))
     }
 }
 

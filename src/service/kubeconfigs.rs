@@ -59,6 +59,16 @@ struct Server {
     authority: String,
 }
 
+/// The outcome of the action.
+#[derive(Debug)]
+pub enum Generated {
+    /// A kubeconfig, as YAML.
+    Kubeconfig(SecretString),
+    /// Clients cannot reach the server over TLS, and they send tokens over nothing else: there is no kubeconfig. Says what to
+    /// change.
+    Unreachable(Invalid),
+}
+
 impl Kubeconfigs {
     /// Kubeconfigs for the clusters of `clusters`.
     pub fn new(clusters: Clusters, tokens: Tokens, settings: Settings, events: Events) -> Self {
@@ -77,23 +87,30 @@ impl Kubeconfigs {
         !own && self.parts.settings.value("cacerts").await.trim().is_empty()
     }
 
-    /// A kubeconfig for a cluster that the caller may see, in whatever state it is, as YAML. `known_as` is scheme and host
-    /// that the request was sent to. Every one has a token of its own.
-    ///
-    /// # Errors
-    /// [`Invalid`] `InvalidState` when clients could not reach the server over TLS: they send tokens over nothing else.
-    pub async fn generate(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<SecretString> {
+    /// A kubeconfig for a cluster that the caller may see, in whatever state it is. `known_as` is scheme and host that the
+    /// request was sent to. Every one has a token of its own.
+    pub async fn generate(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<Generated> {
         let made = self.make(by, cluster_id, known_as).await;
-        self.parts.events.record_failure(by, Action::Call(ACTION), OBJECT, cluster_id, &made).await;
+        let action = Action::Call(ACTION);
+        match &made {
+            Ok(Generated::Unreachable(invalid)) => {
+                let rejected: Result<()> = Err(invalid.clone().into());
+                self.parts.events.record_failure(by, action, OBJECT, cluster_id, &rejected).await;
+            }
+            made => self.parts.events.record_failure(by, action, OBJECT, cluster_id, made).await,
+        }
         made
     }
 
-    async fn make(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<SecretString> {
+    async fn make(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<Generated> {
         let parts = &self.parts;
         let cluster = parts.clusters.get(&by.caller, cluster_id).await?;
         let configured = parts.settings.value("server-url").await;
         let authority = parts.settings.value("cacerts").await;
-        let server = server(&configured, &authority, known_as, parts.over_tls.get())?;
+        let server = match server(&configured, &authority, known_as, parts.over_tls.get()) {
+            Ok(server) => server,
+            Err(invalid) => return Ok(Generated::Unreachable(invalid)),
+        };
         let minutes = parts.settings.value("kubeconfig-default-token-ttl-minutes").await;
         let spec = TokenSpec {
             prefix: "kubeconfig-user-",
@@ -107,7 +124,7 @@ impl Kubeconfigs {
             event.detail(&format!("with the token {token}")).into_row(now_ms)
         };
         let token = parts.tokens.add_by(&by.caller, &spec, audit).await?;
-        Ok(yaml(&cluster, &server, &token.text()))
+        Ok(Generated::Kubeconfig(yaml(&cluster, &server, &token.text())))
     }
 }
 

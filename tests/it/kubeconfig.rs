@@ -127,12 +127,24 @@ async fn the_token_ends_after_thirty_days() {
 #[tokio::test]
 async fn over_plain_http_the_listener_with_tls_is_named_and_without_one_the_setting() {
     let it = Connected::start().await;
-    let answer = it.app.post(&action(ID)).token(&it.ann).send().await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // A browser session; its page shows errors.
+    let cookies = format!("R_SESS={}; CSRF=proof", it.ann);
+    let request = it.app.call(http::Method::POST, &action(ID)).anonymous();
+    let answer = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
     assert_eq!(
         (&answer.json()["code"], &answer.json()["fieldName"]),
         (&"InvalidState".into(), &"server-url".into())
     );
+    // Terraform, which would destroy the new cluster after an error.
+    let empty = it.app.post(&action(ID)).token(&it.ann).send().await;
+    assert_eq!((empty.status, empty.header("cache-control")), (StatusCode::OK, "no-store"));
+    assert_eq!(
+        (&empty.json()["config"], &empty.json()["type"]),
+        (&"".into(), &"generateKubeConfigOutput".into())
+    );
+    assert_eq!(empty.json()["message"], answer.json()["message"]);
+    assert!(empty.text().contains("setting server-url"), "{}", empty.text());
     let tokens = store::tokens::list(&it.store, None).await.unwrap();
     assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no token was made for nothing");
 

@@ -16,7 +16,7 @@ use super::docs::{
 use super::kubeconfig;
 use super::schemas::{self, CLUSTER};
 use super::{asked_path, served};
-use crate::api::auth::Authenticated;
+use crate::api::auth::{Authenticated, BrowserSession};
 use crate::api::norman::body::Body;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
@@ -33,7 +33,7 @@ use crate::domain::spec::merge::Mode;
 use crate::service::Invalid;
 use crate::service::actor::Actor;
 use crate::service::clusters::ClusterChange;
-use crate::service::kubeconfigs;
+use crate::service::kubeconfigs::{self, Generated};
 
 documented!(
     /// An AKS cluster.
@@ -185,7 +185,8 @@ async fn delete_cluster(
 /// An action of a cluster; or changes or removes it, for clients that can only POST.
 ///
 /// generateKubeconfig answers in every state of the cluster, with a token that is good for it only. It needs an address of
-/// the server that begins with `https://`.
+/// the server that begins with `https://`. Without one, a browser session gets a 422, and any other caller an empty `config` with
+/// the reason in `message`.
 #[utoipa::path(
     post,
     path = "/v3/clusters/{id}",
@@ -201,6 +202,7 @@ async fn delete_cluster(
 async fn post_cluster(
     state: State<AppState>,
     actor: Actor,
+    session: BrowserSession,
     id: Path<String>,
     links: Links,
     query: Query,
@@ -210,8 +212,11 @@ async fn post_cluster(
         Some("PUT") => update_cluster(state, actor, id, links, query, body?).await,
         Some("DELETE") => delete_cluster(state, actor, id, links, query).await,
         _ if query.first("action") == Some(kubeconfigs::ACTION) => {
-            let made = state.kubeconfigs().generate(&actor, &id, &links.to("")).await?;
-            Ok(kubeconfig::answer(&made))
+            match (state.kubeconfigs().generate(&actor, &id, &links.to("")).await?, session) {
+                (Generated::Kubeconfig(config), _) => Ok(kubeconfig::answer(&config)),
+                (Generated::Unreachable(reason), BrowserSession(true)) => Err(reason.into()),
+                (Generated::Unreachable(reason), BrowserSession(false)) => Ok(kubeconfig::empty(&reason)),
+            }
         }
         _ => {
             state.clusters().get(&actor.caller, &id).await?;

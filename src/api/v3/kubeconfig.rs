@@ -1,4 +1,4 @@
-//! What the action generateKubeconfig of a cluster answers (terraform contract, section 5.3).
+//! What the action generateKubeconfig of a cluster answers.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::norman::reply;
+use crate::service::Invalid;
 
 /// The way into a cluster through this server.
 #[derive(Serialize, ToSchema)]
@@ -17,17 +18,31 @@ pub(super) struct Kubeconfig<'a> {
     /// Always `generateKubeConfigOutput`.
     #[schema(example = "generateKubeConfigOutput")]
     base_type: &'static str,
-    /// The kubeconfig, as YAML. Holds a token that is good for this cluster only.
+    /// The kubeconfig, as YAML. Holds a token that is good for this cluster only. Empty when the server has no HTTPS.
     config: &'a str,
+    /// Why there is no kubeconfig, and what to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<&'a str>,
     /// Always `generateKubeConfigOutput`.
     #[schema(example = "generateKubeConfigOutput")]
     r#type: &'static str,
 }
 
-/// The answer. Nothing on the way may keep it.
+/// The response. Nothing on the way may keep it.
 pub(super) fn answer(config: &SecretString) -> Response {
+    respond(config.expose_secret(), None)
+}
+
+/// The response of a server without HTTPS. Terraform accepts it and asks again at its next refresh; any error would make it
+/// destroy the cluster that it has just created.
+pub(super) fn empty(reason: &Invalid) -> Response {
+    respond("", Some(&reason.message))
+}
+
+fn respond(config: &str, message: Option<&str>) -> Response {
     const TYPE: &str = "generateKubeConfigOutput";
-    let output = Kubeconfig { base_type: TYPE, config: config.expose_secret(), r#type: TYPE };
+    let output = Kubeconfig { base_type: TYPE, config, message, r#type: TYPE };
     let mut response = reply::json(StatusCode::OK, &output);
     response.headers_mut().insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     response
