@@ -10,6 +10,7 @@
 //! | `shown_path` | paths without the secrets that get into them |
 //! | `edge` | the door: ids, limits, log, metrics, panics |
 //! | `impersonation` | requests in somebody else's name, which are rejected everywhere |
+//! | `unsupported` | APIs of Rancher that are not here, and say so |
 //! | `health`, `version`, `docs`, `openapi` | what needs no token |
 
 pub mod auth;
@@ -28,6 +29,7 @@ pub(crate) mod query;
 pub mod request;
 mod shown_path;
 pub mod state;
+mod unsupported;
 pub mod v3;
 mod version;
 
@@ -44,7 +46,8 @@ pub use self::state::{AppState, Parts};
 /// Everything that is served, behind the door.
 pub fn router(state: AppState) -> Router {
     let (routes, _) = documented().split_for_parts();
-    let routes = routes.merge(docs::router()).merge(k8s::router()).fallback(nothing_here);
+    let routes = routes.merge(docs::router()).merge(k8s::router()).merge(unsupported::router());
+    let routes = routes.fallback(nothing_here);
     routes.layer(from_fn_with_state(state.clone(), edge::serve)).with_state(state)
 }
 

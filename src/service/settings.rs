@@ -151,10 +151,19 @@ impl Settings {
     }
 
     async fn set(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
-        let definition = self.changeable(name)?;
-        definition.check(value)?;
+        let definition = definition(name).ok_or_else(|| Error::NotFound { id: name.to_owned() })?;
         let (store, now_ms) = (&self.parts.store, self.parts.clock.now_ms());
         let audit = by.audit(Action::Update, OBJECT, name, now_ms);
+        if let Some(reason) = self.fixed_reason(definition) {
+            // Terraform resets a setting before it forgets it. A refusal would block every later apply and destroy.
+            let setting = self.get(name).await?;
+            if value.is_empty() || value == setting.value {
+                store::events::insert(store, &audit).await?;
+                return Ok(setting);
+            }
+            return Err(Error::Forbidden(reason));
+        }
+        definition.check(value)?;
         if !value.is_empty() {
             let row = SettingRow { name: name.to_owned(), value: value.to_owned(), updated_ms: now_ms };
             store::settings::put(store, &row, &audit).await?;
@@ -172,16 +181,14 @@ impl Settings {
         Ok(setting)
     }
 
-    fn changeable(&self, name: &str) -> Result<&'static Definition> {
-        let definition = definition(name).ok_or_else(|| Error::NotFound { id: name.to_owned() })?;
+    /// Why a setting cannot be changed; `None` when it can.
+    fn fixed_reason(&self, definition: &Definition) -> Option<String> {
+        let name = definition.name;
         if !definition.is_changeable() {
-            return Err(Error::Forbidden(format!("the setting {name} cannot be changed")));
+            return Some(format!("the setting {name} cannot be changed"));
         }
-        if self.parts.fixed.contains_key(name) {
-            let reason = format!("the setting {name} was fixed when the server was started");
-            return Err(Error::Forbidden(reason));
-        }
-        Ok(definition)
+        let is_fixed = self.parts.fixed.contains_key(name);
+        is_fixed.then(|| format!("the setting {name} was fixed when the server was started"))
     }
 
     fn setting(&self, definition: &Definition, rows: Option<&BTreeMap<String, SettingRow>>) -> Setting {

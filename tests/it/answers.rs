@@ -163,6 +163,7 @@ async fn filled() -> Bench {
     it.make("/v3/tokens", &json!({"ttl": 60_000_000, "description": "x", "clusterId": clusters[0]})).await;
     it.ids.insert("/v3/users/{id}".to_owned(), vec![ben]);
     it.ids.insert("/v3/projects/{id}".to_owned(), Vec::new());
+    it.ids.insert("/v3/features/{id}".to_owned(), Vec::new());
     for (kind, of) in [
         ("settings", "/v3/settings"),
         ("roletemplates", "/v3/roletemplates"),

@@ -98,4 +98,6 @@ mod tokens;
 #[cfg(test)]
 mod trouble;
 #[cfg(test)]
+mod unsupported;
+#[cfg(test)]
 mod users;

@@ -121,6 +121,14 @@ async fn only_administrators_change_settings_and_only_those_that_can_be_changed(
         refused(&app.admin, name, StatusCode::FORBIDDEN).await;
         refused(&ann, name, StatusCode::FORBIDDEN).await;
         assert_eq!(value(&app, name).await, before);
+        // Terraform resets a setting before it forgets it, and repeats what it has.
+        for harmless in ["", before.as_str()] {
+            let path = format!("/v3/settings/{name}");
+            let answer = app.put(&path).json(&json!({"value": harmless})).send().await;
+            assert_eq!((answer.status, &answer.json()["value"]), (StatusCode::OK, &json!(before)), "{name}");
+            let answer = app.put(&path).token(&ann).json(&json!({"value": harmless})).send().await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}");
+        }
     }
     assert_eq!(value(&app, "aks-refresh").await, "300");
     let delete = app.delete("/v3/settings/aks-refresh").send().await;

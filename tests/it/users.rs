@@ -488,6 +488,7 @@ fn credential(name: &str, owner: &str) -> CredentialRow {
         secret: None,
         created_ms: 1,
         updated_ms: 1,
+        deleted_ms: None,
         version: 1,
     }
 }

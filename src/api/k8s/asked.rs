@@ -81,6 +81,12 @@ impl Asked {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         Ok(Self { cluster_id, inner: format!("{path}{query}"), kind, audit })
     }
+
+    /// Whether it is for Rancher's own API, which its agent serves in clusters. Kubernetes serves nothing there.
+    pub(super) fn is_steve(&self) -> bool {
+        let path = self.inner.split('?').next().unwrap_or_default();
+        path == "/v1" || path.starts_with("/v1/")
+    }
 }
 
 /// Whether a segment, however often it is decoded, is one of dots or holds a slash.

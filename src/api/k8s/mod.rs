@@ -33,6 +33,7 @@ use self::status::{SANDBOX, Status};
 use super::auth::{mark_connection, note_outcome};
 use super::request::RequestId;
 use super::state::AppState;
+use super::unsupported::STEVE;
 use crate::domain::mask::mask;
 use crate::service::Caller;
 use crate::service::events::{Action, Event, Events, Outcome};
@@ -97,6 +98,9 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
 
 async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: RequestBody) -> Result<Response, Status> {
     let (caller, presented) = caller(state, &parts).await?;
+    if asked.is_steve() {
+        return Err(Status::not_implemented(STEVE));
+    }
     if content_length(&parts.headers).is_some_and(|length| length > MAX_BODY_LEN) {
         return Err(Refusal::TooLarge.into());
     }

@@ -1,6 +1,7 @@
 //! Rancher's `/v3`: cloud credentials, clusters and what clients touch around them, in Norman's style. One file per type;
 //! `schemas` has their tables, `root` what lists them.
 
+mod absent;
 mod cloud_credentials;
 mod clusters;
 mod docs;
@@ -37,6 +38,7 @@ use crate::service::actor::Actor;
 pub fn router() -> OpenApiRouter<AppState> {
     let parts = [
         root::router(),
+        absent::router(),
         cloud_credentials::router(),
         clusters::router(),
         drivers::router(),

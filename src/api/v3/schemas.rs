@@ -13,12 +13,12 @@ pub use cluster::{AKS_CONFIG, CLUSTER};
 pub use credential::{AZURE_CREDENTIAL_CONFIG, CLOUD_CREDENTIAL};
 pub use node::NODE;
 pub use parts::{CLUSTER_REGISTRATION_TOKEN, PROJECT};
-pub use server::{KONTAINER_DRIVER, NODE_DRIVER, SETTING};
+pub use server::{FEATURE, KONTAINER_DRIVER, NODE_DRIVER, RKE_SYSTEM_IMAGE, SETTING};
 
 use crate::api::norman::schemas::Schema;
 
 /// Every type, in alphabetical order of ids.
-pub static ALL: [&Schema; 32] = [
+pub static ALL: [&Schema; 34] = [
     &cluster::AKS_CONFIG,
     &cluster::AKS_NODE_POOL,
     &cluster::AKS_STATUS,
@@ -31,6 +31,7 @@ pub static ALL: [&Schema; 32] = [
     &cluster::CLUSTER_SPEC,
     &node::CPU_INFO,
     &cluster::ENV_VAR,
+    &FEATURE,
     &cluster::GENERATE_KUBE_CONFIG_OUTPUT,
     &cluster::IMPORTED_CONFIG,
     &cluster::INFO,
@@ -46,6 +47,7 @@ pub static ALL: [&Schema; 32] = [
     &node::OS_INFO,
     &PROJECT,
     &cluster::PROVISIONING_STEP,
+    &RKE_SYSTEM_IMAGE,
     &ROLE_TEMPLATE,
     &SETTING,
     &TOKEN,

@@ -138,6 +138,8 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
                 }),
             ),
         ),
+        "Feature" => ("/v3/features", Value::Null, Value::Null),
+        "RkeK8sSystemImage" => ("/v3/rkek8ssystemimages", Value::Null, Value::Null),
         "NodeDriver" => (
             "/v3/nodedrivers",
             Value::Null,

@@ -91,7 +91,10 @@ pub(super) static GENERATE_KUBE_CONFIG_OUTPUT: Schema = Schema::nested(
     "GenerateKubeConfigOutput",
     "The way into a cluster through this server.",
     "generateKubeConfigOutputs",
-    &[Field::new("config", Kind::Text, "The kubeconfig, as YAML.").read_only().set()],
+    &[
+        Field::new("config", Kind::Text, "The kubeconfig, as YAML; empty without HTTPS.").read_only().set(),
+        Field::new("message", Kind::Text, "Why there is none.").read_only(),
+    ],
 );
 
 /// A variable of the agent's environment.

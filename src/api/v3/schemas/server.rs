@@ -25,6 +25,38 @@ pub static SETTING: Schema = Schema {
     ],
 };
 
+/// A feature flag of Rancher.
+pub static FEATURE: Schema = Schema {
+    id: "feature",
+    title: "Feature",
+    doc: "A feature flag. There are none.",
+    plural: "features",
+    collection: Some("/v3/features"),
+    resource_methods: &["GET"],
+    collection_methods: &["GET"],
+    actions: &[],
+    fields: &[
+        Field::new("id", Kind::Text, "The name.").read_only().set(),
+        Field::new("name", Kind::Text, "The name.").read_only().set(),
+    ],
+};
+
+/// The images of a Kubernetes version of RKE.
+pub static RKE_SYSTEM_IMAGE: Schema = Schema {
+    id: "rkeK8sSystemImage",
+    title: "RkeK8sSystemImage",
+    doc: "The images of a Kubernetes version of RKE. There are none.",
+    plural: "rkeK8sSystemImages",
+    collection: Some("/v3/rkek8ssystemimages"),
+    resource_methods: &["GET"],
+    collection_methods: &["GET"],
+    actions: &[],
+    fields: &[
+        Field::new("id", Kind::Text, "The version.").read_only().set(),
+        Field::new("name", Kind::Text, "The version.").read_only().set(),
+    ],
+};
+
 /// A kind of machines.
 pub static NODE_DRIVER: Schema = Schema {
     id: "nodeDriver",

@@ -1,0 +1,31 @@
+//! APIs of Rancher that this server does not have. Clients repeat a 404 for minutes; a 501 with a sentence ends that.
+
+use axum::Router;
+use axum::routing::{any, post};
+use http::StatusCode;
+
+use super::auth::Authenticated;
+use super::norman::error::Error;
+use super::state::AppState;
+
+/// The reason for the path of Rancher's newer API, also inside clusters.
+pub(super) const STEVE: &str = "Steve, Rancher's API under /v1, is not supported here: resources that need it (apps, catalogs, secrets and clusters of \
+     version 2) cannot be used; the objects of this server are under /v3";
+
+pub(super) fn router() -> Router<AppState> {
+    let steve = ["/v1", "/v1/", "/v1/{*rest}"];
+    let login = ["/v1-public/login", "/v3-public/localProviders/{id}", "/v3-public/localproviders/{id}"];
+    let router = steve.into_iter().fold(Router::new(), |router, path| router.route(path, any(no_steve)));
+    login.into_iter().fold(router, |router, path| router.route(path, post(no_login)))
+}
+
+async fn no_steve(_: Authenticated) -> Error {
+    Error::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", STEVE)
+}
+
+/// Terraform shows only the code, after its own timeout.
+async fn no_login() -> Error {
+    let message = "there are no passwords, and nothing to bootstrap: create a token with `norman-aks token create` and use it as \
+                   the provider's token_key";
+    Error::new(StatusCode::NOT_IMPLEMENTED, "PasswordLoginNotSupported", message)
+}

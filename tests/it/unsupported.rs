@@ -1,0 +1,59 @@
+//! What Rancher has and this server has not: clients find out at once, or get an empty list.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::norman::refusal;
+use crate::support::app::TestApp;
+
+#[tokio::test]
+async fn steve_is_not_implemented_and_says_so() {
+    let app = TestApp::start().await;
+    for path in ["/v1", "/v1/", "/v1/schemas", "/v1/provisioning.cattle.io.clusters/fleet-default/x"] {
+        for answer in [app.get(path).send().await, app.post(path).json(&json!({})).send().await] {
+            assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{path}: {}", answer.text());
+            assert!(refusal(&answer).2.contains("/v3"), "{path}");
+        }
+        assert_eq!(app.get(path).anonymous().send().await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    for path in ["/v1", "/v1/", "/v1/schemas?a=b", "/v1/catalog.cattle.io.clusterrepos"] {
+        let path = format!("/k8s/clusters/c-none1{path}");
+        let answer = app.get(&path).send().await;
+        assert_eq!(
+            (answer.status, answer.json()["kind"].as_str()),
+            (StatusCode::NOT_IMPLEMENTED, Some("Status"))
+        );
+        assert!(answer.json()["message"].as_str().unwrap().contains("not supported"), "{path}");
+        assert_eq!(app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let other = app.get("/k8s/clusters/c-none1/v1beta1").send().await;
+    assert_eq!(other.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn password_login_names_the_reason_in_its_code() {
+    let app = TestApp::start().await;
+    for path in ["/v1-public/login", "/v3-public/localProviders/local?action=login"] {
+        let login = json!({"username": "admin", "password": "secret"});
+        let answer = app.post(path).anonymous().json(&login).send().await;
+        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{path}");
+        assert_eq!(refusal(&answer).0, "PasswordLoginNotSupported", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn types_without_objects_are_listed_empty() {
+    let app = TestApp::start().await;
+    let schemas = app.get("/v3/schemas").send().await.json();
+    for (kind, path) in [("rkeK8sSystemImage", "/v3/rkek8ssystemimages"), ("feature", "/v3/features")] {
+        let schema = schemas["data"].as_array().unwrap().iter().find(|schema| schema["id"] == kind).unwrap();
+        assert_eq!(schema["collectionMethods"], json!(["GET"]), "{kind}");
+        assert_eq!(schema["links"]["collection"], format!("http://norman.test{path}"), "{kind}");
+        let list = app.get(path).send().await;
+        assert_eq!((list.status, &list.json()["data"]), (StatusCode::OK, &json!([])), "{}", list.text());
+    }
+    // Terraform forgets what is not there.
+    let feature = app.get("/v3/features/multi-cluster-management").send().await;
+    assert_eq!((feature.status, refusal(&feature).0), (StatusCode::NOT_FOUND, "NotFound".to_owned()));
+    assert!(refusal(&feature).2.contains("no feature flags"), "{}", feature.text());
+}
