@@ -1,6 +1,7 @@
 //! The Kubernetes API of a cluster as a child of this program: it answers two addresses with bytes of a fixed length. And
 //! what the server under test is told about it: a stored cluster with a member, and a bare route that passes requests on.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -155,6 +156,8 @@ impl Ready {
             cluster_id: CLUSTER.to_owned(),
             user_id: member.user_id.clone(),
             role: "cluster-member".to_owned(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             created_ms: 0,
         };
         store::members::insert(store, &row, &audit()).await?;

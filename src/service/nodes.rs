@@ -90,6 +90,7 @@ impl Nodes {
         for outcome in ["done", "failed", "skipped"] {
             metrics::counter!(READS, "outcome" => outcome).increment(0);
         }
+        metrics::gauge!(BYTES).set(0.0);
         let cache = Cache::builder()
             .weigher(|id: &String, entry: &Arc<Entry>| {
                 entry.weight().saturating_add(u32::try_from(id.len()).unwrap_or(u32::MAX))

@@ -9,9 +9,10 @@
 
 use sqlx::{PgConnection, SqliteConnection};
 
-/// Runs the body in one write transaction, and counts it as a change ([`Store::version`]). On SQLite it holds the write lock from its start, so that what the body reads
-/// still holds when it writes; on PostgreSQL, rules over several rows need [`Serialise::serialise`] first. The transaction
-/// is committed with the body's value; a `return` or `?` in the body rolls it back.
+/// Runs the body in one write transaction, and counts it as a change ([`Store::version`](crate::store::Store::version)). On
+/// SQLite it holds the write lock from its start, so that what the body reads still holds when it writes; on PostgreSQL, rules
+/// over several rows need [`Serialise::serialise`] first. The transaction is committed with the body's value; a `return` or `?`
+/// in the body rolls it back.
 macro_rules! transaction {
     ($store:expr, |$transaction:ident| $body:expr) => {{
         let _counted = $store.count_change();

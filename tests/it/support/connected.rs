@@ -98,8 +98,8 @@ impl Connected {
             cluster_id: ID.to_owned(),
             user_id: self.user(&token).await,
             role: role.to_owned(),
-            labels: Default::default(),
-            annotations: Default::default(),
+            labels: std::collections::BTreeMap::new(),
+            annotations: std::collections::BTreeMap::new(),
             created_ms: NOW_MS,
         };
         store::members::insert(&self.store, &row, &audit()).await.unwrap();

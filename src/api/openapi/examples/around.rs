@@ -138,8 +138,12 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
                 }),
             ),
         ),
-        "Feature" => ("/v3/features", Value::Null, Value::Null),
-        "RkeK8sSystemImage" => ("/v3/rkek8ssystemimages", Value::Null, Value::Null),
+        "Feature" => ("/v3/features", Value::Null, shown("feature", "fleet", json!({"name": "fleet"}))),
+        "RkeK8sSystemImage" => (
+            "/v3/rkek8ssystemimages",
+            Value::Null,
+            shown("rkeK8sSystemImage", "v1.32.7", json!({"name": "v1.32.7"})),
+        ),
         "NodeDriver" => (
             "/v3/nodedrivers",
             Value::Null,
@@ -214,6 +218,7 @@ fn of_kind(kind: &str) -> Option<(&'static str, Value, Value)> {
                 "token",
                 "token-q7m2k",
                 json!({
+                    "annotations": {},
                     "authProvider": "local",
                     "current": false,
                     "description": "for the pipeline",

@@ -83,10 +83,10 @@ pub(super) static KUBERNETES_INFO: Schema = Schema::nested(
     "The versions of Kubernetes on a node.",
     "kubernetesInfos",
     &[
+        Field::new("kubeletVersion", Kind::Text, "`v1.32.7`").read_only().set(),
         Field::new("kubeProxyVersion", Kind::Text, "Empty where Kubernetes no longer reports it.")
             .read_only()
             .set(),
-        Field::new("kubeletVersion", Kind::Text, "`v1.32.7`").read_only().set(),
     ],
 );
 
