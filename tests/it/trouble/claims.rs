@@ -20,8 +20,7 @@ on_both!(
     a_claim_of_an_older_server_yields_until_azure_answers,
 );
 
-const TAKEN: &str = "cluster already exists for AKS cluster [one] in region [eastus]: change the cluster object that is there, or use \
-         another clusterName";
+const TAKEN: &str = "cluster already exists for AKS cluster [one] in region [eastus]";
 
 /// The credentials of ann and bob, each valid, and what they are stored under.
 struct Stage {
@@ -178,7 +177,7 @@ async fn a_claim_of_the_post_rejects_the_next_post(base: Base) {
     made(&stage.post(&stage.ann, &stage.of_ann).await);
     let refused = stage.post(&stage.bob, &stage.of_bob).await;
     assert_eq!(refused.status, 422, "{}", refused.text());
-    assert_eq!(crate::norman::refusal(&refused).2, TAKEN);
+    assert!(crate::norman::refusal(&refused).2.starts_with(TAKEN), "{}", refused.text());
 }
 
 async fn a_put_with_a_working_credential_claims(base: Base) {
@@ -188,7 +187,7 @@ async fn a_put_with_a_working_credential_claims(base: Base) {
     let put = stage.app.put(&bobs).token(&stage.bob).json(&change).send().await;
     assert_eq!(put.status, 200, "{}", put.text());
     let refused = stage.post(&stage.ann, &stage.of_ann).await;
-    assert_eq!(crate::norman::refusal(&refused).2, TAKEN);
+    assert!(crate::norman::refusal(&refused).2.starts_with(TAKEN), "{}", refused.text());
     stage.becomes_active(&bobs).await;
 }
 
