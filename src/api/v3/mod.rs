@@ -32,7 +32,10 @@ use super::auth::{Authenticated, Refused};
 use super::norman::error::Error;
 use super::request::RequestId;
 use super::state::AppState;
+use crate::domain::ids;
 use crate::service::actor::Actor;
+use crate::service::clusters::Cluster;
+use crate::service::{self, Caller};
 
 /// Everything below `/v3`, with full paths.
 pub fn router() -> OpenApiRouter<AppState> {
@@ -87,6 +90,20 @@ fn spelled(
 
 async fn unsupported(_: Authenticated, method: Method) -> Error {
     Error::method(&method)
+}
+
+/// The cluster that the ID of a part names before its colon, as the caller sees it, and the name behind the colon.
+async fn cluster_of_part<'a>(
+    state: &AppState,
+    caller: &Caller,
+    id: &'a str,
+) -> Result<(Cluster, &'a str), Error> {
+    let missing = || Error::not_found(id);
+    let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
+    match state.clusters().get(caller, cluster_id).await {
+        Err(service::Error::NotFound { .. }) => Err(missing()),
+        found => Ok((found?, name)),
+    }
 }
 
 /// The path that was asked, without a slash at the end.

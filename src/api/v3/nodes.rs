@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::docs::{ListQuery, PartQuery, ReadFailures};
 use super::schemas::NODE;
-use super::{asked_path, spelled};
+use super::{asked_path, cluster_of_part, spelled};
 use crate::api::auth::Authenticated;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
@@ -21,7 +21,6 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights, put_text};
 use crate::api::state::AppState;
-use crate::domain::ids;
 use crate::domain::nodes::{Node as ClusterNode, NodeInfo, NodeState};
 use crate::service::clusters::Cluster;
 
@@ -104,15 +103,12 @@ async fn get_node(
     Path(id): Path<String>,
     links: Links,
 ) -> Result<Response, Error> {
-    let missing = || Error::not_found(&id);
-    let (cluster_id, name) = ids::split_namespaced(&id).ok_or_else(missing)?;
-    let cluster = state.clusters().get(&caller, cluster_id).await.map_err(|error| match error {
-        crate::service::Error::NotFound { .. } => missing(),
-        other => other.into(),
-    })?;
+    let (cluster, name) = cluster_of_part(&state, &caller, &id).await?;
     let lists = state.nodes().list(std::slice::from_ref(&cluster)).await;
     let found = lists.iter().flat_map(|nodes| nodes.iter()).find(|node| node.name == name);
-    found.map(|node| reply::json(StatusCode::OK, &view(&cluster, node, &links))).ok_or_else(missing)
+    found
+        .map(|node| reply::json(StatusCode::OK, &view(&cluster, node, &links)))
+        .ok_or_else(|| Error::not_found(&id))
 }
 
 async fn views(state: &AppState, clusters: &[Cluster], links: &Links) -> Vec<Object> {

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::docs::{ListQuery, PartQuery, ReadFailures};
 use super::schemas::PROJECT;
-use super::{asked_path, spelled};
+use super::{asked_path, cluster_of_part, spelled};
 use crate::api::auth::Authenticated;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
@@ -20,7 +20,6 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights};
 use crate::api::state::AppState;
-use crate::domain::ids;
 use crate::domain::projects::{Project as Kept, of_cluster};
 use crate::domain::status::State as ClusterState;
 use crate::service::clusters::Cluster;
@@ -101,15 +100,10 @@ async fn get_project(
     Path(id): Path<String>,
     links: Links,
 ) -> Result<Response, Error> {
-    let missing = || Error::not_found(&id);
-    let (cluster_id, _) = ids::split_namespaced(&id).ok_or_else(missing)?;
-    let cluster = state.clusters().get(&caller, cluster_id).await.map_err(|error| match error {
-        crate::service::Error::NotFound { .. } => missing(),
-        other => other.into(),
-    })?;
+    let (cluster, _) = cluster_of_part(&state, &caller, &id).await?;
     let mut objects = views(&cluster, &links);
     let found = objects.find(|object| object.get("id").is_some_and(|known| *known == *id));
-    found.map(|object| reply::json(StatusCode::OK, &object)).ok_or_else(missing)
+    found.map(|object| reply::json(StatusCode::OK, &object)).ok_or_else(|| Error::not_found(&id))
 }
 
 /// The projects are there as long as the cluster is in use.
