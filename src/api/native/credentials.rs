@@ -1,13 +1,10 @@
 //! `GET /api/v1/cloudcredentials/pending`: deleted cloud credentials that clusters still use, for administrators.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use utoipa::openapi::{RefOr, Response as Described};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,7 +13,7 @@ use crate::api::auth::Authenticated;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
-use crate::api::openapi::failures;
+use crate::api::openapi::failures::ReadFailures;
 use crate::api::state::AppState;
 use crate::service::credentials::{ClusterName, PendingDeletion};
 
@@ -77,14 +74,6 @@ impl From<PendingDeletion> for PendingCredential {
     }
 }
 
-struct Failures;
-
-impl IntoResponses for Failures {
-    fn responses() -> BTreeMap<String, RefOr<Described>> {
-        failures::references(failures::READ)
-    }
-}
-
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(served(routes!(list_pending_credentials)))
 }
@@ -95,7 +84,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     path = "/api/v1/cloudcredentials/pending",
     operation_id = "listPendingCloudCredentials",
     tag = "Cloud credentials",
-    responses((status = 200, description = "The credentials, in the order of their deletion", body = PendingCredentialList), Failures),
+    responses((status = 200, description = "The credentials, in the order of their deletion", body = PendingCredentialList), ReadFailures),
 )]
 async fn list_pending_credentials(
     State(state): State<AppState>,

@@ -1,14 +1,11 @@
 //! `/api/v1/users`: users with what belongs to them, and their removal with a new owner of it, for administrators.
 //! Enabling and disabling is `PUT /v3/users/{id}`.
 
-use std::collections::BTreeMap;
-
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use utoipa::openapi::{RefOr, Response as Described};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -18,7 +15,7 @@ use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
-use crate::api::openapi::failures;
+use crate::api::openapi::failures::{ChangeFailures, ReadFailures};
 use crate::api::state::AppState;
 use crate::service::actor::Actor;
 use crate::service::users::{Account, Property, Removed, User};
@@ -162,22 +159,6 @@ struct HandOverQuery {
     /// The user, by id or name, who gets the clusters and cloud credentials. Without it, a user who owns any is not removed.
     #[param(rename = "handOverTo", example = "user-5tb7c")]
     hand_over_to: Option<String>,
-}
-
-struct ReadFailures;
-
-impl IntoResponses for ReadFailures {
-    fn responses() -> BTreeMap<String, RefOr<Described>> {
-        failures::references(failures::READ)
-    }
-}
-
-struct ChangeFailures;
-
-impl IntoResponses for ChangeFailures {
-    fn responses() -> BTreeMap<String, RefOr<Described>> {
-        failures::references(failures::CHANGE)
-    }
 }
 
 pub(super) fn router() -> OpenApiRouter<AppState> {

@@ -8,6 +8,7 @@ mod sets;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use utoipa::IntoResponses;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
@@ -33,6 +34,24 @@ pub(in crate::api) fn references(failures: &[&Failure]) -> BTreeMap<String, RefO
         (failure.status.to_string(), response.into())
     };
     failures.iter().map(reference).collect()
+}
+
+/// How reading can fail.
+pub(in crate::api) struct ReadFailures;
+
+impl IntoResponses for ReadFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(READ)
+    }
+}
+
+/// How changing can fail. Nothing was changed then.
+pub(in crate::api) struct ChangeFailures;
+
+impl IntoResponses for ChangeFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(CHANGE)
+    }
 }
 
 /// All of them, by name.

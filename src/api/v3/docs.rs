@@ -6,24 +6,7 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::api::openapi::failures;
-
-/// How reading can fail.
-pub(super) struct ReadFailures;
-
-impl IntoResponses for ReadFailures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures::references(failures::READ)
-    }
-}
-
-/// How changing can fail. Nothing was changed then.
-pub(super) struct ChangeFailures;
-
-impl IntoResponses for ChangeFailures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures::references(failures::CHANGE)
-    }
-}
+pub(super) use crate::api::openapi::failures::{ChangeFailures, ReadFailures};
 
 /// How the POST of one object can fail.
 pub(super) struct PostFailures;

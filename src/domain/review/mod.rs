@@ -125,6 +125,11 @@ impl Review {
         self.findings.iter().find(|finding| finding.severity == Severity::Error)
     }
 
+    /// Whether the rule of the finding found the same.
+    fn has(&self, finding: &Finding) -> bool {
+        self.findings.iter().any(|known| known.rule == finding.rule && known.message == finding.message)
+    }
+
     /// The first error as one sentence, and how many more there are. Where the words are those of saving in Rancher, they
     /// stay as they are.
     pub fn refusal(&self) -> Option<String> {
@@ -192,10 +197,7 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     if let Purpose::Update(before) = subject.purpose {
         let stored = Subject { spec: before.stored, isolation: before.isolation, ..*subject };
         let known = judged(&Case::new(&stored, azure));
-        let is_known = |finding: &Finding| {
-            known.findings.iter().any(|it| it.rule == finding.rule && it.message == finding.message)
-        };
-        soften(&mut review, is_known);
+        soften(&mut review, |finding| known.has(finding));
         drop_what_runs(&mut review, subject, before, azure);
     }
     if subject.spec.imported == Some(true) {
@@ -237,8 +239,7 @@ fn drop_what_runs(review: &mut Review, subject: &Subject<'_>, before: Before<'_>
     review.findings.retain(|finding| {
         let lasts = LASTING.contains(&finding.rule.as_str());
         let stays = finding.severity == Severity::Advice || finding.rests_on_azure || lasts;
-        let runs = |other: &Finding| other.rule == finding.rule && other.message == finding.message;
-        stays || !running.findings.iter().any(runs)
+        stays || !running.has(finding)
     });
 }
 
