@@ -108,8 +108,7 @@ impl App {
         let fixed = fixed_settings(config, &instance);
         let settings = Settings::new(store.clone(), events.clone(), clock.clone(), fixed);
         let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock.clone());
-        let reviews =
-            Reviews::new(azure.clone(), store.clone(), credentials.clone(), events.clone(), clock.clone());
+        let reviews = reviews(&azure, &store, &credentials, &events, &settings, &clock);
         let clusters = Clusters::new(
             store.clone(),
             credentials.clone(),
@@ -297,10 +296,23 @@ fn audit(config: &Config, store: &Store, clock: &Clock) -> Events {
     Events::start(store.clone(), clock.clone(), &events::Options { keep, ..events::Options::default() })
 }
 
+fn reviews(
+    azure: &Azure,
+    store: &Store,
+    credentials: &Credentials,
+    events: &Events,
+    settings: &Settings,
+    clock: &Clock,
+) -> Reviews {
+    let (azure, store, credentials) = (azure.clone(), store.clone(), credentials.clone());
+    Reviews::new(azure, store, credentials, events.clone(), settings.clone(), clock.clone())
+}
+
 /// What the start decides, whatever is stored under these names.
 fn fixed_settings(config: &Config, instance: &Instance) -> Vec<(String, String)> {
     let server_url = config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone()));
-    server_url.chain([("install-uuid".to_owned(), instance.id.clone())]).collect()
+    let review = config.cluster_review.iter().map(|review| ("cluster-review".to_owned(), review.clone()));
+    server_url.chain(review).chain([("install-uuid".to_owned(), instance.id.clone())]).collect()
 }
 
 fn report<T, E: std::error::Error + 'static>(what: &'static str, outcome: Result<T, E>) {

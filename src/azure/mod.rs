@@ -39,8 +39,8 @@ pub use error::{Cause, Error, Reason, Service};
 pub use operation::{Operation, Progress, Step, UnreadableOperation};
 pub use refusal::{LoginRefusal, Refusal, ServiceError};
 pub use resources::{
-    agent_pools, kubernetes_versions, locations, managed_clusters, providers, resource_groups, skus,
-    subscriptions, usages, virtual_networks, vm_sizes, workspaces,
+    agent_pools, kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups,
+    skus, subscriptions, usages, virtual_networks, vm_sizes, workspaces,
 };
 pub use tenant::{Discovery, DiscoveryError};
 pub use write::Written;

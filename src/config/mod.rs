@@ -59,6 +59,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins (`scheme://host[:port]`, lower case) whose pages may call the server.
     pub cors_origins: Vec<String>,
+    /// `enforce` or `advise`, where the start decides it.
+    pub cluster_review: Option<String>,
     /// Bounds on what runs at once and how long.
     pub limits: Limits,
     /// How long audit rows are kept; `None` is for ever.
@@ -169,6 +171,7 @@ impl Config {
             bootstrap_token: layers.get(&s::BOOTSTRAP_TOKEN).map(|given| given.text.clone().into()),
             trusted_proxies: layers.read(&s::TRUSTED_PROXIES, parse::networks)?.unwrap_or_default(),
             cors_origins: layers.read(&s::CORS_ORIGINS, parse::origins)?.unwrap_or_default(),
+            cluster_review: layers.read(&s::CLUSTER_REVIEW, parse::cluster_review)?,
             limits: limits(&layers)?,
             audit_retention: required(&layers, &s::AUDIT_DAYS, parse::days)?,
             log: Log {

@@ -86,6 +86,14 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
+/// Whether the answers of Azure reject clusters.
+pub(super) fn cluster_review(text: &str) -> Parsed<String> {
+    match text {
+        "enforce" | "advise" => Ok(text.to_owned()),
+        _ => Err("enforce or advise"),
+    }
+}
+
 /// The form of log lines.
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     match text {

@@ -174,6 +174,8 @@ settings! {
         "Addresses or networks (CIDR), separated by commas, of proxies whose X-Forwarded-* and X-API-Host are believed, and whose connections are not limited by address");
     CORS_ORIGINS = setting("cors-origins", Section::Serving, "LIST", Default::Nothing("none"),
         "Origins, separated by commas, whose pages may call the server from a browser");
+    CLUSTER_REVIEW = setting("cluster-review", Section::Serving, "enforce|advise", Default::Nothing("as the setting cluster-review says"),
+        "Whether errors that rest on the answers of Azure reject clusters (enforce) or only warn (advise); the annotation norman-aks.io/review of a cluster overrides it");
 
     DATA_DIR = data_setting("data-dir", "FOLDER",
         Default::Made("./norman-aks-data (./norman-aks-sandbox-data with --sandbox)"),

@@ -50,6 +50,8 @@ pub enum Operation {
     ClusterAction,
     /// `GET …/upgradeProfiles/default`, of clusters and pools
     UpgradeProfile,
+    /// `GET …/Microsoft.Authorization/permissions`
+    Permissions,
     /// `GET …/resourceGroups`
     ResourceGroups,
     /// `…/resourceGroups/{group}`, whatever the method

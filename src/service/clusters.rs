@@ -22,7 +22,7 @@ use super::actor::Actor;
 use super::cluster_events::Bell;
 use super::credentials::{ATTEMPTS, Credentials, last_use};
 use super::events::{Action, Events};
-use super::reviews::Reviews;
+use super::reviews::{Patience, Reviews};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::clock::Clock;
@@ -198,7 +198,7 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
-        let admitted = self.admit_new(by, &spec, &change.unknown).await?;
+        let admitted = self.admit_new(by, &spec, &change.unknown, self.parts.reviews.patience()).await?;
         // Until Azure has answered, the object claims nothing: whoever knows a subscription could block its owner.
         let identity = identity.filter(|_| credential.is_answered(&admitted));
         let now = self.parts.clock.now_ms();
@@ -254,10 +254,11 @@ impl Clusters {
     }
 
     async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
+        let patience = self.parts.reviews.patience();
         for _ in 0..ATTEMPTS {
             let mut row = self.own_row(&by.caller, id).await?;
             let before = row.clone();
-            let aks = self.change_row(by, &mut row, change, mode).await?;
+            let aks = self.change_row(by, &mut row, change, mode, patience).await?;
             let now = self.parts.clock.now_ms();
             let audit = by.audit(Action::Update, OBJECT, &row.id, now);
             let unique = is_renamed(&before.name, &row.name).then(|| names_seen_by(&by.caller));
@@ -283,6 +284,7 @@ impl Clusters {
         row: &mut ClusterRow,
         change: &ClusterChange,
         mode: Mode,
+        patience: Patience,
     ) -> Result<AksConfig> {
         let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
@@ -334,7 +336,8 @@ impl Clusters {
         if name.is_empty() || is_renamed(&row.name, &name) {
             self.check_name(caller, &name, &row.id).await?;
         }
-        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, row.review.take()).await?;
+        let kept = row.review.take();
+        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, kept, patience).await?;
         if credential.is_answered(&admitted) {
             (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
         } else if credential.id.is_some() && row.aks_identity != identity {

@@ -2,9 +2,14 @@
 //! `domain::review`; asking Azure is in [`gather`].
 //!
 //! What stands in the way rests on fresh answers only: nothing remembered counts. When Azure cannot be asked, nothing that
-//! depends on it stands in the way, and the review names what was not checked.
+//! depends on it stands in the way, and the review names what was not checked. What Azure may not know yet, such as a secret
+//! that was created a minute ago, is asked again for a while ([`patience`]).
 
+mod denial;
 mod gather;
+mod patience;
+
+pub(super) use patience::Patience;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +17,8 @@ use std::time::Duration;
 use super::actor::Actor;
 use super::credentials::{AccessError, AzureAccess, Credentials, InlineCredential, Via};
 use super::events::{Action, Events};
+use super::places::Places;
+use super::settings::Settings;
 use super::{Error, Invalid, Result};
 use crate::azure::Azure;
 use crate::clock::Clock;
@@ -25,8 +32,19 @@ use crate::store::{self, Store};
 /// How long Azure may take in all: clients wait for the answer to a POST.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The annotation, and its value, with which a user lets nothing that rests on Azure's answers stand in the way.
-const ADVISE: (&str, &str) = ("norman-aks.io/review", "advise");
+/// The annotation that says whether what rests on Azure's answers stands in the way: `enforce` or `advise`.
+const ANNOTATION: &str = "norman-aks.io/review";
+
+/// What counts for clusters without the annotation.
+const SETTING: &str = "cluster-review";
+
+/// The value with which nothing that rests on Azure's answers stands in the way.
+const ADVISE: &str = "advise";
+const ENFORCE: &str = "enforce";
+
+/// Requests that wait for Azure to know a credential or role: in all, and of one user.
+const MAX_WAITING: usize = 128;
+const MAX_WAITING_OF_USER: usize = 16;
 
 /// The kind of object that a used credential is in the audit.
 const CREDENTIAL: &str = "cloudCredential";
@@ -42,7 +60,9 @@ struct Parts {
     store: Store,
     credentials: Credentials,
     events: Events,
+    settings: Settings,
     clock: Clock,
+    waiting: Arc<Places>,
 }
 
 /// A specification to be reviewed.
@@ -77,8 +97,21 @@ pub struct Existing<'a> {
 
 impl Reviews {
     /// Reviews with this way to Azure.
-    pub fn new(azure: Azure, store: Store, credentials: Credentials, events: Events, clock: Clock) -> Self {
-        Self { parts: Arc::new(Parts { azure, store, credentials, events, clock }) }
+    pub fn new(
+        azure: Azure,
+        store: Store,
+        credentials: Credentials,
+        events: Events,
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        let waiting = Places::new(MAX_WAITING, MAX_WAITING_OF_USER);
+        Self { parts: Arc::new(Parts { azure, store, credentials, events, settings, clock, waiting }) }
+    }
+
+    /// The patience with Azure of a request that begins now.
+    pub(super) fn patience(&self) -> Patience {
+        Patience::new(&self.parts.clock)
     }
 
     /// Lets a specification through before it is saved; also returns the subscription for which Azure answered with the
@@ -86,7 +119,12 @@ impl Reviews {
     ///
     /// # Errors
     /// [`Error::Invalid`] with the code `InvalidOption` for the first finding that stands in the way.
-    pub(super) async fn admit(&self, by: &Actor, asked: &Asked<'_>) -> Result<(Review, Option<String>)> {
+    pub(super) async fn admit(
+        &self,
+        by: &Actor,
+        asked: &Asked<'_>,
+        patience: Patience,
+    ) -> Result<(Review, Option<String>)> {
         let known = self.known(asked).await?;
         let subject = subject(asked, &known);
         // What is wrong by itself is told without asking anybody.
@@ -100,13 +138,46 @@ impl Reviews {
             Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
                 Ok(access) => {
                     let azure = self.gathered(by, Action::Use, &access, &subject).await;
+                    let azure = self.wait_for_access(by, &access, &subject, azure, patience).await;
                     answered_for = has_answered(&azure).then(|| access.credential().subscription_id.clone());
                     azure
                 }
-                Err(error) => AzureData::unknown(&unusable(&error)),
+                Err(error) => unusable(&error),
             },
         };
         Ok((admitted(review::review(&subject, &azure))?, answered_for))
+    }
+
+    /// Asks again as long as nothing but rights stands in the way that Azure may not know yet.
+    async fn wait_for_access(
+        &self,
+        by: &Actor,
+        access: &AzureAccess,
+        subject: &Subject<'_>,
+        mut azure: AzureData,
+        mut patience: Patience,
+    ) -> AzureData {
+        let may_pass = |azure: &AzureData| review::may_pass(&review::review(subject, azure), subject, azure);
+        if !may_pass(&azure) {
+            return azure;
+        }
+        let Some(_permit) = self.parts.waiting.take(&by.caller.user_id) else {
+            count_wait("limited");
+            return azure;
+        };
+        while patience.pause(&self.parts.clock).await {
+            let again = Box::pin(gather::access(&self.parts.azure, access, subject, LIMIT)).await;
+            if may_pass(&again) {
+                continue;
+            }
+            azure = Box::pin(gather::all(&self.parts.azure, access, subject, LIMIT)).await;
+            if !may_pass(&azure) {
+                count_wait("ended");
+                return azure;
+            }
+        }
+        count_wait("timed_out");
+        azure
     }
 
     /// The whole review, for somebody who only asks. A credential that was sent along is used instead of the stored one.
@@ -141,7 +212,7 @@ impl Reviews {
                     return Err(Error::NoCredential);
                 }
                 Err(AccessError::Other(error)) => return Err(error),
-                Err(error) => AzureData::unknown(&unusable(&error)),
+                Err(error) => unusable(&error),
             },
         };
         Ok(review::review(&subject, &azure))
@@ -169,7 +240,13 @@ impl Reviews {
             Some((_, bare)) => store::credentials::get(&self.parts.store, bare).await?,
             None => None,
         };
+        let advise = match annotation(asked.spec.body()) {
+            Some(ADVISE) => true,
+            Some(ENFORCE) => false,
+            _ => self.parts.settings.value(SETTING).await == ADVISE,
+        };
         Ok(Known {
+            advise,
             now_ms: self.parts.clock.now_ms(),
             changed_ms: row.as_ref().map(|row| row.updated_ms),
             subscription_id: row.and_then(|row| row.subscription_id).map(pasted::owned_id),
@@ -178,7 +255,12 @@ impl Reviews {
     }
 }
 
+fn count_wait(outcome: &'static str) {
+    metrics::counter!("norman_aks_access_waits_total", "outcome" => outcome).increment(1);
+}
+
 struct Known {
+    advise: bool,
     now_ms: i64,
     changed_ms: Option<i64>,
     subscription_id: Option<String>,
@@ -206,7 +288,7 @@ fn subject<'a>(asked: &Asked<'a>, known: &'a Known) -> Subject<'a> {
         id: asked.existing.map(|existing| existing.id),
         subscription_id: known.subscription_id.as_deref(),
         isolation: isolates(body),
-        advise: advises(body),
+        advise: known.advise,
         unknown: asked.unknown,
         facts: Facts {
             now_ms: known.now_ms,
@@ -221,10 +303,9 @@ fn isolates(body: &Object) -> bool {
     body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
 }
 
-/// Whether the cluster's annotations turn what rests on Azure into warnings.
-pub(super) fn advises(body: &Object) -> bool {
-    let value = body.get("annotations").and_then(|annotations| annotations.get(ADVISE.0));
-    value.and_then(serde_json::Value::as_str) == Some(ADVISE.1)
+/// What the annotation of a cluster says about its review.
+pub(super) fn annotation(body: &Object) -> Option<&str> {
+    body.get("annotations")?.get(ANNOTATION)?.as_str()
 }
 
 /// The way to the credential that the specification names.
@@ -258,10 +339,11 @@ fn admitted(review: Review) -> Result<Review> {
     }
 }
 
-/// Why a credential cannot be used, without what is private about it.
-fn unusable(error: &AccessError) -> String {
-    match error {
+/// Why nothing is known with a credential that cannot be used, without what is private about it.
+fn unusable(error: &AccessError) -> AzureData {
+    let reason = match error {
         AccessError::Other(_) => "the cloud credential cannot be read at the moment".to_owned(),
         error => error.to_string(),
-    }
+    };
+    AzureData { denial: denial::of_access(error), ..AzureData::unknown(&reason) }
 }

@@ -59,6 +59,12 @@ pub const ALL: &[Metric] = &[
         "Requests that are worked on now.",
     ),
     metric(
+        "norman_aks_access_waits_total",
+        Kind::Counter,
+        Unit::Count,
+        "Requests for clusters that waited for Azure to know a secret or role, by `outcome` (`ended`, `timed_out`, or `limited` when too many waited already).",
+    ),
+    metric(
         "norman_aks_upstream_requests_total",
         Kind::Counter,
         Unit::Count,

@@ -50,7 +50,7 @@ fn operations() -> Vec<(Method, String, bool)> {
 
 #[tokio::test]
 async fn every_operation_of_the_api_document_asks_for_a_token_unless_it_is_declared_public() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let operations = operations();
     assert!(operations.len() > 30, "{operations:?}");
     let mut public = Vec::new();
@@ -91,7 +91,7 @@ struct Two {
 }
 
 async fn two() -> Two {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let (credential, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
     let named = json!({"name": "anns-credential", "description": "anns-words"});
@@ -213,7 +213,7 @@ async fn an_ordinary_user_never_meets_anothers_credential_or_cluster() {
 
 #[tokio::test]
 async fn guessing_gets_slow_and_a_valid_token_is_never_slowed() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let guess = async |token: &str| {
         let started = Instant::now();
         assert_eq!(app.get("/v3").token(token).send().await.status, 401);
@@ -247,7 +247,7 @@ async fn guessing_gets_slow_and_a_valid_token_is_never_slowed() {
 
 #[tokio::test]
 async fn a_cookie_changes_nothing_without_the_proof_that_our_own_page_asked() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = json!({"name": "by-cookie", "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
     let session = format!("R_SESS={}", app.admin);
     let with = |csrf: &str| if csrf.is_empty() { session.clone() } else { format!("{session}; CSRF={csrf}") };
@@ -289,7 +289,7 @@ async fn a_cookie_changes_nothing_without_the_proof_that_our_own_page_asked() {
 
 #[tokio::test]
 async fn a_page_of_another_site_is_refused_on_meta_and_allowed_by_name_only() {
-    let app = TestApp::with().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
+    let app = TestApp::with().advise().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
     let id = app.stored_credential(&app.admin).await;
     let session = format!("R_SESS={}", app.admin);
     for action in LISTINGS.into_iter().chain(["aksCheckCredentials"]) {
@@ -312,7 +312,7 @@ async fn a_page_of_another_site_is_refused_on_meta_and_allowed_by_name_only() {
 
 #[tokio::test]
 async fn a_token_ends_with_its_time_or_when_it_is_revoked() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let made = app.app.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
     let token = secrecy::ExposeSecret::expose_secret(&made.text()).to_owned();
     let status = async |token: &str| app.get("/v3").token(token).send().await.status.as_u16();
@@ -336,7 +336,7 @@ async fn a_token_ends_with_its_time_or_when_it_is_revoked() {
 
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_refused_wherever_bodies_are_read() {
-    let app = TestApp::with().setting("NORMAN_AKS_BODY_LIMIT", "2KiB").start().await;
+    let app = TestApp::with().advise().setting("NORMAN_AKS_BODY_LIMIT", "2KiB").start().await;
     let id = app.stored_credential(&app.admin).await;
     let large = json!({"name": "n".repeat(3_000), "azurecredentialConfig": {}}).to_string();
     for (method, path) in [
@@ -361,7 +361,7 @@ async fn a_body_beyond_the_limit_is_refused_wherever_bodies_are_read() {
 
 #[tokio::test]
 async fn more_requests_than_are_allowed_at_once_are_sent_away_and_signs_of_life_are_not() {
-    let app = TestApp::with().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
+    let app = TestApp::with().advise().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
     let id = app.stored_credential(&app.admin).await;
     app.control.add_fault(Fault {
         operation: Some(Operation::Locations),
@@ -412,7 +412,7 @@ async fn listening(app: &TestApp) -> (SocketAddr, CancellationToken) {
 
 #[tokio::test]
 async fn a_client_that_drips_its_headers_is_cut_and_hinders_nobody() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (address, _stop) = listening(&app).await;
     let dripping = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -451,7 +451,7 @@ async fn a_thousand_connections_at_once_are_all_answered() {
     if connections < 1_000 {
         println!("only {connections} connections: this process may have {files} files");
     }
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(listen::serve(
@@ -480,7 +480,7 @@ async fn a_thousand_connections_at_once_are_all_answered() {
 
 #[tokio::test]
 async fn answers_say_whether_the_token_is_good() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let auth = |answer: &Answer| answer.header("x-api-cattle-auth").to_owned();
     for path in
         ["/v3/clusters", "/v3/settings/cacerts", "/rancherversion", "/meta/aksLocations", "/v3/nothing"]
@@ -501,7 +501,7 @@ async fn answers_say_whether_the_token_is_good() {
 
 #[tokio::test]
 async fn authorities_and_version_need_no_token() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let empty = app.get("/v3/settings/cacerts").anonymous().send().await;
     assert_eq!((empty.status, &empty.json()["value"]), (StatusCode::OK, &json!("")));

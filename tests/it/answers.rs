@@ -24,7 +24,11 @@ fn text(object: &Value, key: &str) -> String {
 
 impl Bench {
     async fn start() -> Self {
-        let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
+        let app = TestApp::with()
+            .advise()
+            .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
+            .start()
+            .await;
         let document = Document::new(app.get("/openapi.json").anonymous().send().await.json());
         Self { app, document, ids: BTreeMap::new(), problems: BTreeSet::new() }
     }

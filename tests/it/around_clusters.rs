@@ -32,7 +32,7 @@ async fn imported(app: &TestApp, token: &str) -> String {
 
 #[tokio::test]
 async fn an_active_cluster_has_its_two_projects_which_stay_the_same() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, eve) = (app.token("ann").await, app.token("eve").await);
     let id = imported(&app, &ann).await;
     let path = format!("/v3/projects?clusterId={id}");
@@ -82,7 +82,7 @@ async fn an_active_cluster_has_its_two_projects_which_stay_the_same() {
 
 #[tokio::test]
 async fn drivers_say_that_azure_and_aks_are_there_in_either_spelling() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     let driver = |kind: &str, id: &str, name: &str, builtin: &str| {
         let own = format!("http://norman.test/v3/{kind}s/{id}");
@@ -115,7 +115,7 @@ async fn drivers_say_that_azure_and_aks_are_there_in_either_spelling() {
 
 #[tokio::test]
 async fn the_three_roles_are_there_and_cannot_be_changed() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     let roles = data(&app.get("/v3/roletemplates").token(&ann).send().await);
     let ids: Vec<String> = roles.iter().map(|role| text(role, "id")).collect();
@@ -165,7 +165,7 @@ async fn many(app: &TestApp) -> (String, String) {
 
 #[tokio::test]
 async fn clusters_are_filtered_by_what_they_say() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, ben) = many(&app).await;
     let list = async |query: &str, token: &str| {
         let mut names = names(&app.get(&format!("/v3/clusters?{query}")).token(token).send().await);
@@ -210,7 +210,7 @@ async fn clusters_are_filtered_by_what_they_say() {
 
 #[tokio::test]
 async fn clusters_are_sorted_and_read_page_by_page() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, _) = many(&app).await;
     let get = async |path: &str| app.get(path).token(&ann).send().await;
     for (query, expected) in [

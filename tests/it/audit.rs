@@ -124,7 +124,7 @@ fn listed(answer: &Answer) -> Vec<String> {
 
 /// A server on which ann made, changed and removed a credential, with an hour between.
 async fn changed() -> (TestApp, String) {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     let id = app.stored_credential(&ann).await;
     let path = format!("/v3/cloudcredentials/{id}");
@@ -232,7 +232,7 @@ async fn the_audit_log_is_for_administrators_only() {
 
 #[tokio::test]
 async fn mistakes_in_the_query_of_the_audit_log_are_named() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for (query, field) in [
         ("since=yesterday", "since"),
         ("until=2026-11-22", "until"),

@@ -28,7 +28,7 @@ use super::azure_fake::{
 async fn at_once(callers: usize, azure: &Azure) -> Vec<Result<(), Error>> {
     let calls = (0..callers).map(|_| {
         let arm = arm(azure);
-        tokio::spawn(async move { subscriptions::get(&arm).await })
+        tokio::spawn(async move { subscriptions::get(&arm).await.map(drop) })
     });
     join_all(calls.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
 }

@@ -24,7 +24,7 @@ fn path(credential: &Value) -> String {
 
 #[tokio::test]
 async fn a_credential_comes_back_in_ranchers_shape_without_its_secret() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = json!({
         "type": "cloudCredential", "links": null, "actions": null, "s3credentialConfig": null, "unknown": 1,
         "name": " my azure ", "description": "",
@@ -80,7 +80,7 @@ async fn a_credential_comes_back_in_ranchers_shape_without_its_secret() {
 
 #[tokio::test]
 async fn what_terraform_needs_for_a_clean_second_plan_is_there() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let credential =
         created(&app, &azure(&json!({"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}))).await;
     assert_eq!(credential["annotations"], json!({}));
@@ -91,14 +91,14 @@ async fn what_terraform_needs_for_a_clean_second_plan_is_there() {
 
 #[tokio::test]
 async fn a_name_that_is_not_given_is_the_id() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let credential = created(&app, &json!({"azurecredentialConfig": {"clientId": "c"}})).await;
     assert_eq!(credential["name"], credential["id"]);
 }
 
 #[tokio::test]
 async fn what_is_no_azure_credential_is_refused() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let missing = ("MissingRequired", "", "a Config field must be set: send azurecredentialConfig");
     for (body, expected) in [
         (json!({}), missing),
@@ -141,7 +141,7 @@ async fn what_is_no_azure_credential_is_refused() {
 
 #[tokio::test]
 async fn a_change_merges_and_a_replacement_does_not() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let config = json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"});
     let before = created(
         &app,
@@ -174,7 +174,7 @@ async fn a_change_merges_and_a_replacement_does_not() {
 
 #[tokio::test]
 async fn the_secret_is_kept_rotated_and_used_at_once() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let token = app.token("anna").await;
     let id = app.stored_credential(&token).await;
     let own = format!("/v3/cloudcredentials/{id}");
@@ -205,7 +205,7 @@ async fn the_secret_is_kept_rotated_and_used_at_once() {
 
 #[tokio::test]
 async fn only_the_owner_and_administrators_see_a_credential() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
     let id = app.stored_credential(&anna).await;
     let own = format!("/v3/cloudcredentials/{id}");
@@ -235,7 +235,7 @@ async fn only_the_owner_and_administrators_see_a_credential() {
 
 #[tokio::test]
 async fn ids_of_no_credential_are_not_found() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let bare = id.split_once(':').unwrap().1;
     for id in [
@@ -282,7 +282,7 @@ async fn audited(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)>
 
 #[tokio::test]
 async fn used_credential_stays_in_its_subscription_and_cloud() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let own = format!("/v3/cloudcredentials/{id}");
     created_cluster(&app, &app.admin, &cluster("prod", &id)).await;
@@ -449,7 +449,7 @@ async fn deleted_credential_shows_clusters_and_itself_only_to_those_who_may_see_
 
 #[tokio::test]
 async fn who_may_update_a_cluster_may_use_its_credential_and_no_other() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
     let (annas, admins) = (app.stored_credential(&anna).await, app.stored_credential(&app.admin).await);
     let body = json!({"name": "prod", "aksConfig": {"azureCredentialSecret": annas, "clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true}});
@@ -482,7 +482,7 @@ async fn who_may_update_a_cluster_may_use_its_credential_and_no_other() {
 
 #[tokio::test]
 async fn changes_at_the_same_time_do_not_undo_each_other() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let credential = created(&app, &azure(&json!({"clientId": "c", "subscriptionId": "s"}))).await;
     let own = path(&credential);
     let changes = [
@@ -506,7 +506,7 @@ async fn changes_at_the_same_time_do_not_undo_each_other() {
 
 #[tokio::test]
 async fn clients_that_can_only_post_name_the_method() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let credential = created(&app, &azure(&json!({"clientId": "c"}))).await;
     let own = path(&credential);
     let changed = app.post(&format!("{own}?_method=PUT")).json(&json!({"name": "n"})).send().await;
@@ -521,7 +521,7 @@ async fn clients_that_can_only_post_name_the_method() {
 
 #[tokio::test]
 async fn the_secret_is_in_no_answer_and_in_no_file() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body =
         azure(&json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"}));
     let credential = created(&app, &body).await;

@@ -131,7 +131,7 @@ async fn happens(it: &Connected, count: i64) {
 
 #[tokio::test]
 async fn what_is_kept_comes_first_and_then_what_happens_each_once_and_in_order() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = imported(&app, "one").await;
     app.settle().await;
     let before = kept(&app, &id, "").await;
@@ -256,8 +256,8 @@ async fn nobody_can_follow_too_much_at_once() {
 #[tokio::test]
 async fn events_of_another_server_come_too() {
     let Some(db) = databases::postgres().await else { return };
-    let one = TestApp::with().on(&db).start().await;
-    let two = TestApp::with().on(&db).clock(&one.clock).start().await;
+    let one = TestApp::with().advise().on(&db).start().await;
+    let two = TestApp::with().advise().on(&db).clock(&one.clock).start().await;
     let id = imported(&one, "one").await;
     let mut stream = Stream::open(&two, &id, &two.admin, None).await;
     one.settle().await;

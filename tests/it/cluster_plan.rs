@@ -308,7 +308,7 @@ async fn azure_is_asked_only_for_those_who_may_use_the_credential() {
 
 #[tokio::test]
 async fn when_azure_cannot_be_asked_or_would_refuse_the_reason_is_the_workers() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let credential = app.stored_credential(&app.admin).await;
     let message = async |id: &str| {
         app.settle().await;
@@ -320,7 +320,6 @@ async fn when_azure_cannot_be_asked_or_would_refuse_the_reason_is_the_workers() 
     let mut body = made::body("shop", &credential);
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
     body["aksConfig"]["resourceGroup"] = json!(app.seed.resource_group);
-    body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let taken = made::create(&app, &app.admin, &body).await;
     let told = plan(&app, &taken).await;
     assert_eq!((step(&told), &told["azure"]["outcome"]), ("refuse", &json!("asked")), "{told}");
@@ -335,7 +334,6 @@ async fn when_azure_cannot_be_asked_or_would_refuse_the_reason_is_the_workers() 
     {
         body["aksConfig"][key] = json!(value);
     }
-    body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let nowhere = made::create(&app, &app.admin, &body).await;
     let told = plan(&app, &nowhere).await;
     assert_eq!(step(&told), "refuse", "{told}");

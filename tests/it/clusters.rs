@@ -54,7 +54,7 @@ fn config(cluster: &Value) -> Value {
 
 #[tokio::test]
 async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = terraform(&app.stored_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
     assert_eq!(config(&cluster), body["aksConfig"]);
@@ -110,7 +110,7 @@ async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
 
 #[tokio::test]
 async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let body = json!({
         "name": "one", "enableClusterMonitoring": false, "windowsPreferedCluster": false,
@@ -138,7 +138,7 @@ async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
 
 #[tokio::test]
 async fn an_imported_cluster_needs_little() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let imported = json!({"clusterName": "c", "imported": true, "resourceGroup": "g", "resourceLocation": "eastus", "azureCredentialSecret": id});
     let cluster = created(&app, &json!({"name": "in", "aksConfig": imported})).await;
@@ -169,7 +169,7 @@ async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, 
 
 #[tokio::test]
 async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     created(&app, &terraform(&id)).await;
     let body = |change: fn(&mut Value)| second(&id, change);
@@ -286,7 +286,7 @@ async fn a_new_cluster_needs_a_region_and_names_that_are_free() {
 
 #[tokio::test]
 async fn the_same_name_in_another_group_or_subscription_is_another_cluster() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let mut body = terraform(&app.stored_credential(&app.admin).await);
     created(&app, &body).await;
     body["name"] = json!("two");
@@ -304,7 +304,7 @@ async fn the_same_name_in_another_group_or_subscription_is_another_cluster() {
 
 #[tokio::test]
 async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let mut body = terraform(&app.stored_credential(&app.admin).await);
     body["aksConfig"]["managedIdentity"] = json!(true);
     let cluster = created(&app, &body).await;
@@ -356,7 +356,7 @@ async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
 
 #[tokio::test]
 async fn a_change_breaks_rules_in_ranchers_order_and_words() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = terraform(&app.stored_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
     let mut other = body.clone();
@@ -420,7 +420,7 @@ async fn a_change_breaks_rules_in_ranchers_order_and_words() {
 
 #[tokio::test]
 async fn only_the_owner_and_administrators_see_a_cluster() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
     let body = terraform(&app.stored_credential(&anna).await);
     let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
@@ -454,7 +454,7 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
 
 #[tokio::test]
 async fn a_removed_cluster_is_gone() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = terraform(&app.stored_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
     let removed = app.delete(&path(&cluster)).send().await;
@@ -473,7 +473,7 @@ async fn a_removed_cluster_is_gone() {
 
 #[tokio::test]
 async fn actions_are_answered_as_far_as_there_is_something() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
     let action = cluster["actions"]["generateKubeconfig"]
         .as_str()
@@ -492,7 +492,7 @@ async fn actions_are_answered_as_far_as_there_is_something() {
 
 #[tokio::test]
 async fn two_that_register_the_same_cluster_at_once_do_not_both_succeed() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let bodies: Vec<Value> = (0..8)
         .map(|number| {
@@ -511,7 +511,7 @@ async fn two_that_register_the_same_cluster_at_once_do_not_both_succeed() {
 
 #[tokio::test]
 async fn the_setting_of_operators_can_switch_aks_off() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = terraform(&app.stored_credential(&app.admin).await);
     let store =
         Store::connect(&sqlite_url(&database(&app)), &norman_aks::store::Options::default()).await.unwrap();
@@ -529,7 +529,7 @@ async fn the_setting_of_operators_can_switch_aks_off() {
 
 #[tokio::test]
 async fn every_change_is_in_the_audit_and_no_read() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
     let own = path(&cluster);
     app.get(&own).send().await;

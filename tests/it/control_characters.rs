@@ -48,7 +48,7 @@ fn with(body: &Value, place: &[&str], text: &str) -> Value {
 
 #[tokio::test]
 async fn cluster_with_control_characters_is_not_saved() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = cluster(&app).await;
     for (place, field) in [
         (&["name"][..], "name"),
@@ -76,7 +76,7 @@ async fn cluster_with_control_characters_is_not_saved() {
 
 #[tokio::test]
 async fn stored_cluster_with_control_characters_can_be_changed() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = cluster(&app).await;
     let made = app.post("/v3/clusters").json(&with(&body, &["description"], "placeholder")).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
@@ -98,7 +98,7 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
 
 #[tokio::test]
 async fn credential_with_control_characters_is_not_saved() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = json!({"name": "azure", "azurecredentialConfig": {"clientId": "c", "subscriptionId": "s"}});
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
@@ -125,7 +125,7 @@ async fn credential_with_control_characters_is_not_saved() {
 
 #[tokio::test]
 async fn tokens_users_and_settings_take_no_control_characters() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for text in FORBIDDEN {
         let answer = app.post("/v3/tokens").json(&json!({"description": text})).send().await;
         assert_rejected(&answer, "description");

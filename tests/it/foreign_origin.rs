@@ -21,7 +21,7 @@ const FOREIGN: [&str; 6] = [
 ];
 
 async fn start() -> TestApp {
-    TestApp::with().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await
+    TestApp::with().advise().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await
 }
 
 /// A call with what a browser adds to it by itself.
@@ -96,7 +96,8 @@ async fn own_and_named_origins_are_accepted() {
 
 #[tokio::test]
 async fn server_url_is_an_own_origin() {
-    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example/prefix").start().await;
+    let app =
+        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://aks.example/prefix").start().await;
     for (origin, expected) in [("https://aks.example", 201), ("http://aks.example", 403)] {
         let seed = Sandbox::seed();
         let body = json!({"name": "x", "azurecredentialConfig": {"clientId": seed.client_id}});

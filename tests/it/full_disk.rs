@@ -32,7 +32,7 @@ fn check<'a>(ready: &'a Value, name: &str) -> &'a Value {
 
 #[tokio::test]
 async fn full_disk_is_reported_and_recovers_by_itself() {
-    let app = TestApp::with().max_pages(MAX_PAGES).start().await;
+    let app = TestApp::with().advise().max_pages(MAX_PAGES).start().await;
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     assert_eq!(app.get("/readyz").send().await.status, 200);
@@ -71,7 +71,7 @@ async fn full_disk_is_reported_and_recovers_by_itself() {
 
 #[tokio::test]
 async fn full_disk_does_not_let_half_a_change_through() {
-    let app = TestApp::with().max_pages(MAX_PAGES).start().await;
+    let app = TestApp::with().advise().max_pages(MAX_PAGES).start().await;
     app.execute("create table filler (bytes blob)").await;
     app.execute("insert into filler values (zeroblob(2000000))").await;
     let before = app.get("/v3/cloudcredentials").send().await.json()["data"].clone();

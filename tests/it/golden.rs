@@ -134,7 +134,7 @@ async fn every_recorded_question_is_answered_as_rancher_answered_it() {
         eprintln!("SKIPPED: ../shared/golden is not there, so Rancher's recorded answers are not compared");
         return;
     };
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     play_azure(&app);
     let clusters = make_clusters(&app, &cases).await;
     assert!(!clusters.is_empty(), "no case names the version of its cluster");

@@ -48,6 +48,7 @@ fn said(answer: &Answer) -> Said {
 async fn over_tls() -> Connected {
     let cluster = FakeCluster::start().await;
     let app = TestApp::with()
+        .advise()
         .clusters(cluster.options())
         .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
         .start()

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod api_document;

@@ -21,8 +21,14 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        Self::of(TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await)
-            .await
+        Self::of(
+            TestApp::with()
+                .advise()
+                .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
+                .start()
+                .await,
+        )
+        .await
     }
 
     async fn of(app: TestApp) -> Self {
@@ -481,7 +487,7 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
 #[tokio::test]
 async fn who_got_which_part_from_whom_is_in_the_audit() {
     let db = databases::sqlite().await;
-    let it = Bench::of(TestApp::with().on(&db).start().await).await;
+    let it = Bench::of(TestApp::with().advise().on(&db).start().await).await;
     let binding = it.give("read-only").await;
     assert_eq!(it.status(Method::DELETE, &at(&binding), &it.ben, &Value::Null).await, 403);
     assert_eq!(

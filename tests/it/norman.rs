@@ -27,7 +27,7 @@ pub(crate) fn refusal(answer: &Answer) -> (String, String, String) {
 
 #[tokio::test]
 async fn every_answer_below_v3_has_normans_headers() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for path in ["/v3", "/v3/schemas", "/v3/clusters", "/v3/clusters/c-none", "/v3/schemas/none"] {
         assert_norman_headers(&app.get(path).send().await);
     }
@@ -39,7 +39,7 @@ async fn every_answer_below_v3_has_normans_headers() {
 
 #[tokio::test]
 async fn the_root_leads_to_every_collection() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for path in ["/v3", "/v3/"] {
         let root = app.get(path).send().await.json();
         assert_eq!(root["type"], "apiRoot");
@@ -53,7 +53,7 @@ async fn the_root_leads_to_every_collection() {
 
 #[tokio::test]
 async fn go_clients_find_what_they_need_in_the_schemas() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let list = app.get("/v3/schemas").send().await.json();
     assert_eq!((&list["type"], &list["resourceType"]), (&json!("collection"), &json!("schema")));
     let find =
@@ -75,7 +75,7 @@ async fn go_clients_find_what_they_need_in_the_schemas() {
 
 #[tokio::test]
 async fn head_is_get_without_the_body() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for path in ["/v3", "/v3/schemas", "/v3/clusters", "/v3/cloudCredentials/"] {
         let (get, head) = (app.get(path).send().await, app.call(Method::HEAD, path).send().await);
         assert_eq!((get.status, head.status), (StatusCode::OK, StatusCode::OK), "{path}");
@@ -86,7 +86,7 @@ async fn head_is_get_without_the_body() {
 
 #[tokio::test]
 async fn methods_that_an_address_does_not_know_are_refused_in_normans_words() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for (method, path) in [
         (Method::POST, "/v3"),
         (Method::DELETE, "/v3/schemas"),
@@ -103,7 +103,7 @@ async fn methods_that_an_address_does_not_know_are_refused_in_normans_words() {
 
 #[tokio::test]
 async fn a_body_that_is_no_object_is_refused_and_nothing_is_kept() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(2 << 20));
     for path in ["/v3/clusters", "/v3/cloudcredentials"] {
         for body in ["", "null", "[]", "1", "{", "name: x", "name=x", "\u{0}", &"[".repeat(100_000)] {
@@ -122,7 +122,7 @@ async fn a_body_that_is_no_object_is_refused_and_nothing_is_kept() {
 
 #[tokio::test]
 async fn whatever_is_sent_gets_an_answer_that_is_no_failure_of_the_server() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let values = [
         json!(null),
         json!(1.5e300),
@@ -164,7 +164,7 @@ async fn whatever_is_sent_gets_an_answer_that_is_no_failure_of_the_server() {
 
 #[tokio::test]
 async fn lists_are_paged_sorted_and_filtered() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for name in ["b", "a", "c"] {
         let body = json!({"name": name, "azurecredentialConfig": {"clientId": "x"}});
         assert_eq!(app.post("/v3/cloudcredentials").json(&body).send().await.status, StatusCode::CREATED);

@@ -25,8 +25,8 @@ fn cluster(name: &str, credential: &str) -> Value {
 
 /// Two servers of one database, with one time.
 async fn pair(db: &TestDb) -> (TestApp, TestApp) {
-    let one = TestApp::with().on(db).start().await;
-    let two = TestApp::with().on(db).clock(&one.clock).start().await;
+    let one = TestApp::with().advise().on(db).start().await;
+    let two = TestApp::with().advise().on(db).clock(&one.clock).start().await;
     (one, two)
 }
 
@@ -41,7 +41,7 @@ async fn audit(db: &TestDb) -> Vec<[String; 4]> {
 #[tokio::test]
 async fn a_credential_lives_from_its_making_to_its_end_and_leaves_its_trail() {
     let Some(db) = databases::postgres().await else { return };
-    let app = TestApp::with().on(&db).start().await;
+    let app = TestApp::with().advise().on(&db).start().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.stored_credential(&ann).await;
     let path = format!("/v3/cloudcredentials/{id}");
@@ -176,7 +176,7 @@ async fn changes_of_one_credential_through_two_servers_never_fail_inside() {
 #[tokio::test]
 async fn a_server_goes_on_when_the_database_cuts_its_connections() {
     let Some(db) = databases::postgres().await else { return };
-    let app = TestApp::with().on(&db).start().await;
+    let app = TestApp::with().advise().on(&db).start().await;
     let id = app.stored_credential(&app.admin).await;
     let mut other = sqlx::PgConnection::connect(&db.url).await.unwrap();
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
@@ -213,7 +213,7 @@ async fn no_server_makes_a_key_of_its_own_and_a_foreign_one_is_refused() {
     assert!(said.contains("encryption.keys"), "{said}");
     assert!(!config.encryption_key_file.exists());
 
-    let app = TestApp::with().on(&db).start().await;
+    let app = TestApp::with().advise().on(&db).start().await;
     app.stored_credential(&app.admin).await;
     let id = db.keys.split(':').next().unwrap();
     let foreign = norman_aks::vault::KeyRing::generate();

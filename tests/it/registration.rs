@@ -21,7 +21,7 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        Self::of(TestApp::start().await).await
+        Self::of(TestApp::advising().await).await
     }
 
     async fn of(app: TestApp) -> Self {
@@ -280,7 +280,7 @@ async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
 #[tokio::test]
 async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
-    let it = Bench::of(TestApp::with().on(&db).start().await).await;
+    let it = Bench::of(TestApp::with().advise().on(&db).start().await).await;
     let secret = text(&it.default().await, "token");
     let made =
         it.app.post(TOKENS).token(&it.ann).json(&json!({"clusterId": it.cluster, "name": "b"})).send().await;

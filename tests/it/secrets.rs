@@ -234,7 +234,7 @@ async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
     assert_eq!(status, 201, "{text}");
     let id = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
     let path = format!("/v3/cloudcredentials/{id}");
-    let cluster = json!({"name": "hunted", "aksConfig": {"clusterName": "hunted", "resourceGroup": "g",
+    let cluster = json!({"name": "hunted", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"clusterName": "hunted", "resourceGroup": "g",
         "resourceLocation": it["location"], "imported": true, "azureCredentialSecret": id}});
     let (status, text) = hunt.ask(Method::POST, "/v3/clusters", cluster.to_string()).await;
     assert_eq!(status, 201, "{text}");
@@ -532,7 +532,7 @@ fn the_hunt_finds_what_it_looks_for() {
 async fn no_public_type_shows_a_secret_in_its_debug_form() {
     let canary = Canary::new("a secret");
     let secret = || SecretString::from(canary.text());
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let mut found = Found::default();
     let settings = [
         ("NORMAN_AKS_BOOTSTRAP_TOKEN".to_owned(), format!("token-a:{}", canary.core)),

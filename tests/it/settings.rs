@@ -54,7 +54,8 @@ fn leads_to(manifest: &str, address: &str) {
 
 #[tokio::test]
 async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
-    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
+    let app =
+        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
     let ann = app.token("ann").await;
     let list = app.get("/v3/settings").token(&ann).send().await.json();
     let settings = list["data"].as_array().unwrap();
@@ -65,6 +66,7 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
             "agent-image",
             "aks-refresh",
             "cacerts",
+            "cluster-review",
             "install-uuid",
             "k8s-version",
             "kev2-operators",
@@ -82,7 +84,7 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
         assert_eq!((&setting["type"], &setting["name"]), (&json!("setting"), &json!(id)));
         assert!(setting["links"]["update"].is_null() && setting["links"]["remove"].is_null(), "{setting}");
         let (fixed, source) = match id {
-            "server-url" | "install-uuid" => (true, "env"),
+            "server-url" | "install-uuid" | "cluster-review" => (true, "env"),
             "k8s-version" | "server-version" => (true, "default"),
             _ => (false, "default"),
         };
@@ -105,7 +107,8 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
 
 #[tokio::test]
 async fn only_administrators_change_settings_and_only_those_that_can_be_changed() {
-    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
+    let app =
+        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org").start().await;
     let ann = app.token("ann").await;
     let refused = async |token: &str, name: &str, status: StatusCode| {
         for (method, query) in [(http::Method::PUT, ""), (http::Method::POST, "?_method=PUT")] {
@@ -144,7 +147,7 @@ async fn only_administrators_change_settings_and_only_those_that_can_be_changed(
 
 #[tokio::test]
 async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let before = app.get("/v3/settings/aks-refresh").send().await.json();
     let changed = change(&app, "aks-refresh", "600").await;
     assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), changed);
@@ -177,7 +180,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
 #[tokio::test]
 async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request() {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let cluster = cluster(&app).await;
     let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
     let (token, manifest) = registration(&app, &cluster).await;
@@ -210,7 +213,8 @@ async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request(
 
 #[tokio::test]
 async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
-    let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
+    let app =
+        TestApp::with().advise().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
     let cluster = cluster(&app).await;
     let made = async || {
         let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
@@ -229,7 +233,7 @@ async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
 
 #[tokio::test]
 async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let cluster = cluster(&app).await;
     app.settle().await;
     let state = app.get(&format!("/v3/clusters/{cluster}")).send().await.json();
@@ -255,7 +259,7 @@ async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
 
 #[tokio::test]
 async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let driver = async || app.get("/v3/kontainerdrivers/azurekubernetesservice").send().await.json();
     let seen = driver().await;
     assert_eq!((&seen["active"], &seen["state"]), (&json!(true), &json!("active")));
@@ -278,8 +282,8 @@ async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
 async fn a_change_holds_in_every_server_of_the_database_within_two_seconds_and_after_a_restart() {
     let db = databases::sqlite().await;
     let clock = Clock::manual(NOW_MS);
-    let one = TestApp::with().on(&db).clock(&clock).start().await;
-    let two = TestApp::with().on(&db).clock(&clock).start().await;
+    let one = TestApp::with().advise().on(&db).clock(&clock).start().await;
+    let two = TestApp::with().advise().on(&db).clock(&clock).start().await;
     let read = async |app: &TestApp| value(app, "aks-refresh").await;
     assert_eq!((read(&one).await, read(&two).await), ("300".to_owned(), "300".to_owned()));
     change(&one, "aks-refresh", "900").await;
@@ -290,14 +294,14 @@ async fn a_change_holds_in_every_server_of_the_database_within_two_seconds_and_a
     for app in [one, two] {
         app.app.stop().await;
     }
-    let three = TestApp::with().on(&db).clock(&clock).start().await;
+    let three = TestApp::with().advise().on(&db).clock(&clock).start().await;
     assert_eq!((read(&three).await, value(&three, "install-uuid").await), ("900".to_owned(), id));
 }
 
 #[tokio::test]
 async fn every_attempt_to_change_a_setting_is_in_the_audit() {
     let db = databases::sqlite().await;
-    let app = TestApp::with().on(&db).start().await;
+    let app = TestApp::with().advise().on(&db).start().await;
     let ann = app.token("ann").await;
     change(&app, "aks-refresh", "900").await;
     for (token, name, value) in

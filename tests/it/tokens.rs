@@ -57,7 +57,7 @@ async fn no_token_makes_one_that_outlives_it() {
 
 #[tokio::test]
 async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     let sent = json!({"links": null, "actions": null, "description": "for scripts", "ttl": 60_000, "labels": null,
         "name": "mine", "userId": "user-other", "enabled": false, "expired": true, "isDerived": false});
@@ -113,7 +113,7 @@ async fn labels_and_annotations_of_a_token_are_kept() {
 
 #[tokio::test]
 async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let of_ann = made(&app, &ann, &json!({})).await;
     let id = text(&of_ann, "id");
@@ -146,7 +146,7 @@ async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
 
 #[tokio::test]
 async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     for delete in [Method::DELETE, Method::POST] {
         let query = if delete == Method::POST { "?_method=DELETE" } else { "" };
@@ -169,7 +169,7 @@ async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
 
 #[tokio::test]
 async fn an_expired_token_is_not_there_any_more() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     let token = made(&app, &ann, &json!({"ttl": "60000"})).await;
     let (id, whole) = (text(&token, "id"), text(&token, "token"));
@@ -184,7 +184,7 @@ async fn an_expired_token_is_not_there_any_more() {
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_and_makes_no_token() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     for (body, status, code, field) in [
         (json!({"ttl": -1}), 422, "InvalidFormat", "ttl"),
@@ -240,7 +240,7 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
 #[tokio::test]
 async fn tokens_are_in_the_audit_by_name() {
     let db = databases::sqlite().await;
-    let app = TestApp::with().on(&db).start().await;
+    let app = TestApp::with().advise().on(&db).start().await;
     let token = made(&app, &app.admin, &json!({"description": "one"})).await;
     let path = format!("/v3/tokens/{}", text(&token, "id"));
     assert!(app.delete(&path).send().await.status.is_success());
@@ -264,7 +264,7 @@ async fn tokens_are_in_the_audit_by_name() {
 
 #[tokio::test]
 async fn everybody_finds_himself_and_only_administrators_find_others() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let me = async |token: &str| {
         let list = app.get("/v3/users?me=true").token(token).send().await.json();

@@ -132,8 +132,8 @@ async fn open_streams_of_disabled_and_removed_users_end() {
 #[tokio::test]
 async fn another_server_denies_a_disabled_user_too() {
     let Some(db) = databases::postgres().await else { return };
-    let one = TestApp::with().on(&db).start().await;
-    let two = TestApp::with().on(&db).beside(&one).start().await;
+    let one = TestApp::with().advise().on(&db).start().await;
+    let two = TestApp::with().advise().on(&db).beside(&one).start().await;
     let ben = one.token("ben").await;
     let credential = one.stored_credential(&ben).await;
     let cluster = made::create(&one, &ben, &made::import(&one, "shop", &credential)).await;
@@ -155,7 +155,7 @@ async fn another_server_denies_a_disabled_user_too() {
 
 #[tokio::test]
 async fn removal_hands_everything_over_or_lists_it() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, ben, cid) = (app.token("ann").await, app.token("ben").await, app.token("cid").await);
     let credential = app.stored_credential(&ann).await;
     let cluster = made::create(&app, &ann, &made::import(&app, "shop", &credential)).await;
@@ -236,7 +236,7 @@ async fn removal_hands_everything_over_or_lists_it() {
 
 #[tokio::test]
 async fn only_administrators_manage_users_and_not_themselves() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
     let (ann_id, ben_id) = (id_of(&app, &ann).await, id_of(&app, &ben).await);
     let own = id_of(&app, &app.admin).await;
@@ -285,7 +285,7 @@ fn told(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn commands_manage_users_beside_a_running_server() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ben = app.token("ben").await;
     let credential = app.stored_credential(&ben).await;
     let status = async || {
@@ -345,7 +345,7 @@ async fn id_of_name(app: &TestApp, name: &str) -> String {
 
 #[tokio::test]
 async fn bootstrap_token_of_a_disabled_user_stays_refused() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let boss = app.app.tokens.create("boss", Some(true), None, "").await.unwrap();
     let boss = secrecy::ExposeSecret::expose_secret(&boss.text()).to_owned();
     let bootstrap = "token-boot:a-long-enough-secret-of-the-bootstrap-token";
@@ -542,7 +542,7 @@ async fn store_switches_and_removes_users_with_their_records() {
 
 #[tokio::test]
 async fn disabled_user_gets_nothing_new() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let ben = app.token("ben").await;
     let id = id_of(&app, &ben).await;
     assert_eq!(switch(&app, &id, false).await.status, StatusCode::OK);

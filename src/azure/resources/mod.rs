@@ -4,6 +4,7 @@ pub mod agent_pools;
 pub mod kubernetes_versions;
 pub mod locations;
 pub mod managed_clusters;
+pub mod permissions;
 pub mod providers;
 pub mod resource_groups;
 pub mod skus;

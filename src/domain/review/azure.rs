@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::case::{Case, Purpose};
-use crate::domain::arm::{KubernetesVersion, Location, Usage, VirtualNetwork, VmOffer};
+use crate::domain::arm::{
+    KubernetesVersion, Location, Permission, Subscription, Usage, VirtualNetwork, VmOffer,
+};
 use crate::domain::cluster_details::ClusterDetails;
-use crate::domain::spec::{AksConfig, given};
+use crate::domain::spec::{self, AksConfig, given};
 
 /// A part of what Azure may say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +50,60 @@ pub struct AzureData {
     pub node_group: Read<bool>,
     /// The cluster of that name in the resource group.
     pub cluster: Read<Option<ExistingCluster>>,
-    /// What the login service said when it refused the credential.
-    pub login_refusal: Option<String>,
+    /// The subscription of the credential.
+    pub subscription: Read<Subscription>,
+    /// The actions that the application may perform where the cluster is to be created.
+    pub permissions: Read<Permissions>,
+    /// The resource provider of AKS.
+    pub provider: Read<ProviderState>,
+    /// The error that Azure answers to everything that is done with the credential.
+    pub denial: Option<Denial>,
+}
+
+/// An error of Azure that concerns everything that the credential is used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// What is wrong.
+    pub kind: DenialKind,
+    /// Azure's own words, without a full stop.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// Whether Azure answers like that for some minutes to what was created just now.
+    pub may_be_recent: bool,
+}
+
+/// What a [`Denial`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenialKind {
+    /// The login service rejects the credential.
+    Credential,
+    /// The subscription cannot be used with it.
+    Subscription,
+    /// The application lacks a role.
+    Role,
+}
+
+/// What the application may do at a scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// The application.
+    pub client_id: String,
+    /// The resource ID of the resource group, or of the subscription when there is no such group yet.
+    pub scope: String,
+    /// Whether the resource group is there.
+    pub group_exists: bool,
+    /// The actions of each role.
+    pub roles: Vec<Permission>,
+}
+
+/// Whether the subscription may use the resource provider of AKS, and if not, whether the application may change that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderState {
+    /// Whether it is registered, or is being registered.
+    pub registered: bool,
+    /// What the application may do in the subscription; `None` where that is not known.
+    pub subscription_roles: Option<Vec<Permission>>,
 }
 
 /// A part of [`AzureData`] that is asked for as a whole.
@@ -61,10 +115,16 @@ pub enum Block {
     Networks,
     /// [`AzureData::node_group`]
     NodeGroup,
+    /// [`AzureData::permissions`]
+    Permissions,
+    /// [`AzureData::provider`]
+    Provider,
     /// [`AzureData::regions`]
     Regions,
     /// [`AzureData::sizes`]
     Sizes,
+    /// [`AzureData::subscription`]
+    Subscription,
     /// [`AzureData::usages`]
     Usages,
     /// [`AzureData::versions`]
@@ -118,6 +178,9 @@ impl AzureData {
             Block::Cluster => of(&self.cluster),
             Block::Networks => of(&self.networks),
             Block::NodeGroup => of(&self.node_group),
+            Block::Permissions => of(&self.permissions),
+            Block::Provider => of(&self.provider),
+            Block::Subscription => of(&self.subscription),
             Block::Regions => of(&self.regions),
             Block::Sizes => of(&self.sizes),
             Block::Usages => of(&self.usages),
@@ -139,7 +202,10 @@ impl AzureData {
             regions: none(reason),
             node_group: none(reason),
             cluster: none(reason),
-            login_refusal: None,
+            subscription: none(reason),
+            permissions: none(reason),
+            provider: none(reason),
+            denial: None,
         }
     }
 }
@@ -164,16 +230,23 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
     match case.purpose {
         Purpose::Import => {
             need(Block::Cluster, named);
+            need(Block::Subscription, true);
             return blocks;
         }
         Purpose::Create => {
             need(Block::Cluster, named);
+            need(Block::Subscription, true);
+            need(Block::Permissions, named);
+            need(Block::Provider, true);
             need(Block::Regions, located);
             need(Block::NodeGroup, given(spec.node_resource_group.as_ref()).is_some());
         }
         Purpose::Update(before) => {
             let unseen = before.upstream.is_none() && before.applied.is_none();
-            need(Block::Cluster, named && (unseen || grown || case.versions_change()));
+            // Azure has to do something, which it may refuse to this credential.
+            let changes = !spec::same(before.stored, case.said);
+            need(Block::Cluster, named && (unseen || grown || changes || case.versions_change()));
+            need(Block::Subscription, changes);
             need(Block::Regions, located && unseen);
         }
     }

@@ -1,4 +1,4 @@
-//! Things that are there already, or are not, and the credential that everything is done with.
+//! Things that are there already, or are not.
 
 use super::azure::{Block, ExistingCluster, Read};
 use super::case::{Case, Purpose};
@@ -10,14 +10,13 @@ const IMPORT: &str = "Rancher contract, section 22";
 const USERS: &str = "Rancher contract, section 29";
 const FAQ: &str = "Azure: AKS FAQ, node resource group, https://learn.microsoft.com/azure/aks/faq";
 
+/// The rule that an import is in Azure.
+pub(super) const IMPORT_EXISTS: &str = "import-exists";
+
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("credential-refused", OPERATOR, credential).about(Scope::Any).warning(),
     Rule::error("cluster-new", OPERATOR, cluster_new).needs(&[Block::Cluster]).about(Scope::New),
     Rule::error("node-resource-group-new", FAQ, node_group_new).needs(&[Block::NodeGroup]).about(Scope::New),
-    Rule::error("import-exists", IMPORT, import_exists)
-        .needs(&[Block::Cluster])
-        .about(Scope::Imports)
-        .warning(),
+    Rule::error(IMPORT_EXISTS, IMPORT, import_exists).needs(&[Block::Cluster]).about(Scope::Imports),
     Rule::error("import-local-accounts", USERS, local_accounts)
         .needs(&[Block::Cluster])
         .about(Scope::Imports)
@@ -26,17 +25,6 @@ pub(super) const RULES: &[Rule] = &[
 
 fn found<'a>(case: &'a Case<'_>) -> Option<&'a ExistingCluster> {
     case.azure.cluster.known()?.as_ref()
-}
-
-fn credential(case: &Case<'_>) -> Vec<Fault> {
-    let fault = case.azure.login_refusal.as_ref().map(|refusal| {
-        Fault::new(
-            "aksConfig.azureCredentialSecret",
-            format!("the cloud credential of azureCredentialSecret is refused: {refusal}"),
-            "mend the cloud credential; until then nothing can be done in Azure",
-        )
-    });
-    fault.into_iter().collect()
 }
 
 fn cluster_new(case: &Case<'_>) -> Vec<Fault> {

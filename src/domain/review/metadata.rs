@@ -10,6 +10,8 @@ use crate::domain::provision::OWNER_TAG;
 const TAGS: &str = "Azure: Use tags to organize resources, limitations, \
     https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources";
 const LABELS: &str = "Azure: Use labels in an AKS cluster, https://learn.microsoft.com/azure/aks/use-labels";
+// Azure rejects a taint without `=` as `invalid taint spec` (github.com/hashicorp/terraform-provider-azurerm/pull/32269); its
+// command line also rejects an empty value.
 const TAINTS: &str =
     "Azure: Use node taints in an AKS cluster, https://learn.microsoft.com/azure/aks/use-node-taints";
 
@@ -19,6 +21,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("node-labels", LABELS, labels),
     Rule::error("node-labels-reserved", LABELS, reserved_labels).warning(),
     Rule::error("node-taints", TAINTS, taints),
+    Rule::error("node-taints-empty", TAINTS, taints_without_value).warning(),
 ];
 
 /// Fifty, less the one that marks the clusters that are made here.
@@ -127,9 +130,27 @@ fn taints(case: &Case<'_>) -> Vec<Fault> {
         .map(|(pool, taint)| {
             Fault::new(
                 pool.field("nodeTaints"),
-                format!("{taint:?} in nodeTaints of node pool {} is no taint", pool.name()),
-                "use the form key=value:Effect with the effect NoSchedule, PreferNoSchedule or NoExecute",
+                format!("{taint:?} in nodeTaints of node pool {} is not a taint that Azure accepts", pool.name()),
+                "use the form key=value:Effect with the effect NoSchedule, PreferNoSchedule or NoExecute, such as \
+                 key=true:NoSchedule",
             )
+        })
+        .collect()
+}
+
+fn taints_without_value(case: &Case<'_>) -> Vec<Fault> {
+    let pools = case.pools();
+    let empty = pools.iter().flat_map(|pool| {
+        let taints = pool.wanted.node_taints.iter().flatten();
+        taints.filter(|taint| is_taint(taint) && taint.contains("=:")).map(move |taint| (pool, taint))
+    });
+    empty
+        .map(|(pool, taint)| {
+            let message = format!(
+                "{taint:?} in nodeTaints of node pool {} has an empty value, which Azure may reject",
+                pool.name()
+            );
+            Fault::new(pool.field("nodeTaints"), message, "give it a value, such as key=true:NoSchedule")
         })
         .collect()
 }
@@ -164,6 +185,6 @@ fn is_value(text: &str) -> bool {
 
 fn is_taint(text: &str) -> bool {
     let Some((rest, effect)) = text.rsplit_once(':') else { return false };
-    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+    let Some((key, value)) = rest.split_once('=') else { return false };
     matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") && is_key(key) && is_value(value)
 }

@@ -15,12 +15,14 @@
 //! | `pools` | counts, scaling, pods, disks |
 //! | `sizes` | sizes, zones and quota as Azure offers them |
 //! | `security` | access to the API server, DNS zones, identities, keys |
+//! | `access` | whether the credential logs in, and what it may do |
 //! | `existing` | clusters and groups that are, or are not, there already |
 //! | `changes` | what cannot be changed in a cluster that exists |
 //! | `imports` | where an imported cluster is, and what of it stays |
 //! | `unknown` | keys that no field has |
 //! | `advice` | what could be better |
 
+mod access;
 mod addresses;
 mod advice;
 mod azure;
@@ -50,7 +52,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use azure::{AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork};
+pub use azure::{
+    AzureData, Block, Denial, DenialKind, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
+    ReadNetwork,
+};
 pub use case::{Before, Facts, Purpose, Subject};
 pub use imports::misplaced;
 pub use rule::{Rule, rules};
@@ -190,25 +195,40 @@ pub fn region(subject: &Subject<'_>) -> String {
 ///
 /// A change is blocked only by what it brings: an error that the stored specification has as well becomes a warning, and a
 /// finding about what Azure itself runs is dropped. Errors of an imported cluster become warnings too, except changes that
-/// cannot be made and keys without which nothing can be done; and, with [`Subject::advise`], every error that rests on what
-/// Azure said.
+/// cannot be made, keys without which nothing can be done and a cluster that is not in Azure; and, with [`Subject::advise`],
+/// every error that rests on what Azure said. With a credential that Azure rejects every change fails, whatever it brings.
 pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     let mut review = judged(&Case::new(subject, azure));
     if let Purpose::Update(before) = subject.purpose {
         let stored = Subject { spec: before.stored, isolation: before.isolation, ..*subject };
         let known = judged(&Case::new(&stored, azure));
-        soften(&mut review, |finding| known.has(finding));
+        soften(&mut review, |finding| known.has(finding) && !stops_everything(finding));
         drop_what_runs(&mut review, subject, before, azure);
     }
     if subject.spec.imported == Some(true) {
-        let blocking = changes::RULES.iter().map(|rule| rule.name).chain([required::FIELDS]);
-        soften(&mut review, |finding| !blocking.clone().any(|name| name == finding.rule));
+        let blocking = changes::RULES.iter().map(|rule| rule.name);
+        let blocking = blocking.chain([required::FIELDS, existing::IMPORT_EXISTS, sizes::QUOTA]);
+        soften(&mut review, |finding| {
+            !stops_everything(finding) && !blocking.clone().any(|name| name == finding.rule)
+        });
     }
     if subject.advise {
         soften(&mut review, |finding| finding.rests_on_azure);
     }
     review.findings.sort_by_key(|finding| finding.severity);
     review
+}
+
+/// Whether the error keeps Azure from doing anything at all.
+fn stops_everything(finding: &Finding) -> bool {
+    access::RULES.iter().any(|rule| rule.name == finding.rule)
+}
+
+/// Whether nothing but rights and credentials stands in the way, and Azure may only not know them yet: it may take some
+/// minutes until a new secret, application or role works everywhere.
+pub fn may_pass(review: &Review, subject: &Subject<'_>, azure: &AzureData) -> bool {
+    let mut errors = review.findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
+    errors.peek().is_some() && errors.all(stops_everything) && access::may_pass(&Case::new(subject, azure))
 }
 
 fn judged(case: &Case<'_>) -> Review {
@@ -228,8 +248,8 @@ fn judged(case: &Case<'_>) -> Review {
     review
 }
 
-/// Rules that have something to say about what runs: what Azure has retired, and the credential.
-const LASTING: [&str; 3] = ["credential-refused", "http-routing-retired", "load-balancer-basic-retired"];
+/// Rules that have something to say about what runs: what Azure has retired.
+const LASTING: [&str; 2] = ["http-routing-retired", "load-balancer-basic-retired"];
 
 /// Drops findings that hold for what Azure runs as well: it has accepted that.
 fn drop_what_runs(review: &mut Review, subject: &Subject<'_>, before: Before<'_>, azure: &AzureData) {

@@ -51,6 +51,22 @@ impl Pool<'_> {
         self.wanted.enable_auto_scaling == Some(true)
     }
 
+    /// Nodes that Azure has to add at once; negative when it removes some. The count of a pool that scales by itself is the
+    /// autoscaler's, within its limits.
+    pub(super) fn added(&self) -> i64 {
+        let clamped = |count: i64| count.clamp(0, MANY);
+        let wanted = self.wanted.count.unwrap_or_default();
+        let Some(current) = self.current else {
+            let least = self.wanted.min_count.filter(|_| self.scales()).unwrap_or_default();
+            return clamped(wanted.max(least));
+        };
+        let has = clamped(current.count.unwrap_or_default());
+        if self.scales() {
+            return clamped(self.wanted.min_count.unwrap_or_default()).saturating_sub(has).max(0);
+        }
+        clamped(wanted) - has
+    }
+
     /// Machines that it may come to have more than it has or was to have.
     pub(super) fn growth(&self) -> i64 {
         let before =

@@ -3,7 +3,7 @@
 use super::azure::Block;
 use super::case::Case;
 use super::{
-    Finding, Severity, addresses, advice, changes, combinations, existing, imports, metadata, names,
+    Finding, Severity, access, addresses, advice, changes, combinations, existing, imports, metadata, names,
     networks, pools, required, security, sizes, subnets, unknown, versions,
 };
 
@@ -18,6 +18,8 @@ pub struct Rule {
     pub source: &'static str,
     /// What of Azure it looks at.
     pub needs: &'static [Block],
+    /// Whether it depends on what Azure said.
+    pub rests_on_azure: bool,
     /// Which clusters it is about.
     pub(super) scope: Scope,
     pub(super) check: fn(&Case<'_>) -> Vec<Fault>,
@@ -83,7 +85,15 @@ impl Rule {
         source: &'static str,
         check: fn(&Case<'_>) -> Vec<Fault>,
     ) -> Self {
-        Self { name, severity: Severity::Error, source, needs: &[], scope: Scope::Own, check }
+        Self {
+            name,
+            severity: Severity::Error,
+            source,
+            needs: &[],
+            rests_on_azure: false,
+            scope: Scope::Own,
+            check,
+        }
     }
 
     /// The same, as a warning.
@@ -101,7 +111,13 @@ impl Rule {
     /// The same, but looking at what Azure said.
     #[must_use]
     pub(super) const fn needs(self, needs: &'static [Block]) -> Self {
-        Self { needs, ..self }
+        Self { needs, rests_on_azure: true, ..self }
+    }
+
+    /// The same, for errors of Azure that may come with any of its answers.
+    #[must_use]
+    pub(super) const fn resting_on_azure(self) -> Self {
+        Self { rests_on_azure: true, ..self }
     }
 
     /// The same, but about other clusters.
@@ -118,13 +134,13 @@ impl Rule {
             message: fault.message,
             remedy: fault.remedy,
             source: fault.source.unwrap_or(self.source).to_owned(),
-            rests_on_azure: !self.needs.is_empty(),
+            rests_on_azure: self.rests_on_azure,
         }
     }
 }
 
 /// Rules by subject, in the order in which they speak: what must be there at all comes first, in Rancher's order.
-const SUBJECTS: [&[Rule]; 16] = [
+const SUBJECTS: [&[Rule]; 17] = [
     required::RULES,
     changes::RULES,
     combinations::RULES,
@@ -135,6 +151,7 @@ const SUBJECTS: [&[Rule]; 16] = [
     subnets::RULES,
     versions::RULES,
     security::RULES,
+    access::RULES,
     existing::RULES,
     imports::RULES,
     sizes::RULES,

@@ -18,7 +18,10 @@ const SYSTEM: &str =
 const EPHEMERAL: &str = "Azure: Ephemeral OS disks in AKS, https://learn.microsoft.com/azure/aks/concepts-storage#ephemeral-os-disk";
 const ZONES: &str =
     "Azure: Availability zones in AKS, https://learn.microsoft.com/azure/aks/availability-zones";
-const QUOTA: &str = "Azure: vCPU quotas, https://learn.microsoft.com/azure/virtual-machines/quotas";
+const QUOTAS: &str = "Azure: vCPU quotas, https://learn.microsoft.com/azure/virtual-machines/quotas";
+
+/// The rule about nodes for which the quota is too small.
+pub(super) const QUOTA: &str = "quota";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("zone-form", ZONES, zone_form),
@@ -28,7 +31,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("size-of-system-nodes", SYSTEM, of_system_nodes).needs(&[Block::Sizes]),
     Rule::error("ephemeral-disk-fits", EPHEMERAL, ephemeral_disk).needs(&[Block::Sizes]),
     Rule::error("zone-offered", ZONES, zones).needs(&[Block::Sizes]),
-    Rule::error("quota", QUOTA, quota).needs(&[Block::Sizes, Block::Usages]).warning(),
+    Rule::error(QUOTA, QUOTAS, quota).needs(&[Block::Sizes, Block::Usages]),
+    Rule::error("quota-of-autoscaling", QUOTAS, quota_of_autoscaling)
+        .needs(&[Block::Sizes, Block::Usages])
+        .warning(),
 ];
 
 /// What Azure offers for the size of a pool.
@@ -185,12 +191,61 @@ fn zones(case: &Case<'_>) -> Vec<Fault> {
     })
 }
 
+/// The nodes that this request adds.
 fn quota(case: &Case<'_>) -> Vec<Fault> {
-    // Of the whole region, and of each family of sizes.
+    short(case, added)
+        .into_iter()
+        .map(|Short { need, shown, left }| {
+            let message = format!(
+                "nodePools need {need} more vCPUs of the quota {shown} in {}, of which {left} are left",
+                case.region()
+            );
+            Fault::new("aksConfig.nodePools", message, REMEDY)
+        })
+        .collect()
+}
+
+/// The nodes that autoscaling may add later.
+fn quota_of_autoscaling(case: &Case<'_>) -> Vec<Fault> {
+    if !short(case, added).is_empty() {
+        return Vec::new();
+    }
+    short(case, growth)
+        .into_iter()
+        .map(|Short { need, shown, left }| {
+            let message = format!(
+                "nodePools may come to need {need} more vCPUs of the quota {shown} in {}, of which {left} are left",
+                case.region()
+            );
+            Fault::new("aksConfig.nodePools", message, REMEDY)
+        })
+        .collect()
+}
+
+const REMEDY: &str = "ask Azure for more quota, or use fewer or smaller nodes";
+
+// As functions of their own they are for pools of every lifetime.
+fn added(pool: &Pool<'_>) -> i64 {
+    pool.added()
+}
+
+fn growth(pool: &Pool<'_>) -> i64 {
+    pool.growth()
+}
+
+/// A quota that is too small.
+struct Short<'a> {
+    need: i64,
+    shown: &'a str,
+    left: i64,
+}
+
+/// The quotas, of the whole region and of each family of sizes, that are too small for so many more nodes of each pool.
+fn short<'a>(case: &'a Case<'_>, nodes: impl Fn(&Pool<'_>) -> i64) -> Vec<Short<'a>> {
     let mut needs: BTreeMap<String, i64> = BTreeMap::new();
     for pool in case.pools() {
         let Some(offer) = offer(case, &pool) else { continue };
-        let more = offer.vcpus.unwrap_or_default() * pool.growth();
+        let more = offer.vcpus.unwrap_or_default() * nodes(&pool);
         for name in [Some("cores"), offer.family.as_deref()].into_iter().flatten() {
             *needs.entry(name.to_ascii_lowercase()).or_default() += more;
         }
@@ -199,14 +254,8 @@ fn quota(case: &Case<'_>) -> Vec<Fault> {
         let name = usage.name.as_ref()?;
         let need = *needs.get(&name.value.as_ref()?.to_ascii_lowercase())?;
         let left = usage.limit?.saturating_sub(usage.current_value.unwrap_or_default()).max(0);
-        (need > left).then(|| {
-            let shown = name.localized_value.as_deref().or(name.value.as_deref()).unwrap_or_default();
-            let message = format!(
-                "nodePools may come to need {need} more vCPUs of the quota {shown} in {}, of which {left} are left",
-                case.region()
-            );
-            Fault::new("aksConfig.nodePools", message, "ask Azure for more quota, or use fewer or smaller nodes")
-        })
+        let shown = name.localized_value.as_deref().or(name.value.as_deref()).unwrap_or_default();
+        (need > left).then_some(Short { need, shown, left })
     });
     short.collect()
 }

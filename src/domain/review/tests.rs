@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::rule::Scope;
 use super::*;
+use crate::domain::arm::{Permission, Subscription};
 use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::provision::imported::Named;
 use crate::domain::spec::AksConfig;
@@ -102,8 +103,30 @@ fn azure() -> AzureData {
         )),
         node_group: Read::Known(false),
         cluster: Read::Known(None),
-        login_refusal: None,
+        subscription: Read::Known(Subscription { state: Some("Enabled".to_owned()) }),
+        permissions: Read::Known(permissions(&["*"])),
+        provider: Read::Known(ProviderState { registered: true, subscription_roles: None }),
+        denial: None,
     }
+}
+
+/// One role that grants these actions in the resource group of the cluster.
+fn permissions(actions: &[&str]) -> Permissions {
+    Permissions {
+        client_id: "app".to_owned(),
+        scope: "/subscriptions/sub/resourceGroups/rg".to_owned(),
+        group_exists: true,
+        roles: roles(actions),
+    }
+}
+
+fn roles(actions: &[&str]) -> Vec<Permission> {
+    let actions = actions.iter().map(|action| (*action).to_owned()).collect();
+    vec![Permission { actions, not_actions: Vec::new() }]
+}
+
+fn denial(kind: DenialKind, message: &str, remedy: &str, may_be_recent: bool) -> Denial {
+    Denial { kind, message: message.to_owned(), remedy: remedy.to_owned(), may_be_recent }
 }
 
 impl Situation {
@@ -482,10 +505,14 @@ fn metadata() -> Vec<Example> {
             set_pool(s, 1, json!({"nodeLabels": {"kubernetes.azure.com/mode": "user"}}));
         }], []),
         example!("node-taints", create, [
+            "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["dedicated:NoSchedule"]})),
             "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["a=b"]})),
             "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["a=b:Never"]})),
             "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["=b:NoSchedule"]})),
-        ], [|s| set_pool(s, 1, json!({"nodeTaints": ["a.b/c=d:PreferNoSchedule", "e:NoExecute"]}))]),
+        ], [|s| set_pool(s, 1, json!({"nodeTaints": ["a.b/c=d:PreferNoSchedule", "e=:NoExecute"]}))]),
+        example!("node-taints-empty", create, [
+            "aksConfig.nodePools[1].nodeTaints": |s| set_pool(s, 1, json!({"nodeTaints": ["a=:NoSchedule"]})),
+        ], [|s| set_pool(s, 1, json!({"nodeTaints": ["a=b:NoSchedule", "a=b:Never"]}))]),
     ]
 }
 
@@ -940,10 +967,25 @@ fn sizes() -> Vec<Example> {
             },
         ], [|s| set_pool(s, 1, json!({"availabilityZones": ["3", "2", "1"]}))]),
         example!("quota", create, [
-            "aksConfig.nodePools": |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 81, "limit": 100}]))),
-            "aksConfig.nodePools": |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "standarddsv3family"}, "currentValue": 0, "limit": 19}]))),
-        ], [|s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 80, "limit": 100}])))]),
+            "aksConfig.nodePools": |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 85, "limit": 100}]))),
+            "aksConfig.nodePools": |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "standarddsv3family"}, "currentValue": 0, "limit": 15}]))),
+        ], [
+            |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 84, "limit": 100}]))),
+        ]),
         example!("quota", update, ["aksConfig.nodePools": |s| {
+            set_pool(s, 0, json!({"count": 5}));
+            s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 93, "limit": 100}])));
+        }], [|s| {
+            set_pool(s, 0, json!({"count": 3}));
+            s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 96, "limit": 100}])));
+        }, |s| {
+            set_pool(s, 1, json!({"maxCount": 5}));
+            s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 100, "limit": 100}])));
+        }]),
+        example!("quota-of-autoscaling", create, [
+            "aksConfig.nodePools": |s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 81, "limit": 100}]))),
+        ], [|s| s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 80, "limit": 100}])))]),
+        example!("quota-of-autoscaling", update, ["aksConfig.nodePools": |s| {
             set_pool(s, 1, json!({"maxCount": 5}));
             s.azure.usages = Read::Known(read(json!([{"name": {"value": "cores"}, "currentValue": 93, "limit": 100}])));
         }], [|s| {
@@ -1059,7 +1101,42 @@ fn imports() -> Vec<Example> {
 
 fn existing() -> Vec<Example> {
     vec![
-        example!("credential-refused", create, ["aksConfig.azureCredentialSecret": |s| s.azure.login_refusal = Some("AADSTS7000215".to_owned())], []),
+        example!("credential-refused", create, [
+            "aksConfig.azureCredentialSecret": |s| s.azure.denial = Some(denial(DenialKind::Credential, "AADSTS7000222: The provided client secret keys are expired", "make a new secret", false)),
+        ], []),
+        example!("credential-refused", update, [
+            "aksConfig.azureCredentialSecret": |s| s.azure.denial = Some(denial(DenialKind::Credential, "x", "y", true)),
+        ], []),
+        example!("subscription-usable", create, [
+            "aksConfig.azureCredentialSecret": |s| s.azure.subscription = Read::Known(Subscription { state: Some("Disabled".to_owned()) }),
+            "aksConfig.azureCredentialSecret": |s| s.azure.subscription = Read::Known(Subscription { state: Some("warned".to_owned()) }),
+            "aksConfig.azureCredentialSecret": |s| s.azure.denial = Some(denial(DenialKind::Subscription, "SubscriptionNotFound", "check it", true)),
+        ], [
+            |s| s.azure.subscription = Read::Known(Subscription { state: Some("PastDue".to_owned()) }),
+            |s| s.azure.subscription = Read::Known(Subscription { state: None }),
+        ]),
+        example!("subscription-usable", import, [
+            "aksConfig.azureCredentialSecret": |s| s.azure.subscription = Read::Known(Subscription { state: Some("Disabled".to_owned()) }),
+        ], []),
+        example!("role-assigned", create, [
+            "aksConfig.azureCredentialSecret": |s| s.azure.permissions = Read::Known(permissions(&["*/read"])),
+            "aksConfig.azureCredentialSecret": |s| {
+                let mut permissions = permissions(&["Microsoft.ContainerService/*"]);
+                permissions.group_exists = false;
+                s.azure.permissions = Read::Known(permissions);
+            },
+            "aksConfig.azureCredentialSecret": |s| s.azure.denial = Some(denial(DenialKind::Role, "AuthorizationFailed", "give it a role", true)),
+        ], [
+            |s| s.azure.permissions = Read::Known(permissions(&["Microsoft.ContainerService/*"])),
+            |s| s.azure.permissions = Read::Known(Permissions { roles: Vec::new(), ..permissions(&[]) }),
+        ]),
+        example!("provider-registered", create, [
+            "aksConfig.azureCredentialSecret": |s| s.azure.provider =
+                Read::Known(ProviderState { registered: false, subscription_roles: Some(roles(&["*/read"])) }),
+        ], [
+            |s| s.azure.provider = Read::Known(ProviderState { registered: false, subscription_roles: Some(roles(&["*"])) }),
+            |s| s.azure.provider = Read::Known(ProviderState { registered: false, subscription_roles: None }),
+        ]),
         example!("cluster-new", create, ["aksConfig.clusterName": |s| s.azure.cluster = Read::Known(Some(ExistingCluster::default()))], []),
         example!("node-resource-group-new", create, ["aksConfig.nodeResourceGroup": |s| s.azure.node_group = Read::Known(true)], []),
         example!("import-exists", import, ["aksConfig.clusterName": |s| s.azure.cluster = Read::Known(None)], []),
@@ -1462,7 +1539,7 @@ fn every_rule_finds_what_breaks_it_and_nothing_else() {
             let named = found.iter().any(|finding| finding.field == *field);
             assert!(named, "{} {index} should name {field}: {review:#?}", rule.name);
             for finding in found {
-                assert_eq!(finding.rests_on_azure, !rule.needs.is_empty(), "{}", rule.name);
+                assert_eq!(finding.rests_on_azure, rule.rests_on_azure, "{}", rule.name);
                 assert!(
                     finding.source == rule.source || changes::RULES.iter().any(|it| it.name == rule.name)
                 );
@@ -1583,10 +1660,7 @@ fn a_refusal_says_how_many_more_errors_there_are() {
         one.as_ref().unwrap().ends_with(" or leave it out (and 2 more: POST /api/v1/aks/review lists all)"),
         "{one:?}"
     );
-    let one = refusal(|s| {
-        s.azure.login_refusal = Some("x".to_owned());
-        set(s, json!({"dnsPrefix": "a_b"}));
-    });
+    let one = refusal(|s| set(s, json!({"dnsPrefix": "a_b", "httpApplicationRouting": true})));
     assert!(!one.as_ref().unwrap().contains(" more"), "{one:?}");
     let ranchers = refusal(|s| {
         unset(s, &["resourceLocation"]);
@@ -1604,7 +1678,8 @@ fn one_silent_part_of_azure_leaves_the_others_checked() {
             set_pool(s, 1, json!({"vmSize": "Standard_D4s_v9"}));
         })
         .review();
-    assert_eq!(review.unchecked, [Unchecked { rule: "quota".to_owned(), reason: "403".to_owned() }]);
+    let unchecked = |rule: &str| Unchecked { rule: rule.to_owned(), reason: "403".to_owned() };
+    assert_eq!(review.unchecked, [unchecked("quota"), unchecked("quota-of-autoscaling")]);
     assert_eq!(review.first_error().unwrap().rule, "size-exists");
 }
 
@@ -1634,11 +1709,11 @@ fn imports_are_never_blocked_but_by_changes_that_cannot_be_made() {
     let review = Situation::import()
         .with(|s| {
             set(s, json!({"clusterName": "a b", "resourceLocation": ""}));
-            s.azure.cluster = Read::Known(None);
         })
         .review();
     assert_eq!(review.first_error(), None);
-    assert!(review.findings.iter().any(|it| it.rule == "import-exists"), "{review:#?}");
+    let review = Situation::import().with(|s| s.azure.cluster = Read::Known(None)).review();
+    assert_eq!(review.first_error().unwrap().rule, "import-exists");
     let review = Situation::import().with(|s| unset(s, &["azureCredentialSecret"])).review();
     assert_eq!(review.first_error().unwrap().field, "aksConfig.azureCredentialSecret");
     let import = |change: Value| {
@@ -1653,6 +1728,36 @@ fn imports_are_never_blocked_but_by_changes_that_cannot_be_made() {
     let review = import(json!({"kubernetesVersion": "1.30.0"}));
     assert_eq!(review.first_error(), None);
     assert!(review.findings.iter().any(|it| it.rule == "version-not-lowered"), "{review:#?}");
+}
+
+#[test]
+fn credential_that_azure_rejects_blocks_every_change() {
+    for start in [Situation::create, Situation::update, Situation::import] {
+        let review =
+            start().with(|s| s.azure.denial = Some(denial(DenialKind::Credential, "x", "y", false))).review();
+        assert_eq!(review.first_error().unwrap().rule, "credential-refused");
+        assert!(review.first_error().unwrap().rests_on_azure);
+    }
+}
+
+#[test]
+fn only_recent_rights_alone_may_pass() {
+    let passes = |change: Change| {
+        let situation = Situation::create().with(change);
+        situation.judge(|subject, azure| may_pass(&review(subject, azure), subject, azure))
+    };
+    assert!(!passes(|_| ()));
+    assert!(passes(|s| s.azure.denial = Some(denial(DenialKind::Credential, "x", "y", true))));
+    assert!(passes(|s| s.azure.permissions = Read::Known(permissions(&["*/read"]))));
+    assert!(!passes(|s| s.azure.denial = Some(denial(DenialKind::Credential, "x", "y", false))));
+    assert!(!passes(|s| {
+        s.azure.denial = Some(denial(DenialKind::Credential, "x", "y", true));
+        set(s, json!({"dnsPrefix": "a_b"}));
+    }));
+    assert!(!passes(|s| {
+        s.azure.denial = Some(denial(DenialKind::Credential, "x", "y", true));
+        s.advise = true;
+    }));
 }
 
 #[test]
@@ -1701,25 +1806,30 @@ fn only_what_is_needed_is_asked_of_azure() {
             Block::Cluster,
             Block::Networks,
             Block::NodeGroup,
+            Block::Permissions,
+            Block::Provider,
             Block::Regions,
             Block::Sizes,
+            Block::Subscription,
             Block::Usages,
             Block::Versions
         ]
     );
-    assert_eq!(asked(Situation::import()), [Block::Cluster]);
+    let change = |change: Change| asked(Situation::update().with(change));
+    assert_eq!(asked(Situation::import()), [Block::Cluster, Block::Subscription]);
     assert_eq!(asked(Situation::update()), []);
-    assert_eq!(asked(Situation::update().with(|s| set(s, json!({"tags": {}, "monitoring": false})))), []);
+    // Whether the credential may do anything at all.
+    let access = [Block::Cluster, Block::Subscription];
+    assert_eq!(change(|s| set(s, json!({"tags": {}, "monitoring": false}))), access);
     assert_eq!(
-        asked(Situation::update().with(|s| set(s, json!({"kubernetesVersion": "1.33.3"})))),
-        [Block::Cluster, Block::Versions]
+        change(|s| set(s, json!({"kubernetesVersion": "1.33.3"}))),
+        [Block::Cluster, Block::Subscription, Block::Versions]
     );
     assert_eq!(
-        asked(Situation::update().with(|s| set_pool(s, 1, json!({"maxCount": 4})))),
-        [Block::Cluster, Block::Networks, Block::Sizes, Block::Usages]
+        change(|s| set_pool(s, 1, json!({"maxCount": 4}))),
+        [Block::Cluster, Block::Networks, Block::Sizes, Block::Subscription, Block::Usages]
     );
-    assert_eq!(asked(Situation::update().with(|s| set(s, json!({"kubernetesVersion": "v1.32"})))), []);
-    assert_eq!(asked(Situation::update().with(|s| set_pool(s, 1, json!({"maxCount": 2})))), []);
+    assert_eq!(change(|s| set_pool(s, 1, json!({"maxCount": 2}))), access);
     let networks = Situation::update().judge(|subject, _| super::networks(subject));
     assert_eq!(networks.into_iter().collect::<Vec<_>>(), [reference("net")]);
 }
@@ -1734,7 +1844,7 @@ fn table() -> String {
         let review = (example.start)().with(example.breaks[0].1).review();
         let finding = review.findings.into_iter().find(|it| it.rule == rule.name).unwrap();
         let weight = json!(rule.severity);
-        let asks = if rule.needs.is_empty() { "no" } else { "yes" };
+        let asks = if rule.rests_on_azure { "yes" } else { "no" };
         let (name, weight) = (rule.name, weight.as_str().unwrap());
         writeln!(table, "| `{name}` | {weight} | {asks} | {} | {} |", finding.sentence(), rule.source)
             .unwrap();

@@ -10,6 +10,7 @@ use crate::sandbox::answer::Answer;
 use crate::sandbox::endings::Endings;
 use crate::sandbox::holdings::{Holdings, Work};
 use crate::sandbox::request::Asked;
+use crate::sandbox::seed::Role;
 use crate::sandbox::times::Times;
 use crate::sandbox::world::{App, World};
 
@@ -22,6 +23,8 @@ pub(super) struct Call<'a> {
     pub(super) target: &'a Target,
     /// Of the interface.
     pub(super) version: &'a str,
+    /// Of the caller.
+    pub(super) role: Role,
     pub(super) body: &'a [u8],
     pub(super) now_ms: i64,
     /// The subscription, as it writes itself.

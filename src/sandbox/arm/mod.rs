@@ -9,6 +9,7 @@ mod kinds;
 mod listings;
 mod networks;
 mod operations;
+mod permissions;
 mod pools;
 mod providers;
 mod refused;
@@ -100,7 +101,9 @@ fn respond(world: &World, asked: &Asked, body: &[u8]) -> Result<Answer, Refused>
         drop(state);
         return listings::answer(world, asked, &target, &version, &found);
     }
-    let answer = held(world, &mut state, asked, &target, &version, body)?;
+    let role = subscription.roles.as_ref().map(|roles| roles.get(&token.client_id).copied());
+    let role = role.map_or(Role::Contributor, |role| role.unwrap_or(Role::None));
+    let answer = held(world, &mut state, asked, &target, &version, role, body)?;
     if asked.is_write() && answer.status.is_success() {
         world.keep(&state);
     }
@@ -114,6 +117,7 @@ fn held(
     asked: &Asked,
     target: &Target,
     version: &str,
+    role: Role,
     body: &[u8],
 ) -> Result<Answer, Refused> {
     let now_ms = world.clock.now_ms();
@@ -126,6 +130,7 @@ fn held(
         asked,
         target,
         version,
+        role,
         body,
         now_ms,
         subscription: &subscription.id,
@@ -147,6 +152,7 @@ fn dispatch(call: &mut Call<'_>) -> Result<Answer, Refused> {
     match &call.target.route {
         Route::Provider { namespace } => providers::get(call, namespace),
         Route::RegisterProvider { namespace } => providers::register(call, namespace),
+        Route::Permissions => Ok(permissions::list(call)),
         Route::ResourceGroups => groups::list(call),
         Route::ResourceGroup => groups::one(call),
         Route::Usages { location } => usages::list(call, location),

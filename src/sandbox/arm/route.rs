@@ -22,6 +22,8 @@ pub(in crate::sandbox) enum Route {
     RegisterProvider {
         namespace: String,
     },
+    /// What the caller may do in the subscription or group.
+    Permissions,
     ResourceGroups,
     ResourceGroup,
     VmSizes {
@@ -157,6 +159,7 @@ fn other(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
         (false, ["operationresults", _]) => {
             Route::OperationResult { provider: Provider::Resources, id: name(1) }
         }
+        (_, ["providers", "microsoft.authorization", "permissions"]) => Route::Permissions,
         (false, ["providers", _]) => Route::Provider { namespace: name(1) },
         (false, ["providers", _, "register"]) => Route::RegisterProvider { namespace: name(1) },
         (false, ["providers", "microsoft.compute", "locations", location, "vmsizes"]) => {

@@ -9,7 +9,7 @@ use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
 use crate::domain::status::State;
 use crate::service::actor::Actor;
 use crate::service::credentials::InlineCredential;
-use crate::service::reviews::{Asked, Existing, advises};
+use crate::service::reviews::{Asked, Existing, Patience, annotation};
 use crate::service::{Error, Invalid};
 
 /// A question about a specification.
@@ -92,9 +92,10 @@ impl Clusters {
         by: &Actor,
         spec: &ClusterSpec,
         unknown: &[UnknownField],
+        patience: Patience,
     ) -> Result<Admitted> {
-        let (review, answered_for) =
-            self.parts.reviews.admit(by, &Asked { spec, existing: None, unknown }).await?;
+        let asked = Asked { spec, existing: None, unknown };
+        let (review, answered_for) = self.parts.reviews.admit(by, &asked, patience).await?;
         Ok(Admitted { review: Some(text(&review)), answered_for })
     }
 
@@ -107,14 +108,16 @@ impl Clusters {
         spec: &ClusterSpec,
         unknown: &[UnknownField],
         kept: Option<String>,
+        patience: Patience,
     ) -> Result<Admitted> {
-        let same = stored.spec.aks() == spec.aks() && advises(stored.spec.body()) == advises(spec.body());
+        let same =
+            stored.spec.aks() == spec.aks() && annotation(stored.spec.body()) == annotation(spec.body());
         if same && unknown.is_empty() && kept.is_some() {
             return Ok(Admitted { review: kept, answered_for: None });
         }
         let existing = existing(stored);
         let asked = Asked { spec, existing: Some(&existing), unknown };
-        let (review, answered_for) = self.parts.reviews.admit(by, &asked).await?;
+        let (review, answered_for) = self.parts.reviews.admit(by, &asked, patience).await?;
         Ok(Admitted { review: Some(text(&review)), answered_for })
     }
 }

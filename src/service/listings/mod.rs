@@ -73,7 +73,7 @@ impl Listings {
     pub async fn check(&self, access: &AzureAccess) -> Result<()> {
         let asking = async {
             let arm = self.azure.arm(access.credential(), Instant::now() + CHECK_LIMIT)?;
-            subscriptions::get(&arm.with_new_token()).await
+            subscriptions::get(&arm.with_new_token()).await.map(drop)
         };
         let outcome = tokio::time::timeout(CHECK_LIMIT, asking).await;
         let outcome = outcome.map_err(|_| Error::TimedOut { limit: CHECK_LIMIT })?;

@@ -4,18 +4,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::denial;
 use crate::azure::resources::{
-    kubernetes_versions, locations, managed_clusters, resource_groups, skus, usages, virtual_networks,
+    kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups, skus,
+    subscriptions, usages, virtual_networks,
 };
 use crate::azure::{self, Arm, Azure};
-use crate::domain::arm::{ManagedCluster, Resource, VmOffer};
+use crate::domain::arm::{ManagedCluster, Resource, Subscription, VmOffer};
 use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::provision::upstream::{self, Known};
 use crate::domain::review::{
-    self, AzureData, Block, ExistingCluster, NetworkRef, Read, ReadNetwork, Subject,
+    self, AzureData, Block, Denial, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
+    ReadNetwork, Subject,
 };
 use crate::domain::spec::{self, AksConfig};
 use crate::service::credentials::AzureAccess;
+use crate::service::observation::{PROVIDER, is_unregistered};
 
 /// Everything that the review of `subject` needs, as far as Azure says it within `limit`.
 pub(super) async fn all(
@@ -26,13 +30,16 @@ pub(super) async fn all(
 ) -> AzureData {
     let arm = match azure.arm(access.credential(), Instant::now() + limit) {
         Ok(arm) => arm,
-        Err(error) => return AzureData::unknown(&error.to_string()),
+        Err(error) => {
+            let denial = denial::of_login(&error);
+            return AzureData { denial, ..AzureData::unknown(&error.to_string()) };
+        }
     };
     let asking = Asking { arm, needed: review::needed(subject).into_iter().collect(), spec: subject.spec };
     let region = review::region(subject);
     let networks = review::networks(subject);
     let arm = &asking.arm;
-    let (versions, sizes, networks, usages, regions, node_group, cluster) = tokio::join!(
+    let (versions, sizes, networks, usages, regions, node_group, cluster, rights) = tokio::join!(
         asking.part(Block::Versions, kubernetes_versions::list(arm, &region)),
         asking.part(Block::Sizes, asking.sizes(&region)),
         asking.networks(networks.into_iter().collect()),
@@ -40,18 +47,46 @@ pub(super) async fn all(
         asking.part(Block::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
         asking.part(Block::NodeGroup, asking.node_group()),
         asking.part(Block::Cluster, asking.cluster()),
+        asking.rights(),
     );
+    let (subscription, permissions, provider) = rights;
     let mut data = AzureData::default();
-    let mut refusal = None;
-    data.versions = told(versions, &mut refusal);
-    data.cluster = told(cluster, &mut refusal);
+    let mut denial = match &cluster {
+        Some(Err(Failure::Azure(error))) => denial::of_cluster(error),
+        _ => None,
+    };
+    data.versions = told(versions, &mut denial);
+    data.cluster = told(cluster, &mut denial);
     data.own_upgrades = asking.own_upgrades(subject, &data).await;
-    data.sizes = told(sizes, &mut refusal);
-    data.networks = told(networks, &mut refusal);
-    data.usages = told(usages, &mut refusal);
-    data.regions = told(regions, &mut refusal);
-    data.node_group = told(node_group, &mut refusal);
-    data.login_refusal = refusal;
+    data.sizes = told(sizes, &mut denial);
+    data.networks = told(networks, &mut denial);
+    data.usages = told(usages, &mut denial);
+    data.regions = told(regions, &mut denial);
+    data.node_group = told(node_group, &mut denial);
+    data.subscription = told(subscription, &mut denial);
+    data.permissions = told(permissions, &mut denial);
+    data.provider = told(provider, &mut denial);
+    data.denial = denial;
+    data
+}
+
+/// What the credential may do now, asked for with a new token: Azure may know more than a moment ago. Only this part of the
+/// result is filled.
+pub(super) async fn access(
+    azure: &Azure,
+    access: &AzureAccess,
+    subject: &Subject<'_>,
+    limit: Duration,
+) -> AzureData {
+    let mut data = AzureData::default();
+    let needed = review::needed(subject).into_iter().collect();
+    let Ok(arm) = azure.arm(access.credential(), Instant::now() + limit) else { return data };
+    let asking = Asking { arm: arm.with_new_token(), needed, spec: subject.spec };
+    // One after the other: a login that fails is tried once.
+    match asking.part(Block::Cluster, asking.cluster()).await {
+        Some(Err(Failure::Azure(error))) => data.denial = denial::of_cluster(&error),
+        _ => data.permissions = told(asking.part(Block::Permissions, asking.permissions()).await, &mut None),
+    }
     data
 }
 
@@ -135,8 +170,39 @@ impl Asking<'_> {
     async fn cluster(&self) -> Result<Option<ExistingCluster>, azure::Error> {
         let text = |text: Option<&String>| spec::given(text).unwrap_or_default().to_owned();
         let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
-        let found = managed_clusters::get(&self.arm, &group, &name).await?;
-        Ok(found.map(|found| existing(&found, self.spec)))
+        match managed_clusters::get(&self.arm, &group, &name).await {
+            // Then there are no clusters.
+            Err(error) if is_unregistered(&error) => Ok(None),
+            found => Ok(found?.map(|found| existing(&found, self.spec))),
+        }
+    }
+
+    /// What the credential may do at all.
+    async fn rights(&self) -> (Part<Subscription>, Part<Permissions>, Part<ProviderState>) {
+        tokio::join!(
+            self.part(Block::Subscription, subscriptions::get(&self.arm)),
+            self.part(Block::Permissions, self.permissions()),
+            self.part(Block::Provider, self.provider()),
+        )
+    }
+
+    async fn permissions(&self) -> Result<Permissions, azure::Error> {
+        let group = spec::given(self.spec.resource_group.as_ref()).unwrap_or_default();
+        let in_group = permissions::list(&self.arm, Some(group)).await?;
+        let credential = self.arm.credential();
+        let subscription = format!("/subscriptions/{}", credential.subscription_id);
+        let (scope, group_exists, roles) = match in_group {
+            Some(roles) => (format!("{subscription}/resourceGroups/{group}"), true, roles),
+            None => (subscription, false, permissions::list(&self.arm, None).await?.unwrap_or_default()),
+        };
+        Ok(Permissions { client_id: credential.client_id.clone(), scope, group_exists, roles })
+    }
+
+    async fn provider(&self) -> Result<ProviderState, azure::Error> {
+        let provider = providers::get(&self.arm, PROVIDER).await?;
+        let registered = provider.is_registered() || provider.is_registering();
+        let roles = if registered { None } else { permissions::list(&self.arm, None).await.ok().flatten() };
+        Ok(ProviderState { registered, subscription_roles: roles })
     }
 }
 
@@ -151,8 +217,8 @@ fn existing(found: &Resource<ManagedCluster>, spec: &AksConfig) -> ExistingClust
     }
 }
 
-/// The part with its failure in words; keeps what the login service said when it refused the credential.
-fn told<T>(part: Part<T>, refusal: &mut Option<String>) -> Read<T> {
+/// The part with its failure in words; keeps the first denial.
+fn told<T>(part: Part<T>, denial: &mut Option<Denial>) -> Read<T> {
     match part {
         None => Read::NotAsked,
         Some(Ok(answer)) => Read::Known(answer),
@@ -161,13 +227,8 @@ fn told<T>(part: Part<T>, refusal: &mut Option<String>) -> Read<T> {
             network.name
         )),
         Some(Err(Failure::Azure(error))) => {
-            if let azure::Error::Login(login) = &error
-                && error.is_login_refusal()
-            {
-                let said = login.description.as_deref().and_then(|text| text.lines().next());
-                let said = said.map_or_else(|| login.to_string(), str::to_owned);
-                // The remedy follows in the same sentence.
-                *refusal = Some(said.trim_end_matches(['.', ' ']).to_owned());
+            if denial.is_none() {
+                *denial = denial::of_login(&error);
             }
             Read::Unknown(error.to_string())
         }

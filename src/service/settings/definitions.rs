@@ -40,12 +40,14 @@ enum Kind {
     Namespaces,
     /// Which providers are on: `[{"name":"aks","active":true}]`.
     Operators,
+    /// Whether what Azure says stands in the way of clusters: `enforce` or `advise`.
+    Review,
     /// A range of Kubernetes versions: `>=v1.30.x <=v1.34.x`.
     VersionRange,
 }
 
 /// Every setting, by name.
-pub(super) const DEFINITIONS: [Definition; 12] = [
+pub(super) const DEFINITIONS: [Definition; 13] = [
     Definition {
         name: "agent-image",
         default: concat!("norman-aks:", env!("CARGO_PKG_VERSION")),
@@ -54,6 +56,8 @@ pub(super) const DEFINITIONS: [Definition; 12] = [
     // Seconds.
     Definition { name: "aks-refresh", default: "300", kind: Kind::Number(1, YEAR_MINUTES * 60) },
     Definition { name: "cacerts", default: "", kind: Kind::Certificates },
+    // The default of the annotation `norman-aks.io/review`.
+    Definition { name: "cluster-review", default: "enforce", kind: Kind::Review },
     Definition { name: "install-uuid", default: "", kind: Kind::Fixed },
     // The default version of a kind of cluster that is not made here; clients read it when they start.
     Definition { name: "k8s-version", default: "", kind: Kind::Fixed },
@@ -129,6 +133,8 @@ impl Definition {
             Kind::Operators => {
                 refuse(format!(r#"{name} is a list such as [{{"name":"aks","active":true}}], or {{}}"#))
             }
+            Kind::Review if ["enforce", "advise"].contains(&value) => Ok(()),
+            Kind::Review => refuse(format!("{name} is enforce or advise")),
             Kind::VersionRange if is_range(value) => Ok(()),
             Kind::VersionRange => {
                 refuse(format!("{name} is a range of versions such as >=v1.30.x <=v1.34.x"))
@@ -221,6 +227,7 @@ mod tests {
             ("agent-image", &["mine/agent:1"][..], &["no image", "A"][..]),
             ("aks-refresh", &["1", "300"], &["0", "-1", "+1", "1.5", "5m", "31536001"]),
             ("cacerts", &[PEM, &two], &["pem", "-----BEGIN CERTIFICATE-----\n", &PEM[1..], "x\0"]),
+            ("cluster-review", &["enforce", "advise"], &["off", "Advise", "true"]),
             ("install-uuid", &[], &["x"]),
             ("k8s-version", &[], &["v1.31.8"]),
             (

@@ -29,7 +29,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn a_cold_call_asks_twice_the_next_list_once_and_a_known_one_never() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let cold = versions(&app).await;
     assert_eq!((cold.header("x-norman-aks-cache"), cold.header("age")), ("miss", "0"));
     assert_eq!(app.upstream().len(), 2, "a token and the list");
@@ -47,7 +47,7 @@ async fn a_cold_call_asks_twice_the_next_list_once_and_a_known_one_never() {
 
 #[tokio::test]
 async fn a_hundred_equal_cold_calls_make_one_login_and_one_list() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     app.control.add_fault(Fault { latency_ms: 50, ..Fault::default() });
     let calls = (0..100).map(|_| versions(&app));
     for answer in futures_util::future::join_all(calls).await {
@@ -60,7 +60,7 @@ async fn a_hundred_equal_cold_calls_make_one_login_and_one_list() {
 
 #[tokio::test]
 async fn a_hundred_calls_with_a_bad_secret_make_one_login() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let mut body = app.credential(&json!({"region": "eastus"}));
     body["clientSecret"] = "wrong".into();
     app.control.add_fault(Fault { latency_ms: 50, ..Fault::default() });
@@ -75,7 +75,7 @@ async fn a_hundred_calls_with_a_bad_secret_make_one_login() {
 
 #[tokio::test]
 async fn past_its_time_a_list_is_served_once_more_while_a_new_one_is_loaded() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     versions(&app).await;
     app.upstream();
     app.clock.advance(Duration::from_secs(15 * 60 + 1));
@@ -92,7 +92,7 @@ async fn past_its_time_a_list_is_served_once_more_while_a_new_one_is_loaded() {
 
 #[tokio::test]
 async fn networks_and_clusters_are_asked_anew_after_half_a_minute() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for action in ["aksVirtualNetworks", "aksClusters"] {
         let ask =
             async || app.post(&format!("/meta/{action}")).json(&app.credential(&json!({}))).send().await;
@@ -106,7 +106,7 @@ async fn networks_and_clusters_are_asked_anew_after_half_a_minute() {
 
 #[tokio::test]
 async fn when_azure_fails_for_a_while_the_last_list_is_served_for_a_day() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let known = versions(&app).await;
     for fault in [
         status(503),
@@ -131,7 +131,7 @@ async fn when_azure_fails_for_a_while_the_last_list_is_served_for_a_day() {
 
 #[tokio::test]
 async fn a_list_that_azure_forbids_is_forgotten() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for refused in [403, 404] {
         assert_eq!(fresh_versions(&app).await.status, 200);
         app.control.add_fault(status(refused));
@@ -143,7 +143,7 @@ async fn a_list_that_azure_forbids_is_forgotten() {
 
 #[tokio::test]
 async fn a_refused_login_takes_every_list_of_the_credential_away() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = app.credential(&json!({"region": "eastus"}));
     versions(&app).await;
     app.post("/meta/aksLocations").json(&body).send().await;
@@ -163,7 +163,7 @@ async fn a_refused_login_takes_every_list_of_the_credential_away() {
 
 #[tokio::test]
 async fn two_secrets_of_one_application_share_nothing() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     versions(&app).await;
     let mut other = app.credential(&json!({"region": "eastus"}));
     other["clientSecret"] = app.seed.client_secret_2.into();
@@ -177,7 +177,7 @@ async fn two_secrets_of_one_application_share_nothing() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_does_not_end_the_load_that_others_wait_for() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     app.control.add_fault(Fault { latency_ms: 200, ..Fault::default() });
     let gone = tokio::time::timeout(Duration::from_millis(50), versions(&app)).await;
     assert!(gone.is_err());
@@ -187,7 +187,7 @@ async fn a_client_that_goes_away_does_not_end_the_load_that_others_wait_for() {
 
 #[tokio::test]
 async fn versions_and_upgrades_share_one_list() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let credential = app.stored_credential(&app.admin).await;
     let cluster = json!({"name": "c", "aksConfig": {"clusterName": "c", "resourceGroup": "g", "resourceLocation": "eastus",
         "imported": true, "azureCredentialSecret": credential, "kubernetesVersion": app.seed.kubernetes_version}});
@@ -226,7 +226,7 @@ fn hang(operation: Operation) -> Fault {
 
 #[tokio::test]
 async fn hanging_load_serves_stale_and_keeps_its_result() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for (operation, action, _) in LISTS {
         let known = list(&app, action, &[]).await;
         app.clock.advance(HOUR * 24 + Duration::from_secs(1));
@@ -255,7 +255,7 @@ fn operation_path(operation: Operation) -> String {
 
 #[tokio::test]
 async fn no_cache_waits_for_a_hanging_load() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     list(&app, "aksVirtualNetworks", &[]).await;
     app.clock.advance(Duration::from_secs(31));
     app.control.add_fault(hang(Operation::VirtualNetworks));
@@ -271,7 +271,7 @@ async fn no_cache_waits_for_a_hanging_load() {
 
 #[tokio::test]
 async fn silent_azure_is_not_waited_for_again() {
-    let app = TestApp::with().read_limit(Duration::from_millis(100)).start().await;
+    let app = TestApp::with().advise().read_limit(Duration::from_millis(100)).start().await;
     list(&app, "aksClusters", &[]).await;
     app.clock.advance(Duration::from_secs(31));
     app.control.add_fault(hang(Operation::ManagedClusters));
@@ -288,7 +288,7 @@ async fn silent_azure_is_not_waited_for_again() {
 
 #[tokio::test]
 async fn unusable_responses_serve_the_cached_list() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let portal = "<html><title>Sign in</title></html>";
     for (operation, action, key) in LISTS {
         let known = list(&app, action, NO_CACHE).await;
@@ -335,7 +335,7 @@ async fn still_known(app: &TestApp, action: &str, known: &Answer, what: &str) {
 
 #[tokio::test]
 async fn an_empty_list_of_azure_is_an_empty_list() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for (operation, action, key) in LISTS.into_iter().filter(|(_, action, _)| *action != "aksVersions") {
         list(&app, action, NO_CACHE).await;
         let page = Page::new(200, &json!({key: []})).unwrap();
@@ -349,7 +349,7 @@ async fn an_empty_list_of_azure_is_an_empty_list() {
 
 #[tokio::test]
 async fn retry_after_of_years_is_cut_to_an_hour() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for (wait, told) in [
         ("315360000", "3600"),
         ("99999999999999999999999", "3600"),
@@ -377,7 +377,7 @@ async fn retry_after_of_years_is_cut_to_an_hour() {
 
 #[tokio::test]
 async fn a_portal_is_no_proof_of_a_good_credential() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let body = app.credential(&json!({}));
     let check = async || app.post("/meta/aksCheckCredentials").json(&body).send().await;
     assert_eq!(check().await.status, 200);

@@ -7,7 +7,7 @@ use crate::support::app::TestApp;
 
 #[tokio::test]
 async fn a_stored_credential_wins_over_a_body_which_is_not_even_read() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     assert_eq!(app.post(&path).body("no JSON").send().await.status, 200);
@@ -16,7 +16,7 @@ async fn a_stored_credential_wins_over_a_body_which_is_not_even_read() {
 
 #[tokio::test]
 async fn without_credentials_the_credential_is_missed_before_the_name_is_looked_up() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for action in LISTINGS.into_iter().chain(["aksNothing"]) {
         for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             let answer =
@@ -35,7 +35,7 @@ async fn without_credentials_the_credential_is_missed_before_the_name_is_looked_
 
 #[tokio::test]
 async fn what_is_missing_in_a_body_is_named_in_ranchers_order() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for (body, expected) in [
         ("null", "invalid subscriptionId"),
         ("{}", "invalid subscriptionId"),
@@ -62,7 +62,7 @@ async fn what_is_missing_in_a_body_is_named_in_ranchers_order() {
 
 #[tokio::test]
 async fn a_missing_tenant_is_found_by_the_subscription_once_for_an_hour() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let mut body = app.credential(&Value::Null);
     body.as_object_mut().unwrap().remove("tenantId");
     assert_eq!(app.post("/meta/aksLocations").json(&body).send().await.status, 200);
@@ -74,7 +74,7 @@ async fn a_missing_tenant_is_found_by_the_subscription_once_for_an_hour() {
 
 #[tokio::test]
 async fn an_id_that_cannot_be_one_is_told_from_one_that_is_not_there() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     for (id, status, error) in [
         ("nocolon", 400, "invalid cloud credential ID nocolon"),
         (":x", 400, "invalid cloud credential ID :x"),
@@ -92,7 +92,7 @@ async fn an_id_that_cannot_be_one_is_told_from_one_that_is_not_there() {
 
 #[tokio::test]
 async fn a_credential_is_its_owners_the_administrators_and_nobody_elses() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.stored_credential(&ann).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -104,7 +104,7 @@ async fn a_credential_is_its_owners_the_administrators_and_nobody_elses() {
 
 #[tokio::test]
 async fn whoever_may_update_a_cluster_may_use_its_credential_under_either_spelling() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let (of_ann, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
     let cluster = |name: &str, credential: &str| {
@@ -139,7 +139,7 @@ async fn whoever_may_update_a_cluster_may_use_its_credential_under_either_spelli
 
 #[tokio::test]
 async fn an_incomplete_stored_credential_is_the_callers_to_mend() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let seed = &app.seed;
     let whole = json!({"subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": "x"});
     for (missing, action, expected) in [
@@ -163,7 +163,7 @@ async fn an_incomplete_stored_credential_is_the_callers_to_mend() {
 
 #[tokio::test]
 async fn an_environment_that_there_is_not_is_named_when_azure_refuses() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let moon = |name: &str, more: Value| {
         let mut body = account(&app, name, &more);
         body["environment"] = json!("moon");
@@ -198,7 +198,7 @@ async fn an_environment_that_there_is_not_is_named_when_azure_refuses() {
 
 #[tokio::test]
 async fn base_urls_are_ignored_so_that_no_secret_leaves_for_another_host() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let more = json!({"baseUrl": "https://evil.example/", "authBaseUrl": "https://evil.example/"});
     assert_eq!(app.post("/meta/aksLocations").json(&app.credential(&more)).send().await.status, 200);
     let id = app.stored_credential(&app.admin).await;
@@ -210,7 +210,7 @@ async fn base_urls_are_ignored_so_that_no_secret_leaves_for_another_host() {
 
 #[tokio::test]
 async fn ids_in_a_query_are_trimmed() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let stored = app.stored_credential(&app.admin).await;
     for around in ["%20", "%0A", "%0D%0A", "+", "%C2%A0", "%09"] {
         for path in [

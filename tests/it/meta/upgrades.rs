@@ -18,7 +18,7 @@ async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
 
 #[tokio::test]
 async fn the_upgrades_of_a_cluster_are_those_that_azure_offers_to_its_version() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -34,7 +34,7 @@ async fn the_upgrades_of_a_cluster_are_those_that_azure_offers_to_its_version() 
 
 #[tokio::test]
 async fn a_cluster_that_is_not_there_or_not_ones_own_is_an_invalid_id() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let of_ann = cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
     for id in ["", "c-nnnnn", of_ann.as_str()] {
@@ -47,7 +47,7 @@ async fn a_cluster_that_is_not_there_or_not_ones_own_is_an_invalid_id() {
 
 #[tokio::test]
 async fn a_cluster_whose_version_nobody_knows_is_told_so() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = cluster(&app, &app.admin, json!({})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
     assert_eq!(answer.error(), "kubernetes version of the cluster cannot be determined");
@@ -55,7 +55,7 @@ async fn a_cluster_whose_version_nobody_knows_is_told_so() {
 
 #[tokio::test]
 async fn the_region_of_the_question_wins_over_the_clusters() {
-    let app = TestApp::start().await;
+    let app = TestApp::advising().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
     app.upstream();
     for (region, expected) in [

@@ -161,7 +161,7 @@ async fn the_mark_of_another_server_stays_on_an_import() {
 #[tokio::test]
 async fn an_import_of_what_is_not_there_says_so_and_can_be_removed() {
     let case = Case::start().await;
-    let id = case.post(&case.import("nowhere", json!({}))).await;
+    let id = case.post_advised(&case.import("nowhere", json!({}))).await;
     case.app.settle().await;
     let message = case.trouble(&id, "provisioning").await;
     assert_eq!(message, "nowhere does not exist in Azure, so it cannot be imported");

@@ -20,7 +20,7 @@ fn fails(deed: Deed, code: &str, message: &str) -> Ending {
 async fn a_quota_is_told_in_azures_words_and_a_smaller_cluster_is_made() {
     let case = Case::start_as("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
-    let id = case.post(&case.with(json!({"resourceGroup": "small", "nodePools": pools(5)}))).await;
+    let id = case.post_advised(&case.with(json!({"resourceGroup": "small", "nodePools": pools(5)}))).await;
     case.app.settle().await;
     let message = case.trouble(&id, "provisioning").await;
     assert!(
@@ -64,7 +64,7 @@ async fn a_policy_is_told_in_azures_words_and_a_tag_mends_it() {
 #[tokio::test]
 async fn a_credential_that_azure_refuses_fails_the_step_of_credentials() {
     let case = Case::start_as("expired-secret").await;
-    let id = case.post(&case.small()).await;
+    let id = case.post_advised(&case.small()).await;
     case.app.settle().await;
     let message = case.trouble(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
@@ -87,7 +87,7 @@ async fn a_credential_that_azure_refuses_fails_the_step_of_credentials() {
 #[tokio::test]
 async fn a_missing_role_is_told_and_the_object_can_be_removed() {
     let case = Case::start_as("reader").await;
-    let id = case.post(&case.small()).await;
+    let id = case.post_advised(&case.small()).await;
     case.app.settle().await;
     let message = case.trouble(&id, "provisioning").await;
     assert!(message.starts_with("error failed to create cluster: AuthorizationFailed: "), "{message}");
@@ -179,7 +179,9 @@ async fn a_change_that_azure_refuses_is_told_and_taken_back() {
     let case = Case::start_as("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
     let id = case.active(&case.with(json!({"resourceGroup": "small", "nodePools": pools(1)}))).await;
-    assert_eq!(case.put(&id, json!({"nodePools": pools(9)})).await.status.as_u16(), 200);
+    let advised = json!({"name": "one", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"nodePools": pools(9)}});
+    let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&advised).send().await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.app.settle().await;
     let message = case.trouble(&id, "updating").await;
     assert!(

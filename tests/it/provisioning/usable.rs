@@ -227,7 +227,7 @@ async fn retry_is_answered_without_the_old_error() {
 #[tokio::test]
 async fn removal_is_answered_without_the_old_error() {
     let case = Case::start().await;
-    let id = case.post(&case.import("nowhere", json!({}))).await;
+    let id = case.post_advised(&case.import("nowhere", json!({}))).await;
     case.app.settle().await;
     case.trouble(&id, "provisioning").await;
     let answer = case.app.delete(&format!("/v3/clusters/{id}")).send().await;

@@ -6,6 +6,7 @@ mod networks;
 mod regions;
 mod versions;
 
+use norman_aks::sandbox::Quota;
 use serde_json::{Value, json};
 
 use crate::norman::refusal;
@@ -36,6 +37,14 @@ impl Case {
         let body = azure_cluster(name, more);
         self.meanwhile(http::Method::PUT, &crate::provisioning::cluster(name), Some(&body)).await;
         self.app.settle().await;
+    }
+
+    /// Raises the quotas for vCPUs, so that nothing but a network is too small.
+    pub(super) fn with_room_for_nodes(&self) {
+        for name in ["cores", "standardDSv2Family", "standardDSv5Family"] {
+            let quota = Quota { region: "eastus".to_owned(), name: name.to_owned(), limit: 10_000 };
+            self.app.control.set_quota(&self.account.subscription_id, quota);
+        }
     }
 
     /// Makes a cluster in the built-in Azure and imports it; its id.

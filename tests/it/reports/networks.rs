@@ -69,6 +69,7 @@ async fn a_service_range_may_be_in_the_network_but_not_in_a_subnet() {
 #[tokio::test]
 async fn pods_of_an_overlay_take_no_address_of_the_subnet() {
     let it = Case::start().await;
+    it.with_room_for_nodes();
     network(&it, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
     let kubenet = json!({"networkPlugin": "kubenet", "virtualNetwork": "small", "subnet": "nodes"});
     let id = it.active(&it.with(kubenet)).await;
@@ -97,6 +98,7 @@ async fn pods_of_an_overlay_take_no_address_of_the_subnet() {
 #[tokio::test]
 async fn pods_with_a_subnet_of_their_own_take_none_of_the_nodes() {
     let it = Case::start().await;
+    it.with_room_for_nodes();
     network(
         &it,
         "small",

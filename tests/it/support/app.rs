@@ -58,6 +58,11 @@ impl TestApp {
         Self::with().start().await
     }
 
+    /// A server that keeps clusters which Azure does not have: errors that rest on Azure only warn.
+    pub(crate) async fn advising() -> Self {
+        Self::with().advise().start().await
+    }
+
     /// A server with settings of its own.
     pub(crate) fn with() -> TestAppBuilder {
         TestAppBuilder {
@@ -155,6 +160,19 @@ impl TestApp {
         pool.close().await;
     }
 
+    /// The response to a call during which time passes, and how much has passed on the clock of the server.
+    pub(crate) async fn send_while_time_passes(&self, call: Call<'_>) -> (Answer, Duration) {
+        let begun = self.clock.now_ms();
+        let mut call = std::pin::pin!(call.send());
+        let answer = loop {
+            tokio::select! {
+                answer = &mut call => break answer,
+                () = tokio::time::sleep(Duration::from_millis(100)) => self.clock.advance(Duration::from_secs(1)),
+            }
+        };
+        (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - begun).unwrap()))
+    }
+
     /// Everything that is served, for a listener of one's own.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
@@ -178,6 +196,12 @@ impl TestAppBuilder {
     pub(crate) fn setting(mut self, variable: &str, value: &str) -> Self {
         self.settings.insert(variable.to_owned(), value.to_owned());
         self
+    }
+
+    /// As [`TestApp::advising`].
+    #[must_use]
+    pub(crate) fn advise(self) -> Self {
+        self.setting("NORMAN_AKS_CLUSTER_REVIEW", "advise")
     }
 
     /// A server on a database that outlives it, with the key that all servers of that database share.

@@ -98,7 +98,8 @@ impl Stage {
     /// The same with a change to the body of the object.
     async fn set_with(base: Base, builder: TestAppBuilder, change: impl FnOnce(&mut Value)) -> Self {
         let db = base.db().await;
-        let app = builder.on(&db).start().await;
+        // These tests are about the worker: nothing is rejected before it sees it.
+        let app = builder.advise().on(&db).start().await;
         let credential = app.stored_credential(&app.admin).await;
         let mut body = small("one", &credential);
         change(&mut body);

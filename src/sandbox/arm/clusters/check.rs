@@ -192,6 +192,13 @@ pub(in crate::sandbox::arm) fn pool(pool: &Value) -> Result<(), Refused> {
             return refuse(key, &format!("'{}' is none of: {}", text(key), known.join(", ")));
         }
     }
+    for taint in json::list(pool, "/nodeTaints").iter().filter_map(Value::as_str) {
+        let spec = taint.rsplit_once(':').filter(|(spec, _)| spec.split('=').count() == 2);
+        let effect = spec.map(|(_, effect)| effect).unwrap_or_default();
+        if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+            return refuse("nodeTaints", &format!("invalid taint spec: {taint}"));
+        }
+    }
     let system = text("mode") == "System";
     if system && windows {
         return refuse("osType", "a system pool has Linux nodes");

@@ -1,0 +1,79 @@
+//! What a caller of Resource Manager may do at a scope (`Microsoft.Authorization/permissions`).
+
+use serde::Deserialize;
+
+use super::lenient::{or_default, read_from_object};
+
+/// The actions that one role of the caller grants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Permission {
+    /// Granted actions; `*` stands for any text.
+    #[serde(deserialize_with = "or_default")]
+    pub actions: Vec<String>,
+    /// Actions that this role does not grant although `actions` covers them; another role may.
+    #[serde(deserialize_with = "or_default")]
+    pub not_actions: Vec<String>,
+}
+
+impl Permission {
+    /// Whether the role grants an action, for example `Microsoft.ContainerService/managedClusters/write`.
+    pub fn grants(&self, action: &str) -> bool {
+        let covers = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
+        covers(&self.actions) && !covers(&self.not_actions)
+    }
+}
+
+/// Whether a pattern with `*` covers an action, in any letter case.
+fn matches(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        let Some(end) = rest.find(part).and_then(|start| rest.get(start + part.len()..)) else {
+            return false;
+        };
+        rest = end;
+    }
+    true
+}
+
+read_from_object!(Permission);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permission_grants_by_pattern() {
+        const WRITE: &str = "Microsoft.ContainerService/managedClusters/write";
+        let role = |actions: &[&str], not_actions: &[&str]| {
+            let text = |list: &[&str]| list.iter().map(|it| (*it).to_owned()).collect();
+            Permission { actions: text(actions), not_actions: text(not_actions) }
+        };
+        for (actions, not_actions, expected) in [
+            (&["*"][..], &[][..], true),
+            (&["*"], &["Microsoft.Authorization/*/Write"], true),
+            (&["*/read"], &[], false),
+            (&["*/write"], &[], true),
+            (&["microsoft.containerservice/*"], &[], true),
+            (&["Microsoft.ContainerService/managedClusters/*"], &["*/write"], false),
+            (&["Microsoft.ContainerService/*/write"], &[], true),
+            (&["Microsoft.ContainerService/managedClusters/write"], &[], true),
+            (&["Microsoft.ContainerService/managedClusters/read", "Microsoft.Network/*"], &[], false),
+            (&["Microsoft.*/managed*/write"], &[], true),
+            (&["Microsoft.ContainerService/managedClusters/write/more"], &[], false),
+            (&[""], &[], false),
+            (&[], &[], false),
+        ] {
+            assert_eq!(role(actions, not_actions).grants(WRITE), expected, "{actions:?} {not_actions:?}");
+        }
+    }
+}

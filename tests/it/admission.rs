@@ -1,0 +1,330 @@
+//! Requests that can only fail in Azure are rejected at once, with the field and what to do: Terraform would wait half an hour for
+//! nothing. What Azure may not know yet is asked again for a while.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use http::StatusCode;
+use norman_aks::sandbox::{Effect, Fault, Login, Operation, Outcome, Page, Quota, Refusal};
+use serde_json::{Value, json};
+
+use crate::norman::refusal;
+use crate::support::app::{Answer, TestApp};
+use crate::support::made;
+
+const CREDENTIAL: &str = "aksConfig.azureCredentialSecret";
+const APPLY_AGAIN: &str = "if it was created a few minutes ago, apply again";
+const WAIT: Duration = Duration::from_secs(45);
+
+/// Stores the credential of an account of the sandbox; its ID.
+async fn stored(app: &TestApp, account: &str) -> String {
+    let accounts = app.control.accounts();
+    let account = accounts.iter().find(|known| known.name == account).unwrap();
+    let secret = account.secrets.first().or(account.expired_secrets.first()).unwrap();
+    store_credential(app, &account.subscription_id, &account.tenant_id, &account.client_id, secret).await
+}
+
+async fn store_credential(
+    app: &TestApp,
+    subscription: &str,
+    tenant: &str,
+    client: &str,
+    secret: &str,
+) -> String {
+    let config = json!({"subscriptionId": subscription, "tenantId": tenant, "clientId": client, "clientSecret": secret});
+    let answer =
+        app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// The credential of the account `ready` with a made-up secret.
+async fn wrong_secret(app: &TestApp) -> String {
+    let seed = &app.seed;
+    store_credential(app, seed.subscription_id, seed.tenant_id, seed.client_id, "made~up~secret").await
+}
+
+async fn post(app: &TestApp, body: &Value) -> Answer {
+    app.post("/v3/clusters").json(body).send().await
+}
+
+/// Entra's error for every login with that secret.
+fn rejects(app: &TestApp, number: u64) {
+    let body = json!({"error": "invalid_client", "error_description": format!("AADSTS{number}: No. Trace ID: x"), "error_codes": [number]});
+    let outcome = Outcome::Answer(Page::new(401, &body).unwrap());
+    app.control.login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
+}
+
+fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
+    let (_, named, message) = refusal(answer);
+    assert_eq!((answer.status, named.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, field), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "{part} is missing: {message}");
+    }
+}
+
+async fn assert_no_cluster(app: &TestApp) {
+    assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]));
+    assert_eq!(app.control.writes().len(), 0, "{:?}", app.control.writes());
+}
+
+#[tokio::test]
+async fn credential_that_can_only_fail_is_rejected_at_once() {
+    let app = TestApp::start().await;
+    for (account, parts) in [
+        ("expired-secret", ["AADSTS7000222", "the client secret has expired: make a new one"]),
+        ("disabled-app", ["AADSTS7000112", "an administrator of the tenant must enable its sign-in"]),
+        ("disabled-subscription", ["Disabled", "enable"]),
+    ] {
+        let credential = stored(&app, account).await;
+        let begun = app.clock.now_ms();
+        let answer = post(&app, &made::body("one", &credential)).await;
+        assert_rejected(&answer, CREDENTIAL, &parts);
+        assert!(!answer.text().contains(APPLY_AGAIN), "{}", answer.text());
+        assert_eq!(app.clock.now_ms(), begun);
+        let answer = post(&app, &made::import(&app, "two", &credential)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{account}: {}", answer.text());
+    }
+    assert_no_cluster(&app).await;
+}
+
+#[tokio::test]
+async fn credential_that_cannot_be_sent_to_azure_is_rejected() {
+    let app = TestApp::start().await;
+    let seed = &app.seed;
+    let bad_tenant = store_credential(&app, seed.subscription_id, "no tenant", seed.client_id, "s").await;
+    assert_rejected(
+        &post(&app, &made::body("one", &bad_tenant)).await,
+        CREDENTIAL,
+        &["tenantID", "tenantId is"],
+    );
+    let elsewhere = "9d1f3c52-0d2b-4e6a-8c1e-0000000000ff";
+    let unknown = store_credential(&app, elsewhere, "", seed.client_id, "s").await;
+    let answer = post(&app, &made::body("one", &unknown)).await;
+    assert_rejected(&answer, CREDENTIAL, &["SubscriptionNotFound", "check subscriptionId"]);
+}
+
+#[tokio::test]
+async fn wrong_secret_is_tried_for_45_seconds() {
+    let app = TestApp::start().await;
+    for number in [7_000_215, 700_016] {
+        let credential = wrong_secret(&app).await;
+        rejects(&app, number);
+        let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+        let (answer, waited) = app.send_while_time_passes(call).await;
+        assert_rejected(&answer, CREDENTIAL, &[&format!("AADSTS{number}"), "cloud credential", APPLY_AGAIN]);
+        assert!(waited >= Duration::from_secs(35) && waited <= WAIT + Duration::from_secs(15), "{waited:?}");
+        let logins = app.control.requests().iter().filter(|seen| seen.operation == Operation::Token).count();
+        assert!((2..=7).contains(&logins), "{logins} logins");
+        app.control.clear_requests();
+    }
+    assert_no_cluster(&app).await;
+}
+
+#[tokio::test]
+async fn secret_that_works_after_some_seconds_is_accepted() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let body = json!({"error": "invalid_client", "error_description": "AADSTS7000215: No.", "error_codes": [7_000_215]});
+    app.control.add_fault(Fault {
+        operation: Some(Operation::Token),
+        times: Some(2),
+        effect: Some(Effect::Status(Refusal {
+            status: Some(401),
+            body: Some(body.to_string()),
+            ..Refusal::default()
+        })),
+        ..Fault::default()
+    });
+    let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+    let (answer, _) = app.send_while_time_passes(call).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let review = &answer.json()["aksStatus"]["review"];
+    assert_eq!(review["unchecked"], json!([]), "{review}");
+    app.pass(Duration::from_mins(10)).await;
+    let path = format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap());
+    assert_eq!(app.get(&path).send().await.json()["state"], "active");
+}
+
+#[tokio::test]
+async fn missing_role_is_tried_for_45_seconds() {
+    let app = TestApp::start().await;
+    for (account, part) in [
+        ("no-role", "Microsoft.ContainerService/managedClusters/read"),
+        ("reader", "lacks the right Microsoft.ContainerService/managedClusters/write"),
+    ] {
+        let credential = stored(&app, account).await;
+        let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+        let (answer, waited) = app.send_while_time_passes(call).await;
+        assert_rejected(&answer, CREDENTIAL, &[part, "az role assignment create", APPLY_AGAIN]);
+        assert!(waited >= Duration::from_secs(35), "{waited:?}");
+    }
+    assert_no_cluster(&app).await;
+}
+
+#[tokio::test]
+async fn role_that_works_after_some_seconds_is_accepted() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    app.control.add_fault(Fault {
+        operation: Some(Operation::ManagedCluster),
+        times: Some(2),
+        effect: Some(Effect::Status(Refusal {
+            status: Some(403),
+            code: Some("AuthorizationFailed".to_owned()),
+            ..Refusal::default()
+        })),
+        ..Fault::default()
+    });
+    let call = app.post("/v3/clusters").json(&made::body("one", &credential));
+    let (answer, _) = app.send_while_time_passes(call).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn right_in_one_resource_group_is_enough() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    for operation in [Operation::Subscription, Operation::Provider, Operation::Locations, Operation::Usages] {
+        app.control.add_fault(Fault {
+            operation: Some(operation),
+            effect: Some(Effect::Status(Refusal {
+                status: Some(403),
+                code: Some("AuthorizationFailed".to_owned()),
+                ..Refusal::default()
+            })),
+            ..Fault::default()
+        });
+    }
+    let answer = post(&app, &made::body("one", &credential)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
+    let app = TestApp::start().await;
+    let fresh = stored(&app, "fresh").await;
+    let answer = post(&app, &made::body("one", &fresh)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    assert_eq!(app.control.writes().len(), 0, "a review registers nothing");
+    let unregistered = stored(&app, "unregistered").await;
+    let review = json!({"aksConfig": made::body("two", &unregistered)["aksConfig"]});
+    let review = app.post("/api/v1/aks/review").json(&review).send().await.json();
+    let findings = review["findings"].as_array().unwrap();
+    let finding =
+        findings.iter().find(|it| it["rule"] == "provider-registered").unwrap_or_else(|| panic!("{review}"));
+    assert_eq!((&finding["severity"], &finding["field"]), (&json!("error"), &json!(CREDENTIAL)));
+    assert!(finding["remedy"].as_str().unwrap().contains("az provider register"), "{finding}");
+}
+
+#[tokio::test]
+async fn import_that_is_not_in_azure_is_rejected() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let mut body = made::import(&app, "theirs", &credential);
+    body["aksConfig"]["clusterName"] = json!("nowhere");
+    let parts = ["nowhere does not exist", "aksClusters lists"];
+    assert_rejected(&post(&app, &body).await, "aksConfig.clusterName", &parts);
+    body["aksConfig"]["resourceGroup"] = json!("no-such-group");
+    assert_rejected(&post(&app, &body).await, "aksConfig.clusterName", &parts);
+    assert_no_cluster(&app).await;
+}
+
+#[tokio::test]
+async fn quota_counts_what_the_request_adds() {
+    let app = TestApp::start().await;
+    let (id, _) = made::active(&app, &app.admin.clone(), "one").await;
+    let left = |cores: u32| {
+        let quota = Quota { region: "eastus".to_owned(), name: "cores".to_owned(), limit: cores };
+        app.control.set_quota(app.seed.subscription_id, quota);
+    };
+    left(2);
+    let path = format!("/v3/clusters/{id}");
+    let put = async |count: u32| {
+        let mut pool = made::body("one", "")["aksConfig"]["nodePools"][0].clone();
+        pool["count"] = json!(count);
+        app.put(&path)
+            .json(&json!({"name": "one", "aksConfig": {"nodePools": [pool], "tags": {"team": "b"}}}))
+            .send()
+            .await
+    };
+    let answer = put(9).await;
+    assert_rejected(
+        &answer,
+        "aksConfig.nodePools",
+        &["need 16 more vCPUs", "of which 0 are left", "use fewer"],
+    );
+    // What is there already needs nothing more.
+    let same = put(1).await;
+    assert_eq!(same.status, StatusCode::OK, "{}", same.text());
+    let credential = app.stored_credential(&app.admin).await;
+    let new = post(&app, &made::body("two", &credential)).await;
+    assert_rejected(&new, "aksConfig.nodePools", &["need 2 more vCPUs", "ask Azure for more quota"]);
+}
+
+#[tokio::test]
+async fn change_with_an_expired_secret_is_rejected() {
+    let app = TestApp::start().await;
+    let (id, credential) = made::active(&app, &app.admin.clone(), "one").await;
+    let path = format!("/v3/clusters/{id}");
+    let secret = json!({"azurecredentialConfig": {"clientSecret": "made~up~secret"}});
+    rejects(&app, 7_000_222);
+    let changed = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&secret).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+    let before = app.get(&path).send().await.json();
+    let tags = json!({"name": "one", "aksConfig": {"tags": {"team": "b"}}});
+    assert_rejected(&app.put(&path).json(&tags).send().await, CREDENTIAL, &["AADSTS7000222", "expired"]);
+    assert_eq!(app.get(&path).send().await.json()["aksConfig"], before["aksConfig"], "nothing was changed");
+    // What Azure has no part in is still possible.
+    let description = json!({"name": "one", "description": "other words"});
+    assert_eq!(app.put(&path).json(&description).send().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn setting_is_the_default_of_the_annotation() {
+    let app = TestApp::start().await;
+    let expired = stored(&app, "expired-secret").await;
+    let value = json!({"value": "advise"});
+    let answer = app.put("/v3/settings/cluster-review").json(&value).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let accepted = post(&app, &made::body("one", &expired)).await;
+    assert_eq!(accepted.status, StatusCode::CREATED, "{}", accepted.text());
+    let findings = accepted.json()["aksStatus"]["review"]["findings"].clone();
+    let is_warning = |it: &Value| it["rule"] == "credential-refused" && it["severity"] == "warning";
+    assert!(findings.as_array().unwrap().iter().any(is_warning), "{findings}");
+    let mut enforced = made::body("two", &expired);
+    enforced["annotations"] = json!({"norman-aks.io/review": "enforce"});
+    assert_rejected(&post(&app, &enforced).await, CREDENTIAL, &["AADSTS7000222"]);
+    let value = json!({"value": "sometimes"});
+    let answer = app.put("/v3/settings/cluster-review").json(&value).send().await;
+    assert_rejected(&answer, "value", &["cluster-review is enforce or advise"]);
+}
+
+#[tokio::test]
+async fn waiting_requests_of_a_user_are_limited() {
+    let app = TestApp::start().await;
+    let credential = wrong_secret(&app).await;
+    let bodies: Vec<_> = (0..18).map(|n| made::body(&format!("one{n}"), &credential)).collect();
+    let mut calls: FuturesUnordered<_> = bodies.iter().map(|body| post(&app, body)).collect();
+    // Two too many are answered although no time passes.
+    for _ in 0..2 {
+        let answer = tokio::time::timeout(Duration::from_secs(40), calls.next()).await.unwrap().unwrap();
+        assert_rejected(&answer, CREDENTIAL, &["AADSTS7000215", APPLY_AGAIN]);
+    }
+    assert!(tokio::time::timeout(Duration::from_secs(1), calls.next()).await.is_err());
+}
+
+#[tokio::test]
+async fn taint_without_a_value_is_rejected() {
+    let app = TestApp::start().await;
+    let credential = app.stored_credential(&app.admin).await;
+    let mut body = made::body("one", &credential);
+    body["aksConfig"]["nodePools"][0]["nodeTaints"] = json!(["dedicated:NoSchedule"]);
+    let answer = post(&app, &body).await;
+    assert_rejected(
+        &answer,
+        "aksConfig.nodePools[0].nodeTaints",
+        &["dedicated:NoSchedule", "use the form key=value:Effect", "key=true:NoSchedule"],
+    );
+}
