@@ -5,6 +5,7 @@
 //! here.
 
 mod config;
+pub mod defaults;
 pub mod merge;
 pub mod rules;
 

@@ -263,7 +263,7 @@ impl Clusters {
             let audit = by.audit(Action::Update, OBJECT, &row.id, now);
             let unique = is_renamed(&before.name, &row.name).then(|| names_seen_by(&by.caller));
             let moves = before.credential_id != row.credential_id;
-            let erasure = if moves { last_use(by, &before, now) } else { None };
+            let erasure = moves.then(|| last_use(by, &before, now)).flatten();
             let records = Records { change: &audit, erasure: erasure.as_ref() };
             match store::clusters::update(&self.parts.store, &row, Some(Wake(now)), unique, records).await {
                 Err(store::Error::Conflict { .. }) => {}
@@ -294,16 +294,12 @@ impl Clusters {
         }
         let requested = match change.body.get(AKS_CONFIG) {
             Some(serde_json::Value::Object(config)) => Some(config.clone()),
-            Some(_) => return Err(no_aks_config()),
-            None if mode == Mode::Replace => return Err(no_aks_config()),
-            None => None,
+            None if mode != Mode::Replace => None,
+            _ => return Err(no_aks_config()),
         };
-        check_texts(
-            change.name.as_deref().unwrap_or_default(),
-            &change.body,
-            Some((&stored.name, stored.spec.body())),
-        )?;
-        let mut body = merge::changed(stored.spec.body(), change.body.clone(), mode);
+        let name = change.name.clone().unwrap_or_default();
+        check_texts(&name, &change.body, Some((&stored.name, stored.spec.body())))?;
+        let mut body = stored.changed(change.body.clone(), mode);
         label(&mut body);
         let spec = convert(body)?;
         let requested = convert_config(requested.unwrap_or_default())?;
@@ -332,7 +328,6 @@ impl Clusters {
         let identity = credential.identity(new);
         self.check_identity(identity.as_deref(), &row.id, new).await?;
         check_place(row, identity.as_deref())?;
-        let name = change.name.clone().unwrap_or_default();
         if name.is_empty() || is_renamed(&row.name, &name) {
             self.check_name(caller, &name, &row.id).await?;
         }

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 use norman_aks::sandbox::{Effect, Fault, Login, Operation, Outcome, Page, Quota, Refusal};
+use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
 
 use crate::norman::refusal;
@@ -62,6 +63,15 @@ fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "{part} is missing: {message}");
     }
+}
+
+/// The specification as it is stored.
+async fn stored_spec(app: &TestApp, id: &str) -> Value {
+    let url = sqlite_url(&app.folder.path().join("norman-aks.db"));
+    let store = Store::connect(&url, &store::Options::default()).await.unwrap();
+    let row = store::clusters::get(&store, id).await.unwrap().unwrap();
+    store.close().await;
+    serde_json::from_str(&row.spec).unwrap()
 }
 
 async fn assert_no_cluster(app: &TestApp) {
@@ -327,4 +337,58 @@ async fn taint_without_a_value_is_rejected() {
         "aksConfig.nodePools[0].nodeTaints",
         &["dedicated:NoSchedule", "use the form key=value:Effect", "key=true:NoSchedule"],
     );
+}
+
+#[tokio::test]
+async fn unset_keys_carry_the_value_of_azure() {
+    let app = TestApp::start().await;
+    let (id, _) = made::active(&app, &app.admin.clone(), "one").await;
+    let path = format!("/v3/clusters/{id}");
+    let seen = app.get(&path).send().await.json();
+    let config = &seen["aksConfig"];
+    for key in ["serviceCidr", "dnsServiceIp", "loadBalancerSku"] {
+        let azure = &seen["aksStatus"]["upstreamSpec"][key];
+        assert!(azure.is_string() && config[key] == *azure, "{key}: {config}");
+    }
+    assert!(config["nodeResourceGroup"].is_string(), "{config}");
+    // A client that sends everything back changes nothing, and the values stay Azure's.
+    let answer = app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;
+    assert_eq!(
+        (answer.status, &answer.json()["state"]),
+        (StatusCode::OK, &json!("active")),
+        "{}",
+        answer.text()
+    );
+    let stored = stored_spec(&app, &id).await;
+    for key in ["serviceCidr", "dnsServiceIp", "loadBalancerSku", "nodeResourceGroup"] {
+        assert!(stored["aksConfig"].get(key).is_none(), "{key} became the user's: {stored}");
+    }
+    // Another value is rejected, and the response still has Azure's.
+    let wrong = json!({"name": "one", "aksConfig": {"serviceCidr": "10.99.0.0/16"}});
+    assert_rejected(&app.put(&path).json(&wrong).send().await, "aksConfig.serviceCidr", &["cannot become"]);
+    assert_eq!(app.get(&path).send().await.json()["aksConfig"], *config);
+    let listed = app.get("/v3/clusters").send().await.json();
+    assert_eq!(listed["data"][0]["aksConfig"], *config);
+}
+
+#[tokio::test]
+async fn rejected_value_that_azure_lacks_names_the_way_out() {
+    let app = TestApp::start().await;
+    let (id, _) = made::active(&app, &app.admin.clone(), "one").await;
+    let path = format!("/v3/clusters/{id}");
+    let mut pool = made::body("one", "")["aksConfig"]["nodePools"][0].clone();
+    pool["nodeTaints"] = json!(["dedicated:NoSchedule"]);
+    let put =
+        async |config: Value| app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;
+    let answer = put(json!({"nodePools": [pool]})).await;
+    let way_out = ["write a valid value", "terraform state rm"];
+    assert_rejected(&answer, "aksConfig.nodePools[0].nodeTaints", &way_out);
+    let network =
+        json!({"virtualNetwork": "rancher-net", "virtualNetworkResourceGroup": "rancher", "subnet": "nodes"});
+    let answer = put(network).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer.text().contains(way_out[1]), "{}", answer.text());
+    // The tags come back with the response.
+    let answer = put(json!({"tags": {"a/b": "c"}})).await;
+    assert!(!answer.text().contains(way_out[1]), "{}", answer.text());
 }

@@ -42,6 +42,7 @@ mod required;
 mod rule;
 mod security;
 mod sizes;
+mod state;
 mod subnets;
 #[cfg(test)]
 mod tests;
@@ -214,6 +215,9 @@ pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     }
     if subject.advise {
         soften(&mut review, |finding| finding.rests_on_azure);
+    }
+    if let Purpose::Update(before) = subject.purpose {
+        state::name_way_out(&mut review, subject, before);
     }
     review.findings.sort_by_key(|finding| finding.severity);
     review

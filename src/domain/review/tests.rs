@@ -1761,6 +1761,39 @@ fn only_recent_rights_alone_may_pass() {
 }
 
 #[test]
+fn value_that_terraform_keeps_has_a_way_out() {
+    const WAY_OUT: &str = "terraform state rm";
+    let remedy = |change: Change| {
+        let review = Situation::update().with(change).review();
+        review.first_error().unwrap().remedy.clone()
+    };
+    let invalid_taint = |s: &mut Situation| set_pool(s, 1, json!({"nodeTaints": ["a"]}));
+    assert!(remedy(|s| set_pool(s, 1, json!({"nodeTaints": ["a"]}))).contains(WAY_OUT));
+    // What the user set before comes back with the response.
+    let tags = |s: &mut Situation| set(s, json!({"tags": {"a/b": ""}}));
+    assert!(!Situation::update().with(tags).review().first_error().unwrap().remedy.contains(WAY_OUT));
+    assert!(
+        remedy(|s| {
+            set(s, json!({"tags": {"a/b": ""}}));
+            s.stored.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
+            s.upstream.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
+        })
+        .contains(WAY_OUT)
+    );
+    // Where Azure has a value, the response corrects it.
+    assert!(
+        !remedy(|s| {
+            set(s, json!({"serviceCidr": "10.9.0.0/16"}));
+            s.stored.as_mut().unwrap().as_object_mut().unwrap().remove("serviceCidr");
+        })
+        .contains(WAY_OUT)
+    );
+    assert!(
+        !Situation::create().with(invalid_taint).review().first_error().unwrap().remedy.contains(WAY_OUT)
+    );
+}
+
+#[test]
 fn advise_turns_what_rests_on_azure_into_warnings() {
     let broken = |s: &mut Situation| {
         s.advise = true;

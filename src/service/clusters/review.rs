@@ -43,12 +43,11 @@ impl Clusters {
             Some(id) => Some(Cluster::try_from(self.own_row(&by.caller, id).await?)?),
             None => None,
         };
-        let nothing = Object::new();
-        let (before, mode) = match &stored {
-            Some(stored) => (stored.spec.body(), Mode::Merge),
-            None => (&nothing, Mode::Replace),
+        let body = match &stored {
+            Some(stored) => stored.changed(question.body, Mode::Merge),
+            None => merge::changed(&Object::new(), question.body, Mode::Replace),
         };
-        let spec = convert(merge::changed(before, question.body, mode))?;
+        let spec = convert(body)?;
         if !spec.body().contains_key(AKS_CONFIG) {
             return Err(Invalid::field("MissingRequired", AKS_CONFIG, "aksConfig must be set").into());
         }

@@ -1,7 +1,10 @@
-//! The Kubernetes version of a cluster: the one that runs, which counts for upgrades, and the one that its specification has.
+//! What of a cluster is its user's, and what Azure's: the Kubernetes version that runs, which counts for upgrades, beside the
+//! one of the specification, and values that the user left to Azure.
 
 use super::{Cluster, Clusters};
-use crate::domain::{spec, versions};
+use crate::domain::spec::merge::{self, Mode};
+use crate::domain::spec::{self, AKS_CONFIG, Object, defaults};
+use crate::domain::versions;
 use crate::service::{Caller, Error, Result};
 
 /// The version of a cluster, and where it is, for aksUpgrades.
@@ -24,6 +27,31 @@ pub struct ClusterVersion {
 }
 
 impl Cluster {
+    /// `aksConfig` for responses: what the user set, and Azure's values for keys that the user left to it.
+    pub fn shown_config(&self) -> Option<Object> {
+        let mut config = self.spec.body().get(AKS_CONFIG)?.as_object()?.clone();
+        if let Some(azure) = self.in_azure() {
+            defaults::fill(&mut config, &azure);
+        }
+        Some(config)
+    }
+
+    /// The object after a change of its body. What only repeats the response does not become the user's.
+    pub(super) fn changed(&self, mut change: Object, mode: Mode) -> Object {
+        if let Some(azure) = self.in_azure() {
+            defaults::drop_repeated(self.spec.body(), &mut change, &azure);
+        }
+        merge::changed(self.spec.body(), change, mode)
+    }
+
+    /// What Azure reported, once it did. Of an import only what its user sets is managed.
+    fn in_azure(&self) -> Option<defaults::Azure<'_>> {
+        let upstream =
+            self.status.upstream_spec.as_ref().filter(|_| self.spec.aks().imported != Some(true))?;
+        let node_resource_group = self.status.details.node_resource_group.as_ref();
+        Some(defaults::Azure { upstream, node_resource_group })
+    }
+
     /// The version that the cluster runs, as far as it is known: the one that counts for upgrades.
     pub fn running_version(&self) -> Option<String> {
         let git = self.status.version.as_ref().and_then(|version| version.get("gitVersion")?.as_str());

@@ -415,6 +415,19 @@ pub(crate) fn lines(writes: &[Write]) -> Vec<String> {
     writes.iter().map(|write| write.line.clone()).collect()
 }
 
+/// A shown `aksConfig` without the values that Azure gave keys which the user left to it in `said`.
+pub(crate) fn users_own(shown: &Value, said: &Value) -> Value {
+    let mut own = shown.clone();
+    for key in ["dnsServiceIp", "loadBalancerSku", "nodeResourceGroup", "podCidr", "serviceCidr"] {
+        match said.get(key) {
+            None => drop(own.as_object_mut().unwrap().remove(key)),
+            Some(nothing) if nothing == "" => own[key] = nothing.clone(),
+            Some(_) => {}
+        }
+    }
+    own
+}
+
 /// The address of a cluster of the group.
 pub(crate) fn cluster(name: &str) -> String {
     format!("/resourceGroups/{GROUP}/providers/{AKS}/{name}")

@@ -23,8 +23,9 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
     ] {
         fields.entry(key).or_insert(value);
     }
-    if let Some(config) = fields.get_mut("aksConfig").and_then(Value::as_object_mut) {
-        add_types(config);
+    if let Some(mut config) = cluster.shown_config() {
+        add_types(&mut config);
+        fields.insert("aksConfig".to_owned(), config.into());
     }
     let (transitioning, message) = transition(cluster);
     for (key, value) in [
