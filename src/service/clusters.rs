@@ -289,8 +289,9 @@ impl Clusters {
         let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
         if stored.state == State::Removing {
-            let message = "the cluster is being removed and cannot be changed any more";
-            return Err(Invalid::new("InvalidState", message).into());
+            let message = "state is removing, and the cluster cannot be changed any more: wait until it is gone, then create \
+                           another one";
+            return Err(Invalid::field("InvalidState", "state", message).into());
         }
         let requested = match change.body.get(AKS_CONFIG) {
             Some(serde_json::Value::Object(config)) => Some(config.clone()),

@@ -122,11 +122,7 @@ impl Credentials {
 
     async fn insert(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         if change.azure.as_ref().is_none_or(AzureChange::is_empty) {
-            return Err(Invalid::new(
-                "MissingRequired",
-                "a Config field must be set: send azurecredentialConfig",
-            )
-            .into());
+            return Err(no_config());
         }
         let now = self.parts.clock.now_ms();
         let mut row = CredentialRow {
@@ -206,11 +202,7 @@ impl Credentials {
         mode: Mode,
     ) -> Result<Credential> {
         if mode == Mode::Replace && change.azure.as_ref().is_none_or(AzureChange::is_empty) {
-            return Err(Invalid::new(
-                "MissingRequired",
-                "a Config field must be set: send azurecredentialConfig",
-            )
-            .into());
+            return Err(no_config());
         }
         let mut sealed = None;
         for _ in 0..ATTEMPTS {
@@ -284,6 +276,11 @@ pub(super) fn bare_id(id: &str) -> Option<&str> {
 
 pub(super) fn full_id(bare: &str) -> String {
     format!("{}:{bare}", ids::CREDENTIAL_NAMESPACE)
+}
+
+fn no_config() -> Error {
+    let message = "a Config field must be set: send azurecredentialConfig";
+    Invalid::field("MissingRequired", "azurecredentialConfig", message).into()
 }
 
 fn cloud(row: &CredentialRow) -> Cloud {

@@ -99,7 +99,11 @@ async fn a_name_that_is_not_given_is_the_id() {
 #[tokio::test]
 async fn what_is_no_azure_credential_is_refused() {
     let app = TestApp::advising().await;
-    let missing = ("MissingRequired", "", "a Config field must be set: send azurecredentialConfig");
+    let missing = (
+        "MissingRequired",
+        "azurecredentialConfig",
+        "a Config field must be set: send azurecredentialConfig",
+    );
     for (body, expected) in [
         (json!({}), missing),
         (json!({"name": "n", "azurecredentialConfig": null}), missing),

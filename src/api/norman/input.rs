@@ -191,7 +191,9 @@ fn list(field: &Field, element: &Kind, value: Value, operation: Operation) -> Re
         .into_iter()
         .map(|value| match value {
             Value::Null => {
-                Err(Invalid::field("NotNullable", field.name, "Individual array values can not be null"))
+                let message =
+                    format!("Individual array values can not be null: leave null out of {}", field.name);
+                Err(Invalid::field("NotNullable", field.name, message))
             }
             value => value_of(field, element, value, operation),
         })
@@ -359,10 +361,15 @@ mod tests {
 
     #[test]
     fn null_inside_a_list_is_refused() {
-        for given in [json!({"words": ["a", null]}), json!({"inners": [null]})] {
+        for (given, key) in [(json!({"words": ["a", null]}), "words"), (json!({"inners": [null]}), "inners")]
+        {
             let error = converted(given, Operation::Update).unwrap_err();
             assert_eq!(error.code, "NotNullable");
-            assert_eq!(error.message, "Individual array values can not be null");
+            assert_eq!(error.field.as_deref(), Some(key));
+            assert_eq!(
+                error.message,
+                format!("Individual array values can not be null: leave null out of {key}")
+            );
         }
     }
 

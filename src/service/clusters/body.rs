@@ -42,7 +42,10 @@ pub(super) fn check_texts(
 /// Rule 2.
 pub(super) fn convert(body: Object) -> Result<ClusterSpec> {
     ClusterSpec::new(body).map_err(|error| {
-        Invalid::new("InvalidBodyContent", format!("Cluster spec conversion error: {error}")).into()
+        let message = format!(
+            "Cluster spec conversion error: {error}: send the keys and kinds that /v3/schemas/cluster lists"
+        );
+        Invalid::field("InvalidBodyContent", AKS_CONFIG, message).into()
     })
 }
 

@@ -88,9 +88,9 @@ pub(super) fn check_place(row: &ClusterRow, identity: Option<&str>) -> Result<()
     let exists = row.work.claimed || row.work.activated_ms.is_some();
     match (row.aks_identity.as_deref(), identity) {
         (Some(was), Some(is)) if exists && was != is => {
-            let message =
-                "the cloud credential is for another subscription than the one that the cluster is in";
-            Err(Invalid::field("InvalidOption", "azureCredentialSecret", message).into())
+            let message = "azureCredentialSecret is for another subscription than the one that the cluster is in: use a cloud \
+                           credential of that subscription";
+            Err(Invalid::field("InvalidOption", "aksConfig.azureCredentialSecret", message).into())
         }
         _ => Ok(()),
     }

@@ -1,16 +1,16 @@
 //! The review of clusters: before they are saved, and for those who only ask.
 
-use super::body::convert;
+use super::body::{convert, no_aks_config};
 use super::{Cluster, Clusters, Result};
 use crate::domain::cluster_details::ClusterDetails;
 use crate::domain::review::{Finding, Review, Severity, UnknownField};
 use crate::domain::spec::merge::{self, Mode};
 use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
 use crate::domain::status::State;
+use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::credentials::InlineCredential;
 use crate::service::reviews::{Asked, Existing, Patience, annotation};
-use crate::service::{Error, Invalid};
 
 /// A question about a specification.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Clusters {
         };
         let spec = convert(body)?;
         if !spec.body().contains_key(AKS_CONFIG) {
-            return Err(Invalid::field("MissingRequired", AKS_CONFIG, "aksConfig must be set").into());
+            return Err(no_aks_config());
         }
         let existing = stored.as_ref().map(existing);
         let asked = Asked { spec: &spec, existing: existing.as_ref(), unknown: &question.unknown };
