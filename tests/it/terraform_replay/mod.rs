@@ -1,6 +1,7 @@
 //! What the unmodified `rancher2` provider of Terraform sent, sent again in the recorded order, and every answer looked at with
 //! the provider's eyes: `rules.rs` says what it reads, and what would be a difference in its next plan.
 
+mod recorded;
 mod rules;
 
 use std::collections::BTreeMap;
