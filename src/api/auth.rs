@@ -22,7 +22,7 @@ use crate::service::tokens::AuthError;
 #[derive(Clone, Debug)]
 pub struct Authenticated(pub Arc<Caller>);
 
-/// What `Unauthorized` looks like anywhere under `/meta` and `/v3` (contract, section 1).
+/// The body of a 401 below `/meta` and `/v3` (`docs/contract/meta-actions.md#unauthenticated-requests`).
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
 

@@ -32,7 +32,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const API_HOST: HeaderName = HeaderName::from_static("x-api-host");
 
 impl Origin {
-    /// `https://host[:port]`, the start of every link in an answer to this request (contract, section 11).
+    /// `https://host[:port]`, the start of every link in the response (`docs/contract/norman-api.md#links`).
     pub fn base_url(&self, request: &Parts) -> String {
         if self.server_url.is_empty() { self.request_url(request) } else { self.server_url.clone() }
     }

@@ -1,5 +1,5 @@
 //! The query of a request, read as Go reads it: names are case-sensitive, the first value of a repeated name
-//! wins, and a malformed pair is dropped (contract, section 2).
+//! wins, and a malformed pair is dropped (`docs/contract/meta-actions.md#requests`).
 
 use std::borrow::Cow;
 

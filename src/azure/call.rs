@@ -28,7 +28,7 @@ use super::transport::{Answer, exchange};
 use super::url::{self, without_query};
 use super::{Azure, Shared};
 
-/// The first attempt and three more (contract, section 5).
+/// The first attempt and three more, as Azure's Go libraries (`docs/contract/azure.md#retries`).
 const ATTEMPTS: u32 = 4;
 
 /// Resource Manager as one credential sees it, until a deadline.
@@ -274,7 +274,7 @@ fn may_pass(error: &Error) -> bool {
     }
 }
 
-/// The statuses after which Azure's own libraries ask again (contract, section 5).
+/// The statuses that Azure's Go libraries retry (`docs/contract/azure.md#retries`).
 pub(super) fn is_worth_repeating(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }

@@ -1,6 +1,6 @@
 //! The three clouds of Azure and their addresses. There is no setting for others.
 
-/// A cloud of Azure (contract, section 5).
+/// A cloud of Azure (`docs/contract/azure.md#clouds`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cloud {
     /// The public cloud.

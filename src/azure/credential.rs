@@ -25,8 +25,8 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// What can be known to be wrong without asking Azure, in the order in which Azure's own libraries look
-    /// (contract, section 5).
+    /// Errors that can be found without a request, in the order of Azure's Go libraries
+    /// (`docs/contract/azure.md#tokens`).
     pub(super) fn check(&self) -> Result<(), Error> {
         if !is_tenant(&self.tenant_id) {
             return Err(Error::InvalidTenant);

@@ -50,7 +50,7 @@ impl Token {
 }
 
 /// What Resource Manager's tokens are for. The audience ends with a slash, so the scope has two: that is right
-/// (contract, section 5).
+/// (`docs/contract/azure.md#tokens`).
 pub(super) fn resource_manager(cloud: Cloud) -> String {
     format!("{}/.default", cloud.audience())
 }

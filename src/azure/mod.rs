@@ -152,8 +152,8 @@ impl Azure {
         self.0.tokens.forget(credential.fingerprint);
     }
 
-    /// The id of the tenant that a subscription belongs to, found without a credential. Never takes longer
-    /// than five seconds (contract, section 6).
+    /// The tenant of a subscription, found without a credential in at most five seconds
+    /// (`docs/contract/azure.md#tenant-discovery`).
     pub async fn discover_tenant(
         &self,
         cloud: Cloud,

@@ -16,7 +16,7 @@ use super::retry;
 use super::transport::Answer;
 use super::url::{self, without_query};
 
-/// When Azure says nothing about it (contract, section 19).
+/// The poll interval without a `Retry-After` (`docs/contract/provisioning.md#requests-to-resource-manager`).
 const USUAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// Azure is not asked more often, also where it says 0.

@@ -24,7 +24,7 @@ pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
     /// Azure's code: the header `x-ms-error-code`, else `error.code`, `odata.error.code` or `code` of a JSON
-    /// body, else an XML element `Code` (contract, section 7.1).
+    /// body, else an XML element `Code`.
     pub code: Option<String>,
     /// Azure's sentence from the same body.
     pub message: Option<String>,

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 
-/// No pause is longer; when Azure asks for more, the caller is told instead (contract, section 5).
+/// The longest delay before a retry; when Azure asks for more, the caller gets the error
+/// (`docs/contract/azure.md#retries`).
 const LONGEST: Duration = Duration::from_mins(1);
 
 /// Azure is never left alone for longer, and nobody is told to: what asks for more is a mistake on the way.

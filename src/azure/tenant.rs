@@ -16,7 +16,7 @@ use super::flight::Flight;
 use super::refusal::Refusal;
 use super::{retry, url};
 
-/// All attempts together (contract, section 6).
+/// The time limit of all attempts together (`docs/contract/azure.md#tenant-discovery`).
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Attempts of [`Discovery::Check`].
@@ -35,7 +35,7 @@ const STALE_AFTER: Duration = Duration::from_secs(3);
 /// More are not remembered at once: the eldest goes.
 const MOST_ENTRIES: usize = 4_096;
 
-/// For whom the tenant is discovered (contract, section 6).
+/// The purpose of a tenant discovery (`docs/contract/azure.md#tenant-discovery`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discovery {
     /// For `aksCheckCredentials`: always asked, up to three times.

@@ -11,7 +11,7 @@ use super::cloud::Cloud;
 use super::error::Error;
 
 /// What is percent-encoded in a segment of a path: as Azure's Go libraries do, whose addresses stand in error
-/// texts (contract, section 7.1).
+/// texts (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')

@@ -3,7 +3,8 @@
 /// The namespace of every cloud credential.
 pub const CREDENTIAL_NAMESPACE: &str = "cattle-global-data";
 
-/// The letters and digits of generated names: no vowels, no look-alikes (contract, section 12).
+/// The letters and digits of generated names: no vowels, no look-alikes
+/// (`docs/contract/credentials.md#the-type-cloudcredential`).
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// `prefix` followed by five characters drawn from `random`, as Rancher names its objects.

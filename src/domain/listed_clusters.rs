@@ -1,4 +1,4 @@
-//! AKS clusters as the listing shows them (contract, section 8.2).
+//! AKS clusters as the listing shows them (`docs/contract/meta-actions.md#aksclusters`).
 
 use super::{arm, resource_group};
 

@@ -1,4 +1,4 @@
-//! Virtual networks as the listing shows them (contract, section 8.3).
+//! Virtual networks as the listing shows them (`docs/contract/meta-actions.md#aksvirtualnetworks`).
 
 use super::{arm, resource_group};
 

@@ -1,5 +1,5 @@
-//! What a cluster's agent is registered with (contract, section 26): the commands for people, and the manifest that these
-//! commands apply. Tokens are made and checked in `service::registration`.
+//! The commands that register a cluster's agent, and the manifest that they apply
+//! (`docs/contract/registration.md#registration-tokens`). Tokens are made and checked in `service::registration`.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -14,8 +14,9 @@ const NAMESPACE: &str = "cattle-system";
 /// Its name, and that of its container.
 const AGENT: &str = "cattle-cluster-agent";
 
-/// Nodes cannot be registered in AKS; clients want a text all the same (terraform contract, section 5.1). It is a comment in
-/// every shell, so that whoever pastes it does nothing.
+/// Nodes cannot be registered in AKS, but Terraform waits for a non-empty command
+/// (`docs/contract/terraform.md#registration-token`). This one is a comment in every shell, so that pasting it does
+/// nothing.
 pub const NODE_COMMAND: &str =
     "# nodes join an AKS cluster through its node pools: there is no command for single ones";
 

@@ -3,7 +3,7 @@
 /// The part after `/resourceGroups/` up to the next slash, spelled as in the id. Azure writes
 /// `resourceGroups`, `resourcegroups` and, in a few places, other mixtures.
 ///
-/// `None` when there is no such part, when it is empty, or when nothing follows it (contract, section 8.2).
+/// `None` when there is no such part, when it is empty, or when nothing follows it.
 pub fn of(resource_id: &str) -> Option<&str> {
     const KEYWORD: &str = "/resourcegroups/";
     // ASCII lower-casing keeps byte positions.

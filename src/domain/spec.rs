@@ -71,7 +71,7 @@ pub fn identity(subscription_id: Option<&str>, aks: &AksConfig) -> Option<String
     known.map(|parts| parts.join("/"))
 }
 
-/// `text`, unless it is empty: clients send `""` for what is not set (terraform contract, section 6).
+/// `text`, unless it is empty: Terraform sends `""` for unset fields.
 pub fn given(text: Option<&String>) -> Option<&str> {
     text.map(String::as_str).filter(|text| !text.is_empty())
 }
@@ -98,8 +98,8 @@ fn unsay(value: &mut Value) {
     }
 }
 
-/// The resource group of the network that the cluster lies in. A group of its own counts only where the plugin is said
-/// (contract, section 19).
+/// The resource group of the cluster's network. `virtualNetworkResourceGroup` counts only when `networkPlugin` is set
+/// (`docs/contract/provisioning.md#pool-body`).
 pub fn network_group(aks: &AksConfig) -> Option<&str> {
     let own = given(aks.virtual_network_resource_group.as_ref());
     own.filter(|_| given(aks.network_plugin.as_ref()).is_some()).or(given(aks.resource_group.as_ref()))

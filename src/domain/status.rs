@@ -1,5 +1,5 @@
-//! What is known about a cluster, as it is kept beside its specification (contract, section 13), and the word for what it
-//! is doing.
+//! The status of a cluster, stored beside its specification (`docs/contract/clusters.md#status-of-a-cluster`), and its
+//! state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -239,7 +239,7 @@ impl ClusterStatus {
     }
 }
 
-/// What a cluster is doing, in the words that clients wait for (terraform contract, section 8).
+/// The state of a cluster, in the words that clients wait for (`docs/contract/terraform.md#states`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Until it is active for the first time.

@@ -110,7 +110,8 @@ pub fn find<'a>(offered: &'a [KubernetesVersion], version: &str) -> Option<&'a K
     })
 }
 
-/// The versions that are offered to everybody, ascending and without repetition (contract, section 8.4).
+/// The versions that are offered to everybody, ascending and without repetition
+/// (`docs/contract/meta-actions.md#aksversions`).
 pub fn supported(offered: &[KubernetesVersion]) -> Vec<String> {
     let official = offered.iter().filter(|minor| is_official(minor));
     let mut versions: Vec<String> = official.flat_map(|minor| minor.patch_versions.keys().cloned()).collect();

@@ -228,7 +228,7 @@ impl Work<'_> {
         }
     }
 
-    /// While Azure works, what it says already is shown (contract, section 17).
+    /// Shows what Azure reports while it still works (`docs/contract/provisioning.md#conditions-while-provisioning`).
     fn note_upstream(&self, task: &mut Task) {
         if let Some(upstream) = &self.observed.upstream {
             task.status.upstream_spec = Some(upstream.clone());

@@ -1,5 +1,5 @@
-//! From "Azure has it as it is wanted" to "active": what Azure says it is, the way into it, and that it answers (contract,
-//! sections 17, 23 and 25).
+//! The last steps of a cluster to `active`: its upstream state, access to its API, and a first response from it
+//! (`docs/contract/provisioning.md#conditions-while-provisioning`).
 
 use std::sync::Arc;
 use std::time::Duration;

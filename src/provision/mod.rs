@@ -1,4 +1,4 @@
-//! What happens by itself: the worker that brings clusters to what their users want (contract, sections 16 to 25).
+//! The worker that brings clusters to their desired specs (`docs/contract/provisioning.md#provisioning`).
 //!
 //! It is driven by the state of things, not by events: a cluster that is due is claimed, Azure is looked at, one step is
 //! decided (`domain::provision::plan`), done and written down, and the claim is given back. Nothing here waits for Azure:

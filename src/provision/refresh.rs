@@ -1,4 +1,5 @@
-//! What Azure changed since: read now and then, shown, and taken over where the user manages it (contract, section 24).
+//! What Azure changed since: read now and then, shown, and taken over where the user manages it
+//! (`docs/contract/provisioning.md#refresh`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

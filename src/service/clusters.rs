@@ -1,5 +1,5 @@
-//! Cluster objects (contract, sections 13 and 15): kept, checked and given back. What is wanted is written down here; the
-//! worker in `provision` brings it about.
+//! Stores, validates and returns cluster objects (`docs/contract/clusters.md#validation-on-save`). The desired spec is
+//! stored here; the worker in `provision` applies it.
 //!
 //! A cluster is visible to its owner, its members and administrators; for everybody else it does not exist.
 

@@ -28,7 +28,7 @@ use crate::domain::ids;
 use crate::store::{self, CredentialRow, Store, Unique};
 use crate::vault::{self, Fingerprinter};
 
-/// How often a change is tried anew when the object changed in between (contract, section 11, "Update").
+/// Attempts of an update when the object changed in between (`docs/contract/norman-api.md#updates`).
 pub(super) const ATTEMPTS: usize = 5;
 
 /// The kind of object in the audit.

@@ -96,7 +96,7 @@ impl Error {
     }
 }
 
-/// Input that breaks a rule, in Norman's terms (contract, section 11).
+/// Invalid input, with Norman's code (`docs/contract/norman-api.md#errors`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {

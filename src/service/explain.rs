@@ -1,5 +1,5 @@
-//! Azure's failures in the words that Rancher uses for them (contract, sections 6 and 7), with the status that
-//! tells the caller's mistakes from Azure's, and a hint what to do.
+//! Azure's errors in Rancher's texts (`docs/contract/azure-errors.md#errors-of-azure`), with a status that tells the
+//! caller's mistakes from Azure's failures, and a hint.
 
 mod discovery;
 mod hints;
@@ -103,7 +103,8 @@ fn capitalised(method: &Method) -> String {
     name
 }
 
-/// Section 7.1; ends with a newline.
+/// The text of an error from Resource Manager; ends with a newline
+/// (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
 fn refused(refusal: &Refusal) -> String {
     let mut text = String::new();
     request_and_status(&mut text, &refusal.method, &refusal.url, refusal.status);
@@ -115,7 +116,8 @@ fn refused(refusal: &Refusal) -> String {
     text
 }
 
-/// Section 7.2, with the answer on the first line too, where the dashboard looks for it (section 7.4).
+/// The text of an error from the login service (`docs/contract/azure-errors.md#an-error-from-the-login-service`), with
+/// the body on the first line too: `docs/contract/azure-errors.md#what-the-dashboard-shows`.
 fn refused_login(refusal: &LoginRefusal) -> String {
     let mut text = String::from("ClientSecretCredential authentication failed. ");
     let body = String::from_utf8_lossy(&refusal.body);

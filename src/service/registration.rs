@@ -1,6 +1,7 @@
-//! Registration tokens (contract, section 26): with one of them an agent says which cluster it belongs to. Every cluster has
-//! one, made when somebody first looks; owners may make more, and remove them. The text of a token lies sealed, its hash
-//! in the clear: one that is presented is found without opening anything.
+//! Registration tokens, with which an agent proves which cluster it belongs to
+//! (`docs/contract/registration.md#registration-tokens`). Every cluster has one, created when it is first read; owners
+//! may create more, and delete them. Tokens are stored encrypted, beside their hash: a presented token is found by its
+//! hash, and nothing is decrypted.
 //!
 //! The manifest that registers an agent is put together in `domain::registration`.
 

@@ -17,7 +17,7 @@ pub use work::{
     release, renew, wake, wake_all,
 };
 
-/// A cluster (contract, section 13).
+/// A cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterRow {
     /// `c-xxxxx`

@@ -13,7 +13,7 @@ mod deletion;
 pub(super) use deletion::EraseUnused;
 pub use deletion::{Deletion, Erasure, PendingRow, UsingCluster, delete, erase, erase_unused, pending};
 
-/// A cloud credential of Azure (contract, section 12). A field that the user did not give is `None`.
+/// A cloud credential of Azure. A field that the user did not give is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRow {
     /// `cc-xxxxx`, without the namespace, which is always [`crate::domain::ids::CREDENTIAL_NAMESPACE`].

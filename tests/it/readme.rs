@@ -208,6 +208,37 @@ fn anchor(heading: &str) -> String {
     kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
 }
 
+/// Whether the document exists and, unless `heading` is empty, has that heading.
+fn resolves(document: &Path, heading: &str) -> bool {
+    let Ok(text) = std::fs::read_to_string(document) else {
+        return heading.is_empty() && document.exists();
+    };
+    let mut headings = text.lines().filter(|line| line.starts_with('#'));
+    heading.is_empty() || headings.any(|line| anchor(line.trim_start_matches('#').trim()) == heading)
+}
+
+/// The files below a directory of the repository.
+fn files_below(directory: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path(directory)).unwrap_or_else(|error| panic!("{directory}: {error}"));
+    let entries = entries.map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|entry| if entry.is_dir() { files_below(entry.to_str().unwrap()) } else { vec![entry] })
+        .collect()
+}
+
+/// The path of a file within the repository.
+fn name_of(file: &Path) -> String {
+    file.strip_prefix(path("")).unwrap().to_str().unwrap().to_owned()
+}
+
+/// Every text of the repository that people write, with its path.
+fn texts() -> Vec<(String, String)> {
+    let directories = ["src", "tests", "benches", "docs", "openapi", "deploy", "migrations"];
+    let files = directories.into_iter().flat_map(files_below);
+    let files = files.chain(["README.md", "CHANGELOG.md"].map(path));
+    files.filter_map(|file| Some((name_of(&file), std::fs::read_to_string(&file).ok()?))).collect()
+}
+
 #[test]
 fn links_between_the_documents_lead_somewhere() {
     let mut seen = 0;
@@ -220,23 +251,58 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/operations.md",
         "deploy/kubernetes/README.md",
     ];
-    for name in names {
-        let text = read(name);
+    let contract = files_below("docs/contract").into_iter().map(|page| name_of(&page));
+    for name in names.map(str::to_owned).into_iter().chain(contract) {
+        let text = read(&name);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.starts_with("http") {
                 continue;
             }
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let file = if file.is_empty() { path(name) } else { path(name).parent().unwrap().join(file) };
-            assert!(file.exists(), "{name}: {link}");
-            if !heading.is_empty() {
-                let target = std::fs::read_to_string(&file).unwrap();
-                let headings = target.lines().filter(|line| line.starts_with('#'));
-                let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#').trim()));
-                assert!(anchors.any(|anchor| anchor == heading), "{name}: {link}");
-            }
+            let file = if file.is_empty() { path(&name) } else { path(&name).parent().unwrap().join(file) };
+            assert!(resolves(&file, heading), "{name}: {link}");
             seen += 1;
         }
     }
-    assert!(seen > 10, "only {seen} links were found");
+    assert!(seen > 40, "only {seen} links were found");
+}
+
+#[test]
+fn contract_index_lists_every_page() {
+    let index = read("docs/contract/README.md");
+    for page in files_below("docs/contract") {
+        let page = page.file_name().unwrap().to_str().unwrap();
+        assert!(page == "README.md" || index.contains(&format!("| [{page}]({page}) | ")), "{page}");
+    }
+}
+
+#[test]
+fn references_to_the_contract_resolve() {
+    const PAGES: &str = "docs/contract/";
+    let part_of_reference = |c: char| c.is_ascii_alphanumeric() || "-_.#".contains(c);
+    let mut seen = 0;
+    for (name, text) in texts() {
+        for rest in text.split(PAGES).skip(1) {
+            let reference = rest.split(|c: char| !part_of_reference(c)).next().unwrap_or_default();
+            let reference = reference.trim_end_matches('.');
+            // The directory itself.
+            if reference.is_empty() {
+                continue;
+            }
+            let (page, heading) = reference.split_once('#').unwrap_or((reference, ""));
+            assert!(resolves(&path(PAGES).join(page), heading), "{name}: {PAGES}{reference}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} references were found");
+}
+
+#[test]
+fn no_text_cites_a_section_by_number() {
+    let cited = ["contract,", "section"].join(" ");
+    for (name, text) in texts() {
+        let words = text.split_whitespace().filter(|word| !matches!(*word, "//" | "///" | "//!"));
+        let text = words.collect::<Vec<_>>().join(" ").to_lowercase();
+        assert!(!text.contains(&cited), "{name} cites a section of a document that readers do not have");
+    }
 }

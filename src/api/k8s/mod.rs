@@ -46,7 +46,8 @@ const HEAD_LIMIT: Duration = Duration::from_secs(65);
 /// Sessions, and answers of what runs inside, may begin late.
 const LATE_HEAD_LIMIT: Duration = Duration::from_mins(10);
 
-/// `/version` is how clients find out whether a cluster can be reached, and some wait for ever (terraform contract, 5.3).
+/// `/version` is how clients find out whether a cluster can be reached, and Terraform waits without a limit
+/// (`docs/contract/terraform.md#kubeconfig`).
 const VERSION_LIMIT: Duration = Duration::from_millis(4_500);
 
 /// More than any version.

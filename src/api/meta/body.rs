@@ -1,6 +1,6 @@
-//! The credential body of the nine actions, read as Go's `encoding/json` reads it (contract, section 4.1):
-//! keys match without regard to case, unknown keys are skipped, the last duplicate wins, `null` leaves a field
-//! empty, and what is wrong is said in Go's words.
+//! The credential body of the nine actions, read as Go's `encoding/json` reads it: keys match without regard to case,
+//! unknown keys are skipped, the last duplicate wins, `null` leaves a field empty, and errors have Go's texts
+//! (`docs/contract/credentials.md#request-body`).
 
 use secrecy::{ExposeSecret as _, SecretString};
 

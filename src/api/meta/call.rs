@@ -1,5 +1,5 @@
-//! The credential and the question of a listing action, in Rancher's order (contract, sections 3 and 4): a stored
-//! credential named in the query wins; else a POST brings the credential in its body; else there is none.
+//! The credential and the parameters of a listing action: a stored credential named in the query wins, else a POST
+//! brings the credential in its body, else there is none (`docs/contract/meta-actions.md#order-of-checks`).
 
 use std::net::IpAddr;
 use std::sync::Arc;

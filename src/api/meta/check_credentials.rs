@@ -1,4 +1,4 @@
-//! `aksCheckCredentials` (contract, section 8.1).
+//! `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};

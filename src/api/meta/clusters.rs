@@ -1,4 +1,4 @@
-//! `aksClusters` (contract, section 8.2).
+//! `aksClusters` (`docs/contract/meta-actions.md#aksclusters`).
 
 use axum::extract::State;
 use axum::response::Response;

@@ -84,7 +84,8 @@ impl Error {
         self
     }
 
-    /// The refusal to resolve a credential that is to be checked (contract, section 6).
+    /// The error of `aksCheckCredentials` when the tenant cannot be found
+    /// (`docs/contract/azure.md#texts-of-tenant-discovery`).
     pub(crate) fn of_check(error: AccessError) -> Self {
         match error {
             AccessError::TenantDiscovery { cloud, unknown, error } => {

@@ -1,4 +1,4 @@
-//! `aksLocations` (contract, section 8.8).
+//! `aksLocations` (`docs/contract/meta-actions.md#akslocations`).
 
 use axum::extract::State;
 use axum::response::Response;

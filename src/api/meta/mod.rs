@@ -33,7 +33,7 @@ use super::shown_path::shown;
 use super::state::AppState;
 use crate::service::listings::{Freshness, Listed};
 
-/// Every action answers every method (contract, section 2); GET and POST are the documented ones.
+/// Every action accepts every method; GET and POST are documented (`docs/contract/meta-actions.md#requests`).
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(
@@ -85,7 +85,8 @@ fn name_of(path: &str) -> &'static str {
     LISTINGS.into_iter().find(|action| *action == name).unwrap_or("aks")
 }
 
-/// Only now is the name looked up: a missing credential speaks first (contract, section 3).
+/// The name is looked up last: errors of the credential come first
+/// (`docs/contract/meta-actions.md#order-of-checks`).
 async fn unknown(State(state): State<AppState>, request: Request) -> Result<Error, call::Rejection> {
     let resource = request.uri().path().strip_prefix("/meta/").unwrap_or_default();
     let resource = percent_decode_str(resource).decode_utf8_lossy().into_owned();

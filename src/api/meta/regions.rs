@@ -1,4 +1,4 @@
-//! `aksRegions` (contract, section 8.9).
+//! `aksRegions` (`docs/contract/meta-actions.md#aksregions`).
 
 use axum::extract::State;
 use axum::response::Response;

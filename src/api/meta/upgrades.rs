@@ -1,4 +1,4 @@
-//! `aksUpgrades` (contract, section 8.5).
+//! `aksUpgrades` (`docs/contract/meta-actions.md#aksupgrades`).
 
 use axum::extract::State;
 use axum::response::Response;

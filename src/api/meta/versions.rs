@@ -1,4 +1,4 @@
-//! `aksVersions` (contract, section 8.4).
+//! `aksVersions` (`docs/contract/meta-actions.md#aksversions`).
 
 use axum::extract::State;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! `aksVirtualNetworks` (contract, section 8.3).
+//! `aksVirtualNetworks` (`docs/contract/meta-actions.md#aksvirtualnetworks`).
 
 use axum::extract::State;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! `aksVMSizes` (contract, section 8.6).
+//! `aksVMSizes` (`docs/contract/meta-actions.md#aksvmsizes`).
 
 use axum::extract::State;
 use axum::response::Response;

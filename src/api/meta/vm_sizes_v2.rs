@@ -1,4 +1,4 @@
-//! `aksVMSizesV2` (contract, section 8.7).
+//! `aksVMSizesV2` (`docs/contract/meta-actions.md#aksvmsizesv2`).
 
 use axum::extract::State;
 use axum::response::Response;

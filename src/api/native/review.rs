@@ -96,7 +96,7 @@ struct ReviewFinding {
     message: String,
     /// What to do about it.
     remedy: String,
-    /// Where the rule comes from: a section of the Rancher contract, or a document of Azure.
+    /// Source of the rule: a page of this project's documentation, or one of Azure's with its URL.
     source: String,
     /// Whether it depends on what Azure said.
     rests_on_azure: bool,

@@ -1,4 +1,4 @@
-//! A list of objects, with everything that Norman puts around it (contract, section 11, "Lists").
+//! A list of objects, with everything that Norman puts around it (`docs/contract/norman-api.md#lists`).
 
 use std::collections::BTreeMap;
 

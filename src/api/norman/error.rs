@@ -25,7 +25,7 @@ pub(in crate::api) const DISK_FULL: &str = "the disk of the server's database is
 /// How long to wait for somebody to free space.
 pub(in crate::api) const DISK_FULL_RETRY_SECONDS: u64 = 30;
 
-/// A refusal or failure in Norman's words (contract, section 11).
+/// An error in Norman's form (`docs/contract/norman-api.md#errors`).
 #[derive(Debug)]
 pub struct Error {
     status: StatusCode,

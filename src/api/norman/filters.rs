@@ -16,7 +16,7 @@ use crate::service::Invalid;
 /// What can follow a field's name in a query, after an underscore; `eq` is meant when nothing does.
 pub const MODIFIERS: [&str; 6] = ["eq", "ne", "in", "notin", "null", "notnull"];
 
-/// How many objects a page has when the client does not say (contract, section 11).
+/// Objects per page by default (`docs/contract/norman-api.md#lists`).
 pub const DEFAULT_LIMIT: usize = 1_000;
 
 /// How many objects a page has at most; a larger `limit` counts as this.

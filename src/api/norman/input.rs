@@ -1,4 +1,5 @@
-//! What clients send, made into what a schema says: Norman's lenient conversion (contract, section 11).
+//! Norman's lenient conversion of request bodies to the types of a schema
+//! (`docs/contract/norman-api.md#input-conversion`).
 //!
 //! Bodies are JSON objects; their size is limited where they are read, their depth by the parser (128).
 
@@ -52,7 +53,7 @@ pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Resul
         }
         match body.remove(field.name) {
             None if field.required && operation == Operation::Create => {
-                // Rancher's message is empty here (contract, section 15, rule 1a).
+                // Rancher's message is empty here.
                 let message = format!("send {}: it is required", field.name);
                 return Err(Invalid::field("MissingRequired", field.name, message));
             }

@@ -1,5 +1,6 @@
-//! JSON as Go's `encoding/json` writes it: compact, and with `<`, `>`, `&`, U+2028 and U+2029 escaped inside
-//! strings (contract, section 2). What is written, and in which order of keys, is the business of the caller.
+//! JSON as Go's `encoding/json` writes it: compact, and with `<`, `>`, `&`, U+2028 and U+2029 escaped inside strings
+//! (`docs/contract/meta-actions.md#json-escaping`). What is written, and in which order of keys, is the business of the
+//! caller.
 
 use std::io::{self, Write};
 

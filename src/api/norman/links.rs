@@ -1,4 +1,4 @@
-//! Absolute addresses: clients compose nothing themselves (terraform contract, section 2).
+//! Absolute URLs: Terraform composes none itself (`docs/contract/terraform.md#schemas-and-links`).
 
 use std::convert::Infallible;
 

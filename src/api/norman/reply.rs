@@ -12,7 +12,7 @@ use crate::api::state::AppState;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A date in the past, as Norman spells it (contract, section 11).
+/// A date in the past, as Norman spells it (`docs/contract/norman-api.md#response-headers`).
 const LONG_AGO: HeaderValue = HeaderValue::from_static("Wed 24 Feb 1982 18:42:00 GMT");
 
 const X_API_SCHEMAS: HeaderName = HeaderName::from_static("x-api-schemas");

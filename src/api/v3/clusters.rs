@@ -1,4 +1,4 @@
-//! `/v3/clusters` (contract, sections 13 to 15; terraform contract, sections 4 and 6).
+//! `/v3/clusters` (`docs/contract/clusters.md#the-type-cluster`, `docs/contract/terraform.md#clusters`).
 
 mod view;
 

@@ -1,5 +1,6 @@
-//! `/v3/nodedrivers` and `/v3/kontainerdrivers`: what clients look up before they make a credential (terraform contract,
-//! section 3.1) or offer clusters. What there is, is built in; only AKS as a whole can be switched, by a setting.
+//! `/v3/nodedrivers` and `/v3/kontainerdrivers`, read by clients before they create a credential
+//! (`docs/contract/terraform.md#cloud-credentials`) or offer clusters. The drivers are built in; only AKS as a whole
+//! can be switched off, by a setting.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};

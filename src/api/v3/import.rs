@@ -1,6 +1,6 @@
-//! `/v3/import/<token>_<clusterId>.yaml` (contract, section 26): the manifest with which a cluster is registered. Whoever has
-//! the address may have it; the log never has. Answers are plain text
-//! for kubectl, so the API document, which tells of JSON, does not have it.
+//! `/v3/import/<token>_<clusterId>.yaml`: the manifest with which a cluster is registered
+//! (`docs/contract/registration.md#import-manifest`). The URL is the secret, so it never appears in the log. Responses
+//! are plain text for kubectl; the API document, which describes JSON, leaves the path out.
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};

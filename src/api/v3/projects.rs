@@ -1,4 +1,4 @@
-//! `/v3/projects` (terraform contract, section 5.2): the two projects of every cluster that was active once.
+//! `/v3/projects`: the two projects of every cluster that was active once (`docs/contract/terraform.md#projects`).
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};

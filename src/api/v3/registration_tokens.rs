@@ -1,4 +1,5 @@
-//! `/v3/clusterregistrationtokens` (contract, section 26; terraform contract, section 5.1).
+//! `/v3/clusterregistrationtokens` (`docs/contract/registration.md#registration-tokens`; Terraform reads one with
+//! every cluster, `docs/contract/terraform.md#registration-token`).
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};

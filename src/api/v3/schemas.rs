@@ -1,4 +1,4 @@
-//! The types below `/v3`, as tables (contract, sections 12 to 14).
+//! The types below `/v3`, as tables.
 
 mod access;
 mod cluster;

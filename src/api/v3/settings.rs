@@ -1,4 +1,4 @@
-//! `/v3/settings` (contract, section 27; terraform contract, sections 1.2 and 1.7).
+//! `/v3/settings` (`docs/contract/settings.md#settings`, `docs/contract/terraform.md#start`).
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};

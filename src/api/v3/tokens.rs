@@ -1,4 +1,5 @@
-//! `/v3/tokens`: the caller's own (terraform contract, section 5.3).
+//! `/v3/tokens`: the caller's own. Terraform checks the tokens of its kubeconfigs here
+//! (`docs/contract/terraform.md#kubeconfig`).
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};

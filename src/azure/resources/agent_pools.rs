@@ -1,4 +1,4 @@
-//! `Microsoft.ContainerService/managedClusters/<cluster>/agentPools` (contract, section 19).
+//! `Microsoft.ContainerService/managedClusters/<cluster>/agentPools`.
 
 use reqwest::Url;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `Microsoft.ContainerService/managedClusters` (contract, section 19).
+//! `Microsoft.ContainerService/managedClusters`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

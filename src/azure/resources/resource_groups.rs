@@ -1,4 +1,4 @@
-//! `Microsoft.Resources/resourceGroups` (contract, section 19). Nothing here deletes one.
+//! `Microsoft.Resources/resourceGroups`. Nothing here deletes one.
 
 use http::Method;
 use reqwest::Url;

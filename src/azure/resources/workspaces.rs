@@ -1,4 +1,4 @@
-//! `Microsoft.OperationalInsights/workspaces`: where the monitoring of clusters is kept (contract, section 19).
+//! `Microsoft.OperationalInsights/workspaces`: where the monitoring of clusters is kept.
 
 use reqwest::Url;
 use serde_json::json;

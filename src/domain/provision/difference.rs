@@ -1,5 +1,5 @@
-//! What of a specification Azure does not have yet (contract, section 20). Only keys that the specification sets count;
-//! spellings that mean the same are no difference.
+//! What of a specification Azure does not have yet (`docs/contract/provisioning.md#update`). Only keys that the
+//! specification sets count; spellings that mean the same are no difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 

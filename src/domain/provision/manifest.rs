@@ -1,5 +1,5 @@
-//! What is sent to Azure (contract, section 19, with the decisions of the design): the body that creates a cluster, the
-//! body that changes one, and those of its pools.
+//! Request bodies for Azure: the one that creates a cluster, the one that changes it, and those of its pools
+//! (`docs/contract/provisioning.md#cluster-body`).
 //!
 //! A change is Azure's own answer with the managed keys replaced, so that what nobody here knows survives. No
 //! credential is ever part of a body.

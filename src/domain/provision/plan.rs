@@ -1,5 +1,5 @@
-//! What is to be done next for a cluster, from what is wanted and what Azure has: one step at a time, decided without
-//! asking anybody (contract, sections 18, 20 and 21; the design's table "Azure"). After each step Azure is looked at anew.
+//! The next step for a cluster, from the desired spec and the observed state: one at a time, decided without I/O
+//! (`docs/contract/provisioning.md#phases`). After each step Azure is looked at anew.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

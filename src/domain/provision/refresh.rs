@@ -1,5 +1,6 @@
-//! Which keys of a specification follow Azure (contract, section 24; design, "`aksConfig` in answers"): those that are set
-//! and mean something else there. Spelling, order of zones and counts of pools that scale by themselves mean nothing.
+//! The keys of a specification that follow Azure: those that are set and mean something else there
+//! (`docs/contract/provisioning.md#refresh`). Spelling, order of zones and counts of pools that scale by themselves
+//! mean nothing.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! What Azure says a cluster is, in the words of `aksConfig` (contract, section 23). Whatever Azure leaves out stays
-//! unset; where Azure's older libraries die of a missing part, nothing happens here.
+//! Azure's view of a cluster, with the fields of `aksConfig` (`docs/contract/provisioning.md#upstream-state`). What
+//! Azure leaves out stays unset; parts whose absence crashes Rancher do no harm here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

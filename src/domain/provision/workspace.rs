@@ -1,5 +1,6 @@
-//! Which Log Analytics workspace the monitoring of a cluster goes to (contract, section 19 and 28). Regions that Rancher's
-//! table does not have get a workspace of their own: Azure offers them everywhere by now.
+//! The Log Analytics workspace for the monitoring of a cluster
+//! (`docs/contract/provisioning.md#log-analytics-workspace`). Regions that are not in Rancher's table get a workspace
+//! of their own: Azure offers them everywhere by now.
 
 use crate::domain::regions;
 use crate::domain::spec::{AksConfig, given};

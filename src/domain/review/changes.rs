@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("not-managed", CLUSTERS, not_managed).about(Scope::Existing),
     Rule::error("set-too-late", CLUSTERS, set_too_late).about(Scope::Existing),
     Rule::error("without-effect", CLUSTERS, without_effect).about(Scope::Existing).warning(),
-    Rule::error("fixed-identity", "Rancher contract, section 14", identity).about(Scope::Any),
+    Rule::error("fixed-identity", "docs/contract/aks-config.md#kinds-of-fields", identity).about(Scope::Any),
 ];
 
 pub(super) type Text = fn(&AksConfig) -> Option<&String>;

@@ -4,7 +4,7 @@ use super::case::{Case, Outbound};
 use super::rule::{Fault, Rule};
 use crate::domain::spec::given;
 
-const OPERATOR: &str = "Rancher contract, section 18";
+const OPERATOR: &str = "docs/contract/provisioning.md#validation-by-the-operator";
 const OUTBOUND: &str = "Azure: Customize cluster egress with outbound types, https://learn.microsoft.com/azure/aks/egress-outboundtype";
 const BALANCER: &str = "Azure: Use a public standard load balancer in AKS, https://learn.microsoft.com/azure/aks/load-balancer-standard";
 const NETWORK: &str =
@@ -17,9 +17,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("outbound-type", OPERATOR, outbound_type),
     Rule::error("routing-plugin", OPERATOR, routing_plugin),
     Rule::error("routing-subnet", OPERATOR, routing_subnet),
-    Rule::error("own-network-complete", "Rancher contract, section 19", own_network),
+    Rule::error("own-network-complete", "docs/contract/provisioning.md#pool-body", own_network),
     Rule::error("nat-gateway-network", OUTBOUND, nat_gateway),
-    Rule::error("load-balancer-sku", "Rancher contract, section 14", balancer),
+    Rule::error("load-balancer-sku", "docs/contract/aks-config.md#cluster-fields", balancer),
     Rule::error("load-balancer-standard", BALANCER, needs_standard),
     Rule::error("load-balancer-basic-retired", BALANCER, basic_retired).warning(),
     Rule::error("pod-range-plugin", NETWORK, pod_range).warning(),

@@ -5,9 +5,9 @@ use super::case::{Case, Purpose};
 use super::rule::{Fault, Rule, Scope};
 use crate::domain::spec::given;
 
-const OPERATOR: &str = "Rancher contract, section 18";
-const IMPORT: &str = "Rancher contract, section 22";
-const USERS: &str = "Rancher contract, section 29";
+const OPERATOR: &str = "docs/contract/provisioning.md#creation";
+const IMPORT: &str = "docs/contract/provisioning.md#import";
+const USERS: &str = "docs/contract/provisioning.md#limits-of-imports";
 const FAQ: &str = "Azure: AKS FAQ, node resource group, https://learn.microsoft.com/azure/aks/faq";
 
 /// The rule that an import is in Azure.

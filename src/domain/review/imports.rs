@@ -13,7 +13,7 @@ const REGION: Rule = Rule::error("region-matches", CLUSTERS, region).about(Scope
 
 pub(super) const RULES: &[Rule] = &[
     REGION,
-    Rule::error("entries-stay", "norman-aks: an import belongs to others too", entries_stay)
+    Rule::error("entries-stay", "docs/contract/provisioning.md#import", entries_stay)
         .about(Scope::Existing)
         .warning(),
 ];

@@ -6,7 +6,7 @@
 //!
 //! | file | rules |
 //! |---|---|
-//! | `required` | what must be there at all (contract, sections 15 and 18) |
+//! | `required` | required fields |
 //! | `combinations` | plugin, policy, way out and load balancer that do not go together |
 //! | `names` | names and lengths |
 //! | `metadata` | tags, labels, taints |
@@ -92,7 +92,7 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub remedy: String,
-    /// Where the rule comes from: a section of the Rancher contract, or a document of Azure.
+    /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: String,
     /// Whether it depends on what Azure said.
     pub rests_on_azure: bool,

@@ -16,10 +16,10 @@ const DISKS: &str =
     "Azure: Agent pools, REST, https://learn.microsoft.com/rest/api/aks/agent-pools/create-or-update";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("pool-mode", "Rancher contract, section 14", mode),
+    Rule::error("pool-mode", "docs/contract/aks-config.md#node-pool-fields", mode),
     Rule::error("pool-count", LIMITS, count),
     Rule::error("pool-scaling", SCALING, scaling),
-    Rule::error("pool-scaling-off", "Rancher contract, section 20", scaling_off),
+    Rule::error("pool-scaling-off", "docs/contract/provisioning.md#pool-differences", scaling_off),
     Rule::error("pool-limits", LIMITS, limits),
     Rule::error("pods-of-a-node", LIMITS, pods),
     Rule::error("pods-of-system-pools", SYSTEM, system_pods),

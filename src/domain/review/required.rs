@@ -1,5 +1,6 @@
-//! What must be there at all, in Rancher's order and words (contract, sections 15 and 18). What section 15 demands is
-//! refused before a review when a cluster is saved; it is here so that a review tells the whole.
+//! Required fields, in Rancher's order and texts (`docs/contract/provisioning.md#validation-by-the-operator`). Those of
+//! `docs/contract/clusters.md#validation-on-save` are rejected before the review when a cluster is saved; they are here
+//! so that a review is complete.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +9,8 @@ use super::rule::{Fault, Rule, Scope};
 use crate::domain::spec::rules::{Violation, enforces_policies};
 use crate::domain::spec::{NodePool, given};
 
-pub(super) const SAVING: &str = "Rancher contract, section 15";
-const OPERATOR: &str = "Rancher contract, section 18";
+pub(super) const SAVING: &str = "docs/contract/clusters.md#validation-on-save";
+const OPERATOR: &str = "docs/contract/provisioning.md#validation-by-the-operator";
 const POLICIES: &str = "Azure: Secure traffic with network policies, network policy options, \
     https://learn.microsoft.com/azure/aks/use-network-policies";
 const WINDOWS: &str =

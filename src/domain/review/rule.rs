@@ -14,7 +14,7 @@ pub struct Rule {
     pub name: &'static str,
     /// How much its findings matter.
     pub severity: Severity,
-    /// Where it comes from: a section of the Rancher contract, or a document of Azure.
+    /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: &'static str,
     /// What of Azure it looks at.
     pub needs: &'static [Block],

@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("identity-unused", IDENTITY, identity_unused).warning(),
     Rule::error("admin-name", MACHINES, admin_name),
     Rule::error("ssh-key", MACHINES, ssh_key),
-    Rule::error("ssh-key-unused", "Rancher contract, section 14", ssh_key_unused).warning(),
+    Rule::error("ssh-key-unused", "docs/contract/aks-config.md#cluster-fields", ssh_key_unused).warning(),
     Rule::error("http-routing-retired", ROUTING, http_routing).warning(),
 ];
 

@@ -5,7 +5,9 @@ use super::rule::{Fault, Rule, Scope};
 use crate::domain::mask::mask;
 
 pub(super) const RULES: &[Rule] =
-    &[Rule::error("unknown-field", "Rancher contract, section 14", unknown).about(Scope::Any).warning()];
+    &[Rule::error("unknown-field", "docs/contract/aks-config.md#unknown-keys", unknown)
+        .about(Scope::Any)
+        .warning()];
 
 /// So many are told; a body of nothing else is no specification.
 const MOST: usize = 20;

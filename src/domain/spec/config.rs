@@ -1,4 +1,5 @@
-//! `aksConfig` and its node pools (contract, section 14). `aksStatus.upstreamSpec` has the same shape.
+//! `aksConfig` and its node pools (`docs/contract/aks-config.md#cluster-fields`). `aksStatus.upstreamSpec` has the same
+//! shape.
 //!
 //! Every field may be missing: what is not set is not managed. Whatever else clients send (`type`, and the
 //! `_id`, `_isNewOrUnprovisioned`, `_validation` of the dashboard's forms) has no place here.

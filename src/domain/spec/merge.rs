@@ -1,4 +1,5 @@
-//! How a change is merged into a stored specification (contract, section 11, "Update"; design, "PUT").
+//! Merges a change into a stored specification (`docs/contract/norman-api.md#updates`,
+//! `docs/contract/terraform.md#removed-values`).
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
-//! What must hold when a cluster is saved, as far as it can be known from the request and the stored object
-//! alone (contract, section 15). Rules that need other objects are in `service::clusters`, rules that need
-//! Azure are not part of saving.
+//! Validation of a cluster on save, as far as the request and the stored object alone decide it
+//! (`docs/contract/clusters.md#validation-on-save`). Rules that need other objects are in `service::clusters`, rules
+//! that need Azure are not part of saving.
 
 use super::merge::FIXED;
 use super::{AKS_CONFIG, AksConfig, NodePool, Object};

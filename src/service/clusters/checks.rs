@@ -1,5 +1,5 @@
-//! The rules of saving that need more than the request (contract, section 15): settings, credentials and other
-//! clusters. The others are in `domain::spec::rules`.
+//! Validation on save that needs more than the request: settings, credentials and other clusters
+//! (`docs/contract/clusters.md#validation-on-save`). The other rules are in `domain::spec::rules`.
 
 use super::review::Admitted;
 use super::{Clusters, Result};

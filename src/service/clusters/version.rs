@@ -69,7 +69,7 @@ impl Clusters {
     /// The version and region of a cluster, for aksUpgrades.
     ///
     /// # Errors
-    /// [`Error::Rejected`] `invalid cluster id` when the caller sees none of that id (contract, section 8.5).
+    /// [`Error::Rejected`] `invalid cluster id` when the caller sees no such cluster.
     pub async fn kubernetes_version(&self, caller: &Caller, id: &str) -> Result<ClusterVersion> {
         let cluster = match self.get(caller, id).await {
             Err(Error::NotFound { .. }) => return Err(Error::Rejected("invalid cluster id".to_owned())),

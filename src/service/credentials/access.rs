@@ -1,5 +1,6 @@
-//! From a credential, stored or sent along, to what Azure needs (contract, section 4). Only here is an
-//! [`AzureAccess`] made, so whoever holds one was allowed to use the credential.
+//! Resolves a credential, stored or from a request body, to what Azure needs
+//! (`docs/contract/credentials.md#stored-credentials-in-meta`). An [`AzureAccess`] is made only here, so every one of
+//! them belongs to a caller who may use the credential.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +24,7 @@ const MEMORY: Duration = Duration::from_secs(1);
 /// Resolved credentials remembered at most. One entry is about a kilobyte.
 const REMEMBERED: u64 = 10_000;
 
-/// Azure's own limit for the discovery of a tenant (contract, section 6).
+/// The time limit of tenant discovery (`docs/contract/azure.md#tenant-discovery`).
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(5);
 
 /// The right to ask Azure with a credential. `Debug` shows no secret.

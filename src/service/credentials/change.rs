@@ -1,4 +1,4 @@
-//! What a request says about a credential, and how it changes the stored row (contract, section 11, "Update").
+//! The fields of a credential in a request, and how they change the stored row (`docs/contract/norman-api.md#updates`).
 
 use secrecy::{ExposeSecret as _, SecretString};
 

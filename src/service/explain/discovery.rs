@@ -1,4 +1,4 @@
-//! The texts of a failed search for the tenant (contract, section 6).
+//! Texts of a failed tenant discovery (`docs/contract/azure.md#texts-of-tenant-discovery`).
 
 use std::fmt::Write as _;
 

@@ -27,7 +27,7 @@ use crate::domain::{listed_clusters::ListedCluster, networks, regions, versions}
 use crate::service::credentials::AzureAccess;
 use crate::service::{Error, Result};
 
-/// How long `aksCheckCredentials` may take (contract, section 8.1).
+/// The time limit of `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
 
 /// The service behind the listing actions. Clones share the memory.
@@ -262,7 +262,8 @@ impl Listings {
             load(arm).await
         });
         found.await.map_err(|failure| match failure {
-            // Here Azure's library has another name for what is missing (contract, section 4.2).
+            // Here Azure's library has another name for what is missing
+            // (`docs/contract/credentials.md#stored-credentials-in-meta`).
             Failure::Azure(source)
                 if by_subscription && matches!(*source, azure::Error::EmptySubscription) =>
             {

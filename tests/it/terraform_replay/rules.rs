@@ -1,4 +1,4 @@
-//! What the provider reads of each answer (terraform contract, sections 1 to 6), and what its next plan would show.
+//! What the provider reads of each response, and what its next plan shows (`docs/contract/terraform.md#clean-plans`).
 
 use std::collections::BTreeMap;
 

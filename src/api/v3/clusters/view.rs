@@ -1,5 +1,6 @@
-//! A cluster on the wire (contract, section 13): what the user said, and around it what is known. What nobody knows is left
-//! out, because Terraform takes every value that is there for one to compare.
+//! A cluster on the wire (`docs/contract/clusters.md#status-of-a-cluster`): the user's specification, and around it
+//! what is known. Unknown values are left out, because Terraform compares every value that is there
+//! (`docs/contract/terraform.md#clean-plans`).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! `cluster` and what is in it (contract, sections 13 and 14).
+//! `cluster` and what is in it (`docs/contract/clusters.md#the-type-cluster`,
+//! `docs/contract/aks-config.md#cluster-fields`).
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 

@@ -1,4 +1,4 @@
-//! `cloudCredential` (contract, section 12). Only Azure's kind is kept here.
+//! `cloudCredential` (`docs/contract/credentials.md#the-type-cloudcredential`). Only Azure's kind is kept here.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
