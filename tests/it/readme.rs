@@ -306,3 +306,56 @@ fn no_text_cites_a_section_by_number() {
         assert!(!text.contains(&cited), "{name} cites a section of a document that readers do not have");
     }
 }
+
+/// The rows of the tables of COMPATIBILITY.md: id, subject, three columns of text, and the test.
+fn differences() -> Vec<[String; 6]> {
+    let page = read("docs/COMPATIBILITY.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Id |"));
+    let cells = |row: &str| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    rows.map(|row| match cells(row).as_slice() {
+        [_, cells @ .., _] => cells.to_vec().try_into().unwrap_or_else(|_| panic!("six cells: {row}")),
+        _ => panic!("{row}"),
+    })
+    .collect()
+}
+
+#[test]
+fn compatibility_ids_are_unique() {
+    let mut seen = BTreeSet::new();
+    for [id, ..] in differences() {
+        let name = id.strip_prefix('`').and_then(|id| id.strip_suffix('`')).unwrap_or_default();
+        let is_kebab_case = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        assert!(is_kebab_case, "{id}");
+        assert!(seen.insert(id.clone()), "{id} is given twice");
+    }
+    assert!(seen.len() > 150, "only {} rows were found", seen.len());
+}
+
+#[test]
+fn compatibility_rows_state_their_reasons() {
+    for [id, .., why, _] in differences() {
+        assert!(!why.is_empty() && why != "the same", "{id} has no reason");
+    }
+}
+
+#[test]
+fn compatibility_tests_exist() {
+    let module = |file: &str| {
+        let path =
+            file.strip_prefix("tests/it/").or_else(|| file.strip_prefix("src/"))?.strip_suffix(".rs")?;
+        let path = path.strip_suffix("/mod").or_else(|| path.strip_suffix("/tests")).unwrap_or(path);
+        Some(path.replace('/', "::"))
+    };
+    let sources = texts().into_iter().filter_map(|(file, text)| Some((module(&file)?, text)));
+    let sources: Vec<_> = sources.collect();
+    let mut seen = 0;
+    for [id, .., test] in differences().into_iter().filter(|[.., test]| !test.is_empty()) {
+        let (file, function) = test.trim_matches('`').rsplit_once("::").unwrap_or_default();
+        let declared = format!("fn {function}(");
+        let exists = sources.iter().any(|(module, text)| module == file && text.contains(&declared));
+        assert!(exists, "{id}: there is no test {test}");
+        seen += 1;
+    }
+    assert!(seen > 150, "only {seen} rows name a test");
+}
