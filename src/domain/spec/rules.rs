@@ -9,33 +9,33 @@ use crate::domain::regions;
 /// A broken rule. The words are Rancher's where Rancher has the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// Rule 3.
+    /// The setting `kev2-operators` switches AKS off.
     #[error("aks operator is inactive")]
     Inactive,
-    /// Rule 5.
+    /// Project network isolation without an engine that enforces policies.
     #[error(
         "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation"
     )]
     NoNetworkPolicy,
-    /// Rule 6.
+    /// `kubernetesVersion` is `""`.
     #[error("cluster kubernetes version cannot be empty string")]
     EmptyVersion,
-    /// Rule 7.
+    /// `nodePools` is `[]`.
     #[error("must have at least one nodepool")]
     NoNodePool,
-    /// Rule 8.
+    /// A node pool without a name.
     #[error("nodePool Name cannot be an empty string")]
     UnnamedNodePool {
         /// The position in `nodePools`.
         index: usize,
     },
-    /// Rule 9.
+    /// A new Windows node pool.
     #[error("windows node pools are not supported")]
     WindowsNodePool {
         /// The position in `nodePools`.
         index: usize,
     },
-    /// Rule 11.
+    /// Another object stands for this AKS cluster.
     #[error("cluster already exists for AKS cluster [{name}] in region [{region}]")]
     Taken {
         /// The name in AKS.
@@ -43,7 +43,7 @@ pub enum Violation {
         /// The region as the request has it.
         region: String,
     },
-    /// Rule 12.
+    /// A new cluster without a region.
     #[error("must provide region")]
     NoRegion,
     /// Rancher drops such a change without a word.
@@ -98,8 +98,8 @@ pub fn enforces_policies(policy: &str) -> bool {
     !policy.eq_ignore_ascii_case("none")
 }
 
-/// Rules 5 to 9, for what the request says. `upstream` is what Azure reported: the policy that it enforces, and pools that
-/// are no new ones.
+/// Checks network isolation, version and node pools of a request. `upstream` is what Azure reported: the policy that it
+/// enforces, and pools that are not new.
 ///
 /// # Errors
 /// The first broken rule.
@@ -143,7 +143,7 @@ fn check_pool(index: usize, pool: &NodePool, known: &[NodePool]) -> Result<(), V
     Ok(())
 }
 
-/// Rule 12, for a new cluster.
+/// Requires a region of a new cluster.
 pub fn check_region(request: &AksConfig) -> Result<(), Violation> {
     if request.resource_location.as_deref().unwrap_or_default().is_empty() {
         return Err(Violation::NoRegion);

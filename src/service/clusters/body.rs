@@ -39,7 +39,7 @@ pub(super) fn check_texts(
     body.iter().try_for_each(|(key, value)| check.value(key, value))
 }
 
-/// Rule 2.
+/// Reads a body as a specification.
 pub(super) fn convert(body: Object) -> Result<ClusterSpec> {
     ClusterSpec::new(body).map_err(|error| {
         let message = format!(

@@ -13,13 +13,13 @@ use crate::store::{self, ClusterRow, NameScope, Unique};
 const NAME: &str = "Cluster name";
 
 impl Clusters {
-    /// Rule 3.
+    /// Rejects clusters while the setting `kev2-operators` switches AKS off.
     pub(super) async fn check_operator(&self) -> Result<()> {
         let setting = self.parts.settings.value("kev2-operators").await;
         if rules::is_operator_active(&setting) { Ok(()) } else { Err(broken(Violation::Inactive)) }
     }
 
-    /// Rule 4: the credential that the configuration names must be the caller's to use.
+    /// The credential that the configuration names; the caller has to be allowed to use it.
     pub(super) async fn credential(&self, caller: &Caller, aks: &AksConfig) -> Result<UsedCredential> {
         let Some(id) = spec::given(aks.azure_credential_secret.as_ref()) else {
             return Ok(UsedCredential::default());
@@ -52,7 +52,7 @@ impl Clusters {
         }
     }
 
-    /// Rules 13 and 14. Rancher's messages are empty here; a new cluster has no `own_id`.
+    /// Requires a name that no other cluster visible to the caller has. A new cluster has no `own_id`.
     pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
         if name.is_empty() {
             let message = match own_id {

@@ -62,7 +62,7 @@ impl Clusters {
         Ok(review)
     }
 
-    /// Rule 11 of saving as a finding.
+    /// The finding for an AKS cluster that another object stands for already.
     async fn taken(&self, by: &Actor, own_id: &str, spec: &ClusterSpec) -> Result<Option<Finding>> {
         let credential = match self.credential(&by.caller, spec.aks()).await {
             Ok(credential) => credential,
