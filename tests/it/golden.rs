@@ -1,13 +1,13 @@
 //! Every recorded answer of Rancher's own handler, asked of this server with the same Azure behind it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use norman_aks::sandbox::{Login, Outcome, Page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::fixtures;
 
 #[derive(Deserialize)]
 struct Case {
@@ -44,21 +44,15 @@ struct Ours {
     error_contains: Option<Vec<String>>,
 }
 
-fn read<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/golden").join(name);
-    let text = std::fs::read(&path).ok()?;
-    Some(serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-}
-
 /// Puts the recorded Azure behind the sandbox.
 fn play_azure(app: &TestApp) {
-    let azure: BTreeMap<String, BTreeMap<String, Vec<Page>>> = read("azure.json").unwrap();
+    let azure: BTreeMap<String, BTreeMap<String, Vec<Page>>> = fixtures::json("meta/azure.json");
     for (subscription, routes) in azure {
         for (route, pages) in routes {
             app.control.play(&subscription, &route, pages).unwrap();
         }
     }
-    let mut entra: BTreeMap<String, Page> = read("entra.json").unwrap();
+    let mut entra: BTreeMap<String, Page> = fixtures::json("meta/entra.json");
     let refusal = entra.remove("token, bad~secret").unwrap();
     let client_id = Some("11111111-1111-1111-1111-111111111111".to_owned());
     let login =
@@ -130,10 +124,8 @@ fn difference(case: &Case, answer: &Answer) -> Option<String> {
 
 #[tokio::test]
 async fn every_recorded_question_is_answered_as_rancher_answered_it() {
-    let Some(cases) = read::<Vec<Case>>("meta.json") else {
-        eprintln!("SKIPPED: ../shared/golden is not there, so Rancher's recorded answers are not compared");
-        return;
-    };
+    let cases: Vec<Case> = fixtures::json("meta/meta.json");
+    assert!(cases.len() >= 133, "{} recorded answers", cases.len());
     let app = TestApp::advising().await;
     play_azure(&app);
     let clusters = make_clusters(&app, &cases).await;

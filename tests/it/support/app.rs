@@ -310,8 +310,7 @@ impl TestAppBuilder {
 
 /// Copies a data directory. Its server had the sandbox for Azure, which in process looks like the real one.
 async fn copy_data(fixture: &str, to: &std::path::Path) {
-    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
-    for entry in std::fs::read_dir(from).unwrap() {
+    for entry in std::fs::read_dir(super::fixtures::path(fixture)).unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }

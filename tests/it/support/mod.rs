@@ -6,6 +6,7 @@ use norman_aks::store::AuditRow;
 pub(crate) mod app;
 pub(crate) mod connected;
 pub(crate) mod databases;
+pub(crate) mod fixtures;
 pub(crate) mod kubernetes;
 pub(crate) mod made;
 pub(crate) mod program;

@@ -5,7 +5,6 @@ mod recorded;
 mod rules;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::fixtures;
 
 /// How the recording writes the server's address, and how this server does.
 const RECORDED_BASE: &str = "http://rancher.test";
@@ -51,13 +51,8 @@ struct Recorded {
 }
 
 /// The exchanges of a scenario, with every answer in full.
-fn recorded(scenario: &str) -> Option<Vec<Exchange>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/golden/terraform.json");
-    let Ok(text) = std::fs::read(&path) else {
-        eprintln!("SKIPPED: ../shared/golden is not there, so what Terraform sent is not replayed");
-        return None;
-    };
-    let all: Vec<Exchange> = serde_json::from_slice(&text).unwrap();
+fn recorded(scenario: &str) -> Vec<Exchange> {
+    let all: Vec<Exchange> = fixtures::json("terraform/terraform.json");
     let schemas = all.iter().find(|one| one.request.path == "/v3/schemas").unwrap().answer.body.clone();
     let mut mine: Vec<_> = all.into_iter().filter(|one| one.scenario == scenario).collect();
     for at in 0..mine.len() {
@@ -74,7 +69,7 @@ fn recorded(scenario: &str) -> Option<Vec<Exchange>> {
         };
     }
     assert!(!mine.is_empty(), "{scenario}");
-    Some(mine)
+    mine
 }
 
 /// What the provider waits for.
@@ -371,9 +366,7 @@ fn kind_of(path: &str) -> &'static str {
 }
 
 async fn replayed(scenario: &str) {
-    if let Some(exchanges) = recorded(scenario) {
-        Replay::new().await.scenario(&exchanges).await;
-    }
+    Replay::new().await.scenario(&recorded(scenario)).await;
 }
 
 #[tokio::test]

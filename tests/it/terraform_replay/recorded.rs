@@ -2,7 +2,6 @@
 //! matter, sent again in their order, and the fields of the answers that the provider reads. Start-up, kubeconfigs and what is
 //! read around clusters are in the other recordings.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
@@ -11,6 +10,7 @@ use serde_json::Value;
 
 use super::{PATIENCE, PAUSE};
 use crate::support::app::{Answer, TestApp};
+use crate::support::fixtures;
 
 #[derive(Deserialize)]
 struct Exchange {
@@ -23,12 +23,6 @@ struct Exchange {
     /// The fields that are read; absent when only the status counts.
     #[serde(default)]
     answer: Value,
-}
-
-fn exchanges(scenario: &str) -> Vec<Exchange> {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/terraform/{scenario}.json"));
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// The ids of one run, and what stands for them in the other.
@@ -121,7 +115,8 @@ async fn replayed(scenario: &str) {
     let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", super::BASE).start().await;
     app.token("ann").await;
     let mut replay = Replay { app, ids: Ids::default() };
-    for exchange in &exchanges(scenario) {
+    let exchanges: Vec<Exchange> = fixtures::json(&format!("terraform/{scenario}.json"));
+    for exchange in &exchanges {
         replay.exchange(exchange).await;
     }
     let left = replay.app.get("/v3/clusters").send().await.json();
