@@ -29,15 +29,22 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> {
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
+    // From here on a signal stops the server in order, however early it comes.
+    let stop = stop_signal()?;
+    // What only costs time is not worth the first line.
+    let (late, early): (Vec<_>, Vec<_>) =
+        warnings.into_iter().partition(|warning| *warning == Warning::Backtraces);
+    warn_of(&early);
     let clock = Clock::system();
     let descriptors = listen::raise_descriptor_limit();
     let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
     files::make_folder(&config.data_dir)?;
     // Before anything is read or written that another server may be using.
-    let lock = lock_database(config.sqlite_file().as_deref(), &clock).await?;
+    let file = config.sqlite_file();
+    let lock = tokio::select! {
+        lock = lock_database(file.as_deref(), &clock) => lock?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let sandbox = match &config.sandbox {
         Some(settings) => Some(seed::start(&config.data_dir, settings, &clock).await?),
         None => None,
@@ -74,7 +81,6 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     }
 
     app.work();
-    let stop = stop_signal()?;
     reload_keys_on_hangup(&app, &config)?;
     let mut listeners = Listeners { running: JoinSet::new(), stop: stop.clone() };
     let options = options(&config, descriptors);
@@ -89,6 +95,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     if let Some(address) = config.health_listen {
         listeners.run("health checks", bind(address)?, None, app.health_router(), internal_options(&config));
     }
+    warn_of(&late);
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
     app.end_streams();
@@ -106,9 +113,10 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
 pub async fn sandbox(config: Config) -> Result<(), Error> {
     files::make_folder(&config.data_dir)?;
     let Some(settings) = &config.sandbox else { return Ok(()) };
+    let stop = stop_signal()?;
     let sandbox = seed::start(&config.data_dir, settings, &Clock::system()).await?;
     say(&seed::alone(&config.data_dir, &sandbox));
-    stop_signal()?.cancelled().await;
+    stop.cancelled().await;
     sandbox.stop().await;
     Ok(())
 }
@@ -222,6 +230,12 @@ fn show_on_terminal(token: &SecretString) {
 /// A line for the person who started the program. Nobody reading it is no reason to stop.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+fn warn_of(warnings: &[Warning]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -308,6 +308,17 @@ async fn a_bootstrap_token_works_and_is_replaced_by_the_next() {
 }
 
 #[test]
+fn warning_about_backtraces_is_not_the_first_line() {
+    let folder = folder();
+    let mut server = Server::spawn(command(folder.path(), &SANDBOX).env("RUST_BACKTRACE", "1"));
+    let warning = "RUST_BACKTRACE is set";
+    server.wait_for(warning, |server| server.logged().contains(warning).then_some(()));
+    let logged = server.logged();
+    assert!(!logged.lines().next().unwrap_or_default().contains(warning), "{logged}");
+    server.stop();
+}
+
+#[test]
 fn a_sandbox_and_a_real_server_refuse_each_others_database() {
     let folder = folder();
     Server::start(folder.path(), &SANDBOX).stop();
