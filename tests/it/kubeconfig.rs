@@ -108,9 +108,10 @@ async fn there_is_one_in_every_state_and_for_every_part_and_for_nobody_else() {
     }
     let eve = it.app.token("eve").await;
     assert_eq!(it.app.post(&action(ID)).token(&eve).send().await.status, StatusCode::NOT_FOUND);
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    let rows = store::events::list(&it.store, 100, &Filter::default()).await.unwrap();
-    let rows: Vec<_> = rows.iter().filter(|row| row.action == "generateKubeconfig").collect();
+    // What was refused is written a moment later.
+    it.app.app.stop().await;
+    let of_kubeconfigs = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
+    let rows = store::events::list(&it.store, 100, &of_kubeconfigs).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.outcome == "done").count(), 4);
     let refused: Vec<_> = rows.iter().filter(|row| row.outcome == "refused").collect();
     assert!(matches!(refused.as_slice(), [row] if row.user_name == "eve" && row.object_id == ID));

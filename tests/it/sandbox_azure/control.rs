@@ -236,15 +236,15 @@ async fn the_control_api_has_times_outcomes_quotas_and_writes() {
 }
 
 #[tokio::test]
-async fn by_the_clock_of_the_machine_a_cluster_takes_seconds() {
+async fn by_the_clock_of_the_machine_a_cluster_ends_by_itself() {
     let azure = Azure::start_with("ready", Clock::system(), None).await;
     azure.control().set_times(Times { scale: 0.1, ..azure.control().times() }).unwrap();
-    let start = std::time::Instant::now();
     let made = azure.put(&cluster("c"), &small()).await.expect(201);
-    while azure.status_of(&made).await.0 == "InProgress" {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(start.elapsed() < Duration::from_secs(20), "it does not end");
-    }
-    assert!(start.elapsed() > Duration::from_millis(500));
+    let ended = async {
+        while azure.status_of(&made).await.0 == "InProgress" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), ended).await.expect("it ends");
     assert_eq!(azure.get(&cluster("c")).await.state(), "Succeeded");
 }
