@@ -15,7 +15,7 @@
 //! | [`sandbox`] | what stands in for Azure |
 //! | [`app`] | how it is put together; [`cli`], [`config`], [`telemetry`], [`listen`] around it |
 //!
-//! `docs/ARCHITECTURE.md` has the table of who may use whom; a test holds it against the code.
+//! `docs/architecture.md` has the table of who may use whom; a test holds it against the code.
 
 pub mod api;
 pub mod app;

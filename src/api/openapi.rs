@@ -24,7 +24,7 @@ pub(super) fn base() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Rancher's AKS actions, Azure cloud credentials and AKS clusters. The wire is Rancher's; \
-             docs/COMPATIBILITY.md of the project lists every difference.\n\n\
+             docs/compatibility.md of the project lists every difference.\n\n\
              Everything but health needs a token: give one under *Authorize*. With `norman-aks serve --sandbox`, \
              `sandbox.json` in the data folder has a token and the id of a stored credential, and the credential \
              in the examples is one that the built-in Azure knows.",

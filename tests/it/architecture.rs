@@ -1,4 +1,4 @@
-//! Holds the sources to the plan of docs/ARCHITECTURE.md: which room may use which, where a crate may be used, how
+//! Holds the sources to the plan of docs/architecture.md: which room may use which, where a crate may be used, how
 //! files begin and how long they are. The tables are read from that file, so plan and code cannot part.
 //!
 //! Sources are cut into words (comments and texts in quotes dropped), and what is compiled for tests only is left
@@ -274,16 +274,16 @@ impl Source {
 
 /// The rows of the table that stands below that heading of the plan: cells without the marks of code.
 fn table(heading: &str) -> Vec<Vec<String>> {
-    let plan = read(&root().join("docs/ARCHITECTURE.md"));
+    let plan = read(&root().join("docs/architecture.md"));
     let section = plan.split(&format!("\n## {heading}\n")).nth(1);
-    let section = section.unwrap_or_else(|| panic!("docs/ARCHITECTURE.md has no section {heading:?}"));
+    let section = section.unwrap_or_else(|| panic!("docs/architecture.md has no section {heading:?}"));
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     let cells = |row: &str| -> Vec<String> {
         row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
     };
     let rows: Vec<_> = rows.map(cells).collect();
-    assert!(!rows.is_empty(), "the section {heading:?} of docs/ARCHITECTURE.md has no table");
+    assert!(!rows.is_empty(), "the section {heading:?} of docs/architecture.md has no table");
     rows
 }
 

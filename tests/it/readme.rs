@@ -185,7 +185,7 @@ fn every_command_and_flag_exists() {
         String::from_utf8(output.stdout).unwrap()
     };
     let mut seen = 0;
-    for name in ["README.md", "docs/SECURITY.md", "deploy/kubernetes/README.md"] {
+    for name in ["README.md", "docs/security.md", "deploy/kubernetes/README.md"] {
         for command in commands(&read(name)) {
             let (first, rest) = command.split_first().unwrap();
             let second =
@@ -245,9 +245,9 @@ fn links_between_the_documents_lead_somewhere() {
     let names = [
         "README.md",
         "CHANGELOG.md",
-        "docs/ARCHITECTURE.md",
-        "docs/COMPATIBILITY.md",
-        "docs/SECURITY.md",
+        "docs/architecture.md",
+        "docs/compatibility.md",
+        "docs/security.md",
         "docs/operations.md",
         "deploy/kubernetes/README.md",
     ];
@@ -307,9 +307,9 @@ fn no_text_cites_a_section_by_number() {
     }
 }
 
-/// The rows of the tables of COMPATIBILITY.md: id, subject, three columns of text, and the test.
+/// The rows of the tables of compatibility.md: id, subject, three columns of text, and the test.
 fn differences() -> Vec<[String; 6]> {
-    let page = read("docs/COMPATIBILITY.md");
+    let page = read("docs/compatibility.md");
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Id |"));
     let cells = |row: &str| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     rows.map(|row| match cells(row).as_slice() {

@@ -1875,7 +1875,7 @@ fn only_what_is_needed_is_asked_of_azure() {
     assert_eq!(networks.into_iter().collect::<Vec<_>>(), [reference("net")]);
 }
 
-/// The table of docs/REVIEW.md: every rule with what it says about the first example that breaks it.
+/// The table of docs/review.md: every rule with what it says about the first example that breaks it.
 fn table() -> String {
     let examples = examples();
     let mut table =
@@ -1896,7 +1896,7 @@ fn table() -> String {
 /// `UPDATE_REVIEW=1 cargo test review` writes it anew.
 #[test]
 fn the_document_lists_every_rule() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/REVIEW.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/review.md");
     let document = std::fs::read_to_string(path).unwrap();
     let (text, told) = document.split_at(document.find("| Rule |").unwrap());
     let made = table();
@@ -1905,5 +1905,5 @@ fn the_document_lists_every_rule() {
         std::fs::write(path, format!("{text}{made}")).unwrap();
         return;
     }
-    assert!(told == made, "docs/REVIEW.md is stale: UPDATE_REVIEW=1 cargo test --lib review");
+    assert!(told == made, "docs/review.md is stale: UPDATE_REVIEW=1 cargo test --lib review");
 }

@@ -1,5 +1,5 @@
 //! Rules about networks, versions, Windows pools and regions, each with what Azure accepts and what it refuses. The second
-//! table of docs/REVIEW.md.
+//! table of docs/review.md.
 
 use std::fmt::Write as _;
 
@@ -224,7 +224,7 @@ fn rules_accept_and_refuse_what_azure_does() {
     }
 }
 
-/// The table of docs/REVIEW.md.
+/// The table of docs/review.md.
 pub(super) fn table() -> String {
     let mut table = "\n## As Azure behaves\n\nWhat these rules let through, and what they refuse, is what Azure does:\n\n\
         | Rule | Accepted | Refused |\n|---|---|---|\n"
