@@ -1,7 +1,7 @@
 //! The settings: the only reader of flags, environment and file.
 //!
 //! Flags win over the environment (`NORMAN_AKS_*`), which wins over the TOML file, which wins over the
-//! defaults. [`settings`] is the one table of what exists; help texts, `check` and the README come from it.
+//! defaults. [`settings`] is the one table of what exists; help texts, `check` and docs/settings.md come from it.
 //! What the settings lead to (addresses bound, keys read) is not here.
 
 mod error;

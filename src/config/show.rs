@@ -1,4 +1,4 @@
-//! The settings for people: what is in effect, for `check`, and what there is, for the README.
+//! Settings as text: the values in effect, for `check`, and the table of all settings, for docs/settings.md.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ pub(super) fn masked_url(text: &str) -> String {
     if changed { url.into() } else { text.to_owned() }
 }
 
-/// The table of all settings for the README, in Markdown.
+/// The table of all settings in docs/settings.md, as Markdown.
 pub fn settings_table_markdown() -> String {
     let mut table =
         String::from("| flag | variable | key in the file | default | what it is |\n|---|---|---|---|---|\n");

@@ -364,7 +364,7 @@ fn the_sqlite_file_is_found_again_whatever_its_path() {
 fn what_is_shipped_names_only_settings_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("Dockerfile"), root.join("README.md")];
-    for folder in ["deploy", "deploy/kubernetes", "deploy/kubernetes-sqlite"] {
+    for folder in ["docs", "deploy", "deploy/kubernetes", "deploy/kubernetes-sqlite"] {
         files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     }
     let known: Vec<_> = s::ALL.iter().map(|setting| setting.variable()).collect();

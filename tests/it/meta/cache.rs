@@ -1,4 +1,4 @@
-//! What Azure is asked, and how often: the promises of the README's "how fresh" in requests counted by the sandbox.
+//! The number of requests to Azure, as docs/api.md describes it under "Caching", counted by the sandbox.
 
 use std::time::Duration;
 
