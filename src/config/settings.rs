@@ -153,80 +153,80 @@ macro_rules! settings {
 settings! {
     CONFIG = Setting {
         for_data: true,
-        ..setting("config", Section::Settings, "FILE", Default::Nothing("none"), "A TOML file of settings")
+        ..setting("config", Section::Settings, "FILE", Default::Nothing("none"), "TOML file with settings")
     };
 
     LISTEN = setting("listen", Section::Serving, "ADDRESS", Default::Value("127.0.0.1:8080"),
-        "Where to serve plain HTTP; port 0 takes a free one and prints it");
+        "Address for plain HTTP; port 0 chooses a free port and prints it");
     TLS_LISTEN = setting("tls-listen", Section::Serving, "ADDRESS", Default::Nothing("off"),
-        "Where to serve HTTPS beside it; needs certificate and key");
+        "Address for HTTPS, in addition; needs tls-cert and tls-key");
     TLS_CERT = setting("tls-cert", Section::Serving, "FILE", Default::Nothing("none"),
-        "The certificate chain for HTTPS (PEM, the server's own certificate first)");
+        "Certificate chain for HTTPS (PEM, the server certificate first)");
     TLS_KEY = setting("tls-key", Section::Serving, "FILE", Default::Nothing("none"),
-        "The private key of that certificate (PEM)");
+        "Private key of the certificate (PEM)");
     METRICS_LISTEN = setting("metrics-listen", Section::Serving, "ADDRESS", Default::Nothing("off"),
-        "Where to serve Prometheus metrics under /metrics, without authentication");
+        "Address for Prometheus metrics at /metrics, without authentication");
     HEALTH_LISTEN = setting("health-listen", Section::Serving, "ADDRESS", Default::Nothing("off"),
-        "Where to serve the health checks (/livez, /readyz, /healthz, /ping) besides, apart from the connections of clients");
-    SERVER_URL = setting("server-url", Section::Serving, "URL", Default::Nothing("as each request says"),
-        "The address at which clients reach the server, for the links in answers");
+        "Separate address for the health checks (/livez, /readyz, /healthz, /ping), so that clients cannot delay them");
+    SERVER_URL = setting("server-url", Section::Serving, "URL", Default::Nothing("taken from each request"),
+        "URL at which clients reach the server, for links in responses");
     TRUSTED_PROXIES = setting("trusted-proxies", Section::Serving, "LIST", Default::Nothing("none"),
-        "Addresses or networks (CIDR), separated by commas, of proxies whose X-Forwarded-* and X-API-Host are believed, and whose connections are not limited by address");
+        "Comma-separated addresses or networks (CIDR) of proxies whose X-Forwarded-* and X-API-Host headers are trusted and whose connections are not limited by address");
     CORS_ORIGINS = setting("cors-origins", Section::Serving, "LIST", Default::Nothing("none"),
-        "Origins, separated by commas, whose pages may call the server from a browser");
-    CLUSTER_REVIEW = setting("cluster-review", Section::Serving, "enforce|advise", Default::Nothing("as the setting cluster-review says"),
-        "Whether errors that rest on the answers of Azure reject clusters (enforce) or only warn (advise); the annotation norman-aks.io/review of a cluster overrides it");
+        "Comma-separated origins whose pages may call the server from a browser");
+    CLUSTER_REVIEW = setting("cluster-review", Section::Serving, "enforce|advise", Default::Nothing("the setting cluster-review in the database"),
+        "Whether review errors that depend on Azure's data reject a cluster (enforce) or only warn (advise); the annotation norman-aks.io/review of a cluster overrides it");
 
-    DATA_DIR = data_setting("data-dir", "FOLDER",
+    DATA_DIR = data_setting("data-dir", "DIRECTORY",
         Default::Made("./norman-aks-data (./norman-aks-sandbox-data with --sandbox)"),
-        "The folder for everything that is kept in files");
+        "Directory for everything that is stored in files");
     DATABASE_URL = Setting {
         secrecy: Secrecy::Url,
         ..data_setting("database-url", "URL", Default::Made("sqlite:<data-dir>/norman-aks.db"),
-            "The database: sqlite:<path>, or postgres://… for more than one server")
+            "Database: sqlite:<path>, or postgres://… for several server instances")
     };
     DATABASE_URL_FILE = data_setting("database-url-file", "FILE", Default::Nothing("none"),
-        "A file that holds the database URL");
+        "File that contains the database URL");
     DATABASE_POOL = data_setting("database-pool", "NUMBER", Default::Value("10"),
-        "Open database connections at most");
+        "Maximum number of database connections");
     DATABASE_WAIT_SECONDS = data_setting("database-wait-seconds", "SECONDS", Default::Value("5"),
-        "How long a request waits for a free database connection");
+        "Time that a request waits for a free database connection");
     NO_MIGRATE = data_setting("no-migrate", "", Default::Value("false"),
-        "Leave the database schema alone at the start; bring it up to date with `norman-aks migrate`");
+        "Do not migrate the database schema at startup; run `norman-aks migrate` instead");
     ENCRYPTION_KEY_FILE = data_setting("encryption-key-file", "FILE", Default::Made("<data-dir>/encryption.keys"),
-        "The keys that seal stored secrets: lines of id:base64, the first one active; read again on SIGHUP");
+        "Keys that encrypt stored secrets: lines of id:base64, the first one active; read again on SIGHUP");
     BOOTSTRAP_TOKEN = Setting {
         secrecy: Secrecy::Token,
         on_command_line: false,
         ..setting("bootstrap-token", Section::Data, "TOKEN", Default::Nothing("none"),
-            "An administrator's token, token-<name>:<secret>, set anew at each start")
+            "Administrator's token, token-<name>:<secret>, set at each start")
     };
     BOOTSTRAP_TOKEN_FILE = setting("bootstrap-token-file", Section::Data, "FILE", Default::Nothing("none"),
-        "A file that holds the administrator's token");
+        "File that contains the administrator's token");
     AUDIT_DAYS = setting("audit-days", Section::Data, "DAYS", Default::Value("90"),
-        "How long audit rows are kept; 0 is for ever");
+        "Days to keep audit records; 0 keeps them forever");
 
     REQUEST_LIMIT = setting("request-limit", Section::Limits, "NUMBER", Default::Value("1024"),
-        "Requests that are worked on at once; more are answered 503");
+        "Maximum number of requests in flight; further ones return 503");
     CONNECTION_LIMIT = setting("connection-limit", Section::Limits, "NUMBER", Default::Value("4096"),
-        "Connections open at once, at most half of the files that the process may open; a quarter of them may lack an authenticated request");
+        "Maximum number of open connections, at most half of the process's limit of open files; a quarter of them may lack an authenticated request");
     BODY_LIMIT = setting("body-limit", Section::Limits, "BYTES", Default::Value("1MiB"),
-        "The size of a request's body; a larger one is refused");
+        "Maximum size of a request body; larger ones are rejected");
     CACHE_BYTES = setting("cache-bytes", Section::Limits, "BYTES", Default::Value("64MiB"),
-        "Memory for cached listings; 0 keeps none");
+        "Memory for cached lists; 0 disables the cache");
     DRAIN_SECONDS = setting("drain-seconds", Section::Limits, "SECONDS", Default::Value("60"),
-        "How long running requests may go on after the signal to stop");
+        "Time that running requests have to finish after the signal to stop");
 
     LOG_FORMAT = Setting {
         for_data: true,
         ..setting("log-format", Section::Log, "text|json", Default::Value("text"),
-            "The form of log lines; RUST_LOG says which are written")
+            "Format of log lines; RUST_LOG selects the lines")
     };
 
     SANDBOX_LISTEN = setting("sandbox-listen", Section::Sandbox, "ADDRESS", Default::Value("127.0.0.1:0"),
-        "Where the built-in Azure listens");
+        "Address of the simulated Azure");
     SANDBOX_CONTROL_LISTEN = setting("sandbox-control-listen", Section::Sandbox, "ADDRESS", Default::Nothing("off"),
-        "Where its control API (faults, seen requests) listens; a loopback address");
+        "Address of the sandbox's control API (faults, recorded requests); must be loopback");
 }
 
 /// The name in `known` that `wrong` was probably meant to be.

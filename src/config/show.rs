@@ -88,7 +88,7 @@ pub(super) fn masked_url(text: &str) -> String {
 /// The table of all settings in docs/settings.md, as Markdown.
 pub fn settings_table_markdown() -> String {
     let mut table =
-        String::from("| flag | variable | key in the file | default | what it is |\n|---|---|---|---|---|\n");
+        String::from("| Flag | Variable | TOML key | Default | Description |\n|---|---|---|---|---|\n");
     let code = |name: Option<String>| name.map_or_else(|| "—".to_owned(), |name| format!("`{name}`"));
     for setting in settings::ALL {
         let cells = [
