@@ -293,7 +293,8 @@ fn origin(config: &Config) -> Origin {
 /// The audit, kept as long as the settings say.
 fn audit(config: &Config, store: &Store, clock: &Clock) -> Events {
     let keep = config.audit_retention.unwrap_or_default();
-    Events::start(store.clone(), clock.clone(), &events::Options { keep, ..events::Options::default() })
+    let options = events::Options { keep, record_each: config.audit_each_use, ..events::Options::default() };
+    Events::start(store.clone(), clock.clone(), &options)
 }
 
 fn reviews(

@@ -146,6 +146,9 @@ fn text_line(row: &AuditRow) -> String {
             let _ = write!(line, " {name}={}", quoted(text));
         }
     }
+    if let Some(counted) = row.counted {
+        let _ = write!(line, " count={} last_time={}", counted.count, audit::format_time(counted.last_ms));
+    }
     line
 }
 
@@ -185,6 +188,7 @@ fn parse_time(text: &str) -> Result<i64, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::events::Count;
 
     fn row() -> AuditRow {
         AuditRow {
@@ -200,6 +204,7 @@ mod tests {
             request_id: "r-1".to_owned(),
             remote: "::1".to_owned(),
             detail: String::new(),
+            counted: None,
         }
     }
 
@@ -223,6 +228,13 @@ mod tests {
             text_line(&command),
             "2026-08-20T10:11:12.123Z \"(command line)\" create cluster/c-a done detail=\"for the user jörg\""
         );
+    }
+
+    #[test]
+    fn count_says_how_often_and_when_last() {
+        let counted = Some(Count { count: 42, last_ms: 1_787_220_700_000 });
+        let line = text_line(&AuditRow { counted, ..row() });
+        assert!(line.ends_with(" request_id=r-1 count=42 last_time=2026-08-20T10:11:40.000Z"), "{line}");
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long audit rows are kept; `None` is for ever.
     pub audit_retention: Option<Duration>,
+    /// Whether what could be counted in the audit has a row each.
+    pub audit_each_use: bool,
     /// How the log is written.
     pub log: Log,
     /// The built-in Azure in place of the real one; `None` without `--sandbox`.
@@ -174,6 +176,7 @@ impl Config {
             cluster_review: layers.read(&s::CLUSTER_REVIEW, parse::cluster_review)?,
             limits: limits(&layers)?,
             audit_retention: required(&layers, &s::AUDIT_DAYS, parse::days)?,
+            audit_each_use: required(&layers, &s::AUDIT_USES, parse::audit_uses)?,
             log: Log {
                 format: required(&layers, &s::LOG_FORMAT, parse::log_format)?,
                 filter: env.get("RUST_LOG").filter(|filter| !filter.is_empty()).cloned(),

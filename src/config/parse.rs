@@ -94,6 +94,15 @@ pub(super) fn cluster_review(text: &str) -> Parsed<String> {
     }
 }
 
+/// Whether uses are counted in the audit, or have a row each; true for the latter.
+pub(super) fn audit_uses(text: &str) -> Parsed<bool> {
+    match text {
+        "count" => Ok(false),
+        "each" => Ok(true),
+        _ => Err("count or each"),
+    }
+}
+
 /// The form of log lines.
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     match text {

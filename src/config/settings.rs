@@ -205,6 +205,8 @@ settings! {
         "File that contains the administrator's token");
     AUDIT_DAYS = setting("audit-days", Section::Data, "DAYS", Default::Value("90"),
         "Days to keep audit records; 0 keeps them forever");
+    AUDIT_USES = setting("audit-uses", Section::Data, "count|each", Default::Value("count"),
+        "Whether successful uses of cloud credentials under /meta, and heartbeats inside clusters, are counted per minute (count) or have an audit record each (each)");
 
     REQUEST_LIMIT = setting("request-limit", Section::Limits, "NUMBER", Default::Value("1024"),
         "Maximum number of requests in flight; further ones return 503");

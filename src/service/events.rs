@@ -1,14 +1,18 @@
-//! The audit log: a record for every change and every use of a stored credential. Who, what, which object, how it ended,
-//! in which request; never what was in it.
+//! The audit log: a record for every change and every failed attempt, and counts of the uses of stored credentials. Who, what,
+//! which object, how it ended, in which request; never what was in it.
 //!
 //! A change and its record are one transaction: [`Actor::audit`] makes the record, and the store function that changes the
 //! object writes it (`store::change`). Everything else goes through a queue ([`Events::record`]): attempts that were rejected
-//! or failed, and uses. One task writes the queue in batches, a few dozen milliseconds later at most, so that a request does
+//! or failed, and what happens inside clusters. One task writes the queue in batches, a few dozen milliseconds later at most, so that a request does
 //! not wait for the database. A full queue makes requests wait, a database that is away makes the task wait. Only what is in
 //! the queue is lost when the process is killed.
 //!
+//! What clients do over and over without harm ([`Event::counted`]) gets a record for each minute ([`counts`]), written every five
+//! seconds; the setting `audit-uses` can ask for a record each instead.
+//!
 //! [`Actor::audit`]: super::actor::Actor::audit
 
+mod counts;
 mod writer;
 
 use std::net::IpAddr;
@@ -24,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::{ClockSequence, Timestamp, Uuid};
 
+use self::counts::Counts;
+use self::writer::Writer;
 use super::actor::Actor;
 use super::{Caller, Result};
 use crate::clock::Clock;
@@ -91,6 +97,7 @@ pub struct Event {
     deed: Deed,
     request_id: Arc<str>,
     at: Position,
+    is_counted: bool,
 }
 
 /// The place of an event in the log: its time, and its number among the events of this process.
@@ -125,7 +132,7 @@ impl Event {
             remote: None,
             detail: Arc::default(),
         };
-        Self { deed, request_id: Arc::default(), at: Position::default() }
+        Self { deed, request_id: Arc::default(), at: Position::default(), is_counted: false }
     }
 
     /// How it ended.
@@ -142,6 +149,13 @@ impl Event {
         self
     }
 
+    /// Done, it is counted with others like it. Attempts that were rejected or failed have a record each.
+    #[must_use]
+    pub fn counted(mut self) -> Self {
+        self.is_counted = true;
+        self
+    }
+
     /// In which request, and from which address.
     #[must_use]
     pub fn request(mut self, request_id: &Arc<str>, remote: Option<IpAddr>) -> Self {
@@ -154,12 +168,17 @@ impl Event {
     }
 
     /// The record of this event, for the store function that makes the change.
-    pub(super) fn into_row(self, now_ms: i64) -> AuditRow {
-        let Self { deed, request_id, .. } = self;
+    pub(super) fn into_row(mut self, now_ms: i64) -> AuditRow {
+        self.at = Position::new(now_ms);
+        self.into_stored()
+    }
+
+    fn into_stored(self) -> AuditRow {
+        let Self { deed, request_id, at, .. } = self;
         let Deed { caller, action, object_type, object_id, outcome, remote, detail } = deed;
         AuditRow {
-            id: Position::new(now_ms).to_id().to_string(),
-            at_ms: now_ms,
+            id: at.to_id().to_string(),
+            at_ms: at.at_ms,
             user_id: caller.user_id.clone(),
             user_name: caller.user_name.clone(),
             token_name: caller.token_name.clone(),
@@ -170,6 +189,7 @@ impl Event {
             request_id: request_id.to_string(),
             remote: remote.map(|address| address.to_string()).unwrap_or_default(),
             detail: detail.to_string(),
+            counted: None,
         }
     }
 }
@@ -220,12 +240,14 @@ pub struct Options {
     pub queue: usize,
     /// How long events are kept; zero keeps them for ever.
     pub keep: Duration,
+    /// Whether what could be counted gets a record each.
+    pub record_each: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // As many as come within a second at most. When the disk is busy, SQLite may wait for it as long as that.
-        Self { queue: 32_768, keep: Duration::from_hours(90 * 24) }
+        Self { queue: 32_768, keep: Duration::from_hours(90 * 24), record_each: false }
     }
 }
 
@@ -239,6 +261,8 @@ pub(super) struct Parts {
     pub(super) store: Store,
     clock: Clock,
     queue: mpsc::Sender<Message>,
+    counts: Arc<Counts>,
+    record_each: bool,
     /// Tells the task not to wait for more events.
     hurry: Arc<Notify>,
     /// Those who wait for room in the queue.
@@ -260,24 +284,35 @@ impl Events {
         let (queue, waiting) = mpsc::channel(options.queue.max(1));
         let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
         let hurry = Arc::<Notify>::default();
-        let writer = writer::Writer::new(
-            store.clone(),
-            clock.clone(),
-            options.keep,
+        let counts = Arc::<Counts>::default();
+        let writer = Writer {
+            store: store.clone(),
+            clock: clock.clone(),
+            keep: options.keep,
             waiting,
-            Arc::clone(&hurry),
-            stopping.clone(),
-            abandoning.clone(),
-        );
+            counts: Arc::clone(&counts),
+            hurry: Arc::clone(&hurry),
+            stopping: stopping.clone(),
+            abandoning: abandoning.clone(),
+        };
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
         let delayed = TaskTracker::new();
-        Self { parts: Arc::new(Parts { store, clock, queue, hurry, delayed, stopping, abandoning, task }) }
+        let record_each = options.record_each;
+        let parts =
+            Parts { store, clock, queue, counts, record_each, hurry, delayed, stopping, abandoning, task };
+        Self { parts: Arc::new(parts) }
     }
 
-    /// Puts an event into the queue, with the time of now; waits only while the queue is full. An event is not lost when
+    /// Counts an event, or puts it into the queue, with the time of now; waits only while the queue is full. An event is not lost when
     /// the waiting call is dropped. After [`Events::stop`] it goes into the log instead.
     pub async fn record(&self, mut event: Event) {
         event.at = Position::new(self.parts.clock.now_ms());
+        if event.is_counted && event.deed.outcome == Outcome::Done && !self.parts.record_each {
+            match self.parts.counts.add(event) {
+                Some(single) => event = single,
+                None => return,
+            }
+        }
         match self.parts.queue.try_send(Message::Event(event)) {
             Err(TrySendError::Full(message)) => {
                 self.parts.hurry.notify_one();
@@ -285,12 +320,14 @@ impl Events {
                 // A task of its own: the client of this request may go away while it waits.
                 let sent = self.parts.delayed.spawn(async move {
                     if let Err(SendError(Message::Event(event))) = queue.send(message).await {
-                        writer::log(&event, "the server is stopping");
+                        writer::log(&event.into_stored(), "the server is stopping");
                     }
                 });
                 sent.await.ok();
             }
-            Err(TrySendError::Closed(Message::Event(event))) => writer::log(&event, "the server is stopping"),
+            Err(TrySendError::Closed(Message::Event(event))) => {
+                writer::log(&event.into_stored(), "the server is stopping");
+            }
             Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
         }
     }

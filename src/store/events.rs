@@ -1,11 +1,11 @@
 //! Table `events`: the audit trail. Who did what to which object, never what was in it.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Database, Encode, PgPool, Sqlite, SqlitePool, Type};
+use sqlx::{AssertSqlSafe, Database, Encode, PgPool, SqlitePool, Type};
 
 use super::db::Db;
 use super::rows::{Columns, Fields, json_text};
@@ -39,6 +39,17 @@ pub struct AuditRow {
     pub remote: String,
     /// What else is to be known about it, for people.
     pub detail: String,
+    /// Of what is counted, how often it was done. `at_ms` and `request_id` are those of the first time.
+    pub counted: Option<Count>,
+}
+
+/// How often something was done within a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// How many times.
+    pub count: i64,
+    /// When last, in milliseconds since 1970.
+    pub last_ms: i64,
 }
 
 /// The audit records to list; `None` does not filter.
@@ -60,93 +71,11 @@ pub struct Filter {
     pub before: Option<(i64, String)>,
 }
 
-/// Events to be added that differ only in their times and requests: somebody who does the same over and over.
-#[derive(Clone, Debug)]
-pub struct Repeated {
-    /// Who: the user's id.
-    pub user_id: Arc<str>,
-    /// Who: the user's name at that time.
-    pub user_name: Arc<str>,
-    /// By which token.
-    pub token_name: Arc<str>,
-    /// What.
-    pub action: Arc<str>,
-    /// To what kind of object.
-    pub object_type: Arc<str>,
-    /// To which object.
-    pub object_id: Arc<str>,
-    /// How it ended.
-    pub outcome: Arc<str>,
-    /// From which address.
-    pub remote: Arc<str>,
-    /// What else is to be known.
-    pub detail: Arc<str>,
-    /// When, and in which requests.
-    pub times: Vec<Occurrence>,
-}
-
-/// What each of [`Repeated`] events has for itself.
-#[derive(Clone, Debug)]
-pub struct Occurrence {
-    /// A UUID of version 7.
-    pub id: Arc<str>,
-    /// Milliseconds since 1970.
-    pub at_ms: i64,
-    /// In which request.
-    pub request_id: Arc<str>,
-}
-
-impl Repeated {
-    /// What its events have in common, in the order of [`SHARED`].
-    fn shared(&self) -> [&Arc<str>; 9] {
-        [
-            &self.user_id,
-            &self.user_name,
-            &self.token_name,
-            &self.action,
-            &self.object_type,
-            &self.object_id,
-            &self.outcome,
-            &self.remote,
-            &self.detail,
-        ]
-    }
-
-    fn has_nul(&self) -> bool {
-        let own = self.times.iter().flat_map(|time| [&time.id, &time.request_id]);
-        self.shared().into_iter().chain(own).any(|text| text.contains('\0'))
-    }
-
-    fn without_nul(&self) -> Self {
-        let clean = |text: &Arc<str>| text.replace('\0', "\u{fffd}").into();
-        Self {
-            user_id: clean(&self.user_id),
-            user_name: clean(&self.user_name),
-            token_name: clean(&self.token_name),
-            action: clean(&self.action),
-            object_type: clean(&self.object_type),
-            object_id: clean(&self.object_id),
-            outcome: clean(&self.outcome),
-            remote: clean(&self.remote),
-            detail: clean(&self.detail),
-            times: self
-                .times
-                .iter()
-                .map(|time| Occurrence {
-                    id: clean(&time.id),
-                    at_ms: time.at_ms,
-                    request_id: clean(&time.request_id),
-                })
-                .collect(),
-        }
-    }
-}
-
 /// Adds one record, in the columns' order of [`bind_row`].
 pub(super) const INSERT: &str = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type,
     object_id, outcome, request_id, remote, detail) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-/// Binds a record to [`INSERT`]. A NUL in its texts is replaced: no change fails because of its record.
+/// Binds a record to [`INSERT`].
 pub(super) fn bind_row<'q, DB>(
     query: Query<'q, DB, DB::Arguments>,
     row: &AuditRow,
@@ -169,7 +98,7 @@ where
         &row.detail,
     ];
     let query = query.bind(row.id.clone()).bind(row.at_ms);
-    texts.into_iter().fold(query, |query, text| query.bind(text.replace('\0', "\u{fffd}")))
+    texts.into_iter().fold(query, |query, text| query.bind(nul_replaced(text).into_owned()))
 }
 
 /// Adds the record of a change that had nothing left to do.
@@ -181,138 +110,105 @@ pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
 /// Sorts behind every id.
 const LAST_ID: &str = "~";
 
-const OWN: &str = "id, at_ms, request_id";
-const SHARED: &str =
-    "user_id, user_name, token_name, action, object_type, object_id, outcome, remote, detail";
+const COLUMNS: &str =
+    "id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
+    remote, detail, count, last_ms";
 
-/// Adds all events in one transaction: all or none. An event that is there already (a repeated attempt) is left alone.
-pub async fn insert_many(store: &Store, events: &[Repeated]) -> Result<(), Error> {
-    // PostgreSQL has no NUL. Such a text comes from outside (an id in an address) and must not cost the batch.
-    let clean: Vec<Repeated>;
-    let events = if events.iter().any(Repeated::has_nul) {
-        clean = events.iter().map(Repeated::without_nul).collect();
-        &clean
-    } else {
-        events
-    };
+/// A record that is there already is left alone (a repeated attempt), apart from its count.
+const ON_CONFLICT: &str = "on conflict (id) do update set count = excluded.count, last_ms = excluded.last_ms";
+
+/// Adds all records in one transaction: all or none. The count of a record that is there already is brought up to date.
+pub async fn insert_many(store: &Store, rows: &[AuditRow]) -> Result<(), Error> {
     match &store.db {
-        _ if events.is_empty() => Ok(()),
-        Db::Sqlite { writer, .. } => insert_sqlite(writer, events).await,
-        Db::Postgres(pool) => insert_postgres(pool, events).await,
+        _ if rows.is_empty() => Ok(()),
+        Db::Sqlite { writer, .. } => insert_sqlite(writer, rows).await,
+        Db::Postgres(pool) => insert_postgres(pool, rows).await,
     }
 }
 
-/// The statement for so many events that have the rest in common: each brings three values instead of twelve, and to
-/// bring a value costs as much as to store it. Few sizes, because each is a statement that the connection keeps prepared.
-static SQLITE_REPEATED: LazyLock<[(usize, Arc<str>); 2]> = LazyLock::new(|| {
-    [128, 16].map(|events| {
-        let values = vec!["(?, ?, ?)"; events].join(", ");
-        // sqlx counts values without a number by themselves, and SQLite goes on from those before: they come first.
-        let shared = (1..=9).map(|number| format!("?{}", 3 * events + number)).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "with own ({OWN}) as (values {values}) insert into events ({OWN}, {SHARED})
-             select {OWN}, {shared} from own where true on conflict (id) do nothing"
-        );
-        (events, sql.into())
+/// The statement for so many records. Few sizes, because each is a statement that the connection keeps prepared. A row costs
+/// a third of what SQLite needs to take it out of JSON.
+static SQLITE_INSERT: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
+    [64, 8, 1].map(|rows| {
+        let values = vec![format!("({})", ["?"; 14].join(", ")); rows].join(", ");
+        (rows, format!("insert into events ({COLUMNS}) values {values} {ON_CONFLICT}").into())
     })
 });
 
-/// The statement for so many events that have nothing in common: a row then costs a third of what SQLite needs to take
-/// it out of JSON.
-static SQLITE_SINGLE: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
-    [64, 8, 1].map(|events| {
-        let values = vec![format!("({})", ["?"; 12].join(", ")); events].join(", ");
-        let sql = format!("insert into events ({OWN}, {SHARED}) values {values} on conflict (id) do nothing");
-        (events, sql.into())
-    })
-});
-
-async fn insert_sqlite(writer: &SqlitePool, events: &[Repeated]) -> Result<(), Error> {
+async fn insert_sqlite(writer: &SqlitePool, mut rows: &[AuditRow]) -> Result<(), Error> {
     let mut transaction = writer.begin().await?;
-    let mut single = Vec::new();
-    for repeated in events {
-        let mut times = repeated.times.as_slice();
-        for (size, sql) in &*SQLITE_REPEATED {
-            while let Some((portion, rest)) = times.split_at_checked(*size) {
-                times = rest;
-                // The text is made of constants only.
-                let query = portion.iter().fold(sqlx::query(AssertSqlSafe(Arc::clone(sql))), bind_own);
-                bind_shared(query, repeated).execute(&mut *transaction).await?;
-            }
-        }
-        single.extend(times.iter().map(|time| (repeated, time)));
-    }
-    let mut single = single.as_slice();
-    for (size, sql) in &*SQLITE_SINGLE {
-        while let Some((portion, rest)) = single.split_at_checked(*size) {
-            single = rest;
-            let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
-            let bind = |query, &(repeated, time): &(&Repeated, &Occurrence)| {
-                bind_shared(bind_own(query, time), repeated)
-            };
-            portion.iter().fold(query, bind).execute(&mut *transaction).await?;
+    for (size, sql) in &*SQLITE_INSERT {
+        while let Some((portion, rest)) = rows.split_at_checked(*size) {
+            rows = rest;
+            // The text is made of constants only.
+            let query = portion.iter().fold(sqlx::query(AssertSqlSafe(Arc::clone(sql))), |query, row| {
+                let (count, last_ms) = row.counted.map(|counted| (counted.count, counted.last_ms)).unzip();
+                bind_row(query, row).bind(count).bind(last_ms)
+            });
+            query.execute(&mut *transaction).await?;
         }
     }
     transaction.commit().await?;
     Ok(())
 }
 
-type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
-
-/// Bound as they are, texts are shared with the statement and not copied for it.
-fn bind_own<'q>(query: SqliteQuery<'q>, time: &Occurrence) -> SqliteQuery<'q> {
-    query.bind(Arc::clone(&time.id)).bind(time.at_ms).bind(Arc::clone(&time.request_id))
-}
-
-fn bind_shared<'q>(query: SqliteQuery<'q>, repeated: &Repeated) -> SqliteQuery<'q> {
-    repeated.shared().into_iter().fold(query, |query, text| query.bind(Arc::clone(text)))
-}
-
-/// An event as PostgreSQL takes it.
+/// A record as PostgreSQL takes it.
 #[derive(Serialize)]
 struct Json<'a> {
     id: &'a str,
     at_ms: i64,
-    user_id: &'a str,
-    user_name: &'a str,
-    token_name: &'a str,
-    action: &'a str,
-    object_type: &'a str,
-    object_id: &'a str,
-    outcome: &'a str,
-    request_id: &'a str,
-    remote: &'a str,
-    detail: &'a str,
+    user_id: Cow<'a, str>,
+    user_name: Cow<'a, str>,
+    token_name: Cow<'a, str>,
+    action: Cow<'a, str>,
+    object_type: Cow<'a, str>,
+    object_id: Cow<'a, str>,
+    outcome: Cow<'a, str>,
+    request_id: Cow<'a, str>,
+    remote: Cow<'a, str>,
+    detail: Cow<'a, str>,
+    count: Option<i64>,
+    last_ms: Option<i64>,
 }
 
-/// The batch travels as one JSON text, so that one statement and one message do for any number of events.
-async fn insert_postgres(pool: &PgPool, events: &[Repeated]) -> Result<(), Error> {
+impl<'a> Json<'a> {
+    fn of(row: &'a AuditRow) -> Self {
+        Self {
+            id: &row.id,
+            at_ms: row.at_ms,
+            user_id: nul_replaced(&row.user_id),
+            user_name: nul_replaced(&row.user_name),
+            token_name: nul_replaced(&row.token_name),
+            action: nul_replaced(&row.action),
+            object_type: nul_replaced(&row.object_type),
+            object_id: nul_replaced(&row.object_id),
+            outcome: nul_replaced(&row.outcome),
+            request_id: nul_replaced(&row.request_id),
+            remote: nul_replaced(&row.remote),
+            detail: nul_replaced(&row.detail),
+            count: row.counted.map(|counted| counted.count),
+            last_ms: row.counted.map(|counted| counted.last_ms),
+        }
+    }
+}
+
+/// PostgreSQL has no NUL. Such a text comes from outside (an id in an address), and no change fails because of its record.
+fn nul_replaced(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// The batch travels as one JSON text, so that one statement and one message do for any number of records.
+async fn insert_postgres(pool: &PgPool, rows: &[AuditRow]) -> Result<(), Error> {
     let sql = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome,
-               request_id, remote, detail)
+               request_id, remote, detail, count, last_ms)
                select value ->> 'id', cast(value ->> 'at_ms' as bigint), value ->> 'user_id', value ->> 'user_name',
                value ->> 'token_name', value ->> 'action', value ->> 'object_type', value ->> 'object_id',
-               value ->> 'outcome', value ->> 'request_id', value ->> 'remote', value ->> 'detail'
-               from json_array_elements(cast($1 as json)) on conflict (id) do nothing";
-    let events: Vec<Json<'_>> = events
-        .iter()
-        .flat_map(|repeated| {
-            repeated.times.iter().map(|time| Json {
-                id: &time.id,
-                at_ms: time.at_ms,
-                user_id: &repeated.user_id,
-                user_name: &repeated.user_name,
-                token_name: &repeated.token_name,
-                action: &repeated.action,
-                object_type: &repeated.object_type,
-                object_id: &repeated.object_id,
-                outcome: &repeated.outcome,
-                request_id: &time.request_id,
-                remote: &repeated.remote,
-                detail: &repeated.detail,
-            })
-        })
-        .collect();
-    sqlx::query(sql).bind(json_text(&events)).execute(pool).await?;
+               value ->> 'outcome', value ->> 'request_id', value ->> 'remote', value ->> 'detail',
+               cast(value ->> 'count' as bigint), cast(value ->> 'last_ms' as bigint)
+               from json_array_elements(cast($1 as json))
+               on conflict (id) do update set count = excluded.count, last_ms = excluded.last_ms";
+    let rows: Vec<Json<'_>> = rows.iter().map(Json::of).collect();
+    sqlx::query(sql).bind(json_text(&rows)).execute(pool).await?;
     Ok(())
 }
 
@@ -331,6 +227,10 @@ fn row(row: &impl Columns) -> Result<AuditRow, Error> {
         request_id: fields.text("request_id")?,
         remote: fields.text("remote")?,
         detail: fields.text("detail")?,
+        counted: match (fields.number_opt("count")?, fields.number_opt("last_ms")?) {
+            (Some(count), Some(last_ms)) => Some(Count { count, last_ms }),
+            _ => None,
+        },
     })
 }
 
@@ -344,7 +244,7 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Audi
     }
     let (before_ms, before_id) = before.map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
     let sql = "select id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
-               remote, detail from events
+               remote, detail, count, last_ms from events
                where (cast($1 as text) is null or user_id = $1 or user_name = $1)
                and (cast($2 as text) is null or object_type = $2)
                and (cast($3 as text) is null or object_id = $3) and (cast($4 as text) is null or action = $4)

@@ -23,7 +23,7 @@ macro_rules! step {
 }
 
 /// Every migration, in order. A file that has been released is never changed.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     step!(1, "first", "0001_first.sql"),
     step!(2, "provisioning", "0002_provisioning.sql"),
     step!(3, "audit_detail", "0003_audit_detail.sql"),
@@ -34,6 +34,7 @@ const STEPS: [Step; 10] = [
     step!(8, "pending_deletions", "0008_pending_deletions.sql"),
     step!(9, "metadata_and_roles", "0009_metadata_and_roles.sql"),
     step!(10, "administrator_revocations", "0010_administrator_revocations.sql"),
+    step!(11, "counted_uses", "0011_counted_uses.sql"),
 ];
 
 /// What [`Store::migrate`] did.

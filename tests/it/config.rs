@@ -139,6 +139,7 @@ fn every_setting_is_taken_from_the_environment_and_from_the_file() {
         "no-migrate" => "true",
         "log-format" => "json",
         "cluster-review" => "advise",
+        "audit-uses" => "each",
         "body-limit" | "cache-bytes" => "2MiB",
         "connection-limit" => "30",
         "database-pool" | "database-wait-seconds" | "audit-days" | "request-limit" | "drain-seconds" => "3",

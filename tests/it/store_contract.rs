@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use norman_aks::store::clusters::{Records, RemovalRecords};
 use norman_aks::store::credentials::{Deletion, Erasure, PendingRow, UsingCluster};
-use norman_aks::store::events::{Filter, Occurrence, Repeated};
+use norman_aks::store::events::{Count, Filter};
 use norman_aks::store::members::MemberUpdate;
 use norman_aks::store::users::{Ensured, Removal};
 use norman_aks::store::{
@@ -87,6 +87,7 @@ on_both!(
     events_of_clusters_come_with_the_row_and_are_listed_behind_an_id,
     settings_are_put_listed_and_removed,
     events_are_listed_newest_first_by_filter_and_page,
+    count_of_an_event_is_brought_up_to_date,
     an_event_with_nul_does_not_cost_the_batch,
     old_events_are_pruned_in_portions,
     replicas_show_signs_of_life,
@@ -191,6 +192,7 @@ fn event(id: &str, at_ms: i64) -> AuditRow {
         request_id: "r".to_owned(),
         remote: "127.0.0.1".to_owned(),
         detail: "d \"'".to_owned(),
+        counted: None,
     }
 }
 
@@ -758,34 +760,6 @@ async fn settings_are_put_listed_and_removed(db: &TestDb) {
     assert!(!settings::delete(store, "b", &audit()).await.expect("delete"));
 }
 
-/// Events as they are added; equal ones behind each other share what they have in common.
-fn added(rows: &[AuditRow]) -> Vec<Repeated> {
-    let shared =
-        |row: &AuditRow| AuditRow { id: String::new(), at_ms: 0, request_id: String::new(), ..row.clone() };
-    let groups = rows.chunk_by(|one, next| shared(one) == shared(next));
-    let repeated = |rows: &[AuditRow]| {
-        let times = rows.iter().map(|row| Occurrence {
-            id: row.id.as_str().into(),
-            at_ms: row.at_ms,
-            request_id: row.request_id.as_str().into(),
-        });
-        let row = shared(&rows[0]);
-        Repeated {
-            user_id: row.user_id.into(),
-            user_name: row.user_name.into(),
-            token_name: row.token_name.into(),
-            action: row.action.into(),
-            object_type: row.object_type.into(),
-            object_id: row.object_id.into(),
-            outcome: row.outcome.into(),
-            remote: row.remote.into(),
-            detail: row.detail.into(),
-            times: times.collect(),
-        }
-    };
-    groups.map(repeated).collect()
-}
-
 async fn events_are_listed_newest_first_by_filter_and_page(db: &TestDb) {
     let store = &db.store;
     events::insert_many(store, &[]).await.expect("nothing");
@@ -795,9 +769,9 @@ async fn events_are_listed_newest_first_by_filter_and_page(db: &TestDb) {
         AuditRow { object_type: "cluster".to_owned(), ..event("3", 20) },
         AuditRow { object_id: "cc-'ü\\\"\u{1F980}".to_owned(), action: String::new(), ..event("4", 30) },
     ];
-    events::insert_many(store, &added(&rows)).await.expect("insert");
+    events::insert_many(store, &rows).await.expect("insert");
     let again = [AuditRow { outcome: "x".to_owned(), ..event("1", 10) }, event("5", i64::MAX)];
-    events::insert_many(store, &added(&again)).await.expect("a repeated attempt");
+    events::insert_many(store, &again).await.expect("a repeated attempt");
 
     let all = events::Filter::default();
     let list = events::list(store, 100, &all).await.expect("list");
@@ -819,10 +793,21 @@ async fn events_are_listed_newest_first_by_filter_and_page(db: &TestDb) {
     assert_eq!(ids(9, events::Filter { action: text(""), ..all.clone() }).await, "4");
 }
 
+async fn count_of_an_event_is_brought_up_to_date(db: &TestDb) {
+    let store = &db.store;
+    let counted = |count, last_ms| AuditRow { counted: Some(Count { count, last_ms }), ..event("1", 10) };
+    let single = event("2", 5);
+    for row in [counted(1, 10), counted(3, 40)] {
+        events::insert_many(store, &[row.clone(), single.clone()]).await.expect("insert");
+        let list = events::list(store, 9, &Filter::default()).await.expect("list");
+        assert_eq!(list, [row, single.clone()]);
+    }
+}
+
 async fn an_event_with_nul_does_not_cost_the_batch(db: &TestDb) {
     let store = &db.store;
     let rows = [event("1", 1), AuditRow { object_id: "a\0b".to_owned(), ..event("2", 2) }];
-    events::insert_many(store, &added(&rows)).await.expect("insert");
+    events::insert_many(store, &rows).await.expect("insert");
     let list = events::list(store, 9, &events::Filter::default()).await.expect("list");
     assert_eq!(list, [AuditRow { object_id: "a\u{fffd}b".to_owned(), ..event("2", 2) }, event("1", 1)]);
 }
@@ -830,7 +815,7 @@ async fn an_event_with_nul_does_not_cost_the_batch(db: &TestDb) {
 async fn old_events_are_pruned_in_portions(db: &TestDb) {
     let store = &db.store;
     let rows: Vec<AuditRow> = (0..1_000).map(|n| event(&format!("{n:04}"), n)).collect();
-    events::insert_many(store, &added(&rows)).await.expect("a large batch");
+    events::insert_many(store, &rows).await.expect("a large batch");
     assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 500);
     assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 100);
     assert_eq!(events::prune(store, 600, 500).await.expect("prune"), 0);

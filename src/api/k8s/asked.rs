@@ -19,8 +19,17 @@ pub(super) struct Asked {
     pub(super) inner: String,
     /// What kind of answer it has.
     pub(super) kind: Kind,
-    /// What the audit is told about it, if anything.
-    pub(super) audit: Option<String>,
+    /// What the audit log says about it, if anything.
+    pub(super) audit: Option<Audit>,
+}
+
+/// What the audit log says about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Audit {
+    /// Verb, resource and object.
+    pub(super) detail: String,
+    /// Whether clients send such requests all the time.
+    pub(super) is_counted: bool,
 }
 
 /// What kind of answer a request has.
@@ -77,7 +86,9 @@ impl Asked {
             Kind::Ordinary
         };
         let attributes = Attributes::new(method, &segments, query);
-        let audit = attributes.is_audited().then(|| attributes.to_string());
+        let audit = attributes
+            .is_audited()
+            .then(|| Audit { detail: attributes.to_string(), is_counted: attributes.is_heartbeat() });
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         Ok(Self { cluster_id, inner: format!("{path}{query}"), kind, audit })
     }

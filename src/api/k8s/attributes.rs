@@ -87,6 +87,16 @@ impl<'a> Attributes<'a> {
         let reads_secrets = self.group.is_empty() && self.resource == "secrets";
         changes && !is_review || CONNECTING.contains(&self.subresource) || reads_secrets && !changes
     }
+
+    /// Whether it is one of the changes that controllers make all the time: leases, events, and the status of objects.
+    pub(super) fn is_heartbeat(&self) -> bool {
+        let writes = matches!(self.verb, "create" | "update" | "patch");
+        let of_controllers = match (self.group, self.resource) {
+            ("coordination.k8s.io", "leases") | ("" | "events.k8s.io", "events") => true,
+            _ => self.subresource == "status",
+        };
+        writes && of_controllers
+    }
 }
 
 /// The one object that a list or watch is limited to.
@@ -205,6 +215,27 @@ mod tests {
             forged.to_string(),
             "verb=delete resource=pods name=x\\u{a}verb\\u{3d}get\\u{20}name\\u{3d}y"
         );
+    }
+
+    #[test]
+    fn leases_events_and_status_are_heartbeats() {
+        for (method, uri, expected) in [
+            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/a/leases/l", true),
+            ("POST", "/apis/coordination.k8s.io/v1/namespaces/a/leases", true),
+            ("DELETE", "/apis/coordination.k8s.io/v1/namespaces/a/leases/l", false),
+            ("POST", "/api/v1/namespaces/a/events", true),
+            ("PATCH", "/apis/events.k8s.io/v1/namespaces/a/events/e", true),
+            ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/status", true),
+            ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d", false),
+            ("PUT", "/apis/apps/v1/namespaces/a/deployments/d/scale", false),
+            ("POST", "/apis/example.org/v1/events", false),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let attributes = Attributes::new(&method, &segments, Query::of(&uri));
+            assert_eq!(attributes.is_heartbeat(), expected, "{method} {uri}");
+        }
     }
 
     #[test]

@@ -116,9 +116,10 @@ async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: RequestBody) 
         leads_inside: asked.kind == asked::Kind::Inside,
     };
     let mut entry = Entry {
-        unwritten: asked.audit.as_ref().map(|detail| {
+        unwritten: asked.audit.as_ref().map(|audit| {
             let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id);
-            (event.request(&request_id, Some(remote)), detail.clone())
+            let event = if audit.is_counted { event.counted() } else { event };
+            (event.request(&request_id, Some(remote)), audit.detail.clone())
         }),
         events: state.events().clone(),
     };

@@ -68,7 +68,7 @@ impl AzureCall {
         Ok(&self.region)
     }
 
-    /// Writes down that a stored credential was used, and how that ended.
+    /// Records that a stored credential was used, and how that ended.
     pub(super) async fn record(&self, state: &AppState, action: &'static str, error: Option<&Error>) {
         if let Some(id) = self.access.credential_id() {
             record(state, &self.caller, &self.origin, action, id, error).await;
@@ -89,7 +89,8 @@ async fn record(
         Some(error) if error.is_refusal() => Outcome::Refused,
         Some(_) => Outcome::Failed,
     };
-    let event = Event::new(caller, Action::Call(action), "cloudCredential", credential_id).outcome(outcome);
+    let event =
+        Event::new(caller, Action::Call(action), "cloudCredential", credential_id).outcome(outcome).counted();
     state.events().record(event.request(&origin.request_id.0, Some(origin.remote))).await;
 }
 

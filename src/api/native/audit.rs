@@ -34,7 +34,7 @@ pub(crate) struct AuditRecord {
     /// The record's id.
     #[schema(example = "01a209ff-44e3-774a-94cd-94100ad0b89b")]
     id: String,
-    /// When, with milliseconds.
+    /// When, with milliseconds; of what is counted, the first time.
     #[schema(format = DateTime)]
     time: String,
     /// The caller's id; empty for commands and for what the server does by itself.
@@ -66,6 +66,15 @@ pub(crate) struct AuditRecord {
     client_ip: String,
     /// What else is known about it.
     detail: String,
+    /// How many times it was done within a minute, of what is counted: successful uses of cloud credentials by the actions under
+    /// `/meta`, and updates of leases, events and status inside clusters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 42, minimum = 1)]
+    count: Option<i64>,
+    /// When last, of what is counted, with milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    last_time: Option<String>,
 }
 
 impl From<AuditRow> for AuditRecord {
@@ -83,6 +92,8 @@ impl From<AuditRow> for AuditRecord {
             request_id: row.request_id,
             client_ip: row.remote,
             detail: row.detail,
+            count: row.counted.map(|counted| counted.count),
+            last_time: row.counted.map(|counted| audit::format_time(counted.last_ms)),
         }
     }
 }

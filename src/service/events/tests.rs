@@ -66,6 +66,7 @@ async fn an_event_says_who_did_what_to_which_object_and_how_it_ended() {
         request_id: "request-1".to_owned(),
         remote: "127.0.0.1".to_owned(),
         detail: String::new(),
+        counted: None,
     };
     assert_eq!(rows[1], expected);
     assert_eq!(rows[0].object_id.len(), LONGEST_ID);
@@ -121,6 +122,58 @@ async fn without_a_database_a_stop_takes_no_longer_than_its_limit_and_the_log_ha
     assert!(text.contains("audit events wait for the database"), "{text}");
     tokio::time::timeout(Duration::from_secs(5), events.flush()).await.expect("nothing to wait for");
     tokio::time::timeout(Duration::from_secs(5), events.stop(Duration::ZERO)).await.expect("stopped already");
+}
+
+#[tokio::test]
+async fn counted_events_have_one_record_a_minute() {
+    let bench = bench().await;
+    // 10:11:12.123, so that the minute is far from its end.
+    let start_ms = bench.clock.now_ms();
+    let events = bench.events(&Options::default());
+    let counts = async || {
+        events.flush().await;
+        let rows = bench.stored().await.into_iter();
+        rows.map(|row| (row.object_id, row.counted.map(|it| (it.count, it.last_ms - start_ms))))
+            .collect::<Vec<_>>()
+    };
+    let one = || event("cc-a").request(&"r".into(), None).counted();
+    for _ in 0..3 {
+        events.record(one()).await;
+    }
+    bench.clock.advance(Duration::from_secs(2));
+    events.record(one()).await;
+    events.record(one().outcome(Outcome::Refused)).await;
+    let row = ("cc-a".to_owned(), Some((4, 2_000)));
+    let refused = ("cc-a".to_owned(), None);
+    assert_eq!(counts().await, [refused.clone(), row.clone()]);
+    events.record(event("cc-b").counted()).await;
+    bench.clock.advance(Duration::from_secs(3));
+    events.record(one()).await;
+    let row = ("cc-a".to_owned(), Some((5, 5_000)));
+    let other = ("cc-b".to_owned(), Some((1, 2_000)));
+    assert_eq!(counts().await, [other.clone(), refused.clone(), row.clone()]);
+    // What was counted before the minute ended and not written is written with the next one.
+    events.record(one()).await;
+    bench.clock.advance(Duration::from_mins(1));
+    events.record(one()).await;
+    let row = ("cc-a".to_owned(), Some((6, 5_000)));
+    let next = ("cc-a".to_owned(), Some((1, 65_000)));
+    assert_eq!(counts().await, [next.clone(), other.clone(), refused.clone(), row.clone()]);
+    events.record(one()).await;
+    events.stop(Duration::from_secs(5)).await;
+    assert_eq!(bench.stored().await[0].counted.map(|it| it.count), Some(2), "a stop writes what was counted");
+}
+
+#[tokio::test]
+async fn each_use_has_a_record_where_that_is_asked_for() {
+    let bench = bench().await;
+    let events = bench.events(&Options { record_each: true, ..Options::default() });
+    for _ in 0..3 {
+        events.record(event("cc-a").counted()).await;
+    }
+    events.stop(Duration::from_secs(5)).await;
+    let rows = bench.stored().await;
+    assert_eq!((rows.len(), rows.iter().filter(|row| row.counted.is_some()).count()), (3, 0));
 }
 
 #[tokio::test]

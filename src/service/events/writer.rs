@@ -1,18 +1,16 @@
 //! The one task that writes events: in batches, again and again while the database is away; and that forgets old ones.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::{Deed, Event, Message, Position};
+use super::Message;
+use super::counts::Counts;
 use crate::clock::Clock;
-use crate::store::events::{Occurrence, Repeated};
-use crate::store::{self, Store};
+use crate::store::{self, AuditRow, Store};
 
 /// The most events in one transaction.
 const BATCH: usize = 1_000;
@@ -24,6 +22,9 @@ const GATHER: Duration = Duration::from_millis(20);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// How often counts are written; a process that is killed loses those since the last time.
+const WRITE_COUNTS_EVERY: Duration = Duration::from_secs(5);
+
 /// An attempt that takes longer hangs on a connection that is no more.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
 
@@ -32,37 +33,29 @@ const PRUNE_EVERY: Duration = Duration::from_hours(1);
 const PRUNED_AT_ONCE: u32 = 5_000;
 
 pub(super) struct Writer {
-    store: Store,
-    clock: Clock,
-    keep: Duration,
-    waiting: mpsc::Receiver<Message>,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) keep: Duration,
+    pub(super) waiting: mpsc::Receiver<Message>,
+    pub(super) counts: Arc<Counts>,
     /// Told when somebody waits for the queue to be written.
-    hurry: Arc<Notify>,
-    stopping: CancellationToken,
-    abandoning: CancellationToken,
+    pub(super) hurry: Arc<Notify>,
+    pub(super) stopping: CancellationToken,
+    pub(super) abandoning: CancellationToken,
 }
 
 impl Writer {
-    pub(super) fn new(
-        store: Store,
-        clock: Clock,
-        keep: Duration,
-        waiting: mpsc::Receiver<Message>,
-        hurry: Arc<Notify>,
-        stopping: CancellationToken,
-        abandoning: CancellationToken,
-    ) -> Self {
-        Self { store, clock, keep, waiting, hurry, stopping, abandoning }
-    }
-
     pub(super) async fn run(mut self) {
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut counts = tokio::time::interval(WRITE_COUNTS_EVERY);
+        counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut messages = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,
+                _ = counts.tick() => self.write_counts().await,
                 received = self.waiting.recv_many(&mut messages, BATCH) => {
                     if received == 0 {
                         return;
@@ -73,11 +66,13 @@ impl Writer {
                 _ = prune.tick() => self.prune().await,
             }
         }
-        // What is in the queue is still written; nothing new comes in.
+        // What is in the queue and what was counted is still written; nothing new comes in.
         self.waiting.close();
+        self.counts.close();
         while self.waiting.recv_many(&mut messages, BATCH).await > 0 {
             self.write(&mut messages).await;
         }
+        self.write_counts().await;
     }
 
     /// Waits a moment for more, unless the batch is full or somebody waits for it.
@@ -97,43 +92,38 @@ impl Writer {
         }
     }
 
-    /// Writes the events of a batch, then answers those who wait for it.
+    /// Writes the events of a batch, and counts for those who wait for them; then answers them.
     async fn write(&mut self, messages: &mut Vec<Message>) {
         let mut flushed: Vec<oneshot::Sender<()>> = Vec::new();
         let mut batch = Vec::new();
-        let mut places = HashMap::new();
-        let mut latest: Option<(Deed, usize)> = None;
         for message in messages.drain(..) {
             match message {
-                Message::Event(Event { deed, request_id, at }) => {
-                    let place = match &latest {
-                        // Most often the same again: to compare is a tenth of looking it up.
-                        Some((same, place)) if *same == deed => *place,
-                        _ => {
-                            let place = *places.entry(deed.clone()).or_insert_with_key(|deed| {
-                                batch.push(repeated(deed));
-                                batch.len() - 1
-                            });
-                            latest = Some((deed, place));
-                            place
-                        }
-                    };
-                    if let Some(repeated) = batch.get_mut(place) {
-                        repeated.times.push(Occurrence { id: id(at), at_ms: at.at_ms, request_id });
-                    }
-                }
+                Message::Event(event) => batch.push(event.into_stored()),
                 Message::Flush(done) => flushed.push(done),
             }
         }
-        if !batch.is_empty() {
-            let abandoning = self.abandoning.clone();
-            if abandoning.run_until_cancelled(insert(&self.store, &batch)).await.is_none() {
-                // An attempt that was under way may have succeeded: then the log has it twice rather than nobody.
-                log_all(&batch, "the server stopped before the database took it");
-            }
+        if !flushed.is_empty() {
+            batch.extend(self.counts.take(self.clock.now_ms()));
         }
+        self.store(&batch).await;
         for done in flushed {
             done.send(()).ok();
+        }
+    }
+
+    async fn write_counts(&self) {
+        self.store(&self.counts.take(self.clock.now_ms())).await;
+    }
+
+    async fn store(&self, rows: &[AuditRow]) {
+        if rows.is_empty() {
+            return;
+        }
+        if self.abandoning.run_until_cancelled(insert(&self.store, rows)).await.is_none() {
+            // An attempt that was under way may have succeeded: then the log has it as well.
+            for row in rows {
+                log(row, "the server stopped before the database took it");
+            }
         }
     }
 
@@ -165,50 +155,25 @@ impl Writer {
     }
 }
 
-fn id(at: Position) -> Arc<str> {
-    Arc::from(&*at.to_id().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-}
-
-/// The row of a deed, without times.
-fn repeated(deed: &Deed) -> Repeated {
-    let Deed { caller, action, object_type, object_id, outcome, remote, detail } = deed;
-    Repeated {
-        user_id: caller.user_id.as_str().into(),
-        user_name: caller.user_name.as_str().into(),
-        token_name: caller.token_name.as_str().into(),
-        action: action.word().into(),
-        object_type: (*object_type).into(),
-        object_id: Arc::clone(object_id),
-        outcome: outcome.word().into(),
-        remote: remote.map(|address| address.to_string()).unwrap_or_default().into(),
-        detail: Arc::clone(detail),
-        times: Vec::new(),
-    }
-}
-
-/// Ends when every event is in the database, or cannot ever be and is in the log.
-async fn insert(store: &Store, events: &[Repeated]) {
-    let number = events.iter().map(|repeated| repeated.times.len()).sum();
+/// Ends when every record is in the database, or cannot ever be and is in the log.
+async fn insert(store: &Store, rows: &[AuditRow]) {
     let mut wait = FIRST_WAIT;
     loop {
-        let attempt = tokio::time::timeout(LONGEST_ATTEMPT, store::events::insert_many(store, events)).await;
-        match attempt {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) if error.is_unavailable() => warn(&error, number),
-            Err(late) => warn(&late, number),
-            Ok(Err(error)) if number == 1 => {
+        let attempt = tokio::time::timeout(LONGEST_ATTEMPT, store::events::insert_many(store, rows)).await;
+        match (attempt, rows) {
+            (Ok(Ok(())), _) => return,
+            (Ok(Err(error)), _) if error.is_unavailable() => warn(&error, rows.len()),
+            (Err(late), _) => warn(&late, rows.len()),
+            (Ok(Err(error)), [row]) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "the database refuses an audit event");
-                log_all(events, "the database refuses it");
+                log(row, "the database refuses it");
                 return;
             }
             // One of them is at fault; the others must not go with it.
-            Ok(Err(_)) => {
-                for repeated in events {
-                    for time in &repeated.times {
-                        let single = Repeated { times: vec![time.clone()], ..repeated.clone() };
-                        Box::pin(insert(store, &[single])).await;
-                    }
+            (Ok(Err(_)), _) => {
+                for row in rows {
+                    Box::pin(insert(store, std::slice::from_ref(row))).await;
                 }
                 return;
             }
@@ -222,32 +187,21 @@ fn warn(error: &(dyn std::error::Error + 'static), waiting: usize) {
     tracing::warn!(error, waiting, "audit events wait for the database");
 }
 
-/// The last resort: an event as a line of the log.
-pub(super) fn log(event: &Event, reason: &str) {
-    log_one(&repeated(&event.deed), event.at.at_ms, &event.request_id, reason);
-}
-
-fn log_all(events: &[Repeated], reason: &str) {
-    for repeated in events {
-        for time in &repeated.times {
-            log_one(repeated, time.at_ms, &time.request_id, reason);
-        }
-    }
-}
-
-fn log_one(event: &Repeated, at_ms: i64, request_id: &str, reason: &str) {
+/// The last resort: a record as a line of the log.
+pub(super) fn log(row: &AuditRow, reason: &str) {
     tracing::error!(
-        at_ms,
-        user_id = &*event.user_id,
-        user_name = &*event.user_name,
-        token_name = &*event.token_name,
-        action = &*event.action,
-        object_type = &*event.object_type,
-        object_id = &*event.object_id,
-        outcome = &*event.outcome,
-        request_id,
-        remote = &*event.remote,
-        detail = &*event.detail,
+        at_ms = row.at_ms,
+        user_id = row.user_id,
+        user_name = row.user_name,
+        token_name = row.token_name,
+        action = row.action,
+        object_type = row.object_type,
+        object_id = row.object_id,
+        outcome = row.outcome,
+        request_id = row.request_id,
+        remote = row.remote,
+        detail = row.detail,
+        count = row.counted.map(|counted| counted.count),
         reason,
         "an audit event could not be stored"
     );
