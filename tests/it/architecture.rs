@@ -213,7 +213,7 @@ fn crates_in<'a>(words: &[String], crates: &BTreeSet<&'a str>) -> BTreeSet<&'a s
 /// A file of `src`, as far as it is compiled for the program.
 struct Source {
     path: PathBuf,
-    /// `src/azure/url.rs` and `src/azure/mod.rs` are in `azure`.
+    /// `src/azure/url.rs` and `src/azure.rs` are in `azure`.
     room: String,
     /// How many names the path of its module has.
     depth: usize,
@@ -246,7 +246,7 @@ fn cut_sources() -> Vec<Source> {
             let text = read(&path);
             let module = path.strip_prefix(&src).unwrap().with_extension("");
             let names: Vec<_> = module.iter().filter_map(|name| name.to_str()).collect();
-            let depth = names.len() - usize::from(names.last() == Some(&"mod"));
+            let depth = names.len();
             let words = without_tests(&words(&text));
             Source { room: names[0].to_owned(), depth, words, text, path }
         })

@@ -400,7 +400,7 @@ fn compatibility_tests_exist() {
     let module = |file: &str| {
         let path =
             file.strip_prefix("tests/it/").or_else(|| file.strip_prefix("src/"))?.strip_suffix(".rs")?;
-        let path = path.strip_suffix("/mod").or_else(|| path.strip_suffix("/tests")).unwrap_or(path);
+        let path = path.strip_suffix("/tests").unwrap_or(path);
         Some(path.replace('/', "::"))
     };
     let sources = texts().into_iter().filter_map(|(file, text)| Some((module(&file)?, text)));

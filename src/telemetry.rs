@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(line["panic"], "out of luck");
         assert_eq!(line["level"], "ERROR");
         assert_eq!(line["request_id"], "abc");
-        assert!(line["location"].as_str().unwrap().starts_with("src/telemetry/mod.rs:"), "{line}");
+        assert!(line["location"].as_str().unwrap().starts_with("src/telemetry.rs:"), "{line}");
     }
 
     #[test]
