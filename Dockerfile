@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 
-# Two stages: a Debian with Rust and a C compiler builds, and only the executable goes on. Nothing here names a
+# Two stages: a Debian with Rust and a C compiler builds, and only the executable goes on. It has no built-in Azure: the
+# image is for real clusters. Nothing here names a
 # processor, so `docker buildx build --platform linux/amd64,linux/arm64 .` builds both.
 #
 # The second stage is "distroless": glibc, the certificate authorities that Azure's are checked against, time zones,
@@ -15,7 +16,7 @@ COPY . .
 ARG TARGETPLATFORM=native
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,id=norman-aks-target-${TARGETPLATFORM} \
-    cargo build --locked --release --bin norman-aks \
+    cargo build --locked --release --package norman-aks --no-default-features \
     && cp target/release/norman-aks /norman-aks \
     && mkdir /data
 

@@ -1,18 +1,25 @@
 //! COMPOSITION ROOT: the only place that knows every part. [`App::build`] puts the server together from settings
 //! and a way to Azure; tests build the same with the sandbox and a clock of their own. What is done with it, listening
-//! and stopping, is in `app/run.rs`; what the built-in Azure needs around it, in `app/seed.rs`.
+//! and stopping, is in `app/run.rs`.
 
 mod database_lock;
 mod error;
 mod files;
 mod reach;
 mod run;
-mod seed;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+#[cfg(not(feature = "sandbox"))]
+#[path = "app/no_sandbox.rs"]
+mod sandbox;
 mod tls;
 
 use std::path::Path;
 use std::time::Duration;
 
+use azure::Azure;
+use clock::Clock;
+use cluster_access::Downstream;
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,12 +30,8 @@ pub use self::run::{sandbox, serve};
 pub use self::tls::{Authority, check as check_tls};
 use crate::api::origin::Origin;
 use crate::api::{self, AppState};
-use crate::azure::{self, Azure};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::downstream::{self, Downstream};
 use crate::provision::{self, RoleKeeper, Worker};
-use crate::service::cluster_access::ClusterAccess;
 use crate::service::cluster_events::ClusterEvents;
 use crate::service::clusters::Clusters;
 use crate::service::credentials::Credentials;
@@ -45,6 +48,7 @@ use crate::service::readiness::Readiness;
 use crate::service::registration::Registration;
 use crate::service::reviews::Reviews;
 use crate::service::secrets::{self, Secrets};
+use crate::service::server_access::ServerAccess;
 use crate::service::settings::Settings;
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
@@ -91,7 +95,7 @@ pub struct Ways {
     /// Entra and Resource Manager; also the clock of the whole server.
     pub azure: azure::Options,
     /// The Kubernetes APIs of clusters.
-    pub clusters: downstream::Options,
+    pub clusters: cluster_access::Options,
 }
 
 impl App {
@@ -119,7 +123,7 @@ impl App {
         );
         let cluster_events =
             ClusterEvents::new(store.clone(), clusters.clone(), tokens.clone(), clock.clone());
-        let access = ClusterAccess::new(&secrets, &credentials, &azure, &downstream, &clock);
+        let access = ServerAccess::new(&secrets, &credentials, &azure, &downstream, &clock);
         let kubernetes =
             Kubernetes::new(clusters.clone(), tokens.clone(), access.clone(), downstream.clone());
         let kubeconfigs =

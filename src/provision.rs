@@ -1,7 +1,7 @@
 //! The worker that brings clusters to their desired specs (`docs/contract/provisioning.md#provisioning`).
 //!
 //! It is driven by the state of things, not by events: a cluster that is due is claimed, Azure is looked at, one step is
-//! decided (`domain::provision::plan`), done and written down, and the claim is given back. Nothing here waits for Azure:
+//! decided (`aks::provision::plan`), done and written down, and the claim is given back. Nothing here waits for Azure:
 //! a long operation is an address on the row. So any server may take the next step, and one that dies loses nothing.
 //!
 //! | here | what |
@@ -35,6 +35,10 @@ mod trouble;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::provision::plan::Phase;
+use azure::Azure;
+use clock::Clock;
+use cluster_access::Downstream;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -43,16 +47,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::roles::RoleKeeper;
 use self::task::{Next, Task};
 use self::trouble::Trouble;
-use crate::azure::Azure;
-use crate::clock::Clock;
-use crate::domain::provision::plan::Phase;
-use crate::downstream::Downstream;
-use crate::service::cluster_access::ClusterAccess;
 use crate::service::cluster_events::Bell;
 use crate::service::credentials::Credentials;
 use crate::service::listings::Listings;
 use crate::service::nodes::Nodes;
 use crate::service::secrets::Secrets;
+use crate::service::server_access::ServerAccess;
 use crate::service::settings::Settings;
 use crate::store::{self, ClusterRow, Store};
 
@@ -75,7 +75,7 @@ pub struct Parts {
     /// The way into clusters.
     pub downstream: Downstream,
     /// As whom this server enters them.
-    pub access: ClusterAccess,
+    pub access: ServerAccess,
     /// Whose eyes and hands in Azure.
     pub credentials: Credentials,
     /// What is secret about clusters.

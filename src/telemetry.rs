@@ -28,6 +28,10 @@ pub use self::writer::Guard;
 const BASE_FILTER: &str = "info,azure_core=warn,azure_identity=warn,h2=warn,hyper=warn,hyper_util=warn,\
     reqwest=warn,rustls=warn,sqlx=warn,tower=warn,tower_http=warn,typespec_client_core=warn";
 
+/// The server, as directives name it, and the crates that it consists of.
+const SERVER: &str = "norman_aks";
+const CRATES: [&str; 6] = ["aks", "azure", "azure_sandbox", "clock", "cluster_access", "serve"];
+
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -86,10 +90,8 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = match directives {
-        Some(directives) => EnvFilter::builder().parse(format!("{BASE_FILTER},{directives}")),
-        None => EnvFilter::builder().parse(BASE_FILTER),
-    };
+    let directives = directives.map(for_all_crates).unwrap_or_default();
+    let filter = EnvFilter::builder().parse(format!("{BASE_FILTER},{directives}"));
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Text { ansi } => Box::new(
             tracing_subscriber::fmt::layer()
@@ -101,6 +103,21 @@ where
         Format::Json => Box::new(json::JsonLines::new(writer)),
     };
     Ok(tracing_subscriber::registry().with(lines.with_filter(filter.map_err(Error::Filter)?)))
+}
+
+/// The directives with each one for the whole server, such as `norman_aks=debug`, repeated for the crates that it
+/// consists of.
+fn for_all_crates(directives: &str) -> String {
+    let mut all = directives.to_owned();
+    for directive in directives.split(',').map(str::trim) {
+        if let Some(level) = directive.strip_prefix(SERVER).filter(|level| level.starts_with('=')) {
+            // Before the others, so that a directive for one crate still counts.
+            for name in CRATES {
+                all.insert_str(0, &format!("{name}{level},"));
+            }
+        }
+    }
+    all
 }
 
 /// Whether the log cannot be written because its disk is full.
@@ -135,6 +152,21 @@ mod tests {
         let subscriber = subscriber(format, directives, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, act);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn directive_for_the_server_covers_its_crates() {
+        let logged = |directives| {
+            written(Format::Json, Some(directives), || {
+                tracing::debug!(target: "azure::token", "in azure");
+                tracing::debug!(target: "serve", "in serve");
+            })
+        };
+        let text = logged("norman_aks=debug");
+        assert!(text.contains("in azure") && text.contains("in serve"), "{text}");
+        let text = logged("norman_aks=debug,azure=warn");
+        assert!(!text.contains("in azure") && text.contains("in serve"), "{text}");
+        assert_eq!(logged("info,norman_aks::api=debug"), "");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use aks::status::ClusterStatus;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,10 +18,9 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use norman_aks::app::App;
-use norman_aks::domain::status::ClusterStatus;
 use norman_aks::service::secrets::SERVICE_ACCOUNT_TOKEN;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
-use norman_aks::{downstream, listen};
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use secrecy::ExposeSecret as _;
@@ -73,16 +73,15 @@ pub(crate) fn run(_: &[String]) -> Outcome<()> {
         let authority = root.self_signed(&root_key)?.pem();
         let leaf = CertificateParams::new(vec![HOST.to_owned()])?;
         let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key))?;
-        let tls =
-            listen::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
+        let tls = serve::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let ready = Ready { address: listener.local_addr()?, authority };
         let app = [SMALL, LARGE].into_iter().fold(Router::new(), |app, (path, length)| {
             let body = Bytes::from(object(length));
             app.route(path, get(move || async move { ([(CONTENT_TYPE, "application/json")], body) }))
         });
-        let options = listen::Options::default();
-        tokio::spawn(listen::serve(listener, Some(tls), app, CancellationToken::new(), options));
+        let options = serve::Options::default();
+        tokio::spawn(serve::serve(listener, Some(tls), app, CancellationToken::new(), options));
         println!("{}", serde_json::to_string(&ready)?);
         tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
         Ok(())
@@ -110,10 +109,10 @@ fn audit() -> store::AuditRow {
 
 impl Ready {
     /// How the server finds it.
-    pub(crate) fn options(&self) -> downstream::Options {
+    pub(crate) fn options(&self) -> cluster_access::Options {
         let address = self.address;
         let resolver = move |host: &str| (host == HOST).then_some(address);
-        downstream::Options { resolver: Some(Arc::new(resolver)), ..downstream::Options::default() }
+        cluster_access::Options { resolver: Some(Arc::new(resolver)), ..cluster_access::Options::default() }
     }
 
     /// Stores the cluster, as it is when it is connected, and a member; returns the token of the member.

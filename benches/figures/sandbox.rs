@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use norman_aks::sandbox::Seed;
+use azure_sandbox::Seed;
 use serde_json::{Value, json};
 
 use crate::Outcome;
@@ -70,7 +70,7 @@ impl Sandbox {
 
 /// The body of an action with a credential of its own, as somebody sends it who has not stored it.
 pub(crate) fn credential(secret: &str) -> String {
-    let Seed { tenant_id, subscription_id, client_id, location, .. } = norman_aks::sandbox::Sandbox::seed();
+    let Seed { tenant_id, subscription_id, client_id, location, .. } = azure_sandbox::Sandbox::seed();
     json!({
         "tenantId": tenant_id,
         "subscriptionId": subscription_id,

@@ -10,19 +10,19 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
+use azure_sandbox::{Sandbox, Seed};
 use bytes::Bytes;
+use clock::Clock;
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use norman_aks::app::{self, App, Ways};
-use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
-use norman_aks::sandbox::{Sandbox, Seed};
 use norman_aks::service::actor::Actor;
 use norman_aks::service::credentials::{AzureChange, Change, CredentialChange};
 use norman_aks::store::Store;
+use norman_aks::telemetry;
 use norman_aks::telemetry::metrics::Metrics;
-use norman_aks::{azure, listen, telemetry};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -197,6 +197,6 @@ fn bare(body: Bytes) -> axum::routing::MethodRouter {
 async fn listen(router: Router) -> Outcome<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(listen::serve(listener, None, router, CancellationToken::new(), listen::Options::default()));
+    tokio::spawn(serve::serve(listener, None, router, CancellationToken::new(), serve::Options::default()));
     Ok(address)
 }

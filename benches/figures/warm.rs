@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use norman_aks::sandbox::Sandbox;
+use azure_sandbox::Sandbox;
 
 use crate::Outcome;
 use crate::client::{Load, request};

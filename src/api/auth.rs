@@ -14,7 +14,6 @@ use http::{HeaderMap, Method, StatusCode};
 use super::request::RequestId;
 use super::state::AppState;
 use super::{meta, norman};
-use crate::listen;
 use crate::service::Caller;
 use crate::service::tokens::AuthError;
 
@@ -100,7 +99,7 @@ pub(super) fn is_presented(headers: &HeaderMap) -> bool {
 
 /// Notes that the connection of a request belongs to a known caller.
 pub(super) fn mark_connection(parts: &Parts) {
-    if let Some(connection) = parts.extensions.get::<listen::Connection>() {
+    if let Some(connection) = parts.extensions.get::<serve::Connection>() {
         connection.mark_authenticated();
     }
 }

@@ -15,6 +15,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::mask::mask;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -34,7 +35,6 @@ use super::auth::{mark_connection, note_outcome};
 use super::request::RequestId;
 use super::state::AppState;
 use super::unsupported::STEVE;
-use crate::domain::mask::mask;
 use crate::service::Caller;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::kubernetes::{Refusal, Way};

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
+use aks::mask::{COVER, mask};
 use percent_encoding::percent_decode_str;
-
-use crate::domain::mask::{COVER, mask};
 
 /// Behind this, everything is a registration token.
 const IMPORT: &str = "/v3/import/";

@@ -22,6 +22,7 @@ mod users;
 
 pub(super) use clusters::unknown_fields;
 
+use aks::ids;
 use axum::extract::FromRequestParts;
 use axum::routing::MethodRouter;
 use http::request::Parts;
@@ -32,7 +33,6 @@ use super::auth::{Authenticated, Refused};
 use super::norman::error::Error;
 use super::request::RequestId;
 use super::state::AppState;
-use crate::domain::ids;
 use crate::service::actor::Actor;
 use crate::service::clusters::Cluster;
 use crate::service::{self, Caller};

@@ -7,12 +7,12 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clock::Clock;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
 use super::{Error, files};
-use crate::clock::Clock;
 
 /// How long a start waits for the server before it to end.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::{azure, sandbox, service, store};
+use crate::{service, store};
 
 /// A part that cannot be put together, or that failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +86,16 @@ pub enum Error {
     #[error(transparent)]
     Azure(#[from] azure::BuildError),
     /// The built-in Azure cannot be started.
+    #[cfg(feature = "sandbox")]
     #[error("the built-in Azure cannot be started")]
-    Sandbox(#[from] sandbox::Error),
+    Sandbox(#[from] azure_sandbox::Error),
+    /// This build has no built-in Azure.
+    #[cfg(not(feature = "sandbox"))]
+    #[error(
+        "this norman-aks was built without the sandbox, as the container image is; build it with \
+         `cargo build --release`, or run the program azure-sandbox"
+    )]
+    NoSandbox,
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] crate::telemetry::Error),

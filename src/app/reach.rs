@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use azure::{Azure, Cloud, Service};
 use tokio::time::Instant;
 
 use super::Error;
-use crate::azure::{self, Azure, Cloud, Service};
 use crate::store::{self, Store};
 
 /// A host that does not answer within this time is not reached.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use clock::Clock;
 use http::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -15,11 +16,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::database_lock::lock_database;
-use super::{App, Error, Ways, files, open_secrets, open_store, seed, tls};
-use crate::azure;
-use crate::clock::Clock;
+use super::sandbox::BuiltIn;
+use super::{App, Error, Ways, files, open_secrets, open_store, tls};
 use crate::config::{Config, Warning};
-use crate::listen;
 use crate::telemetry::metrics::Metrics;
 
 /// Connections of the listener for metrics, and of the one for health checks.
@@ -36,7 +35,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
         warnings.into_iter().partition(|warning| *warning == Warning::Backtraces);
     warn_of(&early);
     let clock = Clock::system();
-    let descriptors = listen::raise_descriptor_limit();
+    let descriptors = serve::raise_descriptor_limit();
     let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
     files::make_folder(&config.data_dir)?;
     // Before anything is read or written that another server may be using.
@@ -46,13 +45,13 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
         () = stop.cancelled() => return Ok(()),
     };
     let sandbox = match &config.sandbox {
-        Some(settings) => Some(seed::start(&config.data_dir, settings, &clock).await?),
+        Some(settings) => Some(BuiltIn::start(&config.data_dir, settings, &clock).await?),
         None => None,
     };
     let store = open_store(&config).await?;
     let secrets = open_secrets(&config, &store, &clock).await?;
     let ways = match &sandbox {
-        Some(sandbox) => seed::ways_to(sandbox, clock),
+        Some(sandbox) => sandbox.ways(clock),
         None => Ways { azure: azure::Options { clock, ..azure::Options::default() }, ..Ways::default() },
     };
     let app = App::build(&config, store, secrets, ways).await?;
@@ -60,7 +59,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     // Nothing is served before everything can be.
     let tls = match (&config.tls, &sandbox) {
         (Some(tls), _) => Some(tls::own(tls)?),
-        (None, Some(sandbox)) => seed::tls(&config, sandbox)?,
+        (None, Some(sandbox)) => sandbox.tls(&config)?,
         (None, None) => None,
     };
     if let Some(tls) = &tls {
@@ -74,7 +73,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     let listener = bind(config.listen)?;
     let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     if let Some(sandbox) = &sandbox {
-        seed::furnish(&config, &app, sandbox, address, tls.as_ref()).await?;
+        sandbox.furnish(&config, &app, address, tls.as_ref()).await?;
     } else {
         ensure_token(&config, &app).await?;
         say(&format!("norman-aks listens on http://{address}; the API page is http://{address}/docs/"));
@@ -114,8 +113,8 @@ pub async fn sandbox(config: Config) -> Result<(), Error> {
     files::make_folder(&config.data_dir)?;
     let Some(settings) = &config.sandbox else { return Ok(()) };
     let stop = stop_signal()?;
-    let sandbox = seed::start(&config.data_dir, settings, &Clock::system()).await?;
-    say(&seed::alone(&config.data_dir, &sandbox));
+    let sandbox = BuiltIn::start(&config.data_dir, settings, &Clock::system()).await?;
+    say(&sandbox.instructions(&config.data_dir));
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(())
@@ -133,7 +132,7 @@ impl Listeners {
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
         router: Router,
-        options: listen::Options,
+        options: serve::Options,
     ) {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "listening: {what}");
@@ -142,7 +141,7 @@ impl Listeners {
         self.running.spawn(async move {
             // One that ends, for whatever reason, ends the others too.
             let _stop = stop.clone().drop_guard();
-            listen::serve(listener, tls, router, stop, options).await
+            serve::serve(listener, tls, router, stop, options).await
         });
     }
 
@@ -158,7 +157,7 @@ impl Listeners {
 
 /// The listeners of clients share their connections. Those may take half of the file descriptors; the other half is for
 /// the database, Azure and clusters.
-fn options(config: &Config, descriptors: u64) -> listen::Options {
+fn options(config: &Config, descriptors: u64) -> serve::Options {
     let wanted = config.limits.connections;
     let total = wanted.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX));
     if total < wanted {
@@ -169,29 +168,29 @@ fn options(config: &Config, descriptors: u64) -> listen::Options {
             "connection limit lowered: the process may open too few files (ulimit -n)"
         );
     }
-    let limits = listen::ConnectionLimits {
+    let limits = serve::ConnectionLimits {
         total,
         unauthenticated: Some(total / 4),
         trusted: config.trusted_proxies.clone(),
     };
-    let connections = listen::Connections::new(limits);
-    listen::Options { connections, drain: config.limits.drain, ..listen::Options::default() }
+    let connections = serve::Connections::new(limits);
+    serve::Options { connections, drain: config.limits.drain, ..serve::Options::default() }
 }
 
 /// The listeners of collectors and probes have few connections of their own. None of these is ever authenticated: the
 /// oldest idle one makes room.
-fn internal_options(config: &Config) -> listen::Options {
-    let limits = listen::ConnectionLimits {
+fn internal_options(config: &Config) -> serve::Options {
+    let limits = serve::ConnectionLimits {
         total: 2 * MAX_INTERNAL_CONNECTIONS,
         unauthenticated: Some(MAX_INTERNAL_CONNECTIONS),
         trusted: Vec::new(),
     };
-    let connections = listen::Connections::new(limits);
-    listen::Options { connections, drain: config.limits.drain, ..listen::Options::default() }
+    let connections = serve::Connections::new(limits);
+    serve::Options { connections, drain: config.limits.drain, ..serve::Options::default() }
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    listen::bind(address).map_err(|source| Error::Listen { address, source })
+    serve::bind(address).map_err(|source| Error::Listen { address, source })
 }
 
 fn metrics_router(metrics: Metrics) -> Router {

@@ -1,7 +1,6 @@
-//! Listening with TLS: our own certificate, or with the built-in Azure one of its authority; and what clients have to
-//! trust for it.
+//! Listening with TLS, and which authority clients have to trust for it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -9,31 +8,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 
 use super::{Error, files};
-use crate::config::{Config, Tls};
-use crate::listen;
-use crate::sandbox::Sandbox;
+use crate::config::Tls;
 use crate::service::kubeconfigs::OverTls;
 
 /// A listener that waits to be served.
 pub(super) struct Ready {
     pub(super) listener: TcpListener,
-    pub(super) address: SocketAddr,
     pub(super) config: Arc<rustls::ServerConfig>,
     /// What kubeconfigs say about it.
     pub(super) told: OverTls,
     /// What to do so that they name the authority, where they do not.
     pub(super) remedy: Option<String>,
-}
-
-impl Ready {
-    /// Where clients find it.
-    pub(super) fn url(&self) -> String {
-        let host = self.told.host.clone();
-        host.map_or_else(
-            || format!("https://{}", self.address),
-            |host| format!("https://{host}:{}", self.told.port),
-        )
-    }
 }
 
 /// The listener of the settings, if they have one.
@@ -43,7 +28,7 @@ pub(super) fn own(tls: &Tls) -> Result<Ready, Error> {
     let (listener, address) = bind(tls.listen)?;
     let told = OverTls { host: None, port: address.port(), authority: authority.pem().to_owned() };
     let remedy = authority.remedy(tls);
-    Ok(Ready { listener, address, config, told, remedy })
+    Ok(Ready { listener, config, told, remedy })
 }
 
 /// What clients have to trust, by the certificate file of the settings.
@@ -115,39 +100,9 @@ fn system_subjects() -> Vec<Vec<u8>> {
     certificates.iter().filter_map(|found| Names::of(found).map(|names| names.subject.to_vec())).collect()
 }
 
-/// The listener beside the built-in Azure: on `before`, where it listened at its last start, if that is still free.
-pub(super) fn of_sandbox(
-    config: &Config,
-    sandbox: &Sandbox,
-    before: Option<u16>,
-) -> Result<Option<Ready>, Error> {
-    let Some(mut wanted) = config.sandbox.as_ref().and_then(|sandbox| sandbox.tls_listen) else {
-        return Ok(None);
-    };
-    if !wanted.ip().is_loopback() && !wanted.ip().is_unspecified() {
-        // The certificate is good for this machine's own names only.
-        wanted.set_ip(if wanted.is_ipv4() { [127, 0, 0, 1].into() } else { IpAddr::V6(1.into()) });
-    }
-    let again = before.filter(|_| wanted.port() == 0).map(|port| SocketAddr::new(wanted.ip(), port));
-    let taken_again = match again {
-        Some(again) => bind(again).ok(),
-        None => None,
-    };
-    let (listener, address) = match taken_again {
-        Some(bound) => bound,
-        None => bind(wanted)?,
-    };
-    let told = OverTls {
-        host: Some(if address.is_ipv4() { "127.0.0.1" } else { "[::1]" }.to_owned()),
-        port: address.port(),
-        authority: sandbox.authority_pem().to_owned(),
-    };
-    Ok(Some(Ready { listener, address, config: sandbox.loopback_tls()?, told, remedy: None }))
-}
-
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
-    let listener = listen::bind(address).map_err(failed)?;
+    let listener = serve::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
@@ -155,7 +110,7 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 fn certificate(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
     let read = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
         let chain = CertificateDer::pem_file_iter(&tls.certificate)?.collect::<Result<Vec<_>, _>>()?;
-        Ok(listen::tls(chain, PrivateKeyDer::from_pem_file(&tls.key)?)?)
+        Ok(serve::tls(chain, PrivateKeyDer::from_pem_file(&tls.key)?)?)
     };
     read().map_err(|source| Error::Tls { path: tls.certificate.clone(), source })
 }
@@ -196,11 +151,6 @@ fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
         (length, rest)
     };
     rest.split_at_checked(length)
-}
-
-/// The port in an address of the form `https://host:port`.
-pub(super) fn port_of(url: &str) -> Option<u16> {
-    url.rsplit_once(':')?.1.trim_end_matches('/').parse().ok()
 }
 
 #[cfg(test)]
@@ -252,17 +202,5 @@ mod tests {
             assert_eq!(Authority::of_chain(chain, &Vec::new), Authority::Missing, "{chain}");
         }
         assert!(Names::of(&[0x30, 0x82, 0xff]).is_none() && Names::of(&[]).is_none());
-    }
-
-    #[test]
-    fn a_port_is_found_at_the_end_of_an_address() {
-        for (url, port) in [
-            ("https://127.0.0.1:8443", Some(8443)),
-            ("https://[::1]:5/", Some(5)),
-            ("https://a", None),
-            ("", None),
-        ] {
-            assert_eq!(port_of(url), port, "{url}");
-        }
     }
 }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand, ValueEnum};
+use clock::Clock;
 
 use super::{Error, briefly, load_quietly, needs_database, print};
 use crate::api::AuditRecord;
 use crate::app;
-use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
 use crate::service::Invalid;
 use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};

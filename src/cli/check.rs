@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Instant;
 
+use aks::shell;
+use azure::Cloud;
 use zeroize::Zeroizing;
 
 use super::error::chain;
 use super::tokens::columns;
 use super::{Error, print};
 use crate::app;
-use crate::azure::Cloud;
 use crate::config::{Config, Origin, Warning};
-use crate::domain::shell;
 use crate::service::secrets::{self, Secrets};
 use crate::store::{self, Store};
 use crate::vault::KeyRing;

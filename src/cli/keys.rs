@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use clock::Clock;
 use secrecy::ExposeSecret as _;
 
 use super::{Error, briefly, load_quietly, needs_database, print};
 use crate::app;
-use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
 use crate::service::secrets::{self, Rotation, Secrets};
 use crate::vault::KeyRing;

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use aks::plain_text;
 use clap::{Args, Subcommand};
+use clock::Clock;
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Error, briefly, load_quietly, needs_database, print, tell};
 use crate::app;
-use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
-use crate::domain::plain_text;
 use crate::service::tokens::{TokenInfo, Tokens, parse_ttl};
 
 /// What can be done with tokens.

@@ -1,11 +1,11 @@
 //! `user list`, `user disable`, `user enable`, `user remove`.
 
 use clap::{Args, Subcommand};
+use clock::Clock;
 
 use super::tokens::{columns, moment};
 use super::{Error, briefly, load_quietly, needs_database, print, tell};
 use crate::app;
-use crate::clock::Clock;
 use crate::config::{Config, DataOnly, SettingFlags};
 use crate::service::tokens::Tokens;
 use crate::service::users::{Account, Removed, Users};

@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+use aks::provision::manifest::{self, Context};
+use aks::provision::plan::{Observed, Phase, Situation, Step, part, plan};
+use aks::provision::upstream;
+use aks::provision::usable::unusable;
+use aks::spec::{given, identity};
+use aks::status::{Progress, Tried, Truth};
+use azure::Arm;
+use azure::resources::{agent_pools, managed_clusters};
 use tokio::time::Instant;
 
 use super::Parts;
@@ -10,14 +18,6 @@ use super::follow::{self, taken};
 use super::task::{Next, Task};
 use super::trouble::Trouble;
 use super::{finish, refresh};
-use crate::azure::Arm;
-use crate::azure::resources::{agent_pools, managed_clusters};
-use crate::domain::provision::manifest::{self, Context};
-use crate::domain::provision::plan::{Observed, Phase, Situation, Step, part, plan};
-use crate::domain::provision::upstream;
-use crate::domain::provision::usable::unusable;
-use crate::domain::spec::{given, identity};
-use crate::domain::status::{Progress, Tried, Truth};
 use crate::service::cluster_events::REMOVED;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{self, PROVIDER};

@@ -1,12 +1,13 @@
 //! What lies around a cluster and has to be there before it: resource providers, the resource group, the workspace.
 
+use aks::provision::{upstream, workspace};
+use aks::spec::given;
+use azure::resources::{providers, resource_groups, workspaces};
+
 use super::act::{LOOK, Work, group};
 use super::follow::taken;
 use super::task::{Next, Task};
 use super::trouble::Trouble;
-use crate::azure::resources::{providers, resource_groups, workspaces};
-use crate::domain::provision::{upstream, workspace};
-use crate::domain::spec::given;
 use crate::service::observation::{WORKSPACES, is_unregistered};
 
 impl Work<'_> {

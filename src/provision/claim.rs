@@ -1,12 +1,13 @@
 //! The claim of a cluster object on its AKS cluster. It is written once Azure has answered with the object's credential: a
 //! subscription, a resource group and a name are no secrets, and an object that only names them must not block anybody.
 
+use aks::provision::plan::Phase;
+use aks::spec::rules::Violation;
+use aks::spec::{given, identity};
+
 use super::Parts;
 use super::task::Task;
 use super::trouble::Trouble;
-use crate::domain::provision::plan::Phase;
-use crate::domain::spec::rules::Violation;
-use crate::domain::spec::{given, identity};
 use crate::service::credentials::AzureAccess;
 use crate::store::{self, Unique};
 

@@ -1,13 +1,13 @@
 //! What is found out before Azure is asked to make a cluster, and the body of that request. A preview finds it out too.
 
+use aks::provision::manifest;
+use aks::spec::{given, network_group};
+use azure::resources::virtual_networks;
 use serde_json::Value;
 
 use super::act::Work;
 use super::task::Task;
 use super::trouble::Trouble;
-use crate::azure::resources::virtual_networks;
-use crate::domain::provision::manifest;
-use crate::domain::spec::{given, network_group};
 
 impl Work<'_> {
     /// The network that the user named must be there: Azure tells it late and in other words.

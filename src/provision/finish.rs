@@ -4,8 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::cluster_details::ClusterDetails;
+use aks::provision::plan::{Observed, Phase};
+use aks::status::{Progress, Truth};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use cluster_access::{Access, SERVICE_ACCOUNT};
 use serde_json::Value;
 
 use super::Parts;
@@ -13,11 +17,7 @@ use super::refresh;
 use super::roles;
 use super::task::{Next, Task};
 use super::trouble::Trouble;
-use crate::domain::cluster_details::ClusterDetails;
-use crate::domain::provision::plan::{Observed, Phase};
-use crate::domain::status::{Progress, Truth};
-use crate::downstream::{Access, SERVICE_ACCOUNT};
-use crate::service::cluster_access::{Error as AccessError, Known, Retired, Target};
+use crate::service::server_access::{Error as AccessError, Known, Retired, Target};
 
 /// What is shown while only an agent inside could reach the cluster.
 const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster, and \
@@ -237,7 +237,7 @@ async fn retire_account(parts: &Parts, task: &mut Task, access: &Access) {
     }
 }
 
-fn reached(task: &mut Task, facts: &crate::downstream::Facts) -> bool {
+fn reached(task: &mut Task, facts: &cluster_access::Facts) -> bool {
     task.status.version = Some(facts.version.clone());
     task.status.node_count = Some(facts.node_count);
     task.status.private_requires_tunnel = is_private(task).then_some(false);
@@ -252,7 +252,7 @@ fn is_private(task: &Task) -> bool {
 }
 
 /// The cluster was not reached. That is how a private one looks from outside; every other one should be reachable.
-fn unreached(task: &mut Task, observed: &Observed, error: crate::downstream::Error) -> Result<bool, Trouble> {
+fn unreached(task: &mut Task, observed: &Observed, error: cluster_access::Error) -> Result<bool, Trouble> {
     // A cluster that limits who may ask leaves everybody else without an answer.
     let remedy = open_ranges(task).filter(|_| error.is_unanswered()).map(|ranges| {
         format!("; if the address of this server is not in authorizedIpRanges ({ranges}), add it there")

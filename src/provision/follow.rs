@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use aks::provision::plan::Phase;
+use azure::{Arm, Operation, Written};
+
 use super::task::{Next, Running, Task};
 use super::trouble::{Trouble, with_hint};
-use crate::azure::{self, Arm, Operation, Written};
-use crate::domain::provision::plan::Phase;
 use crate::service::credentials::AzureAccess;
 use crate::service::explain;
 

@@ -4,6 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::provision::plan::{Phase, Step};
+use aks::provision::preview::{Azure, Kind, Preview, Unseen, managed};
+use aks::status::Waiting;
 use tokio::time::{Instant, timeout};
 
 use super::act::{self, Work};
@@ -11,9 +14,6 @@ use super::follow::{self, Asked};
 use super::task::Task;
 use super::trouble::Trouble;
 use super::{Parts, Worker, claim, refresh};
-use crate::domain::provision::plan::{Phase, Step};
-use crate::domain::provision::preview::{Azure, Kind, Preview, Unseen, managed};
-use crate::domain::status::Waiting;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation;
 use crate::service::plans::{Foresight, Looking};

@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aks::provision::plan::{Observed, Phase};
+use aks::provision::refresh::taken_over;
+use aks::provision::usable::{Unusable, unusable};
+use aks::spec::{AKS_CONFIG, ClusterSpec};
+use aks::status::{Tried, Truth};
+use azure::Arm;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::task::{Next, Task};
 use super::trouble::Trouble;
 use super::{Parts, act, finish};
-use crate::azure::Arm;
-use crate::domain::provision::plan::{Observed, Phase};
-use crate::domain::provision::refresh::taken_over;
-use crate::domain::provision::usable::{Unusable, unusable};
-use crate::domain::spec::{AKS_CONFIG, ClusterSpec};
-use crate::domain::status::{Tried, Truth};
 use crate::service::credentials::AzureAccess;
 use crate::service::observation;
 use crate::store;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::system_namespaces::SystemNamespaces;
 use tokio::sync::{Notify, Semaphore, watch as channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -24,9 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::correct::{correct, system_namespaces};
 use self::watch::{Shared, Signals};
 use super::Parts;
-use crate::domain::system_namespaces::SystemNamespaces;
-use crate::downstream;
-use crate::service::cluster_access;
+use crate::service::server_access;
 use crate::store::{self, revocations, watches};
 
 /// How long a lease lasts without renewal, and how often leases are renewed.
@@ -57,10 +56,10 @@ pub(super) enum Error {
     Corrupt(#[from] serde_json::Error),
     /// There is no access to the cluster.
     #[error(transparent)]
-    Access(#[from] Arc<cluster_access::Error>),
+    Access(#[from] Arc<server_access::Error>),
     /// The cluster cannot be reached, or denies what this server does.
     #[error(transparent)]
-    Cluster(#[from] downstream::Error),
+    Cluster(#[from] cluster_access::Error),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use aks::provision::imported::merged;
+use aks::provision::plan::{self, Observed, Phase};
+use aks::spec::{AksConfig, ClusterSpec};
+use aks::status::{ClusterStatus, Progress, State, Step, Tried, Truth, Waiting};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
 use super::Parts;
 use super::trouble::Trouble;
-use crate::domain::provision::imported::merged;
-use crate::domain::provision::plan::{self, Observed, Phase};
-use crate::domain::spec::{AksConfig, ClusterSpec};
-use crate::domain::status::{ClusterStatus, Progress, State, Step, Tried, Truth, Waiting};
 use crate::service::credentials::last_use_by_server;
 use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
 
@@ -32,7 +32,7 @@ pub(super) enum Next {
 /// A long operation of Azure, as it lies on the row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Running {
-    /// [`crate::azure::Operation::to_text`].
+    /// [`azure::Operation::to_text`].
     pub(super) operation: String,
     /// What is waited for, for people.
     pub(super) what: String,

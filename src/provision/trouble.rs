@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use super::roles;
-use crate::azure;
-use crate::downstream;
 use crate::service::credentials::AccessError;
-use crate::service::{cluster_access, explain, secrets};
+use crate::service::{explain, secrets, server_access};
 use crate::store;
 
 /// The pause after the first failure; it doubles with each further one.
@@ -83,14 +81,14 @@ impl Trouble {
     }
 
     /// The inside of the cluster refused or failed.
-    pub(super) fn inside(error: downstream::Error) -> Self {
+    pub(super) fn inside(error: cluster_access::Error) -> Self {
         let message = format!("failed to communicate with cluster: {error}");
         Self { source: Some(Box::new(error)), ..Self::new(message) }
     }
 
     /// There is no access to the cluster.
-    pub(super) fn access(error: &cluster_access::Error) -> Self {
-        use cluster_access::Error;
+    pub(super) fn access(error: &server_access::Error) -> Self {
+        use server_access::Error;
         const DOING: &str = "failed to communicate with cluster: ";
         const GETTING: &str = "failed to communicate with cluster: error getting kube config: ";
         match error {

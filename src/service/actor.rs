@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aks::mask::mask;
+
 use super::Caller;
 use super::error::Error;
 use super::events::{Action, Event, Outcome};
-use crate::domain::mask::mask;
 use crate::store::AuditRow;
 
 /// The user name in audit records of commands. These records have no user ID, no token and no address.

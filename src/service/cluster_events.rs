@@ -7,6 +7,7 @@ mod following;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Clock;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use super::clusters::Clusters;
 use super::places::Places;
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
-use crate::clock::Clock;
 use crate::store::{self, ClusterEventRow, Store};
 
 /// The kind of the last event that a cluster has.

@@ -12,6 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aks::ids;
+use azure::{Azure, Cloud};
+use clock::Clock;
+
 pub use self::access::{AccessError, AzureAccess, InlineCredential, Via};
 use self::change::check_texts;
 pub use self::change::{AzureChange, Change, CredentialChange, Mode};
@@ -22,9 +26,6 @@ use super::actor::Actor;
 use super::events::{Action, Events};
 use super::secrets::Secrets;
 use super::{Caller, Error, Invalid, Result};
-use crate::azure::{Azure, Cloud};
-use crate::clock::Clock;
-use crate::domain::ids;
 use crate::store::{self, CredentialRow, Store, Unique};
 use crate::vault::{self, Fingerprinter};
 

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::plain_text::ForbiddenCharacter;
-use crate::{azure, store, vault};
+use aks::plain_text::ForbiddenCharacter;
+
+use crate::{store, vault};
 
 /// The outcome of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

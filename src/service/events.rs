@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use clock::Clock;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -32,7 +33,6 @@ use self::counts::Counts;
 use self::writer::Writer;
 use super::actor::Actor;
 use super::{Caller, Result};
-use crate::clock::Clock;
 use crate::store::{AuditRow, Store};
 
 /// The longest id that is kept, in characters: ids come from addresses, which anybody may write.

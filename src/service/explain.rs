@@ -7,10 +7,9 @@ mod hints;
 use std::fmt::Write;
 use std::time::Duration;
 
+use aks::json_text;
+use azure::{Error, LoginRefusal, Refusal, Service, ServiceError};
 use http::{Method, StatusCode};
-
-use crate::azure::{Error, LoginRefusal, Refusal, Service, ServiceError};
-use crate::domain::json_text;
 
 pub use discovery::{checked_discovery, stored_discovery};
 

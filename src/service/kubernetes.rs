@@ -9,22 +9,22 @@ mod roles;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::mask::mask;
+use aks::role::Role;
 use bytes::Bytes;
+use cluster_access::{Access, Answer, Downstream, Outgoing, Person};
 use http::{Request, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::roles::Roles;
-use super::cluster_access::{self, ClusterAccess};
 use super::clusters::{Cluster, Clusters};
 use super::places::{Place, Places};
+use super::server_access::{self, ServerAccess};
 use super::tokens::Tokens;
 use super::{Caller, Error};
-use crate::domain::mask::mask;
-use crate::domain::role::Role;
-use crate::downstream::{self, Access, Answer, Downstream, Outgoing, Person};
-pub use crate::downstream::{BodyTooLarge, Closing, Tunnel, Way};
+pub use cluster_access::{BodyTooLarge, Closing, Tunnel, Way};
 
 /// Requests and streams that pass at once, and those of one user.
 const PLACES: usize = 2_048;
@@ -55,27 +55,27 @@ pub enum Refusal {
     Busy,
     /// The cluster did not answer in time.
     #[error("{0}")]
-    TimedOut(#[source] downstream::Error),
+    TimedOut(#[source] cluster_access::Error),
     /// The body of the request is larger than it may be.
     #[error("the body of the request is too large")]
     TooLarge,
     /// The cluster cannot be reached, or does not let this server in.
     #[error("{0}")]
-    Unreachable(#[source] downstream::Error),
+    Unreachable(#[source] cluster_access::Error),
     /// Something failed in this server.
     #[error(transparent)]
     Server(#[from] Error),
     /// There is no working access to the cluster.
     #[error("{0}")]
-    NoAccess(#[source] Arc<cluster_access::Error>),
+    NoAccess(#[source] Arc<server_access::Error>),
     /// The cluster rejects this server's access, and there is no other.
     #[error("{rejected}; new access is not available: {renewal}")]
     Rejected {
         /// What the cluster says.
-        rejected: downstream::Error,
+        rejected: cluster_access::Error,
         /// Why there is no other.
         #[source]
-        renewal: Arc<cluster_access::Error>,
+        renewal: Arc<server_access::Error>,
     },
     /// The cluster rejected this server's access, there is new access by now, and the request is too long to be repeated.
     #[error(
@@ -95,20 +95,20 @@ pub enum Ending {
     Rights,
 }
 
-impl From<downstream::Error> for Refusal {
-    fn from(error: downstream::Error) -> Self {
+impl From<cluster_access::Error> for Refusal {
+    fn from(error: cluster_access::Error) -> Self {
         match error {
-            downstream::Error::BodyTooLarge => Self::TooLarge,
+            cluster_access::Error::BodyTooLarge => Self::TooLarge,
             error if error.is_timeout() => Self::TimedOut(error),
             error => Self::Unreachable(error),
         }
     }
 }
 
-impl From<Arc<cluster_access::Error>> for Refusal {
-    fn from(error: Arc<cluster_access::Error>) -> Self {
+impl From<Arc<server_access::Error>> for Refusal {
+    fn from(error: Arc<server_access::Error>) -> Self {
         match *error {
-            cluster_access::Error::NotConnected(why) => Self::NotReady(why),
+            server_access::Error::NotConnected(why) => Self::NotReady(why),
             _ => Self::NoAccess(error),
         }
     }
@@ -123,7 +123,7 @@ pub struct Kubernetes {
 struct Parts {
     roles: Roles,
     tokens: Tokens,
-    access: ClusterAccess,
+    access: ServerAccess,
     downstream: Downstream,
     places: Arc<Places>,
     closing: CancellationToken,
@@ -132,7 +132,7 @@ struct Parts {
 
 impl Kubernetes {
     /// The way into the clusters of `clusters`.
-    pub fn new(clusters: Clusters, tokens: Tokens, access: ClusterAccess, downstream: Downstream) -> Self {
+    pub fn new(clusters: Clusters, tokens: Tokens, access: ServerAccess, downstream: Downstream) -> Self {
         Self {
             parts: Arc::new(Parts {
                 roles: Roles::new(clusters),
@@ -217,7 +217,7 @@ impl Visit {
     /// See [`Refusal`].
     pub async fn forward<B>(self, request: Request<B>, way: Way) -> Result<(Answer, Pass), Refusal>
     where
-        B: downstream::Body<Data = Bytes> + Send + 'static,
+        B: cluster_access::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let mut outgoing = Outgoing::new(request);
@@ -256,9 +256,9 @@ impl Visit {
     }
 }
 
-fn not_renewed(rejected: Option<downstream::Error>, renewal: Arc<cluster_access::Error>) -> Refusal {
+fn not_renewed(rejected: Option<cluster_access::Error>, renewal: Arc<server_access::Error>) -> Refusal {
     match (rejected, &*renewal) {
-        (Some(rejected), cluster_access::Error::StillRejected) => rejected.into(),
+        (Some(rejected), server_access::Error::StillRejected) => rejected.into(),
         (Some(rejected), _) => Refusal::Rejected { rejected, renewal },
         (None, _) => renewal.into(),
     }

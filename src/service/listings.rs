@@ -9,21 +9,21 @@ mod upgrades;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::arm;
+use aks::networks::Network;
+use aks::{listed_clusters::ListedCluster, networks, regions, versions};
+use azure::resources::{
+    kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
+};
+use azure::{Arm, Azure};
 use bytes::Bytes;
+use clock::Clock;
 use tokio::time::Instant;
 
 pub use self::cache::Freshness;
 use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT};
 use self::kind::{Key, Kind};
 pub use self::upgrades::{UpgradeQuestion, Upgrades};
-use crate::azure::resources::{
-    kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
-};
-use crate::azure::{self, Arm, Azure};
-use crate::clock::Clock;
-use crate::domain::arm;
-use crate::domain::networks::Network;
-use crate::domain::{listed_clusters::ListedCluster, networks, regions, versions};
 use crate::service::credentials::AzureAccess;
 use crate::service::{Error, Result};
 

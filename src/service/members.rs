@@ -1,8 +1,12 @@
 //! Roles of users in clusters: Rancher's `clusterRoleTemplateBindings`. The creator's is fixed and has no row; owners add the
-//! others. A user may have several in one cluster: the strongest counts. What a role allows is in `domain::role`.
+//! others. A user may have several in one cluster: the strongest counts. What a role allows is in `aks::role`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use aks::ids;
+use aks::role::Role;
+use clock::Clock;
 
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
@@ -10,9 +14,6 @@ use super::credentials::Credentials;
 use super::events::{Action, Events};
 use super::metadata::{Metadata, MetadataChange};
 use super::{Caller, Error, Invalid, Result};
-use crate::clock::Clock;
-use crate::domain::ids;
-use crate::domain::role::Role;
 use crate::store::members::MemberUpdate;
 use crate::store::{self, MemberRow, Store, Unique};
 use crate::vault;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use aks::plain_text::{ForbiddenCharacter, TextCheck};
+use aks::spec::merge::{Mode, is_protected};
+
 pub use super::credentials::Change;
-use crate::domain::plain_text::{ForbiddenCharacter, TextCheck};
-use crate::domain::spec::merge::{Mode, is_protected};
 
 /// The label of every object that is created through Norman; Terraform needs a label to be there.
 const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aks::nodes::Node;
+use clock::Clock;
+use cluster_access::{Access, Downstream};
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::cluster_access::{self, ClusterAccess};
 use super::clusters::Cluster;
-use crate::clock::Clock;
-use crate::domain::nodes::Node;
-use crate::downstream::{self, Access, Downstream};
+use super::server_access::{self, ServerAccess};
 
 /// How long a caller waits for nodes that are being read. Below two seconds with what else a request takes.
 const MAX_WAIT: Duration = Duration::from_millis(1_800);
@@ -41,9 +41,9 @@ pub type NodeList = Arc<[Node]>;
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Access(#[from] Arc<cluster_access::Error>),
+    Access(#[from] Arc<server_access::Error>),
     #[error(transparent)]
-    Cluster(#[from] downstream::Error),
+    Cluster(#[from] cluster_access::Error),
 }
 
 /// The nodes of clusters. Clones share everything.
@@ -53,7 +53,7 @@ pub struct Nodes {
 }
 
 struct Inner {
-    access: ClusterAccess,
+    access: ServerAccess,
     downstream: Downstream,
     clock: Clock,
     cache: Cache<String, Arc<Entry>>,
@@ -86,7 +86,7 @@ impl Entry {
 
 impl Nodes {
     /// The nodes of the clusters that `access` leads to.
-    pub fn new(access: &ClusterAccess, downstream: &Downstream, clock: &Clock) -> Self {
+    pub fn new(access: &ServerAccess, downstream: &Downstream, clock: &Clock) -> Self {
         for outcome in ["done", "failed", "skipped"] {
             metrics::counter!(READS, "outcome" => outcome).increment(0);
         }

@@ -1,14 +1,14 @@
-//! Looking at Azure for one cluster, only as far as the next decision needs it. `domain::provision::plan` decides.
+//! Looking at Azure for one cluster, only as far as the next decision needs it. `aks::provision::plan` decides.
 
+use aks::provision::plan::{Observed, Phase};
+use aks::provision::upstream::{self, Known};
+use aks::provision::workspace;
+use aks::spec::{AksConfig, given};
+use azure::resources::{managed_clusters, providers, resource_groups, workspaces};
+use azure::{Arm, Error};
 use serde_json::Value;
 
 use super::credentials::AzureAccess;
-use crate::azure::resources::{managed_clusters, providers, resource_groups, workspaces};
-use crate::azure::{Arm, Error};
-use crate::domain::provision::plan::{Observed, Phase};
-use crate::domain::provision::upstream::{self, Known};
-use crate::domain::provision::workspace;
-use crate::domain::spec::{AksConfig, given};
 
 /// The resource provider of AKS.
 pub const PROVIDER: &str = "Microsoft.ContainerService";

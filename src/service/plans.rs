@@ -4,14 +4,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use aks::provision::preview::{Azure, Preview};
+use aks::role::Role;
+use clock::Clock;
+
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
 use super::credentials::{AccessError, AzureAccess, Credentials, Via, full_id};
 use super::events::{Action, Events};
 use super::{Result, explain};
-use crate::clock::Clock;
-use crate::domain::provision::preview::{Azure, Preview};
-use crate::domain::role::Role;
 use crate::store::ClusterRow;
 
 /// The kind of object that a used credential is in the audit.

@@ -3,11 +3,16 @@
 //! may create more, and delete them. Tokens are stored encrypted, beside their hash: a presented token is found by its
 //! hash, and nothing is decrypted.
 //!
-//! The manifest that registers an agent is put together in `domain::registration`.
+//! The manifest that registers an agent is put together in `aks::registration`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use aks::registration::{Agent, manifest};
+use aks::role::Role;
+use aks::spec::Object;
+use aks::{ids, image};
+use clock::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
@@ -16,11 +21,6 @@ use super::events::{Action, Events};
 use super::secrets::{self, Secrets};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
-use crate::clock::Clock;
-use crate::domain::registration::{Agent, manifest};
-use crate::domain::role::Role;
-use crate::domain::spec::Object;
-use crate::domain::{ids, image};
 use crate::store::{self, RegistrationTokenRow, Store};
 use crate::vault;
 

@@ -1,5 +1,5 @@
 //! The review of a specification together with what Azure says in this request. What is judged, and how, is in
-//! `domain::review`; asking Azure is in [`gather`].
+//! `aks::review`; asking Azure is in [`gather`].
 //!
 //! What stands in the way rests on fresh answers only: nothing remembered counts. When Azure cannot be asked, nothing that
 //! depends on it stands in the way, and the review names what was not checked. What Azure may not know yet, such as a secret
@@ -14,19 +14,20 @@ pub(super) use patience::Patience;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::cluster_details::ClusterDetails;
+use aks::provision::imported::Named;
+use aks::review::{self, AzureData, Before, Facts, Purpose, Read, Review, Subject, UnknownField};
+use aks::spec::{self, AksConfig, ClusterSpec, Object};
+use aks::{ids, pasted};
+use azure::Azure;
+use clock::Clock;
+
 use super::actor::Actor;
 use super::credentials::{AccessError, AzureAccess, Credentials, InlineCredential, Via};
 use super::events::{Action, Events};
 use super::places::Places;
 use super::settings::Settings;
 use super::{Error, Invalid, Result};
-use crate::azure::Azure;
-use crate::clock::Clock;
-use crate::domain::cluster_details::ClusterDetails;
-use crate::domain::provision::imported::Named;
-use crate::domain::review::{self, AzureData, Before, Facts, Purpose, Read, Review, Subject, UnknownField};
-use crate::domain::spec::{self, AksConfig, ClusterSpec, Object};
-use crate::domain::{ids, pasted};
 use crate::store::{self, Store};
 
 /// How long Azure may take in all: clients wait for the answer to a POST.

@@ -9,10 +9,10 @@ mod rotate;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aks::{ids, shell};
+use clock::Clock;
 use secrecy::SecretString;
 
-use crate::clock::Clock;
-use crate::domain::{ids, shell};
 use crate::store::{self, NewClusterEvent, ReplicaRow, SealedColumns, Store};
 use crate::vault::{self, Sealed, Vault};
 

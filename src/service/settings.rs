@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use clock::Clock;
 
 use self::definitions::{DEFINITIONS, Definition, definition};
 use super::actor::Actor;
 use super::events::{Action, Events};
 use super::{Error, Result};
-use crate::clock::Clock;
 use crate::store::{self, SettingRow, Store};
 
 /// How long values are taken from memory; a change made by another server shows after this time.

@@ -8,6 +8,9 @@ mod ttl;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::ids;
+use aks::plain_text::{self, Lines};
+use clock::Clock;
 use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -16,9 +19,6 @@ use super::events::Action;
 use super::metadata::Metadata;
 use super::users::{self, last_administrator};
 use super::{Caller, Error, Invalid, Result};
-use crate::clock::Clock;
-use crate::domain::ids;
-use crate::domain::plain_text::{self, Lines};
 use crate::store::users::Ensured;
 use crate::store::{self, AuditRow, Store, TokenRow, Unique, UserRow};
 use crate::vault;

@@ -8,12 +8,13 @@ mod records;
 
 use std::sync::Arc;
 
+use clock::Clock;
+
 use super::actor::Actor;
 use super::credentials::full_id;
 use super::events::{Action, Events};
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
-use crate::clock::Clock;
 use crate::store::users::{AccountRow, Owned, Removal, RemovedUser, Switched};
 use crate::store::{self, Store, UserRow};
 

@@ -16,7 +16,7 @@ pub use deletion::{Deletion, Erasure, PendingRow, UsingCluster, delete, erase, e
 /// A cloud credential of Azure. A field that the user did not give is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRow {
-    /// `cc-xxxxx`, without the namespace, which is always [`crate::domain::ids::CREDENTIAL_NAMESPACE`].
+    /// `cc-xxxxx`, without the namespace, which is always [`aks::ids::CREDENTIAL_NAMESPACE`].
     pub id: String,
     /// Never given to another object.
     pub uuid: String,

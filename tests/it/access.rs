@@ -4,10 +4,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use azure_sandbox::{Fault, Operation};
 use http::{Method, StatusCode};
 use norman_aks::api::openapi_json;
-use norman_aks::listen;
-use norman_aks::sandbox::{Fault, Operation};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -404,9 +403,8 @@ async fn listening(app: &TestApp) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let options =
-        listen::Options { header_timeout: Duration::from_millis(400), ..listen::Options::default() };
-    tokio::spawn(listen::serve(listener, None, app.router(), stop.clone(), options));
+    let options = serve::Options { header_timeout: Duration::from_millis(400), ..serve::Options::default() };
+    tokio::spawn(serve::serve(listener, None, app.router(), stop.clone(), options));
     (address, stop)
 }
 
@@ -454,12 +452,12 @@ async fn a_thousand_connections_at_once_are_all_answered() {
     let app = TestApp::advising().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(listen::serve(
+    tokio::spawn(serve::serve(
         listener,
         None,
         app.router(),
         CancellationToken::new(),
-        listen::Options::default(),
+        serve::Options::default(),
     ));
     let request =
         format!("GET /v3/clusters HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", app.admin);

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use azure_sandbox::{Effect, Fault, Login, Operation, Outcome, Page, Quota, Refusal};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
-use norman_aks::sandbox::{Effect, Fault, Login, Operation, Outcome, Page, Quota, Refusal};
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
 

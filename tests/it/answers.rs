@@ -138,7 +138,7 @@ fn imported(app: &TestApp, credential: &str, name: &str) -> Value {
 /// Something of everything: three clusters on their different ways, and what is around them.
 async fn filled() -> Bench {
     let mut it = Bench::start().await;
-    let seed = norman_aks::sandbox::Sandbox::seed();
+    let seed = azure_sandbox::Sandbox::seed();
     let credential = json!({"name": "azure", "description": "words", "labels": {"a": "b"}, "azurecredentialConfig": {
         "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id,
         "clientSecret": seed.client_secret}});

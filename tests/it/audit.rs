@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use norman_aks::clock::Clock;
+use clock::Clock;
 use norman_aks::service::Caller;
 use norman_aks::service::events::{Action, Event, Events, Options};
 use norman_aks::store::events::Filter;

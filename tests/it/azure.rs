@@ -9,12 +9,12 @@ use std::time::{Duration, Instant as WallInstant};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use futures_util::future::join_all;
-use http::StatusCode;
-use norman_aks::azure::{
+use azure::{
     Azure, BuildError, Cloud, Credential, Discovery, DiscoveryError, Error, Options, Reason, Service,
     kubernetes_versions, locations, managed_clusters, skus, subscriptions, virtual_networks, vm_sizes,
 };
+use futures_util::future::join_all;
+use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::time::{Instant, sleep};

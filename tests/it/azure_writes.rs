@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aks::arm::{ManagedCluster, Resource};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use http::StatusCode;
-use norman_aks::azure::managed_clusters::UserFormat;
-use norman_aks::azure::{
+use azure::managed_clusters::UserFormat;
+use azure::{
     Arm, Azure, Cloud, Error, Operation, Options, Service, Step, Written, agent_pools, managed_clusters,
     providers, resource_groups, usages, virtual_networks, workspaces,
 };
-use norman_aks::domain::arm::{ManagedCluster, Resource};
+use base64::Engine;
+use http::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::Instant;

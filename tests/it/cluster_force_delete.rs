@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use azure_sandbox::Fault;
 use http::StatusCode;
-use norman_aks::sandbox::Fault;
 use norman_aks::store::events::Filter;
 use norman_aks::store::{self, Store, clusters, sqlite_url};
 use serde_json::{Value, json};

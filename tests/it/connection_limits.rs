@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use norman_aks::listen::{self, ConnectionLimits, Connections};
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use serve::{ConnectionLimits, Connections};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -42,16 +42,16 @@ fn serve(app: &TestApp, trusted: &[&str], tls: Option<Arc<rustls::ServerConfig>>
         unauthenticated: Some(LIMIT),
         trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
     };
-    let options = listen::Options {
+    let options = serve::Options {
         connections: Connections::new(limits),
         header_timeout: PATIENCE,
         handshake_timeout: PATIENCE,
-        ..listen::Options::default()
+        ..serve::Options::default()
     };
-    let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = serve::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    tokio::spawn(listen::serve(listener, tls, app.router(), stop.clone(), options));
+    tokio::spawn(serve::serve(listener, tls, app.router(), stop.clone(), options));
     Served { address, _stop: stop.drop_guard() }
 }
 
@@ -152,7 +152,7 @@ async fn tls_handshakes_that_never_end_hinder_nobody() {
     let app = TestApp::start().await;
     let certified = rcgen::generate_simple_self_signed(["norman.test".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let tls = listen::tls(vec![certified.cert.der().clone()], key.into()).unwrap();
+    let tls = serve::tls(vec![certified.cert.der().clone()], key.into()).unwrap();
     let served = serve(&app, &[], Some(tls));
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -197,16 +197,16 @@ async fn connections_of_a_trusted_proxy_are_not_limited() {
 #[tokio::test]
 async fn idle_http2_connection_without_a_token_is_closed() {
     let app = TestApp::start().await;
-    let options = |unauthenticated| listen::Options {
+    let options = |unauthenticated| serve::Options {
         connections: Connections::new(ConnectionLimits { unauthenticated, ..ConnectionLimits::default() }),
         header_timeout: Duration::from_millis(300),
-        ..listen::Options::default()
+        ..serve::Options::default()
     };
-    let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = serve::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    tokio::spawn(listen::serve(listener, None, app.router(), stop, options(Some(LIMIT))));
+    tokio::spawn(serve::serve(listener, None, app.router(), stop, options(Some(LIMIT))));
     assert_closed(open(FLOODER, address, HTTP2_LIVEZ, true).await).await;
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster_access::{Access, Downstream, Error, Identity, Options, Outgoing, Person, Way};
 use http::Request;
 use http_body_util::BodyExt as _;
-use norman_aks::downstream::{Access, Downstream, Error, Identity, Options, Outgoing, Person, Way};
 
 use crate::support::kubernetes::{ACCOUNT, ADMIN, FakeCluster, HOST};
 

@@ -1,9 +1,9 @@
 //! Requests that a page of another site makes a browser send: rejected by `Sec-Fetch-Site` where the browser sends it, and
 //! by `Origin` where it does not, because the server is reached over plain HTTP.
 
+use azure_sandbox::Sandbox;
 use base64::Engine as _;
 use http::Method;
-use norman_aks::sandbox::Sandbox;
 use serde_json::json;
 
 use crate::support::app::{Call, TestApp};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use norman_aks::sandbox::{Login, Outcome, Page};
+use azure_sandbox::{Login, Outcome, Page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,9 +1,9 @@
 //! generateKubeconfig: kubeconfigs that lead through this server, each with a token for one cluster.
 
+use aks::status::ClusterStatus;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
-use norman_aks::domain::status::ClusterStatus;
 use norman_aks::service::kubeconfigs::OverTls;
 use norman_aks::store;
 use norman_aks::store::events::Filter;

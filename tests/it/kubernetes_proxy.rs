@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aks::status::ClusterStatus;
 use axum::body::Body;
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
-use norman_aks::domain::status::ClusterStatus;
-use norman_aks::downstream;
 use norman_aks::store;
 use norman_aks::store::events::Filter;
 use serde_json::json;
@@ -191,9 +190,9 @@ async fn the_version_is_told_or_refused_within_five_seconds() {
     // Takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
-    let options = downstream::Options {
+    let options = cluster_access::Options {
         resolver: Some(Arc::new(move |_| Some(address))),
-        ..downstream::Options::default()
+        ..cluster_access::Options::default()
     };
     let app = TestApp::with().clusters(options).start().await;
     let it = Connected::of(app, FakeCluster::start().await).await;

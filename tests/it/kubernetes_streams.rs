@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use norman_aks::listen;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -33,7 +32,7 @@ impl Served {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = listen::serve(listener, None, app.router(), stop.clone(), listen::Options::default());
+        let serving = serve::serve(listener, None, app.router(), stop.clone(), serve::Options::default());
         tokio::spawn(serving);
         Self { address, stop: stop.drop_guard() }
     }

@@ -9,7 +9,7 @@ mod http;
 mod rubbish;
 mod upgrades;
 
-use norman_aks::sandbox::Account;
+use azure_sandbox::Account;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};

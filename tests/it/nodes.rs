@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use azure_sandbox::{Effect, Fault};
 use http::StatusCode;
-use norman_aks::sandbox::{Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use clock::Clock;
 use norman_aks::app;
-use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
 use norman_aks::service::secrets::Secrets;
 use secrecy::ExposeSecret as _;

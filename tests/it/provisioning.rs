@@ -15,8 +15,8 @@ mod usable;
 
 use std::time::Duration;
 
+use azure_sandbox::{Account, Sandbox, Seen, Times};
 use http::{Method, StatusCode};
-use norman_aks::sandbox::{Account, Sandbox, Seen, Times};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

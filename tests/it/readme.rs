@@ -45,7 +45,13 @@ fn is_page(name: &str) -> bool {
 
 /// The documents for readers of the repository.
 fn documents() -> Vec<String> {
-    let others = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "deploy/kubernetes/README.md"];
+    let others = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "crates/azure-sandbox/README.md",
+        "deploy/kubernetes/README.md",
+    ];
     let pages = files_below("docs").into_iter().map(|page| name_of(&page));
     others.into_iter().map(str::to_owned).chain(pages.filter(|name| is_page(name))).collect()
 }
@@ -303,7 +309,7 @@ fn target<'a>(document: &str, link: &'a str) -> (PathBuf, &'a str) {
 
 /// Every text of the repository that people write, with its path.
 fn texts() -> Vec<(String, String)> {
-    let directories = ["src", "tests", "benches", "docs", "openapi", "deploy", "migrations"];
+    let directories = ["src", "crates", "tests", "benches", "docs", "openapi", "deploy", "migrations"];
     let files = directories.into_iter().flat_map(files_below);
     let files = files.chain(["README.md", "CHANGELOG.md"].map(path));
     files.filter_map(|file| Some((name_of(&file), std::fs::read_to_string(&file).ok()?))).collect()
@@ -398,10 +404,13 @@ fn compatibility_rows_state_their_reasons() {
 #[test]
 fn compatibility_tests_exist() {
     let module = |file: &str| {
-        let path =
-            file.strip_prefix("tests/it/").or_else(|| file.strip_prefix("src/"))?.strip_suffix(".rs")?;
-        let path = path.strip_suffix("/tests").unwrap_or(path);
-        Some(path.replace('/', "::"))
+        let path = file
+            .strip_prefix("tests/it/")
+            .or_else(|| file.strip_prefix("src/"))
+            .or_else(|| file.strip_prefix("crates/"))?;
+        let path = path.strip_suffix(".rs")?.replace("/src/", "/");
+        let path = path.strip_suffix("/tests").or_else(|| path.strip_suffix("/lib")).unwrap_or(&path);
+        Some(path.replace('-', "_").replace('/', "::"))
     };
     let sources = texts().into_iter().filter_map(|(file, text)| Some((module(&file)?, text)));
     let sources: Vec<_> = sources.collect();
@@ -440,7 +449,7 @@ fn every_file_of_docs_is_reachable_from_readme() {
 #[test]
 fn contributing_names_existing_files() {
     let page = read("CONTRIBUTING.md");
-    let roots = [".ci/", "deploy/", "docs/", "migrations/", "openapi/", "src/", "tests/"];
+    let roots = [".ci/", "crates/", "deploy/", "docs/", "migrations/", "openapi/", "src/", "tests/"];
     let names = between(&page, "`").into_iter().filter(|name| {
         roots.iter().any(|root| name.starts_with(root))
             && !name.contains(|c: char| c == '<' || c.is_whitespace())

@@ -6,7 +6,7 @@ mod networks;
 mod regions;
 mod versions;
 
-use norman_aks::sandbox::Quota;
+use azure_sandbox::Quota;
 use serde_json::{Value, json};
 
 use crate::norman::refusal;

@@ -1,7 +1,7 @@
 //! The review of specifications: before a cluster is made or changed, and for those who only ask.
 
+use azure_sandbox::{Effect, Fault, Refusal};
 use http::{Method, StatusCode};
-use norman_aks::sandbox::{Effect, Fault, Refusal};
 use norman_aks::store::{self, Store, sqlite_url};
 use serde_json::{Value, json};
 

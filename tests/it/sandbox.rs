@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
-use norman_aks::clock::Clock;
-use norman_aks::sandbox::{
+use azure_sandbox::{
     Account, Control, Effect, Fault, Login, Operation, Options, Outcome, PLAYED_TENANT, Page, Refusal,
     Sandbox, Seed, Unplayable,
 };
+use clock::Clock;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 const PUBLIC: &str = "https://management.azure.com";
@@ -973,19 +973,21 @@ async fn the_control_api_does_the_same_over_http() {
 async fn the_control_api_stays_on_this_machine() {
     let control_listen = Some("0.0.0.0:0".parse().unwrap());
     let refused = Sandbox::start(Options { control_listen, ..Options::default() }).await;
-    assert!(matches!(refused, Err(norman_aks::sandbox::Error::NotLoopback(_))));
+    assert!(matches!(refused, Err(azure_sandbox::Error::NotLoopback(_))));
 }
 
 #[tokio::test]
 async fn a_kept_authority_is_trusted_after_a_restart_and_nothing_answers_after_the_stop() {
-    let first = Sandbox::start(Options::default()).await.unwrap();
-    let (authority, address) = (first.authority().clone(), first.address());
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { state_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let first = Sandbox::start(options.clone()).await.unwrap();
+    let (authority, address) = (first.authority_pem().to_owned(), first.address());
+    assert_eq!(std::fs::read_to_string(Sandbox::authority_file(folder.path())).unwrap(), authority);
     first.stop().await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 
-    let options = Options { authority: Some(authority.clone()), ..Options::default() };
     let second = Sandbox::start(options).await.unwrap();
-    assert_eq!(second.authority_pem(), authority.certificate);
+    assert_eq!(second.authority_pem(), authority);
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed().subscription_id);
     assert_eq!(client(&second).build().unwrap().get(&url).send().await.unwrap().status(), 401);
 

@@ -11,9 +11,9 @@ mod restart;
 use std::path::Path;
 use std::time::Duration;
 
+use azure_sandbox::{Account, Control, Options, Sandbox};
+use clock::Clock;
 use http::{HeaderMap, Method, StatusCode};
-use norman_aks::clock::Clock;
-use norman_aks::sandbox::{Account, Control, Options, Sandbox};
 use serde_json::{Value, json};
 
 const AKS: &str = "Microsoft.ContainerService/managedClusters";

@@ -13,7 +13,6 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use norman_aks::azure;
 use norman_aks::config::{Config, Flags};
 use norman_aks::service::credentials::{AzureChange, CredentialChange, InlineCredential, Via};
 use norman_aks::service::secrets::Secrets;

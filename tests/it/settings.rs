@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use clock::Clock;
 use http::StatusCode;
-use norman_aks::clock::Clock;
 use norman_aks::store::events::{Filter, list};
 use serde_json::{Value, json};
 

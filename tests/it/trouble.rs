@@ -38,7 +38,7 @@ mod sharing;
 
 use std::time::Duration;
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal, Seen};
+use azure_sandbox::{Effect, Fault, Operation, Refusal, Seen};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, TestAppBuilder};
@@ -275,7 +275,7 @@ async fn held(app: &TestApp, operation: Operation, method: &str) {
 fn azure(app: &TestApp) -> reqwest::Client {
     let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
     let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
-    let hosts = norman_aks::sandbox::Sandbox::hosts().iter();
+    let hosts = azure_sandbox::Sandbox::hosts().iter();
     hosts.fold(builder, |builder, host| builder.resolve(host, app.sandbox.address())).build().unwrap()
 }
 

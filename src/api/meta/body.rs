@@ -2,10 +2,10 @@
 //! unknown keys are skipped, the last duplicate wins, `null` leaves a field empty, and errors have Go's texts
 //! (`docs/contract/credentials.md#request-body`).
 
+use aks::pasted;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::go_json::{self, Kind};
-use crate::domain::pasted;
 
 /// The fields of the body; what was not sent is empty.
 #[derive(Debug, Default)]

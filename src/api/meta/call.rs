@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aks::pasted;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::Method;
@@ -18,7 +19,6 @@ use crate::api::auth::{Authenticated, Refused};
 use crate::api::query::Query;
 use crate::api::request::RequestId;
 use crate::api::state::AppState;
-use crate::domain::pasted;
 use crate::service::Caller;
 use crate::service::credentials::{AzureAccess, InlineCredential, Via};
 use crate::service::events::{Action, Event, Outcome};

@@ -1,5 +1,6 @@
 //! `aksClusters` (`docs/contract/meta-actions.md#aksclusters`).
 
+use aks::listed_clusters::ListedCluster;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use super::docs::{CredentialBody, Failures, StoredCredential};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
-use crate::domain::listed_clusters::ListedCluster;
 
 /// The AKS clusters of the subscription.
 ///

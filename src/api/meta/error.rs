@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::mask::mask;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -11,7 +12,6 @@ use utoipa::ToSchema;
 
 use crate::api::norman::error::{DISK_FULL, DISK_FULL_RETRY_SECONDS};
 use crate::api::norman::json;
-use crate::domain::mask::mask;
 use crate::service::credentials::AccessError;
 use crate::service::{self, explain};
 

@@ -1,5 +1,6 @@
 //! `aksRegions` (`docs/contract/meta-actions.md#aksregions`).
 
+use aks::arm::Location;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use super::docs::{CredentialBody, Failures, StoredCredential};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
-use crate::domain::arm::Location;
 
 /// The regions that the subscription may name, and whether they have availability zones.
 ///

@@ -1,5 +1,7 @@
 //! `aksUpgrades` (`docs/contract/meta-actions.md#aksupgrades`).
 
+use aks::regions::normalised;
+use aks::upgrades::Upgrade;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,8 +14,6 @@ use super::error::Error;
 use super::{answer, versions};
 use crate::api::norman::json;
 use crate::api::state::AppState;
-use crate::domain::regions::normalised;
-use crate::domain::upgrades::Upgrade;
 use crate::service;
 use crate::service::clusters::ClusterVersion;
 use crate::service::listings::{UpgradeQuestion, Upgrades};

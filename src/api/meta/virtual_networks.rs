@@ -1,5 +1,6 @@
 //! `aksVirtualNetworks` (`docs/contract/meta-actions.md#aksvirtualnetworks`).
 
+use aks::networks::{Network, Subnet};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use super::docs::{CredentialAndRegion, Failures, OptionalRegion, StoredCredentia
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
-use crate::domain::networks::{Network, Subnet};
 
 /// The virtual networks of the subscription with their subnets.
 ///

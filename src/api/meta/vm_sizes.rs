@@ -1,5 +1,6 @@
 //! `aksVMSizes` (`docs/contract/meta-actions.md#aksvmsizes`).
 
+use aks::arm::VmSize;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -10,7 +11,6 @@ use super::docs::{CredentialAndRegion, Failures, Region, StoredCredential};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
-use crate::domain::arm::VmSize;
 
 /// The names of the machine sizes that Azure knows in a region.
 ///

@@ -1,5 +1,6 @@
 //! `aksVMSizesV2` (`docs/contract/meta-actions.md#aksvmsizesv2`).
 
+use aks::arm::VmSku;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use super::docs::{CredentialAndRegion, Failures, Region, StoredCredential};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
-use crate::domain::arm::VmSku;
 
 /// The machine sizes of a region with accelerated networking and availability zones.
 ///

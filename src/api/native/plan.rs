@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aks::provision::preview::{self, Azure, Kind};
+use aks::status::Waiting;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -18,8 +20,6 @@ use crate::api::norman::reply;
 use crate::api::norman::resource::date;
 use crate::api::openapi::failures;
 use crate::api::state::AppState;
-use crate::domain::provision::preview::{self, Azure, Kind};
-use crate::domain::status::Waiting;
 use crate::service::actor::Actor;
 use crate::service::plans::Plan;
 

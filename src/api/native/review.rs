@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aks::review::{self, Review, Severity};
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
@@ -24,7 +25,6 @@ use crate::api::openapi::failures;
 use crate::api::state::AppState;
 use crate::api::v3::schemas::AKS_CONFIG;
 use crate::api::v3::unknown_fields;
-use crate::domain::review::{self, Review, Severity};
 use crate::service::Invalid;
 use crate::service::actor::Actor;
 use crate::service::clusters::ReviewQuestion;

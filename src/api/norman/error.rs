@@ -5,6 +5,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use aks::mask::mask;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
@@ -13,7 +14,6 @@ use serde::Serialize;
 use super::json;
 use super::schemas::Schema;
 use crate::api::request::RequestId;
-use crate::domain::mask::mask;
 use crate::service::{self, Invalid};
 
 /// How long to wait before a passing failure is tried again, when nobody says better.

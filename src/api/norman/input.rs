@@ -3,10 +3,10 @@
 //!
 //! Bodies are JSON objects; their size is limited where they are read, their depth by the parser (128).
 
+use aks::pasted;
 use serde_json::{Map, Number, Value};
 
 use super::schemas::{Field, Kind, Schema};
-use crate::domain::pasted;
 use crate::service::Invalid;
 
 /// A JSON object, its keys in alphabetical order.

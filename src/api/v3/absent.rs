@@ -1,6 +1,7 @@
 //! Types that there are no objects of, and that clients ask for nevertheless: `rkeK8sSystemImage`, which Terraform provider
 //! releases from 2.3 to 7 list when they start, and `feature`, so that Terraform forgets a feature that it could not set.
 
+use aks::mask::mask;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
@@ -17,7 +18,6 @@ use crate::api::norman::filters::Query;
 use crate::api::norman::links::Links;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::state::AppState;
-use crate::domain::mask::mask;
 
 documented!(
     /// A feature flag of Rancher.

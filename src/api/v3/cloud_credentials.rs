@@ -1,5 +1,6 @@
 //! `/v3/cloudcredentials`.
 
+use aks::ids::CREDENTIAL_NAMESPACE;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::WARNING;
@@ -25,7 +26,6 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights, put_text};
 use crate::api::state::AppState;
-use crate::domain::ids::CREDENTIAL_NAMESPACE;
 use crate::service::Invalid;
 use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, Credential, CredentialChange, Deleted, Mode};

@@ -2,6 +2,10 @@
 
 mod view;
 
+use aks::review::UnknownField;
+use aks::role::Role;
+use aks::spec::AKS_CONFIG;
+use aks::spec::merge::Mode;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri};
@@ -26,10 +30,6 @@ use crate::api::norman::links::Links;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::state::AppState;
-use crate::domain::review::UnknownField;
-use crate::domain::role::Role;
-use crate::domain::spec::AKS_CONFIG;
-use crate::domain::spec::merge::Mode;
 use crate::service::Invalid;
 use crate::service::actor::Actor;
 use crate::service::clusters::ClusterChange;

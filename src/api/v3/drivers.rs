@@ -2,6 +2,7 @@
 //! (`docs/contract/terraform.md#cloud-credentials`) or offer clusters. The drivers are built in; only AKS as a whole
 //! can be switched off, by a setting.
 
+use aks::spec::rules::is_operator_active;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
@@ -23,7 +24,6 @@ use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights};
 use crate::api::norman::schemas::Schema;
 use crate::api::state::AppState;
-use crate::domain::spec::rules::is_operator_active;
 
 /// The kind of cloud that credentials are for.
 const AZURE: &str = "azure";

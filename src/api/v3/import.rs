@@ -2,6 +2,7 @@
 //! (`docs/contract/registration.md#import-manifest`). The URL is the secret, so it never appears in the log. Responses
 //! are plain text for kubectl; the API document, which describes JSON, leaves the path out.
 
+use aks::registration::ManifestName;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,7 +15,6 @@ use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
 use crate::api::origin::Client;
 use crate::api::state::AppState;
-use crate::domain::registration::ManifestName;
 use crate::service::registration::ManifestError;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {

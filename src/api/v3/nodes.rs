@@ -1,6 +1,7 @@
 //! `/v3/nodes`: the nodes of clusters, as this server reads them in the background. Every caller sees the nodes of the
 //! clusters that it sees, whatever its role there.
 
+use aks::nodes::{Node as ClusterNode, NodeInfo, NodeState};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
@@ -21,7 +22,6 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights, put_text};
 use crate::api::state::AppState;
-use crate::domain::nodes::{Node as ClusterNode, NodeInfo, NodeState};
 use crate::service::clusters::Cluster;
 
 documented!(

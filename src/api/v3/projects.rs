@@ -1,5 +1,7 @@
 //! `/v3/projects`: the two projects of every cluster that was active once (`docs/contract/terraform.md#projects`).
 
+use aks::projects::{Project as Kept, of_cluster};
+use aks::status::State as ClusterState;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
@@ -20,8 +22,6 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights};
 use crate::api::state::AppState;
-use crate::domain::projects::{Project as Kept, of_cluster};
-use crate::domain::status::State as ClusterState;
 use crate::service::clusters::Cluster;
 
 documented!(

@@ -1,6 +1,7 @@
 //! `/v3/clusterregistrationtokens` (`docs/contract/registration.md#registration-tokens`; Terraform reads one with
 //! every cluster, `docs/contract/terraform.md#registration-token`).
 
+use aks::registration::{NODE_COMMAND, commands};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri};
@@ -23,7 +24,6 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights};
 use crate::api::state::AppState;
-use crate::domain::registration::{NODE_COMMAND, commands};
 use crate::service::actor::Actor;
 use crate::service::registration::RegistrationToken;
 

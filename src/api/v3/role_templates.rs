@@ -1,5 +1,6 @@
 //! `/v3/roletemplates`: the three roles that a user can have in a cluster. They are built in.
 
+use aks::role::Role;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
@@ -20,7 +21,6 @@ use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::{Resource, Rights};
 use crate::api::state::AppState;
-use crate::domain::role::Role;
 
 documented!(
     /// A role that a user can have in a cluster.

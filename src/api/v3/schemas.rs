@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::api::norman::schemas::Kind;
-    use crate::domain::spec::{AksConfig, NodePool};
+    use aks::spec::{AksConfig, NodePool};
 
     #[test]
     fn tables_are_in_alphabetical_order_and_complete() {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use aks::role::Role;
+use aks::system_namespaces::SystemNamespaces;
+use cluster_access::{Access, MEMBERS_LABEL, RoleChanges, RoleState};
 use serde_json::json;
 
 use super::Error;
-use crate::domain::role::Role;
-use crate::domain::system_namespaces::SystemNamespaces;
-use crate::downstream::{Access, MEMBERS_LABEL, RoleChanges, RoleState};
 use crate::provision::Parts;
 use crate::store::{self, NewClusterEvent, watches};
 

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use cluster_access::{Access, RemovedUsers};
 use serde_json::json;
 
 use super::Error;
 use super::correct::{event, listed};
-use crate::downstream::{Access, RemovedUsers};
 use crate::provision::Parts;
 use crate::store::{self, NewClusterEvent, RevocationRow, revocations};
 

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aks::spec::ClusterSpec;
+use aks::status::ClusterStatus;
+use aks::system_namespaces::SystemNamespaces;
+use cluster_access::{Access, RoleWatch};
 use tokio::sync::{Notify, Semaphore, watch as channel};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -11,12 +15,8 @@ use uuid::Uuid;
 use super::Error;
 use super::correct::correct;
 use super::revoke::revoke;
-use crate::domain::spec::ClusterSpec;
-use crate::domain::status::ClusterStatus;
-use crate::domain::system_namespaces::SystemNamespaces;
-use crate::downstream::{Access, RoleWatch};
 use crate::provision::Parts;
-use crate::service::cluster_access::Target;
+use crate::service::server_access::Target;
 use crate::store;
 
 /// How long the requests of a watch last, give or take: after that, everything is compared again.

@@ -1,8 +1,9 @@
 //! The body of a request as a specification.
 
+use aks::plain_text::{ForbiddenCharacter, TextCheck};
+use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
+
 use super::Result;
-use crate::domain::plain_text::{ForbiddenCharacter, TextCheck};
-use crate::domain::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use crate::service::{Error, Invalid};
 
 /// Set on every object that is made through Norman.

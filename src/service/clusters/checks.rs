@@ -1,10 +1,11 @@
 //! Validation on save that needs more than the request: settings, credentials and other clusters
-//! (`docs/contract/clusters.md#validation-on-save`). The other rules are in `domain::spec::rules`.
+//! (`docs/contract/clusters.md#validation-on-save`). The other rules are in `aks::spec::rules`.
+
+use aks::spec::rules::{self, Violation};
+use aks::spec::{self, AksConfig};
 
 use super::review::Admitted;
 use super::{Clusters, Result};
-use crate::domain::spec::rules::{self, Violation};
-use crate::domain::spec::{self, AksConfig};
 use crate::service::credentials::from_store;
 use crate::service::{Caller, Error, Invalid};
 use crate::store::{self, ClusterRow, NameScope, Unique};

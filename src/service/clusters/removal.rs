@@ -1,11 +1,11 @@
 //! Removing clusters: in Azure too, by the worker; or only the object, for those whose credential is gone or whom Azure
 //! refuses. Then what is in Azure stays, and is named.
 
+use aks::left_behind::{Facts, LeftBehind, left_behind};
+use aks::spec::{AKS_CONFIG, ClusterSpec, Object};
+use aks::status::ClusterStatus;
+
 use super::{Cluster, Clusters, OBJECT, Result};
-use crate::domain::left_behind::{Facts, LeftBehind, left_behind};
-use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
-use crate::domain::status::ClusterStatus;
-use crate::downstream;
 use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::cluster_events::REMOVED;
@@ -65,7 +65,7 @@ impl Clusters {
         let credential = self.known_credential(seen.credential_id).await?;
         let now_ms = self.parts.clock.now_ms();
         let token = store::cluster_secrets::get(&self.parts.store, id, SERVICE_ACCOUNT_TOKEN).await?;
-        let account = token.map(|_| downstream::SERVICE_ACCOUNT);
+        let account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
         let mut left = LeftBehind::default();
         // What stays is told of the row as it was last: the worker may have been at it since.
         let gone = store::clusters::remove(&self.parts.store, id, |row| {

@@ -1,12 +1,13 @@
 //! The review of clusters: before they are saved, and for those who only ask.
 
+use aks::cluster_details::ClusterDetails;
+use aks::review::{Finding, Review, Severity, UnknownField};
+use aks::spec::merge::{self, Mode};
+use aks::spec::{AKS_CONFIG, ClusterSpec, Object};
+use aks::status::State;
+
 use super::body::{convert, no_aks_config};
 use super::{Cluster, Clusters, Result};
-use crate::domain::cluster_details::ClusterDetails;
-use crate::domain::review::{Finding, Review, Severity, UnknownField};
-use crate::domain::spec::merge::{self, Mode};
-use crate::domain::spec::{AKS_CONFIG, ClusterSpec, Object};
-use crate::domain::status::State;
 use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::credentials::InlineCredential;

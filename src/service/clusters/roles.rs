@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use aks::role::Role;
+
 use super::{Cluster, Clusters, Result};
-use crate::domain::role::Role;
 use crate::service::Caller;
 use crate::store;
 

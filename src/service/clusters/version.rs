@@ -1,10 +1,11 @@
 //! What of a cluster is its user's, and what Azure's: the Kubernetes version that runs, which counts for upgrades, beside the
 //! one of the specification, and values that the user left to Azure.
 
+use aks::spec::merge::{self, Mode};
+use aks::spec::{self, AKS_CONFIG, Object, defaults};
+use aks::versions;
+
 use super::{Cluster, Clusters};
-use crate::domain::spec::merge::{self, Mode};
-use crate::domain::spec::{self, AKS_CONFIG, Object, defaults};
-use crate::domain::versions;
 use crate::service::{Caller, Error, Result};
 
 /// The version of a cluster, and where it is, for aksUpgrades.

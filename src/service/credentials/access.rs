@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use aks::role::Role;
+use aks::{ids, pasted};
+use azure::{Cloud, Discovery, DiscoveryError, Fingerprint};
 use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::{Credentials, bare_id, full_id};
-use crate::azure::{self, Cloud, Discovery, DiscoveryError, Fingerprint};
-use crate::domain::role::Role;
-use crate::domain::{ids, pasted};
 use crate::service::{Caller, Error};
 use crate::store::{self, CredentialRow};
 

@@ -1,11 +1,11 @@
 //! The fields of a credential in a request, and how they change the stored row (`docs/contract/norman-api.md#updates`).
 
+use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::domain::plain_text::{ForbiddenCharacter, TextCheck};
-pub use crate::domain::spec::merge::Mode;
 use crate::service::metadata::{Metadata, MetadataChange};
 use crate::store::CredentialRow;
+pub use aks::spec::merge::Mode;
 
 /// What a request says about one field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Clock;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Message;
 use super::counts::Counts;
-use crate::clock::Clock;
 use crate::store::{self, AuditRow, Store};
 
 /// The most events in one transaction.

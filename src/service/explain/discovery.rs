@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use azure::{DiscoveryError, Refusal};
 use serde_json::Value;
 
 use super::{Explained, PAUSE, hints, status_of, status_of_upstream, text_of};
-use crate::azure::{DiscoveryError, Refusal};
 
 /// For `aksCheckCredentials`; the caller puts the prefix with the cloud's name before it.
 pub fn checked_discovery(error: &DiscoveryError) -> Explained {

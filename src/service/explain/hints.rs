@@ -4,7 +4,7 @@ mod arm;
 mod login;
 mod roles;
 
-use crate::azure::{DiscoveryError, Error, Refusal, ServiceError};
+use azure::{DiscoveryError, Error, Refusal, ServiceError};
 
 /// The hint for a failed call; `None` where Azure's own text says it all.
 pub(super) fn of(error: &Error) -> Option<String> {

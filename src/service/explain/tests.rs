@@ -1,9 +1,9 @@
 //! The texts, byte for byte, on refusals made here.
 
+use azure::DiscoveryError;
 use bytes::Bytes;
 
 use super::*;
-use crate::azure::DiscoveryError;
 
 fn refusal(status: u16, code: Option<&str>, message: Option<&str>, body: &str) -> Refusal {
     Refusal {

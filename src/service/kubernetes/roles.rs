@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aks::role::Role;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
-use crate::domain::role::Role;
 use crate::service::clusters::{Cluster, Clusters};
 use crate::service::{Caller, Error, Result};
 
@@ -92,8 +92,8 @@ impl Roles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::spec::ClusterSpec;
-    use crate::domain::status::{ClusterStatus, State};
+    use aks::spec::ClusterSpec;
+    use aks::status::{ClusterStatus, State};
 
     #[test]
     fn entry_serves_while_it_is_young_and_nothing_was_written() {

@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aks::arm::KubernetesVersion;
+use azure::Fingerprint;
 use bytes::Bytes;
+use clock::Clock;
 use metrics::Counter;
 use moka::sync::Cache as Memory;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::kind::{Key, Kind};
-use crate::azure::{self, Fingerprint};
-use crate::clock::Clock;
-use crate::domain::arm::KubernetesVersion;
 
 /// The limit of one load, retries and pages included.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::azure::{Cloud, Fingerprint};
+use azure::{Cloud, Fingerprint};
 
 /// A kind of list. Versions and sizes depend on a region, an upgrade profile on a cluster; the key of an
 /// entry then names it.

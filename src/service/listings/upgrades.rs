@@ -1,15 +1,15 @@
 //! `aksUpgrades` as a use case: the region's list of versions, and the cluster's own upgrade profile where that list does not
-//! say enough. Which versions count is decided in `domain::upgrades`.
+//! say enough. Which versions count is decided in `aks::upgrades`.
 
 use std::sync::Arc;
 
+use aks::upgrades::{self, Start, Upgrade};
+use azure::resources::managed_clusters;
 use bytes::Bytes;
 
 use super::cache::Loaded;
 use super::kind::Kind;
 use super::{Ask, Listed, Listings, listed, no_versions};
-use crate::azure::resources::managed_clusters;
-use crate::domain::upgrades::{self, Start, Upgrade};
 use crate::service::{Error, Result};
 
 const UPGRADE_PROFILE: &str = "failed to get upgrade profile: ";

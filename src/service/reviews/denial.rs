@@ -1,7 +1,8 @@
 //! Errors of Azure that stop everything that a credential is used for: what cannot work is said before a cluster is saved.
 
-use crate::azure::{DiscoveryError, Error, LoginRefusal, Refusal};
-use crate::domain::review::{Denial, DenialKind};
+use aks::review::{Denial, DenialKind};
+use azure::{DiscoveryError, Error, LoginRefusal, Refusal};
+
 use crate::service::credentials::AccessError;
 use crate::service::explain;
 

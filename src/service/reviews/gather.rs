@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::denial;
-use crate::azure::resources::{
-    kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups, skus,
-    subscriptions, usages, virtual_networks,
-};
-use crate::azure::{self, Arm, Azure};
-use crate::domain::arm::{ManagedCluster, Resource, Subscription, VmOffer};
-use crate::domain::cluster_details::ClusterDetails;
-use crate::domain::provision::upstream::{self, Known};
-use crate::domain::review::{
+use aks::arm::{ManagedCluster, Resource, Subscription, VmOffer};
+use aks::cluster_details::ClusterDetails;
+use aks::provision::upstream::{self, Known};
+use aks::review::{
     self, AzureData, Block, Denial, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
     ReadNetwork, Subject,
 };
-use crate::domain::spec::{self, AksConfig};
+use aks::spec::{self, AksConfig};
+use azure::resources::{
+    kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups, skus,
+    subscriptions, usages, virtual_networks,
+};
+use azure::{Arm, Azure};
+use tokio::time::Instant;
+
+use super::denial;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{PROVIDER, is_unregistered};
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use clock::Clock;
 use tokio::time::Instant;
-
-use crate::clock::Clock;
 
 /// The longest wait. Role assignments and new secrets often work within a minute; Azure says up to ten for roles. Clients wait
 /// for the answer, the Terraform provider for 120 s.

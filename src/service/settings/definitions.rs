@@ -1,10 +1,10 @@
 //! The settings that there are: name, default, and what each may be changed to. What a setting does is where it is read.
 
+use aks::plain_text::{self, Lines};
+use aks::{image, system_namespaces};
 use base64::Engine as _;
 use url::Url;
 
-use crate::domain::plain_text::{self, Lines};
-use crate::domain::{image, system_namespaces};
 use crate::service::{Invalid, Result};
 
 /// The longest value, in bytes.
@@ -203,7 +203,7 @@ fn is_range(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::spec::rules;
+    use aks::spec::rules;
 
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\nAAAA\n-----END CERTIFICATE-----\n";
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use aks::ids;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{ADMINISTRATOR, NewToken, OBJECT, Tokens, authenticate};
-use crate::domain::ids;
 use crate::service::actor::Actor;
 use crate::service::events::Action;
 use crate::service::{Error, Invalid, Result};

@@ -1,7 +1,7 @@
 //! Users who lose rights in a cluster: bindings inside it that name them go, whatever happens in between.
 
+use azure_sandbox::{Effect, Fault, Refusal};
 use http::StatusCode;
-use norman_aks::sandbox::{Effect, Fault, Refusal};
 use norman_aks::store::revocations;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use norman_aks::downstream;
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::json;
 
 use super::{CLOSED, Cluster, attempts, keeping, leftovers};
@@ -28,9 +27,9 @@ impl Cluster {
         };
         let kubeconfig = std::fs::read(variable(KUBECONFIG)).unwrap();
         let address: SocketAddr = variable(ADDRESS).parse().unwrap();
-        let options = downstream::Options {
+        let options = cluster_access::Options {
             resolver: Some(Arc::new(move |_| Some(address))),
-            ..downstream::Options::default()
+            ..cluster_access::Options::default()
         };
         let app = TestApp::with().clusters(options).start().await;
         let value = BASE64_STANDARD.encode(kubeconfig);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Page, Refusal};
+use azure_sandbox::{Effect, Fault, Operation, Page, Refusal};
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};

@@ -1,6 +1,6 @@
 //! `aksCheckCredentials`: always asked of Azure, and a cut cable is no wrong password.
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::account;

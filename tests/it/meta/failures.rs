@@ -1,6 +1,6 @@
 //! Azure's refusals and silences, and what a person reads of them.
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::{LISTINGS, account};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use clock::Clock;
 use http::{Method, StatusCode};
-use norman_aks::clock::Clock;
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
 use norman_aks::service::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN};
 use norman_aks::store::{self, ReplicaRow, Store};
 use secrecy::ExposeSecret as _;

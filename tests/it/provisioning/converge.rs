@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use azure_sandbox::{Declared, Deed, Effect, Ending, Fault, Refusal};
 use http::Method;
-use norman_aks::sandbox::{Declared, Deed, Effect, Ending, Fault, Refusal};
 use norman_aks::store;
 use serde_json::{Value, json};
 

@@ -201,7 +201,7 @@ async fn what_somebody_does_in_azure_disturbs_nobody() {
     assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
     // A refresh comes by while Azure is at work.
     let usual = case.app.control.times();
-    case.app.control.set_times(norman_aks::sandbox::Times { scale: 1_000.0, ..usual.clone() }).unwrap();
+    case.app.control.set_times(azure_sandbox::Times { scale: 1_000.0, ..usual.clone() }).unwrap();
     case.refreshes(2).await;
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
     case.expect_active(&id).await;

@@ -1,7 +1,7 @@
 //! What this server did not make is never changed and never removed.
 
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use http::Method;
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, made_in_azure, pool, pool_with};

@@ -94,15 +94,15 @@ async fn an_autoscaler_that_is_switched_in_azure_takes_its_limits_along() {
 async fn a_change_that_failed_to_be_seen_is_seen_with_the_next_look() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.app.control.add_fault(norman_aks::sandbox::Fault {
-        operation: Some(norman_aks::sandbox::Operation::ManagedCluster),
-        effect: Some(norman_aks::sandbox::Effect::Status(norman_aks::sandbox::Refusal {
+    case.app.control.add_fault(azure_sandbox::Fault {
+        operation: Some(azure_sandbox::Operation::ManagedCluster),
+        effect: Some(azure_sandbox::Effect::Status(azure_sandbox::Refusal {
             status: Some(403),
             code: Some("AuthorizationFailed".to_owned()),
             message: Some("the role was taken away".to_owned()),
-            ..norman_aks::sandbox::Refusal::default()
+            ..azure_sandbox::Refusal::default()
         })),
-        ..norman_aks::sandbox::Fault::default()
+        ..azure_sandbox::Fault::default()
     });
     case.refreshes(1).await;
     let shown = case.get(&id).await;

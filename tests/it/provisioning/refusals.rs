@@ -1,7 +1,7 @@
 //! Azure says no: its words are shown, a change mends it, and a removal works.
 
+use azure_sandbox::{Deed, Ending, Final};
 use http::Method;
-use norman_aks::sandbox::{Deed, Ending, Final};
 use serde_json::{Value, json};
 
 use super::{Case, Frame, lines, pool, pool_with};
@@ -289,21 +289,21 @@ async fn a_creation_that_somebody_stopped_is_told_and_made_anew_when_asked() {
 }
 
 /// Answers the requests of this method and path with an error in Azure's form, as often as they come.
-fn refused(method: &str, path: &str, refusal: norman_aks::sandbox::Refusal) -> norman_aks::sandbox::Fault {
-    norman_aks::sandbox::Fault {
+fn refused(method: &str, path: &str, refusal: azure_sandbox::Refusal) -> azure_sandbox::Fault {
+    azure_sandbox::Fault {
         method: Some(method.to_owned()),
         path: Some(path.to_owned()),
-        effect: Some(norman_aks::sandbox::Effect::Status(refusal)),
-        ..norman_aks::sandbox::Fault::default()
+        effect: Some(azure_sandbox::Effect::Status(refusal)),
+        ..azure_sandbox::Fault::default()
     }
 }
 
-fn says(status: u16, code: &str, message: &str) -> norman_aks::sandbox::Refusal {
-    norman_aks::sandbox::Refusal {
+fn says(status: u16, code: &str, message: &str) -> azure_sandbox::Refusal {
+    azure_sandbox::Refusal {
         status: Some(status),
         code: Some(code.to_owned()),
         message: Some(message.to_owned()),
-        ..norman_aks::sandbox::Refusal::default()
+        ..azure_sandbox::Refusal::default()
     }
 }
 
@@ -441,11 +441,11 @@ async fn policy_on_tags_of_a_cluster_names_the_key() {
 async fn page_of_a_proxy_is_no_answer_to_a_write() {
     for (status, kind) in [(403, "text/html"), (200, "text/html"), (407, "text/plain"), (502, "text/html")] {
         let case = Case::start().await;
-        let page = norman_aks::sandbox::Refusal {
+        let page = azure_sandbox::Refusal {
             status: Some(status),
             body: Some("<html><title>Access Denied</title></html>".to_owned()),
             headers: [("Content-Type".to_owned(), kind.to_owned())].into(),
-            ..norman_aks::sandbox::Refusal::default()
+            ..azure_sandbox::Refusal::default()
         };
         case.app.control.add_fault(refused("PUT", "/managedClusters/one", page));
         let id = case.post(&case.small()).await;

@@ -1,6 +1,6 @@
 //! Every kind of change of an active cluster: which writes it takes, in which order, and which are refused.
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal, Times};
+use azure_sandbox::{Effect, Fault, Operation, Refusal, Times};
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, pool, pool_with};

@@ -1,8 +1,8 @@
 //! Clusters that cannot be used although nothing is wrong with the specification: stopped, gone, in another region, or not
 //! letting this server in; and what is shown while a step is tried again.
 
+use azure_sandbox::{Deed, Effect, Ending, Fault};
 use http::Method;
-use norman_aks::sandbox::{Deed, Effect, Ending, Fault};
 use serde_json::{Value, json};
 
 use super::{AKS, Case, cluster, lines, made_in_azure};
@@ -167,9 +167,9 @@ async fn import_warning_comes_later_when_azure_was_silent_at_first() {
     case.meanwhile(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({})))).await;
     let silent = Fault {
         path: Some("/elsewhere?".to_owned()),
-        effect: Some(Effect::Status(norman_aks::sandbox::Refusal {
+        effect: Some(Effect::Status(azure_sandbox::Refusal {
             status: Some(403),
-            ..norman_aks::sandbox::Refusal::default()
+            ..azure_sandbox::Refusal::default()
         })),
         ..Fault::default()
     };

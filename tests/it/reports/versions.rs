@@ -1,7 +1,7 @@
 //! Kubernetes versions: minor versions alone, retired patches, long-term support, automatic upgrades.
 
+use azure_sandbox::Page;
 use http::{Method, StatusCode};
-use norman_aks::sandbox::Page;
 use serde_json::{Value, json};
 
 use crate::provisioning::{Case, cluster, lines, pool, pool_with};

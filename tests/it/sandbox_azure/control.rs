@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use azure_sandbox::{Deed, Effect, Ending, Error, Fault, Final, Operation, Options, Refusal, Sandbox, Times};
+use clock::Clock;
 use http::Method;
-use norman_aks::clock::Clock;
-use norman_aks::sandbox::{
-    Deed, Effect, Ending, Error, Fault, Final, Operation, Options, Refusal, Sandbox, Times,
-};
 use serde_json::{Value, json};
 
 use super::{Azure, cluster, pool, read, small};

@@ -1,6 +1,6 @@
 //! What Azure does not let through: what is wrong in a cluster, what has no room, what nobody may do.
 
-use norman_aks::sandbox::Quota;
+use azure_sandbox::Quota;
 use serde_json::{Value, json};
 
 use super::{Azure, changed, cluster, pool, small, with};

@@ -1,7 +1,7 @@
 //! What outlives the end of the sandbox.
 
-use norman_aks::clock::Clock;
-use norman_aks::sandbox::{Deed, Ending, Error, Options, Sandbox};
+use azure_sandbox::{Deed, Ending, Error, Options, Sandbox};
+use clock::Clock;
 use serde_json::json;
 
 use super::{Azure, cluster, pool, small};

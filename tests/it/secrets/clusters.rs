@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use norman_aks::downstream::{Kubeconfig, SignIn};
+use cluster_access::{Kubeconfig, SignIn};
 use norman_aks::service::registration::RegistrationToken;
 
 use super::*;

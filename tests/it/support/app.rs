@@ -8,14 +8,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use azure_sandbox::{Control, Sandbox, Seed};
+use clock::Clock;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use norman_aks::app::{self, App, Ways};
-use norman_aks::azure;
-use norman_aks::clock::Clock;
 use norman_aks::config::{Config, Flags};
-use norman_aks::downstream;
-use norman_aks::sandbox::{self, Control, Sandbox, Seed};
 use norman_aks::store::{self, Store};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -43,7 +41,7 @@ pub(crate) struct TestAppBuilder {
     clock: Clock,
     /// The text of the key file; made by the server without.
     keys: Option<String>,
-    clusters: downstream::Options,
+    clusters: cluster_access::Options,
     sandbox: Option<Arc<Sandbox>>,
     /// The name of a data directory that is there from the start.
     data_directory: Option<&'static str>,
@@ -70,7 +68,7 @@ impl TestApp {
             settings: BTreeMap::from([("NORMAN_AKS_DATABASE_WAIT_SECONDS".to_owned(), "50".to_owned())]),
             clock: Clock::manual(NOW_MS),
             keys: None,
-            clusters: downstream::Options::default(),
+            clusters: cluster_access::Options::default(),
             sandbox: None,
             data_directory: None,
             read_limit: azure::Options::default().read_limit,
@@ -243,7 +241,7 @@ impl TestAppBuilder {
 
     /// A server that finds clusters in another way than by DNS.
     #[must_use]
-    pub(crate) fn clusters(self, clusters: downstream::Options) -> Self {
+    pub(crate) fn clusters(self, clusters: cluster_access::Options) -> Self {
         Self { clusters, ..self }
     }
 
@@ -267,7 +265,11 @@ impl TestAppBuilder {
             sandbox
         } else {
             let state_dir = self.data_directory.map(|_| folder.path().to_owned());
-            let options = sandbox::Options { clock: clock.clone(), state_dir, ..sandbox::Options::default() };
+            let options = azure_sandbox::Options {
+                clock: clock.clone(),
+                state_dir,
+                ..azure_sandbox::Options::default()
+            };
             Arc::new(Sandbox::start(options).await.unwrap())
         };
         let store = match self.max_pages {
@@ -292,7 +294,7 @@ impl TestAppBuilder {
         };
         // Into the sandbox's clusters, unless the test has clusters of its own.
         let resolver = self.clusters.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
-        let ways = Ways { azure: to_azure, clusters: downstream::Options { resolver, ..self.clusters } };
+        let ways = Ways { azure: to_azure, clusters: cluster_access::Options { resolver, ..self.clusters } };
         let app = App::build(&config, store, secrets, ways).await.unwrap();
         let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {

@@ -1,12 +1,12 @@
 //! A server with one cluster that is connected already, to a Kubernetes API that is played.
 
+use aks::status::ClusterStatus;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Request};
-use norman_aks::domain::status::ClusterStatus;
 use norman_aks::service::secrets::SERVICE_ACCOUNT_TOKEN;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
 use serde_json::json;

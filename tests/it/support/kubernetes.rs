@@ -11,9 +11,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use cluster_access::{Access, Identity};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use norman_aks::downstream::{self, Access, Identity};
-use norman_aks::listen;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
@@ -81,7 +80,7 @@ impl FakeCluster {
         let authority = root.self_signed(&root_key).unwrap().pem();
         let leaf = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
         let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key)).unwrap();
-        let tls = listen::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into());
+        let tls = serve::tls(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into());
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -95,16 +94,16 @@ impl FakeCluster {
         });
         let stop = CancellationToken::new();
         let app = Router::new().fallback(answer).with_state(Arc::clone(&world));
-        let options = listen::Options::default();
-        tokio::spawn(listen::serve(listener, Some(tls.unwrap()), app, stop.clone(), options));
+        let options = serve::Options::default();
+        tokio::spawn(serve::serve(listener, Some(tls.unwrap()), app, stop.clone(), options));
         Self { world, address, authority, _stop: stop.drop_guard() }
     }
 
     /// How it is found.
-    pub(crate) fn options(&self) -> downstream::Options {
+    pub(crate) fn options(&self) -> cluster_access::Options {
         let address = self.address;
         let resolver = move |host: &str| (host == HOST).then_some(address);
-        downstream::Options { resolver: Some(Arc::new(resolver)), ..downstream::Options::default() }
+        cluster_access::Options { resolver: Some(Arc::new(resolver)), ..cluster_access::Options::default() }
     }
 
     pub(crate) fn access(&self, token: &str) -> Access {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal, Times};
+use azure_sandbox::{Effect, Fault, Operation, Refusal, Times};
 use serde_json::{Value, json};
 
 use super::{Base, Stage, fault, refusal};

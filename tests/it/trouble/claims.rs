@@ -1,7 +1,7 @@
 //! The claim of a cluster object on its AKS cluster, which counts once Azure has answered with the object's credential:
 //! whoever comes first, whichever server works on it, and beside servers that claimed without asking.
 
-use norman_aks::sandbox::{Effect, Fault, Login, Outcome, Page, Refusal};
+use azure_sandbox::{Effect, Fault, Login, Outcome, Page, Refusal};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 

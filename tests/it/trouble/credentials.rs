@@ -1,6 +1,6 @@
 //! Trouble with the credential in the middle of things: it is told what to do, and everything goes on once it is done.
 
-use norman_aks::sandbox::{Effect, Login, Operation, Outcome, Page, Refusal};
+use azure_sandbox::{Effect, Login, Operation, Outcome, Page, Refusal};
 use serde_json::{Value, json};
 
 use super::{Base, Stage, refusal};

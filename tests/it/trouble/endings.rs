@@ -1,7 +1,7 @@
 //! Long operations that fail or are cancelled: Azure's words are told and stay, nothing is sent for ever, and a change of the
 //! user is a new attempt.
 
-use norman_aks::sandbox::{Deed, Ending, Final, Operation};
+use azure_sandbox::{Deed, Ending, Final, Operation};
 use serde_json::{Value, json};
 
 use super::{Base, Stage, pool, refusal};

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use norman_aks::downstream;
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -102,10 +101,10 @@ async fn a_cluster_whose_api_never_answers_is_not_active_and_holds_up_nobody(bas
     );
     running.abort();
 
-    let limits = downstream::Options {
+    let limits = cluster_access::Options {
         facts_limit: Duration::from_secs(1),
         account_limit: Duration::from_secs(1),
-        ..downstream::Options::default()
+        ..cluster_access::Options::default()
     };
     let scene = Stage::set_with(base, TestApp::with().clusters(limits), |_| ()).await;
     let never = Fault { latency_ms: 3_600_000, ..Fault::default() };

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use norman_aks::sandbox::Times;
+use azure_sandbox::Times;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

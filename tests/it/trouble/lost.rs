@@ -1,6 +1,6 @@
 //! Azure took a change, and its answer never came: what is there is looked at, and nothing is sent a second time.
 
-use norman_aks::sandbox::{Effect, Operation, Times};
+use azure_sandbox::{Effect, Operation, Times};
 use serde_json::json;
 
 use super::{Base, Stage, pool, refusal};
@@ -96,7 +96,7 @@ async fn what_another_made_in_the_meantime_is_never_taken_for_ours(base: Base) {
     let theirs = json!({"id": "/subscriptions/s/resourceGroups/rancher/providers/Microsoft.ContainerService/managedClusters/one",
         "name": "one", "location": "eastus", "tags": {"owner": "them"},
         "properties": {"provisioningState": "Succeeded", "kubernetesVersion": "1.32.7"}});
-    let page = norman_aks::sandbox::Page::new(200, &theirs).unwrap();
+    let page = azure_sandbox::Page::new(200, &theirs).unwrap();
     scene.app.control.play(scene.app.seed.subscription_id, "managedCluster", vec![page]).unwrap();
     scene.app.control.clear_faults();
     scene.app.control.clear_requests();

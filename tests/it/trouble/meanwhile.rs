@@ -1,6 +1,6 @@
 //! Changes and removals while something is under way, and what the user and the worker write at the same time.
 
-use norman_aks::sandbox::{Effect, Fault, Operation, Seen};
+use azure_sandbox::{Effect, Fault, Operation, Seen};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

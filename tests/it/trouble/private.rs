@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use norman_aks::downstream;
-use norman_aks::sandbox::{Effect, Fault, Operation, Refusal};
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::{Base, Stage};
@@ -71,10 +70,10 @@ async fn a_private_cluster_is_never_active_before_it_is_reached(base: Base) {
 async fn a_private_cluster_that_does_not_answer_in_time_needs_a_tunnel_and_one_that_fails_does_not(
     base: Base,
 ) {
-    let limits = downstream::Options {
+    let limits = cluster_access::Options {
         facts_limit: Duration::from_secs(1),
         account_limit: Duration::from_secs(1),
-        ..downstream::Options::default()
+        ..cluster_access::Options::default()
     };
     for (effect, latency_ms, decision) in [
         (None, 3_600_000, Some(true)),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use norman_aks::sandbox::{Effect, Operation, Refusal};
+use azure_sandbox::{Effect, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::{Base, Stage, THROTTLED, pool, refusal, told};
@@ -267,7 +267,7 @@ async fn a_registration_is_asked_for_once(base: Base) {
         "clientSecret": fresh.secrets[0]}});
     let credential = scene.app.post("/v3/cloudcredentials").json(&body).send().await.json();
     let path = super::made(&scene.app, &super::small("fresh", credential["id"].as_str().unwrap())).await;
-    let times = norman_aks::sandbox::Times { register: 90_000, ..scene.app.control.times() };
+    let times = azure_sandbox::Times { register: 90_000, ..scene.app.control.times() };
     scene.app.control.set_times(times).unwrap();
     scene.pass(60).await;
     let (state, transitioning, message) = told(&super::seen(&scene.app, &path).await);

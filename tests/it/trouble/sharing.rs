@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use norman_aks::sandbox::{Effect, Fault, Operation};
+use azure_sandbox::{Effect, Fault, Operation};
 use norman_aks::store::{ClusterRow, clusters};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -1,10 +1,9 @@
 //! What clients send and get around clusters: members, registration tokens, projects, settings, users, tokens, drivers.
 
+use aks::registration::{NODE_COMMAND, commands};
 use serde_json::{Value, json};
 
 use super::{CLUSTER, SERVER, page};
-
-use crate::domain::registration::{NODE_COMMAND, commands};
 
 const USER: &str = "user-gxwms";
 const NODE: &str = "aks-system-12345678-vmss000000";

@@ -2,16 +2,16 @@
 //! what is known. Unknown values are left out, because Terraform compares every value that is there
 //! (`docs/contract/terraform.md#clean-plans`).
 
+use aks::left_behind::LeftBehind;
+use aks::role::Role;
+use aks::spec::AksConfig;
+use aks::status::{State, Step, Waiting};
 use serde_json::{Value, json};
 
 use super::CLUSTER;
 use crate::api::norman::input::Object;
 use crate::api::norman::links::Links;
 use crate::api::norman::resource::{Resource, Rights, add_links, date};
-use crate::domain::left_behind::LeftBehind;
-use crate::domain::role::Role;
-use crate::domain::spec::AksConfig;
-use crate::domain::status::{State, Step, Waiting};
 use crate::service::clusters::Cluster;
 
 /// The cluster for a caller with that role in it.

@@ -1,11 +1,11 @@
 //! Hints for errors of Resource Manager and of the services behind it.
 
+use aks::shell;
+use azure::ServiceError;
 use serde_json::Value;
 
 use super::ID_FORM;
 use super::roles::{linked, missing, quoted_after, unread};
-use crate::azure::ServiceError;
-use crate::domain::shell;
 
 /// The hint for an error; `url` is the address of the request that was refused, if it was one.
 pub(super) fn hint(error: &ServiceError, url: Option<&str>) -> Option<String> {

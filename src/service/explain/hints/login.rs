@@ -2,8 +2,8 @@
 //! Microsoft's list of Entra error codes (learn.microsoft.com/entra/identity-platform/reference-error-codes), as far as
 //! they occur when an application logs in with a secret.
 
-use crate::azure::{Cloud, LoginRefusal};
-use crate::domain::shell;
+use aks::shell;
+use azure::{Cloud, LoginRefusal};
 
 /// The application that stands for Azure Resource Manager in every tenant.
 const RESOURCE_MANAGER_APP: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";

@@ -1,7 +1,7 @@
 //! Hints for missing rights. Azure's sentences name an action and a scope; a "linked" one names first what the caller may
 //! do, and then what it may not do with another resource that the request points to.
 
-use crate::domain::shell;
+use aks::shell;
 
 /// More pairs of action and scope are not listed.
 const MAX_PAIRS: usize = 5;

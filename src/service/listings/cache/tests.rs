@@ -2,11 +2,11 @@
 
 use std::future::{self, Ready};
 
+use azure::{Cloud, Service};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::azure::{Cloud, Service};
 
 const NEVER: Duration = Duration::from_hours(1);
 

@@ -1,0 +1,313 @@
+//! Reading JSON that may be of the wrong kind without losing what is around it.
+//!
+//! Broken JSON is still an error; only a value of an unexpected kind is passed over.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// A JSON value as a `T`, or `None` when it is `null` or of another kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maybe<T>(pub Option<T>);
+
+/// What a JSON value of each kind means for a type. What is not overridden means nothing to it.
+pub trait Kind<'de>: Sized {
+    /// Meaning of a JSON string.
+    fn from_text(_: &str) -> Option<Self> {
+        None
+    }
+
+    /// Meaning of a JSON string that stands in the input as it is, without escapes.
+    fn from_borrowed_text(text: &'de str) -> Option<Self> {
+        Self::from_text(text)
+    }
+
+    /// Meaning of `true` or `false`.
+    fn from_flag(_: bool) -> Option<Self> {
+        None
+    }
+
+    /// Meaning of a JSON number without a fraction that fits.
+    fn from_integer(_: i64) -> Option<Self> {
+        None
+    }
+
+    /// Meaning of an array; must read it to its end.
+    fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    /// Meaning of an object; must read it to its end.
+    fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+impl<'de, T: Kind<'de>> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(AnyKind(PhantomData)).map(Maybe)
+    }
+}
+
+/// An element of a list of resources. Unlike a field, it has to be an object or `null`: anything else is an error,
+/// because a list of other things is not the list that was requested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Element<T> {
+    /// `null`.
+    Null,
+    /// An object; `None` when it means nothing to `T`.
+    Object(Option<T>),
+}
+
+impl<'de, T: Kind<'de>> Deserialize<'de> for Element<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ObjectOrNull(PhantomData))
+    }
+}
+
+struct ObjectOrNull<T>(PhantomData<T>);
+
+impl<'de, T: Kind<'de>> Visitor<'de> for ObjectOrNull<T> {
+    type Value = Element<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Element<T>, E> {
+        Ok(Element::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Element<T>, A::Error> {
+        T::from_object(object).map(Element::Object)
+    }
+}
+
+/// For `#[serde(deserialize_with)]` of an optional field.
+pub(super) fn maybe<'de, D: Deserializer<'de>, T: Kind<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Maybe::deserialize(from).map(|value| value.0)
+}
+
+/// For `#[serde(deserialize_with)]` of a field whose absence equals its default.
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Kind<'de> + Default>(from: D) -> Result<T, D::Error> {
+    maybe(from).map(Option::unwrap_or_default)
+}
+
+struct AnyKind<T>(PhantomData<T>);
+
+impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Option<T>, E> {
+        Ok(T::from_flag(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Option<T>, E> {
+        Ok(T::from_integer(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Option<T>, E> {
+        Ok(i64::try_from(value).ok().and_then(T::from_integer))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Option<T>, E> {
+        Ok(T::from_text(value))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Option<T>, E> {
+        Ok(T::from_borrowed_text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Option<T>, A::Error> {
+        T::from_array(array)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Option<T>, A::Error> {
+        T::from_object(object)
+    }
+}
+
+impl Kind<'_> for String {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+impl<'de> Kind<'de> for Cow<'de, str> {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Cow::Owned(text.to_owned()))
+    }
+
+    fn from_borrowed_text(text: &'de str) -> Option<Self> {
+        Some(Cow::Borrowed(text))
+    }
+}
+
+impl Kind<'_> for bool {
+    fn from_flag(flag: bool) -> Option<Self> {
+        Some(flag)
+    }
+}
+
+impl Kind<'_> for i64 {
+    fn from_integer(integer: i64) -> Option<Self> {
+        Some(integer)
+    }
+}
+
+/// How many elements a list has; they are passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Length(pub(super) usize);
+
+impl<'de> Kind<'de> for Length {
+    fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
+        let mut length = 0;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(Some(Self(length)))
+    }
+}
+
+/// For `#[serde(deserialize_with)]` of a field that holds only the length of a list.
+pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    or_default::<D, Length>(from).map(|length| length.0)
+}
+
+impl<'de, T: Kind<'de>> Kind<'de> for Vec<T> {
+    fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(Maybe(element)) = array.next_element()? {
+            elements.extend(element);
+        }
+        Ok(Some(elements))
+    }
+}
+
+/// Values that are `null` or of the wrong kind become the default, so that their key is kept.
+impl<'de, T: Kind<'de> + Default> Kind<'de> for BTreeMap<String, T> {
+    fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some((key, Maybe(value))) = object.next_entry()? {
+            entries.insert(key, value.unwrap_or_default());
+        }
+        Ok(Some(entries))
+    }
+}
+
+/// Reads a JSON object into a struct that derives `Deserialize`.
+pub(super) fn object<'de, A: MapAccess<'de>, T: Deserialize<'de>>(object: A) -> Result<Option<T>, A::Error> {
+    T::deserialize(MapAccessDeserializer::new(object)).map(Some)
+}
+
+/// Makes a struct that derives `Deserialize` a [`Kind`]: only a JSON object means something to it.
+macro_rules! read_from_object {
+    ($($name:ty),+) => {$(
+        impl<'de> $crate::arm::lenient::Kind<'de> for $name {
+            fn from_object<A: serde::de::MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+                $crate::arm::lenient::object(object)
+            }
+        }
+    )+};
+}
+pub(super) use read_from_object;
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct Thing {
+        #[serde(deserialize_with = "maybe")]
+        text: Option<String>,
+        #[serde(deserialize_with = "maybe")]
+        flag: Option<bool>,
+        #[serde(deserialize_with = "maybe")]
+        number: Option<i64>,
+        #[serde(deserialize_with = "length")]
+        long: usize,
+        #[serde(deserialize_with = "or_default")]
+        list: Vec<String>,
+        #[serde(deserialize_with = "or_default")]
+        map: BTreeMap<String, Vec<String>>,
+        #[serde(deserialize_with = "maybe")]
+        inner: Option<Box<Thing>>,
+    }
+    read_from_object!(Thing);
+
+    impl<'de> Kind<'de> for Box<Thing> {
+        fn from_object<A: MapAccess<'de>>(from: A) -> Result<Option<Self>, A::Error> {
+            object(from)
+        }
+    }
+
+    const EVERY_KIND: [&str; 9] =
+        ["null", "true", "1", "-1", "1.5", "\"a\\u0041\"", "[]", "[[{}],null,1]", "{\"x\":{\"y\":[1]}}"];
+
+    #[test]
+    fn any_field_may_hold_any_kind_and_the_neighbours_are_still_read() {
+        for field in ["text", "flag", "number", "long", "list", "map", "inner", "unknown"] {
+            for value in EVERY_KIND {
+                let json = format!(r#"{{"{field}":{value},"unknown2":{{}}}}"#);
+                let thing: Maybe<Thing> =
+                    serde_json::from_str(&json).unwrap_or_else(|e| panic!("{json}: {e}"));
+                assert!(thing.0.is_some(), "{json}");
+                let json = format!(r#"[{{"{field}":{value}}},{{"text":"after"}}]"#);
+                let list: Maybe<Vec<Thing>> = serde_json::from_str(&json).unwrap();
+                assert_eq!(list.0.unwrap()[1].text.as_deref(), Some("after"), "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn fields_of_the_right_kind_are_read_and_null_elements_skipped() {
+        let json = r#"[null, 7, {"text":"t","flag":false,"number":-7,"long":[{},null,[1]],"list":["a",null,3,"b"],
+            "map":{"k":["v"],"nothing":null},"inner":{"text":"deep"}}]"#;
+        let Maybe(Some(list)) = serde_json::from_str::<Maybe<Vec<Thing>>>(json).unwrap() else {
+            panic!("not a list")
+        };
+        let [thing] = list.as_slice() else { panic!("{list:?}") };
+        assert_eq!(thing.text.as_deref(), Some("t"));
+        assert_eq!(thing.flag, Some(false));
+        assert_eq!((thing.number, thing.long), (Some(-7), 3));
+        assert_eq!(thing.list, ["a", "b"]);
+        assert_eq!(thing.map["k"], ["v"]);
+        assert!(thing.map["nothing"].is_empty());
+        assert_eq!(thing.inner.as_ref().unwrap().text.as_deref(), Some("deep"));
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_passed_over() {
+        for number in ["1.5", "9223372036854775808", "-1e3", "\"1\""] {
+            let json = format!(r#"{{"number":{number},"text":"after"}}"#);
+            let thing: Thing = serde_json::from_str(&json).unwrap();
+            assert_eq!((thing.number, thing.text.as_deref()), (None, Some("after")), "{number}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_still_an_error() {
+        assert!(serde_json::from_str::<Maybe<Vec<Thing>>>(r#"[{"text":"#).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! A resource with all that Azure said about it: what somebody here understands, and what nobody does.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::lenient::Maybe;
+
+/// A resource as Azure answered it. Whoever changes it sends [`Resource::raw`] back with only the changed keys
+/// replaced, so that nothing unknown is lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource<T> {
+    /// Everything, a JSON object.
+    pub raw: Value,
+    /// The same, as far as it is read here.
+    pub view: T,
+}
+
+impl<T> Resource<T>
+where
+    T: Default,
+    Maybe<T>: for<'de> Deserialize<'de>,
+{
+    /// `None` when `raw` is not a JSON object.
+    pub fn new(raw: Value) -> Option<Self> {
+        if !raw.is_object() {
+            return None;
+        }
+        let view = Maybe::<T>::deserialize(&raw).ok().and_then(|read| read.0).unwrap_or_default();
+        Some(Self { raw, view })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::arm::ManagedCluster;
+
+    #[test]
+    fn what_is_not_understood_is_kept_beside_what_is() {
+        let raw =
+            json!({"name": "n", "location": 7, "properties": {"fqdn": "f", "unknown": [null, 1.5]}, "x": {}});
+        let cluster = Resource::<ManagedCluster>::new(raw.clone()).unwrap();
+        assert_eq!(cluster.raw, raw);
+        assert_eq!((cluster.view.name.as_deref(), cluster.view.location), (Some("n"), None));
+        assert_eq!(cluster.view.properties.unwrap().fqdn.as_deref(), Some("f"));
+        for not_an_object in [json!(null), json!([]), json!("x")] {
+            assert!(Resource::<ManagedCluster>::new(not_an_object).is_none());
+        }
+    }
+}

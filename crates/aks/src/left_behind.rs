@@ -1,0 +1,200 @@
+//! What stays in Azure when only the object of a cluster goes, as far as it can be told without asking Azure.
+
+use serde::Serialize;
+
+use super::provision::manifest::node_resource_group;
+use super::provision::workspace;
+use super::spec::{AksConfig, given};
+use super::status::{ClusterStatus, Progress};
+
+/// What is known about the cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What its user wanted.
+    pub spec: &'a AksConfig,
+    /// What is known about it.
+    pub status: &'a ClusterStatus,
+    /// The subscription of its credential, as far as it is known.
+    pub subscription_id: Option<&'a str>,
+    /// Whether Azure was asked to make it.
+    pub claimed: bool,
+    /// Whether it was complete once.
+    pub was_active: bool,
+    /// What Azure was asked last and works on, for people.
+    pub working_on: Option<&'a str>,
+    /// The account inside the cluster that an earlier version made and that is still there, `<namespace>/<name>`.
+    pub account: Option<&'a str>,
+}
+
+/// What stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftBehind {
+    /// All of it in one sentence.
+    pub message: String,
+    /// Each thing.
+    pub resources: Vec<LeftResource>,
+}
+
+/// One thing that stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftResource {
+    /// `cluster`, `nodeResourceGroup`, `resourceGroup`, `workspace` or `serviceAccount`.
+    pub kind: &'static str,
+    /// Its id in Azure, which begins with `/resourceGroups/` when the subscription is not known; of an account,
+    /// `<namespace>/<name>`.
+    pub id: String,
+    /// What it is to us, for people.
+    pub note: &'static str,
+}
+
+/// Names what stays.
+pub fn left_behind(facts: &Facts<'_>) -> LeftBehind {
+    let resources = resources(facts);
+    let mut message = if resources.is_empty() {
+        "only the object was removed; Azure was asked to make nothing for it".to_owned()
+    } else {
+        let named: Vec<_> = resources.iter().map(|it| format!("{} ({})", it.id, it.note)).collect();
+        format!("only the object was removed; these stay as they are: {}", named.join("; "))
+    };
+    if let Some(what) = facts.working_on {
+        message.push_str("; Azure may still be at work: ");
+        message.push_str(what);
+    }
+    LeftBehind { message, resources }
+}
+
+fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
+    let Facts { spec, status, .. } = *facts;
+    let imported = spec.imported == Some(true);
+    let subscription = facts.subscription_id.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
+    let in_group = |group: &str| format!("{subscription}/resourceGroups/{group}");
+    let group = given(spec.resource_group.as_ref()).unwrap_or_default();
+    let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
+    let cluster =
+        || format!("{}/providers/Microsoft.ContainerService/managedClusters/{name}", in_group(group));
+    let mut left = Vec::new();
+    let mut stays = |kind, id, note| left.push(LeftResource { kind, id, note });
+    if imported {
+        stays("cluster", cluster(), "imported, so it would have stayed anyway");
+    } else if facts.claimed {
+        let note = if facts.was_active || status.upstream_spec.is_some() {
+            "the cluster, made by this server"
+        } else {
+            "the cluster, which this server asked Azure to make"
+        };
+        stays("cluster", cluster(), note);
+        let told = status.upstream_spec.as_ref().and_then(|it| given(it.node_resource_group.as_ref()));
+        let machines = told.map_or_else(|| node_resource_group(spec), str::to_owned);
+        stays("nodeResourceGroup", in_group(&machines), "its machines, disks and addresses");
+    }
+    // What comes before the cluster may be there although the cluster was never asked for.
+    let begun = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
+    if !imported && (facts.claimed || begun) {
+        stays("resourceGroup", in_group(group), "its resource group, perhaps made by this server");
+        if spec.monitoring == Some(true) {
+            let place = workspace::place(spec);
+            let id = format!(
+                "{}/providers/Microsoft.OperationalInsights/workspaces/{}",
+                in_group(&place.group),
+                place.name
+            );
+            stays("workspace", id, "the workspace of its monitoring, perhaps made by this server");
+        }
+    }
+    if let Some(account) = facts.account {
+        let note =
+            "inside the cluster, the account of this server, whose token is good until it is removed there";
+        stays("serviceAccount", account.to_owned(), note);
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::status::Step;
+
+    fn ids(spec: Value, status: &ClusterStatus, change: impl FnOnce(&mut Facts<'_>)) -> Vec<String> {
+        let mut whole = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let spec: AksConfig = serde_json::from_value(whole).unwrap();
+        let mut facts = Facts {
+            spec: &spec,
+            status,
+            subscription_id: Some("s"),
+            claimed: true,
+            was_active: false,
+            working_on: None,
+            account: None,
+        };
+        change(&mut facts);
+        let left = left_behind(&facts);
+        for resource in &left.resources {
+            assert!(left.message.contains(&resource.id), "{}", left.message);
+        }
+        left.resources.into_iter().map(|it| format!("{} {}", it.kind, it.id)).collect()
+    }
+
+    const CLUSTER: &str =
+        "cluster /subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n";
+    const GROUP: &str = "resourceGroup /subscriptions/s/resourceGroups/g";
+
+    #[test]
+    fn a_cluster_leaves_itself_its_machines_and_what_it_stands_on() {
+        let mut status = ClusterStatus::default();
+        let machines = "nodeResourceGroup /subscriptions/s/resourceGroups/MC_g_n_eastus";
+        assert_eq!(ids(json!({}), &status, |_| {}), [CLUSTER, machines, GROUP]);
+        let told = AksConfig { node_resource_group: Some("told".to_owned()), ..AksConfig::default() };
+        status.upstream_spec = Some(told);
+        assert_eq!(
+            ids(json!({"monitoring": true, "nodeResourceGroup": "wanted"}), &status, |facts| {
+                facts.account = Some("ns/account");
+            }),
+            [
+                CLUSTER,
+                "nodeResourceGroup /subscriptions/s/resourceGroups/told",
+                GROUP,
+                "workspace /subscriptions/s/resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/g-EUS",
+                "serviceAccount ns/account",
+            ]
+        );
+        assert_eq!(
+            ids(json!({}), &ClusterStatus::default(), |facts| facts.subscription_id = None)[2],
+            "resourceGroup /resourceGroups/g"
+        );
+    }
+
+    #[test]
+    fn an_import_leaves_only_what_was_there() {
+        assert_eq!(
+            ids(json!({"imported": true, "monitoring": true}), &ClusterStatus::default(), |_| {}),
+            [CLUSTER]
+        );
+    }
+
+    #[test]
+    fn a_cluster_that_was_never_asked_for_leaves_at_most_its_group() {
+        let mut status = ClusterStatus::default();
+        assert!(ids(json!({}), &status, |facts| facts.claimed = false).is_empty());
+        let step = |state| Step { name: "azure".to_owned(), state, message: String::new(), since_ms: 0 };
+        status.steps = vec![step(Progress::Failed)];
+        assert_eq!(ids(json!({}), &status, |facts| facts.claimed = false), [GROUP]);
+        let left = left_behind(&Facts {
+            spec: &AksConfig::default(),
+            status: &ClusterStatus::default(),
+            subscription_id: None,
+            claimed: false,
+            was_active: false,
+            working_on: Some("Azure: w"),
+            account: None,
+        });
+        assert_eq!(
+            left.message,
+            "only the object was removed; Azure was asked to make nothing for it; Azure may still be at work: Azure: w"
+        );
+    }
+}

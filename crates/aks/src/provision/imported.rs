@@ -1,0 +1,458 @@
+//! Lists and maps of an imported cluster: the user's entries beside those that others set in Azure. Address ranges, tags,
+//! labels and taints are merged entry by entry. An entry belongs to the user when it differed from Azure as it was sent
+//! ([`Named`]); only such an entry is removed again when the user leaves it out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::OWNER_TAG;
+use super::difference::plain_range;
+use crate::spec::{AksConfig, NodePool, given};
+
+type Map = BTreeMap<String, String>;
+
+/// The entries of an import that its user named. Kept from the first write of an entry until it is gone from Azure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Named {
+    /// Address ranges, as they are compared.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub ranges: BTreeSet<String>,
+    /// Names of tags in lower case: Azure compares them so.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// Entries of node pools, by the name of the pool.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<String, NamedInPool>,
+}
+
+/// The entries of one node pool that the user named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NamedInPool {
+    /// Names of labels.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub labels: BTreeSet<String>,
+    /// Taints, as they are compared: key and effect.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub taints: BTreeSet<String>,
+}
+
+/// An entry of a list or map: the part that tells it from others, and the whole.
+type Entry<'a> = (String, &'a str);
+
+fn ranges(config: &AksConfig) -> Vec<Entry<'_>> {
+    let list = config.authorized_ip_ranges.iter().flatten();
+    list.map(|range| (plain_range(range), range.as_str())).collect()
+}
+
+fn tags(config: &AksConfig) -> Vec<Entry<'_>> {
+    let tags = config.tags.iter().flatten().map(|(key, value)| (key.to_lowercase(), value.as_str()));
+    tags.filter(|(key, _)| key != OWNER_TAG).collect()
+}
+
+fn labels(pool: &NodePool) -> Vec<Entry<'_>> {
+    pool.node_labels.iter().flatten().map(|(key, value)| (key.clone(), value.as_str())).collect()
+}
+
+fn taints(pool: &NodePool) -> Vec<Entry<'_>> {
+    pool.node_taints.iter().flatten().map(|taint| (taint_key(taint), taint.as_str())).collect()
+}
+
+/// `key:Effect` of `key=value:Effect`: a node has at most one taint of these two.
+fn taint_key(taint: &str) -> String {
+    let (rest, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
+    format!("{}:{effect}", rest.split_once('=').map_or(rest, |(key, _)| key))
+}
+
+fn keys(entries: &[Entry<'_>]) -> BTreeSet<String> {
+    entries.iter().map(|(key, _)| key.clone()).collect()
+}
+
+fn pool_named<'a>(config: &'a AksConfig, name: &str) -> Option<&'a NodePool> {
+    config.node_pools.iter().flatten().find(|pool| pool.name.as_deref() == Some(name))
+}
+
+/// The pools of a configuration that have a name, with it.
+fn pools(config: &AksConfig) -> impl Iterator<Item = (&str, &NodePool)> {
+    config.node_pools.iter().flatten().filter_map(|pool| Some((given(pool.name.as_ref())?, pool)))
+}
+
+impl Named {
+    /// Whether nothing is named.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what the user states and Azure does not have, or has with another value.
+    pub fn note(&mut self, stated: &AksConfig, azure: &AksConfig) {
+        // An address range is the same whatever its spelling.
+        let open = keys(&ranges(azure));
+        self.ranges.extend(keys(&ranges(stated)).into_iter().filter(|range| !open.contains(range)));
+        self.tags.extend(new_keys(&tags(stated), &tags(azure)));
+        let none = NodePool::default();
+        for (name, pool) in pools(stated) {
+            let theirs = pool_named(azure, name).unwrap_or(&none);
+            let new_labels = new_keys(&labels(pool), &labels(theirs));
+            let new_taints = new_keys(&taints(pool), &taints(theirs));
+            if !new_labels.is_empty() || !new_taints.is_empty() {
+                let named = self.pools.entry(name.to_owned()).or_default();
+                named.labels.extend(new_labels);
+                named.taints.extend(new_taints);
+            }
+        }
+    }
+
+    /// Drops what is over once Azure has everything as it is stated: entries that Azure does not have any more, and those that
+    /// the user left out. A key that is not stated keeps its entries, except for address ranges, which are removed then.
+    pub fn settle(&mut self, stated: &AksConfig, azure: &AksConfig) {
+        let (said, open) = (keys(&ranges(stated)), keys(&ranges(azure)));
+        self.ranges.retain(|range| said.contains(range) && open.contains(range));
+        retain(&mut self.tags, stated.tags.as_ref().map(|_| tags(stated)), &tags(azure));
+        self.pools.retain(|name, named| {
+            let Some(theirs) = pool_named(azure, name) else { return false };
+            let own = pool_named(stated, name);
+            let said = |is_set: bool, list: fn(&NodePool) -> Vec<Entry<'_>>| own.filter(|_| is_set).map(list);
+            let label_set = own.is_some_and(|pool| pool.node_labels.is_some());
+            let taint_set = own.is_some_and(|pool| pool.node_taints.is_some());
+            retain(&mut named.labels, said(label_set, labels), &labels(theirs));
+            retain(&mut named.taints, said(taint_set, taints), &taints(theirs));
+            !named.labels.is_empty() || !named.taints.is_empty()
+        });
+    }
+}
+
+/// The keys of `stated` that `azure` does not have with the same value.
+fn new_keys(stated: &[Entry<'_>], azure: &[Entry<'_>]) -> BTreeSet<String> {
+    stated.iter().filter(|entry| !azure.contains(entry)).map(|(key, _)| key.clone()).collect()
+}
+
+fn retain(named: &mut BTreeSet<String>, stated: Option<Vec<Entry<'_>>>, azure: &[Entry<'_>]) {
+    let (stated, azure) = (stated.map(|stated| keys(&stated)), keys(azure));
+    named.retain(|key| azure.contains(key) && stated.as_ref().is_none_or(|stated| stated.contains(key)));
+}
+
+/// What Azure is to have: its own entries, less those that the user named and states no more, with those that the user
+/// states. A key that is not stated stays unset, except that named address ranges go with it.
+pub fn merged(stated: &AksConfig, azure: &AksConfig, named: &Named) -> AksConfig {
+    let mut merged = stated.clone();
+    if stated.authorized_ip_ranges.is_some() || !named.ranges.is_empty() {
+        // Another spelling of a range is no change.
+        merged.authorized_ip_ranges =
+            Some(merged_list(&ranges(stated), &ranges(azure), &named.ranges, false));
+    }
+    merged.tags = stated.tags.as_ref().map(|own| {
+        let (said, mut all) = (keys(&tags(stated)), azure.tags.clone().unwrap_or_default());
+        all.retain(|key, _| {
+            let key = key.to_lowercase();
+            !said.contains(&key) && !named.tags.contains(&key)
+        });
+        all.extend(own.clone());
+        all
+    });
+    let nothing = NamedInPool::default();
+    for pool in merged.node_pools.iter_mut().flatten() {
+        let Some(name) = pool.name.clone() else { continue };
+        let Some(theirs) = pool_named(azure, &name) else { continue };
+        let named = named.pools.get(&name).unwrap_or(&nothing);
+        pool.node_labels = pool.node_labels.as_ref().map(|own| merged_labels(own, theirs, named));
+        if pool.node_taints.is_some() {
+            pool.node_taints = Some(merged_list(&taints(pool), &taints(theirs), &named.taints, true));
+        }
+    }
+    merged
+}
+
+fn merged_labels(own: &Map, theirs: &NodePool, named: &NamedInPool) -> Map {
+    let mut all = theirs.node_labels.clone().unwrap_or_default();
+    all.retain(|key, _| !named.labels.contains(key));
+    all.extend(own.clone());
+    all
+}
+
+/// Azure's entries in its order and spelling, then those that it lacks. With `replaces`, an entry takes the place of Azure's
+/// of the same key.
+fn merged_list(
+    stated: &[Entry<'_>],
+    azure: &[Entry<'_>],
+    named: &BTreeSet<String>,
+    replaces: bool,
+) -> Vec<String> {
+    let said = keys(stated);
+    let stays = |(key, _): &&Entry<'_>| said.contains(key) || !named.contains(key);
+    let mut all: Vec<Entry<'_>> = azure.iter().filter(stays).cloned().collect();
+    for entry in stated {
+        match all.iter_mut().find(|(key, _)| *key == entry.0) {
+            Some(known) if replaces => *known = entry.clone(),
+            Some(_) => {}
+            None => all.push(entry.clone()),
+        }
+    }
+    all.into_iter().map(|(_, whole)| whole.to_owned()).collect()
+}
+
+/// Azure's view of an import, less the entries that the user does not state: what others set there is no difference.
+pub fn own_part(stated: &AksConfig, azure: &AksConfig) -> AksConfig {
+    let mut part = azure.clone();
+    let said = keys(&ranges(stated));
+    let own_ranges = part.authorized_ip_ranges.take();
+    part.authorized_ip_ranges =
+        own_ranges.map(|list| list.into_iter().filter(|range| said.contains(&plain_range(range))).collect());
+    let said = keys(&tags(stated));
+    if let Some(tags) = &mut part.tags {
+        tags.retain(|key, _| said.contains(&key.to_lowercase()));
+    }
+    for pool in part.node_pools.iter_mut().flatten() {
+        let Some(own) = pool.name.as_ref().and_then(|name| pool_named(stated, name)) else { continue };
+        let (own_labels, own_taints) = (keys(&labels(own)), keys(&taints(own)));
+        if let Some(labels) = &mut pool.node_labels {
+            labels.retain(|key, _| own_labels.contains(key));
+        }
+        if let Some(taints) = &mut pool.node_taints {
+            taints.retain(|taint| own_taints.contains(&taint_key(taint)));
+        }
+    }
+    part
+}
+
+/// Entries of one key that stay in Azure although they are not stated, because the user never named them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// `aksConfig.authorizedIpRanges`
+    pub field: String,
+    /// As Azure has them.
+    pub entries: Vec<String>,
+}
+
+/// What stays in Azure of the lists and maps that are stated, because others set it there.
+pub fn kept(stated: &AksConfig, azure: &AksConfig, named: &Named) -> Vec<Kept> {
+    let mut kept = Vec::new();
+    let mut add = |field: String, own: &[Entry<'_>], theirs: &[Entry<'_>], named: &BTreeSet<String>| {
+        let said = keys(own);
+        let stays = theirs.iter().filter(|(key, _)| !said.contains(key) && !named.contains(key));
+        let entries: Vec<String> = stays.map(|(_, shown)| (*shown).to_owned()).collect();
+        if !entries.is_empty() {
+            kept.push(Kept { field, entries });
+        }
+    };
+    if stated.authorized_ip_ranges.is_some() {
+        add("aksConfig.authorizedIpRanges".to_owned(), &ranges(stated), &ranges(azure), &named.ranges);
+    }
+    if stated.tags.is_some() {
+        let visible = by_name(azure.tags.as_ref(), str::to_lowercase);
+        add("aksConfig.tags".to_owned(), &tags(stated), &visible, &named.tags);
+    }
+    let nothing = NamedInPool::default();
+    for (index, pool) in stated.node_pools.iter().flatten().enumerate() {
+        let Some(name) = given(pool.name.as_ref()) else { continue };
+        let Some(theirs) = pool_named(azure, name) else { continue };
+        let named = named.pools.get(name).unwrap_or(&nothing);
+        let field = |key: &str| format!("aksConfig.nodePools[{index}].{key}");
+        if pool.node_labels.is_some() {
+            let present = by_name(theirs.node_labels.as_ref(), str::to_owned);
+            add(field("nodeLabels"), &labels(pool), &present, &named.labels);
+        }
+        if pool.node_taints.is_some() {
+            add(field("nodeTaints"), &taints(pool), &taints(theirs), &named.taints);
+        }
+    }
+    kept
+}
+
+/// The names of a map, with how they are compared.
+fn by_name(map: Option<&Map>, compared: fn(&str) -> String) -> Vec<Entry<'_>> {
+    map.into_iter().flatten().map(|(key, _)| (compared(key), key.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn spec(value: Value) -> AksConfig {
+        serde_json::from_value(value).unwrap()
+    }
+
+    /// What Azure has after each of these statements, one after the other.
+    fn after(azure: Value, statements: &[Value]) -> AksConfig {
+        let (mut azure, mut named) = (spec(azure), Named::default());
+        for stated in statements {
+            let stated = spec(stated.clone());
+            named.note(&stated, &azure);
+            // As the row keeps it.
+            named = serde_json::from_value(json!(named)).unwrap();
+            let wanted = merged(&stated, &azure, &named);
+            if let Some(ranges) = wanted.authorized_ip_ranges {
+                azure.authorized_ip_ranges = Some(ranges);
+            }
+            if let Some(tags) = wanted.tags {
+                azure.tags = Some(tags);
+            }
+            for pool in wanted.node_pools.into_iter().flatten() {
+                let Some(theirs) = azure.node_pools.iter_mut().flatten().find(|it| it.name == pool.name)
+                else {
+                    azure.node_pools.get_or_insert_default().push(pool);
+                    continue;
+                };
+                theirs.node_labels = pool.node_labels.or(theirs.node_labels.take());
+                theirs.node_taints = pool.node_taints.or(theirs.node_taints.take());
+            }
+            named.settle(&stated, &azure);
+        }
+        azure
+    }
+
+    #[test]
+    fn ranges_that_the_user_named_go_and_others_stay() {
+        for (azure, statements, expected) in [
+            (
+                json!(["192.0.2.0/24"]),
+                json!([["203.0.113.0/24", "198.51.100.0/24"]]),
+                json!(["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24"]),
+            ),
+            (
+                json!(["192.0.2.0/24"]),
+                json!([["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"]]),
+                json!(["192.0.2.0/24", "203.0.113.0/24"]),
+            ),
+            (
+                json!(["192.0.2.0/24"]),
+                json!([["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"], []]),
+                json!(["192.0.2.0/24"]),
+            ),
+            // Not stated any more: an open range that was taken away must not stay open.
+            (json!(["192.0.2.0/24"]), json!([["203.0.113.7"], null]), json!(["192.0.2.0/24"])),
+            // Sent as Azure has it, so that it is not the user's.
+            (json!(["192.0.2.7/32"]), json!([["192.0.2.7", "203.0.113.7"], []]), json!(["192.0.2.7/32"])),
+            (json!([]), json!([["203.0.113.7"], ["203.0.113.7/32"], []]), json!([])),
+            (json!(["192.0.2.0/24"]), json!([[]]), json!(["192.0.2.0/24"])),
+            // Removed and sent again.
+            (json!([]), json!([["203.0.113.7"], [], ["203.0.113.7"]]), json!(["203.0.113.7"])),
+        ] {
+            let statements: Vec<Value> = statements
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|list| json!({"authorizedIpRanges": list}))
+                .collect();
+            let found = after(json!({"authorizedIpRanges": azure}), &statements).authorized_ip_ranges;
+            assert_eq!(json!(found), expected, "{statements:?}");
+        }
+    }
+
+    #[test]
+    fn tags_that_the_user_named_go_and_others_stay() {
+        for (statements, expected) in [
+            (json!([{"a": "1", "b": "2"}, {"a": "1"}]), json!({"Team": "x", "a": "1"})),
+            (json!([{"a": "1", "b": "2"}, {}]), json!({"Team": "x"})),
+            (json!([{"a": "1"}, null]), json!({"Team": "x", "a": "1"})),
+            (json!([{"a": "1"}, null, {}]), json!({"Team": "x"})),
+            (json!([{}]), json!({"Team": "x"})),
+            // Azure compares names of tags without letter case.
+            (json!([{"team": "x"}, {}]), json!({"team": "x"})),
+            (json!([{"team": "y"}]), json!({"team": "y"})),
+            (json!([{"team": "y"}, {}]), json!({})),
+        ] {
+            let statements: Vec<Value> =
+                statements.as_array().unwrap().iter().map(|tags| json!({"tags": tags})).collect();
+            let found = after(json!({"tags": {"Team": "x"}}), &statements).tags;
+            assert_eq!(json!(found), expected, "{statements:?}");
+        }
+    }
+
+    #[test]
+    fn labels_and_taints_are_merged_in_each_pool_by_itself() {
+        let pool = |name: &str, labels: Value, taints: Value| {
+            let mut pool = json!({"name": name});
+            for (key, value) in [("nodeLabels", labels), ("nodeTaints", taints)] {
+                if !value.is_null() {
+                    pool[key] = value;
+                }
+            }
+            pool
+        };
+        let azure = json!({"nodePools": [
+            pool("a", json!({"theirs": "1"}), json!(["theirs=1:NoSchedule"])),
+            pool("b", json!({"x": "1"}), Value::Null),
+        ]});
+        let named = pool("a", json!({"x": "1", "y": "2"}), json!(["x=1:NoSchedule", "y=1:NoExecute"]));
+        let fewer = pool("a", json!({"x": "1"}), json!(["x=2:NoSchedule"]));
+        for (statements, labels, taints) in [
+            (
+                vec![named.clone()],
+                json!({"theirs": "1", "x": "1", "y": "2"}),
+                json!(["theirs=1:NoSchedule", "x=1:NoSchedule", "y=1:NoExecute"]),
+            ),
+            (
+                vec![named.clone(), fewer],
+                json!({"theirs": "1", "x": "1"}),
+                json!(["theirs=1:NoSchedule", "x=2:NoSchedule"]),
+            ),
+            (
+                vec![named.clone(), pool("a", json!({}), json!([]))],
+                json!({"theirs": "1"}),
+                json!(["theirs=1:NoSchedule"]),
+            ),
+            (
+                vec![named, pool("a", Value::Null, Value::Null)],
+                json!({"theirs": "1", "x": "1", "y": "2"}),
+                json!(["theirs=1:NoSchedule", "x=1:NoSchedule", "y=1:NoExecute"]),
+            ),
+        ] {
+            let statements: Vec<Value> =
+                statements.into_iter().map(|pool| json!({"nodePools": [pool]})).collect();
+            let found = after(azure.clone(), &statements);
+            let pools = found.node_pools.unwrap();
+            assert_eq!((json!(pools[0].node_labels), json!(pools[0].node_taints)), (labels, taints));
+            assert_eq!(json!(pools[1].node_labels), json!({"x": "1"}), "another pool");
+        }
+    }
+
+    #[test]
+    fn everything_of_a_pool_that_is_made_is_the_users() {
+        let made = json!({"nodePools": [{"name": "new", "nodeLabels": {"x": "1"}, "nodeTaints": ["x=1:NoSchedule"]}]});
+        let empty = json!({"nodePools": [{"name": "new", "nodeLabels": {}, "nodeTaints": []}]});
+        let pools = after(json!({}), &[made, empty]).node_pools.unwrap();
+        assert_eq!((json!(pools[0].node_labels), json!(pools[0].node_taints)), (json!({}), json!([])));
+    }
+
+    #[test]
+    fn what_others_set_is_no_difference_and_what_they_took_is() {
+        let stated = spec(json!({"authorizedIpRanges": ["1.1.1.1"], "tags": {"a": "1", "b": "2"},
+            "nodePools": [{"name": "p", "nodeLabels": {"x": "1"}, "nodeTaints": ["k=v:NoSchedule"]}]}));
+        let azure = spec(
+            json!({"authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"], "tags": {"A": "1", "c": "3"},
+            "nodePools": [{"name": "p", "nodeLabels": {"x": "2", "y": "3"}, "nodeTaints": ["other=v:NoSchedule"]}]}),
+        );
+        let expected = spec(json!({"authorizedIpRanges": ["1.1.1.1/32"], "tags": {"A": "1"},
+            "nodePools": [{"name": "p", "nodeLabels": {"x": "2"}, "nodeTaints": []}]}));
+        assert_eq!(own_part(&stated, &azure), expected);
+    }
+
+    #[test]
+    fn entries_of_others_are_told_for_keys_that_are_stated() {
+        let azure = spec(json!({"authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"], "tags": {"Team": "x"},
+            "nodePools": [{"name": "p", "nodeLabels": {"y": "3"}, "nodeTaints": ["other=v:NoSchedule"]}]}));
+        let shown = |stated: Value, named: &Named| -> Vec<String> {
+            let kept = kept(&spec(stated), &azure, named);
+            kept.into_iter().map(|it| format!("{} {}", it.field, it.entries.join(","))).collect()
+        };
+        assert_eq!(shown(json!({}), &Named::default()), [""; 0]);
+        let all = json!({"authorizedIpRanges": ["1.1.1.1"], "tags": {},
+            "nodePools": [{"name": "p", "nodeLabels": {}, "nodeTaints": []}, {"name": "new", "nodeLabels": {}}]});
+        assert_eq!(
+            shown(all.clone(), &Named::default()),
+            [
+                "aksConfig.authorizedIpRanges 9.9.9.9/32",
+                "aksConfig.tags Team",
+                "aksConfig.nodePools[0].nodeLabels y",
+                "aksConfig.nodePools[0].nodeTaints other=v:NoSchedule",
+            ]
+        );
+        let mut named = Named::default();
+        named.note(&azure, &AksConfig::default());
+        assert_eq!(shown(all, &named), [""; 0]);
+    }
+}

@@ -1,0 +1,553 @@
+//! The next step, told instead of done: what it is, why, and what it rests on. The step itself is decided in
+//! [`plan`](super::plan); here it only gets its words.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::difference;
+use super::plan::{Phase, Situation, Step};
+use super::refresh::taken_over;
+use super::workspace;
+use crate::spec::{AksConfig, NodePool, given};
+use crate::status::Waiting;
+
+/// What the next step of the worker would be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// For programs.
+    pub kind: Kind,
+    /// What would be done, for people.
+    pub summary: String,
+    /// Why, for people.
+    pub reason: String,
+    /// The node pool that it is about.
+    pub pool: Option<String>,
+    /// What differs between the specification and Azure: more than one step may come of it.
+    pub differences: Vec<Difference>,
+    /// What is waited for.
+    pub waiting: Option<Waiting>,
+    /// Whether Azure was asked.
+    pub azure: Azure,
+    /// What was not looked at.
+    pub unseen: Vec<Unseen>,
+    /// The fields of `aksConfig` that are brought about in Azure.
+    pub managed: Vec<&'static str>,
+}
+
+/// The kinds of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Everything is as it is wanted.
+    Nothing,
+    /// What Azure has is written into `aksConfig`.
+    TakeOver,
+    /// [`Step::RegisterProvider`]
+    RegisterProvider,
+    /// [`Step::CreateResourceGroup`]
+    CreateResourceGroup,
+    /// [`Step::EnsureWorkspace`]
+    EnsureWorkspace,
+    /// [`Step::CreateCluster`]
+    CreateCluster,
+    /// [`Step::UpdateTags`]
+    UpdateTags,
+    /// [`Step::UpdateCluster`]
+    UpdateCluster,
+    /// [`Step::PutPool`]
+    PutPool,
+    /// [`Step::DeletePool`]
+    DeletePool,
+    /// [`Step::DeleteCluster`]
+    DeleteCluster,
+    /// [`Step::Wait`], or a long operation of Azure.
+    Wait,
+    /// [`Step::Finish`]
+    Connect,
+    /// [`Step::Forget`]
+    Forget,
+    /// Somebody must change something first.
+    Refuse,
+    /// Azure gave up what it was asked for.
+    GaveUp,
+    /// It cannot be decided, because Azure cannot be asked; the worker tries again.
+    Blocked,
+    /// It cannot be told, because Azure was not asked.
+    Unknown,
+}
+
+/// A field whose value in the specification is not Azure's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// `aksConfig.nodePools[0].count`
+    pub field: String,
+    /// What the specification says; null for nothing.
+    pub wanted: Value,
+    /// What Azure has; null for nothing.
+    pub found: Value,
+}
+
+/// Whether Azure was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Azure {
+    /// It was, and answered.
+    Asked,
+    /// The step does not depend on it; holds why.
+    NotNeeded(String),
+    /// The caller may not use the credential of the cluster; holds the words for it.
+    NotAllowed(String),
+    /// It could not be asked, or did not answer; holds why.
+    Failed(String),
+}
+
+/// Something that was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// `azure`, `cluster`, `resourceGroup`, `provider`, `workspace` or `inside`.
+    pub what: &'static str,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl Preview {
+    /// A preview that rests on nothing.
+    pub fn new(kind: Kind, summary: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            summary: summary.into(),
+            reason: reason.into(),
+            pool: None,
+            differences: Vec::new(),
+            waiting: None,
+            azure: Azure::Asked,
+            unseen: Vec::new(),
+            managed: Vec::new(),
+        }
+    }
+
+    /// The preview of a decided step.
+    pub fn of(step: &Step, situation: &Situation<'_>) -> Self {
+        let Situation { spec, observed, .. } = *situation;
+        let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
+        let (kind, summary, reason) = words(step, situation, name);
+        let pool = match step {
+            Step::PutPool(pool) | Step::DeletePool(pool) => Some(pool.clone()),
+            _ => None,
+        };
+        let differences = match &observed.compared() {
+            Some(upstream) if situation.phase != Phase::Removing => {
+                differences(spec, upstream, situation.applied, situation.made)
+            }
+            _ => Vec::new(),
+        };
+        Self { pool, differences, unseen: unseen(step, situation), ..Self::new(kind, summary, reason) }
+    }
+
+    /// The preview of a cluster of which nothing is wanted, from what Azure has.
+    pub fn idle(spec: &AksConfig, upstream: &AksConfig) -> Self {
+        let (own, changes) = (json!(spec), taken_over(spec, upstream));
+        let mut preview = if changes.is_empty() {
+            Self::new(Kind::Nothing, "nothing", "Azure has everything as it is wanted")
+        } else {
+            let keys: Vec<_> = changes.keys().map(String::as_str).collect();
+            let summary = format!("take over from Azure: {}", keys.join(", "));
+            Self::new(Kind::TakeOver, summary, "nothing new is wanted, and Azure has other values by now")
+        };
+        preview.differences = changes
+            .into_iter()
+            .map(|(key, found)| Difference {
+                wanted: own.get(&key).cloned().unwrap_or_default(),
+                field: format!("aksConfig.{key}"),
+                found,
+            })
+            .collect();
+        preview.unseen = vec![inside()];
+        preview
+    }
+}
+
+fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, String) {
+    let Situation { spec, .. } = *situation;
+    let group = given(spec.resource_group.as_ref()).unwrap_or_default();
+    let (kind, summary, reason) = match step {
+        Step::RegisterProvider => (
+            Kind::RegisterProvider,
+            "register the resource provider Microsoft.ContainerService in the subscription".to_owned(),
+            "it is not registered, and without it Azure has no clusters".to_owned(),
+        ),
+        Step::CreateResourceGroup => (
+            Kind::CreateResourceGroup,
+            format!("make the resource group {group}"),
+            "it does not exist".to_owned(),
+        ),
+        Step::EnsureWorkspace => {
+            let place = workspace::place(spec);
+            let summary = format!(
+                "make the Log Analytics workspace {} in resource group {}, or wait for it",
+                place.name, place.group
+            );
+            (
+                Kind::EnsureWorkspace,
+                summary,
+                "monitoring is wanted, and the workspace is not ready".to_owned(),
+            )
+        }
+        Step::CreateCluster => (
+            Kind::CreateCluster,
+            format!("ask Azure to make the cluster {name}"),
+            "what it stands on is there, and it is not".to_owned(),
+        ),
+        Step::UpdateTags => {
+            (Kind::UpdateTags, "write the tags".to_owned(), "the tags in Azure are others".to_owned())
+        }
+        Step::UpdateCluster(keys) if keys.is_empty() => (
+            Kind::UpdateCluster,
+            format!("ask Azure to bring the cluster {name} to its state again"),
+            "its last operation failed".to_owned(),
+        ),
+        Step::UpdateCluster(keys) => (
+            Kind::UpdateCluster,
+            format!("change the cluster {name}: {}", keys.join(", ")),
+            "Azure has other values".to_owned(),
+        ),
+        Step::PutPool(pool) => return put_pool(pool, situation),
+        Step::DeletePool(pool) => (
+            Kind::DeletePool,
+            format!("remove the node pool {pool}"),
+            "it was made here and is no longer in the specification".to_owned(),
+        ),
+        Step::DeleteCluster => (
+            Kind::DeleteCluster,
+            format!("ask Azure to remove the cluster {name}"),
+            "its removal was asked for, and this server made it".to_owned(),
+        ),
+        Step::Wait(what) => (Kind::Wait, format!("wait for {what}"), "Azure is at work".to_owned()),
+        Step::Finish => (
+            Kind::Connect,
+            "go into the cluster, make sure of the way, and call it active".to_owned(),
+            "Azure has everything as it is wanted".to_owned(),
+        ),
+        Step::Forget => (Kind::Forget, "remove the object".to_owned(), forget(situation)),
+        Step::Leave(why) => (
+            Kind::Forget,
+            "remove the object, and leave the cluster in Azure alone".to_owned(),
+            format!("its removal was asked for; {why}"),
+        ),
+        Step::Refuse(why) => {
+            (Kind::Refuse, "nothing, until somebody changes something".to_owned(), why.clone())
+        }
+        Step::GaveUp(what) => (
+            Kind::GaveUp,
+            "nothing, until aksConfig or Azure changes: Azure gave up what it was asked for".to_owned(),
+            what.clone(),
+        ),
+    };
+    (kind, summary, reason)
+}
+
+fn put_pool(pool: &str, situation: &Situation<'_>) -> (Kind, String, String) {
+    let known =
+        |config: &AksConfig| config.node_pools.iter().flatten().any(|it| it.name.as_deref() == Some(pool));
+    let exists = situation.observed.upstream.as_ref().is_some_and(known);
+    let (verb, reason) = if exists {
+        ("change", "Azure has other values, or its last operation failed")
+    } else {
+        ("make", "it does not exist")
+    };
+    (Kind::PutPool, format!("{verb} the node pool {pool}"), reason.to_owned())
+}
+
+fn forget(situation: &Situation<'_>) -> String {
+    let why = if situation.spec.imported == Some(true) {
+        "its removal was asked for; an imported cluster stays in Azure"
+    } else {
+        "its removal was asked for, and nothing of it is left in Azure that this server made"
+    };
+    why.to_owned()
+}
+
+fn inside() -> Unseen {
+    Unseen { what: "inside", reason: "only the worker goes into the cluster".to_owned() }
+}
+
+fn unseen(step: &Step, situation: &Situation<'_>) -> Vec<Unseen> {
+    let Situation { spec, phase, observed, .. } = *situation;
+    let why = |rest: &str| {
+        let reason = if phase == Phase::Removing {
+            "a removal needs to know only of the cluster"
+        } else if observed.cluster.is_some() || spec.imported == Some(true) {
+            "only a cluster that is to be made needs it"
+        } else {
+            rest
+        };
+        reason.to_owned()
+    };
+    let mut unseen = Vec::new();
+    for (what, seen) in [
+        ("provider", observed.provider_registered.is_some()),
+        ("resourceGroup", observed.resource_group.is_some()),
+    ] {
+        if !seen {
+            unseen.push(Unseen { what, reason: why("another step comes first") });
+        }
+    }
+    if spec.monitoring != Some(true) {
+        unseen.push(Unseen { what: "workspace", reason: "monitoring is not wanted".to_owned() });
+    } else if phase == Phase::Active
+        && observed.upstream.as_ref().is_some_and(|it| it.monitoring == Some(true))
+    {
+        unseen.push(Unseen { what: "workspace", reason: "the cluster is monitored already".to_owned() });
+    } else if phase == Phase::Removing || observed.resource_group == Some(false) {
+        unseen.push(Unseen { what: "workspace", reason: why("the resource group is not there yet") });
+    }
+    if matches!(step, Step::Finish) {
+        unseen.push(inside());
+    }
+    unseen
+}
+
+/// The fields of `aksConfig` that are brought about in Azure once the cluster is there; the others count when it is made.
+pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
+    let set = [
+        ("authorizedIpRanges", spec.authorized_ip_ranges.is_some()),
+        ("httpApplicationRouting", spec.http_application_routing.is_some()),
+        ("kubernetesVersion", given(spec.kubernetes_version.as_ref()).is_some()),
+        ("monitoring", spec.monitoring.is_some()),
+        ("nodePools", spec.node_pools.as_ref().is_some_and(|pools| !pools.is_empty())),
+        ("tags", spec.tags.is_some()),
+    ];
+    set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
+}
+
+/// What differs, field by field, as the steps see it.
+fn differences(
+    wanted: &AksConfig,
+    azure: &AksConfig,
+    applied: Option<&AksConfig>,
+    made: &BTreeSet<String>,
+) -> Vec<Difference> {
+    let Ok(found) = difference::between(wanted, azure, applied, made) else { return Vec::new() };
+    let (own, theirs) = (json!(wanted), json!(azure));
+    let value = |of: &Value, key: &str| of.get(key).cloned().unwrap_or_default();
+    let keys = found.tags.then_some("tags").into_iter().chain(found.cluster);
+    let mut differences: Vec<_> = keys
+        .map(|key| Difference {
+            field: format!("aksConfig.{key}"),
+            wanted: value(&own, key),
+            found: value(&theirs, key),
+        })
+        .collect();
+    let pools = wanted.node_pools.iter().flatten().enumerate();
+    for (index, pool) in
+        pools.filter(|(_, pool)| pool.name.as_ref().is_some_and(|name| found.pools.contains(name)))
+    {
+        let field = format!("aksConfig.nodePools[{index}]");
+        match azure.node_pools.iter().flatten().find(|it| it.name == pool.name) {
+            Some(theirs) => differences.extend(in_pool(&field, pool, theirs)),
+            None => differences.push(Difference { field, wanted: json!(pool), found: Value::Null }),
+        }
+    }
+    for name in &found.removed {
+        let pool = azure.node_pools.iter().flatten().find(|it| it.name.as_ref() == Some(name));
+        differences.push(Difference {
+            field: "aksConfig.nodePools".to_owned(),
+            wanted: Value::Null,
+            found: json!(pool),
+        });
+    }
+    differences
+}
+
+/// Keys that mean something only together.
+const SCALING: [&str; 4] = ["count", "enableAutoScaling", "maxCount", "minCount"];
+
+/// What differs in a pool: the comparison is asked about each key by itself, so that there is only one.
+fn in_pool(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
+    let (own, other) = (json!(pool), json!(theirs));
+    let (Some(keys), Some(name)) = (own.as_object(), own.get("name")) else { return Vec::new() };
+    let differs = |keys: &[&str]| {
+        let only: Map<_, _> = keys
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), own.get(*key)?.clone())))
+            .chain([("name".to_owned(), name.clone())])
+            .collect();
+        let config = |pool: Value| serde_json::from_value(json!({"nodePools": [pool]})).unwrap_or_default();
+        let (wanted, azure): (AksConfig, AksConfig) = (config(only.into()), config(other.clone()));
+        difference::between(&wanted, &azure, None, &BTreeSet::new())
+            .is_ok_and(|found| !found.pools.is_empty())
+    };
+    let scaling = differs(&SCALING);
+    let differing = keys.keys().filter(|key| {
+        let key = key.as_str();
+        if SCALING.contains(&key) { scaling && own.get(key) != other.get(key) } else { differs(&[key]) }
+    });
+    differing
+        .map(|key| Difference {
+            field: format!("{field}.{key}"),
+            wanted: own.get(key).cloned().unwrap_or_default(),
+            found: other.get(key).cloned().unwrap_or_default(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Observed;
+    use super::*;
+    use crate::status::Tried;
+
+    fn spec(value: Value) -> AksConfig {
+        let mut whole = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"});
+        whole.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        serde_json::from_value(whole).unwrap()
+    }
+
+    fn preview(step: Step, phase: Phase, wanted: &AksConfig, observed: &Observed) -> Preview {
+        Preview::of(
+            &step,
+            &Situation {
+                spec: wanted,
+                stated: wanted,
+                applied: Some(wanted),
+                phase,
+                claimed: true,
+                owner: "i/c",
+                endpoint: None,
+                tried: &Tried::default(),
+                rested: false,
+                made: &BTreeSet::new(),
+                observed,
+            },
+        )
+    }
+
+    #[test]
+    fn every_step_has_its_kind_and_words() {
+        let wanted = spec(json!({"monitoring": true, "nodePools": [{"name": "a"}, {"name": "b"}]}));
+        let upstream = Some(spec(json!({"monitoring": true, "nodePools": [{"name": "a"}]})));
+        let observed = Observed { cluster: Some(json!({})), upstream, ..Observed::default() };
+        for (step, kind, summary) in [
+            (Step::RegisterProvider, Kind::RegisterProvider, "register the resource provider"),
+            (Step::CreateResourceGroup, Kind::CreateResourceGroup, "make the resource group g"),
+            (Step::EnsureWorkspace, Kind::EnsureWorkspace, "make the Log Analytics workspace g-EUS in"),
+            (Step::CreateCluster, Kind::CreateCluster, "make the cluster n"),
+            (Step::UpdateTags, Kind::UpdateTags, "write the tags"),
+            (
+                Step::UpdateCluster(vec!["monitoring", "tags"]),
+                Kind::UpdateCluster,
+                "change the cluster n: monitoring, tags",
+            ),
+            (Step::UpdateCluster(Vec::new()), Kind::UpdateCluster, "to its state again"),
+            (Step::PutPool("a".into()), Kind::PutPool, "change the node pool a"),
+            (Step::PutPool("b".into()), Kind::PutPool, "make the node pool b"),
+            (Step::DeletePool("a".into()), Kind::DeletePool, "remove the node pool a"),
+            (Step::DeleteCluster, Kind::DeleteCluster, "remove the cluster n"),
+            (Step::Wait("it".into()), Kind::Wait, "wait for it"),
+            (Step::Finish, Kind::Connect, "call it active"),
+            (Step::Forget, Kind::Forget, "remove the object"),
+            (Step::Leave("theirs".into()), Kind::Forget, "leave the cluster in Azure alone"),
+            (Step::Refuse("why".into()), Kind::Refuse, "somebody"),
+            (Step::GaveUp("why".into()), Kind::GaveUp, "Azure gave up"),
+        ] {
+            let told = preview(step.clone(), Phase::Active, &wanted, &observed);
+            assert_eq!(told.kind, kind, "{step:?}");
+            assert!(told.summary.contains(summary), "{step:?}: {}", told.summary);
+            assert!(!told.reason.is_empty(), "{step:?}");
+            if let Step::Refuse(why) | Step::GaveUp(why) = &step {
+                assert_eq!(&told.reason, why);
+            }
+            let pool = matches!(step, Step::PutPool(_) | Step::DeletePool(_));
+            assert_eq!(told.pool.is_some(), pool, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn what_differs_is_named_field_by_field_as_the_steps_see_it() {
+        let wanted = spec(json!({
+            "kubernetesVersion": "1.32.7", "tags": {"a": "b"}, "authorizedIpRanges": ["1.1.1.1"],
+            "nodePools": [
+                {"name": "same", "mode": "system", "count": 1, "orchestratorVersion": ""},
+                {"name": "scales", "enableAutoScaling": true, "minCount": 1, "maxCount": 9, "count": 4, "vmSize": "x"},
+                {"name": "other", "mode": "User", "nodeLabels": {"x": "y"}, "nodeTaints": [], "count": 3},
+                {"name": "new", "count": 2},
+            ],
+        }));
+        let azure = spec(json!({
+            "kubernetesVersion": "1.31.8", "tags": {}, "authorizedIpRanges": ["1.1.1.1/32"],
+            "nodePools": [
+                {"name": "same", "mode": "System", "count": 1, "orchestratorVersion": "1.31.8"},
+                {"name": "scales", "enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 2, "vmSize": "y"},
+                {"name": "other", "mode": "System", "nodeLabels": {}, "count": 2},
+                {"name": "ours", "mode": "User"}, {"name": "theirs", "mode": "User"},
+            ],
+        }));
+        let applied = spec(json!({"nodePools": [{"name": "ours"}]}));
+        let found: Vec<_> = differences(&wanted, &azure, Some(&applied), &BTreeSet::new())
+            .into_iter()
+            .map(|it| (it.field, it.wanted, it.found))
+            .collect();
+        let expected = [
+            ("aksConfig.tags", json!({"a": "b"}), json!({})),
+            ("aksConfig.kubernetesVersion", json!("1.32.7"), json!("1.31.8")),
+            ("aksConfig.nodePools[1].count", json!(4), json!(2)),
+            ("aksConfig.nodePools[1].maxCount", json!(9), json!(5)),
+            ("aksConfig.nodePools[2].count", json!(3), json!(2)),
+            ("aksConfig.nodePools[2].mode", json!("User"), json!("System")),
+            ("aksConfig.nodePools[2].nodeLabels", json!({"x": "y"}), json!({})),
+            ("aksConfig.nodePools[3]", json!({"name": "new", "count": 2}), Value::Null),
+            ("aksConfig.nodePools", Value::Null, json!({"name": "ours", "mode": "User"})),
+        ];
+        assert_eq!(found, expected.map(|(field, wanted, found)| (field.to_owned(), wanted, found)));
+    }
+
+    #[test]
+    fn an_idle_cluster_does_nothing_or_takes_over_what_azure_has() {
+        let wanted = spec(json!({"kubernetesVersion": "1.31.8"}));
+        let told = Preview::idle(&wanted, &spec(json!({"kubernetesVersion": "1.31.8", "tags": {"x": "y"}})));
+        assert_eq!((told.kind, told.differences.len()), (Kind::Nothing, 0));
+        let told = Preview::idle(&wanted, &spec(json!({"kubernetesVersion": "1.32.1"})));
+        assert_eq!(
+            (told.kind, told.summary.as_str()),
+            (Kind::TakeOver, "take over from Azure: kubernetesVersion")
+        );
+        assert_eq!(told.differences[0].found, json!("1.32.1"));
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_named_with_the_reason() {
+        let names = |preview: Preview| preview.unseen.into_iter().map(|it| it.what).collect::<Vec<_>>();
+        let (made, monitored) = (spec(json!({})), spec(json!({"monitoring": true})));
+        let nothing =
+            Observed { provider_registered: Some(true), resource_group: Some(false), ..Observed::default() };
+        let there = Observed { cluster: Some(json!({})), ..Observed::default() };
+        for (step, phase, wanted, observed, expected) in [
+            (Step::CreateResourceGroup, Phase::New, &made, &nothing, vec!["workspace"]),
+            (Step::CreateResourceGroup, Phase::New, &monitored, &nothing, vec!["workspace"]),
+            (Step::Finish, Phase::Active, &monitored, &there, vec!["provider", "resourceGroup", "inside"]),
+            (
+                Step::Finish,
+                Phase::Active,
+                &monitored,
+                &Observed { upstream: Some(monitored.clone()), ..there.clone() },
+                vec!["provider", "resourceGroup", "workspace", "inside"],
+            ),
+            (
+                Step::DeleteCluster,
+                Phase::Removing,
+                &monitored,
+                &there,
+                vec!["provider", "resourceGroup", "workspace"],
+            ),
+        ] {
+            assert_eq!(names(preview(step, phase, wanted, observed)), expected);
+        }
+    }
+
+    #[test]
+    fn fields_are_managed_when_they_are_set() {
+        assert!(managed(&spec(json!({"kubernetesVersion": "", "nodePools": []}))).is_empty());
+        let all = json!({"kubernetesVersion": "1", "nodePools": [{}], "tags": {}, "monitoring": false,
+            "httpApplicationRouting": true, "authorizedIpRanges": [], "dnsPrefix": "x"});
+        assert_eq!(managed(&spec(all)).len(), 6);
+    }
+}

@@ -1,0 +1,112 @@
+//! The Log Analytics workspace for the monitoring of a cluster
+//! (`docs/contract/provisioning.md#log-analytics-workspace`). Regions that are not in Rancher's table get a workspace
+//! of their own: Azure offers them everywhere by now.
+
+use crate::regions;
+use crate::spec::{AksConfig, given};
+
+/// Where a workspace is, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its resource group.
+    pub group: String,
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+}
+
+/// The region of the workspace, its short code, and the regions of clusters that use it.
+const REGIONS: [(&str, &str, &[&str]); 33] = [
+    ("australiacentral", "CAU", &["australiacentral", "australiacentral2"]),
+    ("australiaeast", "EAU", &["australiaeast"]),
+    ("australiasoutheast", "ASE", &["australiasoutheast"]),
+    ("brazilsouth", "CQ", &["brazilsouth"]),
+    ("brazilsoutheast", "BRSE", &["brazilsoutheast"]),
+    ("canadacentral", "CCA", &["canadacentral", "canadaeast"]),
+    ("centralindia", "CIN", &["centralindia", "southindia", "westindia"]),
+    ("centralus", "CUS", &["centralus"]),
+    ("chinaeast2", "EAST2", &["chinaeast", "chinaeast2", "chinanorth", "chinanorth2"]),
+    ("eastasia", "EA", &["eastasia"]),
+    ("eastus", "EUS", &["eastus", "westcentralus"]),
+    ("eastus2", "EUS2", &["eastus2"]),
+    ("eastus2euap", "EAP", &["eastus2euap"]),
+    ("francecentral", "PAR", &["francecentral", "francesouth"]),
+    ("germanywestcentral", "DEWC", &["germanywestcentral", "germanynorth"]),
+    ("japaneast", "EJP", &["japaneast", "japanwest"]),
+    ("koreacentral", "SE", &["koreacentral", "koreasouth"]),
+    ("northcentralus", "NCUS", &["northcentralus"]),
+    ("northeurope", "NEU", &["northeurope"]),
+    ("norwayeast", "NOE", &["norwayeast", "norwaywest"]),
+    ("southafricanorth", "JNB", &["southafricanorth", "southafricawest"]),
+    ("southcentralus", "SCUS", &["southcentralus"]),
+    ("southeastasia", "SEA", &["southeastasia"]),
+    ("switzerlandnorth", "CHN", &["switzerlandnorth"]),
+    ("switzerlandwest", "CHW", &["switzerlandwest"]),
+    ("uaecentral", "AUH", &["uaecentral"]),
+    ("uaenorth", "DXB", &["uaenorth"]),
+    ("uksouth", "SUK", &["uksouth"]),
+    ("ukwest", "WUK", &["ukwest"]),
+    ("westeurope", "WEU", &["westeurope"]),
+    ("westus", "WUS", &["westus"]),
+    ("westus2", "WUS2", &["westus2"]),
+    ("usgovvirginia", "USBN1", &["usgovvirginia"]),
+];
+
+/// The longest name of a workspace.
+const LONGEST_NAME: usize = 63;
+
+/// The workspace that the specification means: the named one, else one beside the cluster.
+pub fn place(spec: &AksConfig) -> Place {
+    let cluster_group = given(spec.resource_group.as_ref()).unwrap_or_default();
+    let location = given(spec.resource_location.as_ref()).unwrap_or_default();
+    let plain = regions::normalised(location);
+    let known = REGIONS.iter().find(|(_, _, regions)| regions.contains(&plain.as_str()));
+    let (region, code) = known.map_or((plain.clone(), plain.to_ascii_uppercase()), |(region, code, _)| {
+        ((*region).to_owned(), (*code).to_owned())
+    });
+    let named = given(spec.log_analytics_workspace_name.as_ref()).map(str::to_owned);
+    let name = named.unwrap_or_else(|| {
+        let room = LONGEST_NAME.saturating_sub(code.chars().count() + 1);
+        let start: String = cluster_group.chars().take(room).collect();
+        format!("{start}-{code}")
+    });
+    let group = given(spec.log_analytics_workspace_group.as_ref()).unwrap_or(cluster_group).to_owned();
+    Place { group, name, region }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_is_the_named_one_or_one_beside_the_cluster() {
+        let spec = |location: &str, group: Option<&str>, name: Option<&str>| AksConfig {
+            resource_group: Some("g".to_owned()),
+            resource_location: Some(location.to_owned()),
+            log_analytics_workspace_group: group.map(str::to_owned),
+            log_analytics_workspace_name: name.map(str::to_owned),
+            ..AksConfig::default()
+        };
+        for (spec, expected) in [
+            (spec("eastus", None, None), ("g", "g-EUS", "eastus")),
+            (spec("West Central US", None, None), ("g", "g-EUS", "eastus")),
+            (spec("canadaeast", Some("logs"), Some("w")), ("logs", "w", "canadacentral")),
+            (spec("swedencentral", Some(""), Some("")), ("g", "g-SWEDENCENTRAL", "swedencentral")),
+        ] {
+            let place = place(&spec);
+            assert_eq!((place.group.as_str(), place.name.as_str(), place.region.as_str()), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_never_gets_too_long() {
+        let group = Some("g".repeat(90));
+        let spec = AksConfig {
+            resource_group: group,
+            resource_location: Some("eastus".into()),
+            ..AksConfig::default()
+        };
+        assert_eq!(place(&spec).name.chars().count(), LONGEST_NAME);
+    }
+}

@@ -1,0 +1,397 @@
+//! What AKS refuses without looking at anything but the request: names, numbers, and what does not go together.
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::network;
+use crate::arm::refused::Refused;
+use crate::json;
+
+/// The most nodes of a pool.
+const MOST_NODES: u32 = 1_000;
+
+/// The name of a cluster.
+pub(super) fn name(name: &str) -> Result<(), Refused> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !(1..=63).contains(&name.len()) || !name.chars().all(allowed) || !has_firm_ends(name) {
+        let why = "a name has 1 to 63 letters, digits, hyphens and underscores, and begins and ends with a letter or digit";
+        return Err(Refused::invalid("name", why));
+    }
+    Ok(())
+}
+
+fn has_firm_ends(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// A whole cluster, with all that Azure adds.
+pub(super) fn cluster(body: &Value) -> Result<(), Refused> {
+    let prefix = json::text(body, "/properties/dnsPrefix").unwrap_or_default();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !(1..=54).contains(&prefix.len()) || !prefix.chars().all(allowed) || !has_firm_ends(prefix) {
+        let why = "it has 1 to 54 letters, digits and hyphens, and begins and ends with a letter or digit";
+        return Err(Refused::invalid("dnsPrefix", why));
+    }
+    node_group(body)?;
+    identity(body)?;
+    let pools = json::list(body, "/properties/agentPoolProfiles");
+    if pools.is_empty() {
+        return Err(Refused::invalid("agentPoolProfiles", "there has to be at least one agent pool"));
+    }
+    for (index, one) in pools.iter().enumerate() {
+        pool(one)?;
+        let name = json::text(one, "/name");
+        if pools.iter().take(index).any(|other| json::text(other, "/name") == name) {
+            let why = format!("the name {} is used twice", name.unwrap_or_default());
+            return Err(Refused::invalid("agentPoolProfile.name", &why));
+        }
+    }
+    has_system_pool(pools)?;
+    network_profile(body)?;
+    network::check_ranges(body)?;
+    access(body)
+}
+
+/// The resource group of the nodes.
+fn node_group(body: &Value) -> Result<(), Refused> {
+    let Some(name) = json::text(body, "/properties/nodeResourceGroup") else { return Ok(()) };
+    let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
+    if (1..=80).contains(&name.chars().count()) && !name.ends_with('.') && name.chars().all(allowed) {
+        return Ok(());
+    }
+    let why = "it has up to 80 letters, digits, hyphens, underscores, periods and parentheses, and does not end with a period";
+    Err(Refused::invalid("nodeResourceGroupName", why))
+}
+
+/// At least one pool has to be for the system.
+pub(in crate::arm) fn has_system_pool(pools: &[Value]) -> Result<(), Refused> {
+    if pools.iter().any(|pool| json::text(pool, "/mode") == Some("System")) {
+        return Ok(());
+    }
+    let text = "Must define at least one system pool.";
+    Err(Refused::property("MustDefineAtLeastOneSystemPool", text, "agentPoolProfiles"))
+}
+
+fn identity(body: &Value) -> Result<(), Refused> {
+    let client = json::text(body, "/properties/servicePrincipalProfile/clientId");
+    match json::text(body, "/identity/type") {
+        Some("SystemAssigned") => Ok(()),
+        Some("UserAssigned") => {
+            let ids = body.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
+            let kind = "/providers/microsoft.managedidentity/userassignedidentities/";
+            let known = |id: &String| id.to_ascii_lowercase().contains(kind);
+            if ids.is_some_and(|ids| ids.len() == 1 && ids.keys().all(known)) {
+                return Ok(());
+            }
+            Err(Refused::invalid("identity", "exactly one user assigned identity has to be named by its id"))
+        }
+        None | Some("None") if client.is_some() => Ok(()),
+        None | Some("None") => {
+            let text = "Required parameter servicePrincipalProfile is missing (null).";
+            Err(Refused::property("InvalidParameter", text, "servicePrincipalProfile"))
+        }
+        Some(other) => Err(Refused::invalid("identity", &format!("there is no identity type '{other}'"))),
+    }
+}
+
+fn network_profile(body: &Value) -> Result<(), Refused> {
+    let text = |key: &str| json::text(body, &format!("/properties/networkProfile/{key}"));
+    let one_of = |key: &str, known: &[&str]| match text(key) {
+        Some(value) if !known.contains(&value) => {
+            let why = format!("'{value}' is none of: {}", known.join(", "));
+            Err(Refused::invalid(&format!("networkProfile.{key}"), &why))
+        }
+        _ => Ok(()),
+    };
+    one_of("networkPlugin", &["azure", "kubenet", "none"])?;
+    one_of("networkPolicy", &["azure", "calico", "cilium", "none"])?;
+    one_of("loadBalancerSku", &["standard", "basic"])?;
+    let outbound =
+        ["loadBalancer", "userDefinedRouting", "managedNATGateway", "userAssignedNATGateway", "none"];
+    one_of("outboundType", &outbound)?;
+    if text("networkPolicy") == Some("azure") && text("networkPlugin") != Some("azure") {
+        let why = "network policy azure needs network plugin azure";
+        return Err(Refused::invalid("networkProfile.networkPolicy", why));
+    }
+    let basic = text("loadBalancerSku") == Some("basic");
+    let zoned = json::list(body, "/properties/agentPoolProfiles")
+        .iter()
+        .any(|pool| !json::list(pool, "/availabilityZones").is_empty());
+    if basic && zoned {
+        let text = "Standard Load Balancer is required for availability zone.";
+        return Err(Refused::property("InvalidParameter", text, "networkProfile.loadBalancerSku"));
+    }
+    if basic && text("outboundType").is_some_and(|outbound| outbound != "loadBalancer") {
+        let why = "this outbound type needs a Standard Load Balancer";
+        return Err(Refused::invalid("networkProfile.outboundType", why));
+    }
+    Ok(())
+}
+
+fn access(body: &Value) -> Result<(), Refused> {
+    let at = "/properties/apiServerAccessProfile";
+    let ranges = json::texts(body, &format!("{at}/authorizedIPRanges"));
+    let target = "apiServerAccessProfile.authorizedIPRanges";
+    let is_range =
+        |text: &String| text.parse::<std::net::Ipv4Addr>().is_ok() || text.parse::<IpNet>().is_ok();
+    if let Some(bad) = ranges.iter().find(|range| !is_range(range)) {
+        return Err(Refused::invalid(
+            target,
+            &format!("'{bad}' is neither an address nor a range in CIDR form"),
+        ));
+    }
+    let private = json::is_true(body, &format!("{at}/enablePrivateCluster"));
+    if private && !ranges.is_empty() {
+        return Err(Refused::invalid(target, "a private cluster has no authorized IP ranges"));
+    }
+    let zone = json::text(body, &format!("{at}/privateDNSZone"));
+    if let Some(zone) = zone {
+        let id = zone.to_ascii_lowercase();
+        let known =
+            id == "system" || id == "none" || id.contains("/providers/microsoft.network/privatednszones/");
+        if !private || !known {
+            let why = format!("'{zone}' needs a private cluster, and to be system, none or the id of a zone");
+            return Err(Refused::invalid("apiServerAccessProfile.privateDNSZone", &why));
+        }
+    }
+    let entra = json::is_true(body, "/properties/aadProfile/managed");
+    if json::is_true(body, "/properties/disableLocalAccounts") && !entra {
+        return Err(Refused::invalid(
+            "disableLocalAccounts",
+            "local accounts are needed without Entra users",
+        ));
+    }
+    Ok(())
+}
+
+/// The profile of a pool, with all that Azure adds.
+pub(in crate::arm) fn pool(pool: &Value) -> Result<(), Refused> {
+    let text = |key: &str| json::text(pool, &format!("/{key}")).unwrap_or_default();
+    let refuse = |key: &str, why: &str| Err(Refused::invalid(&format!("agentPoolProfile.{key}"), why));
+    let name = text("name");
+    let windows = text("osType") == "Windows";
+    let longest = if windows { 6 } else { 12 };
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !(1..=longest).contains(&name.len())
+        || !name.chars().all(allowed)
+        || !name.starts_with(|c: char| c.is_ascii_lowercase())
+    {
+        return refuse("name", "it has up to 12 (Windows: 6) small letters and digits, a letter first");
+    }
+    if text("vmSize").is_empty() {
+        return refuse("vmSize", "it is missing");
+    }
+    for (key, known) in [
+        ("mode", ["System", "User"]),
+        ("osType", ["Linux", "Windows"]),
+        ("osDiskType", ["Managed", "Ephemeral"]),
+        ("type", ["VirtualMachineScaleSets", "AvailabilitySet"]),
+    ] {
+        if !known.contains(&text(key)) {
+            return refuse(key, &format!("'{}' is none of: {}", text(key), known.join(", ")));
+        }
+    }
+    for taint in json::list(pool, "/nodeTaints").iter().filter_map(Value::as_str) {
+        let spec = taint.rsplit_once(':').filter(|(spec, _)| spec.split('=').count() == 2);
+        let effect = spec.map(|(_, effect)| effect).unwrap_or_default();
+        if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+            return refuse("nodeTaints", &format!("invalid taint spec: {taint}"));
+        }
+    }
+    let system = text("mode") == "System";
+    if system && windows {
+        return refuse("osType", "a system pool has Linux nodes");
+    }
+    let number = |key: &str| json::number(pool, &format!("/{key}"));
+    let least = u32::from(system);
+    if number("count").is_none_or(|count| !(least..=MOST_NODES).contains(&count)) {
+        return refuse("count", &format!("it is a number from {least} to {MOST_NODES}"));
+    }
+    if number("maxPods").is_none_or(|pods| !(10..=250).contains(&pods)) {
+        return refuse("maxPods", "it is a number from 10 to 250");
+    }
+    if number("osDiskSizeGB").is_none_or(|size| !(30..=2_048).contains(&size)) {
+        return refuse("osDiskSizeGB", "it is 0 or a number from 30 to 2048");
+    }
+    autoscaling(pool, least)?;
+    details(pool)
+}
+
+fn autoscaling(pool: &Value, least: u32) -> Result<(), Refused> {
+    let number = |key: &str| json::number(pool, key);
+    match (json::is_true(pool, "/enableAutoScaling"), number("/minCount"), number("/maxCount")) {
+        (false, None, None) => Ok(()),
+        (false, _, _) => {
+            let why = "minCount and maxCount can only be set with enableAutoScaling";
+            Err(Refused::invalid("agentPoolProfile.minCount", why))
+        }
+        (true, Some(min), Some(max)) if least <= min && min <= max && (1..=MOST_NODES).contains(&max) => {
+            Ok(())
+        }
+        (true, _, _) => {
+            let why = format!(
+                "with enableAutoScaling, minCount is from {least} to maxCount, and maxCount up to {MOST_NODES}"
+            );
+            Err(Refused::invalid("agentPoolProfile.minCount", &why))
+        }
+    }
+}
+
+/// Taints, labels and the surge of upgrades.
+fn details(pool: &Value) -> Result<(), Refused> {
+    for taint in json::texts(pool, "/nodeTaints") {
+        let parts = taint
+            .rsplit_once(':')
+            .filter(|(pair, _)| pair.split_once('=').is_some_and(|(key, _)| is_key(key)));
+        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        if parts.is_none_or(|(_, effect)| !effects.contains(&effect)) {
+            let why = format!("'{taint}' does not have the form key=value:effect");
+            return Err(Refused::invalid("agentPoolProfile.nodeTaints", &why));
+        }
+    }
+    let labels = pool.pointer("/nodeLabels").and_then(Value::as_object);
+    for (key, value) in labels.into_iter().flatten() {
+        let value = value.as_str().unwrap_or("?");
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let good =
+            value.len() <= 63 && value.chars().all(allowed) && (value.is_empty() || has_firm_ends(value));
+        if !is_key(key) || !good {
+            let why = format!("'{key}: {value}' is no label");
+            return Err(Refused::invalid("agentPoolProfile.nodeLabels", &why));
+        }
+    }
+    let surge = json::text(pool, "/upgradeSettings/maxSurge").unwrap_or("1");
+    if surge.strip_suffix('%').unwrap_or(surge).parse::<u32>().is_err() {
+        let why = format!("'{surge}' is neither a number nor a percentage");
+        return Err(Refused::invalid("agentPoolProfile.upgradeSettings.maxSurge", &why));
+    }
+    Ok(())
+}
+
+/// Whether it is the key of a label or taint: a name, perhaps behind a domain and a slash.
+fn is_key(key: &str) -> bool {
+    let (domain, name) = key.rsplit_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let good =
+        |text: &str, most: usize| text.len() <= most && text.chars().all(allowed) && has_firm_ends(text);
+    good(name, 63) && domain.is_none_or(|domain| good(domain, 253) && !domain.contains('_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn whole_pool() -> Value {
+        json!({
+            "name": "system", "count": 1, "vmSize": "Standard_D2s_v3", "mode": "System", "osType": "Linux",
+            "osDiskType": "Managed", "osDiskSizeGB": 128, "maxPods": 30, "type": "VirtualMachineScaleSets",
+            "enableAutoScaling": false,
+        })
+    }
+
+    fn whole() -> Value {
+        json!({
+            "id": "/x", "identity": {"type": "SystemAssigned"},
+            "properties": {
+                "dnsPrefix": "mine", "agentPoolProfiles": [whole_pool()],
+                "networkProfile": {
+                    "networkPlugin": "azure", "serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
+                    "loadBalancerSku": "standard", "outboundType": "loadBalancer",
+                },
+            },
+        })
+    }
+
+    #[test]
+    fn names_of_clusters_are_those_that_azure_takes() {
+        for (text, expected) in [
+            ("a", true),
+            ("My_cluster-1", true),
+            ("", false),
+            ("-a", false),
+            ("a.b", false),
+            (&*"a".repeat(64), false),
+        ] {
+            assert_eq!(name(text).is_ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pool_is_refused_for_the_property_that_is_wrong() {
+        assert!(pool(&whole_pool()).is_ok());
+        for (key, value, target) in [
+            ("/name", json!("Upper"), "name"),
+            ("/name", json!("1a"), "name"),
+            ("/name", json!("morethantwelve"), "name"),
+            ("/vmSize", json!(null), "vmSize"),
+            ("/mode", json!("system"), "mode"),
+            ("/count", json!(0), "count"),
+            ("/count", json!(1_001), "count"),
+            ("/maxPods", json!(9), "maxPods"),
+            ("/osDiskSizeGB", json!(29), "osDiskSizeGB"),
+            ("/osType", json!("Windows"), "osType"),
+            ("/minCount", json!(1), "minCount"),
+            ("/enableAutoScaling", json!(true), "minCount"),
+            ("/nodeTaints", json!(["a:NoSchedule"]), "nodeTaints"),
+            ("/nodeTaints", json!(["a=b:Sometimes"]), "nodeTaints"),
+            ("/nodeLabels", json!({"a b": "c"}), "nodeLabels"),
+            ("/nodeLabels", json!({"a": "-c"}), "nodeLabels"),
+            ("/upgradeSettings", json!({"maxSurge": "many"}), "maxSurge"),
+        ] {
+            let mut wrong = whole_pool();
+            json::set(&mut wrong, key, value);
+            let refused = format!("{:?}", pool(&wrong).unwrap_err());
+            assert!(refused.contains(target), "{key}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_refused_for_what_does_not_go_together() {
+        assert!(cluster(&whole()).is_ok());
+        for (path, value, words) in [
+            ("/properties/dnsPrefix", json!("-x"), "dnsPrefix"),
+            ("/properties/nodeResourceGroup", json!("MC_rancher_display_East US"), "nodeResourceGroupName"),
+            ("/properties/nodeResourceGroup", json!("ends."), "nodeResourceGroupName"),
+            ("/properties/networkProfile/serviceCidr", json!("172.30.0.0/16"), "serviceCIDR"),
+            ("/properties/networkProfile/podCidr", json!("172.16.0.0/12"), "podCIDR"),
+            ("/identity", json!(null), "servicePrincipalProfile is missing"),
+            ("/identity", json!({"type": "UserAssigned"}), "exactly one"),
+            ("/properties/agentPoolProfiles", json!([]), "at least one agent pool"),
+            ("/properties/agentPoolProfiles", json!([whole_pool(), whole_pool()]), "used twice"),
+            ("/properties/networkProfile/networkPlugin", json!("own"), "networkPlugin"),
+            ("/properties/networkProfile/outboundType", json!("UserDefinedRouting"), "outboundType"),
+            ("/properties/networkProfile/serviceCidr", json!("10.0.0.1/16"), "CidrStringParseError"),
+            ("/properties/networkProfile/serviceCidr", json!("10.0.0.0/8"), "smaller than /12"),
+            ("/properties/networkProfile/dnsServiceIP", json!("10.0.0.1"), "dnsServiceIP"),
+            ("/properties/networkProfile/dnsServiceIP", json!("10.1.0.10"), "dnsServiceIP"),
+            ("/properties/networkProfile/podCidr", json!("10.0.128.0/17"), "ServiceCidrOverlapPodCidr"),
+            ("/properties/apiServerAccessProfile/authorizedIPRanges", json!(["x"]), "authorizedIPRanges"),
+            ("/properties/apiServerAccessProfile/privateDNSZone", json!("system"), "privateDNSZone"),
+            ("/properties/disableLocalAccounts", json!(true), "disableLocalAccounts"),
+        ] {
+            let mut wrong = whole();
+            json::set(&mut wrong, path, value);
+            let refused = format!("{:?}", cluster(&wrong).unwrap_err());
+            assert!(refused.contains(words), "{path}: {refused}");
+        }
+        let mut kubenet = whole();
+        json::set(&mut kubenet, "/properties/networkProfile/networkPlugin", "kubenet");
+        json::set(&mut kubenet, "/properties/networkProfile/networkPolicy", "azure");
+        assert!(cluster(&kubenet).is_err());
+        let mut basic = whole();
+        json::set(&mut basic, "/properties/networkProfile/loadBalancerSku", "basic");
+        assert!(cluster(&basic).is_ok());
+        let mut pool = whole_pool();
+        json::set(&mut pool, "/availabilityZones", json!(["1"]));
+        json::set(&mut basic, "/properties/agentPoolProfiles", json!([pool]));
+        assert!(format!("{:?}", cluster(&basic).unwrap_err()).contains("Standard Load Balancer"));
+        let mut private = whole();
+        json::set(&mut private, "/properties/apiServerAccessProfile/enablePrivateCluster", true);
+        assert!(cluster(&private).is_ok());
+        json::set(&mut private, "/properties/apiServerAccessProfile/authorizedIPRanges", json!(["1.2.3.4"]));
+        assert!(cluster(&private).is_err());
+    }
+}

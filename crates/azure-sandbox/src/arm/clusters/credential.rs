@@ -1,0 +1,59 @@
+//! Kubeconfigs: the administrator's, which Azure refuses where local accounts are disabled, and the user's.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::StatusCode;
+use serde_json::json;
+
+use super::get;
+use crate::answer::Answer;
+use crate::arm::call::Call;
+use crate::arm::refused::Refused;
+use crate::arm::route::ClusterAction;
+use crate::json;
+use crate::kube::UserFormat;
+
+pub(super) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, Refused> {
+    let cluster = get(call, name)?;
+    let admin = matches!(action, ClusterAction::AdminCredential | ClusterAction::AdminProfile);
+    let profile = matches!(action, ClusterAction::AdminProfile | ClusterAction::UserProfile);
+    let entra = json::is_true(&cluster.body, "/properties/aadProfile/managed");
+    // Without Entra users, the user's kubeconfig holds a certificate too.
+    if json::is_true(&cluster.body, "/properties/disableLocalAccounts") && (admin || !entra) {
+        let text =
+            "Getting static credential is not allowed because this cluster is set to disable local accounts.";
+        return Err(Refused::by_aks(StatusCode::BAD_REQUEST, "BadRequest", text));
+    }
+    let host = cluster.api_host().unwrap_or_default();
+    let kubeconfig = if admin {
+        call.world.kubes.admin_kubeconfig(&host, &cluster.name)
+    } else {
+        call.world.kubes.user_kubeconfig(&host, &cluster.name, format(call)?)
+    };
+    let kubeconfig = kubeconfig.map(|text| BASE64_STANDARD.encode(text)).ok_or_else(|| {
+        let text = format!("Could not find the control plane of the managed cluster '{}'.", cluster.name);
+        Refused::by_aks(StatusCode::NOT_FOUND, "ControlPlaneNotFound", text)
+    })?;
+    let role = if admin { "clusterAdmin" } else { "clusterUser" };
+    let body = if profile {
+        json!({
+            "id": format!("{}/accessProfiles/{role}", json::text(&cluster.body, "/id").unwrap_or_default()),
+            "location": cluster.location(),
+            "name": role,
+            "type": "Microsoft.ContainerService/ManagedClusters/AccessProfiles",
+            "properties": {"kubeConfig": kubeconfig},
+        })
+    } else {
+        json!({"kubeconfigs": [{"name": role, "value": kubeconfig}]})
+    };
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
+/// How the kubeconfig is to say where users sign in.
+fn format(call: &Call<'_>) -> Result<UserFormat, Refused> {
+    match call.asked.parameter("format").unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "azure" => Ok(UserFormat::Azure),
+        "exec" => Ok(UserFormat::Exec),
+        other => Err(Refused::invalid("format", &format!("'{other}' is neither 'azure' nor 'exec'"))),
+    }
+}

@@ -1,0 +1,260 @@
+//! What Azure adds to a cluster and to a pool that somebody asks for: everything that was left out.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::arm::call::Call;
+use crate::json::{self, default, remove, set};
+use crate::versions::Offers;
+
+/// What the defaults of a pool depend on.
+#[derive(Clone, Copy)]
+pub(in crate::arm) struct Surroundings<'a> {
+    pub(in crate::arm) offers: &'a Offers,
+    /// The version of the cluster, as it was asked for.
+    pub(in crate::arm) version: &'a str,
+    /// The version of the cluster, in full.
+    pub(in crate::arm) current: &'a str,
+    /// Pods have addresses of the subnet.
+    pub(in crate::arm) flat: bool,
+    /// Pods have addresses of nobody else.
+    pub(in crate::arm) overlay: bool,
+}
+
+/// Takes out what only Azure says.
+pub(in crate::arm) fn read_only(pool: &mut Value) {
+    for key in ["provisioningState", "currentOrchestratorVersion", "nodeImageVersion", "powerState", "eTag"] {
+        remove(pool, &format!("/{key}"));
+    }
+}
+
+/// The same for a cluster with its pools; nobody's secret is kept either.
+pub(super) fn read_only_of_cluster(body: &mut Value) {
+    for path in [
+        "/id",
+        "/name",
+        "/type",
+        "/eTag",
+        "/kind",
+        "/systemData",
+        "/identity/principalId",
+        "/identity/tenantId",
+        "/properties/provisioningState",
+        "/properties/powerState",
+        "/properties/currentKubernetesVersion",
+        "/properties/fqdn",
+        "/properties/privateFQDN",
+        "/properties/azurePortalFQDN",
+        "/properties/maxAgentPools",
+        "/properties/identityProfile",
+        "/properties/privateLinkResources",
+        "/properties/resourceUID",
+        "/properties/servicePrincipalProfile/secret",
+        "/properties/windowsProfile/adminPassword",
+        "/properties/aadProfile/serverAppSecret",
+    ] {
+        remove(body, path);
+    }
+    let pools = body.pointer_mut("/properties/agentPoolProfiles").and_then(Value::as_array_mut);
+    pools.into_iter().flatten().for_each(read_only);
+}
+
+/// The profile of a new pool.
+pub(in crate::arm) fn pool(pool: &mut Value, around: Surroundings<'_>) {
+    if json::number(pool, "/osDiskSizeGB").unwrap_or_default() == 0 {
+        set(pool, "/osDiskSizeGB", 128);
+    }
+    if json::text(pool, "/orchestratorVersion").is_none() {
+        set(pool, "/orchestratorVersion", around.version);
+    }
+    let pods = match (around.flat, around.overlay) {
+        (true, _) => 30,
+        (_, true) => 250,
+        _ => 110,
+    };
+    for (key, value) in [
+        ("count", json!(1)),
+        ("maxPods", json!(pods)),
+        ("mode", json!("User")),
+        ("type", json!("VirtualMachineScaleSets")),
+        ("osType", json!("Linux")),
+        ("osSKU", json!("Ubuntu")),
+        ("osDiskType", json!("Managed")),
+        ("kubeletDiskType", json!("OS")),
+        ("scaleDownMode", json!("Delete")),
+        ("enableAutoScaling", json!(false)),
+        ("enableNodePublicIP", json!(false)),
+        ("enableEncryptionAtHost", json!(false)),
+        ("enableUltraSSD", json!(false)),
+        ("enableFIPS", json!(false)),
+        ("upgradeSettings", json!({})),
+    ] {
+        default(pool, &format!("/{key}"), value);
+    }
+    default(pool, "/upgradeSettings/maxSurge", "10%");
+    default(pool, "/upgradeSettings/maxUnavailable", "0");
+    set(pool, "/nodeImageVersion", "AKSUbuntu-2204gen2containerd-202610.19.0");
+    set(pool, "/powerState", json!({"code": "Running"}));
+    set(pool, "/provisioningState", "Creating");
+    let asked = json::text(pool, "/orchestratorVersion").unwrap_or_default();
+    let whole = around.offers.resolve_within(asked, around.current).unwrap_or(asked).to_owned();
+    set(pool, "/currentOrchestratorVersion", whole);
+    tidy(pool);
+}
+
+/// What Azure does not keep, and the count that the autoscaler sees to.
+pub(in crate::arm) fn tidy(pool: &mut Value) {
+    for key in ["/nodeTaints", "/availabilityZones"] {
+        if pool.pointer(key).is_some_and(|list| list.as_array().is_none_or(Vec::is_empty)) {
+            remove(pool, key);
+        }
+    }
+    if json::is_true(pool, "/enableAutoScaling") {
+        let count = json::number(pool, "/count").unwrap_or_default();
+        let (least, most) = (json::number(pool, "/minCount"), json::number(pool, "/maxCount"));
+        if let (Some(least), Some(most)) = (least, most)
+            && least <= most
+        {
+            set(pool, "/count", count.clamp(least, most));
+        }
+    }
+}
+
+/// The body of a new cluster; its pools are filled by [`pool`].
+pub(super) fn cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str, location: &str) {
+    let id = format!(
+        "/subscriptions/{}/resourcegroups/{group}/providers/Microsoft.ContainerService/managedClusters/{name}",
+        call.subscription
+    );
+    for (path, value) in [
+        ("/id", json!(id)),
+        ("/name", json!(name)),
+        ("/type", json!("Microsoft.ContainerService/ManagedClusters")),
+        ("/kind", json!("Base")),
+        ("/location", json!(location)),
+        ("/eTag", json!(super::new_etag())),
+        ("/properties/provisioningState", json!("Creating")),
+        ("/properties/powerState", json!({"code": "Running"})),
+        ("/properties/maxAgentPools", json!(100)),
+        ("/properties/resourceUID", json!(Uuid::new_v4().simple().to_string().get(..24))),
+    ] {
+        set(body, path, value);
+    }
+    let nodes: String = format!("MC_{group}_{name}_{location}").chars().take(80).collect();
+    for (path, value) in [
+        ("/sku", json!({"name": "Base", "tier": "Free"})),
+        ("/properties/nodeResourceGroup", json!(nodes)),
+        ("/properties/enableRBAC", json!(true)),
+        ("/properties/supportPlan", json!("KubernetesOfficial")),
+        ("/properties/disableLocalAccounts", json!(false)),
+        ("/properties/autoUpgradeProfile", json!({"nodeOSUpgradeChannel": "NodeImage"})),
+        ("/properties/securityProfile", json!({})),
+        ("/properties/oidcIssuerProfile", json!({"enabled": false})),
+        ("/properties/workloadAutoScalerProfile", json!({})),
+        ("/properties/metricsProfile", json!({"costAnalysis": {"enabled": false}})),
+        ("/properties/bootstrapProfile", json!({"artifactSource": "Direct"})),
+        (
+            "/properties/storageProfile",
+            json!({
+                "diskCSIDriver": {"enabled": true},
+                "fileCSIDriver": {"enabled": true},
+                "snapshotController": {"enabled": true},
+            }),
+        ),
+    ] {
+        default(body, path, value);
+    }
+    network(body);
+    hosts(call, body, location);
+    identity(call, body);
+    addons(body);
+    if json::is_true(body, "/properties/aadProfile/managed") {
+        default(body, "/properties/aadProfile/tenantID", call.tenant);
+        for key in ["adminGroupObjectIDs", "adminUsers"] {
+            default(body, &format!("/properties/aadProfile/{key}"), Value::Null);
+        }
+        default(body, "/properties/aadProfile/enableAzureRBAC", false);
+    }
+}
+
+fn network(body: &mut Value) {
+    let at = |key: &str| format!("/properties/networkProfile/{key}");
+    default(body, &at("networkPlugin"), "kubenet");
+    default(body, &at("networkPolicy"), "none");
+    default(body, &at("serviceCidr"), "10.0.0.0/16");
+    default(body, &at("dnsServiceIP"), "10.0.0.10");
+    default(body, &at("outboundType"), "loadBalancer");
+    default(body, &at("loadBalancerSku"), "standard");
+    default(body, &at("ipFamilies"), json!(["IPv4"]));
+    let text = |body: &Value, key: &str| json::text(body, &at(key)).unwrap_or_default().to_owned();
+    let sku = text(body, "loadBalancerSku").to_ascii_lowercase();
+    let overlay = text(body, "networkPluginMode").eq_ignore_ascii_case("overlay");
+    if text(body, "networkPlugin") == "kubenet" || overlay {
+        default(body, &at("podCidr"), "10.244.0.0/16");
+        let pods = text(body, "podCidr");
+        default(body, &at("podCidrs"), json!([pods]));
+    }
+    if text(body, "networkPlugin") == "azure" {
+        default(body, &at("networkDataplane"), "azure");
+    }
+    let services = text(body, "serviceCidr");
+    default(body, &at("serviceCidrs"), json!([services]));
+    if sku == "standard" && text(body, "outboundType") == "loadBalancer" {
+        default(body, &at("loadBalancerProfile/managedOutboundIPs"), json!({"count": 1}));
+        default(body, &at("loadBalancerProfile/backendPoolType"), "nodeIPConfiguration");
+    }
+    set(body, &at("loadBalancerSku"), sku);
+}
+
+/// The names under which the API is to be reached.
+fn hosts(call: &Call<'_>, body: &mut Value, location: &str) {
+    let Some(prefix) = json::text(body, "/properties/dnsPrefix").map(str::to_ascii_lowercase) else { return };
+    let unique = Uuid::new_v4().simple().to_string();
+    let host = format!("{prefix}-{}", unique.get(..8).unwrap_or_default());
+    let suffix = call.asked.cloud.cluster_suffix();
+    let at = |key: &str| format!("/properties/apiServerAccessProfile/{key}");
+    let private = json::is_true(body, &at("enablePrivateCluster"));
+    if private {
+        default(body, &at("privateDNSZone"), "system");
+        default(body, &at("enablePrivateClusterPublicFQDN"), true);
+        let zone = json::text(body, &at("privateDNSZone")).unwrap_or_default().to_owned();
+        if zone.eq_ignore_ascii_case("system") {
+            set(body, &at("privateDNSZone"), "system");
+            let link = format!("{host}.{}.privatelink.{location}.{suffix}", Uuid::new_v4());
+            set(body, "/properties/privateFQDN", link);
+        } else if let Some((_, zone)) = zone.rsplit_once('/') {
+            set(body, "/properties/privateFQDN", format!("{host}.{zone}"));
+        }
+    }
+    if !private || json::is_true(body, &at("enablePrivateClusterPublicFQDN")) {
+        set(body, "/properties/fqdn", format!("{host}.hcp.{location}.{suffix}"));
+    }
+    set(body, "/properties/azurePortalFQDN", format!("{host}.portal.hcp.{location}.{suffix}"));
+}
+
+pub(super) fn identity(call: &Call<'_>, body: &mut Value) {
+    match json::text(body, "/identity/type") {
+        Some("SystemAssigned") => {
+            set(body, "/identity/principalId", Uuid::new_v4().to_string());
+            set(body, "/identity/tenantId", call.tenant);
+            set(body, "/properties/servicePrincipalProfile", json!({"clientId": "msi"}));
+        }
+        Some("UserAssigned") => {
+            let ids = body.pointer_mut("/identity/userAssignedIdentities").and_then(Value::as_object_mut);
+            for identity in ids.into_iter().flat_map(|ids| ids.values_mut()) {
+                default(identity, "/clientId", Uuid::new_v4().to_string());
+                default(identity, "/principalId", Uuid::new_v4().to_string());
+            }
+            set(body, "/properties/servicePrincipalProfile", json!({"clientId": "msi"}));
+        }
+        _ => {}
+    }
+}
+
+/// Add-ons keep the letter case in which they were first written.
+pub(super) fn addons(body: &mut Value) {
+    let addons = body.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
+    for addon in addons.into_iter().flat_map(|addons| addons.values_mut()) {
+        default(addon, "/config", Value::Null);
+    }
+}

@@ -1,0 +1,157 @@
+//! What AKS refuses after a look at the region and the subscription: versions, sizes, zones, quotas, networks,
+//! workspaces.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::network;
+use crate::arm::call::Call;
+use crate::arm::refused::Refused;
+use crate::arm::usages;
+use crate::holdings::find;
+use crate::json;
+use crate::skus::{Listing, Offer};
+
+/// Whether the cluster, as its body would be, has a place in the region. `before` is what it was so far: what only
+/// stays as it is, is not refused.
+pub(in crate::arm) fn check(
+    call: &Call<'_>,
+    body: &Value,
+    before: Option<&Value>,
+    region: &str,
+) -> Result<(), Refused> {
+    let Some(listing) = call.world.skus(call.asked.cloud, region) else {
+        let why = format!("there is no region '{region}'");
+        return Err(Refused::invalid("location", &why));
+    };
+    let old = |name: &str| {
+        let pools =
+            before.map(|before| json::list(before, "/properties/agentPoolProfiles")).unwrap_or_default();
+        pools.iter().find(|pool| json::text(pool, "/name") == Some(name))
+    };
+    for pool in json::list(body, "/properties/agentPoolProfiles") {
+        if old(json::text(pool, "/name").unwrap_or_default()).is_none() {
+            let offer = size(call, pool, region, &listing)?;
+            zones(pool, region, offer)?;
+        }
+    }
+    quotas(call, body, before, region, &listing)?;
+    network::check_subnets(call, body, region, before.is_none())?;
+    workspace(call, body)
+}
+
+fn size<'a>(call: &Call<'_>, pool: &Value, region: &str, listing: &'a Listing) -> Result<&'a Offer, Refused> {
+    let size = json::text(pool, "/vmSize").unwrap_or_default();
+    let offer = listing.offers.get(&size.to_ascii_lowercase());
+    if let Some(offer) = offer.filter(|offer| offer.is_for_nodes()) {
+        return Ok(offer);
+    }
+    let known: Vec<&str> = listing
+        .offers
+        .iter()
+        .filter(|(_, offer)| offer.is_for_nodes())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let (code, what) = if offer.is_some_and(|offer| offer.restricted) {
+        (
+            "BadRequest",
+            format!("The VM size of {size} is not allowed in your subscription in location '{region}'."),
+        )
+    } else {
+        let subscription = call.subscription;
+        (
+            "VMSizeNotSupported",
+            format!(
+                "Virtual Machine size: '{size}' is not supported for subscription {subscription} in location '{region}'."
+            ),
+        )
+    };
+    let text = format!(
+        "{what} The available VM sizes are '{}'. For more details, please visit https://aka.ms/aks/quotas-skus-regions",
+        known.join(",")
+    );
+    Err(Refused::property(code, text, "agentPoolProfile.vmSize"))
+}
+
+fn zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), Refused> {
+    let wanted = json::texts(pool, "/availabilityZones");
+    let missing: Vec<&str> =
+        wanted.iter().filter(|zone| !offer.zones.contains(zone)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut known = offer.zones.clone();
+    known.sort();
+    let text = format!(
+        "The zone(s) '{}' for resource '{}' is not supported. The supported zones for location '{region}' are '{}'",
+        missing.join(","),
+        json::text(pool, "/name").unwrap_or_default(),
+        known.join(",")
+    );
+    Err(Refused::property("AvailabilityZoneNotSupported", text, "agentPoolProfile.availabilityZones"))
+}
+
+fn quotas(
+    call: &Call<'_>,
+    body: &Value,
+    before: Option<&Value>,
+    region: &str,
+    listing: &Listing,
+) -> Result<(), Refused> {
+    let sum = |body: Option<&Value>| {
+        let mut taken = BTreeMap::new();
+        for pool in body.map(|body| json::list(body, "/properties/agentPoolProfiles")).unwrap_or_default() {
+            usages::take(pool, listing, &mut taken);
+        }
+        taken
+    };
+    let used = usages::used(&call.holdings.clusters, region, listing);
+    let (old, new) = (sum(before), sum(Some(body)));
+    for (name, wanted) in new.iter().filter(|(name, _)| *name != "virtualMachines") {
+        let more = wanted.saturating_sub(old.get(name).copied().unwrap_or_default());
+        let limit = usages::limit(call.holdings, region, name);
+        let left = limit.saturating_sub(used.get(name).copied().unwrap_or_default());
+        if more <= left {
+            continue;
+        }
+        let text = if name == "cores" {
+            format!(
+                "Insufficient regional vcpu quota left for location {region}. left regional vcpu quota {left}, \
+                 requested quota {more}"
+            )
+        } else {
+            format!(
+                "Insufficient vcpu quota requested {more}, remaining {left} for family {name} for region {region}."
+            )
+        };
+        return Err(Refused::by_aks(StatusCode::BAD_REQUEST, "ErrCode_InsufficientVCPUQuota", text));
+    }
+    Ok(())
+}
+
+/// Monitoring needs its workspace, as far as that can be seen from here.
+fn workspace(call: &Call<'_>, body: &Value) -> Result<(), Refused> {
+    let addons = body.pointer("/properties/addonProfiles").and_then(Value::as_object);
+    let monitoring = addons
+        .into_iter()
+        .flatten()
+        .find(|(key, addon)| key.eq_ignore_ascii_case("omsagent") && json::is_true(addon, "/enabled"));
+    let Some((_, addon)) = monitoring else { return Ok(()) };
+    let target = "addonProfiles.omsagent.config.logAnalyticsWorkspaceResourceID";
+    let config = addon.get("config").and_then(Value::as_object);
+    let id = config.into_iter().flatten().find_map(|(key, value)| {
+        key.eq_ignore_ascii_case("logAnalyticsWorkspaceResourceID").then(|| value.as_str()).flatten()
+    });
+    let Some(id) = id else { return Err(Refused::invalid(target, "it is missing")) };
+    let parts: Vec<&str> = id.trim_start_matches('/').split('/').collect();
+    let [_, subscription, _, group, _, _, _, name] = parts.as_slice() else {
+        return Err(Refused::invalid(target, &format!("'{id}' is not the id of a workspace")));
+    };
+    let here = subscription.eq_ignore_ascii_case(call.subscription);
+    if here && find(&call.holdings.workspaces, group, name).is_none() {
+        return Err(Refused::invalid(target, &format!("there is no workspace '{id}'")));
+    }
+    Ok(())
+}

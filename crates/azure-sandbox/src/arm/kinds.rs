@@ -1,0 +1,223 @@
+//! What there is to know about each kind of thing: what tests call it, its resource type, what a role has to allow,
+//! which methods it has.
+
+use http::Method;
+
+use super::route::{ClusterAction, Provider, Route, Target};
+use crate::play::Operation;
+
+impl Route {
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Subscription => Operation::Subscription,
+            Self::Locations => Operation::Locations,
+            Self::Provider { .. } => Operation::Provider,
+            Self::RegisterProvider { .. } => Operation::RegisterProvider,
+            Self::Permissions => Operation::Permissions,
+            Self::ResourceGroups => Operation::ResourceGroups,
+            Self::ResourceGroup => Operation::ResourceGroup,
+            Self::VmSizes { .. } => Operation::VmSizes,
+            Self::Skus => Operation::Skus,
+            Self::Usages { .. } => Operation::Usages,
+            Self::KubernetesVersions { .. } => Operation::KubernetesVersions,
+            Self::VirtualNetworks => Operation::VirtualNetworks,
+            Self::VirtualNetwork { .. } => Operation::VirtualNetwork,
+            Self::Subnets { .. } => Operation::Subnets,
+            Self::Subnet { .. } => Operation::Subnet,
+            Self::Workspaces => Operation::Workspaces,
+            Self::Workspace { .. } => Operation::Workspace,
+            Self::ManagedClusters => Operation::ManagedClusters,
+            Self::ManagedCluster { .. } => Operation::ManagedCluster,
+            Self::ClusterAction { action, .. } => match action {
+                ClusterAction::AdminCredential | ClusterAction::AdminProfile => Operation::AdminCredential,
+                ClusterAction::UserCredential | ClusterAction::UserProfile => Operation::UserCredential,
+                ClusterAction::Start | ClusterAction::Stop | ClusterAction::Abort => Operation::ClusterAction,
+            },
+            Self::UpgradeProfile { .. } | Self::PoolUpgradeProfile { .. } => Operation::UpgradeProfile,
+            Self::AgentPools { .. } => Operation::AgentPools,
+            Self::AgentPool { .. } => Operation::AgentPool,
+            Self::LongOperation { .. } => Operation::LongOperation,
+            Self::OperationResult { .. } => Operation::OperationResult,
+            Self::Unknown { .. } => Operation::Unknown,
+        }
+    }
+
+    /// The resource type, as Azure writes it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Subscription => "subscriptions",
+            Self::Locations => "subscriptions/locations",
+            Self::Provider { .. } | Self::RegisterProvider { .. } => "subscriptions/providers",
+            Self::Permissions => "Microsoft.Authorization/permissions",
+            Self::ResourceGroups | Self::ResourceGroup => "subscriptions/resourceGroups",
+            Self::VmSizes { .. } => "Microsoft.Compute/locations/vmSizes",
+            Self::Skus => "Microsoft.Compute/skus",
+            Self::Usages { .. } => "Microsoft.Compute/locations/usages",
+            Self::KubernetesVersions { .. } => "Microsoft.ContainerService/locations/kubernetesVersions",
+            Self::VirtualNetworks | Self::VirtualNetwork { .. } => "Microsoft.Network/virtualNetworks",
+            Self::Subnets { .. } | Self::Subnet { .. } => "Microsoft.Network/virtualNetworks/subnets",
+            Self::Workspaces | Self::Workspace { .. } => "Microsoft.OperationalInsights/workspaces",
+            Self::ManagedClusters
+            | Self::ManagedCluster { .. }
+            | Self::ClusterAction { .. }
+            | Self::UpgradeProfile { .. } => "Microsoft.ContainerService/managedClusters",
+            Self::AgentPools { .. } | Self::AgentPool { .. } | Self::PoolUpgradeProfile { .. } => {
+                "Microsoft.ContainerService/managedClusters/agentPools"
+            }
+            Self::LongOperation { provider, .. } => match provider {
+                Provider::ContainerService => "Microsoft.ContainerService/locations/operations",
+                Provider::Network => "Microsoft.Network/locations/operations",
+                Provider::Resources => "subscriptions/operationresults",
+            },
+            Self::OperationResult { provider, .. } => match provider {
+                Provider::ContainerService => "Microsoft.ContainerService/locations/operationresults",
+                Provider::Network => "Microsoft.Network/locations/operationResults",
+                Provider::Resources => "subscriptions/operationresults",
+            },
+            Self::Unknown { .. } => "",
+        }
+    }
+
+    /// The resource provider, for what belongs to one.
+    pub(crate) fn provider(&self) -> Option<&'static str> {
+        self.kind().split_once('/').map(|(provider, _)| provider).filter(|name| name.contains('.'))
+    }
+
+    /// What a role has to allow.
+    pub(crate) fn action(&self, method: &Method) -> String {
+        let resources = if self.provider().is_none() { "Microsoft.Resources/" } else { "" };
+        if let Self::RegisterProvider { namespace } = self {
+            return format!("{namespace}/register/action");
+        }
+        let (below, verb) = match (self, method.as_str()) {
+            (Self::ClusterAction { action, .. }, _) => (action.path(), "action"),
+            (Self::UpgradeProfile { .. } | Self::PoolUpgradeProfile { .. }, _) => {
+                ("/upgradeProfiles", "read")
+            }
+            (_, "PUT" | "PATCH") => ("", "write"),
+            (_, "DELETE") => ("", "delete"),
+            (_, "POST") => ("", "action"),
+            _ => ("", "read"),
+        };
+        format!("{resources}{}{below}/{verb}", self.kind())
+    }
+
+    /// Whether the kind has this method at all.
+    pub(crate) fn has(&self, method: &Method) -> bool {
+        let methods: &[&str] = match self {
+            Self::ResourceGroup => &["GET", "HEAD", "PUT", "DELETE"],
+            Self::ManagedCluster { .. } => &["GET", "PUT", "PATCH", "DELETE"],
+            Self::VirtualNetwork { .. }
+            | Self::Subnet { .. }
+            | Self::Workspace { .. }
+            | Self::AgentPool { .. } => &["GET", "PUT", "DELETE"],
+            Self::RegisterProvider { .. } => &["POST"],
+            Self::ClusterAction { action, .. } => match action {
+                ClusterAction::AdminProfile | ClusterAction::UserProfile => &["GET", "POST"],
+                _ => &["POST"],
+            },
+            _ => &["GET"],
+        };
+        methods.contains(&method.as_str())
+    }
+}
+
+impl ClusterAction {
+    fn path(self) -> &'static str {
+        match self {
+            Self::AdminCredential => "/listClusterAdminCredential",
+            Self::UserCredential => "/listClusterUserCredential",
+            Self::AdminProfile | Self::UserProfile => "/accessProfiles/listCredential",
+            Self::Start => "/start",
+            Self::Stop => "/stop",
+            Self::Abort => "/abort",
+        }
+    }
+}
+
+impl Target {
+    /// The id of what is asked about, as far as a role is concerned.
+    pub(crate) fn scope(&self) -> String {
+        let mut scope = format!("/subscriptions/{}", self.subscription);
+        if let Some(group) = &self.group {
+            scope = format!("{scope}/resourceGroups/{group}");
+        }
+        let kind = self.route.kind();
+        match &self.route {
+            Route::VirtualNetwork { name }
+            | Route::Workspace { name }
+            | Route::ManagedCluster { name }
+            | Route::ClusterAction { name, .. }
+            | Route::UpgradeProfile { name } => format!("{scope}/providers/{kind}/{name}"),
+            Route::Subnet { network: parent, name }
+            | Route::AgentPool { cluster: parent, name }
+            | Route::PoolUpgradeProfile { cluster: parent, name } => {
+                let (above, last) = kind.rsplit_once('/').unwrap_or((kind, ""));
+                format!("{scope}/providers/{above}/{parent}/{last}/{name}")
+            }
+            _ => scope,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(path: &str) -> Target {
+        let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+        super::super::parse(&segments).unwrap()
+    }
+
+    #[test]
+    fn actions_name_the_provider_and_what_is_done() {
+        let aks = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n";
+        for (path, method, expected) in [
+            ("/subscriptions/s", Method::GET, "Microsoft.Resources/subscriptions/read"),
+            ("/subscriptions/s/locations", Method::GET, "Microsoft.Resources/subscriptions/locations/read"),
+            (
+                "/subscriptions/s/resourceGroups/g",
+                Method::PUT,
+                "Microsoft.Resources/subscriptions/resourceGroups/write",
+            ),
+            (aks, Method::DELETE, "Microsoft.ContainerService/managedClusters/delete"),
+            (
+                &*format!("{aks}/agentPools/p"),
+                Method::PUT,
+                "Microsoft.ContainerService/managedClusters/agentPools/write",
+            ),
+            (
+                &*format!("{aks}/listClusterAdminCredential"),
+                Method::POST,
+                "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
+            ),
+            (
+                "/subscriptions/s/providers/Microsoft.ContainerService/register",
+                Method::POST,
+                "Microsoft.ContainerService/register/action",
+            ),
+        ] {
+            assert_eq!(target(path).route.action(&method), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_scope_is_the_resource_where_there_is_one() {
+        let pool = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n/agentPools/p";
+        for path in [pool, "/subscriptions/s/resourceGroups/g", "/subscriptions/s"] {
+            assert_eq!(target(path).scope(), path);
+        }
+        let list = "/subscriptions/s/providers/Microsoft.ContainerService/managedClusters";
+        assert_eq!(target(list).scope(), "/subscriptions/s");
+    }
+
+    #[test]
+    fn a_kind_has_only_its_own_methods() {
+        let list = target("/subscriptions/s/providers/Microsoft.ContainerService/managedClusters").route;
+        assert!(list.has(&Method::GET) && !list.has(&Method::PUT) && !list.has(&Method::HEAD));
+        let group = target("/subscriptions/s/resourceGroups/g").route;
+        assert!(group.has(&Method::HEAD) && group.has(&Method::DELETE) && !group.has(&Method::POST));
+        assert_eq!(list.provider(), Some("Microsoft.ContainerService"));
+        assert_eq!(group.provider(), None);
+    }
+}

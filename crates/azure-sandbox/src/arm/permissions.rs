@@ -1,0 +1,29 @@
+//! `Microsoft.Authorization/permissions`: what the role of the caller grants, as Azure's built-in roles do.
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::call::Call;
+use crate::answer::Answer;
+use crate::seed::Role;
+
+pub(super) fn list(call: &Call<'_>) -> Answer {
+    let (actions, not_actions): (&[&str], &[&str]) = match call.role {
+        Role::None => (&[], &[]),
+        Role::Reader => (&["*/read"], &[]),
+        Role::Operator => {
+            (&["*"], &["Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action"])
+        }
+        Role::Contributor => (
+            &["*"],
+            &[
+                "Microsoft.Authorization/*/Delete",
+                "Microsoft.Authorization/*/Write",
+                "Microsoft.Authorization/elevateAccess/Action",
+            ],
+        ),
+    };
+    let role =
+        json!({"actions": actions, "notActions": not_actions, "dataActions": [], "notDataActions": []});
+    Answer::json(StatusCode::OK, &json!({"value": [role]}))
+}

@@ -1,0 +1,84 @@
+//! Resource providers, and their registration.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::refused::Refused;
+use crate::answer::Answer;
+use crate::holdings::{Deed, Work};
+
+/// Those that the sandbox knows, in Azure's spelling.
+const KNOWN: [&str; 7] = [
+    "Microsoft.Compute",
+    "Microsoft.ContainerService",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Network",
+    "Microsoft.OperationalInsights",
+    "Microsoft.Resources",
+    "Microsoft.Storage",
+];
+
+pub(super) fn get(call: &Call<'_>, namespace: &str) -> Result<Answer, Refused> {
+    let provider = known(namespace)?;
+    Ok(Answer::json(StatusCode::OK, &body(call, provider)))
+}
+
+pub(super) fn register(call: &mut Call<'_>, namespace: &str) -> Result<Answer, Refused> {
+    let provider = known(namespace)?;
+    if !call.holdings.is_registered(provider) && !is_under_way(call, provider) {
+        call.begin(Work::new(Deed::RegisterProvider, "", provider, ""));
+    }
+    Ok(Answer::json(StatusCode::OK, &body(call, provider)))
+}
+
+fn known(namespace: &str) -> Result<&'static str, Refused> {
+    let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(namespace));
+    known.ok_or_else(|| {
+        let text = format!("The resource namespace '{namespace}' is invalid.");
+        Refused::new(StatusCode::NOT_FOUND, "InvalidResourceNamespace", text)
+    })
+}
+
+fn is_under_way(call: &Call<'_>, provider: &str) -> bool {
+    call.holdings.running().any(|work| work.deed == Deed::RegisterProvider && work.name == provider)
+}
+
+fn body(call: &Call<'_>, provider: &str) -> Value {
+    let state = if call.holdings.is_registered(provider) {
+        "Registered"
+    } else if is_under_way(call, provider) {
+        "Registering"
+    } else {
+        "NotRegistered"
+    };
+    let places: Vec<&str> =
+        call.world.catalog.places(call.asked.cloud).map(|region| region.display_name.as_str()).collect();
+    // Types are written as the requests of the sandbox know them.
+    let types: BTreeMap<&str, &Vec<String>> = call
+        .world
+        .catalog
+        .api_versions
+        .iter()
+        .filter_map(|(kind, versions)| {
+            let (namespace, kind) = kind.split_once('/')?;
+            namespace.eq_ignore_ascii_case(provider).then_some((kind, versions))
+        })
+        .collect();
+    let types: Vec<Value> = types
+        .into_iter()
+        .map(|(kind, versions)| {
+            let newest: Vec<&String> = versions.iter().rev().collect();
+            json!({"resourceType": kind, "locations": places, "apiVersions": newest, "capabilities": "None"})
+        })
+        .collect();
+    json!({
+        "id": format!("/subscriptions/{}/providers/{provider}", call.subscription),
+        "namespace": provider,
+        "resourceTypes": types,
+        "registrationState": state,
+        "registrationPolicy": "RegistrationRequired",
+    })
+}

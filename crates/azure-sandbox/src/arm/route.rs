@@ -1,0 +1,326 @@
+//! What an address of Resource Manager means: the subscription, the kind of thing, and its name. What is asked of a
+//! kind, and of whom, is in [`super::kinds`].
+
+/// Where a request goes below a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// As the client spelt it.
+    pub(crate) subscription: String,
+    /// As the client spelt it, when the address names one.
+    pub(crate) group: Option<String>,
+    pub(crate) route: Route,
+}
+
+/// Names are as the client spelt them, regions in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Subscription,
+    Locations,
+    Provider {
+        namespace: String,
+    },
+    RegisterProvider {
+        namespace: String,
+    },
+    /// What the caller may do in the subscription or group.
+    Permissions,
+    ResourceGroups,
+    ResourceGroup,
+    VmSizes {
+        location: String,
+    },
+    Skus,
+    Usages {
+        location: String,
+    },
+    KubernetesVersions {
+        location: String,
+    },
+    VirtualNetworks,
+    VirtualNetwork {
+        name: String,
+    },
+    Subnets {
+        network: String,
+    },
+    Subnet {
+        network: String,
+        name: String,
+    },
+    Workspaces,
+    Workspace {
+        name: String,
+    },
+    ManagedClusters,
+    ManagedCluster {
+        name: String,
+    },
+    /// Something that a cluster is asked to do, or to tell.
+    ClusterAction {
+        name: String,
+        action: ClusterAction,
+    },
+    UpgradeProfile {
+        name: String,
+    },
+    AgentPools {
+        cluster: String,
+    },
+    AgentPool {
+        cluster: String,
+        name: String,
+    },
+    PoolUpgradeProfile {
+        cluster: String,
+        name: String,
+    },
+    /// How far a long operation is.
+    LongOperation {
+        provider: Provider,
+        id: String,
+    },
+    /// What a long operation brought about.
+    OperationResult {
+        provider: Provider,
+        id: String,
+    },
+    /// The provider, when one is named, and the rest.
+    Unknown {
+        namespace: Option<String>,
+        kind: String,
+    },
+}
+
+/// What can be asked of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClusterAction {
+    AdminCredential,
+    UserCredential,
+    /// The older form of the administrator's credential.
+    AdminProfile,
+    /// The older form of the user's credential.
+    UserProfile,
+    Start,
+    Stop,
+    Abort,
+}
+
+/// Whose long operations are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Provider {
+    ContainerService,
+    Network,
+    /// Resource Manager itself.
+    Resources,
+}
+
+/// `None` for anything that is not below `/subscriptions/`. Fixed words are compared in any letter case.
+pub(crate) fn parse(segments: &[String]) -> Option<Target> {
+    let (first, rest) = segments.split_first()?;
+    let (subscription, rest) = rest.split_first().filter(|_| first.eq_ignore_ascii_case("subscriptions"))?;
+    let (group, rest) = match rest {
+        [word, group, rest @ ..] if word.eq_ignore_ascii_case("resourceGroups") => {
+            (Some(group.clone()), rest)
+        }
+        _ => (None, rest),
+    };
+    let lower: Vec<String> = rest.iter().map(|part| part.to_ascii_lowercase()).collect();
+    let words: Vec<&str> = lower.iter().map(String::as_str).collect();
+    let route = match (group.is_some(), words.as_slice()) {
+        (grouped, ["providers", "microsoft.containerservice", words @ ..]) => {
+            aks(grouped, words, rest.get(2..).unwrap_or_default())
+        }
+        (grouped, ["providers", "microsoft.network", words @ ..]) => {
+            network(grouped, words, rest.get(2..).unwrap_or_default())
+        }
+        (grouped, words) => other(grouped, words, rest),
+    };
+    let route = route.unwrap_or_else(|| unknown(rest));
+    Some(Target { subscription: subscription.clone(), group, route })
+}
+
+fn unknown(rest: &[String]) -> Route {
+    match rest {
+        [providers, namespace, kind @ ..] if providers.eq_ignore_ascii_case("providers") => {
+            Route::Unknown { namespace: Some(namespace.clone()), kind: kind.join("/") }
+        }
+        _ => Route::Unknown { namespace: None, kind: rest.join("/") },
+    }
+}
+
+/// What is below a subscription or a group and belongs to neither of the providers with a function of their own.
+fn other(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+    let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
+    Some(match (grouped, words) {
+        (false, []) => Route::Subscription,
+        (true, []) => Route::ResourceGroup,
+        (false, ["locations"]) => Route::Locations,
+        (false, ["resourcegroups"]) => Route::ResourceGroups,
+        (false, ["operationresults", _]) => {
+            Route::OperationResult { provider: Provider::Resources, id: name(1) }
+        }
+        (_, ["providers", "microsoft.authorization", "permissions"]) => Route::Permissions,
+        (false, ["providers", _]) => Route::Provider { namespace: name(1) },
+        (false, ["providers", _, "register"]) => Route::RegisterProvider { namespace: name(1) },
+        (false, ["providers", "microsoft.compute", "locations", location, "vmsizes"]) => {
+            Route::VmSizes { location: (*location).to_owned() }
+        }
+        (false, ["providers", "microsoft.compute", "locations", location, "usages"]) => {
+            Route::Usages { location: (*location).to_owned() }
+        }
+        (false, ["providers", "microsoft.compute", "skus"]) => Route::Skus,
+        (_, ["providers", "microsoft.operationalinsights", "workspaces"]) => Route::Workspaces,
+        (true, ["providers", "microsoft.operationalinsights", "workspaces", _]) => {
+            Route::Workspace { name: name(3) }
+        }
+        _ => return None,
+    })
+}
+
+/// What is below `providers/Microsoft.Network`.
+fn network(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+    let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
+    let provider = Provider::Network;
+    Some(match (grouped, words) {
+        (false, []) => Route::Provider { namespace: "Microsoft.Network".to_owned() },
+        (false, ["register"]) => Route::RegisterProvider { namespace: "Microsoft.Network".to_owned() },
+        (_, ["virtualnetworks"]) => Route::VirtualNetworks,
+        (true, ["virtualnetworks", _]) => Route::VirtualNetwork { name: name(1) },
+        (true, ["virtualnetworks", _, "subnets"]) => Route::Subnets { network: name(1) },
+        (true, ["virtualnetworks", _, "subnets", _]) => Route::Subnet { network: name(1), name: name(3) },
+        (false, ["locations", _, "operations", _]) => Route::LongOperation { provider, id: name(3) },
+        (false, ["locations", _, "operationresults", _]) => Route::OperationResult { provider, id: name(3) },
+        _ => return None,
+    })
+}
+
+/// What is below `providers/Microsoft.ContainerService`.
+fn aks(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
+    let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
+    let provider = Provider::ContainerService;
+    let action = |action| Route::ClusterAction { name: name(1), action };
+    Some(match (grouped, words) {
+        (false, []) => Route::Provider { namespace: "Microsoft.ContainerService".to_owned() },
+        (false, ["register"]) => {
+            Route::RegisterProvider { namespace: "Microsoft.ContainerService".to_owned() }
+        }
+        (false, ["locations", location, "kubernetesversions"]) => {
+            Route::KubernetesVersions { location: (*location).to_owned() }
+        }
+        (false, ["locations", _, "operations", _]) => Route::LongOperation { provider, id: name(3) },
+        (false, ["locations", _, "operationresults", _]) => Route::OperationResult { provider, id: name(3) },
+        (_, ["managedclusters"]) => Route::ManagedClusters,
+        (true, ["managedclusters", _]) => Route::ManagedCluster { name: name(1) },
+        (true, ["managedclusters", _, "listclusteradmincredential"]) => {
+            action(ClusterAction::AdminCredential)
+        }
+        (true, ["managedclusters", _, "listclusterusercredential"]) => action(ClusterAction::UserCredential),
+        (
+            true,
+            ["managedclusters", _, "accessprofiles", profile]
+            | ["managedclusters", _, "accessprofiles", profile, "listcredential"],
+        ) => match *profile {
+            "clusteradmin" => action(ClusterAction::AdminProfile),
+            "clusteruser" => action(ClusterAction::UserProfile),
+            _ => return None,
+        },
+        (true, ["managedclusters", _, "start"]) => action(ClusterAction::Start),
+        (true, ["managedclusters", _, "stop"]) => action(ClusterAction::Stop),
+        (true, ["managedclusters", _, "abort"]) => action(ClusterAction::Abort),
+        (true, ["managedclusters", _, "upgradeprofiles", "default"]) => {
+            Route::UpgradeProfile { name: name(1) }
+        }
+        (true, ["managedclusters", _, "agentpools"]) => Route::AgentPools { cluster: name(1) },
+        (true, ["managedclusters", _, "agentpools", _]) => {
+            Route::AgentPool { cluster: name(1), name: name(3) }
+        }
+        (true, ["managedclusters", _, "agentpools", _, "upgradeprofiles", "default"]) => {
+            Route::PoolUpgradeProfile { cluster: name(1), name: name(3) }
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_understood_in_any_letter_case() {
+        let of = |path: &str| {
+            let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+            parse(&segments).map(|target| (target.group, target.route))
+        };
+        let location = || "eastus".to_owned();
+        let mine = || "Mine".to_owned();
+        let unknown = |namespace: Option<&str>, kind: &str| Route::Unknown {
+            namespace: namespace.map(str::to_owned),
+            kind: kind.to_owned(),
+        };
+        let aks =
+            "/subscriptions/s/resourceGroups/G/providers/Microsoft.ContainerService/managedClusters/Mine";
+        for (path, group, route) in [
+            ("/Subscriptions/s", None, Route::Subscription),
+            ("/subscriptions/s/LOCATIONS", None, Route::Locations),
+            (
+                "/subscriptions/s/providers/microsoft.compute/locations/EastUS/vmsizes",
+                None,
+                Route::VmSizes { location: location() },
+            ),
+            ("/subscriptions/s/providers/Microsoft.Compute/skus", None, Route::Skus),
+            (
+                "/subscriptions/s/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions",
+                None,
+                Route::KubernetesVersions { location: location() },
+            ),
+            (
+                "/subscriptions/s/providers/Microsoft.ContainerService/locations/eastus/operationResults/I",
+                None,
+                Route::OperationResult { provider: Provider::ContainerService, id: "I".to_owned() },
+            ),
+            (
+                "/subscriptions/s/providers/Microsoft.Network/register",
+                None,
+                Route::RegisterProvider { namespace: "Microsoft.Network".to_owned() },
+            ),
+            (
+                "/subscriptions/s/resourcegroups/G/providers/Microsoft.Network/virtualNetworks",
+                Some("G"),
+                Route::VirtualNetworks,
+            ),
+            (
+                "/subscriptions/s/resourcegroups/G/providers/Microsoft.Network/virtualNetworks/Mine/Subnets/A",
+                Some("G"),
+                Route::Subnet { network: mine(), name: "A".to_owned() },
+            ),
+            (aks, Some("G"), Route::ManagedCluster { name: mine() }),
+            (
+                &*format!("{aks}/agentpools/P"),
+                Some("G"),
+                Route::AgentPool { cluster: mine(), name: "P".to_owned() },
+            ),
+            (
+                &*format!("{aks}/accessProfiles/clusterAdmin/listCredential"),
+                Some("G"),
+                Route::ClusterAction { name: mine(), action: ClusterAction::AdminProfile },
+            ),
+            (
+                &*format!("{aks}/detectors"),
+                Some("G"),
+                unknown(Some("Microsoft.ContainerService"), "managedClusters/Mine/detectors"),
+            ),
+            (
+                "/subscriptions/s/providers/Microsoft.Compute/disks/x",
+                None,
+                unknown(Some("Microsoft.Compute"), "disks/x"),
+            ),
+            ("/subscriptions/s/resourceGroups/G", Some("G"), Route::ResourceGroup),
+            ("/subscriptions/s/resourcegroups", None, Route::ResourceGroups),
+            ("/subscriptions/s/nothing", None, unknown(None, "nothing")),
+        ] {
+            assert_eq!(of(path), Some((group.map(str::to_owned), route)), "{path}");
+        }
+        assert_eq!(of("/tenants"), None);
+        assert_eq!(of("/subscriptions"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! `Microsoft.Compute/locations/<region>/usages`: what the nodes of the clusters take of the quotas.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::listings;
+use super::refused::Refused;
+use crate::answer::Answer;
+use crate::holdings::{Holdings, Resource};
+use crate::json;
+use crate::skus::Listing;
+
+/// The limit of a quota that nobody has changed.
+const USUAL: u32 = 100;
+/// The limit of all processors of a region together.
+pub(super) const USUAL_CORES: u32 = 350;
+
+pub(super) fn list(call: &Call<'_>, location: &str) -> Result<Answer, Refused> {
+    let cloud = call.asked.cloud;
+    let region = call.world.catalog.region(cloud, location);
+    let region = region.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
+    let listing = call.world.skus(cloud, location);
+    let listing = listing.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
+    let used = used(&call.holdings.clusters, &region.name, &listing);
+    let entry = |name: &str, title: &str, current: u32, limit: u32| {
+        json!({
+            "limit": limit, "unit": "Count", "currentValue": current,
+            "name": {"value": name, "localizedValue": title},
+        })
+    };
+    let machines = used.get("virtualMachines").copied().unwrap_or_default();
+    let cores = used.get("cores").copied().unwrap_or_default();
+    let mut all = vec![
+        entry("availabilitySets", "Availability Sets", 0, 2_500),
+        entry("cores", "Total Regional vCPUs", cores, limit(call.holdings, &region.name, "cores")),
+        entry("virtualMachines", "Virtual Machines", machines, 25_000),
+        entry("virtualMachineScaleSets", "Virtual Machine Scale Sets", 0, 2_500),
+        entry("lowPriorityCores", "Total Regional Low-priority vCPUs", 0, USUAL),
+    ];
+    let families: std::collections::BTreeSet<&str> =
+        listing.offers.values().map(|offer| offer.family.as_str()).collect();
+    all.extend(families.into_iter().map(|family| {
+        let current = used.get(family).copied().unwrap_or_default();
+        entry(family, &title(family), current, limit(call.holdings, &region.name, family))
+    }));
+    Ok(Answer::json(StatusCode::OK, &json!({"value": all})))
+}
+
+/// How a quota is called for people: `standardDSv5Family` is `Standard DSv5 Family vCPUs`.
+fn title(family: &str) -> String {
+    let lower = family.to_ascii_lowercase();
+    let word = ["standard", "basic"].into_iter().find(|word| lower.starts_with(word)).unwrap_or_default();
+    let rest = family.get(word.len()..).unwrap_or_default();
+    let rest = rest.strip_suffix("Family").unwrap_or(rest).trim();
+    let word = if word == "basic" { "Basic" } else { "Standard" };
+    format!("{word} {rest} Family vCPUs")
+}
+
+pub(super) fn limit(holdings: &Holdings, region: &str, quota: &str) -> u32 {
+    let changed = holdings.quotas.get(region).and_then(|quotas| quotas.get(quota)).copied();
+    changed.unwrap_or(if quota == "cores" { USUAL_CORES } else { USUAL })
+}
+
+/// What is used in a region, by name of the quota: `cores`, `virtualMachines` and the families.
+pub(super) fn used(clusters: &[Resource], region: &str, listing: &Listing) -> BTreeMap<String, u32> {
+    let mut used = BTreeMap::new();
+    let running = clusters.iter().filter(|cluster| {
+        cluster.location() == region
+            && json::text(&cluster.body, "/properties/powerState/code") != Some("Stopped")
+    });
+    for pool in running.flat_map(Resource::pools) {
+        take(pool, listing, &mut used);
+    }
+    used
+}
+
+/// Adds what one pool uses.
+pub(super) fn take(pool: &Value, listing: &Listing, used: &mut BTreeMap<String, u32>) {
+    let count = json::number(pool, "/count").unwrap_or_default();
+    let size = json::text(pool, "/vmSize").unwrap_or_default().to_ascii_lowercase();
+    let Some(offer) = listing.offers.get(&size) else { return };
+    for (name, amount) in
+        [("cores", count * offer.cores), (&*offer.family, count * offer.cores), ("virtualMachines", count)]
+    {
+        *used.entry(name.to_owned()).or_default() += amount;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_have_names_for_people() {
+        for (family, expected) in [
+            ("standardDSv5Family", "Standard DSv5 Family vCPUs"),
+            ("StandardDadsv6Family", "Standard Dadsv6 Family vCPUs"),
+            ("basicAFamily", "Basic A Family vCPUs"),
+            ("Standard NCASv3_T4 Family", "Standard NCASv3_T4 Family vCPUs"),
+        ] {
+            assert_eq!(title(family), expected, "{family}");
+        }
+    }
+}

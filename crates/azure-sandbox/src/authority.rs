@@ -1,0 +1,203 @@
+//! The certificate authority of the sandbox: made once, kept by whoever wants to trust it for longer, and
+//! unable to vouch for anything but the host names that the sandbox stands in for, and this machine itself.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::Clock;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CidrSubnet, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
+    PublicKeyData as _,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::clouds::HOSTS;
+use super::files;
+
+const NAME: &str = "norman-aks sandbox authority";
+/// The names of this machine for itself.
+const LOCALHOST: &str = "localhost";
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// A certificate authority as it is kept between two starts.
+#[derive(Clone, Debug)]
+pub(super) struct StoredAuthority {
+    /// The certificate that clients trust, PEM.
+    pub(super) certificate: String,
+    /// Its private key, PEM (PKCS #8). Who has it can impersonate Azure to those who trust the certificate.
+    pub(super) key: SecretString,
+}
+
+/// An authority that cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Keys or certificates cannot be made or read.
+    #[error("cannot make the sandbox's certificates")]
+    Certificate(#[from] rcgen::Error),
+    /// The stored certificate is not PEM.
+    #[error("the stored authority's certificate cannot be read")]
+    Unreadable(#[source] rustls::pki_types::pem::Error),
+    /// The stored certificate belongs to another key.
+    #[error("the stored authority's certificate and key do not belong together")]
+    Mismatch,
+    /// A file of the authority cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// TLS refuses the certificate.
+    #[error("cannot use the sandbox's certificate")]
+    Tls(#[from] rustls::Error),
+}
+
+const CERTIFICATE_FILE: &str = "sandbox-ca.pem";
+const KEY_FILE: &str = "sandbox-ca.key";
+
+impl StoredAuthority {
+    /// The file of the certificate, for clients that trust it.
+    pub(super) fn certificate_file(folder: &Path) -> PathBuf {
+        folder.join(CERTIFICATE_FILE)
+    }
+
+    /// The authority that an earlier start left in `folder`.
+    pub(super) fn read(folder: &Path) -> Result<Option<Self>, Error> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            let content = files::read(&path).map_err(|source| Error::File { path, source })?;
+            Ok::<_, Error>(content.map(|content| String::from_utf8_lossy(&content).into_owned()))
+        };
+        let stored = (read(CERTIFICATE_FILE)?, read(KEY_FILE)?);
+        let (Some(certificate), Some(key)) = stored else { return Ok(None) };
+        Ok(Some(Self { certificate, key: key.into() }))
+    }
+
+    /// Keeps the authority in `folder` for the next start.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
+        for (name, content) in [(KEY_FILE, self.key.expose_secret()), (CERTIFICATE_FILE, &self.certificate)] {
+            let path = folder.join(name);
+            files::replace(&path, content.as_bytes()).map_err(|source| Error::File { path, source })?;
+        }
+        Ok(())
+    }
+
+    /// A new authority with a key of its own.
+    pub(super) fn generate() -> Result<Self, Error> {
+        let key = KeyPair::generate()?;
+        let certificate = authority()?.self_signed(&key)?;
+        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
+    }
+
+    /// The same authority, with a certificate that may vouch for all that this version needs: same key, same name.
+    pub(super) fn renewed(self) -> Result<Self, Error> {
+        let certificate =
+            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
+        if certificate.windows(LOCALHOST.len()).any(|window| window == LOCALHOST.as_bytes()) {
+            return Ok(self);
+        }
+        let key = KeyPair::from_pem(self.key.expose_secret())?;
+        Ok(Self { certificate: authority()?.self_signed(&key)?.pem(), key: self.key })
+    }
+
+    /// A server certificate for every host of the sandbox, valid for a year from now on the machine's clock.
+    pub(super) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        self.serving(HOSTS.map(str::to_owned).to_vec())
+    }
+
+    /// The same for this machine under the names that it has for itself.
+    pub(super) fn loopback(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        let addresses = LOOPBACK.iter().map(ToString::to_string);
+        self.serving(addresses.chain([LOCALHOST.to_owned()]).collect())
+    }
+
+    fn serving(&self, names: Vec<String>) -> Result<Arc<rustls::ServerConfig>, Error> {
+        let key = KeyPair::from_pem(self.key.expose_secret())?;
+        let certificate =
+            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
+        let public = key.subject_public_key_info();
+        if !certificate.windows(public.len()).any(|window| window == public) {
+            return Err(Error::Mismatch);
+        }
+        let (leaf, leaf_key) = leaf(names, &Issuer::new(authority()?, key))?;
+        let leaf_key = PrivatePkcs8KeyDer::from(leaf_key.serialize_der());
+        Ok(serve::tls(vec![leaf.der().clone()], leaf_key.into())?)
+    }
+}
+
+fn leaf(names: Vec<String>, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate, KeyPair), Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = named("norman-aks sandbox");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    // Clients compare with the machine's clock, whatever clock the sandbox itself runs by.
+    let now = Clock::system().now();
+    params.not_before = now - DAY;
+    params.not_after = now + DAY * 365;
+    Ok((params.signed_by(&key, issuer)?, key))
+}
+
+fn authority() -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = named(NAME);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let names = HOSTS.into_iter().chain([LOCALHOST]).map(|host| GeneralSubtree::DnsName(host.to_owned()));
+    let addresses = LOOPBACK.into_iter().map(|address| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, bits))
+    });
+    let permitted_subtrees = names.chain(addresses).collect();
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    params.not_before = rcgen::date_time_ymd(2024, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2074, 1, 1);
+    Ok(params)
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_authority_serves_again_and_a_foreign_key_is_refused() {
+        let stored = StoredAuthority::generate().unwrap();
+        assert!(stored.server().is_ok());
+        let other = StoredAuthority::generate().unwrap();
+        let mixed = StoredAuthority { certificate: stored.certificate.clone(), key: other.key };
+        assert!(matches!(mixed.server(), Err(Error::Mismatch)));
+        let broken = StoredAuthority { certificate: "no PEM".to_owned(), key: stored.key.clone() };
+        assert!(matches!(broken.server(), Err(Error::Unreadable(_))));
+        assert!(!format!("{stored:?}").contains("PRIVATE KEY"));
+    }
+
+    #[test]
+    fn an_authority_of_an_older_version_is_renewed_under_the_same_key() {
+        let stored = StoredAuthority::generate().unwrap();
+        assert_eq!(stored.clone().renewed().unwrap().certificate, stored.certificate);
+        let key = KeyPair::from_pem(stored.key.expose_secret()).unwrap();
+        let mut older = authority().unwrap();
+        older.name_constraints = None;
+        let older = StoredAuthority { certificate: older.self_signed(&key).unwrap().pem(), key: stored.key };
+        let renewed = older.clone().renewed().unwrap();
+        assert_ne!(renewed.certificate, older.certificate);
+        assert!(renewed.loopback().is_ok(), "the key still fits");
+    }
+}

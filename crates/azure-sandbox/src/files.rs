@@ -1,0 +1,29 @@
+//! Files of the data folder, which only their owner may read.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+const OWNER_ONLY: u32 = 0o600;
+
+/// The content of a file; `None` if it does not exist.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces a file atomically: readers see the old content or the new one. It is not forced onto the disk, because it
+/// has to survive the end of the process, not of the machine.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&temporary)?;
+    // A file that a crash left behind has kept its own mode.
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
+    file.write_all(content)?;
+    fs::rename(&temporary, path)
+}

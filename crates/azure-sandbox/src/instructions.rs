@@ -1,0 +1,35 @@
+//! What a person reads who starts the sandbox alone.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::Sandbox;
+
+impl Sandbox {
+    /// Where the sandbox listens and a first request; `folder` is [`Options::state_dir`](super::Options::state_dir).
+    pub fn instructions(&self, folder: &Path) -> String {
+        let address = self.address();
+        let file = Self::authority_file(folder);
+        let file = std::path::absolute(&file).unwrap_or(file).display().to_string();
+        let mut text = format!(
+            "the built-in Azure listens on {address} for these hosts, with TLS:\n  {}\ntrust {file}; for example:\n\n  \
+             curl --cacert {} --connect-to ::{address} 'https://management.azure.com/subscriptions/{}?api-version=2022-12-01' -i\n",
+            Self::hosts().join("\n  "),
+            quoted(&file),
+            Self::seed().subscription_id,
+        );
+        if let Some(control) = self.control_address() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\nthe control API: http://{control}/accounts, /faults, /requests");
+        }
+        text
+    }
+}
+
+/// A word for a POSIX shell, in quotes where it needs them.
+fn quoted(word: &str) -> String {
+    if word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}

@@ -1,0 +1,343 @@
+//! One request of somebody who may do it: passed on to what answers it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::authn::User;
+use super::authz::{Attributes, authorize};
+use super::cluster::Cluster;
+use super::delete::{self, Options};
+use super::entra::Caller;
+use super::list::{self, Filter, Shape};
+use super::request::{Asked, Place, Target, object, parsed};
+use super::resources::{NAMESPACES, PODS, PROXY, Resource, SERVICE_ACCOUNTS, SERVICES};
+use super::status::Refused;
+use super::value::{Now, text};
+use super::write::{self, Context, Kind, Which};
+use super::{Kubes, discovery, logs, openapi, requests, reviews, tokens, watch};
+use crate::answer::Answer;
+
+/// What is sent back.
+pub(super) enum Reply {
+    Whole(Answer),
+    /// Goes on until something ends; the type of what is in it.
+    Stream(&'static str, Body),
+}
+
+/// Everything that a request is answered from.
+pub(super) struct Call<'a> {
+    pub(super) kubes: &'a Kubes,
+    pub(super) cluster: &'a Arc<Cluster>,
+    pub(super) user: &'a User,
+    pub(super) asked: &'a Asked,
+    pub(super) body: &'a [u8],
+    pub(super) entra: &'a dyn Fn(&str) -> Option<Caller>,
+}
+
+pub(super) fn answer(call: &Call<'_>) -> Result<Reply, Refused> {
+    {
+        let state = call.cluster.state();
+        authorize(&state, call.user, &Attributes::of(call.asked))?;
+    }
+    match &call.asked.target {
+        Target::Path => path(call).map(Reply::Whole),
+        Target::Objects(place) => objects(call, place),
+    }
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Answer {
+    let mut answer = Answer::json(status, body);
+    answer.set("content-type", "application/json");
+    answer
+}
+
+/// Addresses that are no objects.
+fn path(call: &Call<'_>) -> Result<Answer, Refused> {
+    let asked = call.asked;
+    if asked.method != Method::GET && asked.method != Method::HEAD {
+        return Err(Refused::method_not_allowed());
+    }
+    let version = call.cluster.state().declared.kubernetes_version.clone();
+    if let Some(answer) = discovery::answer(asked).or_else(|| openapi::answer(asked, &version)) {
+        return Ok(answer);
+    }
+    match asked.path.trim_end_matches('/') {
+        "/version" => Ok(json_answer(StatusCode::OK, &version_info(&version))),
+        "/healthz" | "/livez" | "/readyz" => Ok(health(asked)),
+        "/healthz/ping" | "/livez/ping" | "/readyz/ping" | "/healthz/etcd" | "/livez/etcd"
+        | "/readyz/etcd" => Ok(plain("ok")),
+        "" => {
+            let paths = [
+                "/api",
+                "/api/v1",
+                "/apis",
+                "/healthz",
+                "/livez",
+                "/openapi/v2",
+                "/openapi/v3",
+                "/readyz",
+                "/version",
+            ];
+            Ok(json_answer(StatusCode::OK, &json!({"paths": paths})))
+        }
+        "/.well-known/openid-configuration" => {
+            let issuer = super::authn::audience(&call.cluster.host);
+            Ok(json_answer(
+                StatusCode::OK,
+                &json!({"issuer": issuer, "jwks_uri": format!("{issuer}/openid/v1/jwks"), "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["EdDSA"]}),
+            ))
+        }
+        "/openid/v1/jwks" => Ok(json_answer(StatusCode::OK, &tokens::keys(&call.cluster.authority()))),
+        _ => Err(Refused::no_such_path()),
+    }
+}
+
+fn plain(text: &str) -> Answer {
+    let mut answer = Answer::text(StatusCode::OK, text.to_owned());
+    answer.set("content-type", "text/plain; charset=utf-8");
+    answer.set("x-content-type-options", "nosniff");
+    answer
+}
+
+fn health(asked: &Asked) -> Answer {
+    if !asked.flag("verbose") {
+        return plain("ok");
+    }
+    let word = asked.path.trim_matches('/');
+    plain(&format!(
+        "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]poststarthook/rbac/bootstrap-roles ok\n{word} check passed\n"
+    ))
+}
+
+fn version_info(version: &str) -> Value {
+    let mut parts = version.split('.');
+    let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("0"));
+    json!({
+        "major": major,
+        "minor": minor,
+        "gitVersion": format!("v{version}"),
+        "gitCommit": "0000000000000000000000000000000000000000",
+        "gitTreeState": "clean",
+        "buildDate": "2025-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "rustc",
+        "platform": "linux/amd64",
+    })
+}
+
+fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, Refused> {
+    let resource = place.resource().ok_or_else(Refused::no_such_path)?;
+    if !place.subresource.is_empty() {
+        return part(call, resource, place);
+    }
+    if resource.namespaced && place.namespace.is_empty() && !["list", "watch"].contains(&call.asked.verb) {
+        return Err(Refused::method_not_allowed());
+    }
+    if !resource.namespaced && !place.namespace.is_empty() && !resource.is(&NAMESPACES) {
+        return Err(Refused::no_such_path());
+    }
+    if !resource.verbs().contains(&call.asked.verb) {
+        return Err(Refused::method_not_allowed());
+    }
+    if reviews::is_review(resource) {
+        let review = object(call.asked.content_type(), call.body, &resource.api_version(), resource.kind)?;
+        let now = call.kubes.now();
+        let who = (call.user, place.namespace.as_str());
+        let review = reviews::answer(call.cluster, resource, who, review, (call.entra, &now))?;
+        return Ok(Reply::Whole(json_answer(StatusCode::CREATED, &review)));
+    }
+    match call.asked.verb {
+        "get" => get(call, resource, place).map(Reply::Whole),
+        "list" => {
+            let filter = Filter::of(resource, place, call.asked)?;
+            let listed = list::list(&call.cluster.state(), &filter, call.asked, &call.kubes.now())?;
+            Ok(Reply::Whole(json_answer(StatusCode::OK, &listed)))
+        }
+        "watch" => {
+            let filter = Filter::of(resource, place, call.asked)?;
+            Ok(Reply::Stream(
+                "application/json",
+                watch::answer(call.kubes, call.cluster, filter, call.asked)?,
+            ))
+        }
+        _ => change(call, resource, place).map(Reply::Whole),
+    }
+}
+
+/// Where objects of the type are kept.
+fn kept_in<'a>(resource: &Resource, place: &'a Place) -> &'a str {
+    if resource.namespaced { &place.namespace } else { "" }
+}
+
+fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, Refused> {
+    let shape = Shape::of(call.asked)?;
+    let state = call.cluster.state();
+    list::check_version(&state, call.asked)?;
+    let found = state.get(resource, kept_in(resource, place), &place.name);
+    let found = Arc::clone(found.ok_or_else(|| Refused::not_found(resource, &place.name))?);
+    drop(state);
+    Ok(json_answer(StatusCode::OK, &shape.one(resource, &found, &call.kubes.now(), true)))
+}
+
+/// Addresses of parts of objects.
+fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, Refused> {
+    let known = resource.subresources();
+    let part = known.iter().find(|part| part.name == place.subresource).ok_or_else(Refused::no_such_path)?;
+    if !place.rest.is_empty() && part.name != PROXY {
+        return Err(Refused::no_such_path());
+    }
+    if !part.verbs.contains(&call.asked.verb) {
+        return Err(Refused::method_not_allowed());
+    }
+    if part.name == PROXY {
+        return Err(behind_proxy(call, resource, place));
+    }
+    if resource.is(&PODS) && part.name == "log" {
+        let body = logs::answer(call.kubes, call.cluster, call.asked, (&place.namespace, &place.name))?;
+        return Ok(Reply::Stream("text/plain", body));
+    }
+    if resource.is(&SERVICE_ACCOUNTS) && part.name == "token" {
+        let (group, version, kind) = part.shows;
+        let request = object(call.asked.content_type(), call.body, &format!("{group}/{version}"), kind)?;
+        let place = (place.namespace.as_str(), place.name.as_str());
+        let answer = requests::token(call.cluster, place, request, &call.kubes.now())?;
+        return Ok(Reply::Whole(json_answer(StatusCode::CREATED, &answer)));
+    }
+    if call.asked.verb == "get" && part.name == "scale" {
+        let state = call.cluster.state();
+        let found = state.get(resource, &place.namespace, &place.name);
+        let found = found.ok_or_else(|| Refused::not_found(resource, &place.name))?;
+        return Ok(Reply::Whole(json_answer(StatusCode::OK, &list::scale(found))));
+    }
+    if call.asked.verb == "get" {
+        return get(call, resource, place).map(Reply::Whole);
+    }
+    change(call, resource, place).map(Reply::Whole)
+}
+
+/// The answer from behind a proxy: nothing listens there.
+fn behind_proxy(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Refused {
+    // Names may have a scheme in front and a port behind: `https:web:8443`.
+    let mut parts = place.name.split(':');
+    let name = match (parts.next(), parts.next()) {
+        (Some("http" | "https"), Some(name)) => name,
+        (name, _) => name.unwrap_or_default(),
+    };
+    if call.cluster.state().get(resource, kept_in(resource, place), name).is_none() {
+        return Refused::not_found(resource, name);
+    }
+    let message = if resource.is(&SERVICES) {
+        format!("no endpoints available for service {:?}", place.name)
+    } else {
+        "error trying to reach service: connect: connection refused".to_owned()
+    };
+    Refused::new(503, "ServiceUnavailable", message)
+}
+
+/// Everything that writes.
+fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, Refused> {
+    let (asked, now) = (call.asked, call.kubes.now());
+    let shape = Shape::of(asked)?;
+    let context = Context {
+        user: call.user,
+        now: &now,
+        manager: asked.manager(),
+        dry_run: asked.dry_run()?,
+        force: asked.flag("force"),
+    };
+    let which = Which {
+        resource,
+        namespace: kept_in(resource, place),
+        name: &place.name,
+        subresource: &place.subresource,
+    };
+    let kind = asked.content_type();
+    let (made, object) = match asked.verb {
+        "create" => {
+            let object = object(kind, call.body, &resource.api_version(), resource.kind)?;
+            (true, call.cluster.change(&now, |state| write::create(state, &context, &which, object))?)
+        }
+        "update" => {
+            let scale = ("autoscaling/v1".to_owned(), "Scale");
+            let own = (resource.api_version(), resource.kind);
+            let (version, name) = if place.subresource == "scale" { scale } else { own };
+            let object = object(kind, call.body, &version, name)?;
+            (false, call.cluster.change(&now, |state| write::update(state, &context, &which, object))?)
+        }
+        "patch" => {
+            let (kind, body) = patch(call, &resource.api_version(), resource.kind)?;
+            if kind == Kind::Apply && asked.parameter("fieldManager").is_none() {
+                return Err(Refused::bad_request(
+                    "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+                ));
+            }
+            call.cluster.change(&now, |state| write::patch(state, &context, &which, kind, body))?
+        }
+        _ => return remove(call, resource, place, &now),
+    };
+    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
+    let shown = if place.subresource == "scale" {
+        list::scale(&object)
+    } else {
+        shape.one(resource, &object, &now, true)
+    };
+    Ok(json_answer(status, &shown))
+}
+
+fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(Kind, Value), Refused> {
+    const JSON: &str = "application/json";
+    match call.asked.content_type() {
+        "application/json-patch+json" => Ok((Kind::Json, parsed(JSON, call.body)?)),
+        "application/merge-patch+json" => Ok((Kind::Merge, parsed(JSON, call.body)?)),
+        "application/strategic-merge-patch+json" => Ok((Kind::Strategic, parsed(JSON, call.body)?)),
+        apply @ "application/apply-patch+yaml" => {
+            Ok((Kind::Apply, object(apply, call.body, api_version, kind)?))
+        }
+        _ => Err(Refused::unsupported(
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml",
+        )),
+    }
+}
+
+fn remove(call: &Call<'_>, resource: &'static Resource, place: &Place, now: &Now) -> Result<Answer, Refused> {
+    let asked = call.asked;
+    let body: Value = if call.body.is_empty() { json!({}) } else { parsed(asked.content_type(), call.body)? };
+    let mut options = Options::of(&body);
+    options.grace = options.grace.or(asked.number("gracePeriodSeconds")?);
+    options.dry_run |= asked.dry_run()?;
+    if let Some(policy) = asked.parameter("propagationPolicy") {
+        policy.clone_into(&mut options.policy);
+    }
+    let namespace = kept_in(resource, place);
+    if asked.verb == "delete" {
+        let named = (namespace, place.name.as_str());
+        let left = call.cluster.change(now, |state| delete::delete(state, resource, named, &options, now))?;
+        return Ok(json_answer(StatusCode::OK, &left));
+    }
+    let filter = Filter::of(resource, place, asked)?;
+    let gone: Vec<_> = call.cluster.change(now, |state| {
+        let chosen: Vec<_> = state
+            .list(resource, filter.namespace.as_deref(), None)
+            .filter(|object| filter.fits(object))
+            .cloned()
+            .collect();
+        chosen
+            .into_iter()
+            .filter(|object| {
+                let named = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+                delete::delete(state, resource, named, &options, now).is_ok()
+            })
+            .collect()
+    });
+    let items: Vec<_> = gone.iter().map(|object| (**object).clone()).collect();
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+        "metadata": {"resourceVersion": call.cluster.state().revision.to_string()}, "items": items}),
+    ))
+}

@@ -1,0 +1,206 @@
+//! Whom one cluster trusts and with what it vouches for others: its certificate authority, the certificate of
+//! its API, the client certificate and the token of its administrator, the key that signs its service
+//! accounts' tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::Clock;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ED25519,
+};
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
+use serde::{Deserialize, Serialize};
+
+use super::value::secret;
+use crate::authority::Error;
+
+/// Whom the administrator's certificate names: name and group.
+pub(super) const ADMINISTRATOR: (&str, &str) = ("masterclient", "system:masters");
+
+/// How long a client certificate is good.
+const CLIENT_DAYS: u32 = 365 * 2;
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// What is kept between two starts. All of it but the certificates is secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    pub(super) certificate: String,
+    key: String,
+    pub(super) client_certificate: String,
+    pub(super) client_key: String,
+    pub(super) token: String,
+    token_key: String,
+}
+
+/// The same, ready for use.
+pub(super) struct Authority {
+    pub(super) kept: Kept,
+    /// Shown to clients of the API.
+    pub(super) server: Arc<CertifiedKey>,
+    /// Signs service accounts' tokens.
+    pub(super) signer: KeyPair,
+    clients: Arc<dyn ClientCertVerifier>,
+}
+
+impl Kept {
+    /// A new authority for the API of that host name.
+    pub(super) fn generate(host: &str) -> Result<Self, Error> {
+        let key = KeyPair::generate()?;
+        let certificate = authority(host)?.self_signed(&key)?;
+        let text = key.serialize_pem();
+        let mut kept = Self {
+            certificate: certificate.pem(),
+            key: text,
+            client_certificate: String::new(),
+            client_key: String::new(),
+            token: secret(),
+            token_key: KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem(),
+        };
+        kept.renew_client(host, CLIENT_DAYS)?;
+        Ok(kept)
+    }
+
+    /// Issues another client certificate. The one before stays good until it ends.
+    pub(super) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
+        let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&self.key)?);
+        let client_key = KeyPair::generate()?;
+        let mut client = CertificateParams::new(Vec::new())?;
+        let (name, group) = ADMINISTRATOR;
+        client.distinguished_name.push(DnType::OrganizationName, group);
+        client.distinguished_name.push(DnType::CommonName, name);
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        client.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        client.use_authority_key_identifier_extension = true;
+        (client.not_before, client.not_after) = span(days);
+        self.client_certificate = client.signed_by(&client_key, &issuer)?.pem();
+        self.client_key = client_key.serialize_pem();
+        Ok(())
+    }
+}
+
+impl Authority {
+    /// What was kept by an earlier start. As in AKS, a client certificate of whose time four fifths have passed is replaced.
+    pub(super) fn restored(mut kept: Kept, host: &str) -> Result<Self, Error> {
+        let authority = Self::new(kept.clone(), host)?;
+        let soon = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
+        let client = read(&kept.client_certificate)?;
+        let soon = UnixTime::since_unix_epoch(Duration::from_secs(soon));
+        if authority.clients.verify_client_cert(&client, &[], soon).is_ok() {
+            return Ok(authority);
+        }
+        kept.renew_client(host, CLIENT_DAYS)?;
+        Self::new(kept, host)
+    }
+
+    /// The server's certificate is a new one at every start: nobody keeps it.
+    pub(super) fn new(kept: Kept, host: &str) -> Result<Self, Error> {
+        let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&kept.key)?);
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        params.distinguished_name = named("apiserver");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = span(365);
+        let leaf = params.signed_by(&key, &issuer)?;
+        let provider = provider();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let key = provider.key_provider.load_private_key(key.into())?;
+
+        let mut roots = RootCertStore::empty();
+        roots.add(read(&kept.certificate)?)?;
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build();
+        let clients = clients.map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(Self {
+            server: Arc::new(CertifiedKey::new(vec![leaf.der().clone()], key)),
+            signer: KeyPair::from_pem(&kept.token_key)?,
+            clients,
+            kept,
+        })
+    }
+
+    /// Whether the chain that a client showed ends at this authority and is the administrator's. That the client
+    /// has the key to it, TLS has seen. The authority signs no other client certificates.
+    pub(super) fn is_administrator(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let Some((first, rest)) = chain.split_first() else { return false };
+        // Certificates are compared with the machine's clock, whatever clock the sandbox itself runs by.
+        self.clients.verify_client_cert(first, rest, UnixTime::now()).is_ok()
+    }
+}
+
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn read(pem: &str) -> Result<CertificateDer<'static>, Error> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(Error::Unreadable)
+}
+
+/// An authority that cannot vouch for another host than its own.
+fn authority(host: &str) -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = named("ca");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let permitted_subtrees = vec![GeneralSubtree::DnsName(host.to_owned())];
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    params.not_before = rcgen::date_time_ymd(2024, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2054, 1, 1);
+    Ok(params)
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+/// From yesterday on, on the machine's clock.
+fn span(days: u32) -> (time::OffsetDateTime, time::OffsetDateTime) {
+    let now = Clock::system().now();
+    (now - DAY, now + DAY * days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_certificate_is_replaced_before_it_ends() {
+        let host = "a.hcp.eastus.azmk8s.io";
+        let mut kept = Kept::generate(host).unwrap();
+        let restored = |kept: &Kept| Authority::restored(kept.clone(), host).unwrap();
+        assert_eq!(restored(&kept).kept.client_certificate, kept.client_certificate);
+        let before = vec![read(&kept.client_certificate).unwrap()];
+        kept.renew_client(host, CLIENT_DAYS / 6).unwrap();
+        let again = restored(&kept);
+        assert_ne!(again.kept.client_certificate, kept.client_certificate);
+        assert_eq!(again.kept.certificate, kept.certificate, "the authority stays");
+        assert!(again.is_administrator(&before), "older certificates are good until they end");
+    }
+
+    #[test]
+    fn only_the_administrators_own_certificate_of_this_cluster_is_one() {
+        let host = "a.hcp.eastus.azmk8s.io";
+        let (ours, theirs) = (Kept::generate(host).unwrap(), Kept::generate(host).unwrap());
+        let chain = |kept: &Kept| vec![read(&kept.client_certificate).unwrap()];
+        let authority = Authority::new(ours.clone(), host).unwrap();
+        assert!(authority.is_administrator(&chain(&ours)));
+        assert!(!authority.is_administrator(&chain(&theirs)), "an authority of the same name");
+        assert!(!authority.is_administrator(&[read(&ours.certificate).unwrap()]), "the authority itself");
+        assert!(!authority.is_administrator(&[]));
+        let again =
+            Authority::new(serde_json::from_value(serde_json::to_value(&ours).unwrap()).unwrap(), host);
+        assert!(again.unwrap().is_administrator(&chain(&ours)), "after a restart");
+    }
+}

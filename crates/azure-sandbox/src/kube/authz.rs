@@ -1,0 +1,268 @@
+//! Who may: role-based access control over the roles and bindings that the cluster keeps.
+
+use serde_json::Value;
+
+use super::authn::{MASTERS, User};
+use super::request::{Asked, Target};
+use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES};
+use super::status::Refused;
+use super::storage::State;
+use super::value::{list, text, texts};
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Attributes<'a> {
+    pub(super) verb: &'a str,
+    pub(super) group: &'a str,
+    pub(super) resource: &'a str,
+    pub(super) subresource: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    /// For addresses that are no objects; the rest is empty then, but for the verb.
+    pub(super) path: Option<&'a str>,
+}
+
+/// What was decided, and what is to be said about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) allowed: bool,
+    pub(super) reason: String,
+}
+
+impl<'a> Attributes<'a> {
+    pub(super) fn of(asked: &'a Asked) -> Self {
+        match &asked.target {
+            Target::Path => Self { verb: asked.verb, path: Some(&asked.path), ..Self::default() },
+            Target::Objects(place) => Self {
+                verb: asked.verb,
+                group: &place.group,
+                resource: &place.plural,
+                subresource: &place.subresource,
+                namespace: &place.namespace,
+                name: &place.name,
+                path: None,
+            },
+        }
+    }
+
+    /// `pods`, `pods/log`.
+    fn full_resource(&self) -> String {
+        if self.subresource.is_empty() {
+            self.resource.to_owned()
+        } else {
+            format!("{}/{}", self.resource, self.subresource)
+        }
+    }
+}
+
+/// Nothing when it is allowed, else the refusal in Kubernetes' words.
+pub(super) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> Result<(), Refused> {
+    let decision = decide(state, user, wanted);
+    if decision.allowed {
+        return Ok(());
+    }
+    let name = &user.name;
+    let verb = wanted.verb;
+    let why = if decision.reason.is_empty() { String::new() } else { format!(": {}", decision.reason) };
+    if let Some(path) = wanted.path {
+        let message = format!("forbidden: User {name:?} cannot {verb} path {path:?}{why}");
+        return Err(Refused::new(403, "Forbidden", message));
+    }
+    let place = if wanted.namespace.is_empty() {
+        "at the cluster scope".to_owned()
+    } else {
+        format!("in the namespace {:?}", wanted.namespace)
+    };
+    let Attributes { group, resource, .. } = wanted;
+    let qualified = if group.is_empty() { (*resource).to_owned() } else { format!("{resource}.{group}") };
+    let object = if wanted.name.is_empty() { qualified } else { format!("{qualified} {:?}", wanted.name) };
+    let message = format!(
+        "{object} is forbidden: User {name:?} cannot {verb} resource {:?} in API group {group:?} {place}{why}",
+        wanted.full_resource()
+    );
+    Err(Refused::new(403, "Forbidden", message).about(group, resource, wanted.name))
+}
+
+pub(super) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Decision {
+    if user.is_in(MASTERS) || user.azure_role == Some(true) {
+        return Decision { allowed: true, reason: String::new() };
+    }
+    let mut missing = Vec::new();
+    for granted in grants(state, user, wanted.namespace) {
+        let Granted { binding, rules } = granted;
+        match rules {
+            Ok(rules) if rules.iter().any(|rule| allows(rule, wanted)) => {
+                return Decision { allowed: true, reason: binding };
+            }
+            Ok(_) => {}
+            Err(role) => missing.push(role),
+        }
+    }
+    let mut reason = if missing.is_empty() { String::new() } else { format!("RBAC: {}", missing.join(", ")) };
+    if user.azure_role == Some(false) {
+        "User does not have access to the resource in Azure. Update role assignment to allow access."
+            .clone_into(&mut reason);
+    }
+    Decision { allowed: false, reason }
+}
+
+/// What one binding gives somebody.
+pub(super) struct Granted {
+    /// Why it is allowed, in words.
+    binding: String,
+    /// The rules, or that the role is not there.
+    pub(super) rules: Result<Vec<Value>, String>,
+}
+
+/// What the bindings give `user`, in the whole cluster and in that namespace.
+pub(super) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Granted> {
+    let everywhere = state.list(&CLUSTER_ROLE_BINDINGS, None, None);
+    let here = state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
+    let mut granted = Vec::new();
+    for binding in everywhere.chain(here) {
+        let within = text(binding, "/metadata/namespace");
+        let subject = list(binding, "/subjects").iter().find(|subject| is_subject(user, subject, within));
+        let Some(subject) = subject else { continue };
+        let (kind, role) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
+        let (found, missing) = if kind == "ClusterRole" {
+            (state.get(&CLUSTER_ROLES, "", role), format!("clusterrole.{RBAC} {role:?} not found"))
+        } else {
+            (state.get(&ROLES, within, role), format!("role.{RBAC} {role:?} not found"))
+        };
+        let of = format!("{}/{}", text(subject, "/kind"), text(subject, "/name"));
+        let name = text(binding, "/metadata/name");
+        granted.push(Granted {
+            binding: format!(
+                "RBAC: allowed by {} {name:?} of {kind} {role:?} to {of:?}",
+                text(binding, "/kind")
+            ),
+            rules: found.map(|role| list(role, "/rules").to_vec()).ok_or(missing),
+        });
+    }
+    granted
+}
+
+fn is_subject(user: &User, subject: &Value, within: &str) -> bool {
+    let name = text(subject, "/name");
+    match text(subject, "/kind") {
+        "User" => user.name == name,
+        "Group" => user.is_in(name),
+        "ServiceAccount" => {
+            let namespace = match text(subject, "/namespace") {
+                "" => within,
+                namespace => namespace,
+            };
+            user.name == super::authn::account_name(namespace, name)
+        }
+        _ => false,
+    }
+}
+
+/// Whether one rule allows it.
+pub(super) fn allows(rule: &Value, wanted: &Attributes<'_>) -> bool {
+    let has = |pointer: &str, value: &str| texts(rule, pointer).any(|own| own == "*" || own == value);
+    if !has("/verbs", wanted.verb) {
+        return false;
+    }
+    if let Some(path) = wanted.path {
+        return texts(rule, "/nonResourceURLs")
+            .any(|own| own == path || own.strip_suffix('*').is_some_and(|start| path.starts_with(start)));
+    }
+    let resource = texts(rule, "/resources").any(|own| {
+        own == "*"
+            || (wanted.subresource.is_empty() && own == wanted.resource)
+            || (!wanted.subresource.is_empty()
+                && own.split_once('/').is_some_and(|(resource, subresource)| {
+                    (resource == "*" || resource == wanted.resource) && subresource == wanted.subresource
+                }))
+    });
+    let names = list(rule, "/resourceNames");
+    resource
+        && has("/apiGroups", wanted.group)
+        && (names.is_empty() || names.iter().any(|name| name == wanted.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kube::Declared;
+
+    fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Value {
+        json!({"verbs": verbs, "apiGroups": groups, "resources": resources})
+    }
+
+    fn wanted<'a>(verb: &'a str, group: &'a str, resource: &'a str, subresource: &'a str) -> Attributes<'a> {
+        Attributes { verb, group, resource, subresource, name: "x", ..Attributes::default() }
+    }
+
+    #[test]
+    fn a_rule_allows_what_it_names_and_nothing_else() {
+        let reader = rule(&["get", "list"], &[""], &["pods"]);
+        for (rule, wanted, expected) in [
+            (&reader, wanted("get", "", "pods", ""), true),
+            (&reader, wanted("watch", "", "pods", ""), false),
+            (&reader, wanted("get", "apps", "pods", ""), false),
+            (&reader, wanted("get", "", "pods", "log"), false),
+            (&rule(&["get"], &[""], &["pods/log"]), wanted("get", "", "pods", "log"), true),
+            (&rule(&["get"], &[""], &["*/log"]), wanted("get", "", "pods", "log"), true),
+            (&rule(&["*"], &["*"], &["*"]), wanted("delete", "apps", "deployments", "scale"), true),
+        ] {
+            assert_eq!(allows(rule, &wanted), expected, "{rule} {wanted:?}");
+        }
+        let mut named = reader.clone();
+        named["resourceNames"] = json!(["x"]);
+        assert!(allows(&named, &wanted("get", "", "pods", "")));
+        assert!(!allows(&named, &Attributes { name: "", ..wanted("get", "", "pods", "") }));
+        let paths = json!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/api/*"]});
+        for (path, expected) in
+            [("/healthz", true), ("/healthz/x", false), ("/api/v1", true), ("/apis", false)]
+        {
+            let wanted = Attributes { verb: "get", path: Some(path), ..Attributes::default() };
+            assert_eq!(allows(&paths, &wanted), expected, "{path}");
+        }
+    }
+
+    fn user(name: &str, groups: &[&str]) -> User {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        User { name: name.to_owned(), groups, ..User::default() }
+    }
+
+    #[test]
+    fn bindings_reach_as_far_as_they_say() {
+        let mut state = State::new(Declared::default());
+        let bind = |kind: &str, namespace: &str, role: (&str, &str), subject: Value| {
+            json!({"kind": kind, "metadata": {"name": "b", "namespace": namespace}, "subjects": [subject],
+                "roleRef": {"kind": role.0, "name": role.1}})
+        };
+        let pods = json!({"metadata": {"name": "pods"}, "rules": [rule(&["get"], &[""], &["pods"])]});
+        state.put(&CLUSTER_ROLES, pods);
+        let account = json!({"kind": "ServiceAccount", "name": "a"});
+        state.put(&ROLE_BINDINGS, bind("RoleBinding", "n", ("ClusterRole", "pods"), account));
+        let group = json!({"kind": "Group", "name": "devs"});
+        state.put(&CLUSTER_ROLE_BINDINGS, bind("ClusterRoleBinding", "", ("ClusterRole", "pods"), group));
+        let in_namespace = |namespace| Attributes { namespace, ..wanted("get", "", "pods", "") };
+        let account = user("system:serviceaccount:n:a", &[]);
+        let allowed = |user: &User, namespace| decide(&state, user, &in_namespace(namespace)).allowed;
+        assert!(allowed(&account, "n") && !allowed(&account, "m") && !allowed(&account, ""));
+        let dev = user("eve", &["devs"]);
+        assert!(allowed(&dev, "n") && allowed(&dev, ""));
+        assert!(allowed(&user("x", &[MASTERS]), "n") && !allowed(&user("x", &[]), "n"));
+        let refused = authorize(&state, &account, &in_namespace("m")).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "pods \"x\" is forbidden: User \"system:serviceaccount:n:a\" cannot get resource \"pods\" in API group \"\" \
+             in the namespace \"m\""
+        );
+    }
+
+    #[test]
+    fn who_comes_from_azure_without_a_role_is_told_so() {
+        let state = State::new(Declared::default());
+        let of = |role| User { azure_role: Some(role), ..user("object", &[]) };
+        assert!(authorize(&state, &of(true), &wanted("get", "", "pods", "")).is_ok());
+        let refused = authorize(&state, &of(false), &wanted("get", "", "pods", "")).unwrap_err();
+        assert!(refused.message.ends_with("Update role assignment to allow access."), "{}", refused.message);
+    }
+}

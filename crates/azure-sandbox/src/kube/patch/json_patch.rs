@@ -1,0 +1,159 @@
+//! JSON patch (RFC 6902).
+
+use serde_json::Value;
+
+/// Changes `target` step by step; `Err` says which step cannot be done, and nothing of it counts then.
+pub(in crate::kube) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), String> {
+    let steps = patch.as_array().ok_or("a JSON patch is a list of operations")?;
+    let mut changed = target.clone();
+    for step in steps {
+        one(&mut changed, step)?;
+    }
+    *target = changed;
+    Ok(())
+}
+
+fn one(target: &mut Value, step: &Value) -> Result<(), String> {
+    let word = |key: &str| step[key].as_str().ok_or_else(|| format!("an operation lacks {key:?}: {step}"));
+    let (op, path) = (word("op")?, word("path")?);
+    let value = || step.get("value").cloned().ok_or_else(|| format!("an operation lacks \"value\": {step}"));
+    let missing = |path: &str| format!("{op} operation does not apply: there is nothing at {path:?}");
+    match op {
+        "add" => add(target, path, value()?),
+        "remove" => remove(target, path).map(drop).ok_or_else(|| missing(path)),
+        "replace" => {
+            let value = value()?;
+            *target.pointer_mut(path).ok_or_else(|| missing(path))? = value;
+            Ok(())
+        }
+        "move" => {
+            let from = word("from")?;
+            if path.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
+                return Err("move operation does not apply: the target lies inside of the source".to_owned());
+            }
+            let value = remove(target, from).ok_or_else(|| missing(from))?;
+            add(target, path, value)
+        }
+        "copy" => {
+            let from = word("from")?;
+            let value = target.pointer(from).cloned().ok_or_else(|| missing(from))?;
+            add(target, path, value)
+        }
+        "test" => {
+            let (found, value) = (target.pointer(path).cloned(), value()?);
+            // A test for null holds for what is not there.
+            if found.unwrap_or_default() == value {
+                Ok(())
+            } else {
+                Err(format!("testing value {path} failed"))
+            }
+        }
+        _ => Err(format!("there is no operation {op:?}")),
+    }
+}
+
+/// The parent's path and the last name, unescaped.
+fn split(path: &str) -> Option<(&str, String)> {
+    let (parent, name) = path.rsplit_once('/')?;
+    Some((parent, name.replace("~1", "/").replace("~0", "~")))
+}
+
+fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    if path.is_empty() {
+        *target = value;
+        return Ok(());
+    }
+    let missing = || format!("add operation does not apply: there is no place {path:?}");
+    let (parent, name) = split(path).ok_or_else(missing)?;
+    match target.pointer_mut(parent) {
+        Some(Value::Object(object)) => {
+            object.insert(name, value);
+        }
+        Some(Value::Array(list)) => {
+            let at = if name == "-" { list.len() } else { name.parse().map_err(|_| missing())? };
+            if at > list.len() {
+                return Err(missing());
+            }
+            list.insert(at, value);
+        }
+        _ => return Err(missing()),
+    }
+    Ok(())
+}
+
+fn remove(target: &mut Value, path: &str) -> Option<Value> {
+    let (parent, name) = split(path)?;
+    match target.pointer_mut(parent)? {
+        Value::Object(object) => object.remove(&name),
+        Value::Array(list) => {
+            let at: usize = name.parse().ok()?;
+            (at < list.len()).then(|| list.remove(at))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_does_what_the_standard_says() {
+        let target = json!({"a": {"b/c": 1}, "list": [1, 2, 3]});
+        for (patch, expected) in [
+            (
+                json!([{"op": "add", "path": "/a/x", "value": 2}]),
+                json!({"a": {"b/c": 1, "x": 2}, "list": [1, 2, 3]}),
+            ),
+            (
+                json!([{"op": "add", "path": "/list/1", "value": 9}]),
+                json!({"a": {"b/c": 1}, "list": [1, 9, 2, 3]}),
+            ),
+            (
+                json!([{"op": "add", "path": "/list/-", "value": 9}]),
+                json!({"a": {"b/c": 1}, "list": [1, 2, 3, 9]}),
+            ),
+            (json!([{"op": "remove", "path": "/a/b~1c"}]), json!({"a": {}, "list": [1, 2, 3]})),
+            (
+                json!([{"op": "replace", "path": "/list/0", "value": 7}]),
+                json!({"a": {"b/c": 1}, "list": [7, 2, 3]}),
+            ),
+            (
+                json!([{"op": "move", "from": "/list/0", "path": "/a/y"}]),
+                json!({"a": {"b/c": 1, "y": 1}, "list": [2, 3]}),
+            ),
+            (
+                json!([{"op": "copy", "from": "/a", "path": "/d"}]),
+                json!({"a": {"b/c": 1}, "d": {"b/c": 1}, "list": [1, 2, 3]}),
+            ),
+            (json!([{"op": "test", "path": "/a/b~1c", "value": 1}]), target.clone()),
+        ] {
+            let mut changed = target.clone();
+            json_patch(&mut changed, &patch).unwrap();
+            assert_eq!(changed, expected, "{patch}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_cannot_be_done_undoes_the_steps_before() {
+        let target = json!({"a": 1, "list": [1]});
+        for step in [
+            json!({"op": "test", "path": "/a", "value": 2}),
+            json!({"op": "remove", "path": "/b"}),
+            json!({"op": "replace", "path": "/b", "value": 1}),
+            json!({"op": "add", "path": "/b/c", "value": 1}),
+            json!({"op": "add", "path": "/list/5", "value": 1}),
+            json!({"op": "move", "from": "/a", "path": "/a/b"}),
+            json!({"op": "spin", "path": "/a"}),
+            json!({"path": "/a"}),
+        ] {
+            let mut changed = target.clone();
+            let patch = json!([{"op": "add", "path": "/x", "value": 1}, step]);
+            assert!(json_patch(&mut changed, &patch).is_err(), "{patch}");
+            assert_eq!(changed, target);
+        }
+        assert!(json_patch(&mut json!({}), &json!({})).is_err());
+    }
+}

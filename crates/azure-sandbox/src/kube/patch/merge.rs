@@ -1,0 +1,185 @@
+//! JSON merge patch (RFC 7386) and Kubernetes' strategic merge patch.
+
+use serde_json::{Map, Value};
+
+use super::shape::{List, list, merge_key};
+
+/// `null` removes, objects are merged, everything else replaces.
+pub(in crate::kube) fn merge(target: &mut Value, patch: &Value) {
+    let Some(patch) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    for (key, value) in patch {
+        if value.is_null() {
+            target.as_object_mut().and_then(|target| target.remove(key));
+        } else {
+            merge(&mut target[key], value);
+        }
+    }
+}
+
+/// As [`merge`], but lists whose elements have keys are merged element by element, and `$patch`,
+/// `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…` mean what they mean in Kubernetes.
+pub(in crate::kube) fn strategic(target: &mut Value, patch: &Value) {
+    object(target, patch, &mut Vec::new());
+}
+
+fn object<'a>(target: &mut Value, patch: &'a Value, way: &mut Vec<&'a str>) {
+    let Some(patch) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() || patch.get("$patch").is_some_and(|word| word == "replace") {
+        *target = Value::Object(Map::new());
+    }
+    for (key, value) in patch {
+        if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
+            let unwanted = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            if let Some(elements) = target.get_mut(list).and_then(Value::as_array_mut) {
+                elements.retain(|element| !unwanted.contains(element));
+            }
+        }
+        if key.starts_with('$') {
+            continue;
+        }
+        way.push(key);
+        match value {
+            Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
+            Value::Object(inner) if inner.get("$patch").is_some_and(|word| word == "delete") => {
+                target.as_object_mut().and_then(|target| target.remove(key));
+            }
+            Value::Object(_) => object(&mut target[key], value, way),
+            Value::Array(elements) => self::elements(&mut target[key], elements, way),
+            _ => target[key] = value.clone(),
+        }
+        way.pop();
+    }
+    for (key, order) in patch {
+        if let (Some(name), Some(order)) = (key.strip_prefix("$setElementOrder/"), order.as_array()) {
+            way.push(name);
+            sort(target.get_mut(name), order, way);
+            way.pop();
+        }
+    }
+    if let Some(kept) = patch.get("$retainKeys").and_then(Value::as_array)
+        && let Some(target) = target.as_object_mut()
+    {
+        target.retain(|key, _| kept.iter().any(|kept| kept == key));
+    }
+}
+
+fn elements<'a>(target: &mut Value, patch: &'a [Value], way: &mut Vec<&'a str>) {
+    let Some(key) = merge_key(way) else {
+        let whole = Value::Array(patch.to_vec());
+        match (list(way), target.as_array_mut()) {
+            (List::Set, Some(kept)) => {
+                for element in patch {
+                    if !kept.contains(element) {
+                        kept.push(element.clone());
+                    }
+                }
+            }
+            _ => *target = whole,
+        }
+        return;
+    };
+    let replaces = patch.iter().any(|element| {
+        element["$patch"] == "replace" && element.as_object().is_some_and(|element| element.len() == 1)
+    });
+    if replaces || !target.is_array() {
+        *target = Value::Array(Vec::new());
+    }
+    let Some(target) = target.as_array_mut() else { return };
+    for element in patch.iter().filter(|element| !(element["$patch"] == "replace" && element[key].is_null()))
+    {
+        let same = |kept: &Value| kept[key] == element[key];
+        if element["$patch"] == "delete" {
+            target.retain(|kept| !same(kept));
+            continue;
+        }
+        if let Some(kept) = target.iter_mut().find(|kept| same(kept)) {
+            object(kept, element, way);
+        } else {
+            let mut new = Value::Null;
+            object(&mut new, element, way);
+            target.push(new);
+        }
+    }
+}
+
+/// Puts the elements that `order` names into that order; the others stay behind them.
+fn sort(target: Option<&mut Value>, order: &[Value], way: &[&str]) {
+    let Some(elements) = target.and_then(Value::as_array_mut) else { return };
+    let key = merge_key(way);
+    let place = |element: &Value| {
+        let at = order.iter().position(|wanted| match key {
+            Some(key) => wanted[key] == element[key],
+            None => wanted == element,
+        });
+        at.unwrap_or(usize::MAX)
+    };
+    elements.sort_by_key(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_removes_by_null_and_replaces_lists() {
+        let mut target = json!({"a": {"b": 1, "c": 2}, "list": [1, 2], "x": "y"});
+        merge(&mut target, &json!({"a": {"b": null, "d": 3}, "list": [3], "x": {"z": null, "w": 1}}));
+        assert_eq!(target, json!({"a": {"c": 2, "d": 3}, "list": [3], "x": {"w": 1}}));
+    }
+
+    #[test]
+    fn a_strategic_patch_merges_containers_by_name() {
+        let target = || {
+            json!({"spec": {"template": {"spec": {"containers": [
+                {"name": "a", "image": "a:1", "env": [{"name": "X", "value": "1"}], "args": ["1"]},
+                {"name": "b", "image": "b:1"}]}}}})
+        };
+        let containers = |patch: Value| {
+            let mut target = target();
+            strategic(&mut target, &json!({"spec": {"template": {"spec": {"containers": patch}}}}));
+            target["spec"]["template"]["spec"]["containers"].clone()
+        };
+        assert_eq!(
+            containers(
+                json!([{"name": "a", "image": "a:2", "args": ["2"], "env": [{"name": "Y", "value": "2"}]}])
+            ),
+            json!([
+                {"name": "a", "image": "a:2", "args": ["2"],
+                    "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]},
+                {"name": "b", "image": "b:1"}])
+        );
+        assert_eq!(containers(json!([{"name": "b", "$patch": "delete"}])).as_array().unwrap().len(), 1);
+        assert_eq!(containers(json!([{"$patch": "replace"}, {"name": "c"}])), json!([{"name": "c"}]));
+        assert_eq!(containers(json!([{"name": "c", "image": null}]))[2], json!({"name": "c"}));
+    }
+
+    #[test]
+    fn directives_of_strategic_patches_hold() {
+        let mut target = json!({"metadata": {"finalizers": ["a", "b"]}, "spec": {
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, "template": {"x": 1},
+            "volumes": [{"name": "a"}, {"name": "b"}]}});
+        strategic(
+            &mut target,
+            &json!({
+            "metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]},
+            "spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}, "template": {"$patch": "delete"},
+                "$setElementOrder/volumes": [{"name": "b"}, {"name": "a"}]}}),
+        );
+        assert_eq!(
+            target,
+            json!({"metadata": {"finalizers": ["b", "c"]}, "spec": {
+            "strategy": {"type": "Recreate"}, "volumes": [{"name": "b"}, {"name": "a"}]}})
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! What roles may say: nobody hands out more than he has, and roles that are put together from others get their
+//! rules from those.
+
+use serde_json::{Value, json};
+
+use super::authn::{MASTERS, User};
+use super::authz::{Attributes, allows, decide, grants};
+use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES, Resource};
+use super::select::Labels;
+use super::status::{Cause, Refused};
+use super::storage::State;
+use super::value::{at, list, remove, set, text, texts};
+
+/// Refuses a role or binding with which `user` would hand out what he does not have himself.
+pub(super) fn no_more_than_own(
+    state: &State,
+    user: &User,
+    resource: &Resource,
+    old: Option<&Value>,
+    object: &Value,
+) -> Result<(), Refused> {
+    let role = [&CLUSTER_ROLES, &ROLES].into_iter().any(|known| resource.is(known));
+    let binding = [&CLUSTER_ROLE_BINDINGS, &ROLE_BINDINGS].into_iter().any(|known| resource.is(known));
+    if !role && !binding || user.is_in(MASTERS) || user.azure_role == Some(true) {
+        return Ok(());
+    }
+    if old.is_some_and(|old| differs_for_the_collector_only(old, object)) {
+        return Ok(());
+    }
+    let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+    let aggregated =
+        |role: &Value| role.get("aggregationRule").is_some_and(|aggregation| !aggregation.is_null());
+    let aggregated = role && (aggregated(object) || old.is_some_and(aggregated));
+    let (verb, subject, mut rules) = if role {
+        ("escalate", (resource.plural, name), list(object, "/rules").to_vec())
+    } else {
+        let role = text(object, "/roleRef/name");
+        let (known, within) = match text(object, "/roleRef/kind") {
+            "ClusterRole" => (&CLUSTER_ROLES, ""),
+            _ => (&ROLES, namespace),
+        };
+        let found = state.get(known, within, role).ok_or_else(|| Refused::not_found(known, role))?;
+        ("bind", (known.plural, role), list(found, "/rules").to_vec())
+    };
+    if aggregated {
+        // It may come to anything.
+        rules.extend(everything());
+    }
+    let special = Attributes {
+        verb,
+        group: RBAC,
+        resource: subject.0,
+        namespace,
+        name: subject.1,
+        ..Attributes::default()
+    };
+    if decide(state, user, &special).allowed {
+        return Ok(());
+    }
+    let own: Vec<Value> = grants(state, user, namespace)
+        .into_iter()
+        .filter_map(|granted| granted.rules.ok())
+        .flatten()
+        .collect();
+    let lacking: Vec<String> = rules.iter().filter(|rule| !covers(&own, rule)).map(described).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    if aggregated {
+        let why = "must have cluster-admin privileges to use an aggregationRule";
+        return Err(Refused::forbidden(resource, name, why));
+    }
+    let why = format!(
+        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        user.name,
+        user.groups,
+        lacking.join("\n")
+    );
+    Err(Refused::forbidden(resource, name, &why))
+}
+
+/// Whether an update changes only what the garbage collector needs: whoever owns the object, and finalizers.
+fn differs_for_the_collector_only(old: &Value, new: &Value) -> bool {
+    let plain = |object: &Value| {
+        let mut object = object.clone();
+        for key in ["ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation"] {
+            remove(&mut object, "/metadata", key);
+        }
+        object
+    };
+    plain(old) == plain(new)
+}
+
+/// All rights.
+fn everything() -> [Value; 2] {
+    [
+        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
+        json!({"verbs": ["*"], "nonResourceURLs": ["*"]}),
+    ]
+}
+
+/// Whether the own rules allow everything that `rule` allows. A star is covered by a star only.
+fn covers(own: &[Value], rule: &Value) -> bool {
+    let any = |attributes: Attributes<'_>| own.iter().any(|own| allows(own, &attributes));
+    texts(rule, "/verbs").all(|verb| {
+        let paths = texts(rule, "/nonResourceURLs")
+            .all(|path| any(Attributes { verb, path: Some(path), ..Attributes::default() }));
+        let resources = texts(rule, "/apiGroups").all(|group| {
+            texts(rule, "/resources").all(|resource| {
+                let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+                let one = |name| {
+                    any(Attributes { verb, group, resource, subresource, name, ..Attributes::default() })
+                };
+                let mut names = texts(rule, "/resourceNames").peekable();
+                if names.peek().is_none() { one("") } else { names.all(one) }
+            })
+        });
+        paths && resources
+    })
+}
+
+/// A rule as Kubernetes writes it in refusals.
+fn described(rule: &Value) -> String {
+    let parts = [
+        ("APIGroups", "/apiGroups"),
+        ("Resources", "/resources"),
+        ("ResourceNames", "/resourceNames"),
+        ("NonResourceURLs", "/nonResourceURLs"),
+        ("Verbs", "/verbs"),
+    ];
+    let parts = parts.into_iter().filter(|(_, pointer)| !list(rule, pointer).is_empty());
+    let part = |(name, pointer)| format!("{name}:{:?}", texts(rule, pointer).collect::<Vec<_>>());
+    format!("{{{}}}", parts.map(part).collect::<Vec<_>>().join(", "))
+}
+
+/// What is wrong with a role or binding in itself.
+pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if resource.is(&CLUSTER_ROLES) || resource.is(&ROLES) {
+        for (at, rule) in list(object, "/rules").iter().enumerate() {
+            if list(rule, "/verbs").is_empty() {
+                let field = format!("rules[{at}].verbs");
+                causes.push(Cause::required(&field, "verbs must contain at least one value"));
+            }
+            if list(rule, "/nonResourceURLs").is_empty() && list(rule, "/resources").is_empty() {
+                let field = format!("rules[{at}].resources");
+                causes.push(Cause::required(&field, "resource rules must supply at least one resource"));
+            }
+        }
+        return causes;
+    }
+    if old.is_some_and(|old| old["roleRef"] != object["roleRef"]) {
+        causes.push(Cause::invalid("roleRef", &object["roleRef"], "cannot change roleRef"));
+    }
+    if text(object, "/roleRef/name").is_empty() {
+        causes.push(Cause::required("roleRef.name", ""));
+    }
+    let kinds: &[&str] =
+        if resource.is(&ROLE_BINDINGS) { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let kind = text(object, "/roleRef/kind");
+    if !kinds.contains(&kind) {
+        let why = format!("supported values: {kinds:?}");
+        causes.push(Cause::invalid("roleRef.kind", at(object, &["roleRef", "kind"]), &why));
+    }
+    for (at, subject) in list(object, "/subjects").iter().enumerate() {
+        if text(subject, "/name").is_empty() {
+            causes.push(Cause::required(&format!("subjects[{at}].name"), ""));
+        }
+        let account = text(subject, "/kind") == "ServiceAccount";
+        if account && resource.is(&CLUSTER_ROLE_BINDINGS) && text(subject, "/namespace").is_empty() {
+            causes.push(Cause::required(&format!("subjects[{at}].namespace"), ""));
+        }
+    }
+    causes
+}
+
+/// Fills in the rules of roles that are put together from others.
+pub(super) fn aggregate(state: &mut State) {
+    for role in state.all(&CLUSTER_ROLES) {
+        let selectors = list(&role, "/aggregationRule/clusterRoleSelectors");
+        if selectors.is_empty() {
+            continue;
+        }
+        let selectors: Vec<_> = selectors.iter().map(Labels::of_object).collect();
+        let mut rules: Vec<Value> = Vec::new();
+        for other in state.list(&CLUSTER_ROLES, None, None) {
+            let chosen = selectors.iter().any(|selector| selector.fit(other));
+            if chosen && text(other, "/metadata/name") != text(&role, "/metadata/name") {
+                for rule in list(other, "/rules") {
+                    if !rules.contains(rule) {
+                        rules.push(rule.clone());
+                    }
+                }
+            }
+        }
+        if *list(&role, "/rules") != *rules {
+            let mut role = (*role).clone();
+            set(&mut role, &["rules"], rules);
+            state.put(&CLUSTER_ROLES, role);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::Declared;
+
+    #[test]
+    fn a_rule_is_covered_by_rules_that_together_allow_all_of_it() {
+        let own = [
+            json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]}),
+            json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]}),
+        ];
+        for (rule, expected) in [
+            (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods", "pods/log"]}), true),
+            (json!({"verbs": ["get", "watch"], "apiGroups": [""], "resources": ["pods"]}), false),
+            (json!({"verbs": ["*"], "apiGroups": [""], "resources": ["pods"]}), false),
+            (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]}), false),
+            (
+                json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]}),
+                true,
+            ),
+        ] {
+            assert_eq!(covers(&own, &rule), expected, "{rule}");
+        }
+    }
+
+    #[test]
+    fn aggregation_and_relabelling_need_the_rights_they_may_lead_to() {
+        let mut state = State::new(Declared::default());
+        let role = |rules: Value| json!({"metadata": {"name": "own"}, "rules": rules});
+        let roles = json!([{"verbs": ["*"], "apiGroups": [RBAC], "resources": ["clusterroles"],
+            "resourceNames": []}]);
+        state
+            .put(&CLUSTER_ROLES, role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}])));
+        state.put(
+            &CLUSTER_ROLE_BINDINGS,
+            json!({"kind": "ClusterRoleBinding", "metadata": {"name": "b"},
+                "roleRef": {"kind": "ClusterRole", "name": "own"}, "subjects": [{"kind": "User", "name": "eve"}]}),
+        );
+        let eve = User { name: "eve".to_owned(), ..User::default() };
+        let write = |old: Option<&Value>, new: &Value| {
+            no_more_than_own(&state, &eve, &CLUSTER_ROLES, old, new).is_ok()
+        };
+        let pods = role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
+        assert!(write(None, &pods));
+        let mut aggregated = pods.clone();
+        aggregated["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
+        assert!(!write(None, &aggregated), "it may gather anything");
+        assert!(!write(Some(&aggregated), &pods), "what it gathered would stay");
+        // A role with more than the own rights cannot be touched, not even to label it for another one to gather.
+        let strong = role(roles);
+        let mut labelled = strong.clone();
+        labelled["metadata"]["labels"] = json!({"a": "b"});
+        assert!(!write(Some(&strong), &labelled));
+        let mut owned = strong.clone();
+        owned["metadata"]["finalizers"] = json!(["a/b"]);
+        assert!(write(Some(&strong), &owned));
+    }
+
+    #[test]
+    fn roles_and_bindings_have_to_make_sense() {
+        let role = json!({"rules": [{"verbs": [], "resources": ["pods"]}]});
+        assert_eq!(check(&ROLES, None, &role)[0].field, "rules[0].verbs");
+        let binding = |role: &str| json!({"roleRef": {"kind": "ClusterRole", "name": role}, "subjects": []});
+        assert!(check(&ROLE_BINDINGS, None, &binding("a")).is_empty());
+        assert_eq!(check(&ROLE_BINDINGS, Some(&binding("a")), &binding("b"))[0].field, "roleRef");
+        let account = json!({"roleRef": {"kind": "ClusterRole", "name": "a"},
+            "subjects": [{"kind": "ServiceAccount", "name": "x"}]});
+        assert_eq!(check(&CLUSTER_ROLE_BINDINGS, None, &account)[0].field, "subjects[0].namespace");
+    }
+}

@@ -1,0 +1,215 @@
+//! Reading and writing inside JSON objects, where anything may be missing or of another kind; and the moment at
+//! which something is written.
+
+use std::fmt::Write as _;
+
+use clock::Clock;
+use serde_json::Value;
+use time::macros::format_description;
+use uuid::Uuid;
+
+/// What is at `path`; null when nothing is.
+pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().fold(value, |value, key| &value[*key])
+}
+
+/// The text at a JSON pointer; empty when there is none.
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The whole number at a JSON pointer.
+pub(super) fn number(value: &Value, pointer: &str) -> Option<i64> {
+    value.pointer(pointer).and_then(Value::as_i64)
+}
+
+/// The elements of the list at a JSON pointer; none when there is no list.
+pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The texts of the list at a JSON pointer.
+pub(super) fn texts<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
+    list(value, pointer).iter().filter_map(Value::as_str)
+}
+
+/// The place at `path`, made of objects on the way there; what was of another kind is replaced.
+pub(super) fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
+    path.iter().fold(value, |value, key| {
+        if !value.is_object() {
+            *value = Value::Null;
+        }
+        // Writing below null makes an object.
+        &mut value[*key]
+    })
+}
+
+pub(super) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
+    *place(value, path) = new.into();
+}
+
+/// Sets what is not there yet.
+pub(super) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
+    let place = place(value, path);
+    if place.is_null() {
+        *place = new.into();
+    }
+}
+
+/// Removes a key of the object at a JSON pointer.
+pub(super) fn remove(value: &mut Value, pointer: &str, key: &str) -> Option<Value> {
+    value.pointer_mut(pointer)?.as_object_mut()?.remove(key)
+}
+
+/// The elements of the list at a JSON pointer, to be changed; none when there is no list.
+pub(super) fn each<'a>(value: &'a mut Value, pointer: &str) -> std::slice::IterMut<'a, Value> {
+    value.pointer_mut(pointer).and_then(Value::as_array_mut).map(|list| list.iter_mut()).unwrap_or_default()
+}
+
+/// The elements of the list at a key of `value`; one is made when there is none.
+pub(super) fn elements<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> {
+    let place = place(value, path);
+    if !place.is_array() {
+        *place = Value::Array(Vec::new());
+    }
+    place.as_array_mut()
+}
+
+/// One moment, as it is written into objects.
+#[derive(Clone, Debug)]
+pub(super) struct Now {
+    /// Milliseconds since 1970.
+    pub(super) ms: i64,
+    /// To the second, as most fields have it.
+    pub(super) text: String,
+}
+
+impl Now {
+    pub(super) fn of(clock: &Clock) -> Self {
+        let ms = clock.now_ms();
+        Self { ms, text: moment(ms) }
+    }
+}
+
+/// `2026-11-22T12:00:00Z`.
+pub(super) fn moment(ms: i64) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    date(ms).format(format).unwrap_or_default()
+}
+
+/// `2026-11-22T12:00:00.000000Z`.
+pub(super) fn fine_moment(ms: i64) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+    date(ms).format(format).unwrap_or_default()
+}
+
+fn date(ms: i64) -> time::OffsetDateTime {
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
+        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Milliseconds since 1970 of a moment in RFC 3339.
+pub(super) fn ms_of(moment: &str) -> Option<i64> {
+    let date = time::OffsetDateTime::parse(moment, &time::format_description::well_known::Rfc3339).ok()?;
+    i64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// FNV-1a: the same on every machine and in every start.
+pub(super) fn hash(text: &str) -> u64 {
+    let mixed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    mixed ^ (mixed >> 32)
+}
+
+/// The letters of generated names: no vowels, so that no words come out.
+const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// `count` letters that follow from `seed`.
+pub(super) fn letters(mut seed: u64, count: usize) -> String {
+    let mut name = String::new();
+    for _ in 0..count {
+        let at = usize::try_from(seed % 27).unwrap_or_default();
+        name.push(LETTERS.get(at).copied().unwrap_or(b'x').into());
+        seed /= 27;
+    }
+    name
+}
+
+/// The end of a generated name, five letters.
+pub(super) fn suffix() -> String {
+    let [high, low] = [0, 64].map(|shift| {
+        // The halves of a random number; each is cut to its 64 bits.
+        u64::try_from((Uuid::new_v4().as_u128() >> shift) & u128::from(u64::MAX)).unwrap_or_default()
+    });
+    letters(high ^ low, 5)
+}
+
+/// 64 random hexadecimal digits.
+pub(super) fn secret() -> String {
+    let mut text = String::new();
+    for part in [Uuid::new_v4(), Uuid::new_v4()] {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{}", part.simple());
+    }
+    text
+}
+
+/// The parts of a JSON object by key, where nothing can go wrong: what is not there is `null`.
+pub(super) trait Keyed {
+    /// The value under a key; `null` when there is none.
+    fn part(&self, key: &str) -> &Value;
+    /// The place of a key, to be written to. What is no object becomes one.
+    fn slot(&mut self, key: &str) -> &mut Value;
+}
+
+impl Keyed for Value {
+    fn part(&self, key: &str) -> &Value {
+        self.get(key).unwrap_or(&Value::Null)
+    }
+
+    fn slot(&mut self, key: &str) -> &mut Value {
+        if !self.is_object() {
+            *self = Value::Object(serde_json::Map::new());
+        }
+        match self {
+            Self::Object(object) => object.entry(key).or_insert(Self::Null),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn places_are_made_on_the_way_and_other_kinds_give_way() {
+        let mut value = json!({"a": {"b": 1}, "list": "no"});
+        set(&mut value, &["a", "b", "c"], "deep");
+        default(&mut value, &["a", "b", "c"], "kept out");
+        default(&mut value, &["x", "y"], 2);
+        elements(&mut value, &["list"]).unwrap().push(json!(1));
+        assert_eq!(value, json!({"a": {"b": {"c": "deep"}}, "x": {"y": 2}, "list": [1]}));
+        assert_eq!(remove(&mut value, "/a/b", "c"), Some(json!("deep")));
+        assert_eq!(remove(&mut value, "/nothing", "c"), None);
+    }
+
+    #[test]
+    fn moments_are_written_as_kubernetes_does_and_read_back() {
+        assert_eq!(moment(1_795_348_800_123), "2026-11-22T12:00:00Z");
+        assert_eq!(fine_moment(1_795_348_800_123), "2026-11-22T12:00:00.123000Z");
+        assert_eq!(ms_of("2026-11-22T12:00:00Z"), Some(1_795_348_800_000));
+        assert_eq!(ms_of("yesterday"), None);
+    }
+
+    #[test]
+    fn generated_names_differ_and_have_no_vowels() {
+        let names: std::collections::HashSet<_> = (0..100).map(|_| suffix()).collect();
+        assert!(names.len() > 95);
+        assert!(names.iter().all(|name| name.len() == 5 && !name.contains(['a', 'e', 'i', 'o', 'u'])));
+        assert_eq!((letters(hash("x"), 9).len(), secret().len()), (9, 64));
+    }
+}

@@ -1,0 +1,461 @@
+//! VM sizes: about a thousand for every region, worked out from one row per family. What a region offers,
+//! in which zones and with which restrictions follows from its name, so that it never changes.
+
+mod offer;
+mod shapes;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub(super) use offer::Offer;
+use shapes::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, ZoneDetails};
+
+use super::data::Region;
+
+/// The system disk of every size, in MiB.
+const OS_DISK_MIB: u32 = 1_047_552;
+/// Sizes of memory-optimised machines that are sold with fewer processors switched on: all, of which used.
+const CONSTRAINED: [(u32, u32); 11] =
+    [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
+
+/// Sizes that examples and forms start from: free to use in every zone, wherever they are offered.
+const EVERYDAY: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
+/// The lot that draws every zone and no restriction.
+const LUCKY: u64 = 40;
+
+/// A row of `data/vm-families.json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Family {
+    #[serde(rename = "family")]
+    title: String,
+    /// The name of a size without `Standard_`; `{n}` is the number of processors.
+    #[serde(default)]
+    pattern: String,
+    #[serde(default)]
+    cores: Vec<u32>,
+    /// Memory per processor, GiB.
+    #[serde(default)]
+    memory: f64,
+    /// Or size by size: name, processors, GiB.
+    #[serde(default)]
+    sizes: Vec<(String, u32, f64)>,
+    /// Temporary disk per processor, MiB; 0 for none.
+    temp: u64,
+    flags: Vec<String>,
+    /// The share of regions that offer it, per cent.
+    reach: u64,
+    /// Graphics processors, size by size.
+    #[serde(default)]
+    gpus: Vec<u32>,
+}
+
+impl Family {
+    fn is(&self, flag: &str) -> bool {
+        self.flags.iter().any(|have| have == flag)
+    }
+
+    /// Name without the tier, processors, processors in use, GiB, graphics processors.
+    fn each(&self) -> Vec<Size> {
+        let size = |name: String, cores, used, memory, gpus| Size { name, cores, used, memory, gpus };
+        if !self.sizes.is_empty() {
+            let gpus = self.gpus.iter().copied().map(Some).chain(std::iter::repeat(None));
+            return self
+                .sizes
+                .iter()
+                .zip(gpus)
+                .map(|((name, cores, memory), gpus)| size(name.clone(), *cores, *cores, *memory, gpus))
+                .collect();
+        }
+        let named = |n: &str| self.pattern.replace("{n}", n);
+        let mut all = Vec::new();
+        for cores in self.cores.iter().copied() {
+            let memory = f64::from(cores) * self.memory;
+            if self.is("constrained") {
+                for (_, used) in CONSTRAINED.into_iter().filter(|(whole, _)| *whole == cores) {
+                    all.push(size(named(&format!("{cores}-{used}")), cores, used, memory, None));
+                }
+            }
+            all.push(size(named(&cores.to_string()), cores, cores, memory, None));
+        }
+        all
+    }
+}
+
+struct Size {
+    name: String,
+    cores: u32,
+    used: u32,
+    memory: f64,
+    gpus: Option<u32>,
+}
+
+/// Processors and memory (GiB) of every machine, by the name of its size in lower case.
+pub(super) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
+    let sizes = families.iter().flat_map(Family::each);
+    sizes
+        .map(|size| (format!("standard_{}", size.name).to_ascii_lowercase(), (size.used, size.memory)))
+        .collect()
+}
+
+/// The entries of one region, as JSON.
+pub(super) struct Listing {
+    /// Every entry, joined by commas.
+    pub(super) skus: Bytes,
+    /// Where each entry lies in `skus`.
+    pub(super) places: Vec<Range<usize>>,
+    /// The older, shorter list of `vmSizes`: the entries joined by commas.
+    pub(super) vm_sizes: Bytes,
+    /// The sizes by name, in lower case.
+    pub(super) offers: BTreeMap<String, Offer>,
+}
+
+/// Everything that `region` offers.
+pub(super) fn listing(families: &[Family], region: &Region) -> Listing {
+    let mut skus = List::default();
+    let mut vm_sizes = List::default();
+    let mut offers = BTreeMap::new();
+    for sku in others(region) {
+        skus.push(&sku);
+    }
+    for family in families {
+        // The first regions of each cloud have everything.
+        if !first(region) && hash(&[&region.name, &family.title]) % 100 >= family.reach {
+            continue;
+        }
+        for size in family.each() {
+            let tier = if family.is("basic") { "Basic" } else { "Standard" };
+            let full = if family.is("basic") { size.name.clone() } else { format!("Standard_{}", size.name) };
+            let sku = sku(family, &size, tier, &full, region);
+            offers.insert(full.to_ascii_lowercase(), offer(&sku, size.cores));
+            skus.push(&sku);
+            vm_sizes.push(&VmSize {
+                name: &full,
+                number_of_cores: size.cores,
+                os_disk: OS_DISK_MIB,
+                temp_disk: family.temp * u64::from(size.cores),
+                memory: mebibytes(size.memory),
+                max_data_disk_count: data_disks(size.cores),
+            });
+        }
+    }
+    Listing { skus: skus.text.into(), places: skus.places, vm_sizes: vm_sizes.text.into(), offers }
+}
+
+/// The entry as AKS looks at it.
+fn offer(sku: &Sku<'_>, cores: u32) -> Offer {
+    let closed = |kind: &str| sku.restrictions.iter().find(|restriction| restriction.r#type == kind);
+    let closed_zones =
+        closed("Zone").map(|restriction| restriction.info.zones.as_slice()).unwrap_or_default();
+    let zones = sku.location_info.iter().flat_map(|info| &info.zones);
+    Offer {
+        family: sku.family.to_owned(),
+        cores,
+        zones: zones.filter(|zone| !closed_zones.contains(zone)).cloned().collect(),
+        restricted: closed("Location").is_some(),
+    }
+}
+
+#[derive(Default)]
+struct List {
+    text: Vec<u8>,
+    places: Vec<Range<usize>>,
+}
+
+impl List {
+    fn push(&mut self, entry: &impl Serialize) {
+        if !self.text.is_empty() {
+            self.text.push(b',');
+        }
+        let start = self.text.len();
+        // Writing plain structs to memory cannot fail.
+        if serde_json::to_writer(&mut self.text, entry).is_ok() {
+            self.places.push(start..self.text.len());
+        }
+    }
+}
+
+fn first(region: &Region) -> bool {
+    ["eastus", "chinanorth3", "usgovvirginia"].contains(&&*region.name)
+}
+
+fn sku<'a>(family: &'a Family, size: &'a Size, tier: &'a str, name: &'a str, region: &'a Region) -> Sku<'a> {
+    let everyday = EVERYDAY.contains(&&*size.name);
+    let lot = if everyday { LUCKY } else { hash(&[&region.name, name]) };
+    let zones = zones(region, family, lot);
+    let zone_details = if family.is("premium") && zones.len() == 3 && lot.is_multiple_of(3) {
+        let capabilities = vec![Capability { name: "UltraSSDAvailable", value: "True".to_owned() }];
+        vec![ZoneDetails { name: order(region.zones, lot / 7), capabilities }]
+    } else {
+        Vec::new()
+    };
+    Sku {
+        resource_type: "virtualMachines",
+        name,
+        tier,
+        size: size.name.strip_prefix("Basic_").unwrap_or(&size.name),
+        family: &family.title,
+        locations: [&region.name],
+        restrictions: restrictions(region, family, &zones, lot),
+        location_info: [LocationInfo { location: &region.name, zones, zone_details }],
+        capabilities: capabilities(family, size),
+    }
+}
+
+/// The zones that offer a size, in Azure's order, which is none.
+fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
+    if region.zones == 0 || family.is("old") {
+        return Vec::new();
+    }
+    let mut zones = order(region.zones, lot);
+    // A third of the sizes is not in every zone, and now and then one is in none.
+    match lot % 12 {
+        0 => zones.truncate(1),
+        1 | 2 => zones.truncate(2),
+        3 if family.reach < 60 => zones.clear(),
+        _ => {}
+    }
+    zones
+}
+
+/// The numbers 1 to `count` in an order that `lot` picks.
+fn order(count: u8, mut lot: u64) -> Vec<String> {
+    let mut left: Vec<u8> = (1..=count).collect();
+    let mut zones = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let len = left.len() as u64;
+        zones.push(left.remove(usize::try_from(lot % len).unwrap_or(0)).to_string());
+        lot /= len;
+    }
+    zones
+}
+
+fn restrictions<'a>(region: &'a Region, family: &Family, zones: &[String], lot: u64) -> Vec<Restriction<'a>> {
+    let restriction = |r#type, zones| Restriction {
+        r#type,
+        values: [&region.name],
+        info: RestrictionInfo { locations: [&region.name], zones },
+        reason_code: "NotAvailableForSubscription",
+    };
+    let scarce = family.reach < 50 || family.is("old");
+    let mut restrictions = Vec::new();
+    let everywhere = lot % 100 < if scarce { 35 } else { 3 };
+    if everywhere {
+        restrictions.push(restriction("Location", Vec::new()));
+    }
+    if !zones.is_empty() && (everywhere || lot.is_multiple_of(9)) {
+        let mut closed = zones.to_vec();
+        closed.sort();
+        if !everywhere {
+            closed.truncate(1);
+        }
+        restrictions.push(restriction("Zone", closed));
+    }
+    restrictions
+}
+
+fn capabilities(family: &Family, size: &Size) -> Vec<Capability> {
+    let mut all = Capabilities(Vec::with_capacity(32));
+    all.machine(family, size);
+    all.disks(family, size);
+    all.number("MaxNetworkInterfaces", u64::from(size.cores.clamp(2, 8)));
+    all.flag("AcceleratedNetworkingEnabled", family.is("accelerated") && size.cores > 1);
+    all.flag("RdmaEnabled", family.is("rdma"));
+    all.0
+}
+
+struct Capabilities(Vec<Capability>);
+
+impl Capabilities {
+    fn text(&mut self, name: &'static str, value: &str) {
+        self.0.push(Capability { name, value: value.to_owned() });
+    }
+
+    fn number(&mut self, name: &'static str, value: u64) {
+        self.0.push(Capability { name, value: value.to_string() });
+    }
+
+    fn flag(&mut self, name: &'static str, on: bool) {
+        self.text(name, if on { "True" } else { "False" });
+    }
+
+    fn machine(&mut self, family: &Family, size: &Size) {
+        let (premium, arm, burst) = (family.is("premium"), family.is("arm"), family.is("burst"));
+        self.number("vCPUs", u64::from(size.cores));
+        self.number("vCPUsAvailable", u64::from(size.used));
+        let single = arm || burst || family.is("rdma") || size.cores == 1;
+        self.number("vCPUsPerCore", if single { 1 } else { 2 });
+        if !family.is("nvme") {
+            self.text("ACUs", if family.is("old") { "100" } else { "195" });
+        }
+        if let Some(gpus) = size.gpus {
+            self.number("GPUs", u64::from(gpus));
+        }
+        self.text("MemoryGB", &size.memory.to_string());
+        self.flag("MemoryPreservingMaintenanceSupported", size.gpus.is_none() && !family.is("rdma"));
+        self.text("CpuArchitectureType", if arm { "Arm64" } else { "x64" });
+        self.text("HyperVGenerations", generations(family));
+        if family.is("confidential") {
+            self.text("ConfidentialComputingType", "SNP");
+        }
+        self.text("VMDeploymentTypes", if premium { "IaaS" } else { "IaaS,PaaS" });
+        self.flag("LowPriorityCapable", !burst && !family.is("old"));
+        self.flag("CapacityReservationSupported", premium && !burst);
+        self.flag("EncryptionAtHostSupported", premium);
+    }
+
+    fn disks(&mut self, family: &Family, size: &Size) {
+        let cores = u64::from(size.cores);
+        let (temp, premium) = (family.temp * cores, family.is("premium"));
+        self.number("MaxResourceVolumeMB", temp);
+        self.number("OSVhdSizeMB", u64::from(OS_DISK_MIB));
+        self.number("MaxDataDiskCount", u64::from(data_disks(size.cores)));
+        self.flag("PremiumIO", premium);
+        self.flag("EphemeralOSDiskSupported", premium && temp > 0);
+        if premium && temp > 0 {
+            self.text("SupportedEphemeralOSDiskPlacements", "ResourceDisk,CacheDisk");
+        }
+        if family.is("nvme") {
+            self.text("DiskControllerTypes", if family.is("arm") { "SCSI, NVMe" } else { "NVMe" });
+        }
+        if temp > 0 {
+            self.number("CombinedTempDiskAndCachedIOPS", cores * 4_750);
+            self.number("CombinedTempDiskAndCachedReadBytesPerSecond", cores * 33_554_432);
+            self.number("CombinedTempDiskAndCachedWriteBytesPerSecond", cores * 33_554_432);
+        }
+        if premium {
+            self.number("CachedDiskBytes", cores * 26_843_545_600);
+            self.flag("UltraSSDAvailable", true);
+        }
+        self.number("UncachedDiskIOPS", (cores * 1_875).min(80_000));
+        self.number("UncachedDiskBytesPerSecond", (cores * 44_564_480).min(2_726_297_600));
+    }
+}
+
+fn generations(family: &Family) -> &'static str {
+    if family.is("gen2") || family.is("arm") {
+        "V2"
+    } else if family.is("gen12") {
+        "V1,V2"
+    } else {
+        "V1"
+    }
+}
+
+fn data_disks(cores: u32) -> u32 {
+    (cores * 2).clamp(2, 64)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few terabytes at most")]
+fn mebibytes(gibibytes: f64) -> u64 {
+    (gibibytes * 1_024.0).round() as u64
+}
+
+/// What `skus` lists besides virtual machines; a reader of sizes has to tell them apart.
+fn others(region: &Region) -> Vec<Sku<'_>> {
+    let plain = |resource_type, name, tier, size, family, zones| Sku {
+        resource_type,
+        name,
+        tier,
+        size,
+        family,
+        locations: [region.name.as_str()],
+        location_info: [LocationInfo { location: &region.name, zones, zone_details: Vec::new() }],
+        capabilities: Vec::new(),
+        restrictions: Vec::new(),
+    };
+    let capability = |name, value: &str| Capability { name, value: value.to_owned() };
+    let mut all = Vec::new();
+    for (name, faults) in [("Classic", "3"), ("Aligned", "3")] {
+        let mut sku = plain("availabilitySets", name, "", "", "", Vec::new());
+        sku.capabilities.push(capability("MaximumPlatformFaultDomainCount", faults));
+        all.push(sku);
+    }
+    for (name, tier, sizes) in [
+        ("Standard_LRS", "Standard", ["S4", "S10", "S30"]),
+        ("StandardSSD_LRS", "Standard", ["E4", "E10", "E30"]),
+        ("Premium_LRS", "Premium", ["P4", "P10", "P30"]),
+    ] {
+        for (size, gibibytes) in sizes.into_iter().zip(["32", "128", "1024"]) {
+            let mut sku = plain("disks", name, tier, size, "", order(region.zones, hash(&[size])));
+            sku.capabilities.push(capability("MaxSizeGiB", gibibytes));
+            sku.capabilities.push(capability("MaxIOps", "500"));
+            all.push(sku);
+        }
+    }
+    for name in ["Standard_LRS", "Standard_ZRS"] {
+        all.push(plain("snapshots", name, "Standard", "", "", Vec::new()));
+    }
+    for (name, family) in [("DSv3-Type4", "standardDSv3Family"), ("ESv5-Type1", "standardESv5Family")] {
+        let mut sku = plain("hostGroups/hosts", name, "", "", family, order(region.zones, hash(&[name])));
+        sku.capabilities.push(capability("vCPUs", "119"));
+        all.push(sku);
+    }
+    all
+}
+
+/// FNV-1a over the parts: the same on every machine, unlike the standard library's.
+pub(super) fn hash(parts: &[&str]) -> u64 {
+    let mut text = String::new();
+    for part in parts {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{part}");
+    }
+    let mixed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // The low bits of FNV are weak; fold the high ones in.
+    mixed ^ (mixed >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clouds::Cloud;
+    use crate::data::Catalog;
+
+    #[test]
+    fn a_region_lists_about_a_thousand_sizes_in_one_and_a_half_megabytes() {
+        let catalog = Catalog::load().unwrap();
+        let listing = listing(&catalog.families, catalog.region(Cloud::Public, "eastus").unwrap());
+        assert!((1_400_000..2_200_000).contains(&listing.skus.len()), "{}", listing.skus.len());
+        let all: Vec<serde_json::Value> =
+            serde_json::from_str(&format!("[{}]", std::str::from_utf8(&listing.skus).unwrap())).unwrap();
+        assert_eq!(all.len(), listing.places.len());
+        let machines: Vec<_> = all.iter().filter(|sku| sku["resourceType"] == "virtualMachines").collect();
+        assert!((1_000..1_200).contains(&machines.len()), "{}", machines.len());
+        let names: std::collections::HashSet<_> =
+            machines.iter().map(|sku| sku["name"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), machines.len(), "no size twice");
+        assert!(names.contains("Standard_E96-48ads_v5"), "constrained sizes");
+        for wanted in EVERYDAY {
+            let sku = machines.iter().find(|sku| sku["size"] == wanted).unwrap();
+            assert_eq!(sku["restrictions"], serde_json::json!([]), "{wanted}");
+            assert_eq!(sku["locationInfo"][0]["zones"].as_array().unwrap().len(), 3, "{wanted}");
+        }
+        let sorted = |sku: &&&serde_json::Value| {
+            sku["locationInfo"][0]["zones"].as_array().unwrap().is_sorted_by_key(serde_json::Value::to_string)
+        };
+        assert!(machines.iter().filter(|sku| !sorted(sku)).count() > 200, "zones come in odd order");
+        for kind in ["Location", "Zone"] {
+            let restricted = machines
+                .iter()
+                .filter(|sku| sku["restrictions"].as_array().unwrap().iter().any(|r| r["type"] == kind));
+            assert!(restricted.count() > 20, "{kind}");
+        }
+    }
+
+    #[test]
+    fn regions_differ_and_stay_the_same() {
+        let catalog = Catalog::load().unwrap();
+        let of = |name| listing(&catalog.families, catalog.region(Cloud::Public, name).unwrap());
+        assert!(of("westus").skus.len() < of("eastus").skus.len());
+        assert_eq!(of("westus").skus, of("westus").skus);
+        assert!(!of("westus").skus.windows(12).any(|w| w == b"\"zones\":[\"1\""), "no zones in that region");
+    }
+}

@@ -1,0 +1,151 @@
+//! The Kubernetes versions that a cloud offers: which are there, which one a short name means, and where one can go
+//! from which.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Control plane and nodes may be this many minor versions apart.
+const SKEW: u32 = 3;
+
+/// All versions of a cloud.
+#[derive(Debug, Default)]
+pub(super) struct Offers(Vec<Minor>);
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Minor {
+    version: String,
+    #[serde(default)]
+    is_default: bool,
+    #[serde(default)]
+    is_preview: bool,
+    capabilities: Capabilities,
+    patch_versions: HashMap<String, Patch>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Capabilities {
+    support_plan: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Patch {
+    upgrades: Vec<String>,
+}
+
+/// Major, minor, patch; a missing patch counts as 0.
+pub(super) fn parts(version: &str) -> Option<(u32, u32, u32)> {
+    let mut numbers = version.splitn(3, '.').map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((major, minor, numbers.next().map_or(Some(0), Result::ok)?))
+}
+
+/// Whether nodes of the version `pool` can be in a cluster of the version `cluster`.
+pub(super) fn fit(pool: &str, cluster: &str) -> bool {
+    let (Some(pool), Some(cluster)) = (parts(pool), parts(cluster)) else { return false };
+    pool <= cluster && pool.0 == cluster.0 && cluster.1 - pool.1 <= SKEW
+}
+
+impl Offers {
+    pub(super) fn read(minors: &[Box<RawValue>]) -> Result<Self, serde_json::Error> {
+        minors.iter().map(|minor| serde_json::from_str(minor.get())).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn minor(&self, patch: &str) -> Option<&Minor> {
+        self.0.iter().find(|minor| minor.patch_versions.contains_key(patch))
+    }
+
+    /// The whole version that `asked` means: itself, the newest of a minor version, or the newest of the default one
+    /// when it is empty. `None` when there is no such version.
+    pub(super) fn resolve(&self, asked: &str) -> Option<&str> {
+        if let Some((patch, _)) = self.0.iter().find_map(|minor| minor.patch_versions.get_key_value(asked)) {
+            return Some(patch);
+        }
+        let minor = self
+            .0
+            .iter()
+            .find(|minor| if asked.is_empty() { minor.is_default } else { minor.version == asked })?;
+        minor.patch_versions.keys().max_by_key(|patch| parts(patch)).map(String::as_str)
+    }
+
+    /// The newest version below `most` that `asked`, a minor version, means.
+    pub(super) fn resolve_within(&self, asked: &str, most: &str) -> Option<&str> {
+        let minor = self.0.iter().find(|minor| minor.version == asked);
+        let Some(minor) = minor else { return self.resolve(asked) };
+        let within = minor.patch_versions.keys().filter(|patch| parts(patch) <= parts(most));
+        within.max_by_key(|patch| parts(patch)).map(String::as_str)
+    }
+
+    /// Where a cluster of this version can go, in Azure's order; nowhere from a version that is no longer offered.
+    pub(super) fn upgrades(&self, from: &str) -> &[String] {
+        self.minor(from)
+            .and_then(|minor| minor.patch_versions.get(from))
+            .map(|patch| patch.upgrades.as_slice())
+            .unwrap_or_default()
+    }
+
+    /// The same, as far as the support plan of the cluster allows.
+    pub(super) fn upgrades_for(&self, from: &str, long_term: bool) -> Vec<&String> {
+        let allowed = |version: &&String| long_term || !self.is_long_term_only(version);
+        self.upgrades(from).iter().filter(allowed).collect()
+    }
+
+    pub(super) fn is_preview(&self, patch: &str) -> bool {
+        self.minor(patch).is_some_and(|minor| minor.is_preview)
+    }
+
+    /// Whether the version is only for those who pay for long-term support.
+    pub(super) fn is_long_term_only(&self, patch: &str) -> bool {
+        self.minor(patch).is_some_and(|minor| {
+            let plans = &minor.capabilities.support_plan;
+            plans.iter().all(|plan| plan == "AKSLongTermSupport")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clouds::Cloud;
+    use crate::data::Catalog;
+
+    #[test]
+    fn short_names_mean_the_newest_version_and_an_empty_one_the_default() {
+        let catalog = Catalog::load().unwrap();
+        let offers = catalog.offers(Cloud::Public);
+        for (asked, expected) in [
+            ("1.32.7", Some("1.32.7")),
+            ("1.32", Some("1.32.10")),
+            ("", Some("1.33.6")),
+            ("1.32.99", None),
+            ("1.9", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(offers.resolve(asked), expected, "{asked}");
+        }
+        assert_eq!(offers.resolve_within("1.32", "1.32.7"), Some("1.32.7"));
+        assert_eq!(offers.resolve_within("1.32", "1.33.1"), Some("1.32.10"));
+        assert!(offers.upgrades("1.32.7").contains(&"1.33.3".to_owned()));
+        assert!(offers.upgrades("1.5.0").is_empty());
+        assert!(offers.is_preview("1.35.0") && !offers.is_preview("1.33.0"));
+        assert!(!offers.is_long_term_only("1.32.7"));
+    }
+
+    #[test]
+    fn nodes_are_never_newer_than_the_control_plane_nor_too_old_for_it() {
+        for (pool, cluster, expected) in [
+            ("1.32.7", "1.32.7", true),
+            ("1.32.7", "1.33.0", true),
+            ("1.30.0", "1.33.3", true),
+            ("1.29.9", "1.33.3", false),
+            ("1.33.0", "1.32.9", false),
+            ("1.32.8", "1.32.7", false),
+            ("x", "1.32.7", false),
+        ] {
+            assert_eq!(fit(pool, cluster), expected, "{pool} in {cluster}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The nodes of a cluster: their number, and what is shown of them.
+
+use aks::nodes::{Node, NodeInfo, Texts};
+use k8s_openapi::api::core::v1::Node as KubernetesNode;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+use super::error::Error;
+use super::{Access, Downstream, in_time, told};
+
+/// Nodes on one page of the list that is counted, and pages: AKS has 5,000 nodes at most.
+const COUNTED_PAGE: u32 = 500;
+const MAX_COUNTED_PAGES: usize = 20;
+/// Whole nodes name the images that they hold, so that their pages are shorter.
+const PAGE: u32 = 100;
+const MAX_PAGES: usize = 100;
+
+/// Longer values of labels and annotations are left out.
+const MAX_VALUE_LEN: usize = 4_096;
+/// Characters that are kept of why a node is not ready.
+const MAX_REASON_LEN: usize = 500;
+
+impl Downstream {
+    /// The nodes of a cluster, by name.
+    pub async fn nodes(&self, access: &Access) -> Result<Vec<Node>, Error> {
+        let link = self.parts.links.to(access)?;
+        let (client, host) = (link.kube(), link.host());
+        in_time(host, self.parts.nodes_limit, list(client, host)).await
+    }
+}
+
+/// The number of nodes; only their names and labels are read.
+pub(super) async fn count(client: Client, host: &str) -> Result<i64, Error> {
+    let nodes: Api<KubernetesNode> = Api::all(client);
+    let mut params = ListParams::default().limit(COUNTED_PAGE);
+    let mut count = 0;
+    for _ in 0..MAX_COUNTED_PAGES {
+        let page = nodes.list_metadata(&params).await.map_err(|error| told(host, error))?;
+        count += i64::try_from(page.items.len()).unwrap_or_default();
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(count),
+        }
+    }
+    Err(endless(host))
+}
+
+async fn list(client: Client, host: &str) -> Result<Vec<Node>, Error> {
+    let api: Api<KubernetesNode> = Api::all(client);
+    let mut params = ListParams::default().limit(PAGE);
+    let mut nodes = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let page = api.list(&params).await.map_err(|error| told(host, error))?;
+        nodes.extend(page.items.into_iter().map(read));
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else {
+            nodes.sort_by(|one, other| one.name.cmp(&other.name));
+            return Ok(nodes);
+        };
+        params = params.continue_token(&token);
+    }
+    Err(endless(host))
+}
+
+fn endless(host: &str) -> Error {
+    Error::Unreadable { host: host.to_owned(), what: "a list of nodes without an end" }
+}
+
+fn read(node: KubernetesNode) -> Node {
+    let meta = node.metadata;
+    let (spec, status) = (node.spec.unwrap_or_default(), node.status.unwrap_or_default());
+    let addresses = status.addresses.unwrap_or_default();
+    let address = |kind: &str| {
+        let address = addresses.iter().find(|address| address.type_ == kind);
+        address.map(|address| address.address.clone()).filter(|address| !address.is_empty())
+    };
+    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
+    let not_ready = match ready {
+        Some(condition) if condition.status == "True" => None,
+        Some(condition) => {
+            Some(condition.message.iter().flat_map(|message| message.chars()).take(MAX_REASON_LEN).collect())
+        }
+        None => Some("the node does not report whether it is ready".to_owned()),
+    };
+    let capacity = quantities(status.capacity);
+    let info = status.node_info.map(|info| NodeInfo {
+        kubelet_version: info.kubelet_version,
+        kube_proxy_version: info.kube_proxy_version,
+        container_runtime_version: info.container_runtime_version,
+        kernel_version: info.kernel_version,
+        os_image: info.os_image,
+        ..NodeInfo::default()
+    });
+    Node {
+        name: meta.name.unwrap_or_default(),
+        uid: meta.uid.unwrap_or_default(),
+        created_ms: meta.creation_timestamp.map(|time| time.0.as_millisecond()),
+        labels: texts(meta.labels),
+        annotations: texts(meta.annotations),
+        hostname: address("Hostname"),
+        internal_ip: address("InternalIP"),
+        external_ip: address("ExternalIP"),
+        provider_id: spec.provider_id.filter(|id| !id.is_empty()),
+        pod_cidr: spec.pod_cidr.filter(|cidr| !cidr.is_empty()),
+        unschedulable: spec.unschedulable.unwrap_or(false),
+        not_ready,
+        info: info.and_then(|info| info.complete(&capacity)),
+        capacity,
+        allocatable: quantities(status.allocatable),
+    }
+}
+
+fn texts(map: Option<Texts>) -> Texts {
+    let mut texts = map.unwrap_or_default();
+    texts.retain(|_, value| value.len() <= MAX_VALUE_LEN);
+    texts
+}
+
+fn quantities(map: Option<std::collections::BTreeMap<String, Quantity>>) -> Texts {
+    map.unwrap_or_default().into_iter().map(|(resource, Quantity(amount))| (resource, amount)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use aks::nodes::NodeState;
+
+    fn node(mut object: Value) -> Node {
+        object["apiVersion"] = json!("v1");
+        object["kind"] = json!("Node");
+        read(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn node_is_read_in_full() {
+        let node = node(json!({
+            "metadata": {"name": "aks-a-1-vmss000000", "uid": "u", "creationTimestamp": "2026-08-20T10:11:12Z",
+                "labels": {"agentpool": "a"}, "annotations": {"short": "s", "long": "x".repeat(5_000)}},
+            "spec": {"podCIDR": "10.244.0.0/24", "providerID": "azure:///a", "unschedulable": true},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": "10.0.0.4"}, {"type": "ExternalIP", "address": "20.1.1.1"},
+                    {"type": "Hostname", "address": "aks-a-1-vmss000000"}],
+                "capacity": {"cpu": "2", "memory": "8144680Ki", "pods": "110"},
+                "allocatable": {"cpu": "1900m"},
+                "conditions": [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": "True"}],
+                "nodeInfo": {"architecture": "amd64", "bootID": "", "containerRuntimeVersion": "containerd://1.7",
+                    "kernelVersion": "5.15", "kubeProxyVersion": "", "kubeletVersion": "v1.33.3", "machineID": "",
+                    "operatingSystem": "linux", "osImage": "Ubuntu", "systemUUID": ""},
+            },
+        }));
+        assert_eq!(node.created_ms, Some(1_787_220_672_000));
+        assert_eq!(node.annotations.keys().collect::<Vec<_>>(), ["short"]);
+        assert_eq!(node.internal_ip.as_deref(), Some("10.0.0.4"));
+        assert_eq!(node.external_ip.as_deref(), Some("20.1.1.1"));
+        assert_eq!(node.state(), NodeState::Cordoned);
+        assert_eq!(node.capacity["memory"], "8144680Ki");
+        let info = node.info.unwrap();
+        assert_eq!((info.kubelet_version.as_str(), info.cpus, info.memory_kib), ("v1.33.3", 2, 8_144_680));
+    }
+
+    #[test]
+    fn node_that_reports_nothing_is_unavailable_and_has_no_info() {
+        let node = node(json!({"metadata": {"name": "a"}}));
+        assert_eq!((node.state(), node.info), (NodeState::Unavailable, None));
+        assert_eq!(node.not_ready.as_deref(), Some("the node does not report whether it is ready"));
+    }
+}

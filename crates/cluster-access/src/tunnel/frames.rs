@@ -1,0 +1,239 @@
+//! Where the frames of WebSocket (RFC 6455) and of SPDY/3.1 begin and end, and the frames by which a server closes. What is
+//! in them is not looked at.
+
+use super::Closing;
+
+/// The protocols that Kubernetes' sessions change to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    WebSocket,
+    Spdy,
+}
+
+/// GOAWAY of SPDY/3.1: control bit and version 3, type 7, eight bytes; no stream was accepted last, status 0 (OK).
+const GO_AWAY: [u8; 16] = [0x80, 3, 0, 7, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// A close frame has at most 125 bytes, of which two are the code.
+const MAX_REASON_LEN: usize = 123;
+
+/// The longest head of a frame: WebSocket's with a long length and a mask.
+const MAX_HEAD_LEN: usize = 14;
+
+const OPCODE_CONTINUATION: u8 = 0;
+const OPCODE_TEXT: u8 = 1;
+const OPCODE_CLOSE: u8 = 8;
+const FINAL: u8 = 0x80;
+
+/// How far a stream of frames is.
+pub(super) struct Frames {
+    protocol: Protocol,
+    head: [u8; MAX_HEAD_LEN],
+    head_len: usize,
+    /// Bytes that are missing of the content of the current frame.
+    content_left: u64,
+    /// Whether the last message is one of text.
+    is_text: bool,
+    /// Whether a message goes on with the next frame.
+    in_message: bool,
+    is_closed: bool,
+}
+
+impl Frames {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            head: [0; MAX_HEAD_LEN],
+            head_len: 0,
+            content_left: 0,
+            is_text: false,
+            in_message: false,
+            is_closed: false,
+        }
+    }
+
+    /// Whether the last frame is complete and the next one has not begun.
+    pub(super) fn is_between(&self) -> bool {
+        self.head_len == 0 && self.content_left == 0
+    }
+
+    /// Takes bytes that were passed on.
+    pub(super) fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let passed = self.pass_to_boundary(bytes);
+            bytes = bytes.get(passed..).unwrap_or_default();
+        }
+    }
+
+    /// Takes bytes up to the end of the current frame; returns how many.
+    pub(super) fn pass_to_boundary(&mut self, bytes: &[u8]) -> usize {
+        let mut passed = 0;
+        while self.content_left == 0 {
+            let Some(byte) = bytes.get(passed) else { return passed };
+            passed += 1;
+            if let Some(slot) = self.head.get_mut(self.head_len) {
+                *slot = *byte;
+            }
+            self.head_len += 1;
+            let Some(length) = self.content_len() else { continue };
+            self.begin(length);
+            if length == 0 {
+                return passed;
+            }
+        }
+        let available = bytes.len() - passed;
+        let content = usize::try_from(self.content_left).map_or(available, |left| left.min(available));
+        self.content_left -= content as u64;
+        passed + content
+    }
+
+    /// The head is complete.
+    fn begin(&mut self, content_len: u64) {
+        self.head_len = 0;
+        self.content_left = content_len;
+        if self.protocol == Protocol::Spdy {
+            return;
+        }
+        let [first, ..] = self.head;
+        match first & 0x0f {
+            OPCODE_CLOSE => self.is_closed = true,
+            OPCODE_CONTINUATION => self.in_message = first & FINAL == 0,
+            opcode if opcode < OPCODE_CLOSE => {
+                self.is_text = opcode == OPCODE_TEXT;
+                self.in_message = first & FINAL == 0;
+            }
+            _ => {}
+        }
+    }
+
+    /// How long the content is; `None` as long as bytes of the head are missing.
+    fn content_len(&self) -> Option<u64> {
+        let head = self.head.get(..self.head_len)?;
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        if self.protocol == Protocol::Spdy {
+            return head.get(5..8).map(number);
+        }
+        let second = *head.get(1)?;
+        let (length_end, length) = match second & 0x7f {
+            126 => (4, number(head.get(2..4)?)),
+            127 => (10, number(head.get(2..10)?)),
+            length => (2, u64::from(length)),
+        };
+        let mask_len = if second & 0x80 == 0 { 0 } else { 4 };
+        (head.len() == length_end + mask_len).then_some(length)
+    }
+
+    /// What ends the stream, to be sent between two frames.
+    pub(super) fn closing(&self, closing: &Closing) -> Vec<u8> {
+        match self.protocol {
+            Protocol::Spdy => GO_AWAY.to_vec(),
+            // The far end has closed already.
+            Protocol::WebSocket if self.is_closed => Vec::new(),
+            Protocol::WebSocket => {
+                let mut bytes = Vec::new();
+                if let Some(message) =
+                    closing.last_message.as_deref().filter(|_| self.is_text && !self.in_message)
+                {
+                    push_frame(&mut bytes, OPCODE_TEXT, message.as_bytes());
+                }
+                let reason = closing.reason.get(..closing.reason.floor_char_boundary(MAX_REASON_LEN));
+                let content = [&closing.code.to_be_bytes(), reason.unwrap_or_default().as_bytes()].concat();
+                push_frame(&mut bytes, OPCODE_CLOSE, &content);
+                bytes
+            }
+        }
+    }
+}
+
+/// A whole frame as servers send it, without a mask.
+fn push_frame(bytes: &mut Vec<u8>, opcode: u8, content: &[u8]) {
+    bytes.push(FINAL | opcode);
+    match (u8::try_from(content.len()), u16::try_from(content.len())) {
+        (Ok(length @ ..126), _) => bytes.push(length),
+        (_, Ok(length)) => {
+            bytes.push(126);
+            bytes.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            bytes.push(127);
+            bytes.extend_from_slice(&(content.len() as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(content);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The places between two frames, when the bytes come in pieces of every length.
+    fn boundaries(protocol: Protocol, bytes: &[u8]) -> Vec<usize> {
+        let mut found = Vec::new();
+        for piece in 1..=bytes.len() {
+            let mut frames = Frames::new(protocol);
+            let (mut here, mut at) = (Vec::new(), 0);
+            for mut part in bytes.chunks(piece) {
+                while !part.is_empty() {
+                    let passed = frames.pass_to_boundary(part);
+                    at += passed;
+                    part = &part[passed..];
+                    if frames.is_between() {
+                        here.push(at);
+                    }
+                }
+            }
+            assert!(found.is_empty() || found == here, "pieces of {piece}");
+            found = here;
+        }
+        found
+    }
+
+    #[test]
+    fn frames_of_websocket_are_told_apart() {
+        let mut bytes = vec![0x81, 2, b'h', b'i', 0x89, 0];
+        bytes.extend([0x82, 0x83, 1, 2, 3, 4, b'a', b'b', b'c']);
+        push_frame(&mut bytes, OPCODE_TEXT, &[b'x'; 126]);
+        push_frame(&mut bytes, OPCODE_TEXT, &vec![b'x'; 70_000]);
+        let ends = [4, 6, 15, 15 + 4 + 126, 15 + 4 + 126 + 10 + 70_000];
+        let mut frames = Frames::new(Protocol::WebSocket);
+        frames.pass(&bytes);
+        assert!(frames.is_between());
+        assert_eq!(boundaries(Protocol::WebSocket, &bytes[..ends[3]]), ends[..4]);
+        frames.pass(&bytes[..5]);
+        assert!(!frames.is_between());
+    }
+
+    #[test]
+    fn frames_of_spdy_are_told_apart() {
+        let mut bytes = vec![0x80, 3, 0, 1, 0, 0, 0, 10];
+        bytes.extend([7; 10]);
+        bytes.extend([0, 0, 0, 1, 0, 0, 1, 0]);
+        bytes.extend([7; 256]);
+        bytes.extend(GO_AWAY);
+        assert_eq!(boundaries(Protocol::Spdy, &bytes), [18, 18 + 264, 18 + 264 + 16]);
+    }
+
+    #[test]
+    fn close_frame_carries_code_and_reason() {
+        let closing =
+            Closing { code: 1008, reason: "gone".to_owned(), last_message: Some("last".to_owned()) };
+        let mut frames = Frames::new(Protocol::WebSocket);
+        let close = [&[0x88, 6][..], &1008_u16.to_be_bytes(), b"gone"].concat();
+        assert_eq!(frames.closing(&closing), close, "no message of text came before");
+        frames.pass(&[0x81, 1, b'x']);
+        let last = [&[0x81, 4][..], b"last", &close].concat();
+        assert_eq!(frames.closing(&closing), last);
+        frames.pass(&[0x01, 1, b'x']);
+        assert_eq!(frames.closing(&closing), close, "not inside a message");
+        frames.pass(&[0x80, 1, b'x', 0x88, 0]);
+        assert!(frames.closing(&closing).is_empty(), "it is closed already");
+        assert_eq!(Frames::new(Protocol::Spdy).closing(&closing), GO_AWAY);
+    }
+
+    #[test]
+    fn close_reason_is_cut_between_characters() {
+        let closing = Closing { code: 1001, reason: "ü".repeat(100), last_message: None };
+        let frame = Frames::new(Protocol::WebSocket).closing(&closing);
+        assert_eq!((frame[1], frame.len()), (124, 126));
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+    }
+}

@@ -1,0 +1,102 @@
+//! Access to a cluster from Azure: its kubeconfigs, and tokens of Entra.
+
+use std::time::Duration;
+
+use azure::Arm;
+use azure::managed_clusters::{self, UserFormat};
+use cluster_access::Kubeconfig;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::{Error, Inner, Place};
+use crate::service::credentials::AzureAccess;
+
+/// How long Azure may take in all, and how long a request waits before it is repeated.
+const FETCH_LIMIT: Duration = Duration::from_secs(30);
+const MAX_INLINE_WAIT: Duration = Duration::from_secs(3);
+
+/// What Azure gives for a cluster.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Address, authority, and how to sign in.
+    pub kubeconfig: Kubeconfig,
+    /// The client ID of the application that fetched it.
+    pub(super) application: String,
+    /// Whether the admin kubeconfig was denied, so that this is the user kubeconfig.
+    pub(super) admin_denied: bool,
+}
+
+impl Fetched {
+    /// Why the cluster does not accept it.
+    pub(super) fn not_accepted(&self, error: cluster_access::Error) -> Error {
+        if !error.is_forbidden() {
+            return Error::Cluster(error);
+        }
+        let (application, admin_denied) = (self.application.clone(), self.admin_denied);
+        Error::NoRights { application, admin_denied, source: error }
+    }
+}
+
+impl Inner {
+    /// The admin kubeconfig; the user kubeconfig where local accounts are disabled, or the admin one is denied.
+    pub(super) async fn fetch(&self, place: &Place, local_accounts: bool) -> Result<Fetched, Error> {
+        let access = self.azure_access(place).await?;
+        let arm = self.arm(&access)?;
+        let (group, name) = (place.group.as_str(), place.name.as_str());
+        let admin = if local_accounts {
+            match managed_clusters::list_admin_credential(&arm, group, name).await {
+                Ok(text) => return fetched(&text, &access, false),
+                // 400 where local accounts are disabled.
+                Err(error) if matches!(error.upstream_status(), Some(400 | 403)) => Some(error),
+                Err(error) => return Err(Error::Azure(error)),
+            }
+        } else {
+            None
+        };
+        let admin = admin.filter(is_denied);
+        match managed_clusters::list_user_credential(&arm, group, name, UserFormat::Azure).await {
+            Ok(text) => fetched(&text, &access, admin.is_some()),
+            Err(error) => Err(match admin {
+                Some(source) => Error::KubeconfigDenied { application: application(&access), source },
+                None => Error::Azure(error),
+            }),
+        }
+    }
+
+    pub(super) async fn entra_token(
+        &self,
+        place: &Place,
+        server_id: &str,
+        tenant_id: &str,
+        rejected: Option<&SecretString>,
+    ) -> Result<SecretString, Error> {
+        let access = self.azure_access(place).await?;
+        let scope = format!("{server_id}/.default");
+        let deadline = Instant::now() + FETCH_LIMIT;
+        let token = self.azure.entra_token(access.credential(), tenant_id, &scope, rejected, deadline).await;
+        token.map_err(Error::Azure)
+    }
+
+    async fn azure_access(&self, place: &Place) -> Result<std::sync::Arc<AzureAccess>, Error> {
+        let id = place.credential_id.as_deref().unwrap_or_default();
+        self.credentials.for_cluster(id).await.map_err(Error::Credential)
+    }
+
+    fn arm(&self, access: &AzureAccess) -> Result<Arm, Error> {
+        let arm = self.azure.arm(access.credential(), Instant::now() + FETCH_LIMIT);
+        Ok(arm.map_err(Error::Azure)?.with_patience(MAX_INLINE_WAIT))
+    }
+}
+
+fn fetched(text: &SecretString, access: &AzureAccess, admin_denied: bool) -> Result<Fetched, Error> {
+    let kubeconfig = Kubeconfig::parse(text).map_err(Error::Kubeconfig)?;
+    Ok(Fetched { kubeconfig, application: application(access), admin_denied })
+}
+
+fn application(access: &AzureAccess) -> String {
+    access.credential().client_id.clone()
+}
+
+fn is_denied(error: &azure::Error) -> bool {
+    error.upstream_status() == Some(403)
+}

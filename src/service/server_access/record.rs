@@ -1,0 +1,81 @@
+//! Access to a cluster as text, for encrypting it.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use cluster_access::{Identity, Kubeconfig, SignIn};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+/// What is stored about access to a cluster. Of a sign-in with Entra, only where it is, never a token.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) kubeconfig: Kubeconfig,
+    /// When Azure was last asked for it, in milliseconds since 1970.
+    pub(super) fetched_ms: i64,
+}
+
+impl Record {
+    pub(super) fn to_text(&self) -> SecretString {
+        let Kubeconfig { endpoint, ca, sign_in } = &self.kubeconfig;
+        let sign_in = match sign_in {
+            SignIn::Identity(Identity::Certificate { certificate, key }) => json!({
+                "certificate": BASE64_STANDARD.encode(certificate),
+                "key": key.expose_secret(),
+            }),
+            SignIn::Identity(Identity::Token(token)) => json!({"token": token.expose_secret()}),
+            SignIn::Entra { server_id, tenant_id } => json!({"serverId": server_id, "tenantId": tenant_id}),
+        };
+        let ca = BASE64_STANDARD.encode(ca);
+        let record =
+            json!({"endpoint": endpoint.as_str(), "ca": ca, "signIn": sign_in, "fetchedMs": self.fetched_ms});
+        record.to_string().into()
+    }
+
+    /// Reads back what [`Record::to_text`] wrote; `None` for anything else.
+    pub(super) fn from_text(text: &SecretString) -> Option<Self> {
+        let record: Value = serde_json::from_str(text.expose_secret()).ok()?;
+        let text = |key: &str| record.pointer(key).and_then(Value::as_str);
+        let bytes = |key: &str| text(key).and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let sign_in = if let Some(certificate) = bytes("/signIn/certificate") {
+            let key = text("/signIn/key")?.into();
+            SignIn::Identity(Identity::Certificate { certificate, key })
+        } else if let Some(token) = text("/signIn/token") {
+            SignIn::Identity(Identity::Token(token.into()))
+        } else {
+            let (server_id, tenant_id) = (text("/signIn/serverId")?, text("/signIn/tenantId")?);
+            SignIn::Entra { server_id: server_id.to_owned(), tenant_id: tenant_id.to_owned() }
+        };
+        let endpoint = text("/endpoint")?.parse().ok()?;
+        let kubeconfig = Kubeconfig { endpoint, ca: bytes("/ca")?, sign_in };
+        Some(Self { kubeconfig, fetched_ms: record.get("fetchedMs")?.as_i64()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_is_read_back_as_written() {
+        let certificate = Identity::Certificate { certificate: b"CERT".to_vec(), key: "canary".into() };
+        let entra = SignIn::Entra { server_id: "s".to_owned(), tenant_id: "t".to_owned() };
+        let token = SignIn::Identity(Identity::Token("canary".into()));
+        for sign_in in [SignIn::Identity(certificate), entra, token] {
+            let endpoint = "https://a.hcp.eastus.azmk8s.io:443".parse().unwrap();
+            let kubeconfig = Kubeconfig { endpoint, ca: b"CA".to_vec(), sign_in };
+            let record = Record { kubeconfig, fetched_ms: 7 };
+            assert!(!format!("{record:?}").contains("canary"));
+            let text = record.to_text();
+            let again = Record::from_text(&text).unwrap();
+            assert_eq!(again.to_text().expose_secret(), text.expose_secret());
+            assert_eq!(again.fetched_ms, 7);
+        }
+    }
+
+    #[test]
+    fn unreadable_record_is_none() {
+        for text in ["", "{}", "[]", r#"{"endpoint":"x","ca":"","signIn":{"token":"t"},"fetchedMs":1}"#] {
+            assert!(Record::from_text(&text.into()).is_none(), "{text}");
+        }
+    }
+}
