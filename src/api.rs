@@ -41,7 +41,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use self::native::AuditRecord;
 pub use self::openapi::openapi_json;
-pub use self::state::{AppState, Parts};
+pub use self::state::{AppState, Options};
 
 /// Everything that is served, behind the door.
 pub fn router(state: AppState) -> Router {

@@ -14,6 +14,7 @@ mod sandbox;
 mod sandbox;
 mod tls;
 
+use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,27 +32,12 @@ pub use self::tls::{Authority, check as check_tls};
 use crate::api::origin::Origin;
 use crate::api::{self, AppState};
 use crate::config::Config;
-use crate::provision::{self, RoleKeeper, Worker};
-use crate::service::cluster_events::ClusterEvents;
-use crate::service::clusters::Clusters;
-use crate::service::credentials::Credentials;
+use crate::provision::{RoleKeeper, Worker};
+use crate::service::core::{self, Base, Core};
 use crate::service::events::{self, Events};
-use crate::service::instance::{self, Instance};
-use crate::service::kubeconfigs::Kubeconfigs;
-use crate::service::kubernetes::Kubernetes;
-use crate::service::listings::Listings;
-use crate::service::members::Members;
-use crate::service::nodes::Nodes;
-use crate::service::own_tokens::OwnTokens;
+use crate::service::instance;
 use crate::service::plans::Plans;
-use crate::service::readiness::Readiness;
-use crate::service::registration::Registration;
-use crate::service::reviews::Reviews;
 use crate::service::secrets::{self, Secrets};
-use crate::service::server_access::ServerAccess;
-use crate::service::settings::Settings;
-use crate::service::tokens::Tokens;
-use crate::service::users::Users;
 use crate::store::{self, Store};
 use crate::telemetry;
 
@@ -66,27 +52,20 @@ const GAUGES: Duration = Duration::from_secs(5);
 
 /// The server, ready to answer, with what runs beside it.
 pub struct App {
-    /// The tokens, for whoever starts the server.
-    pub tokens: Tokens,
-    /// The encryption of stored secrets.
-    pub secrets: Secrets,
-    /// Stored credentials.
-    pub credentials: Credentials,
-    /// The way into clusters.
-    pub downstream: Downstream,
+    core: Core,
     /// What brings clusters to what their users want; it works once [`App::work`] was called.
     pub worker: Worker,
-    provision: provision::Parts,
-    /// Kubeconfigs for clusters.
-    pub kubeconfigs: Kubeconfigs,
-    kubernetes: Kubernetes,
-    /// What happens to clusters.
-    pub cluster_events: ClusterEvents,
     state: AppState,
-    store: Store,
-    events: Events,
     background: TaskTracker,
     stop: CancellationToken,
+}
+
+impl Deref for App {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
 }
 
 /// How the server reaches what is outside of it. The default is the real Azure and its clusters.
@@ -102,100 +81,28 @@ impl App {
     /// Puts the server together: a migrated database, the keys of its secrets, the ways to Azure and into clusters.
     pub async fn build(config: &Config, store: Store, secrets: Secrets, ways: Ways) -> Result<Self, Error> {
         let clock = ways.azure.clock.clone();
-        let azure = Azure::new(ways.azure)?;
-        let downstream = Downstream::new(ways.clusters);
-        let tokens = Tokens::new(store.clone(), clock.clone());
         let events = audit(config, &store, &clock);
-        let credentials =
-            Credentials::new(store.clone(), secrets.clone(), azure.clone(), events.clone(), clock.clone());
-        let instance = instance::open(&store, stamp(config)).await?;
-        let fixed = fixed_settings(config, &instance);
-        let settings = Settings::new(store.clone(), events.clone(), clock.clone(), fixed);
-        let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock.clone());
-        let reviews = reviews(&azure, &store, &credentials, &events, &settings, &clock);
-        let clusters = Clusters::new(
-            store.clone(),
-            credentials.clone(),
-            events.clone(),
-            settings.clone(),
-            reviews,
-            clock.clone(),
-        );
-        let cluster_events =
-            ClusterEvents::new(store.clone(), clusters.clone(), tokens.clone(), clock.clone());
-        let access = ServerAccess::new(&secrets, &credentials, &azure, &downstream, &clock);
-        let kubernetes =
-            Kubernetes::new(clusters.clone(), tokens.clone(), access.clone(), downstream.clone());
-        let kubeconfigs =
-            Kubeconfigs::new(clusters.clone(), tokens.clone(), settings.clone(), events.clone());
-        let provision = provision::Parts {
-            nodes: Nodes::new(&access, &downstream, &clock),
-            access,
-            store: store.clone(),
-            azure,
-            downstream: downstream.clone(),
-            credentials: credentials.clone(),
-            secrets: secrets.clone(),
-            settings: settings.clone(),
-            listings: listings.clone(),
-            bell: clusters.bell(),
-            clock: clock.clone(),
-            instance: instance.id,
-        };
-        let worker = Worker::new(provision.clone(), clusters.work());
-        let plans =
-            Plans::new(clusters.clone(), credentials.clone(), events.clone(), clock.clone(), worker.clone());
-        let state = AppState::new(api::Parts {
-            tokens: tokens.clone(),
-            credentials: credentials.clone(),
-            members: Members::new(
-                store.clone(),
-                clusters.clone(),
-                credentials.clone(),
-                events.clone(),
-                clock.clone(),
-            ),
-            registration: Registration::new(
-                store.clone(),
-                secrets.clone(),
-                clusters.clone(),
-                settings.clone(),
-                events.clone(),
-                clock.clone(),
-            ),
-            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), events.clone()),
-            users: Users::new(store.clone(), tokens.clone(), clock, Some(events.clone())),
-            settings,
-            clusters,
-            kubeconfigs: kubeconfigs.clone(),
-            kubernetes: kubernetes.clone(),
-            nodes: provision.nodes.clone(),
-            cluster_events: cluster_events.clone(),
-            plans,
-            listings,
-            events: events.clone(),
-            readiness: Readiness::new(store.clone(), secrets.clone(), telemetry::log_is_full),
-            origin: origin(config),
-            cors_origins: config.cors_origins.clone(),
-            body_limit: config.limits.body_bytes,
-            request_limit: config.limits.requests,
-        });
-        let app = Self {
-            tokens,
-            secrets,
-            credentials,
-            downstream,
-            worker,
-            provision,
-            kubeconfigs,
-            kubernetes,
-            cluster_events,
-            state,
+        let instance = instance::open(&store, stamp(config)).await?.id;
+        let base = Base {
+            azure: Azure::new(ways.azure)?,
+            downstream: Downstream::new(ways.clusters),
             store,
+            secrets,
             events,
-            background: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            clock,
         };
+        let options = core::Options {
+            fixed_settings: fixed_settings(config, &instance),
+            instance,
+            cache_bytes: config.limits.cache_bytes,
+            log_is_full: telemetry::log_is_full,
+        };
+        let core = Core::new(base, options);
+        let worker = Worker::new(core.clone());
+        let plans = Plans::new(&core, worker.clone());
+        let state = AppState::new(core.clone(), plans, wire(config));
+        let (background, stop) = (TaskTracker::new(), CancellationToken::new());
+        let app = Self { core, worker, state, background, stop };
         app.run_beside();
         Ok(app)
     }
@@ -218,7 +125,7 @@ impl App {
 
     /// Keeps the roles inside clusters, until the app stops.
     pub fn keep_roles(&self) {
-        self.background.spawn(RoleKeeper::new(self.provision.clone()).run(self.stop.clone()));
+        self.background.spawn(RoleKeeper::new(self.core.clone()).run(self.stop.clone()));
     }
 
     /// Ends streams and sessions that would not end by themselves: to be called when the server begins to stop.
@@ -249,7 +156,7 @@ impl App {
             let tokens = tokens.clone();
             async move { report("expired tokens could not be removed", tokens.remove_expired().await) }
         });
-        let credentials = self.provision.credentials.clone();
+        let credentials = self.credentials.clone();
         self.every(SWEEP, move || {
             let credentials = credentials.clone();
             async move {
@@ -286,11 +193,16 @@ impl App {
     }
 }
 
-/// What tells where requests come from, and what clients call this server.
-fn origin(config: &Config) -> Origin {
-    Origin {
-        server_url: config.server_url.clone().unwrap_or_default(),
-        trusted_proxies: config.trusted_proxies.clone(),
+/// How requests are received.
+fn wire(config: &Config) -> api::Options {
+    api::Options {
+        origin: Origin {
+            server_url: config.server_url.clone().unwrap_or_default(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        },
+        cors_origins: config.cors_origins.clone(),
+        body_limit: config.limits.body_bytes,
+        request_limit: config.limits.requests,
     }
 }
 
@@ -301,23 +213,11 @@ fn audit(config: &Config, store: &Store, clock: &Clock) -> Events {
     Events::start(store.clone(), clock.clone(), &options)
 }
 
-fn reviews(
-    azure: &Azure,
-    store: &Store,
-    credentials: &Credentials,
-    events: &Events,
-    settings: &Settings,
-    clock: &Clock,
-) -> Reviews {
-    let (azure, store, credentials) = (azure.clone(), store.clone(), credentials.clone());
-    Reviews::new(azure, store, credentials, events.clone(), settings.clone(), clock.clone())
-}
-
 /// What the start decides, whatever is stored under these names.
-fn fixed_settings(config: &Config, instance: &Instance) -> Vec<(String, String)> {
+fn fixed_settings(config: &Config, instance: &str) -> Vec<(String, String)> {
     let server_url = config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone()));
     let review = config.cluster_review.iter().map(|review| ("cluster-review".to_owned(), review.clone()));
-    server_url.chain(review).chain([("install-uuid".to_owned(), instance.id.clone())]).collect()
+    server_url.chain(review).chain([("install-uuid".to_owned(), instance.to_owned())]).collect()
 }
 
 fn report<T, E: std::error::Error + 'static>(what: &'static str, outcome: Result<T, E>) {

@@ -36,9 +36,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aks::provision::plan::Phase;
-use azure::Azure;
-use clock::Clock;
-use cluster_access::Downstream;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -47,14 +44,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::roles::RoleKeeper;
 use self::task::{Next, Task};
 use self::trouble::Trouble;
-use crate::service::cluster_events::Bell;
-use crate::service::credentials::Credentials;
-use crate::service::listings::Listings;
-use crate::service::nodes::Nodes;
-use crate::service::secrets::Secrets;
-use crate::service::server_access::ServerAccess;
-use crate::service::settings::Settings;
-use crate::store::{self, ClusterRow, Store};
+use crate::service::Core;
+use crate::store::{self, ClusterRow};
 
 /// How long one step may take, with every request in it.
 const STEP_LIMIT: Duration = Duration::from_secs(110);
@@ -66,58 +57,32 @@ const AT_ONCE: u32 = 16;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the worker works with.
-#[derive(Clone)]
-pub struct Parts {
-    /// The rows.
-    pub store: Store,
-    /// The way to Azure.
-    pub azure: Azure,
-    /// The way into clusters.
-    pub downstream: Downstream,
-    /// As whom this server enters them.
-    pub access: ServerAccess,
-    /// Whose eyes and hands in Azure.
-    pub credentials: Credentials,
-    /// What is secret about clusters.
-    pub secrets: Secrets,
-    /// `aks-refresh`, and what it depends on.
-    pub settings: Settings,
-    /// What is remembered of lists, which a change makes wrong.
-    pub listings: Listings,
-    /// The nodes of clusters, which a finished change makes stale.
-    pub nodes: Nodes,
-    /// Rung when something was written down about a cluster.
-    pub bell: Bell,
-    /// The time.
-    pub clock: Clock,
-    /// The first half of the tag `norman-aks-owner`.
-    pub instance: String,
-}
+type Parts = Core;
 
 /// The worker of one server. Clones share everything.
 #[derive(Clone)]
 pub struct Worker {
-    parts: Arc<Parts>,
+    core: Arc<Core>,
     holder: Arc<str>,
     rung: Arc<Notify>,
 }
 
 impl Worker {
-    /// A worker that does nothing yet; `rung` tells it of work.
-    pub fn new(parts: Parts, rung: Arc<Notify>) -> Self {
-        let holder = parts.secrets.replica().into();
+    /// A worker that does nothing yet.
+    pub fn new(core: Core) -> Self {
+        let (holder, rung) = (core.secrets.replica().into(), core.clusters.work());
         for outcome in ["done", "failed"] {
             metrics::counter!("norman_aks_provision_steps_total", "outcome" => outcome).increment(0);
         }
-        Self { parts: Arc::new(parts), holder, rung }
+        Self { core: Arc::new(core), holder, rung }
     }
 
     /// Works until it is told to stop; the steps that are being done are done to their end.
     pub async fn run(self, stop: CancellationToken) {
         // A SQLite file has one server. What its predecessor held when it died need not be waited for; and if there is
         // another one against all advice, the fence of its claims keeps it from writing.
-        if self.parts.store.kind() == store::Kind::Sqlite
-            && let Err(error) = store::clusters::free_all(&self.parts.store).await
+        if self.core.store.kind() == store::Kind::Sqlite
+            && let Err(error) = store::clusters::free_all(&self.core.store).await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "old claims stay until they end");
         }
@@ -155,12 +120,12 @@ impl Worker {
         if room == 0 {
             return Ok(0);
         }
-        let now = self.parts.clock.now_ms();
-        let due = store::clusters::claim(&self.parts.store, &self.holder, now, now + LEASE_MS, room).await?;
+        let now = self.core.clock.now_ms();
+        let due = store::clusters::claim(&self.core.store, &self.holder, now, now + LEASE_MS, room).await?;
         let count = due.len();
         for row in due {
-            let parts = Arc::clone(&self.parts);
-            steps.spawn(async move { Box::pin(work_on(&parts, row)).await });
+            let core = Arc::clone(&self.core);
+            steps.spawn(async move { Box::pin(work_on(&core, row)).await });
         }
         Ok(count)
     }

@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod audit;
 pub mod cluster_events;
 pub mod clusters;
+pub mod core;
 pub mod credentials;
 pub mod error;
 pub mod events;
@@ -33,5 +34,6 @@ pub mod settings;
 pub mod tokens;
 pub mod users;
 
+pub use self::core::{Base, Core};
 pub use access::Caller;
 pub use error::{Error, Invalid, Result};

@@ -10,6 +10,7 @@ use super::origin::Origin;
 use crate::service::attempts::Attempts;
 use crate::service::cluster_events::ClusterEvents;
 use crate::service::clusters::Clusters;
+use crate::service::core::Core;
 use crate::service::credentials::Credentials;
 use crate::service::events::Events;
 use crate::service::kubeconfigs::Kubeconfigs;
@@ -29,40 +30,8 @@ use crate::service::users::Users;
 #[derive(Clone)]
 pub struct AppState(Arc<Inner>);
 
-/// What the server is made of, as `app` hands it over.
-pub struct Parts {
-    /// Who calls.
-    pub tokens: Tokens,
-    /// Stored and inline credentials.
-    pub credentials: Credentials,
-    /// Cluster objects.
-    pub clusters: Clusters,
-    /// Kubeconfigs for clusters.
-    pub kubeconfigs: Kubeconfigs,
-    /// The way into clusters.
-    pub kubernetes: Kubernetes,
-    /// The nodes of clusters.
-    pub nodes: Nodes,
-    /// What happens to clusters.
-    pub cluster_events: ClusterEvents,
-    /// What comes next for clusters.
-    pub plans: Plans,
-    /// Who has a part in which cluster.
-    pub members: Members,
-    /// How clusters are registered.
-    pub registration: Registration,
-    /// The callers' own tokens.
-    pub own_tokens: OwnTokens,
-    /// Who there is.
-    pub users: Users,
-    /// Named settings.
-    pub settings: Settings,
-    /// The listing actions.
-    pub listings: Listings,
-    /// The audit.
-    pub events: Events,
-    /// Whether the server can work.
-    pub readiness: Readiness,
+/// How requests are received, as the settings say.
+pub struct Options {
     /// How the server knows its own address and its callers'.
     pub origin: Origin,
     /// Origins whose pages may call, lower case.
@@ -74,81 +43,83 @@ pub struct Parts {
 }
 
 struct Inner {
-    parts: Parts,
+    core: Core,
+    plans: Plans,
+    options: Options,
     edge: Edge,
     attempts: Attempts,
 }
 
 impl AppState {
     /// Shares the parts.
-    pub fn new(parts: Parts) -> Self {
-        let edge = Edge::new(parts.request_limit);
-        let attempts = Attempts::new(parts.request_limit);
-        Self(Arc::new(Inner { parts, edge, attempts }))
+    pub fn new(core: Core, plans: Plans, options: Options) -> Self {
+        let edge = Edge::new(options.request_limit);
+        let attempts = Attempts::new(options.request_limit);
+        Self(Arc::new(Inner { core, plans, options, edge, attempts }))
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {
-        &self.0.parts.tokens
+        &self.0.core.tokens
     }
 
     pub(crate) fn credentials(&self) -> &Credentials {
-        &self.0.parts.credentials
+        &self.0.core.credentials
     }
 
     pub(crate) fn clusters(&self) -> &Clusters {
-        &self.0.parts.clusters
+        &self.0.core.clusters
     }
 
     pub(crate) fn kubeconfigs(&self) -> &Kubeconfigs {
-        &self.0.parts.kubeconfigs
+        &self.0.core.kubeconfigs
     }
 
     pub(crate) fn kubernetes(&self) -> &Kubernetes {
-        &self.0.parts.kubernetes
+        &self.0.core.kubernetes
     }
 
     pub(crate) fn nodes(&self) -> &Nodes {
-        &self.0.parts.nodes
+        &self.0.core.nodes
     }
 
     pub(crate) fn cluster_events(&self) -> &ClusterEvents {
-        &self.0.parts.cluster_events
+        &self.0.core.cluster_events
     }
 
     pub(crate) fn plans(&self) -> &Plans {
-        &self.0.parts.plans
+        &self.0.plans
     }
 
     pub(crate) fn members(&self) -> &Members {
-        &self.0.parts.members
+        &self.0.core.members
     }
 
     pub(crate) fn registration(&self) -> &Registration {
-        &self.0.parts.registration
+        &self.0.core.registration
     }
 
     pub(crate) fn own_tokens(&self) -> &OwnTokens {
-        &self.0.parts.own_tokens
+        &self.0.core.own_tokens
     }
 
     pub(crate) fn users(&self) -> &Users {
-        &self.0.parts.users
+        &self.0.core.users
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.0.parts.settings
+        &self.0.core.settings
     }
 
     pub(crate) fn listings(&self) -> &Listings {
-        &self.0.parts.listings
+        &self.0.core.listings
     }
 
     pub(crate) fn events(&self) -> &Events {
-        &self.0.parts.events
+        &self.0.core.events
     }
 
     pub(crate) fn readiness(&self) -> &Readiness {
-        &self.0.parts.readiness
+        &self.0.core.readiness
     }
 
     pub(crate) fn attempts(&self) -> &Attempts {
@@ -156,7 +127,7 @@ impl AppState {
     }
 
     pub(crate) fn origin(&self) -> &Origin {
-        &self.0.parts.origin
+        &self.0.options.origin
     }
 
     pub(crate) fn edge(&self) -> &Edge {
@@ -164,12 +135,12 @@ impl AppState {
     }
 
     pub(crate) fn body_limit(&self) -> usize {
-        self.0.parts.body_limit
+        self.0.options.body_limit
     }
 
     /// `https://host[:port]`, the start of every link in an answer to this request.
     pub(crate) fn base_url(&self, request: &RequestParts) -> String {
-        self.0.parts.origin.base_url(request)
+        self.0.options.origin.base_url(request)
     }
 
     /// Sets the gauges of what the services hold.
@@ -183,7 +154,7 @@ impl AppState {
     /// Whether pages of this origin may call.
     pub(crate) fn allows_origin(&self, origin: &HeaderValue) -> bool {
         origin.to_str().is_ok_and(|origin| {
-            self.0.parts.cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            self.0.options.cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
         })
     }
 }

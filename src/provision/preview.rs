@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(25);
 
 impl Foresight for Worker {
     fn alone(&self, row: &ClusterRow) -> Result<Option<Preview>> {
-        let task = task(&self.parts, row.clone())?;
+        let task = task(&self.core, row.clone())?;
         let preview = if act::leaves_nothing(&task) {
             let why = "what was never asked of Azure, or only looked at, leaves nothing behind there";
             let azure = Azure::NotNeeded(why.to_owned());
@@ -42,8 +42,8 @@ impl Foresight for Worker {
 
     fn looking(&self, row: ClusterRow, access: Arc<AzureAccess>) -> Looking<'_> {
         Box::pin(async move {
-            let mut task = task(&self.parts, row)?;
-            let looking = look(&self.parts, &mut task, &access, Instant::now() + LIMIT);
+            let mut task = task(&self.core, row)?;
+            let looking = look(&self.core, &mut task, &access, Instant::now() + LIMIT);
             let preview = match timeout(LIMIT + Duration::from_secs(1), looking).await {
                 Ok(Ok(preview)) => preview,
                 Ok(Err(trouble)) => {
@@ -60,7 +60,7 @@ impl Foresight for Worker {
     }
 
     fn blind(&self, row: &ClusterRow, why: Azure) -> Result<Preview> {
-        let task = task(&self.parts, row.clone())?;
+        let task = task(&self.core, row.clone())?;
         let preview = match &why {
             Azure::Failed(reason) => blocked(Trouble::new(reason), &task, why.clone()),
             _ => unasked(&task, why),

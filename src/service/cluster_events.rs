@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::bell::Bell;
 pub use self::following::{Following, Told};
 use super::clusters::Clusters;
+use super::core::Base;
 use super::places::Places;
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
@@ -85,7 +86,8 @@ struct Parts {
 
 impl ClusterEvents {
     /// The events of the clusters of `clusters`.
-    pub fn new(store: Store, clusters: Clusters, tokens: Tokens, clock: Clock) -> Self {
+    pub fn new(base: &Base, clusters: Clusters, tokens: Tokens) -> Self {
+        let Base { store, clock, .. } = base.clone();
         // A revoked token ends what it began within two seconds, here as elsewhere.
         let pace = Pace { look: Duration::from_secs(1), silence: Duration::from_secs(15) };
         let (places, closing) = (Places::new(PLACES, PLACES_OF_ONE), CancellationToken::new());

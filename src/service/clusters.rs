@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use super::actor::Actor;
 use super::cluster_events::Bell;
+use super::core::Base;
 use super::credentials::{ATTEMPTS, Credentials, last_use};
 use super::events::{Action, Events};
 use super::reviews::{Patience, Reviews};
@@ -139,14 +140,8 @@ struct Parts {
 
 impl Clusters {
     /// The clusters of this database.
-    pub fn new(
-        store: Store,
-        credentials: Credentials,
-        events: Events,
-        settings: Settings,
-        reviews: Reviews,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(base: &Base, credentials: Credentials, settings: Settings, reviews: Reviews) -> Self {
+        let Base { store, events, clock, .. } = base.clone();
         let (work, bell) = (Arc::default(), Bell::default());
         Self { parts: Arc::new(Parts { store, credentials, events, settings, reviews, clock, work, bell }) }
     }

@@ -23,6 +23,7 @@ pub(super) use self::deletion::last_use;
 pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_by_server};
 
 use super::actor::Actor;
+use super::core::Base;
 use super::events::{Action, Events};
 use super::secrets::Secrets;
 use super::{Caller, Error, Invalid, Result};
@@ -105,7 +106,8 @@ struct Parts {
 
 impl Credentials {
     /// The credentials of this database.
-    pub fn new(store: Store, secrets: Secrets, azure: Azure, events: Events, clock: Clock) -> Self {
+    pub fn new(base: &Base) -> Self {
+        let Base { store, secrets, azure, events, clock, .. } = base.clone();
         let fingerprinter = Fingerprinter::new();
         let (known, epoch) = (access::known(), AtomicU64::new(0));
         Self { parts: Arc::new(Parts { store, secrets, azure, events, clock, fingerprinter, known, epoch }) }

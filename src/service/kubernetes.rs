@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use self::roles::Roles;
 use super::clusters::{Cluster, Clusters};
+use super::core::Base;
 use super::places::{Place, Places};
 use super::server_access::{self, ServerAccess};
 use super::tokens::Tokens;
@@ -132,13 +133,13 @@ struct Parts {
 
 impl Kubernetes {
     /// The way into the clusters of `clusters`.
-    pub fn new(clusters: Clusters, tokens: Tokens, access: ServerAccess, downstream: Downstream) -> Self {
+    pub fn new(base: &Base, clusters: Clusters, tokens: Tokens, access: ServerAccess) -> Self {
         Self {
             parts: Arc::new(Parts {
                 roles: Roles::new(clusters),
                 tokens,
                 access,
-                downstream,
+                downstream: base.downstream.clone(),
                 places: Places::new(PLACES, PLACES_OF_ONE),
                 closing: CancellationToken::new(),
                 sessions: TaskTracker::new(),

@@ -10,6 +10,7 @@ use clock::Clock;
 
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
+use super::core::Base;
 use super::credentials::Credentials;
 use super::events::{Action, Events};
 use super::metadata::{Metadata, MetadataChange};
@@ -128,13 +129,8 @@ struct Parts {
 
 impl Members {
     /// The parts in the clusters of this database.
-    pub fn new(
-        store: Store,
-        clusters: Clusters,
-        credentials: Credentials,
-        events: Events,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(base: &Base, clusters: Clusters, credentials: Credentials) -> Self {
+        let Base { store, events, clock, .. } = base.clone();
         Self { parts: Arc::new(Parts { store, clusters, credentials, events, clock }) }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::clusters::Cluster;
+use super::core::Base;
 use super::server_access::{self, ServerAccess};
 
 /// How long a caller waits for nodes that are being read. Below two seconds with what else a request takes.
@@ -86,7 +87,7 @@ impl Entry {
 
 impl Nodes {
     /// The nodes of the clusters that `access` leads to.
-    pub fn new(access: &ServerAccess, downstream: &Downstream, clock: &Clock) -> Self {
+    pub fn new(base: &Base, access: ServerAccess) -> Self {
         for outcome in ["done", "failed", "skipped"] {
             metrics::counter!(READS, "outcome" => outcome).increment(0);
         }
@@ -99,9 +100,9 @@ impl Nodes {
             .time_to_idle(CACHE_IDLE)
             .build();
         let inner = Inner {
-            access: access.clone(),
-            downstream: downstream.clone(),
-            clock: clock.clone(),
+            access,
+            downstream: base.downstream.clone(),
+            clock: base.clock.clone(),
             cache,
             reads: Mutex::default(),
             permits: Semaphore::new(CONCURRENCY),

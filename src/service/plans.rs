@@ -10,6 +10,7 @@ use clock::Clock;
 
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
+use super::core::Core;
 use super::credentials::{AccessError, AzureAccess, Credentials, Via, full_id};
 use super::events::{Action, Events};
 use super::{Result, explain};
@@ -66,13 +67,8 @@ struct Parts {
 
 impl Plans {
     /// The plans that `foresight` has for the clusters of `clusters`.
-    pub fn new(
-        clusters: Clusters,
-        credentials: Credentials,
-        events: Events,
-        clock: Clock,
-        foresight: impl Foresight + 'static,
-    ) -> Self {
+    pub fn new(core: &Core, foresight: impl Foresight + 'static) -> Self {
+        let Core { clusters, credentials, events, clock, .. } = core.clone();
         let foresight = Box::new(foresight);
         Self { parts: Arc::new(Parts { clusters, credentials, events, clock, foresight }) }
     }

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
+use super::core::Base;
 use super::events::{Action, Events};
 use super::secrets::{self, Secrets};
 use super::settings::Settings;
@@ -86,14 +87,8 @@ struct Parts {
 
 impl Registration {
     /// The registration tokens of this database.
-    pub fn new(
-        store: Store,
-        secrets: Secrets,
-        clusters: Clusters,
-        settings: Settings,
-        events: Events,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(base: &Base, clusters: Clusters, settings: Settings) -> Self {
+        let Base { store, secrets, events, clock, .. } = base.clone();
         Self { parts: Arc::new(Parts { store, secrets, clusters, settings, events, clock }) }
     }
 

@@ -23,6 +23,7 @@ use azure::Azure;
 use clock::Clock;
 
 use super::actor::Actor;
+use super::core::Base;
 use super::credentials::{AccessError, AzureAccess, Credentials, InlineCredential, Via};
 use super::events::{Action, Events};
 use super::places::Places;
@@ -98,14 +99,8 @@ pub struct Existing<'a> {
 
 impl Reviews {
     /// Reviews with this way to Azure.
-    pub fn new(
-        azure: Azure,
-        store: Store,
-        credentials: Credentials,
-        events: Events,
-        settings: Settings,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(base: &Base, credentials: Credentials, settings: Settings) -> Self {
+        let Base { store, azure, events, clock, .. } = base.clone();
         let waiting = Places::new(MAX_WAITING, MAX_WAITING_OF_USER);
         Self { parts: Arc::new(Parts { azure, store, credentials, events, settings, clock, waiting }) }
     }

@@ -35,6 +35,7 @@ pub use self::retire::Retired;
 use self::slot::{Probe, Slot};
 use self::target::Place;
 pub use self::target::Target;
+use super::core::Base;
 use super::credentials::Credentials;
 use super::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};
 
@@ -76,25 +77,13 @@ struct Inner {
 
 impl ServerAccess {
     /// Access to the clusters of the database that `secrets` and `credentials` are in.
-    pub fn new(
-        secrets: &Secrets,
-        credentials: &Credentials,
-        azure: &Azure,
-        downstream: &Downstream,
-        clock: &Clock,
-    ) -> Self {
+    pub fn new(base: &Base, credentials: Credentials) -> Self {
         for outcome in ["renewed", "failed"] {
             metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => outcome).increment(0);
         }
         let slots = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(CACHE_IDLE).build();
-        let inner = Inner {
-            secrets: secrets.clone(),
-            credentials: credentials.clone(),
-            azure: azure.clone(),
-            downstream: downstream.clone(),
-            clock: clock.clone(),
-            slots,
-        };
+        let Base { secrets, azure, downstream, clock, .. } = base.clone();
+        let inner = Inner { secrets, credentials, azure, downstream, clock, slots };
         Self { inner: Arc::new(inner) }
     }
 

@@ -1,0 +1,154 @@
+//! All services of one server, built once at its start.
+
+use azure::Azure;
+use clock::Clock;
+use cluster_access::Downstream;
+
+use super::cluster_events::{Bell, ClusterEvents};
+use super::clusters::Clusters;
+use super::credentials::Credentials;
+use super::events::Events;
+use super::kubeconfigs::Kubeconfigs;
+use super::kubernetes::Kubernetes;
+use super::listings::Listings;
+use super::members::Members;
+use super::nodes::Nodes;
+use super::own_tokens::OwnTokens;
+use super::readiness::Readiness;
+use super::registration::Registration;
+use super::reviews::Reviews;
+use super::secrets::Secrets;
+use super::server_access::ServerAccess;
+use super::settings::Settings;
+use super::tokens::Tokens;
+use super::users::Users;
+use crate::store::Store;
+
+/// What the services are built on.
+#[derive(Clone)]
+pub struct Base {
+    /// The database.
+    pub store: Store,
+    /// The encryption of stored secrets.
+    pub secrets: Secrets,
+    /// The client of Azure.
+    pub azure: Azure,
+    /// The client of Kubernetes APIs.
+    pub downstream: Downstream,
+    /// The audit log.
+    pub events: Events,
+    /// The current time.
+    pub clock: Clock,
+}
+
+/// What the start of the server decides for the services.
+pub struct Options {
+    /// Identity of the installation: the first half of the tag `norman-aks-owner`.
+    pub instance: String,
+    /// Settings that are fixed, whatever is stored under their names.
+    pub fixed_settings: Vec<(String, String)>,
+    /// The most memory of the cache of lists, in bytes.
+    pub cache_bytes: u64,
+    /// Whether the log cannot be written because its disk is full.
+    pub log_is_full: fn() -> bool,
+}
+
+/// All services. Clones share everything.
+#[derive(Clone)]
+pub struct Core {
+    /// The database; like the clients and secrets below, not for `api`.
+    pub store: Store,
+    /// The encryption of stored secrets.
+    pub secrets: Secrets,
+    /// The client of Azure.
+    pub azure: Azure,
+    /// The client of Kubernetes APIs.
+    pub downstream: Downstream,
+    /// The audit log.
+    pub events: Events,
+    /// The current time.
+    pub clock: Clock,
+    /// Rung after each change of a cluster.
+    pub bell: Bell,
+    /// [`Options::instance`].
+    pub instance: String,
+    /// API tokens and who they belong to.
+    pub tokens: Tokens,
+    /// Users.
+    pub users: Users,
+    /// Named settings.
+    pub settings: Settings,
+    /// Cloud credentials, stored and inline.
+    pub credentials: Credentials,
+    /// The listing actions.
+    pub listings: Listings,
+    /// Cluster objects.
+    pub clusters: Clusters,
+    /// Events of clusters.
+    pub cluster_events: ClusterEvents,
+    /// Roles of users in clusters.
+    pub members: Members,
+    /// Registration tokens of clusters.
+    pub registration: Registration,
+    /// The tokens of callers themselves.
+    pub own_tokens: OwnTokens,
+    /// The server's own access to clusters.
+    pub access: ServerAccess,
+    /// Requests of callers to clusters.
+    pub kubernetes: Kubernetes,
+    /// Kubeconfigs for callers.
+    pub kubeconfigs: Kubeconfigs,
+    /// The nodes of clusters.
+    pub nodes: Nodes,
+    /// Whether the server can work.
+    pub readiness: Readiness,
+}
+
+impl Core {
+    /// Builds all services; nothing runs yet.
+    pub fn new(base: Base, options: Options) -> Self {
+        let tokens = Tokens::new(base.store.clone(), base.clock.clone());
+        let settings = Settings::new(
+            base.store.clone(),
+            base.events.clone(),
+            base.clock.clone(),
+            options.fixed_settings,
+        );
+        let credentials = Credentials::new(&base);
+        let reviews = Reviews::new(&base, credentials.clone(), settings.clone());
+        let clusters = Clusters::new(&base, credentials.clone(), settings.clone(), reviews);
+        let access = ServerAccess::new(&base, credentials.clone());
+        let users =
+            Users::new(base.store.clone(), tokens.clone(), base.clock.clone(), Some(base.events.clone()));
+        Self {
+            users,
+            listings: Listings::new(base.azure.clone(), options.cache_bytes, base.clock.clone()),
+            cluster_events: ClusterEvents::new(&base, clusters.clone(), tokens.clone()),
+            members: Members::new(&base, clusters.clone(), credentials.clone()),
+            registration: Registration::new(&base, clusters.clone(), settings.clone()),
+            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), base.events.clone()),
+            kubernetes: Kubernetes::new(&base, clusters.clone(), tokens.clone(), access.clone()),
+            kubeconfigs: Kubeconfigs::new(
+                clusters.clone(),
+                tokens.clone(),
+                settings.clone(),
+                base.events.clone(),
+            ),
+            nodes: Nodes::new(&base, access.clone()),
+            readiness: Readiness::new(base.store.clone(), base.secrets.clone(), options.log_is_full),
+            bell: clusters.bell(),
+            instance: options.instance,
+            store: base.store,
+            secrets: base.secrets,
+            azure: base.azure,
+            downstream: base.downstream,
+            events: base.events,
+            clock: base.clock,
+            tokens,
+            settings,
+            credentials,
+            clusters,
+            access,
+        }
+    }
+}
