@@ -16,8 +16,8 @@ COPY . .
 ARG TARGETPLATFORM=native
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,id=norman-aks-target-${TARGETPLATFORM} \
-    cargo build --locked --release --package norman-aks --no-default-features \
-    && cp target/release/norman-aks /norman-aks \
+    cargo build --locked --profile dist --package norman-aks --no-default-features \
+    && cp target/dist/norman-aks /norman-aks \
     && mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -7,7 +7,6 @@
 mod escape;
 mod json;
 pub mod metrics;
-mod stamp;
 mod text;
 mod writer;
 

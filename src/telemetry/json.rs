@@ -12,11 +12,12 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::EscapedJson;
-use super::stamp;
 
 /// The layer that writes them.
 pub(super) struct JsonLines<W> {
@@ -99,7 +100,7 @@ where
         let metadata = event.metadata();
         let mut time = String::with_capacity(32);
         // Failing to format the time is no reason to lose the line.
-        let _ = stamp::write_now(&mut time);
+        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
         let mut fields = Fields::default();
         event.record(&mut fields);
 

@@ -9,11 +9,11 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{Format, FormatEvent, Writer};
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::Escaped;
-use super::stamp;
 
 /// The target of the lines of requests.
 const REQUEST: &str = "norman_aks::request";
@@ -43,7 +43,7 @@ where
         if !is_plain || context.lookup_current().is_some() {
             return self.general.format_event(context, writer, event);
         }
-        stamp::write_now(&mut writer)?;
+        SystemTime.format_time(&mut writer)?;
         write!(writer, " {:>5} {REQUEST}: ", metadata.level().as_str())?;
         EscapedFields.format_fields(writer.by_ref(), event)?;
         writer.write_char('\n')
