@@ -42,7 +42,6 @@ mod control_characters;
 #[cfg(test)]
 mod database_lock;
 #[cfg(test)]
-mod dependencies;
 #[cfg(test)]
 mod downstream;
 #[cfg(test)]
