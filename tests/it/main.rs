@@ -89,6 +89,7 @@ mod settings;
 #[cfg(test)]
 mod smoke;
 #[cfg(test)]
+mod stable_names;
 mod store_contract;
 #[cfg(test)]
 mod support;

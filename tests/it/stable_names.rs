@@ -1,0 +1,62 @@
+//! Compares the program with the committed list of names that users rely on: metrics, log keys, codes of errors, words of
+//! the audit log and of events, settings, annotations, and values that are stored. Renaming one breaks somebody's alerts
+//! or scripts. Paths, types and operations of the API are compared with `openapi/openapi.json` instead.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The production code of all packages, without comments and tests.
+fn code() -> String {
+    let mut code = String::new();
+    for folder in ["src", "crates"] {
+        append(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut code);
+    }
+    code
+}
+
+fn append(path: &Path, code: &mut String) {
+    let is_of_tests = path.file_name().is_some_and(|name| name == "tests" || name == "tests.rs");
+    if path.is_dir() && !is_of_tests {
+        for entry in std::fs::read_dir(path).unwrap() {
+            append(&entry.unwrap().path(), code);
+        }
+    } else if path.extension().is_some_and(|extension| extension == "rs") && !is_of_tests {
+        let text = std::fs::read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.extend(lines.flat_map(|line| [line, "\n"]));
+    }
+}
+
+/// The keys of fields in the calls of log macros: `key = value`, `key`, `%key` and `?key`.
+fn log_keys(code: &str) -> BTreeSet<String> {
+    let calls = code.split("tracing::").skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once("!(")?;
+        let is_log = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        is_log.then(|| rest.split(");").next().unwrap_or_default())
+    });
+    let fields = calls.flat_map(|call| call.split(','));
+    let keys = fields.map(|field| field.split(" = ").next().unwrap_or_default().trim());
+    keys.map(|key| key.trim_start_matches(['%', '?']).to_owned()).collect()
+}
+
+#[test]
+fn names_that_users_rely_on_are_still_there() {
+    let code = code();
+    let keys = log_keys(&code);
+    let (mut section, mut seen, mut missing) = ("", 0, Vec::new());
+    for line in include_str!("../fixtures/stable-names.txt").lines() {
+        if let Some(heading) = line.strip_prefix('[') {
+            section = heading.trim_end_matches(']');
+        } else if !line.is_empty() && !line.starts_with('#') {
+            let is_key = section == "log keys";
+            let exists = if is_key { keys.contains(line) } else { code.contains(&format!("\"{line}\"")) };
+            seen += 1;
+            if !exists {
+                missing.push(format!("{section}: {line}"));
+            }
+        }
+    }
+    assert!(seen > 250, "only {seen} names were read");
+    assert_eq!(missing, [""; 0], "a name is gone that users rely on");
+}
