@@ -6,7 +6,7 @@ use aks::provision::manifest::{self, Context};
 use aks::provision::plan::{Observed, Phase, Situation, Step, part, plan};
 use aks::provision::upstream;
 use aks::provision::usable::unusable;
-use aks::spec::{given, identity};
+use aks::spec::identity;
 use aks::status::{Progress, Tried, Truth};
 use azure::Arm;
 use azure::resources::{agent_pools, managed_clusters};
@@ -360,9 +360,9 @@ impl Work<'_> {
 }
 
 pub(super) fn group(task: &Task) -> &str {
-    given(task.aks().resource_group.as_ref()).unwrap_or_default()
+    task.aks().resource_group.as_deref().unwrap_or_default()
 }
 
 fn name(task: &Task) -> &str {
-    given(task.aks().cluster_name.as_ref()).unwrap_or_default()
+    task.aks().cluster_name.as_deref().unwrap_or_default()
 }

@@ -1,7 +1,6 @@
 //! What lies around a cluster and has to be there before it: resource providers, the resource group, the workspace.
 
 use aks::provision::{upstream, workspace};
-use aks::spec::given;
 use azure::resources::{providers, resource_groups, workspaces};
 
 use super::act::{LOOK, Work, group};
@@ -24,7 +23,7 @@ impl Work<'_> {
 
     pub(super) async fn create_group(&self, task: &mut Task) -> Result<Next, Trouble> {
         let group = group(task).to_owned();
-        let location = given(task.aks().resource_location.as_ref()).unwrap_or_default();
+        let location = task.aks().resource_location.as_deref().unwrap_or_default();
         let doing = format!("error creating resource group [{group}] with message ");
         let written = resource_groups::put(self.arm, &group, location)
             .await

@@ -2,8 +2,8 @@
 //! subscription, a resource group and a name are no secrets, and an object that only names them must not block anybody.
 
 use aks::provision::plan::Phase;
+use aks::spec::identity;
 use aks::spec::rules::Violation;
-use aks::spec::{given, identity};
 
 use super::Parts;
 use super::task::Task;
@@ -51,7 +51,7 @@ fn wanted(task: &Task, access: &AzureAccess) -> Option<String> {
 }
 
 fn taken(task: &Task) -> Trouble {
-    let text = |text: Option<&String>| given(text).unwrap_or_default().to_owned();
+    let text = |text: Option<&String>| text.cloned().unwrap_or_default();
     let violation = Violation::Taken {
         name: text(task.aks().cluster_name.as_ref()),
         region: text(task.aks().resource_location.as_ref()),

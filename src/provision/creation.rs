@@ -1,7 +1,6 @@
 //! What is found out before Azure is asked to make a cluster, and the body of that request. A preview finds it out too.
 
 use aks::provision::manifest;
-use aks::spec::{given, network_group};
 use azure::resources::virtual_networks;
 use serde_json::Value;
 
@@ -13,11 +12,10 @@ impl Work<'_> {
     /// The network that the user named must be there: Azure tells it late and in other words.
     async fn check_network(&self, task: &Task) -> Result<(), Trouble> {
         let aks = task.aks();
-        let (Some(network), Some(subnet)) = (given(aks.virtual_network.as_ref()), given(aks.subnet.as_ref()))
-        else {
+        let (Some(network), Some(subnet)) = (aks.virtual_network.as_deref(), aks.subnet.as_deref()) else {
             return Ok(());
         };
-        let group = network_group(aks).unwrap_or_default();
+        let group = aks.network_group().unwrap_or_default();
         let found = virtual_networks::get(self.arm, group, network).await;
         let found = found.map_err(|error| Trouble::azure("error reading the virtual network: ", error))?;
         let Some(found) = found else {

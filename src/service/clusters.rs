@@ -12,7 +12,7 @@ mod version;
 
 use std::sync::Arc;
 
-use self::body::{check_texts, convert, convert_config, isolation, label, no_aks_config};
+use self::body::{check_texts, convert, convert_config, label, no_aks_config};
 use self::checks::{broken, check_place, is_renamed, names_seen_by, refused};
 pub use self::review::ReviewQuestion;
 pub use self::version::ClusterVersion;
@@ -21,7 +21,7 @@ use aks::review::{Review, UnknownField, misplaced};
 use aks::role::Role;
 use aks::spec::merge::{self, Mode};
 use aks::spec::rules::{self, Region};
-use aks::spec::{self, AKS_CONFIG, AksConfig, ClusterSpec, Object};
+use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use aks::status::{ClusterStatus, State};
 use clock::Clock;
 use tokio::sync::Notify;
@@ -188,7 +188,7 @@ impl Clusters {
         let spec = convert(body)?;
         self.check_operator().await?;
         let credential = self.credential(caller, spec.aks()).await?;
-        rules::check_request(spec.aks(), isolation(spec.body()), None, true).map_err(broken)?;
+        rules::check_request(spec.body(), spec.aks(), None, true).map_err(broken)?;
         let identity = credential.identity(spec.aks());
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
@@ -305,9 +305,7 @@ impl Clusters {
         let (old, new) = (stored.spec.aks(), spec.aks());
         let credential = if old.azure_credential_secret == new.azure_credential_secret {
             // It was erased although the cluster used it.
-            if row.credential_id.is_none()
-                && spec::given(requested.azure_credential_secret.as_ref()).is_some()
-            {
+            if row.credential_id.is_none() && requested.azure_credential_secret.as_deref().is_some() {
                 return Err(Error::NoCredential);
             }
             self.known_credential(row.credential_id.take()).await?
@@ -315,7 +313,7 @@ impl Clusters {
             self.credential(caller, new).await?
         };
         let upstream = stored.status.upstream_spec.as_ref();
-        rules::check_request(&requested, isolation(&change.body), upstream, false).map_err(broken)?;
+        rules::check_request(&change.body, &requested, upstream, false).map_err(broken)?;
         let region = match stored.state {
             State::Provisioning => Region::Open,
             _ => Region::Fixed(stored.status.details.region.as_deref()),
@@ -338,7 +336,7 @@ impl Clusters {
         row.review = admitted.review;
         row.name = name;
         // Where nothing new is wanted of Azure, what somebody changed there a moment ago must not be undone.
-        let rests = stored.state == State::Active && spec::same(old, new);
+        let rests = stored.state == State::Active && old == new;
         if !rests {
             row.generation += 1;
         }

@@ -3,7 +3,7 @@
 use aks::provision::plan::{Observed, Phase};
 use aks::provision::upstream::{self, Known};
 use aks::provision::workspace;
-use aks::spec::{AksConfig, given};
+use aks::spec::AksConfig;
 use azure::resources::{managed_clusters, providers, resource_groups, workspaces};
 use azure::{Arm, Error};
 use serde_json::Value;
@@ -29,8 +29,8 @@ pub async fn observe(
     spec: &AksConfig,
     phase: Phase,
 ) -> Result<Observed, Error> {
-    let group = given(spec.resource_group.as_ref()).unwrap_or_default();
-    let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
+    let group = spec.resource_group.as_deref().unwrap_or_default();
+    let name = spec.cluster_name.as_deref().unwrap_or_default();
     let wanted = phase != Phase::Removing && spec.imported != Some(true);
     let cluster = match managed_clusters::get(arm, group, name).await {
         Err(error) if wanted && is_unregistered(&error) => None,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use aks::cluster_details::ClusterDetails;
 use aks::provision::imported::Named;
 use aks::review::{self, AzureData, Before, Facts, Purpose, Read, Review, Subject, UnknownField};
-use aks::spec::{self, AksConfig, ClusterSpec, Object};
+use aks::spec::{AksConfig, ClusterSpec, Object};
 use aks::{ids, pasted};
 use azure::Azure;
 use clock::Clock;
@@ -231,7 +231,7 @@ impl Reviews {
 
     /// What is known besides: about the stored credential, and the time.
     async fn known(&self, asked: &Asked<'_>) -> Result<Known> {
-        let id = spec::given(asked.spec.aks().azure_credential_secret.as_ref());
+        let id = asked.spec.aks().azure_credential_secret.as_deref();
         let row = match id.and_then(ids::split_namespaced) {
             Some((_, bare)) => store::credentials::get(&self.parts.store, bare).await?,
             None => None,
@@ -306,7 +306,7 @@ pub(super) fn annotation(body: &Object) -> Option<&str> {
 
 /// The way to the credential that the specification names.
 fn stored<'a>(asked: &Asked<'a>) -> Option<Via<'a>> {
-    let id = spec::given(asked.spec.aks().azure_credential_secret.as_ref())?;
+    let id = asked.spec.aks().azure_credential_secret.as_deref()?;
     Some(match asked.existing {
         Some(existing) => Via::OfCluster { id, cluster_id: existing.id },
         None => Via::Stored { id, cluster_id: None },

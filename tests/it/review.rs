@@ -186,7 +186,7 @@ async fn what_azure_would_refuse_is_refused_first_with_field_and_remedy() {
         ),
         (|c| c["nodePools"][1]["name"] = json!("NotThis"), "aksConfig.nodePools[1].name", "NotThis"),
         (|c| c["dnsServiceIp"] = json!("10.1.0.1"), "aksConfig.dnsServiceIp", "first address"),
-        (|c| c["serviceCidr"] = json!("172.31.0.0/24"), "aksConfig.serviceCidr", "AKS keeps for itself"),
+        (|c| c["serviceCidr"] = json!("172.31.0.0/24"), "aksConfig.serviceCidr", "which AKS reserves"),
         (|c| c["nodePools"][1]["minCount"] = json!(5), "aksConfig.nodePools[1].minCount", "out of range"),
         (|c| c["privateCluster"] = json!(true), "aksConfig.authorizedIpRanges", "privateCluster"),
         (
@@ -290,7 +290,7 @@ async fn quota_that_autoscaling_may_exceed_only_warns() {
     let message = review["findings"][0]["message"].as_str().unwrap();
     assert_eq!(
         message,
-        "nodePools may come to need 14 more vCPUs of the quota Total Regional vCPUs in eastus, of which 11 are left"
+        "nodePools may need 14 more vCPUs of the quota Total Regional vCPUs in eastus, of which 11 are left"
     );
 }
 
@@ -620,7 +620,7 @@ async fn misspelt_keys_are_told_wherever_a_specification_is_judged() {
             "warning",
             "aksConfig.colour",
             "aksConfig has no field \"colour\", so it has no effect",
-            "leave it out; /docs lists the fields that there are"
+            "remove it; /docs lists all fields"
         ]),
         json!([
             "warning",

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::provision::manifest::node_resource_group;
 use super::provision::workspace;
-use super::spec::{AksConfig, given};
+use super::spec::AksConfig;
 use super::status::{ClusterStatus, Progress};
 
 /// What is known about the cluster.
@@ -70,8 +70,8 @@ fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
     let imported = spec.imported == Some(true);
     let subscription = facts.subscription_id.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
     let in_group = |group: &str| format!("{subscription}/resourceGroups/{group}");
-    let group = given(spec.resource_group.as_ref()).unwrap_or_default();
-    let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
+    let group = spec.resource_group.as_deref().unwrap_or_default();
+    let name = spec.cluster_name.as_deref().unwrap_or_default();
     let cluster =
         || format!("{}/providers/Microsoft.ContainerService/managedClusters/{name}", in_group(group));
     let mut left = Vec::new();
@@ -85,7 +85,7 @@ fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
             "the cluster, which this server asked Azure to make"
         };
         stays("cluster", cluster(), note);
-        let told = status.upstream_spec.as_ref().and_then(|it| given(it.node_resource_group.as_ref()));
+        let told = status.upstream_spec.as_ref().and_then(|it| it.node_resource_group.as_deref());
         let machines = told.map_or_else(|| node_resource_group(spec), str::to_owned);
         stays("nodeResourceGroup", in_group(&machines), "its machines, disks and addresses");
     }

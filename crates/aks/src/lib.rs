@@ -1,4 +1,4 @@
-//! What is true: pure values and decisions. Nothing here waits, reads a clock or knows HTTP or SQL.
+//! The domain: rules, validation and conversions as pure functions. No I/O, no async, no clock, no HTTP, no SQL.
 
 #![warn(missing_docs)]
 
@@ -25,6 +25,8 @@ pub mod shell;
 pub mod spec;
 pub mod status;
 pub mod system_namespaces;
+#[cfg(test)]
+mod testing;
 pub mod upgrades;
 pub mod versions;
 pub mod yaml;

@@ -1,16 +1,17 @@
-//! Provisioning, as far as it can be decided without asking anybody: what Azure's answer means for a cluster
-//! ([`upstream`]), what is sent to Azure ([`manifest`]), what differs between the two ([`difference`]) and what is to be
-//! done next ([`plan`]). Who asks Azure and acts is not here.
+//! Provisioning as pure decisions: Azure's response as a specification ([`upstream`]), request bodies ([`manifest`]),
+//! differences ([`difference`]) and the next step ([`plan`]). Requests to Azure are not here.
 
 pub mod difference;
 pub mod imported;
 pub mod manifest;
+mod message;
 pub mod plan;
 pub mod preview;
 pub mod refresh;
+mod situation;
 pub mod upstream;
 pub mod usable;
 pub mod workspace;
 
-/// The tag by which a cluster in Azure is known as made here: `<instance>/<cluster id>`. Never shown to users.
+/// The tag that marks clusters of this server: `<instance>/<cluster id>`. Hidden from users.
 pub const OWNER_TAG: &str = "norman-aks-owner";

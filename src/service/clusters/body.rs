@@ -54,10 +54,6 @@ pub(super) fn convert_config(config: Object) -> Result<AksConfig> {
     Ok(convert(Object::from_iter([(AKS_CONFIG.to_owned(), config.into())]))?.aks().clone())
 }
 
-pub(super) fn isolation(body: &Object) -> bool {
-    body.get("enableNetworkPolicy").and_then(serde_json::Value::as_bool).unwrap_or_default()
-}
-
 pub(super) fn no_aks_config() -> Error {
     let message = "aksConfig must be set: only AKS clusters are kept here";
     Invalid::field("MissingRequired", AKS_CONFIG, message).into()

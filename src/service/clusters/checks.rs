@@ -22,7 +22,7 @@ impl Clusters {
 
     /// The credential that the configuration names; the caller has to be allowed to use it.
     pub(super) async fn credential(&self, caller: &Caller, aks: &AksConfig) -> Result<UsedCredential> {
-        let Some(id) = spec::given(aks.azure_credential_secret.as_ref()) else {
+        let Some(id) = aks.azure_credential_secret.as_deref() else {
             return Ok(UsedCredential::default());
         };
         match self.parts.credentials.row(caller, id).await {

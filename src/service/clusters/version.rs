@@ -2,7 +2,7 @@
 //! one of the specification, and values that the user left to Azure.
 
 use aks::spec::merge::{self, Mode};
-use aks::spec::{self, AKS_CONFIG, Object, defaults};
+use aks::spec::{AKS_CONFIG, Object, defaults};
 use aks::versions;
 
 use super::{Cluster, Clusters};
@@ -78,11 +78,10 @@ impl Clusters {
         };
         let wanted = cluster.spec.aks();
         let upstream = cluster.status.upstream_spec.as_ref();
-        let stated = spec::given(wanted.kubernetes_version.as_ref())
-            .or_else(|| spec::given(upstream?.kubernetes_version.as_ref()));
+        let stated = wanted.kubernetes_version.as_deref().or_else(|| upstream?.kubernetes_version.as_deref());
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let details = &cluster.status.details;
-        let stated_region = spec::given(wanted.resource_location.as_ref());
+        let stated_region = wanted.resource_location.as_deref();
         let region = details.region.as_deref().or(stated_region);
         Ok(ClusterVersion {
             stated: stated.map(str::to_owned),

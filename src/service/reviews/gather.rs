@@ -9,7 +9,7 @@ use aks::review::{
     self, AzureData, Block, Denial, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
     ReadNetwork, Subject,
 };
-use aks::spec::{self, AksConfig};
+use aks::spec::AksConfig;
 use azure::resources::{
     kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups, skus,
     subscriptions, usages, virtual_networks,
@@ -145,14 +145,14 @@ impl Asking<'_> {
     }
 
     async fn node_group(&self) -> Result<bool, azure::Error> {
-        let group = spec::given(self.spec.node_resource_group.as_ref()).unwrap_or_default();
+        let group = self.spec.node_resource_group.as_deref().unwrap_or_default();
         resource_groups::exists(&self.arm, group).await
     }
 
     /// The targets that Azure names for this very cluster, where the list of the region does not say enough. Without them
     /// the list alone counts.
     async fn own_upgrades(&self, subject: &Subject<'_>, data: &AzureData) -> Vec<String> {
-        let text = |text: Option<&String>| spec::given(text).unwrap_or_default().to_owned();
+        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
         if !review::needs_own_upgrades(subject, data) || group.is_empty() || name.is_empty() {
             return Vec::new();
@@ -168,7 +168,7 @@ impl Asking<'_> {
     }
 
     async fn cluster(&self) -> Result<Option<ExistingCluster>, azure::Error> {
-        let text = |text: Option<&String>| spec::given(text).unwrap_or_default().to_owned();
+        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         let (group, name) = (text(self.spec.resource_group.as_ref()), text(self.spec.cluster_name.as_ref()));
         match managed_clusters::get(&self.arm, &group, &name).await {
             // Then there are no clusters.
@@ -187,7 +187,7 @@ impl Asking<'_> {
     }
 
     async fn permissions(&self) -> Result<Permissions, azure::Error> {
-        let group = spec::given(self.spec.resource_group.as_ref()).unwrap_or_default();
+        let group = self.spec.resource_group.as_deref().unwrap_or_default();
         let in_group = permissions::list(&self.arm, Some(group)).await?;
         let credential = self.arm.credential();
         let subscription = format!("/subscriptions/{}", credential.subscription_id);

@@ -1,6 +1,6 @@
 //! The cluster that access is wanted to.
 
-use aks::spec::{AksConfig, given};
+use aks::spec::AksConfig;
 use aks::status::ClusterStatus;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -27,7 +27,7 @@ impl<'a> From<&'a Cluster> for Target<'a> {
 
 impl Target<'_> {
     pub(super) fn to_place(self) -> Place {
-        let text = |value: Option<&String>| given(value).unwrap_or_default().to_owned();
+        let text = |value: Option<&String>| value.cloned().unwrap_or_default();
         let endpoint = self.status.api_endpoint.as_deref().and_then(|endpoint| endpoint.parse().ok());
         let ca = self.status.ca_cert.as_deref().and_then(|ca| BASE64_STANDARD.decode(ca).ok());
         Place {
@@ -40,7 +40,7 @@ impl Target<'_> {
     }
 
     pub(super) fn credential_id(&self) -> Option<&str> {
-        given(self.spec.azure_credential_secret.as_ref()).and_then(bare_id)
+        self.spec.azure_credential_secret.as_deref().and_then(bare_id)
     }
 }
 

@@ -14,8 +14,8 @@ async fn options_that_come_too_late_are_refused_with_a_way_out() {
     let import = it.active(&it.import("theirs", json!({}))).await;
     for id in [&own, &import] {
         for (key, value, remedy) in [
-            ("virtualNetwork", json!("rancher-net"), "make another cluster with it"),
-            ("subnet", json!("nodes"), "make another cluster with it"),
+            ("virtualNetwork", json!("rancher-net"), "create another cluster with it"),
+            ("subnet", json!("nodes"), "create another cluster with it"),
             ("networkPolicy", json!("calico"), "az aks update --network-policy"),
             (
                 "sshPublicKey",
@@ -43,7 +43,7 @@ async fn options_that_come_too_late_are_refused_with_a_way_out() {
         pools[0].as_object_mut().unwrap().extend(zones.as_object().unwrap().clone());
         let (field, message) = it.put_refused(id, json!({"nodePools": pools})).await;
         assert_eq!(field, "aksConfig.nodePools[0].availabilityZones");
-        assert!(message.contains("add a pool of another name"), "{message}");
+        assert!(message.contains("add a pool with another name"), "{message}");
     }
 }
 

@@ -122,7 +122,7 @@ async fn an_import_with_a_wrong_region_is_told_and_asked_where_it_is() {
     assert_eq!(findings(&cluster["aksStatus"]["review"]), ["region-matches warning"]);
     assert_eq!(
         cluster["aksStatus"]["review"]["findings"][0]["remedy"],
-        "set resourceLocation to eastus; once the cluster is active, Azure is asked about eastus anyway"
+        "set resourceLocation to eastus; once the cluster is active, eastus is used in any case"
     );
     assert_eq!(cluster["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
     assert_eq!(cluster["aksConfig"]["resourceLocation"], "West Europe");

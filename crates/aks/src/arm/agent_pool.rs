@@ -2,110 +2,77 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use super::lenient::objects;
 
-use super::lenient::{maybe, or_default, read_from_object};
+objects! {
+    /// A node pool as `managedClusters/<cluster>/agentPools` shows it.
+    AgentPool {
+        /// The resource id.
+        id: Option<String>,
+        /// The pool's name.
+        name: Option<String>,
+        /// Everything else.
+        properties: Option<AgentPoolProperties>,
+    }
 
-/// A node pool as `managedClusters/<cluster>/agentPools` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AgentPool {
-    /// The resource id.
-    #[serde(deserialize_with = "maybe")]
-    pub id: Option<String>,
-    /// The pool's name.
-    #[serde(deserialize_with = "maybe")]
-    pub name: Option<String>,
-    /// Everything else.
-    #[serde(deserialize_with = "maybe")]
-    pub properties: Option<AgentPoolProperties>,
-}
+    /// The properties of a node pool; within `agentPoolProfiles` of a cluster the name is among them.
+    AgentPoolProperties {
+        /// The pool's name, only within a cluster.
+        name: Option<String>,
+        /// For example `Succeeded`, `Creating`, `Scaling`, `Upgrading`, `Deleting`, `Failed`.
+        provisioning_state: Option<String>,
+        /// `Running` or `Stopped`.
+        power_state: Option<PowerState>,
+        /// Nodes wanted, or found there by the autoscaler.
+        count: Option<i64>,
+        /// Whether Azure decides about the number of nodes.
+        enable_auto_scaling: Option<bool>,
+        /// The fewest nodes of an autoscaled pool.
+        min_count: Option<i64>,
+        /// The most nodes of an autoscaled pool.
+        max_count: Option<i64>,
+        /// The most pods of a node.
+        max_pods: Option<i64>,
+        /// For example `Standard_D2s_v5`, in any letter case.
+        vm_size: Option<String>,
+        /// In GB.
+        #[serde(rename = "osDiskSizeGB")]
+        os_disk_size_gb: Option<i64>,
+        /// `Managed` or `Ephemeral`.
+        os_disk_type: Option<String>,
+        /// `Linux` or `Windows`.
+        os_type: Option<String>,
+        /// `System`, `User` or `Gateway`.
+        mode: Option<String>,
+        /// The version that was asked for.
+        orchestrator_version: Option<String>,
+        /// The version that the nodes have.
+        current_orchestrator_version: Option<String>,
+        /// The zones; `None` where Azure names none.
+        availability_zones: Option<Vec<String>>,
+        /// The resource id of the subnet of the nodes.
+        #[serde(rename = "vnetSubnetID")]
+        vnet_subnet_id: Option<String>,
+        /// The labels of the nodes.
+        node_labels: BTreeMap<String, String>,
+        /// The taints of the nodes, in the form `key=value:effect`.
+        node_taints: Vec<String>,
+        /// How nodes are replaced.
+        upgrade_settings: Option<UpgradeSettings>,
+    }
 
-/// The properties of a node pool; within `agentPoolProfiles` of a cluster the name is among them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AgentPoolProperties {
-    /// The pool's name, only within a cluster.
-    #[serde(deserialize_with = "maybe")]
-    pub name: Option<String>,
-    /// For example `Succeeded`, `Creating`, `Scaling`, `Upgrading`, `Deleting`, `Failed`.
-    #[serde(deserialize_with = "maybe")]
-    pub provisioning_state: Option<String>,
-    /// `Running` or `Stopped`.
-    #[serde(deserialize_with = "maybe")]
-    pub power_state: Option<PowerState>,
-    /// Nodes wanted, or found there by the autoscaler.
-    #[serde(deserialize_with = "maybe")]
-    pub count: Option<i64>,
-    /// Whether Azure decides about the number of nodes.
-    #[serde(deserialize_with = "maybe")]
-    pub enable_auto_scaling: Option<bool>,
-    /// The fewest nodes of an autoscaled pool.
-    #[serde(deserialize_with = "maybe")]
-    pub min_count: Option<i64>,
-    /// The most nodes of an autoscaled pool.
-    #[serde(deserialize_with = "maybe")]
-    pub max_count: Option<i64>,
-    /// The most pods of a node.
-    #[serde(deserialize_with = "maybe")]
-    pub max_pods: Option<i64>,
-    /// For example `Standard_D2s_v5`, in any letter case.
-    #[serde(deserialize_with = "maybe")]
-    pub vm_size: Option<String>,
-    /// In GB.
-    #[serde(rename = "osDiskSizeGB", deserialize_with = "maybe")]
-    pub os_disk_size_gb: Option<i64>,
-    /// `Managed` or `Ephemeral`.
-    #[serde(deserialize_with = "maybe")]
-    pub os_disk_type: Option<String>,
-    /// `Linux` or `Windows`.
-    #[serde(deserialize_with = "maybe")]
-    pub os_type: Option<String>,
-    /// `System`, `User` or `Gateway`.
-    #[serde(deserialize_with = "maybe")]
-    pub mode: Option<String>,
-    /// The version that was asked for.
-    #[serde(deserialize_with = "maybe")]
-    pub orchestrator_version: Option<String>,
-    /// The version that the nodes have.
-    #[serde(deserialize_with = "maybe")]
-    pub current_orchestrator_version: Option<String>,
-    /// The zones; `None` where Azure names none.
-    #[serde(deserialize_with = "maybe")]
-    pub availability_zones: Option<Vec<String>>,
-    /// The resource id of the subnet of the nodes.
-    #[serde(rename = "vnetSubnetID", deserialize_with = "maybe")]
-    pub vnet_subnet_id: Option<String>,
-    /// The labels of the nodes.
-    #[serde(deserialize_with = "or_default")]
-    pub node_labels: BTreeMap<String, String>,
-    /// The taints of the nodes, in the form `key=value:effect`.
-    #[serde(deserialize_with = "or_default")]
-    pub node_taints: Vec<String>,
     /// How nodes are replaced.
-    #[serde(deserialize_with = "maybe")]
-    pub upgrade_settings: Option<UpgradeSettings>,
-}
+    UpgradeSettings {
+        /// A number of nodes, or a share of them such as `33%`.
+        max_surge: Option<String>,
+    }
 
-/// How nodes are replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct UpgradeSettings {
-    /// A number of nodes, or a share of them such as `33%`.
-    #[serde(deserialize_with = "maybe")]
-    pub max_surge: Option<String>,
+    /// Whether it is switched on.
+    PowerState {
+        /// `Running` or `Stopped`.
+        code: Option<String>,
+    }
 }
-
-/// Whether it is switched on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct PowerState {
-    /// `Running` or `Stopped`.
-    #[serde(deserialize_with = "maybe")]
-    pub code: Option<String>,
-}
-
-read_from_object!(AgentPool, AgentPoolProperties, UpgradeSettings, PowerState);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,4 @@
-//! Reading JSON that may be of the wrong kind without losing what is around it.
-//!
-//! Broken JSON is still an error; only a value of an unexpected kind is passed over.
+//! Lenient deserialization: a value of an unexpected JSON type is skipped without losing its neighbours. Invalid JSON is an error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,39 +8,39 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value as a `T`, or `None` when it is `null` or of another kind.
+/// A JSON value as a `T`, or `None` if it is `null` or of another type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maybe<T>(pub Option<T>);
 
-/// What a JSON value of each kind means for a type. What is not overridden means nothing to it.
+/// The conversion from each JSON type; by default, a value of that type is skipped.
 pub trait Kind<'de>: Sized {
-    /// Meaning of a JSON string.
+    /// Converts a string.
     fn from_text(_: &str) -> Option<Self> {
         None
     }
 
-    /// Meaning of a JSON string that stands in the input as it is, without escapes.
+    /// Converts a string without escapes, borrowed from the input.
     fn from_borrowed_text(text: &'de str) -> Option<Self> {
         Self::from_text(text)
     }
 
-    /// Meaning of `true` or `false`.
+    /// Converts a boolean.
     fn from_flag(_: bool) -> Option<Self> {
         None
     }
 
-    /// Meaning of a JSON number without a fraction that fits.
+    /// Converts an integer that fits.
     fn from_integer(_: i64) -> Option<Self> {
         None
     }
 
-    /// Meaning of an array; must read it to its end.
+    /// Converts an array, which must be read to its end.
     fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
         while array.next_element::<IgnoredAny>()?.is_some() {}
         Ok(None)
     }
 
-    /// Meaning of an object; must read it to its end.
+    /// Converts an object, which must be read to its end.
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(None)
@@ -55,13 +53,12 @@ impl<'de, T: Kind<'de>> Deserialize<'de> for Maybe<T> {
     }
 }
 
-/// An element of a list of resources. Unlike a field, it has to be an object or `null`: anything else is an error,
-/// because a list of other things is not the list that was requested.
+/// An element of a list of resources, which must be an object or `null`: a list of other things is not the requested one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Element<T> {
     /// `null`.
     Null,
-    /// An object; `None` when it means nothing to `T`.
+    /// An object; `None` if `T` skips it.
     Object(Option<T>),
 }
 
@@ -145,6 +142,33 @@ impl<'de, T: Kind<'de>> Visitor<'de> for AnyKind<T> {
     }
 }
 
+/// An optional field: `null` and values of another kind read as `None`.
+impl<'de, T: Kind<'de>> Kind<'de> for Option<T> {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(T::from_text(text))
+    }
+
+    fn from_borrowed_text(text: &'de str) -> Option<Self> {
+        Some(T::from_borrowed_text(text))
+    }
+
+    fn from_flag(flag: bool) -> Option<Self> {
+        Some(T::from_flag(flag))
+    }
+
+    fn from_integer(integer: i64) -> Option<Self> {
+        Some(T::from_integer(integer))
+    }
+
+    fn from_array<A: SeqAccess<'de>>(array: A) -> Result<Option<Self>, A::Error> {
+        T::from_array(array).map(Some)
+    }
+
+    fn from_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        T::from_object(object).map(Some)
+    }
+}
+
 impl Kind<'_> for String {
     fn from_text(text: &str) -> Option<Self> {
         Some(text.to_owned())
@@ -173,7 +197,7 @@ impl Kind<'_> for i64 {
     }
 }
 
-/// How many elements a list has; they are passed over.
+/// The number of elements of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Length(pub(super) usize);
 
@@ -202,7 +226,7 @@ impl<'de, T: Kind<'de>> Kind<'de> for Vec<T> {
     }
 }
 
-/// Values that are `null` or of the wrong kind become the default, so that their key is kept.
+/// Values that are `null` or of the wrong type become the default, so that their keys are kept.
 impl<'de, T: Kind<'de> + Default> Kind<'de> for BTreeMap<String, T> {
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         let mut entries = BTreeMap::new();
@@ -218,7 +242,7 @@ pub(super) fn object<'de, A: MapAccess<'de>, T: Deserialize<'de>>(object: A) -> 
     T::deserialize(MapAccessDeserializer::new(object)).map(Some)
 }
 
-/// Makes a struct that derives `Deserialize` a [`Kind`]: only a JSON object means something to it.
+/// Implements [`Kind`] for a struct that derives `Deserialize`, from a JSON object.
 macro_rules! read_from_object {
     ($($name:ty),+) => {$(
         impl<'de> $crate::arm::lenient::Kind<'de> for $name {
@@ -229,6 +253,20 @@ macro_rules! read_from_object {
     )+};
 }
 pub(super) use read_from_object;
+
+/// Declares structs of JSON objects whose fields are read leniently.
+macro_rules! objects {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        pub struct $name {
+            $($(#[$field_meta])* #[serde(deserialize_with = "crate::arm::lenient::or_default")] pub $field: $kind,)*
+        }
+        $crate::arm::lenient::read_from_object!($name);
+    )+};
+}
+pub(super) use objects;
 
 #[cfg(test)]
 mod tests {
@@ -266,7 +304,7 @@ mod tests {
         ["null", "true", "1", "-1", "1.5", "\"a\\u0041\"", "[]", "[[{}],null,1]", "{\"x\":{\"y\":[1]}}"];
 
     #[test]
-    fn any_field_may_hold_any_kind_and_the_neighbours_are_still_read() {
+    fn field_of_any_type_leaves_its_neighbours_readable() {
         for field in ["text", "flag", "number", "long", "list", "map", "inner", "unknown"] {
             for value in EVERY_KIND {
                 let json = format!(r#"{{"{field}":{value},"unknown2":{{}}}}"#);
@@ -281,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_the_right_kind_are_read_and_null_elements_skipped() {
+    fn fields_of_the_right_type_are_read_and_null_elements_skipped() {
         let json = r#"[null, 7, {"text":"t","flag":false,"number":-7,"long":[{},null,[1]],"list":["a",null,3,"b"],
             "map":{"k":["v"],"nothing":null},"inner":{"text":"deep"}}]"#;
         let Maybe(Some(list)) = serde_json::from_str::<Maybe<Vec<Thing>>>(json).unwrap() else {
@@ -298,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_do_not_fit_are_passed_over() {
+    fn numbers_that_do_not_fit_are_skipped() {
         for number in ["1.5", "9223372036854775808", "-1e3", "\"1\""] {
             let json = format!(r#"{{"number":{number},"text":"after"}}"#);
             let thing: Thing = serde_json::from_str(&json).unwrap();

@@ -3,99 +3,73 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
 use super::agent_pool::{AgentPoolProperties, PowerState};
-use super::lenient::{maybe, or_default, read_from_object};
+use super::lenient::objects;
 
-/// An AKS cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ManagedCluster {
-    /// The resource id; ARM often writes `resourcegroups` in it in lower case.
-    #[serde(deserialize_with = "maybe")]
-    pub id: Option<String>,
-    /// The cluster's name.
-    #[serde(deserialize_with = "maybe")]
-    pub name: Option<String>,
-    /// The region, for example `eastus`.
-    #[serde(deserialize_with = "maybe")]
-    pub location: Option<String>,
-    /// The tags; a tag without a value has an empty one.
-    #[serde(deserialize_with = "or_default")]
-    pub tags: BTreeMap<String, String>,
-    /// Everything else.
-    #[serde(deserialize_with = "maybe")]
-    pub properties: Option<ManagedClusterProperties>,
-}
+objects! {
+    /// An AKS cluster.
+    ManagedCluster {
+        /// The resource id; ARM often writes `resourcegroups` in it in lower case.
+        id: Option<String>,
+        /// The cluster's name.
+        name: Option<String>,
+        /// The region, for example `eastus`.
+        location: Option<String>,
+        /// The tags; a tag without a value has an empty one.
+        tags: BTreeMap<String, String>,
+        /// Everything else.
+        properties: Option<ManagedClusterProperties>,
+    }
 
-/// The properties of an AKS cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ManagedClusterProperties {
-    /// Whether Kubernetes RBAC is on.
-    #[serde(rename = "enableRBAC", deserialize_with = "maybe")]
-    pub enable_rbac: Option<bool>,
-    /// The version that was asked for, for example `1.31` or `1.31.5`.
-    #[serde(deserialize_with = "maybe")]
-    pub kubernetes_version: Option<String>,
-    /// The version that it has, for example `1.31.5`; older than the one asked for during an upgrade.
-    #[serde(deserialize_with = "maybe")]
-    pub current_kubernetes_version: Option<String>,
-    /// For example `Succeeded`, `Creating`, `Failed`.
-    #[serde(deserialize_with = "maybe")]
-    pub provisioning_state: Option<String>,
-    /// A stopped cluster is `Succeeded` as well, and takes no changes.
-    #[serde(deserialize_with = "maybe")]
-    pub power_state: Option<PowerState>,
-    /// The host name of the Kubernetes API; private clusters may have none.
-    #[serde(deserialize_with = "maybe")]
-    pub fqdn: Option<String>,
-    /// The host name of the Kubernetes API inside the network of a private cluster.
-    #[serde(rename = "privateFQDN", deserialize_with = "maybe")]
-    pub private_fqdn: Option<String>,
-    /// The resource group that Azure makes for the nodes.
-    #[serde(deserialize_with = "maybe")]
-    pub node_resource_group: Option<String>,
-    /// Whether Azure hands out no static credentials for it.
-    #[serde(deserialize_with = "maybe")]
-    pub disable_local_accounts: Option<bool>,
-    /// How users of Microsoft Entra come in; `None` where they do not.
-    #[serde(deserialize_with = "maybe")]
-    pub aad_profile: Option<AadProfile>,
+    /// The properties of an AKS cluster.
+    ManagedClusterProperties {
+        /// Whether Kubernetes RBAC is on.
+        #[serde(rename = "enableRBAC")]
+        enable_rbac: Option<bool>,
+        /// The version that was asked for, for example `1.31` or `1.31.5`.
+        kubernetes_version: Option<String>,
+        /// The version that it has, for example `1.31.5`; older than the one asked for during an upgrade.
+        current_kubernetes_version: Option<String>,
+        /// For example `Succeeded`, `Creating`, `Failed`.
+        provisioning_state: Option<String>,
+        /// A stopped cluster is `Succeeded` as well, and takes no changes.
+        power_state: Option<PowerState>,
+        /// The host name of the Kubernetes API; private clusters may have none.
+        fqdn: Option<String>,
+        /// The host name of the Kubernetes API inside the network of a private cluster.
+        #[serde(rename = "privateFQDN")]
+        private_fqdn: Option<String>,
+        /// The resource group that Azure makes for the nodes.
+        node_resource_group: Option<String>,
+        /// Whether Azure hands out no static credentials for it.
+        disable_local_accounts: Option<bool>,
+        /// How users of Microsoft Entra come in; `None` where they do not.
+        aad_profile: Option<AadProfile>,
+        /// Who may reach the Kubernetes API.
+        api_server_access_profile: Option<ApiServerAccessProfile>,
+        /// The pools, in Azure's order.
+        agent_pool_profiles: Vec<AgentPoolProperties>,
+    }
+
+    /// How users of Microsoft Entra come in.
+    AadProfile {
+        /// Whether Azure roles decide what a user may do.
+        #[serde(rename = "enableAzureRBAC")]
+        enable_azure_rbac: Option<bool>,
+        /// The id of the directory.
+        #[serde(rename = "tenantID")]
+        tenant_id: Option<String>,
+    }
+
     /// Who may reach the Kubernetes API.
-    #[serde(deserialize_with = "maybe")]
-    pub api_server_access_profile: Option<ApiServerAccessProfile>,
-    /// The pools, in Azure's order.
-    #[serde(deserialize_with = "or_default")]
-    pub agent_pool_profiles: Vec<AgentPoolProperties>,
+    ApiServerAccessProfile {
+        /// Whether it has no public address.
+        enable_private_cluster: Option<bool>,
+        /// The ranges that may come in, in CIDR form; empty where all may.
+        #[serde(rename = "authorizedIPRanges")]
+        authorized_ip_ranges: Vec<String>,
+    }
 }
-
-/// How users of Microsoft Entra come in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AadProfile {
-    /// Whether Azure roles decide what a user may do.
-    #[serde(rename = "enableAzureRBAC", deserialize_with = "maybe")]
-    pub enable_azure_rbac: Option<bool>,
-    /// The id of the directory.
-    #[serde(rename = "tenantID", deserialize_with = "maybe")]
-    pub tenant_id: Option<String>,
-}
-
-/// Who may reach the Kubernetes API.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ApiServerAccessProfile {
-    /// Whether it has no public address.
-    #[serde(deserialize_with = "maybe")]
-    pub enable_private_cluster: Option<bool>,
-    /// The ranges that may come in, in CIDR form; empty where all may.
-    #[serde(rename = "authorizedIPRanges", deserialize_with = "or_default")]
-    pub authorized_ip_ranges: Vec<String>,
-}
-
-read_from_object!(ManagedCluster, ManagedClusterProperties, AadProfile, ApiServerAccessProfile);
 
 #[cfg(test)]
 mod tests {

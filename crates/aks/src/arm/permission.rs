@@ -1,19 +1,15 @@
 //! What a caller of Resource Manager may do at a scope (`Microsoft.Authorization/permissions`).
 
-use serde::Deserialize;
+use super::lenient::objects;
 
-use super::lenient::{or_default, read_from_object};
-
-/// The actions that one role of the caller grants.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Permission {
-    /// Granted actions; `*` stands for any text.
-    #[serde(deserialize_with = "or_default")]
-    pub actions: Vec<String>,
-    /// Actions that this role does not grant although `actions` covers them; another role may.
-    #[serde(deserialize_with = "or_default")]
-    pub not_actions: Vec<String>,
+objects! {
+    /// The actions that one role of the caller grants.
+    Permission {
+        /// Granted actions; `*` stands for any text.
+        actions: Vec<String>,
+        /// Actions that this role does not grant although `actions` covers them; another role may.
+        not_actions: Vec<String>,
+    }
 }
 
 impl Permission {
@@ -44,8 +40,6 @@ fn matches(pattern: &str, action: &str) -> bool {
     }
     true
 }
-
-read_from_object!(Permission);
 
 #[cfg(test)]
 mod tests {

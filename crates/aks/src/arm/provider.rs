@@ -1,19 +1,15 @@
 //! A resource provider and whether a subscription may use it.
 
-use serde::Deserialize;
+use super::lenient::objects;
 
-use super::lenient::{maybe, read_from_object};
-
-/// A resource provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Provider {
-    /// For example `Microsoft.ContainerService`.
-    #[serde(deserialize_with = "maybe")]
-    pub namespace: Option<String>,
-    /// `Registered`, `Registering`, `NotRegistered`, `Unregistering` or `Unregistered`.
-    #[serde(deserialize_with = "maybe")]
-    pub registration_state: Option<String>,
+objects! {
+    /// A resource provider.
+    Provider {
+        /// For example `Microsoft.ContainerService`.
+        namespace: Option<String>,
+        /// `Registered`, `Registering`, `NotRegistered`, `Unregistering` or `Unregistered`.
+        registration_state: Option<String>,
+    }
 }
 
 impl Provider {
@@ -31,8 +27,6 @@ impl Provider {
         self.registration_state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(word))
     }
 }
-
-read_from_object!(Provider);
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,13 @@
 //! A subscription and whether it may be used.
 
-use serde::Deserialize;
+use super::lenient::objects;
 
-use super::lenient::{maybe, read_from_object};
-
-/// A subscription.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Subscription {
-    /// `Enabled`, `Warned`, `PastDue`, `Disabled` or `Deleted`.
-    #[serde(deserialize_with = "maybe")]
-    pub state: Option<String>,
+objects! {
+    /// A subscription.
+    Subscription {
+        /// `Enabled`, `Warned`, `PastDue`, `Disabled` or `Deleted`.
+        state: Option<String>,
+    }
 }
 
 impl Subscription {
@@ -25,5 +22,3 @@ impl Subscription {
             .then_some(state)
     }
 }
-
-read_from_object!(Subscription);

@@ -2,60 +2,44 @@
 
 use serde::Deserialize;
 
-use super::lenient::{length, maybe, or_default, read_from_object};
+use super::lenient::{length, maybe, objects, or_default, read_from_object};
 
-/// A virtual network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct VirtualNetwork {
-    /// The resource id, which holds the resource group.
-    #[serde(deserialize_with = "maybe")]
-    pub id: Option<String>,
-    /// The network's name.
-    #[serde(deserialize_with = "maybe")]
-    pub name: Option<String>,
-    /// The region, for example `eastus`.
-    #[serde(deserialize_with = "maybe")]
-    pub location: Option<String>,
-    /// Everything else.
-    #[serde(deserialize_with = "maybe")]
-    pub properties: Option<VirtualNetworkProperties>,
-}
+objects! {
+    /// A virtual network.
+    VirtualNetwork {
+        /// The resource id, which holds the resource group.
+        id: Option<String>,
+        /// The network's name.
+        name: Option<String>,
+        /// The region, for example `eastus`.
+        location: Option<String>,
+        /// Everything else.
+        properties: Option<VirtualNetworkProperties>,
+    }
 
-/// The properties of a virtual network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct VirtualNetworkProperties {
-    /// What the subnets are cut from.
-    #[serde(deserialize_with = "maybe")]
-    pub address_space: Option<AddressSpace>,
-    /// In Azure's order.
-    #[serde(deserialize_with = "or_default")]
-    pub subnets: Vec<Subnet>,
-}
+    /// The properties of a virtual network.
+    VirtualNetworkProperties {
+        /// What the subnets are cut from.
+        address_space: Option<AddressSpace>,
+        /// In Azure's order.
+        subnets: Vec<Subnet>,
+    }
 
-/// The ranges of a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AddressSpace {
-    /// In CIDR form, IPv4 and IPv6 together.
-    #[serde(deserialize_with = "or_default")]
-    pub address_prefixes: Vec<String>,
-}
+    /// The ranges of a network.
+    AddressSpace {
+        /// In CIDR form, IPv4 and IPv6 together.
+        address_prefixes: Vec<String>,
+    }
 
-/// A subnet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Subnet {
-    /// The resource id.
-    #[serde(deserialize_with = "maybe")]
-    pub id: Option<String>,
-    /// The subnet's name.
-    #[serde(deserialize_with = "maybe")]
-    pub name: Option<String>,
-    /// Everything else.
-    #[serde(deserialize_with = "maybe")]
-    pub properties: Option<SubnetProperties>,
+    /// A subnet.
+    Subnet {
+        /// The resource id.
+        id: Option<String>,
+        /// The subnet's name.
+        name: Option<String>,
+        /// Everything else.
+        properties: Option<SubnetProperties>,
+    }
 }
 
 /// The properties of a subnet.
@@ -82,40 +66,24 @@ pub struct SubnetProperties {
     pub route_table: Option<Reference>,
 }
 
-/// A service that a subnet is given to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Delegation {
-    /// Everything of interest.
-    #[serde(deserialize_with = "maybe")]
-    pub properties: Option<DelegationProperties>,
+objects! {
+    /// A service that a subnet is given to.
+    Delegation {
+        /// Everything of interest.
+        properties: Option<DelegationProperties>,
+    }
+
+    /// Which service it is.
+    DelegationProperties {
+        /// For example `Microsoft.ContainerInstance/containerGroups`.
+        service_name: Option<String>,
+    }
+
+    /// The id of another resource.
+    Reference {
+        /// The resource id.
+        id: Option<String>,
+    }
 }
 
-/// Which service it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct DelegationProperties {
-    /// For example `Microsoft.ContainerInstance/containerGroups`.
-    #[serde(deserialize_with = "maybe")]
-    pub service_name: Option<String>,
-}
-
-/// The id of another resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Reference {
-    /// The resource id.
-    #[serde(deserialize_with = "maybe")]
-    pub id: Option<String>,
-}
-
-read_from_object!(
-    VirtualNetwork,
-    VirtualNetworkProperties,
-    AddressSpace,
-    Subnet,
-    SubnetProperties,
-    Delegation,
-    DelegationProperties,
-    Reference
-);
+read_from_object!(SubnetProperties);

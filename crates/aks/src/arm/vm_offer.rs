@@ -1,5 +1,5 @@
-//! What `Microsoft.Compute/skus` says about one virtual machine size as this subscription may use it: all that judging a
-//! specification needs. The listing of sizes reads less of the same list, see [`VmSku`](super::VmSku).
+//! A VM size of `Microsoft.Compute/skus` as this subscription may use it, with all properties that the review needs. The listing
+//! of sizes reads fewer: [`VmSku`](super::VmSku).
 
 use std::borrow::Cow;
 
@@ -8,29 +8,36 @@ use serde::de::MapAccess;
 
 use super::lenient::{Kind, maybe, object, or_default, read_from_object};
 
-/// A size as Azure offers it in a region. Entries of other kinds of resources read as nothing.
+/// A VM size that Azure offers in a region. Entries of other resource types are skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmOffer {
     /// For example `Standard_D2s_v5`.
     pub name: Option<String>,
-    /// The quota that it counts against, for example `standardDSv5Family`.
+    /// The quota that applies to it, for example `standardDSv5Family`.
     pub family: Option<String>,
-    /// The zones that have it, in Azure's order, which is none.
+    /// The zones that have it, in any order.
     pub zones: Vec<String>,
     /// Whether the subscription may not use it anywhere in the region.
     pub restricted: bool,
     /// The zones in which the subscription may not use it.
     pub restricted_zones: Vec<String>,
-    /// Virtual processors.
+    /// The number of vCPUs.
     pub vcpus: Option<i64>,
     /// Memory in MiB.
     pub memory_mib: Option<i64>,
-    /// Whether its system disk may lie on the machine itself.
+    /// Whether it supports an ephemeral OS disk.
     pub ephemeral_disk: bool,
-    /// The largest of the places on the machine that a system disk may lie on, in GiB.
+    /// The largest possible ephemeral OS disk, in GiB.
     pub ephemeral_gib: i64,
     /// Whether it is sold as spot capacity.
     pub spot: bool,
+}
+
+impl VmOffer {
+    /// The zones in which the subscription may use it.
+    pub fn usable_zones(&self) -> impl Iterator<Item = &String> {
+        self.zones.iter().filter(|zone| !self.restricted_zones.contains(zone))
+    }
 }
 
 impl<'de> Kind<'de> for VmOffer {

@@ -1,142 +1,86 @@
-//! What of a specification Azure does not have yet (`docs/contract/provisioning.md#update`). Only keys that the
-//! specification sets count; spellings that mean the same are no difference.
+//! The differences between a specification and Azure (`docs/contract/provisioning.md#update`). Only keys that the specification
+//! sets are compared, and spellings with the same meaning are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::spec::{AksConfig, NodePool, given, http_application_routing};
+use crate::spec::rules::Violation;
+use crate::spec::{AksConfig, NodePool};
 use crate::versions;
 
 type Tags = BTreeMap<String, String>;
 
-/// What differs, in the order in which it is brought about.
+/// The differences, in the order in which they are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// The user's tags are not Azure's.
+    /// Whether the tags differ.
     pub tags: bool,
-    /// Keys of the cluster itself that differ, as users name them.
+    /// Keys of the cluster itself, as users name them.
     pub cluster: Vec<&'static str>,
-    /// Pools to make or to change, in the user's order.
+    /// Pools to create or to change, in the user's order.
     pub pools: Vec<String>,
-    /// Pools of ours that are no longer wanted, in Azure's order.
+    /// Pools of this server to delete, in Azure's order.
     pub removed: Vec<String>,
 }
 
-impl Differences {
-    /// Whether Azure has everything.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A specification that cannot be brought about; the texts are Rancher's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Two pools of one name.
-    #[error("cluster [{cluster}] cannot have multiple nodepools with name {pool}")]
-    Twice {
-        /// The name of the cluster.
-        cluster: String,
-        /// The name of the pools.
-        pool: String,
-    },
-    /// Counts of the autoscaler without one.
-    #[error(
-        "min and max node count must be nil for node pool [{pool}] for cluster [{cluster}], because autoscaling is disabled"
-    )]
-    CountsWithoutScaling {
-        /// The name of the cluster.
-        cluster: String,
-        /// The name of the pool.
-        pool: String,
-    },
-    /// Zones are fixed when a pool is made.
-    #[error("changing availability zones for node pool [{pool}] in cluster [{cluster}] is not permitted")]
-    Zones {
-        /// The name of the cluster.
-        cluster: String,
-        /// The name of the pool.
-        pool: String,
-    },
-    /// The system pods would have no place.
-    #[error("cannot remove node pool [{pool}] with mode System from cluster [{cluster}]")]
-    LastSystemPool {
-        /// The name of the cluster.
-        cluster: String,
-        /// The name of the pool.
-        pool: String,
-    },
-}
-
-/// Compares what is wanted with what Azure has, in which versions are those that run
-/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)); of an import, after
-/// [`merged`](super::imported::merged). `applied` is what was wanted when everything was last brought about, `made`
-/// the pools that were made since: only pools that one of them names may be removed, because only those are ours.
+/// Compares the desired state with the observed one, in which versions are those that run
+/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)); of an import, after [`merged`](super::imported::merged).
+/// `applied` is the specification that was last fully applied, `made` the pools that were created since: only pools that one of
+/// them names may be deleted.
 ///
 /// # Errors
-/// [`Refused`], for the first thing that cannot be.
+/// The first violation that prevents it.
 pub fn between(
     wanted: &AksConfig,
     azure: &AksConfig,
     applied: Option<&AksConfig>,
     made: &BTreeSet<String>,
-) -> Result<Differences, Refused> {
-    let cluster = wanted.cluster_name.clone().unwrap_or_default();
+) -> Result<Differences, Violation> {
+    let cluster = || wanted.cluster_name.clone().unwrap_or_default();
     let mut differences = Differences {
         tags: tags_differ(wanted.tags.as_ref(), azure.tags.as_ref()),
+        cluster: changed_keys(wanted, azure),
         ..Differences::default()
     };
-    differences.cluster = changed_keys(wanted, azure);
-    let Some(pools) = wanted.node_pools.as_ref().filter(|pools| !pools.is_empty()) else {
+    if wanted.pools().is_empty() {
         return Ok(differences);
-    };
-    let existing: BTreeMap<&str, &NodePool> = named(azure.node_pools.iter().flatten()).collect();
+    }
     let mut seen = BTreeSet::new();
-    for (name, pool) in named(pools) {
+    for (name, pool) in named(wanted) {
         if !seen.insert(name) {
-            return Err(Refused::Twice { cluster, pool: name.to_owned() });
+            return Err(Violation::DuplicatePool { cluster: cluster(), pool: name.to_owned() });
         }
-        let differs = match existing.get(name) {
-            Some(found) => pool_differs(pool, found, &cluster, name)?,
+        let differs = match azure.pool(name) {
+            Some(found) => pool_differs(pool, found, cluster, name)?,
             None => true,
         };
         if differs {
             differences.pools.push(name.to_owned());
         }
     }
-    let applied = named(applied.iter().flat_map(|it| it.node_pools.iter().flatten())).map(|(name, _)| name);
+    let applied = applied.into_iter().flat_map(named).map(|(name, _)| name);
     let ours: BTreeSet<&str> = applied.chain(made.iter().map(String::as_str)).collect();
-    let found = named(azure.node_pools.iter().flatten());
-    let gone: Vec<&str> =
-        found.map(|(name, _)| name).filter(|name| ours.contains(name) && !seen.contains(name)).collect();
-    let system = |pool: &NodePool| is_system(pool.mode.as_ref());
-    // What is left in the end: pools are made and changed before any is removed.
-    let wanted_mode: BTreeMap<&str, &NodePool> = named(pools).collect();
-    let is_left = |name: &str, pool: &NodePool| {
-        let becomes = wanted_mode.get(name).and_then(|wanted| wanted.mode.as_ref());
-        !gone.contains(&name) && is_system(given(becomes).map_or(pool.mode.as_ref(), |_| becomes))
+    let is_removed = |name: &str| ours.contains(name) && !seen.contains(name);
+    let removed: Vec<(&str, &NodePool)> = named(azure).filter(|(name, _)| is_removed(name)).collect();
+    // Pools are created and changed before any is deleted.
+    let remains_system = |(name, pool): (&str, &NodePool)| {
+        let becomes = wanted.pool(name).filter(|wanted| wanted.mode.is_some()).unwrap_or(pool);
+        !is_removed(name) && becomes.is_system()
     };
-    let left =
-        existing.iter().any(|(name, pool)| is_left(name, pool)) || named(pools).any(|(_, pool)| system(pool));
-    let last = gone.iter().find(|name| existing.get(**name).is_some_and(|pool| system(pool)));
-    if let (false, Some(last)) = (left, last) {
-        return Err(Refused::LastSystemPool { cluster, pool: (*last).to_owned() });
+    let remains = named(azure).any(remains_system) || wanted.pools().iter().any(NodePool::is_system);
+    if let (false, Some((last, _))) = (remains, removed.iter().find(|(_, pool)| pool.is_system())) {
+        return Err(Violation::LastSystemPool { cluster: cluster(), pool: (*last).to_owned() });
     }
-    differences.removed = gone.into_iter().map(str::to_owned).collect();
-    // Azure never lets the last System pool become another one, so new ones come first.
-    let becomes_system = |name: &String| wanted_mode.get(name.as_str()).is_some_and(|pool| system(pool));
-    differences.pools.sort_by_key(|name| !becomes_system(name));
+    differences.removed = removed.into_iter().map(|(name, _)| name.to_owned()).collect();
+    // Azure does not change the mode of the last System pool, so new ones come first.
+    differences.pools.sort_by_key(|name| !wanted.pool(name).is_some_and(NodePool::is_system));
     Ok(differences)
 }
 
-fn is_system(mode: Option<&String>) -> bool {
-    given(mode).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
+fn named(config: &AksConfig) -> impl Iterator<Item = (&str, &NodePool)> {
+    config.pools().iter().filter_map(|pool| Some((pool.name.as_deref()?, pool)))
 }
 
-fn named<'a>(pools: impl IntoIterator<Item = &'a NodePool>) -> impl Iterator<Item = (&'a str, &'a NodePool)> {
-    pools.into_iter().filter_map(|pool| Some((given(pool.name.as_ref())?, pool)))
-}
-
-/// Whether tags that are set are not Azure's. Azure knows their names without letter case.
+/// Whether tags that are set differ from Azure's. Azure ignores letter case in their names.
 pub(super) fn tags_differ(wanted: Option<&Tags>, azure: Option<&Tags>) -> bool {
     let plain = |tags: &Tags| -> Tags {
         let pairs = tags.iter().map(|(key, value)| (key.to_lowercase(), value.clone()));
@@ -145,13 +89,13 @@ pub(super) fn tags_differ(wanted: Option<&Tags>, azure: Option<&Tags>) -> bool {
     wanted.is_some_and(|tags| plain(tags) != azure.map(plain).unwrap_or_default())
 }
 
-/// A range as it is compared: an address alone is the range of only this address.
+/// The canonical form of a range: a single address is the range of only this address.
 pub(super) fn plain_range(text: &str) -> String {
     let text = text.trim().to_ascii_lowercase();
     text.strip_suffix("/32").map(str::to_owned).unwrap_or(text)
 }
 
-/// Ranges as they are compared.
+/// The canonical forms of ranges.
 pub(super) fn ranges(list: &[String]) -> BTreeSet<String> {
     list.iter().map(|text| plain_range(text)).collect()
 }
@@ -166,7 +110,7 @@ fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
         keys.push("authorizedIpRanges");
     }
     for (key, wanted, azure) in [
-        ("httpApplicationRouting", http_application_routing(wanted), azure.http_application_routing),
+        ("httpApplicationRouting", wanted.http_routing(), azure.http_application_routing),
         ("monitoring", wanted.monitoring, azure.monitoring),
     ] {
         if wanted.is_some_and(|wanted| wanted != azure.unwrap_or(false)) {
@@ -176,31 +120,33 @@ fn changed_keys(wanted: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
     keys
 }
 
-fn pool_differs(wanted: &NodePool, azure: &NodePool, cluster: &str, name: &str) -> Result<bool, Refused> {
-    let scales = azure.enable_auto_scaling == Some(true);
+fn pool_differs(
+    wanted: &NodePool,
+    azure: &NodePool,
+    cluster: impl Fn() -> String,
+    name: &str,
+) -> Result<bool, Violation> {
+    let scales = azure.is_autoscaled();
     let scaling = match wanted.enable_auto_scaling {
         Some(true) => {
             let limits = [(wanted.min_count, azure.min_count), (wanted.max_count, azure.max_count)];
             !scales || limits.into_iter().any(|(wanted, azure)| set_and_other(wanted, azure))
         }
         Some(false) if wanted.min_count.is_some() && wanted.max_count.is_some() => {
-            return Err(Refused::CountsWithoutScaling { cluster: cluster.to_owned(), pool: name.to_owned() });
+            return Err(Violation::CountsWithoutAutoscaling { cluster: cluster(), pool: name.to_owned() });
         }
         Some(false) => scales || set_and_other(wanted.count, azure.count),
         None => !scales && set_and_other(wanted.count, azure.count),
     };
-    let zones = |pool: &NodePool| {
-        let zones = pool.availability_zones.as_ref().filter(|zones| !zones.is_empty());
-        zones.map(|zones| zones.iter().cloned().collect::<BTreeSet<_>>())
-    };
+    let zones = |pool: &NodePool| Some(pool.zones()?.iter().cloned().collect::<BTreeSet<_>>());
     if let (Some(wanted), Some(azure)) = (zones(wanted), zones(azure))
         && wanted != azure
     {
-        return Err(Refused::Zones { cluster: cluster.to_owned(), pool: name.to_owned() });
+        return Err(Violation::ZonesChanged { cluster: cluster(), pool: name.to_owned() });
     }
     let other = |wanted: &Option<String>, azure: &Option<String>| {
-        given(wanted.as_ref())
-            .is_some_and(|wanted| !azure.as_deref().unwrap_or_default().eq_ignore_ascii_case(wanted))
+        let azure = azure.as_deref().unwrap_or_default();
+        wanted.as_ref().is_some_and(|wanted| !azure.eq_ignore_ascii_case(wanted))
     };
     let labels = wanted
         .node_labels
@@ -217,10 +163,9 @@ fn pool_differs(wanted: &NodePool, azure: &NodePool, cluster: &str, name: &str) 
         || taints)
 }
 
-/// Whether a version that is set is yet to be reached.
+/// Whether a version that is set does not run yet.
 fn version_differs(wanted: Option<&String>, running: Option<&String>) -> bool {
-    given(wanted)
-        .is_some_and(|wanted| given(running).is_none_or(|running| versions::differs(wanted, running)))
+    wanted.is_some_and(|wanted| running.is_none_or(|running| versions::differs(wanted, running)))
 }
 
 fn set_and_other(wanted: Option<i64>, azure: Option<i64>) -> bool {
@@ -232,19 +177,19 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::testing::{cases, config, extended};
 
     fn spec(value: Value) -> AksConfig {
-        let mut whole = json!({"clusterName": "n"});
-        whole.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
-        serde_json::from_value(whole).unwrap()
+        config(extended(json!({"clusterName": "n"}), value))
     }
 
-    fn shown(wanted: Value, azure: Value) -> String {
+    /// The differences, such as `tags kubernetesVersion +changed -removed`.
+    fn compare(wanted: Value, azure: Value) -> String {
         let applied = spec(json!({"nodePools": [{"name": "a"}, {"name": "b"}, {"name": "ours"}]}));
         match between(&spec(wanted), &spec(azure), Some(&applied), &BTreeSet::new()) {
-            Err(refused) => refused.to_string(),
+            Err(violation) => violation.to_string(),
             Ok(found) => {
-                let tags = if found.tags { vec!["tags".to_owned()] } else { vec![] };
+                let tags = found.tags.then(|| "tags".to_owned());
                 let cluster = found.cluster.iter().map(|key| (*key).to_owned());
                 let pools = found.pools.iter().map(|pool| format!("+{pool}"));
                 let removed = found.removed.iter().map(|pool| format!("-{pool}"));
@@ -254,153 +199,98 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_set_and_means_something_else_differs() {
-        for (wanted, azure, expected) in [
-            (
-                json!({}),
-                json!({"kubernetesVersion": "1.31.8", "tags": {"a": "b"}, "monitoring": true, "nodePools": [{"name": "x"}]}),
-                "",
-            ),
-            (json!({"kubernetesVersion": ""}), json!({"kubernetesVersion": "1.31.8"}), ""),
-            (
-                json!({"kubernetesVersion": "1.32.1"}),
-                json!({"kubernetesVersion": "1.31.8"}),
-                "kubernetesVersion",
-            ),
-            (json!({"kubernetesVersion": "v1.31.8 "}), json!({"kubernetesVersion": "1.31.8"}), ""),
-            (json!({"kubernetesVersion": "1.31"}), json!({"kubernetesVersion": "1.31.8"}), ""),
-            (json!({"kubernetesVersion": "1.31.8"}), json!({"kubernetesVersion": "1.31.9"}), ""),
-            (
-                json!({"kubernetesVersion": "1.32"}),
-                json!({"kubernetesVersion": "1.31.9"}),
-                "kubernetesVersion",
-            ),
-            (json!({"tags": {}}), json!({"tags": {"a": "b"}}), "tags"),
-            (json!({"tags": {"norman-aks-owner": "x", "a": "b"}}), json!({"tags": {"a": "b"}}), ""),
-            (json!({"monitoring": false, "httpApplicationRouting": false}), json!({}), ""),
-            (json!({"monitoring": true}), json!({"monitoring": false}), "monitoring"),
-            (json!({"httpApplicationRouting": true}), json!({}), "httpApplicationRouting"),
-            (json!({"httpApplicationRouting": true, "resourceLocation": "chinaeast2"}), json!({}), ""),
-            (
-                json!({"authorizedIpRanges": []}),
-                json!({"authorizedIpRanges": ["1.1.1.1/32"]}),
-                "authorizedIpRanges",
-            ),
-            (
-                json!({"authorizedIpRanges": ["1.1.1.1", "10.0.0.0/8"]}),
-                json!({"authorizedIpRanges": ["10.0.0.0/8", "1.1.1.1/32"]}),
-                "",
-            ),
-            (json!({"tags": {"Team": "a"}}), json!({"tags": {"team": "a"}}), ""),
-            (json!({"tags": {"Team": "A"}}), json!({"tags": {"team": "a"}}), "tags"),
-        ] {
-            assert_eq!(shown(wanted.clone(), azure), expected, "{wanted}");
+    fn only_set_keys_with_another_meaning_differ() {
+        for (wanted, azure, expected) in cases! {
+            {}, {"kubernetesVersion": "1.31.8", "tags": {"a": "b"}, "monitoring": true, "nodePools": [{"name": "x"}]} => "";
+            {"kubernetesVersion": ""}, {"kubernetesVersion": "1.31.8"} => "";
+            {"kubernetesVersion": "1.32.1"}, {"kubernetesVersion": "1.31.8"} => "kubernetesVersion";
+            {"kubernetesVersion": "v1.31.8 "}, {"kubernetesVersion": "1.31.8"} => "";
+            {"kubernetesVersion": "1.31"}, {"kubernetesVersion": "1.31.8"} => "";
+            {"kubernetesVersion": "1.31.8"}, {"kubernetesVersion": "1.31.9"} => "";
+            {"kubernetesVersion": "1.32"}, {"kubernetesVersion": "1.31.9"} => "kubernetesVersion";
+            {"tags": {}}, {"tags": {"a": "b"}} => "tags";
+            {"tags": {"norman-aks-owner": "x", "a": "b"}}, {"tags": {"a": "b"}} => "";
+            {"monitoring": false, "httpApplicationRouting": false}, {} => "";
+            {"monitoring": true}, {"monitoring": false} => "monitoring";
+            {"httpApplicationRouting": true}, {} => "httpApplicationRouting";
+            {"httpApplicationRouting": true, "resourceLocation": "chinaeast2"}, {} => "";
+            {"authorizedIpRanges": []}, {"authorizedIpRanges": ["1.1.1.1/32"]} => "authorizedIpRanges";
+            {"authorizedIpRanges": ["1.1.1.1", "10.0.0.0/8"]}, {"authorizedIpRanges": ["10.0.0.0/8", "1.1.1.1/32"]} => "";
+            {"tags": {"Team": "a"}}, {"tags": {"team": "a"}} => "";
+            {"tags": {"Team": "A"}}, {"tags": {"team": "a"}} => "tags";
+        } {
+            assert_eq!(compare(wanted.clone(), azure), expected, "{wanted}");
         }
     }
 
     #[test]
     fn pools_are_compared_key_by_key() {
-        let pool = |more: Value| {
-            let mut pool = json!({"name": "a", "mode": "System"});
-            pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            json!({"nodePools": [pool]})
-        };
+        let counts = "min and max node count must be nil for node pool [a] for cluster [n], because autoscaling is disabled";
+        let zones = "changing availability zones for node pool [a] in cluster [n] is not permitted";
+        for (wanted, azure, expected) in cases! {
+            {"count": 2}, {"count": 2} => "";
+            {"count": 3}, {"count": 2} => "+a";
+            {"count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
+                {"count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 5} => "";
+            {"enableAutoScaling": true, "minCount": 1, "maxCount": 6},
+                {"enableAutoScaling": true, "minCount": 1, "maxCount": 5} => "+a";
+            {"count": 2, "enableAutoScaling": false}, {"count": 2, "enableAutoScaling": true} => "+a";
+            {"enableAutoScaling": false, "minCount": 1, "maxCount": 2}, {} => counts;
+            {"mode": "system"}, {} => "";
+            {"orchestratorVersion": ""}, {"orchestratorVersion": "1.31.8"} => "";
+            {"orchestratorVersion": "1.32.1"}, {"orchestratorVersion": "1.31.8"} => "+a";
+            {"orchestratorVersion": "1.31"}, {"orchestratorVersion": "1.31.8"} => "";
+            {"orchestratorVersion": "v1.31.8"}, {"orchestratorVersion": "1.32.1"} => "";
+            {"maxSurge": "33%"}, {"maxSurge": "1"} => "+a";
+            {"availabilityZones": ["2", "1"]}, {"availabilityZones": ["1", "2"]} => "";
+            {"availabilityZones": []}, {"availabilityZones": ["1"]} => "";
+            {"availabilityZones": ["3"]}, {"availabilityZones": ["1"]} => zones;
+            {"nodeLabels": {}}, {"nodeLabels": {"a": "b"}} => "+a";
+            {"nodeTaints": []}, {} => "";
+            {"nodeTaints": ["a=b:NoSchedule", "c=d:NoSchedule"]}, {"nodeTaints": ["c=d:NoSchedule", "a=b:NoSchedule"]} => "";
+            {"enableAutoScaling": true}, {"enableAutoScaling": true, "minCount": 1, "maxCount": 5} => "";
+            {"nodeTaints": ["k=v:NoSchedule"]}, {} => "+a";
+            {"vmSize": "other", "osDiskSizeGB": 1, "maxPods": 9}, {"vmSize": "one"} => "";
+        } {
+            let pool =
+                |more: Value| json!({"nodePools": [extended(json!({"name": "a", "mode": "System"}), more)]});
+            assert_eq!(compare(pool(wanted.clone()), pool(azure)), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn pools_keep_the_users_order_and_only_our_own_are_deleted() {
+        let azure = json!([{"name": "ours", "mode": "User"}, {"name": "theirs", "mode": "User"}, {"name": "a", "mode": "System"}]);
+        let two = json!([{"name": "a", "mode": "System"}, {"name": "b", "mode": "User"}]);
+        let last = "cannot remove node pool [a] with mode System from cluster [n]";
         for (wanted, azure, expected) in [
-            (json!({"count": 2}), json!({"count": 2}), ""),
-            (json!({"count": 3}), json!({"count": 2}), "+a"),
+            (json!([{"name": "z"}, {"name": "a"}, {"name": "b"}]), &azure, "+z +b -ours"),
+            // No pools: they are not managed.
+            (json!([]), &azure, ""),
+            (json!([{"name": "ours"}, {"name": "theirs"}]), &azure, last),
             (
-                json!({"count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5}),
-                json!({"count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 5}),
-                "",
+                json!([{"name": "a"}, {"name": "a"}]),
+                &two,
+                "cluster [n] cannot have multiple nodepools with name a",
             ),
-            (
-                json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 6}),
-                json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5}),
-                "+a",
-            ),
-            (
-                json!({"count": 2, "enableAutoScaling": false}),
-                json!({"count": 2, "enableAutoScaling": true}),
-                "+a",
-            ),
-            (
-                json!({"enableAutoScaling": false, "minCount": 1, "maxCount": 2}),
-                json!({}),
-                "min and max node count must be nil for node pool [a] for cluster [n], because autoscaling is disabled",
-            ),
-            (json!({"mode": "system"}), json!({}), ""),
-            (json!({"orchestratorVersion": ""}), json!({"orchestratorVersion": "1.31.8"}), ""),
-            (json!({"orchestratorVersion": "1.32.1"}), json!({"orchestratorVersion": "1.31.8"}), "+a"),
-            (json!({"orchestratorVersion": "1.31"}), json!({"orchestratorVersion": "1.31.8"}), ""),
-            (json!({"orchestratorVersion": "v1.31.8"}), json!({"orchestratorVersion": "1.32.1"}), ""),
-            (json!({"maxSurge": "33%"}), json!({"maxSurge": "1"}), "+a"),
-            (json!({"availabilityZones": ["2", "1"]}), json!({"availabilityZones": ["1", "2"]}), ""),
-            (json!({"availabilityZones": []}), json!({"availabilityZones": ["1"]}), ""),
-            (
-                json!({"availabilityZones": ["3"]}),
-                json!({"availabilityZones": ["1"]}),
-                "changing availability zones for node pool [a] in cluster [n] is not permitted",
-            ),
-            (json!({"nodeLabels": {}}), json!({"nodeLabels": {"a": "b"}}), "+a"),
-            (json!({"nodeTaints": []}), json!({}), ""),
-            (
-                json!({"nodeTaints": ["a=b:NoSchedule", "c=d:NoSchedule"]}),
-                json!({"nodeTaints": ["c=d:NoSchedule", "a=b:NoSchedule"]}),
-                "",
-            ),
-            (
-                json!({"enableAutoScaling": true}),
-                json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5}),
-                "",
-            ),
-            (json!({"nodeTaints": ["k=v:NoSchedule"]}), json!({}), "+a"),
-            (json!({"vmSize": "other", "osDiskSizeGB": 1, "maxPods": 9}), json!({"vmSize": "one"}), ""),
+            // A System pool can be replaced, and two pools can swap their modes.
+            (json!([{"name": "b"}, {"name": "new", "mode": "System"}]), &two, "+new -a"),
+            (json!([{"name": "b", "mode": "system"}]), &two, "+b -a"),
+            (json!([{"name": "a", "mode": "User"}, {"name": "b", "mode": "System"}]), &two, "+b +a"),
+            (json!([{"name": "b", "mode": "User"}]), &two, last),
         ] {
-            assert_eq!(shown(pool(wanted.clone()), pool(azure)), expected, "{wanted}");
+            assert_eq!(
+                compare(json!({"nodePools": wanted}), json!({"nodePools": azure})),
+                expected,
+                "{wanted}"
+            );
         }
     }
 
     #[test]
-    fn pools_come_in_the_users_order_and_only_our_own_go() {
-        let azure = json!({"nodePools": [{"name": "ours", "mode": "User"}, {"name": "theirs", "mode": "User"}, {"name": "a", "mode": "System"}]});
-        let wanted = json!({"nodePools": [{"name": "z"}, {"name": "a"}, {"name": "b"}]});
-        assert_eq!(shown(wanted, azure.clone()), "+z +b -ours");
-        assert_eq!(
-            shown(json!({"nodePools": []}), azure.clone()),
-            "",
-            "no pools means that pools are not managed"
-        );
-        let last = json!({"nodePools": [{"name": "ours"}, {"name": "theirs"}]});
-        assert_eq!(shown(last, azure), "cannot remove node pool [a] with mode System from cluster [n]");
-        let twice = json!({"nodePools": [{"name": "a"}, {"name": "a"}]});
-        assert_eq!(
-            shown(twice, json!({"nodePools": [{"name": "a"}]})),
-            "cluster [n] cannot have multiple nodepools with name a"
-        );
-    }
-
-    #[test]
-    fn a_system_pool_can_be_replaced_and_two_pools_can_change_places() {
-        let azure = json!({"nodePools": [{"name": "a", "mode": "System"}, {"name": "b", "mode": "User"}]});
-        for (wanted, expected) in [
-            (json!([{"name": "b"}, {"name": "new", "mode": "System"}]), "+new -a"),
-            (json!([{"name": "b", "mode": "system"}]), "+b -a"),
-            (json!([{"name": "a", "mode": "User"}, {"name": "b", "mode": "System"}]), "+b +a"),
-            (
-                json!([{"name": "b", "mode": "User"}]),
-                "cannot remove node pool [a] with mode System from cluster [n]",
-            ),
-        ] {
-            assert_eq!(shown(json!({"nodePools": wanted}), azure.clone()), expected, "{wanted}");
-        }
-    }
-
-    #[test]
-    fn a_pool_that_was_neither_applied_nor_made_is_not_ours_to_remove() {
-        let (wanted, azure) = (
-            spec(json!({"nodePools": [{"name": "a"}]})),
-            spec(json!({"nodePools": [{"name": "a"}, {"name": "ours"}]})),
-        );
+    fn pool_that_was_neither_applied_nor_created_is_not_deleted() {
+        let wanted = spec(json!({"nodePools": [{"name": "a"}]}));
+        let azure = spec(json!({"nodePools": [{"name": "a"}, {"name": "ours"}]}));
         let removed = |made: &[&str]| {
             let made = made.iter().map(|name| (*name).to_owned()).collect();
             between(&wanted, &azure, None, &made).unwrap().removed

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OWNER_TAG;
 use super::difference::plain_range;
-use crate::spec::{AksConfig, NodePool, given};
+use crate::spec::{AksConfig, NodePool};
 
 type Map = BTreeMap<String, String>;
 
@@ -76,7 +76,7 @@ fn pool_named<'a>(config: &'a AksConfig, name: &str) -> Option<&'a NodePool> {
 
 /// The pools of a configuration that have a name, with it.
 fn pools(config: &AksConfig) -> impl Iterator<Item = (&str, &NodePool)> {
-    config.node_pools.iter().flatten().filter_map(|pool| Some((given(pool.name.as_ref())?, pool)))
+    config.node_pools.iter().flatten().filter_map(|pool| Some((pool.name.as_deref()?, pool)))
 }
 
 impl Named {
@@ -245,7 +245,7 @@ pub fn kept(stated: &AksConfig, azure: &AksConfig, named: &Named) -> Vec<Kept> {
     }
     let nothing = NamedInPool::default();
     for (index, pool) in stated.node_pools.iter().flatten().enumerate() {
-        let Some(name) = given(pool.name.as_ref()) else { continue };
+        let Some(name) = pool.name.as_deref() else { continue };
         let Some(theirs) = pool_named(azure, name) else { continue };
         let named = named.pools.get(name).unwrap_or(&nothing);
         let field = |key: &str| format!("aksConfig.nodePools[{index}].{key}");

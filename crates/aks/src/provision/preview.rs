@@ -9,7 +9,7 @@ use super::difference;
 use super::plan::{Phase, Situation, Step};
 use super::refresh::taken_over;
 use super::workspace;
-use crate::spec::{AksConfig, NodePool, given};
+use crate::spec::{AksConfig, NodePool};
 use crate::status::Waiting;
 
 /// What the next step of the worker would be.
@@ -128,7 +128,7 @@ impl Preview {
     /// The preview of a decided step.
     pub fn of(step: &Step, situation: &Situation<'_>) -> Self {
         let Situation { spec, observed, .. } = *situation;
-        let name = given(spec.cluster_name.as_ref()).unwrap_or_default();
+        let name = spec.cluster_name.as_deref().unwrap_or_default();
         let (kind, summary, reason) = words(step, situation, name);
         let pool = match step {
             Step::PutPool(pool) | Step::DeletePool(pool) => Some(pool.clone()),
@@ -168,7 +168,7 @@ impl Preview {
 
 fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, String) {
     let Situation { spec, .. } = *situation;
-    let group = given(spec.resource_group.as_ref()).unwrap_or_default();
+    let group = spec.resource_group.as_deref().unwrap_or_default();
     let (kind, summary, reason) = match step {
         Step::RegisterProvider => (
             Kind::RegisterProvider,
@@ -311,7 +311,7 @@ pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
     let set = [
         ("authorizedIpRanges", spec.authorized_ip_ranges.is_some()),
         ("httpApplicationRouting", spec.http_application_routing.is_some()),
-        ("kubernetesVersion", given(spec.kubernetes_version.as_ref()).is_some()),
+        ("kubernetesVersion", spec.kubernetes_version.as_deref().is_some()),
         ("monitoring", spec.monitoring.is_some()),
         ("nodePools", spec.node_pools.as_ref().is_some_and(|pools| !pools.is_empty())),
         ("tags", spec.tags.is_some()),

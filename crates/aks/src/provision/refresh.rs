@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::difference::{ranges, tags_differ};
 use super::imported::own_part;
-use crate::spec::{AksConfig, NodePool, http_application_routing};
+use crate::spec::{AksConfig, NodePool};
 use crate::versions;
 
 /// Keys whose values say where and what the cluster is; Azure's answer has them from us.
@@ -35,7 +35,7 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
         let key = key.as_str();
         // Every cluster has an identity, whoever manages it.
         let identity = key == "managedIdentity" && *value == false;
-        let nowhere = key == "httpApplicationRouting" && http_application_routing(wanted).is_none();
+        let nowhere = key == "httpApplicationRouting" && wanted.http_routing().is_none();
         if OURS.contains(&key) || key == "nodePools" || identity || nowhere || is_unset(value) {
             continue;
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::OWNER_TAG;
 use crate::regions;
-use crate::spec::{AksConfig, NodePool, given};
+use crate::spec::{AksConfig, NodePool};
 
 /// What of the upstream state does not come from Azure.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +134,7 @@ pub fn located<'a>(spec: &'a AksConfig, upstream: Option<&AksConfig>) -> Cow<'a,
 /// One of the identities that users gave it: the wanted one, where it is among them.
 fn user_identity(cluster: &Value, spec: &AksConfig) -> Option<String> {
     let identities = at(cluster, &["identity", "userAssignedIdentities"])?.as_object()?;
-    let wanted = given(spec.user_assigned_identity.as_ref()).unwrap_or_default();
+    let wanted = spec.user_assigned_identity.as_deref().unwrap_or_default();
     let mut ids = identities.keys();
     ids.clone().find(|id| id.eq_ignore_ascii_case(wanted)).or(ids.next()).cloned()
 }

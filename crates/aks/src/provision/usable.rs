@@ -1,25 +1,21 @@
-//! Whether a cluster can be used as Azure shows it now: it is there, it is the one that was made or imported, and it runs.
+//! Whether a complete cluster can be used: it exists, it is the one that was created or imported, and it runs.
 
-use serde_json::Value;
+use super::message;
+use super::situation::{Situation, is_ours, is_stopped};
 
-use super::plan::{Situation, foreign, is_ours, missing, named, unreadable};
-use super::upstream::text;
-use crate::shell;
-use crate::spec::{AksConfig, given};
-
-/// Why a complete cluster cannot be used, for people.
+/// The reason why a complete cluster cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// Azure does not have it any more, or has another one in its place.
+    /// It no longer exists in Azure, or another one has its name.
     Gone(String),
     /// It is stopped in Azure.
     Stopped(String),
-    /// Azure does not say what it is.
+    /// Azure's response is incomplete.
     Unreadable(String),
 }
 
 impl Unusable {
-    /// The reason.
+    /// The message.
     pub fn message(&self) -> &str {
         match self {
             Self::Gone(message) | Self::Stopped(message) | Self::Unreadable(message) => message,
@@ -27,71 +23,16 @@ impl Unusable {
     }
 }
 
-/// Why a cluster that was complete cannot be used as Azure shows it now; `None` when it can.
+/// The reason why a complete cluster cannot be used; `None` if it can.
 pub fn unusable(situation: &Situation<'_>) -> Option<Unusable> {
     let Situation { spec, observed, .. } = *situation;
     match &observed.cluster {
-        None => Some(Unusable::Gone(missing(spec))),
-        Some(cluster) if spec.imported != Some(true) && !is_ours(situation, cluster) => {
-            Some(Unusable::Gone(foreign(spec)))
+        None => Some(Unusable::Gone(message::missing(spec))),
+        Some(cluster) if !spec.is_import() && !is_ours(situation, cluster) => {
+            Some(Unusable::Gone(message::foreign(spec)))
         }
-        Some(_) if observed.upstream.is_none() => Some(Unusable::Unreadable(unreadable(spec))),
-        Some(cluster) if is_stopped(cluster) => Some(Unusable::Stopped(stopped(spec))),
+        Some(_) if observed.upstream.is_none() => Some(Unusable::Unreadable(message::unreadable(spec))),
+        Some(cluster) if is_stopped(cluster) => Some(Unusable::Stopped(message::stopped(spec))),
         Some(_) => None,
-    }
-}
-
-/// Whether the control plane and the nodes are switched off (`az aks stop`).
-pub(super) fn is_stopped(cluster: &Value) -> bool {
-    let code = text(cluster, &["properties", "powerState", "code"]);
-    code.is_some_and(|code| code.eq_ignore_ascii_case("Stopped"))
-}
-
-/// That the cluster is stopped, and how it is started.
-pub(super) fn stopped(spec: &AksConfig) -> String {
-    let group = given(spec.resource_group.as_ref()).unwrap_or_default();
-    let name = named(spec);
-    let start = ["az", "aks", "start", "--resource-group", group, "--name", &name];
-    format!("the cluster {name} is stopped in Azure; start it: {}", shell::command(&start))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_cluster_is_stopped_by_its_power_state_alone() {
-        for (properties, expected) in [
-            (json!({"powerState": {"code": "Stopped"}}), true),
-            (json!({"powerState": {"code": "stopped"}, "provisioningState": "Succeeded"}), true),
-            (json!({"powerState": {"code": "Running"}}), false),
-            (json!({"provisioningState": "Stopped"}), false),
-            (json!({"powerState": null}), false),
-            (json!({"powerState": "Stopped"}), false),
-            (json!({}), false),
-        ] {
-            assert_eq!(is_stopped(&json!({"properties": properties})), expected, "{properties}");
-        }
-    }
-
-    #[test]
-    fn the_start_command_quotes_what_a_shell_would_split() {
-        let spec = |group: &str| AksConfig {
-            resource_group: Some(group.to_owned()),
-            cluster_name: Some("asleep".to_owned()),
-            ..AksConfig::default()
-        };
-        for (group, expected) in [
-            ("rancher", "--resource-group rancher --name asleep"),
-            ("my (own) group", "--resource-group 'my (own) group' --name asleep"),
-        ] {
-            let message = stopped(&spec(group));
-            assert_eq!(
-                message,
-                format!("the cluster asleep is stopped in Azure; start it: az aks start {expected}")
-            );
-        }
     }
 }

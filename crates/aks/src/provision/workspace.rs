@@ -3,7 +3,7 @@
 //! of their own: Azure offers them everywhere by now.
 
 use crate::regions;
-use crate::spec::{AksConfig, given};
+use crate::spec::AksConfig;
 
 /// Where a workspace is, or is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,20 +58,20 @@ const LONGEST_NAME: usize = 63;
 
 /// The workspace that the specification means: the named one, else one beside the cluster.
 pub fn place(spec: &AksConfig) -> Place {
-    let cluster_group = given(spec.resource_group.as_ref()).unwrap_or_default();
-    let location = given(spec.resource_location.as_ref()).unwrap_or_default();
+    let cluster_group = spec.resource_group.as_deref().unwrap_or_default();
+    let location = spec.resource_location.as_deref().unwrap_or_default();
     let plain = regions::normalised(location);
     let known = REGIONS.iter().find(|(_, _, regions)| regions.contains(&plain.as_str()));
     let (region, code) = known.map_or((plain.clone(), plain.to_ascii_uppercase()), |(region, code, _)| {
         ((*region).to_owned(), (*code).to_owned())
     });
-    let named = given(spec.log_analytics_workspace_name.as_ref()).map(str::to_owned);
+    let named = spec.log_analytics_workspace_name.as_deref().map(str::to_owned);
     let name = named.unwrap_or_else(|| {
         let room = LONGEST_NAME.saturating_sub(code.chars().count() + 1);
         let start: String = cluster_group.chars().take(room).collect();
         format!("{start}-{code}")
     });
-    let group = given(spec.log_analytics_workspace_group.as_ref()).unwrap_or(cluster_group).to_owned();
+    let group = spec.log_analytics_workspace_group.as_deref().unwrap_or(cluster_group).to_owned();
     Place { group, name, region }
 }
 
@@ -92,7 +92,7 @@ mod tests {
             (spec("eastus", None, None), ("g", "g-EUS", "eastus")),
             (spec("West Central US", None, None), ("g", "g-EUS", "eastus")),
             (spec("canadaeast", Some("logs"), Some("w")), ("logs", "w", "canadacentral")),
-            (spec("swedencentral", Some(""), Some("")), ("g", "g-SWEDENCENTRAL", "swedencentral")),
+            (spec("swedencentral", None, None), ("g", "g-SWEDENCENTRAL", "swedencentral")),
         ] {
             let place = place(&spec);
             assert_eq!((place.group.as_str(), place.name.as_str(), place.region.as_str()), expected);

@@ -1,209 +1,152 @@
-//! What works and could be better. Nothing here ever stands in the way.
+//! What works and could be better. Advice never blocks a request.
 
 use super::azure::Block;
 use super::case::Case;
-use super::rule::{Fault, Rule, Scope};
-use super::sizes::offer;
-use crate::spec::given;
+use super::pool::Pool;
+use super::rule::{Faults, Rule, Scope};
+use super::sizes::each_new;
+use super::sources::{AUTHORIZED_RANGES, AUTOSCALER, CNI, IDENTITIES, MONITOR, SSH, ZONES, learn};
 
-const CNI: &str =
-    "Azure: CNI networking overview, https://learn.microsoft.com/azure/aks/concepts-network-cni-overview";
-const ACCESS: &str = "Azure: Use API server authorized IP address ranges in AKS, \
-    https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges";
-const POOLS: &str = "Azure: Manage system node pools, https://learn.microsoft.com/azure/aks/use-system-pools";
-const SCALING: &str =
-    "Azure: Use the cluster autoscaler in AKS, https://learn.microsoft.com/azure/aks/cluster-autoscaler";
-const ZONES: &str =
-    "Azure: Availability zones in AKS, https://learn.microsoft.com/azure/aks/availability-zones";
-const IDENTITY: &str =
-    "Azure: Use a managed identity in AKS, https://learn.microsoft.com/azure/aks/use-managed-identity";
-const MONITORING: &str = "Azure: Monitor AKS, https://learn.microsoft.com/azure/aks/monitor-aks";
-const SPOT: &str = "Azure: Add a spot node pool, https://learn.microsoft.com/azure/aks/spot-node-pool";
-const SECRETS: &str = "Azure: Application credentials, https://learn.microsoft.com/entra/identity-platform/howto-create-service-principal-portal";
-const KEYS: &str = "Azure: Manage SSH access, https://learn.microsoft.com/azure/aks/manage-ssh-node-access";
+const POOLS: &str = learn!("Manage system node pools", "azure/aks/use-system-pools");
+const SPOT: &str = learn!("Add a spot node pool", "azure/aks/spot-node-pool");
+const SECRETS: &str =
+    learn!("Application credentials", "entra/identity-platform/howto-create-service-principal-portal");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("advice-azure-cni", CNI, azure_cni).advice(),
-    Rule::error("advice-api-access", ACCESS, api_access).advice(),
-    Rule::error("advice-separate-pools", POOLS, separate_pools).advice(),
-    Rule::error("advice-autoscaling", SCALING, autoscaling).advice(),
-    Rule::error("advice-zones", ZONES, zones).needs(&[Block::Sizes]).advice(),
-    Rule::error("advice-managed-identity", IDENTITY, managed_identity).advice(),
-    Rule::error("advice-monitoring", MONITORING, monitoring).advice(),
-    Rule::error("advice-size", POOLS, system_size).needs(&[Block::Sizes]).advice(),
-    Rule::error("advice-spot", SPOT, spot).needs(&[Block::Sizes]).advice(),
-    Rule::error("advice-secret-age", SECRETS, secret_age).about(Scope::Any).advice(),
-    Rule::error("advice-ssh-key-age", KEYS, ssh_key_age).advice(),
+    Rule::advice("advice-azure-cni", CNI, azure_cni),
+    Rule::advice("advice-api-access", AUTHORIZED_RANGES, api_access),
+    Rule::advice("advice-separate-pools", POOLS, separate_pools),
+    Rule::advice("advice-autoscaling", AUTOSCALER, autoscaling),
+    Rule::advice("advice-zones", ZONES, zones).needs(&[Block::Sizes]),
+    Rule::advice("advice-managed-identity", IDENTITIES, managed_identity),
+    Rule::advice("advice-monitoring", MONITOR, monitoring),
+    Rule::advice("advice-size", POOLS, system_size).needs(&[Block::Sizes]),
+    Rule::advice("advice-spot", SPOT, spot).needs(&[Block::Sizes]),
+    Rule::advice("advice-secret-age", SECRETS, secret_age).about(Scope::Any),
+    Rule::advice("advice-ssh-key-age", SSH, ssh_key_age),
 ];
 
-fn one(applies: bool, fault: impl FnOnce() -> Fault) -> Vec<Fault> {
-    applies.then(fault).into_iter().collect()
+fn azure_cni(case: &Case<'_>, faults: &mut Faults) {
+    if case.plugin() == "kubenet" {
+        let message = "networkPlugin kubenet will be retired by Azure on 31 March 2028";
+        faults.add("networkPlugin", message, "use networkPlugin azure for new clusters");
+    }
 }
 
-fn azure_cni(case: &Case<'_>) -> Vec<Fault> {
-    one(case.plugin() == "kubenet", || {
-        Fault::new(
-            "aksConfig.networkPlugin",
-            "networkPlugin kubenet is retired by Azure on 31 March 2028",
-            "use networkPlugin azure for new clusters",
-        )
-    })
+fn api_access(case: &Case<'_>, faults: &mut Faults) {
+    let has_ranges = case.spec.authorized_ip_ranges.as_ref().is_some_and(|ranges| !ranges.is_empty());
+    if case.spec.private_cluster != Some(true) && !has_ranges {
+        let message = "authorizedIpRanges is not set, so the API server is reachable from any address";
+        let remedy =
+            "set authorizedIpRanges to the addresses of its users and of this server, or set privateCluster";
+        faults.add("authorizedIpRanges", message, remedy);
+    }
 }
 
-fn api_access(case: &Case<'_>) -> Vec<Fault> {
-    let limited = case.spec.private_cluster == Some(true)
-        || case.spec.authorized_ip_ranges.as_ref().is_some_and(|ranges| !ranges.is_empty());
-    one(!limited, || {
-        Fault::new(
-            "aksConfig.authorizedIpRanges",
-            "authorizedIpRanges is not set, so that the API server can be reached from everywhere",
-            "set authorizedIpRanges to the addresses of its users and of this server, or set privateCluster",
-        )
-    })
-}
-
-fn separate_pools(case: &Case<'_>) -> Vec<Fault> {
+fn separate_pools(case: &Case<'_>, faults: &mut Faults) {
     let pools = case.pools();
-    one(!pools.is_empty() && pools.iter().all(super::pool::Pool::is_system), || {
-        Fault::new(
-            "aksConfig.nodePools",
-            "nodePools has only pools of mode System, so that applications share nodes with what the cluster itself needs",
-            "add a pool of mode User, and give the other the taint CriticalAddonsOnly=true:NoSchedule",
-        )
-    })
+    if !pools.is_empty() && pools.iter().all(Pool::is_system) {
+        let message = "nodePools has only pools of mode System, so applications and system pods share nodes";
+        let remedy =
+            "add a pool of mode User, and give the System pool the taint CriticalAddonsOnly=true:NoSchedule";
+        faults.add("nodePools", message, remedy);
+    }
 }
 
-fn autoscaling(case: &Case<'_>) -> Vec<Fault> {
+fn autoscaling(case: &Case<'_>, faults: &mut Faults) {
     let pools = case.pools();
-    one(!pools.is_empty() && !pools.iter().any(super::pool::Pool::scales), || {
-        Fault::new(
-            "aksConfig.nodePools",
-            "nodePools has no pool with enableAutoScaling, so that nobody adds nodes when pods find no place",
-            "switch enableAutoScaling on for one of them, with minCount and maxCount",
-        )
-    })
+    if !pools.is_empty() && !pools.iter().any(Pool::is_autoscaled) {
+        let message = "nodePools has no pool with enableAutoScaling, so pods that do not fit stay Pending";
+        let remedy = "switch enableAutoScaling on for a pool, with minCount and maxCount";
+        faults.add("nodePools", message, remedy);
+    }
 }
 
-fn zones(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let single = pools.iter().filter(|pool| {
-        let some = pool.wanted.availability_zones.as_ref().is_some_and(|zones| !zones.is_empty());
-        let offered = offer(case, pool)
-            .is_some_and(|offer| offer.zones.iter().any(|zone| !offer.restricted_zones.contains(zone)));
-        pool.is_new() && !some && offered
-    });
-    single
-        .map(|pool| {
+fn zones(case: &Case<'_>, faults: &mut Faults) {
+    each_new(case, |pool, offer, _| {
+        if pool.spec.zones().is_none() && offer.usable_zones().next().is_some() {
+            let name = pool.name();
             let message = format!(
-                "availabilityZones of node pool {} is not set, so that its nodes may all be in one building",
-                pool.name()
+                "availabilityZones of node pool {name} is not set, so its nodes may all be in one data center"
             );
-            Fault::new(
-                pool.field("availabilityZones"),
+            faults.add(
+                pool.key("availabilityZones"),
                 message,
                 "spread the pool over the zones of the region",
-            )
-        })
-        .collect()
-}
-
-fn managed_identity(case: &Case<'_>) -> Vec<Fault> {
-    one(case.spec.managed_identity != Some(true), || {
-        Fault::new(
-            "aksConfig.managedIdentity",
-            "managedIdentity is not set: Azure gives the cluster an identity of its own all the same, which goes with the cluster",
-            "set managedIdentity, and userAssignedIdentity for an identity whose rights outlive the cluster",
-        )
-    })
-}
-
-fn monitoring(case: &Case<'_>) -> Vec<Fault> {
-    one(case.spec.monitoring != Some(true), || {
-        Fault::new(
-            "aksConfig.monitoring",
-            "monitoring is off, so that Azure keeps no logs and figures of the containers",
-            "switch monitoring on, or watch the cluster by other means",
-        )
-    })
-}
-
-fn system_size(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let weak = pools.iter().filter_map(|pool| {
-        let offer = offer(case, pool).filter(|_| pool.is_system() && pool.is_new())?;
-        let burstable = offer
-            .family
-            .as_deref()
-            .is_some_and(|family| family.to_ascii_lowercase().starts_with("standardb"));
-        let few = offer.vcpus.is_some_and(|vcpus| vcpus < 4);
-        (burstable || few).then(|| {
-            let why = if burstable { "may be slowed down" } else { "has fewer than 4 vCPUs" };
-            let size = pool.wanted.vm_size.as_deref().unwrap_or_default();
-            let message = format!("vmSize {size} of node pool {}, a pool of mode System, {why}", pool.name());
-            Fault::new(
-                pool.field("vmSize"),
-                message,
-                "use a size with at least 4 vCPUs that is not of the B series",
-            )
-        })
-    });
-    weak.collect()
-}
-
-fn spot(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    // Work that comes and goes by itself is the kind that may be interrupted.
-    let elastic = pools.iter().filter(|pool| {
-        let from_nothing = pool.scales() && pool.wanted.min_count == Some(0);
-        !pool.is_system()
-            && pool.is_new()
-            && from_nothing
-            && offer(case, pool).is_some_and(|offer| offer.spot)
-    });
-    elastic
-        .map(|pool| {
-            let size = pool.wanted.vm_size.as_deref().unwrap_or_default();
-            let message = format!(
-                "vmSize {size} of node pool {}, which grows from nothing, is sold for much less as spot capacity",
-                pool.name()
             );
-            let remedy = "if its work may be interrupted, make a spot pool in Azure beside it: pools that are made there are left alone";
-            Fault::new(pool.field("vmSize"), message, remedy)
-        })
-        .collect()
+        }
+    });
+}
+
+fn managed_identity(case: &Case<'_>, faults: &mut Faults) {
+    if case.spec.managed_identity != Some(true) {
+        let message =
+            "managedIdentity is not set, so Azure gives the cluster an identity that is deleted with it";
+        let remedy = "set managedIdentity, and userAssignedIdentity for an identity whose role assignments outlive the cluster";
+        faults.add("managedIdentity", message, remedy);
+    }
+}
+
+fn monitoring(case: &Case<'_>, faults: &mut Faults) {
+    if case.spec.monitoring != Some(true) {
+        let message = "monitoring is off, so Azure collects no container logs and metrics";
+        faults.add("monitoring", message, "switch monitoring on, or monitor the cluster by other means");
+    }
+}
+
+fn system_size(case: &Case<'_>, faults: &mut Faults) {
+    each_new(case, |pool, offer, size| {
+        let family = offer.family.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let problem = if family.starts_with("standardb") {
+            "may be throttled"
+        } else if offer.vcpus.is_some_and(|vcpus| vcpus < 4) {
+            "has fewer than 4 vCPUs"
+        } else {
+            return;
+        };
+        if pool.is_system() {
+            let message = format!("{size}, a pool of mode System, {problem}");
+            let remedy = "use a size with at least 4 vCPUs that is not of the B series";
+            faults.add(pool.key("vmSize"), message, remedy);
+        }
+    });
+}
+
+fn spot(case: &Case<'_>, faults: &mut Faults) {
+    // Workloads that scale from zero are likely to tolerate interruptions.
+    each_new(case, |pool, offer, size| {
+        let from_zero = pool.is_autoscaled() && pool.spec.min_count == Some(0);
+        if !pool.is_system() && from_zero && offer.spot {
+            let message = format!("{size}, which scales from 0 nodes, costs much less as spot capacity");
+            let remedy = "if its workload tolerates interruptions, add a spot pool in Azure: pools created there are left alone";
+            faults.add(pool.key("vmSize"), message, remedy);
+        }
+    });
 }
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
-/// Whole days since a moment, when they are more than so many.
+/// The whole days since a time, if they exceed a limit.
 fn days_over(case: &Case<'_>, since_ms: Option<i64>, limit: i64) -> Option<i64> {
     let days = case.facts.now_ms.saturating_sub(since_ms?) / DAY_MS;
     (days > limit).then_some(days)
 }
 
-fn secret_age(case: &Case<'_>) -> Vec<Fault> {
-    const MOST_DAYS: i64 = 180;
-    let old = days_over(case, case.facts.credential_changed_ms, MOST_DAYS).map(|days| {
-        Fault::new(
-            "aksConfig.azureCredentialSecret",
-            format!("the cloud credential of azureCredentialSecret was last changed {days} days ago"),
-            "give the application a new secret, and remove the old one when the credential has it",
-        )
-    });
-    old.into_iter().collect()
+fn secret_age(case: &Case<'_>, faults: &mut Faults) {
+    const MAX_DAYS: i64 = 180;
+    if let Some(days) = days_over(case, case.facts.credential_changed_ms, MAX_DAYS) {
+        let message =
+            format!("the cloud credential of azureCredentialSecret was last changed {days} days ago");
+        let remedy = "create a new client secret, and delete the old one once the credential has the new one";
+        faults.add("azureCredentialSecret", message, remedy);
+    }
 }
 
-fn ssh_key_age(case: &Case<'_>) -> Vec<Fault> {
-    const MOST_DAYS: i64 = 365;
-    if given(case.spec.ssh_public_key.as_ref()).is_none() {
-        return Vec::new();
+fn ssh_key_age(case: &Case<'_>, faults: &mut Faults) {
+    const MAX_DAYS: i64 = 365;
+    let since = case.facts.cluster_created_ms.filter(|_| case.spec.ssh_public_key.is_some());
+    if let Some(days) = days_over(case, since, MAX_DAYS) {
+        let message = format!("sshPublicKey has been the key of the nodes for {days} days");
+        faults.add("sshPublicKey", message, "replace the key in Azure from time to time");
     }
-    let old = days_over(case, case.facts.cluster_created_ms, MOST_DAYS).map(|days| {
-        Fault::new(
-            "aksConfig.sshPublicKey",
-            format!("sshPublicKey has been the key of the machines for {days} days"),
-            "replace the key in Azure from time to time",
-        )
-    });
-    old.into_iter().collect()
 }

@@ -1,52 +1,49 @@
-//! What Azure said in this request, in parts that may each be missing, and which parts a review needs.
+//! Azure's responses, in blocks that may each be missing.
 
-use std::collections::BTreeSet;
-
-use super::case::{Case, Purpose};
 use crate::arm::{KubernetesVersion, Location, Permission, Subscription, Usage, VirtualNetwork, VmOffer};
 use crate::cluster_details::ClusterDetails;
-use crate::spec::{self, AksConfig, given};
+use crate::spec::AksConfig;
 
-/// A part of what Azure may say.
+/// A block of data that may be read from Azure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Read<T> {
-    /// Nobody asked.
+    /// It was not requested.
     #[default]
     NotAsked,
-    /// There is no answer; holds why, for people.
+    /// The request failed; holds the reason.
     Unknown(String),
-    /// The answer.
+    /// The data.
     Known(T),
 }
 
 impl<T> Read<T> {
-    /// The answer, when there is one.
+    /// The data, if it was read.
     pub fn known(&self) -> Option<&T> {
         match self {
-            Self::Known(answer) => Some(answer),
+            Self::Known(data) => Some(data),
             Self::NotAsked | Self::Unknown(_) => None,
         }
     }
 }
 
-/// Everything that rules may look at.
+/// The data of Azure that rules read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AzureData {
     /// The Kubernetes versions of the region.
     pub versions: Read<Vec<KubernetesVersion>>,
-    /// The versions that Azure names as targets of this very cluster, where the list of the region does not say enough.
+    /// The upgrades that Azure offers to this cluster, where the list of the region is not enough.
     pub own_upgrades: Vec<String>,
-    /// The sizes of the region; those that the specification does not name may be left out.
+    /// The VM sizes of the region; sizes that the specification does not use may be missing.
     pub sizes: Read<Vec<VmOffer>>,
-    /// The networks that [`super::networks()`] names.
+    /// The networks that [`super::networks()`] lists.
     pub networks: Read<Vec<ReadNetwork>>,
     /// The quotas of the subscription in the region.
     pub usages: Read<Vec<Usage>>,
     /// The regions that the subscription sees.
     pub regions: Read<Vec<Location>>,
-    /// Whether the node resource group that is asked for is there already.
+    /// Whether the requested node resource group already exists.
     pub node_group: Read<bool>,
-    /// The cluster of that name in the resource group.
+    /// The cluster with this name in the resource group.
     pub cluster: Read<Option<ExistingCluster>>,
     /// The subscription of the credential.
     pub subscription: Read<Subscription>,
@@ -54,24 +51,24 @@ pub struct AzureData {
     pub permissions: Read<Permissions>,
     /// The resource provider of AKS.
     pub provider: Read<ProviderState>,
-    /// The error that Azure answers to everything that is done with the credential.
+    /// The error that Azure returns to every request with the credential.
     pub denial: Option<Denial>,
 }
 
-/// An error of Azure that concerns everything that the credential is used for.
+/// An error of Azure that affects every use of the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// What is wrong.
+    /// The kind of error.
     pub kind: DenialKind,
-    /// Azure's own words, without a full stop.
+    /// Azure's message, without a full stop.
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     pub remedy: String,
-    /// Whether Azure answers like that for some minutes to what was created just now.
+    /// Whether Azure also returns this for some minutes after something was created.
     pub may_be_recent: bool,
 }
 
-/// What a [`Denial`] is about.
+/// The kind of a [`Denial`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DenialKind {
     /// The login service rejects the credential.
@@ -82,29 +79,29 @@ pub enum DenialKind {
     Role,
 }
 
-/// What the application may do at a scope.
+/// The permissions of the application at a scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// The application.
+    /// The client ID of the application.
     pub client_id: String,
-    /// The resource ID of the resource group, or of the subscription when there is no such group yet.
+    /// The resource ID of the resource group, or of the subscription if the group does not exist yet.
     pub scope: String,
-    /// Whether the resource group is there.
+    /// Whether the resource group exists.
     pub group_exists: bool,
     /// The actions of each role.
     pub roles: Vec<Permission>,
 }
 
-/// Whether the subscription may use the resource provider of AKS, and if not, whether the application may change that.
+/// The registration of the resource provider of AKS, and whether the application may register it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderState {
     /// Whether it is registered, or is being registered.
     pub registered: bool,
-    /// What the application may do in the subscription; `None` where that is not known.
+    /// The permissions of the application in the subscription; `None` if unknown.
     pub subscription_roles: Option<Vec<Permission>>,
 }
 
-/// A part of [`AzureData`] that is asked for as a whole.
+/// A part of [`AzureData`] that is read as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Block {
     /// [`AzureData::cluster`]
@@ -129,47 +126,47 @@ pub enum Block {
     Versions,
 }
 
-/// A network by name.
+/// The key of a network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkRef {
-    /// When it is another one than the credential's; in lower case.
+    /// If it is not the subscription of the credential; in lower case.
     pub subscription: Option<String>,
     /// The resource group, in lower case.
     pub group: String,
-    /// The network, in lower case.
+    /// The name of the network, in lower case.
     pub name: String,
 }
 
-/// A network as it was read.
+/// The result of reading a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadNetwork {
-    /// Which one was looked for.
+    /// The requested network.
     pub reference: NetworkRef,
-    /// `None` when there is none.
+    /// `None` if it does not exist.
     pub network: Option<VirtualNetwork>,
 }
 
-/// A cluster that Azure has.
+/// A cluster that exists in Azure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExistingCluster {
-    /// In the words of `aksConfig`.
+    /// Its state with the keys of `aksConfig`.
     pub spec: AksConfig,
-    /// What else Azure says of it.
+    /// Its other properties.
     pub details: ClusterDetails,
-    /// Whether making it failed, so that everything about it may still be changed.
+    /// Whether its creation failed, so that every field may still be changed.
     pub failed: bool,
-    /// Whether Azure hands out no static credentials for it.
+    /// Whether Azure provides no static credentials for it.
     pub local_accounts_disabled: bool,
 }
 
 impl AzureData {
-    /// Why a part is not known; `None` when it is.
+    /// Why a block is unknown; `None` if it is known.
     pub(super) fn missing(&self, block: Block) -> Option<&str> {
         fn of<T>(read: &Read<T>) -> Option<&str> {
             match read {
                 Read::Known(_) => None,
                 Read::Unknown(reason) => Some(reason),
-                Read::NotAsked => Some("Azure was not asked"),
+                Read::NotAsked => Some("not requested from Azure"),
             }
         }
         match block {
@@ -186,7 +183,7 @@ impl AzureData {
         }
     }
 
-    /// Notes for every part why it cannot be had.
+    /// Data in which every block is unknown for the same reason.
     pub fn unknown(reason: &str) -> Self {
         fn none<T>(reason: &str) -> Read<T> {
             Read::Unknown(reason.to_owned())
@@ -208,50 +205,7 @@ impl AzureData {
     }
 }
 
-/// What a part holds; nothing where it is not known.
+/// The entries of a block; none if it is unknown.
 pub(super) fn list<T>(read: &Read<Vec<T>>) -> &[T] {
     read.known().map_or(&[], Vec::as_slice)
-}
-
-pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
-    let spec = &case.spec;
-    let mut blocks = BTreeSet::new();
-    let mut need = |block: Block, when: bool| {
-        if when {
-            blocks.insert(block);
-        }
-    };
-    let located = given(spec.resource_location.as_ref()).is_some();
-    let named = given(spec.resource_group.as_ref()).is_some() && given(spec.cluster_name.as_ref()).is_some();
-    let pools = case.pools();
-    let grown = pools.iter().any(|pool| pool.growth() > 0);
-    match case.purpose {
-        Purpose::Import => {
-            need(Block::Cluster, named);
-            need(Block::Subscription, true);
-            return blocks;
-        }
-        Purpose::Create => {
-            need(Block::Cluster, named);
-            need(Block::Subscription, true);
-            need(Block::Permissions, named);
-            need(Block::Provider, true);
-            need(Block::Regions, located);
-            need(Block::NodeGroup, given(spec.node_resource_group.as_ref()).is_some());
-        }
-        Purpose::Update(before) => {
-            let unseen = before.upstream.is_none() && before.applied.is_none();
-            // Azure has to do something, which it may refuse to this credential.
-            let changes = !spec::same(before.stored, case.said);
-            need(Block::Cluster, named && (unseen || grown || changes || case.versions_change()));
-            need(Block::Subscription, changes);
-            need(Block::Regions, located && unseen);
-        }
-    }
-    let sized = pools.iter().any(|pool| pool.is_new() && given(pool.wanted.vm_size.as_ref()).is_some());
-    need(Block::Versions, located && case.versions_change());
-    need(Block::Sizes, located && (sized || grown));
-    need(Block::Usages, located && grown);
-    need(Block::Networks, !case.networks().is_empty() && (grown || case.networks_change()));
-    blocks
 }

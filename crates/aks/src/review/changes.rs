@@ -1,135 +1,109 @@
-//! Options that cannot be changed in a cluster that exists: because Azure cannot, or because it is not managed here.
+//! Fields that cannot be changed in an existing cluster: because Azure cannot, or because they are not managed here.
 //!
-//! A request is refused when it gives a key another value than the stored one, unless that is the value that Azure has. A
-//! stored value without effect only warns. Clients send `""`, `[]`, `0` and `false` for what is not set. What Azure says about
-//! each key is the source of the finding.
+//! A request is rejected if it gives a key another value than the stored one, unless Azure has that value. A stored value without
+//! effect is a warning. Clients send `""`, `[]`, `0` and `false` for unset fields. Each key has its own source.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use super::case::Case;
-use super::identity::identity;
 use super::pool::Pool;
-use super::rule::{Fault, Rule, Scope};
-use crate::provision::difference::Refused;
-use crate::spec::{AksConfig, NodePool, given};
+use super::rule::{Faults, Rule, Scope};
+use super::sources::{
+    AGENT_POOLS, CREATE_POOLS, MANAGED_CLUSTERS, MONITOR, NODE_GROUP, OUTBOUND, PRIVATE_CLUSTERS, SSH, learn,
+};
+use crate::spec::rules::{Region, Violation, fixed_violations};
+use crate::spec::{AksConfig, NodePool};
 
-pub(super) const CLUSTERS: &str = "Azure: Managed clusters, REST, https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update";
-const ZONES: &str = "Azure: Availability zones in AKS, https://learn.microsoft.com/azure/aks/reliability-availability-zones-configure";
-const POOLS: &str =
-    "Azure: Create node pools, limitations, https://learn.microsoft.com/azure/aks/create-node-pools";
-const RANGES: &str =
-    "Azure: Use kubenet networking in AKS, https://learn.microsoft.com/azure/aks/configure-kubenet";
-const CNI: &str = "Azure: Update Azure CNI IPAM mode, https://learn.microsoft.com/azure/aks/update-azure-cni";
-const FAQ: &str = "Azure: AKS FAQ, node resource group, https://learn.microsoft.com/azure/aks/faq";
-const PRIVATE: &str =
-    "Azure: Create a private AKS cluster, https://learn.microsoft.com/azure/aks/private-clusters";
-const BALANCER: &str = "Azure: Use a public standard load balancer in AKS, limitations, https://learn.microsoft.com/azure/aks/load-balancer-standard";
-const POLICY: &str =
-    "Azure: Secure traffic with network policies, https://learn.microsoft.com/azure/aks/use-network-policies";
-const OUTBOUND: &str = "Azure: Customize cluster egress with outbound types, https://learn.microsoft.com/azure/aks/egress-outboundtype";
-const SSH: &str = "Azure: Manage SSH access, https://learn.microsoft.com/azure/aks/manage-ssh-node-access";
-const IDENTITY: &str = "Azure: Use a user-assigned managed identity in AKS, https://learn.microsoft.com/azure/aks/user-assigned-managed-identity";
-const MONITORING: &str = "Azure: Monitor AKS, https://learn.microsoft.com/azure/aks/monitor-aks";
+const ZONES: &str = learn!("Availability zones in AKS", "azure/aks/reliability-availability-zones-configure");
+const RANGES: &str = learn!("Use kubenet networking in AKS", "azure/aks/configure-kubenet");
+const IPAM: &str = learn!("Update Azure CNI IPAM mode", "azure/aks/update-azure-cni");
+const BALANCER: &str =
+    learn!("Use a public standard load balancer in AKS, limitations", "azure/aks/load-balancer-standard");
+const POLICY: &str = learn!("Secure traffic with network policies", "azure/aks/use-network-policies");
+const IDENTITY: &str =
+    learn!("Use a user-assigned managed identity in AKS", "azure/aks/user-assigned-managed-identity");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("fixed-in-azure", CLUSTERS, fixed).about(Scope::Existing),
-    Rule::error("fixed-in-azure-pool", POOLS, fixed_pool).about(Scope::Existing),
+    Rule::error("fixed-in-azure", MANAGED_CLUSTERS, fixed).about(Scope::Existing),
+    Rule::error("fixed-in-azure-pool", CREATE_POOLS, fixed_pool).about(Scope::Existing),
     Rule::error("fixed-zones", ZONES, fixed_zones).about(Scope::Existing),
-    Rule::error("not-managed", CLUSTERS, not_managed).about(Scope::Existing),
-    Rule::error("set-too-late", CLUSTERS, set_too_late).about(Scope::Existing),
-    Rule::error("without-effect", CLUSTERS, without_effect).about(Scope::Existing).warning(),
+    Rule::error("not-managed", MANAGED_CLUSTERS, not_managed).about(Scope::Existing),
+    Rule::error("set-too-late", MANAGED_CLUSTERS, set_too_late).about(Scope::Existing),
+    Rule::warning("without-effect", MANAGED_CLUSTERS, without_effect).about(Scope::Existing),
     Rule::error("fixed-identity", "docs/contract/aks-config.md#kinds-of-fields", identity).about(Scope::Any),
 ];
 
-pub(super) type Text = fn(&AksConfig) -> Option<&String>;
+type Read = fn(&AksConfig) -> Option<&String>;
 
-/// A key that stays as it was when the cluster was made.
+/// A key that keeps its value from the creation of the cluster.
 struct Key {
     name: &'static str,
-    read: Text,
-    /// Where Azure could change it, and this server does not: how it is done there.
-    in_azure: Option<&'static str>,
     source: &'static str,
+    /// The option of `az aks update` that changes it, if there is one: this server does not.
+    option: Option<&'static str>,
+    read: Read,
 }
 
-const fn fixed_key(name: &'static str, source: &'static str, read: Text) -> Key {
-    Key { name, read, in_azure: None, source }
+const fn key(name: &'static str, source: &'static str, option: Option<&'static str>, read: Read) -> Key {
+    Key { name, source, option, read }
 }
 
-const fn unmanaged_key(name: &'static str, source: &'static str, how: &'static str, read: Text) -> Key {
-    Key { name, read, in_azure: Some(how), source }
-}
-
+#[rustfmt::skip]
 const KEYS: [Key; 16] = [
-    fixed_key("dnsPrefix", CLUSTERS, |it| it.dns_prefix.as_ref()),
-    fixed_key("dnsServiceIp", RANGES, |it| it.dns_service_ip.as_ref()),
-    fixed_key("networkPlugin", CNI, |it| it.network_plugin.as_ref()),
-    fixed_key("nodeResourceGroup", FAQ, |it| it.node_resource_group.as_ref()),
-    fixed_key("podCidr", RANGES, |it| it.pod_cidr.as_ref()),
-    fixed_key("serviceCidr", RANGES, |it| it.service_cidr.as_ref()),
-    fixed_key("subnet", POOLS, |it| it.subnet.as_ref()),
-    fixed_key("virtualNetwork", POOLS, |it| it.virtual_network.as_ref()),
-    fixed_key("virtualNetworkResourceGroup", POOLS, |it| it.virtual_network_resource_group.as_ref()),
-    fixed_key("linuxAdminUsername", CLUSTERS, |it| it.linux_admin_username.as_ref()),
-    unmanaged_key("loadBalancerSku", BALANCER, "with az aks update --load-balancer-sku", |it| {
-        it.load_balancer_sku.as_ref()
-    }),
-    unmanaged_key("networkPolicy", POLICY, "with az aks update --network-policy", |it| {
-        it.network_policy.as_ref()
-    }),
-    unmanaged_key("outboundType", OUTBOUND, "with az aks update --outbound-type", |it| {
-        it.outbound_type.as_ref()
-    }),
-    unmanaged_key("privateDnsZone", PRIVATE, "with az aks update --private-dns-zone", |it| {
-        it.private_dns_zone.as_ref()
-    }),
-    unmanaged_key("sshPublicKey", SSH, "with az aks update --ssh-key-value", |it| it.ssh_public_key.as_ref()),
-    unmanaged_key("userAssignedIdentity", IDENTITY, "with az aks update --assign-identity", |it| {
-        it.user_assigned_identity.as_ref()
-    }),
+    key("dnsPrefix", MANAGED_CLUSTERS, None, |spec| spec.dns_prefix.as_ref()),
+    key("dnsServiceIp", RANGES, None, |spec| spec.dns_service_ip.as_ref()),
+    key("networkPlugin", IPAM, None, |spec| spec.network_plugin.as_ref()),
+    key("nodeResourceGroup", NODE_GROUP, None, |spec| spec.node_resource_group.as_ref()),
+    key("podCidr", RANGES, None, |spec| spec.pod_cidr.as_ref()),
+    key("serviceCidr", RANGES, None, |spec| spec.service_cidr.as_ref()),
+    key("subnet", CREATE_POOLS, None, |spec| spec.subnet.as_ref()),
+    key("virtualNetwork", CREATE_POOLS, None, |spec| spec.virtual_network.as_ref()),
+    key("virtualNetworkResourceGroup", CREATE_POOLS, None, |spec| spec.virtual_network_resource_group.as_ref()),
+    key("linuxAdminUsername", MANAGED_CLUSTERS, None, |spec| spec.linux_admin_username.as_ref()),
+    key("loadBalancerSku", BALANCER, Some("--load-balancer-sku"), |spec| spec.load_balancer_sku.as_ref()),
+    key("networkPolicy", POLICY, Some("--network-policy"), |spec| spec.network_policy.as_ref()),
+    key("outboundType", OUTBOUND, Some("--outbound-type"), |spec| spec.outbound_type.as_ref()),
+    key("privateDnsZone", PRIVATE_CLUSTERS, Some("--private-dns-zone"), |spec| spec.private_dns_zone.as_ref()),
+    key("sshPublicKey", SSH, Some("--ssh-key-value"), |spec| spec.ssh_public_key.as_ref()),
+    key("userAssignedIdentity", IDENTITY, Some("--assign-identity"), |spec| spec.user_assigned_identity.as_ref()),
 ];
 
-/// What Azure has for a key.
+/// The value of a key in Azure.
 enum InAzure<'a> {
-    /// It is not read, or not known yet.
+    /// Not read, or not known yet.
     Unknown,
-    /// The cluster was made without.
+    /// The cluster was created without it.
     Nothing,
-    /// One of these: node pools may be in several subnets. Never empty.
+    /// One of these, because node pools may be in several subnets. Never empty.
     Values(Vec<Cow<'a, str>>),
-}
-
-impl InAzure<'_> {
-    fn has(&self, value: &str) -> bool {
-        matches!(self, Self::Values(values) if values.iter().any(|it| same(it, value)))
-    }
 }
 
 fn same(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
-/// The word with which Azure, and some users, say that there is no network policy.
-const NO_POLICY: &str = "none";
+/// Whether a value says that there is no network policy, as Azure and some users write it.
+fn is_no_policy(key: &Key, value: &str) -> bool {
+    key.name == "networkPolicy" && same(value, "none")
+}
 
-/// What Azure has for a key of the cluster.
+/// The value of a key of the cluster in Azure.
 fn in_azure<'a>(case: &'a Case<'_>, key: &Key) -> InAzure<'a> {
     let Some(current) = case.current else { return InAzure::Unknown };
-    let is_none = |value: &str| key.name == "networkPolicy" && same(value, NO_POLICY);
-    if let Some(value) = given((key.read)(current)).filter(|value| !is_none(value)) {
+    if let Some(value) = (key.read)(current).filter(|value| !is_no_policy(key, value)) {
         return InAzure::Values(vec![value.into()]);
     }
-    let pools = current.node_pools.iter().flatten();
-    let subnets: Vec<_> = pools.clone().filter_map(|pool| case.subnet_of(pool)).collect();
+    let subnets = || current.pools().iter().filter_map(|pool| case.subnet_of(pool));
     let values: Vec<Cow<'a, str>> = match key.name {
         "nodeResourceGroup" => match case.node_resource_group() {
             Some(group) => vec![group.into()],
             None => return InAzure::Unknown,
         },
-        "virtualNetwork" => subnets.into_iter().map(|it| it.network.name.into()).collect(),
-        "virtualNetworkResourceGroup" => subnets.into_iter().map(|it| it.network.group.into()).collect(),
-        "subnet" => subnets.into_iter().map(|it| it.subnet.into()).collect(),
+        "virtualNetwork" => subnets().map(|subnet| subnet.network.name.into()).collect(),
+        "virtualNetworkResourceGroup" => subnets().map(|subnet| subnet.network.group.into()).collect(),
+        "subnet" => subnets().map(|subnet| subnet.subnet.into()).collect(),
         _ => Vec::new(),
     };
     if values.is_empty() { InAzure::Nothing } else { InAzure::Values(values) }
@@ -137,259 +111,232 @@ fn in_azure<'a>(case: &'a Case<'_>, key: &Key) -> InAzure<'a> {
 
 /// What a request does to a key that cannot be changed.
 enum Change<'a> {
-    /// It has another value.
+    /// Replaces this value.
     From(Cow<'a, str>),
-    /// There was no value.
+    /// Sets a value where there was none.
     FromNothing,
-    /// The request repeats a stored value that Azure does not have; holds what Azure has.
+    /// Repeats a stored value that Azure does not have; holds Azure's value.
     Repeated(Option<Cow<'a, str>>),
 }
 
-/// Judges a value that is said against the stored one and Azure's.
-fn change<'a>(said: &str, stored: Option<&'a str>, azure: InAzure<'a>) -> Option<Change<'a>> {
-    if azure.has(said) {
-        return None;
-    }
-    let first = |azure: InAzure<'a>| match azure {
-        InAzure::Values(values) => values.into_iter().next(),
-        InAzure::Unknown | InAzure::Nothing => None,
+/// Compares a requested value with the stored one and with Azure's.
+fn compare<'a>(requested: &str, stored: Option<&'a str>, azure: InAzure<'a>) -> Option<Change<'a>> {
+    let (first, is_known) = match azure {
+        InAzure::Values(values) if values.iter().any(|value| same(value, requested)) => return None,
+        InAzure::Values(values) => (values.into_iter().next(), true),
+        InAzure::Nothing => (None, true),
+        InAzure::Unknown => (None, false),
     };
     match stored {
-        Some(stored) if same(stored, said) => match azure {
-            InAzure::Unknown => None,
-            azure => Some(Change::Repeated(first(azure))),
-        },
+        Some(stored) if same(stored, requested) => is_known.then_some(Change::Repeated(first)),
         Some(stored) => Some(Change::From(stored.into())),
-        None => match azure {
-            InAzure::Values(_) => first(azure).map(Change::From),
-            InAzure::Nothing | InAzure::Unknown => Some(Change::FromNothing),
-        },
+        None => Some(first.map_or(Change::FromNothing, Change::From)),
     }
 }
 
 /// The keys of the cluster that the request changes or repeats without effect, with their values.
 fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static Key, &'a str, Change<'a>)> {
     KEYS.iter().filter_map(|key| {
-        let said = given((key.read)(case.said))?;
-        let stored = case.stored().and_then(|stored| given((key.read)(stored)));
+        let requested = (key.read)(case.requested)?;
+        let stored = case.stored().and_then(key.read).map(String::as_str);
         let azure = in_azure(case, key);
-        let is_none = key.name == "networkPolicy" && same(said, NO_POLICY);
-        if is_none && matches!(azure, InAzure::Nothing) {
+        if is_no_policy(key, requested) && matches!(azure, InAzure::Nothing) {
             return None;
         }
-        Some((key, said, change(said, stored, azure)?))
+        Some((key, requested.as_str(), compare(requested, stored, azure)?))
     })
 }
 
-fn field(key: &str) -> String {
-    format!("aksConfig.{key}")
-}
-
-fn cannot(key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug) -> Fault {
-    Fault::new(
-        field(key),
-        format!(
-            "{key} is {old:?} and cannot become {new:?}, because Azure cannot change it in a cluster that exists"
-        ),
-        format!("leave {key} as it is, or make another cluster"),
-    )
-}
-
-/// The same for a switch. Clients send `false` for what is not set.
+/// The old and new value of a switch that the request changes. Clients send `false` for unset switches.
 fn switched(case: &Case<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
     let stored = case.stored().and_then(read);
     let azure = read(case.current?);
-    let new = read(case.said).filter(|new| Some(*new) != azure)?;
+    let new = read(case.requested).filter(|new| Some(*new) != azure)?;
     let old = stored.or(azure)?;
     (old != new && (new || stored == Some(true))).then_some((old, new))
 }
 
-fn fixed(case: &Case<'_>) -> Vec<Fault> {
-    let texts = changes(case).filter_map(|(key, said, change)| match change {
-        Change::From(old) if key.in_azure.is_none() => {
-            Some(cannot(key.name, &old, &said).sourced(key.source))
+fn fixed(case: &Case<'_>, faults: &mut Faults) {
+    let mut add = |key: &str, source, old: &dyn Debug, new: &dyn Debug| {
+        let message = format!(
+            "{key} is {old:?} and cannot become {new:?}, because Azure cannot change it in an existing cluster"
+        );
+        faults.add(key, message, format!("leave {key} as it is, or create another cluster")).sourced(source);
+    };
+    for (key, requested, change) in changes(case) {
+        if let (Change::From(old), None) = (change, key.option) {
+            add(key.name, key.source, &old, &requested);
         }
-        _ => None,
-    });
-    let switch = switched(case, |it| it.private_cluster);
-    texts.chain(switch.map(|(old, new)| cannot("privateCluster", &old, &new).sourced(PRIVATE))).collect()
+    }
+    if let Some((old, new)) = switched(case, |spec| spec.private_cluster) {
+        add("privateCluster", PRIVATE_CLUSTERS, &old, &new);
+    }
 }
 
-fn not_managed(case: &Case<'_>) -> Vec<Fault> {
-    let fault = |key: &str, old: &dyn std::fmt::Debug, new: &dyn std::fmt::Debug, how: &str| {
-        Fault::new(
-            field(key),
-            format!("{key} is {old:?} and would not become {new:?}: changing it is not managed here"),
-            format!("leave {key} as it is, or change it in Azure {how}"),
-        )
+fn not_managed(case: &Case<'_>, faults: &mut Faults) {
+    let mut add = |key: &str, source, old: &dyn Debug, new: &dyn Debug, how: &str| {
+        let message =
+            format!("{key} is {old:?} and will not become {new:?}: changing it is not managed here");
+        let remedy = format!("leave {key} as it is, or change it in Azure {how}");
+        faults.add(key, message, remedy).sourced(source);
     };
-    let mut faults: Vec<Fault> = changes(case)
-        .filter_map(|(key, said, change)| match (change, key.in_azure) {
-            (Change::From(old), Some(how)) => Some(fault(key.name, &old, &said, how).sourced(key.source)),
-            _ => None,
-        })
-        .collect();
-    let how = "with az aks update --enable-managed-identity";
-    let identity = switched(case, |it| it.managed_identity);
-    faults.extend(identity.map(|(old, new)| fault("managedIdentity", &old, &new, how).sourced(IDENTITY)));
-    // A workspace counts when monitoring is switched on, and only then.
-    let before =
-        |read: fn(&AksConfig) -> Option<bool>| case.stored().and_then(read).or_else(|| read(case.current?));
-    let monitored = before(|it| it.monitoring) == Some(true) && case.said.monitoring == Some(true);
-    let workspace: [(&str, Text); 2] = [
-        ("logAnalyticsWorkspaceGroup", |it| it.log_analytics_workspace_group.as_ref()),
-        ("logAnalyticsWorkspaceName", |it| it.log_analytics_workspace_name.as_ref()),
+    for (key, requested, change) in changes(case) {
+        if let (Change::From(old), Some(option)) = (change, key.option) {
+            add(key.name, key.source, &old, &requested, &format!("with az aks update {option}"));
+        }
+    }
+    if let Some((old, new)) = switched(case, |spec| spec.managed_identity) {
+        add("managedIdentity", IDENTITY, &old, &new, "with az aks update --enable-managed-identity");
+    }
+    // The workspace is used only when monitoring is switched on.
+    let monitoring =
+        case.stored().and_then(|spec| spec.monitoring).or(case.current.and_then(|it| it.monitoring));
+    if monitoring != Some(true) || case.requested.monitoring != Some(true) {
+        return;
+    }
+    let workspace: [(&str, Read); 2] = [
+        ("logAnalyticsWorkspaceGroup", |spec| spec.log_analytics_workspace_group.as_ref()),
+        ("logAnalyticsWorkspaceName", |spec| spec.log_analytics_workspace_name.as_ref()),
     ];
-    let moved = workspace.into_iter().filter(|_| monitored).filter_map(|(key, read)| {
-        let old = case.stored().and_then(|it| given(read(it))).or_else(|| given(read(case.current?)))?;
-        let new = given(read(case.said)).filter(|new| !same(old, new))?;
-        Some(fault(key, &old, &new, "by switching monitoring off and on again").sourced(MONITORING))
-    });
-    faults.extend(moved);
-    faults
+    for (key, read) in workspace {
+        let old = case.stored().and_then(read).or(case.current.and_then(read));
+        if let (Some(old), Some(new)) = (old, read(case.requested))
+            && !same(old, new)
+        {
+            add(key, MONITOR, old, new, "by switching monitoring off and on again");
+        }
+    }
 }
 
 /// The value of a key of a pool, as text.
-type PoolText = fn(&NodePool) -> Option<String>;
+type ReadPool = fn(&NodePool) -> Option<String>;
 
-fn text(text: Option<&String>) -> Option<String> {
-    given(text).map(str::to_owned)
-}
-
-const DISKS: &str =
-    "Azure: Agent pools, REST, https://learn.microsoft.com/rest/api/aks/agent-pools/create-or-update";
-
-const POOL_KEYS: [(&str, &str, PoolText); 6] = [
-    ("maxPods", POOLS, |it| it.max_pods.map(|pods| pods.to_string())),
-    ("osDiskSizeGB", DISKS, |it| it.os_disk_size_gb.filter(|size| *size != 0).map(|size| size.to_string())),
-    ("osDiskType", DISKS, |it| text(it.os_disk_type.as_ref())),
-    ("osType", DISKS, |it| text(it.os_type.as_ref())),
-    ("vmSize", POOLS, |it| text(it.vm_size.as_ref())),
-    ("vnetSubnetID", DISKS, |it| text(it.vnet_subnet_id.as_ref())),
+const POOL_KEYS: [(&str, &str, ReadPool); 7] = [
+    ("maxPods", CREATE_POOLS, |pool| pool.max_pods.map(|pods| pods.to_string())),
+    ("osDiskSizeGB", AGENT_POOLS, |pool| {
+        pool.os_disk_size_gb.filter(|size| *size != 0).map(|size| size.to_string())
+    }),
+    ("osDiskType", AGENT_POOLS, |pool| pool.os_disk_type.clone()),
+    ("osType", AGENT_POOLS, |pool| pool.os_type.clone()),
+    ("vmSize", CREATE_POOLS, |pool| pool.vm_size.clone()),
+    ("vnetSubnetID", AGENT_POOLS, |pool| pool.vnet_subnet_id.clone()),
+    ("availabilityZones", ZONES, |pool| {
+        let zones: BTreeSet<&str> = pool.zones()?.iter().map(String::as_str).collect();
+        Some(zones.into_iter().collect::<Vec<_>>().join(", "))
+    }),
 ];
 
-/// What a request does to a key of a pool that exists.
-fn pool_change(pool: &Pool<'_>, read: PoolText) -> Option<(String, Change<'static>)> {
-    let (current, said) = (pool.current?, read(pool.said?)?);
-    let azure = match read(current) {
-        Some(value) => InAzure::Values(vec![value.into()]),
-        None => InAzure::Nothing,
-    };
+/// The requested value of a key of an existing pool, and what the request does to the key.
+fn pool_change(pool: &Pool<'_>, read: ReadPool) -> Option<(String, Change<'static>)> {
+    let (current, requested) = (pool.current?, read(pool.requested?)?);
+    let azure = read(current).map_or(InAzure::Nothing, |value| InAzure::Values(vec![value.into()]));
     let stored = pool.stored.and_then(read);
-    let change = match change(&said, stored.as_deref(), azure)? {
+    let change = match compare(&requested, stored.as_deref(), azure)? {
         Change::From(old) => Change::From(old.into_owned().into()),
         Change::FromNothing => Change::FromNothing,
         Change::Repeated(azure) => Change::Repeated(azure.map(|value| value.into_owned().into())),
     };
-    Some((said, change))
+    Some((requested, change))
 }
 
-/// The zones, in one order.
-const ZONES_OF: PoolText = |it| {
-    let zones: BTreeSet<&String> = it.availability_zones.iter().flatten().collect();
-    (!zones.is_empty()).then(|| zones.into_iter().map(String::as_str).collect::<Vec<_>>().join(", "))
-};
+/// The keys of existing pools that the request changes or repeats without effect.
+fn pool_changes<'p>(
+    pools: &'p [Pool<'p>],
+) -> impl Iterator<Item = (&'p Pool<'p>, &'static str, &'static str, String, Change<'static>)> {
+    let keys = |pool| POOL_KEYS.into_iter().map(move |(key, source, read)| (pool, key, source, read));
+    pools.iter().flat_map(keys).filter_map(|(pool, key, source, read)| {
+        let (requested, change) = pool_change(pool, read)?;
+        Some((pool, key, source, requested, change))
+    })
+}
 
-const REPLACE: &str = "add a pool of another name, and remove this one";
-
-fn fixed_pool(case: &Case<'_>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for pool in case.pools() {
-        for (key, source, read) in POOL_KEYS {
-            let Some((new, Change::From(old))) = pool_change(&pool, read) else { continue };
-            let name = pool.name();
+fn fixed_pool(case: &Case<'_>, faults: &mut Faults) {
+    for (pool, key, source, new, change) in pool_changes(&case.pools()) {
+        let Change::From(old) = change else { continue };
+        if key != "availabilityZones" {
             let message = format!(
-                "{key} of node pool {name} is {old} and cannot become {new}, because Azure cannot change it in a pool that exists"
+                "{key} of node pool {} is {old} and cannot become {new}, because Azure cannot change it in an existing pool",
+                pool.name()
             );
-            faults.push(Fault::new(pool.field(key), message, REPLACE).sourced(source));
+            faults.add(pool.key(key), message, REPLACE).sourced(source);
         }
     }
-    faults
 }
 
-fn fixed_zones(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let moved = pools.iter().filter(|pool| matches!(pool_change(pool, ZONES_OF), Some((_, Change::From(_)))));
-    moved
-        .map(|pool| {
+const REPLACE: &str = "add a pool with another name and remove this one";
+
+fn fixed_zones(case: &Case<'_>, faults: &mut Faults) {
+    for (pool, key, _, _, change) in pool_changes(&case.pools()) {
+        if key == "availabilityZones" && matches!(change, Change::From(_)) {
             let cluster = case.spec.cluster_name.clone().unwrap_or_default();
-            let refused = Refused::Zones { cluster, pool: pool.name().to_owned() };
-            Fault::new(pool.field("availabilityZones"), refused.to_string(), REPLACE)
-        })
-        .collect()
-}
-
-/// The keys of a pool that stay as they were made.
-fn fixed_pool_keys() -> impl Iterator<Item = (&'static str, &'static str, PoolText)> {
-    POOL_KEYS.into_iter().chain([("availabilityZones", ZONES, ZONES_OF)])
-}
-
-/// What is said for the first time of a cluster, or a pool, that was made without it.
-fn set_too_late(case: &Case<'_>) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = changes(case)
-        .filter_map(|(key, _, change)| {
-            let name = key.name;
-            let remedy = match key.in_azure {
-                None => format!("leave {name} out, or make another cluster with it"),
-                Some(how) => format!("leave {name} out, or set it in Azure {how}"),
-            };
-            let message = format!(
-                "the cluster was made without {name}, and a cluster that exists cannot get it from here"
-            );
-            matches!(change, Change::FromNothing)
-                .then(|| Fault::new(field(name), message, remedy).sourced(key.source))
-        })
-        .collect();
-    let had = case.stored().and_then(|it| it.managed_identity).or_else(|| case.current?.managed_identity);
-    if had.is_none() && case.said.managed_identity == Some(true) {
-        let message =
-            "the cluster was made without managedIdentity, and a cluster that exists cannot get it from here";
-        let remedy =
-            "leave managedIdentity out, or set it in Azure with az aks update --enable-managed-identity";
-        faults.push(Fault::new(field("managedIdentity"), message, remedy).sourced(IDENTITY));
+            let violation = Violation::ZonesChanged { cluster, pool: pool.name().to_owned() };
+            faults.add(pool.key(key), violation.to_string(), REPLACE);
+        }
     }
-    for pool in case.pools() {
-        for (key, source, read) in fixed_pool_keys() {
-            let Some((_, Change::FromNothing)) = pool_change(&pool, read) else { continue };
+}
+
+/// A value for a key that the cluster, or the pool, was created without.
+fn set_too_late(case: &Case<'_>, faults: &mut Faults) {
+    let mut add = |key: &str, source, option: Option<&str>| {
+        let message = format!("the cluster was created without {key}, which cannot be set here afterwards");
+        let remedy = match option {
+            None => format!("leave {key} out, or create another cluster with it"),
+            Some(option) => format!("leave {key} out, or set it in Azure with az aks update {option}"),
+        };
+        faults.add(key, message, remedy).sourced(source);
+    };
+    for (key, _, change) in changes(case) {
+        if matches!(change, Change::FromNothing) {
+            add(key.name, key.source, key.option);
+        }
+    }
+    let identity = |spec: &AksConfig| spec.managed_identity;
+    let had = case.stored().and_then(identity).or(case.current.and_then(identity));
+    if had.is_none() && case.requested.managed_identity == Some(true) {
+        add("managedIdentity", IDENTITY, Some("--enable-managed-identity"));
+    }
+    for (pool, key, source, _, change) in pool_changes(&case.pools()) {
+        if matches!(change, Change::FromNothing) {
             let name = pool.name();
             let message =
-                format!("node pool {name} was made without {key}, and a pool that exists cannot get it");
+                format!("node pool {name} was created without {key}, which cannot be set afterwards");
             let remedy =
-                format!("leave {key} out, or add a pool of another name with it and remove this one");
-            faults.push(Fault::new(pool.field(key), message, remedy).sourced(source));
+                format!("leave {key} out, or add a pool with another name that has it and remove this one");
+            faults.add(pool.key(key), message, remedy).sourced(source);
         }
     }
-    faults
 }
 
-/// Values that are stored, and that Azure does not have.
-fn without_effect(case: &Case<'_>) -> Vec<Fault> {
-    let fault = |field: String, what: String, azure: Option<Cow<'_, str>>, key: &str| {
-        let has = azure.map_or_else(|| "nothing for it".to_owned(), Cow::into_owned);
-        let message =
-            format!("{what} has no effect, because it cannot be changed in what exists: Azure has {has}");
-        Fault::new(field, message, format!("leave {key} out, or set it to what Azure has"))
+/// Stored values that Azure does not have.
+fn without_effect(case: &Case<'_>, faults: &mut Faults) {
+    let mut add = |path: String, key: &str, source, what: &str, azure: Option<Cow<'_, str>>| {
+        let azure = azure.map_or_else(|| "has no value".to_owned(), |value| format!("has {value}"));
+        let message = format!("{what} has no effect: it cannot be changed after creation, and Azure {azure}");
+        faults.add(path, message, format!("leave {key} out, or set it to Azure's value")).sourced(source);
     };
-    let mut faults: Vec<Fault> = changes(case)
-        .filter_map(|(key, said, change)| {
-            let Change::Repeated(azure) = change else { return None };
-            Some(fault(field(key.name), format!("{} {said}", key.name), azure, key.name).sourced(key.source))
-        })
-        .collect();
-    for pool in case.pools() {
-        for (key, source, read) in fixed_pool_keys() {
-            let Some((said, Change::Repeated(azure))) = pool_change(&pool, read) else { continue };
-            let what = format!("{key} {said} of node pool {}", pool.name());
-            faults.push(fault(pool.field(key), what, azure, key).sourced(source));
+    for (key, value, change) in changes(case) {
+        if let Change::Repeated(azure) = change {
+            add(key.name.to_owned(), key.name, key.source, &format!("{} {value}", key.name), azure);
         }
     }
-    // Azure has no such setting any more, and this server never sends it.
-    let bridge = given(case.said.docker_bridge_cidr.as_ref());
-    let is_new = bridge != case.stored().and_then(|it| given(it.docker_bridge_cidr.as_ref()));
-    faults.extend(bridge.filter(|_| is_new).map(|bridge| {
-        let message =
-            format!("dockerBridgeCidr {bridge} has no effect, because Azure has no such setting any more");
-        Fault::new(field("dockerBridgeCidr"), message, "leave dockerBridgeCidr out").sourced(CLUSTERS)
-    }));
-    faults
+    for (pool, key, source, value, change) in pool_changes(&case.pools()) {
+        if let Change::Repeated(azure) = change {
+            add(pool.key(key), key, source, &format!("{key} {value} of node pool {}", pool.name()), azure);
+        }
+    }
+    // Azure has removed this setting, and this server never sends it.
+    if let Some(bridge) = &case.requested.docker_bridge_cidr
+        && case.stored().and_then(|stored| stored.docker_bridge_cidr.as_ref()) != Some(bridge)
+    {
+        let message = format!("dockerBridgeCidr {bridge} has no effect: Azure has removed this setting");
+        faults.add("dockerBridgeCidr", message, "leave dockerBridgeCidr out");
+    }
+}
+
+fn identity(case: &Case<'_>, faults: &mut Faults) {
+    let Some(stored) = case.stored() else { return };
+    let region = case.current.map_or(Region::Open, |_| Region::Fixed(case.azure_region()));
+    for violation in fixed_violations(stored, case.requested, region) {
+        faults.add_violation(&violation);
+    }
 }

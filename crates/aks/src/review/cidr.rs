@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// A range of IPv4 addresses in CIDR notation.
+/// Parses a range of IPv4 addresses.
 pub(super) fn v4(text: &str) -> Option<Ipv4Net> {
     text.parse::<Ipv4Net>().ok().map(|range| range.trunc())
 }
 
-/// A range of either kind.
+/// Parses a range of IPv4 or IPv6 addresses.
 pub(super) fn any(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().map(|range| range.trunc())
 }
@@ -19,16 +19,20 @@ pub(super) fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }
 
-/// How many addresses a range has.
+/// The number of addresses in a range.
 pub(super) fn size(range: Ipv4Net) -> i64 {
     1_i64 << (32 - u32::from(range.prefix_len()))
 }
 
-/// What AKS uses itself: nothing of a cluster may lie there.
-pub(super) const RESERVED: [Ipv4Net; 4] =
+/// The range that AKS reserves and `range` overlaps with.
+pub(super) fn reserved(range: &IpNet) -> Option<Ipv4Net> {
+    RESERVED.into_iter().find(|reserved| overlap(&(*reserved).into(), range))
+}
+
+const RESERVED: [Ipv4Net; 4] =
     [net(169, 254, 0, 0, 16), net(172, 30, 0, 0, 16), net(172, 31, 0, 0, 16), net(192, 0, 2, 0, 24)];
 
-/// The network that AKS makes for a cluster without one of its own.
+/// The network that AKS creates for a cluster without one.
 pub(super) const MANAGED_NETWORK: Ipv4Net = net(10, 224, 0, 0, 12);
 
 const fn net(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
@@ -40,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_overlap_when_one_holds_the_other() {
+    fn ranges_overlap_if_one_contains_the_other() {
         for (one, other, expected) in [
             ("10.0.0.0/16", "10.0.1.0/24", true),
             ("10.0.1.0/24", "10.0.0.0/16", true),

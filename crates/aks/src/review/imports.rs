@@ -1,67 +1,62 @@
-//! Clusters that others made: where they really are, and what of them stays as others set it.
+//! The region of existing clusters, and entries of imported clusters that stay as others set them.
 
-use super::Finding;
 use super::case::{Case, Purpose};
-use super::changes::CLUSTERS;
-use super::rule::{Fault, Rule, Scope};
+use super::finding::Finding;
+use super::rule::{Faults, Rule, Scope};
+use super::sources::{IMPORT, MANAGED_CLUSTERS};
 use crate::provision::imported::{Kept, kept};
 use crate::regions::normalised;
-use crate::spec::{AksConfig, given};
+use crate::spec::AksConfig;
 
-/// A cluster is in one region, and Azure is asked about that one.
-const REGION: Rule = Rule::error("region-matches", CLUSTERS, region).about(Scope::Any).warning();
+const REGION: Rule = Rule::warning("region-matches", MANAGED_CLUSTERS, region).about(Scope::Any);
 
-pub(super) const RULES: &[Rule] = &[
-    REGION,
-    Rule::error("entries-stay", "docs/contract/provisioning.md#import", entries_stay)
-        .about(Scope::Existing)
-        .warning(),
-];
+pub(super) const RULES: &[Rule] =
+    &[REGION, Rule::warning("entries-stay", IMPORT, entries_stay).about(Scope::Existing)];
 
-fn region(case: &Case<'_>) -> Vec<Fault> {
+fn region(case: &Case<'_>, faults: &mut Faults) {
     let found = || Some(&case.azure.cluster.known()?.as_ref()?.spec);
-    // A cluster that is to be made is nowhere yet, whatever is in its place.
     let own = match case.purpose {
+        // A cluster to be created is in no region yet, even if another one has its name.
         Purpose::Create => None,
         Purpose::Import | Purpose::Update(_) => case.current.or_else(found),
     };
-    own.and_then(|own| misplaced_fault(case.said, own)).into_iter().collect()
+    if let Some(own) = own {
+        compare_regions(case.requested, own, faults);
+    }
 }
 
-fn misplaced_fault(stated: &AksConfig, own: &AksConfig) -> Option<Fault> {
-    let (stated, own) = (given(stated.resource_location.as_ref())?, given(own.resource_location.as_ref())?);
-    (normalised(stated) != normalised(own)).then(|| {
-        Fault::new(
-            "aksConfig.resourceLocation",
-            format!("resourceLocation is {stated}, but the cluster is in {own}"),
-            format!(
-                "set resourceLocation to {own}; once the cluster is active, Azure is asked about {own} anyway"
-            ),
-        )
-    })
+fn compare_regions(requested: &AksConfig, own: &AksConfig, faults: &mut Faults) {
+    let (Some(requested), Some(own)) = (&requested.resource_location, &own.resource_location) else { return };
+    if normalised(requested) != normalised(own) {
+        let message = format!("resourceLocation is {requested}, but the cluster is in {own}");
+        let remedy =
+            format!("set resourceLocation to {own}; once the cluster is active, {own} is used in any case");
+        faults.add("resourceLocation", message, remedy);
+    }
 }
 
 /// The finding for a specification with another region than the one that Azure reports.
-pub fn misplaced(stated: &AksConfig, upstream: &AksConfig) -> Option<Finding> {
-    misplaced_fault(stated, upstream).map(|fault| REGION.finding(fault))
+pub fn misplaced(requested: &AksConfig, upstream: &AksConfig) -> Option<Finding> {
+    let mut faults = Faults::default();
+    compare_regions(requested, upstream, &mut faults);
+    REGION.convert(faults).next()
 }
 
-fn entries_stay(case: &Case<'_>) -> Vec<Fault> {
-    let Purpose::Update(before) = case.purpose else { return Vec::new() };
-    let (Some(current), Some(named)) = (case.current, before.named) else { return Vec::new() };
-    if case.said.imported != Some(true) {
-        return Vec::new();
-    }
+fn entries_stay(case: &Case<'_>, faults: &mut Faults) {
+    let Purpose::Update(before) = case.purpose else { return };
+    let (Some(current), Some(named), true) = (case.current, before.named, case.requested.is_import()) else {
+        return;
+    };
+    // Earlier changes reported the others.
     let known = kept(before.stored, current, named);
-    // What this change does not touch was told with the change that brought it.
-    let new = kept(case.said, current, named).into_iter().filter(|kept| !known.contains(kept));
-    new.map(|Kept { field, entries }| {
+    for Kept { field, entries } in kept(case.requested, current, named) {
         let key = field.rsplit('.').next().unwrap_or(&field);
         let message = format!(
-            "{key} leaves out {}, which was not set through this server, so it stays in Azure",
+            "{key} leaves out {}, which was not set through this server and stays in Azure",
             entries.join(", ")
         );
-        Fault::new(field, message, "remove it in Azure, or leave it")
-    })
-    .collect()
+        if !known.contains(&Kept { field: field.clone(), entries }) {
+            faults.add_at(field, message, "remove it in Azure, or leave it");
+        }
+    }
 }

@@ -1,162 +1,129 @@
 //! Tags of the resource, and labels and taints of nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::case::Case;
-use super::pool::Pool;
-use super::rule::{Fault, Rule};
+use super::rule::{Faults, Rule};
+use super::sources::learn;
 use crate::provision::OWNER_TAG;
 
-const TAGS: &str = "Azure: Use tags to organize resources, limitations, \
-    https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources";
-const LABELS: &str = "Azure: Use labels in an AKS cluster, https://learn.microsoft.com/azure/aks/use-labels";
+const TAGS: &str = learn!(
+    "Use tags to organize resources, limitations",
+    "azure/azure-resource-manager/management/tag-resources"
+);
+const LABELS: &str = learn!("Use labels in an AKS cluster", "azure/aks/use-labels");
 // Azure rejects a taint without `=` as `invalid taint spec` (github.com/hashicorp/terraform-provider-azurerm/pull/32269); its
 // command line also rejects an empty value.
-const TAINTS: &str =
-    "Azure: Use node taints in an AKS cluster, https://learn.microsoft.com/azure/aks/use-node-taints";
+const TAINTS: &str = learn!("Use node taints in an AKS cluster", "azure/aks/use-node-taints");
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("tags", TAGS, tags),
     Rule::error("tag-count", TAGS, tag_count),
     Rule::error("node-labels", LABELS, labels),
-    Rule::error("node-labels-reserved", LABELS, reserved_labels).warning(),
+    Rule::warning("node-labels-reserved", LABELS, reserved_labels),
     Rule::error("node-taints", TAINTS, taints),
-    Rule::error("node-taints-empty", TAINTS, taints_without_value).warning(),
+    Rule::warning("node-taints-empty", TAINTS, taints_without_value),
 ];
 
-/// Fifty, less the one that marks the clusters that are made here.
-const MOST_TAGS: usize = 49;
+/// The limit of Azure is 50, and one tag marks the owner.
+const MAX_TAGS: usize = 49;
 
-fn tags(case: &Case<'_>) -> Vec<Fault> {
-    let tags = case.spec.tags.iter().flatten();
+fn tags(case: &Case<'_>, faults: &mut Faults) {
     let mut seen = BTreeSet::new();
-    let mut faults = Vec::new();
-    for (key, value) in tags {
-        let mut wrong =
-            |message: String, remedy: &str| faults.push(Fault::new("aksConfig.tags", message, remedy));
+    let mut add = |message: String, remedy: &str| {
+        faults.add("tags", message, remedy);
+    };
+    for (key, value) in case.spec.tags.iter().flatten() {
         if key.is_empty() || key.chars().count() > 512 || key.contains(['<', '>', '%', '&', '\\', '?', '/']) {
-            wrong(
-                format!("the key {key:?} in tags is none that Azure takes"),
-                "use 1 to 512 characters without < > % & \\ ? /",
-            );
+            let message = format!("the key {key:?} in tags is not valid in Azure");
+            add(message, "use 1 to 512 characters without < > % & \\ ? /");
         }
         if value.chars().count() > 256 {
-            wrong(format!("the value of {key:?} in tags is longer than 256 characters"), "shorten it");
+            add(format!("the value of {key:?} in tags is longer than 256 characters"), "shorten it");
         }
         let lower = key.to_lowercase();
         if ["azure", "microsoft", "windows"].iter().any(|prefix| lower.starts_with(prefix)) {
-            wrong(
-                format!("the key {key:?} in tags begins with a word that Azure keeps for itself"),
-                "do not begin keys with azure, microsoft or windows",
-            );
+            let message = format!("the key {key:?} in tags starts with a word that Azure reserves");
+            add(message, "do not start keys with azure, microsoft or windows");
         }
         if !seen.insert(lower) {
-            wrong(
-                format!("the key {key:?} in tags is there twice, because Azure does not look at letter case"),
-                "remove one of them",
-            );
+            let message = format!("the key {key:?} in tags occurs twice, because Azure ignores letter case");
+            add(message, "remove one of them");
         }
     }
-    faults
 }
 
-fn tag_count(case: &Case<'_>) -> Vec<Fault> {
-    let own = |key: &&String| !key.eq_ignore_ascii_case(OWNER_TAG);
-    let count = case.spec.tags.as_ref().map_or(0, |tags| tags.keys().filter(own).count());
-    if count <= MOST_TAGS {
-        return Vec::new();
+fn tag_count(case: &Case<'_>, faults: &mut Faults) {
+    let count =
+        case.spec.tags.iter().flatten().filter(|(key, _)| !key.eq_ignore_ascii_case(OWNER_TAG)).count();
+    if count > MAX_TAGS {
+        let message = format!(
+            "tags has {count} entries, but a cluster can have {MAX_TAGS} besides the one that marks its owner"
+        );
+        faults.add("tags", message, "remove some");
     }
-    vec![Fault::new(
-        "aksConfig.tags",
-        format!(
-            "tags has {count} entries, and a cluster can have {MOST_TAGS} beside the one that marks its owner"
-        ),
-        "remove some",
-    )]
 }
 
-/// The labels of all pools.
-fn all_labels<'a>(pools: &'a [Pool<'a>]) -> impl Iterator<Item = (&'a Pool<'a>, &'a String, &'a String)> {
-    fn of<'a>(pool: &'a Pool<'a>) -> impl Iterator<Item = (&'a String, &'a String)> {
-        let labels: Option<&BTreeMap<String, String>> = pool.wanted.node_labels.as_ref();
-        labels.into_iter().flatten()
+fn labels(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        for (key, value) in pool.spec.node_labels.iter().flatten() {
+            if !is_key(key) || !is_value(value) {
+                let name = pool.name();
+                let message = format!(
+                    "{key:?}: {value:?} in nodeLabels of node pool {name} is not a valid Kubernetes label"
+                );
+                let remedy = "use at most 63 letters, digits, hyphens, underscores and dots, starting and ending with a letter or \
+                    digit; a key may start with a host name and a slash";
+                faults.add(pool.key("nodeLabels"), message, remedy);
+            }
+        }
     }
-    pools.iter().flat_map(|pool| of(pool).map(move |(key, value)| (pool, key, value)))
 }
 
-fn labels(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let wrong = all_labels(&pools).filter(|(_, key, value)| !is_key(key) || !is_value(value));
-    wrong
-        .map(|(pool, key, value)| {
-            Fault::new(
-                pool.field("nodeLabels"),
-                format!("{key:?}: {value:?} in nodeLabels of node pool {} is no label of Kubernetes", pool.name()),
-                "use at most 63 letters, digits, hyphens, underscores and dots, beginning and ending with a letter or digit; \
-                 a key may have a host name and a slash before it",
-            )
-        })
-        .collect()
-}
-
-fn reserved_labels(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let reserved = all_labels(&pools).filter(|(pool, key, value)| {
-        let host = key.split_once('/').map_or("", |(host, _)| host);
-        let known = pool.current.and_then(|it| it.node_labels.as_ref()?.get(*key)) == Some(*value);
-        !known && (host == "kubernetes.azure.com" || host.ends_with(".kubernetes.azure.com"))
-    });
-    reserved
-        .map(|(pool, key, _)| {
-            Fault::new(
-                pool.field("nodeLabels"),
-                format!(
-                    "{key:?} in nodeLabels of node pool {} begins with what AKS keeps for itself",
+fn reserved_labels(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        for (key, value) in pool.spec.node_labels.iter().flatten() {
+            let host = key.split_once('/').map_or("", |(host, _)| host);
+            let exists = pool.current.and_then(|pool| pool.node_labels.as_ref()?.get(key)) == Some(value);
+            if !exists && (host == "kubernetes.azure.com" || host.ends_with(".kubernetes.azure.com")) {
+                let message = format!(
+                    "{key:?} in nodeLabels of node pool {} has a prefix that AKS reserves",
                     pool.name()
-                ),
-                "use a prefix of your own",
-            )
-        })
-        .collect()
+                );
+                faults.add(pool.key("nodeLabels"), message, "use a prefix of your own");
+            }
+        }
+    }
 }
 
-fn taints(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let wrong = pools.iter().flat_map(|pool| {
-        let taints = pool.wanted.node_taints.iter().flatten();
-        taints.filter(|taint| !is_taint(taint)).map(move |taint| (pool, taint))
-    });
-    wrong
-        .map(|(pool, taint)| {
-            Fault::new(
-                pool.field("nodeTaints"),
-                format!("{taint:?} in nodeTaints of node pool {} is not a taint that Azure accepts", pool.name()),
-                "use the form key=value:Effect with the effect NoSchedule, PreferNoSchedule or NoExecute, such as \
-                 key=true:NoSchedule",
-            )
-        })
-        .collect()
+fn taints(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        for taint in pool.spec.node_taints.iter().flatten().filter(|taint| !is_taint(taint)) {
+            let name = pool.name();
+            let message =
+                format!("{taint:?} in nodeTaints of node pool {name} is not a taint that Azure accepts");
+            let remedy = "use the form key=value:Effect with the effect NoSchedule, PreferNoSchedule or NoExecute, such as \
+                 key=true:NoSchedule";
+            faults.add(pool.key("nodeTaints"), message, remedy);
+        }
+    }
 }
 
-fn taints_without_value(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let empty = pools.iter().flat_map(|pool| {
-        let taints = pool.wanted.node_taints.iter().flatten();
-        taints.filter(|taint| is_taint(taint) && taint.contains("=:")).map(move |taint| (pool, taint))
-    });
-    empty
-        .map(|(pool, taint)| {
+fn taints_without_value(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let taints = pool.spec.node_taints.iter().flatten();
+        for taint in taints.filter(|taint| is_taint(taint) && taint.contains("=:")) {
+            let name = pool.name();
             let message = format!(
-                "{taint:?} in nodeTaints of node pool {} has an empty value, which Azure may reject",
-                pool.name()
+                "{taint:?} in nodeTaints of node pool {name} has an empty value, which Azure may reject"
             );
-            Fault::new(pool.field("nodeTaints"), message, "give it a value, such as key=true:NoSchedule")
-        })
-        .collect()
+            faults.add(pool.key("nodeTaints"), message, "give it a value, such as key=true:NoSchedule");
+        }
+    }
 }
 
-/// One part of a label: what Kubernetes calls a qualified name.
-fn is_part(text: &str) -> bool {
+/// Whether a text is a qualified name of Kubernetes without a prefix.
+fn is_name(text: &str) -> bool {
     text.len() <= 63
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -164,23 +131,20 @@ fn is_part(text: &str) -> bool {
 }
 
 fn is_key(text: &str) -> bool {
-    let host = |host: &str| {
-        host.len() <= 253
-            && host.split('.').all(|label| {
-                !label.is_empty()
-                    && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-            })
+    let is_host_part = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
     };
     match text.split_once('/') {
-        Some((before, name)) => host(before) && is_part(name),
-        None => is_part(text),
+        Some((host, name)) => host.len() <= 253 && host.split('.').all(is_host_part) && is_name(name),
+        None => is_name(text),
     }
 }
 
 fn is_value(text: &str) -> bool {
-    text.is_empty() || is_part(text)
+    text.is_empty() || is_name(text)
 }
 
 fn is_taint(text: &str) -> bool {

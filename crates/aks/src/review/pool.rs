@@ -1,102 +1,98 @@
-//! One node pool of the specification beside the same pool in Azure and before the change.
+//! One node pool of the specification, with the same pool in Azure and before the change.
 
-use crate::spec::{NodePool, given};
+use crate::spec::NodePool;
 
 /// A node pool of the specification.
 pub(super) struct Pool<'a> {
     pub(super) index: usize,
-    /// As it will count.
-    pub(super) wanted: &'a NodePool,
-    /// As the user says it.
-    pub(super) said: Option<&'a NodePool>,
-    /// The pool of that name in Azure.
+    /// With Azure's values for unset keys.
+    pub(super) spec: &'a NodePool,
+    /// As it was requested.
+    pub(super) requested: Option<&'a NodePool>,
+    /// The pool with this name in Azure.
     pub(super) current: Option<&'a NodePool>,
-    /// The pool of that name before the change.
+    /// The pool with this name before the change.
     pub(super) stored: Option<&'a NodePool>,
-    /// The version of its nodes, where Azure says it.
+    /// The version of its nodes, if Azure reports it.
     pub(super) reported_version: Option<&'a String>,
 }
 
 impl Pool<'_> {
     pub(super) fn name(&self) -> &str {
-        self.wanted.name.as_deref().unwrap_or_default()
+        self.spec.name.as_deref().unwrap_or_default()
     }
 
-    /// The version that is wanted, when one is.
+    /// The desired version.
     pub(super) fn version(&self) -> Option<&str> {
-        given(self.wanted.orchestrator_version.as_ref())
+        self.spec.orchestrator_version.as_deref()
     }
 
-    /// The version that its nodes run, once they are there.
+    /// The version that its nodes run, if they exist.
     pub(super) fn running(&self) -> Option<&str> {
         let current = self.current?;
-        self.reported_version.map(String::as_str).or_else(|| given(current.orchestrator_version.as_ref()))
+        self.reported_version.map(String::as_str).or(current.orchestrator_version.as_deref())
     }
 
-    /// `aksConfig.nodePools[1].vmSize`
-    pub(super) fn field(&self, key: &str) -> String {
-        format!("aksConfig.nodePools[{}].{key}", self.index)
+    /// `nodePools[1].vmSize`
+    pub(super) fn key(&self, key: &str) -> String {
+        format!("nodePools[{}].{key}", self.index)
     }
 
-    /// Whether it is still to be made.
+    /// The desired VM size.
+    pub(super) fn size(&self) -> &str {
+        self.spec.vm_size.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is to be created.
     pub(super) fn is_new(&self) -> bool {
         self.current.is_none()
     }
 
     pub(super) fn is_system(&self) -> bool {
-        is_system(self.wanted)
+        self.spec.is_system()
     }
 
-    pub(super) fn scales(&self) -> bool {
-        self.wanted.enable_auto_scaling == Some(true)
+    pub(super) fn is_autoscaled(&self) -> bool {
+        self.spec.is_autoscaled()
     }
 
-    /// Nodes that Azure has to add at once; negative when it removes some. The count of a pool that scales by itself is the
-    /// autoscaler's, within its limits.
+    /// The nodes that Azure has to add at once; negative if it removes some. The count of an autoscaled pool belongs to the
+    /// autoscaler, within its limits.
     pub(super) fn added(&self) -> i64 {
-        let clamped = |count: i64| count.clamp(0, MANY);
-        let wanted = self.wanted.count.unwrap_or_default();
-        let Some(current) = self.current else {
-            let least = self.wanted.min_count.filter(|_| self.scales()).unwrap_or_default();
-            return clamped(wanted.max(least));
-        };
-        let has = clamped(current.count.unwrap_or_default());
-        if self.scales() {
-            return clamped(self.wanted.min_count.unwrap_or_default()).saturating_sub(has).max(0);
+        let clamped = |count: Option<i64>| count.unwrap_or_default().clamp(0, MAX_NODES);
+        let minimum = self.spec.min_count.filter(|_| self.is_autoscaled());
+        let Some(current) = self.current else { return clamped(self.spec.count.max(minimum)) };
+        let running = clamped(current.count);
+        if self.is_autoscaled() {
+            return clamped(minimum).saturating_sub(running).max(0);
         }
-        clamped(wanted) - has
+        clamped(self.spec.count) - running
     }
 
-    /// Machines that it may come to have more than it has or was to have.
+    /// The nodes that it may have in addition to those that it has or was to have.
     pub(super) fn growth(&self) -> i64 {
-        let before =
-            self.current.map_or(0, at_most).max(self.stored.filter(|_| !self.is_new()).map_or(0, at_most));
-        at_most(self.wanted) - before
+        let stored = self.stored.filter(|_| !self.is_new());
+        max_nodes(self.spec) - self.current.map_or(0, max_nodes).max(stored.map_or(0, max_nodes))
     }
 }
 
-pub(super) fn is_system(pool: &NodePool) -> bool {
-    given(pool.mode.as_ref()).is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
+/// Far above the size of any pool; bounds sums of absurd numbers.
+const MAX_NODES: i64 = 1_000_000;
+
+/// The maximum number of nodes of a pool, without those of an upgrade.
+pub(super) fn max_nodes(pool: &NodePool) -> i64 {
+    let nodes = if pool.is_autoscaled() { pool.max_count.or(pool.count) } else { pool.count };
+    nodes.unwrap_or_default().clamp(0, MAX_NODES)
 }
 
-/// No pool comes near it; keeps sums of senseless numbers in bounds.
-const MANY: i64 = 1_000_000;
-
-/// The most machines that a pool comes to have while nothing is replaced.
-pub(super) fn at_most(pool: &NodePool) -> i64 {
-    let nodes =
-        if pool.enable_auto_scaling == Some(true) { pool.max_count.or(pool.count) } else { pool.count };
-    nodes.unwrap_or_default().clamp(0, MANY)
-}
-
-/// The machines that are added to so many while they are replaced, rounded up. AKS adds a tenth when nothing is said.
+/// The nodes that an upgrade of so many nodes adds, rounded up. The default of AKS is 10 %.
 pub(super) fn surge(pool: &NodePool, nodes: i64) -> i64 {
     let share = |percent: i64| (nodes * percent).div_euclid(100) + i64::from((nodes * percent) % 100 != 0);
-    match given(pool.max_surge.as_ref()) {
+    match pool.max_surge.as_deref() {
         None => share(10),
         Some(text) => match text.strip_suffix('%') {
             Some(percent) => share(percent.parse::<i64>().unwrap_or(10).clamp(0, 100)),
-            None => text.parse::<i64>().unwrap_or(1).clamp(0, MANY),
+            None => text.parse::<i64>().unwrap_or(1).clamp(0, MAX_NODES),
         },
     }
 }

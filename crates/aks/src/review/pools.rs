@@ -1,200 +1,202 @@
-//! Node pools: how many nodes, how they scale, their pods and disks.
+//! Node pools: node counts, scaling, pods and disks.
 
 use super::case::Case;
-use super::pool::{Pool, at_most};
-use super::rule::{Fault, Rule};
-use crate::spec::given;
+use super::pool::{Pool, max_nodes};
+use super::rule::{Faults, Rule};
+use super::sources::{AGENT_POOLS, AUTOSCALER, LIMITS, SYSTEM_POOLS, learn};
+use crate::spec::rules::Violation;
 
-const LIMITS: &str = "Azure: Quotas, VM size restrictions and region availability in AKS, \
-    https://learn.microsoft.com/azure/aks/quotas-skus-regions";
-const SYSTEM: &str =
-    "Azure: Manage system node pools, limitations, https://learn.microsoft.com/azure/aks/use-system-pools";
-const SCALING: &str =
-    "Azure: Use the cluster autoscaler in AKS, https://learn.microsoft.com/azure/aks/cluster-autoscaler";
-const SURGE: &str = "Azure: Customize node surge upgrade, https://learn.microsoft.com/azure/aks/upgrade-aks-cluster#customize-node-surge-upgrade";
-const DISKS: &str =
-    "Azure: Agent pools, REST, https://learn.microsoft.com/rest/api/aks/agent-pools/create-or-update";
+const SURGE: &str =
+    learn!("Customize node surge upgrade", "azure/aks/upgrade-aks-cluster#customize-node-surge-upgrade");
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("pool-mode", "docs/contract/aks-config.md#node-pool-fields", mode),
     Rule::error("pool-count", LIMITS, count),
-    Rule::error("pool-scaling", SCALING, scaling),
+    Rule::error("pool-scaling", AUTOSCALER, scaling),
     Rule::error("pool-scaling-off", "docs/contract/provisioning.md#pool-differences", scaling_off),
     Rule::error("pool-limits", LIMITS, limits),
     Rule::error("pods-of-a-node", LIMITS, pods),
-    Rule::error("pods-of-system-pools", SYSTEM, system_pods),
+    Rule::error("pods-of-system-pools", SYSTEM_POOLS, system_pods),
     Rule::error("pool-surge", SURGE, surge),
-    Rule::error("disk-size", DISKS, disk_size),
-    Rule::error("disk-type", DISKS, disk_type),
+    Rule::error("disk-size", AGENT_POOLS, disk_size),
+    Rule::error("disk-type", AGENT_POOLS, disk_type),
 ];
 
-/// What a rule says about each pool.
-fn each(case: &Case<'_>, check: impl Fn(&Pool<'_>) -> Option<Fault>) -> Vec<Fault> {
-    case.pools().iter().filter_map(check).collect()
+/// Adds a fault `<key> <value> of node pool <name> <problem>`.
+fn add(
+    faults: &mut Faults,
+    pool: &Pool<'_>,
+    key: &str,
+    value: &str,
+    problem: &str,
+    remedy: impl Into<String>,
+) {
+    let message = format!("{key} {value} of node pool {} {problem}", pool.name());
+    faults.add(pool.key(key), message, remedy);
 }
 
-fn mode(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        let mode = given(pool.wanted.mode.as_ref())?;
-        let known = ["System", "User"].iter().any(|it| it.eq_ignore_ascii_case(mode));
-        // Azure may have made pools of other kinds.
-        let unchanged = pool.current.is_some_and(|it| it.mode == pool.wanted.mode);
-        (!known && !unchanged).then(|| {
-            let message = format!("mode {mode:?} of node pool {} is none that Azure has", pool.name());
-            Fault::new(pool.field("mode"), message, "set mode to System or User")
-        })
-    })
+const OUT_OF_RANGE: &str = "is out of range";
+
+fn is_one_of(text: &str, known: [&str; 2]) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(text))
 }
 
-/// The nodes that a pool must and may have.
+fn mode(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let Some(mode) = pool.spec.mode.as_deref() else { continue };
+        // Azure may have pools of other modes.
+        let is_unchanged = pool.current.is_some_and(|current| current.mode == pool.spec.mode);
+        if !is_one_of(mode, ["System", "User"]) && !is_unchanged {
+            add(
+                faults,
+                &pool,
+                "mode",
+                &format!("{mode:?}"),
+                "is not supported",
+                "set mode to System or User",
+            );
+        }
+    }
+}
+
+/// The minimum and maximum number of nodes of a pool.
 fn bounds(pool: &Pool<'_>) -> (i64, i64) {
     (i64::from(pool.is_system()), 1_000)
 }
 
-fn count(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        let count = pool.wanted.count.filter(|_| !pool.scales())?;
-        let (least, most) = bounds(pool);
-        (!(least..=most).contains(&count)).then(|| {
-            let message = format!("count {count} of node pool {} is out of range", pool.name());
-            let kind = if pool.is_system() { "System" } else { "User" };
-            Fault::new(
-                pool.field("count"),
-                message,
-                format!("use {least} to {most} for a pool of mode {kind}"),
-            )
-        })
-    })
+fn count(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let (min, max) = bounds(&pool);
+        let Some(count) = pool.spec.count.filter(|_| !pool.is_autoscaled()) else { continue };
+        if !(min..=max).contains(&count) {
+            let mode = if pool.is_system() { "System" } else { "User" };
+            let remedy = format!("use {min} to {max} for a pool of mode {mode}");
+            add(faults, &pool, "count", &count.to_string(), OUT_OF_RANGE, remedy);
+        }
+    }
 }
 
-fn scaling(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        if !pool.scales() {
-            return None;
-        }
-        let name = pool.name();
-        // Clients send 0 for limits that are not set.
-        let most = pool.wanted.max_count.filter(|most| *most != 0);
+fn scaling(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools().iter().filter(|pool| pool.is_autoscaled()) {
         let (floor, ceiling) = bounds(pool);
-        let (Some(least), Some(most)) = (pool.wanted.min_count, most) else {
-            let key = if pool.wanted.min_count.is_none() { "minCount" } else { "maxCount" };
-            let message = format!("{key} of node pool {name} is not set although enableAutoScaling is on");
-            let remedy = format!("set minCount and maxCount, for example {floor} and 3");
-            return Some(Fault::new(pool.field(key), message, remedy));
-        };
-        if (floor..=ceiling).contains(&most) && (least < floor || least > most) {
-            let message = format!("minCount {least} of node pool {name} is out of range");
-            return Some(Fault::new(
-                pool.field("minCount"),
+        // Clients send 0 for unset limits.
+        let (min, max) = (pool.spec.min_count, pool.spec.max_count.filter(|max| *max != 0));
+        let (Some(min), Some(max)) = (min, max) else {
+            let key = if min.is_none() { "minCount" } else { "maxCount" };
+            let message =
+                format!("{key} of node pool {} is not set although enableAutoScaling is on", pool.name());
+            faults.add(
+                pool.key(key),
                 message,
-                format!("use {floor} up to maxCount, which is {most}"),
-            ));
-        }
-        if most < floor.max(1) || most > ceiling {
-            let message = format!("maxCount {most} of node pool {name} is out of range");
-            let lowest = floor.max(1);
-            return Some(Fault::new(pool.field("maxCount"), message, format!("use {lowest} to {ceiling}")));
-        }
-        // Once the pool is there, its count is the autoscaler's.
-        let count = pool.wanted.count.filter(|count| pool.is_new() && !(least..=most).contains(count))?;
-        let message =
-            format!("count {count} of node pool {name} is not between minCount {least} and maxCount {most}");
-        Some(Fault::new(pool.field("count"), message, "use a number between the two"))
-    })
-}
-
-fn scaling_off(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        let said = pool.said?;
-        let pinned = said.min_count.is_some() && said.max_count.is_some();
-        (said.enable_auto_scaling == Some(false) && pinned).then(|| {
-            let message = format!(
-                "min and max node count must be nil for node pool [{}] for cluster [{}], because autoscaling is disabled",
-                pool.name(),
-                case.named()
+                format!("set minCount and maxCount, for example {floor} and 3"),
             );
-            Fault::new(pool.field("minCount"), message, "leave minCount and maxCount out, or switch enableAutoScaling on")
-        })
-    })
-}
-
-fn limits(case: &Case<'_>) -> Vec<Fault> {
-    const MOST_POOLS: usize = 100;
-    const MOST_NODES: i64 = 5_000;
-    let pools = case.pools();
-    let nodes: i64 = pools.iter().map(|pool| at_most(pool.wanted)).sum();
-    let many = (pools.len() > MOST_POOLS)
-        .then(|| format!("nodePools has {} pools, and a cluster can have {MOST_POOLS}", pools.len()));
-    let large = (nodes > MOST_NODES)
-        .then(|| format!("nodePools may come to have {nodes} nodes, and a cluster can have {MOST_NODES}"));
-    many.into_iter()
-        .chain(large)
-        .map(|message| Fault::new("aksConfig.nodePools", message, "make another cluster for the rest"))
-        .collect()
-}
-
-fn pods(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        let pods = pool.wanted.max_pods.filter(|pods| !(10..=250).contains(pods))?;
-        let message = format!("maxPods {pods} of node pool {} is out of range", pool.name());
-        Some(Fault::new(pool.field("maxPods"), message, "use 10 to 250"))
-    })
-}
-
-fn system_pods(case: &Case<'_>) -> Vec<Fault> {
-    const LEAST: i64 = 30;
-    each(case, |pool| {
-        let pods = pool.wanted.max_pods.filter(|_| pool.is_system() && pool.is_new())?;
-        let nodes = if pool.scales() { pool.wanted.min_count } else { pool.wanted.count }?.clamp(0, 1_000);
-        (pods > 0 && nodes > 0 && pods.saturating_mul(nodes) < LEAST).then(|| {
-            let message = format!(
-                "maxPods {pods} of node pool {} leaves room for {} pods, and a pool of mode System needs room for {LEAST}",
-                pool.name(),
-                pods.saturating_mul(nodes)
+            continue;
+        };
+        let lowest = floor.max(1);
+        if (floor..=ceiling).contains(&max) && (min < floor || min > max) {
+            let remedy = format!("use {floor} up to maxCount, which is {max}");
+            add(faults, pool, "minCount", &min.to_string(), OUT_OF_RANGE, remedy);
+        } else if !(lowest..=ceiling).contains(&max) {
+            add(
+                faults,
+                pool,
+                "maxCount",
+                &max.to_string(),
+                OUT_OF_RANGE,
+                format!("use {lowest} to {ceiling}"),
             );
-            Fault::new(pool.field("maxPods"), message, format!("set maxPods to {LEAST} or more"))
-        })
-    })
+        } else if let Some(count) = pool.spec.count
+            && pool.is_new()
+            && !(min..=max).contains(&count)
+        {
+            // The count of an existing pool belongs to the autoscaler.
+            let problem = format!("is not between minCount {min} and maxCount {max}");
+            add(faults, pool, "count", &count.to_string(), &problem, "use a number between the two");
+        }
+    }
 }
 
-fn surge(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        let text = given(pool.wanted.max_surge.as_ref())?;
-        let fits = match text.strip_suffix('%') {
+fn scaling_off(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let Some(requested) = pool.requested else { continue };
+        let has_limits = requested.min_count.is_some() && requested.max_count.is_some();
+        if requested.enable_auto_scaling == Some(false) && has_limits {
+            let (cluster, pool_name) = (case.display_name(), pool.name().to_owned());
+            let violation = Violation::CountsWithoutAutoscaling { cluster, pool: pool_name };
+            faults.add(pool.key("minCount"), violation.to_string(), violation.remedy());
+        }
+    }
+}
+
+fn limits(case: &Case<'_>, faults: &mut Faults) {
+    const MAX_POOLS: usize = 100;
+    const MAX_NODES: i64 = 5_000;
+    let pools = case.spec.pools();
+    let nodes: i64 = pools.iter().map(max_nodes).sum();
+    let remedy = "create another cluster for the rest";
+    if pools.len() > MAX_POOLS {
+        let message = format!("nodePools has {} pools, but a cluster can have {MAX_POOLS}", pools.len());
+        faults.add("nodePools", message, remedy);
+    }
+    if nodes > MAX_NODES {
+        let message = format!("nodePools may have up to {nodes} nodes, but a cluster can have {MAX_NODES}");
+        faults.add("nodePools", message, remedy);
+    }
+}
+
+fn pods(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        if let Some(pods) = pool.spec.max_pods.filter(|pods| !(10..=250).contains(pods)) {
+            add(faults, &pool, "maxPods", &pods.to_string(), OUT_OF_RANGE, "use 10 to 250");
+        }
+    }
+}
+
+fn system_pods(case: &Case<'_>, faults: &mut Faults) {
+    const MIN_PODS: i64 = 30;
+    for pool in case.pools().iter().filter(|pool| pool.is_system() && pool.is_new()) {
+        let nodes = if pool.is_autoscaled() { pool.spec.min_count } else { pool.spec.count };
+        let (Some(pods), Some(nodes)) = (pool.spec.max_pods, nodes) else { continue };
+        let total = pods.saturating_mul(nodes.clamp(0, 1_000));
+        if pods > 0 && nodes > 0 && total < MIN_PODS {
+            let problem = format!("allows {total} pods, but a pool of mode System needs room for {MIN_PODS}");
+            let remedy = format!("set maxPods to {MIN_PODS} or more");
+            add(faults, pool, "maxPods", &pods.to_string(), &problem, remedy);
+        }
+    }
+}
+
+fn surge(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let Some(text) = pool.spec.max_surge.as_deref() else { continue };
+        let is_valid = match text.strip_suffix('%') {
             Some(percent) => percent.parse().is_ok_and(|percent: u32| (1..=100).contains(&percent)),
             None => text.parse().is_ok_and(|nodes: u32| nodes <= 1_000),
         };
-        (!fits).then(|| {
-            let message =
-                format!("maxSurge {text:?} of node pool {} is neither a number nor a share", pool.name());
-            Fault::new(
-                pool.field("maxSurge"),
-                message,
-                "use a number of nodes such as 1, or a share such as 33%",
-            )
-        })
-    })
+        if !is_valid {
+            let problem = "is neither a number nor a percentage";
+            let remedy = "use a number of nodes such as 1, or a percentage such as 33%";
+            add(faults, &pool, "maxSurge", &format!("{text:?}"), problem, remedy);
+        }
+    }
 }
 
-fn disk_size(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        let size = pool.wanted.os_disk_size_gb.filter(|size| *size != 0 && !(30..=2_048).contains(size))?;
-        let message = format!("osDiskSizeGB {size} of node pool {} is out of range", pool.name());
-        Some(Fault::new(
-            pool.field("osDiskSizeGB"),
-            message,
-            "use 30 to 2048, or 0 for what Azure takes for the size",
-        ))
-    })
+fn disk_size(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let size = pool.spec.os_disk_size_gb.filter(|size| *size != 0 && !(30..=2_048).contains(size));
+        if let Some(size) = size {
+            let remedy = "use 30 to 2048, or 0 for the default of the VM size";
+            add(faults, &pool, "osDiskSizeGB", &size.to_string(), OUT_OF_RANGE, remedy);
+        }
+    }
 }
 
-fn disk_type(case: &Case<'_>) -> Vec<Fault> {
-    each(case, |pool| {
-        let kind = given(pool.wanted.os_disk_type.as_ref())?;
-        let known = ["Managed", "Ephemeral"].iter().any(|it| it.eq_ignore_ascii_case(kind));
-        (!known).then(|| {
-            let message = format!("osDiskType {kind:?} of node pool {} is none that Azure has", pool.name());
-            Fault::new(pool.field("osDiskType"), message, "set osDiskType to Managed or Ephemeral")
-        })
-    })
+fn disk_type(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let Some(kind) = pool.spec.os_disk_type.as_deref() else { continue };
+        if !is_one_of(kind, ["Managed", "Ephemeral"]) {
+            let remedy = "set osDiskType to Managed or Ephemeral";
+            add(faults, &pool, "osDiskType", &format!("{kind:?}"), "is not supported", remedy);
+        }
+    }
 }

@@ -1,42 +1,42 @@
-//! What a rule is, and the table of all rules.
+//! A review rule, and the faults that it reports.
 
 use super::azure::Block;
 use super::case::Case;
-use super::{
-    Finding, Severity, access, addresses, advice, changes, combinations, existing, imports, metadata, names,
-    networks, pools, required, security, sizes, subnets, unknown, versions,
-};
+use super::finding::{Finding, Severity};
+use crate::spec::rules::Violation;
 
-/// One rule. Its name is part of the API: it is stored, and people search for it.
+/// One rule. Its name is part of the API: it is stored, and users search for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// In small letters with hyphens.
+    /// Lower case with hyphens.
     pub name: &'static str,
-    /// How much its findings matter.
+    /// The severity of its findings.
     pub severity: Severity,
     /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: &'static str,
-    /// What of Azure it looks at.
+    /// The data of Azure that it reads.
     pub needs: &'static [Block],
-    /// Whether it depends on what Azure said.
+    /// Whether it depends on Azure's responses.
     pub rests_on_azure: bool,
-    /// Which clusters it is about.
+    /// The clusters that it applies to.
     pub(super) scope: Scope,
-    pub(super) check: fn(&Case<'_>) -> Vec<Fault>,
+    pub(super) check: Check,
 }
 
-/// Which clusters a rule is about.
+type Check = fn(&Case<'_>, &mut Faults);
+
+/// The clusters that a rule applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// All that are managed.
+    /// All managed clusters.
     Own,
-    /// The same, and those that are to be registered, of which nothing is known yet.
+    /// The same, and imports of which nothing is known yet.
     Any,
-    /// Only those that are to be registered.
+    /// Only imports of which nothing is known yet.
     Imports,
-    /// Only those that are to be made.
+    /// Only clusters to be created.
     New,
-    /// Only those that are there.
+    /// Only clusters that exist.
     Existing,
 }
 
@@ -52,82 +52,102 @@ impl Scope {
     }
 }
 
-/// What a rule says about one field; the rest of a finding is the rule's own.
+/// The fault of one field; the rest of a finding comes from the rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    pub(super) field: String,
-    pub(super) message: String,
-    pub(super) remedy: String,
-    /// Where it comes from, when that is not the rule's own source.
+    field: String,
+    message: String,
+    remedy: String,
     source: Option<&'static str>,
 }
 
-impl Fault {
-    pub(super) fn new(
-        field: impl Into<String>,
+/// Collects the faults of one rule.
+#[derive(Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Adds the fault of a key of `aksConfig`.
+    pub(super) fn add(
+        &mut self,
+        key: impl AsRef<str>,
         message: impl Into<String>,
         remedy: impl Into<String>,
-    ) -> Self {
-        Self { field: field.into(), message: message.into(), remedy: remedy.into(), source: None }
+    ) -> &mut Self {
+        self.add_at(format!("aksConfig.{}", key.as_ref()), message, remedy)
     }
 
-    /// The same with a source of its own.
-    #[must_use]
-    pub(super) fn sourced(self, source: &'static str) -> Self {
-        Self { source: Some(source), ..self }
+    /// The same for a complete path.
+    pub(super) fn add_at(
+        &mut self,
+        field: String,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> &mut Self {
+        self.0.push(Fault { field, message: message.into(), remedy: remedy.into(), source: None });
+        self
+    }
+
+    /// Replaces the source of the fault that was added last.
+    pub(super) fn sourced(&mut self, source: &'static str) {
+        if let Some(fault) = self.0.last_mut() {
+            fault.source = Some(source);
+        }
+    }
+
+    /// Adds a violation of one of Rancher's rules.
+    pub(super) fn add_violation(&mut self, violation: &Violation) {
+        self.add_at(violation.field(), violation.to_string(), violation.remedy());
     }
 }
 
 impl Rule {
     /// A rule about the specification alone, whose findings block.
-    pub(super) const fn error(
-        name: &'static str,
-        source: &'static str,
-        check: fn(&Case<'_>) -> Vec<Fault>,
-    ) -> Self {
-        Self {
-            name,
-            severity: Severity::Error,
-            source,
-            needs: &[],
-            rests_on_azure: false,
-            scope: Scope::Own,
-            check,
-        }
+    pub(super) const fn error(name: &'static str, source: &'static str, check: Check) -> Self {
+        Self::new(name, Severity::Error, source, check)
     }
 
-    /// The same, as a warning.
-    #[must_use]
-    pub(super) const fn warning(self) -> Self {
-        Self { severity: Severity::Warning, ..self }
+    /// The same with warnings.
+    pub(super) const fn warning(name: &'static str, source: &'static str, check: Check) -> Self {
+        Self::new(name, Severity::Warning, source, check)
     }
 
-    /// The same, as advice.
-    #[must_use]
-    pub(super) const fn advice(self) -> Self {
-        Self { severity: Severity::Advice, ..self }
+    /// The same with advice.
+    pub(super) const fn advice(name: &'static str, source: &'static str, check: Check) -> Self {
+        Self::new(name, Severity::Advice, source, check)
     }
 
-    /// The same, but looking at what Azure said.
+    const fn new(name: &'static str, severity: Severity, source: &'static str, check: Check) -> Self {
+        Self { name, severity, source, needs: &[], rests_on_azure: false, scope: Scope::Own, check }
+    }
+
+    /// Reads data of Azure.
     #[must_use]
     pub(super) const fn needs(self, needs: &'static [Block]) -> Self {
         Self { needs, rests_on_azure: true, ..self }
     }
 
-    /// The same, for errors of Azure that may come with any of its answers.
+    /// Reports errors that any request to Azure may return.
     #[must_use]
     pub(super) const fn resting_on_azure(self) -> Self {
         Self { rests_on_azure: true, ..self }
     }
 
-    /// The same, but about other clusters.
+    /// Applies to other clusters.
     #[must_use]
     pub(super) const fn about(self, scope: Scope) -> Self {
         Self { scope, ..self }
     }
 
-    pub(super) fn finding(&self, fault: Fault) -> Finding {
-        Finding {
+    /// The findings about a cluster.
+    pub(super) fn findings(&self, case: &Case<'_>) -> impl Iterator<Item = Finding> {
+        let mut faults = Faults::default();
+        (self.check)(case, &mut faults);
+        self.convert(faults)
+    }
+
+    /// Turns faults into findings of this rule.
+    pub(super) fn convert(&self, faults: Faults) -> impl Iterator<Item = Finding> {
+        faults.0.into_iter().map(|fault| Finding {
             severity: self.severity,
             field: fault.field,
             rule: self.name.to_owned(),
@@ -135,32 +155,6 @@ impl Rule {
             remedy: fault.remedy,
             source: fault.source.unwrap_or(self.source).to_owned(),
             rests_on_azure: self.rests_on_azure,
-        }
+        })
     }
-}
-
-/// Rules by subject, in the order in which they speak: what must be there at all comes first, in Rancher's order.
-const SUBJECTS: [&[Rule]; 17] = [
-    required::RULES,
-    changes::RULES,
-    combinations::RULES,
-    names::RULES,
-    metadata::RULES,
-    pools::RULES,
-    networks::RULES,
-    subnets::RULES,
-    versions::RULES,
-    security::RULES,
-    access::RULES,
-    existing::RULES,
-    imports::RULES,
-    sizes::RULES,
-    addresses::RULES,
-    unknown::RULES,
-    advice::RULES,
-];
-
-/// Every rule there is.
-pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    SUBJECTS.into_iter().flatten()
 }

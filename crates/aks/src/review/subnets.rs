@@ -1,26 +1,23 @@
-//! The networks and subnets that pools are in: whether they are there, can be used, and lie apart from the cluster's ranges.
+//! The networks and subnets of node pools: whether they exist, can be used, and do not overlap with the cluster's ranges.
 
 use ipnet::IpNet;
 
 use super::azure::{Block, list};
 use super::case::{Case, Outbound, SubnetRef};
 use super::cidr;
-use super::networks::{RESERVED, Range, ranges};
+use super::networks::{Range, ranges};
 use super::pool::Pool;
-use super::rule::{Fault, Rule, Scope};
+use super::rule::{Faults, Rule, Scope};
+use super::sources::{CNI_PREREQUISITES, OUTBOUND, PLANNING, SERVICE_OVERLAP, learn};
 use crate::arm::{Subnet, SubnetProperties, VirtualNetwork};
 use crate::regions;
-use crate::spec::given;
 
-const PLANNING: &str = "Azure: CNI networking, IP address planning, \
-    https://learn.microsoft.com/azure/aks/concepts-network-ip-address-planning";
-const OVERLAP: &str = "Azure: ServiceCidrOverlapExistingSubnetsCidr, https://learn.microsoft.com/troubleshoot/azure/\
-    azure-kubernetes/error-code-servicecidroverlapexistingsubnetscidr";
-const OUTBOUND: &str = "Azure: Customize cluster egress with outbound types, https://learn.microsoft.com/azure/aks/egress-outboundtype";
-const ROUTES: &str = "Azure: Use kubenet networking in AKS, bring your own subnet and route table, \
-    https://learn.microsoft.com/azure/aks/configure-kubenet#bring-your-own-subnet-and-route-table-with-kubenet";
-const POOLS: &str = "Azure: Create node pools with unique subnets, limitations, \
-    https://learn.microsoft.com/azure/aks/node-pool-unique-subnet";
+const ROUTES: &str = learn!(
+    "Use kubenet networking in AKS, bring your own subnet and route table",
+    "azure/aks/configure-kubenet#bring-your-own-subnet-and-route-table-with-kubenet"
+);
+const POOLS: &str =
+    learn!("Create node pools with unique subnets, limitations", "azure/aks/node-pool-unique-subnet");
 const MIXED: &str = "Azure: AKS issue 2927, The Agentpool does not have subnet defined, https://github.com/Azure/AKS/issues/2927";
 
 pub(super) const RULES: &[Rule] = &[
@@ -28,302 +25,254 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("subnets-one-network", POOLS, one_network),
     Rule::error("network-exists", PLANNING, exists).needs(&[Block::Networks]),
     Rule::error("network-region", PLANNING, region).needs(&[Block::Networks]),
-    Rule::error("network-reserved", RESERVED, network_reserved).needs(&[Block::Networks]),
-    Rule::error("network-apart", OVERLAP, network_apart).needs(&[Block::Networks]),
-    Rule::error("network-space-apart", PLANNING, space_apart)
-        .needs(&[Block::Networks])
-        .about(Scope::New)
-        .warning(),
-    Rule::error("subnet-delegated", RESERVED, delegated).needs(&[Block::Networks]),
-    Rule::error("subnet-way-out", OUTBOUND, way_out).needs(&[Block::Networks]),
+    Rule::error("network-reserved", CNI_PREREQUISITES, network_reserved).needs(&[Block::Networks]),
+    Rule::error("network-apart", SERVICE_OVERLAP, network_apart).needs(&[Block::Networks]),
+    Rule::warning("network-space-apart", PLANNING, space_apart).needs(&[Block::Networks]).about(Scope::New),
+    Rule::error("subnet-delegated", CNI_PREREQUISITES, delegated).needs(&[Block::Networks]),
+    Rule::error("subnet-way-out", OUTBOUND, outbound).needs(&[Block::Networks]),
     Rule::error("subnet-route-table", ROUTES, route_table).needs(&[Block::Networks]).about(Scope::New),
 ];
 
-/// A subnet that pools are in, with those pools.
-pub(super) struct Place<'a> {
+/// A subnet with the pools in it.
+pub(super) struct UsedSubnet<'a> {
     pub(super) subnet: SubnetRef,
     /// In the order of the specification; never empty.
     pub(super) pools: Vec<Pool<'a>>,
-    pub(super) network: Option<&'a VirtualNetwork>,
+    network: Option<&'a VirtualNetwork>,
 }
 
-impl Place<'_> {
+impl UsedSubnet<'_> {
     /// The key that names the subnet.
-    pub(super) fn field(&self) -> String {
-        let own = self.pools.first().filter(|pool| given(pool.wanted.vnet_subnet_id.as_ref()).is_some());
-        own.map_or_else(|| "aksConfig.subnet".to_owned(), |pool| pool.field("vnetSubnetID"))
+    pub(super) fn key(&self) -> String {
+        let own = self.pools.first().filter(|pool| pool.spec.vnet_subnet_id.is_some());
+        own.map_or_else(|| "subnet".to_owned(), |pool| pool.key("vnetSubnetID"))
     }
 
-    pub(super) fn found(&self) -> Option<&Subnet> {
-        let subnets = self.network?.properties.iter().flat_map(|it| &it.subnets);
-        let name = Some(self.subnet.subnet.as_str());
-        subnets.into_iter().find(|it| it.name.as_deref().map(str::to_lowercase).as_deref() == name)
+    fn found(&self) -> Option<&Subnet> {
+        let name = |subnet: &Subnet| subnet.name.as_deref().map(str::to_lowercase);
+        subnets(self.network?).find(|subnet| name(subnet).as_ref() == Some(&self.subnet.subnet))
     }
 
-    fn properties(&self) -> Option<&SubnetProperties> {
+    /// Its properties, if it exists.
+    pub(super) fn properties(&self) -> Option<&SubnetProperties> {
         self.found()?.properties.as_ref()
     }
+}
 
-    /// For people.
-    pub(super) fn shown(&self) -> String {
+impl std::fmt::Display for UsedSubnet<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let network = &self.subnet.network;
-        format!("{} of network {} in resource group {}", self.subnet.subnet, network.name, network.group)
+        write!(f, "{} of network {} in resource group {}", self.subnet.subnet, network.name, network.group)
     }
 }
 
-/// The subnets that pools are in.
-pub(super) fn places<'a>(case: &'a Case<'_>) -> Vec<Place<'a>> {
-    let mut places: Vec<Place<'a>> = Vec::new();
+/// The subnets of the pools.
+pub(super) fn used_subnets<'a>(case: &'a Case<'_>) -> Vec<UsedSubnet<'a>> {
+    let mut used: Vec<UsedSubnet<'a>> = Vec::new();
     for pool in case.pools() {
-        let Some(subnet) = case.subnet_of(pool.wanted) else { continue };
-        if let Some(known) = places.iter_mut().find(|place| place.subnet == subnet) {
+        let Some(subnet) = case.subnet_of(pool.spec) else { continue };
+        if let Some(known) = used.iter_mut().find(|used| used.subnet == subnet) {
             known.pools.push(pool);
             continue;
         }
-        let read = list(&case.azure.networks).iter().find(|it| it.reference == subnet.network);
-        let network = read.and_then(|it| it.network.as_ref());
-        places.push(Place { subnet, pools: vec![pool], network });
+        let read = list(&case.azure.networks).iter().find(|read| read.reference == subnet.network);
+        used.push(UsedSubnet {
+            subnet,
+            pools: vec![pool],
+            network: read.and_then(|read| read.network.as_ref()),
+        });
     }
-    places
+    used
 }
 
-fn exists(case: &Case<'_>) -> Vec<Fault> {
-    let gone = places(case).into_iter().filter(|place| place.found().is_none());
-    gone.map(|place| {
-        let network = &place.subnet.network;
-        let (field, message) = match place.network {
-            None if place.field() == "aksConfig.subnet" => (
-                "aksConfig.virtualNetwork".to_owned(),
-                format!("virtualNetwork {} does not exist in resource group {}", network.name, network.group),
+fn subnets(network: &VirtualNetwork) -> impl Iterator<Item = &Subnet> {
+    network.properties.iter().flat_map(|properties| &properties.subnets)
+}
+
+fn exists(case: &Case<'_>, faults: &mut Faults) {
+    for used in used_subnets(case).iter().filter(|used| used.found().is_none()) {
+        let network = &used.subnet.network;
+        let (name, group) = (&network.name, &network.group);
+        let (key, message) = match used.network {
+            None if used.key() == "subnet" => (
+                "virtualNetwork".to_owned(),
+                format!("virtualNetwork {name} does not exist in resource group {group}"),
             ),
-            None => {
-                let message = format!(
-                    "the network {} of vnetSubnetID does not exist in resource group {}",
-                    network.name, network.group
-                );
-                (place.field(), message)
-            }
-            Some(_) => (place.field(), format!("the subnet {} does not exist", place.shown())),
+            None => (
+                used.key(),
+                format!("the network {name} of vnetSubnetID does not exist in resource group {group}"),
+            ),
+            Some(_) => (used.key(), format!("the subnet {used} does not exist")),
         };
-        Fault::new(field, message, "use one that aksVirtualNetworks lists, or make it first")
-    })
-    .collect()
+        faults.add(key, message, "use one that aksVirtualNetworks lists, or create it first");
+    }
 }
 
-fn region(case: &Case<'_>) -> Vec<Fault> {
+fn region(case: &Case<'_>, faults: &mut Faults) {
     let wanted = regions::normalised(case.region());
-    let elsewhere = places(case).into_iter().filter_map(|place| {
-        let region = place.network?.location.as_deref().map(regions::normalised)?;
-        (region != wanted && !wanted.is_empty()).then(|| {
-            let message = format!(
-                "virtualNetwork {} is in {region}, but the cluster is in {wanted}",
-                place.subnet.network.name
-            );
-            Fault::new(place.field(), message, "use a network of the cluster's region")
-        })
-    });
-    elsewhere.collect()
-}
-
-/// The ranges of a network, each as the address space that it is.
-fn space(network: &VirtualNetwork) -> impl Iterator<Item = IpNet> {
-    let prefixes = network
-        .properties
-        .iter()
-        .filter_map(|it| it.address_space.as_ref())
-        .flat_map(|it| &it.address_prefixes);
-    prefixes.filter_map(|prefix| cidr::any(prefix))
-}
-
-/// The networks of the cluster, each once.
-fn found_networks<'a>(case: &'a Case<'_>) -> Vec<(Place<'a>, &'a VirtualNetwork)> {
-    let mut found: Vec<(Place<'a>, &'a VirtualNetwork)> = Vec::new();
-    for place in places(case) {
-        let Some(network) = place.network else { continue };
-        if !found.iter().any(|(known, _)| known.subnet.network == place.subnet.network) {
-            found.push((place, network));
+    for used in used_subnets(case) {
+        let region = used.network.and_then(|network| network.location.as_deref()).map(regions::normalised);
+        if let Some(region) = region.filter(|region| *region != wanted && !wanted.is_empty()) {
+            let name = &used.subnet.network.name;
+            let message = format!("virtualNetwork {name} is in {region}, but the cluster is in {wanted}");
+            faults.add(used.key(), message, "use a network of the cluster's region");
         }
     }
-    found
 }
 
-fn network_reserved(case: &Case<'_>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (place, network) in found_networks(case) {
+/// The address space of a network.
+fn space(network: &VirtualNetwork) -> Vec<IpNet> {
+    let spaces = network.properties.iter().filter_map(|properties| properties.address_space.as_ref());
+    spaces.flat_map(|space| &space.address_prefixes).filter_map(|prefix| cidr::any(prefix)).collect()
+}
+
+/// The networks of the cluster, each once, with the key that names one of its subnets.
+fn networks<'a>(case: &'a Case<'_>) -> Vec<(String, String, &'a VirtualNetwork)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let used = used_subnets(case).into_iter().filter(|used| seen.insert(used.subnet.network.clone()));
+    used.filter_map(|used| Some((used.key(), used.subnet.network.name.clone(), used.network?))).collect()
+}
+
+fn network_reserved(case: &Case<'_>, faults: &mut Faults) {
+    for (key, name, network) in networks(case) {
         for range in space(network) {
-            if let Some(reserved) = cidr::RESERVED.into_iter().find(|it| cidr::overlap(&(*it).into(), &range))
-            {
-                let name = &place.subnet.network.name;
+            if let Some(reserved) = cidr::reserved(&range) {
                 let message = format!(
-                    "virtualNetwork {name} has the range {range}, which overlaps with {reserved} that AKS keeps for itself"
+                    "virtualNetwork {name} has the range {range}, which overlaps with {reserved} that AKS reserves"
                 );
-                faults.push(Fault::new(place.field(), message, "use another network"));
+                faults.add(&key, message, "use another network");
             }
         }
     }
-    faults
 }
 
-/// The ranges of the subnets of a network. Azure refuses what overlaps with one of them, whoever uses it.
+/// The ranges of all subnets of a network. Azure rejects what overlaps with one of them, even if the cluster does not use it.
 fn subnet_ranges(network: &VirtualNetwork) -> Vec<IpNet> {
-    let subnets = network.properties.iter().flat_map(|it| &it.subnets);
-    subnets.filter_map(|it| it.properties.as_ref()).flat_map(prefixes).filter_map(cidr::any).collect()
+    let properties = subnets(network).filter_map(|subnet| subnet.properties.as_ref());
+    properties.flat_map(prefixes).filter_map(cidr::any).collect()
 }
 
-fn hit<'r>(range: &Range, taken: &'r [IpNet]) -> Option<&'r IpNet> {
-    taken.iter().find(|it| cidr::overlap(it, &range.net.into()))
+fn overlapping<'r>(range: &Range, taken: &'r [IpNet]) -> Option<&'r IpNet> {
+    taken.iter().find(|taken| cidr::overlap(taken, &range.net.into()))
 }
 
-fn network_apart(case: &Case<'_>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (place, network) in found_networks(case) {
+fn network_apart(case: &Case<'_>, faults: &mut Faults) {
+    for (_, name, network) in networks(case) {
         let taken = subnet_ranges(network);
         for range in ranges(case) {
-            faults.extend(hit(&range, &taken).map(|hit| {
-                let name = &place.subnet.network.name;
-                Fault::new(
-                    format!("aksConfig.{}", range.key),
-                    format!("{} overlaps with the subnet {hit} of virtualNetwork {name}", range.shown()),
+            if let Some(hit) = overlapping(&range, &taken) {
+                let message = format!("{range} overlaps with the subnet {hit} of virtualNetwork {name}");
+                faults.add(
+                    range.key,
+                    message,
                     format!("set {} to a range that is used nowhere else", range.key),
-                )
-            }));
+                );
+            }
         }
     }
-    faults
 }
 
-/// A range inside the address space of the network works as long as no subnet comes to lie there.
-fn space_apart(case: &Case<'_>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (place, network) in found_networks(case) {
-        let (taken, space) = (subnet_ranges(network), space(network).collect::<Vec<_>>());
-        for range in ranges(case).filter(|range| hit(range, &taken).is_none()) {
-            faults.extend(hit(&range, &space).map(|hit| {
-                let name = &place.subnet.network.name;
-                Fault::new(
-                    format!("aksConfig.{}", range.key),
-                    format!(
-                        "{} is within {hit} of virtualNetwork {name}, where a later subnet would overlap",
-                        range.shown()
-                    ),
-                    format!(
-                        "keep that range free of subnets, or set {} to one outside the network",
-                        range.key
-                    ),
-                )
-            }));
+/// A range inside the address space of the network works as long as no subnet is created there.
+fn space_apart(case: &Case<'_>, faults: &mut Faults) {
+    for (_, name, network) in networks(case) {
+        let (taken, space) = (subnet_ranges(network), space(network));
+        for range in ranges(case).filter(|range| overlapping(range, &taken).is_none()) {
+            if let Some(hit) = overlapping(&range, &space) {
+                let message = format!(
+                    "{range} is within {hit} of virtualNetwork {name}, where a later subnet would overlap"
+                );
+                let key = range.key;
+                let remedy =
+                    format!("keep that range free of subnets, or set {key} to one outside the network");
+                faults.add(key, message, remedy);
+            }
         }
     }
-    faults
 }
 
-/// The ranges of a subnet, whichever key has them.
+/// The ranges of a subnet, from either key.
 pub(super) fn prefixes(subnet: &SubnetProperties) -> Vec<&str> {
-    let one = subnet.address_prefix.iter().filter(|_| subnet.address_prefixes.is_empty());
-    one.chain(&subnet.address_prefixes).map(String::as_str).collect()
+    let single = subnet.address_prefix.iter().filter(|_| subnet.address_prefixes.is_empty());
+    single.chain(&subnet.address_prefixes).map(String::as_str).collect()
 }
 
-fn delegated(case: &Case<'_>) -> Vec<Fault> {
-    let given_away = places(case).into_iter().filter_map(|place| {
-        let delegations = &place.properties()?.delegations;
-        let service = delegations.iter().find_map(|it| it.properties.as_ref()?.service_name.as_deref())?;
-        let message = format!("the subnet {} is delegated to {service}", place.shown());
-        Some(Fault::new(place.field(), message, "use a subnet without a delegation"))
-    });
-    given_away.collect()
+fn delegated(case: &Case<'_>, faults: &mut Faults) {
+    for used in used_subnets(case) {
+        let delegations = used.properties().into_iter().flat_map(|properties| &properties.delegations);
+        let mut properties = delegations.filter_map(|delegation| delegation.properties.as_ref());
+        if let Some(service) = properties.find_map(|properties| properties.service_name.as_deref()) {
+            let message = format!("the subnet {used} is delegated to {service}");
+            faults.add(used.key(), message, "use a subnet without a delegation");
+        }
+    }
 }
 
-fn way_out(case: &Case<'_>) -> Vec<Fault> {
-    let outbound = case.outbound();
-    let without = places(case).into_iter().filter_map(|place| {
-        let subnet = place.properties()?;
-        let (what, name) = match outbound {
+fn outbound(case: &Case<'_>, faults: &mut Faults) {
+    for used in used_subnets(case) {
+        let Some(subnet) = used.properties() else { continue };
+        let (what, name) = match case.outbound() {
             Outbound::UserDefinedRouting if subnet.route_table.is_none() => {
                 ("route table", "userDefinedRouting")
             }
             Outbound::UserAssignedNatGateway if subnet.nat_gateway.is_none() => {
                 ("NAT gateway", "userAssignedNATGateway")
             }
-            _ => return None,
+            _ => continue,
         };
-        let message =
-            format!("outboundType {name} needs a {what}, and the subnet {} has none", place.shown());
-        Some(Fault::new("aksConfig.outboundType", message, format!("give the subnet a {what} first")))
-    });
-    without.collect()
+        let message = format!("outboundType {name} needs a {what}, but the subnet {used} has none");
+        faults.add("outboundType", message, format!("give the subnet a {what} first"));
+    }
 }
 
-/// With kubenet Azure writes routes into the table of the subnet, for which an identity that exists before the cluster needs
-/// rights.
-fn route_table(case: &Case<'_>) -> Vec<Fault> {
-    let spec = &case.spec;
-    let own_identity =
-        spec.managed_identity == Some(true) && given(spec.user_assigned_identity.as_ref()).is_some();
-    if case.plugin() != "kubenet" || own_identity {
-        return Vec::new();
+/// With kubenet, Azure writes routes into the subnet's table, for which an identity needs permissions before the cluster exists.
+fn route_table(case: &Case<'_>, faults: &mut Faults) {
+    if case.plugin() != "kubenet" || case.spec.user_identity().is_some() {
+        return;
     }
-    let routed = places(case).into_iter().filter_map(|place| {
-        let table = place.properties()?.route_table.as_ref()?;
+    for used in used_subnets(case) {
+        let Some(table) = used.properties().and_then(|subnet| subnet.route_table.as_ref()) else { continue };
         let table = table.id.as_deref().and_then(|id| id.rsplit('/').next()).unwrap_or_default();
         let message = format!(
-            "the subnet {} has the route table {table}, and with networkPlugin kubenet only a user-assigned identity can use it",
-            place.shown()
+            "the subnet {used} has the route table {table}, which only a user-assigned identity can use with networkPlugin kubenet"
         );
-        Some(Fault::new(
-            "aksConfig.userAssignedIdentity",
-            message,
-            "set managedIdentity and userAssignedIdentity, and give that identity the role Network Contributor on the route \
-             table and the subnet",
-        ))
-    });
-    routed.collect()
+        let remedy = "set managedIdentity and userAssignedIdentity, and give that identity the role Network Contributor on the \
+             route table and the subnet";
+        faults.add("userAssignedIdentity", message, remedy);
+    }
 }
 
-/// Either every pool names a subnet or none does. A new pool that names none gets the subnet of the others.
-fn mixed(case: &Case<'_>) -> Vec<Fault> {
+/// Either all pools have a subnet or none. A new pool without one gets the subnet of the others.
+fn mixed(case: &Case<'_>, faults: &mut Faults) {
+    let has_subnet =
+        |pool: &&Pool<'_>| pool.spec.vnet_subnet_id.is_some() || case.subnet_of(pool.spec).is_some();
     let pools = case.pools();
-    let has = |pool: &&Pool<'_>| {
-        given(pool.wanted.vnet_subnet_id.as_ref()).is_some() || case.subnet_of(pool.wanted).is_some()
+    let (with, without): (Vec<_>, Vec<_>) = pools.iter().partition(has_subnet);
+    let bare_in_azure = || {
+        let bare = case.current_pools().iter().filter(|pool| case.subnet_of(pool).is_none());
+        bare.filter_map(|pool| pool.name.as_deref()).next()
     };
-    let (with, without): (Vec<_>, Vec<_>) = pools.iter().partition(has);
-    let in_azure = case.current.iter().flat_map(|it| it.node_pools.iter().flatten());
-    let mut bare_in_azure = in_azure.filter(|pool| case.subnet_of(pool).is_none());
-    let bare =
-        without.first().map(|pool| pool.name()).or(bare_in_azure.find_map(|pool| pool.name.as_deref()));
-    let Some(bare) = bare.filter(|_| !with.is_empty()) else { return Vec::new() };
-    let named = with.iter().filter(|pool| pool.is_new());
-    named
-        .map(|pool| {
-            let message = format!(
-                "node pool {} has a subnet and node pool {bare} has none: all or none may have one",
-                pool.name()
-            );
-            Fault::new(
-                pool.field("vnetSubnetID"),
-                message,
-                "leave vnetSubnetID out, or give every node pool a subnet of one network",
-            )
-        })
-        .collect()
+    let Some(bare) = without.first().map(|pool| pool.name()).or_else(bare_in_azure) else { return };
+    for pool in with.iter().filter(|pool| pool.is_new()) {
+        let name = pool.name();
+        let message =
+            format!("node pool {name} has a subnet and node pool {bare} has none: all or none may have one");
+        let remedy = "leave vnetSubnetID out, or give every node pool a subnet of one network";
+        faults.add(pool.key("vnetSubnetID"), message, remedy);
+    }
 }
 
 /// The subnets of all pools are in one network.
-fn one_network(case: &Case<'_>) -> Vec<Fault> {
-    let places = places(case);
-    let mut in_azure = case.current.iter().flat_map(|it| it.node_pools.iter().flatten());
-    let known = in_azure.find_map(|pool| case.subnet_of(pool)).map(|subnet| subnet.network);
-    let Some(network) = known.or_else(|| places.first().map(|place| place.subnet.network.clone())) else {
-        return Vec::new();
+fn one_network(case: &Case<'_>, faults: &mut Faults) {
+    let used = used_subnets(case);
+    let known =
+        case.current_pools().iter().find_map(|pool| case.subnet_of(pool)).map(|subnet| subnet.network);
+    let Some(network) = known.or_else(|| used.first().map(|used| used.subnet.network.clone())) else {
+        return;
     };
-    let elsewhere = places.into_iter().filter(|place| place.subnet.network != network);
-    elsewhere
-        .map(|place| {
-            let message = format!(
-                "the subnet {} is in another network than {}, where the other node pools are",
-                place.shown(),
-                network.name
-            );
-            Fault::new(place.field(), message, format!("use a subnet of the network {}", network.name))
-        })
-        .collect()
+    let name = &network.name;
+    for other in used.iter().filter(|used| used.subnet.network != network) {
+        let message =
+            format!("the subnet {other} is in another network than {name}, where the other node pools are");
+        faults.add(other.key(), message, format!("use a subnet of the network {name}"));
+    }
 }

@@ -1,56 +1,57 @@
-//! Kubernetes versions: that they exist, which way they may change, and pools against the control plane. What counts is the
-//! version that runs, and where Azure upgrades it to (`domain::upgrades`, as for aksUpgrades).
+//! Kubernetes versions: whether they exist, how they may change, and pools against the control plane. Changes are compared with
+//! the running version and with Azure's upgrades ([`crate::upgrades`], as for aksUpgrades).
 
 use super::azure::{Block, list};
 use super::case::Case;
 use super::pool::Pool;
-use super::rule::{Fault, Rule, Scope};
+use super::rule::{Faults, Rule, Scope};
+use super::sources::learn;
 use crate::arm::KubernetesVersion;
-use crate::spec::given;
 use crate::upgrades::{self, Start};
 use crate::versions::{self, Version, canonical, is_official, is_same};
 
-const SUPPORTED: &str = "Azure: Supported Kubernetes versions in AKS, \
-    https://learn.microsoft.com/azure/aks/supported-kubernetes-versions";
-const UPGRADE: &str = "Azure: Upgrade the AKS control plane, Kubernetes version upgrade rules, \
-    https://learn.microsoft.com/azure/aks/upgrade-aks-control-plane";
-const POOLS: &str = "Azure: Upgrade the AKS control plane, Kubernetes version upgrade rules, \
-    https://learn.microsoft.com/azure/aks/upgrade-aks-control-plane";
+const SUPPORTED: &str =
+    learn!("Supported Kubernetes versions in AKS", "azure/aks/supported-kubernetes-versions");
+const UPGRADE: &str = learn!(
+    "Upgrade the AKS control plane, Kubernetes version upgrade rules",
+    "azure/aks/upgrade-aks-control-plane"
+);
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("version-form", SUPPORTED, form),
     Rule::error("version-not-lowered", UPGRADE, not_lowered).about(Scope::Existing),
     Rule::error("version-one-minor", UPGRADE, one_minor).needs(&[Block::Versions]).about(Scope::Existing),
-    Rule::error("pool-version-skew", POOLS, skew),
-    Rule::error("pool-version-not-lowered", POOLS, pool_not_lowered).about(Scope::Existing),
+    Rule::error("pool-version-skew", UPGRADE, skew),
+    Rule::error("pool-version-not-lowered", UPGRADE, pool_not_lowered).about(Scope::Existing),
     Rule::error("version-offered", SUPPORTED, offered).needs(&[Block::Versions]),
     Rule::error("version-reachable", UPGRADE, reachable).needs(&[Block::Versions]).about(Scope::Existing),
     Rule::error("pool-version-offered", SUPPORTED, pool_offered).needs(&[Block::Versions]),
-    Rule::error("version-preview", SUPPORTED, preview).needs(&[Block::Versions]).warning(),
+    Rule::warning("version-preview", SUPPORTED, preview).needs(&[Block::Versions]),
 ];
 
-const FIELD: &str = "aksConfig.kubernetesVersion";
+const KEY: &str = "kubernetesVersion";
 
 fn wanted<'a>(case: &'a Case<'_>) -> Option<&'a str> {
-    given(case.spec.kubernetes_version.as_ref())
+    case.spec.kubernetes_version.as_deref()
 }
 
-/// Wanted and running version, when the one is to become the other.
+/// The wanted and the running version, if they differ.
 fn change<'a>(case: &'a Case<'_>) -> Option<(&'a str, &'a str)> {
     let (wanted, running) = (wanted(case)?, case.running()?);
     (!is_same(wanted, running)).then_some((wanted, running))
 }
 
-/// The same, read; `None` for texts that are no versions.
+/// The same, parsed; `None` for invalid versions.
 fn parsed(change: (&str, &str)) -> Option<(Version, Version)> {
     Version::parse(change.0).zip(Version::parse(change.1))
 }
 
-fn start<'a>(case: &'a Case<'_>, running: &'a str) -> Start<'a> {
-    Start { running, long_term: case.long_term(), own: &case.azure.own_upgrades }
+/// Whether a version is the running one.
+fn runs(running: Option<&str>, version: &str) -> bool {
+    running.is_some_and(|running| is_same(version, running))
 }
 
-/// Whether the list of the region does not say where the cluster can go.
+/// Whether the list of the region does not contain the upgrades of the cluster.
 pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
     let Some(running) = case.running().filter(|_| case.versions_change()) else { return false };
     let offered = case.azure.versions.known();
@@ -60,10 +61,11 @@ pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
 /// The versions that the cluster can be upgraded to, ascending.
 fn targets(case: &Case<'_>) -> Vec<String> {
     let running = case.running().map(canonical).unwrap_or_default();
-    upgrades::reachable(&start(case, &running), list(&case.azure.versions))
+    let start = Start { running: &running, long_term: case.long_term(), own: &case.azure.own_upgrades };
+    upgrades::reachable(&start, list(&case.azure.versions))
 }
 
-/// Whether Azure says where a cluster of the running version can go; of a retired version only its own profile may.
+/// Whether Azure lists upgrades of the running version; for a retired version only the cluster's own profile may.
 fn has_targets(case: &Case<'_>) -> bool {
     let running = case.running().map(canonical).unwrap_or_default();
     let listed = list(&case.azure.versions).iter().any(|minor| minor.patch_versions.contains_key(&running));
@@ -75,12 +77,10 @@ fn is_target(targets: &[String], wanted: &str) -> bool {
     targets.iter().any(|target| is_same(target, wanted))
 }
 
-/// A remedy that names only what this cluster can become.
+/// A remedy that names only versions that this cluster can have.
 fn use_reachable(case: &Case<'_>) -> String {
-    let Some(running) = case.running() else {
-        return format!("use {}", examples(list(&case.azure.versions)));
-    };
     let offered = list(&case.azure.versions);
+    let Some(running) = case.running() else { return format!("use {}", examples(offered)) };
     let is_preview = |version: &String| {
         versions::find(offered, version).is_some_and(|minor| minor.is_preview == Some(true))
     };
@@ -93,61 +93,57 @@ fn use_reachable(case: &Case<'_>) -> String {
     format!("use one of {}", named.join(", "))
 }
 
-fn form(case: &Case<'_>) -> Vec<Fault> {
+fn form(case: &Case<'_>, faults: &mut Faults) {
     let remedy = "write it as aksVersions lists it, for example 1.32.7";
-    let cluster = wanted(case).filter(|text| Version::parse(text).is_none()).map(|text| {
-        Fault::new(FIELD, format!("kubernetesVersion {text:?} is no version of Kubernetes"), remedy)
-    });
-    let pools = case.pools();
-    let wrong = pools.iter().filter_map(|pool| {
-        let text = pool.version().filter(|text| Version::parse(text).is_none())?;
-        let message =
-            format!("orchestratorVersion {text:?} of node pool {} is no version of Kubernetes", pool.name());
-        Some(Fault::new(pool.field("orchestratorVersion"), message, remedy))
-    });
-    cluster.into_iter().chain(wrong).collect()
-}
-
-fn not_lowered(case: &Case<'_>) -> Vec<Fault> {
-    let Some((wanted, running)) = change(case) else { return Vec::new() };
-    if !parsed((wanted, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
-        return Vec::new();
+    let is_invalid = |text: &&str| Version::parse(text).is_none();
+    if let Some(text) = wanted(case).filter(is_invalid) {
+        faults.add(KEY, format!("kubernetesVersion {text:?} is not a version of Kubernetes"), remedy);
     }
-    vec![Fault::new(
-        FIELD,
-        format!("kubernetesVersion cannot go from {running} down to {wanted}"),
-        format!("leave it at {running}, or choose a higher version"),
-    )]
+    for pool in case.pools() {
+        if let Some(text) = pool.version().filter(is_invalid) {
+            let name = pool.name();
+            let message =
+                format!("orchestratorVersion {text:?} of node pool {name} is not a version of Kubernetes");
+            faults.add(pool.key("orchestratorVersion"), message, remedy);
+        }
+    }
 }
 
-fn one_minor(case: &Case<'_>) -> Vec<Fault> {
-    let Some((wanted, running)) = change(case) else { return Vec::new() };
-    let Some((to, from)) = parsed((wanted, running)) else { return Vec::new() };
+fn not_lowered(case: &Case<'_>, faults: &mut Faults) {
+    let Some((wanted, running)) = change(case) else { return };
+    if parsed((wanted, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
+        let message = format!("kubernetesVersion cannot go from {running} down to {wanted}");
+        faults.add(KEY, message, format!("leave it at {running}, or choose a higher version"));
+    }
+}
+
+/// The minor version after the running one, if the wanted version skips it. With long-term support, and from retired versions,
+/// Azure offers targets further away.
+fn skipped(case: &Case<'_>) -> Option<String> {
+    let (wanted, running) = change(case)?;
+    let (to, from) = parsed((wanted, running))?;
     let next = from.minor.saturating_add(1);
-    let skips = to.major == from.major && to.minor > next;
-    // With long-term support, and from versions that are retired, Azure names targets further away.
-    if !skips || is_target(&targets(case), wanted) {
-        return Vec::new();
-    }
-    let remedy = if targets(case).is_empty() {
-        format!("upgrade to {}.{next} first", from.major)
-    } else {
-        use_reachable(case)
-    };
+    let skips = to.major == from.major && to.minor > next && !is_target(&targets(case), wanted);
+    skips.then(|| format!("{}.{next}", from.major))
+}
+
+fn one_minor(case: &Case<'_>, faults: &mut Faults) {
+    let (Some(next), Some((wanted, running))) = (skipped(case), change(case)) else { return };
+    let remedy =
+        if targets(case).is_empty() { format!("upgrade to {next} first") } else { use_reachable(case) };
     let message = format!(
         "kubernetesVersion cannot go from {running} to {wanted} at once, because minor versions cannot be skipped"
     );
-    vec![Fault::new(FIELD, message, remedy)]
+    faults.add(KEY, message, remedy);
 }
 
-/// The version that the control plane will have: its full version where it stays.
+/// The future version of the control plane: the full running version if it stays.
 fn plane(case: &Case<'_>) -> Option<Version> {
     let wanted = wanted(case)?;
-    let stays = case.running().filter(|running| is_same(wanted, running));
-    Version::parse(stays.unwrap_or(wanted))
+    Version::parse(case.running().filter(|running| is_same(wanted, running)).unwrap_or(wanted))
 }
 
-/// By how many minor versions nodes may be behind the control plane.
+/// The number of minor versions by which nodes may be behind the control plane.
 fn allowed_skew(plane: Version) -> u32 {
     if plane.minor >= 28 { 3 } else { 2 }
 }
@@ -156,51 +152,41 @@ fn is_too_old(pool: Version, plane: Version) -> bool {
     pool.major == plane.major && pool.minor.saturating_add(allowed_skew(plane)) < plane.minor
 }
 
-fn skew(case: &Case<'_>) -> Vec<Fault> {
-    let Some((text, plane)) = wanted(case).zip(plane(case)) else { return Vec::new() };
-    let pools = case.pools();
-    let apart = pools.iter().filter_map(|pool| {
-        let own = pool.version()?;
+fn skew(case: &Case<'_>, faults: &mut Faults) {
+    let Some((text, plane)) = wanted(case).zip(plane(case)) else { return };
+    for pool in case.pools() {
+        let Some(own) = pool.version() else { continue };
         let stays = pool.running().filter(|running| is_same(own, running));
-        let version = Version::parse(stays.unwrap_or(own))?;
+        let Some(version) = Version::parse(stays.unwrap_or(own)) else { continue };
         let (problem, remedy) = if plane.is_lower_than(version) {
-            (
-                "is newer than",
-                "upgrade the control plane first, or set orchestratorVersion to its version".to_owned(),
-            )
+            let remedy = "upgrade the control plane first, or set orchestratorVersion to its version";
+            ("is newer than", remedy.to_owned())
         } else if is_too_old(version, plane) {
             let allowed = allowed_skew(plane);
             let remedy = format!("upgrade the pool first: it may be at most {allowed} minor versions behind");
             ("is too far behind", remedy)
         } else {
-            return None;
+            continue;
         };
-        let message = format!(
-            "orchestratorVersion {own} of node pool {} {problem} kubernetesVersion {text}",
-            pool.name()
-        );
-        Some(Fault::new(pool.field("orchestratorVersion"), message, remedy))
-    });
-    apart.collect()
+        let name = pool.name();
+        let message =
+            format!("orchestratorVersion {own} of node pool {name} {problem} kubernetesVersion {text}");
+        faults.add(pool.key("orchestratorVersion"), message, remedy);
+    }
 }
 
-fn pool_not_lowered(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
-    let lowered = pools.iter().filter_map(|pool| {
-        let (wanted, running) = (pool.version()?, pool.running()?);
-        Version::parse(wanted)?.is_lower_than(Version::parse(running)?).then(|| {
-            let message = format!(
-                "orchestratorVersion of node pool {} cannot go from {running} down to {wanted}",
-                pool.name()
-            );
-            Fault::new(
-                pool.field("orchestratorVersion"),
-                message,
-                format!("leave it at {running}, or choose a higher version up to that of the control plane"),
-            )
-        })
-    });
-    lowered.collect()
+fn pool_not_lowered(case: &Case<'_>, faults: &mut Faults) {
+    for pool in case.pools() {
+        let Some((wanted, running)) = pool.version().zip(pool.running()) else { continue };
+        if parsed((wanted, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
+            let name = pool.name();
+            let message =
+                format!("orchestratorVersion of node pool {name} cannot go from {running} down to {wanted}");
+            let remedy =
+                format!("leave it at {running}, or choose a higher version up to that of the control plane");
+            faults.add(pool.key("orchestratorVersion"), message, remedy);
+        }
+    }
 }
 
 /// The newest patch of each minor version that passes, newest first.
@@ -217,13 +203,13 @@ fn newest(offered: &[KubernetesVersion], passes: impl Fn(&KubernetesVersion, &st
     newest
 }
 
-/// The newest patches that every new cluster may have.
+/// The newest patches that any new cluster can have.
 fn examples(offered: &[KubernetesVersion]) -> String {
     let newest = newest(offered, |minor, _| is_official(minor) && minor.is_preview != Some(true));
     if newest.is_empty() { "one that aksVersions lists".to_owned() } else { newest.join(", ") }
 }
 
-/// A remedy that names only versions that the pool can have in this cluster.
+/// A remedy that names only versions that the pool can have.
 fn use_pool_versions(case: &Case<'_>, pool: &Pool<'_>) -> String {
     let plane = plane(case);
     let running = pool.running().and_then(Version::parse);
@@ -242,8 +228,8 @@ fn use_pool_versions(case: &Case<'_>, pool: &Pool<'_>) -> String {
     format!("use {}", newest.join(", "))
 }
 
-/// Why a version cannot be had.
-fn refusal(case: &Case<'_>, text: &str) -> Option<String> {
+/// The reason why a version is not available.
+fn unavailable(case: &Case<'_>, text: &str) -> Option<String> {
     let region = case.region();
     match versions::find(list(&case.azure.versions), text) {
         _ if is_target(&case.azure.own_upgrades, text) => None,
@@ -260,57 +246,46 @@ fn refusal(case: &Case<'_>, text: &str) -> Option<String> {
     }
 }
 
-fn offered(case: &Case<'_>) -> Vec<Fault> {
-    let runs = |text: &str| case.running().is_some_and(|running| is_same(text, running));
-    let Some(text) = wanted(case).filter(|text| !runs(text) && Version::parse(text).is_some()) else {
-        return Vec::new();
-    };
-    let fault = refusal(case, text)
-        .map(|why| Fault::new(FIELD, format!("kubernetesVersion {text} {why}"), use_reachable(case)));
-    fault.into_iter().collect()
-}
-
-fn reachable(case: &Case<'_>) -> Vec<Fault> {
-    let Some((wanted, running)) = change(case).filter(|_| has_targets(case)) else { return Vec::new() };
-    let higher = parsed((wanted, running)).is_some_and(|(to, from)| !to.is_lower_than(from));
-    // A skipped minor version is reported by its own rule.
-    if !higher || is_target(&targets(case), wanted) || !one_minor(case).is_empty() {
-        return Vec::new();
+fn offered(case: &Case<'_>, faults: &mut Faults) {
+    let is_new = |text: &&str| !runs(case.running(), text) && Version::parse(text).is_some();
+    let Some(text) = wanted(case).filter(is_new) else { return };
+    if let Some(why) = unavailable(case, text) {
+        faults.add(KEY, format!("kubernetesVersion {text} {why}"), use_reachable(case));
     }
-    let message = format!(
-        "kubernetesVersion cannot go from {running} to {wanted}, which is no upgrade that Azure offers"
-    );
-    vec![Fault::new(FIELD, message, use_reachable(case))]
 }
 
-fn pool_offered(case: &Case<'_>) -> Vec<Fault> {
-    let pools = case.pools();
+fn reachable(case: &Case<'_>, faults: &mut Faults) {
+    let Some((wanted, running)) = change(case).filter(|_| has_targets(case)) else { return };
+    let is_higher = parsed((wanted, running)).is_some_and(|(to, from)| !to.is_lower_than(from));
+    // A skipped minor version has a rule of its own.
+    if is_higher && !is_target(&targets(case), wanted) && skipped(case).is_none() {
+        let message = format!(
+            "kubernetesVersion cannot go from {running} to {wanted}, because Azure does not offer this upgrade"
+        );
+        faults.add(KEY, message, use_reachable(case));
+    }
+}
+
+fn pool_offered(case: &Case<'_>, faults: &mut Faults) {
     let plane = [wanted(case), case.running()].map(|version| version.map(canonical));
-    let unknown = pools.iter().filter_map(|pool| {
-        let text = pool.version().filter(|text| Version::parse(text).is_some())?;
-        let runs = pool.running().is_some_and(|running| is_same(text, running));
-        if runs || plane.contains(&Some(canonical(text))) {
-            return None;
+    for pool in case.pools() {
+        let Some(text) = pool.version().filter(|text| Version::parse(text).is_some()) else { continue };
+        if runs(pool.running(), text) || plane.contains(&Some(canonical(text))) {
+            continue;
         }
-        let why = refusal(case, text)?;
-        let message = format!("orchestratorVersion {text} of node pool {} {why}", pool.name());
-        Some(Fault::new(pool.field("orchestratorVersion"), message, use_pool_versions(case, pool)))
-    });
-    unknown.collect()
+        if let Some(why) = unavailable(case, text) {
+            let message = format!("orchestratorVersion {text} of node pool {} {why}", pool.name());
+            faults.add(pool.key("orchestratorVersion"), message, use_pool_versions(case, &pool));
+        }
+    }
 }
 
-fn preview(case: &Case<'_>) -> Vec<Fault> {
-    let runs = |text: &str| case.running().is_some_and(|running| is_same(text, running));
-    let Some(text) = wanted(case).filter(|text| !runs(text)) else { return Vec::new() };
-    match versions::find(list(&case.azure.versions), text) {
-        Some(minor) if minor.is_preview == Some(true) => vec![Fault::new(
-            FIELD,
-            format!(
-                "kubernetesVersion {text} is a preview in {}, for which Azure gives no support",
-                case.region()
-            ),
-            use_reachable(case),
-        )],
-        _ => Vec::new(),
+fn preview(case: &Case<'_>, faults: &mut Faults) {
+    let Some(text) = wanted(case).filter(|text| !runs(case.running(), text)) else { return };
+    let minor = versions::find(list(&case.azure.versions), text);
+    if minor.is_some_and(|minor| minor.is_preview == Some(true)) {
+        let message =
+            format!("kubernetesVersion {text} is a preview in {}, without support by Azure", case.region());
+        faults.add(KEY, message, use_reachable(case));
     }
 }

@@ -1,14 +1,37 @@
 //! `aksConfig` and its node pools (`docs/contract/aks-config.md#cluster-fields`). `aksStatus.upstreamSpec` has the same
 //! shape.
 //!
-//! Every field may be missing: what is not set is not managed. Whatever else clients send (`type`, and the
-//! `_id`, `_isNewOrUnprovisioned`, `_validation` of the dashboard's forms) has no place here.
+//! Every field may be missing; an unset field is not managed. `""` is read as unset. Other keys that clients send (`type`, and
+//! `_id`, `_isNewOrUnprovisioned`, `_validation` of the dashboard's forms) are ignored.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{regions, versions};
+
+/// The type of a field.
+trait Field {
+    /// Whether the value stands for an unset field: clients send `""`.
+    fn is_unset(&self) -> bool {
+        false
+    }
+}
+
+impl Field for String {
+    fn is_unset(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Field for bool {}
+impl Field for i64 {}
+impl<T> Field for Vec<T> {}
+impl Field for BTreeMap<String, String> {}
+
+fn read_set<'de, D: Deserializer<'de>, T: Deserialize<'de> + Field>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<T>::deserialize(from)?.filter(|value| !value.is_unset()))
+}
 
 /// Declares a struct of optional fields together with the list of its keys.
 macro_rules! spec {
@@ -17,24 +40,24 @@ macro_rules! spec {
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct $name {
-            $($(#[$field_doc])* #[serde(rename = $key, skip_serializing_if = "Option::is_none")] pub $field: Option<$kind>,)*
+            $($(#[$field_doc])* #[serde(rename = $key, skip_serializing_if = "Option::is_none", deserialize_with = "read_set")] pub $field: Option<$kind>,)*
         }
 
         impl $name {
-            /// The keys on the wire.
+            /// The keys in JSON.
             pub const KEYS: &[&str] = &[$($key),*];
         }
     };
 }
 
 spec! {
-    /// What the user wants an AKS cluster to be.
+    /// The desired state of an AKS cluster.
     AksConfig {
-        /// The API server answers only these address ranges.
+        /// Address ranges that may reach the API server.
         "authorizedIpRanges" authorized_ip_ranges: Vec<String>,
         /// Without effect.
         "authBaseUrl" auth_base_url: String,
-        /// The id of the cloud credential, `cattle-global-data:cc-xxxxx`.
+        /// The ID of the cloud credential, `cattle-global-data:cc-xxxxx`.
         "azureCredentialSecret" azure_credential_secret: String,
         /// Without effect.
         "baseUrl" base_url: String,
@@ -42,15 +65,15 @@ spec! {
         "clusterName" cluster_name: String,
         /// An address within `serviceCidr`.
         "dnsServiceIp" dns_service_ip: String,
-        /// The start of the cluster's host name.
+        /// The first part of the cluster's host name.
         "dnsPrefix" dns_prefix: String,
         /// Without effect.
         "dockerBridgeCidr" docker_bridge_cidr: String,
-        /// The add-on of that name.
+        /// Whether the add-on of this name is on.
         "httpApplicationRouting" http_application_routing: bool,
-        /// The cluster exists and is only registered; it is never deleted in Azure.
+        /// Registers an existing cluster, which is never deleted in Azure.
         "imported" imported: bool,
-        /// Of the control plane, `1.31.8`.
+        /// The version of the control plane, `1.31.8`.
         "kubernetesVersion" kubernetes_version: String,
         /// Has an effect only together with `sshPublicKey`.
         "linuxAdminUsername" linux_admin_username: String,
@@ -62,7 +85,7 @@ spec! {
         "logAnalyticsWorkspaceName" log_analytics_workspace_name: String,
         /// Whether the identity is managed by Azure.
         "managedIdentity" managed_identity: bool,
-        /// The add-on of that name.
+        /// Whether the add-on of this name is on.
         "monitoring" monitoring: bool,
         /// `azure` or `kubenet`.
         "networkPlugin" network_plugin: String,
@@ -70,21 +93,21 @@ spec! {
         "networkPolicy" network_policy: String,
         /// In the user's order.
         "nodePools" node_pools: Vec<NodePool>,
-        /// Where Azure puts the machines.
+        /// The resource group of the nodes.
         "nodeResourceGroup" node_resource_group: String,
         /// `loadBalancer`, `userDefinedRouting`, `managedNATGateway` or `userAssignedNATGateway`, in any case.
         "outboundType" outbound_type: String,
-        /// The addresses of pods.
+        /// The address range of pods.
         "podCidr" pod_cidr: String,
-        /// The API server has no public address.
+        /// Whether the API server has only a private address.
         "privateCluster" private_cluster: bool,
-        /// `system`, `none` or a resource id; only with `privateCluster`.
+        /// `system`, `none` or a resource ID; only with `privateCluster`.
         "privateDnsZone" private_dns_zone: String,
         /// The resource group of the cluster.
         "resourceGroup" resource_group: String,
         /// The region.
         "resourceLocation" resource_location: String,
-        /// The addresses of services.
+        /// The address range of services.
         "serviceCidr" service_cidr: String,
         /// Has an effect only together with `linuxAdminUsername`.
         "sshPublicKey" ssh_public_key: String,
@@ -92,7 +115,7 @@ spec! {
         "subnet" subnet: String,
         /// Tags of the cluster resource.
         "tags" tags: BTreeMap<String, String>,
-        /// A resource id; only with `managedIdentity`.
+        /// A resource ID; only with `managedIdentity`.
         "userAssignedIdentity" user_assigned_identity: String,
         /// An existing network.
         "virtualNetwork" virtual_network: String,
@@ -102,25 +125,25 @@ spec! {
 }
 
 spec! {
-    /// What the user wants a node pool to be.
+    /// The desired state of a node pool.
     NodePool {
         /// `1`, `2`, `3`.
         "availabilityZones" availability_zones: Vec<String>,
-        /// Machines; without meaning while autoscaling.
+        /// Number of nodes; ignored while autoscaling.
         "count" count: i64,
-        /// Whether Azure chooses the number of machines.
+        /// Whether the autoscaler sets the number of nodes.
         "enableAutoScaling" enable_auto_scaling: bool,
         /// With autoscaling.
         "maxCount" max_count: i64,
-        /// Pods per machine.
+        /// Pods per node.
         "maxPods" max_pods: i64,
-        /// Machines that are added while upgrading: `1`, `33%`.
+        /// Nodes that are added during an upgrade: `1`, `33%`.
         "maxSurge" max_surge: String,
         /// With autoscaling.
         "minCount" min_count: i64,
         /// `System` or `User`.
         "mode" mode: String,
-        /// The key of the pool.
+        /// Identifies the pool.
         "name" name: String,
         /// Labels of the nodes.
         "nodeLabels" node_labels: BTreeMap<String, String>,
@@ -134,47 +157,127 @@ spec! {
         "osDiskType" os_disk_type: String,
         /// `Linux`
         "osType" os_type: String,
-        /// The size of the machines, `Standard_D2d_v4`.
+        /// The size of the nodes, `Standard_D2d_v4`.
         "vmSize" vm_size: String,
-        /// The resource id of the subnet; taken from Azure.
+        /// The resource ID of the subnet; taken from Azure.
         "vnetSubnetID" vnet_subnet_id: String,
     }
 }
 
 impl AksConfig {
-    /// The same with one form of what may be written in several: the region (`East US`) and Kubernetes versions (`v1.33.5`).
+    /// The configuration with the region (`East US`) and Kubernetes versions (`v1.33.5`) in their canonical form.
     #[must_use]
     pub fn normalised(mut self) -> Self {
-        self.resource_location = self.resource_location.map(|region| regions::normalised(&region));
-        self.kubernetes_version = self.kubernetes_version.map(|version| versions::canonical(&version));
+        let filled = |text: String| Some(text).filter(|text| !text.is_empty());
+        self.resource_location =
+            self.resource_location.and_then(|region| filled(regions::normalised(&region)));
+        self.kubernetes_version = self.kubernetes_version.and_then(|text| filled(versions::canonical(&text)));
         for pool in self.node_pools.iter_mut().flatten() {
-            pool.orchestrator_version =
-                pool.orchestrator_version.take().map(|version| versions::canonical(&version));
+            let version = pool.orchestrator_version.take();
+            pool.orchestrator_version = version.and_then(|text| filled(versions::canonical(&text)));
         }
         self
+    }
+
+    /// The node pools; none if they are not managed.
+    pub fn pools(&self) -> &[NodePool] {
+        self.node_pools.as_deref().unwrap_or_default()
+    }
+
+    /// The node pool with this name.
+    pub fn pool(&self, name: &str) -> Option<&NodePool> {
+        self.pools().iter().find(|pool| pool.name.as_deref() == Some(name))
+    }
+
+    /// Whether an existing cluster is registered, rather than one created by this server.
+    pub fn is_import(&self) -> bool {
+        self.imported == Some(true)
+    }
+
+    /// The resource group of the cluster's network. `virtualNetworkResourceGroup` applies only if `networkPlugin` is set
+    /// (`docs/contract/provisioning.md#pool-body`).
+    pub fn network_group(&self) -> Option<&str> {
+        let own = self.virtual_network_resource_group.as_deref().filter(|_| self.network_plugin.is_some());
+        own.or(self.resource_group.as_deref())
+    }
+
+    /// `httpApplicationRouting`; `None` in China, where Azure does not offer the add-on.
+    pub fn http_routing(&self) -> Option<bool> {
+        let region = regions::normalised(self.resource_location.as_deref().unwrap_or_default());
+        self.http_application_routing.filter(|_| !region.starts_with("china"))
+    }
+
+    /// The user-assigned identity of the cluster, which only a managed identity can be.
+    pub fn user_identity(&self) -> Option<&str> {
+        self.user_assigned_identity.as_deref().filter(|_| self.managed_identity == Some(true))
+    }
+}
+
+impl NodePool {
+    /// Whether the pool runs system pods.
+    pub fn is_system(&self) -> bool {
+        self.mode.as_deref().is_some_and(|mode| mode.eq_ignore_ascii_case("System"))
+    }
+
+    /// Whether the autoscaler sets the number of nodes.
+    pub fn is_autoscaled(&self) -> bool {
+        self.enable_auto_scaling == Some(true)
+    }
+
+    /// The availability zones; unset if the list is empty.
+    pub fn zones(&self) -> Option<&[String]> {
+        self.availability_zones.as_deref().filter(|zones| !zones.is_empty())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::testing::config;
 
     #[test]
-    fn keys_are_ranchers_and_what_is_not_set_is_not_written() {
+    fn keys_are_ranchers_and_unset_fields_are_not_written() {
         let text =
             json!({"dnsServiceIp": "10.0.0.10", "nodePools": [{"osDiskSizeGB": 128, "vnetSubnetID": "x"}]});
-        let config: AksConfig = serde_json::from_value(text.clone()).unwrap();
+        let config = config(text.clone());
         assert_eq!(config.dns_service_ip.as_deref(), Some("10.0.0.10"));
         assert_eq!(serde_json::to_value(&config).unwrap(), text);
     }
 
     #[test]
-    fn null_and_unknown_keys_are_passed_over() {
-        let text =
-            json!({"type": "/v3/schemas/x", "tags": null, "nodePools": [{"_id": 1, "_validation": {}}]});
-        let config: AksConfig = serde_json::from_value(text).unwrap();
-        assert_eq!(config, AksConfig { node_pools: Some(vec![NodePool::default()]), ..AksConfig::default() });
+    fn null_empty_strings_and_unknown_keys_are_ignored() {
+        let sent = json!({"type": "/v3/schemas/x", "tags": null, "subnet": "",
+            "nodePools": [{"_id": 1, "_validation": {}, "maxSurge": ""}]});
+        assert_eq!(config(sent), config(json!({"nodePools": [{}]})));
+        let differ = |one: Value, other: Value| assert_ne!(config(one), config(other));
+        // An empty map or list is managed. Tags and labels may have empty values.
+        differ(json!({"tags": {}}), json!({}));
+        differ(json!({"tags": {"a": ""}}), json!({"tags": {}}));
+        differ(json!({"nodePools": [{"nodeLabels": {"a": ""}}]}), json!({"nodePools": [{"nodeLabels": {}}]}));
+    }
+
+    #[test]
+    fn network_group_applies_only_with_a_plugin() {
+        for (keys, group) in [
+            (json!({"virtualNetworkResourceGroup": "n", "networkPlugin": "azure"}), "n"),
+            (json!({"virtualNetworkResourceGroup": "n"}), "g"),
+            (json!({"virtualNetworkResourceGroup": "", "networkPlugin": "azure"}), "g"),
+        ] {
+            let own = AksConfig { resource_group: Some("g".to_owned()), ..config(keys) };
+            assert_eq!(own.network_group(), Some(group));
+        }
+        assert_eq!(AksConfig::default().network_group(), None);
+    }
+
+    #[test]
+    fn china_has_no_http_routing() {
+        for (region, expected) in
+            [("chinaeast2", None), ("ChinaNorth3", None), ("eastus", Some(true)), ("", Some(true))]
+        {
+            let sent = json!({"httpApplicationRouting": true, "resourceLocation": region});
+            assert_eq!(config(sent).http_routing(), expected, "{region}");
+        }
     }
 }

@@ -1,14 +1,13 @@
-//! Keys of `aksConfig` for which Azure chooses a value when the user sets none. Responses carry Azure's value, so that a client
-//! which keeps what it sent, as Terraform does after a rejected change, gets it corrected. It does not become the user's.
+//! Keys of `aksConfig` for which Azure chooses a value if the user sets none. Responses contain Azure's value, which corrects
+//! clients that keep what they sent, as Terraform does after a rejected change. The value does not become the user's.
 
 use serde_json::Value;
 
-use super::{AKS_CONFIG, AksConfig, Object, given};
+use super::{AKS_CONFIG, AksConfig, Object};
 
-/// A value that Azure has for a key of `aksConfig`.
+/// Reads Azure's value of a key of `aksConfig`.
 type InAzure = for<'a, 'b> fn(&'b Azure<'a>) -> Option<&'a String>;
 
-/// The keys.
 const KEYS: [(&str, InAzure); 5] = [
     ("dnsServiceIp", |azure| azure.upstream.dns_service_ip.as_ref()),
     ("loadBalancerSku", |azure| azure.upstream.load_balancer_sku.as_ref()),
@@ -17,28 +16,28 @@ const KEYS: [(&str, InAzure); 5] = [
     ("serviceCidr", |azure| azure.upstream.service_cidr.as_ref()),
 ];
 
-/// What Azure reported about a cluster.
+/// The observed state of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Azure<'a> {
-    /// In the words of `aksConfig`.
+    /// With the keys of `aksConfig`.
     pub upstream: &'a AksConfig,
     /// The resource group of the nodes.
     pub node_resource_group: Option<&'a String>,
 }
 
-/// Whether Azure has a value for a key that users may leave to it.
+/// Whether Azure has a value for a key that users may leave unset.
 pub fn has(azure: &Azure<'_>, key: &str) -> bool {
-    KEYS.iter().any(|(name, read)| *name == key && given(read(azure)).is_some())
+    KEYS.iter().any(|(name, read)| *name == key && read(azure).is_some())
 }
 
-/// Puts Azure's values under the keys that the user did not set.
+/// Adds Azure's values for the keys that the user did not set.
 pub fn fill(config: &mut Object, azure: &Azure<'_>) {
     for (key, value) in unset(config, azure) {
         config.insert(key.to_owned(), value.into());
     }
 }
 
-/// Takes out of a change what only repeats the response: Azure's values under keys that the user did not set.
+/// Removes from a change what only repeats a response: Azure's values of keys that the user did not set.
 pub fn drop_repeated(stored: &Object, change: &mut Object, azure: &Azure<'_>) {
     let nothing = Object::new();
     let stored = stored.get(AKS_CONFIG).and_then(Value::as_object).unwrap_or(&nothing);
@@ -52,8 +51,8 @@ pub fn drop_repeated(stored: &Object, change: &mut Object, azure: &Azure<'_>) {
 
 fn unset<'a>(config: &Object, azure: &Azure<'a>) -> Vec<(&'static str, &'a str)> {
     let is_set = |key: &str| config.get(key).is_some_and(|value| !value.is_null() && value != "");
-    let of_azure = KEYS.iter().filter_map(|(key, read)| Some((*key, given(read(azure))?)));
-    of_azure.filter(|(key, _)| !is_set(key)).collect()
+    let known = KEYS.iter().filter_map(|(key, read)| Some((*key, read(azure)?.as_str())));
+    known.filter(|(key, _)| !is_set(key)).collect()
 }
 
 #[cfg(test)]
@@ -61,16 +60,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn object(value: Value) -> Object {
-        value.as_object().unwrap().clone()
-    }
+    use crate::testing::object;
 
     #[test]
     fn unset_keys_carry_the_value_of_azure() {
         let upstream = AksConfig {
             service_cidr: Some("10.0.0.0/16".to_owned()),
-            pod_cidr: Some(String::new()),
             load_balancer_sku: Some("standard".to_owned()),
             ..AksConfig::default()
         };

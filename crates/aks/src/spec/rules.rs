@@ -1,13 +1,15 @@
-//! Validation of a cluster on save, as far as the request and the stored object alone decide it
-//! (`docs/contract/clusters.md#validation-on-save`). Rules that need other objects are in `service::clusters`, rules
-//! that need Azure are not part of saving.
+//! Rancher's rules and their messages, and the validation of a cluster on save as far as the request and the stored object
+//! decide it (`docs/contract/clusters.md#validation-on-save`). The review and the plan use the same rules.
 
-use super::merge::FIXED;
+use serde::Deserialize;
+use serde_json::Value;
+
 use super::{AKS_CONFIG, AksConfig, NodePool, Object};
 use crate::regions;
 
-/// A broken rule. The words are Rancher's where Rancher has the rule.
+/// A violation of one of Rancher's rules, with Rancher's message where Rancher has the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum Violation {
     /// The setting `kev2-operators` switches AKS off.
     #[error("aks operator is inactive")]
@@ -23,176 +25,191 @@ pub enum Violation {
     /// `nodePools` is `[]`.
     #[error("must have at least one nodepool")]
     NoNodePool,
-    /// A node pool without a name.
+    /// A node pool without a name, by its position.
     #[error("nodePool Name cannot be an empty string")]
-    UnnamedNodePool {
-        /// The position in `nodePools`.
-        index: usize,
-    },
-    /// A new Windows node pool.
+    UnnamedNodePool { index: usize },
+    /// A new Windows node pool, by its position.
     #[error("windows node pools are not supported")]
-    WindowsNodePool {
-        /// The position in `nodePools`.
-        index: usize,
-    },
-    /// Another object stands for this AKS cluster.
+    WindowsNodePool { index: usize },
+    /// Another object stands for this AKS cluster. The region is spelled as in the request.
     #[error("cluster already exists for AKS cluster [{name}] in region [{region}]")]
-    Taken {
-        /// The name in AKS.
-        name: String,
-        /// The region as the request has it.
-        region: String,
-    },
+    Taken { name: String, region: String },
     /// A new cluster without a region.
     #[error("must provide region")]
     NoRegion,
-    /// Rancher drops such a change without a word.
+    /// A change of a key that identifies the cluster. Rancher drops such a change silently.
     #[error("aksConfig.{key} is {stored:?} and cannot be changed")]
-    Fixed {
-        /// The key in `aksConfig`.
-        key: &'static str,
-        /// The stored value.
-        stored: String,
-    },
+    Fixed { key: &'static str, stored: String },
+    /// Two pools with the same name.
+    #[error("cluster [{cluster}] cannot have multiple nodepools with name {pool}")]
+    DuplicatePool { cluster: String, pool: String },
+    /// Limits of the autoscaler although it is off.
+    #[error(
+        "min and max node count must be nil for node pool [{pool}] for cluster [{cluster}], because autoscaling is disabled"
+    )]
+    CountsWithoutAutoscaling { cluster: String, pool: String },
+    /// Zones are fixed when a pool is created.
+    #[error("changing availability zones for node pool [{pool}] in cluster [{cluster}] is not permitted")]
+    ZonesChanged { cluster: String, pool: String },
+    /// System pods need a pool.
+    #[error("cannot remove node pool [{pool}] with mode System from cluster [{cluster}]")]
+    LastSystemPool { cluster: String, pool: String },
 }
 
 impl Violation {
-    /// The field that it is about.
+    /// The field, `aksConfig.clusterName`.
     pub fn field(&self) -> String {
         let key = match self {
             Self::Inactive => return AKS_CONFIG.to_owned(),
-            Self::NoNetworkPolicy => "networkPolicy".to_owned(),
-            Self::EmptyVersion => "kubernetesVersion".to_owned(),
-            Self::NoNodePool => "nodePools".to_owned(),
-            Self::UnnamedNodePool { index } => format!("nodePools[{index}].name"),
-            Self::WindowsNodePool { index } => format!("nodePools[{index}].osType"),
-            Self::Taken { .. } => "clusterName".to_owned(),
-            Self::NoRegion => "resourceLocation".to_owned(),
-            Self::Fixed { key, .. } => (*key).to_owned(),
+            Self::NoNetworkPolicy => "networkPolicy",
+            Self::EmptyVersion => "kubernetesVersion",
+            Self::UnnamedNodePool { index } => return format!("{AKS_CONFIG}.nodePools[{index}].name"),
+            Self::WindowsNodePool { index } => return format!("{AKS_CONFIG}.nodePools[{index}].osType"),
+            Self::Taken { .. } => "clusterName",
+            Self::NoRegion => "resourceLocation",
+            Self::Fixed { key, .. } => key,
+            Self::NoNodePool
+            | Self::DuplicatePool { .. }
+            | Self::CountsWithoutAutoscaling { .. }
+            | Self::ZonesChanged { .. }
+            | Self::LastSystemPool { .. } => "nodePools",
         };
         format!("{AKS_CONFIG}.{key}")
     }
 
-    /// The way out.
+    /// How to fix it.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Inactive => "an administrator can activate it in the setting kev2-operators",
             Self::NoNetworkPolicy => {
-                "set networkPolicy to azure or calico when the cluster is made, or leave enableNetworkPolicy off"
+                "set networkPolicy to azure or calico when the cluster is created, or leave enableNetworkPolicy off"
             }
             Self::EmptyVersion => "set it to a version that aksVersions lists",
             Self::NoNodePool => "give at least one pool, with mode System",
             Self::UnnamedNodePool { .. } => "give the pool a name",
             Self::WindowsNodePool { .. } => {
-                "set osType to Linux; Windows pools that are in Azure already stay as they are"
+                "set osType to Linux; Windows pools that already exist in Azure stay as they are"
             }
             Self::Taken { .. } => "change the cluster object that is there, or use another clusterName",
             Self::NoRegion => "set resourceLocation to the name of a region, for example eastus",
             Self::Fixed { .. } => "make another cluster instead",
+            Self::DuplicatePool { .. } => "give one of the pools another name",
+            Self::CountsWithoutAutoscaling { .. } => {
+                "leave minCount and maxCount out, or switch enableAutoScaling on"
+            }
+            Self::ZonesChanged { .. } => "add a pool with another name and remove this one",
+            Self::LastSystemPool { .. } => "add another pool with mode System first",
         }
     }
 }
 
-/// Whether a network policy of this name is enforced in the cluster: any engine that Azure has.
+/// Whether a network policy with this name is enforced in the cluster: by any engine that Azure has.
 pub fn enforces_policies(policy: &str) -> bool {
     !policy.eq_ignore_ascii_case("none")
 }
 
-/// Checks network isolation, version and node pools of a request. `upstream` is what Azure reported: the policy that it
-/// enforces, and pools that are not new.
+/// Checks network isolation, version and node pools of a request. `body` is its raw form, `upstream` the observed state: the
+/// enforced policy, and pools that already exist.
 ///
 /// # Errors
-/// The first broken rule.
+/// The first violation, in Rancher's order.
 pub fn check_request(
+    body: &Object,
     request: &AksConfig,
-    isolation: bool,
     upstream: Option<&AksConfig>,
     creating: bool,
 ) -> Result<(), Violation> {
-    let in_azure = upstream.and_then(|it| it.network_policy.as_deref());
-    let policy = request.network_policy.as_deref().or(in_azure).filter(|policy| !policy.is_empty());
-    if isolation && policy.is_some_and(|policy| !enforces_policies(policy)) {
+    let isolation = body.get("enableNetworkPolicy").and_then(Value::as_bool).unwrap_or_default();
+    let running = upstream.and_then(|upstream| upstream.network_policy.as_deref());
+    if isolation
+        && request.network_policy.as_deref().or(running).is_some_and(|policy| !enforces_policies(policy))
+    {
         return Err(Violation::NoNetworkPolicy);
     }
-    if creating && request.imported == Some(true) {
+    if creating && request.is_import() {
         return Ok(());
     }
-    if request.kubernetes_version.as_deref() == Some("") {
+    if body.get(AKS_CONFIG).and_then(|config| config.get("kubernetesVersion")).is_some_and(|text| text == "")
+    {
         return Err(Violation::EmptyVersion);
     }
-    match &request.node_pools {
-        Some(pools) if pools.is_empty() => Err(Violation::NoNodePool),
-        Some(pools) => {
-            let known = upstream.and_then(|it| it.node_pools.as_deref()).unwrap_or_default();
-            pools.iter().enumerate().try_for_each(|(index, pool)| check_pool(index, pool, known))
-        }
-        None => Ok(()),
-    }
+    let running = upstream.map_or(&[][..], AksConfig::pools);
+    pool_violations(request.node_pools.as_deref(), running).next().map_or(Ok(()), Err)
 }
 
-fn check_pool(index: usize, pool: &NodePool, known: &[NodePool]) -> Result<(), Violation> {
-    if pool.name.as_deref().unwrap_or_default().is_empty() {
-        return Err(Violation::UnnamedNodePool { index });
-    }
+/// The violations of a list of node pools: none at all, without a name, new Windows pools. `running` are the pools in Azure.
+pub fn pool_violations<'a>(
+    pools: Option<&'a [NodePool]>,
+    running: &'a [NodePool],
+) -> impl Iterator<Item = Violation> + use<'a> {
+    let none = pools.is_some_and(<[NodePool]>::is_empty).then_some(Violation::NoNodePool);
     let is_windows = |pool: &NodePool| {
         pool.os_type.as_deref().is_some_and(|system| system.trim().eq_ignore_ascii_case("Windows"))
     };
-    if is_windows(pool) && !known.iter().any(|known| known.name == pool.name && is_windows(known)) {
-        return Err(Violation::WindowsNodePool { index });
-    }
-    Ok(())
+    let each = pools.unwrap_or_default().iter().enumerate().filter_map(move |(index, pool)| {
+        let runs = || running.iter().any(|known| known.name == pool.name && is_windows(known));
+        if pool.name.is_none() {
+            return Some(Violation::UnnamedNodePool { index });
+        }
+        (is_windows(pool) && !runs()).then_some(Violation::WindowsNodePool { index })
+    });
+    none.into_iter().chain(each)
 }
 
 /// Requires a region of a new cluster.
 pub fn check_region(request: &AksConfig) -> Result<(), Violation> {
-    if request.resource_location.as_deref().unwrap_or_default().is_empty() {
-        return Err(Violation::NoRegion);
-    }
-    Ok(())
+    request.resource_location.as_ref().map(|_| ()).ok_or(Violation::NoRegion)
 }
 
-/// Where a cluster is, as far as its region may still be mended.
+/// Whether the region of a cluster can still be corrected.
 #[derive(Clone, Copy, Debug)]
 pub enum Region<'a> {
-    /// It never was active: whether Azure has it is for the review to find out.
+    /// It can: the cluster was never active. The review finds out whether Azure has it.
     Open,
-    /// Azure has it, in this region, if that is known.
+    /// The cluster is in Azure, in this region if that is known.
     Fixed(Option<&'a str>),
 }
 
-/// That the change leaves alone what tells one AKS cluster from another. Letter case and the spelling of a region are no
-/// change, and `""` means "not said"; a value that is not there yet may be given. The region that Azure has is always right.
+/// Checks that a change keeps the keys that identify the cluster. Both are raw bodies, so that messages have the user's
+/// spelling.
 pub fn check_fixed(stored: &Object, change: &Object, region: Region<'_>) -> Result<(), Violation> {
-    let config = |object: &'_ Object| object.get(AKS_CONFIG).and_then(|config| config.as_object()).cloned();
-    let (Some(stored), Some(change)) = (config(stored), config(change)) else { return Ok(()) };
-    let text = |object: &Object, key: &str| match object.get(key) {
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(serde_json::Value::Bool(truth)) => truth.to_string(),
-        _ => String::new(),
+    let read = |body: &Object| -> AksConfig {
+        body.get(AKS_CONFIG).and_then(|config| AksConfig::deserialize(config).ok()).unwrap_or_default()
     };
-    for key in FIXED {
-        // Only the absence of `imported` says something: the cluster was made here.
-        let unset = if key == "imported" { "false" } else { "" };
-        let was =
-            Some(text(&stored, key)).filter(|text| !text.is_empty()).unwrap_or_else(|| unset.to_owned());
-        let is = text(&change, key);
-        let fine = match (key, region) {
-            ("resourceLocation", Region::Open) => true,
-            ("resourceLocation", Region::Fixed(azure)) => {
-                let is = regions::normalised(&is);
-                is == regions::normalised(&was) || Some(is.as_str()) == azure
-            }
-            _ => is.eq_ignore_ascii_case(&was),
-        };
-        if !is.is_empty() && !was.is_empty() && !fine {
-            return Err(Violation::Fixed { key, stored: was });
-        }
-    }
-    Ok(())
+    fixed_violations(&read(stored), &read(change), region).next().map_or(Ok(()), Err)
 }
 
-/// Whether the setting `kev2-operators` leaves AKS on: JSON such as `[{"name":"aks","active":false}]`. Anything
-/// that does not say otherwise means on.
+/// The changed keys of those that identify a cluster. Letter case and the spelling of a region are no change, nor is a value
+/// where none was stored. The region that Azure reports is always accepted.
+pub fn fixed_violations(
+    stored: &AksConfig,
+    change: &AksConfig,
+    region: Region<'_>,
+) -> impl Iterator<Item = Violation> + use<> {
+    type Read = fn(&AksConfig) -> Option<&String>;
+    let name: Read = |config| config.cluster_name.as_ref();
+    let group: Read = |config| config.resource_group.as_ref();
+    let text = |key: &'static str, read: Read| {
+        let (old, new) = (read(stored)?, read(change)?);
+        (!old.eq_ignore_ascii_case(new)).then(|| Violation::Fixed { key, stored: old.clone() })
+    };
+    // Without `imported`, the cluster was created here.
+    let imported = change
+        .imported
+        .filter(|new| *new != stored.is_import())
+        .map(|_| Violation::Fixed { key: "imported", stored: stored.is_import().to_string() });
+    let location = || {
+        let Region::Fixed(azure) = region else { return None };
+        let (old, new) = (stored.resource_location.as_ref()?, change.resource_location.as_ref()?);
+        let new = regions::normalised(new);
+        let is_same = new == regions::normalised(old) || Some(new.as_str()) == azure;
+        (!is_same).then(|| Violation::Fixed { key: "resourceLocation", stored: old.clone() })
+    };
+    [text("clusterName", name), imported, text("resourceGroup", group), location()].into_iter().flatten()
+}
+
+/// Whether the setting `kev2-operators` leaves AKS on: JSON such as `[{"name":"aks","active":false}]`. Unreadable values leave
+/// it on.
 pub fn is_operator_active(setting: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Operator {
@@ -205,143 +222,118 @@ pub fn is_operator_active(setting: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+    use crate::testing::{cases, config, object};
 
-    fn config(value: Value) -> AksConfig {
-        serde_json::from_value(value).unwrap()
+    fn check(
+        sent: Value,
+        isolation: bool,
+        upstream: Option<&AksConfig>,
+        creating: bool,
+    ) -> Result<(), Violation> {
+        let body = object(json!({"enableNetworkPolicy": isolation, "aksConfig": sent.clone()}));
+        check_request(&body, &config(sent), upstream, creating)
     }
 
     #[test]
-    fn a_request_breaks_rules_in_ranchers_order() {
-        use Violation as V;
-        for (request, isolation, upstream, creating, expected) in [
-            (json!({}), true, None, true, None),
-            (json!({"networkPolicy": "calico"}), true, None, true, None),
-            (json!({"networkPolicy": "cilium"}), false, None, true, None),
-            (json!({"networkPolicy": "cilium"}), true, None, true, None),
-            (json!({}), true, Some("cilium"), false, None),
-            (json!({"networkPolicy": "None", "imported": true}), true, None, true, Some(V::NoNetworkPolicy)),
-            (json!({}), true, Some("none"), false, Some(V::NoNetworkPolicy)),
-            (json!({}), true, Some("azure"), false, None),
-            (json!({"networkPolicy": "azure"}), true, Some("none"), false, None),
-            (
-                json!({"networkPolicy": "none", "kubernetesVersion": ""}),
-                true,
-                None,
-                true,
-                Some(V::NoNetworkPolicy),
-            ),
-            (json!({"kubernetesVersion": "", "nodePools": []}), false, None, true, Some(V::EmptyVersion)),
-            (json!({"nodePools": []}), false, None, true, Some(V::NoNodePool)),
-            (json!({"nodePools": []}), false, None, false, Some(V::NoNodePool)),
-            (
-                json!({"nodePools": [{"osType": "Windows"}]}),
-                false,
-                None,
-                true,
-                Some(V::UnnamedNodePool { index: 0 }),
-            ),
-            (
-                json!({"nodePools": [{"name": "a"}, {"name": ""}]}),
-                false,
-                None,
-                true,
-                Some(V::UnnamedNodePool { index: 1 }),
-            ),
-            (
-                json!({"nodePools": [{"name": "a", "osType": "Windows"}]}),
-                false,
-                None,
-                true,
-                Some(V::WindowsNodePool { index: 0 }),
-            ),
-            (
-                json!({"nodePools": [{"name": "a", "osType": "windows"}]}),
-                false,
-                None,
-                true,
-                Some(V::WindowsNodePool { index: 0 }),
-            ),
-            (json!({"imported": true, "kubernetesVersion": "", "nodePools": []}), false, None, true, None),
-            (json!({"imported": true, "kubernetesVersion": ""}), false, None, false, Some(V::EmptyVersion)),
-        ] {
-            let known = upstream.map(|policy| config(json!({"networkPolicy": policy})));
-            let outcome = check_request(&config(request.clone()), isolation, known.as_ref(), creating);
-            assert_eq!(outcome.err(), expected, "{request} {upstream:?}");
+    fn first_violation_is_ranchers() {
+        use Violation::{EmptyVersion, NoNetworkPolicy, NoNodePool, UnnamedNodePool, WindowsNodePool};
+        let (new, old, isolation) = (true, false, true);
+        for (sent, (isolation, upstream, creating), expected) in cases! {
+            {}, [isolation, null, new] => None;
+            {"networkPolicy": "calico"}, [isolation, null, new] => None;
+            {"networkPolicy": "cilium"}, [false, null, new] => None;
+            {"networkPolicy": "cilium"}, [isolation, null, new] => None;
+            {}, [isolation, "cilium", old] => None;
+            {"networkPolicy": "None", "imported": true}, [isolation, null, new] => Some(NoNetworkPolicy);
+            {}, [isolation, "none", old] => Some(NoNetworkPolicy);
+            {}, [isolation, "azure", old] => None;
+            {"networkPolicy": "azure"}, [isolation, "none", old] => None;
+            {"networkPolicy": "none", "kubernetesVersion": ""}, [isolation, null, new] => Some(NoNetworkPolicy);
+            {"kubernetesVersion": "", "nodePools": []}, [false, null, new] => Some(EmptyVersion);
+            {"nodePools": []}, [false, null, new] => Some(NoNodePool);
+            {"nodePools": []}, [false, null, old] => Some(NoNodePool);
+            {"nodePools": [{"osType": "Windows"}]}, [false, null, new] => Some(UnnamedNodePool { index: 0 });
+            {"nodePools": [{"name": "a"}, {"name": ""}]}, [false, null, new] => Some(UnnamedNodePool { index: 1 });
+            {"nodePools": [{"name": "a", "osType": "Windows"}]}, [false, null, new] => Some(WindowsNodePool { index: 0 });
+            {"nodePools": [{"name": "a", "osType": "windows"}]}, [false, null, new] => Some(WindowsNodePool { index: 0 });
+            {"imported": true, "kubernetesVersion": "", "nodePools": []}, [false, null, new] => None;
+            {"imported": true, "kubernetesVersion": ""}, [false, null, old] => Some(EmptyVersion);
+        }
+        .map(|(sent, situation, expected)| {
+            let policy = situation[1].as_str().map(|policy| config(json!({"networkPolicy": policy})));
+            (sent, (situation[0] == true, policy, situation[2] == true), expected)
+        }) {
+            assert_eq!(check(sent.clone(), isolation, upstream.as_ref(), creating).err(), expected, "{sent}");
         }
     }
 
     #[test]
-    fn a_windows_pool_that_is_in_azure_is_no_new_one() {
-        let pools = |pools: Value| config(json!({"nodePools": pools}));
-        let known = pools(json!([{"name": "win", "osType": "Windows"}, {"name": "lin", "osType": "Linux"}]));
-        let check = |request: Value| check_request(&pools(request), false, Some(&known), false);
+    fn existing_windows_pool_is_accepted() {
+        let pools = |pools: Value| json!({"nodePools": pools});
+        let known =
+            config(pools(json!([{"name": "win", "osType": "Windows"}, {"name": "lin", "osType": "Linux"}])));
+        let check = |sent: Value| check(pools(sent), false, Some(&known), false);
         assert_eq!(check(json!([{"name": "win", "osType": "Windows", "count": 3}, {"name": "lin"}])), Ok(()));
-        for request in [
+        for sent in [
             json!([{"name": "lin"}, {"name": "new", "osType": "Windows"}]),
             json!([{"name": "win"}, {"name": "lin", "osType": "Windows"}]),
         ] {
-            assert_eq!(check(request), Err(Violation::WindowsNodePool { index: 1 }));
+            assert_eq!(check(sent), Err(Violation::WindowsNodePool { index: 1 }));
         }
     }
 
     #[test]
-    fn every_violation_names_its_field_and_a_way_out() {
+    fn violations_have_field_and_remedy() {
         let taken = Violation::Taken { name: "n".to_owned(), region: "r".to_owned() };
         assert_eq!(taken.field(), "aksConfig.clusterName");
         assert_eq!(Violation::WindowsNodePool { index: 2 }.field(), "aksConfig.nodePools[2].osType");
         for violation in [taken, Violation::Inactive, Violation::NoNetworkPolicy, Violation::NoRegion] {
-            assert!(
-                violation.field().starts_with("aksConfig") && !violation.remedy().is_empty(),
-                "{violation:?}"
-            );
+            let field = violation.field();
+            assert!(field.starts_with("aksConfig") && !violation.remedy().is_empty(), "{violation:?}");
         }
     }
 
     #[test]
-    fn a_new_cluster_needs_a_region() {
-        for request in [json!({}), json!({"resourceLocation": ""}), json!({"resourceLocation": null})] {
-            assert_eq!(check_region(&config(request)), Err(Violation::NoRegion));
+    fn new_cluster_needs_a_region() {
+        for sent in [json!({}), json!({"resourceLocation": ""}), json!({"resourceLocation": null})] {
+            assert_eq!(check_region(&config(sent)), Err(Violation::NoRegion));
         }
         assert_eq!(check_region(&config(json!({"resourceLocation": "eastus"}))), Ok(()));
     }
 
     #[test]
-    fn what_makes_the_cluster_this_one_cannot_change() {
-        let check = |stored: Value, change: Value| {
-            let wrap = |config| json!({"aksConfig": config}).as_object().unwrap().clone();
-            check_fixed(&wrap(stored), &wrap(change), Region::Fixed(Some("westus2")))
-        };
-        let stored = json!({"clusterName": "One", "resourceGroup": "g"});
-        for fine in [
-            json!({}),
-            json!({"clusterName": "one", "resourceGroup": ""}),
-            json!({"resourceLocation": "eastus"}),
-            json!({"imported": false}),
-        ] {
-            assert_eq!(check(stored.clone(), fine.clone()), Ok(()), "{fine}");
+    fn identifying_keys_cannot_be_changed() {
+        for (stored, change, expected) in cases! {
+            {"clusterName": "One", "resourceGroup": "g"}, {} => None;
+            {"clusterName": "One", "resourceGroup": "g"}, {"clusterName": "one", "resourceGroup": ""} => None;
+            {"clusterName": "One", "resourceGroup": "g"}, {"resourceLocation": "eastus"} => None;
+            {"clusterName": "One", "resourceGroup": "g"}, {"imported": false} => None;
+            {"clusterName": "One", "resourceGroup": "g"}, {"clusterName": "two"} => Some(("clusterName", "One"));
+            {"clusterName": "One", "resourceGroup": "g"}, {"imported": true} => Some(("imported", "false"));
+            {"imported": true}, {"imported": false} => Some(("imported", "true"));
+            {"resourceLocation": "East US"}, {"resourceLocation": "eastus"} => None;
+            {"resourceLocation": "East US"}, {"resourceLocation": "EAST-US"} => None;
+            {"resourceLocation": "East US"}, {"resourceLocation": " east_us "} => None;
+            {"resourceLocation": "East US"}, {"resourceLocation": "westus2"} => None;
+            {"resourceLocation": "East US"}, {"resourceLocation": "West US 2"} => None;
+            {"resourceLocation": "East US"}, {"resourceLocation": ""} => None;
+            {"resourceLocation": "East US"}, {"resourceLocation": "eastus2"} => Some(("resourceLocation", "East US"));
+        } {
+            let [stored, change] = [stored, change].map(|config| object(json!({"aksConfig": config})));
+            let outcome = check_fixed(&stored, &change, Region::Fixed(Some("westus2")));
+            let expected = expected.map(|(key, stored)| Violation::Fixed { key, stored: stored.to_owned() });
+            assert_eq!(outcome.err(), expected, "{stored:?} {change:?}");
+            if let Some(Violation::Fixed { key: "resourceLocation", .. }) = expected {
+                assert_eq!(check_fixed(&stored, &change, Region::Open), Ok(()), "not in Azure yet");
+            }
         }
-        let fixed = |key, stored: &str| Err(Violation::Fixed { key, stored: stored.to_owned() });
-        assert_eq!(check(stored.clone(), json!({"clusterName": "two"})), fixed("clusterName", "One"));
-        assert_eq!(check(stored, json!({"imported": true})), fixed("imported", "false"));
-        assert_eq!(check(json!({"imported": true}), json!({"imported": false})), fixed("imported", "true"));
-        let there = json!({"resourceLocation": "East US"});
-        for same in ["eastus", "EAST-US", " east_us ", "westus2", "West US 2", ""] {
-            assert_eq!(check(there.clone(), json!({"resourceLocation": same})), Ok(()), "{same}");
-        }
-        assert_eq!(
-            check(there.clone(), json!({"resourceLocation": "eastus2"})),
-            fixed("resourceLocation", "East US")
-        );
-        let wrap = |config: Value| json!({"aksConfig": config}).as_object().unwrap().clone();
-        let open = check_fixed(&wrap(there), &wrap(json!({"resourceLocation": "eastus2"})), Region::Open);
-        assert_eq!(open, Ok(()), "not in Azure yet");
     }
 
     #[test]
-    fn only_a_list_that_says_so_switches_aks_off() {
+    fn only_an_explicit_false_disables_aks() {
         for (setting, active) in [
             ("", true),
             ("{}", true),

@@ -1,20 +1,21 @@
-//! The bodies of node pools: as a part of a new cluster's, and by themselves.
+//! The bodies of node pools, within that of a new cluster and on their own.
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, replace_version, subnet_id, text, version};
+use super::{Context, object, replace_version, subnet_id, text, version};
 use crate::provision::upstream::{self, at};
-use crate::spec::{AksConfig, NodePool, given};
+use crate::spec::{AksConfig, NodePool};
 
-/// The subnet of a pool of a new cluster: its own one, else that of the cluster.
+/// The subnet of a pool of a new cluster: its own or that of the cluster.
 fn subnet_of(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Option<Value> {
     text(pool.vnet_subnet_id.as_ref()).or_else(|| subnet_id(spec, context.subscription_id).map(Value::from))
 }
 
-/// The subnets of nodes and pods of a new pool in a cluster that exists: what is set, else those of its other pools, because
-/// Azure wants all or none to have one. A System pool stands for the others.
+/// The subnets of nodes and pods of a new pool in an existing cluster: those that are set, else those of a System pool or another
+/// pool, because Azure requires that all pools have a subnet or none.
 fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> [Option<Value>; 2] {
-    let profiles = context.cluster.and_then(|it| at(it, &["properties", "agentPoolProfiles"])?.as_array());
+    let profiles =
+        context.cluster.and_then(|cluster| at(cluster, &["properties", "agentPoolProfiles"])?.as_array());
     let Some(profiles) = profiles.filter(|profiles| !profiles.is_empty()) else {
         return [subnet_of(pool, spec, context), None];
     };
@@ -24,7 +25,7 @@ fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) 
     let model = with.iter().find(is_system).or(with.first());
     let network_of = |id: &str| id.to_lowercase().split("/subnets/").next().map(str::to_owned);
     let stated = subnet_id(spec, context.subscription_id).filter(|id| {
-        with.iter().filter_map(|it| nodes_of(it)).any(|other| network_of(&other) == network_of(id))
+        with.iter().filter_map(|profile| nodes_of(profile)).any(|other| network_of(&other) == network_of(id))
     });
     let nodes = text(pool.vnet_subnet_id.as_ref())
         .or(stated.map(Value::from))
@@ -33,11 +34,11 @@ fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) 
     [nodes, pods]
 }
 
-/// A word as Azure spells it: clients write it in any letter case.
+/// A word in Azure's spelling: clients write it in any letter case.
 fn spelled(word: Option<&String>, known: [&'static str; 2]) -> Option<Value> {
-    let word = given(word)?;
+    let word = word?;
     let known = known.into_iter().find(|known| known.eq_ignore_ascii_case(word));
-    Some(known.unwrap_or(word).into())
+    Some(known.unwrap_or(word.as_str()).into())
 }
 
 fn mode(pool: &NodePool) -> Option<Value> {
@@ -46,57 +47,40 @@ fn mode(pool: &NodePool) -> Option<Value> {
 
 /// What both bodies of a new pool have in common.
 fn pool_base(pool: &NodePool) -> Map<String, Value> {
-    let mut base = Map::new();
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            base.insert(key.to_owned(), value);
-        }
-    };
-    let autoscaling = pool.enable_auto_scaling == Some(true);
-    put("count", pool.count.map(Value::from));
-    put("maxPods", pool.max_pods.map(Value::from));
-    put("osDiskSizeGB", pool.os_disk_size_gb.map(Value::from));
-    put("osDiskType", spelled(pool.os_disk_type.as_ref(), ["Managed", "Ephemeral"]));
-    put("osType", spelled(pool.os_type.as_ref(), ["Linux", "Windows"]));
-    put("vmSize", text(pool.vm_size.as_ref()));
-    put("mode", mode(pool));
-    put(
-        "nodeLabels",
-        pool.node_labels.as_ref().filter(|labels| !labels.is_empty()).map(|labels| json!(labels)),
-    );
-    put("nodeTaints", Some(pool.node_taints.clone().unwrap_or_default().into()));
-    put("upgradeSettings", text(pool.max_surge.as_ref()).map(|surge| json!({"maxSurge": surge})));
-    if autoscaling {
-        put("enableAutoScaling", Some(true.into()));
-        put("minCount", pool.min_count.map(Value::from));
-        put("maxCount", pool.max_count.map(Value::from));
-    }
-    base
+    let scales = pool.is_autoscaled();
+    let labels = pool.node_labels.as_ref().filter(|labels| !labels.is_empty());
+    object([
+        ("count", pool.count.map(Value::from)),
+        ("maxPods", pool.max_pods.map(Value::from)),
+        ("osDiskSizeGB", pool.os_disk_size_gb.map(Value::from)),
+        ("osDiskType", spelled(pool.os_disk_type.as_ref(), ["Managed", "Ephemeral"])),
+        ("osType", spelled(pool.os_type.as_ref(), ["Linux", "Windows"])),
+        ("vmSize", text(pool.vm_size.as_ref())),
+        ("mode", mode(pool)),
+        ("nodeLabels", labels.map(|labels| json!(labels))),
+        ("nodeTaints", Some(pool.node_taints.clone().unwrap_or_default().into())),
+        ("upgradeSettings", text(pool.max_surge.as_ref()).map(|surge| json!({"maxSurge": surge}))),
+        ("availabilityZones", pool.zones().map(|zones| json!(zones))),
+        ("enableAutoScaling", scales.then_some(true.into())),
+        ("minCount", pool.min_count.filter(|_| scales).map(Value::from)),
+        ("maxCount", pool.max_count.filter(|_| scales).map(Value::from)),
+    ])
 }
 
 /// The profile of a pool in the body of a new cluster.
 pub(super) fn pool_in_cluster(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Value {
     let mut profile = pool_base(pool);
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            profile.insert(key.to_owned(), value);
-        }
-    };
-    put("name", text(pool.name.as_ref()));
-    put(
-        "orchestratorVersion",
-        version(pool.orchestrator_version.as_ref()).or(version(spec.kubernetes_version.as_ref())),
-    );
-    put(
-        "availabilityZones",
-        pool.availability_zones.as_ref().filter(|zones| !zones.is_empty()).map(|zones| json!(zones)),
-    );
-    put("vnetSubnetID", subnet_of(pool, spec, context));
+    let wanted = pool.orchestrator_version.as_ref().or(spec.kubernetes_version.as_ref());
+    profile.extend(object([
+        ("name", text(pool.name.as_ref())),
+        ("orchestratorVersion", version(wanted)),
+        ("vnetSubnetID", subnet_of(pool, spec, context)),
+    ]));
     profile.into()
 }
 
-/// The body of the PUT of one pool, new or changed. `current` is Azure's profile of it, if it exists: of that only what can
-/// be changed, and what the specification speaks of, is replaced.
+/// The body of the PUT of one pool, new or changed. If `current` is Azure's profile of it, only the keys that can be changed and
+/// that the specification sets are replaced.
 pub fn pool(pool: &NodePool, current: Option<&Value>, spec: &AksConfig, context: Context<'_>) -> Value {
     let properties = match current.and_then(Value::as_object) {
         Some(current) => changed_pool(pool, current.clone()),
@@ -107,31 +91,24 @@ pub fn pool(pool: &NodePool, current: Option<&Value>, spec: &AksConfig, context:
 
 fn new_pool(pool: &NodePool, spec: &AksConfig, context: Context<'_>) -> Map<String, Value> {
     let mut properties = pool_base(pool);
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            properties.insert(key.to_owned(), value);
-        }
-    };
-    if pool.enable_auto_scaling == Some(false) {
-        put("enableAutoScaling", Some(false.into()));
-    }
-    put("orchestratorVersion", version(pool.orchestrator_version.as_ref()));
-    put("type", Some("VirtualMachineScaleSets".into()));
-    let zones = pool.availability_zones.as_ref().filter(|zones| !zones.is_empty());
-    put("availabilityZones", zones.map(|zones| json!(zones)));
     let [nodes, pods] = subnets_like_others(pool, spec, context);
-    put("vnetSubnetID", nodes);
-    put("podSubnetID", pods);
+    properties.extend(object([
+        ("enableAutoScaling", pool.enable_auto_scaling.map(Value::from)),
+        ("orchestratorVersion", version(pool.orchestrator_version.as_ref())),
+        ("type", Some("VirtualMachineScaleSets".into())),
+        ("vnetSubnetID", nodes),
+        ("podSubnetID", pods),
+    ]));
     properties
 }
 
 fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<String, Value> {
     let running = properties.get("currentOrchestratorVersion").and_then(Value::as_str).map(str::to_owned);
     replace_version(&mut properties, "orchestratorVersion", pool.orchestrator_version.as_ref(), running);
-    for answered_only in
+    for read_only in
         ["name", "provisioningState", "powerState", "currentOrchestratorVersion", "nodeImageVersion", "eTag"]
     {
-        properties.remove(answered_only);
+        properties.remove(read_only);
     }
     let before = properties.get("enableAutoScaling").and_then(Value::as_bool);
     let scales = pool.enable_auto_scaling.or(before).unwrap_or(false);
@@ -139,7 +116,7 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
         properties.remove("minCount");
         properties.remove("maxCount");
     }
-    // The autoscaler counts by itself.
+    // The count belongs to the autoscaler.
     let count = pool.count.filter(|_| !scales);
     let limits = |limit: Option<i64>| limit.filter(|_| scales).map(Value::from);
     let surge = text(pool.max_surge.as_ref()).map(|surge| {
@@ -148,7 +125,7 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
         settings.insert("maxSurge".to_owned(), surge);
         settings.into()
     });
-    for (key, value) in [
+    properties.extend(object([
         ("count", count.map(Value::from)),
         ("enableAutoScaling", pool.enable_auto_scaling.map(Value::from)),
         ("minCount", limits(pool.min_count)),
@@ -157,10 +134,6 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
         ("nodeLabels", pool.node_labels.as_ref().map(|labels| json!(labels))),
         ("nodeTaints", pool.node_taints.as_ref().map(|taints| json!(taints))),
         ("upgradeSettings", surge),
-    ] {
-        if let Some(value) = value {
-            properties.insert(key.to_owned(), value);
-        }
-    }
+    ]));
     properties
 }

@@ -1,0 +1,417 @@
+//! Tests of the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::provision::imported::{Named, merged};
+use crate::provision::usable::unusable;
+use crate::status::Tried;
+use crate::testing::{config, extended};
+
+const OWNER: &str = "i/c-1";
+
+fn spec(more: Value) -> AksConfig {
+    config(extended(json!({"clusterName": "n", "resourceGroup": "g", "kubernetesVersion": "1.31.8"}), more))
+}
+
+/// Our cluster in Azure, with more properties.
+fn ours(state: &str, more: Value) -> Option<Value> {
+    let properties = extended(json!({"provisioningState": state, "kubernetesVersion": "1.31.8"}), more);
+    Some(json!({"tags": {"norman-aks-owner": OWNER}, "properties": properties}))
+}
+
+/// A foreign cluster in Azure.
+fn theirs(properties: Value) -> Option<Value> {
+    Some(json!({ "properties": properties }))
+}
+
+/// The input of a plan: an active cluster that Azure has as it was applied.
+#[derive(Clone)]
+struct Input {
+    phase: Phase,
+    spec: AksConfig,
+    applied: Option<AksConfig>,
+    observed: Observed,
+    tried: Tried,
+    rested: bool,
+    named: Named,
+}
+
+fn active(more: Value) -> Input {
+    let pools = json!({"nodePools": [{"name": "a", "mode": "System"}, {"name": "made-in-azure"}]});
+    let observed = Observed {
+        resource_group: Some(true),
+        provider_registered: Some(true),
+        upstream: Some(spec(pools)),
+        cluster: ours("Succeeded", json!({})),
+        ..Observed::default()
+    };
+    Input {
+        phase: Phase::Active,
+        spec: spec(more),
+        applied: None,
+        observed,
+        tried: Tried::default(),
+        rested: false,
+        named: Named::default(),
+    }
+}
+
+impl Input {
+    fn phase(self, phase: Phase) -> Self {
+        Self { phase, ..self }
+    }
+
+    fn applied(self, spec: AksConfig) -> Self {
+        Self { applied: Some(spec), ..self }
+    }
+
+    fn applied_as_wanted(self) -> Self {
+        let applied = self.spec.clone();
+        self.applied(applied)
+    }
+
+    fn cluster(mut self, cluster: Option<Value>) -> Self {
+        if cluster.is_none() {
+            self.observed.upstream = None;
+        }
+        self.observed.cluster = cluster;
+        self
+    }
+
+    fn upstream(mut self, more: Value) -> Self {
+        self.observed.upstream = Some(spec(more));
+        self
+    }
+
+    /// Azure accepted changes of these parts.
+    fn written(mut self, parts: &[&str]) -> Self {
+        for part in parts {
+            *self.tried.written.entry((*part).to_owned()).or_default() += 1;
+        }
+        self
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&Situation<'_>) -> T) -> T {
+        let stated = stated(&self.spec, self.applied.as_ref());
+        let spec = match &self.observed.upstream {
+            Some(upstream) if self.spec.is_import() => merged(&stated, upstream, &self.named),
+            _ => stated.clone().into_owned(),
+        };
+        call(&Situation {
+            spec: &spec,
+            stated: &stated,
+            applied: self.applied.as_ref(),
+            phase: self.phase,
+            claimed: self.phase != Phase::New,
+            owner: OWNER,
+            endpoint: Some("https://known.hcp.eastus.azmk8s.io:443"),
+            tried: &self.tried,
+            rested: self.rested,
+            made: &BTreeSet::new(),
+            observed: &self.observed,
+        })
+    }
+
+    fn step(&self) -> Step {
+        self.with(plan)
+    }
+
+    fn waits(&self) -> bool {
+        matches!(self.step(), Step::Wait(_))
+    }
+
+    fn gives_up(&self) -> bool {
+        matches!(self.step(), Step::GaveUp(_))
+    }
+}
+
+fn refuse(message: &str) -> Step {
+    Step::Refuse(message.to_owned())
+}
+
+fn gave_up(message: &str) -> Step {
+    Step::GaveUp(message.to_owned())
+}
+
+#[test]
+fn prerequisites_come_before_the_cluster() {
+    let mut new = active(json!({"monitoring": true})).phase(Phase::New).cluster(None);
+    new.observed.provider_registered = Some(false);
+    new.observed.resource_group = Some(false);
+    assert_eq!(new.step(), Step::RegisterProvider);
+    new.observed.provider_registered = Some(true);
+    assert_eq!(new.step(), Step::CreateResourceGroup);
+    new.observed.resource_group = Some(true);
+    assert_eq!(new.step(), Step::EnsureWorkspace);
+    new.observed.workspace_id = Some("/w".into());
+    assert_eq!(new.step(), Step::CreateCluster);
+}
+
+#[test]
+fn foreign_cluster_is_never_taken_over_changed_or_deleted() {
+    let foreign = active(json!({})).cluster(theirs(json!({"provisioningState": "Succeeded"})));
+    let taken = "cluster [n] already exists in AKS. Update configuration or import the existing one";
+    assert_eq!(foreign.clone().phase(Phase::New).step(), refuse(taken));
+    // The record of a creation alone may be older than the foreign cluster.
+    assert_eq!(foreign.clone().phase(Phase::Creating).step(), refuse(taken));
+    assert!(matches!(foreign.phase(Phase::Removing).step(), Step::Leave(_)));
+    // A tag without a record is a copy.
+    assert_eq!(active(json!({})).phase(Phase::New).step(), refuse(taken));
+    let other_tag = active(json!({})).cluster(Some(json!({"tags": {"norman-aks-owner": "i/c-2"}})));
+    let Step::Leave(text) = other_tag.phase(Phase::Removing).step() else { panic!("taken over") };
+    assert!(
+        text.starts_with("n in Azure is not the cluster that was made here, and is left alone"),
+        "{text}"
+    );
+}
+
+#[test]
+fn running_operation_is_awaited_and_failed_creation_reported() {
+    for state in ["Creating", "Scaling", "UpgradingNodeImageVersion", "Accepted", "Reconciling", "NewWord"] {
+        let busy = active(json!({})).cluster(ours(&state.to_uppercase(), json!({})));
+        assert!(busy.clone().phase(Phase::Creating).waits(), "{state}");
+        assert!(busy.applied_as_wanted().waits(), "{state}");
+    }
+    for state in ["Failed", "canceled"] {
+        let failed = active(json!({})).phase(Phase::Creating).cluster(ours(state, json!({})));
+        let message = format!("creation for cluster [n] status: {state}");
+        assert_eq!(failed.clone().written(&["cluster"]).step(), Step::GaveUp(message));
+        // Nothing was requested for this specification yet.
+        assert_eq!(failed.step(), Step::CreateCluster);
+    }
+    let pools = json!({"agentPoolProfiles": [{"name": "a", "provisioningState": "Scaling"}]});
+    let scaling = active(json!({})).cluster(ours("Succeeded", pools));
+    assert_eq!(scaling.step(), Step::Wait("Azure: node pool a is Scaling".into()));
+}
+
+#[test]
+fn changes_are_made_one_at_a_time_tags_first_then_cluster_then_pools() {
+    let applied = spec(json!({"nodePools": [{"name": "a"}]}));
+    for (wanted, expected) in [
+        (json!({}), Step::Finish),
+        (json!({"tags": {"x": "y"}, "kubernetesVersion": "1.32.1"}), Step::UpdateTags),
+        (
+            json!({"kubernetesVersion": "1.32.1", "nodePools": [{"name": "a"}, {"name": "b"}]}),
+            Step::UpdateCluster(vec!["kubernetesVersion"]),
+        ),
+        (json!({"monitoring": true}), Step::EnsureWorkspace),
+        (json!({"nodePools": [{"name": "a"}, {"name": "b"}]}), Step::PutPool("b".into())),
+        (json!({"nodePools": [{"name": "a"}]}), Step::Finish),
+        (
+            json!({"nodePools": [{"name": "made-in-azure", "mode": "System"}]}),
+            Step::PutPool("made-in-azure".into()),
+        ),
+        (
+            json!({"nodePools": [{"name": "made-in-azure"}]}),
+            refuse("cannot remove node pool [a] with mode System from cluster [n]"),
+        ),
+    ] {
+        assert_eq!(active(wanted.clone()).applied(applied.clone()).step(), expected, "{wanted}");
+    }
+}
+
+#[test]
+fn own_pool_that_is_no_longer_wanted_is_deleted_last() {
+    let applied = spec(json!({"nodePools": [{"name": "a"}, {"name": "old"}]}));
+    let input = active(json!({"nodePools": [{"name": "a"}]})).applied(applied);
+    let input = input.upstream(json!({"nodePools": [{"name": "a", "mode": "System"}, {"name": "old"}]}));
+    assert_eq!(input.step(), Step::DeletePool("old".into()));
+}
+
+#[test]
+fn import_is_not_changed_until_its_user_changes_it_and_never_deleted_in_azure() {
+    let foreign = theirs(json!({"provisioningState": "Succeeded", "kubernetesVersion": "1.31.8"}));
+    let import = active(json!({"imported": true, "kubernetesVersion": null})).cluster(foreign.clone());
+    assert_eq!(import.clone().phase(Phase::New).step(), Step::Finish);
+    assert_eq!(import.clone().applied_as_wanted().step(), Step::Finish);
+    let changed = active(json!({"imported": true, "kubernetesVersion": "1.32.1"})).cluster(foreign);
+    let changed = changed.applied(import.spec.clone());
+    assert_eq!(changed.step(), Step::UpdateCluster(vec!["kubernetesVersion"]));
+    assert_eq!(import.clone().applied_as_wanted().phase(Phase::Removing).step(), Step::Forget);
+    assert!(matches!(import.phase(Phase::New).cluster(None).step(), Step::Refuse(_)));
+}
+
+#[test]
+fn removal_ends_when_nothing_of_ours_is_left_in_azure() {
+    let removing = |cluster| active(json!({})).phase(Phase::Removing).cluster(cluster);
+    assert_eq!(removing(ours("Succeeded", json!({}))).step(), Step::DeleteCluster);
+    assert_eq!(removing(ours("Failed", json!({}))).step(), Step::DeleteCluster);
+    assert!(removing(ours("Deleting", json!({}))).waits());
+    assert_eq!(removing(None).step(), Step::Forget);
+}
+
+#[test]
+fn import_ignores_empty_values_and_keeps_entries_of_others() {
+    let failed = theirs(json!({"provisioningState": "Failed"}));
+    let import = |more: Value| {
+        let import = active(extended(json!({"imported": true, "kubernetesVersion": null}), more));
+        let upstream = json!({"tags": {"a": "b"}, "authorizedIpRanges": ["1.1.1.1"], "monitoring": true});
+        import.upstream(upstream).cluster(failed.clone())
+    };
+    let nothing =
+        json!({"tags": {}, "authorizedIpRanges": [], "monitoring": false, "httpApplicationRouting": false});
+    assert_eq!(import(nothing).phase(Phase::New).step(), Step::Finish);
+    assert_eq!(import(json!({"tags": {"c": "d"}})).phase(Phase::New).step(), Step::UpdateTags);
+    let before = import(json!({}));
+    assert_eq!(before.clone().applied_as_wanted().step(), Step::Finish);
+    // Entries that others set stay; those that the user named are removed.
+    let succeeded = ours("Succeeded", json!({}));
+    let mut empty = import(json!({"tags": {}, "authorizedIpRanges": []})).cluster(succeeded.clone());
+    empty.applied = Some(before.spec.clone());
+    assert_eq!(empty.step(), Step::Finish);
+    empty.named = Named { tags: ["a".to_owned()].into(), ..Named::default() };
+    assert_eq!(empty.step(), Step::UpdateTags);
+    let named = Named { ranges: ["1.1.1.1".to_owned()].into(), ..Named::default() };
+    for wanted in [empty.clone(), before.cluster(succeeded)] {
+        let input = Input { named: named.clone(), applied: Some(empty.spec.clone()), ..wanted };
+        assert_eq!(input.step(), Step::UpdateCluster(vec!["authorizedIpRanges"]), "{:?}", input.spec);
+    }
+}
+
+#[test]
+fn failed_operation_is_repeated_only_for_another_specification_or_after_a_rest() {
+    let before = spec(json!({}));
+    let wanted = active(json!({"nodePools": [{"name": "a"}], "tags": {}}));
+    let failed = wanted.clone().applied(before.clone()).cluster(ours("Failed", json!({})));
+    assert_eq!(failed.step(), Step::UpdateCluster(vec![]));
+    let message = "update failed for cluster [n], status: Failed";
+    let mut tried = failed.clone().written(&["cluster"]);
+    assert_eq!(tried.step(), gave_up(message));
+    tried.rested = true;
+    assert_eq!(tried.step(), Step::UpdateCluster(vec![]));
+    // Nothing new is wanted.
+    assert_eq!(failed.applied_as_wanted().step(), Step::Finish);
+    let pools = json!([{"name": "made-in-azure", "provisioningState": "Failed"}, {"name": "a", "provisioningState": "Failed"}]);
+    let pool = wanted.applied(before).cluster(ours("Succeeded", json!({"agentPoolProfiles": pools})));
+    assert_eq!(pool.step(), Step::PutPool("a".into()));
+    let message = "update failed for cluster [n], node pool a status: Failed";
+    assert_eq!(pool.clone().written(&["pool a"]).step(), gave_up(message));
+    assert_eq!(pool.applied_as_wanted().step(), Step::Finish);
+}
+
+#[test]
+fn accepted_change_without_effect_is_not_repeated_forever() {
+    let now = |parts: &[&str]| {
+        active(json!({"tags": {"a": "b"}, "kubernetesVersion": "1.32.1"})).written(parts).step()
+    };
+    assert_eq!(now(&[]), Step::UpdateTags);
+    let version = Step::UpdateCluster(vec!["kubernetesVersion"]);
+    assert_eq!(now(&["tags"]), version, "a policy may insist on other tags");
+    assert_eq!(now(&["tags", "cluster", "cluster"]), version);
+    let Step::GaveUp(text) = now(&["tags", "cluster", "cluster", "cluster"]) else { panic!("repeated") };
+    assert!(text.starts_with("Azure took the change of the cluster 3 times"), "{text}");
+    let mut pools = active(json!({"nodePools": [{"name": "a"}, {"name": "b"}]})).written(&["pool b"; 7]);
+    assert!(pools.gives_up());
+    pools.rested = true;
+    assert_eq!(pools.step(), Step::PutPool("b".into()));
+}
+
+#[test]
+fn cluster_without_tag_is_identified_by_its_host() {
+    let cluster = |tags: Value, host: &str| {
+        let properties = json!({"provisioningState": "Succeeded", "fqdn": host});
+        active(json!({"kubernetesVersion": "1.32.1"}))
+            .cluster(Some(json!({"tags": tags, "properties": properties})))
+    };
+    let stripped = cluster(json!({}), "KNOWN.hcp.eastus.azmk8s.io");
+    assert!(matches!(stripped.step(), Step::UpdateCluster(_)));
+    assert_eq!(stripped.phase(Phase::Removing).step(), Step::DeleteCluster);
+    for other in [
+        cluster(json!({}), "other.hcp.eastus.azmk8s.io"),
+        cluster(json!({"norman-aks-owner": "i/c-2"}), "known.hcp.eastus.azmk8s.io"),
+    ] {
+        let Step::Refuse(text) = other.step() else { panic!("{:?}", other.observed) };
+        assert!(text.contains("is not the cluster that was made here"), "{text}");
+        assert_eq!(other.phase(Phase::Removing).step(), Step::Leave(text));
+    }
+}
+
+#[test]
+fn incomplete_response_is_reported_and_missing_pools_are_awaited() {
+    let mut input = active(json!({}));
+    input.observed.upstream = None;
+    assert_eq!(input.step(), refuse("cannot detect cluster [n] upstream kubernetes version"));
+    let no_pools = json!({"nodePools": []});
+    let wanted = active(json!({"nodePools": [{"name": "a"}]})).upstream(no_pools.clone());
+    assert!(wanted.applied_as_wanted().waits());
+    assert_eq!(active(json!({})).upstream(no_pools).step(), Step::Finish);
+}
+
+#[test]
+fn failed_tags_are_written_again_but_not_forever() {
+    let mut input = active(json!({"tags": {"a": "b"}})).written(&["tags"]);
+    assert_eq!(input.step(), Step::Finish);
+    input.tried.failed.insert("tags".to_owned());
+    assert_eq!(input.step(), Step::UpdateTags);
+    input.tried.written = BTreeMap::from([("tags".to_owned(), 3)]);
+    assert!(input.gives_up());
+    // Azure has the tags and reports that their change failed.
+    let same = Input { spec: spec(json!({"tags": {}})), ..input }.cluster(ours("Failed", json!({})));
+    assert_eq!(same.step(), gave_up("update failed for cluster [n], status: Failed"));
+}
+
+#[test]
+fn ranges_that_are_no_longer_set_are_removed_from_own_clusters() {
+    let before = spec(json!({"authorizedIpRanges": ["1.1.1.1/32"]}));
+    let (wanted, import) = (spec(json!({})), spec(json!({"imported": true})));
+    for (spec, applied, expected) in [
+        (&wanted, Some(&before), Some(vec![])),
+        (&wanted, Some(&wanted), None),
+        (&wanted, None, None),
+        (&import, Some(&before), None),
+    ] {
+        assert_eq!(stated(spec, applied).authorized_ip_ranges, expected, "{applied:?}");
+    }
+}
+
+#[test]
+fn missing_cluster_is_reported_and_not_created_again() {
+    for imported in [false, true] {
+        let gone = active(json!({"imported": imported})).applied_as_wanted().cluster(None);
+        let message = "n no longer exists in Azure: remove the object, or restore the cluster";
+        assert_eq!(gone.step(), refuse(message));
+    }
+    // Its creation was requested, but it does not exist yet.
+    assert_eq!(active(json!({})).phase(Phase::Creating).cluster(None).step(), Step::CreateCluster);
+}
+
+#[test]
+fn monitoring_is_switched_on_with_a_workspace_and_off_without() {
+    let mut on = active(json!({"monitoring": true}));
+    on.observed.workspace_id = Some("/w".into());
+    let off = active(json!({"monitoring": false})).upstream(json!({"monitoring": true, "nodePools": []}));
+    for input in [on, off] {
+        assert_eq!(input.step(), Step::UpdateCluster(vec!["monitoring"]));
+    }
+}
+
+#[test]
+fn unusable_cluster_is_reported_while_nothing_is_wanted() {
+    let message = |more: Value, cluster: Option<Value>| {
+        let input = active(more).applied_as_wanted().cluster(cluster);
+        input.with(unusable).map(|found| found.message().to_owned()).unwrap_or_default()
+    };
+    let (own, import) = (json!({}), json!({"imported": true}));
+    assert!(message(own.clone(), None).contains("no longer exists"));
+    assert!(message(import.clone(), None).contains("no longer exists"));
+    assert!(message(own.clone(), theirs(json!({}))).contains("is not the cluster that was made here"));
+    assert_eq!(message(import, theirs(json!({}))), "");
+    assert_eq!(message(own, ours("Failed", json!({}))), "");
+}
+
+#[test]
+fn stopped_cluster_is_not_changed() {
+    let power = json!({"powerState": {"code": "Stopped"}});
+    let stopped = || ours("Succeeded", power.clone());
+    let message = "the cluster n is stopped in Azure; start it: az aks start --resource-group g --name n";
+    let own = active(json!({"kubernetesVersion": "1.32.1"}));
+    assert_eq!(own.clone().cluster(stopped()).step(), refuse(message));
+    let import = active(json!({"imported": true})).phase(Phase::New);
+    assert_eq!(import.cluster(stopped()).step(), refuse(message));
+    assert_eq!(own.clone().phase(Phase::Removing).cluster(stopped()).step(), Step::DeleteCluster);
+    // Starting and stopping are operations.
+    assert!(own.cluster(ours("Starting", power.clone())).waits());
+}

@@ -1,0 +1,168 @@
+//! The input of the plan: the desired and the observed state of one cluster.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::upstream::{at, owner, text};
+use crate::cluster_details::ClusterDetails;
+use crate::spec::AksConfig;
+use crate::status::Tried;
+
+/// The phase of a cluster, stored in its row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was requested from Azure yet.
+    #[default]
+    New,
+    /// Its creation was requested.
+    Creating,
+    /// It is in Azure and was complete once.
+    Active,
+    /// Its user deletes it.
+    Removing,
+}
+
+/// The observed state. Only what was requested from Azure is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The cluster in Azure's response; `None` for 404. Other statuses than 200 and 404 are errors.
+    pub cluster: Option<Value>,
+    /// Whether the resource group exists.
+    pub resource_group: Option<bool>,
+    /// Whether `Microsoft.ContainerService` is registered in the subscription.
+    pub provider_registered: Option<bool>,
+    /// The ID of the Log Analytics workspace, if it exists.
+    pub workspace_id: Option<String>,
+    /// The cluster with the keys of `aksConfig`.
+    pub upstream: Option<AksConfig>,
+}
+
+impl Observed {
+    /// The cluster with the keys of `aksConfig` and the running versions, for comparison with the desired state. Where an
+    /// operation failed, the requested version counts as reached, and the failure is reported on its own.
+    pub fn compared(&self) -> Option<AksConfig> {
+        let (upstream, cluster) = (self.upstream.clone()?, self.cluster.as_ref()?);
+        let mut details = ClusterDetails::read(cluster);
+        if failed_state(cluster).is_some() {
+            details.running_version = None;
+        }
+        for pool in failed_pools(cluster) {
+            details.pool_versions.remove(&pool);
+        }
+        Some(details.with_running_versions(upstream))
+    }
+}
+
+/// Everything that the next step depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The desired state: what the user states, and for an import also what others set.
+    pub spec: &'a AksConfig,
+    /// What the user states.
+    pub stated: &'a AksConfig,
+    /// The specification that was last fully applied.
+    pub applied: Option<&'a AksConfig>,
+    /// The phase of the cluster.
+    pub phase: Phase,
+    /// Whether a PUT was recorded in the row before it was sent to Azure, so that an existing cluster may be ours.
+    pub claimed: bool,
+    /// The tag of our clusters, `<instance>/<cluster id>`.
+    pub owner: &'a str,
+    /// `https://<host>` of the Kubernetes API, if it is known: Azure generates a new host for each cluster.
+    pub endpoint: Option<&'a str>,
+    /// The changes of this specification that Azure accepted, by [`part`](super::plan::part).
+    pub tried: &'a Tried,
+    /// Whether enough time has passed since the last accepted change to retry what Azure could not do.
+    pub rested: bool,
+    /// The pools whose creation was requested since the specification was last fully applied.
+    pub made: &'a BTreeSet<String>,
+    /// The observed state.
+    pub observed: &'a Observed,
+}
+
+/// Whether the cluster in Azure is ours: its creation was recorded and it has our tag. The tag alone may be a copy, and the
+/// record alone may be older than a foreign cluster with this name. If the tags were replaced in Azure, the host of its API
+/// identifies it.
+pub(super) fn is_ours(situation: &Situation<'_>, cluster: &Value) -> bool {
+    let has_known_host = || {
+        let host = situation.endpoint?.strip_prefix("https://")?.split([':', '/']).next()?;
+        let hosts = ["fqdn", "privateFQDN"].into_iter().filter_map(|key| text(cluster, &["properties", key]));
+        Some(hosts.into_iter().any(|known| known.eq_ignore_ascii_case(host)))
+    };
+    situation.claimed
+        && match owner(cluster) {
+            Some(owner) => owner == situation.owner,
+            None => has_known_host() == Some(true),
+        }
+}
+
+/// The final states of Azure's operations. Azure has many words for the others, and adds new ones.
+const SETTLED: [&str; 3] = ["Succeeded", "Failed", "Canceled"];
+
+fn is_one_of(state: &str, states: &[&str]) -> bool {
+    states.iter().any(|known| known.eq_ignore_ascii_case(state))
+}
+
+/// The state of a cluster whose last operation failed.
+pub(super) fn failed_state(cluster: &Value) -> Option<String> {
+    text(cluster, &["properties", "provisioningState"])
+        .filter(|state| is_one_of(state, &["Failed", "Canceled"]))
+}
+
+fn profiles(cluster: &Value) -> impl Iterator<Item = &Value> {
+    at(cluster, &["properties", "agentPoolProfiles"]).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The pools whose last operation failed.
+pub(super) fn failed_pools(cluster: &Value) -> Vec<String> {
+    let has_failed = |pool: &&Value| {
+        text(pool, &["provisioningState"]).is_some_and(|state| is_one_of(&state, &["Failed", "Canceled"]))
+    };
+    profiles(cluster).filter(has_failed).filter_map(|pool| text(pool, &["name"])).collect()
+}
+
+/// A description of Azure's running operation.
+pub(super) fn running_operation(cluster: &Value) -> Option<String> {
+    let is_busy = |state: &String| !is_one_of(state, &SETTLED);
+    if let Some(state) = text(cluster, &["properties", "provisioningState"]).filter(is_busy) {
+        return Some(format!("Azure: the cluster is {state}"));
+    }
+    profiles(cluster).find_map(|pool| {
+        let state = text(pool, &["provisioningState"]).filter(is_busy)?;
+        Some(format!("Azure: node pool {} is {state}", text(pool, &["name"]).unwrap_or_default()))
+    })
+}
+
+/// Whether Azure is deleting the cluster.
+pub(super) fn is_deleting(cluster: &Value) -> bool {
+    text(cluster, &["properties", "provisioningState"]).is_some_and(|state| is_one_of(&state, &["Deleting"]))
+}
+
+/// Whether the control plane and the nodes are stopped (`az aks stop`).
+pub(super) fn is_stopped(cluster: &Value) -> bool {
+    text(cluster, &["properties", "powerState", "code"]).is_some_and(|code| is_one_of(&code, &["Stopped"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::cases;
+
+    #[test]
+    fn only_the_power_state_says_that_a_cluster_is_stopped() {
+        for (properties, expected) in cases! {
+            {"powerState": {"code": "Stopped"}} => true;
+            {"powerState": {"code": "stopped"}, "provisioningState": "Succeeded"} => true;
+            {"powerState": {"code": "Running"}} => false;
+            {"provisioningState": "Stopped"} => false;
+            {"powerState": null} => false;
+            {"powerState": "Stopped"} => false;
+            {} => false;
+        } {
+            assert_eq!(is_stopped(&json!({"properties": properties})), expected, "{properties}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The result of a review.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::sources::SAVING;
+
+/// The severity of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Azure or Rancher rejects it.
+    Error,
+    /// It is possible, but has another effect than intended or may fail later.
+    Warning,
+    /// It works, and could be better.
+    Advice,
+}
+
+/// Something about a specification that its user should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The severity.
+    pub severity: Severity,
+    /// The field, for example `aksConfig.nodePools[1].vmSize`.
+    pub field: String,
+    /// The name of the rule.
+    pub rule: String,
+    /// One sentence that names the field, without a full stop.
+    pub message: String,
+    /// How to fix it.
+    pub remedy: String,
+    /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
+    pub source: String,
+    /// Whether it depends on Azure's responses.
+    pub rests_on_azure: bool,
+}
+
+impl Finding {
+    /// The message and the remedy as one sentence.
+    pub fn sentence(&self) -> String {
+        format!("{}: {}", self.message, self.remedy)
+    }
+
+    /// Whether it blocks the request.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// A rule that was not checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchecked {
+    /// The name of the rule.
+    pub rule: String,
+    /// The reason.
+    pub reason: String,
+}
+
+/// The findings of a review.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Review {
+    /// Errors first, then warnings, then advice; within each in the order of the rules.
+    pub findings: Vec<Finding>,
+    /// Rules that need a response of Azure that could not be had.
+    pub unchecked: Vec<Unchecked>,
+}
+
+impl Review {
+    /// The findings that block the request.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.is_error())
+    }
+
+    /// The first finding that blocks the request.
+    pub fn first_error(&self) -> Option<&Finding> {
+        self.errors().next()
+    }
+
+    /// Whether the rule of the finding found the same.
+    pub(super) fn has(&self, finding: &Finding) -> bool {
+        self.findings.iter().any(|known| known.rule == finding.rule && known.message == finding.message)
+    }
+
+    /// Turns the errors that `which` selects into warnings.
+    pub(super) fn soften(&mut self, which: impl Fn(&Finding) -> bool) {
+        for finding in &mut self.findings {
+            if finding.is_error() && which(finding) {
+                finding.severity = Severity::Warning;
+            }
+        }
+    }
+
+    /// The first error as one sentence, with the number of further errors. Rancher's messages on save are not extended.
+    pub fn refusal(&self) -> Option<String> {
+        let (first, more) = (self.first_error()?, self.errors().count() - 1);
+        let sentence = first.sentence();
+        if more == 0 || first.source == SAVING {
+            return Some(sentence);
+        }
+        Some(format!("{sentence} (and {more} more: POST /api/v1/aks/review lists all)"))
+    }
+
+    /// Adds a finding that was made outside the review, unless its rule has one already.
+    pub fn add(&mut self, finding: Finding) {
+        if self.findings.iter().all(|known| known.rule != finding.rule) {
+            self.findings.push(finding);
+            self.findings.sort_by_key(|finding| finding.severity);
+        }
+    }
+
+    /// The unchecked rules and the reasons as one sentence; `None` if all rules were checked.
+    pub fn unchecked_sentence(&self) -> Option<String> {
+        let reasons: BTreeSet<&str> = self.unchecked.iter().map(|rule| rule.reason.as_str()).collect();
+        let parts = reasons.into_iter().map(|reason| {
+            let rules = self.unchecked.iter().filter(|rule| rule.reason == reason);
+            let names: Vec<&str> = rules.map(|rule| rule.rule.as_str()).collect();
+            format!("{} ({reason})", names.join(", "))
+        });
+        let parts = parts.collect::<Vec<_>>().join("; ");
+        (!parts.is_empty()).then(|| format!("not checked against Azure: {parts}"))
+    }
+}

@@ -1,0 +1,190 @@
+//! Examples of rules, and the tables of docs/review.md that they make.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::examples::{all_examples, behaviours};
+use super::situation::Situation;
+use crate::review::{Severity, changes, rules};
+
+pub(super) type Change = Box<dyn Fn(&mut Situation)>;
+
+/// A rule with changes of a situation that break it, each with the field that it names, and similar ones that do not. The
+/// situation itself does not break it.
+pub(super) struct Example {
+    pub(super) rule: &'static str,
+    pub(super) start: fn() -> Situation,
+    pub(super) breaks: Vec<(&'static str, Change)>,
+    pub(super) keeps: Vec<Change>,
+}
+
+/// A change by a function.
+pub(super) fn by(change: impl Fn(&mut Situation) + 'static) -> Change {
+    Box::new(change)
+}
+
+/// A change: keys to set ([`Situation::set`]), a function in parentheses, or several of both in brackets.
+macro_rules! change {
+    ({ $($json:tt)* }) => { by(|s| s.set(serde_json::json!({ $($json)* }))) };
+    (( $function:expr )) => { by($function) };
+    ([ $($part:tt)+ ]) => {{
+        let parts: Vec<Change> = vec![$(change!($part)),+];
+        by(move |s| parts.iter().for_each(|part| part(s)))
+    }};
+}
+pub(super) use change;
+
+/// Examples: a rule, a situation, the changes that break the rule by field, and the changes that do not break it.
+macro_rules! examples {
+    ($($rule:literal, $start:ident, [$($field:literal [$($break:tt)+]),*], [$($keep:tt)*];)+) => {
+        vec![$(Example {
+            rule: $rule,
+            start: Situation::$start,
+            breaks: vec![$($(($field, change!($break))),+),*],
+            keeps: vec![$(change!($keep)),*],
+        }),+]
+    };
+}
+pub(super) use examples;
+
+/// What Azure accepts and rejects, in words and as changes: a row of the second table of docs/review.md.
+pub(super) struct Behaviour {
+    pub(super) rule: &'static str,
+    pub(super) start: fn() -> Situation,
+    pub(super) accepts: (&'static str, Change),
+    pub(super) rejects: (&'static str, Change),
+}
+
+macro_rules! behaviour_table {
+    ($($rule:literal, $start:ident, $accepts:literal $accepted:tt, $rejects:literal $rejected:tt;)+) => {
+        vec![$(Behaviour {
+            rule: $rule,
+            start: Situation::$start,
+            accepts: ($accepts, change!($accepted)),
+            rejects: ($rejects, change!($rejected)),
+        }),+]
+    };
+}
+pub(super) use behaviour_table;
+
+#[test]
+fn rules_find_what_breaks_them_and_nothing_else() {
+    for example in all_examples() {
+        let rule = rules().find(|rule| rule.name == example.rule).expect(example.rule);
+        let name = rule.name;
+        assert_eq!((example.start)().fields(name), [""; 0], "{name}: unchanged");
+        for (index, (field, change)) in example.breaks.iter().enumerate() {
+            let review = (example.start)().with(change).review();
+            let found: Vec<_> = review.findings.iter().filter(|finding| finding.rule == name).collect();
+            let field = format!("aksConfig.{field}");
+            let is_named = found.iter().any(|finding| finding.field == field);
+            assert!(is_named, "{name} {index} should name {field}: {review:#?}");
+            for finding in found {
+                assert_eq!(finding.rests_on_azure, rule.rests_on_azure, "{name}");
+                let has_own_sources = changes::RULES.iter().any(|rule| rule.name == name);
+                assert!(finding.source == rule.source || has_own_sources, "{name}");
+            }
+        }
+        for (index, change) in example.keeps.iter().enumerate() {
+            let situation = (example.start)().with(change);
+            assert_eq!(situation.fields(name), [""; 0], "{name} should be kept by {index}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_an_example_that_breaks_it() {
+    let examples = all_examples();
+    let broken: BTreeSet<_> =
+        examples.iter().filter(|example| !example.breaks.is_empty()).map(|example| example.rule).collect();
+    let all: BTreeSet<_> = rules().map(|rule| rule.name).collect();
+    assert_eq!(broken, all);
+    assert_eq!(rules().count(), all.len(), "names are unique");
+}
+
+/// Whether a source is a heading of the contract, which `tests/it/readme.rs` resolves, or a title with its URL.
+fn is_public_source(source: &str) -> bool {
+    if let Some(reference) = source.strip_prefix("docs/contract/") {
+        let is_name = |name: &str| !name.is_empty() && !name.contains([' ', '/', '.', '#']);
+        return reference.split_once(".md#").is_some_and(|(page, heading)| is_name(page) && is_name(heading));
+    }
+    let url = source.rsplit(' ').next().unwrap_or_default();
+    ["https://learn.microsoft.com/", "https://github.com/Azure/AKS/issues/"]
+        .iter()
+        .any(|site| url.len() > site.len() && url.starts_with(site))
+}
+
+#[test]
+fn rules_and_findings_are_well_formed() {
+    for rule in rules() {
+        assert!(rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", rule.name);
+        assert!(is_public_source(rule.source), "{}: {}", rule.name, rule.source);
+        assert!(!rule.source.contains("  "), "{}", rule.source);
+        assert_eq!(rule.severity == Severity::Advice, rule.name.starts_with("advice-"), "{}", rule.name);
+    }
+    for example in all_examples() {
+        for (_, change) in example.breaks {
+            for finding in (example.start)().with(change).review().findings {
+                assert!(finding.field.starts_with("aksConfig."), "{finding:?}");
+                assert!(is_public_source(&finding.source), "{finding:?}");
+                for text in [&finding.message, &finding.remedy] {
+                    assert!(!text.is_empty() && !text.ends_with(['.', ' ', ',']), "{text}");
+                    assert!(!text.contains("  ") && !text.contains('\n'), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_accept_and_reject_what_azure_does() {
+    for Behaviour { rule, start, accepts, rejects } in behaviours() {
+        let source = rules().find(|known| known.name == rule).expect(rule).source;
+        assert!(source.contains("https://"), "{rule}: {source}");
+        assert_eq!(start().with(accepts.1).fields(rule), [""; 0], "{rule}: {}", accepts.0);
+        let review = start().with(rejects.1).review();
+        let is_error = review.errors().any(|finding| finding.rule == rule);
+        assert!(is_error, "{rule}: {} {review:#?}", rejects.0);
+    }
+}
+
+/// The tables of docs/review.md: every rule with the sentence of its first example, and Azure's behaviour.
+fn tables() -> String {
+    let examples = all_examples();
+    let mut tables =
+        "| Rule | Severity | Needs Azure | Example of a finding | Source |\n|---|---|---|---|---|\n"
+            .to_owned();
+    for rule in rules() {
+        let has_example = |example: &&Example| example.rule == rule.name && !example.breaks.is_empty();
+        let example = examples.iter().find(has_example).unwrap();
+        let review = (example.start)().with(&example.breaks[0].1).review();
+        let finding = review.findings.into_iter().find(|finding| finding.rule == rule.name).unwrap();
+        let (name, severity) = (rule.name, json!(rule.severity));
+        let (severity, sentence) = (severity.as_str().unwrap(), finding.sentence());
+        let needs = if rule.rests_on_azure { "yes" } else { "no" };
+        writeln!(tables, "| `{name}` | {severity} | {needs} | {sentence} | {} |", rule.source).unwrap();
+    }
+    tables += "\n## Azure's behavior\n\nThese rules accept and reject what Azure accepts and rejects:\n\n\
+        | Rule | Accepted | Rejected |\n|---|---|---|\n";
+    for Behaviour { rule, accepts, rejects, .. } in behaviours() {
+        writeln!(tables, "| `{rule}` | {} | {} |", accepts.0, rejects.0).unwrap();
+    }
+    tables
+}
+
+/// `UPDATE_REVIEW=1 cargo test -p aks review` generates the tables.
+#[test]
+fn document_lists_every_rule() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/review.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (text, current) = document.split_at(document.find("| Rule |").unwrap());
+    let generated = tables();
+    #[expect(clippy::disallowed_methods, reason = "a switch for developers, not part of the program")]
+    if std::env::var("UPDATE_REVIEW").is_ok() {
+        std::fs::write(path, format!("{text}{generated}")).unwrap();
+        return;
+    }
+    assert!(current == generated, "docs/review.md is stale: UPDATE_REVIEW=1 cargo test -p aks review");
+}

@@ -1,0 +1,72 @@
+//! Rules about the credential, existing objects and imports.
+
+use serde_json::json;
+
+use crate::review::tests::example::{Change, Example, by, change, examples};
+use crate::review::tests::situation::{
+    Situation, denied, found, found_in, imported, permissions, roles, subscription,
+};
+use crate::review::{DenialKind, ExistingCluster, Permissions, ProviderState, Read};
+
+pub(in crate::review::tests) fn access() -> Vec<Example> {
+    use DenialKind::{Credential, Role, Subscription};
+    let may = |actions: &'static [&str]| {
+        move |s: &mut Situation| s.azure.permissions = Read::Known(permissions(actions))
+    };
+    let no_group = |s: &mut Situation| {
+        let permissions = permissions(&["Microsoft.ContainerService/*"]);
+        s.azure.permissions = Read::Known(Permissions { group_exists: false, ..permissions });
+    };
+    let no_role = |s: &mut Situation| {
+        s.azure.permissions = Read::Known(Permissions { roles: Vec::new(), ..permissions(&[]) });
+    };
+    let unregistered = |actions: Option<&'static [&str]>| {
+        move |s: &mut Situation| {
+            let subscription_roles = actions.map(roles);
+            s.azure.provider = Read::Known(ProviderState { registered: false, subscription_roles });
+        }
+    };
+    examples! {
+        "credential-refused", create, ["azureCredentialSecret" [
+            (denied(Credential, "AADSTS7000222: The provided client secret keys are expired", "create a new secret", false))
+        ]], [];
+        "credential-refused", update, ["azureCredentialSecret" [(denied(Credential, "x", "y", true))]], [];
+        "subscription-usable", create, ["azureCredentialSecret" [
+            (subscription(Some("Disabled"))) (subscription(Some("warned"))) (denied(Subscription, "SubscriptionNotFound", "check it", true))
+        ]], [(subscription(Some("PastDue"))) (subscription(None))];
+        "subscription-usable", import, ["azureCredentialSecret" [(subscription(Some("Disabled")))]], [];
+        "role-assigned", create, ["azureCredentialSecret" [
+            (may(&["*/read"])) (no_group) (denied(Role, "AuthorizationFailed", "give it a role", true))
+        ]], [(may(&["Microsoft.ContainerService/*"])) (no_role)];
+        "provider-registered", create, ["azureCredentialSecret" [(unregistered(Some(&["*/read"])))]],
+            [(unregistered(Some(&["*"]))) (unregistered(None))];
+    }
+}
+
+pub(in crate::review::tests) fn existing() -> Vec<Example> {
+    let no_local_accounts = |s: &mut Situation| {
+        let cluster = ExistingCluster { local_accounts_disabled: true, ..ExistingCluster::default() };
+        s.azure.cluster = Read::Known(Some(cluster));
+    };
+    let named = |s: &mut Situation| s.named.ranges = ["203.0.113.0/24".to_owned()].into();
+    examples! {
+        "cluster-new", create, ["clusterName" [(found(json!({}), false))]], [];
+        "node-resource-group-new", create, ["nodeResourceGroup" [(|s| s.azure.node_group = Read::Known(true))]], [];
+        "import-exists", import, ["clusterName" [(|s| s.azure.cluster = Read::Known(None))]], [];
+        "import-local-accounts", import, ["clusterName" [(no_local_accounts)]], [];
+        "region-matches", import, ["resourceLocation" [(found_in("westeurope"))]], [(found_in("East US"))];
+        "region-matches", update, ["resourceLocation" [{"azure:resourceLocation": "westeurope"}]], [{"azure:resourceLocation": "EAST-US"}];
+        "region-matches", create, [], [(found_in("westeurope"))];
+        "entries-stay", update, [
+            "authorizedIpRanges" [[(imported) {"authorizedIpRanges": []}]],
+            "tags" [[(imported) {"tags": {"other": "b"}}]],
+            "nodePools[1].nodeLabels" [[(imported) {"[1].nodeLabels": {}}]],
+            "nodePools[0].nodeTaints" [[(imported) {"[0].nodeTaints": []}]]
+        ], [
+            {"authorizedIpRanges": []}
+            (imported)
+            [(imported) (named) {"authorizedIpRanges": []}]
+            [(imported) {"authorizedIpRanges": null, "tags": null}]
+        ];
+    }
+}

@@ -1,0 +1,59 @@
+//! A key that no field has, and the field that may be meant.
+
+use crate::mask::mask;
+
+/// The minimum similarity of a suggested name.
+const MIN_SIMILARITY: f64 = 0.8;
+
+/// A key of a request that no field has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownField {
+    /// The path of its object, for example `aksConfig.nodePools[1]`.
+    pub(super) parent: String,
+    pub(super) key: String,
+    pub(super) suggestion: Option<String>,
+}
+
+impl UnknownField {
+    /// A key of an object whose fields are `known`. A key that may be a misplaced secret is masked.
+    pub fn new<'a>(parent: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let lower = key.to_lowercase();
+        let rated = known.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
+        let near = rated
+            .filter(|(similarity, _)| *similarity > MIN_SIMILARITY)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        Self {
+            parent: parent.to_owned(),
+            key: mask(key).chars().filter(|c| !c.is_control()).collect(),
+            suggestion: near.map(|(_, name)| name.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similar_field_is_suggested() {
+        for (key, expected) in [
+            ("cuont", Some("count")),
+            ("vmsize", Some("vmSize")),
+            ("vm_size", Some("vmSize")),
+            ("osDiskSizeGb", Some("osDiskSizeGB")),
+            ("colour", None),
+            ("", None),
+        ] {
+            let known = ["count", "vmSize", "maxPods", "osDiskSizeGB"].into_iter();
+            let field = UnknownField::new("aksConfig", key, known);
+            assert_eq!(field.suggestion.as_deref(), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn possible_secret_is_masked() {
+        let secret = "x7k9zq2w4b".repeat(5);
+        let field = UnknownField::new("aksConfig", &format!("a\n{secret}"), [].into_iter());
+        assert_eq!(field.key, "a****");
+    }
+}

@@ -1,0 +1,34 @@
+//! Helpers of the unit tests.
+
+use serde_json::Value;
+
+use crate::spec::{AksConfig, Object};
+
+/// A JSON object.
+pub(crate) fn object(value: Value) -> Object {
+    value.as_object().unwrap().clone()
+}
+
+/// Parses JSON.
+pub(crate) fn read<T: for<'de> serde::Deserialize<'de>>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// Parses `aksConfig`.
+pub(crate) fn config(value: Value) -> AksConfig {
+    read(value)
+}
+
+/// The object `base` with the keys of `more`.
+pub(crate) fn extended(mut base: Value, more: Value) -> Value {
+    base.as_object_mut().unwrap().extend(object(more));
+    base
+}
+
+/// A table with one row per line: JSON values, `=>`, and the expected result.
+macro_rules! cases {
+    ($($($json:tt),+ => $expected:expr;)+) => {
+        [$(($(serde_json::json!($json)),+, $expected)),+]
+    };
+}
+pub(crate) use cases;
