@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aks::provision::plan::{Observed, Phase};
-use aks::provision::refresh::taken_over;
+use aks::provision::refresh::{taken_over, write_changes};
 use aks::provision::usable::{Unusable, unusable};
 use aks::spec::{AKS_CONFIG, ClusterSpec};
 use aks::status::{Tried, Truth};
@@ -117,7 +117,7 @@ pub(super) async fn take_over(parts: &Parts, task: &mut Task) -> Result<bool, Tr
         return Ok(true);
     }
     let keys: BTreeSet<String> = changes.keys().cloned().collect();
-    config.extend(changes);
+    write_changes(config, changes);
     let Ok(spec) = ClusterSpec::new(body) else { return Ok(true) };
     let (id, fence) = (task.row.id.clone(), task.work.fence);
     let written =

@@ -98,7 +98,7 @@ async fn change(app: &TestApp, id: &str, config: Value) {
 }
 
 #[tokio::test]
-async fn what_is_told_is_what_is_done_on_the_whole_way_of_a_cluster() {
+async fn plan_matches_the_steps_of_the_worker() {
     let app = TestApp::start().await;
     let credential = app.stored_credential(&app.admin).await;
     let mut body = made::body("shop", &credential);
@@ -159,7 +159,7 @@ async fn what_is_told_is_what_is_done_on_the_whole_way_of_a_cluster() {
 }
 
 #[tokio::test]
-async fn a_change_is_told_field_by_field_and_one_step_at_a_time() {
+async fn plan_lists_differences_and_one_step_at_a_time() {
     let app = TestApp::start().await;
     let (id, _) = made::active(&app, &app.admin, "shop").await;
     let mut pool = made::body("shop", "")["aksConfig"]["nodePools"][0].clone();
@@ -213,7 +213,7 @@ async fn a_change_is_told_field_by_field_and_one_step_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_azure_has_by_now_would_be_taken_over() {
+async fn plan_takes_over_newer_values_of_azure() {
     let app = TestApp::start().await;
     let (id, _) = made::active(&app, &app.admin, "shop").await;
     let mut row = row(&app, &id).await;
@@ -233,7 +233,7 @@ async fn what_azure_has_by_now_would_be_taken_over() {
 }
 
 #[tokio::test]
-async fn an_import_says_that_nothing_is_managed_and_stays_when_it_is_removed() {
+async fn plan_of_an_import_manages_nothing_and_keeps_it() {
     let app = TestApp::start().await;
     let credential = app.stored_credential(&app.admin).await;
     let id = made::create(&app, &app.admin, &made::import(&app, "one", &credential)).await;
@@ -258,7 +258,7 @@ async fn an_import_says_that_nothing_is_managed_and_stays_when_it_is_removed() {
 }
 
 #[tokio::test]
-async fn azure_is_asked_only_for_those_who_may_use_the_credential() {
+async fn plan_queries_azure_only_for_owners() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
     let credential = app.stored_credential(&ann).await;
@@ -307,7 +307,7 @@ async fn azure_is_asked_only_for_those_who_may_use_the_credential() {
 }
 
 #[tokio::test]
-async fn when_azure_cannot_be_asked_or_would_refuse_the_reason_is_the_workers() {
+async fn plan_reports_the_reason_of_the_worker() {
     let app = TestApp::advising().await;
     let credential = app.stored_credential(&app.admin).await;
     let message = async |id: &str| {

@@ -1,4 +1,4 @@
-//! The review of specifications: before a cluster is made or changed, and for those who only ask.
+//! The review of specifications, before a cluster is created or changed and on request.
 
 use azure_sandbox::{Effect, Fault, Refusal};
 use http::{Method, StatusCode};
@@ -118,7 +118,7 @@ fn assert_refused(answer: &Answer, field: &str, part: &str) {
 }
 
 #[tokio::test]
-async fn what_terraform_and_the_dashboard_send_is_let_in_and_the_review_is_kept() {
+async fn client_specs_are_accepted_and_review_is_stored() {
     let (app, body) = start().await;
     let full = created(&app, &body).await;
     let review = &full["aksStatus"]["review"];
@@ -155,7 +155,7 @@ async fn what_terraform_and_the_dashboard_send_is_let_in_and_the_review_is_kept(
 }
 
 #[tokio::test]
-async fn what_azure_would_refuse_is_refused_first_with_field_and_remedy() {
+async fn invalid_specs_are_rejected_before_azure() {
     type Change = fn(&mut Value);
     let (app, body) = start().await;
     let cases: [(Change, &str, &str); 18] = [
@@ -238,7 +238,7 @@ async fn what_azure_would_refuse_is_refused_first_with_field_and_remedy() {
 }
 
 #[tokio::test]
-async fn subnets_groups_and_clusters_that_are_there_count() {
+async fn review_uses_existing_azure_resources() {
     let (app, body) = start().await;
     let refused = async |faults: &dyn Fn(&TestApp), change: fn(&mut Value), field: &str, part: &str| {
         app.control.clear_faults();
@@ -295,7 +295,7 @@ async fn quota_that_autoscaling_may_exceed_only_warns() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_by_itself_is_told_without_asking_azure() {
+async fn static_rules_run_without_azure() {
     let (app, mut body) = start().await;
     body["aksConfig"]["dnsPrefix"] = json!("a_b");
     assert_refused(&post(&app, &body).await, "aksConfig.dnsPrefix", "a_b");
@@ -303,7 +303,7 @@ async fn what_is_wrong_by_itself_is_told_without_asking_azure() {
 }
 
 #[tokio::test]
-async fn when_azure_does_not_answer_the_cluster_is_accepted_and_the_review_says_what_was_not_checked() {
+async fn without_azure_the_cluster_is_accepted_unchecked() {
     let (app, mut body) = start().await;
     // Nobody can know that there is no such version.
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
@@ -341,7 +341,7 @@ async fn when_azure_does_not_answer_the_cluster_is_accepted_and_the_review_says_
 }
 
 #[tokio::test]
-async fn azure_has_ten_seconds() {
+async fn review_times_out_after_ten_seconds() {
     let (app, body) = start().await;
     app.control.add_fault(Fault {
         host: Some("management.azure.com".to_owned()),
@@ -355,7 +355,7 @@ async fn azure_has_ten_seconds() {
 }
 
 #[tokio::test]
-async fn one_part_of_azure_that_is_silent_leaves_the_others_in_force() {
+async fn partial_azure_failure_keeps_other_rules() {
     let (app, mut body) = start().await;
     app.control.clear_faults();
     let refusal = Refusal { status: Some(500), ..Refusal::default() };
@@ -374,7 +374,7 @@ async fn one_part_of_azure_that_is_silent_leaves_the_others_in_force() {
 }
 
 #[tokio::test]
-async fn the_annotation_turns_what_rests_on_azure_into_warnings_and_nothing_else() {
+async fn advise_annotation_downgrades_azure_findings() {
     let (app, mut body) = start().await;
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     body["aksConfig"]["nodePools"][1]["vmSize"] = json!("Standard_D4s_v99");
@@ -446,7 +446,7 @@ async fn existing(app: &TestApp, body: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_azure_cannot_change_is_refused_when_both_sides_say_it_and_differ() {
+async fn immutable_field_changes_are_rejected() {
     let (app, body) = start().await;
     // Azure's cluster has the pools of the specification.
     let path = format!("/managedClusters/{}", app.seed.imported_cluster_name);
@@ -552,7 +552,7 @@ async fn versions_go_up_one_minor_at_a_time_and_never_down() {
 }
 
 #[tokio::test]
-async fn until_the_cluster_is_in_azure_everything_may_be_mended() {
+async fn all_fields_are_mutable_before_creation() {
     let (app, body) = start().await;
     let cluster = created(&app, &body).await;
     let mut config = body["aksConfig"].clone();
@@ -563,7 +563,7 @@ async fn until_the_cluster_is_in_azure_everything_may_be_mended() {
 }
 
 #[tokio::test]
-async fn a_change_that_azure_has_no_say_in_asks_nobody() {
+async fn metadata_changes_skip_azure() {
     let (app, body) = start().await;
     let cluster = created(&app, &body).await;
     app.upstream();
@@ -577,7 +577,7 @@ async fn a_change_that_azure_has_no_say_in_asks_nobody() {
 const REVIEW: &str = "/api/v1/aks/review";
 
 #[tokio::test]
-async fn a_review_tells_everything_at_once_and_saves_nothing() {
+async fn review_lists_all_findings_and_saves_nothing() {
     let (app, body) = start().await;
     let mut config = body["aksConfig"].clone();
     config["dnsPrefix"] = json!("a_b");
@@ -606,7 +606,7 @@ async fn a_review_tells_everything_at_once_and_saves_nothing() {
 }
 
 #[tokio::test]
-async fn misspelt_keys_are_told_wherever_a_specification_is_judged() {
+async fn unknown_fields_are_reported() {
     let (app, mut body) = start().await;
     let told = |review: &Value| -> Vec<Value> {
         let findings =
@@ -647,7 +647,7 @@ async fn misspelt_keys_are_told_wherever_a_specification_is_judged() {
 }
 
 #[tokio::test]
-async fn a_review_takes_a_credential_that_is_sent_along() {
+async fn review_accepts_inline_credential() {
     let (app, body) = start().await;
     let mut config = body["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("azureCredentialSecret");
@@ -679,7 +679,7 @@ async fn a_review_takes_a_credential_that_is_sent_along() {
 }
 
 #[tokio::test]
-async fn a_review_of_a_change_merges_as_a_put_does() {
+async fn review_of_a_change_merges_like_put() {
     let (app, body) = start().await;
     let cluster = created(&app, &body).await;
     let ask = async |config: Value| {
@@ -696,7 +696,7 @@ async fn a_review_of_a_change_merges_as_a_put_does() {
 }
 
 #[tokio::test]
-async fn a_review_is_for_those_who_may_use_the_credential_and_the_cluster() {
+async fn review_requires_access_to_credential_and_cluster() {
     let (app, body) = start().await;
     let cluster = created(&app, &body).await;
     let ben = app.token("ben").await;
@@ -724,7 +724,7 @@ async fn a_review_is_for_those_who_may_use_the_credential_and_the_cluster() {
 }
 
 #[tokio::test]
-async fn the_use_of_a_stored_credential_is_in_the_audit() {
+async fn use_of_a_stored_credential_is_audited() {
     let (app, body) = start().await;
     app.post(REVIEW)
         .header("x-request-id", "request-17")

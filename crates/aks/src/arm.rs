@@ -1,9 +1,8 @@
-//! The shapes of Azure's answers, as far as anybody here reads them.
+//! The types of Azure's responses, with the fields that are read here.
 //!
-//! Every field may be missing, `null` or of the wrong kind: it is then `None` or empty, and the rest of the
-//! list is still read. Null elements of lists are skipped, and so are elements of the wrong kind in lists inside a
-//! resource; in a list of resources they are an error ([`Element`]). Unknown fields are ignored. Whether a response
-//! makes sense is not decided here.
+//! Every field may be missing, `null` or of the wrong type: it is then `None` or empty, and the rest of the list is still
+//! read. Null elements of lists are skipped, and so are elements of the wrong type in lists inside a resource; in a list of
+//! resources they are an error ([`Element`]). Unknown fields are ignored.
 
 mod agent_pool;
 mod kubernetes_version;
@@ -49,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// Any JSON, with the names that are looked for in likely and unlikely places.
+    /// Any JSON, with known names in likely and unlikely places.
     fn any_json() -> impl Strategy<Value = Value> {
         let name = prop::sample::select(vec![
             "name",
@@ -121,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_read_and_every_object_counts(
+        fn any_json_is_read_with_all_its_objects(
             list in prop_oneof![prop::collection::vec(any_json(), 0..6).prop_map(Value::from), any_json()]
         ) {
             let json = list.to_string();

@@ -1,4 +1,4 @@
-//! What stays in Azure when only the object of a cluster goes, as far as it can be told without asking Azure.
+//! The resources that remain in Azure if only the object of a cluster is deleted, as far as they are known without a request.
 
 use serde::Serialize;
 
@@ -7,55 +7,55 @@ use super::provision::workspace;
 use super::spec::AksConfig;
 use super::status::{ClusterStatus, Progress};
 
-/// What is known about the cluster.
+/// The known facts about the cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// What its user wanted.
+    /// The specification.
     pub spec: &'a AksConfig,
-    /// What is known about it.
+    /// The status.
     pub status: &'a ClusterStatus,
-    /// The subscription of its credential, as far as it is known.
+    /// The subscription of its credential, if it is known.
     pub subscription_id: Option<&'a str>,
-    /// Whether Azure was asked to make it.
+    /// Whether its creation was requested.
     pub claimed: bool,
-    /// Whether it was complete once.
+    /// Whether it was active once.
     pub was_active: bool,
-    /// What Azure was asked last and works on, for people.
+    /// The running operation of Azure.
     pub working_on: Option<&'a str>,
-    /// The account inside the cluster that an earlier version made and that is still there, `<namespace>/<name>`.
+    /// The service account that an earlier version created in the cluster, `<namespace>/<name>`, if it still exists.
     pub account: Option<&'a str>,
 }
 
-/// What stays.
+/// The remaining resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftBehind {
-    /// All of it in one sentence.
+    /// A sentence that lists them.
     pub message: String,
-    /// Each thing.
+    /// The resources.
     pub resources: Vec<LeftResource>,
 }
 
-/// One thing that stays.
+/// A remaining resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftResource {
     /// `cluster`, `nodeResourceGroup`, `resourceGroup`, `workspace` or `serviceAccount`.
     pub kind: &'static str,
-    /// Its id in Azure, which begins with `/resourceGroups/` when the subscription is not known; of an account,
+    /// Its ID in Azure, which starts with `/resourceGroups/` if the subscription is unknown; of a service account,
     /// `<namespace>/<name>`.
     pub id: String,
-    /// What it is to us, for people.
+    /// A description.
     pub note: &'static str,
 }
 
-/// Names what stays.
+/// Lists the remaining resources.
 pub fn left_behind(facts: &Facts<'_>) -> LeftBehind {
     let resources = resources(facts);
     let mut message = if resources.is_empty() {
         "only the object was removed; Azure was asked to make nothing for it".to_owned()
     } else {
-        let named: Vec<_> = resources.iter().map(|it| format!("{} ({})", it.id, it.note)).collect();
+        let named: Vec<_> = resources.iter().map(|left| format!("{} ({})", left.id, left.note)).collect();
         format!("only the object was removed; these stay as they are: {}", named.join("; "))
     };
     if let Some(what) = facts.working_on {
@@ -67,7 +67,7 @@ pub fn left_behind(facts: &Facts<'_>) -> LeftBehind {
 
 fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
     let Facts { spec, status, .. } = *facts;
-    let imported = spec.imported == Some(true);
+    let imported = spec.is_import();
     let subscription = facts.subscription_id.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
     let in_group = |group: &str| format!("{subscription}/resourceGroups/{group}");
     let group = spec.resource_group.as_deref().unwrap_or_default();
@@ -85,11 +85,11 @@ fn resources(facts: &Facts<'_>) -> Vec<LeftResource> {
             "the cluster, which this server asked Azure to make"
         };
         stays("cluster", cluster(), note);
-        let told = status.upstream_spec.as_ref().and_then(|it| it.node_resource_group.as_deref());
+        let told = status.upstream_spec.as_ref().and_then(|upstream| upstream.node_resource_group.as_deref());
         let machines = told.map_or_else(|| node_resource_group(spec), str::to_owned);
         stays("nodeResourceGroup", in_group(&machines), "its machines, disks and addresses");
     }
-    // What comes before the cluster may be there although the cluster was never asked for.
+    // Prerequisites may exist although the creation of the cluster was never requested.
     let begun = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
     if !imported && (facts.claimed || begun) {
         stays("resourceGroup", in_group(group), "its resource group, perhaps made by this server");
@@ -117,11 +117,13 @@ mod tests {
 
     use super::*;
     use crate::status::Step;
+    use crate::testing::{config, extended};
 
     fn ids(spec: Value, status: &ClusterStatus, change: impl FnOnce(&mut Facts<'_>)) -> Vec<String> {
-        let mut whole = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"});
-        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let spec: AksConfig = serde_json::from_value(whole).unwrap();
+        let spec = config(extended(
+            json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"}),
+            spec,
+        ));
         let mut facts = Facts {
             spec: &spec,
             status,
@@ -136,7 +138,7 @@ mod tests {
         for resource in &left.resources {
             assert!(left.message.contains(&resource.id), "{}", left.message);
         }
-        left.resources.into_iter().map(|it| format!("{} {}", it.kind, it.id)).collect()
+        left.resources.into_iter().map(|left| format!("{} {}", left.kind, left.id)).collect()
     }
 
     const CLUSTER: &str =
@@ -144,7 +146,7 @@ mod tests {
     const GROUP: &str = "resourceGroup /subscriptions/s/resourceGroups/g";
 
     #[test]
-    fn a_cluster_leaves_itself_its_machines_and_what_it_stands_on() {
+    fn cluster_leaves_its_nodes_and_prerequisites() {
         let mut status = ClusterStatus::default();
         let machines = "nodeResourceGroup /subscriptions/s/resourceGroups/MC_g_n_eastus";
         assert_eq!(ids(json!({}), &status, |_| {}), [CLUSTER, machines, GROUP]);
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_leaves_only_what_was_there() {
+    fn import_leaves_only_its_cluster() {
         assert_eq!(
             ids(json!({"imported": true, "monitoring": true}), &ClusterStatus::default(), |_| {}),
             [CLUSTER]
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_was_never_asked_for_leaves_at_most_its_group() {
+    fn cluster_that_was_never_requested_leaves_at_most_its_group() {
         let mut status = ClusterStatus::default();
         assert!(ids(json!({}), &status, |facts| facts.claimed = false).is_empty());
         let step = |state| Step { name: "azure".to_owned(), state, message: String::new(), since_ms: 0 };

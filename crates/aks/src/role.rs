@@ -1,13 +1,13 @@
-//! What somebody is to a cluster, in Rancher's words.
+//! The roles in a cluster.
 
-/// A part in a cluster, the smallest first.
+/// A role in a cluster, the least privileged first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Sees it, and what is inside.
+    /// Reads the cluster and what is in it.
     ReadOnly,
-    /// Reads what is outside of namespaces, and edits in the namespaces that an owner opens for members.
+    /// Reads cluster-wide resources, and edits in the namespaces that an owner opens for members.
     Member,
-    /// May do everything, and says who else may.
+    /// Full access, including memberships.
     Owner,
 }
 
@@ -15,7 +15,7 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 3] = [Self::ReadOnly, Self::Member, Self::Owner];
 
-    /// The name of the role template, as `roleTemplateId` has it.
+    /// The name of the role template, as in `roleTemplateId`.
     pub fn name(self) -> &'static str {
         match self {
             Self::ReadOnly => "read-only",
@@ -24,7 +24,7 @@ impl Role {
         }
     }
 
-    /// The group that people of this role belong to inside a cluster.
+    /// The Kubernetes group of users with this role.
     pub fn group(self) -> &'static str {
         match self {
             Self::ReadOnly => "norman-aks:read-only",
@@ -33,7 +33,7 @@ impl Role {
         }
     }
 
-    /// The role of that name.
+    /// The role with this name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_grow_and_are_found_by_their_names() {
+    fn roles_are_ordered_and_found_by_name() {
         assert!(Role::ReadOnly < Role::Member && Role::Member < Role::Owner);
         for role in Role::ALL {
             assert_eq!(Role::of(role.name()), Some(role));

@@ -10,78 +10,78 @@ use super::cluster_details::ClusterDetails;
 use super::provision::imported::Named;
 use super::spec::AksConfig;
 
-/// The known facts; each may be missing.
+/// The status of a cluster; each field may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClusterStatus {
-    /// What Azure says the cluster is.
+    /// The observed state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_spec: Option<AksConfig>,
-    /// What Azure says beside that, for decisions.
+    /// Other observed properties, for decisions.
     #[serde(skip_serializing_if = "ClusterDetails::is_empty")]
     pub details: ClusterDetails,
-    /// Whether only an agent can reach it.
+    /// Whether its Kubernetes API is reachable only through an agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_requires_tunnel: Option<bool>,
-    /// Whether it checks rights.
+    /// Whether Kubernetes RBAC is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rbac_enabled: Option<bool>,
-    /// `https://<host>[:port]` of its Kubernetes API, as Azure named it.
+    /// `https://<host>[:port]` of its Kubernetes API, from Azure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_endpoint: Option<String>,
     /// The certificate authority of its Kubernetes API: PEM in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_cert: Option<String>,
-    /// What its Kubernetes API says at `/version`.
+    /// The response of its Kubernetes API to `/version`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Value>,
-    /// Nodes that it has.
+    /// The number of nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_count: Option<i64>,
-    /// In the order in which they first came up.
+    /// In the order of their first occurrence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The way of the cluster, in order.
+    /// The steps to an active cluster, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
-    /// What is waited for.
+    /// What the worker waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
-    /// Why the last step failed, for people; gone with the next one that succeeds.
+    /// The message of the last step if it failed; cleared by the next success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// The generation of the specification that the failure belongs to.
+    /// The generation of the specification that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_generation: Option<i64>,
-    /// What was asked of Azure for the specification that is worked on.
+    /// The changes requested from Azure for the current specification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
-    /// Names of node pools that this server made, or began to make, since everything was last as it was wanted.
+    /// Names of node pools whose creation this server requested since the specification was last fully applied.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub made_pools: BTreeSet<String>,
-    /// Entries of lists and maps of an import that its user named.
+    /// The entries of lists and maps of an import that belong to its user.
     #[serde(skip_serializing_if = "Named::is_empty")]
     pub named: Named,
 }
 
-/// What was asked of Azure for one specification, so that nothing is asked for ever.
+/// The changes requested from Azure for one specification, so that none is repeated forever.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tried {
     /// The generation of the specification.
     pub generation: i64,
-    /// How often Azure took a change of a part.
+    /// The number of accepted changes by part.
     pub written: BTreeMap<String, u32>,
-    /// What Azure said when it gave up, for people.
+    /// Azure's message when an operation failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
-    /// The part that was changed last, unless the last change was of something else.
+    /// The part of the last change, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
-    /// When anything was last changed, in milliseconds since 1970.
+    /// The time of the last change, in milliseconds since 1970.
     #[serde(default)]
     pub last_ms: i64,
-    /// The parts whose last change Azure took and then gave up.
+    /// The parts whose last change Azure accepted and then failed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed: BTreeSet<String>,
 }
@@ -94,26 +94,26 @@ pub struct Condition {
     pub r#type: String,
     /// Whether it holds.
     pub status: Truth,
-    /// For people; may be empty.
+    /// The message; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// One word; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// When anything about it changed last: RFC 3339, UTC.
+    /// The time of the last change: RFC 3339, UTC.
     pub last_update_time: String,
-    /// When `status` changed last: RFC 3339, UTC.
+    /// The time of the last change of `status`: RFC 3339, UTC.
     pub last_transition_time: String,
 }
 
-/// Whether a condition holds, in Kubernetes' words.
+/// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Truth {
-    /// It does.
+    /// It holds.
     True,
-    /// It does not.
+    /// It does not hold.
     False,
-    /// It is on its way, or not known.
+    /// Unknown, or in progress.
     Unknown,
 }
 
@@ -121,59 +121,59 @@ pub enum Truth {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
-    /// Which one, for programs: `credentials`, `resourceGroup` and so on.
+    /// The identifier: `credentials`, `resourceGroup` and so on.
     pub name: String,
-    /// How far it is.
+    /// The progress.
     pub state: Progress,
-    /// For people; may be empty.
+    /// The message; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Since when it is in that state, in milliseconds since 1970.
+    /// The time of the last change of `state`, in milliseconds since 1970.
     pub since_ms: i64,
 }
 
-/// How far a step is.
+/// The progress of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Progress {
-    /// Not begun.
+    /// Not started.
     Pending,
-    /// Being done.
+    /// In progress.
     Running,
     /// Done.
     Done,
-    /// Failed; it is tried again, or waits for a change by the user.
+    /// Failed; retried, or waiting for a change by the user.
     Failed,
 }
 
-/// Something that is waited for.
+/// What the worker waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
-    /// For people: `Azure: the cluster is Creating`.
+    /// A description: `Azure: the cluster is Creating`.
     pub what: String,
     /// Milliseconds since 1970.
     pub since_ms: i64,
-    /// From 0 to 100, where Azure says it.
+    /// From 0 to 100, if Azure reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
 }
 
-/// The conditions that tell of the work towards the specification.
+/// The conditions about applying the specification.
 const WORK_CONDITIONS: [&str; 2] = ["Provisioned", "Updated"];
 
 impl ClusterStatus {
-    /// Reads it back from the text that [`ClusterStatus::to_text`] made.
+    /// Parses the output of [`ClusterStatus::to_text`].
     pub fn from_text(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
 
-    /// As JSON, for keeping.
+    /// The status as JSON text, as it is stored.
     pub fn to_text(&self) -> String {
         serde_json::json!(self).to_string()
     }
 
-    /// Records why a step for that generation of the specification failed.
+    /// Records the failure of a step for a generation of the specification.
     pub fn fail(&mut self, message: &str, generation: i64) {
         self.failure = Some(message.to_owned());
         self.failed_generation = Some(generation);
@@ -185,8 +185,7 @@ impl ClusterStatus {
         self.failed_generation = None;
     }
 
-    /// The status as it is shown for a generation of the specification: the failure of an earlier one is over, because a
-    /// later one is a new attempt.
+    /// The status for a generation of the specification, without failures of earlier generations: each one is a new attempt.
     #[must_use]
     pub fn as_of(mut self, generation: i64) -> Self {
         if self.failed_generation.is_none_or(|failed| failed == generation) {
@@ -207,12 +206,12 @@ impl ClusterStatus {
         self
     }
 
-    /// The condition of that type.
+    /// The condition with this type.
     pub fn condition(&self, r#type: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.r#type == r#type)
     }
 
-    /// Sets a condition; `now` is RFC 3339. One that says the same already keeps its times.
+    /// Sets a condition; `now` is RFC 3339. An unchanged condition keeps its times.
     pub fn set_condition(&mut self, r#type: &str, status: Truth, reason: &str, message: &str, now: &str) {
         let position = self.conditions.iter().position(|condition| condition.r#type == r#type);
         let Some(known) = position.and_then(|position| self.conditions.get_mut(position)) else {
@@ -239,21 +238,21 @@ impl ClusterStatus {
     }
 }
 
-/// The state of a cluster, in the words that clients wait for (`docs/contract/terraform.md#states`).
+/// The state of a cluster, for which clients wait (`docs/contract/terraform.md#states`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Until it is active for the first time.
     Provisioning,
-    /// Everything is as the user wants it.
+    /// The specification is fully applied.
     Active,
-    /// From the answer to a change on, until all of it is done.
+    /// From the response to a change until it is fully applied.
     Updating,
-    /// From the answer to a DELETE on.
+    /// From the response to a DELETE.
     Removing,
 }
 
 impl State {
-    /// The state that follows from what was asked for and what was done.
+    /// The state by generation and progress.
     pub fn of(removing: bool, was_active: bool, generation: i64, applied_generation: i64) -> Self {
         if removing {
             Self::Removing
@@ -266,7 +265,7 @@ impl State {
         }
     }
 
-    /// The word on the wire.
+    /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Provisioning => "provisioning",
@@ -282,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_comes_back_as_it_was() {
+    fn status_round_trips() {
         let upstream_spec =
             Some(AksConfig { kubernetes_version: Some("1.31.8".to_owned()), ..Default::default() });
         let mut status =
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_shown_only_for_its_own_generation() {
+    fn failure_is_shown_only_for_its_generation() {
         let mut status = ClusterStatus::default();
         status.set_condition("Updated", Truth::False, "", "old words", "1");
         status.set_condition("Ready", Truth::False, "", "no answer", "1");
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_keeps_its_times_until_something_about_it_changes() {
+    fn unchanged_condition_keeps_its_times() {
         let mut status = ClusterStatus::default();
         let times = |status: &ClusterStatus| {
             let condition = status.condition("Updated").unwrap();
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_what_clients_wait_for() {
+    fn state_follows_from_generations() {
         for (removing, was_active, generation, applied, expected) in [
             (false, false, 1, 0, "provisioning"),
             (false, false, 2, 0, "provisioning"),

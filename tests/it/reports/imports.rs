@@ -13,7 +13,7 @@ fn with_windows() -> Value {
 }
 
 #[tokio::test]
-async fn a_windows_pool_that_is_there_does_not_stand_in_the_way() {
+async fn existing_windows_pool_does_not_block_changes() {
     let it = Case::start().await;
     let id = it.imported("windows", with_windows()).await;
     let mut pools = it.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
@@ -68,7 +68,7 @@ async fn project_isolation_works_with_every_policy_that_is_enforced() {
 }
 
 #[tokio::test]
-async fn a_credential_is_never_taken_away() {
+async fn credential_cannot_be_removed() {
     let it = Case::start().await;
     it.in_azure("theirs", json!({})).await;
     let own = it.active(&it.small()).await;
@@ -98,7 +98,7 @@ async fn a_credential_is_never_taken_away() {
 }
 
 #[tokio::test]
-async fn an_import_without_what_finds_it_is_refused() {
+async fn import_requires_credential_group_and_name() {
     let it = Case::start().await;
     for key in ["azureCredentialSecret", "resourceGroup", "clusterName"] {
         for empty in [Value::Null, json!("")] {
@@ -113,7 +113,7 @@ async fn an_import_without_what_finds_it_is_refused() {
 }
 
 #[tokio::test]
-async fn an_import_with_a_wrong_region_is_told_and_asked_where_it_is() {
+async fn import_with_wrong_region_warns_and_uses_the_real_one() {
     let it = Case::start().await;
     it.in_azure("elsewhere", json!({})).await;
     let body = it.import("elsewhere", json!({"resourceLocation": "West Europe"}));

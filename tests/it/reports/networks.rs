@@ -27,7 +27,7 @@ fn azure_cni(it: &Case, name: &str, more: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_service_range_may_be_in_the_network_but_not_in_a_subnet() {
+async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
     let it = Case::start().await;
     network(
         &it,
@@ -67,7 +67,7 @@ async fn a_service_range_may_be_in_the_network_but_not_in_a_subnet() {
 }
 
 #[tokio::test]
-async fn pods_of_an_overlay_take_no_address_of_the_subnet() {
+async fn overlay_pods_use_no_subnet_addresses() {
     let it = Case::start().await;
     it.with_room_for_nodes();
     network(&it, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
@@ -93,7 +93,7 @@ async fn pods_of_an_overlay_take_no_address_of_the_subnet() {
 }
 
 #[tokio::test]
-async fn pods_with_a_subnet_of_their_own_take_none_of_the_nodes() {
+async fn pods_with_their_own_subnet_use_no_node_addresses() {
     let it = Case::start().await;
     it.with_room_for_nodes();
     network(
@@ -127,7 +127,7 @@ async fn pods_with_a_subnet_of_their_own_take_none_of_the_nodes() {
 }
 
 #[tokio::test]
-async fn a_new_pool_of_an_import_gets_the_subnet_of_the_others() {
+async fn new_pool_of_an_import_gets_the_subnet_of_the_others() {
     let it = Case::start().await;
     let subnet = |name: &str| {
         format!(
@@ -158,7 +158,7 @@ async fn a_new_pool_of_an_import_gets_the_subnet_of_the_others() {
 }
 
 #[tokio::test]
-async fn a_pool_with_a_subnet_does_not_fit_azures_own_network() {
+async fn pool_with_subnet_is_rejected_in_azures_network() {
     let it = Case::start().await;
     let subnet = format!(
         "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",

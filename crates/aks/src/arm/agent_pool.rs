@@ -7,11 +7,11 @@ use super::lenient::objects;
 objects! {
     /// A node pool as `managedClusters/<cluster>/agentPools` shows it.
     AgentPool {
-        /// The resource id.
+        /// The resource ID.
         id: Option<String>,
         /// The pool's name.
         name: Option<String>,
-        /// Everything else.
+        /// The other properties.
         properties: Option<AgentPoolProperties>,
     }
 
@@ -23,15 +23,15 @@ objects! {
         provisioning_state: Option<String>,
         /// `Running` or `Stopped`.
         power_state: Option<PowerState>,
-        /// Nodes wanted, or found there by the autoscaler.
+        /// The desired number of nodes, or the current one of an autoscaled pool.
         count: Option<i64>,
-        /// Whether Azure decides about the number of nodes.
+        /// Whether the autoscaler sets the number of nodes.
         enable_auto_scaling: Option<bool>,
-        /// The fewest nodes of an autoscaled pool.
+        /// The minimum number of nodes of an autoscaled pool.
         min_count: Option<i64>,
-        /// The most nodes of an autoscaled pool.
+        /// The maximum number of nodes of an autoscaled pool.
         max_count: Option<i64>,
-        /// The most pods of a node.
+        /// The maximum number of pods of a node.
         max_pods: Option<i64>,
         /// For example `Standard_D2s_v5`, in any letter case.
         vm_size: Option<String>,
@@ -44,30 +44,30 @@ objects! {
         os_type: Option<String>,
         /// `System`, `User` or `Gateway`.
         mode: Option<String>,
-        /// The version that was asked for.
+        /// The requested version.
         orchestrator_version: Option<String>,
-        /// The version that the nodes have.
+        /// The running version.
         current_orchestrator_version: Option<String>,
-        /// The zones; `None` where Azure names none.
+        /// The zones, if there are any.
         availability_zones: Option<Vec<String>>,
-        /// The resource id of the subnet of the nodes.
+        /// The resource ID of the subnet of the nodes.
         #[serde(rename = "vnetSubnetID")]
         vnet_subnet_id: Option<String>,
         /// The labels of the nodes.
         node_labels: BTreeMap<String, String>,
         /// The taints of the nodes, in the form `key=value:effect`.
         node_taints: Vec<String>,
-        /// How nodes are replaced.
+        /// The settings of upgrades.
         upgrade_settings: Option<UpgradeSettings>,
     }
 
-    /// How nodes are replaced.
+    /// The settings of upgrades.
     UpgradeSettings {
-        /// A number of nodes, or a share of them such as `33%`.
+        /// A number of nodes, or a percentage such as `33%`.
         max_surge: Option<String>,
     }
 
-    /// Whether it is switched on.
+    /// The power state.
     PowerState {
         /// `Running` or `Stopped`.
         code: Option<String>,
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_is_read_with_azures_own_spelling_of_the_keys() {
+    fn pool_is_read_with_azures_keys() {
         let json = r#"{"id":"/x","name":"pool1","properties":{"count":1,"vmSize":"standard_d2s_v3",
             "osDiskSizeGB":128,"osDiskType":"Managed","maxPods":110,"enableAutoScaling":true,"minCount":1,
             "maxCount":5,"provisioningState":"Updating","powerState":{"code":"Running"},"mode":"User",
@@ -87,22 +87,28 @@ mod tests {
             "availabilityZones":["1","3"],"vnetSubnetID":"/subnet","nodeLabels":{"a":"b"},
             "nodeTaints":["k=v:NoSchedule"],"upgradeSettings":{"maxSurge":"33%"},"unknown":{}}}"#;
         let pool: AgentPool = serde_json::from_str(json).unwrap();
-        let it = pool.properties.unwrap();
+        let properties = pool.properties.unwrap();
         assert_eq!(pool.name.as_deref(), Some("pool1"));
-        assert_eq!((it.count, it.min_count, it.max_count), (Some(1), Some(1), Some(5)));
-        assert_eq!((it.os_disk_size_gb, it.max_pods), (Some(128), Some(110)));
-        assert_eq!(it.enable_auto_scaling, Some(true));
-        assert_eq!(it.vm_size.as_deref(), Some("standard_d2s_v3"));
-        assert_eq!(it.os_disk_type.as_deref(), Some("Managed"));
-        assert_eq!((it.os_type.as_deref(), it.mode.as_deref()), (Some("Linux"), Some("User")));
-        assert_eq!(it.orchestrator_version.as_deref(), Some("1.31"));
-        assert_eq!(it.current_orchestrator_version.as_deref(), Some("1.30.9"));
-        assert_eq!(it.availability_zones.unwrap(), ["1", "3"]);
-        assert_eq!(it.vnet_subnet_id.as_deref(), Some("/subnet"));
-        assert_eq!(it.node_labels["a"], "b");
-        assert_eq!(it.node_taints, ["k=v:NoSchedule"]);
-        assert_eq!(it.upgrade_settings.unwrap().max_surge.as_deref(), Some("33%"));
-        assert_eq!(it.provisioning_state.as_deref(), Some("Updating"));
-        assert_eq!(it.power_state.unwrap().code.as_deref(), Some("Running"));
+        assert_eq!(
+            (properties.count, properties.min_count, properties.max_count),
+            (Some(1), Some(1), Some(5))
+        );
+        assert_eq!((properties.os_disk_size_gb, properties.max_pods), (Some(128), Some(110)));
+        assert_eq!(properties.enable_auto_scaling, Some(true));
+        assert_eq!(properties.vm_size.as_deref(), Some("standard_d2s_v3"));
+        assert_eq!(properties.os_disk_type.as_deref(), Some("Managed"));
+        assert_eq!(
+            (properties.os_type.as_deref(), properties.mode.as_deref()),
+            (Some("Linux"), Some("User"))
+        );
+        assert_eq!(properties.orchestrator_version.as_deref(), Some("1.31"));
+        assert_eq!(properties.current_orchestrator_version.as_deref(), Some("1.30.9"));
+        assert_eq!(properties.availability_zones.unwrap(), ["1", "3"]);
+        assert_eq!(properties.vnet_subnet_id.as_deref(), Some("/subnet"));
+        assert_eq!(properties.node_labels["a"], "b");
+        assert_eq!(properties.node_taints, ["k=v:NoSchedule"]);
+        assert_eq!(properties.upgrade_settings.unwrap().max_surge.as_deref(), Some("33%"));
+        assert_eq!(properties.provisioning_state.as_deref(), Some("Updating"));
+        assert_eq!(properties.power_state.unwrap().code.as_deref(), Some("Running"));
     }
 }

@@ -9,17 +9,17 @@ objects! {
     KubernetesVersion {
         /// For example `1.31`.
         version: Option<String>,
-        /// Azure does not vouch for previews.
+        /// Whether it is a preview, which Azure does not support.
         is_preview: Option<bool>,
-        /// What Azure takes when nobody says a version; not every region names one.
+        /// Whether it is the default version of the region; not every region has one.
         is_default: Option<bool>,
-        /// Under which support plans the minor version is offered.
+        /// The support plans of the minor version.
         capabilities: Option<Capabilities>,
-        /// The patches by full version, for example `1.31.5`, in no useful order.
+        /// The patches by full version, for example `1.31.5`, in any order.
         patch_versions: BTreeMap<String, PatchVersion>,
     }
 
-    /// What a minor version comes with.
+    /// The support plans of a minor version.
     Capabilities {
         /// `KubernetesOfficial`, `AKSLongTermSupport` or both.
         support_plan: Vec<String>,
@@ -27,7 +27,7 @@ objects! {
 
     /// A patch version.
     PatchVersion {
-        /// The full versions that a cluster of this version may go to.
+        /// The full versions to which a cluster of this version can be upgraded.
         upgrades: Vec<String>,
     }
 }

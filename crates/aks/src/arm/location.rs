@@ -3,27 +3,27 @@
 use super::lenient::objects;
 
 objects! {
-    /// A region. What more there is depends on the api-version: zones from `2022-12-01` on.
+    /// A region. The fields depend on the api-version: zones since `2022-12-01`.
     Location {
         /// For example `eastus`.
         name: Option<String>,
         /// For example `East US`.
         display_name: Option<String>,
-        /// Tells physical regions from logical ones.
+        /// The kind of region.
         metadata: Option<Metadata>,
-        /// The zones as this subscription numbers them; empty where the region has none.
+        /// The zones with their numbers in this subscription; empty if the region has none.
         availability_zone_mappings: Vec<ZoneMapping>,
     }
 
-    /// What kind of region it is.
+    /// The kind of a region.
     Metadata {
-        /// `Physical` or `Logical`; a logical region, such as `europe`, can never host a cluster.
+        /// `Physical` or `Logical`; a logical region, such as `europe`, cannot have clusters.
         region_type: Option<String>,
     }
 
     /// One zone of a region.
     ZoneMapping {
-        /// The number under which this subscription knows the zone, for example `1`.
+        /// The number of the zone in this subscription, for example `1`.
         logical_zone: Option<String>,
         /// Azure's name of the zone, for example `eastus-az3`.
         physical_zone: Option<String>,

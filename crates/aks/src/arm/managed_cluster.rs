@@ -1,5 +1,5 @@
-//! An AKS cluster of `Microsoft.ContainerService/managedClusters`: who it is, what state it is in and how it is
-//! reached. What is configured in it is read from the whole object, see [`Resource`](super::Resource).
+//! An AKS cluster of `Microsoft.ContainerService/managedClusters`: its identity, state and access. Its configuration is read
+//! from the whole object, see [`Resource`](super::Resource).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::lenient::objects;
 objects! {
     /// An AKS cluster.
     ManagedCluster {
-        /// The resource id; ARM often writes `resourcegroups` in it in lower case.
+        /// The resource ID; ARM often writes `resourcegroups` in it in lower case.
         id: Option<String>,
         /// The cluster's name.
         name: Option<String>,
@@ -17,7 +17,7 @@ objects! {
         location: Option<String>,
         /// The tags; a tag without a value has an empty one.
         tags: BTreeMap<String, String>,
-        /// Everything else.
+        /// The other properties.
         properties: Option<ManagedClusterProperties>,
     }
 
@@ -26,46 +26,46 @@ objects! {
         /// Whether Kubernetes RBAC is on.
         #[serde(rename = "enableRBAC")]
         enable_rbac: Option<bool>,
-        /// The version that was asked for, for example `1.31` or `1.31.5`.
+        /// The requested version, for example `1.31` or `1.31.5`.
         kubernetes_version: Option<String>,
-        /// The version that it has, for example `1.31.5`; older than the one asked for during an upgrade.
+        /// The running version, for example `1.31.5`; older than the requested one during an upgrade.
         current_kubernetes_version: Option<String>,
         /// For example `Succeeded`, `Creating`, `Failed`.
         provisioning_state: Option<String>,
-        /// A stopped cluster is `Succeeded` as well, and takes no changes.
+        /// A stopped cluster is `Succeeded` as well, and cannot be changed.
         power_state: Option<PowerState>,
         /// The host name of the Kubernetes API; private clusters may have none.
         fqdn: Option<String>,
         /// The host name of the Kubernetes API inside the network of a private cluster.
         #[serde(rename = "privateFQDN")]
         private_fqdn: Option<String>,
-        /// The resource group that Azure makes for the nodes.
+        /// The resource group that Azure creates for the nodes.
         node_resource_group: Option<String>,
-        /// Whether Azure hands out no static credentials for it.
+        /// Whether Azure provides no static credentials for it.
         disable_local_accounts: Option<bool>,
-        /// How users of Microsoft Entra come in; `None` where they do not.
+        /// The access of Microsoft Entra users; `None` if they have none.
         aad_profile: Option<AadProfile>,
-        /// Who may reach the Kubernetes API.
+        /// The network access to the Kubernetes API.
         api_server_access_profile: Option<ApiServerAccessProfile>,
         /// The pools, in Azure's order.
         agent_pool_profiles: Vec<AgentPoolProperties>,
     }
 
-    /// How users of Microsoft Entra come in.
+    /// The access of Microsoft Entra users.
     AadProfile {
-        /// Whether Azure roles decide what a user may do.
+        /// Whether Azure roles authorize users.
         #[serde(rename = "enableAzureRBAC")]
         enable_azure_rbac: Option<bool>,
-        /// The id of the directory.
+        /// The tenant ID.
         #[serde(rename = "tenantID")]
         tenant_id: Option<String>,
     }
 
-    /// Who may reach the Kubernetes API.
+    /// The network access to the Kubernetes API.
     ApiServerAccessProfile {
         /// Whether it has no public address.
         enable_private_cluster: Option<bool>,
-        /// The ranges that may come in, in CIDR form; empty where all may.
+        /// The allowed ranges in CIDR notation; empty if all are allowed.
         #[serde(rename = "authorizedIPRanges")]
         authorized_ip_ranges: Vec<String>,
     }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_cluster_with_entra_users_is_read() {
+    fn private_cluster_with_entra_users_is_read() {
         let json = r#"{"name":"n","tags":{"a":"1","b":null},"identity":{"type":"SystemAssigned"},"properties":{
             "provisioningState":"Succeeded","powerState":{"code":"Running"},"kubernetesVersion":"1.31",
             "currentKubernetesVersion":"1.31.5","privateFQDN":"n-1.privatelink.eastus.azmk8s.io",

@@ -1,4 +1,4 @@
-//! What a caller of Resource Manager may do at a scope (`Microsoft.Authorization/permissions`).
+//! The permissions of the caller at a scope (`Microsoft.Authorization/permissions`).
 
 use super::lenient::objects;
 
@@ -7,7 +7,7 @@ objects! {
     Permission {
         /// Granted actions; `*` stands for any text.
         actions: Vec<String>,
-        /// Actions that this role does not grant although `actions` covers them; another role may.
+        /// Exceptions from `actions`, which another role may grant.
         not_actions: Vec<String>,
     }
 }
@@ -49,7 +49,7 @@ mod tests {
     fn permission_grants_by_pattern() {
         const WRITE: &str = "Microsoft.ContainerService/managedClusters/write";
         let role = |actions: &[&str], not_actions: &[&str]| {
-            let text = |list: &[&str]| list.iter().map(|it| (*it).to_owned()).collect();
+            let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
             Permission { actions: text(actions), not_actions: text(not_actions) }
         };
         for (actions, not_actions, expected) in [

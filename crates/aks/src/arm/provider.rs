@@ -1,4 +1,4 @@
-//! A resource provider and whether a subscription may use it.
+//! A resource provider and its registration in a subscription.
 
 use super::lenient::objects;
 
@@ -13,12 +13,12 @@ objects! {
 }
 
 impl Provider {
-    /// Whether the subscription may use it now.
+    /// Whether the subscription can use it.
     pub fn is_registered(&self) -> bool {
         self.is("Registered")
     }
 
-    /// Whether that is on its way.
+    /// Whether its registration is running.
     pub fn is_registering(&self) -> bool {
         self.is("Registering")
     }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_one_word_means_registered() {
+    fn only_registered_counts_as_registered() {
         for (json, expected) in [
             (r#"{"registrationState":"Registered"}"#, true),
             (r#"{"registrationState":"registered"}"#, true),

@@ -1,17 +1,17 @@
-//! A resource with all that Azure said about it: what somebody here understands, and what nobody does.
+//! A resource as raw JSON with a typed view.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::lenient::Maybe;
 
-/// A resource as Azure answered it. Whoever changes it sends [`Resource::raw`] back with only the changed keys
-/// replaced, so that nothing unknown is lost.
+/// A resource in Azure's response. A change sends [`Resource::raw`] back with only the changed keys replaced, so that unknown
+/// keys survive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource<T> {
-    /// Everything, a JSON object.
+    /// The complete JSON object.
     pub raw: Value,
-    /// The same, as far as it is read here.
+    /// The fields that are read here.
     pub view: T,
 }
 
@@ -38,7 +38,7 @@ mod tests {
     use crate::arm::ManagedCluster;
 
     #[test]
-    fn what_is_not_understood_is_kept_beside_what_is() {
+    fn unknown_keys_are_kept() {
         let raw =
             json!({"name": "n", "location": 7, "properties": {"fqdn": "f", "unknown": [null, 1.5]}, "x": {}});
         let cluster = Resource::<ManagedCluster>::new(raw.clone()).unwrap();

@@ -1,24 +1,24 @@
-//! The upgrade profile of a cluster, `managedClusters/<cluster>/upgradeProfiles/default`: what Azure upgrades this very cluster
-//! to.
+//! The upgrade profile of a cluster, `managedClusters/<cluster>/upgradeProfiles/default`: the upgrades that
+//! Azure offers to this cluster.
 
 use super::lenient::objects;
 
 objects! {
-    /// Where a cluster can be upgraded to.
+    /// The upgrades of a cluster.
     UpgradeProfile {
-        /// Everything of interest.
+        /// The profiles.
         properties: Option<UpgradeProfileProperties>,
     }
 
     /// The profiles of the parts of a cluster.
     UpgradeProfileProperties {
-        /// Of the control plane.
+        /// The profile of the control plane.
         control_plane_profile: Option<ControlPlaneUpgrades>,
     }
 
-    /// Where the control plane can be upgraded to.
+    /// The upgrades of the control plane.
     ControlPlaneUpgrades {
-        /// In Azure's order; `None` and `[]` mean nowhere.
+        /// In Azure's order; empty if there are none.
         upgrades: Vec<UpgradeTarget>,
     }
 

@@ -1,23 +1,23 @@
-//! An entry of `Microsoft.Compute/locations/<region>/usages`: how much of a quota is used.
+//! An entry of `Microsoft.Compute/locations/<region>/usages`: the usage of a quota.
 
 use super::lenient::objects;
 
 objects! {
-    /// How much of a quota is used.
+    /// The usage of a quota.
     Usage {
-        /// What is counted.
+        /// The name of the quota.
         name: Option<UsageName>,
-        /// In use now.
+        /// The current usage.
         current_value: Option<i64>,
-        /// The most there may be.
+        /// The limit.
         limit: Option<i64>,
     }
 
-    /// What is counted.
+    /// The name of the quota.
     UsageName {
-        /// For programs: `cores`, or the family of a size such as `standardDSv5Family`.
+        /// The identifier: `cores`, or the family of a size such as `standardDSv5Family`.
         value: Option<String>,
-        /// For people, for example `Total Regional vCPUs`.
+        /// The display name, for example `Total Regional vCPUs`.
         localized_value: Option<String>,
     }
 }

@@ -7,19 +7,19 @@ use super::lenient::{length, maybe, objects, or_default, read_from_object};
 objects! {
     /// A virtual network.
     VirtualNetwork {
-        /// The resource id, which holds the resource group.
+        /// The resource ID, which holds the resource group.
         id: Option<String>,
         /// The network's name.
         name: Option<String>,
         /// The region, for example `eastus`.
         location: Option<String>,
-        /// Everything else.
+        /// The other properties.
         properties: Option<VirtualNetworkProperties>,
     }
 
     /// The properties of a virtual network.
     VirtualNetworkProperties {
-        /// What the subnets are cut from.
+        /// The ranges for subnets.
         address_space: Option<AddressSpace>,
         /// In Azure's order.
         subnets: Vec<Subnet>,
@@ -27,17 +27,17 @@ objects! {
 
     /// The ranges of a network.
     AddressSpace {
-        /// In CIDR form, IPv4 and IPv6 together.
+        /// In CIDR notation, IPv4 and IPv6 together.
         address_prefixes: Vec<String>,
     }
 
     /// A subnet.
     Subnet {
-        /// The resource id.
+        /// The resource ID.
         id: Option<String>,
         /// The subnet's name.
         name: Option<String>,
-        /// Everything else.
+        /// The other properties.
         properties: Option<SubnetProperties>,
     }
 }
@@ -46,42 +46,42 @@ objects! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SubnetProperties {
-    /// The range in CIDR form; newer subnets have only [`SubnetProperties::address_prefixes`].
+    /// The range in CIDR notation; newer subnets have only [`SubnetProperties::address_prefixes`].
     #[serde(deserialize_with = "maybe")]
     pub address_prefix: Option<String>,
-    /// The ranges in CIDR form.
+    /// The ranges in CIDR notation.
     #[serde(deserialize_with = "or_default")]
     pub address_prefixes: Vec<String>,
-    /// How many addresses are in use; Azure keeps five more for itself and does not list them.
+    /// The number of used addresses; Azure reserves five more and does not list them.
     #[serde(rename = "ipConfigurations", deserialize_with = "length")]
     pub used_addresses: usize,
-    /// The services that the subnet is given to.
+    /// The services to which the subnet is delegated.
     #[serde(deserialize_with = "or_default")]
     pub delegations: Vec<Delegation>,
-    /// The NAT gateway through which the subnet reaches out.
+    /// The NAT gateway for outgoing traffic.
     #[serde(deserialize_with = "maybe")]
     pub nat_gateway: Option<Reference>,
-    /// The routes that the subnet follows.
+    /// The route table.
     #[serde(deserialize_with = "maybe")]
     pub route_table: Option<Reference>,
 }
 
 objects! {
-    /// A service that a subnet is given to.
+    /// A service to which a subnet is delegated.
     Delegation {
-        /// Everything of interest.
+        /// The properties.
         properties: Option<DelegationProperties>,
     }
 
-    /// Which service it is.
+    /// The properties of a delegation.
     DelegationProperties {
         /// For example `Microsoft.ContainerInstance/containerGroups`.
         service_name: Option<String>,
     }
 
-    /// The id of another resource.
+    /// A reference to another resource.
     Reference {
-        /// The resource id.
+        /// The resource ID.
         id: Option<String>,
     }
 }

@@ -5,11 +5,11 @@ use super::lenient::objects;
 objects! {
     /// A workspace.
     Workspace {
-        /// The resource id, in Azure's spelling of the day.
+        /// The resource ID; its letter case varies.
         id: Option<String>,
         /// The region.
         location: Option<String>,
-        /// Everything else.
+        /// The other properties.
         properties: Option<WorkspaceProperties>,
     }
 

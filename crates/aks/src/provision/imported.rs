@@ -1,6 +1,6 @@
 //! Lists and maps of an imported cluster: the user's entries beside those that others set in Azure. Address ranges, tags,
-//! labels and taints are merged entry by entry. An entry belongs to the user when it differed from Azure as it was sent
-//! ([`Named`]); only such an entry is removed again when the user leaves it out.
+//! labels and taints are merged entry by entry. An entry belongs to the user if it differed from Azure when it was sent
+//! ([`Named`]); only such an entry is removed again if the user leaves it out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use crate::spec::{AksConfig, NodePool};
 
 type Map = BTreeMap<String, String>;
 
-/// The entries of an import that its user named. Kept from the first write of an entry until it is gone from Azure.
+/// The entries of an import that belong to its user. Stored from the first write of an entry until it is gone from Azure.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Named {
-    /// Address ranges, as they are compared.
+    /// Address ranges in canonical form.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub ranges: BTreeSet<String>,
-    /// Names of tags in lower case: Azure compares them so.
+    /// Names of tags in lower case: Azure ignores letter case in them.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
     /// Entries of node pools, by the name of the pool.
@@ -27,19 +27,19 @@ pub struct Named {
     pub pools: BTreeMap<String, NamedInPool>,
 }
 
-/// The entries of one node pool that the user named.
+/// The entries of one node pool that belong to the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NamedInPool {
     /// Names of labels.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<String>,
-    /// Taints, as they are compared: key and effect.
+    /// Key and effect of taints.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub taints: BTreeSet<String>,
 }
 
-/// An entry of a list or map: the part that tells it from others, and the whole.
+/// An entry of a list or map: its key, and the whole entry.
 type Entry<'a> = (String, &'a str);
 
 fn ranges(config: &AksConfig) -> Vec<Entry<'_>> {
@@ -70,49 +70,40 @@ fn keys(entries: &[Entry<'_>]) -> BTreeSet<String> {
     entries.iter().map(|(key, _)| key.clone()).collect()
 }
 
-fn pool_named<'a>(config: &'a AksConfig, name: &str) -> Option<&'a NodePool> {
-    config.node_pools.iter().flatten().find(|pool| pool.name.as_deref() == Some(name))
-}
-
-/// The pools of a configuration that have a name, with it.
-fn pools(config: &AksConfig) -> impl Iterator<Item = (&str, &NodePool)> {
-    config.node_pools.iter().flatten().filter_map(|pool| Some((pool.name.as_deref()?, pool)))
-}
-
 impl Named {
-    /// Whether nothing is named.
+    /// Whether no entry belongs to the user.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Adds what the user states and Azure does not have, or has with another value.
+    /// Adds the entries that the user states and Azure does not have, or has with another value.
     pub fn note(&mut self, stated: &AksConfig, azure: &AksConfig) {
-        // An address range is the same whatever its spelling.
+        // The spelling of a range does not matter.
         let open = keys(&ranges(azure));
         self.ranges.extend(keys(&ranges(stated)).into_iter().filter(|range| !open.contains(range)));
         self.tags.extend(new_keys(&tags(stated), &tags(azure)));
         let none = NodePool::default();
-        for (name, pool) in pools(stated) {
-            let theirs = pool_named(azure, name).unwrap_or(&none);
+        for (name, pool) in stated.pools().iter().filter_map(|pool| Some((pool.name.as_ref()?, pool))) {
+            let theirs = azure.pool(name).unwrap_or(&none);
             let new_labels = new_keys(&labels(pool), &labels(theirs));
             let new_taints = new_keys(&taints(pool), &taints(theirs));
             if !new_labels.is_empty() || !new_taints.is_empty() {
-                let named = self.pools.entry(name.to_owned()).or_default();
+                let named = self.pools.entry(name.clone()).or_default();
                 named.labels.extend(new_labels);
                 named.taints.extend(new_taints);
             }
         }
     }
 
-    /// Drops what is over once Azure has everything as it is stated: entries that Azure does not have any more, and those that
-    /// the user left out. A key that is not stated keeps its entries, except for address ranges, which are removed then.
+    /// Drops entries once Azure has the stated ones: those that Azure no longer has, and those that the user left out. A key that
+    /// is not stated keeps its entries, except address ranges.
     pub fn settle(&mut self, stated: &AksConfig, azure: &AksConfig) {
         let (said, open) = (keys(&ranges(stated)), keys(&ranges(azure)));
         self.ranges.retain(|range| said.contains(range) && open.contains(range));
         retain(&mut self.tags, stated.tags.as_ref().map(|_| tags(stated)), &tags(azure));
         self.pools.retain(|name, named| {
-            let Some(theirs) = pool_named(azure, name) else { return false };
-            let own = pool_named(stated, name);
+            let Some(theirs) = azure.pool(name) else { return false };
+            let own = stated.pool(name);
             let said = |is_set: bool, list: fn(&NodePool) -> Vec<Entry<'_>>| own.filter(|_| is_set).map(list);
             let label_set = own.is_some_and(|pool| pool.node_labels.is_some());
             let taint_set = own.is_some_and(|pool| pool.node_taints.is_some());
@@ -133,12 +124,12 @@ fn retain(named: &mut BTreeSet<String>, stated: Option<Vec<Entry<'_>>>, azure: &
     named.retain(|key| azure.contains(key) && stated.as_ref().is_none_or(|stated| stated.contains(key)));
 }
 
-/// What Azure is to have: its own entries, less those that the user named and states no more, with those that the user
-/// states. A key that is not stated stays unset, except that named address ranges go with it.
+/// The desired state: Azure's entries without those that belong to the user and are no longer stated, with those that the user
+/// states. A key that is not stated stays unset, except that the user's address ranges are removed with it.
 pub fn merged(stated: &AksConfig, azure: &AksConfig, named: &Named) -> AksConfig {
     let mut merged = stated.clone();
     if stated.authorized_ip_ranges.is_some() || !named.ranges.is_empty() {
-        // Another spelling of a range is no change.
+        // The spelling of a range does not matter.
         merged.authorized_ip_ranges =
             Some(merged_list(&ranges(stated), &ranges(azure), &named.ranges, false));
     }
@@ -154,7 +145,7 @@ pub fn merged(stated: &AksConfig, azure: &AksConfig, named: &Named) -> AksConfig
     let nothing = NamedInPool::default();
     for pool in merged.node_pools.iter_mut().flatten() {
         let Some(name) = pool.name.clone() else { continue };
-        let Some(theirs) = pool_named(azure, &name) else { continue };
+        let Some(theirs) = azure.pool(&name) else { continue };
         let named = named.pools.get(&name).unwrap_or(&nothing);
         pool.node_labels = pool.node_labels.as_ref().map(|own| merged_labels(own, theirs, named));
         if pool.node_taints.is_some() {
@@ -192,7 +183,7 @@ fn merged_list(
     all.into_iter().map(|(_, whole)| whole.to_owned()).collect()
 }
 
-/// Azure's view of an import, less the entries that the user does not state: what others set there is no difference.
+/// The observed state of an import without the entries that the user does not state, which others set.
 pub fn own_part(stated: &AksConfig, azure: &AksConfig) -> AksConfig {
     let mut part = azure.clone();
     let said = keys(&ranges(stated));
@@ -204,7 +195,7 @@ pub fn own_part(stated: &AksConfig, azure: &AksConfig) -> AksConfig {
         tags.retain(|key, _| said.contains(&key.to_lowercase()));
     }
     for pool in part.node_pools.iter_mut().flatten() {
-        let Some(own) = pool.name.as_ref().and_then(|name| pool_named(stated, name)) else { continue };
+        let Some(own) = pool.name.as_ref().and_then(|name| stated.pool(name)) else { continue };
         let (own_labels, own_taints) = (keys(&labels(own)), keys(&taints(own)));
         if let Some(labels) = &mut pool.node_labels {
             labels.retain(|key, _| own_labels.contains(key));
@@ -216,16 +207,16 @@ pub fn own_part(stated: &AksConfig, azure: &AksConfig) -> AksConfig {
     part
 }
 
-/// Entries of one key that stay in Azure although they are not stated, because the user never named them.
+/// Entries of one key that stay in Azure although they are not stated, because they do not belong to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// `aksConfig.authorizedIpRanges`
     pub field: String,
-    /// As Azure has them.
+    /// The entries in Azure.
     pub entries: Vec<String>,
 }
 
-/// What stays in Azure of the lists and maps that are stated, because others set it there.
+/// The entries of stated lists and maps that stay in Azure because others set them.
 pub fn kept(stated: &AksConfig, azure: &AksConfig, named: &Named) -> Vec<Kept> {
     let mut kept = Vec::new();
     let mut add = |field: String, own: &[Entry<'_>], theirs: &[Entry<'_>], named: &BTreeSet<String>| {
@@ -246,7 +237,7 @@ pub fn kept(stated: &AksConfig, azure: &AksConfig, named: &Named) -> Vec<Kept> {
     let nothing = NamedInPool::default();
     for (index, pool) in stated.node_pools.iter().flatten().enumerate() {
         let Some(name) = pool.name.as_deref() else { continue };
-        let Some(theirs) = pool_named(azure, name) else { continue };
+        let Some(theirs) = azure.pool(name) else { continue };
         let named = named.pools.get(name).unwrap_or(&nothing);
         let field = |key: &str| format!("aksConfig.nodePools[{index}].{key}");
         if pool.node_labels.is_some() {
@@ -260,7 +251,7 @@ pub fn kept(stated: &AksConfig, azure: &AksConfig, named: &Named) -> Vec<Kept> {
     kept
 }
 
-/// The names of a map, with how they are compared.
+/// The names of a map, with their canonical form.
 fn by_name(map: Option<&Map>, compared: fn(&str) -> String) -> Vec<Entry<'_>> {
     map.into_iter().flatten().map(|(key, _)| (compared(key), key.as_str())).collect()
 }
@@ -270,18 +261,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::testing::{cases, config as spec};
 
-    fn spec(value: Value) -> AksConfig {
-        serde_json::from_value(value).unwrap()
-    }
-
-    /// What Azure has after each of these statements, one after the other.
+    /// The state of Azure after these statements, one after the other.
     fn after(azure: Value, statements: &[Value]) -> AksConfig {
         let (mut azure, mut named) = (spec(azure), Named::default());
         for stated in statements {
             let stated = spec(stated.clone());
             named.note(&stated, &azure);
-            // As the row keeps it.
+            // As it is stored.
             named = serde_json::from_value(json!(named)).unwrap();
             let wanted = merged(&stated, &azure, &named);
             if let Some(ranges) = wanted.authorized_ip_ranges {
@@ -305,56 +293,40 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_the_user_named_go_and_others_stay() {
-        for (azure, statements, expected) in [
-            (
-                json!(["192.0.2.0/24"]),
-                json!([["203.0.113.0/24", "198.51.100.0/24"]]),
-                json!(["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24"]),
-            ),
-            (
-                json!(["192.0.2.0/24"]),
-                json!([["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"]]),
-                json!(["192.0.2.0/24", "203.0.113.0/24"]),
-            ),
-            (
-                json!(["192.0.2.0/24"]),
-                json!([["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"], []]),
-                json!(["192.0.2.0/24"]),
-            ),
-            // Not stated any more: an open range that was taken away must not stay open.
-            (json!(["192.0.2.0/24"]), json!([["203.0.113.7"], null]), json!(["192.0.2.0/24"])),
-            // Sent as Azure has it, so that it is not the user's.
-            (json!(["192.0.2.7/32"]), json!([["192.0.2.7", "203.0.113.7"], []]), json!(["192.0.2.7/32"])),
-            (json!([]), json!([["203.0.113.7"], ["203.0.113.7/32"], []]), json!([])),
-            (json!(["192.0.2.0/24"]), json!([[]]), json!(["192.0.2.0/24"])),
+    fn only_the_users_ranges_are_removed() {
+        for (azure, statements, expected) in cases! {
+            ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"]] => json!(["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24"]);
+            ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"]] => json!(["192.0.2.0/24", "203.0.113.0/24"]);
+            ["192.0.2.0/24"], [["203.0.113.0/24", "198.51.100.0/24"], ["203.0.113.0/24"], []] => json!(["192.0.2.0/24"]);
+            // No longer stated: a range that the user removed must not stay open.
+            ["192.0.2.0/24"], [["203.0.113.7"], null] => json!(["192.0.2.0/24"]);
+            // Sent as Azure has it, so it does not belong to the user.
+            ["192.0.2.7/32"], [["192.0.2.7", "203.0.113.7"], []] => json!(["192.0.2.7/32"]);
+            [], [["203.0.113.7"], ["203.0.113.7/32"], []] => json!([]);
+            ["192.0.2.0/24"], [[]] => json!(["192.0.2.0/24"]);
             // Removed and sent again.
-            (json!([]), json!([["203.0.113.7"], [], ["203.0.113.7"]]), json!(["203.0.113.7"])),
-        ] {
-            let statements: Vec<Value> = statements
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|list| json!({"authorizedIpRanges": list}))
-                .collect();
+            [], [["203.0.113.7"], [], ["203.0.113.7"]] => json!(["203.0.113.7"]);
+        } {
+            let statements = statements.as_array().unwrap().iter();
+            let statements: Vec<Value> = statements.map(|list| json!({"authorizedIpRanges": list})).collect();
             let found = after(json!({"authorizedIpRanges": azure}), &statements).authorized_ip_ranges;
             assert_eq!(json!(found), expected, "{statements:?}");
         }
     }
 
     #[test]
-    fn tags_that_the_user_named_go_and_others_stay() {
-        for (statements, expected) in [
-            (json!([{"a": "1", "b": "2"}, {"a": "1"}]), json!({"Team": "x", "a": "1"})),
-            (json!([{"a": "1", "b": "2"}, {}]), json!({"Team": "x"})),
-            (json!([{"a": "1"}, null]), json!({"Team": "x", "a": "1"})),
-            (json!([{"a": "1"}, null, {}]), json!({"Team": "x"})),
-            (json!([{}]), json!({"Team": "x"})),
-            // Azure compares names of tags without letter case.
-            (json!([{"team": "x"}, {}]), json!({"team": "x"})),
-            (json!([{"team": "y"}]), json!({"team": "y"})),
-            (json!([{"team": "y"}, {}]), json!({})),
-        ] {
+    fn only_the_users_tags_are_removed() {
+        for (statements, expected) in cases! {
+            [{"a": "1", "b": "2"}, {"a": "1"}] => json!({"Team": "x", "a": "1"});
+            [{"a": "1", "b": "2"}, {}] => json!({"Team": "x"});
+            [{"a": "1"}, null] => json!({"Team": "x", "a": "1"});
+            [{"a": "1"}, null, {}] => json!({"Team": "x"});
+            [{}] => json!({"Team": "x"});
+            // Azure ignores letter case in the names of tags.
+            [{"team": "x"}, {}] => json!({"team": "x"});
+            [{"team": "y"}] => json!({"team": "y"});
+            [{"team": "y"}, {}] => json!({});
+        } {
             let statements: Vec<Value> =
                 statements.as_array().unwrap().iter().map(|tags| json!({"tags": tags})).collect();
             let found = after(json!({"tags": {"Team": "x"}}), &statements).tags;
@@ -363,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_taints_are_merged_in_each_pool_by_itself() {
+    fn labels_and_taints_are_merged_in_each_pool() {
         let pool = |name: &str, labels: Value, taints: Value| {
             let mut pool = json!({"name": name});
             for (key, value) in [("nodeLabels", labels), ("nodeTaints", taints)] {
@@ -411,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_of_a_pool_that_is_made_is_the_users() {
+    fn all_entries_of_a_created_pool_belong_to_the_user() {
         let made = json!({"nodePools": [{"name": "new", "nodeLabels": {"x": "1"}, "nodeTaints": ["x=1:NoSchedule"]}]});
         let empty = json!({"nodePools": [{"name": "new", "nodeLabels": {}, "nodeTaints": []}]});
         let pools = after(json!({}), &[made, empty]).node_pools.unwrap();
@@ -419,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_set_is_no_difference_and_what_they_took_is() {
+    fn own_part_excludes_entries_of_others() {
         let stated = spec(json!({"authorizedIpRanges": ["1.1.1.1"], "tags": {"a": "1", "b": "2"},
             "nodePools": [{"name": "p", "nodeLabels": {"x": "1"}, "nodeTaints": ["k=v:NoSchedule"]}]}));
         let azure = spec(
@@ -432,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_others_are_told_for_keys_that_are_stated() {
+    fn kept_entries_are_reported_for_stated_keys() {
         let azure = spec(json!({"authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"], "tags": {"Team": "x"},
             "nodePools": [{"name": "p", "nodeLabels": {"y": "3"}, "nodeTaints": ["other=v:NoSchedule"]}]}));
         let shown = |stated: Value, named: &Named| -> Vec<String> {

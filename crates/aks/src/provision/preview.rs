@@ -1,5 +1,5 @@
-//! The next step, told instead of done: what it is, why, and what it rests on. The step itself is decided in
-//! [`plan`](super::plan); here it only gets its words.
+//! A preview of the next step: what it is, why, and on which data it is based. The step itself is decided in
+//! [`plan`](super::plan); its description is here.
 
 use std::collections::BTreeSet;
 
@@ -12,35 +12,35 @@ use super::workspace;
 use crate::spec::{AksConfig, NodePool};
 use crate::status::Waiting;
 
-/// What the next step of the worker would be.
+/// A preview of the next step of the worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
-    /// For programs.
+    /// The kind of step.
     pub kind: Kind,
-    /// What would be done, for people.
+    /// A description of the step.
     pub summary: String,
-    /// Why, for people.
+    /// The reason.
     pub reason: String,
-    /// The node pool that it is about.
+    /// The node pool of the step.
     pub pool: Option<String>,
-    /// What differs between the specification and Azure: more than one step may come of it.
+    /// The differences between the specification and Azure, which may need several steps.
     pub differences: Vec<Difference>,
-    /// What is waited for.
+    /// What the worker waits for.
     pub waiting: Option<Waiting>,
-    /// Whether Azure was asked.
+    /// Whether Azure was queried.
     pub azure: Azure,
-    /// What was not looked at.
+    /// What was not read.
     pub unseen: Vec<Unseen>,
-    /// The fields of `aksConfig` that are brought about in Azure.
+    /// The fields of `aksConfig` that are applied in Azure.
     pub managed: Vec<&'static str>,
 }
 
 /// The kinds of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Everything is as it is wanted.
+    /// Azure has the desired state.
     Nothing,
-    /// What Azure has is written into `aksConfig`.
+    /// Azure's values are written into `aksConfig`.
     TakeOver,
     /// [`Step::RegisterProvider`]
     RegisterProvider,
@@ -66,13 +66,13 @@ pub enum Kind {
     Connect,
     /// [`Step::Forget`]
     Forget,
-    /// Somebody must change something first.
+    /// The user must change something first.
     Refuse,
-    /// Azure gave up what it was asked for.
+    /// An operation of Azure failed.
     GaveUp,
-    /// It cannot be decided, because Azure cannot be asked; the worker tries again.
+    /// Unknown because Azure cannot be queried; the worker retries.
     Blocked,
-    /// It cannot be told, because Azure was not asked.
+    /// Unknown because Azure was not queried.
     Unknown,
 }
 
@@ -81,36 +81,36 @@ pub enum Kind {
 pub struct Difference {
     /// `aksConfig.nodePools[0].count`
     pub field: String,
-    /// What the specification says; null for nothing.
+    /// The value in the specification; null if unset.
     pub wanted: Value,
-    /// What Azure has; null for nothing.
+    /// The value in Azure; null if unset.
     pub found: Value,
 }
 
-/// Whether Azure was asked.
+/// Whether Azure was queried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Azure {
-    /// It was, and answered.
+    /// It was, and responded.
     Asked,
-    /// The step does not depend on it; holds why.
+    /// The step does not depend on it; holds the reason.
     NotNeeded(String),
-    /// The caller may not use the credential of the cluster; holds the words for it.
+    /// The caller may not use the credential of the cluster; holds the message.
     NotAllowed(String),
-    /// It could not be asked, or did not answer; holds why.
+    /// The query failed; holds the reason.
     Failed(String),
 }
 
-/// Something that was not looked at.
+/// Something that was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unseen {
     /// `azure`, `cluster`, `resourceGroup`, `provider`, `workspace` or `inside`.
     pub what: &'static str,
-    /// Why, for people.
+    /// The reason.
     pub reason: String,
 }
 
 impl Preview {
-    /// A preview that rests on nothing.
+    /// A preview without data of Azure.
     pub fn new(kind: Kind, summary: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             kind,
@@ -125,7 +125,7 @@ impl Preview {
         }
     }
 
-    /// The preview of a decided step.
+    /// The preview of a step.
     pub fn of(step: &Step, situation: &Situation<'_>) -> Self {
         let Situation { spec, observed, .. } = *situation;
         let name = spec.cluster_name.as_deref().unwrap_or_default();
@@ -143,7 +143,7 @@ impl Preview {
         Self { pool, differences, unseen: unseen(step, situation), ..Self::new(kind, summary, reason) }
     }
 
-    /// The preview of a cluster of which nothing is wanted, from what Azure has.
+    /// The preview of a cluster that has its desired state.
     pub fn idle(spec: &AksConfig, upstream: &AksConfig) -> Self {
         let (own, changes) = (json!(spec), taken_over(spec, upstream));
         let mut preview = if changes.is_empty() {
@@ -246,9 +246,7 @@ fn words(step: &Step, situation: &Situation<'_>, name: &str) -> (Kind, String, S
 }
 
 fn put_pool(pool: &str, situation: &Situation<'_>) -> (Kind, String, String) {
-    let known =
-        |config: &AksConfig| config.node_pools.iter().flatten().any(|it| it.name.as_deref() == Some(pool));
-    let exists = situation.observed.upstream.as_ref().is_some_and(known);
+    let exists = situation.observed.upstream.as_ref().is_some_and(|upstream| upstream.pool(pool).is_some());
     let (verb, reason) = if exists {
         ("change", "Azure has other values, or its last operation failed")
     } else {
@@ -258,7 +256,7 @@ fn put_pool(pool: &str, situation: &Situation<'_>) -> (Kind, String, String) {
 }
 
 fn forget(situation: &Situation<'_>) -> String {
-    let why = if situation.spec.imported == Some(true) {
+    let why = if situation.spec.is_import() {
         "its removal was asked for; an imported cluster stays in Azure"
     } else {
         "its removal was asked for, and nothing of it is left in Azure that this server made"
@@ -275,7 +273,7 @@ fn unseen(step: &Step, situation: &Situation<'_>) -> Vec<Unseen> {
     let why = |rest: &str| {
         let reason = if phase == Phase::Removing {
             "a removal needs to know only of the cluster"
-        } else if observed.cluster.is_some() || spec.imported == Some(true) {
+        } else if observed.cluster.is_some() || spec.is_import() {
             "only a cluster that is to be made needs it"
         } else {
             rest
@@ -306,7 +304,7 @@ fn unseen(step: &Step, situation: &Situation<'_>) -> Vec<Unseen> {
     unseen
 }
 
-/// The fields of `aksConfig` that are brought about in Azure once the cluster is there; the others count when it is made.
+/// The fields of `aksConfig` that are applied to an existing cluster; the others matter only at its creation.
 pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
     let set = [
         ("authorizedIpRanges", spec.authorized_ip_ranges.is_some()),
@@ -319,7 +317,7 @@ pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
     set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
 }
 
-/// What differs, field by field, as the steps see it.
+/// The differences by field, as the plan sees them.
 fn differences(
     wanted: &AksConfig,
     azure: &AksConfig,
@@ -342,26 +340,25 @@ fn differences(
         pools.filter(|(_, pool)| pool.name.as_ref().is_some_and(|name| found.pools.contains(name)))
     {
         let field = format!("aksConfig.nodePools[{index}]");
-        match azure.node_pools.iter().flatten().find(|it| it.name == pool.name) {
+        match pool.name.as_ref().and_then(|name| azure.pool(name)) {
             Some(theirs) => differences.extend(in_pool(&field, pool, theirs)),
             None => differences.push(Difference { field, wanted: json!(pool), found: Value::Null }),
         }
     }
     for name in &found.removed {
-        let pool = azure.node_pools.iter().flatten().find(|it| it.name.as_ref() == Some(name));
         differences.push(Difference {
             field: "aksConfig.nodePools".to_owned(),
             wanted: Value::Null,
-            found: json!(pool),
+            found: json!(azure.pool(name)),
         });
     }
     differences
 }
 
-/// Keys that mean something only together.
+/// Keys that are compared together.
 const SCALING: [&str; 4] = ["count", "enableAutoScaling", "maxCount", "minCount"];
 
-/// What differs in a pool: the comparison is asked about each key by itself, so that there is only one.
+/// The differences of a pool: [`difference::between`] compares each key on its own, so that there is one comparison.
 fn in_pool(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
     let (own, other) = (json!(pool), json!(theirs));
     let (Some(keys), Some(name)) = (own.as_object(), own.get("name")) else { return Vec::new() };
@@ -395,11 +392,13 @@ mod tests {
     use super::super::plan::Observed;
     use super::*;
     use crate::status::Tried;
+    use crate::testing::{config, extended};
 
     fn spec(value: Value) -> AksConfig {
-        let mut whole = json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"});
-        whole.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
-        serde_json::from_value(whole).unwrap()
+        config(extended(
+            json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"}),
+            value,
+        ))
     }
 
     fn preview(step: Step, phase: Phase, wanted: &AksConfig, observed: &Observed) -> Preview {
@@ -422,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn every_step_has_its_kind_and_words() {
+    fn every_step_has_kind_and_description() {
         let wanted = spec(json!({"monitoring": true, "nodePools": [{"name": "a"}, {"name": "b"}]}));
         let upstream = Some(spec(json!({"monitoring": true, "nodePools": [{"name": "a"}]})));
         let observed = Observed { cluster: Some(json!({})), upstream, ..Observed::default() };
@@ -462,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_named_field_by_field_as_the_steps_see_it() {
+    fn differences_are_listed_by_field() {
         let wanted = spec(json!({
             "kubernetesVersion": "1.32.7", "tags": {"a": "b"}, "authorizedIpRanges": ["1.1.1.1"],
             "nodePools": [
@@ -501,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_cluster_does_nothing_or_takes_over_what_azure_has() {
+    fn idle_cluster_does_nothing_or_follows_azure() {
         let wanted = spec(json!({"kubernetesVersion": "1.31.8"}));
         let told = Preview::idle(&wanted, &spec(json!({"kubernetesVersion": "1.31.8", "tags": {"x": "y"}})));
         assert_eq!((told.kind, told.differences.len()), (Kind::Nothing, 0));
@@ -514,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_looked_at_is_named_with_the_reason() {
+    fn unread_data_is_listed_with_the_reason() {
         let names = |preview: Preview| preview.unseen.into_iter().map(|it| it.what).collect::<Vec<_>>();
         let (made, monitored) = (spec(json!({})), spec(json!({"monitoring": true})));
         let nothing =

@@ -1,6 +1,5 @@
-//! The keys of a specification that follow Azure: those that are set and mean something else there
-//! (`docs/contract/provisioning.md#refresh`). Spelling, order of zones and counts of pools that scale by themselves
-//! mean nothing.
+//! The keys of a specification that follow Azure: those that are set and have another meaning there
+//! (`docs/contract/provisioning.md#refresh`). Spelling, the order of zones and counts of autoscaled pools do not matter.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::difference::{ranges, tags_differ};
 use super::imported::own_part;
-use crate::spec::{AksConfig, NodePool};
+use crate::spec::{AksConfig, NodePool, Object};
 use crate::versions;
 
-/// Keys whose values say where and what the cluster is; Azure's answer has them from us.
+/// Keys that identify the cluster; the observed state has them from the specification.
 const OURS: [&str; 7] = [
     "azureCredentialSecret",
     "authBaseUrl",
@@ -22,9 +21,9 @@ const OURS: [&str; 7] = [
     "resourceLocation",
 ];
 
-/// The keys to overwrite, with their new values, in the shape of `aksConfig`. In `azure` versions are those that run.
+/// The keys of `aksConfig` to overwrite, with their new values. Versions in `azure` are those that run.
 pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
-    let part = (wanted.imported == Some(true)).then(|| own_part(wanted, azure));
+    let part = (wanted.is_import()).then(|| own_part(wanted, azure));
     let azure = part.as_ref().unwrap_or(azure);
     let (wanted_keys, azure_keys) = (json!(wanted), json!(azure));
     let mut changes = Map::new();
@@ -33,10 +32,10 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     };
     for (key, value) in wanted_keys {
         let key = key.as_str();
-        // Every cluster has an identity, whoever manages it.
+        // Every cluster has an identity.
         let identity = key == "managedIdentity" && *value == false;
-        let nowhere = key == "httpApplicationRouting" && wanted.http_routing().is_none();
-        if OURS.contains(&key) || key == "nodePools" || identity || nowhere || is_unset(value) {
+        let no_addon = key == "httpApplicationRouting" && wanted.http_routing().is_none();
+        if OURS.contains(&key) || key == "nodePools" || identity || no_addon || is_unset(value) {
             continue;
         }
         let same = |found: &Value| match key {
@@ -57,7 +56,7 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     }
     if let (Some(wanted), Some(azure)) = (&wanted.node_pools, &azure.node_pools) {
         let pools = pools(wanted, azure);
-        // No cluster is without a pool: such an answer says nothing about them.
+        // Every cluster has a pool, so such a response says nothing about pools.
         if !azure.is_empty() && !wanted.is_empty() && pools != *wanted {
             changes.insert("nodePools".to_owned(), json!(pools));
         }
@@ -65,14 +64,23 @@ pub fn taken_over(wanted: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     changes
 }
 
-/// Clients send these for what is not set.
-fn is_unset(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
+/// Writes the changes into a stored `aksConfig`. Node pools keep their keys with empty strings, as the user sent them.
+pub fn write_changes(config: &mut Object, mut changes: Object) {
+    let stored = config.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();
+    let pools = changes.get_mut("nodePools").and_then(Value::as_array_mut).into_iter().flatten();
+    for pool in pools.filter_map(Value::as_object_mut) {
+        let known = stored.iter().find(|known| known.get("name") == pool.get("name"));
+        let known = known.and_then(Value::as_object).into_iter().flatten();
+        for (key, value) in known.filter(|(_, value)| **value == "") {
+            pool.entry(key.clone()).or_insert_with(|| value.clone());
+        }
     }
+    config.extend(changes);
+}
+
+/// Whether the value is an empty list, which clients send for an unset key.
+fn is_unset(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn means_the_same(key: &str, wanted: &Value, azure: &Value) -> bool {
@@ -84,7 +92,7 @@ fn means_the_same(key: &str, wanted: &Value, azure: &Value) -> bool {
         }
         (Value::String(wanted), Value::String(azure)) => wanted.trim().eq_ignore_ascii_case(azure.trim()),
         (Value::Array(wanted), Value::Array(azure)) => texts(wanted) == texts(azure),
-        // What is off may as well be left out.
+        // Off and unset are the same.
         (Value::Bool(false), Value::Null) => true,
         _ => wanted == azure,
     }
@@ -94,8 +102,8 @@ fn texts(list: &[Value]) -> BTreeSet<String> {
     list.iter().map(|value| value.as_str().unwrap_or_default().to_ascii_lowercase()).collect()
 }
 
-/// The pools in the user's order: each as he said it, except what means something else in Azure. Pools that are gone in
-/// Azure go, and pools that were made there are left to Azure.
+/// The pools in the user's order and spelling, except keys with another meaning in Azure. Pools that no longer exist in Azure are
+/// removed, and pools that others created there are not added.
 fn pools(wanted: &[NodePool], azure: &[NodePool]) -> Vec<NodePool> {
     wanted
         .iter()
@@ -117,7 +125,7 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
             let ignored = matches!(key.as_str(), "name" | "vnetSubnetID")
                 || (key == "count" && scales)
                 || (matches!(key.as_str(), "minCount" | "maxCount") && !scales)
-                // So many mean that Azure chooses.
+                // Azure chooses the size.
                 || (key == "osDiskSizeGB" && *value == 0)
                 || is_unset(value);
             match theirs.get(key) {
@@ -127,7 +135,7 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
                 _ => {}
             }
         }
-        // The limits come and go with the autoscaler.
+        // The limits are set only with the autoscaler.
         let switched = pool.enable_auto_scaling.is_some_and(|mine| mine != scales);
         for key in ["minCount", "maxCount"].into_iter().filter(|_| switched) {
             match theirs.get(key).filter(|_| scales) {
@@ -142,119 +150,79 @@ fn merged(pool: &NodePool, azure: &NodePool) -> NodePool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn spec(value: Value) -> AksConfig {
-        serde_json::from_value(value).unwrap()
-    }
+    use crate::testing::{cases, config, object};
 
     #[test]
-    fn only_what_is_managed_and_means_something_else_follows_azure() {
-        for (wanted, azure, expected) in [
-            (json!({}), json!({"kubernetesVersion": "1.32.1", "tags": {"a": "b"}}), json!({})),
-            (
-                json!({"kubernetesVersion": "1.31.8"}),
-                json!({"kubernetesVersion": "1.32.1"}),
-                json!({"kubernetesVersion": "1.32.1"}),
-            ),
-            (json!({"kubernetesVersion": "1.32"}), json!({"kubernetesVersion": "1.32.1"}), json!({})),
-            (json!({"kubernetesVersion": " v1.32.1"}), json!({"kubernetesVersion": "1.32.1"}), json!({})),
-            (
-                json!({"loadBalancerSku": "Standard", "outboundType": "LoadBalancer"}),
-                json!({"loadBalancerSku": "standard", "outboundType": "loadBalancer"}),
-                json!({}),
-            ),
-            (json!({"tags": {"a": "b"}}), json!({"tags": {"a": "c"}}), json!({"tags": {"a": "c"}})),
-            (json!({"tags": {"Team": "b"}}), json!({"tags": {"team": "b"}}), json!({})),
-            (
-                json!({"authorizedIpRanges": ["1.1.1.1", "10.0.0.0/8"]}),
-                json!({"authorizedIpRanges": ["10.0.0.0/8", "1.1.1.1/32"]}),
-                json!({}),
-            ),
-            (
-                json!({"authorizedIpRanges": ["1.1.1.1"]}),
-                json!({"authorizedIpRanges": []}),
-                json!({"authorizedIpRanges": []}),
-            ),
-            (json!({"monitoring": true}), json!({"monitoring": false}), json!({"monitoring": false})),
-            (json!({"monitoring": false}), json!({}), json!({})),
-            (
-                json!({"monitoring": true, "httpApplicationRouting": true, "managedIdentity": true}),
-                json!({}),
-                json!({"monitoring": false, "httpApplicationRouting": false}),
-            ),
-            (
-                json!({"httpApplicationRouting": true, "resourceLocation": "chinaeast2"}),
-                json!({"httpApplicationRouting": false}),
-                json!({}),
-            ),
-            (json!({"nodePools": [{"name": "a"}]}), json!({"nodePools": []}), json!({})),
-            (json!({"managedIdentity": false}), json!({"managedIdentity": true}), json!({})),
-            (
-                json!({"networkPolicy": "", "authorizedIpRanges": []}),
-                json!({"networkPolicy": "azure", "authorizedIpRanges": ["1.1.1.1/32"]}),
-                json!({}),
-            ),
-            (
-                json!({"resourceGroup": "G", "clusterName": "N"}),
-                json!({"resourceGroup": "x", "clusterName": "y"}),
-                json!({}),
-            ),
-            (json!({"nodePools": []}), json!({"nodePools": [{"name": "a"}]}), json!({})),
-            // In an import, entries of others are no difference.
-            (
-                json!({"imported": true, "tags": {"a": "1"}, "authorizedIpRanges": ["1.1.1.1"]}),
-                json!({"tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"]}),
-                json!({}),
-            ),
-            (
-                json!({"imported": true, "tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["1.1.1.1"]}),
-                json!({"tags": {"a": "3", "c": "4"}, "authorizedIpRanges": ["9.9.9.9/32"]}),
-                json!({"tags": {"a": "3"}, "authorizedIpRanges": []}),
-            ),
-        ] {
-            assert_eq!(Value::Object(taken_over(&spec(wanted.clone()), &spec(azure))), expected, "{wanted}");
+    fn only_managed_keys_with_another_meaning_follow_azure() {
+        for (wanted, azure, expected) in cases! {
+            {}, {"kubernetesVersion": "1.32.1", "tags": {"a": "b"}} => json!({});
+            {"kubernetesVersion": "1.31.8"}, {"kubernetesVersion": "1.32.1"} => json!({"kubernetesVersion": "1.32.1"});
+            {"kubernetesVersion": "1.32"}, {"kubernetesVersion": "1.32.1"} => json!({});
+            {"kubernetesVersion": " v1.32.1"}, {"kubernetesVersion": "1.32.1"} => json!({});
+            {"loadBalancerSku": "Standard", "outboundType": "LoadBalancer"},
+                {"loadBalancerSku": "standard", "outboundType": "loadBalancer"} => json!({});
+            {"tags": {"a": "b"}}, {"tags": {"a": "c"}} => json!({"tags": {"a": "c"}});
+            {"tags": {"Team": "b"}}, {"tags": {"team": "b"}} => json!({});
+            {"authorizedIpRanges": ["1.1.1.1", "10.0.0.0/8"]}, {"authorizedIpRanges": ["10.0.0.0/8", "1.1.1.1/32"]} => json!({});
+            {"authorizedIpRanges": ["1.1.1.1"]}, {"authorizedIpRanges": []} => json!({"authorizedIpRanges": []});
+            {"monitoring": true}, {"monitoring": false} => json!({"monitoring": false});
+            {"monitoring": false}, {} => json!({});
+            {"monitoring": true, "httpApplicationRouting": true, "managedIdentity": true}, {} =>
+                json!({"monitoring": false, "httpApplicationRouting": false});
+            {"httpApplicationRouting": true, "resourceLocation": "chinaeast2"}, {"httpApplicationRouting": false} => json!({});
+            {"nodePools": [{"name": "a"}]}, {"nodePools": []} => json!({});
+            {"managedIdentity": false}, {"managedIdentity": true} => json!({});
+            {"networkPolicy": "", "authorizedIpRanges": []},
+                {"networkPolicy": "azure", "authorizedIpRanges": ["1.1.1.1/32"]} => json!({});
+            {"resourceGroup": "G", "clusterName": "N"}, {"resourceGroup": "x", "clusterName": "y"} => json!({});
+            {"nodePools": []}, {"nodePools": [{"name": "a"}]} => json!({});
+            // In an import, entries that others set do not matter.
+            {"imported": true, "tags": {"a": "1"}, "authorizedIpRanges": ["1.1.1.1"]},
+                {"tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["9.9.9.9/32", "1.1.1.1/32"]} => json!({});
+            {"imported": true, "tags": {"a": "1", "b": "2"}, "authorizedIpRanges": ["1.1.1.1"]},
+                {"tags": {"a": "3", "c": "4"}, "authorizedIpRanges": ["9.9.9.9/32"]} => json!({"tags": {"a": "3"}, "authorizedIpRanges": []});
+        } {
+            assert_eq!(json!(taken_over(&config(wanted.clone()), &config(azure))), expected, "{wanted}");
         }
     }
 
     #[test]
     fn pools_keep_the_users_order_and_spelling() {
-        let wanted = json!({"nodePools": [
+        let pools = |pools: Value| config(json!({"nodePools": pools}));
+        let wanted = json!([
             {"name": "b", "count": 2, "mode": "system", "availabilityZones": ["2", "1"], "orchestratorVersion": ""},
             {"name": "a", "count": 1, "enableAutoScaling": true, "minCount": 1, "maxCount": 3},
             {"name": "gone", "count": 1},
-        ]});
-        let same = json!({"nodePools": [
+        ]);
+        let same = json!([
             {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "vmSize": "x"},
             {"name": "made-in-azure", "count": 1},
             {"name": "b", "count": 2, "mode": "System", "availabilityZones": ["1", "2"], "orchestratorVersion": "1.31.8"},
             {"name": "gone", "count": 1},
-        ]});
-        assert!(taken_over(&spec(wanted.clone()), &spec(same)).is_empty());
-        let zero = json!({"nodePools": [{"name": "a", "osDiskSizeGB": 0}]});
-        let chosen = json!({"nodePools": [{"name": "a", "osDiskSizeGB": 128}]});
-        assert!(taken_over(&spec(zero), &spec(chosen)).is_empty());
-        let other = json!({"nodePools": [
+        ]);
+        assert!(taken_over(&pools(wanted.clone()), &pools(same)).is_empty());
+        let (zero, chosen) =
+            (json!([{"name": "a", "osDiskSizeGB": 0}]), json!([{"name": "a", "osDiskSizeGB": 128}]));
+        assert!(taken_over(&pools(zero), &pools(chosen)).is_empty());
+        let other = json!([
             {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
             {"name": "b", "count": 4, "mode": "System", "availabilityZones": ["1", "2"]},
-        ]});
-        let pools = &taken_over(&spec(wanted), &spec(other))["nodePools"];
-        let shown: Vec<_> = pools
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|pool| (&pool["name"], &pool["count"], &pool["maxCount"]))
-            .collect();
-        assert_eq!(json!(shown), json!([["b", 4, null], ["a", 1, 5]]));
+        ]);
+        let mut stored = object(json!({"nodePools": wanted}));
+        write_changes(&mut stored, taken_over(&pools(wanted), &pools(other)));
+        let expected = json!([
+            {"name": "b", "count": 4, "mode": "system", "availabilityZones": ["2", "1"], "orchestratorVersion": ""},
+            {"name": "a", "count": 1, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
+        ]);
+        assert_eq!(stored["nodePools"], expected);
     }
 
     #[test]
-    fn the_limits_of_a_pool_come_and_go_with_the_autoscaler() {
-        let on = json!({"name": "a", "count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 5});
-        let off = json!({"name": "a", "count": 2, "enableAutoScaling": false});
+    fn limits_of_a_pool_follow_the_autoscaler() {
+        let on = json!({"nodePools": [{"name": "a", "count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 5}]});
+        let off = json!({"nodePools": [{"name": "a", "count": 2, "enableAutoScaling": false}]});
         for (mine, azure) in [(&on, &off), (&off, &on)] {
-            let changes =
-                taken_over(&spec(json!({"nodePools": [mine]})), &spec(json!({"nodePools": [azure]})));
-            assert_eq!(changes["nodePools"], json!([azure]));
+            assert_eq!(json!(taken_over(&config(mine.clone()), &config(azure.clone()))), *azure);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Azure's view of a cluster, with the fields of `aksConfig` (`docs/contract/provisioning.md#upstream-state`). What
-//! Azure leaves out stays unset; parts whose absence crashes Rancher do no harm here.
+//! The observed state of a cluster with the keys of `aksConfig` (`docs/contract/provisioning.md#upstream-state`). Missing
+//! properties stay unset, also those whose absence crashes Rancher.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use super::OWNER_TAG;
 use crate::regions;
 use crate::spec::{AksConfig, NodePool};
 
-/// What of the upstream state does not come from Azure.
+/// The parts of the observed state that do not come from Azure.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// What the user wants: names, region and credential are copied, and counts of pools that are on their way.
+    /// The specification: names, region and credential are copied, and counts of pools that are changing.
     pub spec: &'a AksConfig,
     /// The Resource Manager endpoint of the cloud, `https://management.azure.com/`.
     pub base_url: &'a str,
@@ -21,10 +21,10 @@ pub struct Known<'a> {
     pub auth_base_url: &'a str,
 }
 
-/// What Azure's answer cannot be read as.
+/// An incomplete response of Azure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// The answer has no `kubernetesVersion`; holds the name of the cluster.
+    /// The response has no `kubernetesVersion`; holds the name of the cluster.
     #[error("cannot detect cluster [{0}] upstream kubernetes version")]
     NoVersion(String),
 }
@@ -34,7 +34,7 @@ pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, key| value.get(key)).filter(|value| !value.is_null())
 }
 
-/// The text at a path; an empty one counts as missing.
+/// The string at a path; an empty one counts as missing.
 pub(crate) fn text(value: &Value, path: &[&str]) -> Option<String> {
     at(value, path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
@@ -60,23 +60,23 @@ pub(super) fn addon<'a>(cluster: &'a Value, name: &str) -> Option<(&'a str, &'a 
     profiles.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(key, value)| (key.as_str(), value))
 }
 
-/// The tags that the user may see.
+/// The tags without that of the owner.
 pub fn visible_tags(cluster: &Value) -> BTreeMap<String, String> {
     let mut tags = map(cluster, &["tags"]);
     tags.retain(|key, _| !key.eq_ignore_ascii_case(OWNER_TAG));
     tags
 }
 
-/// Who made the cluster, by its tag.
+/// The owner of the cluster, from its tag.
 pub fn owner(cluster: &Value) -> Option<String> {
     let tags = map(cluster, &["tags"]);
     tags.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(OWNER_TAG)).map(|(_, owner)| owner)
 }
 
-/// Reads Azure's answer to a GET of the cluster.
+/// Reads Azure's response to a GET of the cluster.
 ///
 /// # Errors
-/// [`Unreadable::NoVersion`], in Rancher's words.
+/// [`Unreadable::NoVersion`], with Rancher's message.
 pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> {
     let spec = known.spec;
     let name = spec.cluster_name.clone().unwrap_or_default();
@@ -101,8 +101,8 @@ pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> 
         linux_admin_username: text(cluster, &["properties", "linuxProfile", "adminUsername"]),
         ssh_public_key: ssh_key(cluster),
         http_application_routing: addon(cluster, "httpApplicationRouting")
-            .and_then(|(_, it)| flag(it, &["enabled"])),
-        monitoring: addon(cluster, "omsagent").and_then(|(_, it)| flag(it, &["enabled"])),
+            .and_then(|(_, addon)| flag(addon, &["enabled"])),
+        monitoring: addon(cluster, "omsagent").and_then(|(_, addon)| flag(addon, &["enabled"])),
         log_analytics_workspace_group: workspace.as_deref().and_then(|id| part_after(id, "/resourcegroups/")),
         log_analytics_workspace_name: workspace.as_deref().and_then(|id| part_after(id, "/workspaces/")),
         private_cluster: Some(flag(cluster, &access("enablePrivateCluster")).unwrap_or(false)),
@@ -121,7 +121,7 @@ pub fn read(cluster: &Value, known: Known<'_>) -> Result<AksConfig, Unreadable> 
     })
 }
 
-/// The specification with the region that the cluster really has, once that is known.
+/// The specification with the region in which the cluster is, once it is known.
 pub fn located<'a>(spec: &'a AksConfig, upstream: Option<&AksConfig>) -> Cow<'a, AksConfig> {
     match upstream.map(|upstream| &upstream.resource_location) {
         Some(own) if own.is_some() && *own != spec.resource_location => {
@@ -131,7 +131,7 @@ pub fn located<'a>(spec: &'a AksConfig, upstream: Option<&AksConfig>) -> Cow<'a,
     }
 }
 
-/// One of the identities that users gave it: the wanted one, where it is among them.
+/// One of its user-assigned identities: the wanted one if it is among them.
 fn user_identity(cluster: &Value, spec: &AksConfig) -> Option<String> {
     let identities = at(cluster, &["identity", "userAssignedIdentities"])?.as_object()?;
     let wanted = spec.user_assigned_identity.as_deref().unwrap_or_default();
@@ -151,7 +151,7 @@ fn workspace_id(agent: &Value) -> Option<String> {
     id.as_str().map(str::to_owned)
 }
 
-/// The part of a resource id behind `marker` (lower case), up to the next slash, in any letter case.
+/// The part of a resource ID after `marker` (lower case) up to the next slash, in any letter case.
 fn part_after(id: &str, marker: &str) -> Option<String> {
     let start = id.to_ascii_lowercase().find(marker)? + marker.len();
     id.get(start..)?.split('/').next().filter(|part| !part.is_empty()).map(str::to_owned)
@@ -167,7 +167,7 @@ fn pools(cluster: &Value, spec: &AksConfig) -> Vec<NodePool> {
         .collect()
 }
 
-/// One pool. While it is on its way, or scales by itself, its count is the one that the user asked for.
+/// One pool. While it is changing, or if it is autoscaled, its count is the requested one.
 fn pool(profile: &Value, spec: &AksConfig) -> NodePool {
     let name = text(profile, &["name"]);
     let number = |key: &str| at(profile, &[key]).and_then(Value::as_i64);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_azure_leaves_out_stays_unset_and_nothing_dies() {
+    fn missing_properties_stay_unset() {
         let spec = AksConfig { cluster_name: Some("c".into()), ..AksConfig::default() };
         let no_version = Unreadable::NoVersion("c".to_owned());
         assert_eq!(read(&json!({}), known(&spec)), Err(no_version.clone()));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_is_read_from_where_azure_keeps_it() {
+    fn every_property_is_read() {
         let cluster = json!({
         "tags": {"a": "b", "Norman-Aks-Owner": "i/c-1"},
         "identity": {"type": "UserAssigned", "userAssignedIdentities": {"/ids/x": {}}},
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_region_is_azures_in_one_spelling() {
+    fn region_is_azures_in_canonical_form() {
         for (stated, own, expected) in [
             (Some("westeurope"), json!("eastus"), Some("eastus")),
             (Some("East US"), json!("eastus"), Some("eastus")),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_identities_the_wanted_one_is_read() {
+    fn wanted_identity_is_preferred() {
         let cluster = json!({"identity": {"userAssignedIdentities": {"/ids/a": {}, "/ids/b": {}}},
             "properties": {"kubernetesVersion": "1.31.8"}});
         for (wanted, expected) in [(None, "/ids/a"), (Some("/IDS/B"), "/ids/b"), (Some("/ids/c"), "/ids/a")] {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_of_a_pool_on_its_way_is_the_one_that_was_asked_for() {
+    fn count_of_a_changing_pool_is_the_requested_one() {
         let wanted =
             |name: &str| NodePool { name: Some(name.to_owned()), count: Some(7), ..NodePool::default() };
         let spec = AksConfig {

@@ -5,25 +5,25 @@ use serde_json::Value;
 
 use super::{AKS_CONFIG, Object};
 
-/// What a change means for the keys that it does not name.
+/// How a change treats keys that it does not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// They stay.
+    /// Keep them.
     Merge,
-    /// They go (`?_replace=true`), except the ones that cannot be changed at all.
+    /// Remove them (`?_replace=true`), except those that can never be changed.
     Replace,
 }
 
-/// Objects of a type of their own are merged key by key. Lists and plain maps are replaced as a whole.
+/// Typed objects, which are merged key by key. Lists and maps are replaced as a whole.
 const OBJECTS: [&str; 3] = [AKS_CONFIG, "importedConfig", "localClusterAuthEndpoint"];
 
-/// Maps in which the system's entries survive the user's changes.
+/// Maps whose system entries survive the user's changes.
 const PROTECTED: [&str; 2] = ["annotations", "labels"];
 
-/// What tells one AKS cluster from another; never changed once the object exists.
-pub(super) const FIXED: [&str; 4] = ["clusterName", "imported", "resourceGroup", "resourceLocation"];
+/// Keys that identify the AKS cluster, which never change.
+const FIXED: [&str; 4] = ["clusterName", "imported", "resourceGroup", "resourceLocation"];
 
-/// A client that names all of these states the whole configuration, as the Terraform provider does ...
+/// A client that sends all of these sends the whole configuration, as the Terraform provider does ...
 const STATEMENT: [&str; 8] = [
     "azureCredentialSecret",
     "clusterName",
@@ -35,7 +35,7 @@ const STATEMENT: [&str; 8] = [
     "resourceLocation",
 ];
 
-/// ... and means that these are not set when it leaves them out: it has no other way to say so.
+/// ... and unsets these by leaving them out: it has no other way.
 const REMOVED_BY_STATEMENT: [&str; 3] = ["authBaseUrl", "authorizedIpRanges", "baseUrl"];
 
 /// The stored body after the change. `null` in the change clears a key; the result holds none.
@@ -84,7 +84,7 @@ fn object<'a>(parent: &'a Object, key: &str) -> Option<&'a Object> {
     parent.get(key).and_then(Value::as_object)
 }
 
-/// Whether an entry of labels or annotations belongs to the system: the `cattle.io` family.
+/// Whether a label or annotation belongs to the system (`cattle.io`).
 pub fn is_protected(key: &str) -> bool {
     key.contains("cattle.io/")
 }
@@ -107,8 +107,8 @@ fn keep_fixed(stored: &Object, result: &mut Object) {
     let Some(stored) = object(stored, AKS_CONFIG) else { return };
     if let Some(Value::Object(config)) = result.get_mut(AKS_CONFIG) {
         for key in FIXED {
-            let unsaid = config.get(key).is_none_or(|value| value == "");
-            if let (true, Some(value)) = (unsaid, stored.get(key)) {
+            let is_unset = config.get(key).is_none_or(|value| value == "");
+            if let (true, Some(value)) = (is_unset, stored.get(key)) {
                 config.insert(key.to_owned(), value.clone());
             }
         }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_without_pools_removes_none() {
+    fn change_without_pools_keeps_them() {
         let stored = json!({"aksConfig": {"nodePools": [{"name": "p"}]}});
         assert_eq!(after(stored.clone(), json!({"aksConfig": {}}), Mode::Merge), stored);
         assert_eq!(after(stored.clone(), json!({}), Mode::Merge), stored);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_statement_removes_what_it_leaves_out_and_cannot_say_otherwise() {
+    fn full_configuration_unsets_missing_keys() {
         let stored = json!({"aksConfig": {"authorizedIpRanges": ["1.1.1.1/32"], "authBaseUrl": "a", "baseUrl": "b",
             "managedIdentity": true, "tags": {"a": "1"}}});
         let full = after(stored.clone(), json!({"aksConfig": statement()}), Mode::Merge);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_replaced_but_the_systems_stay() {
+    fn system_labels_survive_replacement() {
         let stored =
             json!({"labels": {"cattle.io/creator": "norman", "mine": "1"}, "annotations": {"a": "1"}});
         let change = json!({"labels": {"yours": "2"}, "annotations": {}});
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_does_not_clear_what_cannot_change() {
+    fn empty_string_keeps_identifying_keys() {
         let stored = json!({"aksConfig": {"clusterName": "n", "dnsPrefix": "d"}});
         let change = json!({"aksConfig": {"clusterName": "", "dnsPrefix": "", "resourceGroup": null}});
         let expected = json!({"aksConfig": {"clusterName": "n", "dnsPrefix": ""}});
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_removes_what_is_not_named_except_what_cannot_change() {
+    fn replace_removes_missing_keys_except_identifying_ones() {
         let stored = json!({"description": "d", "aksConfig": {"clusterName": "n", "resourceGroup": "g",
             "resourceLocation": "l", "imported": true, "monitoring": true}});
         let expected = json!({"aksConfig": {"clusterName": "n", "resourceGroup": "g", "resourceLocation": "l",
@@ -220,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_change_twice_is_the_same_as_once(
+        fn change_is_idempotent(
             keys in prop::collection::btree_map("description|labels|aksConfig|importedConfig|tags", 0..5_u8, 0..4),
         ) {
             let stored = json!({"labels": {"cattle.io/a": "1", "b": "2"}, "aksConfig": {"clusterName": "n", "subnet": "s"}});
