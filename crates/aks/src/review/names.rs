@@ -14,17 +14,12 @@ const REGIONS: &str =
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("cluster-name", NAMING, |case, faults| check(case, faults, &CLUSTER)).about(Scope::Any),
-    Rule::error("resource-group-name", NAMING, |case, faults| {
-        GROUPS.iter().for_each(|form| check(case, faults, form));
-    })
-    .about(Scope::Any),
+    Rule::error("resource-group-name", NAMING, |case, faults| check(case, faults, &GROUPS)).about(Scope::Any),
     Rule::error("node-resource-group-name", NODE_GROUP, |case, faults| check(case, faults, &NODES)),
     Rule::error("node-resource-group-own", NODE_GROUP, node_group_own),
     Rule::error("dns-prefix", NAMING, |case, faults| check(case, faults, &DNS_PREFIX)),
     Rule::error("pool-name", SYSTEM_POOLS, pools),
-    Rule::error("network-name", NAMING, |case, faults| {
-        NETWORKS.iter().for_each(|form| check(case, faults, form));
-    }),
+    Rule::error("network-name", NAMING, |case, faults| check(case, faults, &NETWORKS)),
     Rule::error("subnet-id", NAMING, subnet_ids),
     Rule::error("workspace-name", NAMING, |case, faults| check(case, faults, &WORKSPACE)),
     Rule::error("region-name", REGIONS, region).about(Scope::Any),
@@ -72,7 +67,7 @@ const NETWORK_NAME: (&str, fn(&str) -> bool) = (
     },
 );
 
-const CLUSTER: Form = form("clusterName", 1..=63, CLUSTER_NAME, |spec| spec.cluster_name.as_ref());
+const CLUSTER: [Form; 1] = [form("clusterName", 1..=63, CLUSTER_NAME, |spec| spec.cluster_name.as_ref())];
 const GROUPS: [Form; 3] = [
     form("resourceGroup", 1..=90, GROUP_NAME, |spec| spec.resource_group.as_ref()),
     form("virtualNetworkResourceGroup", 1..=90, GROUP_NAME, |spec| {
@@ -82,14 +77,15 @@ const GROUPS: [Form; 3] = [
         spec.log_analytics_workspace_group.as_ref()
     }),
 ];
-const NODES: Form = form("nodeResourceGroup", 1..=80, GROUP_NAME, |spec| spec.node_resource_group.as_ref());
-const DNS_PREFIX: Form = form("dnsPrefix", 1..=54, DNS_NAME, |spec| spec.dns_prefix.as_ref());
+const NODES: [Form; 1] =
+    [form("nodeResourceGroup", 1..=80, GROUP_NAME, |spec| spec.node_resource_group.as_ref())];
+const DNS_PREFIX: [Form; 1] = [form("dnsPrefix", 1..=54, DNS_NAME, |spec| spec.dns_prefix.as_ref())];
 const NETWORKS: [Form; 2] = [
     form("virtualNetwork", 2..=64, NETWORK_NAME, |spec| spec.virtual_network.as_ref()),
     form("subnet", 1..=80, NETWORK_NAME, |spec| spec.subnet.as_ref()),
 ];
-const WORKSPACE: Form =
-    form("logAnalyticsWorkspaceName", 4..=63, DNS_NAME, |spec| spec.log_analytics_workspace_name.as_ref());
+const WORKSPACE: [Form; 1] =
+    [form("logAnalyticsWorkspaceName", 4..=63, DNS_NAME, |spec| spec.log_analytics_workspace_name.as_ref())];
 
 /// Whether a text starts and ends with a letter or digit.
 fn has_plain_ends(text: &str) -> bool {
@@ -97,12 +93,14 @@ fn has_plain_ends(text: &str) -> bool {
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-fn check(case: &Case<'_>, faults: &mut Faults, form: &Form) {
-    let Some(text) = (form.read)(&case.spec) else { return };
-    if !form.length.contains(&text.chars().count()) || !(form.matches)(text) {
-        let (min, max) = (form.length.start(), form.length.end());
-        let message = format!("{} {text:?} is not a valid name in Azure", form.key);
-        faults.add(form.key, message, format!("use {min} to {max} {}", form.alphabet));
+fn check(case: &Case<'_>, faults: &mut Faults, forms: &[Form]) {
+    for form in forms {
+        let Some(text) = (form.read)(&case.spec) else { continue };
+        if !form.length.contains(&text.chars().count()) || !(form.matches)(text) {
+            let (min, max) = (form.length.start(), form.length.end());
+            let message = format!("{} {text:?} is not a valid name in Azure", form.key);
+            faults.add(form.key, message, format!("use {min} to {max} {}", form.alphabet));
+        }
     }
 }
 

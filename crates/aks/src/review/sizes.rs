@@ -145,18 +145,27 @@ fn zones(case: &Case<'_>, faults: &mut Faults) {
 
 /// The nodes that this request adds.
 fn quota(case: &Case<'_>, faults: &mut Faults) {
-    for shortage in shortages(case, |pool| pool.added()) {
+    for shortage in shortages(case, added) {
         shortage.add(case, faults, "need");
     }
 }
 
 /// The nodes that autoscaling may add later.
 fn quota_of_autoscaling(case: &Case<'_>, faults: &mut Faults) {
-    if shortages(case, |pool| pool.added()).is_empty() {
-        for shortage in shortages(case, |pool| pool.growth()) {
+    if shortages(case, added).is_empty() {
+        for shortage in shortages(case, growth) {
             shortage.add(case, faults, "may need");
         }
     }
+}
+
+// Methods are not general over the lifetime of a pool.
+fn added(pool: &Pool<'_>) -> i64 {
+    pool.added()
+}
+
+fn growth(pool: &Pool<'_>) -> i64 {
+    pool.growth()
 }
 
 /// A quota that is too small.

@@ -248,8 +248,8 @@ fn mixed(case: &Case<'_>, faults: &mut Faults) {
     let pools = case.pools();
     let (with, without): (Vec<_>, Vec<_>) = pools.iter().partition(has_subnet);
     let bare_in_azure = || {
-        let bare = case.current_pools().iter().filter(|pool| case.subnet_of(pool).is_none());
-        bare.filter_map(|pool| pool.name.as_deref()).next()
+        let mut bare = case.current_pools().iter().filter(|pool| case.subnet_of(pool).is_none());
+        bare.find_map(|pool| pool.name.as_deref())
     };
     let Some(bare) = without.first().map(|pool| pool.name()).or_else(bare_in_azure) else { return };
     for pool in with.iter().filter(|pool| pool.is_new()) {

@@ -17,14 +17,14 @@ fn spec(more: Value) -> AksConfig {
 }
 
 /// Our cluster in Azure, with more properties.
-fn ours(state: &str, more: Value) -> Option<Value> {
+fn ours(state: &str, more: Value) -> Value {
     let properties = extended(json!({"provisioningState": state, "kubernetesVersion": "1.31.8"}), more);
-    Some(json!({"tags": {"norman-aks-owner": OWNER}, "properties": properties}))
+    json!({"tags": {"norman-aks-owner": OWNER}, "properties": properties})
 }
 
 /// A foreign cluster in Azure.
-fn theirs(properties: Value) -> Option<Value> {
-    Some(json!({ "properties": properties }))
+fn theirs(properties: Value) -> Value {
+    json!({ "properties": properties })
 }
 
 /// The input of a plan: an active cluster that Azure has as it was applied.
@@ -45,7 +45,7 @@ fn active(more: Value) -> Input {
         resource_group: Some(true),
         provider_registered: Some(true),
         upstream: Some(spec(pools)),
-        cluster: ours("Succeeded", json!({})),
+        cluster: Some(ours("Succeeded", json!({}))),
         ..Observed::default()
     };
     Input {
@@ -73,7 +73,8 @@ impl Input {
         self.applied(applied)
     }
 
-    fn cluster(mut self, cluster: Option<Value>) -> Self {
+    fn cluster(mut self, cluster: impl Into<Option<Value>>) -> Self {
+        let cluster = cluster.into();
         if cluster.is_none() {
             self.observed.upstream = None;
         }
@@ -236,10 +237,10 @@ fn import_is_not_changed_until_its_user_changes_it_and_never_deleted_in_azure() 
 
 #[test]
 fn removal_ends_when_nothing_of_ours_is_left_in_azure() {
-    let removing = |cluster| active(json!({})).phase(Phase::Removing).cluster(cluster);
-    assert_eq!(removing(ours("Succeeded", json!({}))).step(), Step::DeleteCluster);
-    assert_eq!(removing(ours("Failed", json!({}))).step(), Step::DeleteCluster);
-    assert!(removing(ours("Deleting", json!({}))).waits());
+    let removing = |cluster: Option<Value>| active(json!({})).phase(Phase::Removing).cluster(cluster);
+    assert_eq!(removing(Some(ours("Succeeded", json!({})))).step(), Step::DeleteCluster);
+    assert_eq!(removing(Some(ours("Failed", json!({})))).step(), Step::DeleteCluster);
+    assert!(removing(Some(ours("Deleting", json!({})))).waits());
     assert_eq!(removing(None).step(), Step::Forget);
 }
 
@@ -397,9 +398,9 @@ fn unusable_cluster_is_reported_while_nothing_is_wanted() {
     let (own, import) = (json!({}), json!({"imported": true}));
     assert!(message(own.clone(), None).contains("no longer exists"));
     assert!(message(import.clone(), None).contains("no longer exists"));
-    assert!(message(own.clone(), theirs(json!({}))).contains("is not the cluster that was made here"));
-    assert_eq!(message(import, theirs(json!({}))), "");
-    assert_eq!(message(own, ours("Failed", json!({}))), "");
+    assert!(message(own.clone(), Some(theirs(json!({})))).contains("is not the cluster that was made here"));
+    assert_eq!(message(import, Some(theirs(json!({})))), "");
+    assert_eq!(message(own, Some(ours("Failed", json!({})))), "");
 }
 
 #[test]
