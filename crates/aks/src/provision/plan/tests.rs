@@ -1,12 +1,13 @@
 //! Tests of the plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod failures;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::provision::imported::{Named, merged};
-use crate::provision::usable::unusable;
 use crate::status::Tried;
 use crate::testing::{config, extended};
 
@@ -273,44 +274,6 @@ fn import_ignores_empty_values_and_keeps_entries_of_others() {
 }
 
 #[test]
-fn failed_operation_is_repeated_only_for_another_specification_or_after_a_rest() {
-    let before = spec(json!({}));
-    let wanted = active(json!({"nodePools": [{"name": "a"}], "tags": {}}));
-    let failed = wanted.clone().applied(before.clone()).cluster(ours("Failed", json!({})));
-    assert_eq!(failed.step(), Step::UpdateCluster(vec![]));
-    let message = "update failed for cluster [n], status: Failed";
-    let mut tried = failed.clone().written(&["cluster"]);
-    assert_eq!(tried.step(), gave_up(message));
-    tried.rested = true;
-    assert_eq!(tried.step(), Step::UpdateCluster(vec![]));
-    // Nothing new is wanted.
-    assert_eq!(failed.applied_as_wanted().step(), Step::Finish);
-    let pools = json!([{"name": "made-in-azure", "provisioningState": "Failed"}, {"name": "a", "provisioningState": "Failed"}]);
-    let pool = wanted.applied(before).cluster(ours("Succeeded", json!({"agentPoolProfiles": pools})));
-    assert_eq!(pool.step(), Step::PutPool("a".into()));
-    let message = "update failed for cluster [n], node pool a status: Failed";
-    assert_eq!(pool.clone().written(&["pool a"]).step(), gave_up(message));
-    assert_eq!(pool.applied_as_wanted().step(), Step::Finish);
-}
-
-#[test]
-fn accepted_change_without_effect_is_not_repeated_forever() {
-    let now = |parts: &[&str]| {
-        active(json!({"tags": {"a": "b"}, "kubernetesVersion": "1.32.1"})).written(parts).step()
-    };
-    assert_eq!(now(&[]), Step::UpdateTags);
-    let version = Step::UpdateCluster(vec!["kubernetesVersion"]);
-    assert_eq!(now(&["tags"]), version, "a policy may insist on other tags");
-    assert_eq!(now(&["tags", "cluster", "cluster"]), version);
-    let Step::GaveUp(text) = now(&["tags", "cluster", "cluster", "cluster"]) else { panic!("repeated") };
-    assert!(text.starts_with("Azure took the change of the cluster 3 times"), "{text}");
-    let mut pools = active(json!({"nodePools": [{"name": "a"}, {"name": "b"}]})).written(&["pool b"; 7]);
-    assert!(pools.gives_up());
-    pools.rested = true;
-    assert_eq!(pools.step(), Step::PutPool("b".into()));
-}
-
-#[test]
 fn cluster_without_tag_is_identified_by_its_host() {
     let cluster = |tags: Value, host: &str| {
         let properties = json!({"provisioningState": "Succeeded", "fqdn": host});
@@ -331,30 +294,6 @@ fn cluster_without_tag_is_identified_by_its_host() {
 }
 
 #[test]
-fn incomplete_response_is_reported_and_missing_pools_are_awaited() {
-    let mut input = active(json!({}));
-    input.observed.upstream = None;
-    assert_eq!(input.step(), refuse("cannot detect cluster [n] upstream kubernetes version"));
-    let no_pools = json!({"nodePools": []});
-    let wanted = active(json!({"nodePools": [{"name": "a"}]})).upstream(no_pools.clone());
-    assert!(wanted.applied_as_wanted().waits());
-    assert_eq!(active(json!({})).upstream(no_pools).step(), Step::Finish);
-}
-
-#[test]
-fn failed_tags_are_written_again_but_not_forever() {
-    let mut input = active(json!({"tags": {"a": "b"}})).written(&["tags"]);
-    assert_eq!(input.step(), Step::Finish);
-    input.tried.failed.insert("tags".to_owned());
-    assert_eq!(input.step(), Step::UpdateTags);
-    input.tried.written = BTreeMap::from([("tags".to_owned(), 3)]);
-    assert!(input.gives_up());
-    // Azure has the tags and reports that their change failed.
-    let same = Input { spec: spec(json!({"tags": {}})), ..input }.cluster(ours("Failed", json!({})));
-    assert_eq!(same.step(), gave_up("update failed for cluster [n], status: Failed"));
-}
-
-#[test]
 fn ranges_that_are_no_longer_set_are_removed_from_own_clusters() {
     let before = spec(json!({"authorizedIpRanges": ["1.1.1.1/32"]}));
     let (wanted, import) = (spec(json!({})), spec(json!({"imported": true})));
@@ -369,17 +308,6 @@ fn ranges_that_are_no_longer_set_are_removed_from_own_clusters() {
 }
 
 #[test]
-fn missing_cluster_is_reported_and_not_created_again() {
-    for imported in [false, true] {
-        let gone = active(json!({"imported": imported})).applied_as_wanted().cluster(None);
-        let message = "n no longer exists in Azure: remove the object, or restore the cluster";
-        assert_eq!(gone.step(), refuse(message));
-    }
-    // Its creation was requested, but it does not exist yet.
-    assert_eq!(active(json!({})).phase(Phase::Creating).cluster(None).step(), Step::CreateCluster);
-}
-
-#[test]
 fn monitoring_is_switched_on_with_a_workspace_and_off_without() {
     let mut on = active(json!({"monitoring": true}));
     on.observed.workspace_id = Some("/w".into());
@@ -387,32 +315,4 @@ fn monitoring_is_switched_on_with_a_workspace_and_off_without() {
     for input in [on, off] {
         assert_eq!(input.step(), Step::UpdateCluster(vec!["monitoring"]));
     }
-}
-
-#[test]
-fn unusable_cluster_is_reported_while_nothing_is_wanted() {
-    let message = |more: Value, cluster: Option<Value>| {
-        let input = active(more).applied_as_wanted().cluster(cluster);
-        input.with(unusable).map(|found| found.message().to_owned()).unwrap_or_default()
-    };
-    let (own, import) = (json!({}), json!({"imported": true}));
-    assert!(message(own.clone(), None).contains("no longer exists"));
-    assert!(message(import.clone(), None).contains("no longer exists"));
-    assert!(message(own.clone(), Some(theirs(json!({})))).contains("is not the cluster that was made here"));
-    assert_eq!(message(import, Some(theirs(json!({})))), "");
-    assert_eq!(message(own, Some(ours("Failed", json!({})))), "");
-}
-
-#[test]
-fn stopped_cluster_is_not_changed() {
-    let power = json!({"powerState": {"code": "Stopped"}});
-    let stopped = || ours("Succeeded", power.clone());
-    let message = "the cluster n is stopped in Azure; start it: az aks start --resource-group g --name n";
-    let own = active(json!({"kubernetesVersion": "1.32.1"}));
-    assert_eq!(own.clone().cluster(stopped()).step(), refuse(message));
-    let import = active(json!({"imported": true})).phase(Phase::New);
-    assert_eq!(import.cluster(stopped()).step(), refuse(message));
-    assert_eq!(own.clone().phase(Phase::Removing).cluster(stopped()).step(), Step::DeleteCluster);
-    // Starting and stopping are operations.
-    assert!(own.cluster(ours("Starting", power.clone())).waits());
 }

@@ -1,0 +1,139 @@
+//! Tests of previews.
+
+use super::*;
+use crate::provision::plan::Observed;
+use crate::status::Tried;
+use crate::testing::{config, extended};
+
+fn spec(value: Value) -> AksConfig {
+    config(extended(json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"}), value))
+}
+
+fn preview(step: &Step, phase: Phase, wanted: &AksConfig, observed: &Observed) -> Preview {
+    let situation = Situation {
+        spec: wanted,
+        stated: wanted,
+        applied: Some(wanted),
+        phase,
+        claimed: true,
+        owner: "i/c",
+        endpoint: None,
+        tried: &Tried::default(),
+        rested: false,
+        made: &BTreeSet::new(),
+        observed,
+    };
+    Preview::of(step, &situation)
+}
+
+#[test]
+fn every_step_has_kind_and_description() {
+    let wanted = spec(json!({"monitoring": true, "nodePools": [{"name": "a"}, {"name": "b"}]}));
+    let upstream = Some(spec(json!({"monitoring": true, "nodePools": [{"name": "a"}]})));
+    let observed = Observed { cluster: Some(json!({})), upstream, ..Observed::default() };
+    let changed = Step::UpdateCluster(vec!["monitoring", "tags"]);
+    for (step, kind, summary) in [
+        (Step::RegisterProvider, Kind::RegisterProvider, "register the resource provider"),
+        (Step::CreateResourceGroup, Kind::CreateResourceGroup, "make the resource group g"),
+        (Step::EnsureWorkspace, Kind::EnsureWorkspace, "make the Log Analytics workspace g-EUS in"),
+        (Step::CreateCluster, Kind::CreateCluster, "make the cluster n"),
+        (Step::UpdateTags, Kind::UpdateTags, "write the tags"),
+        (changed, Kind::UpdateCluster, "change the cluster n: monitoring, tags"),
+        (Step::UpdateCluster(Vec::new()), Kind::UpdateCluster, "to its state again"),
+        (Step::PutPool("a".into()), Kind::PutPool, "change the node pool a"),
+        (Step::PutPool("b".into()), Kind::PutPool, "make the node pool b"),
+        (Step::DeletePool("a".into()), Kind::DeletePool, "remove the node pool a"),
+        (Step::DeleteCluster, Kind::DeleteCluster, "remove the cluster n"),
+        (Step::Wait("it".into()), Kind::Wait, "wait for it"),
+        (Step::Finish, Kind::Connect, "call it active"),
+        (Step::Forget, Kind::Forget, "remove the object"),
+        (Step::Leave("theirs".into()), Kind::Forget, "leave the cluster in Azure alone"),
+        (Step::Refuse("why".into()), Kind::Refuse, "somebody"),
+        (Step::GaveUp("why".into()), Kind::GaveUp, "Azure gave up"),
+    ] {
+        let shown = preview(&step, Phase::Active, &wanted, &observed);
+        assert_eq!(shown.kind, kind, "{step:?}");
+        assert!(shown.summary.contains(summary) && !shown.reason.is_empty(), "{step:?}: {shown:?}");
+        if let Step::Refuse(why) | Step::GaveUp(why) = &step {
+            assert_eq!(&shown.reason, why);
+        }
+        let is_about_pool = matches!(step, Step::PutPool(_) | Step::DeletePool(_));
+        assert_eq!(shown.pool.is_some(), is_about_pool, "{step:?}");
+    }
+}
+
+#[test]
+fn differences_are_listed_by_field() {
+    let wanted = spec(json!({
+        "kubernetesVersion": "1.32.7", "tags": {"a": "b"}, "authorizedIpRanges": ["1.1.1.1"],
+        "nodePools": [
+            {"name": "same", "mode": "system", "count": 1, "orchestratorVersion": ""},
+            {"name": "scales", "enableAutoScaling": true, "minCount": 1, "maxCount": 9, "count": 4, "vmSize": "x"},
+            {"name": "other", "mode": "User", "nodeLabels": {"x": "y"}, "nodeTaints": [], "count": 3},
+            {"name": "new", "count": 2},
+        ],
+    }));
+    let azure = spec(json!({
+        "kubernetesVersion": "1.31.8", "tags": {}, "authorizedIpRanges": ["1.1.1.1/32"],
+        "nodePools": [
+            {"name": "same", "mode": "System", "count": 1, "orchestratorVersion": "1.31.8"},
+            {"name": "scales", "enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 2, "vmSize": "y"},
+            {"name": "other", "mode": "System", "nodeLabels": {}, "count": 2},
+            {"name": "ours", "mode": "User"}, {"name": "theirs", "mode": "User"},
+        ],
+    }));
+    let applied = spec(json!({"nodePools": [{"name": "ours"}]}));
+    let found = differences(&wanted, &azure, Some(&applied), &BTreeSet::new()).into_iter();
+    let found: Vec<_> = found.map(|found| json!([found.field, found.wanted, found.found])).collect();
+    let expected = json!([
+        ["aksConfig.tags", {"a": "b"}, {}],
+        ["aksConfig.kubernetesVersion", "1.32.7", "1.31.8"],
+        ["aksConfig.nodePools[1].count", 4, 2],
+        ["aksConfig.nodePools[1].maxCount", 9, 5],
+        ["aksConfig.nodePools[2].count", 3, 2],
+        ["aksConfig.nodePools[2].mode", "User", "System"],
+        ["aksConfig.nodePools[2].nodeLabels", {"x": "y"}, {}],
+        ["aksConfig.nodePools[3]", {"name": "new", "count": 2}, null],
+        ["aksConfig.nodePools", null, {"name": "ours", "mode": "User"}],
+    ]);
+    assert_eq!(json!(found), expected);
+}
+
+#[test]
+fn idle_cluster_does_nothing_or_follows_azure() {
+    let wanted = spec(json!({"kubernetesVersion": "1.31.8"}));
+    let idle = Preview::idle(&wanted, &spec(json!({"kubernetesVersion": "1.31.8", "tags": {"x": "y"}})));
+    assert_eq!((idle.kind, idle.differences.len()), (Kind::Nothing, 0));
+    let idle = Preview::idle(&wanted, &spec(json!({"kubernetesVersion": "1.32.1"})));
+    assert_eq!((idle.kind, &*idle.summary), (Kind::TakeOver, "take over from Azure: kubernetesVersion"));
+    assert_eq!(idle.differences[0].found, json!("1.32.1"));
+}
+
+#[test]
+fn unread_data_is_listed_with_the_reason() {
+    let (made, monitored) = (spec(json!({})), spec(json!({"monitoring": true})));
+    let nothing =
+        Observed { provider_registered: Some(true), resource_group: Some(false), ..Observed::default() };
+    let exists = Observed { cluster: Some(json!({})), ..Observed::default() };
+    let watched = Observed { upstream: Some(monitored.clone()), ..exists.clone() };
+    let (group, finish, delete) = (Step::CreateResourceGroup, Step::Finish, Step::DeleteCluster);
+    for (step, phase, wanted, observed, expected) in [
+        (&group, Phase::New, &made, &nothing, "workspace"),
+        (&group, Phase::New, &monitored, &nothing, "workspace"),
+        (&finish, Phase::Active, &monitored, &exists, "provider resourceGroup inside"),
+        (&finish, Phase::Active, &monitored, &watched, "provider resourceGroup workspace inside"),
+        (&delete, Phase::Removing, &monitored, &exists, "provider resourceGroup workspace"),
+    ] {
+        let unseen: Vec<_> =
+            preview(step, phase, wanted, observed).unseen.into_iter().map(|unseen| unseen.what).collect();
+        assert_eq!(unseen.join(" "), expected);
+    }
+}
+
+#[test]
+fn fields_are_managed_if_they_are_set() {
+    assert!(managed(&spec(json!({"kubernetesVersion": "", "nodePools": []}))).is_empty());
+    let all = json!({"kubernetesVersion": "1", "nodePools": [{}], "tags": {}, "monitoring": false,
+        "httpApplicationRouting": true, "authorizedIpRanges": [], "dnsPrefix": "x"});
+    assert_eq!(managed(&spec(all)).len(), 6);
+}
