@@ -1,17 +1,20 @@
-//! What we remember: the only SQL of the house, once for SQLite and PostgreSQL.
+//! The database: the only SQL of the server, once for SQLite and PostgreSQL.
 //!
-//! One file per table, of plain functions that take the [`Store`] and plain rows with public fields. Here are the
-//! rows as they lie in the tables; what they mean, and what a secret is, is known in `service`.
+//! One file for each table, with functions that take the [`Store`], and rows with public fields. The meaning of the rows, and
+//! the encryption of secrets, are in `service`.
 
 #[macro_use]
-mod change;
+mod rows;
 #[macro_use]
-mod db;
+mod statement;
+#[macro_use]
+mod transaction;
 
 pub mod cluster_events;
 pub mod cluster_secrets;
 pub mod clusters;
 pub mod credentials;
+mod db;
 mod error;
 pub mod events;
 pub mod instance;
@@ -20,7 +23,6 @@ mod migrations;
 pub mod registration_tokens;
 pub mod replicas;
 pub mod revocations;
-mod rows;
 pub mod settings;
 pub mod tokens;
 pub mod users;

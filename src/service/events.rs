@@ -2,7 +2,7 @@
 //! which object, how it ended, in which request; never what was in it.
 //!
 //! A change and its record are one transaction: [`Actor::audit`] makes the record, and the store function that changes the
-//! object writes it (`store::change`). Everything else goes through a queue ([`Events::record`]): attempts that were rejected
+//! object writes it (`store::transaction`). Everything else goes through a queue ([`Events::record`]): attempts that were rejected
 //! or failed, and what happens inside clusters. One task writes the queue in batches, a few dozen milliseconds later at most, so that a request does
 //! not wait for the database. A full queue makes requests wait, a database that is away makes the task wait. Only what is in
 //! the queue is lost when the process is killed.

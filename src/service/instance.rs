@@ -19,6 +19,6 @@ pub struct Instance {
 /// [`crate::store::Error::WrongKind`] when the database belongs to the other kind of server.
 pub async fn open(store: &Store, kind: Stamp) -> Result<Instance> {
     store.stamp(kind).await?;
-    let id = instance::keep(store, "id", &Uuid::new_v4().to_string()).await?;
+    let id = instance::insert_if_absent(store, "id", &Uuid::new_v4().to_string()).await?;
     Ok(Instance { id })
 }

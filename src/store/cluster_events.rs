@@ -1,163 +1,126 @@
-//! Table `cluster_events`: what happened to clusters, for those who watch. "Everything behind this id" is "everything
-//! since": events are added only in a transaction that holds the cluster's row ([`add`]), and each gets an id behind those
-//! that the cluster has, whatever the clocks of the servers say. So nothing ever comes up before what was read already.
+//! Table `cluster_events`: the events of clusters, for subscribers. A subscriber that has read up to an ID misses nothing:
+//! events are added only in a transaction that holds the cluster's row, and each gets an ID greater than those that the
+//! cluster has, whatever the clocks of the servers are.
 
 use uuid::Uuid;
 
-use super::rows::{Columns, Fields};
+use super::statement::Value;
+use super::transaction::Transaction;
 use super::{Error, Store};
 
-/// Something that happened.
+/// An event of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterEventRow {
     /// A UUID of version 7.
     pub id: String,
-    /// The cluster, which may be gone.
+    /// The cluster, which may have been removed.
     pub cluster_id: String,
     /// Milliseconds since 1970.
     pub at_ms: i64,
-    /// What kind of thing, one word.
+    /// The kind, one word.
     pub kind: String,
-    /// For people.
+    /// The text for users.
     pub message: String,
     /// JSON: the same for programs.
     pub data: String,
 }
 
-/// Something that happened, on its way into the table.
+record!(ClusterEventRow, "cluster_events", id, cluster_id, at_ms, kind, message, data);
+
+/// An event that is not stored yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewClusterEvent {
     /// Milliseconds since 1970.
     pub at_ms: i64,
-    /// What kind of thing, one word.
+    /// The kind, one word.
     pub kind: String,
-    /// For people.
+    /// The text for users.
     pub message: String,
     /// JSON: the same for programs.
     pub data: String,
 }
 
-fn row(row: &impl Columns) -> Result<ClusterEventRow, Error> {
-    let fields = Fields::of(row, "cluster_events", "id")?;
-    Ok(ClusterEventRow {
-        id: fields.key(),
-        cluster_id: fields.text("cluster_id")?,
-        at_ms: fields.number("at_ms")?,
-        kind: fields.text("kind")?,
-        message: fields.text("message")?,
-        data: fields.text("data")?,
-    })
-}
-
-/// Adds events to a cluster in a transaction that holds its row. A NUL in their texts is replaced: an event is never lost
-/// for one.
-macro_rules! add {
-    ($transaction:ident, $cluster_id:expr, $events:expr) => {{
-        let events: &[$crate::store::NewClusterEvent] = $events;
-        if !events.is_empty() {
-            let last = "select max(id) from cluster_events where cluster_id = $1";
-            let mut last: Option<String> =
-                sqlx::query_scalar(last).bind($cluster_id).fetch_one(&mut *$transaction).await?;
-            for event in events {
-                let id = $crate::store::cluster_events::id_behind(last.as_deref());
-                let clean = |text: &str| text.replace('\0', "\u{fffd}");
-                let sql = "insert into cluster_events (id, cluster_id, at_ms, kind, message, data)
-                           values ($1, $2, $3, $4, $5, $6)";
-                sqlx::query(sql)
-                    .bind(&id)
-                    .bind($cluster_id)
-                    .bind(event.at_ms)
-                    .bind(clean(&event.kind))
-                    .bind(clean(&event.message))
-                    .bind(clean(&event.data))
-                    .execute(&mut *$transaction)
-                    .await?;
-                last = Some(id);
-            }
-        }
-    }};
-}
-pub(super) use add;
-
-/// Adds events to a cluster; false when there is no such cluster.
-pub async fn append(store: &Store, cluster_id: &str, events: &[NewClusterEvent]) -> Result<bool, Error> {
-    if cluster_id.contains('\0') {
-        return Ok(false);
+impl Transaction<'_> {
+    /// Locks the row of a cluster until the transaction ends; false if it does not exist.
+    pub(super) async fn lock_cluster(&mut self, cluster_id: &str) -> Result<bool, Error> {
+        let sql = locking!("select id from clusters where id = $1", " for no key update");
+        Ok(self.lock::<String>(sql, cluster_id).await?.is_some())
     }
-    // Holds the row until the end of the transaction.
-    let lock = "update clusters set owner = owner where id = $1";
-    write!(store, |pool| {
-        let mut transaction = pool.begin().await?;
-        let exists = sqlx::query(lock).bind(cluster_id).execute(&mut *transaction).await?.rows_affected() > 0;
-        if exists {
-            add!(transaction, cluster_id, events);
+
+    /// Adds events to a cluster whose row this transaction holds. A NUL in their texts is replaced, so that no event is lost.
+    pub(super) async fn add_cluster_events(
+        &mut self,
+        cluster_id: &str,
+        events: &[NewClusterEvent],
+    ) -> Result<(), Error> {
+        if events.is_empty() {
+            return Ok(());
         }
-        transaction.commit().await?;
-        Ok(exists)
-    })
+        let last = "select max(id) from cluster_events where cluster_id = $1";
+        let mut last: Option<String> = self.fetch_optional(last, args![cluster_id]).await?.flatten();
+        for event in events {
+            let id = id_after(last.as_deref());
+            let sql = "insert into cluster_events (id, cluster_id, at_ms, kind, message, data)
+                       values ($1, $2, $3, $4, $5, $6)";
+            let [kind, message, data] = [&event.kind, &event.message, &event.data].map(Value::without_nul);
+            self.execute(sql, &[(&id).into(), cluster_id.into(), event.at_ms.into(), kind, message, data])
+                .await?;
+            last = Some(id);
+        }
+        Ok(())
+    }
 }
 
-/// A new id that stands behind `last`. Clocks of two servers differ, and one may be set back.
-pub(super) fn id_behind(last: Option<&str>) -> String {
-    let fresh = Uuid::now_v7();
-    let last = last.and_then(|id| Uuid::parse_str(id).ok()).filter(|last| *last >= fresh);
-    last.map_or(fresh, |last| Uuid::from_u128(last.as_u128().wrapping_add(1))).to_string()
+/// Adds events to a cluster; false if it does not exist.
+pub async fn append(store: &Store, cluster_id: &str, events: &[NewClusterEvent]) -> Result<bool, Error> {
+    let mut transaction = store.begin().await?;
+    let exists = transaction.lock_cluster(cluster_id).await?;
+    if exists {
+        transaction.add_cluster_events(cluster_id, events).await?;
+    }
+    transaction.commit().await?;
+    Ok(exists)
 }
 
-/// Up to `limit` events of a cluster behind the id `after` (empty for all), oldest first.
+/// A new ID greater than `last`. Clocks of two servers differ, and a clock may be set back.
+fn id_after(last: Option<&str>) -> String {
+    let new = Uuid::now_v7();
+    let last = last.and_then(|id| Uuid::parse_str(id).ok()).filter(|last| *last >= new);
+    last.map_or(new, |last| Uuid::from_u128(last.as_u128().wrapping_add(1))).to_string()
+}
+
+/// Up to `limit` events of a cluster after the ID `after` (empty for all), oldest first.
 pub async fn list(
     store: &Store,
     cluster_id: &str,
     after: &str,
     limit: u32,
 ) -> Result<Vec<ClusterEventRow>, Error> {
-    if cluster_id.contains('\0') || after.contains('\0') {
-        return Ok(Vec::new());
-    }
     let sql = "select id, cluster_id, at_ms, kind, message, data from cluster_events
                where cluster_id = $1 and id > $2 order by id limit $3";
-    read!(store, |pool| sqlx::query(sql)
-        .bind(cluster_id)
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(row)
-        .collect())
+    store.fetch_all(sql, args![cluster_id, after, limit]).await
 }
 
-/// Removes events from before `before_ms`, at most `limit` of them; returns how many.
+/// Deletes at most `limit` events from before `before_ms`; returns their number.
 pub async fn prune(store: &Store, before_ms: i64, limit: u32) -> Result<u64, Error> {
     let sql = "delete from cluster_events where id in
                (select id from cluster_events where at_ms < $1 order by id limit $2)";
-    Ok(write!(store, |pool| sqlx::query(sql)
-        .bind(before_ms)
-        .bind(i64::from(limit))
-        .execute(pool)
-        .await?
-        .rows_affected()))
+    store.execute(sql, args![before_ms, limit]).await
 }
 
-/// Removes, of each cluster, all but the `keep` newest events, at most `limit` in all; returns how many.
+/// Deletes all but the `keep` newest events of each cluster, at most `limit` in all; returns their number.
 pub async fn prune_to(store: &Store, keep: u32, limit: u32) -> Result<u64, Error> {
     let sql = "delete from cluster_events where id in
                (select id from (select id, row_number() over (partition by cluster_id order by id desc) as place
                from cluster_events) ranked where place > $1 limit $2)";
-    Ok(write!(store, |pool| sqlx::query(sql)
-        .bind(i64::from(keep))
-        .bind(i64::from(limit))
-        .execute(pool)
-        .await?
-        .rows_affected()))
+    store.execute(sql, args![keep, limit]).await
 }
 
-/// Removes what is left of an earlier cluster of an id that none has now: ids are drawn, and may come again.
+/// Deletes the events of a removed cluster, whose ID a new one may get: IDs are random.
 pub async fn forget(store: &Store, cluster_id: &str) -> Result<(), Error> {
     let sql = "delete from cluster_events where cluster_id = $1
                and not exists (select 1 from clusters where id = $1)";
-    write!(store, |pool| sqlx::query(sql).bind(cluster_id).execute(pool).await?.rows_affected());
-    Ok(())
+    store.execute(sql, args![cluster_id]).await.map(drop)
 }
 
 #[cfg(test)]
@@ -165,11 +128,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_grow_even_when_the_clock_was_set_back() {
-        let first = id_behind(None);
-        assert!(id_behind(Some(&first)) > first);
+    fn ids_increase_when_the_clock_is_set_back() {
+        let first = id_after(None);
+        assert!(id_after(Some(&first)) > first);
         let ahead = "ffffffff-0000-7000-8000-0000000000ff";
-        assert_eq!(id_behind(Some(ahead)), "ffffffff-0000-7000-8000-000000000100");
-        assert!(id_behind(Some("no id")) > first);
+        assert_eq!(id_after(Some(ahead)), "ffffffff-0000-7000-8000-000000000100");
+        assert!(id_after(Some("no id")) > first);
     }
 }

@@ -1,30 +1,45 @@
-//! Table `cluster_secrets`: what is secret about a cluster, by name. It lies here sealed; nothing here can open it.
+//! Table `cluster_secrets`: secrets of clusters by name, encrypted. Nothing here can decrypt them.
 
-use super::cluster_events::add;
 use super::credentials::SealedColumns;
-use super::rows::{Columns, Fields, without_nul};
+use super::rows::{DbRow, Record};
+use super::statement::Value;
 use super::{Error, NewClusterEvent, Store};
 
-fn sealed(row: &impl Columns) -> Result<SealedColumns, Error> {
-    let fields = Fields::of(row, "cluster_secrets", "name")?;
-    Ok(SealedColumns {
-        key_id: fields.text("key_id")?,
-        wrapped_key: fields.bytes("wrapped_key")?,
-        ciphertext: fields.bytes("ciphertext")?,
-    })
+impl Record for SealedColumns {
+    fn read(row: DbRow<'_>) -> Result<Self, Error> {
+        row.of("cluster_secrets", "name").get("secret")
+    }
 }
 
-/// Puts a secret: cluster, name, the sealed columns, the moment.
+/// A secret with its cluster and name.
+impl Record for (String, String, SealedColumns) {
+    fn read(row: DbRow<'_>) -> Result<Self, Error> {
+        let row = row.of("cluster_secrets", "name");
+        Ok((row.get("cluster_id")?, row.get("name")?, row.get("secret")?))
+    }
+}
+
+/// Adds or replaces a secret, with the values of [`values`].
 pub(super) const PUT: &str = "insert into cluster_secrets
     (cluster_id, name, key_id, wrapped_key, ciphertext, created_ms)
     values ($1, $2, $3, $4, $5, $6)
     on conflict (cluster_id, name) do update set key_id = excluded.key_id,
     wrapped_key = excluded.wrapped_key, ciphertext = excluded.ciphertext, created_ms = excluded.created_ms";
 
-/// Puts a secret of a cluster, in place of one of that name.
+pub(super) fn values<'a>(
+    cluster_id: &'a str,
+    name: &'a str,
+    secret: &'a SealedColumns,
+    now_ms: i64,
+) -> [Value<'a>; 6] {
+    let SealedColumns { key_id, wrapped_key, ciphertext } = secret;
+    [cluster_id.into(), name.into(), key_id.into(), wrapped_key.into(), ciphertext.into(), now_ms.into()]
+}
+
+/// Adds or replaces a secret of a cluster.
 ///
 /// # Errors
-/// [`Error::Dangling`] when there is no such cluster.
+/// [`Error::Dangling`] if the cluster does not exist.
 pub async fn put(
     store: &Store,
     cluster_id: &str,
@@ -32,91 +47,40 @@ pub async fn put(
     secret: &SealedColumns,
     now_ms: i64,
 ) -> Result<(), Error> {
-    without_nul([("cluster_id", Some(cluster_id)), ("name", Some(name))])?;
-    let outcome = write!(store, |pool| sqlx::query(PUT)
-        .bind(cluster_id)
-        .bind(name)
-        .bind(&secret.key_id)
-        .bind(&secret.wrapped_key)
-        .bind(&secret.ciphertext)
-        .bind(now_ms)
-        .execute(pool)
-        .await
-        .map(drop));
-    outcome.map_err(|error| {
-        let error = Error::from(error);
-        if error.is_foreign_key() {
-            return Error::Dangling { table: "cluster_secrets", id: cluster_id.to_owned() };
-        }
-        error
-    })
+    let written = store.execute(PUT, &values(cluster_id, name, secret, now_ms)).await;
+    written.map(drop).map_err(|error| error.or_dangling("cluster_secrets", cluster_id))
 }
 
-/// The secret of that name.
+/// A secret by its name.
 pub async fn get(store: &Store, cluster_id: &str, name: &str) -> Result<Option<SealedColumns>, Error> {
-    if cluster_id.contains('\0') || name.contains('\0') {
-        return Ok(None);
-    }
     let sql = "select name, key_id, wrapped_key, ciphertext from cluster_secrets where cluster_id = $1 and name = $2";
-    read!(store, |pool| sqlx::query(sql)
-        .bind(cluster_id)
-        .bind(name)
-        .fetch_optional(pool)
-        .await?
-        .as_ref()
-        .map(sealed)
-        .transpose())
+    store.fetch_optional(sql, args![cluster_id, name]).await
 }
 
-/// Removes a secret; false when there was none of that name.
-pub async fn delete(store: &Store, cluster_id: &str, name: &str) -> Result<bool, Error> {
-    if cluster_id.contains('\0') || name.contains('\0') {
-        return Ok(false);
-    }
-    let sql = "delete from cluster_secrets where cluster_id = $1 and name = $2";
-    Ok(write!(store, |pool| sqlx::query(sql)
-        .bind(cluster_id)
-        .bind(name)
-        .execute(pool)
-        .await?
-        .rows_affected())
-        > 0)
-}
-
-/// Removes a secret and adds what happened, both or neither; false when there was none of that name.
+/// Deletes a secret and adds an event, both or neither; false if the secret does not exist.
 pub async fn delete_with_event(
     store: &Store,
     cluster_id: &str,
     name: &str,
     event: &NewClusterEvent,
 ) -> Result<bool, Error> {
-    if cluster_id.contains('\0') || name.contains('\0') {
-        return Ok(false);
-    }
-    // Events are added only by those who hold the cluster's row.
-    let hold = "update clusters set version = version where id = $1";
     let sql = "delete from cluster_secrets where cluster_id = $1 and name = $2";
-    write!(store, |pool| {
-        let mut transaction = pool.begin().await?;
-        sqlx::query(hold).bind(cluster_id).execute(&mut *transaction).await?;
-        let gone =
-            sqlx::query(sql).bind(cluster_id).bind(name).execute(&mut *transaction).await?.rows_affected()
-                > 0;
-        if gone {
-            add!(transaction, cluster_id, std::slice::from_ref(event));
-        }
+    let mut transaction = store.begin().await?;
+    transaction.lock_cluster(cluster_id).await?;
+    let deleted = transaction.execute(sql, args![cluster_id, name]).await? > 0;
+    if deleted {
+        transaction.add_cluster_events(cluster_id, std::slice::from_ref(event)).await?;
         transaction.commit().await?;
-        Ok(gone)
-    })
+    }
+    Ok(deleted)
 }
 
-/// The encryption keys that stored secrets of clusters need, in order.
+/// The names of the encryption keys that secrets of clusters need, sorted.
 pub async fn key_ids(store: &Store) -> Result<Vec<String>, Error> {
-    let sql = "select distinct key_id from cluster_secrets order by key_id";
-    read!(store, |pool| Ok(sqlx::query_scalar(sql).fetch_all(pool).await?))
+    store.fetch_all("select distinct key_id from cluster_secrets order by key_id", args![]).await
 }
 
-/// Up to `limit` secrets that are under `key_id`, as cluster, name and columns.
+/// Up to `limit` secrets that are encrypted with `key_id`: cluster, name and columns.
 pub async fn sealed_by(
     store: &Store,
     key_id: &str,
@@ -124,24 +88,12 @@ pub async fn sealed_by(
 ) -> Result<Vec<(String, String, SealedColumns)>, Error> {
     let sql = "select cluster_id, name, key_id, wrapped_key, ciphertext from cluster_secrets
                where key_id = $1 order by cluster_id, name limit $2";
-    read!(store, |pool| sqlx::query(sql)
-        .bind(key_id)
-        .bind(i64::from(limit))
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(placed)
-        .collect())
+    store.fetch_all(sql, args![key_id, limit]).await
 }
 
-/// A secret with its cluster and name.
-fn placed(row: &impl Columns) -> Result<(String, String, SealedColumns), Error> {
-    let fields = Fields::of(row, "cluster_secrets", "name")?;
-    Ok((fields.text("cluster_id")?, fields.key(), sealed(row)?))
-}
-
-/// Up to `limit` secrets that are not under `key_id`, as cluster, name and columns, behind `after` (cluster and name).
-pub async fn not_under(
+/// Up to `limit` secrets that are encrypted with another key than `key_id`: cluster, name and columns, after the cluster and
+/// name of `after`.
+pub async fn sealed_by_others(
     store: &Store,
     key_id: &str,
     after: (&str, &str),
@@ -150,19 +102,10 @@ pub async fn not_under(
     let sql = "select cluster_id, name, key_id, wrapped_key, ciphertext from cluster_secrets
                where key_id <> $1 and (cluster_id > $2 or (cluster_id = $2 and name > $3))
                order by cluster_id, name limit $4";
-    read!(store, |pool| sqlx::query(sql)
-        .bind(key_id)
-        .bind(after.0)
-        .bind(after.1)
-        .bind(i64::from(limit))
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(placed)
-        .collect())
+    store.fetch_all(sql, args![key_id, after.0, after.1, limit]).await
 }
 
-/// Puts the data key of a secret under another key, unless it changed since it was read; false then.
+/// Replaces the wrapped data key of a secret, unless it changed since it was read; false then.
 pub async fn rewrap(
     store: &Store,
     cluster_id: &str,
@@ -172,14 +115,6 @@ pub async fn rewrap(
 ) -> Result<bool, Error> {
     let sql = "update cluster_secrets set key_id = $4, wrapped_key = $5
                where cluster_id = $1 and name = $2 and wrapped_key = $3";
-    Ok(write!(store, |pool| sqlx::query(sql)
-        .bind(cluster_id)
-        .bind(name)
-        .bind(&old.wrapped_key)
-        .bind(&new.key_id)
-        .bind(&new.wrapped_key)
-        .execute(pool)
-        .await?
-        .rows_affected())
-        > 0)
+    let values = args![cluster_id, name, &old.wrapped_key, &new.key_id, &new.wrapped_key];
+    Ok(store.execute(sql, values).await? > 0)
 }

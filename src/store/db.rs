@@ -1,4 +1,4 @@
-//! The connections: opening a database, its limits, and the two macros that send one SQL text to either kind.
+//! Connections: opening a database, and its limits.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,28 +16,6 @@ use sqlx::sqlite::{
 };
 
 use super::Error;
-
-/// Runs the body with a pool that may only read; both arms see the same SQL text.
-macro_rules! read {
-    ($store:expr, |$pool:ident| $body:expr) => {
-        match &$store.db {
-            $crate::store::db::Db::Sqlite { readers: $pool, .. } => $body,
-            $crate::store::db::Db::Postgres($pool) => $body,
-        }
-    };
-}
-
-/// Runs the body with a pool that may write, and counts it as a change ([`Store::version`]). A single statement is its own
-/// transaction on both databases.
-macro_rules! write {
-    ($store:expr, |$pool:ident| $body:expr) => {{
-        let _counted = $store.count_change();
-        match &$store.db {
-            $crate::store::db::Db::Sqlite { writer: $pool, .. } => $body,
-            $crate::store::db::Db::Postgres($pool) => $body,
-        }
-    }};
-}
 
 /// Which database lies behind a [`Store`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How the database fails, in our own words: what a caller can act on, and the driver's error as the cause.
+//! Errors of the database: by what a caller can do about them, with the driver's error as the cause.
 
 use std::fmt;
 use std::io;
@@ -9,49 +9,49 @@ use sqlx::migrate::MigrateError;
 
 use super::Stamp;
 
-/// A failed use of the database.
+/// Errors of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address of the database is none that this program can open.
+    /// The URL of the database is malformed or not supported.
     #[error("the database address cannot be used: {0}")]
     Url(String),
-    /// The SQLite file cannot be made.
-    #[error("the database file {} cannot be made", path.display())]
+    /// The SQLite file cannot be created.
+    #[error("cannot create the database file {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// No connection, none free in time, or a server that is starting or stopping: may pass by itself.
+    /// No connection, none free in time, or a server that is starting or stopping: transient.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
     /// The disk of the database is full; nothing was written.
     #[error("the disk of the database is full")]
     Full(#[source] sqlx::Error),
-    /// Something that must be the only one of its kind is there already; nothing was written.
-    #[error("{what} is taken already")]
+    /// A unique constraint is violated; nothing was written.
+    #[error("{what} is already taken")]
     Duplicate {
-        /// What is taken.
+        /// The constraint.
         what: Unique,
     },
-    /// The row is no longer the one that was read (or is gone); nothing was written.
-    #[error("{id} in table {table} was changed in the meantime")]
+    /// The row was modified or deleted since it was read; nothing was written.
+    #[error("{id} in table {table} was modified concurrently")]
     Conflict {
         /// The table of the row.
         table: &'static str,
         /// The id of the row.
         id: String,
     },
-    /// The row points at another one that does not exist; nothing was written.
-    #[error("{id} in table {table} points at something that does not exist")]
+    /// The row references a missing one; nothing was written.
+    #[error("{id} in table {table} references a row that does not exist")]
     Dangling {
         /// The table of the row.
         table: &'static str,
         /// The id of the row.
         id: String,
     },
-    /// The user who is to own the row does not exist or is disabled; nothing was written.
+    /// The owner of the row does not exist or is disabled; nothing was written.
     #[error("the owner {id} does not exist or is disabled")]
     NoOwner {
         /// The user.
@@ -63,10 +63,10 @@ pub enum Error {
         /// The user.
         id: String,
     },
-    /// Nobody else is an enabled administrator; nothing was written.
+    /// No other administrator is enabled; nothing was written.
     #[error("the last enabled administrator cannot be disabled, removed or demoted")]
     LastAdministrator,
-    /// Another row points at this one; nothing was removed.
+    /// Another row references this one; nothing was deleted.
     #[error("{id} in table {table} is still in use")]
     InUse {
         /// The table of the row.
@@ -74,12 +74,9 @@ pub enum Error {
         /// The id of the row.
         id: String,
     },
-    /// A text holds the character NUL, which PostgreSQL cannot keep; refused on both databases.
-    #[error("a text with the character NUL cannot be stored in column {column}")]
-    Nul {
-        /// The column it was meant for.
-        column: &'static str,
-    },
+    /// A string has the character NUL, which PostgreSQL cannot store; rejected on both databases.
+    #[error("a string with the character NUL cannot be stored")]
+    Nul,
     /// A stored value cannot be read back.
     #[error("column {column} of row {row} in table {table} cannot be read")]
     Corrupt {
@@ -89,42 +86,40 @@ pub enum Error {
         column: &'static str,
         /// The id of the row.
         row: String,
-        /// What is wrong with the value; never shows the value.
+        /// The cause, which never shows the value.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The database was made for the other kind of server (sandbox or real Azure).
+    /// The database belongs to the other kind of server (sandbox or real Azure).
     #[error(
         "this database belongs to a server for {found}, and this one is for {expected}; {} --sandbox, or name another \
          database with --data-dir or --database-url-file",
         if *expected == Stamp::Azure { "add" } else { "leave out" }
     )]
     WrongKind {
-        /// What the database is stamped with.
+        /// The kind that the database belongs to.
         found: String,
-        /// What this server is.
+        /// The kind of this server.
         expected: Stamp,
     },
-    /// The schema was made by a newer version of this program.
+    /// A newer version of this program has migrated the schema.
     #[error(
         "the database schema is newer than this version of norman-aks (migration {0}); start the newer version, or restore \
          the backup made before the upgrade"
     )]
     Newer(i64),
-    /// A migration failed or was altered after it had been applied.
-    #[error("the database schema cannot be brought up to date")]
+    /// A migration failed, or was altered after it had been applied.
+    #[error("cannot migrate the database schema")]
     Migration(#[source] Box<MigrateError>),
-    /// Any other failure of a statement.
-    #[error("the database failed")]
+    /// Any other error of a statement.
+    #[error("database query failed")]
     Database(#[source] sqlx::Error),
 }
 
-/// What exists only once.
+/// A unique constraint of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unique {
     /// `users.id`
     UserId,
-    /// `users.name`
-    UserName,
     /// `tokens.name`
     TokenName,
     /// `credentials.id`
@@ -145,7 +140,6 @@ impl fmt::Display for Unique {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UserId => "this user id",
-            Self::UserName => "this user name",
             Self::TokenName => "this token name",
             Self::CredentialId => "this credential id",
             Self::ClusterId => "this cluster id",
@@ -159,10 +153,9 @@ impl fmt::Display for Unique {
 
 impl Unique {
     /// SQLite names the column in its message, PostgreSQL the constraint.
-    fn of(error: &dyn sqlx::error::DatabaseError) -> Self {
-        const NAMES: [(&str, &str, Unique); 7] = [
+    fn from_db_error(error: &dyn sqlx::error::DatabaseError) -> Self {
+        const NAMES: [(&str, &str, Unique); 6] = [
             ("users.id", "users_pkey", Unique::UserId),
-            ("users.name", "users_name_key", Unique::UserName),
             ("tokens.name", "tokens_pkey", Unique::TokenName),
             ("credentials.id", "credentials_pkey", Unique::CredentialId),
             ("clusters.id", "clusters_pkey", Unique::ClusterId),
@@ -178,7 +171,7 @@ impl Unique {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without being changed.
+    /// Whether the same call may succeed later.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_))
     }
@@ -188,8 +181,17 @@ impl Error {
         matches!(self, Self::Full(_))
     }
 
-    /// Whether the driver reported a broken reference between tables.
-    pub(super) fn is_foreign_key(&self) -> bool {
+    /// Names the row that was written, if the driver reports that it references a missing one.
+    pub(super) fn or_dangling(self, table: &'static str, id: &str) -> Self {
+        if self.is_foreign_key() { Self::Dangling { table, id: id.to_owned() } } else { self }
+    }
+
+    /// Names the row that was deleted, if the driver reports that another one references it.
+    pub(super) fn or_in_use(self, table: &'static str, id: &str) -> Self {
+        if self.is_foreign_key() { Self::InUse { table, id: id.to_owned() } } else { self }
+    }
+
+    fn is_foreign_key(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_foreign_key_violation())
     }
 }
@@ -209,9 +211,9 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
             sqlx::Error::Database(cause) if cause.is_unique_violation() => {
-                Self::Duplicate { what: Unique::of(cause.as_ref()) }
+                Self::Duplicate { what: Unique::from_db_error(cause.as_ref()) }
             }
-            sqlx::Error::Database(cause) if cause.code().is_some_and(|code| passes_by_itself(&code)) => {
+            sqlx::Error::Database(cause) if cause.code().is_some_and(|code| is_transient_code(&code)) => {
                 Self::Unavailable(error)
             }
             _ => Self::Database(error),
@@ -232,8 +234,8 @@ impl From<MigrateError> for Error {
 /// Errors of full disks since the process started, of all databases.
 static FULL_ERRORS: AtomicU64 = AtomicU64::new(0);
 
-/// How many times a database of this process has had no space left. Grows; whether there is space again, only writing
-/// tells ([`super::instance::probe_space`]).
+/// The number of times that a database of this process had no space left. Whether there is space again is found out by
+/// writing ([`super::instance::probe_space`]).
 pub fn full_errors() -> u64 {
     FULL_ERRORS.load(Ordering::Relaxed)
 }
@@ -256,7 +258,7 @@ fn is_full_code(code: &str) -> bool {
 }
 
 /// Five characters are PostgreSQL's SQLSTATE, anything shorter is a result code of SQLite.
-fn passes_by_itself(code: &str) -> bool {
+fn is_transient_code(code: &str) -> bool {
     if let (5, Some(class)) = (code.len(), code.get(..2)) {
         // 08 connection, 28 login (a rotated password), 53 out of resources, 57P starting or stopping, 40 lost a race
         // for a lock, 25006 a standby that is read-only until it takes over.
@@ -271,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_disks_are_told_from_other_failures() {
+    fn full_disk_is_distinguished_from_other_errors() {
         for (code, full) in [
             ("53100", true),
             ("53200", false),
@@ -294,8 +296,8 @@ mod tests {
     }
 
     #[test]
-    fn only_failures_that_pass_by_themselves_count_as_unavailable() {
-        for (code, passes) in [
+    fn only_transient_errors_count_as_unavailable() {
+        for (code, is_transient) in [
             ("57P01", true),
             ("57P03", true),
             ("57014", false),
@@ -312,7 +314,7 @@ mod tests {
             ("2067", false),
             ("11", false),
         ] {
-            assert_eq!(passes_by_itself(code), passes, "{code}");
+            assert_eq!(is_transient_code(code), is_transient, "{code}");
         }
         assert!(Error::from(sqlx::Error::PoolTimedOut).is_unavailable());
         assert!(!Error::from(sqlx::Error::RowNotFound).is_unavailable());

@@ -1,54 +1,52 @@
-//! Table `events`: the audit trail. Who did what to which object, never what was in it.
+//! Table `events`: the audit log. Records name the caller, the action and the object, never the object's content.
 
-use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use serde::Serialize;
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Database, Encode, PgPool, SqlitePool, Type};
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
 use super::db::Db;
-use super::rows::{Columns, Fields, json_text};
+use super::rows::{Field, TableRow};
+use super::statement::{Value, bind, to_json};
 use super::{Error, Store};
 
 /// An audit record: an action of a caller on an object. Unknown texts are empty. Store functions that change an object
-/// for a caller take one and write it together with the change (see `change!` in [`super::change`]).
+/// for a caller take one and write it together with the change (see [`super::transaction`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditRow {
-    /// A UUID of version 7: grows with time.
+    /// A UUID of version 7, which increases with time.
     pub id: String,
     /// Milliseconds since 1970.
     pub at_ms: i64,
-    /// Who: the user's id.
+    /// The user's ID.
     pub user_id: String,
-    /// Who: the user's name at that time.
+    /// The user's name at that time.
     pub user_name: String,
-    /// By which token.
+    /// The name of the token.
     pub token_name: String,
-    /// What: `create`, `update`, `delete`, `use` and so on.
+    /// The action: `create`, `update`, `delete`, `use` and so on.
     pub action: String,
-    /// To what kind of object.
+    /// The type of the object.
     pub object_type: String,
-    /// To which object.
+    /// The ID of the object.
     pub object_id: String,
-    /// How it ended.
+    /// The outcome.
     pub outcome: String,
-    /// In which request.
+    /// The ID of the request.
     pub request_id: String,
-    /// From which address.
+    /// The client IP.
     pub remote: String,
-    /// What else is to be known about it, for people.
+    /// A remark for people.
     pub detail: String,
-    /// Of what is counted, how often it was done. `at_ms` and `request_id` are those of the first time.
+    /// For actions that are counted: the count. `at_ms` and `request_id` are those of the first time.
     pub counted: Option<Count>,
 }
 
-/// How often something was done within a minute.
+/// The count of an action within a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// How many times.
+    /// The number of times.
     pub count: i64,
-    /// When last, in milliseconds since 1970.
+    /// The last time, in milliseconds since 1970.
     pub last_ms: i64,
 }
 
@@ -71,53 +69,104 @@ pub struct Filter {
     pub before: Option<(i64, String)>,
 }
 
-/// Adds one record, in the columns' order of [`bind_row`].
+record!(
+    AuditRow,
+    "events",
+    id,
+    at_ms,
+    user_id,
+    user_name,
+    token_name,
+    action,
+    object_type,
+    object_id,
+    outcome,
+    request_id,
+    remote,
+    detail,
+    counted,
+);
+
+impl Field for Option<Count> {
+    fn read(row: TableRow<'_>, _: &'static str) -> Result<Self, Error> {
+        let (count, last_ms): (Option<_>, Option<_>) = (row.get("count")?, row.get("last_ms")?);
+        Ok(count.zip(last_ms).map(|(count, last_ms)| Count { count, last_ms }))
+    }
+}
+
+/// Adds one record, with the values of [`AuditRow::values`].
 pub(super) const INSERT: &str = "insert into events (id, at_ms, user_id, user_name, token_name, action, object_type,
     object_id, outcome, request_id, remote, detail) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-/// Binds a record to [`INSERT`].
-pub(super) fn bind_row<'q, DB>(
-    query: Query<'q, DB, DB::Arguments>,
-    row: &AuditRow,
-) -> Query<'q, DB, DB::Arguments>
-where
-    DB: Database,
-    String: Encode<'q, DB> + Type<DB>,
-    i64: Encode<'q, DB> + Type<DB>,
-{
-    let texts = [
-        &row.user_id,
-        &row.user_name,
-        &row.token_name,
-        &row.action,
-        &row.object_type,
-        &row.object_id,
-        &row.outcome,
-        &row.request_id,
-        &row.remote,
-        &row.detail,
-    ];
-    let query = query.bind(row.id.clone()).bind(row.at_ms);
-    texts.into_iter().fold(query, |query, text| query.bind(nul_replaced(text).into_owned()))
+impl AuditRow {
+    /// The values in the order of the columns, without the count. No change fails because of a NUL in its record.
+    pub(super) fn values(&self) -> [Value<'_>; 12] {
+        let texts = [
+            &self.id,
+            &self.user_id,
+            &self.user_name,
+            &self.token_name,
+            &self.action,
+            &self.object_type,
+            &self.object_id,
+            &self.outcome,
+            &self.request_id,
+            &self.remote,
+            &self.detail,
+        ];
+        let [
+            id,
+            user_id,
+            user_name,
+            token_name,
+            action,
+            object_type,
+            object_id,
+            outcome,
+            request,
+            remote,
+            detail,
+        ] = texts.map(Value::without_nul);
+        let at_ms = self.at_ms.into();
+        [
+            id,
+            at_ms,
+            user_id,
+            user_name,
+            token_name,
+            action,
+            object_type,
+            object_id,
+            outcome,
+            request,
+            remote,
+            detail,
+        ]
+    }
+
+    /// As [`Self::values`], followed by the count.
+    fn values_with_count(&self) -> impl Iterator<Item = Value<'_>> {
+        let (count, last_ms) = self.counted.map(|counted| (counted.count, counted.last_ms)).unzip();
+        self.values().into_iter().chain([count.into(), last_ms.into()])
+    }
 }
 
 /// Adds the record of a change that had nothing left to do.
 pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
-    change!(store, audit, |transaction| Some(()));
-    Ok(())
+    store.begin().await?.commit_with(audit).await
 }
 
-/// Sorts behind every id.
+/// Sorts after every ID.
 const LAST_ID: &str = "~";
 
 const COLUMNS: &str =
     "id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
     remote, detail, count, last_ms";
 
-/// A record that is there already is left alone (a repeated attempt), apart from its count.
+/// A record that exists already (a repeated attempt) is not changed, apart from its count.
 const ON_CONFLICT: &str = "on conflict (id) do update set count = excluded.count, last_ms = excluded.last_ms";
 
-/// Adds all records in one transaction: all or none. The count of a record that is there already is brought up to date.
+/// Adds all records in one transaction, all or none. The count of a record that exists already is updated.
 pub async fn insert_many(store: &Store, rows: &[AuditRow]) -> Result<(), Error> {
     match &store.db {
         _ if rows.is_empty() => Ok(()),
@@ -126,8 +175,8 @@ pub async fn insert_many(store: &Store, rows: &[AuditRow]) -> Result<(), Error> 
     }
 }
 
-/// The statement for so many records. Few sizes, because each is a statement that the connection keeps prepared. A row costs
-/// a third of what SQLite needs to take it out of JSON.
+/// Statements for 64, 8 and 1 records. Few sizes, because the connection keeps each prepared. A row costs a third of what
+/// SQLite needs to extract it from JSON.
 static SQLITE_INSERT: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
     [64, 8, 1].map(|rows| {
         let values = vec![format!("({})", ["?"; 14].join(", ")); rows].join(", ");
@@ -140,114 +189,37 @@ async fn insert_sqlite(writer: &SqlitePool, mut rows: &[AuditRow]) -> Result<(),
     for (size, sql) in &*SQLITE_INSERT {
         while let Some((portion, rest)) = rows.split_at_checked(*size) {
             rows = rest;
+            let values: Vec<_> = portion.iter().flat_map(AuditRow::values_with_count).collect();
             // The text is made of constants only.
-            let query = portion.iter().fold(sqlx::query(AssertSqlSafe(Arc::clone(sql))), |query, row| {
-                let (count, last_ms) = row.counted.map(|counted| (counted.count, counted.last_ms)).unzip();
-                bind_row(query, row).bind(count).bind(last_ms)
-            });
-            query.execute(&mut *transaction).await?;
+            bind(AssertSqlSafe(Arc::clone(sql)), &values).execute(&mut *transaction).await?;
         }
     }
     transaction.commit().await?;
     Ok(())
 }
 
-/// A record as PostgreSQL takes it.
-#[derive(Serialize)]
-struct Json<'a> {
-    id: &'a str,
-    at_ms: i64,
-    user_id: Cow<'a, str>,
-    user_name: Cow<'a, str>,
-    token_name: Cow<'a, str>,
-    action: Cow<'a, str>,
-    object_type: Cow<'a, str>,
-    object_id: Cow<'a, str>,
-    outcome: Cow<'a, str>,
-    request_id: Cow<'a, str>,
-    remote: Cow<'a, str>,
-    detail: Cow<'a, str>,
-    count: Option<i64>,
-    last_ms: Option<i64>,
-}
-
-impl<'a> Json<'a> {
-    fn of(row: &'a AuditRow) -> Self {
-        Self {
-            id: &row.id,
-            at_ms: row.at_ms,
-            user_id: nul_replaced(&row.user_id),
-            user_name: nul_replaced(&row.user_name),
-            token_name: nul_replaced(&row.token_name),
-            action: nul_replaced(&row.action),
-            object_type: nul_replaced(&row.object_type),
-            object_id: nul_replaced(&row.object_id),
-            outcome: nul_replaced(&row.outcome),
-            request_id: nul_replaced(&row.request_id),
-            remote: nul_replaced(&row.remote),
-            detail: nul_replaced(&row.detail),
-            count: row.counted.map(|counted| counted.count),
-            last_ms: row.counted.map(|counted| counted.last_ms),
-        }
-    }
-}
-
-/// PostgreSQL has no NUL. Such a text comes from outside (an id in an address), and no change fails because of its record.
-fn nul_replaced(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
-}
-
-/// The batch travels as one JSON text, so that one statement and one message do for any number of records.
+/// The batch is one JSON array of arrays, so that one statement and one message are enough for any number of records.
 static POSTGRES_INSERT: LazyLock<Arc<str>> = LazyLock::new(|| {
-    format!(
-        "insert into events ({COLUMNS})
-         select value ->> 'id', cast(value ->> 'at_ms' as bigint), value ->> 'user_id', value ->> 'user_name',
-         value ->> 'token_name', value ->> 'action', value ->> 'object_type', value ->> 'object_id',
-         value ->> 'outcome', value ->> 'request_id', value ->> 'remote', value ->> 'detail',
-         cast(value ->> 'count' as bigint), cast(value ->> 'last_ms' as bigint)
-         from json_array_elements(cast($1 as json)) {ON_CONFLICT}"
-    )
-    .into()
+    let columns = COLUMNS.split(',').enumerate().map(|(index, column)| match column.trim() {
+        "at_ms" | "count" | "last_ms" => format!("cast(value ->> {index} as bigint)"),
+        _ => format!("value ->> {index}"),
+    });
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let rows = "json_array_elements(cast($1 as json))";
+    format!("insert into events ({COLUMNS}) select {columns} from {rows} {ON_CONFLICT}").into()
 });
 
 async fn insert_postgres(pool: &PgPool, rows: &[AuditRow]) -> Result<(), Error> {
-    let rows: Vec<Json<'_>> = rows.iter().map(Json::of).collect();
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.values_with_count().collect()).collect();
     // The text is made of constants only.
-    sqlx::query(AssertSqlSafe(Arc::clone(&POSTGRES_INSERT))).bind(json_text(&rows)).execute(pool).await?;
+    bind(AssertSqlSafe(Arc::clone(&POSTGRES_INSERT)), args![to_json(&rows)]).execute(pool).await?;
     Ok(())
-}
-
-fn row(row: &impl Columns) -> Result<AuditRow, Error> {
-    let fields = Fields::of(row, "events", "id")?;
-    Ok(AuditRow {
-        id: fields.key(),
-        at_ms: fields.number("at_ms")?,
-        user_id: fields.text("user_id")?,
-        user_name: fields.text("user_name")?,
-        token_name: fields.text("token_name")?,
-        action: fields.text("action")?,
-        object_type: fields.text("object_type")?,
-        object_id: fields.text("object_id")?,
-        outcome: fields.text("outcome")?,
-        request_id: fields.text("request_id")?,
-        remote: fields.text("remote")?,
-        detail: fields.text("detail")?,
-        counted: match (fields.number_opt("count")?, fields.number_opt("last_ms")?) {
-            (Some(count), Some(last_ms)) => Some(Count { count, last_ms }),
-            _ => None,
-        },
-    })
 }
 
 /// Up to `limit` records, newest first.
 pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<AuditRow>, Error> {
-    let before = filter.before.as_ref();
-    let texts = [&filter.user, &filter.object_type, &filter.object_id, &filter.action];
-    let mut texts = texts.into_iter().flatten().chain(before.map(|(_, id)| id));
-    if texts.any(|text| text.contains('\0')) {
-        return Ok(Vec::new());
-    }
-    let (before_ms, before_id) = before.map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
+    let Filter { since_ms, until_ms, user, object_type, object_id, action, before } = filter;
+    let (before_ms, before_id) = before.as_ref().map(|(at_ms, id)| (*at_ms, id.as_str())).unzip();
     let sql = "select id, at_ms, user_id, user_name, token_name, action, object_type, object_id, outcome, request_id,
                remote, detail, count, last_ms from events
                where (cast($1 as text) is null or user_id = $1 or user_name = $1)
@@ -256,32 +228,24 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Audi
                and at_ms >= $5 and (cast($6 as bigint) is null or at_ms < $6)
                and at_ms <= $7 and (at_ms < $7 or id < $8)
                order by at_ms desc, id desc limit $9";
-    read!(store, |pool| sqlx::query(sql)
-        .bind(&filter.user)
-        .bind(&filter.object_type)
-        .bind(&filter.object_id)
-        .bind(&filter.action)
-        .bind(filter.since_ms.unwrap_or(i64::MIN))
-        .bind(filter.until_ms)
-        .bind(before_ms.unwrap_or(i64::MAX))
-        .bind(before_id.unwrap_or(LAST_ID))
-        .bind(i64::from(limit))
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(row)
-        .collect())
+    let values = args![
+        user,
+        object_type,
+        object_id,
+        action,
+        since_ms.unwrap_or(i64::MIN),
+        *until_ms,
+        before_ms.unwrap_or(i64::MAX),
+        before_id.unwrap_or(LAST_ID),
+        limit,
+    ];
+    store.fetch_all(sql, values).await
 }
 
-/// Removes events from before `before_ms`, at most `limit` of them (the oldest), so that no statement holds the
-/// database for long; returns how many.
+/// Deletes at most `limit` records from before `before_ms`, the oldest, so that no statement holds the database for long;
+/// returns their number.
 pub async fn prune(store: &Store, before_ms: i64, limit: u32) -> Result<u64, Error> {
     let sql = "delete from events where id in
                (select id from events where at_ms < $1 order by at_ms limit $2)";
-    Ok(write!(store, |pool| sqlx::query(sql)
-        .bind(before_ms)
-        .bind(i64::from(limit))
-        .execute(pool)
-        .await?
-        .rows_affected()))
+    store.execute(sql, args![before_ms, limit]).await
 }

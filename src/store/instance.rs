@@ -1,12 +1,11 @@
-//! Table `instance`: what belongs to the database as a whole, first of all which kind of server it is for.
+//! Table `instance`: values of the database as a whole, such as the kind of server that it belongs to.
 
 use std::fmt;
 
-use super::rows::Columns as _;
 use super::{Error, Store};
 
-/// The kind of server that a database belongs to. A sandbox must never see real clusters as gone, nor a real server
-/// act on objects of the sandbox.
+/// The kind of server that a database belongs to. A sandbox must never treat real clusters as deleted, and a real server
+/// must never act on objects of the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
     /// Real Azure.
@@ -31,54 +30,43 @@ impl fmt::Display for Stamp {
 }
 
 impl Store {
-    /// Marks a new database as belonging to `kind`, or makes sure that an old one does.
+    /// Marks a new database as belonging to `kind`, or checks that an existing one does.
     ///
     /// # Errors
-    /// [`Error::WrongKind`] when it belongs to the other one.
+    /// [`Error::WrongKind`] if it belongs to the other kind.
     pub async fn stamp(&self, kind: Stamp) -> Result<(), Error> {
-        let found = keep(self, "stamp", kind.word()).await?;
+        let found = insert_if_absent(self, "stamp", kind.word()).await?;
         if found == kind.word() { Ok(()) } else { Err(Error::WrongKind { found, expected: kind }) }
     }
 }
 
 /// The value under `key`.
 pub async fn get(store: &Store, key: &str) -> Result<Option<String>, Error> {
-    let sql = "select value from instance where key = $1";
-    Ok(read!(store, |pool| sqlx::query(sql)
-        .bind(key)
-        .fetch_optional(pool)
-        .await?
-        .map(|row| row.text("value"))
-        .transpose()?)
-    .flatten())
+    store.fetch_optional("select value from instance where key = $1", args![key]).await
 }
 
-/// Puts `value` under `key`, whatever is there.
+/// Sets the value under `key`.
 pub async fn put(store: &Store, key: &str, value: &str) -> Result<(), Error> {
     let sql = "insert into instance (key, value) values ($1, $2)
                on conflict (key) do update set value = excluded.value";
-    write!(store, |pool| sqlx::query(sql).bind(key).bind(value).execute(pool).await?.rows_affected());
-    Ok(())
+    store.execute(sql, args![key, value]).await.map(drop)
 }
 
-/// Puts `value` under `key` unless something is there; returns what is there now. Of several servers that do this at
-/// once, one wins and all learn its value.
-pub async fn keep(store: &Store, key: &str, value: &str) -> Result<String, Error> {
+/// Sets the value under `key` unless there is one; returns the value that is stored now. If several servers do this at the
+/// same time, all get the value of one of them.
+pub async fn insert_if_absent(store: &Store, key: &str, value: &str) -> Result<String, Error> {
     let sql = "insert into instance (key, value) values ($1, $2)
                on conflict (key) do update set value = instance.value returning value";
-    let kept =
-        write!(store, |pool| sqlx::query(sql).bind(key).bind(value).fetch_one(pool).await?.text("value")?);
-    Ok(kept.unwrap_or_default())
+    let stored = store.execute_returning(sql, args![key, value]).await?;
+    stored.into_iter().next().ok_or_else(|| sqlx::Error::RowNotFound.into())
 }
 
-/// Writes `filler` and removes it again, to learn whether the disk has space for it.
+/// Writes `filler` and deletes it again, to find out whether the disk has space for it.
 ///
 /// # Errors
-/// [`Error::Full`] when it has not.
+/// [`Error::Full`] if it has not.
 pub async fn probe_space(store: &Store, filler: &str) -> Result<(), Error> {
     const PROBE: &str = "space-probe";
     put(store, PROBE, filler).await?;
-    let sql = "delete from instance where key = $1";
-    write!(store, |pool| sqlx::query(sql).bind(PROBE).execute(pool).await?.rows_affected());
-    Ok(())
+    store.execute("delete from instance where key = $1", args![PROBE]).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! The schema: the embedded files of `migrations/sqlite` and `migrations/postgres`, and bringing a database up to them.
+//! The schema: the embedded files of `migrations/sqlite` and `migrations/postgres`, and migrating a database.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection as _, SqlSafeStr as _};
 
 use super::db::Db;
-use super::{Error, Store};
+use super::{Error, Kind, Store};
 
-/// One step: its number, its words, and its text for SQLite and for PostgreSQL.
+/// A migration: number, name, and SQL for SQLite and for PostgreSQL.
 type Step = (i64, &'static str, &'static str, &'static str);
 
 macro_rules! step {
@@ -37,27 +37,27 @@ const STEPS: [Step; 11] = [
     step!(11, "counted_uses", "0011_counted_uses.sql"),
 ];
 
-/// What [`Store::migrate`] did.
+/// The result of [`Store::migrate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
-    /// The migrations that were applied now, `0001_first` and so on; empty when all were there.
+    /// The migrations that were applied, `0001_first` and so on.
     pub applied: Vec<String>,
 }
 
 impl Store {
-    /// Brings the schema up to date. Any number of servers may try at once: one does it, the others wait.
+    /// Migrates the schema to this version. Several servers may do so at the same time: one does it, the others wait.
     pub async fn migrate(&self) -> Result<Migrated, Error> {
         let applied = self.pending_migrations().await?;
         match &self.db {
             Db::Sqlite { writer, .. } => {
                 // One transaction that holds the write lock from the start: a second process waits, and a failure
-                // half way leaves nothing behind. Each step is a savepoint in it.
+                // changes nothing. Each migration is a savepoint in it.
                 let mut transaction = writer.begin_with("begin immediate").await?;
                 migrator(|step| step.2).run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
             Db::Postgres(pool) => {
-                // A failed run keeps its advisory lock as long as its connection lives, so that one does not go back.
+                // A failed run keeps its advisory lock as long as its connection lives, so the pool must not reuse it.
                 let mut connection = pool.acquire().await?.detach();
                 let outcome = migrator(|step| step.3).run_direct(None, &mut connection, false).await;
                 connection.close().await.ok();
@@ -67,8 +67,8 @@ impl Store {
         Ok(Migrated { applied })
     }
 
-    /// The migrations that this program has and the database has not, `0001_first` and so on. Newer ones in the
-    /// database do not matter here: while servers are replaced one by one, the running ones go on.
+    /// The migrations that the database does not have yet, `0001_first` and so on. Newer ones in the database are ignored, so
+    /// that running servers continue while others are upgraded.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
         let applied = self.applied_migrations().await?;
         Ok(STEPS
@@ -90,24 +90,15 @@ impl Store {
 
     /// The numbers of the migrations that the database has.
     async fn applied_migrations(&self) -> Result<BTreeSet<i64>, Error> {
-        let known: bool = match &self.db {
-            Db::Sqlite { readers, .. } => {
-                let exists = "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
-                sqlx::query_scalar(exists).fetch_one(readers).await?
-            }
-            Db::Postgres(pool) => {
-                sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-                    .fetch_one(pool)
-                    .await?
-            }
+        let exists = match self.kind() {
+            Kind::Sqlite => "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')",
+            Kind::Postgres => "select to_regclass('_sqlx_migrations') is not null",
         };
-        let applied: Vec<i64> = if known {
-            let versions = "select version from _sqlx_migrations where success";
-            read!(self, |pool| sqlx::query_scalar(versions).fetch_all(pool).await?)
-        } else {
-            Vec::new()
-        };
-        Ok(BTreeSet::from_iter(applied))
+        if !self.fetch_one::<bool>(exists, args![]).await? {
+            return Ok(BTreeSet::new());
+        }
+        let versions = "select version from _sqlx_migrations where success";
+        Ok(self.fetch_all::<i64>(versions, args![]).await?.into_iter().collect())
     }
 }
 

@@ -1,122 +1,124 @@
-//! Reading columns from a row of either database, and refusing text that only one of them could keep.
+//! Reads rows of either database into row types. A value that cannot be read is reported with its table, column and key.
 
-use serde::de::DeserializeOwned;
-use sqlx::Row as _;
+use std::collections::BTreeMap;
+
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, Type};
 
 use super::Error;
 
-/// The kinds of value that the tables have.
-pub(super) trait Columns {
-    fn text(&self, column: &'static str) -> Result<Option<String>, sqlx::Error>;
-    fn number(&self, column: &'static str) -> Result<Option<i64>, sqlx::Error>;
-    fn flag(&self, column: &'static str) -> Result<bool, sqlx::Error>;
-    fn bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, sqlx::Error>;
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A row of either database.
+#[derive(Clone, Copy)]
+pub(super) enum DbRow<'r> {
+    Sqlite(&'r SqliteRow),
+    Postgres(&'r PgRow),
 }
 
-macro_rules! columns {
-    ($($row:ty),*) => {$(
-        impl Columns for $row {
-            fn text(&self, column: &'static str) -> Result<Option<String>, sqlx::Error> {
-                self.try_get(column)
+impl DbRow<'_> {
+    fn get<T, I>(self, column: I) -> Result<T, sqlx::Error>
+    where
+        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+        I: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}
+
+impl<'r> DbRow<'r> {
+    /// This row as one of `table`, which the column `key` identifies.
+    pub(super) fn of(self, table: &'static str, key: &'static str) -> TableRow<'r> {
+        TableRow { row: self, table, key }
+    }
+}
+
+/// A row of a known table.
+#[derive(Clone, Copy)]
+pub(super) struct TableRow<'r> {
+    row: DbRow<'r>,
+    table: &'static str,
+    key: &'static str,
+}
+
+impl TableRow<'_> {
+    /// The value of a column, or of the columns of a nested type.
+    pub(super) fn get<T: Field>(self, column: &'static str) -> Result<T, Error> {
+        T::read(self, column)
+    }
+
+    fn corrupt(self, column: &'static str, source: Cause) -> Error {
+        let row = self.row.get(self.key).unwrap_or_default();
+        Error::Corrupt { table: self.table, column, row, source }
+    }
+}
+
+/// A type that the rows of a query are read into.
+pub(super) trait Record: Sized {
+    fn read(row: DbRow<'_>) -> Result<Self, Error>;
+}
+
+/// The type of a field, read from the column of the same name. A type of several columns knows their names itself.
+pub(super) trait Field: Sized {
+    fn read(row: TableRow<'_>, column: &'static str) -> Result<Self, Error>;
+}
+
+/// Types of one column; as a [`Record`], the first column of a row.
+macro_rules! scalar {
+    ($($scalar:ty),*) => {$(
+        impl Field for $scalar {
+            fn read(row: TableRow<'_>, column: &'static str) -> Result<Self, Error> {
+                row.row.get(column).map_err(|source| row.corrupt(column, source.into()))
             }
-            fn number(&self, column: &'static str) -> Result<Option<i64>, sqlx::Error> {
-                self.try_get(column)
-            }
-            fn flag(&self, column: &'static str) -> Result<bool, sqlx::Error> {
-                self.try_get(column)
-            }
-            fn bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, sqlx::Error> {
-                self.try_get(column)
+        }
+
+        impl Record for $scalar {
+            fn read(row: DbRow<'_>) -> Result<Self, Error> {
+                Ok(row.get(0)?)
             }
         }
     )*};
 }
 
-columns!(SqliteRow, PgRow);
+scalar!(String, Option<String>, i64, Option<i64>, bool, Vec<u8>);
 
-/// One row of a known table, so that a value which cannot be read says where it lies.
-pub(super) struct Fields<'r, R> {
-    row: &'r R,
-    table: &'static str,
-    key: String,
+/// Types that are stored as JSON.
+macro_rules! json {
+    ($($type:ty),*) => {$(
+        impl Field for $type {
+            fn read(row: TableRow<'_>, column: &'static str) -> Result<Self, Error> {
+                let json: String = row.get(column)?;
+                serde_json::from_str(&json).map_err(|source| row.corrupt(column, source.into()))
+            }
+        }
+    )*};
 }
 
-impl<'r, R: Columns> Fields<'r, R> {
-    /// `key` is the column that identifies the row.
-    pub(super) fn of(row: &'r R, table: &'static str, key: &'static str) -> Result<Self, Error> {
-        let value = row.text(key).map_err(|error| corrupt(table, key, String::new(), error))?;
-        Ok(Self { row, table, key: value.unwrap_or_default() })
-    }
+json!(BTreeMap<String, String>, Vec<String>);
 
-    /// The value of the key column.
-    pub(super) fn key(&self) -> String {
-        self.key.clone()
-    }
-
-    pub(super) fn text(&self, column: &'static str) -> Result<String, Error> {
-        self.text_opt(column)?.ok_or_else(|| self.missing(column))
-    }
-
-    pub(super) fn text_opt(&self, column: &'static str) -> Result<Option<String>, Error> {
-        self.row.text(column).map_err(|error| self.corrupt(column, error))
-    }
-
-    pub(super) fn number(&self, column: &'static str) -> Result<i64, Error> {
-        self.number_opt(column)?.ok_or_else(|| self.missing(column))
-    }
-
-    pub(super) fn number_opt(&self, column: &'static str) -> Result<Option<i64>, Error> {
-        self.row.number(column).map_err(|error| self.corrupt(column, error))
-    }
-
-    pub(super) fn flag(&self, column: &'static str) -> Result<bool, Error> {
-        self.row.flag(column).map_err(|error| self.corrupt(column, error))
-    }
-
-    pub(super) fn bytes(&self, column: &'static str) -> Result<Vec<u8>, Error> {
-        self.bytes_opt(column)?.ok_or_else(|| self.missing(column))
-    }
-
-    pub(super) fn bytes_opt(&self, column: &'static str) -> Result<Option<Vec<u8>>, Error> {
-        self.row.bytes(column).map_err(|error| self.corrupt(column, error))
-    }
-
-    pub(super) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error> {
-        serde_json::from_str(&self.text(column)?).map_err(|error| self.corrupt(column, error))
-    }
-
-    fn corrupt<E>(&self, column: &'static str, source: E) -> Error
-    where
-        E: std::error::Error + Send + Sync + 'static,
-    {
-        corrupt(self.table, column, self.key(), source)
-    }
-
-    fn missing(&self, column: &'static str) -> Error {
-        self.corrupt(column, sqlx::error::UnexpectedNullError)
-    }
+/// Implements [`Record`] for a struct: table, key column and the other fields.
+macro_rules! record {
+    ($record:ty, $table:literal, $key:ident, $($field:ident),* $(,)?) => {
+        impl $crate::store::rows::Record for $record {
+            fn read(row: $crate::store::rows::DbRow<'_>) -> Result<Self, $crate::store::Error> {
+                let row = row.of($table, stringify!($key));
+                Ok(Self { $key: row.get(stringify!($key))?, $($field: row.get(stringify!($field))?,)* })
+            }
+        }
+    };
 }
 
-fn corrupt<E>(table: &'static str, column: &'static str, row: String, source: E) -> Error
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    Error::Corrupt { table, column, row, source: Box::new(source) }
-}
-
-/// Refuses texts with NUL before a statement is sent, so that both databases take and refuse the same.
-pub(super) fn without_nul<'a>(
-    texts: impl IntoIterator<Item = (&'static str, Option<&'a str>)>,
-) -> Result<(), Error> {
-    texts
-        .into_iter()
-        .find(|(_, text)| text.is_some_and(|text| text.contains('\0')))
-        .map_or(Ok(()), |(column, _)| Err(Error::Nul { column }))
-}
-
-/// A map of texts as JSON; this cannot fail for such maps.
-pub(super) fn json_text(map: &impl serde::Serialize) -> String {
-    serde_json::to_string(map).unwrap_or_default()
+/// Implements [`Field`] for a struct that is a part of a record.
+macro_rules! part_of_record {
+    ($part:ty, $($field:ident),* $(,)?) => {
+        impl $crate::store::rows::Field for $part {
+            fn read(row: $crate::store::rows::TableRow<'_>, _: &'static str) -> Result<Self, $crate::store::Error> {
+                Ok(Self { $($field: row.get(stringify!($field))?,)* })
+            }
+        }
+    };
 }

@@ -1,6 +1,5 @@
-//! Table `settings`: values that somebody set; what a setting means and its default are in `service::settings`.
+//! Table `settings`: the values that were set. Defaults and meaning are in `service::settings`.
 
-use super::rows::{Columns, Fields, without_nul};
 use super::{AuditRow, Error, Store};
 
 /// A setting that differs from its default.
@@ -14,48 +13,21 @@ pub struct SettingRow {
     pub updated_ms: i64,
 }
 
-fn row(row: &impl Columns) -> Result<SettingRow, Error> {
-    let fields = Fields::of(row, "settings", "name")?;
-    Ok(SettingRow {
-        name: fields.key(),
-        value: fields.text("value")?,
-        updated_ms: fields.number("updated_ms")?,
-    })
-}
+record!(SettingRow, "settings", name, value, updated_ms);
 
-/// Sets a value, whatever was there.
+/// Sets a value.
 pub async fn put(store: &Store, setting: &SettingRow, audit: &AuditRow) -> Result<(), Error> {
-    without_nul([("name", Some(setting.name.as_str())), ("value", Some(setting.value.as_str()))])?;
     let sql = "insert into settings (name, value, updated_ms) values ($1, $2, $3)
                on conflict (name) do update set value = excluded.value, updated_ms = excluded.updated_ms";
-    change_rows!(
-        store,
-        audit,
-        sqlx::query(sql).bind(&setting.name).bind(&setting.value).bind(setting.updated_ms)
-    );
-    Ok(())
+    store.change(sql, args![&setting.name, &setting.value, setting.updated_ms], audit).await.map(drop)
 }
 
-/// The setting of that name, when somebody set it.
-pub async fn get(store: &Store, name: &str) -> Result<Option<SettingRow>, Error> {
-    if name.contains('\0') {
-        return Ok(None);
-    }
-    let sql = "select name, value, updated_ms from settings where name = $1";
-    read!(store, |pool| sqlx::query(sql).bind(name).fetch_optional(pool).await?.as_ref().map(row).transpose())
-}
-
-/// Everything that somebody set, by name.
+/// All values that were set, by name.
 pub async fn list(store: &Store) -> Result<Vec<SettingRow>, Error> {
-    let sql = "select name, value, updated_ms from settings order by name";
-    read!(store, |pool| sqlx::query(sql).fetch_all(pool).await?.iter().map(row).collect())
+    store.fetch_all("select name, value, updated_ms from settings order by name", args![]).await
 }
 
-/// Back to the default; false when nobody had set it.
+/// Restores the default; false if no value was set.
 pub async fn delete(store: &Store, name: &str, audit: &AuditRow) -> Result<bool, Error> {
-    if name.contains('\0') {
-        return Ok(false);
-    }
-    let sql = "delete from settings where name = $1";
-    Ok(change_rows!(store, audit, sqlx::query(sql).bind(name)).is_some())
+    store.change("delete from settings where name = $1", args![name], audit).await
 }

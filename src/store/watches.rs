@@ -1,7 +1,5 @@
-//! Table `cluster_watches`: the server that keeps the rights inside a cluster, one lease for each cluster.
+//! Table `cluster_watches`: the server that maintains the rights inside a cluster, one lease for each cluster.
 
-use super::cluster_events::add;
-use super::rows::without_nul;
 use super::{Error, NewClusterEvent, Store};
 
 /// Claims up to `limit` active clusters whose lease has expired at `now_ms`, until `lease_until_ms`; returns their IDs.
@@ -12,8 +10,7 @@ pub async fn claim(
     lease_until_ms: i64,
     limit: u32,
 ) -> Result<Vec<String>, Error> {
-    without_nul([("holder", Some(holder))])?;
-    // A second server that meant to claim the same cluster waits for the first, and then finds the lease taken.
+    // A second server that claims the same cluster waits for the first, and then finds that the lease is taken.
     let sql = "insert into cluster_watches (cluster_id, holder, lease_until_ms)
                select id, $1, $2 from clusters where activated_ms is not null and removing_ms is null and not exists
                (select 1 from cluster_watches w where w.cluster_id = clusters.id and w.lease_until_ms > $3)
@@ -21,13 +18,7 @@ pub async fn claim(
                on conflict (cluster_id) do update set holder = excluded.holder, lease_until_ms = excluded.lease_until_ms
                where cluster_watches.lease_until_ms <= $3
                returning cluster_id";
-    write!(store, |pool| Ok(sqlx::query_scalar(sql)
-        .bind(holder)
-        .bind(lease_until_ms)
-        .bind(now_ms)
-        .bind(i64::from(limit))
-        .fetch_all(pool)
-        .await?))
+    store.execute_returning(sql, args![holder, lease_until_ms, now_ms, limit]).await
 }
 
 /// Extends all leases of `holder`, except those of clusters that are being removed; returns the IDs of the clusters that
@@ -36,53 +27,35 @@ pub async fn renew(store: &Store, holder: &str, lease_until_ms: i64) -> Result<V
     let sql = "update cluster_watches set lease_until_ms = $2 where holder = $1 and exists
                (select 1 from clusters c where c.id = cluster_watches.cluster_id and c.removing_ms is null)
                returning cluster_id";
-    write!(store, |pool| Ok(sqlx::query_scalar(sql)
-        .bind(holder)
-        .bind(lease_until_ms)
-        .fetch_all(pool)
-        .await?))
+    store.execute_returning(sql, args![holder, lease_until_ms]).await
 }
 
-/// Gives up all leases of `holder`, so that other servers need not wait for their end; returns how many.
+/// Releases all leases of `holder`, so that other servers need not wait until they expire; returns their number.
 pub async fn release(store: &Store, holder: &str) -> Result<u64, Error> {
     let sql = "update cluster_watches set lease_until_ms = 0 where holder = $1 and lease_until_ms <> 0";
-    Ok(write!(store, |pool| sqlx::query(sql).bind(holder).execute(pool).await?.rows_affected()))
+    store.execute(sql, args![holder]).await
 }
 
-/// Ends every lease, for a server that knows that it is alone.
+/// Releases all leases, for a server that is the only one; returns their number.
 pub async fn release_all(store: &Store) -> Result<u64, Error> {
-    let sql = "update cluster_watches set lease_until_ms = 0 where lease_until_ms <> 0";
-    Ok(write!(store, |pool| sqlx::query(sql).execute(pool).await?.rows_affected()))
+    store.execute("update cluster_watches set lease_until_ms = 0 where lease_until_ms <> 0", args![]).await
 }
 
-/// Records that the change of members' rights was announced, with the event that says so; false when it was announced
-/// before, or the cluster has no lease: then nothing is written.
+/// Records that the change of members' rights was announced, with its event; false if it was announced before, or the
+/// cluster has no lease: then nothing is written.
 pub async fn announce(
     store: &Store,
     cluster_id: &str,
     now_ms: i64,
     event: &NewClusterEvent,
 ) -> Result<bool, Error> {
-    if cluster_id.contains('\0') {
-        return Ok(false);
-    }
     let sql = "update cluster_watches set announced_ms = $2 where cluster_id = $1 and announced_ms is null";
-    let lock = "update clusters set owner = owner where id = $1";
-    write!(store, |pool| {
-        let mut transaction = pool.begin().await?;
-        let exists = sqlx::query(lock).bind(cluster_id).execute(&mut *transaction).await?.rows_affected() > 0;
-        let first = exists
-            && sqlx::query(sql)
-                .bind(cluster_id)
-                .bind(now_ms)
-                .execute(&mut *transaction)
-                .await?
-                .rows_affected()
-                > 0;
-        if first {
-            add!(transaction, cluster_id, std::slice::from_ref(event));
-        }
+    let mut transaction = store.begin().await?;
+    let is_first = transaction.lock_cluster(cluster_id).await?
+        && transaction.execute(sql, args![cluster_id, now_ms]).await? > 0;
+    if is_first {
+        transaction.add_cluster_events(cluster_id, std::slice::from_ref(event)).await?;
         transaction.commit().await?;
-        Ok(first)
-    })
+    }
+    Ok(is_first)
 }

@@ -459,7 +459,7 @@ fn a_cloud_that_no_credential_is_for_need_not_be_reached() {
             enabled: true,
             created_ms: 0,
         };
-        store::users::insert(&store, &owner, &audit()).await.unwrap();
+        store::users::ensure(&store, &owner, None, |_| audit()).await.unwrap();
         store::credentials::insert(&store, &credential, &audit()).await.unwrap();
         store.close().await;
     });

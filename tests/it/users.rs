@@ -375,7 +375,7 @@ async fn last_administrator_survives_every_race() {
         for round in 0..6 {
             let ids: Vec<String> = (0..3).map(|number| format!("user-{round}-{number}")).collect();
             for id in &ids {
-                users::insert(&db.store, &user(id, true), &audit()).await.unwrap();
+                users::ensure(&db.store, &user(id, true), None, |_| audit()).await.unwrap();
             }
             // Those of the round before do not help.
             for earlier in users::list(&db.store).await.unwrap() {
@@ -417,10 +417,10 @@ async fn last_administrator_survives_every_race() {
 async fn no_object_is_left_without_an_owner() {
     for db in both().await {
         let other = Store::connect(&db.url, &Options::default()).await.unwrap();
-        users::insert(&db.store, &user("user-heir", true), &audit()).await.unwrap();
+        users::ensure(&db.store, &user("user-heir", true), None, |_| audit()).await.unwrap();
         for round in 0..8 {
             let owner = format!("user-{round}");
-            users::insert(&db.store, &user(&owner, false), &audit()).await.unwrap();
+            users::ensure(&db.store, &user(&owner, false), None, |_| audit()).await.unwrap();
             let mut attempts = tokio::task::JoinSet::new();
             for number in 0..6 {
                 let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
@@ -497,8 +497,8 @@ fn credential(name: &str, owner: &str) -> CredentialRow {
 async fn store_switches_and_removes_users_with_their_records() {
     for db in both().await {
         let store = &db.store;
-        users::insert(store, &user("user-a", true), &audit()).await.unwrap();
-        users::insert(store, &user("user-b", false), &audit()).await.unwrap();
+        users::ensure(store, &user("user-a", true), None, |_| audit()).await.unwrap();
+        users::ensure(store, &user("user-b", false), None, |_| audit()).await.unwrap();
         assert_eq!(users::set_enabled(store, "user-z", false, |_| audit()).await.unwrap(), None);
         assert_eq!(users::set_enabled(store, "user\0", false, |_| audit()).await.unwrap(), None);
         let last = users::set_enabled(store, "user-a", false, |_| audit()).await;

@@ -41,7 +41,7 @@ pub(super) async fn verify(store: &Store, vault: &Vault, path: &Path, missing: M
             if missing == Missing::Write {
                 let sealed = vault.seal_by(&id, &place_context(&id), &SecretString::from(KNOWN_TEXT))?;
                 // Of several servers that start at once, one writes, and all hold their key against it.
-                kept = Some(instance::keep(store, &place(&id), &to_text(&sealed)).await?);
+                kept = Some(instance::insert_if_absent(store, &place(&id), &to_text(&sealed)).await?);
             }
         }
         if let Some(text) = kept {
@@ -55,7 +55,7 @@ pub(super) async fn verify(store: &Store, vault: &Vault, path: &Path, missing: M
 /// Tries the key on secrets that were sealed by its name; without any, every key is right.
 async fn verify_by_rows(store: &Store, vault: &Vault, id: &str, path: &Path) -> Result<(), Error> {
     let mut samples = Vec::new();
-    for (credential, sealed) in store::credentials::sealed_by(store, id, SAMPLES).await? {
+    for (credential, _, sealed) in store::credentials::sealed_by(store, id, SAMPLES).await? {
         samples.push((context(&credential), sealed));
     }
     for (cluster, name, sealed) in store::cluster_secrets::sealed_by(store, id, SAMPLES).await? {

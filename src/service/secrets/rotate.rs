@@ -78,7 +78,8 @@ async fn pass_clusters(parts: &Parts, key_id: &str) -> Result<(u64, u64), Error>
     let mut after = (String::new(), String::new());
     loop {
         let rows =
-            store::cluster_secrets::not_under(&parts.store, key_id, (&after.0, &after.1), BATCH).await?;
+            store::cluster_secrets::sealed_by_others(&parts.store, key_id, (&after.0, &after.1), BATCH)
+                .await?;
         let Some((cluster, name, _)) = rows.last() else { return Ok((done, left)) };
         after = (cluster.clone(), name.clone());
         for (cluster, name, sealed) in &rows {

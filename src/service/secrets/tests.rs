@@ -29,7 +29,7 @@ async fn bench() -> Bench {
         enabled: true,
         created_ms: 0,
     };
-    store::users::insert(&store, &owner, &audit()).await.expect("owner");
+    store::users::ensure(&store, &owner, None, |_| audit()).await.expect("owner");
     Bench { folder, store, clock: Clock::manual(1_000_000_000) }
 }
 

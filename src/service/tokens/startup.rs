@@ -63,7 +63,7 @@ impl Tokens {
             return Ok(None);
         }
         let claim = ids::generated("", vault::random());
-        if instance::keep(store, "first-token", &claim).await? != claim {
+        if instance::insert_if_absent(store, "first-token", &claim).await? != claim {
             return Ok(None);
         }
         let by = Actor::server();

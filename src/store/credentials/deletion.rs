@@ -6,12 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{PgConnection, SqliteConnection};
-
-use super::super::events::{INSERT, bind_row};
-use super::super::rows::{Columns, Fields};
-use super::super::{AuditRow, Error, Kind, Store};
-use super::{CredentialRow, row, select};
+use super::{CredentialRow, select};
+use crate::store::rows::{DbRow, Record};
+use crate::store::transaction::Transaction;
+use crate::store::{AuditRow, Error, Store};
 
 /// A cluster that uses a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +20,13 @@ pub struct UsingCluster {
     pub name: String,
 }
 
-fn using_cluster(row: &impl Columns) -> Result<UsingCluster, Error> {
-    let fields = Fields::of(row, "clusters", "id")?;
-    Ok(UsingCluster { id: fields.key(), name: fields.text("name")? })
+record!(UsingCluster, "clusters", id, name);
+
+/// A cluster with the credential that it uses.
+impl Record for (String, UsingCluster) {
+    fn read(row: DbRow<'_>) -> Result<Self, Error> {
+        Ok((row.of("clusters", "id").get("credential_id")?, UsingCluster::read(row)?))
+    }
 }
 
 /// The effect of a deletion.
@@ -57,57 +59,43 @@ pub struct Erasure {
 
 const USING: &str = "select id, name from clusters where credential_id = $1 order by created_ms, id";
 
-/// Deletes a credential: at once when no cluster uses it, otherwise as pending. `None` when there is no such credential, or its
-/// deletion is pending already. `audit` makes the record.
+const DELETE: &str = "delete from credentials where id = $1";
+
+/// Deletes a credential: at once if no cluster uses it, otherwise as pending. `None` if it does not exist, or its deletion is
+/// pending already. `audit` makes the record.
 ///
 /// # Errors
-/// [`Error::InUse`] when a cluster began to use it meanwhile.
+/// [`Error::InUse`] if a cluster began to use it meanwhile.
 pub async fn delete(
     store: &Store,
     id: &str,
     now_ms: i64,
     audit: impl FnOnce(&Deletion) -> AuditRow,
 ) -> Result<Option<Deletion>, Error> {
-    if id.contains('\0') {
+    let mut transaction = store.begin().await?;
+    let lock = locking!("select id from credentials where id = $1 and deleted_ms is null", " for update");
+    if transaction.lock::<String>(lock, id).await?.is_none() {
         return Ok(None);
     }
-    let lock = match store.kind() {
-        Kind::Sqlite => "select id from credentials where id = $1 and deleted_ms is null",
-        Kind::Postgres => "select id from credentials where id = $1 and deleted_ms is null for update",
+    let clusters: Vec<UsingCluster> = transaction.fetch_all(USING, args![id]).await?;
+    let deletion = if clusters.is_empty() {
+        let deleted = transaction.execute(DELETE, args![id]).await;
+        deleted.map_err(|error| error.or_in_use("credentials", id))?;
+        Deletion::Erased
+    } else {
+        let mark = "update credentials set deleted_ms = $2, version = version + 1 where id = $1";
+        transaction.execute(mark, args![id, now_ms]).await?;
+        Deletion::Pending(clusters)
     };
-    let mark = "update credentials set deleted_ms = $2, version = version + 1 where id = $1";
-    Ok(change!(store, |deletion| &audit(deletion), |transaction| {
-        if sqlx::query(lock).bind(id).fetch_optional(&mut *transaction).await?.is_none() {
-            None
-        } else {
-            let clusters = sqlx::query(USING).bind(id).fetch_all(&mut *transaction).await?;
-            let clusters = clusters.iter().map(using_cluster).collect::<Result<Vec<_>, Error>>()?;
-            if clusters.is_empty() {
-                let query = sqlx::query(DELETE).bind(id);
-                query.execute(&mut *transaction).await.map_err(|error| in_use(error, id))?;
-                Some(Deletion::Erased)
-            } else {
-                sqlx::query(mark).bind(id).bind(now_ms).execute(&mut *transaction).await?;
-                Some(Deletion::Pending(clusters))
-            }
-        }
-    }))
+    transaction.commit_with(&audit(&deletion)).await?;
+    Ok(Some(deletion))
 }
 
-const DELETE: &str = "delete from credentials where id = $1";
-
-fn in_use(error: sqlx::Error, id: &str) -> Error {
-    match Error::from(error) {
-        error if error.is_foreign_key() => Error::InUse { table: "credentials", id: id.to_owned() },
-        error => error,
-    }
-}
-
-/// Erases a credential at once, pending or not, and takes it from the clusters that use it: they have none from then on, and
-/// the worker looks at them at `now_ms`. Returns these clusters; `None` when there is no such credential.
+/// Erases a credential at once, pending or not. The clusters that use it have none from then on, and the worker processes
+/// them at `now_ms`. Returns these clusters; `None` if the credential does not exist.
 ///
 /// # Errors
-/// [`Error::InUse`] when a cluster began to use it meanwhile.
+/// [`Error::InUse`] if a cluster began to use it meanwhile.
 pub async fn erase(
     store: &Store,
     id: &str,
@@ -119,34 +107,24 @@ pub async fn erase(
     }
     let detach = "update clusters set credential_id = null, version = version + 1, next_run_ms = $2
                   where credential_id = $1 returning id, name";
-    Ok(change!(store, |clusters| &audit(clusters), |transaction| {
-        let clusters = sqlx::query(detach).bind(id).bind(now_ms).fetch_all(&mut *transaction).await?;
-        let clusters = clusters.iter().map(using_cluster).collect::<Result<Vec<_>, Error>>()?;
-        let query = sqlx::query(DELETE).bind(id);
-        let deleted = query.execute(&mut *transaction).await.map_err(|error| in_use(error, id))?;
-        (deleted.rows_affected() > 0).then_some(clusters)
-    }))
+    let mut transaction = store.begin().await?;
+    let clusters: Vec<UsingCluster> = transaction.fetch_all(detach, args![id, now_ms]).await?;
+    let deleted = transaction.execute(DELETE, args![id]).await;
+    if deleted.map_err(|error| error.or_in_use("credentials", id))? == 0 {
+        return Ok(None);
+    }
+    transaction.commit_with(&audit(&clusters)).await?;
+    Ok(Some(clusters))
 }
 
 /// The credentials whose deletion is pending, in the order of their deletion.
 pub async fn pending(store: &Store) -> Result<Vec<PendingRow>, Error> {
-    fn of_credential(row: &impl Columns) -> Result<(String, UsingCluster), Error> {
-        let credential_id = Fields::of(row, "clusters", "id")?.text("credential_id")?;
-        Ok((credential_id, using_cluster(row)?))
-    }
-    let credentials = select!("where deleted_ms is not null order by deleted_ms, id");
+    let credentials: Vec<CredentialRow> =
+        store.fetch_all(select!("where deleted_ms is not null order by deleted_ms, id"), args![]).await?;
     let clusters = "select id, name, credential_id from clusters where credential_id in
                     (select id from credentials where deleted_ms is not null) order by created_ms, id";
-    let (credentials, clusters) = read!(store, |pool| {
-        let credentials = sqlx::query(credentials).fetch_all(pool).await?;
-        let clusters = sqlx::query(clusters).fetch_all(pool).await?;
-        Ok::<_, Error>((
-            credentials.iter().map(row).collect::<Result<Vec<_>, Error>>()?,
-            clusters.iter().map(of_credential).collect::<Result<Vec<_>, Error>>()?,
-        ))
-    })?;
     let mut by_credential = BTreeMap::<String, Vec<UsingCluster>>::new();
-    for (credential_id, cluster) in clusters {
+    for (credential_id, cluster) in store.fetch_all(clusters, args![]).await? {
         by_credential.entry(credential_id).or_default().push(cluster);
     }
     let with_clusters = |credential: CredentialRow| {
@@ -156,54 +134,43 @@ pub async fn pending(store: &Store) -> Result<Vec<PendingRow>, Error> {
     Ok(credentials.into_iter().map(with_clusters).collect())
 }
 
-/// Erases a credential whose deletion is pending if no cluster uses it; false otherwise. For last uses that an older server of a
-/// roll-out ended.
+/// Erases a credential whose deletion is pending if no cluster uses it; false otherwise. For last uses that an older server of
+/// a roll-out ended.
 pub async fn erase_unused(store: &Store, erasure: &Erasure) -> Result<bool, Error> {
-    Ok(transaction!(store, |transaction| transaction.erase_unused(erasure).await?))
+    let mut transaction = store.begin().await?;
+    let erased = transaction.erase_unused(erasure).await?;
+    transaction.commit().await?;
+    Ok(erased)
 }
 
 /// The erasure of credentials as part of the transaction that ends a use.
-pub(in super::super) trait EraseUnused {
-    /// Erases a credential whose deletion is pending unless a cluster uses it, with its audit record; false when nothing was
+impl Transaction<'_> {
+    /// Erases a credential whose deletion is pending unless a cluster uses it, with its audit record; false if nothing was
     /// erased. To be called after the change of the cluster.
-    async fn erase_unused(&mut self, erasure: &Erasure) -> Result<bool, Error>;
+    pub(in crate::store) async fn erase_unused(&mut self, erasure: &Erasure) -> Result<bool, Error> {
+        let id = &erasure.credential_id;
+        // One transaction after the other gets here: the second of two last uses sees that the first has ended. This lock
+        // lets others go on to add uses, so that clusters which swap credentials do not wait for each other.
+        let wait = locking!("select deleted_ms from credentials where id = $1", " for no key update");
+        if self.lock::<Option<i64>>(wait, id).await?.flatten().is_none() {
+            return Ok(false);
+        }
+        // After this, uses that were being added before the deletion are committed or rolled back.
+        let lock = locking!("select id from credentials where id = $1", " for update");
+        self.lock::<String>(lock, id).await?;
+        let unused = "delete from credentials where id = $1
+                      and not exists (select 1 from clusters where credential_id = $1)";
+        if self.execute(unused, args![id]).await? == 0 {
+            return Ok(false);
+        }
+        self.record(&erasure.audit).await?;
+        Ok(true)
+    }
 
     /// Whether clusters may begin to use a credential; keeps it from being erased until the transaction ends.
-    async fn is_usable(&mut self, credential_id: &str) -> Result<bool, Error>;
+    pub(in crate::store) async fn is_usable(&mut self, credential_id: &str) -> Result<bool, Error> {
+        let sql =
+            locking!("select id from credentials where id = $1 and deleted_ms is null", " for key share");
+        Ok(self.lock::<String>(sql, credential_id).await?.is_some())
+    }
 }
-
-macro_rules! erase_unused {
-    ($connection:ty, $share:literal, $wait:literal, $lock:literal) => {
-        impl EraseUnused for $connection {
-            async fn erase_unused(&mut self, erasure: &Erasure) -> Result<bool, Error> {
-                let id = &erasure.credential_id;
-                // One transaction after the other gets here: the second of two last uses sees that the first has ended. This
-                // lock lets others go on to add uses, so that clusters which swap credentials do not wait for each other.
-                let wait = concat!("select deleted_ms from credentials where id = $1", $wait);
-                let deleted: Option<Option<i64>> =
-                    sqlx::query_scalar(wait).bind(id).fetch_optional(&mut *self).await?;
-                if deleted.flatten().is_none() {
-                    return Ok(false);
-                }
-                // Uses that were being added before the deletion are committed, or gone, behind this.
-                let lock = concat!("select id from credentials where id = $1", $lock);
-                sqlx::query(lock).bind(id).fetch_optional(&mut *self).await?;
-                let unused = "delete from credentials where id = $1
-                              and not exists (select 1 from clusters where credential_id = $1)";
-                if sqlx::query(unused).bind(id).execute(&mut *self).await?.rows_affected() == 0 {
-                    return Ok(false);
-                }
-                bind_row(sqlx::query(INSERT), &erasure.audit).execute(&mut *self).await?;
-                Ok(true)
-            }
-
-            async fn is_usable(&mut self, credential_id: &str) -> Result<bool, Error> {
-                let sql = concat!("select id from credentials where id = $1 and deleted_ms is null", $share);
-                Ok(sqlx::query(sql).bind(credential_id).fetch_optional(self).await?.is_some())
-            }
-        }
-    };
-}
-
-erase_unused!(SqliteConnection, "", "", "");
-erase_unused!(PgConnection, " for key share", " for no key update", " for update");

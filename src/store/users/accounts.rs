@@ -1,10 +1,10 @@
 //! Users with what belongs to them, counted.
 
-use super::super::rows::{Columns, Fields, without_nul};
-use super::super::{Error, Store};
-use super::{UserRow, row as user_row};
+use super::UserRow;
+use crate::store::rows::{DbRow, Record};
+use crate::store::{Error, Store};
 
-/// A user, and how much belongs to it.
+/// A user, with the numbers of its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRow {
     /// The user.
@@ -21,21 +21,23 @@ pub struct AccountRow {
     pub credentials: i64,
 }
 
-fn row(row: &impl Columns) -> Result<AccountRow, Error> {
-    let fields = Fields::of(row, "users", "id")?;
-    Ok(AccountRow {
-        user: user_row(row)?,
-        tokens: fields.number("tokens")?,
-        last_used_ms: fields.number_opt("last_used_ms")?,
-        memberships: fields.number("memberships")?,
-        clusters: fields.number("clusters")?,
-        credentials: fields.number("credentials")?,
-    })
+impl Record for AccountRow {
+    fn read(row: DbRow<'_>) -> Result<Self, Error> {
+        let user = UserRow::read(row)?;
+        let row = row.of("users", "id");
+        Ok(Self {
+            user,
+            tokens: row.get("tokens")?,
+            last_used_ms: row.get("last_used_ms")?,
+            memberships: row.get("memberships")?,
+            clusters: row.get("clusters")?,
+            credentials: row.get("credentials")?,
+        })
+    }
 }
 
-/// All users, or the one of that ID, by name.
+/// All users by name, or the one with the ID.
 pub async fn accounts(store: &Store, id: Option<&str>, now_ms: i64) -> Result<Vec<AccountRow>, Error> {
-    without_nul([("id", id)])?;
     let sql = "select u.id, u.name, u.admin, u.enabled, u.created_ms,
                (select count(*) from tokens t where t.user_id = u.id
                 and (t.expires_ms is null or t.expires_ms > $2)) as tokens,
@@ -44,12 +46,5 @@ pub async fn accounts(store: &Store, id: Option<&str>, now_ms: i64) -> Result<Ve
                (select count(*) from clusters c where c.owner = u.id) as clusters,
                (select count(*) from credentials c where c.owner = u.id) as credentials
                from users u where cast($1 as text) is null or u.id = $1 order by u.name";
-    read!(store, |pool| sqlx::query(sql)
-        .bind(id)
-        .bind(now_ms)
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(row)
-        .collect())
+    store.fetch_all(sql, args![id, now_ms]).await
 }

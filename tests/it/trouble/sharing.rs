@@ -25,19 +25,19 @@ const LEASE_MS: i64 = 150_000;
 
 /// Claims the one cluster, as another server would that dies then.
 async fn die(scene: &Stage) -> ClusterRow {
-    let now = scene.app.clock.now_ms();
-    // Whenever it is due.
-    let mut claimed =
-        clusters::claim(&scene.db.store, "another", now + 600_000, now + 600_000, 10).await.unwrap();
-    assert_eq!(claimed.len(), 1);
-    claimed.remove(0)
+    claim_and_die(scene, 600_000).await
 }
 
 /// Another server wakes the claim at its proper end.
 async fn die_for_a_lease(scene: &Stage) -> ClusterRow {
-    let row = die(scene).await;
-    let until = scene.app.clock.now_ms() + LEASE_MS;
-    assert!(clusters::renew(&scene.db.store, &row.id, row.work.fence, until).await.unwrap());
+    claim_and_die(scene, LEASE_MS).await
+}
+
+async fn claim_and_die(scene: &Stage, lease_ms: i64) -> ClusterRow {
+    let now = scene.app.clock.now_ms();
+    // Whenever it is due.
+    let claimed = clusters::claim(&scene.db.store, "another", now + 600_000, now + lease_ms, 10).await;
+    let [row] = claimed.unwrap().try_into().unwrap();
     row
 }
 

@@ -1,0 +1,150 @@
+//! Write transactions, and audit records that are written with the change that they describe.
+//!
+//! A store function that changes an object for a caller takes the caller's [`AuditRow`] and ends its transaction with
+//! [`Transaction::commit_with`]: the change and its record are written together, or neither is. The service builds the row
+//! with `service::actor::Actor::audit`. Attempts that change nothing are recorded by
+//! `service::events::Events::record_failure` instead, after the fact.
+
+use super::db::{CountedChange, Db};
+use super::rows::{DbRow, Record};
+use super::statement::{Value, bind, matches_nothing};
+use super::{AuditRow, Error, Store};
+
+/// A write transaction; dropping it rolls it back. On SQLite it holds the write lock from its start, so that what it reads
+/// still holds when it writes; on PostgreSQL, rules over several rows need [`Transaction::serialise`] first.
+pub(super) struct Transaction<'a> {
+    connection: Connection,
+    _counted: CountedChange<'a>,
+}
+
+enum Connection {
+    Sqlite(sqlx::SqliteTransaction<'static>),
+    Postgres(sqlx::PgTransaction<'static>),
+}
+
+/// A query that locks the rows it reads, for SQLite and for PostgreSQL. SQLite has one writer, and needs no lock.
+macro_rules! locking {
+    ($sql:literal, $lock:literal) => {
+        [$sql, concat!($sql, $lock)]
+    };
+}
+
+impl Store {
+    /// Begins a transaction, which counts as a change ([`Store::version`]) when it ends.
+    pub(super) async fn begin(&self) -> Result<Transaction<'_>, Error> {
+        let counted = self.count_change();
+        let connection = match &self.db {
+            Db::Sqlite { writer, .. } => Connection::Sqlite(writer.begin_with("begin immediate").await?),
+            Db::Postgres(pool) => Connection::Postgres(pool.begin().await?),
+        };
+        Ok(Transaction { connection, _counted: counted })
+    }
+
+    /// Runs one statement for a caller; false if it changed no row, and then there is no audit record either.
+    pub(super) async fn change(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        audit: &AuditRow,
+    ) -> Result<bool, Error> {
+        let mut transaction = self.begin().await?;
+        let changed = transaction.execute(sql, values).await? > 0;
+        if changed {
+            transaction.commit_with(audit).await?;
+        }
+        Ok(changed)
+    }
+}
+
+impl Transaction<'_> {
+    /// The rows of a query, or of a statement with `returning`.
+    pub(super) async fn fetch_all<T: Record>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<T>, Error> {
+        if matches_nothing(sql, values)? {
+            return Ok(Vec::new());
+        }
+        match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                let rows = bind(sql, values).fetch_all(&mut **connection).await?;
+                rows.iter().map(|row| T::read(DbRow::Sqlite(row))).collect()
+            }
+            Connection::Postgres(connection) => {
+                let rows = bind(sql, values).fetch_all(&mut **connection).await?;
+                rows.iter().map(|row| T::read(DbRow::Postgres(row))).collect()
+            }
+        }
+    }
+
+    /// The first row of a query, or of a statement with `returning`.
+    pub(super) async fn fetch_optional<T: Record>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<T>, Error> {
+        Ok(self.fetch_all(sql, values).await?.into_iter().next())
+    }
+
+    /// Runs a statement; returns the number of rows that it changed.
+    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
+        if matches_nothing(sql, values)? {
+            return Ok(0);
+        }
+        Ok(match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                bind(sql, values).execute(&mut **connection).await?.rows_affected()
+            }
+            Connection::Postgres(connection) => {
+                bind(sql, values).execute(&mut **connection).await?.rows_affected()
+            }
+        })
+    }
+
+    /// The first column of the row with this ID, which stays locked until the transaction ends. `sql` comes from `locking!`.
+    pub(super) async fn lock<T: Record>(
+        &mut self,
+        sql: [&'static str; 2],
+        id: &str,
+    ) -> Result<Option<T>, Error> {
+        let [sqlite, postgres] = sql;
+        let sql = if matches!(self.connection, Connection::Sqlite(_)) { sqlite } else { postgres };
+        self.fetch_optional(sql, args![id]).await
+    }
+
+    /// Whether a query has rows; its first column is a string.
+    pub(super) async fn exists(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<bool, Error> {
+        Ok(self.fetch_optional::<String>(sql, values).await?.is_some())
+    }
+
+    /// Waits until no other transaction holds `name`, and holds it until this one ends. Servers of one database share the
+    /// names. A hash stands for the name: two names of one hash only wait for each other.
+    pub(super) async fn serialise(&mut self, name: &str) -> Result<(), Error> {
+        if matches!(self.connection, Connection::Postgres(_)) {
+            let sql = "select pg_advisory_xact_lock(hashtextextended('norman-aks ' || $1, 0))";
+            self.execute(sql, args![name]).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds an audit record.
+    pub(super) async fn record(&mut self, audit: &AuditRow) -> Result<(), Error> {
+        self.execute(super::events::INSERT, &audit.values()).await.map(drop)
+    }
+
+    /// Adds the audit record of the change and commits both.
+    pub(super) async fn commit_with(mut self, audit: &AuditRow) -> Result<(), Error> {
+        self.record(audit).await?;
+        self.commit().await
+    }
+
+    /// Commits a change that is on behalf of no caller.
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        match self.connection {
+            Connection::Sqlite(connection) => connection.commit().await?,
+            Connection::Postgres(connection) => connection.commit().await?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! The worker's side of clusters: leases, events, and secrets of clusters.
+
+use super::*;
+
+on_both!(
+    free_all_releases_leases_of_dead_workers,
+    due_clusters_are_claimed_by_one_worker,
+    user_change_and_work_do_not_overwrite_each_other,
+    cluster_events_are_listed_after_an_id,
+    cluster_secrets_are_rewrapped_and_deleted_with_cluster,
+    registration_tokens_are_unique_by_name
+);
+
+async fn free_all_releases_leases_of_dead_workers(db: &TestDb) {
+    let store = &db.store;
+    for id in ["c-1", "c-2"] {
+        add_due_cluster(store, id, Some(10)).await;
+    }
+    let held = clusters::claim(store, "dead", 100, 1_000, 1).await.unwrap();
+    assert_eq!(clusters::free_all(store).await.unwrap(), 1, "one was claimed");
+    let claimed = clusters::claim(store, "new", 101, 1_000, 10).await.unwrap();
+    assert_eq!(claimed.len(), 2);
+    let late = &held[0];
+    assert!(
+        !clusters::record(store, &late.id, &late.work, 1, 102).await.unwrap(),
+        "its fencing token is old"
+    );
+}
+
+async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
+    let store = &db.store;
+    for (id, next_run_ms) in
+        [("c-late", Some(50)), ("c-first", Some(10)), ("c-idle", None), ("c-future", Some(101))]
+    {
+        add_due_cluster(store, id, next_run_ms).await;
+    }
+    let claimed = clusters::claim(store, "a", 100, 200, 10).await.unwrap();
+    let mut ids: Vec<_> = claimed.iter().map(|row| row.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["c-first", "c-late"]);
+    assert!(clusters::claim(store, "b", 100, 300, 10).await.unwrap().is_empty(), "they are claimed");
+    clusters::wake_all(store, 95).await.unwrap();
+    let next = async |id| read_cluster(store, id).await.work.next_run_ms;
+    assert_eq!(
+        (next("c-future").await, next("c-late").await, next("c-idle").await),
+        (Some(95), Some(50), None)
+    );
+
+    let first = claimed.into_iter().find(|row| row.id == "c-first").unwrap();
+    let work = WorkColumns {
+        phase: "creating".to_owned(),
+        claimed: true,
+        status: r#"{"x":1}"#.to_owned(),
+        operation: text("op"),
+        attempts: 3,
+        next_run_ms: Some(500),
+        ..first.work.clone()
+    };
+    assert!(clusters::record(store, "c-first", &work, 1, 100).await.unwrap());
+    assert_eq!(read_cluster(store, "c-first").await.work, work);
+    let others = clusters::claim(store, "b", 199, 300, 10).await.unwrap();
+    assert!(others.iter().all(|row| row.id != "c-first"), "its lease is kept");
+    let due = WorkColumns { next_run_ms: Some(240), ..work.clone() };
+    assert!(clusters::release(store, "c-first", &due, 1, 100, &[]).await.unwrap());
+
+    // Another worker claims it; writes of the first one are rejected.
+    let taken = clusters::claim(store, "b", 241, 300, 10).await.unwrap();
+    let taken = taken.iter().find(|row| row.id == "c-first").unwrap();
+    assert_eq!(taken.work.fence, work.fence + 1);
+    assert!(!clusters::record(store, "c-first", &work, 1, 100).await.unwrap());
+    assert!(!clusters::delete_claimed(store, "c-first", work.fence, &[], None).await.unwrap());
+    assert!(clusters::delete_claimed(store, "c-first", taken.work.fence, &[], None).await.unwrap());
+    assert!(clusters::get(store, "c-first").await.unwrap().is_none());
+}
+
+async fn user_change_and_work_do_not_overwrite_each_other(db: &TestDb) {
+    let store = &db.store;
+    add_due_cluster(store, "c-a", Some(10)).await;
+    let held = clusters::claim(store, "a", 10, 100, 1).await.unwrap().remove(0);
+    let wanted =
+        ClusterRow { spec: r#"{"new":1}"#.to_owned(), generation: 2, review: text("[]"), ..held.clone() };
+    assert_eq!(clusters::update(store, &wanted, Some(Wake(20)), None, &audit()).await.unwrap(), 2);
+    let work = WorkColumns {
+        applied_generation: 1,
+        applied_spec: text("{}"),
+        activated_ms: Some(30),
+        next_run_ms: Some(90_000),
+        ..held.work.clone()
+    };
+    assert!(!clusters::refresh_spec(store, "c-a", held.work.fence, held.version, "{}").await.unwrap());
+    assert!(clusters::release(store, "c-a", &work, held.generation, 31, &[]).await.unwrap());
+    let row = read_cluster(store, "c-a").await;
+    assert_eq!((row.spec.as_str(), row.generation, row.work.applied_generation), (r#"{"new":1}"#, 2, 1));
+    assert_eq!(row.work.next_run_ms, Some(31), "the user's change is processed soon");
+    clusters::wake_all(store, 25).await.unwrap();
+    clusters::wake_all(store, 99).await.unwrap();
+    assert_eq!(read_cluster(store, "c-a").await.work.next_run_ms, Some(25));
+    assert!(clusters::refresh_spec(store, "c-a", row.work.fence, row.version, r#"{"b":1}"#).await.unwrap());
+    let row = read_cluster(store, "c-a").await;
+    assert_eq!((row.spec.as_str(), row.version, row.generation), (r#"{"b":1}"#, 3, 2));
+}
+
+async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
+    let store = &db.store;
+    let happened = |at_ms| NewClusterEvent {
+        at_ms,
+        kind: "step".to_owned(),
+        message: format!("at {at_ms}\0"),
+        data: "{}".to_owned(),
+    };
+    let list = async |id: &str, after: &str, limit| {
+        let rows = cluster_events::list(store, id, after, limit).await.unwrap();
+        assert!(rows.is_sorted_by(|a, b| a.id < b.id), "{rows:?}");
+        rows
+    };
+    let times = |rows: &[ClusterEventRow]| rows.iter().map(|row| row.at_ms).collect::<Vec<_>>();
+    for id in ["c-a", "c-b"] {
+        add_due_cluster(store, id, Some(1)).await;
+    }
+    let held = clusters::claim(store, "w", 1, 2, 10).await.unwrap();
+    let work = held.into_iter().find(|row| row.id == "c-a").unwrap().work;
+    let stale = WorkColumns { fence: work.fence - 1, ..work.clone() };
+    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[happened(0)]).await.unwrap());
+    assert!(!clusters::delete_claimed(store, "c-a", stale.fence, &[happened(0)], None).await.unwrap());
+    for at_ms in 1..=3 {
+        let events = [happened(at_ms), happened(at_ms * 10)];
+        assert!(clusters::release(store, "c-a", &work, 1, 1, &events).await.unwrap());
+    }
+    let all = list("c-a", "", 10).await;
+    assert_eq!(times(&all), [1, 10, 2, 20, 3, 30]);
+    assert_eq!(all[0].message, "at 1\u{fffd}", "NUL is replaced");
+    assert_eq!(list("c-a", &all[0].id, 2).await, all[1..3]);
+    assert!(list("c-b", "", 10).await.is_empty());
+
+    let told = |row: &ClusterRow| (NewClusterEvent { message: row.name.clone(), ..happened(4) }, audit());
+    let gone = clusters::remove(store, "c-a", told).await.unwrap().unwrap();
+    assert_eq!((gone.id.as_str(), gone.work.fence), ("c-a", work.fence));
+    assert_eq!(list("c-a", &all[5].id, 10).await[0].message, gone.name);
+    assert!(clusters::remove(store, "c-a", told).await.unwrap().is_none());
+    assert!(!clusters::release(store, "c-a", &work, 1, 1, &[happened(5)]).await.unwrap());
+    assert_eq!(list("c-a", "", 10).await.len(), 7, "there is no event after the removal");
+
+    assert_eq!(cluster_events::prune(store, 3, 1).await.unwrap(), 1);
+    assert_eq!(cluster_events::prune(store, 3, 10).await.unwrap(), 1);
+    assert_eq!(times(&list("c-a", "", 10).await), [10, 20, 3, 30, 4]);
+    assert_eq!(cluster_events::prune_to(store, 3, 1).await.unwrap(), 1);
+    assert_eq!(cluster_events::prune_to(store, 3, 10).await.unwrap(), 1);
+    assert_eq!(times(&list("c-a", "", 10).await), [3, 30, 4], "the newest stay");
+    let work = WorkColumns { fence: 1, ..work };
+    assert!(clusters::release(store, "c-b", &work, 1, 1, &[happened(6)]).await.unwrap());
+    for id in ["c-a", "c-b"] {
+        cluster_events::forget(store, id).await.unwrap();
+    }
+    assert!(list("c-a", "", 10).await.is_empty(), "no cluster has this ID");
+    assert_eq!(times(&list("c-b", "", 10).await), [6]);
+}
+
+async fn cluster_secrets_are_rewrapped_and_deleted_with_cluster(db: &TestDb) {
+    let store = &db.store;
+    add_cluster(store, &cluster("c-a")).await;
+    let missing = cluster_secrets::put(store, "c-none", "n", &sealed("k1"), 1).await;
+    assert!(matches!(missing, Err(Error::Dangling { .. })));
+    cluster_secrets::put(store, "c-a", "token", &sealed("k0"), 1).await.unwrap();
+    cluster_secrets::put(store, "c-a", "token", &sealed("k1"), 2).await.unwrap();
+    cluster_secrets::put(store, "c-a", "other", &sealed("k2"), 2).await.unwrap();
+    assert_eq!(cluster_secrets::get(store, "c-a", "token").await.unwrap(), Some(sealed("k1")));
+    assert_eq!(cluster_secrets::key_ids(store).await.unwrap(), ["k1", "k2"]);
+    let old = cluster_secrets::sealed_by_others(store, "k2", ("", ""), 10).await.unwrap();
+    assert_eq!(old, [("c-a".to_owned(), "token".to_owned(), sealed("k1"))]);
+    assert_eq!(cluster_secrets::sealed_by(store, "k1", 10).await.unwrap(), old);
+    assert_eq!(cluster_secrets::sealed_by(store, "k1", 0).await.unwrap(), []);
+    let new = SealedColumns { wrapped_key: vec![7], ..sealed("k2") };
+    assert!(cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &new).await.unwrap());
+    assert!(!cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &new).await.unwrap());
+    let event =
+        NewClusterEvent { kind: "gone".to_owned(), data: "{}".to_owned(), ..NewClusterEvent::default() };
+    for (removed, events) in [(true, 1), (false, 1)] {
+        let outcome = cluster_secrets::delete_with_event(store, "c-a", "token", &event).await;
+        assert_eq!(outcome.unwrap(), removed);
+        assert_eq!(cluster_events::list(store, "c-a", "", 9).await.unwrap().len(), events);
+    }
+    assert!(remove_cluster(store, "c-a").await);
+    assert_eq!(cluster_secrets::key_ids(store).await.unwrap(), Vec::<String>::new());
+}
+
+async fn registration_tokens_are_unique_by_name(db: &TestDb) {
+    let store = &db.store;
+    add_cluster(store, &cluster("c-a")).await;
+    let row = registration("c-a", "default-token");
+    let text = async || {
+        let name = registration_tokens::secret_name("default-token");
+        cluster_secrets::get(store, "c-a", &name).await.unwrap()
+    };
+    assert!(registration_tokens::insert(store, &row, &sealed("k1"), &audit()).await.unwrap());
+    let other = RegistrationTokenRow { uuid: "v".to_owned(), ..row.clone() };
+    assert!(!registration_tokens::insert(store, &other, &sealed("k2"), &audit()).await.unwrap());
+    assert_eq!(text().await, Some(sealed("k1")), "the first one is unchanged");
+    assert_eq!(registration_tokens::get(store, "c-a", "default-token").await.unwrap(), Some(row.clone()));
+    assert_eq!(registration_tokens::list(store, "c-a").await.unwrap(), std::slice::from_ref(&row));
+    let nowhere = RegistrationTokenRow { cluster_id: "c-none".to_owned(), ..row };
+    let dangling = registration_tokens::insert(store, &nowhere, &sealed("k1"), &audit()).await;
+    assert!(matches!(dangling, Err(Error::Dangling { .. })));
+    assert!(registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
+    assert!(!registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
+    assert_eq!(text().await, None, "it is deleted with its token");
+}
