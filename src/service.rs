@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod error;
 pub mod events;
 pub mod explain;
+mod fresh_id;
 pub mod instance;
 pub mod kubeconfigs;
 pub mod kubernetes;

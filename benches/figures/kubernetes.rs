@@ -117,9 +117,9 @@ impl Ready {
 
     /// Stores the cluster, as it is when it is connected, and a member; returns the token of the member.
     pub(crate) async fn connect(&self, app: &App, store: &Store) -> Outcome<String> {
-        let owner = app.tokens.create("owner", None, None, "").await?.text();
+        let owner = app.tokens.create("owner", None, None, "").await?.to_bearer();
         let owner = app.tokens.authenticate(owner.expose_secret()).await?;
-        let token = app.tokens.create("member", None, None, "").await?.text();
+        let token = app.tokens.create("member", None, None, "").await?.to_bearer();
         let member = app.tokens.authenticate(token.expose_secret()).await?;
         let status = ClusterStatus {
             api_endpoint: Some(format!("https://{HOST}:443")),

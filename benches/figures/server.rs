@@ -115,7 +115,7 @@ async fn serve(
         }
     });
     let (app, store) = build(azure, authority, data, kubernetes).await?;
-    let token = app.tokens.create("figures", Some(true), None, "").await?.text();
+    let token = app.tokens.create("figures", Some(true), None, "").await?.to_bearer();
     let credential = store_credential(&app, &token).await?;
     let mut ready = Ready {
         api: SocketAddr::from(([127, 0, 0, 1], 0)),

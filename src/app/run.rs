@@ -213,9 +213,9 @@ async fn ensure_token(config: &Config, app: &App) -> Result<(), Error> {
     }
     let Some(token) = app.tokens.create_first().await? else { return Ok(()) };
     let path = config.data_dir.join("admin-token");
-    files::write_private(&path, &format!("{}\n", token.text().expose_secret()))?;
+    files::write_private(&path, &format!("{}\n", token.to_bearer().expose_secret()))?;
     say(&format!("an administrator's token was written to {}", path.display()));
-    show_on_terminal(&token.text());
+    show_on_terminal(&token.to_bearer());
     Ok(())
 }
 

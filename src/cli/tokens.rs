@@ -93,7 +93,7 @@ async fn create(
         tell(&change);
     }
     tell(&place(config, new));
-    print(token.text().expose_secret())
+    print(token.to_bearer().expose_secret())
 }
 
 /// What became of a user who was there before: it also holds for the tokens that he has already.

@@ -74,13 +74,13 @@ impl Actor {
             Ok(_) => Outcome::Done,
             Err(
                 Error::NotFound { .. }
-                | Error::Missing(_)
+                | Error::ReferenceNotFound { .. }
                 | Error::NoCredential
                 | Error::Forbidden(_)
                 | Error::Invalid(_)
                 | Error::Conflict { .. }
                 | Error::Exists { .. }
-                | Error::Busy(_)
+                | Error::TooManyEventStreams
                 | Error::Rejected(_),
             ) => Outcome::Refused,
             Err(_) => Outcome::Failed,

@@ -5,8 +5,9 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use uuid::Uuid;
 
+use super::error::AdministratorTask;
 use super::events::Events;
-use super::{Caller, Error, Invalid, Result};
+use super::{Caller, Invalid, Result};
 use crate::store::{self, Store};
 
 pub use store::AuditRow;
@@ -46,10 +47,10 @@ impl Events {
     /// [`Error::Forbidden`] for other callers, [`Error::Store`].
     pub async fn page(&self, caller: &Caller, filter: &Filter, limit: u32) -> Result<AuditPage> {
         if !caller.admin {
-            return Err(Error::Forbidden("the audit log is for administrators".to_owned()));
+            return Err(AdministratorTask::AuditLog.into());
         }
         self.flush().await;
-        page(&self.parts.store, filter, limit).await
+        page(&self.inner.store, filter, limit).await
     }
 }
 

@@ -71,10 +71,10 @@ struct Pace {
 /// What happens to clusters. Clones share everything.
 #[derive(Clone)]
 pub struct ClusterEvents {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     clusters: Clusters,
     tokens: Tokens,
@@ -91,7 +91,7 @@ impl ClusterEvents {
         // A revoked token ends what it began within two seconds, here as elsewhere.
         let pace = Pace { look: Duration::from_secs(1), silence: Duration::from_secs(15) };
         let (places, closing) = (Places::new(PLACES, PLACES_OF_ONE), CancellationToken::new());
-        Self { parts: Arc::new(Parts { store, clusters, tokens, clock, places, closing, pace }) }
+        Self { inner: Arc::new(Inner { store, clusters, tokens, clock, places, closing, pace }) }
     }
 
     /// What is kept of a cluster behind that id, oldest first.
@@ -100,39 +100,33 @@ impl ClusterEvents {
     /// [`Error::NotFound`] when the caller sees no such cluster; [`Error::Invalid`] when the id is none of an event.
     pub async fn list(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Vec<ClusterEvent>> {
         let after = id(after)?;
-        self.parts.clusters.get(caller, cluster_id).await?;
+        self.inner.clusters.get(caller, cluster_id).await?;
         // Twice as many as are kept: the next sweep may be an hour away.
         let rows =
-            store::cluster_events::list(&self.parts.store, cluster_id, &after, 2 * KEPT_OF_ONE).await?;
+            store::cluster_events::list(&self.inner.store, cluster_id, &after, 2 * KEPT_OF_ONE).await?;
         Ok(rows.into_iter().map(ClusterEvent::from).collect())
     }
 
     /// Follows what happens to a cluster behind that id: first what is kept, then what comes.
     ///
     /// # Errors
-    /// As [`ClusterEvents::list`]; [`Error::Busy`] when too many do so.
+    /// As [`ClusterEvents::list`]; [`Error::TooManyEventStreams`] when too many do so.
     pub async fn follow(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Following> {
         let after = id(after)?;
-        let busy = Error::Busy("too many follow events at once; close some, or try again in a moment");
-        let place = self.parts.places.take(&caller.user_id).ok_or(busy)?;
-        self.parts.clusters.get(caller, cluster_id).await?;
-        Ok(Following::new(Arc::clone(&self.parts), caller.clone(), cluster_id, after, place))
+        let place = self.inner.places.take(&caller.user_id).ok_or(Error::TooManyEventStreams)?;
+        self.inner.clusters.get(caller, cluster_id).await?;
+        Ok(Following::new(Arc::clone(&self.inner), caller.clone(), cluster_id, after, place))
     }
 
     /// Ends everything that is followed. Nothing of that kind begins afterwards.
     pub fn close(&self) {
-        self.parts.closing.cancel();
-    }
-
-    /// How many follow events.
-    pub fn followed(&self) -> usize {
-        self.parts.places.taken()
+        self.inner.closing.cancel();
     }
 
     /// Forgets what is old, and what is too much of one cluster; returns how many that were.
     pub async fn sweep(&self) -> Result<u64> {
-        let (store, kept_ms) = (&self.parts.store, i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX));
-        let before_ms = self.parts.clock.now_ms().saturating_sub(kept_ms);
+        let (store, kept_ms) = (&self.inner.store, i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX));
+        let before_ms = self.inner.clock.now_ms().saturating_sub(kept_ms);
         let mut forgotten = 0;
         loop {
             let portion = store::cluster_events::prune(store, before_ms, FORGOTTEN_AT_ONCE).await?

@@ -16,7 +16,6 @@ use self::body::{check_texts, convert, convert_config, label, no_aks_config};
 use self::checks::{broken, check_place, is_renamed, names_seen_by, refused};
 pub use self::review::ReviewQuestion;
 pub use self::version::ClusterVersion;
-use aks::ids;
 use aks::review::{Review, UnknownField, misplaced};
 use aks::role::Role;
 use aks::spec::merge::{self, Mode};
@@ -30,13 +29,14 @@ use super::actor::Actor;
 use super::cluster_events::Bell;
 use super::core::Base;
 use super::credentials::{ATTEMPTS, Credentials, last_use};
+use super::error::Reason;
 use super::events::{Action, Events};
+use super::fresh_id::insert_with_fresh_id;
 use super::reviews::{Patience, Reviews};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::clusters::Records;
-use crate::store::{self, ClusterRow, Store, Unique, Wake, WorkColumns};
-use crate::vault;
+use crate::store::{self, ClusterRow, Store, Wake, WorkColumns};
 
 /// The kind of object in the audit.
 pub(super) const OBJECT: &str = "cluster";
@@ -124,10 +124,10 @@ pub struct ClusterChange {
 /// The clusters. Clones share everything.
 #[derive(Clone)]
 pub struct Clusters {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     credentials: Credentials,
     events: Events,
@@ -143,17 +143,17 @@ impl Clusters {
     pub fn new(base: &Base, credentials: Credentials, settings: Settings, reviews: Reviews) -> Self {
         let Base { store, events, clock, .. } = base.clone();
         let (work, bell) = (Arc::default(), Bell::default());
-        Self { parts: Arc::new(Parts { store, credentials, events, settings, reviews, clock, work, bell }) }
+        Self { inner: Arc::new(Inner { store, credentials, events, settings, reviews, clock, work, bell }) }
     }
 
     /// Rings when there is work for the worker of this server.
     pub fn work(&self) -> Arc<Notify> {
-        Arc::clone(&self.parts.work)
+        Arc::clone(&self.inner.work)
     }
 
     /// Rung for those in this server who follow what happens to clusters.
     pub fn bell(&self) -> Bell {
-        self.parts.bell.clone()
+        self.inner.bell.clone()
     }
 
     /// The cluster of that id.
@@ -172,7 +172,7 @@ impl Clusters {
     /// The first broken rule, in Rancher's order and words.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
         let result = self.insert(by, change).await;
-        self.parts.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
+        self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
         result
     }
 
@@ -193,11 +193,11 @@ impl Clusters {
         self.check_identity(identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(broken)?;
         self.check_name(caller, &name, "").await?;
-        let admitted = self.admit_new(by, &spec, &change.unknown, self.parts.reviews.patience()).await?;
+        let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.patience()).await?;
         // Until Azure has answered, the object claims nothing: whoever knows a subscription could block its owner.
         let identity = identity.filter(|_| credential.is_answered(&admitted));
-        let now = self.parts.clock.now_ms();
-        let mut row = ClusterRow {
+        let now = self.inner.clock.now_ms();
+        let row = ClusterRow {
             id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
             owner: caller.user_id.clone(),
@@ -219,21 +219,19 @@ impl Clusters {
                 ..WorkColumns::default()
             },
         };
-        for _ in 0..ATTEMPTS {
-            row.id = ids::generated("c-", vault::random());
-            store::cluster_events::forget(&self.parts.store, &row.id).await?;
-            let audit = by.audit(Action::Create, OBJECT, &row.id, now);
-            let unique = Some(names_seen_by(caller));
-            match store::clusters::insert(&self.parts.store, &row, unique, &audit).await {
-                Err(store::Error::Duplicate { what: Unique::ClusterId }) => {}
-                Err(error) => return Err(refused(error, spec.aks())),
-                Ok(()) => {
-                    self.parts.work.notify_one();
-                    return row.try_into();
-                }
+        let row = insert_with_fresh_id("c-", |id| {
+            let (row, store) = (ClusterRow { id, ..row.clone() }, &self.inner.store);
+            let (audit, aks) = (by.audit(Action::Create, OBJECT, &row.id, now), spec.aks());
+            async move {
+                store::cluster_events::forget(store, &row.id).await?;
+                let inserted =
+                    store::clusters::insert(store, &row, Some(names_seen_by(caller)), &audit).await;
+                inserted.map(|()| row).map_err(|error| refused(error, aks))
             }
-        }
-        Err(store::Error::Duplicate { what: Unique::ClusterId }.into())
+        });
+        let row = row.await?;
+        self.inner.work.notify_one();
+        row.try_into()
     }
 
     /// Changes a cluster.
@@ -243,28 +241,28 @@ impl Clusters {
     /// all the time.
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.replace(by, id, &change, mode).await;
-        self.parts.credentials.forget_resolved();
-        self.parts.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
+        self.inner.credentials.forget_resolved();
+        self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
     async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
-        let patience = self.parts.reviews.patience();
+        let patience = self.inner.reviews.patience();
         for _ in 0..ATTEMPTS {
             let mut row = self.own_row(&by.caller, id).await?;
             let before = row.clone();
             let aks = self.change_row(by, &mut row, change, mode, patience).await?;
-            let now = self.parts.clock.now_ms();
+            let now = self.inner.clock.now_ms();
             let audit = by.audit(Action::Update, OBJECT, &row.id, now);
             let unique = is_renamed(&before.name, &row.name).then(|| names_seen_by(&by.caller));
             let moves = before.credential_id != row.credential_id;
             let erasure = moves.then(|| last_use(by, &before, now)).flatten();
             let records = Records { change: &audit, erasure: erasure.as_ref() };
-            match store::clusters::update(&self.parts.store, &row, Some(Wake(now)), unique, records).await {
+            match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), unique, records).await {
                 Err(store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(refused(error, &aks)),
                 Ok(_) => {
-                    self.parts.work.notify_one();
+                    self.inner.work.notify_one();
                     return row.try_into();
                 }
             }
@@ -342,13 +340,13 @@ impl Clusters {
         }
         row.spec = spec.to_text();
         row.credential_id = credential.id;
-        row.updated_ms = self.parts.clock.now_ms();
+        row.updated_ms = self.inner.clock.now_ms();
         Ok(new.clone())
     }
 
     /// The version of the database: what [`Self::with_role`] says may change with it.
     pub(super) fn version(&self) -> u64 {
-        self.parts.store.version()
+        self.inner.store.version()
     }
 
     /// The cluster of that id, and what the caller is to it.
@@ -366,26 +364,23 @@ impl Clusters {
     async fn own_row(&self, caller: &Caller, id: &str) -> Result<ClusterRow> {
         match self.row_and_role(caller, id).await? {
             (row, Role::Owner) => Ok(row),
-            (_, role) => {
-                let role = role.name();
-                Err(Error::Forbidden(format!("clusters are changed by their owners; you are {role} of {id}")))
-            }
+            (row, role) => Err(Error::Forbidden(Reason::ChangeCluster { cluster_id: row.id, role })),
         }
     }
 
     pub(super) async fn row_and_role(&self, caller: &Caller, id: &str) -> Result<(ClusterRow, Role)> {
         let missing = || Error::NotFound { id: id.to_owned() };
-        let row = store::clusters::get(&self.parts.store, id).await?.ok_or_else(missing)?;
+        let row = store::clusters::get(&self.inner.store, id).await?.ok_or_else(missing)?;
         if caller.may_see(&row.owner) {
             return Ok((row, Role::Owner));
         }
-        let member = store::members::find(&self.parts.store, id, &caller.user_id).await?;
+        let member = store::members::find(&self.inner.store, id, &caller.user_id).await?;
         let role = member.and_then(|member| Role::of(&member.role)).ok_or_else(missing)?;
         Ok((row, role))
     }
 
     async fn rows(&self, caller: &Caller) -> Result<Vec<ClusterRow>> {
         let owner = (!caller.admin).then_some(caller.user_id.as_str());
-        Ok(store::clusters::list(&self.parts.store, owner).await?)
+        Ok(store::clusters::list(&self.inner.store, owner).await?)
     }
 }

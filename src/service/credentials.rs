@@ -24,11 +24,13 @@ pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_by_serv
 
 use super::actor::Actor;
 use super::core::Base;
+use super::error::Reason;
 use super::events::{Action, Events};
+use super::fresh_id::insert_with_fresh_id;
 use super::secrets::Secrets;
 use super::{Caller, Error, Invalid, Result};
-use crate::store::{self, CredentialRow, Store, Unique};
-use crate::vault::{self, Fingerprinter};
+use crate::store::{self, CredentialRow, Store};
+use crate::vault::Fingerprinter;
 
 /// Attempts of an update when the object changed in between (`docs/contract/norman-api.md#updates`).
 pub(super) const ATTEMPTS: usize = 5;
@@ -88,10 +90,10 @@ impl From<CredentialRow> for Credential {
 /// The stored credentials, and the way from a credential to Azure. Clones share everything.
 #[derive(Clone)]
 pub struct Credentials {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     secrets: Secrets,
     azure: Azure,
@@ -110,7 +112,7 @@ impl Credentials {
         let Base { store, secrets, azure, events, clock, .. } = base.clone();
         let fingerprinter = Fingerprinter::new();
         let (known, epoch) = (access::known(), AtomicU64::new(0));
-        Self { parts: Arc::new(Parts { store, secrets, azure, events, clock, fingerprinter, known, epoch }) }
+        Self { inner: Arc::new(Inner { store, secrets, azure, events, clock, fingerprinter, known, epoch }) }
     }
 
     /// Keeps a new credential. Nothing is asked of Azure.
@@ -119,7 +121,7 @@ impl Credentials {
     /// [`Error::Invalid`] when it has no Azure part.
     pub async fn create(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         let result = self.insert(by, change).await;
-        self.parts.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
+        self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
         result
     }
 
@@ -127,7 +129,7 @@ impl Credentials {
         if change.azure.as_ref().is_none_or(AzureChange::is_empty) {
             return Err(no_config());
         }
-        let now = self.parts.clock.now_ms();
+        let now = self.inner.clock.now_ms();
         let mut row = CredentialRow {
             id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
@@ -148,23 +150,19 @@ impl Credentials {
         };
         change.apply(&mut row, Mode::Replace);
         check_texts(&row, None)?;
-        for _ in 0..ATTEMPTS {
-            row.id = ids::generated("cc-", vault::random());
-            row.secret = match change.secret() {
-                Some(secret) => Some(self.parts.secrets.seal(&row.id, secret)?),
-                None => None,
-            };
-            let audit = by.audit(Action::Create, OBJECT, &full_id(&row.id), now);
-            match store::credentials::insert(&self.parts.store, &row, &audit).await {
-                Err(store::Error::Duplicate { what: Unique::CredentialId }) => {}
-                outcome => {
-                    outcome.map_err(from_store)?;
-                    warn_of_closed_cloud(&row);
-                    return Ok(row.into());
-                }
+        let row = insert_with_fresh_id("cc-", |id| {
+            let audit = by.audit(Action::Create, OBJECT, &full_id(&id), now);
+            let secret = change.secret().map(|secret| self.inner.secrets.seal(&id, secret)).transpose();
+            let row = CredentialRow { id, ..row.clone() };
+            async move {
+                let row = CredentialRow { secret: secret?, ..row };
+                let inserted = store::credentials::insert(&self.inner.store, &row, &audit).await;
+                inserted.map(|()| row).map_err(from_store)
             }
-        }
-        Err(store::Error::Duplicate { what: Unique::CredentialId }.into())
+        });
+        let row = row.await?;
+        warn_of_closed_cloud(&row);
+        Ok(row.into())
     }
 
     /// The credential of that id.
@@ -175,7 +173,7 @@ impl Credentials {
     /// Every credential that the caller may see.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Credential>> {
         let owner = (!caller.admin).then_some(caller.user_id.as_str());
-        let rows = store::credentials::list(&self.parts.store, owner).await?;
+        let rows = store::credentials::list(&self.inner.store, owner).await?;
         Ok(rows.into_iter().map(Credential::from).collect())
     }
 
@@ -193,7 +191,7 @@ impl Credentials {
     ) -> Result<Credential> {
         let result = self.replace(by, id, &change, mode).await;
         self.forget_resolved();
-        self.parts.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
+        self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
@@ -220,13 +218,13 @@ impl Credentials {
             }
             if let Some(secret) = change.secret() {
                 if sealed.is_none() {
-                    sealed = Some(self.parts.secrets.seal(&row.id, secret)?);
+                    sealed = Some(self.inner.secrets.seal(&row.id, secret)?);
                 }
                 row.secret.clone_from(&sealed);
             }
-            row.updated_ms = self.parts.clock.now_ms();
+            row.updated_ms = self.inner.clock.now_ms();
             let audit = by.audit(Action::Update, OBJECT, id, row.updated_ms);
-            match store::credentials::update(&self.parts.store, &row, moves, &audit).await {
+            match store::credentials::update(&self.inner.store, &row, moves, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
                 // A cluster was made since the check.
                 Err(store::Error::InUse { .. }) => self.refuse_while_used(&row.id, CONSEQUENCE).await?,
@@ -241,7 +239,7 @@ impl Credentials {
     }
 
     async fn refuse_while_used(&self, bare_id: &str, consequence: &str) -> Result<()> {
-        let users = store::clusters::using_credential(&self.parts.store, bare_id).await?;
+        let users = store::clusters::using_credential(&self.inner.store, bare_id).await?;
         let Some(cluster) = users.first() else { return Ok(()) };
         let message = format!(
             "Cloud credential is currently referenced by provisioning cluster {}{consequence}",
@@ -259,7 +257,7 @@ impl Credentials {
     /// The row of a credential of the caller, also one whose deletion is pending.
     async fn row_or_pending(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
         let found = match bare_id(id) {
-            Some(bare) => store::credentials::get(&self.parts.store, bare).await?,
+            Some(bare) => store::credentials::get(&self.inner.store, bare).await?,
             None => None,
         };
         found.filter(|row| caller.may_see(&row.owner)).ok_or_else(|| Error::NotFound { id: id.to_owned() })
@@ -267,7 +265,7 @@ impl Credentials {
 
     /// Forgets which credentials may be used by whom; for every change of a credential or a cluster.
     pub fn forget_resolved(&self) {
-        self.parts.epoch.fetch_add(1, Ordering::AcqRel);
+        self.inner.epoch.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -293,13 +291,9 @@ fn cloud(row: &CredentialRow) -> Cloud {
 /// Errors of the store that are the caller's.
 pub(super) fn from_store(error: store::Error) -> Error {
     match error {
-        store::Error::Nul { .. } => {
-            Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into()
-        }
+        store::Error::Nul => Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into(),
         // Disabled or removed while the request was on its way.
-        store::Error::NoOwner { .. } => {
-            Error::Forbidden("your user was disabled or removed; ask an administrator".to_owned())
-        }
+        store::Error::NoOwner { .. } => Error::Forbidden(Reason::UserDisabled),
         error => error.into(),
     }
 }

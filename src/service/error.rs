@@ -1,100 +1,219 @@
-//! What can go wrong in a use case: what the caller may be told, and the private cause beside it.
+//! Errors of the service layer: a text for the caller, and a private cause.
 //!
-//! `api::error` turns these into statuses and bodies, in one table; the cause is logged there, once.
+//! `api::meta::error` and `api::norman::error` map them to statuses and bodies; the cause is logged there, once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aks::plain_text::ForbiddenCharacter;
+use aks::role::Role;
 
 use crate::{store, vault};
 
 /// The outcome of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A refused or failed use case.
+/// A rejected or failed use case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing of that id exists as far as this caller may know.
+    /// No such object, or the caller may not see it.
     #[error("{id} not found")]
     NotFound {
         /// The id as the caller wrote it.
         id: String,
     },
-    /// Something that the input names does not exist as far as this caller may know; the text says what.
-    #[error("{0}")]
-    Missing(String),
-    /// The cloud credential that a cluster names is not there, as far as this caller may know. Rancher's words first.
+    /// A referenced object does not exist or is not visible.
+    #[error("{id} not found")]
+    ReferenceNotFound {
+        /// The ID as the caller wrote it.
+        id: String,
+    },
+    /// The cloud credential of a cluster does not exist or is not visible. Rancher's text first.
     #[error(
         "error accessing cloud credential: you have none of this id; name one that /v3/cloudcredentials lists, as \
          cattle-global-data:cc-…"
     )]
     NoCredential,
-    /// The caller may see the thing but not do this to it.
+    /// The caller may see the object, but not do this.
     #[error("forbidden: {0}")]
-    Forbidden(String),
+    Forbidden(Reason),
     /// The input breaks a rule; nothing was changed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The object changed in between; the caller may read it again and repeat.
-    #[error("{id} was changed by somebody else in the meantime; read it again and repeat the change")]
+    /// The object was modified concurrently.
+    #[error("{id} was modified concurrently; read it again and repeat the change")]
     Conflict {
         /// The id of the object.
         id: String,
     },
-    /// There is an object of that id already.
-    #[error("{id} exists already")]
+    /// The ID is taken.
+    #[error("{id} already exists")]
     Exists {
         /// The id that is taken.
         id: String,
     },
-    /// Too much of a kind is asked for at once; the text says what.
-    #[error("{0}")]
-    Busy(&'static str),
-    /// Azure, or the way to it, refused or failed.
+    /// The limit of concurrent event streams is reached.
+    #[error("too many follow events at once; close some, or try again in a moment")]
+    TooManyEventStreams,
+    /// Azure denied the request, or it failed.
     #[error("the request to Azure failed")]
     Azure {
-        /// Rancher's words before the text of the failure, for example `failed to get networks: `.
+        /// Rancher's text before that of the failure, for example `failed to get networks: `.
         prefix: &'static str,
-        /// What Azure said, or that it said nothing.
+        /// The failure.
         source: Arc<azure::Error>,
     },
-    /// The question cannot be asked, or Azure's answer cannot be used; the text says why.
-    #[error("{0}")]
-    Rejected(String),
-    /// Our own time limit passed before an answer was there.
+    /// The request to Azure cannot be built, or its response cannot be interpreted.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The time limit of this server expired.
     #[error("no answer within {} s", limit.as_secs())]
     TimedOut {
-        /// The limit that passed.
+        /// The limit.
         limit: Duration,
     },
     /// A stored object cannot be read back.
-    #[error("the stored object {id} cannot be used")]
+    #[error("the stored object {id} is corrupt")]
     Corrupt {
         /// The id of the object.
         id: String,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The database failed.
-    #[error("the database cannot be used")]
+    /// A database error.
+    #[error("database error")]
     Store(#[from] store::Error),
-    /// A secret cannot be sealed or opened.
+    /// A secret cannot be encrypted or decrypted.
     #[error("the stored secret cannot be used")]
     Vault(#[from] vault::Error),
 }
 
 impl Error {
+    /// The same error for an object that the input references.
+    pub(super) fn of_reference(self) -> Self {
+        match self {
+            Self::NotFound { id } => Self::ReferenceNotFound { id },
+            error => error,
+        }
+    }
+
     /// Whether the disk of the database is full.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Store(source) if source.is_full())
     }
 
-    /// Whether the database is away: passes by itself.
+    /// Whether the database is unavailable, which is transient.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Store(source) if source.is_unavailable())
     }
+}
+
+/// Why an action is forbidden.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The caller's token expired or was revoked during the request.
+    #[error("the token of this request has ended; log in again")]
+    TokenEnded,
+    /// The caller was disabled or removed during the request.
+    #[error("your user was disabled or removed; ask an administrator")]
+    UserDisabled,
+    /// Only administrators may do this.
+    #[error("{0}")]
+    AdministratorsOnly(AdministratorTask),
+    /// Only owners of the cluster may change it.
+    #[error("clusters are changed by their owners; you are {} of {cluster_id}", role.name())]
+    ChangeCluster {
+        /// The cluster.
+        cluster_id: String,
+        /// The caller's role.
+        role: Role,
+    },
+    /// Only owners of the cluster may change its members.
+    #[error(
+        "only owners of {cluster_id} say who has a part in it{}",
+        role.map(|role| format!("; you are {}", role.name())).unwrap_or_default()
+    )]
+    ChangeMembers {
+        /// The cluster.
+        cluster_id: String,
+        /// The caller's role.
+        role: Option<Role>,
+    },
+    /// Only owners of the cluster may use its registration tokens.
+    #[error("registration tokens are for owners; you are {} of {cluster_id}", role.name())]
+    RegistrationTokens {
+        /// The cluster.
+        cluster_id: String,
+        /// The caller's role.
+        role: Role,
+    },
+    /// The membership of a cluster's creator is fixed.
+    #[error("{user_id} made the cluster, and stays its owner")]
+    CreatorStaysOwner {
+        /// The creator.
+        user_id: String,
+    },
+    /// The setting is not one that can be changed.
+    #[error("the setting {name} cannot be changed")]
+    FixedSetting {
+        /// The setting.
+        name: &'static str,
+    },
+    /// The setting was fixed by a start option.
+    #[error("the setting {name} was fixed when the server was started")]
+    SettingFixedAtStart {
+        /// The setting.
+        name: &'static str,
+    },
+}
+
+/// A task of administrators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdministratorTask {
+    /// Users.
+    #[error("only administrators manage users")]
+    Users,
+    /// Cloud credentials whose deletion is pending.
+    #[error("only administrators list deleted cloud credentials")]
+    DeletedCredentials,
+    /// Settings.
+    #[error("settings are changed by administrators")]
+    Settings,
+    /// The audit log.
+    #[error("the audit log is for administrators")]
+    AuditLog,
+}
+
+impl From<AdministratorTask> for Error {
+    fn from(task: AdministratorTask) -> Self {
+        Self::Forbidden(Reason::AdministratorsOnly(task))
+    }
+}
+
+/// Why a listing cannot be requested or shown, in Rancher's words where it has any.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The caller sees no such cluster.
+    #[error("invalid cluster id")]
+    UnknownCluster,
+    /// Azure has no Kubernetes versions in the region.
+    #[error("no versions were returned")]
+    NoVersions,
+    /// A required parameter is empty.
+    #[error("{prefix}parameter {parameter} cannot be empty")]
+    EmptyParameter {
+        /// Rancher's text before the error of the action.
+        prefix: &'static str,
+        /// The parameter.
+        parameter: &'static str,
+    },
+    /// No region has such a name.
+    #[error("invalid region {0:?}: the name of a region has letters and digits only, for example eastus")]
+    InvalidRegion(String),
+    /// The response lacks a value.
+    #[error("{0}")]
+    UnusableResponse(&'static str),
 }
 
 /// Invalid input, with Norman's code (`docs/contract/norman-api.md#errors`).
@@ -103,9 +222,9 @@ impl Error {
 pub struct Invalid {
     /// Norman's code, for example `InvalidFormat`; all of these are status 422.
     pub code: &'static str,
-    /// The field at fault, as the caller spells it.
+    /// The invalid field, as the caller spells it.
     pub field: Option<String>,
-    /// A sentence that says what is wrong and how to mend it, also where Rancher says nothing.
+    /// What is wrong and how to fix it, also where Rancher has no text.
     pub message: String,
 }
 

@@ -254,10 +254,10 @@ impl Default for Options {
 /// The audit log. Clones share the queue.
 #[derive(Clone)]
 pub struct Events {
-    pub(super) parts: Arc<Parts>,
+    pub(super) inner: Arc<Inner>,
 }
 
-pub(super) struct Parts {
+pub(super) struct Inner {
     pub(super) store: Store,
     clock: Clock,
     queue: mpsc::Sender<Message>,
@@ -298,27 +298,27 @@ impl Events {
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
         let delayed = TaskTracker::new();
         let record_each = options.record_each;
-        let parts =
-            Parts { store, clock, queue, counts, record_each, hurry, delayed, stopping, abandoning, task };
-        Self { parts: Arc::new(parts) }
+        let inner =
+            Inner { store, clock, queue, counts, record_each, hurry, delayed, stopping, abandoning, task };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Counts an event, or puts it into the queue, with the time of now; waits only while the queue is full. An event is not lost when
     /// the waiting call is dropped. After [`Events::stop`] it goes into the log instead.
     pub async fn record(&self, mut event: Event) {
-        event.at = Position::new(self.parts.clock.now_ms());
-        if event.is_counted && event.deed.outcome == Outcome::Done && !self.parts.record_each {
-            match self.parts.counts.add(event) {
+        event.at = Position::new(self.inner.clock.now_ms());
+        if event.is_counted && event.deed.outcome == Outcome::Done && !self.inner.record_each {
+            match self.inner.counts.add(event) {
                 Some(single) => event = single,
                 None => return,
             }
         }
-        match self.parts.queue.try_send(Message::Event(event)) {
+        match self.inner.queue.try_send(Message::Event(event)) {
             Err(TrySendError::Full(message)) => {
-                self.parts.hurry.notify_one();
-                let queue = self.parts.queue.clone();
+                self.inner.hurry.notify_one();
+                let queue = self.inner.queue.clone();
                 // A task of its own: the client of this request may go away while it waits.
-                let sent = self.parts.delayed.spawn(async move {
+                let sent = self.inner.delayed.spawn(async move {
                     if let Err(SendError(Message::Event(event))) = queue.send(message).await {
                         writer::log(&event.into_stored(), "the server is stopping");
                     }
@@ -349,8 +349,8 @@ impl Events {
     /// Waits until everything recorded so far is in the database (or, after [`Events::stop`], does nothing).
     pub async fn flush(&self) {
         let (done, answered) = oneshot::channel();
-        if self.parts.queue.send(Message::Flush(done)).await.is_ok() {
-            self.parts.hurry.notify_one();
+        if self.inner.queue.send(Message::Flush(done)).await.is_ok() {
+            self.inner.hurry.notify_one();
             answered.await.ok();
         }
     }
@@ -358,13 +358,13 @@ impl Events {
     /// Writes what waits and ends the task. What is not in the database after `limit` goes into the log as errors.
     pub async fn stop(&self, limit: Duration) {
         let end = Instant::now() + limit;
-        self.parts.delayed.close();
-        tokio::time::timeout_at(end, self.parts.delayed.wait()).await.ok();
-        self.parts.stopping.cancel();
-        let task = self.parts.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.inner.delayed.close();
+        tokio::time::timeout_at(end, self.inner.delayed.wait()).await.ok();
+        self.inner.stopping.cancel();
+        let task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut task) = task else { return };
         if tokio::time::timeout_at(end, &mut task).await.is_err() {
-            self.parts.abandoning.cancel();
+            self.inner.abandoning.cancel();
             task.await.ok();
         }
     }

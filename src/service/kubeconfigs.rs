@@ -39,10 +39,10 @@ pub struct OverTls {
 /// Makes kubeconfigs. Clones share everything.
 #[derive(Clone)]
 pub struct Kubeconfigs {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     clusters: Clusters,
     tokens: Tokens,
     settings: Settings,
@@ -72,19 +72,19 @@ pub enum Generated {
 impl Kubeconfigs {
     /// Kubeconfigs for the clusters of `clusters`.
     pub fn new(clusters: Clusters, tokens: Tokens, settings: Settings, events: Events) -> Self {
-        Self { parts: Arc::new(Parts { clusters, tokens, settings, events, over_tls: OnceLock::new() }) }
+        Self { inner: Arc::new(Inner { clusters, tokens, settings, events, over_tls: OnceLock::new() }) }
     }
 
     /// Tells that the server listens with TLS too. Only the first time counts.
     pub fn serve_over_tls(&self, over_tls: OverTls) {
         // It is called once, before anything is served.
-        drop(self.parts.over_tls.set(over_tls));
+        drop(self.inner.over_tls.set(over_tls));
     }
 
     /// Whether clients are left to the authorities of their system.
     pub async fn name_no_authority(&self) -> bool {
-        let own = self.parts.over_tls.get().is_some_and(|own| !own.authority.is_empty());
-        !own && self.parts.settings.value("cacerts").await.trim().is_empty()
+        let own = self.inner.over_tls.get().is_some_and(|own| !own.authority.is_empty());
+        !own && self.inner.settings.value("cacerts").await.trim().is_empty()
     }
 
     /// A kubeconfig for a cluster that the caller may see, in whatever state it is. `known_as` is scheme and host that the
@@ -95,23 +95,23 @@ impl Kubeconfigs {
         match &made {
             Ok(Generated::Unreachable(invalid)) => {
                 let rejected: Result<()> = Err(invalid.clone().into());
-                self.parts.events.record_failure(by, action, OBJECT, cluster_id, &rejected).await;
+                self.inner.events.record_failure(by, action, OBJECT, cluster_id, &rejected).await;
             }
-            made => self.parts.events.record_failure(by, action, OBJECT, cluster_id, made).await,
+            made => self.inner.events.record_failure(by, action, OBJECT, cluster_id, made).await,
         }
         made
     }
 
     async fn make(&self, by: &Actor, cluster_id: &str, known_as: &str) -> Result<Generated> {
-        let parts = &self.parts;
-        let cluster = parts.clusters.get(&by.caller, cluster_id).await?;
-        let configured = parts.settings.value("server-url").await;
-        let authority = parts.settings.value("cacerts").await;
-        let server = match server(&configured, &authority, known_as, parts.over_tls.get()) {
+        let inner = &self.inner;
+        let cluster = inner.clusters.get(&by.caller, cluster_id).await?;
+        let configured = inner.settings.value("server-url").await;
+        let authority = inner.settings.value("cacerts").await;
+        let server = match server(&configured, &authority, known_as, inner.over_tls.get()) {
             Ok(server) => server,
             Err(invalid) => return Ok(Generated::Unreachable(invalid)),
         };
-        let minutes = parts.settings.value("kubeconfig-default-token-ttl-minutes").await;
+        let minutes = inner.settings.value("kubeconfig-default-token-ttl-minutes").await;
         let spec = TokenSpec {
             prefix: "kubeconfig-user-",
             ttl: ttl(&minutes),
@@ -123,8 +123,8 @@ impl Kubeconfigs {
             let event = by.event(Action::Call(ACTION), OBJECT, &cluster.id, &Ok(()));
             event.detail(&format!("with the token {token}")).into_row(now_ms)
         };
-        let token = parts.tokens.add_by(&by.caller, &spec, audit).await?;
-        Ok(Generated::Kubeconfig(yaml(&cluster, &server, &token.text())))
+        let token = inner.tokens.create_for_caller(&by.caller, &spec, audit).await?;
+        Ok(Generated::Kubeconfig(yaml(&cluster, &server, &token.to_bearer())))
     }
 }
 

@@ -118,10 +118,10 @@ impl From<Arc<server_access::Error>> for Refusal {
 /// The way into clusters. Clones share everything.
 #[derive(Clone)]
 pub struct Kubernetes {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     roles: Roles,
     tokens: Tokens,
     access: ServerAccess,
@@ -135,7 +135,7 @@ impl Kubernetes {
     /// The way into the clusters of `clusters`.
     pub fn new(base: &Base, clusters: Clusters, tokens: Tokens, access: ServerAccess) -> Self {
         Self {
-            parts: Arc::new(Parts {
+            inner: Arc::new(Inner {
                 roles: Roles::new(clusters),
                 tokens,
                 access,
@@ -162,15 +162,15 @@ impl Kubernetes {
         if let Some(only) = caller.cluster_id.as_ref().filter(|only| *only != cluster_id) {
             return Err(Refusal::OtherCluster(only.clone()));
         }
-        let place = self.parts.places.take(&caller.user_id).ok_or(Refusal::Busy)?;
-        let found = self.parts.roles.get(&caller, cluster_id).await;
+        let place = self.inner.places.take(&caller.user_id).ok_or(Refusal::Busy)?;
+        let found = self.inner.roles.get(&caller, cluster_id).await;
         let (cluster, role) = found.map_err(|error| match error {
             Error::NotFound { id } => Refusal::Unknown(id),
             error => Refusal::Server(error),
         })?;
-        let access = self.parts.access.access(&*cluster).await?;
+        let access = self.inner.access.access(&*cluster).await?;
         let pass = Pass {
-            parts: Arc::clone(&self.parts),
+            inner: Arc::clone(&self.inner),
             caller,
             presented,
             cluster_id: cluster.id.clone(),
@@ -183,23 +183,23 @@ impl Kubernetes {
 
     /// Ends what would not end by itself: streams and joined connections. Nothing of that kind begins afterwards.
     pub fn close(&self) {
-        self.parts.closing.cancel();
-        self.parts.sessions.close();
+        self.inner.closing.cancel();
+        self.inner.sessions.close();
     }
 
     /// Runs a joined connection beside its request.
     pub fn run_session(&self, session: impl Future<Output = ()> + Send + 'static) {
-        self.parts.sessions.spawn(session);
+        self.inner.sessions.spawn(session);
     }
 
     /// Waits until joined connections have told their clients that they end; [`Self::close`] makes them.
     pub async fn closed(&self) {
-        drop(tokio::time::timeout(CLOSE_TIMEOUT, self.parts.sessions.wait()).await);
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, self.inner.sessions.wait()).await);
     }
 
     /// Requests and streams that are inside.
     pub fn inside(&self) -> usize {
-        self.parts.places.taken()
+        self.inner.places.taken()
     }
 }
 
@@ -232,28 +232,28 @@ impl Visit {
     /// Sends a request, and once more with new access when the cluster rejects what this server has.
     async fn send(&self, outgoing: &mut Outgoing, way: Way) -> Result<Answer, Refusal> {
         let Self { cluster, access, pass } = self;
-        let parts = &pass.parts;
+        let inner = &pass.inner;
         let person = Person { user: &pass.caller.user_id, group: pass.role.group() };
-        let first = parts.downstream.forward(access, person, outgoing, way).await;
+        let first = inner.downstream.forward(access, person, outgoing, way).await;
         let rejected = match first {
             Err(error) if error.is_access_rejected() => Some(error),
             Ok(answer) => {
                 let is_401 = answer.response.status() == StatusCode::UNAUTHORIZED;
-                if !(is_401 && parts.access.is_rejected(&cluster.id, access).await) {
+                if !(is_401 && inner.access.is_rejected(&cluster.id, access).await) {
                     return Ok(answer);
                 }
                 None
             }
             Err(error) => return Err(error.into()),
         };
-        let renewed = match parts.access.renew(&**cluster, access).await {
+        let renewed = match inner.access.renew(&**cluster, access).await {
             Ok(renewed) => renewed,
             Err(renewal) => return Err(not_renewed(rejected, renewal)),
         };
         if !outgoing.can_repeat() {
             return Err(Refusal::Renewed);
         }
-        Ok(parts.downstream.forward(&renewed, person, outgoing, way).await?)
+        Ok(inner.downstream.forward(&renewed, person, outgoing, way).await?)
     }
 }
 
@@ -267,7 +267,7 @@ fn not_renewed(rejected: Option<cluster_access::Error>, renewal: Arc<server_acce
 
 /// The place of a caller inside a cluster, and what he came with.
 pub struct Pass {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
     caller: Arc<Caller>,
     presented: SecretString,
     cluster_id: String,
@@ -280,7 +280,7 @@ impl Pass {
     /// Comes to an end when the caller may no longer be inside as he is: his token is revoked or has expired, he lost his
     /// part in the cluster or has another one. What is endless also ends when the server stops.
     pub async fn ended(&self) -> Ending {
-        let closing = if self.is_endless { &self.parts.closing } else { &CancellationToken::new() };
+        let closing = if self.is_endless { &self.inner.closing } else { &CancellationToken::new() };
         match closing.run_until_cancelled(self.rights_ended()).await {
             Some(()) => Ending::Rights,
             None => Ending::Stop,
@@ -288,11 +288,11 @@ impl Pass {
     }
 
     async fn rights_ended(&self) {
-        let Self { parts, caller, presented, cluster_id, role, .. } = self;
+        let Self { inner, caller, presented, cluster_id, role, .. } = self;
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
             // A database that is away is no reason to end anything.
-            if parts
+            if inner
                 .tokens
                 .authenticate(presented.expose_secret())
                 .await
@@ -300,7 +300,7 @@ impl Pass {
             {
                 return;
             }
-            match parts.roles.get(caller, cluster_id).await {
+            match inner.roles.get(caller, cluster_id).await {
                 Ok((_, now)) if now != *role => return,
                 Err(Error::NotFound { .. }) => return,
                 Ok(_) | Err(_) => {}

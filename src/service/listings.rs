@@ -25,6 +25,7 @@ use self::cache::{Cache, Element, Failure, Found, Loaded, TIME_LIMIT};
 use self::kind::{Key, Kind};
 pub use self::upgrades::{UpgradeQuestion, Upgrades};
 use crate::service::credentials::AzureAccess;
+use crate::service::error::Rejection;
 use crate::service::{Error, Result};
 
 /// The time limit of `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
@@ -187,7 +188,7 @@ impl Listings {
         match &*found.loaded {
             Loaded::ByRegion(elements) => match elements.first().map(|element| &element.json) {
                 Some(Ok(body)) => Ok(listed(body.clone(), &found)),
-                Some(Err(reason)) => Err(Error::Rejected((*reason).to_owned())),
+                Some(Err(reason)) => Err(Rejection::UnusableResponse(reason).into()),
                 None => Ok(listed(Bytes::from_static(b"[]"), &found)),
             },
             _ => Ok(listed(Bytes::from_static(b"[]"), &found)),
@@ -206,7 +207,9 @@ impl Listings {
         render: fn(&[String]) -> Bytes,
     ) -> Result<Found> {
         if region.is_empty() {
-            return Err(Error::Rejected(format!("{KUBERNETES_VERSIONS}parameter location cannot be empty")));
+            return Err(
+                Rejection::EmptyParameter { prefix: KUBERNETES_VERSIONS, parameter: "location" }.into()
+            );
         }
         let region = region_of(region)?;
         self.find(ask, Kind::Versions, Arc::clone(&region), KUBERNETES_VERSIONS, move |arm| async move {
@@ -267,7 +270,7 @@ impl Listings {
             Failure::Azure(source)
                 if by_subscription && matches!(*source, azure::Error::EmptySubscription) =>
             {
-                Error::Rejected(format!("{prefix}parameter subscriptionID cannot be empty"))
+                Rejection::EmptyParameter { prefix, parameter: "subscriptionID" }.into()
             }
             // The client of Azure cannot even be made: its words stand alone.
             Failure::Azure(source)
@@ -292,13 +295,11 @@ fn region_of(region: &str) -> Result<Arc<str>> {
     if regions::is_plausible(&normalised) {
         return Ok(normalised);
     }
-    Err(Error::Rejected(format!(
-        "invalid region {region:?}: the name of a region has letters and digits only, for example eastus"
-    )))
+    Err(Rejection::InvalidRegion(region.to_owned()).into())
 }
 
 fn no_versions() -> Error {
-    Error::Rejected("no versions were returned".to_owned())
+    Rejection::NoVersions.into()
 }
 
 fn listed(body: Bytes, found: &Found) -> Listed {
@@ -314,7 +315,8 @@ fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> 
 fn joined<'a>(elements: impl Iterator<Item = &'a Element>) -> Result<Bytes> {
     let mut list = vec![b'['];
     for element in elements {
-        let json = element.json.as_ref().map_err(|reason| Error::Rejected((*reason).to_owned()))?;
+        let json =
+            element.json.as_ref().map_err(|reason| Error::from(Rejection::UnusableResponse(reason)))?;
         if list.len() > 1 {
             list.push(b',');
         }

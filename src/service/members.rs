@@ -12,21 +12,19 @@ use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
 use super::core::Base;
 use super::credentials::Credentials;
+use super::error::Reason;
 use super::events::{Action, Events};
+use super::fresh_id::insert_with_fresh_id;
 use super::metadata::{Metadata, MetadataChange};
 use super::{Caller, Error, Invalid, Result};
 use crate::store::members::MemberUpdate;
 use crate::store::{self, MemberRow, Store, Unique};
-use crate::vault;
 
 /// The kind of object in the audit.
 pub(super) const OBJECT: &str = "clusterRoleTemplateBinding";
 
 /// The name of the creator's part, as Rancher's.
 const CREATOR: &str = "creator-cluster-owner";
-
-/// How often a name is drawn anew when it is taken.
-const DRAWS: usize = 5;
 
 /// Somebody's part in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,10 +114,10 @@ pub struct MemberChange {
 /// The parts in clusters. Clones share everything.
 #[derive(Clone)]
 pub struct Members {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     clusters: Clusters,
     credentials: Credentials,
@@ -131,14 +129,14 @@ impl Members {
     /// The parts in the clusters of this database.
     pub fn new(base: &Base, clusters: Clusters, credentials: Credentials) -> Self {
         let Base { store, events, clock, .. } = base.clone();
-        Self { parts: Arc::new(Parts { store, clusters, credentials, events, clock }) }
+        Self { inner: Arc::new(Inner { store, clusters, credentials, events, clock }) }
     }
 
     /// Every part in the clusters that the caller sees.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Member>> {
-        let rows = store::members::list(&self.parts.store, None, None).await?;
+        let rows = store::members::list(&self.inner.store, None, None).await?;
         let mut members = Vec::new();
-        for (cluster, role) in self.parts.clusters.list_with_roles(caller).await? {
+        for (cluster, role) in self.inner.clusters.list_with_roles(caller).await? {
             members.push(Member::creator(&cluster));
             let own = rows.iter().filter(|row| row.cluster_id == cluster.id);
             for row in own {
@@ -164,8 +162,8 @@ impl Members {
     /// not; [`Error::Exists`] when the name is taken.
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
         let result = self.insert(by, &new).await;
-        self.parts.credentials.forget_resolved();
-        self.parts.events.record_failure(by, Action::Create, OBJECT, &new.cluster_id, &result).await;
+        self.inner.credentials.forget_resolved();
+        self.inner.events.record_failure(by, Action::Create, OBJECT, &new.cluster_id, &result).await;
         result
     }
 
@@ -179,44 +177,43 @@ impl Members {
             let message = "say whose part it is: userId, or userPrincipalId as local://<userId>";
             return Err(Invalid::field("MissingRequired", "userId", message).into());
         }
-        let cluster = self.owned(&by.caller, &new.cluster_id).await.map_err(|error| match error {
-            Error::NotFound { id } => Error::Missing(format!("{id} not found")),
-            other => other,
-        })?;
+        let cluster = self.owned(&by.caller, &new.cluster_id).await.map_err(Error::of_reference)?;
         if let Some(name) = &new.name {
             check_name(name)?;
         }
-        if store::users::get(&self.parts.store, &new.user_id).await?.is_none() {
+        if store::users::get(&self.inner.store, &new.user_id).await?.is_none() {
             return Err(no_user(&new.user_id));
         }
         let metadata = new.metadata.applied(Metadata::default())?;
-        let mut row = MemberRow {
+        let row = MemberRow {
             id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
-            cluster_id: cluster.id.clone(),
+            cluster_id: cluster.id,
             user_id: new.user_id.clone(),
             role: role.name().to_owned(),
             labels: metadata.labels,
             annotations: metadata.annotations,
-            created_ms: self.parts.clock.now_ms(),
+            created_ms: self.inner.clock.now_ms(),
         };
-        for _ in 0..DRAWS {
-            let drawn = || ids::generated("crtb-", vault::random());
-            row.id = format!("{}:{}", cluster.id, new.name.clone().unwrap_or_else(drawn));
-            let audit = by.audit(Action::Create, OBJECT, &row.id, row.created_ms);
-            match store::members::insert(&self.parts.store, &row, &audit).await {
-                Err(store::Error::Duplicate { what: Unique::MemberId }) if new.name.is_none() => {}
-                Err(store::Error::Duplicate { what: Unique::MemberId }) => {
-                    return Err(Error::Exists { id: row.id });
-                }
-                // The user or the cluster went away in between.
-                Err(store::Error::Dangling { .. }) => return Err(no_user(&new.user_id)),
-                outcome => {
-                    return outcome.map_or_else(|error| Err(error.into()), |()| Member::of(row, Role::Owner));
-                }
-            }
+        let Some(name) = &new.name else {
+            return insert_with_fresh_id("crtb-", |name| self.insert_row(by, row.clone(), name)).await;
+        };
+        let id = format!("{}:{name}", row.cluster_id);
+        self.insert_row(by, row, name.clone()).await.map_err(|error| match error {
+            Error::Store(store::Error::Duplicate { what: Unique::MemberId }) => Error::Exists { id },
+            error => error,
+        })
+    }
+
+    async fn insert_row(&self, by: &Actor, row: MemberRow, name: String) -> Result<Member> {
+        let row = MemberRow { id: format!("{}:{name}", row.cluster_id), ..row };
+        let audit = by.audit(Action::Create, OBJECT, &row.id, row.created_ms);
+        match store::members::insert(&self.inner.store, &row, &audit).await {
+            Ok(()) => Member::of(row, Role::Owner),
+            // The user or the cluster was removed meanwhile.
+            Err(store::Error::Dangling { .. }) => Err(no_user(&row.user_id)),
+            Err(error) => Err(error.into()),
         }
-        Err(store::Error::Duplicate { what: Unique::MemberId }.into())
     }
 
     /// Gives a member another role.
@@ -225,8 +222,8 @@ impl Members {
     /// As [`Members::create`]; cluster and user cannot be changed.
     pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
         let result = self.change(by, id, change).await;
-        self.parts.credentials.forget_resolved();
-        self.parts.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
+        self.inner.credentials.forget_resolved();
+        self.inner.events.record_failure(by, Action::Update, OBJECT, id, &result).await;
         result
     }
 
@@ -252,8 +249,8 @@ impl Members {
             labels: (old.labels != new.labels).then_some(&new.labels),
             annotations: (old.annotations != new.annotations).then_some(&new.annotations),
         };
-        let audit = by.audit(Action::Update, OBJECT, id, self.parts.clock.now_ms());
-        if store::members::update(&self.parts.store, id, update, &audit).await? {
+        let audit = by.audit(Action::Update, OBJECT, id, self.inner.clock.now_ms());
+        if store::members::update(&self.inner.store, id, update, &audit).await? {
             return Ok(member);
         }
         Err(Error::NotFound { id: id.to_owned() })
@@ -265,15 +262,15 @@ impl Members {
     /// [`Error::Forbidden`] unless the caller owns the cluster, and for the creator's part.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
         let result = self.remove(by, id).await;
-        self.parts.credentials.forget_resolved();
-        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
+        self.inner.credentials.forget_resolved();
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Member> {
         let member = self.changeable(&by.caller, id).await?;
-        let audit = by.audit(Action::Delete, OBJECT, id, self.parts.clock.now_ms());
-        if store::members::delete(&self.parts.store, id, &audit).await? {
+        let audit = by.audit(Action::Delete, OBJECT, id, self.inner.clock.now_ms());
+        if store::members::delete(&self.inner.store, id, &audit).await? {
             return Ok(member);
         }
         Err(Error::NotFound { id: id.to_owned() })
@@ -284,38 +281,34 @@ impl Members {
         if member.changeable {
             return Ok(member);
         }
-        let reason = if member.name() == CREATOR {
-            format!("{} made the cluster, and stays its owner", member.user_id)
+        Err(Error::Forbidden(if member.name() == CREATOR {
+            Reason::CreatorStaysOwner { user_id: member.user_id }
         } else {
-            format!("only owners of {} say who has a part in it", member.cluster_id)
-        };
-        Err(Error::Forbidden(reason))
+            Reason::ChangeMembers { cluster_id: member.cluster_id, role: None }
+        }))
     }
 
     /// The cluster of an id, what the caller is to it, and the name behind the colon.
     async fn seen<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
-        match self.parts.clusters.with_role(caller, cluster_id).await {
+        match self.inner.clusters.with_role(caller, cluster_id).await {
             Err(Error::NotFound { .. }) => Err(missing()),
             found => found.map(|(cluster, role)| (cluster, role, name)),
         }
     }
 
     async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
-        match self.parts.clusters.with_role(caller, cluster_id).await? {
+        match self.inner.clusters.with_role(caller, cluster_id).await? {
             (cluster, Role::Owner) => Ok(cluster),
-            (_, role) => {
-                let role = role.name();
-                Err(Error::Forbidden(format!(
-                    "only owners of {cluster_id} say who has a part in it; you are {role}"
-                )))
+            (cluster, role) => {
+                Err(Error::Forbidden(Reason::ChangeMembers { cluster_id: cluster.id, role: Some(role) }))
             }
         }
     }
 
     async fn row(&self, id: &str) -> Result<MemberRow> {
-        let row = store::members::get(&self.parts.store, id).await?;
+        let row = store::members::get(&self.inner.store, id).await?;
         row.ok_or_else(|| Error::NotFound { id: id.to_owned() })
     }
 }

@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::clusters::Clusters;
 use super::events::{Action, Events};
 use super::metadata::{Metadata, MetadataChange};
-use super::tokens::{NewToken, OBJECT, TokenInfo, TokenSpec, Tokens};
+use super::tokens::{OBJECT, PlainToken, TokenInfo, TokenSpec, Tokens};
 use super::{Caller, Error, Invalid, Result};
 
 /// The longest time to live: 100 years, as on the command line.
@@ -30,10 +30,10 @@ pub struct OwnToken {
 /// The way of callers to their tokens. Clones share everything.
 #[derive(Clone)]
 pub struct OwnTokens {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     tokens: Tokens,
     clusters: Clusters,
     events: Events,
@@ -42,39 +42,36 @@ struct Parts {
 impl OwnTokens {
     /// The tokens of whoever asks.
     pub fn new(tokens: Tokens, clusters: Clusters, events: Events) -> Self {
-        Self { parts: Arc::new(Parts { tokens, clusters, events }) }
+        Self { inner: Arc::new(Inner { tokens, clusters, events }) }
     }
 
     /// The caller's tokens, oldest first.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<TokenInfo>> {
-        self.parts.tokens.of_user(&caller.user_id).await
+        self.inner.tokens.of_user(&caller.user_id).await
     }
 
     /// The caller's token of that name.
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<TokenInfo> {
-        let found = self.parts.tokens.find(&caller.user_id, name).await?;
+        let found = self.inner.tokens.find(&caller.user_id, name).await?;
         found.ok_or_else(|| Error::NotFound { id: without_secret(name).to_owned() })
     }
 
     /// Makes a token for the caller. Its secret is in the answer, and never seen again.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a time to live or a description that cannot be, [`Error::Missing`] for a cluster that the
+    /// [`Error::Invalid`] for a time to live or a description that cannot be, [`Error::ReferenceNotFound`] for a cluster that the
     /// caller does not see.
-    pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, NewToken)> {
+    pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
         let result = self.make(by, token).await;
-        self.parts.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
+        self.inner.events.record_failure(by, Action::Create, OBJECT, "", &result).await;
         result
     }
 
-    async fn make(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, NewToken)> {
+    async fn make(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
         let caller = &by.caller;
         let ttl = ttl(token.ttl_ms)?;
         if let Some(id) = &token.cluster_id {
-            self.parts.clusters.get(caller, id).await.map_err(|error| match error {
-                Error::NotFound { id } => Error::Missing(format!("{id} not found")),
-                other => other,
-            })?;
+            self.inner.clusters.get(caller, id).await.map_err(Error::of_reference)?;
         }
         let spec = TokenSpec {
             prefix: "token-",
@@ -84,20 +81,20 @@ impl OwnTokens {
             metadata: token.metadata.applied(Metadata::default())?,
         };
         let audit = |name: &str, now_ms| by.audit(Action::Create, OBJECT, name, now_ms);
-        let made = self.parts.tokens.add_by(caller, &spec, audit).await?;
+        let made = self.inner.tokens.create_for_caller(caller, &spec, audit).await?;
         Ok((self.get(caller, &made.name).await?, made))
     }
 
     /// Revokes a token of the caller, which may be the one he calls with; returns what it was.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let result = self.remove(by, name).await;
-        self.parts.events.record_failure(by, Action::Delete, OBJECT, without_secret(name), &result).await;
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, without_secret(name), &result).await;
         result
     }
 
     async fn remove(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let token = self.get(&by.caller, name).await?;
-        if self.parts.tokens.revoke_as(by, name).await? {
+        if self.inner.tokens.revoke_as(by, name).await? {
             return Ok(token);
         }
         Err(Error::NotFound { id: name.to_owned() })

@@ -54,10 +54,10 @@ pub struct Plan {
 /// The plans. Clones share everything.
 #[derive(Clone)]
 pub struct Plans {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     clusters: Clusters,
     credentials: Credentials,
     events: Events,
@@ -70,36 +70,36 @@ impl Plans {
     pub fn new(core: &Core, foresight: impl Foresight + 'static) -> Self {
         let Core { clusters, credentials, events, clock, .. } = core.clone();
         let foresight = Box::new(foresight);
-        Self { parts: Arc::new(Parts { clusters, credentials, events, clock, foresight }) }
+        Self { inner: Arc::new(Inner { clusters, credentials, events, clock, foresight }) }
     }
 
     /// What comes next for a cluster that the caller may see. Azure is asked when the caller may use the cluster's
     /// credential.
     pub async fn tell(&self, by: &Actor, id: &str) -> Result<Plan> {
-        let (row, role) = self.parts.clusters.row_and_role(&by.caller, id).await?;
+        let (row, role) = self.inner.clusters.row_and_role(&by.caller, id).await?;
         let preview = self.preview(by, &row, role).await?;
         Ok(Plan {
             preview,
             phase: if row.removing_ms.is_some() { "removing".to_owned() } else { row.work.phase.clone() },
             generation: row.generation,
             next_run_ms: row.work.next_run_ms,
-            at_ms: self.parts.clock.now_ms(),
+            at_ms: self.inner.clock.now_ms(),
             cluster: row.try_into()?,
         })
     }
 
     async fn preview(&self, by: &Actor, row: &ClusterRow, role: Role) -> Result<Preview> {
-        let foresight = &self.parts.foresight;
+        let foresight = &self.inner.foresight;
         if let Some(preview) = foresight.alone(row)? {
             return Ok(preview);
         }
         let id = full_id(row.credential_id.as_deref().unwrap_or_default());
         let via = Via::OfCluster { id: &id, cluster_id: &row.id };
-        match self.parts.credentials.resolve(&by.caller, via).await {
+        match self.inner.credentials.resolve(&by.caller, via).await {
             Ok(access) => {
                 // Before Azure is asked: whoever does not wait for the answer has used the credential, too.
                 let used = by.event(Action::Call("plan"), CREDENTIAL, &id, &Ok(()));
-                self.parts.events.record(used).await;
+                self.inner.events.record(used).await;
                 foresight.looking(row.clone(), access).await
             }
             Err(AccessError::Other(error)) => Err(error),

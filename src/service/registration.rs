@@ -18,11 +18,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::actor::Actor;
 use super::clusters::{Cluster, Clusters};
 use super::core::Base;
+use super::error::Reason;
 use super::events::{Action, Events};
+use super::fresh_id::insert_with_fresh_id;
 use super::secrets::{self, Secrets};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
-use crate::store::{self, RegistrationTokenRow, Store};
+use crate::store::{self, RegistrationTokenRow, Store, Unique};
 use crate::vault;
 
 /// The kind of object in the audit.
@@ -31,8 +33,8 @@ const OBJECT: &str = "clusterRegistrationToken";
 /// The token that every cluster has.
 pub const DEFAULT: &str = "default-token";
 
-/// How often a name is drawn anew when it is taken.
-const DRAWS: usize = 5;
+/// Attempts to read the default token, which may be deleted between two reads.
+const MAX_READS: usize = 5;
 
 /// A registration token.
 #[derive(Clone, Debug)]
@@ -73,10 +75,10 @@ pub enum ManifestError {
 /// The registration tokens. Clones share everything.
 #[derive(Clone)]
 pub struct Registration {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     secrets: Secrets,
     clusters: Clusters,
@@ -89,16 +91,16 @@ impl Registration {
     /// The registration tokens of this database.
     pub fn new(base: &Base, clusters: Clusters, settings: Settings) -> Self {
         let Base { store, secrets, events, clock, .. } = base.clone();
-        Self { parts: Arc::new(Parts { store, secrets, clusters, settings, events, clock }) }
+        Self { inner: Arc::new(Inner { store, secrets, clusters, settings, events, clock }) }
     }
 
     /// The tokens of every cluster that the caller owns, or of one of them.
     pub async fn list(&self, caller: &Caller, cluster_id: Option<&str>) -> Result<Vec<RegistrationToken>> {
         let mut tokens = Vec::new();
-        for (cluster, role) in self.parts.clusters.list_with_roles(caller).await? {
+        for (cluster, role) in self.inner.clusters.list_with_roles(caller).await? {
             if role == Role::Owner && cluster_id.is_none_or(|id| id == cluster.id) {
                 self.default_of(&cluster.id).await?;
-                for row in store::registration_tokens::list(&self.parts.store, &cluster.id).await? {
+                for row in store::registration_tokens::list(&self.inner.store, &cluster.id).await? {
                     tokens.extend(self.opened(row).await?);
                 }
             }
@@ -120,7 +122,7 @@ impl Registration {
         if name == DEFAULT {
             return self.default_of(&cluster.id).await;
         }
-        let row = store::registration_tokens::get(&self.parts.store, &cluster.id, name).await?;
+        let row = store::registration_tokens::get(&self.inner.store, &cluster.id, name).await?;
         match row {
             Some(row) => self.opened(row).await?.ok_or_else(missing),
             None => Err(missing()),
@@ -130,7 +132,7 @@ impl Registration {
     /// Makes another token for a cluster.
     ///
     /// # Errors
-    /// [`Error::Missing`] for a cluster that the caller does not see, [`Error::Exists`] when the name is taken.
+    /// [`Error::ReferenceNotFound`] for a cluster that the caller does not see, [`Error::Exists`] when the name is taken.
     pub async fn create(
         &self,
         by: &Actor,
@@ -138,7 +140,7 @@ impl Registration {
         name: Option<&str>,
     ) -> Result<RegistrationToken> {
         let result = self.insert(by, cluster_id, name).await;
-        self.parts.events.record_failure(by, Action::Create, OBJECT, cluster_id, &result).await;
+        self.inner.events.record_failure(by, Action::Create, OBJECT, cluster_id, &result).await;
         result
     }
 
@@ -147,10 +149,7 @@ impl Registration {
             let message = "say which cluster the token is for";
             return Err(Invalid::field("MissingRequired", "clusterId", message).into());
         }
-        let cluster = self.owned(&by.caller, cluster_id).await.map_err(|error| match error {
-            Error::NotFound { id } => Error::Missing(format!("{id} not found")),
-            other => other,
-        })?;
+        let cluster = self.owned(&by.caller, cluster_id).await.map_err(Error::of_reference)?;
         if let Some(name) = name {
             if !ids::is_label(name) {
                 let message = "a name has at most 63 lower-case letters, digits and hyphens between them";
@@ -159,13 +158,9 @@ impl Registration {
             let made = self.make(by, &cluster.id, name.to_owned()).await?;
             return made.ok_or_else(|| Error::Exists { id: format!("{}:{name}", cluster.id) });
         }
-        for _ in 0..DRAWS {
-            let name = ids::generated("crt-", vault::random());
-            if let Some(token) = self.make(by, &cluster.id, name).await? {
-                return Ok(token);
-            }
-        }
-        Err(Error::Conflict { id: cluster.id })
+        let taken = || store::Error::Duplicate { what: Unique::Other }.into();
+        insert_with_fresh_id("crt-", async |name| self.make(by, &cluster.id, name).await?.ok_or_else(taken))
+            .await
     }
 
     /// Removes a token; what it was. The default one comes back with another text when somebody looks.
@@ -174,15 +169,15 @@ impl Registration {
     /// As [`Registration::get`].
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
         let result = self.remove(by, id).await;
-        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
         let token = self.get(&by.caller, id).await?;
-        let audit = by.audit(Action::Delete, OBJECT, id, self.parts.clock.now_ms());
+        let audit = by.audit(Action::Delete, OBJECT, id, self.inner.clock.now_ms());
         let (cluster_id, name) = (&token.cluster_id, &token.name);
-        if store::registration_tokens::delete(&self.parts.store, cluster_id, name, &audit).await? {
+        if store::registration_tokens::delete(&self.inner.store, cluster_id, name, &audit).await? {
             return Ok(token);
         }
         Err(Error::NotFound { id: id.to_owned() })
@@ -191,12 +186,12 @@ impl Registration {
     /// The cluster that a token registers; `None` for a wrong token and for a cluster that there is not, in the same time.
     async fn presented(&self, token: &str, cluster_id: &str) -> Result<Option<store::ClusterRow>> {
         let hash = vault::token_hash(token);
-        let rows = store::registration_tokens::list(&self.parts.store, cluster_id).await?;
+        let rows = store::registration_tokens::list(&self.inner.store, cluster_id).await?;
         let known = rows.iter().fold(false, |known, row| vault::hashes_equal(&row.hash, &hash) | known);
         if !known {
             return Ok(None);
         }
-        Ok(store::clusters::get(&self.parts.store, cluster_id).await?)
+        Ok(store::clusters::get(&self.inner.store, cluster_id).await?)
     }
 
     /// The manifest for whoever presents a token of a cluster. `server` is the address that the caller knows this
@@ -214,7 +209,7 @@ impl Registration {
         }
         let body: Object = serde_json::from_str(&row.spec)
             .map_err(|error| Error::Corrupt { id: row.id.clone(), source: error.into() })?;
-        let authorities = self.parts.settings.value("cacerts").await;
+        let authorities = self.inner.settings.value("cacerts").await;
         let ca_checksum = if authorities.is_empty() { String::new() } else { hexadecimal(&authorities) };
         let revision: String = hexadecimal(token).chars().take(10).collect();
         let agent = Agent {
@@ -223,7 +218,7 @@ impl Registration {
             revision: &revision,
             cluster_id: &row.id,
             ca_checksum: &ca_checksum,
-            image: &self.parts.settings.value("agent-image").await,
+            image: &self.inner.settings.value("agent-image").await,
             body: &body,
         };
         Ok(manifest(&agent))
@@ -231,28 +226,24 @@ impl Registration {
 
     /// The address of this server for what outlives a request: the setting `server-url`, else what the caller came by.
     pub async fn server(&self, known_as: &str) -> String {
-        let set = self.parts.settings.value("server-url").await;
+        let set = self.inner.settings.value("server-url").await;
         let server = if set.is_empty() { known_as } else { &set };
         server.trim_end_matches('/').to_owned()
     }
 
     async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
-        match self.parts.clusters.with_role(caller, cluster_id).await? {
+        match self.inner.clusters.with_role(caller, cluster_id).await? {
             (cluster, Role::Owner) => Ok(cluster),
-            (_, role) => {
-                let role = role.name();
-                Err(Error::Forbidden(format!(
-                    "registration tokens are for owners; you are {role} of {cluster_id}"
-                )))
+            (cluster, role) => {
+                Err(Error::Forbidden(Reason::RegistrationTokens { cluster_id: cluster.id, role }))
             }
         }
     }
 
     /// The default token of a cluster that exists.
     async fn default_of(&self, cluster_id: &str) -> Result<RegistrationToken> {
-        // Once more for a token that somebody removes between two looks.
-        for _ in 0..DRAWS {
-            let row = store::registration_tokens::get(&self.parts.store, cluster_id, DEFAULT).await?;
+        for _ in 0..MAX_READS {
+            let row = store::registration_tokens::get(&self.inner.store, cluster_id, DEFAULT).await?;
             let known = match row {
                 Some(row) => self.opened(row).await?,
                 None => self.make(&Actor::server(), cluster_id, DEFAULT.to_owned()).await?,
@@ -272,12 +263,12 @@ impl Registration {
             name,
             uuid: uuid::Uuid::new_v4().to_string(),
             hash: vault::token_hash(token.expose_secret()).to_vec(),
-            created_ms: self.parts.clock.now_ms(),
+            created_ms: self.inner.clock.now_ms(),
         };
         let secret = store::registration_tokens::secret_name(&row.name);
-        let sealed = self.parts.secrets.seal_for_cluster(cluster_id, &secret, &token)?;
+        let sealed = self.inner.secrets.seal_for_cluster(cluster_id, &secret, &token)?;
         let audit = by.audit(Action::Create, OBJECT, &format!("{cluster_id}:{}", row.name), row.created_ms);
-        match store::registration_tokens::insert(&self.parts.store, &row, &sealed, &audit).await {
+        match store::registration_tokens::insert(&self.inner.store, &row, &sealed, &audit).await {
             // The cluster went away in between.
             Err(store::Error::Dangling { .. }) => Err(Error::NotFound { id: cluster_id.to_owned() }),
             Err(error) => Err(error.into()),
@@ -289,7 +280,7 @@ impl Registration {
     async fn opened(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
         let name = store::registration_tokens::secret_name(&row.name);
         let text =
-            self.parts.secrets.of_cluster(&row.cluster_id, &name).await.map_err(|error| match error {
+            self.inner.secrets.of_cluster(&row.cluster_id, &name).await.map_err(|error| match error {
                 secrets::Error::Store(error) => Error::from(error),
                 secrets::Error::Vault(error) => Error::from(error),
                 other => Error::Corrupt { id: row.cluster_id.clone(), source: other.into() },

@@ -54,10 +54,10 @@ const CREDENTIAL: &str = "cloudCredential";
 /// The reviews. Clones share everything.
 #[derive(Clone)]
 pub struct Reviews {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     azure: Azure,
     store: Store,
     credentials: Credentials,
@@ -102,12 +102,12 @@ impl Reviews {
     pub fn new(base: &Base, credentials: Credentials, settings: Settings) -> Self {
         let Base { store, azure, events, clock, .. } = base.clone();
         let waiting = Places::new(MAX_WAITING, MAX_WAITING_OF_USER);
-        Self { parts: Arc::new(Parts { azure, store, credentials, events, settings, clock, waiting }) }
+        Self { inner: Arc::new(Inner { azure, store, credentials, events, settings, clock, waiting }) }
     }
 
     /// The patience with Azure of a request that begins now.
     pub(super) fn patience(&self) -> Patience {
-        Patience::new(&self.parts.clock)
+        Patience::new(&self.inner.clock)
     }
 
     /// Lets a specification through before it is saved; also returns the subscription for which Azure answered with the
@@ -131,7 +131,7 @@ impl Reviews {
         let mut answered_for = None;
         let azure = match stored(asked) {
             None => AzureData::unknown("aksConfig names no cloud credential"),
-            Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
+            Some(via) => match self.inner.credentials.resolve(&by.caller, via).await {
                 Ok(access) => {
                     let azure = self.gathered(by, Action::Use, &access, &subject).await;
                     let azure = self.wait_for_access(by, &access, &subject, azure, patience).await;
@@ -157,16 +157,16 @@ impl Reviews {
         if !may_pass(&azure) {
             return azure;
         }
-        let Some(_permit) = self.parts.waiting.take(&by.caller.user_id) else {
+        let Some(_permit) = self.inner.waiting.take(&by.caller.user_id) else {
             count_wait("limited");
             return azure;
         };
-        while patience.pause(&self.parts.clock).await {
-            let again = Box::pin(gather::access(&self.parts.azure, access, subject, LIMIT)).await;
+        while patience.pause(&self.inner.clock).await {
+            let again = Box::pin(gather::access(&self.inner.azure, access, subject, LIMIT)).await;
             if may_pass(&again) {
                 continue;
             }
-            azure = Box::pin(gather::all(&self.parts.azure, access, subject, LIMIT)).await;
+            azure = Box::pin(gather::all(&self.inner.azure, access, subject, LIMIT)).await;
             if !may_pass(&azure) {
                 count_wait("ended");
                 return azure;
@@ -202,7 +202,7 @@ impl Reviews {
         let subject = subject(asked, &known);
         let azure = match via {
             None => AzureData::unknown("aksConfig names no cloud credential"),
-            Some(via) => match self.parts.credentials.resolve(&by.caller, via).await {
+            Some(via) => match self.inner.credentials.resolve(&by.caller, via).await {
                 Ok(access) => self.gathered(by, Action::Call("review"), &access, &subject).await,
                 Err(AccessError::NotFound | AccessError::InvalidId(_)) => {
                     return Err(Error::NoCredential);
@@ -222,9 +222,9 @@ impl Reviews {
         access: &AzureAccess,
         subject: &Subject<'_>,
     ) -> AzureData {
-        let azure = Box::pin(gather::all(&self.parts.azure, access, subject, LIMIT)).await;
+        let azure = Box::pin(gather::all(&self.inner.azure, access, subject, LIMIT)).await;
         if let Some(id) = access.credential_id() {
-            self.parts.events.record(by.event(action, CREDENTIAL, id, &Ok(()))).await;
+            self.inner.events.record(by.event(action, CREDENTIAL, id, &Ok(()))).await;
         }
         azure
     }
@@ -233,17 +233,17 @@ impl Reviews {
     async fn known(&self, asked: &Asked<'_>) -> Result<Known> {
         let id = asked.spec.aks().azure_credential_secret.as_deref();
         let row = match id.and_then(ids::split_namespaced) {
-            Some((_, bare)) => store::credentials::get(&self.parts.store, bare).await?,
+            Some((_, bare)) => store::credentials::get(&self.inner.store, bare).await?,
             None => None,
         };
         let advise = match annotation(asked.spec.body()) {
             Some(ADVISE) => true,
             Some(ENFORCE) => false,
-            _ => self.parts.settings.value(SETTING).await == ADVISE,
+            _ => self.inner.settings.value(SETTING).await == ADVISE,
         };
         Ok(Known {
             advise,
-            now_ms: self.parts.clock.now_ms(),
+            now_ms: self.inner.clock.now_ms(),
             changed_ms: row.as_ref().map(|row| row.updated_ms),
             subscription_id: row.and_then(|row| row.subscription_id).map(pasted::owned_id),
             sent_along: false,

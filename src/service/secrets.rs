@@ -116,10 +116,10 @@ pub enum Origin {
 /// The secrets of a database. Clones share the keys.
 #[derive(Clone)]
 pub struct Secrets {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     vault: Vault,
     clock: Clock,
@@ -173,7 +173,7 @@ impl Secrets {
         clock: Clock,
     ) -> Result<(Self, Origin), Error> {
         let (vault, origin) = load(path, may_create, &store, Missing::Write).await?;
-        let parts = Parts {
+        let inner = Inner {
             store,
             vault,
             started_ms: clock.now_ms(),
@@ -181,7 +181,7 @@ impl Secrets {
             path: path.to_owned(),
             replica: ids::generated("replica-", vault::random()),
         };
-        Ok((Self { parts: Arc::new(parts) }, origin))
+        Ok((Self { inner: Arc::new(inner) }, origin))
     }
 
     /// Holds the key file against the database as [`Secrets::open`] does, without writing anything; returns the names of
@@ -198,7 +198,7 @@ impl Secrets {
     /// # Errors
     /// [`vault::Error::Broken`] only.
     pub fn seal(&self, credential_id: &str, plain: &SecretString) -> Result<SealedColumns, vault::Error> {
-        self.parts.vault.seal(&context(credential_id), plain).map(SealedColumns::from)
+        self.inner.vault.seal(&context(credential_id), plain).map(SealedColumns::from)
     }
 
     /// Opens the client secret of a credential (`cc-xxxxx`).
@@ -206,7 +206,7 @@ impl Secrets {
     /// # Errors
     /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
     pub fn unseal(&self, credential_id: &str, sealed: &SealedColumns) -> Result<SecretString, vault::Error> {
-        self.parts.vault.open(&context(credential_id), &Sealed::from(sealed))
+        self.inner.vault.open(&context(credential_id), &Sealed::from(sealed))
     }
 
     /// Seals a secret of a cluster (`c-xxxxx`) for keeping under a name, without keeping it.
@@ -219,7 +219,7 @@ impl Secrets {
         name: &str,
         plain: &SecretString,
     ) -> Result<SealedColumns, vault::Error> {
-        self.parts.vault.seal(&cluster_context(cluster_id, name), plain).map(SealedColumns::from)
+        self.inner.vault.seal(&cluster_context(cluster_id, name), plain).map(SealedColumns::from)
     }
 
     /// Keeps a secret of a cluster (`c-xxxxx`) under a name, in place of an older one.
@@ -233,8 +233,8 @@ impl Secrets {
         plain: &SecretString,
     ) -> Result<(), Error> {
         let sealed = self.seal_for_cluster(cluster_id, name, plain)?;
-        let now_ms = self.parts.clock.now_ms();
-        Ok(store::cluster_secrets::put(&self.parts.store, cluster_id, name, &sealed, now_ms).await?)
+        let now_ms = self.inner.clock.now_ms();
+        Ok(store::cluster_secrets::put(&self.inner.store, cluster_id, name, &sealed, now_ms).await?)
     }
 
     /// Reads a secret of a cluster; `None` when none of that name was kept.
@@ -242,15 +242,15 @@ impl Secrets {
     /// # Errors
     /// [`Error::Vault`], [`Error::Store`].
     pub async fn of_cluster(&self, cluster_id: &str, name: &str) -> Result<Option<SecretString>, Error> {
-        let Some(sealed) = store::cluster_secrets::get(&self.parts.store, cluster_id, name).await? else {
+        let Some(sealed) = store::cluster_secrets::get(&self.inner.store, cluster_id, name).await? else {
             return Ok(None);
         };
-        Ok(Some(self.parts.vault.open(&cluster_context(cluster_id, name), &Sealed::from(&sealed))?))
+        Ok(Some(self.inner.vault.open(&cluster_context(cluster_id, name), &Sealed::from(&sealed))?))
     }
 
     /// Whether a cluster has a secret of that name.
     pub async fn has_of_cluster(&self, cluster_id: &str, name: &str) -> Result<bool, store::Error> {
-        Ok(store::cluster_secrets::get(&self.parts.store, cluster_id, name).await?.is_some())
+        Ok(store::cluster_secrets::get(&self.inner.store, cluster_id, name).await?.is_some())
     }
 
     /// Removes a secret of a cluster and tells of it with an event, both or neither; false when there was none.
@@ -260,15 +260,7 @@ impl Secrets {
         name: &str,
         event: &NewClusterEvent,
     ) -> Result<bool, store::Error> {
-        store::cluster_secrets::delete_with_event(&self.parts.store, cluster_id, name, event).await
-    }
-
-    /// Makes sure that every key that stored secrets need is known.
-    ///
-    /// # Errors
-    /// [`Error::MissingKeys`], [`Error::Store`].
-    pub async fn check(&self) -> Result<(), Error> {
-        require(&self.parts.path, &self.parts.vault, needed_keys(&self.parts.store).await?)
+        store::cluster_secrets::delete_with_event(&self.inner.store, cluster_id, name, event).await
     }
 
     /// Reads the key file again (on SIGHUP) and tells the other servers at once. An unusable file changes nothing.
@@ -277,41 +269,41 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub async fn reload(&self) -> Result<Vec<String>, Error> {
-        let (vault, _) = load(&self.parts.path, false, &self.parts.store, Missing::Write).await?;
-        self.parts.vault.adopt(&vault);
+        let (vault, _) = load(&self.inner.path, false, &self.inner.store, Missing::Write).await?;
+        self.inner.vault.adopt(&vault);
         self.heartbeat().await?;
         Ok(self.key_ids())
     }
 
     /// The names of the known keys, the active one first.
     pub fn key_ids(&self) -> Vec<String> {
-        self.parts.vault.key_ids()
+        self.inner.vault.key_ids()
     }
 
     /// This server's name among the replicas: new at each start.
     pub fn replica(&self) -> &str {
-        &self.parts.replica
+        &self.inner.replica
     }
 
     /// A sign of life with the keys that this server knows; every 10 s. A command that only uses the database gives none.
     pub async fn heartbeat(&self) -> Result<(), store::Error> {
-        let now_ms = self.parts.clock.now_ms();
+        let now_ms = self.inner.clock.now_ms();
         let row = ReplicaRow {
-            id: self.parts.replica.clone(),
-            started_ms: self.parts.started_ms,
+            id: self.inner.replica.clone(),
+            started_ms: self.inner.started_ms,
             seen_ms: now_ms,
             key_ids: self.key_ids(),
             capabilities: vec![CLUSTER_ACCESS_CAPABILITY.to_owned()],
         };
-        store::replicas::put(&self.parts.store, &row).await?;
-        store::replicas::prune(&self.parts.store, now_ms - FORGOTTEN_MS).await?;
+        store::replicas::put(&self.inner.store, &row).await?;
+        store::replicas::prune(&self.inner.store, now_ms - FORGOTTEN_MS).await?;
         Ok(())
     }
 
     /// A running server of a version that cannot enter clusters without their service account, by name.
     pub async fn older_replica(&self) -> Result<Option<String>, store::Error> {
-        let since_ms = self.parts.clock.now_ms() - ALIVE_MS;
-        let alive = store::replicas::seen_since(&self.parts.store, since_ms).await?;
+        let since_ms = self.inner.clock.now_ms() - ALIVE_MS;
+        let alive = store::replicas::seen_since(&self.inner.store, since_ms).await?;
         let is_older =
             |row: &ReplicaRow| !row.capabilities.iter().any(|known| known == CLUSTER_ACCESS_CAPABILITY);
         Ok(alive.into_iter().find(is_older).map(|row| row.id))
@@ -319,7 +311,7 @@ impl Secrets {
 
     /// The last sign of life, when this server stops.
     pub async fn farewell(&self) -> Result<(), store::Error> {
-        store::replicas::delete(&self.parts.store, &self.parts.replica).await.map(drop)
+        store::replicas::delete(&self.inner.store, &self.inner.replica).await.map(drop)
     }
 
     /// Wraps every stored secret by the active key of the key file; the other keys are no longer needed then.
@@ -328,7 +320,7 @@ impl Secrets {
     /// [`Error::ReplicaBehind`] before anything is changed; [`Error::Vault`] when a secret cannot be opened: what was
     /// wrapped anew until then stays so, and a repetition goes on from there.
     pub async fn rotate(&self) -> Result<Rotation, Error> {
-        rotate::rotate(&self.parts).await
+        rotate::rotate(&self.inner).await
     }
 }
 

@@ -11,6 +11,7 @@ use clock::Clock;
 
 use self::definitions::{DEFINITIONS, Definition, definition};
 use super::actor::Actor;
+use super::error::{AdministratorTask, Reason};
 use super::events::{Action, Events};
 use super::{Error, Result};
 use crate::store::{self, SettingRow, Store};
@@ -57,10 +58,10 @@ pub enum Source {
 /// All settings of an installation. Clones share the memory.
 #[derive(Clone)]
 pub struct Settings {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     events: Events,
     clock: Clock,
@@ -88,7 +89,7 @@ impl Settings {
             }
         }
         Self {
-            parts: Arc::new(Parts { store, events, clock, fixed: by_name, known: ArcSwapOption::empty() }),
+            inner: Arc::new(Inner { store, events, clock, fixed: by_name, known: ArcSwapOption::empty() }),
         }
     }
 
@@ -104,7 +105,7 @@ impl Settings {
                     error,
                     "the setting cannot be read; the last known value holds"
                 );
-                self.parts.known.load_full()
+                self.inner.known.load_full()
             }
         };
         let rows = known.as_ref().map(|known| &known.rows);
@@ -126,12 +127,6 @@ impl Settings {
         Ok(DEFINITIONS.iter().map(|definition| self.setting(definition, Some(&known.rows))).collect())
     }
 
-    /// The value of a setting that is a number; the default when it is none, which only an older version can have left.
-    pub async fn number(&self, name: &str) -> u64 {
-        let default = definition(name).and_then(|definition| definition.default.parse().ok());
-        self.value(name).await.parse().ok().or(default).unwrap_or_default()
-    }
-
     /// Sets a value on behalf of an administrator; an empty one goes back to the default.
     ///
     /// # Errors
@@ -141,18 +136,16 @@ impl Settings {
         let result = if by.caller.admin {
             self.set(by, name, value).await
         } else {
-            // What there is, everybody may know.
-            self.get(name)
-                .await
-                .and_then(|_| Err(Error::Forbidden("settings are changed by administrators".to_owned())))
+            // Everyone may read settings.
+            self.get(name).await.and_then(|_| Err(AdministratorTask::Settings.into()))
         };
-        self.parts.events.record_failure(by, Action::Update, OBJECT, name, &result).await;
+        self.inner.events.record_failure(by, Action::Update, OBJECT, name, &result).await;
         result
     }
 
     async fn set(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let definition = definition(name).ok_or_else(|| Error::NotFound { id: name.to_owned() })?;
-        let (store, now_ms) = (&self.parts.store, self.parts.clock.now_ms());
+        let (store, now_ms) = (&self.inner.store, self.inner.clock.now_ms());
         let audit = by.audit(Action::Update, OBJECT, name, now_ms);
         if let Some(reason) = self.fixed_reason(definition) {
             // Terraform resets a setting before it forgets it. A refusal would block every later apply and destroy.
@@ -170,29 +163,28 @@ impl Settings {
         } else if !store::settings::delete(store, name, &audit).await? {
             store::events::insert(store, &audit).await?;
         }
-        self.parts.known.store(None);
+        self.inner.known.store(None);
         let setting = self.get(name).await?;
         if name == AKS_REFRESH {
             // The looks that are planned already would come as late as the old value says.
             let pause_ms = setting.value.parse::<i64>().unwrap_or_default().saturating_mul(1_000);
-            let at_ms = self.parts.clock.now_ms().saturating_add(pause_ms);
-            store::clusters::wake_all(&self.parts.store, at_ms).await?;
+            let at_ms = self.inner.clock.now_ms().saturating_add(pause_ms);
+            store::clusters::wake_all(&self.inner.store, at_ms).await?;
         }
         Ok(setting)
     }
 
     /// Why a setting cannot be changed; `None` when it can.
-    fn fixed_reason(&self, definition: &Definition) -> Option<String> {
+    fn fixed_reason(&self, definition: &Definition) -> Option<Reason> {
         let name = definition.name;
         if !definition.is_changeable() {
-            return Some(format!("the setting {name} cannot be changed"));
+            return Some(Reason::FixedSetting { name });
         }
-        let is_fixed = self.parts.fixed.contains_key(name);
-        is_fixed.then(|| format!("the setting {name} was fixed when the server was started"))
+        self.inner.fixed.contains_key(name).then_some(Reason::SettingFixedAtStart { name })
     }
 
     fn setting(&self, definition: &Definition, rows: Option<&BTreeMap<String, SettingRow>>) -> Setting {
-        let fixed = self.parts.fixed.get(definition.name);
+        let fixed = self.inner.fixed.get(definition.name);
         let row = rows.and_then(|rows| rows.get(definition.name)).filter(|_| fixed.is_none());
         let value = fixed.or(row.map(|row| &row.value));
         Setting {
@@ -211,16 +203,16 @@ impl Settings {
     }
 
     async fn known(&self) -> Result<Arc<Known>> {
-        let now_ms = self.parts.clock.now_ms();
-        if let Some(known) = self.parts.known.load_full()
+        let now_ms = self.inner.clock.now_ms();
+        if let Some(known) = self.inner.known.load_full()
             && (0..REMEMBERED_MS).contains(&(now_ms - known.read_ms))
         {
             return Ok(known);
         }
-        let rows = store::settings::list(&self.parts.store).await?;
+        let rows = store::settings::list(&self.inner.store).await?;
         let rows = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
         let known = Arc::new(Known { read_ms: now_ms, rows });
-        self.parts.known.store(Some(Arc::clone(&known)));
+        self.inner.known.store(Some(Arc::clone(&known)));
         Ok(known)
     }
 }
@@ -273,9 +265,9 @@ mod tests {
         assert!(after.customized && !after.read_only && after.updated_ms == Some(1_000_000));
         assert_eq!((before.source, after.source), (Source::Default, Source::Database));
         assert_eq!(settings.set(&by(), "server-url", "").await.expect("reset"), before);
-        assert_eq!(settings.number("aks-refresh").await, 300);
+        assert_eq!(settings.value("aks-refresh").await, "300");
         settings.set(&by(), "aks-refresh", "60").await.expect("set");
-        assert_eq!(settings.number("aks-refresh").await, 60);
+        assert_eq!(settings.value("aks-refresh").await, "60");
     }
 
     #[tokio::test]

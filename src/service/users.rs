@@ -12,6 +12,7 @@ use clock::Clock;
 
 use super::actor::Actor;
 use super::credentials::full_id;
+use super::error::AdministratorTask;
 use super::events::{Action, Events};
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
@@ -137,10 +138,10 @@ impl From<RemovedUser> for Removed {
 /// The users of a database. Clones share everything.
 #[derive(Clone)]
 pub struct Users {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
 }
 
-struct Parts {
+struct Inner {
     store: Store,
     tokens: Tokens,
     clock: Clock,
@@ -151,15 +152,15 @@ struct Parts {
 impl Users {
     /// The users of this database.
     pub fn new(store: Store, tokens: Tokens, clock: Clock, events: Option<Events>) -> Self {
-        Self { parts: Arc::new(Parts { store, tokens, clock, events }) }
+        Self { inner: Arc::new(Inner { store, tokens, clock, events }) }
     }
 
     /// The users that the caller may see: all for administrators, itself for others.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<User>> {
         let rows = if caller.admin {
-            store::users::list(&self.parts.store).await?
+            store::users::list(&self.inner.store).await?
         } else {
-            store::users::get(&self.parts.store, &caller.user_id).await?.into_iter().collect()
+            store::users::get(&self.inner.store, &caller.user_id).await?.into_iter().collect()
         };
         Ok(rows.into_iter().map(User::from).collect())
     }
@@ -173,7 +174,7 @@ impl Users {
         if !caller.may_see(id) {
             return Err(missing());
         }
-        store::users::get(&self.parts.store, id).await?.map(User::from).ok_or_else(missing)
+        store::users::get(&self.inner.store, id).await?.map(User::from).ok_or_else(missing)
     }
 
     /// All users with what belongs to them, by name.
@@ -187,7 +188,7 @@ impl Users {
 
     /// As [`Self::accounts`], for the command line.
     pub async fn all_accounts(&self) -> Result<Vec<Account>> {
-        let rows = store::users::accounts(&self.parts.store, None, self.parts.clock.now_ms()).await?;
+        let rows = store::users::accounts(&self.inner.store, None, self.inner.clock.now_ms()).await?;
         Ok(rows.into_iter().map(Account::from).collect())
     }
 
@@ -197,9 +198,9 @@ impl Users {
     /// [`Error::Forbidden`] for all but administrators.
     pub async fn account(&self, caller: &Caller, id: &str) -> Result<(Account, Properties)> {
         check_administrator(caller)?;
-        let rows = store::users::accounts(&self.parts.store, Some(id), self.parts.clock.now_ms()).await?;
+        let rows = store::users::accounts(&self.inner.store, Some(id), self.inner.clock.now_ms()).await?;
         let row = rows.into_iter().next().ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
-        Ok((row.into(), store::users::owned(&self.parts.store, id).await?.into()))
+        Ok((row.into(), store::users::owned(&self.inner.store, id).await?.into()))
     }
 
     /// Enables or disables a user. A disabled one has no access any more: in this server at once, in every other one, and
@@ -250,9 +251,9 @@ impl Users {
     }
 
     async fn switch(&self, by: &Actor, user: User, enabled: bool) -> Result<User> {
-        let audit = |user: &UserRow| records::switched(by, user, self.parts.clock.now_ms());
-        let switched = store::users::set_enabled(&self.parts.store, &user.id, enabled, audit).await;
-        self.parts.tokens.forget_callers();
+        let audit = |user: &UserRow| records::switched(by, user, self.inner.clock.now_ms());
+        let switched = store::users::set_enabled(&self.inner.store, &user.id, enabled, audit).await;
+        self.inner.tokens.evict_callers();
         match switched.map_err(|error| explained(error, &user))? {
             Some(Switched::Changed(row) | Switched::Unchanged(row)) => Ok(row.into()),
             None => Err(Error::NotFound { id: user.id }),
@@ -267,9 +268,9 @@ impl Users {
             },
             None => None,
         };
-        let audit = |removed: &RemovedUser| records::removed(by, removed, self.parts.clock.now_ms());
-        let removal = store::users::remove(&self.parts.store, &user.id, new_owner.as_deref(), audit).await;
-        self.parts.tokens.forget_callers();
+        let audit = |removed: &RemovedUser| records::removed(by, removed, self.inner.clock.now_ms());
+        let removal = store::users::remove(&self.inner.store, &user.id, new_owner.as_deref(), audit).await;
+        self.inner.tokens.evict_callers();
         match removal.map_err(|error| explained(error, &user))? {
             Removal::Done(removed) => Ok(removed.into()),
             Removal::NoUser => Err(Error::NotFound { id: user.id }),
@@ -286,8 +287,7 @@ impl Users {
 
     /// The user of that name or ID.
     async fn named(&self, name: &str) -> Result<User> {
-        let users = store::users::list(&self.parts.store).await?;
-        let mut found = users.into_iter().filter(|user| user.name == name || user.id == name);
+        let mut found = store::users::find(&self.inner.store, name).await?.into_iter();
         match (found.next(), found.next()) {
             (Some(user), None) => Ok(user.into()),
             (None, _) => Err(Error::NotFound { id: name.to_owned() }),
@@ -300,7 +300,7 @@ impl Users {
     }
 
     async fn record_failure<T>(&self, by: &Actor, action: Action, id: &str, result: &Result<T>) {
-        if let Some(events) = &self.parts.events {
+        if let Some(events) = &self.inner.events {
             events.record_failure(by, action, OBJECT, id, result).await;
         }
     }
@@ -310,7 +310,7 @@ fn check_administrator(caller: &Caller) -> Result<()> {
     if caller.admin {
         return Ok(());
     }
-    Err(Error::Forbidden("only administrators manage users".to_owned()))
+    Err(AdministratorTask::Users.into())
 }
 
 fn not_oneself(verb: &str) -> Error {

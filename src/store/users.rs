@@ -44,6 +44,12 @@ impl Ensured {
         let (Self::Created(user) | Self::Changed(user) | Self::Unchanged(user)) = self;
         user
     }
+
+    /// The user.
+    pub fn into_user(self) -> UserRow {
+        let (Self::Created(user) | Self::Changed(user) | Self::Unchanged(user)) = self;
+        user
+    }
 }
 
 /// Adds `user` unless one of that name exists. With `admin` given, an existing user becomes or stops being an

@@ -35,7 +35,7 @@ async fn no_token_makes_one_that_outlives_it() {
     let it = Connected::start().await;
     let ttl = Some(Duration::from_mins(1));
     let short = it.app.app.tokens.create("ann", None, ttl, "").await.unwrap();
-    let short = secrecy::ExposeSecret::expose_secret(&short.text()).to_owned();
+    let short = secrecy::ExposeSecret::expose_secret(&short.to_bearer()).to_owned();
     for (asked, end) in
         [(0, "2026-11-22T12:01:00Z"), (600_000, "2026-11-22T12:01:00Z"), (5_000, "2026-11-22T12:00:05Z")]
     {

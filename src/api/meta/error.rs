@@ -150,7 +150,7 @@ impl From<service::Error> for Error {
             service::Error::Azure { prefix, source } => {
                 Self::explained(prefix, explain::failure(&source)).caused_by(source)
             }
-            service::Error::Rejected(text) => Self::bad_request(text),
+            service::Error::Rejected(rejection) => Self::bad_request(rejection.to_string()),
             service::Error::Invalid(invalid) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.to_string())
             }

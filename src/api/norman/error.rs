@@ -84,7 +84,9 @@ impl From<service::Error> for Error {
         use service::Error as E;
         match error {
             E::NotFound { id } => Self::not_found(&id),
-            E::Missing(message) => Self::new(StatusCode::NOT_FOUND, "NotFound", mask(&message)),
+            E::ReferenceNotFound { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "NotFound", mask(&error.to_string()))
+            }
             E::NoCredential => Self {
                 field: Some("aksConfig.azureCredentialSecret".to_owned()),
                 ..Self::new(StatusCode::NOT_FOUND, "NotFound", error.to_string())
@@ -94,7 +96,7 @@ impl From<service::Error> for Error {
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),
             E::Exists { .. } => Self::new(StatusCode::CONFLICT, "AlreadyExists", error.to_string()),
             E::Rejected(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", error.to_string()),
-            E::Busy(_) => Self::passing(
+            E::TooManyEventStreams => Self::passing(
                 StatusCode::TOO_MANY_REQUESTS,
                 "TooManyRequests",
                 error.to_string(),

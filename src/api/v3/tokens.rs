@@ -98,7 +98,7 @@ async fn create_token(
     let token = OwnToken { description, ttl_ms, cluster_id, metadata };
     let (info, made) = state.own_tokens().create(&actor, token).await?;
     let mut object = view(info, &actor.caller, &links);
-    put_text(&mut object, "token", Some(made.text().expose_secret().to_owned()));
+    put_text(&mut object, "token", Some(made.to_bearer().expose_secret().to_owned()));
     Ok(reply::json(StatusCode::CREATED, &object))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::bell::Listener;
-use super::{ClusterEvent, Parts, REMOVED};
+use super::{ClusterEvent, Inner, REMOVED};
 use crate::service::places::Place;
 use crate::service::{Caller, Error};
 use crate::store;
@@ -26,7 +26,7 @@ pub enum Told {
 
 /// Somebody who follows what happens to a cluster.
 pub struct Following {
-    parts: Arc<Parts>,
+    inner: Arc<Inner>,
     caller: Caller,
     cluster_id: String,
     /// The last event that was read.
@@ -52,15 +52,15 @@ enum Seen {
 
 impl Following {
     pub(super) fn new(
-        parts: Arc<Parts>,
+        inner: Arc<Inner>,
         caller: Caller,
         cluster_id: &str,
         after: String,
         place: Place,
     ) -> Self {
-        let (bell, now) = (parts.clusters.bell().listen(), Instant::now());
+        let (bell, now) = (inner.clusters.bell().listen(), Instant::now());
         Self {
-            parts,
+            inner,
             caller,
             cluster_id: cluster_id.to_owned(),
             after,
@@ -77,7 +77,7 @@ impl Following {
     /// see it, or the server stops.
     pub async fn next(&mut self) -> Option<Told> {
         loop {
-            if self.parts.closing.is_cancelled() || !self.goes_on().await {
+            if self.inner.closing.is_cancelled() || !self.goes_on().await {
                 return None;
             }
             if let Some(event) = self.read.pop_front() {
@@ -89,7 +89,7 @@ impl Following {
                 return None;
             }
             let list =
-                store::cluster_events::list(&self.parts.store, &self.cluster_id, &self.after, PORTION).await;
+                store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, PORTION).await;
             match list {
                 Ok(rows) if !rows.is_empty() => {
                     if let Some(last) = rows.last() {
@@ -114,9 +114,9 @@ impl Following {
 
     /// Waits until it is worth looking again; true when there was silence for long.
     async fn wait(&mut self) -> bool {
-        let pace = self.parts.pace;
+        let pace = self.inner.pace;
         tokio::select! {
-            () = self.parts.closing.cancelled() => false,
+            () = self.inner.closing.cancelled() => false,
             () = sleep_until(self.told + pace.silence) => true,
             () = self.bell.rung_for(&self.cluster_id) => false,
             () = sleep(pace.look) => false,
@@ -125,7 +125,7 @@ impl Following {
 
     /// Makes sure, now and then, that the caller may still see what comes.
     async fn goes_on(&mut self) -> bool {
-        if self.allowed.elapsed() < self.parts.pace.look {
+        if self.allowed.elapsed() < self.inner.pace.look {
             return true;
         }
         match self.seen().await {
@@ -144,12 +144,14 @@ impl Following {
     }
 
     async fn seen(&mut self) -> Result<Seen, Error> {
-        let Some(caller) = self.parts.tokens.as_of_now(&self.caller).await? else { return Ok(Seen::Nothing) };
+        let Some(caller) = self.inner.tokens.refresh_caller(&self.caller).await? else {
+            return Ok(Seen::Nothing);
+        };
         self.caller = caller;
-        match self.parts.clusters.get(&self.caller, &self.cluster_id).await {
+        match self.inner.clusters.get(&self.caller, &self.cluster_id).await {
             Ok(_) => Ok(Seen::Cluster),
             Err(Error::NotFound { .. }) => {
-                let row = store::clusters::get(&self.parts.store, &self.cluster_id).await?;
+                let row = store::clusters::get(&self.inner.store, &self.cluster_id).await?;
                 Ok(if row.is_some() { Seen::Nothing } else { Seen::Gone })
             }
             Err(error) => Err(error),
@@ -157,7 +159,7 @@ impl Following {
     }
 
     async fn has_read_all(&self) -> bool {
-        store::cluster_events::list(&self.parts.store, &self.cluster_id, &self.after, 1)
+        store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, 1)
             .await
             .is_ok_and(|rows| rows.is_empty())
     }

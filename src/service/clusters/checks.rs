@@ -16,7 +16,7 @@ const NAME: &str = "Cluster name";
 impl Clusters {
     /// Rejects clusters while the setting `kev2-operators` switches AKS off.
     pub(super) async fn check_operator(&self) -> Result<()> {
-        let setting = self.parts.settings.value("kev2-operators").await;
+        let setting = self.inner.settings.value("kev2-operators").await;
         if rules::is_operator_active(&setting) { Ok(()) } else { Err(broken(Violation::Inactive)) }
     }
 
@@ -25,7 +25,7 @@ impl Clusters {
         let Some(id) = aks.azure_credential_secret.as_deref() else {
             return Ok(UsedCredential::default());
         };
-        match self.parts.credentials.row(caller, id).await {
+        match self.inner.credentials.row(caller, id).await {
             Ok(row) => Ok(UsedCredential { id: Some(row.id), subscription_id: row.subscription_id }),
             Err(Error::NotFound { .. }) => Err(Error::NoCredential),
             Err(error) => Err(error),
@@ -35,7 +35,7 @@ impl Clusters {
     /// The credential that the cluster uses already, whoever may see it.
     pub(super) async fn known_credential(&self, id: Option<String>) -> Result<UsedCredential> {
         let Some(id) = id else { return Ok(UsedCredential::default()) };
-        let row = store::credentials::get(&self.parts.store, &id).await?;
+        let row = store::credentials::get(&self.inner.store, &id).await?;
         Ok(UsedCredential { id: Some(id), subscription_id: row.and_then(|row| row.subscription_id) })
     }
 
@@ -47,7 +47,7 @@ impl Clusters {
         aks: &AksConfig,
     ) -> Result<()> {
         let Some(identity) = identity else { return Ok(()) };
-        match store::clusters::by_aks_identity(&self.parts.store, identity).await? {
+        match store::clusters::by_aks_identity(&self.inner.store, identity).await? {
             Some(other) if other.id != own_id => Err(broken(taken(aks))),
             _ => Ok(()),
         }
@@ -63,7 +63,7 @@ impl Clusters {
             return Err(Invalid::field("MissingRequired", NAME, message).into());
         }
         let taken =
-            store::clusters::is_name_taken(&self.parts.store, name, own_id, names_seen_by(caller)).await;
+            store::clusters::is_name_taken(&self.inner.store, name, own_id, names_seen_by(caller)).await;
         if taken.map_err(from_store)? { Err(name_taken()) } else { Ok(()) }
     }
 }

@@ -20,28 +20,28 @@ impl Clusters {
     /// then forgets it. Asking again changes nothing.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(by, id).await;
-        self.parts.credentials.forget_resolved();
-        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
+        self.inner.credentials.forget_resolved();
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Cluster> {
         for _ in 0..ATTEMPTS {
             let mut row = self.own_row(&by.caller, id).await?;
-            let now = self.parts.clock.now_ms();
+            let now = self.inner.clock.now_ms();
             let audit = by.audit(Action::Delete, OBJECT, id, now);
             if row.removing_ms.is_some() {
-                store::events::insert(&self.parts.store, &audit).await?;
+                store::events::insert(&self.inner.store, &audit).await?;
                 return row.try_into();
             }
             row.removing_ms = Some(now);
             row.generation += 1;
             row.updated_ms = now;
-            match store::clusters::update(&self.parts.store, &row, Some(Wake(now)), None, &audit).await {
+            match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), None, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
                 outcome => {
                     outcome?;
-                    self.parts.work.notify_one();
+                    self.inner.work.notify_one();
                     return row.try_into();
                 }
             }
@@ -52,23 +52,23 @@ impl Clusters {
     /// Removes the object at once, whoever works on it, and nothing in Azure; returns what it was, and what stays.
     pub async fn abandon(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
         let result = self.give_up(by, id).await;
-        self.parts.credentials.forget_resolved();
+        self.inner.credentials.forget_resolved();
         if result.is_ok() {
-            self.parts.bell.ring(id);
+            self.inner.bell.ring(id);
         }
-        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
     async fn give_up(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
         let seen = self.own_row(&by.caller, id).await?;
         let credential = self.known_credential(seen.credential_id).await?;
-        let now_ms = self.parts.clock.now_ms();
-        let token = store::cluster_secrets::get(&self.parts.store, id, SERVICE_ACCOUNT_TOKEN).await?;
+        let now_ms = self.inner.clock.now_ms();
+        let token = store::cluster_secrets::get(&self.inner.store, id, SERVICE_ACCOUNT_TOKEN).await?;
         let account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
         let mut left = LeftBehind::default();
         // What stays is told of the row as it was last: the worker may have been at it since.
-        let gone = store::clusters::remove(&self.parts.store, id, |row| {
+        let gone = store::clusters::remove(&self.inner.store, id, |row| {
             left = left_by(row, credential.subscription_id.as_deref(), account);
             let data = serde_json::json!({
                 "forced": true, "generation": row.generation, "leftBehind": left, "phase": row.work.phase,

@@ -55,7 +55,7 @@ impl Clusters {
         let existing = stored.as_ref().map(existing);
         let asked = Asked { spec: &spec, existing: existing.as_ref(), unknown: &question.unknown };
         let sent_along = question.credential.is_some();
-        let mut review = self.parts.reviews.tell(by, &asked, question.credential).await?;
+        let mut review = self.inner.reviews.tell(by, &asked, question.credential).await?;
         if !sent_along {
             let own_id = stored.as_ref().map_or("", |stored| stored.id.as_str());
             review.findings.splice(..0, self.taken(by, own_id, &spec).await?);
@@ -95,7 +95,7 @@ impl Clusters {
         patience: Patience,
     ) -> Result<Admitted> {
         let asked = Asked { spec, existing: None, unknown };
-        let (review, answered_for) = self.parts.reviews.admit(by, &asked, patience).await?;
+        let (review, answered_for) = self.inner.reviews.admit(by, &asked, patience).await?;
         Ok(Admitted { review: Some(text(&review)), answered_for })
     }
 
@@ -117,7 +117,7 @@ impl Clusters {
         }
         let existing = existing(stored);
         let asked = Asked { spec, existing: Some(&existing), unknown };
-        let (review, answered_for) = self.parts.reviews.admit(by, &asked, patience).await?;
+        let (review, answered_for) = self.inner.reviews.admit(by, &asked, patience).await?;
         Ok(Admitted { review: Some(text(&review)), answered_for })
     }
 }

@@ -15,7 +15,7 @@ impl Clusters {
         if caller.admin {
             return Ok(clusters.into_iter().map(|cluster| (cluster, Role::Owner)).collect());
         }
-        let own = store::members::list(&self.parts.store, None, Some(&caller.user_id)).await?;
+        let own = store::members::list(&self.inner.store, None, Some(&caller.user_id)).await?;
         let mut roles = BTreeMap::<String, Role>::new();
         for row in own {
             if let Some(role) = Role::of(&row.role) {

@@ -6,6 +6,7 @@ use aks::spec::{AKS_CONFIG, Object, defaults};
 use aks::versions;
 
 use super::{Cluster, Clusters};
+use crate::service::error::Rejection;
 use crate::service::{Caller, Error, Result};
 
 /// The version of a cluster, and where it is, for aksUpgrades.
@@ -73,7 +74,7 @@ impl Clusters {
     /// [`Error::Rejected`] `invalid cluster id` when the caller sees no such cluster.
     pub async fn kubernetes_version(&self, caller: &Caller, id: &str) -> Result<ClusterVersion> {
         let cluster = match self.get(caller, id).await {
-            Err(Error::NotFound { .. }) => return Err(Error::Rejected("invalid cluster id".to_owned())),
+            Err(Error::NotFound { .. }) => return Err(Rejection::UnknownCluster.into()),
             found => found?,
         };
         let wanted = cluster.spec.aks();

@@ -178,16 +178,16 @@ impl Credentials {
             return Err(AccessError::InvalidId(id.to_owned()));
         }
         // The epoch from before the look into the database: a change during the look makes the entry void.
-        let epoch = self.parts.epoch.load(Ordering::Acquire);
+        let epoch = self.inner.epoch.load(Ordering::Acquire);
         let key = key(caller, id, cluster_id, accept);
-        if let Some((seen, access)) = self.parts.known.get(&key)
+        if let Some((seen, access)) = self.inner.known.get(&key)
             && seen == epoch
         {
             return Ok(access);
         }
         let row = Box::pin(self.usable(caller, id, cluster_id, accept)).await?;
         let access = self.access(self.opened(row, id)?, Some(id.to_owned()), Discovery::Stored).await?;
-        self.parts.known.insert(key, (epoch, Arc::clone(&access)));
+        self.inner.known.insert(key, (epoch, Arc::clone(&access)));
         Ok(access)
     }
 
@@ -201,7 +201,7 @@ impl Credentials {
         accept: Accept,
     ) -> Result<CredentialRow, AccessError> {
         let bare = bare_id(id).ok_or(AccessError::NotFound)?;
-        let row = store::credentials::get(&self.parts.store, bare).await?.ok_or(AccessError::NotFound)?;
+        let row = store::credentials::get(&self.inner.store, bare).await?.ok_or(AccessError::NotFound)?;
         match (row.deleted_ms, accept) {
             (None, _) if caller.may_see(&row.owner) => return Ok(row),
             // Only its clusters still have it.
@@ -209,7 +209,7 @@ impl Credentials {
             _ => {}
         }
         let cluster = match cluster_id {
-            Some(cluster_id) => store::clusters::get(&self.parts.store, cluster_id).await?,
+            Some(cluster_id) => store::clusters::get(&self.inner.store, cluster_id).await?,
             None => None,
         };
         let cluster = cluster.filter(|cluster| cluster.credential_id.as_deref() == Some(bare));
@@ -217,7 +217,7 @@ impl Credentials {
         if caller.may_see(&cluster.owner) {
             return Ok(row);
         }
-        let member = store::members::find(&self.parts.store, &cluster.id, &caller.user_id).await?;
+        let member = store::members::find(&self.inner.store, &cluster.id, &caller.user_id).await?;
         let role = member.and_then(|member| Role::of(&member.role));
         if role == Some(Role::Owner) { Ok(row) } else { Err(AccessError::NotFound) }
     }
@@ -226,14 +226,14 @@ impl Credentials {
     /// was decided when the cluster was saved.
     pub async fn for_cluster(&self, bare_id: &str) -> Result<Arc<AzureAccess>, AccessError> {
         let id = full_id(bare_id);
-        let row = store::credentials::get(&self.parts.store, bare_id).await?.ok_or(AccessError::NotFound)?;
+        let row = store::credentials::get(&self.inner.store, bare_id).await?.ok_or(AccessError::NotFound)?;
         self.access(self.opened(row, &id)?, Some(id), Discovery::Stored).await
     }
 
     fn opened(&self, row: CredentialRow, id: &str) -> Result<InlineCredential, AccessError> {
         let client_secret = match &row.secret {
             None => SecretString::default(),
-            Some(sealed) => self.parts.secrets.unseal(&row.id, sealed).map_err(|error| {
+            Some(sealed) => self.inner.secrets.unseal(&row.id, sealed).map_err(|error| {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(credential.id = row.id, error, "a stored secret cannot be opened");
                 AccessError::Unusable { id: id.to_owned() }
@@ -259,7 +259,7 @@ impl Credentials {
         let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
         let tenant_id = if inline.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_LIMIT;
-            let discovered = self.parts.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
+            let discovered = self.inner.azure.discover_tenant(cloud, &inline.subscription_id, how, deadline);
             // Boxed, like everything rare and large on the way of every request: its room would be moved about each time.
             Box::pin(discovered).await.map_err(|error| {
                 let named =
@@ -271,7 +271,7 @@ impl Credentials {
         };
         let parts =
             [cloud.environment(), &tenant_id, &inline.client_id, inline.client_secret.expose_secret()];
-        let fingerprint = Fingerprint(self.parts.fingerprinter.fingerprint(&parts.map(str::as_bytes)));
+        let fingerprint = Fingerprint(self.inner.fingerprinter.fingerprint(&parts.map(str::as_bytes)));
         let credential = Arc::new(azure::Credential {
             cloud,
             tenant_id,

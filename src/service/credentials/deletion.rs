@@ -4,6 +4,7 @@
 
 use super::{ATTEMPTS, Credential, Credentials, OBJECT, from_store, full_id};
 use crate::service::actor::Actor;
+use crate::service::error::AdministratorTask;
 use crate::service::events::Action;
 use crate::service::{Caller, Error, Result};
 use crate::store::credentials::{Deletion, Erasure, UsingCluster};
@@ -57,12 +58,12 @@ impl Credentials {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Deleted> {
         let result = self.remove(by, id).await;
         self.forget_resolved();
-        self.parts.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
+        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, &result).await;
         result
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Deleted> {
-        let now_ms = self.parts.clock.now_ms();
+        let now_ms = self.inner.clock.now_ms();
         for _ in 0..ATTEMPTS {
             let row = self.row(&by.caller, id).await?;
             let audit = |deletion: &Deletion| {
@@ -75,7 +76,7 @@ impl Credentials {
                     }
                 }
             };
-            let clusters = match store::credentials::delete(&self.parts.store, &row.id, now_ms, audit).await {
+            let clusters = match store::credentials::delete(&self.inner.store, &row.id, now_ms, audit).await {
                 // A cluster began to use it.
                 Err(store::Error::InUse { .. }) => continue,
                 Err(error) => return Err(from_store(error)),
@@ -95,7 +96,7 @@ impl Credentials {
     async fn visible(&self, caller: &Caller, clusters: Vec<UsingCluster>) -> Result<Vec<ClusterName>> {
         let mut seen = clusters;
         if !caller.admin && !seen.is_empty() {
-            let own = store::clusters::list(&self.parts.store, Some(&caller.user_id)).await?;
+            let own = store::clusters::list(&self.inner.store, Some(&caller.user_id)).await?;
             seen.retain(|cluster| own.iter().any(|row| row.id == cluster.id));
         }
         Ok(seen.into_iter().map(ClusterName::from).collect())
@@ -106,13 +107,13 @@ impl Credentials {
     pub async fn erase(&self, by: &Actor, id: &str) -> Result<Credential> {
         let result = self.erase_now(by, id).await;
         self.forget_resolved();
-        self.parts.events.record_failure(by, ERASE, OBJECT, id, &result).await;
+        self.inner.events.record_failure(by, ERASE, OBJECT, id, &result).await;
         result
     }
 
     async fn erase_now(&self, by: &Actor, id: &str) -> Result<Credential> {
         let row = self.row_or_pending(&by.caller, id).await?;
-        let now_ms = self.parts.clock.now_ms();
+        let now_ms = self.inner.clock.now_ms();
         for _ in 0..ATTEMPTS {
             let audit = |clusters: &[UsingCluster]| {
                 let event = by.event(ERASE, OBJECT, id, &Ok(()));
@@ -122,7 +123,7 @@ impl Credentials {
                 };
                 event.into_row(now_ms)
             };
-            match store::credentials::erase(&self.parts.store, &row.id, now_ms, audit).await {
+            match store::credentials::erase(&self.inner.store, &row.id, now_ms, audit).await {
                 // A cluster began to use it.
                 Err(store::Error::InUse { .. }) => {}
                 Err(error) => return Err(from_store(error)),
@@ -139,10 +140,9 @@ impl Credentials {
     /// [`Error::Forbidden`] unless the caller is an administrator.
     pub async fn pending(&self, caller: &Caller) -> Result<Vec<PendingDeletion>> {
         if !caller.admin {
-            let message = "only administrators list deleted cloud credentials";
-            return Err(Error::Forbidden(message.to_owned()));
+            return Err(AdministratorTask::DeletedCredentials.into());
         }
-        let rows = store::credentials::pending(&self.parts.store).await?;
+        let rows = store::credentials::pending(&self.inner.store).await?;
         let pending = rows.into_iter().map(|row| PendingDeletion {
             deleted_ms: row.credential.deleted_ms.unwrap_or_default(),
             credential: row.credential.into(),
@@ -155,11 +155,11 @@ impl Credentials {
     /// without erasing. Returns their number.
     pub async fn erase_unused(&self) -> Result<usize> {
         let mut erased = 0;
-        for row in store::credentials::pending(&self.parts.store).await? {
+        for row in store::credentials::pending(&self.inner.store).await? {
             if row.clusters.is_empty() {
                 let detail = "no cluster uses it any more";
-                let erasure = erasure(&Actor::server(), row.credential.id, detail, self.parts.clock.now_ms());
-                erased += usize::from(store::credentials::erase_unused(&self.parts.store, &erasure).await?);
+                let erasure = erasure(&Actor::server(), row.credential.id, detail, self.inner.clock.now_ms());
+                erased += usize::from(store::credentials::erase_unused(&self.inner.store, &erasure).await?);
             }
         }
         Ok(erased)

@@ -1,77 +1,74 @@
-//! The way of every request: from a presented token to its caller, mostly out of memory.
+//! Authenticates presented tokens, usually from the cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Parts;
+use super::{Inner, PlainToken};
 use crate::service::Caller;
 use crate::store::{self, TokenRow, UserRow};
 use crate::vault;
 
-/// Younger than this, an answer from memory is as good as new.
+/// Up to this age, a cached token is fresh.
 const FRESH_MS: i64 = 800;
 
-/// Up to this age, an answer from memory serves those who come while one of them asks the database again. With the time
-/// of that question it stays under the two seconds within which a revoke holds everywhere.
-const USABLE_MS: i64 = 1_600;
+/// Up to this age, a cached token is accepted while one request reads it again. Together with the duration of that query, it
+/// stays below the two seconds within which every server rejects a revoked token.
+const MAX_AGE_MS: i64 = 1_600;
 
-/// A use is written down when the last one is older than this.
-const NOTED_MS: i64 = 60_000;
+/// A use is recorded if the last one is older than this.
+const USE_INTERVAL_MS: i64 = 60_000;
 
-/// The longest token that is looked at, in bytes.
-const LONGEST: usize = 1_024;
-
-/// Why a caller is not known.
+/// Errors of authentication.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Not of the form `<name>:<secret>`.
     #[error("the token is not of the form <name>:<secret>")]
     Malformed,
-    /// There is no token of that name: it never existed, or was revoked.
-    #[error("there is no token named {0}")]
+    /// No such token: it never existed, or was revoked.
+    #[error("token {0} not found")]
     Unknown(String),
     /// The name is right, the secret is not.
     #[error("the secret of token {0} is wrong")]
     WrongSecret(String),
-    /// The token was good once.
+    /// The token has expired.
     #[error("the token {0} has expired")]
     Expired(String),
     /// The user of the token is disabled.
     #[error("the user of token {0} is disabled")]
     Disabled(String),
-    /// The database cannot tell.
+    /// A database error.
     #[error("the token cannot be checked")]
     Store(#[from] store::Error),
 }
 
 impl AuthError {
-    /// Whether the token itself is at fault; to the caller all such reasons look the same.
+    /// Whether the token itself is rejected; the response does not tell the reasons apart.
     pub fn is_refusal(&self) -> bool {
         !matches!(self, Self::Store(_))
     }
 }
 
-/// A token that was right at `checked_ms`.
-pub(super) struct Known {
+/// A token that was valid at `checked_ms`.
+pub(super) struct CachedToken {
     caller: Arc<Caller>,
     expires_ms: i64,
     checked_ms: i64,
     renewing: AtomicBool,
 }
 
-impl Known {
-    /// Whether this may answer at `now_ms`. Of those who come in its second half, the first goes to the database.
+impl CachedToken {
+    /// Whether it is accepted at `now_ms` without a query. Once it is no longer fresh, the first request reads it again.
     fn serves(&self, now_ms: i64) -> bool {
         match now_ms - self.checked_ms {
             0..FRESH_MS => true,
-            FRESH_MS..USABLE_MS => self.renewing.swap(true, Ordering::Relaxed),
-            // Also when the clock was set back.
+            FRESH_MS..MAX_AGE_MS => self.renewing.swap(true, Ordering::Relaxed),
+            // Also if the clock was set back.
             _ => false,
         }
     }
 
     fn is_usable(&self, now_ms: i64) -> bool {
-        (0..USABLE_MS).contains(&(now_ms - self.checked_ms))
+        (0..MAX_AGE_MS).contains(&(now_ms - self.checked_ms))
     }
 
     fn caller(&self, now_ms: i64) -> Result<Arc<Caller>, AuthError> {
@@ -82,50 +79,39 @@ impl Known {
     }
 }
 
-/// The two halves of a token, at the first colon.
-pub(super) fn split(text: &str) -> Option<(&str, &str)> {
-    let (name, secret) = text.split_once(':')?;
-    let usable = !name.is_empty()
-        && !secret.is_empty()
-        && text.len() <= LONGEST
-        && name.bytes().all(|byte| byte.is_ascii_graphic())
-        && !secret.chars().any(char::is_control);
-    usable.then_some((name, secret))
-}
-
-pub(super) async fn authenticate(parts: &Parts, presented: &str) -> Result<Arc<Caller>, AuthError> {
-    let (name, secret) = split(presented).ok_or(AuthError::Malformed)?;
-    let now_ms = parts.clock.now_ms();
-    // Nobody finds another text of the same hash, and it is not kept where it could be read: no key is needed.
+pub(super) async fn authenticate(inner: &Inner, presented: &str) -> Result<Arc<Caller>, AuthError> {
+    let token = PlainToken::parse(presented).ok_or(AuthError::Malformed)?;
+    let now_ms = inner.clock.now_ms();
+    // SHA-256 is collision-resistant and the cache is not stored, so no key is needed.
     let fingerprint = vault::token_hash(presented);
-    let known = parts.known.get(&fingerprint);
-    if let Some(known) = &known
-        && known.serves(now_ms)
+    let cached = inner.cache.get(&fingerprint);
+    if let Some(cached) = &cached
+        && cached.serves(now_ms)
     {
-        return known.caller(now_ms);
+        return cached.caller(now_ms);
     }
-    match Box::pin(look_up(parts, name, secret, now_ms)).await {
+    match Box::pin(look_up(inner, &token, now_ms)).await {
         Ok(found) => {
             let found = Arc::new(found);
-            parts.known.insert(fingerprint, Arc::clone(&found));
+            inner.cache.insert(fingerprint, Arc::clone(&found));
             found.caller(now_ms)
         }
-        Err(AuthError::Store(error)) => match known.filter(|known| known.is_usable(now_ms)) {
-            // The one who went to renew fares no worse than those who did not.
-            Some(known) => known.caller(now_ms),
+        Err(AuthError::Store(error)) => match cached.filter(|cached| cached.is_usable(now_ms)) {
+            // The request that reads it again is treated like the others.
+            Some(cached) => cached.caller(now_ms),
             None => Err(AuthError::Store(error)),
         },
-        Err(refusal) => {
-            parts.known.invalidate(&fingerprint);
-            Err(refusal)
+        Err(rejected) => {
+            inner.cache.invalidate(&fingerprint);
+            Err(rejected)
         }
     }
 }
 
-async fn look_up(parts: &Parts, name: &str, secret: &str, now_ms: i64) -> Result<Known, AuthError> {
-    let (token, user) =
-        store::tokens::find(&parts.store, name).await?.ok_or_else(|| AuthError::Unknown(name.to_owned()))?;
-    if !vault::hashes_equal(&vault::token_hash(secret), &token.hash) {
+async fn look_up(inner: &Inner, presented: &PlainToken, now_ms: i64) -> Result<CachedToken, AuthError> {
+    let found = store::tokens::find(&inner.store, &presented.name).await?;
+    let (token, user) = found.ok_or_else(|| AuthError::Unknown(presented.name.clone()))?;
+    if !vault::hashes_equal(&presented.hash(), &token.hash) {
         return Err(AuthError::WrongSecret(token.name));
     }
     if !user.enabled {
@@ -133,23 +119,27 @@ async fn look_up(parts: &Parts, name: &str, secret: &str, now_ms: i64) -> Result
     }
     let expires_ms = token.expires_ms.unwrap_or(i64::MAX);
     if now_ms < expires_ms {
-        note_use(parts, &token, now_ms);
+        record_use(inner, &token, now_ms);
     }
     let UserRow { id: user_id, name: user_name, admin, .. } = user;
     let caller =
         Arc::new(Caller { user_id, user_name, admin, token_name: token.name, cluster_id: token.cluster_id });
-    Ok(Known { caller, expires_ms, checked_ms: now_ms, renewing: AtomicBool::new(false) })
+    Ok(CachedToken { caller, expires_ms, checked_ms: now_ms, renewing: AtomicBool::new(false) })
 }
 
-/// Writes down the use beside the request, which neither waits for it nor fails with it.
-fn note_use(parts: &Parts, token: &TokenRow, now_ms: i64) {
-    if token.last_used_ms.is_some_and(|last| now_ms - last < NOTED_MS) {
+/// Records the use in the background; the request neither waits for it nor fails with it.
+fn record_use(inner: &Inner, token: &TokenRow, now_ms: i64) {
+    if token.last_used_ms.is_some_and(|last| now_ms - last < USE_INTERVAL_MS) {
         return;
     }
-    let (store, name) = (parts.store.clone(), token.name.clone());
+    let (store, name) = (inner.store.clone(), token.name.clone());
     tokio::spawn(async move {
         if let Err(error) = store::tokens::touch(&store, &name, now_ms).await {
-            tracing::debug!(token = name, error = &error as &dyn std::error::Error, "a use was not noted");
+            tracing::debug!(
+                token = name,
+                error = &error as &dyn std::error::Error,
+                "cannot update last_used"
+            );
         }
     });
 }
@@ -159,27 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_splits_at_its_first_colon_and_needs_two_usable_halves() {
-        for (text, expected) in [
-            ("token-abcde:secret", Some(("token-abcde", "secret"))),
-            ("kubeconfig-u-x.c-y:a:b", Some(("kubeconfig-u-x.c-y", "a:b"))),
-            ("n:ü ", Some(("n", "ü "))),
-            ("secret", None),
-            (":secret", None),
-            ("name:", None),
-            ("na me:secret", None),
-            ("na\0me:secret", None),
-            ("name:sec\nret", None),
-            ("", None),
-        ] {
-            assert_eq!(split(text), expected, "{text:?}");
-        }
-        assert!(split(&format!("n:{}", "s".repeat(LONGEST - 2))).is_some());
-        assert!(split(&format!("n:{}", "s".repeat(LONGEST - 1))).is_none());
-    }
-
-    #[test]
-    fn in_its_second_half_a_known_token_sends_exactly_one_to_the_database() {
+    fn stale_cached_token_is_read_again_by_one_request() {
         let caller = Caller {
             user_id: "user-a".to_owned(),
             user_name: "a".to_owned(),
@@ -187,16 +157,16 @@ mod tests {
             token_name: "t".to_owned(),
             cluster_id: None,
         };
-        let known = Known {
+        let cached = CachedToken {
             caller: Arc::new(caller),
             expires_ms: i64::MAX,
             checked_ms: 10_000,
             renewing: AtomicBool::new(false),
         };
-        assert!(known.serves(10_000) && known.serves(10_799));
-        assert!(!known.serves(10_800), "the first renews");
-        assert!(known.serves(10_801) && known.serves(11_599), "the others need not wait");
-        assert!(!known.serves(11_600) && !known.serves(11_601), "too old for anybody");
-        assert!(!known.serves(9_999), "a clock set back proves nothing");
+        assert!(cached.serves(10_000) && cached.serves(10_799));
+        assert!(!cached.serves(10_800), "the first one reads it again");
+        assert!(cached.serves(10_801) && cached.serves(11_599), "the others do not wait");
+        assert!(!cached.serves(11_600) && !cached.serves(11_601), "too old");
+        assert!(!cached.serves(9_999), "the clock was set back");
     }
 }

@@ -1,9 +1,13 @@
 //! Tokens against a database of their own, with a clock that the test moves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::*;
 use crate::service::Error;
+use crate::vault;
 
 const START_MS: i64 = 1_000_000_000;
 
@@ -38,13 +42,13 @@ impl Bench {
 async fn a_new_token_is_its_users_and_nothing_of_it_is_stored_in_clear() {
     let bench = bench().await;
     let token = bench.tokens.create("ann", None, None, "for a script").await.expect("create");
-    let caller = bench.caller(&token.text()).await.expect("caller");
+    let caller = bench.caller(&token.to_bearer()).await.expect("caller");
     assert_eq!((caller.user_name.as_str(), caller.admin), ("ann", false));
     assert_eq!(caller.token_name, token.name);
     assert!(caller.user_id.starts_with("user-"));
 
     let second = bench.tokens.create("ann", None, None, "").await.expect("create");
-    let again = bench.caller(&second.text()).await.expect("caller");
+    let again = bench.caller(&second.to_bearer()).await.expect("caller");
     assert_eq!(again.user_id, caller.user_id, "one user of a name");
 
     let (row, _) = store::tokens::find(&bench.store, &token.name).await.expect("find").expect("row");
@@ -67,9 +71,9 @@ async fn every_kind_of_wrong_token_is_refused() {
         assert!(error.is_refusal() && !format!("{error} {error:?}").contains(secret));
     }
 
-    bench.caller(&token.text()).await.expect("still good");
+    bench.caller(&token.to_bearer()).await.expect("still good");
     bench.clock.advance(Duration::from_mins(1));
-    assert!(matches!(bench.caller(&token.text()).await, Err(AuthError::Expired(_))));
+    assert!(matches!(bench.caller(&token.to_bearer()).await, Err(AuthError::Expired(_))));
 }
 
 #[tokio::test]
@@ -77,9 +81,9 @@ async fn a_token_that_expires_while_it_is_remembered_is_refused_on_time() {
     let bench = bench().await;
     let token = bench.tokens.create("ann", None, Some(Duration::from_secs(1)), "").await.expect("create");
     bench.clock.advance(Duration::from_millis(500));
-    bench.caller(&token.text()).await.expect("good");
+    bench.caller(&token.to_bearer()).await.expect("good");
     bench.clock.advance(Duration::from_millis(500));
-    assert!(matches!(bench.caller(&token.text()).await, Err(AuthError::Expired(_))));
+    assert!(matches!(bench.caller(&token.to_bearer()).await, Err(AuthError::Expired(_))));
 }
 
 #[tokio::test]
@@ -87,7 +91,7 @@ async fn a_revoke_holds_at_once_here_and_within_two_seconds_in_other_servers() {
     let bench = bench().await;
     let other = bench.replica();
     let token = bench.tokens.create("ann", None, None, "").await.expect("create");
-    let text = token.text();
+    let text = token.to_bearer();
     other.authenticate(text.expose_secret()).await.expect("good");
     bench.caller(&text).await.expect("good");
 
@@ -103,14 +107,14 @@ async fn a_revoke_holds_at_once_here_and_within_two_seconds_in_other_servers() {
 async fn a_remembered_token_needs_no_database_and_an_unknown_one_fails_as_unavailable_without_it() {
     let bench = bench().await;
     let token = bench.tokens.create("ann", None, None, "").await.expect("create");
-    bench.caller(&token.text()).await.expect("good");
+    bench.caller(&token.to_bearer()).await.expect("good");
     bench.store.close().await;
-    bench.caller(&token.text()).await.expect("from memory");
+    bench.caller(&token.to_bearer()).await.expect("from memory");
     bench.clock.advance(Duration::from_secs(1));
-    bench.caller(&token.text()).await.expect("also the one who goes to renew it");
-    bench.caller(&token.text()).await.expect("and those who come meanwhile");
+    bench.caller(&token.to_bearer()).await.expect("also the one who goes to renew it");
+    bench.caller(&token.to_bearer()).await.expect("and those who come meanwhile");
     bench.clock.advance(Duration::from_secs(1));
-    let error = bench.caller(&token.text()).await.expect_err("no database");
+    let error = bench.caller(&token.to_bearer()).await.expect_err("no database");
     assert!(!error.is_refusal(), "{error}");
     assert!(matches!(error, AuthError::Store(cause) if cause.is_unavailable()));
 }
@@ -141,7 +145,7 @@ async fn only_the_first_start_makes_an_administrators_token() {
     let bench = bench().await;
     bench.tokens.create("ann", None, None, "").await.expect("an ordinary user's does not count");
     let first = bench.tokens.create_first().await.expect("first").expect("a token");
-    assert!(bench.caller(&first.text()).await.expect("caller").admin);
+    assert!(bench.caller(&first.to_bearer()).await.expect("caller").admin);
     assert!(bench.replica().create_first().await.expect("again").is_none());
     bench.tokens.revoke(&first.name).await.expect("revoke");
     assert!(bench.tokens.create_first().await.expect("again").is_none(), "whoever revokes it wants it gone");
@@ -151,18 +155,18 @@ async fn only_the_first_start_makes_an_administrators_token() {
 async fn making_an_administrator_reaches_the_next_look_up() {
     let bench = bench().await;
     let token = bench.tokens.create("ann", None, None, "").await.expect("create");
-    assert!(!bench.caller(&token.text()).await.expect("caller").admin);
+    assert!(!bench.caller(&token.to_bearer()).await.expect("caller").admin);
     bench.tokens.create("ann", Some(true), None, "").await.expect("create");
     bench.clock.advance(Duration::from_secs(2));
-    assert!(bench.caller(&token.text()).await.expect("caller").admin);
+    assert!(bench.caller(&token.to_bearer()).await.expect("caller").admin);
     bench.tokens.create("ann", None, None, "").await.expect("create");
     bench.clock.advance(Duration::from_secs(2));
-    assert!(bench.caller(&token.text()).await.expect("caller").admin, "not given: unchanged");
+    assert!(bench.caller(&token.to_bearer()).await.expect("caller").admin, "not given: unchanged");
     // The last administrator cannot be demoted.
     bench.tokens.create("bob", Some(true), None, "").await.expect("create");
     bench.tokens.create("ann", Some(false), None, "").await.expect("create");
     bench.clock.advance(Duration::from_secs(2));
-    assert!(!bench.caller(&token.text()).await.expect("caller").admin);
+    assert!(!bench.caller(&token.to_bearer()).await.expect("caller").admin);
 }
 
 #[tokio::test]
@@ -170,7 +174,7 @@ async fn the_list_tells_when_a_token_was_used_and_old_expired_ones_go() {
     let bench = bench().await;
     let token =
         bench.tokens.create("ann", None, Some(Duration::from_mins(1)), "words").await.expect("create");
-    bench.caller(&token.text()).await.expect("caller");
+    bench.caller(&token.to_bearer()).await.expect("caller");
     let used = async || bench.tokens.list().await.expect("list").first().and_then(|info| info.last_used_ms);
     tokio::time::timeout(Duration::from_secs(5), async {
         while used().await.is_none() {

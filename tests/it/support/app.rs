@@ -79,7 +79,7 @@ impl TestApp {
     /// A token of a new or known user.
     pub(crate) async fn token(&self, user: &str) -> String {
         let token = self.app.tokens.create(user, None, None, "").await.unwrap();
-        token.text().expose_secret().to_owned()
+        token.to_bearer().expose_secret().to_owned()
     }
 
     pub(crate) fn get(&self, path: &str) -> Call<'_> {
@@ -301,7 +301,7 @@ impl TestAppBuilder {
             router: app.router(),
             control: sandbox.control(),
             seed: Sandbox::seed(),
-            admin: admin.text().expose_secret().to_owned(),
+            admin: admin.to_bearer().expose_secret().to_owned(),
             app,
             sandbox,
             clock,
