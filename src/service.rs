@@ -32,6 +32,7 @@ pub mod reviews;
 pub mod secrets;
 pub mod server_access;
 pub mod settings;
+mod single_flight;
 pub mod tokens;
 pub mod users;
 

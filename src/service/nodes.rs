@@ -3,20 +3,20 @@
 //! They are read in the background. A caller waits for that at most [`MAX_WAIT`] and then gets what is cached, which may be
 //! nothing. A cluster that failed is left alone for a moment. What is cached is bounded in bytes.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aks::nodes::Node;
 use clock::Clock;
 use cluster_access::{Access, Downstream};
 use moka::sync::Cache;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::clusters::Cluster;
 use super::core::Base;
 use super::server_access::{self, ServerAccess};
+use super::single_flight::{Flight, Flights};
 
 /// How long a caller waits for nodes that are being read. Below two seconds with what else a request takes.
 const MAX_WAIT: Duration = Duration::from_millis(1_800);
@@ -59,7 +59,7 @@ struct Inner {
     clock: Clock,
     cache: Cache<String, Arc<Entry>>,
     /// The clusters that are being read.
-    reads: Mutex<HashMap<String, watch::Receiver<()>>>,
+    reads: Flights<String, ()>,
     permits: Semaphore,
 }
 
@@ -104,7 +104,7 @@ impl Nodes {
             downstream: base.downstream.clone(),
             clock: base.clock.clone(),
             cache,
-            reads: Mutex::default(),
+            reads: Flights::default(),
             permits: Semaphore::new(CONCURRENCY),
         };
         Self { inner: Arc::new(inner) }
@@ -114,9 +114,8 @@ impl Nodes {
     pub async fn list(&self, clusters: &[Cluster]) -> Vec<NodeList> {
         let deadline = Instant::now() + MAX_WAIT;
         let reads: Vec<_> = clusters.iter().filter_map(|cluster| self.start_stale(cluster)).collect();
-        for mut read in reads {
-            // The sender is dropped at the end of the read, whatever came of it.
-            drop(timeout_at(deadline, async { while read.changed().await.is_ok() {} }).await);
+        for read in reads {
+            timeout_at(deadline, read.outcome()).await.ok();
         }
         clusters.iter().map(|cluster| self.inner.cached(&cluster.id)).collect()
     }
@@ -127,15 +126,15 @@ impl Nodes {
         drop(self.start(cluster_id, async move { Ok(downstream.nodes(&access).await?) }));
     }
 
-    /// Starts to read the nodes of a cluster, or joins a read; `None` when they are fresh, or nothing can be read.
-    fn start_stale(&self, cluster: &Cluster) -> Option<watch::Receiver<()>> {
+    /// Starts to read the nodes of a cluster, or joins a read; `None` if they are fresh, or nothing can be read.
+    fn start_stale(&self, cluster: &Cluster) -> Option<Flight<()>> {
         let inner = &self.inner;
         // A cluster that was never connected has no nodes that could be read.
         cluster.status.api_endpoint.as_ref()?;
         if inner.cache.get(&cluster.id).is_some_and(|entry| entry.is_fresh(inner.clock.now_ms())) {
             return None;
         }
-        if let Some(read) = inner.running(&cluster.id) {
+        if let Some(read) = inner.reads.get(&cluster.id) {
             return Some(read);
         }
         let (inner, target) = (Arc::clone(inner), cluster.clone());
@@ -146,42 +145,22 @@ impl Nodes {
         &self,
         cluster_id: &str,
         read: impl Future<Output = Result<Vec<Node>, Error>> + Send + 'static,
-    ) -> Option<watch::Receiver<()>> {
-        let mut reads = self.inner.lock();
-        if let Some(running) = reads.get(cluster_id).filter(|running| running.has_changed().is_ok()) {
-            return Some(running.clone());
-        }
-        // What panicked left its place.
-        reads.retain(|_, running| running.has_changed().is_ok());
-        if reads.len() >= MAX_READS {
+    ) -> Option<Flight<()>> {
+        let key = cluster_id.to_owned();
+        if self.inner.reads.len() >= MAX_READS && self.inner.reads.get(&key).is_none() {
             metrics::counter!(READS, "outcome" => "skipped").increment(1);
             return None;
         }
-        let (done, running) = watch::channel(());
-        reads.insert(cluster_id.to_owned(), running.clone());
-        drop(reads);
-        let (inner, id) = (Arc::clone(&self.inner), cluster_id.to_owned());
-        tokio::spawn(async move {
-            let permit = inner.permits.acquire().await;
-            let outcome = read.await;
-            drop(permit);
-            inner.keep(&id, outcome);
-            inner.lock().remove(&id);
-            drop(done);
-        });
-        Some(running)
+        let (inner, finishing, id) = (Arc::clone(&self.inner), Arc::clone(&self.inner), key.clone());
+        let read = async move {
+            let _permit = inner.permits.acquire().await;
+            read.await
+        };
+        Some(self.inner.reads.join(&key, || None, || read, move |outcome, _| finishing.store(&id, outcome)))
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<()>>> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn running(&self, cluster_id: &str) -> Option<watch::Receiver<()>> {
-        self.lock().get(cluster_id).filter(|running| running.has_changed().is_ok()).cloned()
-    }
-
     /// Reads the nodes, and once more with new access when the cluster rejects what this server has.
     async fn read(&self, cluster: &Cluster) -> Result<Vec<Node>, Error> {
         let access = self.access.access(cluster).await?;
@@ -194,7 +173,7 @@ impl Inner {
         }
     }
 
-    fn keep(&self, cluster_id: &str, outcome: Result<Vec<Node>, Error>) {
+    fn store(&self, cluster_id: &str, outcome: Result<Vec<Node>, Error>) {
         let now_ms = self.clock.now_ms();
         let (entry, outcome) = match outcome {
             Ok(nodes) => (Entry { nodes: nodes.into(), read_ms: Some(now_ms), failed_ms: None }, "done"),

@@ -313,7 +313,7 @@ async fn a_page_of_another_site_is_refused_on_meta_and_allowed_by_name_only() {
 async fn a_token_ends_with_its_time_or_when_it_is_revoked() {
     let app = TestApp::advising().await;
     let made = app.app.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
-    let token = secrecy::ExposeSecret::expose_secret(&made.text()).to_owned();
+    let token = secrecy::ExposeSecret::expose_secret(&made.to_bearer()).to_owned();
     let status = async |token: &str| app.get("/v3").token(token).send().await.status.as_u16();
     assert_eq!(status(&token).await, 200);
     app.clock.advance(Duration::from_secs(599));

@@ -572,8 +572,10 @@ async fn no_public_type_shows_a_secret_in_its_debug_form() {
 
     let mut canaries = vec![canary];
     let token = app.app.tokens.create("ann", None, None, "").await.unwrap();
-    canaries.push(Canary { name: "a token".to_owned(), core: token.secret.expose_secret().to_owned() });
-    found.add("NewToken", format!("{token:?}"));
+    let bearer = token.to_bearer();
+    let (_, secret) = bearer.expose_secret().split_once(':').unwrap();
+    canaries.push(Canary { name: "a token".to_owned(), core: secret.to_owned() });
+    found.add("PlainToken", format!("{token:?}"));
     let line = KeyRing::generate();
     let key = line.expose_secret().split_once(':').unwrap().1.trim_end_matches('=').to_owned();
     canaries.push(Canary { name: "a key".to_owned(), core: key });

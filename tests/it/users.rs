@@ -347,7 +347,7 @@ async fn id_of_name(app: &TestApp, name: &str) -> String {
 async fn bootstrap_token_of_a_disabled_user_stays_refused() {
     let app = TestApp::advising().await;
     let boss = app.app.tokens.create("boss", Some(true), None, "").await.unwrap();
-    let boss = secrecy::ExposeSecret::expose_secret(&boss.text()).to_owned();
+    let boss = secrecy::ExposeSecret::expose_secret(&boss.to_bearer()).to_owned();
     let bootstrap = "token-boot:a-long-enough-secret-of-the-bootstrap-token";
     let status = async || app.get("/v3/users").token(bootstrap).send().await.status.as_u16();
     app.app.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aks::arm::KubernetesVersion;
@@ -13,10 +13,10 @@ use bytes::Bytes;
 use clock::Clock;
 use metrics::Counter;
 use moka::sync::Cache as Memory;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::kind::{Key, Kind};
+use crate::service::single_flight::{Flight, Flights};
 
 /// The limit of one load, retries and pages included.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(55);
@@ -122,16 +122,6 @@ pub(super) enum Failure {
 
 type Outcome = Result<Arc<Entry>, Failure>;
 
-/// A load that is running, or has just ended.
-#[derive(Clone, Debug)]
-struct Load {
-    started: Instant,
-    outcome: watch::Receiver<Option<Outcome>>,
-}
-
-/// The loads that are running, each under the key of its entry.
-type Loads = Arc<Mutex<HashMap<Key, Load>>>;
-
 /// The limits of waiting.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
@@ -144,7 +134,7 @@ struct Limits {
 pub(super) struct Cache {
     limits: Limits,
     entries: Memory<Key, Arc<Entry>>,
-    loads: Loads,
+    loads: Flights<Key, Outcome>,
     clock: Clock,
     counters: Arc<HashMap<Kind, [Counter; 3]>>,
 }
@@ -169,7 +159,7 @@ impl Cache {
                 .support_invalidation_closures()
                 .build(),
             limits: Limits { load: TIME_LIMIT, stale_after: STALE_AFTER },
-            loads: Arc::default(),
+            loads: Flights::default(),
             clock,
             counters: Arc::new(HashMap::from(counters)),
         }
@@ -195,7 +185,7 @@ impl Cache {
         }
         let running = self.join(&key, cached.as_ref().map(|(_, entry)| entry), load);
         let Some((age, entry)) = cached.filter(|(age, _)| !fresh && *age <= max_age(kind)) else {
-            let entry = running.outcome().await?;
+            let entry = outcome(&running).await?;
             return Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss));
         };
         let stale = |reason| Ok(self.stale(kind, &entry, age, reason));
@@ -206,7 +196,7 @@ impl Cache {
             return stale(Reason::TimedOut);
         }
         // Counted from the start of the load, which may be older than this request.
-        match timeout_at(running.started + self.limits.stale_after, running.outcome()).await {
+        match timeout_at(running.started + self.limits.stale_after, outcome(&running)).await {
             Ok(Ok(entry)) => Ok(self.found(kind, &entry, Duration::ZERO, Freshness::Miss)),
             Ok(Err(failure)) if failure.allows_stale() => stale(Reason::Failed),
             Ok(Err(failure)) => Err(failure),
@@ -245,42 +235,31 @@ impl Cache {
 
     /// The load in flight for `key`, started if there is none. One that has ended since the caller looked, and saw
     /// `seen`, counts as in flight.
-    fn join<F>(&self, key: &Key, seen: Option<&Arc<Entry>>, load: impl FnOnce() -> F) -> Load
+    fn join<F>(&self, key: &Key, seen: Option<&Arc<Entry>>, load: impl FnOnce() -> F) -> Flight<Outcome>
     where
         F: Future<Output = Result<Loaded, azure::Error>> + Send + 'static,
     {
-        let started = Instant::now();
-        let mut loads = self.lock();
-        if let Some(running) = loads.get(key) {
-            return running.clone();
-        }
-        let now = self.entries.get(key);
-        if let Some(landed) = now.filter(|now| seen.is_none_or(|seen| !Arc::ptr_eq(seen, now))) {
-            return Load { started, outcome: watch::channel(Some(Ok(landed))).1 };
-        }
-        let (sender, outcome) = watch::channel(None);
-        let running = Load { started, outcome };
-        loads.insert(key.clone(), running.clone());
-        drop(loads);
-        let (cache, load) = (self.clone(), load());
-        let guard = LoadGuard { loads: Arc::clone(&self.loads), key: key.clone(), load: running.clone() };
-        tokio::spawn(async move {
-            let outcome = match tokio::time::timeout(cache.limits.load, load).await {
-                Ok(Ok(loaded)) => Ok(loaded),
-                Ok(Err(error)) => Err(Failure::Azure(Arc::new(error))),
-                Err(_) => Err(Failure::TimedOut),
-            };
-            let outcome = cache.settle(&guard, outcome);
-            // Off the list of loads before the outcome is known, so that nobody joins what is over.
-            drop(guard);
-            sender.send_replace(Some(outcome));
-        });
-        running
+        let landed = || {
+            let now = self.entries.get(key);
+            now.filter(|now| seen.is_none_or(|seen| !Arc::ptr_eq(seen, now))).map(Ok)
+        };
+        let start = || {
+            let (load, limit) = (load(), self.limits.load);
+            async move {
+                match timeout(limit, load).await {
+                    Ok(Ok(loaded)) => Ok(loaded),
+                    Ok(Err(error)) => Err(Failure::Azure(Arc::new(error))),
+                    Err(_) => Err(Failure::TimedOut),
+                }
+            }
+        };
+        let (cache, settled) = (self.clone(), key.clone());
+        let settle = move |outcome, is_current| cache.settle(&settled, outcome, is_current);
+        self.loads.join(key, landed, start, settle)
     }
 
     /// Changes the entries as the end of a load demands, and counts it.
-    fn settle(&self, guard: &LoadGuard, outcome: Result<Loaded, Failure>) -> Outcome {
-        let key = &guard.key;
+    fn settle(&self, key: &Key, outcome: Result<Loaded, Failure>, is_current: bool) -> Outcome {
         let label = match &outcome {
             Ok(_) => "success",
             Err(failure) if failure.is_timeout() => "timed_out",
@@ -289,8 +268,6 @@ impl Cache {
         };
         metrics::counter!("norman_aks_cache_loads_total", "kind" => key.kind.name(), "outcome" => label)
             .increment(1);
-        let loads = self.lock();
-        let is_current = guard.is_in(&loads);
         match outcome {
             Ok(loaded) => {
                 let (loaded, at_ms) = (Arc::new(loaded), self.clock.now_ms());
@@ -319,7 +296,7 @@ impl Cache {
     /// have been read before the change.
     pub(super) fn evict(&self, fingerprint: Fingerprint, kinds: &'static [Kind]) {
         let is_of = move |key: &Key| key.fingerprint == fingerprint && kinds.contains(&key.kind);
-        self.lock().retain(|key, _| !is_of(key));
+        self.loads.remove_if(is_of);
         let _ = self.entries.invalidate_entries_if(move |key, _| is_of(key));
     }
 
@@ -333,10 +310,6 @@ impl Cache {
             self.entries.invalidate(key);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Load>> {
-        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The age up to which an entry may be served at all.
@@ -344,39 +317,10 @@ fn max_age(kind: Kind) -> Duration {
     kind.time_to_live() + MAX_STALENESS
 }
 
-impl Load {
-    /// Waits for the end of the load.
-    async fn outcome(&self) -> Outcome {
-        let mut outcome = self.outcome.clone();
-        match timeout_at(Instant::now() + TIME_LIMIT, outcome.wait_for(Option::is_some)).await {
-            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(Failure::TimedOut)),
-            // The load panicked (it is reported where panics are) or took too long.
-            Ok(Err(_)) | Err(_) => Err(Failure::TimedOut),
-        }
-    }
-}
-
-/// Takes a load off the list when it ends, by a panic too.
-struct LoadGuard {
-    loads: Loads,
-    key: Key,
-    load: Load,
-}
-
-impl LoadGuard {
-    /// Whether the load is still the one of its key.
-    fn is_in(&self, loads: &HashMap<Key, Load>) -> bool {
-        loads.get(&self.key).is_some_and(|load| load.outcome.same_channel(&self.load.outcome))
-    }
-}
-
-impl Drop for LoadGuard {
-    fn drop(&mut self) {
-        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_in(&loads) {
-            loads.remove(&self.key);
-        }
-    }
+/// Waits for the end of a load.
+async fn outcome(load: &Flight<Outcome>) -> Outcome {
+    // A load that panicked (it is reported where panics are) has no outcome.
+    timeout(TIME_LIMIT, load.outcome()).await.ok().flatten().unwrap_or(Err(Failure::TimedOut))
 }
 
 impl Failure {

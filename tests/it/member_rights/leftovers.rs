@@ -131,7 +131,8 @@ async fn disabled_and_removed_users_are_named_in_no_binding() {
 async fn disabled_administrator_is_named_in_no_binding() {
     let cluster = Cluster::start().await;
     let tokens = &cluster.app.app.tokens;
-    let token = tokens.create("root", Some(true), None, "").await.unwrap().text().expose_secret().to_owned();
+    let token =
+        tokens.create("root", Some(true), None, "").await.unwrap().to_bearer().expose_secret().to_owned();
     let user = cluster.user(&token).await;
     let path = format!("{RBAC}/clusterrolebindings");
     let own = binding("own", "cluster-admin", &[super::user(&user)]);

@@ -62,9 +62,9 @@ async fn slow_load_serves_the_old_list_and_keeps_its_result() {
     // The second caller finds the load in flight: it does not start one of its own.
     let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
     assert_eq!(found.freshness, Freshness::Stale);
-    let running = cache.lock().get(&key(Kind::Networks)).cloned().unwrap();
+    let running = cache.loads.get(&key(Kind::Networks)).unwrap();
     release.send(()).unwrap();
-    running.outcome().await.unwrap();
+    running.outcome().await.unwrap().unwrap();
     let found = cache.get(key(Kind::Networks), false, || fails(timeout())).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Hit, &b"new"[..]));
     let metrics = recorder.handle().render();
@@ -99,9 +99,9 @@ async fn after_a_timeout_the_old_list_is_served_at_once() {
     let found = cache.get(key(Kind::Clusters), false, slow).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Stale, &b"old"[..]));
     // Until a load succeeds; then the next one is waited for again.
-    let running = cache.lock().get(&key(Kind::Clusters)).cloned().unwrap();
+    let running = cache.loads.get(&key(Kind::Clusters)).unwrap();
     release.send(()).unwrap();
-    running.outcome().await.unwrap();
+    running.outcome().await.unwrap().unwrap();
     clock.advance(Duration::from_secs(31));
     let found = cache.get(key(Kind::Clusters), false, || ready("newer")).await.unwrap();
     assert_eq!((found.freshness, text(&found)), (Freshness::Miss, &b"newer"[..]));

@@ -1,0 +1,169 @@
+//! Single flight: concurrent callers that need the same value share one task that computes it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The tasks in flight, by key. Clones share them.
+pub(super) struct Flights<K, V> {
+    by_key: Arc<Mutex<HashMap<K, Flight<V>>>>,
+}
+
+/// A task in flight, or one that has just ended.
+#[derive(Debug)]
+pub(super) struct Flight<V> {
+    /// When it was started.
+    pub(super) started: Instant,
+    outcome: watch::Receiver<Option<V>>,
+}
+
+impl<K, V> Clone for Flights<K, V> {
+    fn clone(&self) -> Self {
+        Self { by_key: Arc::clone(&self.by_key) }
+    }
+}
+
+impl<K, V> Default for Flights<K, V> {
+    fn default() -> Self {
+        Self { by_key: Arc::default() }
+    }
+}
+
+impl<V> Clone for Flight<V> {
+    fn clone(&self) -> Self {
+        Self { started: self.started, outcome: self.outcome.clone() }
+    }
+}
+
+impl<V: Clone> Flight<V> {
+    /// Waits for the value; `None` if the task panicked.
+    pub(super) async fn outcome(&self) -> Option<V> {
+        self.outcome.clone().wait_for(Option::is_some).await.ok()?.clone()
+    }
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// The flight of `key`, if there is one.
+    pub(super) fn get(&self, key: &K) -> Option<Flight<V>> {
+        self.lock().get(key).cloned()
+    }
+
+    /// The number of flights.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Joins the flight of `key`. If there is none, takes the value of `existing`, or else starts a task, which does not
+    /// depend on its callers. `finish` turns its output into the value; it learns whether the flight was not removed
+    /// meanwhile, and nobody joins or removes a flight while it runs.
+    pub(super) fn join<F>(
+        &self,
+        key: &K,
+        existing: impl FnOnce() -> Option<V>,
+        start: impl FnOnce() -> F,
+        finish: impl FnOnce(F::Output, bool) -> V + Send + 'static,
+    ) -> Flight<V>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let started = Instant::now();
+        let mut flights = self.lock();
+        if let Some(flight) = flights.get(key) {
+            return flight.clone();
+        }
+        if let Some(value) = existing() {
+            return Flight { started, outcome: watch::channel(Some(value)).1 };
+        }
+        let (sender, outcome) = watch::channel(None);
+        let flight = Flight { started, outcome };
+        flights.insert(key.clone(), flight.clone());
+        drop(flights);
+        let work = start();
+        let landing = Landing { flights: self.clone(), key: key.clone(), flight: flight.clone() };
+        tokio::spawn(async move {
+            let output = work.await;
+            let value = landing.land(|is_current| finish(output, is_current));
+            sender.send_replace(Some(value));
+        });
+        flight
+    }
+
+    /// Removes flights: their callers get their values, others do not join them.
+    pub(super) fn remove_if(&self, matches: impl Fn(&K) -> bool) {
+        self.lock().retain(|key, _| !matches(key));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a flight when its task ends, by a panic too.
+struct Landing<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> {
+    flights: Flights<K, V>,
+    key: K,
+    flight: Flight<V>,
+}
+
+impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> Landing<K, V> {
+    fn land<T>(&self, finish: impl FnOnce(bool) -> T) -> T {
+        let mut flights = self.flights.lock();
+        let own = |flight: &Flight<V>| flight.outcome.same_channel(&self.flight.outcome);
+        let is_current = flights.get(&self.key).is_some_and(own);
+        let value = finish(is_current);
+        if is_current {
+            flights.remove(&self.key);
+        }
+        value
+    }
+}
+
+impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Send + Sync + 'static> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        self.land(|_| ());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(flights: &Flights<&'static str, u32>, value: u32) -> Flight<u32> {
+        flights.join(&"a", || None, move || async move { value }, |value, _| value)
+    }
+
+    #[tokio::test]
+    async fn concurrent_callers_share_one_task() {
+        let flights = Flights::default();
+        let (first, second) = (number(&flights, 1), number(&flights, 2));
+        assert_eq!((first.outcome().await, second.outcome().await), (Some(1), Some(1)));
+        assert_eq!(flights.len(), 0);
+        assert_eq!(number(&flights, 3).outcome().await, Some(3));
+    }
+
+    #[tokio::test]
+    async fn removed_flight_is_not_joined_and_not_current() {
+        let flights = Flights::default();
+        let current = |value: u32, is_current: bool| if is_current { value } else { 0 };
+        let first = flights.join(&"a", || None, || async { 1 }, current);
+        flights.remove_if(|key| *key == "a");
+        assert_eq!(number(&flights, 2).outcome().await, Some(2));
+        assert_eq!(first.outcome().await, Some(0));
+    }
+
+    #[tokio::test]
+    async fn panic_ends_the_flight_without_a_value() {
+        let flights = Flights::<_, u32>::default();
+        let flight = flights.join(&"a", || None, || async { panic!("expected") }, |(): (), _| 1);
+        assert_eq!(flight.outcome().await, None);
+        assert!(flights.get(&"a").is_none());
+        assert_eq!(number(&flights, 2).outcome().await, Some(2));
+    }
+}
