@@ -198,7 +198,6 @@ impl Clusters {
         let identity = identity.filter(|_| credential.is_answered(&admitted));
         let now = self.inner.clock.now_ms();
         let row = ClusterRow {
-            id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
             owner: caller.user_id.clone(),
             name,
@@ -210,7 +209,6 @@ impl Clusters {
             updated_ms: now,
             version: 1,
             generation: 1,
-            removing_ms: None,
             review: admitted.review,
             work: WorkColumns {
                 phase: "new".to_owned(),
@@ -218,6 +216,7 @@ impl Clusters {
                 next_run_ms: Some(now),
                 ..WorkColumns::default()
             },
+            ..ClusterRow::default()
         };
         let row = insert_with_fresh_id("c-", |id| {
             let (row, store) = (ClusterRow { id, ..row.clone() }, &self.inner.store);

@@ -18,7 +18,7 @@ use clock::Clock;
 
 pub use self::access::{AccessError, AzureAccess, InlineCredential, Via};
 use self::change::check_texts;
-pub use self::change::{AzureChange, Change, CredentialChange, Mode};
+pub use self::change::{AzureChange, CredentialChange, Mode};
 pub(super) use self::deletion::last_use;
 pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_by_server};
 
@@ -27,6 +27,7 @@ use super::core::Base;
 use super::error::Reason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
+pub use super::metadata::Change;
 use super::secrets::Secrets;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, CredentialRow, Store};
@@ -131,22 +132,12 @@ impl Credentials {
         }
         let now = self.inner.clock.now_ms();
         let mut row = CredentialRow {
-            id: String::new(),
             uuid: uuid::Uuid::new_v4().to_string(),
             owner: by.caller.user_id.clone(),
-            name: String::new(),
-            description: None,
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            tenant_id: None,
-            subscription_id: None,
-            client_id: None,
-            environment: None,
-            secret: None,
             created_ms: now,
             updated_ms: now,
-            deleted_ms: None,
             version: 1,
+            ..CredentialRow::default()
         };
         change.apply(&mut row, Mode::Replace);
         check_texts(&row, None)?;

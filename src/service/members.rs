@@ -1,5 +1,5 @@
-//! Roles of users in clusters: Rancher's `clusterRoleTemplateBindings`. The creator's is fixed and has no row; owners add the
-//! others. A user may have several in one cluster: the strongest counts. What a role allows is in `aks::role`.
+//! Memberships: roles of users in clusters, Rancher's `clusterRoleTemplateBindings`. The creator's is fixed and has no row;
+//! owners add the others. A user may have several in one cluster: the strongest counts. Roles are defined in `aks::role`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,32 +23,32 @@ use crate::store::{self, MemberRow, Store, Unique};
 /// The kind of object in the audit.
 pub(super) const OBJECT: &str = "clusterRoleTemplateBinding";
 
-/// The name of the creator's part, as Rancher's.
+/// The name of the creator's membership, as in Rancher.
 const CREATOR: &str = "creator-cluster-owner";
 
-/// Somebody's part in a cluster.
+/// A membership in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// `c-xxxxx:crtb-xxxxx`
     pub id: String,
-    /// Never given to another object; the creator's part has none.
+    /// Never given to another object; the creator's membership has none.
     pub uuid: Option<String>,
     /// The cluster.
     pub cluster_id: String,
     /// The user.
     pub user_id: String,
-    /// What he is.
+    /// The role.
     pub role: Role,
     /// Labels and annotations.
     pub metadata: Metadata,
     /// Milliseconds since 1970.
     pub created_ms: i64,
-    /// Whether the caller may change or end it.
+    /// Whether the caller may change or delete it.
     pub changeable: bool,
 }
 
 impl Member {
-    /// The part of the id behind the cluster.
+    /// The part of the ID after the cluster.
     pub fn name(&self) -> &str {
         self.id.split_once(':').map_or(self.id.as_str(), |(_, name)| name)
     }
@@ -83,7 +83,7 @@ impl Member {
     }
 }
 
-/// A part that is to be made.
+/// Parameters of a new membership.
 #[derive(Clone, Debug, Default)]
 pub struct NewMember {
     /// The cluster.
@@ -92,7 +92,7 @@ pub struct NewMember {
     pub user_id: String,
     /// `cluster-owner`, `cluster-member` or `read-only`.
     pub role: String,
-    /// The name behind the colon of the id; drawn when not given.
+    /// The name after the colon of the ID; generated if not given.
     pub name: Option<String>,
     /// Labels and annotations.
     pub metadata: MetadataChange,
@@ -101,17 +101,17 @@ pub struct NewMember {
 /// The change of a role in a cluster; cluster and user are fixed.
 #[derive(Clone, Debug, Default)]
 pub struct MemberChange {
-    /// The cluster, when the request has it.
+    /// The cluster, if the request contains it.
     pub cluster_id: Option<String>,
-    /// The user, when the request has it.
+    /// The user, if the request contains it.
     pub user_id: Option<String>,
-    /// The role, when the request has it.
+    /// The role, if the request contains it.
     pub role: Option<String>,
     /// Labels and annotations.
     pub metadata: MetadataChange,
 }
 
-/// The parts in clusters. Clones share everything.
+/// The memberships of a database. Clones share everything.
 #[derive(Clone)]
 pub struct Members {
     inner: Arc<Inner>,
@@ -132,7 +132,7 @@ impl Members {
         Self { inner: Arc::new(Inner { store, clusters, credentials, events, clock }) }
     }
 
-    /// Every part in the clusters that the caller sees.
+    /// The memberships in all clusters that the caller sees.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Member>> {
         let rows = store::members::list(&self.inner.store, None, None).await?;
         let mut members = Vec::new();
@@ -146,7 +146,7 @@ impl Members {
         Ok(members)
     }
 
-    /// The part of that id.
+    /// A membership by its ID.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Member> {
         let (cluster, role, name) = self.seen(caller, id).await?;
         if name == CREATOR {
@@ -155,11 +155,11 @@ impl Members {
         Member::of(self.row(id).await?, role)
     }
 
-    /// Gives a user a part in a cluster.
+    /// Adds a user to a cluster.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] unless the caller owns the cluster, [`Error::Invalid`] for a role or user that there is
-    /// not; [`Error::Exists`] when the name is taken.
+    /// [`Error::Forbidden`] unless the caller owns the cluster, [`Error::Invalid`] for an unknown role or user,
+    /// [`Error::Exists`] if the name is taken.
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
         let result = self.insert(by, &new).await;
         self.inner.credentials.forget_resolved();
@@ -216,7 +216,7 @@ impl Members {
         }
     }
 
-    /// Gives a member another role.
+    /// Changes a membership.
     ///
     /// # Errors
     /// As [`Members::create`]; cluster and user cannot be changed.
@@ -243,7 +243,7 @@ impl Members {
         let before = std::mem::take(&mut member.metadata);
         member.metadata = change.metadata.applied(before.clone())?;
         let (old, new) = (&before, &member.metadata);
-        // A role that somebody else takes away at the same time must not come back.
+        // A role that is removed concurrently must not come back.
         let update = MemberUpdate {
             role: new_role.map(Role::name),
             labels: (old.labels != new.labels).then_some(&new.labels),
@@ -256,10 +256,10 @@ impl Members {
         Err(Error::NotFound { id: id.to_owned() })
     }
 
-    /// Ends a part; returns what it was.
+    /// Deletes a membership; returns it.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] unless the caller owns the cluster, and for the creator's part.
+    /// [`Error::Forbidden`] unless the caller owns the cluster, and for the creator's membership.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
         let result = self.remove(by, id).await;
         self.inner.credentials.forget_resolved();
@@ -288,7 +288,7 @@ impl Members {
         }))
     }
 
-    /// The cluster of an id, what the caller is to it, and the name behind the colon.
+    /// The cluster of an ID, the caller's role in it, and the name after the colon.
     async fn seen<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;

@@ -5,14 +5,24 @@ use std::collections::BTreeMap;
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::merge::{Mode, is_protected};
 
-pub use super::credentials::Change;
-
 /// The label of every object that is created through Norman; Terraform needs a label to be there.
 const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
 /// Annotations that are fields of the object instead.
 const TOP_LEVEL: [&str; 3] =
     ["field.cattle.io/creatorId", "field.cattle.io/description", "field.cattle.io/name"];
+
+/// The change of one field by a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// The field is absent: the value stays.
+    #[default]
+    Keep,
+    /// The field is `null`.
+    Clear,
+    /// The field has a value.
+    Set(T),
+}
 
 /// Labels and annotations of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! The caller's own tokens: seen, made and revoked by himself, as `/v3/tokens` has it. Nobody sees another's here, not even
-//! an administrator; those use the command line. A token that expired does not exist any more.
+//! The caller's own tokens, for `/v3/tokens`. Callers never see tokens of others here; administrators list and revoke them on
+//! the command line. Expired tokens are not found.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use super::tokens::{OBJECT, PlainToken, TokenInfo, TokenSpec, Tokens};
 use super::{Caller, Error, Invalid, Result};
 
 /// The longest time to live: 100 years, as on the command line.
-const LONGEST: Duration = Duration::from_hours(36_500 * 24);
+const MAX_TTL: Duration = Duration::from_hours(36_500 * 24);
 
-/// A token that is to be made.
+/// Parameters of a new token.
 #[derive(Clone, Debug, Default)]
 pub struct OwnToken {
-    /// Its maker's words.
+    /// The description.
     pub description: String,
-    /// How long it is good, in milliseconds; 0 for ever.
+    /// The time to live in milliseconds; 0 if it does not expire.
     pub ttl_ms: i64,
-    /// The one cluster that it is to be good for.
+    /// Restricts the token to one cluster.
     pub cluster_id: Option<String>,
     /// Labels and annotations.
     pub metadata: MetadataChange,
 }
 
-/// The way of callers to their tokens. Clones share everything.
+/// The tokens of callers. Clones share everything.
 #[derive(Clone)]
 pub struct OwnTokens {
     inner: Arc<Inner>,
@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl OwnTokens {
-    /// The tokens of whoever asks.
+    /// The tokens of this database.
     pub fn new(tokens: Tokens, clusters: Clusters, events: Events) -> Self {
         Self { inner: Arc::new(Inner { tokens, clusters, events }) }
     }
@@ -50,16 +50,16 @@ impl OwnTokens {
         self.inner.tokens.of_user(&caller.user_id).await
     }
 
-    /// The caller's token of that name.
+    /// A token of the caller by its name.
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<TokenInfo> {
         let found = self.inner.tokens.find(&caller.user_id, name).await?;
         found.ok_or_else(|| Error::NotFound { id: without_secret(name).to_owned() })
     }
 
-    /// Makes a token for the caller. Its secret is in the answer, and never seen again.
+    /// Creates a token for the caller. Only the result contains its secret.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a time to live or a description that cannot be, [`Error::ReferenceNotFound`] for a cluster that the
+    /// [`Error::Invalid`] for an invalid time to live or description, [`Error::ReferenceNotFound`] for a cluster that the
     /// caller does not see.
     pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
         let result = self.make(by, token).await;
@@ -85,7 +85,7 @@ impl OwnTokens {
         Ok((self.get(caller, &made.name).await?, made))
     }
 
-    /// Revokes a token of the caller, which may be the one he calls with; returns what it was.
+    /// Revokes a token of the caller, which may be the one of this request; returns it.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let result = self.remove(by, name).await;
         self.inner.events.record_failure(by, Action::Delete, OBJECT, without_secret(name), &result).await;
@@ -101,7 +101,7 @@ impl OwnTokens {
     }
 }
 
-/// No name has a colon: somebody took the whole token for its name.
+/// The name of a token that was sent in place of its name: names have no colon.
 fn without_secret(name: &str) -> &str {
     name.split_once(':').map_or(name, |(name, _)| name)
 }
@@ -109,7 +109,7 @@ fn without_secret(name: &str) -> &str {
 fn ttl(ms: i64) -> Result<Option<Duration>> {
     match u64::try_from(ms).map(Duration::from_millis) {
         Ok(Duration::ZERO) => Ok(None),
-        Ok(ttl) if ttl <= LONGEST => Ok(Some(ttl)),
+        Ok(ttl) if ttl <= MAX_TTL => Ok(Some(ttl)),
         _ => {
             let message =
                 "ttl is a number of milliseconds, at most 100 years; 0 makes a token that does not expire";
@@ -123,11 +123,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_to_live_is_milliseconds_and_nothing_means_for_ever() {
+    fn ttl_is_in_milliseconds_and_zero_means_no_expiry() {
         for (ms, expected) in [
             (0, Some(None)),
             (1, Some(Some(Duration::from_millis(1)))),
-            (3_153_600_000_000, Some(Some(LONGEST))),
+            (3_153_600_000_000, Some(Some(MAX_TTL))),
             (3_153_600_000_001, None),
             (-1, None),
         ] {

@@ -1,11 +1,11 @@
-//! Places for what lasts long: so many at once in all, and so many of one user.
+//! Concurrency limits for long requests, in all and for each user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places.
+/// A limit in all and for each user.
 pub(super) struct Places {
     all: usize,
     of_one: usize,
@@ -18,7 +18,7 @@ impl Places {
         Arc::new(Self { all, of_one, free: Arc::new(Semaphore::new(all)), by_user: Mutex::default() })
     }
 
-    /// A place for a user, unless all are taken, or all of his own.
+    /// A permit for a user; `None` if a limit is reached.
     pub(super) fn take(self: &Arc<Self>, user_id: &str) -> Option<Place> {
         let among_all = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let mut by_user = self.by_user();
@@ -31,7 +31,7 @@ impl Places {
         Some(Place { places: Arc::clone(self), user_id: user_id.to_owned(), _among_all: among_all })
     }
 
-    /// How many are taken.
+    /// The number of permits in use.
     pub(super) fn taken(&self) -> usize {
         self.all - self.free.available_permits()
     }
@@ -41,7 +41,7 @@ impl Places {
     }
 }
 
-/// A place among all and among those of the user; free again when it is dropped.
+/// A permit, released when it is dropped.
 pub(super) struct Place {
     places: Arc<Places>,
     user_id: String,
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_can_take_all_the_places_and_places_come_free_again() {
+    fn limit_per_user_holds_and_permits_are_released() {
         let places = Places::new(3, 2);
         let own: Vec<_> = (0..2).filter_map(|_| places.take("a")).collect();
         assert!(places.take("a").is_none());

@@ -41,7 +41,7 @@ const MAX_READS: usize = 5;
 pub struct RegistrationToken {
     /// The cluster.
     pub cluster_id: String,
-    /// The only one of this name in the cluster.
+    /// The name, unique in the cluster.
     pub name: String,
     /// Never given to another object.
     pub uuid: String,
@@ -58,16 +58,16 @@ impl RegistrationToken {
     }
 }
 
-/// Why there is no manifest.
+/// Errors of the manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// There is no such cluster, or the token is not one of its.
+    /// No such cluster, or the token does not belong to it.
     #[error("cluster not found or invalid token")]
     Unknown,
-    /// The image that the caller names cannot be one.
+    /// The image name of the request is invalid.
     #[error("invalid authImage - {0}")]
     AuthImage(image::BadImage),
-    /// Something else failed.
+    /// Any other error.
     #[error(transparent)]
     Other(#[from] Error),
 }
@@ -111,7 +111,7 @@ impl Registration {
     /// The token of that id, `c-xxxxx:default-token`.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for members who are no owners: the token lets whoever has it stand in for the cluster.
+    /// [`Error::Forbidden`] for members who are not owners: a holder of the token can pretend to be the cluster.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
         let missing = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
@@ -129,7 +129,7 @@ impl Registration {
         }
     }
 
-    /// Makes another token for a cluster.
+    /// Creates another token for a cluster.
     ///
     /// # Errors
     /// [`Error::ReferenceNotFound`] for a cluster that the caller does not see, [`Error::Exists`] when the name is taken.
@@ -163,7 +163,7 @@ impl Registration {
             .await
     }
 
-    /// Removes a token; what it was. The default one comes back with another text when somebody looks.
+    /// Deletes a token; returns it. The default one is created again, with another text, when it is next read.
     ///
     /// # Errors
     /// As [`Registration::get`].
@@ -183,7 +183,7 @@ impl Registration {
         Err(Error::NotFound { id: id.to_owned() })
     }
 
-    /// The cluster that a token registers; `None` for a wrong token and for a cluster that there is not, in the same time.
+    /// The cluster that a token registers; `None` for a wrong token and for an unknown cluster, in the same time.
     async fn presented(&self, token: &str, cluster_id: &str) -> Result<Option<store::ClusterRow>> {
         let hash = vault::token_hash(token);
         let rows = store::registration_tokens::list(&self.inner.store, cluster_id).await?;
@@ -194,8 +194,8 @@ impl Registration {
         Ok(store::clusters::get(&self.inner.store, cluster_id).await?)
     }
 
-    /// The manifest for whoever presents a token of a cluster. `server` is the address that the caller knows this
-    /// server by, for when the setting `server-url` says nothing.
+    /// The manifest for a presented token of a cluster. `server` is the URL by which the caller reached this server, which is
+    /// used if the setting `server-url` is empty.
     pub async fn manifest(
         &self,
         token: &str,
@@ -224,7 +224,7 @@ impl Registration {
         Ok(manifest(&agent))
     }
 
-    /// The address of this server for what outlives a request: the setting `server-url`, else what the caller came by.
+    /// The URL of this server for use after the request: the setting `server-url`, else the one that the caller used.
     pub async fn server(&self, known_as: &str) -> String {
         let set = self.inner.settings.value("server-url").await;
         let server = if set.is_empty() { known_as } else { &set };
@@ -255,7 +255,7 @@ impl Registration {
         Err(Error::Conflict { id: format!("{cluster_id}:{DEFAULT}") })
     }
 
-    /// A new token; `None` when there is one of that name.
+    /// Creates a token; `None` if the name is taken.
     async fn make(&self, by: &Actor, cluster_id: &str, name: String) -> Result<Option<RegistrationToken>> {
         let token = SecretString::from(ids::token_secret(vault::random()));
         let row = RegistrationTokenRow {
@@ -269,14 +269,14 @@ impl Registration {
         let sealed = self.inner.secrets.seal_for_cluster(cluster_id, &secret, &token)?;
         let audit = by.audit(Action::Create, OBJECT, &format!("{cluster_id}:{}", row.name), row.created_ms);
         match store::registration_tokens::insert(&self.inner.store, &row, &sealed, &audit).await {
-            // The cluster went away in between.
+            // The cluster was removed meanwhile.
             Err(store::Error::Dangling { .. }) => Err(Error::NotFound { id: cluster_id.to_owned() }),
             Err(error) => Err(error.into()),
             Ok(added) => Ok(added.then(|| registered(row, token))),
         }
     }
 
-    /// The token of a row with its text; `None` when it was removed in between.
+    /// The token of a row with its text; `None` if it was deleted meanwhile.
     async fn opened(&self, row: RegistrationTokenRow) -> Result<Option<RegistrationToken>> {
         let name = store::registration_tokens::secret_name(&row.name);
         let text =
@@ -294,10 +294,10 @@ fn registered(row: RegistrationTokenRow, token: SecretString) -> RegistrationTok
     RegistrationToken { cluster_id, name, uuid, created_ms, token }
 }
 
-/// SHA-256 of a text.
+/// SHA-256 of a string.
 fn hexadecimal(text: &str) -> String {
     vault::token_hash(text).iter().fold(String::new(), |mut hexadecimal, byte| {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(hexadecimal, "{byte:02x}");
         hexadecimal
     })

@@ -1,5 +1,5 @@
-//! Named settings that administrators may change while the server runs, as Rancher's `/v3/settings`. What is chosen at
-//! the start (flags, environment, file) is `config`; such a choice can fix a setting here.
+//! Named settings that administrators may change while the server runs, as Rancher's `/v3/settings`. The options of the
+//! start (flags, environment, file) are in `config`; they can fix a setting.
 
 mod definitions;
 
@@ -16,46 +16,46 @@ use super::events::{Action, Events};
 use super::{Error, Result};
 use crate::store::{self, SettingRow, Store};
 
-/// How long values are taken from memory; a change made by another server shows after this time.
-const REMEMBERED_MS: i64 = 2_000;
+/// How long values are cached: a change by another server takes effect after this time.
+const CACHE_TTL_MS: i64 = 2_000;
 
 /// The kind of object in the audit.
 const OBJECT: &str = "setting";
 
-/// How often clusters are looked at, in seconds.
+/// The interval at which clusters are refreshed, in seconds.
 const AKS_REFRESH: &str = "aks-refresh";
 
-/// A setting as it stands.
+/// A setting with its current value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// `server-url` and so on.
     pub name: &'static str,
-    /// What holds now.
+    /// The current value.
     pub value: String,
-    /// What holds when nobody sets it.
+    /// The default.
     pub default: &'static str,
-    /// Whether somebody set it.
+    /// Whether it was set.
     pub customized: bool,
-    /// Where the value comes from.
+    /// The source of the value.
     pub source: Source,
-    /// Whether it cannot be changed here: fixed at the start, or not ours to choose.
+    /// Whether it cannot be changed.
     pub read_only: bool,
     /// When it was set, in milliseconds since 1970.
     pub updated_ms: Option<i64>,
 }
 
-/// Where the value of a setting comes from.
+/// The source of the value of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// The default.
     Default,
     /// An administrator set it.
     Database,
-    /// It was fixed when the server was started.
+    /// An option of the start.
     Start,
 }
 
-/// All settings of an installation. Clones share the memory.
+/// All settings of an installation. Clones share the cache.
 #[derive(Clone)]
 pub struct Settings {
     inner: Arc<Inner>,
@@ -75,7 +75,7 @@ struct Known {
 }
 
 impl Settings {
-    /// `fixed` are values chosen at the start, by name; names that are no setting do not count.
+    /// The settings of this database. `fixed` are values from options of the start, by name; unknown names are ignored.
     pub fn new(
         store: Store,
         events: Events,
@@ -93,18 +93,14 @@ impl Settings {
         }
     }
 
-    /// The value of a setting; empty for a name that is none. When the database cannot be asked, the last known value,
-    /// else the default: a setting must not take the server down.
+    /// The value of a setting; empty for an unknown name. If the database fails, the last cached value or the default is
+    /// used, so that a setting never takes the server down.
     pub async fn value(&self, name: &str) -> String {
         let known = match self.known().await {
             Ok(known) => Some(known),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    setting = name,
-                    error,
-                    "the setting cannot be read; the last known value holds"
-                );
+                tracing::warn!(setting = name, error, "cannot read setting; using its last known value");
                 self.inner.known.load_full()
             }
         };
@@ -112,10 +108,10 @@ impl Settings {
         definition(name).map(|definition| self.setting(definition, rows).value).unwrap_or_default()
     }
 
-    /// A setting as it stands.
+    /// A setting with its current value.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a name that is none.
+    /// [`Error::NotFound`] for an unknown name.
     pub async fn get(&self, name: &str) -> Result<Setting> {
         let definition = definition(name).ok_or_else(|| Error::NotFound { id: name.to_owned() })?;
         Ok(self.setting(definition, Some(&self.known().await?.rows)))
@@ -127,11 +123,11 @@ impl Settings {
         Ok(DEFINITIONS.iter().map(|definition| self.setting(definition, Some(&known.rows))).collect())
     }
 
-    /// Sets a value on behalf of an administrator; an empty one goes back to the default.
+    /// Sets a value on behalf of an administrator; an empty one restores the default.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a name that is none, [`Error::Forbidden`] for one that cannot be changed, and for
-    /// callers who are no administrators, [`Error::Invalid`] for a value that it cannot have.
+    /// [`Error::NotFound`] for an unknown name, [`Error::Forbidden`] for one that cannot be changed, and for callers who are
+    /// not administrators, [`Error::Invalid`] for an invalid value.
     pub async fn change(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let result = if by.caller.admin {
             self.set(by, name, value).await
@@ -148,7 +144,7 @@ impl Settings {
         let (store, now_ms) = (&self.inner.store, self.inner.clock.now_ms());
         let audit = by.audit(Action::Update, OBJECT, name, now_ms);
         if let Some(reason) = self.fixed_reason(definition) {
-            // Terraform resets a setting before it forgets it. A refusal would block every later apply and destroy.
+            // Terraform resets a setting before it removes it from its state. An error would block every later apply and destroy.
             let setting = self.get(name).await?;
             if value.is_empty() || value == setting.value {
                 store::events::insert(store, &audit).await?;
@@ -166,7 +162,7 @@ impl Settings {
         self.inner.known.store(None);
         let setting = self.get(name).await?;
         if name == AKS_REFRESH {
-            // The looks that are planned already would come as late as the old value says.
+            // Runs that are scheduled already would come as late as the old value says.
             let pause_ms = setting.value.parse::<i64>().unwrap_or_default().saturating_mul(1_000);
             let at_ms = self.inner.clock.now_ms().saturating_add(pause_ms);
             store::clusters::wake_all(&self.inner.store, at_ms).await?;
@@ -174,7 +170,7 @@ impl Settings {
         Ok(setting)
     }
 
-    /// Why a setting cannot be changed; `None` when it can.
+    /// Why a setting cannot be changed; `None` if it can.
     fn fixed_reason(&self, definition: &Definition) -> Option<Reason> {
         let name = definition.name;
         if !definition.is_changeable() {
@@ -205,7 +201,7 @@ impl Settings {
     async fn known(&self) -> Result<Arc<Known>> {
         let now_ms = self.inner.clock.now_ms();
         if let Some(known) = self.inner.known.load_full()
-            && (0..REMEMBERED_MS).contains(&(now_ms - known.read_ms))
+            && (0..CACHE_TTL_MS).contains(&(now_ms - known.read_ms))
         {
             return Ok(known);
         }
@@ -254,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_setting_has_its_default_until_somebody_sets_it_and_again_when_it_is_emptied() {
+    async fn empty_value_restores_the_default() {
         let bench = bench().await;
         let settings = bench.settings(&[]);
         let before = settings.get("server-url").await.expect("get");
@@ -271,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_start_fixed_holds_and_cannot_be_changed() {
+    async fn setting_fixed_at_start_cannot_be_changed() {
         let bench = bench().await;
         bench.settings(&[]).set(&by(), "server-url", "https://stored.example.org").await.expect("set");
         let settings = bench.settings(&[
@@ -285,7 +281,7 @@ mod tests {
         assert_eq!(settings.value("install-uuid").await, "id");
         for name in ["server-url", "install-uuid", "server-version"] {
             assert!(matches!(settings.set(&by(), name, "other").await, Err(Error::Forbidden(_))), "{name}");
-            // Terraform resets a setting before it forgets it.
+            // Terraform resets a setting before it removes it from its state.
             let reset = settings.set(&by(), name, "").await.expect("reset");
             assert_eq!(reset.value, settings.value(name).await, "{name}");
         }
@@ -295,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_by_another_server_shows_within_two_seconds() {
+    async fn change_by_another_server_takes_effect_within_two_seconds() {
         const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let bench = bench().await;
         let (one, two) = (bench.settings(&[]), bench.settings(&[]));

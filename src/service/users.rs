@@ -1,8 +1,8 @@
-//! Users: seen by themselves and by administrators, disabled, enabled and removed by administrators and the command line.
+//! Users: visible to themselves and to administrators; disabled, enabled and removed by administrators and the command line.
 //! They are created with their first token, on the command line.
 //!
-//! A disabled user keeps its tokens, memberships, clusters and credentials; none of them counts until it is enabled again.
-//! A removed user's tokens and memberships end, and its clusters and credentials go to a named user.
+//! A disabled user keeps its tokens, memberships, clusters and credentials; they have no effect until it is enabled again.
+//! A removed user's tokens and memberships are deleted, and its clusters and credentials are handed over to a named user.
 
 mod records;
 
@@ -16,124 +16,19 @@ use super::error::AdministratorTask;
 use super::events::{Action, Events};
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};
-use crate::store::users::{AccountRow, Owned, Removal, RemovedUser, Switched};
-use crate::store::{self, Store, UserRow};
+use crate::store::users::{Removal, Switched};
+use crate::store::{self, Store};
+
+pub use crate::store::UserRow as User;
+pub use crate::store::users::{
+    AccountRow as Account, Owned as Properties, OwnedRow as Property, RemovedUser as Removed,
+};
 
 /// The kind of object in the audit.
 pub(super) const OBJECT: &str = "user";
 
 /// The most objects that an error names.
 const MAX_NAMED: usize = 50;
-
-/// A user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// `user-xxxxx`
-    pub id: String,
-    /// The only one of this name.
-    pub name: String,
-    /// Administrators see and may do everything.
-    pub admin: bool,
-    /// Whether its tokens are accepted.
-    pub enabled: bool,
-    /// Milliseconds since 1970.
-    pub created_ms: i64,
-}
-
-impl From<UserRow> for User {
-    fn from(UserRow { id, name, admin, enabled, created_ms }: UserRow) -> Self {
-        Self { id, name, admin, enabled, created_ms }
-    }
-}
-
-/// A user, and how much belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// The user.
-    pub user: User,
-    /// Tokens that have not expired.
-    pub tokens: i64,
-    /// When one of its tokens was last used, in milliseconds since 1970, to the minute.
-    pub last_used_ms: Option<i64>,
-    /// Memberships in clusters of others.
-    pub memberships: i64,
-    /// Clusters that it owns.
-    pub clusters: i64,
-    /// Cloud credentials that it owns.
-    pub credentials: i64,
-}
-
-impl From<AccountRow> for Account {
-    fn from(row: AccountRow) -> Self {
-        Self {
-            user: row.user.into(),
-            tokens: row.tokens,
-            last_used_ms: row.last_used_ms,
-            memberships: row.memberships,
-            clusters: row.clusters,
-            credentials: row.credentials,
-        }
-    }
-}
-
-/// An object that a user owns, or owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Property {
-    /// `c-xxxxx` or `cattle-global-data:cc-xxxxx`
-    pub id: String,
-    /// The name that people see; may be empty.
-    pub name: String,
-}
-
-/// The objects that a user owns, or owned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Properties {
-    /// The clusters, oldest first.
-    pub clusters: Vec<Property>,
-    /// The cloud credentials, oldest first.
-    pub credentials: Vec<Property>,
-}
-
-impl From<Owned> for Properties {
-    fn from(owned: Owned) -> Self {
-        let property = |id: String, name: String| Property { id, name };
-        Self {
-            clusters: owned.clusters.into_iter().map(|row| property(row.id, row.name)).collect(),
-            credentials: owned
-                .credentials
-                .into_iter()
-                .map(|row| property(full_id(&row.id), row.name))
-                .collect(),
-        }
-    }
-}
-
-/// A removed user, and what became of the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// The user.
-    pub user: User,
-    /// The owner of the rest from now on.
-    pub new_owner: Option<User>,
-    /// The objects that were handed over.
-    pub properties: Properties,
-    /// The IDs of the memberships that ended.
-    pub memberships: Vec<String>,
-    /// The number of tokens that ended.
-    pub tokens: u64,
-}
-
-impl From<RemovedUser> for Removed {
-    fn from(removed: RemovedUser) -> Self {
-        Self {
-            user: removed.user.into(),
-            new_owner: removed.new_owner.map(User::from),
-            properties: removed.owned.into(),
-            memberships: removed.memberships,
-            tokens: removed.tokens,
-        }
-    }
-}
 
 /// The users of a database. Clones share everything.
 #[derive(Clone)]
@@ -157,12 +52,10 @@ impl Users {
 
     /// The users that the caller may see: all for administrators, itself for others.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<User>> {
-        let rows = if caller.admin {
-            store::users::list(&self.inner.store).await?
-        } else {
-            store::users::get(&self.inner.store, &caller.user_id).await?.into_iter().collect()
-        };
-        Ok(rows.into_iter().map(User::from).collect())
+        if caller.admin {
+            return Ok(store::users::list(&self.inner.store).await?);
+        }
+        Ok(store::users::get(&self.inner.store, &caller.user_id).await?.into_iter().collect())
     }
 
     /// A user.
@@ -174,7 +67,7 @@ impl Users {
         if !caller.may_see(id) {
             return Err(missing());
         }
-        store::users::get(&self.inner.store, id).await?.map(User::from).ok_or_else(missing)
+        store::users::get(&self.inner.store, id).await?.ok_or_else(missing)
     }
 
     /// All users with what belongs to them, by name.
@@ -188,8 +81,7 @@ impl Users {
 
     /// As [`Self::accounts`], for the command line.
     pub async fn all_accounts(&self) -> Result<Vec<Account>> {
-        let rows = store::users::accounts(&self.inner.store, None, self.inner.clock.now_ms()).await?;
-        Ok(rows.into_iter().map(Account::from).collect())
+        Ok(store::users::accounts(&self.inner.store, None, self.inner.clock.now_ms()).await?)
     }
 
     /// A user with what belongs to it.
@@ -199,8 +91,8 @@ impl Users {
     pub async fn account(&self, caller: &Caller, id: &str) -> Result<(Account, Properties)> {
         check_administrator(caller)?;
         let rows = store::users::accounts(&self.inner.store, Some(id), self.inner.clock.now_ms()).await?;
-        let row = rows.into_iter().next().ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
-        Ok((row.into(), store::users::owned(&self.inner.store, id).await?.into()))
+        let account = rows.into_iter().next().ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
+        Ok((account, with_full_ids(store::users::owned(&self.inner.store, id).await?)))
     }
 
     /// Enables or disables a user. A disabled one has no access any more: in this server at once, in every other one, and
@@ -251,11 +143,11 @@ impl Users {
     }
 
     async fn switch(&self, by: &Actor, user: User, enabled: bool) -> Result<User> {
-        let audit = |user: &UserRow| records::switched(by, user, self.inner.clock.now_ms());
+        let audit = |user: &User| records::switched(by, user, self.inner.clock.now_ms());
         let switched = store::users::set_enabled(&self.inner.store, &user.id, enabled, audit).await;
         self.inner.tokens.evict_callers();
         match switched.map_err(|error| explained(error, &user))? {
-            Some(Switched::Changed(row) | Switched::Unchanged(row)) => Ok(row.into()),
+            Some(Switched::Changed(user) | Switched::Unchanged(user)) => Ok(user),
             None => Err(Error::NotFound { id: user.id }),
         }
     }
@@ -268,14 +160,16 @@ impl Users {
             },
             None => None,
         };
-        let audit = |removed: &RemovedUser| records::removed(by, removed, self.inner.clock.now_ms());
+        let audit = |removed: &Removed| records::removed(by, removed, self.inner.clock.now_ms());
         let removal = store::users::remove(&self.inner.store, &user.id, new_owner.as_deref(), audit).await;
         self.inner.tokens.evict_callers();
         match removal.map_err(|error| explained(error, &user))? {
-            Removal::Done(removed) => Ok(removed.into()),
+            Removal::Done(removed) => {
+                Ok(Removed { properties: with_full_ids(removed.properties), ..removed })
+            }
             Removal::NoUser => Err(Error::NotFound { id: user.id }),
             Removal::NoNewOwner => Err(no_new_owner(hand_over_to.unwrap_or_default())),
-            Removal::Owns(user, owned) => Err(owns(&user.name, &owned.into())),
+            Removal::Owns(user, owned) => Err(owns(&user.name, &with_full_ids(owned))),
         }
     }
 
@@ -289,7 +183,7 @@ impl Users {
     async fn named(&self, name: &str) -> Result<User> {
         let mut found = store::users::find(&self.inner.store, name).await?.into_iter();
         match (found.next(), found.next()) {
-            (Some(user), None) => Ok(user.into()),
+            (Some(user), None) => Ok(user),
             (None, _) => Err(Error::NotFound { id: name.to_owned() }),
             (Some(_), Some(_)) => {
                 let message =
@@ -304,6 +198,12 @@ impl Users {
             events.record_failure(by, action, OBJECT, id, result).await;
         }
     }
+}
+
+/// The objects with the IDs of credentials as callers know them.
+fn with_full_ids(mut owned: Properties) -> Properties {
+    owned.credentials.iter_mut().for_each(|credential| credential.id = full_id(&credential.id));
+    owned
 }
 
 fn check_administrator(caller: &Caller) -> Result<()> {
@@ -342,9 +242,9 @@ fn explained(error: store::Error, user: &User) -> Error {
 fn owns(name: &str, properties: &Properties) -> Error {
     let kinds = [("clusters", &properties.clusters), ("cloud credentials", &properties.credentials)];
     let lists = kinds.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| {
-        let named = list.iter().take(MAX_NAMED).map(|it| match it.name.as_str() {
-            "" => it.id.clone(),
-            name => format!("{} ({name})", it.id),
+        let named = list.iter().take(MAX_NAMED).map(|object| match object.name.as_str() {
+            "" => object.id.clone(),
+            name => format!("{} ({name})", object.id),
         });
         let named = named.collect::<Vec<_>>().join(", ");
         match list.len().saturating_sub(MAX_NAMED) {

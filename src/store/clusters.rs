@@ -14,7 +14,7 @@ pub use work::{
 };
 
 /// A cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterRow {
     /// `c-xxxxx`
     pub id: String,

@@ -12,7 +12,7 @@ mod deletion;
 pub use deletion::{Deletion, Erasure, PendingRow, UsingCluster, delete, erase, erase_unused, pending};
 
 /// A cloud credential of Azure. A field that the user did not give is `None`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CredentialRow {
     /// `cc-xxxxx`, without the namespace, which is always [`aks::ids::CREDENTIAL_NAMESPACE`].
     pub id: String,

@@ -6,7 +6,7 @@ use super::rows::{DbRow, Record};
 use super::{AuditRow, Error, Store, UserRow};
 
 /// A token; only the hash of its secret half is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenRow {
     /// The public half, `token-xxxxx` or any other name.
     pub name: String,

@@ -77,12 +77,10 @@ fn token(name: &str, user_id: &str) -> TokenRow {
         user_id: user_id.to_owned(),
         hash: vec![0, 255, 7],
         created_ms: 10,
-        expires_ms: None,
-        last_used_ms: None,
         description: "d".to_owned(),
-        cluster_id: None,
         labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
         annotations: BTreeMap::from([("c".to_owned(), "d".to_owned())]),
+        ..TokenRow::default()
     }
 }
 
@@ -98,16 +96,14 @@ fn credential(id: &str) -> CredentialRow {
         name: "my azure 'ü' \"x\"".to_owned(),
         description: text(""),
         labels: BTreeMap::from([("cattle.io/creator".to_owned(), "norman".to_owned())]),
-        annotations: BTreeMap::new(),
-        tenant_id: None,
         subscription_id: text("s"),
         client_id: text("c"),
         environment: text("AzurePublicCloud"),
         secret: Some(sealed("k1")),
         created_ms: 1_787_220_672_000,
         updated_ms: 1_787_220_672_001,
-        deleted_ms: None,
         version: 1,
+        ..CredentialRow::default()
     }
 }
 
@@ -118,16 +114,12 @@ fn cluster(id: &str) -> ClusterRow {
         owner: OWNER.to_owned(),
         name: "c".to_owned(),
         spec: r#"{"aksConfig":{"zones":["2","1"],"b":1,"a":2}}"#.to_owned(),
-        credential_id: None,
-        aks_identity: None,
-        identity_proved: false,
         created_ms: 5,
         updated_ms: 6,
         version: 1,
         generation: 1,
-        removing_ms: None,
-        review: None,
         work: WorkColumns { phase: "new".to_owned(), status: "{}".to_owned(), ..WorkColumns::default() },
+        ..ClusterRow::default()
     }
 }
 

@@ -534,7 +534,7 @@ async fn store_switches_and_removes_users_with_their_records() {
         assert_eq!(users::owned(store, "user-b").await.unwrap(), owned);
         let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit()]).await.unwrap();
         let Removal::Done(done) = done else { panic!("{done:?}") };
-        assert_eq!((done.new_owner, done.owned.clone()), (Some(user("user-a", true)), owned.clone()));
+        assert_eq!((done.new_owner, done.properties.clone()), (Some(user("user-a", true)), owned.clone()));
         assert_eq!(users::owned(store, "user-a").await.unwrap(), owned);
         assert_eq!(store::clusters::get(store, "c-x").await.unwrap().unwrap().version, 2);
     }

@@ -3,21 +3,9 @@
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::service::metadata::{Metadata, MetadataChange};
+use crate::service::metadata::{Change, Metadata, MetadataChange};
 use crate::store::CredentialRow;
 pub use aks::spec::merge::Mode;
-
-/// What a request says about one field.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Change<T> {
-    /// Nothing.
-    #[default]
-    Keep,
-    /// `null`.
-    Clear,
-    /// A value.
-    Set(T),
-}
 
 /// What a request says about a credential; also the content of a new one.
 #[derive(Clone, Debug, Default)]
@@ -136,8 +124,6 @@ mod tests {
     fn row() -> CredentialRow {
         CredentialRow {
             id: "cc-1".to_owned(),
-            uuid: String::new(),
-            owner: String::new(),
             name: "old".to_owned(),
             description: Some("words".to_owned()),
             labels: map(&[("cattle.io/creator", "norman"), ("mine", "1")]),
@@ -146,11 +132,8 @@ mod tests {
             subscription_id: Some("s".to_owned()),
             client_id: Some("c".to_owned()),
             environment: Some("AzurePublicCloud".to_owned()),
-            secret: None,
-            created_ms: 0,
-            updated_ms: 0,
-            deleted_ms: None,
             version: 1,
+            ..CredentialRow::default()
         }
     }
 

@@ -7,7 +7,8 @@ use crate::service::actor::Actor;
 use crate::service::error::AdministratorTask;
 use crate::service::events::Action;
 use crate::service::{Caller, Error, Result};
-use crate::store::credentials::{Deletion, Erasure, UsingCluster};
+pub use crate::store::credentials::UsingCluster as ClusterName;
+use crate::store::credentials::{Deletion, Erasure};
 use crate::store::{self, ClusterRow};
 
 /// The action in the audit by which the secret of a deleted credential is erased.
@@ -15,21 +16,6 @@ const ERASE: Action = Action::Call("erase");
 
 /// The most clusters that one text names.
 const MAX_NAMED: usize = 10;
-
-/// A cluster that uses a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterName {
-    /// `c-xxxxx`
-    pub id: String,
-    /// The name that people see.
-    pub name: String,
-}
-
-impl From<UsingCluster> for ClusterName {
-    fn from(UsingCluster { id, name }: UsingCluster) -> Self {
-        Self { id, name }
-    }
-}
 
 /// A deleted credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,13 +79,13 @@ impl Credentials {
     }
 
     /// The clusters that the caller may see.
-    async fn visible(&self, caller: &Caller, clusters: Vec<UsingCluster>) -> Result<Vec<ClusterName>> {
+    async fn visible(&self, caller: &Caller, clusters: Vec<ClusterName>) -> Result<Vec<ClusterName>> {
         let mut seen = clusters;
         if !caller.admin && !seen.is_empty() {
             let own = store::clusters::list(&self.inner.store, Some(&caller.user_id)).await?;
             seen.retain(|cluster| own.iter().any(|row| row.id == cluster.id));
         }
-        Ok(seen.into_iter().map(ClusterName::from).collect())
+        Ok(seen)
     }
 
     /// Erases a credential at once, also one whose deletion is pending, whatever uses it: these clusters have no credential from
@@ -115,7 +101,7 @@ impl Credentials {
         let row = self.row_or_pending(&by.caller, id).await?;
         let now_ms = self.inner.clock.now_ms();
         for _ in 0..ATTEMPTS {
-            let audit = |clusters: &[UsingCluster]| {
+            let audit = |clusters: &[ClusterName]| {
                 let event = by.event(ERASE, OBJECT, id, &Ok(()));
                 let event = match clusters {
                     [] => event,
@@ -146,7 +132,7 @@ impl Credentials {
         let pending = rows.into_iter().map(|row| PendingDeletion {
             deleted_ms: row.credential.deleted_ms.unwrap_or_default(),
             credential: row.credential.into(),
-            clusters: row.clusters.into_iter().map(ClusterName::from).collect(),
+            clusters: row.clusters,
         });
         Ok(pending.collect())
     }
@@ -184,7 +170,7 @@ fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Eras
 }
 
 /// Clusters by name and id, shortened.
-fn listed(clusters: &[UsingCluster]) -> String {
+fn listed(clusters: &[ClusterName]) -> String {
     let names: Vec<_> =
         clusters.iter().take(MAX_NAMED).map(|it| format!("{} ({})", it.name, it.id)).collect();
     let names = names.join(", ");

@@ -1,6 +1,5 @@
 //! The key file, its keys in the database, and rotation.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -54,21 +53,10 @@ impl Bench {
         let secret = secrets.seal(id, &SecretString::from(plain)).expect("seal");
         let row = CredentialRow {
             id: id.to_owned(),
-            uuid: String::new(),
             owner: "user-a".to_owned(),
-            name: String::new(),
-            description: None,
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            tenant_id: None,
-            subscription_id: None,
-            client_id: None,
-            environment: None,
             secret: Some(secret),
-            created_ms: 0,
-            updated_ms: 0,
-            deleted_ms: None,
             version: 1,
+            ..CredentialRow::default()
         };
         store::credentials::insert(&self.store, &row, &audit()).await.expect("insert");
     }

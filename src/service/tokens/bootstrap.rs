@@ -1,7 +1,5 @@
 //! Tokens that the server creates at its start: the bootstrap token of the settings, and the first one of an installation.
 
-use std::collections::BTreeMap;
-
 use aks::ids;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -36,12 +34,8 @@ impl Tokens {
             user_id: user.id,
             hash: token.hash().to_vec(),
             created_ms: now,
-            expires_ms: None,
-            last_used_ms: None,
             description: "bootstrap token".to_owned(),
-            cluster_id: None,
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            ..TokenRow::default()
         };
         let name = token.name;
         let audit = by.event(Action::Create, OBJECT, &name, &Ok(())).detail(&row.description).into_row(now);

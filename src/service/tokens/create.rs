@@ -114,11 +114,11 @@ impl Tokens {
                 hash: token.hash().to_vec(),
                 created_ms: now_ms,
                 expires_ms: spec.ttl.map(|ttl| now_ms.saturating_add(ttl_ms(ttl))),
-                last_used_ms: None,
                 description: spec.description.to_owned(),
                 cluster_id: spec.cluster_id.map(str::to_owned),
                 labels: spec.metadata.labels.clone(),
                 annotations: spec.metadata.annotations.clone(),
+                ..TokenRow::default()
             };
             async move {
                 match store::tokens::insert(&self.inner.store, &row, created_with, &audit).await {

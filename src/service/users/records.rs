@@ -28,7 +28,7 @@ pub(super) fn switched(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRow {
 
 /// The records of a removal.
 pub(super) fn removed(by: &Actor, removed: &RemovedUser, now_ms: i64) -> Vec<AuditRow> {
-    let RemovedUser { user, new_owner, owned, memberships, tokens } = removed;
+    let RemovedUser { user, new_owner, properties: owned, memberships, tokens } = removed;
     let mut records = Vec::new();
     if let Some(new_owner) = new_owner {
         let detail =

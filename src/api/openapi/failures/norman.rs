@@ -46,8 +46,7 @@ pub(super) static NORMAN_CONFLICT: Failure = Failure {
     body: NORMAN_BODY,
     passes: false,
     examples: || {
-        let message =
-            "c-x7k9z was changed by somebody else in the meantime; read it again and repeat the change";
+        let message = "c-x7k9z was modified concurrently; read it again and repeat the change";
         vec![("changed", "Changed by somebody else", norman(409, "Conflict", message))]
     },
 };
