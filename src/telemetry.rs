@@ -1,9 +1,9 @@
-//! Log lines and metrics: how they are written, not what is written.
+//! Formats and output of log lines and metrics.
 //!
-//! Lines go to standard error through a writer that never holds up a request ([`writer`]); in JSON each is
-//! one object whose top level has the fields of the event and of the spans around it, so that `request_id`
-//! is always found at the same place.
+//! Lines go to standard error through a writer that never blocks a request ([`writer`]). In JSON, each line is one object
+//! with the fields of the event and of its spans at the top level, so that `request_id` is always in the same place.
 
+mod error;
 mod escape;
 mod json;
 pub mod metrics;
@@ -14,54 +14,32 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
+pub use self::error::Error;
 pub use self::writer::Guard;
 
-/// What is written when `RUST_LOG` says nothing, and what its directives are added to: libraries that log
-/// every statement or frame stay quiet until they are named.
+/// The default filter, to which the directives of `RUST_LOG` are appended. Libraries that log every statement or frame are
+/// quiet unless they are named.
 const BASE_FILTER: &str = "info,azure_core=warn,azure_identity=warn,h2=warn,hyper=warn,hyper_util=warn,\
     reqwest=warn,rustls=warn,sqlx=warn,tower=warn,tower_http=warn,typespec_client_core=warn";
 
-/// The server, as directives name it, and the crates that it consists of.
+/// The server's crate, whose directives apply to its other crates too.
 const SERVER: &str = "norman_aks";
 const CRATES: [&str; 6] = ["aks", "azure", "azure_sandbox", "clock", "cluster_access", "serve"];
 
-/// The form of a line.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
-    Text {
-        /// Whether colours are wanted.
-        ansi: bool,
-    },
-    /// One JSON object per line.
+    Text { ansi: bool },
     Json,
 }
 
-/// Logs that cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// `RUST_LOG` cannot be parsed.
-    #[error("RUST_LOG is not a list of directives such as `info` or `norman_aks=debug,sqlx=info`")]
-    Filter(#[source] ParseError),
-    /// Somebody else has set up logs or metrics in this process.
-    #[error("the {0} of this process are set up already")]
-    AlreadySet(&'static str),
-    /// The table of metrics has a histogram without bounds.
-    #[error("the metrics cannot be set up")]
-    Metrics(#[source] metrics_exporter_prometheus::BuildError),
-    /// The thread that writes cannot be started.
-    #[error("the log writer cannot be started")]
-    Thread(#[source] std::io::Error),
-}
-
-/// Sets up the log of this process, which takes in panics as well. What has been logged is written when the guard is
-/// dropped at the latest.
+/// Sets up the log of this process, including panics. Dropping the guard flushes the log.
 pub fn init(format: Format, directives: Option<&str>) -> Result<Guard, Error> {
     let (writer, guard) = writer::start(std::io::stderr()).map_err(Error::Thread)?;
     subscriber(format, directives, writer)?.try_init().map_err(|_| Error::AlreadySet("log"))?;
@@ -69,10 +47,10 @@ pub fn init(format: Format, directives: Option<&str>) -> Result<Guard, Error> {
     Ok(guard)
 }
 
-/// A panic as a log line, so that it has the fields of the request that it happened in.
+/// Logs a panic, with the fields of its request.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
-    let message = panic.payload_as_str().unwrap_or("a value that is no text");
+    let message = panic.payload_as_str().unwrap_or("non-string panic payload");
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
         tracing::error!(location, panic = message, %backtrace, "panicked");
@@ -89,7 +67,7 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let directives = directives.map(for_all_crates).unwrap_or_default();
+    let directives = directives.map(expand_to_all_crates).unwrap_or_default();
     let filter = EnvFilter::builder().parse(format!("{BASE_FILTER},{directives}"));
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Text { ansi } => Box::new(
@@ -104,13 +82,12 @@ where
     Ok(tracing_subscriber::registry().with(lines.with_filter(filter.map_err(Error::Filter)?)))
 }
 
-/// The directives with each one for the whole server, such as `norman_aks=debug`, repeated for the crates that it
-/// consists of.
-fn for_all_crates(directives: &str) -> String {
+/// Repeats each directive for the whole server, such as `norman_aks=debug`, for its other crates.
+fn expand_to_all_crates(directives: &str) -> String {
     let mut all = directives.to_owned();
     for directive in directives.split(',').map(str::trim) {
         if let Some(level) = directive.strip_prefix(SERVER).filter(|level| level.starts_with('=')) {
-            // Before the others, so that a directive for one crate still counts.
+            // First, so that a directive for one crate overrides it.
             for name in CRATES {
                 all.insert_str(0, &format!("{name}{level},"));
             }
@@ -127,36 +104,22 @@ pub fn log_is_full() -> bool {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
-    /// Keeps what is written.
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn written(format: Format, directives: Option<&str>, act: impl FnOnce()) -> String {
-        let kept = Kept::default();
-        let writer = kept.clone();
-        let subscriber = subscriber(format, directives, move || writer.clone()).unwrap();
+    /// The lines that `act` logs.
+    fn capture(format: Format, directives: Option<&str>, act: impl FnOnce()) -> String {
+        let log: &Mutex<Vec<u8>> = Box::leak(Box::default());
+        let subscriber = subscriber(format, directives, || log.make_writer()).unwrap();
         tracing::subscriber::with_default(subscriber, act);
-        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(log.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
     fn directive_for_the_server_covers_its_crates() {
         let logged = |directives| {
-            written(Format::Json, Some(directives), || {
+            capture(Format::Json, Some(directives), || {
                 tracing::debug!(target: "azure::token", "in azure");
                 tracing::debug!(target: "serve", "in serve");
             })
@@ -169,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_carry_the_fields_of_event_and_spans_at_the_top_level() {
-        let text = written(Format::Json, None, || {
+    fn json_lines_have_fields_of_event_and_spans_at_the_top_level() {
+        let text = capture(Format::Json, None, || {
             let request = tracing::info_span!("request", request_id = "abc", status = tracing::field::Empty);
             let _in_request = request.enter();
             request.record("status", 200);
@@ -208,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_stay_quiet_until_they_are_named() {
+    fn libraries_are_quiet_unless_named() {
         let act = || {
             tracing::debug!(target: "norman_aks::x", "ours-debug");
             tracing::info!(target: "sqlx::query", "sqlx-info");
@@ -219,15 +182,15 @@ mod tests {
             (Some("debug"), &["ours-debug", "sqlx-warn"]),
             (Some("error,sqlx=info"), &["sqlx-info", "sqlx-warn"]),
         ] {
-            let text = written(Format::Text { ansi: false }, directives, act);
+            let text = capture(Format::Text { ansi: false }, directives, act);
             let seen: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
             assert_eq!(seen, expected, "{directives:?}");
         }
     }
 
     #[test]
-    fn a_panic_is_a_line_with_the_fields_of_its_request() {
-        let text = written(Format::Json, None, || {
+    fn panic_is_logged_with_the_fields_of_its_request() {
+        let text = capture(Format::Json, None, || {
             let _request = tracing::info_span!("request", request_id = "abc").entered();
             let previous = panic::take_hook();
             panic::set_hook(Box::new(log_panic));
@@ -243,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_cannot_be_parsed_is_an_error() {
+    fn invalid_filter_is_an_error() {
         let error = subscriber(Format::Json, Some("norman_aks=loud"), io::sink).err().unwrap();
         assert!(matches!(error, Error::Filter(_)), "{error}");
     }

@@ -1,57 +1,52 @@
-//! Values of log lines without anything that could end a line, control a terminal or turn the direction of the text:
-//! such characters are written as Rust writes them in a literal (`\n`, `\u{1b}`), in JSON as JSON does.
+//! Escapes characters in values of log lines that could end a line, control a terminal or change the direction of text:
+//! as in Rust literals (`\n`, `\u{1b}`), or as in JSON.
 
 use std::fmt::{self, Write};
 use std::io;
 
 use serde_json::ser::Formatter;
 
-/// Whether the character can be written as it is. Quotes and backslashes can, although `escape_debug` escapes them.
+/// Whether the character needs no escape. Quotes and backslashes do not, although `escape_debug` escapes them.
 fn is_plain(character: char) -> bool {
     matches!(character, ' '..='~') || character.escape_debug().eq([character])
 }
 
-/// Passes text on with every other character escaped.
+/// The text before the first character that needs an escape, that character, and the rest.
+fn split_at_escape(text: &str) -> Option<(&str, char, &str)> {
+    let (plain, rest) = text.split_at(text.find(|character| !is_plain(character))?);
+    let mut rest = rest.chars();
+    Some((plain, rest.next()?, rest.as_str()))
+}
+
+/// Writes text with all other characters escaped.
 pub(super) struct Escaped<W>(pub(super) W);
 
 impl<W: Write> Write for Escaped<W> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some(at) = rest.find(|character| !is_plain(character)) {
-            let (plain, others) = rest.split_at(at);
-            self.0.write_str(plain)?;
-            let mut others = others.chars();
-            if let Some(character) = others.next() {
-                write!(self.0, "{}", character.escape_debug())?;
-            }
-            rest = others.as_str();
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        while let Some((plain, character, rest)) = split_at_escape(text) {
+            write!(self.0, "{plain}{}", character.escape_debug())?;
+            text = rest;
         }
-        self.0.write_str(rest)
+        self.0.write_str(text)
     }
 }
 
-/// Compact JSON whose strings have no such character either. JSON itself escapes only those below U+0020.
+/// Compact JSON with the same characters escaped; `serde_json` escapes only those below U+0020.
 pub(super) struct EscapedJson;
 
 impl Formatter for EscapedJson {
-    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    fn write_string_fragment<W>(&mut self, writer: &mut W, mut fragment: &str) -> io::Result<()>
     where
         W: ?Sized + io::Write,
     {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(|character| !is_plain(character)) {
-            let (plain, others) = rest.split_at(at);
+        while let Some((plain, character, rest)) = split_at_escape(fragment) {
             writer.write_all(plain.as_bytes())?;
-            let mut others = others.chars();
-            for unit in others.next().into_iter().flat_map(|character| {
-                let mut utf16 = [0; 2];
-                character.encode_utf16(&mut utf16).to_vec()
-            }) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
                 write!(writer, "\\u{unit:04x}")?;
             }
-            rest = others.as_str();
+            fragment = rest;
         }
-        writer.write_all(rest.as_bytes())
+        writer.write_all(fragment.as_bytes())
     }
 }
 
@@ -64,14 +59,14 @@ mod tests {
     const FORGED: &str = "a\nb\r\u{1b}[31m\u{7f}\u{85}\u{9b}\u{2028}\u{202e}c";
 
     #[test]
-    fn every_character_that_is_not_plain_is_escaped() {
+    fn characters_that_are_not_plain_are_escaped() {
         let mut text = String::new();
         write!(Escaped(&mut text), "{FORGED} \"q\" \\ ü 🦀 {}", 1).unwrap();
         assert_eq!(text, r#"a\nb\r\u{1b}[31m\u{7f}\u{85}\u{9b}\u{2028}\u{202e}c "q" \ ü 🦀 1"#);
     }
 
     #[test]
-    fn json_strings_have_no_such_character_and_read_the_same() {
+    fn json_strings_are_escaped_and_parse_to_the_same_value() {
         let value = serde_json::json!({ FORGED: [FORGED, "ü 🦀 \u{e0001}"] });
         let mut line = Vec::new();
         value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, EscapedJson)).unwrap();

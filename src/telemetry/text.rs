@@ -1,6 +1,5 @@
-//! Log events as text. The form is tracing-subscriber's, but every value is escaped, so that an event is one line
-//! whatever is in it. The line that every request leaves is written here as a whole, because there the general way costs
-//! more than all the rest of the line's way into the log.
+//! Log events as text, in the format of tracing-subscriber with every value escaped, so that an event is always one line.
+//! The line of a request is formatted here, because the general formatter would be its largest cost.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
@@ -15,14 +14,14 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::Escaped;
 
-/// The target of the lines of requests.
-const REQUEST: &str = "norman_aks::request";
+/// The target of request lines.
+const REQUEST_TARGET: &str = "norman_aks::request";
 
 const ITALIC: &str = "\u{1b}[3m";
 const DIMMED: &str = "\u{1b}[2m";
 const RESET: &str = "\u{1b}[0m";
 
-/// The form of a line.
+/// The format of events.
 #[derive(Default)]
 pub(super) struct TextLines {
     general: Format,
@@ -39,47 +38,47 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        let is_plain = metadata.target() == REQUEST && !writer.has_ansi_escapes();
+        let is_plain = metadata.target() == REQUEST_TARGET && !writer.has_ansi_escapes();
         if !is_plain || context.lookup_current().is_some() {
             return self.general.format_event(context, writer, event);
         }
         SystemTime.format_time(&mut writer)?;
-        write!(writer, " {:>5} {REQUEST}: ", metadata.level().as_str())?;
+        write!(writer, " {:>5} {REQUEST_TARGET}: ", metadata.level().as_str())?;
         EscapedFields.format_fields(writer.by_ref(), event)?;
         writer.write_char('\n')
     }
 }
 
-/// Writes the fields of events and spans, the message first without its name.
+/// The format of the fields of events and spans: the message without its name, the others as `name=value`.
 pub(super) struct EscapedFields;
 
 impl<'w> FormatFields<'w> for EscapedFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = Fields { writer, begun: false, outcome: Ok(()) };
+        let mut visitor = Fields { writer, is_first: true, result: Ok(()) };
         fields.record(&mut visitor);
-        visitor.outcome
+        visitor.result
     }
 }
 
 struct Fields<'w> {
     writer: Writer<'w>,
-    begun: bool,
-    outcome: fmt::Result,
+    is_first: bool,
+    result: fmt::Result,
 }
 
 impl Fields<'_> {
-    /// A field; its name may have a suffix, such as `.sources`.
-    fn put(&mut self, name: &str, suffix: &str, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        if self.outcome.is_ok() {
-            self.outcome = self.begin(name, suffix).and_then(|()| value(&mut self.writer));
+    /// Writes a field; its name may have a suffix, such as `.sources`.
+    fn write_field(&mut self, name: &str, suffix: &str, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        if self.result.is_ok() {
+            self.result = self.write_name(name, suffix).and_then(|()| value(&mut self.writer));
         }
     }
 
-    fn begin(&mut self, name: &str, suffix: &str) -> fmt::Result {
-        if self.begun {
+    fn write_name(&mut self, name: &str, suffix: &str) -> fmt::Result {
+        if !self.is_first {
             self.writer.write_char(' ')?;
         }
-        self.begun = true;
+        self.is_first = false;
         if name == "message" {
             return Ok(());
         }
@@ -100,8 +99,8 @@ impl Visit for Fields<'_> {
         if field.name() == "message" {
             return self.record_debug(field, &format_args!("{value}"));
         }
-        self.put(field.name(), "", |writer| {
-            // What `Debug` would write as it is; its own look at every character takes long.
+        self.write_field(field.name(), "", |writer| {
+            // `Debug` would not escape it either, but is slow in finding that out.
             if value.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\') {
                 writer.write_char('"')?;
                 writer.write_str(value)?;
@@ -123,44 +122,24 @@ impl Visit for Fields<'_> {
             causes.push(error.to_string());
             cause = error.source();
         }
-        self.put(field.name(), ".sources", |writer| write!(Escaped(writer), "[{}]", causes.join(", ")));
+        self.write_field(field.name(), ".sources", |writer| {
+            write!(Escaped(writer), "[{}]", causes.join(", "))
+        });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field.name(), "", |writer| write!(Escaped(writer), "{value:?}"));
+        self.write_field(field.name(), "", |writer| write!(Escaped(writer), "{value:?}"));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use tracing::subscriber::with_default;
-    use tracing_subscriber::fmt::MakeWriter;
+    use tracing_subscriber::fmt::MakeWriter as _;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<String>>);
-
-    impl std::io::Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().push_str(std::str::from_utf8(bytes).unwrap());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Kept {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
@@ -192,34 +171,37 @@ mod tests {
         tracing::info!(target: "norman_aks::request", path = "/", "in a span");
     }
 
-    fn written(ansi: bool, log: impl FnOnce()) -> String {
-        let kept = Kept::default();
-        let layer = tracing_subscriber::fmt().with_ansi(ansi).fmt_fields(EscapedFields);
-        with_default(layer.event_format(TextLines::default()).with_writer(kept.clone()).finish(), log);
-        kept.0.lock().unwrap().clone()
+    /// The lines that `log` writes in our format, or in that of tracing-subscriber.
+    fn capture(ours: bool, ansi: bool, log: impl FnOnce()) -> String {
+        let lines: &Mutex<Vec<u8>> = Box::leak(Box::default());
+        let builder = tracing_subscriber::fmt().with_ansi(ansi).with_writer(|| lines.make_writer());
+        if ours {
+            let builder = builder.fmt_fields(EscapedFields).event_format(TextLines::default());
+            with_default(builder.finish(), log);
+        } else {
+            with_default(builder.finish(), log);
+        }
+        String::from_utf8(lines.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
-    fn lines_look_as_tracing_subscriber_writes_them() {
+    fn lines_look_like_those_of_tracing_subscriber() {
         for ansi in [false, true] {
-            let theirs = Kept::default();
-            let subscriber = tracing_subscriber::fmt().with_ansi(ansi).with_writer(theirs.clone()).finish();
-            with_default(subscriber, log);
-            let without_times = |text: &str| {
+            let [ours, theirs] = [true, false].map(|ours| {
+                let text = capture(ours, ansi, log);
                 text.lines().map(|line| line.split_once('Z').unwrap().1.to_owned()).collect::<Vec<_>>()
-            };
-            let ours = without_times(&written(ansi, log));
+            });
             assert_eq!(ours.len(), 7);
-            assert_eq!(ours, without_times(&theirs.0.lock().unwrap()), "ansi: {ansi}");
+            assert_eq!(ours, theirs, "ansi: {ansi}");
         }
     }
 
     #[test]
-    fn no_value_can_forge_a_line_or_control_a_terminal() {
+    fn values_cannot_forge_lines_or_control_terminals() {
         const FORGED: &str =
             "x\n2026-01-01T00:00:00Z  INFO norman_aks: forged\r\u{1b}[2K\u{9b}31m\u{85}\u{2028}\u{202e}";
         for ansi in [false, true] {
-            let text = written(ansi, || {
+            let text = capture(true, ansi, || {
                 let error = failure(&[FORGED, FORGED, FORGED]);
                 let span =
                     tracing::info_span!("load", name = FORGED, shown = %FORGED, late = tracing::field::Empty);

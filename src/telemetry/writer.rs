@@ -1,126 +1,114 @@
-//! A writer for log lines that never holds up those who log: lines are put into a buffer, and a thread of its
-//! own writes the buffer out in large pieces.
+//! A log writer that never blocks those who log: lines go into a buffer, which a thread writes in batches.
 //!
-//! When the reader of standard error is too slow, lines below `WARN` are dropped and counted once the
-//! buffer is full; warnings and errors have as much room again. At the end everything is written.
+//! If standard error is read too slowly and the buffer is full, lines below `WARN` are dropped and counted; warnings and
+//! errors have as much space again.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The bytes that lines below `WARN` may fill.
-const ROOM: usize = 4 << 20;
+/// Capacity of the buffer for lines below `WARN`, in bytes.
+const CAPACITY: usize = 4 << 20;
+/// Capacity of the buffer for warnings and errors, in bytes.
+const URGENT_CAPACITY: usize = 2 * CAPACITY;
+/// Interval between two batches. Waking the thread for each line would cost more than the line itself.
+const BATCH_INTERVAL: Duration = Duration::from_millis(20);
+/// Size of a batch that is written without waiting for the interval, in bytes.
+const MAX_BATCH_SIZE: usize = CAPACITY / 4;
+/// Timeout of writing the rest when the program ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long lines gather between two writes. Waking the thread for each line would cost more than the line itself.
-const GATHER: Duration = Duration::from_millis(20);
-
-/// So many gathered bytes do not wait any longer.
-const ENOUGH: usize = ROOM / 4;
-
-/// How long the end of the program waits for the reader of standard error.
-const LAST_WAIT: Duration = Duration::from_secs(5);
-
+/// The lines that are not written yet.
 #[derive(Default)]
-struct State {
+struct Pending {
     lines: Vec<u8>,
     dropped: u64,
-    thread: Thread,
-    /// What has gathered must not wait any longer.
+    /// Senders that are dropped once the lines are written.
+    flushes: Vec<mpsc::Sender<Infallible>>,
+    /// Whether the lines are written without waiting for the interval.
     urgent: bool,
-    /// Everything taken so far is written out.
-    written: bool,
-    closing: bool,
+    /// Whether the thread waits for the first line.
+    idle: bool,
 }
 
-/// What the writing thread is at, and so whether it has to be woken.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Thread {
-    /// Looks for lines before it rests.
-    #[default]
-    Busy,
-    /// Until there is a line.
-    Asleep,
-    /// Until a moment has passed, or what is there is urgent.
-    Gathering,
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.dropped == 0 && self.flushes.is_empty()
+    }
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    work: Condvar,
-    done: Condvar,
+struct Buffer {
+    pending: Mutex<Pending>,
+    wake: Condvar,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Buffer {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, line: &[u8], room: usize) {
-        let mut state = self.lock();
-        if state.lines.len() + line.len() > room {
-            state.dropped += 1;
+    fn push(&self, line: &[u8], capacity: usize) {
+        let mut pending = self.lock();
+        if pending.lines.len() + line.len() > capacity {
+            pending.dropped += 1;
             return;
         }
-        state.lines.extend_from_slice(line);
-        state.written = false;
-        // Warnings and errors, which have more room, do not wait either: the process may be about to end.
-        let urgent = room > ROOM || state.lines.len() >= ENOUGH;
-        state.urgent |= urgent;
-        if state.thread == Thread::Asleep || state.thread == Thread::Gathering && urgent {
-            state.thread = Thread::Busy;
-            self.work.notify_one();
+        pending.lines.extend_from_slice(line);
+        // The process may end soon after a warning or an error.
+        let urgent = capacity == URGENT_CAPACITY || pending.lines.len() >= MAX_BATCH_SIZE;
+        self.wake_up(pending, urgent);
+    }
+
+    /// Wakes the thread if it is idle or must not wait any longer.
+    fn wake_up(&self, mut pending: MutexGuard<'_, Pending>, urgent: bool) {
+        let was_idle = mem::take(&mut pending.idle);
+        let becomes_urgent = urgent && !pending.urgent;
+        pending.urgent |= urgent;
+        if was_idle || becomes_urgent {
+            self.wake.notify_one();
         }
     }
 
-    /// Writes what comes until the end.
-    fn run(&self, mut out: impl Write) {
-        let mut taken = Vec::new();
-        let mut lost = Lost::new(&FULL);
+    /// Writes batches for the rest of the process.
+    fn write_batches(&self, out: impl Write) {
+        let mut output = Output::new(out, &FULL);
+        let mut buffer = Vec::new();
         loop {
-            let dropped = {
-                let mut state = self.lock();
-                while state.lines.is_empty() && state.dropped == 0 {
-                    state.written = true;
-                    self.done.notify_all();
-                    if state.closing {
-                        return;
-                    }
-                    state.thread = Thread::Asleep;
-                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    state.thread = Thread::Busy;
-                }
-                state.urgent = false;
-                mem::swap(&mut state.lines, &mut taken);
-                mem::take(&mut state.dropped)
-            };
-            lost.write(&mut out, &taken);
-            if dropped > 0 {
-                count_lost("slow", dropped);
+            let batch = self.take(buffer);
+            output.write(&batch.lines);
+            if batch.dropped > 0 {
+                count_lost("slow", batch.dropped);
+                let dropped = batch.dropped;
                 let line = format!(
                     "norman-aks: {dropped} log lines were dropped, standard error is read too slowly\n"
                 );
-                lost.write(&mut out, line.as_bytes());
+                output.write(line.as_bytes());
             }
-            let _ = out.flush();
-            taken.clear();
-            taken.shrink_to(ROOM / 16);
-            self.gather();
+            output.flush();
+            drop(batch.flushes);
+            buffer = batch.lines;
+            buffer.clear();
+            buffer.shrink_to(CAPACITY / 16);
+            // The first line after a silence does not wait.
+            drop(self.wake.wait_timeout_while(self.lock(), BATCH_INTERVAL, |pending| !pending.urgent));
         }
     }
 
-    /// Lets lines gather after a write; the first line after a silence has not waited.
-    fn gather(&self) {
-        let mut state = self.lock();
-        state.thread = Thread::Gathering;
-        let waited = self.work.wait_timeout_while(state, GATHER, |state| !state.urgent && !state.closing);
-        waited.unwrap_or_else(PoisonError::into_inner).0.thread = Thread::Busy;
+    /// Waits for pending lines, and takes them in exchange for an empty buffer.
+    fn take(&self, buffer: Vec<u8>) -> Pending {
+        let mut pending = self.lock();
+        pending.idle = true;
+        let pending = self.wake.wait_while(pending, |pending| pending.is_empty());
+        let mut pending = pending.unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut *pending, Pending { lines: buffer, ..Pending::default() })
     }
 }
 
@@ -132,49 +120,50 @@ pub(super) fn is_full() -> bool {
     FULL.load(Ordering::Relaxed)
 }
 
-/// Lines that could not be written, until there is a way to say so.
-struct Lost {
-    lines: u64,
+/// Standard error, with the lines that could not be written and are not reported yet.
+struct Output<W> {
+    out: W,
+    lost: u64,
     reason: String,
     full: &'static AtomicBool,
 }
 
-impl Lost {
-    fn new(full: &'static AtomicBool) -> Self {
-        Self { lines: 0, reason: String::new(), full }
+impl<W: Write> Output<W> {
+    fn new(out: W, full: &'static AtomicBool) -> Self {
+        Self { out, lost: 0, reason: String::new(), full }
     }
 
-    /// Writes lines. A standard error that is closed or full is no reason to stop serving.
-    fn write(&mut self, out: &mut impl Write, lines: &[u8]) {
+    /// Writes lines. The server goes on if standard error is closed or full.
+    fn write(&mut self, lines: &[u8]) {
         if lines.is_empty() {
             return;
         }
-        match self.tell(out).and_then(|()| out.write_all(lines)) {
-            Ok(()) => self.full.store(false, Ordering::Relaxed),
-            Err(error) => {
-                let number = lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
-                self.lines += number;
-                self.reason = error.to_string();
-                let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-                self.full.store(full, Ordering::Relaxed);
-                if full {
-                    metrics::counter!("norman_aks_disk_full_errors_total", "of" => "log").increment(1);
-                }
-                count_lost(if full { "full" } else { "error" }, number);
-            }
+        let Err(error) = self.report_lost().and_then(|()| self.out.write_all(lines)) else {
+            return self.full.store(false, Ordering::Relaxed);
+        };
+        let lost = lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
+        self.lost += lost;
+        self.reason = error.to_string();
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        self.full.store(full, Ordering::Relaxed);
+        if full {
+            metrics::counter!("norman_aks_disk_full_errors_total", "of" => "log").increment(1);
         }
+        count_lost(if full { "full" } else { "error" }, lost);
     }
 
-    /// Tells of what was lost before; begins a new line, because the last one may be half written.
-    fn tell(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if self.lines > 0 {
-            let (lines, reason) = (self.lines, &self.reason);
-            out.write_all(
-                format!("\nnorman-aks: {lines} log lines could not be written: {reason}\n").as_bytes(),
-            )?;
-            self.lines = 0;
+    /// Reports lost lines, on a new line, because the last one may be incomplete.
+    fn report_lost(&mut self) -> io::Result<()> {
+        if self.lost > 0 {
+            let (lost, reason) = (self.lost, &self.reason);
+            write!(self.out, "\nnorman-aks: {lost} log lines could not be written: {reason}\n")?;
+            self.lost = 0;
         }
         Ok(())
+    }
+
+    fn flush(&mut self) {
+        let _ = self.out.flush();
     }
 }
 
@@ -182,19 +171,19 @@ fn count_lost(reason: &'static str, lines: u64) {
     metrics::counter!("norman_aks_log_lines_lost_total", "reason" => reason).increment(lines);
 }
 
-/// Gives every event a way into the buffer.
+/// Makes a writer into the buffer for each event.
 #[derive(Clone)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct LineWriters(Arc<Buffer>);
 
-/// The way of one event into the buffer: a whole line with every write.
-pub(super) struct Line<'a> {
-    shared: &'a Shared,
-    room: usize,
+/// Appends to the buffer; each write is a whole line.
+pub(super) struct LineWriter<'a> {
+    buffer: &'a Buffer,
+    capacity: usize,
 }
 
-impl Write for Line<'_> {
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.shared.put(line, self.room);
+        self.buffer.push(line, self.capacity);
         Ok(line.len())
     }
 
@@ -203,69 +192,66 @@ impl Write for Line<'_> {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for LineWriters {
+    type Writer = LineWriter<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { shared: &self.0, room: 2 * ROOM }
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter { buffer: &self.0, capacity: URGENT_CAPACITY }
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        let room = if *metadata.level() <= Level::WARN { 2 * ROOM } else { ROOM };
-        Line { shared: &self.0, room }
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> LineWriter<'a> {
+        let capacity = if *metadata.level() <= Level::WARN { URGENT_CAPACITY } else { CAPACITY };
+        LineWriter { buffer: &self.0, capacity }
     }
 }
 
-/// Writes out what is left when it is dropped. Keep it until the end of `main`.
+/// Flushes the log when dropped. Keep it until the end of `main`.
 #[must_use]
-pub struct Guard(Arc<Shared>);
+pub struct Guard(Arc<Buffer>);
 
 impl Guard {
-    /// Waits until everything that has been logged so far is written, but not for ever.
+    /// Waits until everything that was logged is written, at most 5 s.
     pub fn flush(&self) {
-        let mut state = self.0.lock();
-        state.urgent = true;
-        self.0.work.notify_one();
-        let waited = self.0.done.wait_timeout_while(state, LAST_WAIT, |state| !state.written);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let (done, written) = mpsc::channel();
+        let mut pending = self.0.lock();
+        pending.flushes.push(done);
+        self.0.wake_up(pending, true);
+        // Ends when the thread drops the sender.
+        let _ = written.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.lock().closing = true;
-        self.0.work.notify_one();
         self.flush();
     }
 }
 
 /// Starts the thread that writes to `out`.
-pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Lines, Guard)> {
-    let shared = Arc::new(Shared::default());
-    shared.lock().written = true;
-    let writer = Arc::clone(&shared);
-    thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(out))?;
-    Ok((Lines(Arc::clone(&shared)), Guard(shared)))
+pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(LineWriters, Guard)> {
+    let buffer = Arc::new(Buffer::default());
+    let writer = Arc::clone(&buffer);
+    thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_batches(out))?;
+    Ok((LineWriters(Arc::clone(&buffer)), Guard(buffer)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::mpsc;
 
     use super::*;
 
-    /// Writes that wait for leave, piece by piece.
+    /// A writer that waits for a permit before each write.
     struct Gate {
-        leave: mpsc::Receiver<()>,
-        seen: Arc<Mutex<Vec<u8>>>,
+        permits: mpsc::Receiver<()>,
+        written: Arc<Mutex<Vec<u8>>>,
     }
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // A closed channel is leave for everything.
-            let _ = self.leave.recv();
-            self.seen.lock().unwrap().extend_from_slice(bytes);
+            // A closed channel permits everything.
+            let _ = self.permits.recv();
+            self.written.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -273,17 +259,18 @@ mod tests {
         }
     }
 
-    fn gate() -> (Gate, mpsc::Sender<()>, Arc<Mutex<Vec<u8>>>) {
-        let (sender, leave) = mpsc::channel();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        (Gate { leave, seen: Arc::clone(&seen) }, sender, seen)
+    /// The log on a gate that opens when the sender is dropped, and a function that reads what is written.
+    fn start_on_gate() -> (LineWriters, Guard, mpsc::Sender<()>, impl Fn() -> String) {
+        let (open, permits) = mpsc::channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (lines, guard) = start(Gate { permits, written: Arc::clone(&written) }).unwrap();
+        (lines, guard, open, move || String::from_utf8(written.lock().unwrap().clone()).unwrap())
     }
 
     #[test]
-    fn nothing_is_lost_and_lines_stay_whole_with_many_threads() {
-        let (gate, open, seen) = gate();
+    fn concurrent_lines_stay_whole_and_none_is_lost() {
+        let (lines, guard, open, written) = start_on_gate();
         drop(open);
-        let (lines, guard) = start(gate).unwrap();
         thread::scope(|scope| {
             for thread in 0..4 {
                 let lines = lines.clone();
@@ -295,47 +282,45 @@ mod tests {
             }
         });
         drop(guard);
-        let text = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
-        let seen: BTreeSet<&str> = text.lines().collect();
+        let text = written();
         let expected: Vec<_> = (0..4_000).map(|all| format!("<{} {}>", all / 1_000, all % 1_000)).collect();
         assert_eq!(text.lines().count(), 4_000);
-        assert_eq!(seen, expected.iter().map(String::as_str).collect());
+        assert_eq!(text.lines().collect::<BTreeSet<_>>(), expected.iter().map(String::as_str).collect());
     }
 
     #[test]
-    fn a_stuck_reader_holds_nobody_up_and_costs_only_small_lines() {
-        let (gate, open, seen) = gate();
-        let (lines, guard) = start(gate).unwrap();
+    fn slow_reader_costs_only_lines_below_warn() {
+        let (lines, guard, open, written) = start_on_gate();
         let small = [b"i".repeat(1023), b"\n".to_vec()].concat();
         // More than the buffer holds, twice, while nothing can be written.
-        for _ in 0..3 * ROOM / small.len() {
-            lines.0.put(&small, ROOM);
+        for _ in 0..3 * CAPACITY / small.len() {
+            lines.0.push(&small, CAPACITY);
         }
-        lines.0.put(b"error: it matters\n", 2 * ROOM);
+        lines.0.push(b"error: it matters\n", URGENT_CAPACITY);
         drop(open);
         drop(guard);
-        let text = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
+        let text = written();
         assert!(text.contains("error: it matters\n"));
         assert!(text.contains("log lines were dropped"));
-        assert!(text.len() < 3 * ROOM, "{}", text.len());
+        assert!(text.len() < 3 * CAPACITY, "{}", text.len());
     }
 
     #[test]
-    fn while_lines_gather_only_urgent_ones_wake_the_thread() {
-        let big = vec![b'x'; ENOUGH];
-        for (line, room, woken) in
-            [(&b"small\n"[..], ROOM, false), (b"warning\n", 2 * ROOM, true), (&big, ROOM, true)]
-        {
-            let shared = Shared::default();
-            shared.lock().thread = Thread::Gathering;
-            shared.put(line, room);
-            let state = shared.lock();
-            assert_eq!((state.urgent, state.thread == Thread::Busy), (woken, woken), "{} bytes", line.len());
+    fn only_warnings_and_large_batches_are_urgent() {
+        let big = vec![b'x'; MAX_BATCH_SIZE];
+        for (line, capacity, urgent) in [
+            (&b"small\n"[..], CAPACITY, false),
+            (b"warning\n", URGENT_CAPACITY, true),
+            (&big, CAPACITY, true),
+        ] {
+            let buffer = Buffer::default();
+            buffer.push(line, capacity);
+            assert_eq!(buffer.lock().urgent, urgent, "{} bytes", line.len());
         }
     }
 
     #[test]
-    fn lines_that_a_full_disk_refuses_are_counted_and_told() {
+    fn lines_lost_to_a_full_disk_are_reported() {
         struct Disk {
             free: usize,
             written: Vec<u8>,
@@ -355,29 +340,28 @@ mod tests {
             }
         }
         static FULL: AtomicBool = AtomicBool::new(false);
-        let (mut disk, mut lost) = (Disk { free: 6, written: Vec::new() }, Lost::new(&FULL));
-        lost.write(&mut disk, b"one\n");
-        lost.write(&mut disk, b"two\nthree\n");
+        let mut output = Output::new(Disk { free: 6, written: Vec::new() }, &FULL);
+        output.write(b"one\n");
+        output.write(b"two\nthree\n");
         assert!(FULL.load(Ordering::Relaxed));
-        lost.write(&mut disk, b"four\n");
-        disk.free = 1_000;
-        lost.write(&mut disk, b"five\n");
+        output.write(b"four\n");
+        output.out.free = 1_000;
+        output.write(b"five\n");
         assert!(!FULL.load(Ordering::Relaxed));
-        let written = String::from_utf8(disk.written).unwrap();
-        let told = written.strip_prefix("one\ntw\nnorman-aks: 3 log lines could not be written: ").unwrap();
-        assert!(told.ends_with("\nfive\n") && told.lines().count() == 2, "{written}");
+        let written = String::from_utf8(output.out.written).unwrap();
+        let report = written.strip_prefix("one\ntw\nnorman-aks: 3 log lines could not be written: ").unwrap();
+        assert!(report.ends_with("\nfive\n") && report.lines().count() == 2, "{written}");
     }
 
     #[test]
-    fn a_single_line_is_written_at_once() {
-        let (gate, open, seen) = gate();
+    fn flush_waits_until_lines_are_written() {
+        let (lines, guard, open, written) = start_on_gate();
         drop(open);
-        let (lines, guard) = start(gate).unwrap();
-        lines.0.put(b"one\n", ROOM);
+        lines.0.push(b"one\n", CAPACITY);
         guard.flush();
-        assert_eq!(*seen.lock().unwrap(), b"one\n");
-        lines.0.put(b"two\n", ROOM);
+        assert_eq!(written(), "one\n");
+        lines.0.push(b"two\n", CAPACITY);
         guard.flush();
-        assert_eq!(*seen.lock().unwrap(), b"one\ntwo\n");
+        assert_eq!(written(), "one\ntwo\n");
     }
 }
