@@ -1,8 +1,8 @@
-//! The settings: the only reader of flags, environment and file.
+//! The settings of the process: the only reader of flags, environment and settings file.
 //!
-//! Flags win over the environment (`NORMAN_AKS_*`), which wins over the TOML file, which wins over the
-//! defaults. [`settings`] is the one table of what exists; help texts, `check` and docs/settings.md come from it.
-//! What the settings lead to (addresses bound, keys read) is not here.
+//! Flags override the environment (`NORMAN_AKS_*`), which overrides the TOML file, which overrides the defaults.
+//! [`settings`] has the table of all settings; help texts, `check` and docs/settings.md are generated from it. Using the
+//! settings (binding addresses, reading keys) is up to `app`.
 
 mod error;
 mod flags;
@@ -22,130 +22,108 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::error::{ConfigError, Origin, Warning};
-pub use self::flags::{DataOnly, Everything, Flags, SandboxOnly, Scope, SettingFlags, help_after_flags};
-pub use self::show::{Described, settings_table_markdown};
+pub use self::flags::{
+    DatabaseScope, Flags, SandboxScope, Scope, ServeScope, SettingFlags, help_after_flags,
+};
+pub use self::parse::LogFormat;
+pub use self::show::{EffectiveSetting, settings_table_markdown};
 
-use self::error::SHORT_SECRET;
-use self::layers::{Given, Layers};
+use self::error::MIN_SECRET_LEN;
+use self::layers::{Layers, SettingValue};
 
-/// The folder for files unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "norman-aks-data";
-/// The same with `--sandbox`.
 const SANDBOX_DATA_DIR: &str = "norman-aks-sandbox-data";
 
-/// Everything that the program can be told, checked and ready for use.
+/// All settings of the process, parsed and validated.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the server listens in plain HTTP; port 0 takes a free one.
+    /// Address of the plain HTTP listener; port 0 chooses a free port.
     pub listen: SocketAddr,
-    /// Where the server listens with TLS, beside `listen`.
     pub tls: Option<Tls>,
-    /// Where the metrics are served; `None` is off.
     pub metrics_listen: Option<SocketAddr>,
-    /// Where the health checks are served by themselves; `None` is off.
+    /// Separate address of the health checks; `None` is off.
     pub health_listen: Option<SocketAddr>,
-    /// The address at which clients reach the server: `https://host[:port][/path]` without a slash at the
-    /// end. `None`: links are made from what the request says.
+    /// URL at which clients reach the server: `https://host[:port][/path]` without a trailing slash. `None`: links are
+    /// built from each request.
     pub server_url: Option<String>,
-    /// The folder for everything that the program keeps in files.
     pub data_dir: PathBuf,
-    /// The database.
     pub database: Database,
-    /// The file of encryption keys, lines of `id:base64`, the first one active. It need not exist yet.
+    /// The file of encryption keys: lines of `id:base64`, the first one active. It need not exist yet.
     pub encryption_key_file: PathBuf,
-    /// An administrator's token, `token-<name>:<secret>`, to be set at each start.
+    /// An administrator's token, `token-<name>:<secret>`, set at each start.
     pub bootstrap_token: Option<SecretString>,
-    /// Proxies whose `X-Forwarded-*` and `X-API-Host` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Origins (`scheme://host[:port]`, lower case) whose pages may call the server.
     pub cors_origins: Vec<String>,
-    /// `enforce` or `advise`, where the start decides it.
+    /// `enforce` or `advise`; `None` leaves it to the setting in the database.
     pub cluster_review: Option<String>,
-    /// Bounds on what runs at once and how long.
     pub limits: Limits,
-    /// How long audit rows are kept; `None` is for ever.
+    /// Retention of audit records; `None` keeps them forever.
     pub audit_retention: Option<Duration>,
-    /// Whether what could be counted in the audit has a row each.
+    /// Whether uses that could be counted have an audit record each.
     pub audit_each_use: bool,
-    /// How the log is written.
     pub log: Log,
-    /// The built-in Azure in place of the real one; `None` without `--sandbox`.
+    /// The simulated Azure; `None` without `--sandbox`.
     pub sandbox: Option<Sandbox>,
-    described: Vec<Described>,
+    effective: Vec<EffectiveSetting>,
 }
 
-/// The second, encrypted way in. Certificate and key are PEM files; they are read at the start.
+/// The HTTPS listener. Certificate and key are PEM files, read at startup.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// Where to listen.
     pub listen: SocketAddr,
-    /// The certificate chain, the server's own first.
+    /// The certificate chain, the server certificate first.
     pub certificate: PathBuf,
-    /// The private key of the first certificate.
     pub key: PathBuf,
 }
 
-/// Which database, and how it is used.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// `sqlite:<path>`, `sqlite://<path>`, `postgres://…` or `postgresql://…`; may hold a password.
+    /// `sqlite:<path>`, `sqlite://<path>`, `postgres://…` or `postgresql://…`; may contain a password.
     pub url: SecretString,
-    /// Open connections at most (SQLite: readers; there is one writer besides).
+    /// Maximum number of connections (SQLite: readers, in addition to one writer).
     pub pool: u32,
-    /// How long a request waits for a free connection before it fails.
     pub wait: Duration,
-    /// Whether the schema is brought up to date at the start.
     pub migrate: bool,
 }
 
-/// Bounds of the server.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Requests that are worked on at once; more are answered 503.
     pub requests: usize,
-    /// Connections open at once; fewer where the process may open few files.
+    /// Maximum number of open connections; lowered if the process may open too few files.
     pub connections: usize,
-    /// Bytes of a request's body; more are refused: 413, below `/meta` 400 as in Rancher.
+    /// Maximum size of a request body in bytes; larger ones return 413, or 400 under `/meta` as in Rancher.
     pub body_bytes: usize,
-    /// Bytes that cached listings may take together; 0 keeps none.
     pub cache_bytes: u64,
-    /// How long running requests may go on after the signal to stop.
+    /// Time that running requests have to finish after the signal to stop.
     pub drain: Duration,
 }
 
-/// How the log is written.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// The form of a line.
     pub format: LogFormat,
-    /// The directives of `RUST_LOG`, not yet parsed; `None` when it is unset or empty.
+    /// The unparsed directives of `RUST_LOG`; `None` if it is unset or empty.
     pub filter: Option<String>,
 }
 
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Where the built-in Azure listens.
+/// Listeners of the simulated Azure.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    /// Its Entra and Resource Manager, with TLS; port 0 takes a free one.
+    /// Address of Entra and Resource Manager, with TLS; port 0 chooses a free port.
     pub listen: SocketAddr,
-    /// Its control API, plain HTTP on a loopback address; `None` is off.
+    /// Address of the control API, plain HTTP on loopback; `None` is off.
     pub control_listen: Option<SocketAddr>,
-    /// Where the server itself listens with TLS and a certificate of the built-in Azure's authority; port 0 takes a free
-    /// one. `None` is off, or [`Config::tls`] says otherwise.
+    /// Address at which the server itself serves HTTPS with a certificate of the sandbox's authority; port 0 chooses a
+    /// free port. `None` is off. [`Config::tls`] overrides it.
     pub tls_listen: Option<SocketAddr>,
 }
 
 impl Config {
-    /// Lays flags, environment and file over the defaults and checks the result. Only `read_file` touches the
-    /// outside: it reads the settings file and the files that hold secrets.
+    /// Combines flags, environment, settings file and defaults, and validates the result. `read_file` reads the settings
+    /// file and the files that contain secrets; nothing else is accessed.
+    ///
+    /// # Errors
+    /// An unknown key, an invalid or incomplete setting, or a file that cannot be read.
     pub fn load(
         flags: &Flags,
         env: &BTreeMap<String, String>,
@@ -153,12 +131,13 @@ impl Config {
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
         use settings as s;
 
-        let mut layers = Layers::gather(flags, env, read_file)?;
+        let mut layers = Layers::collect(flags, env, read_file)?;
         let data_dir = if flags.sandbox() { SANDBOX_DATA_DIR } else { DATA_DIR };
-        layers.fill(&s::DATA_DIR, || format!("./{data_dir}"));
-        let data_dir = PathBuf::from(text(&layers, &s::DATA_DIR));
-        layers.fill(&s::DATABASE_URL, || sqlite_url(&data_dir.join("norman-aks.db")));
-        layers.fill(&s::ENCRYPTION_KEY_FILE, || data_dir.join("encryption.keys").display().to_string());
+        layers.set_default(&s::DATA_DIR, || format!("./{data_dir}"));
+        let data_dir = PathBuf::from(layers.text(&s::DATA_DIR));
+        layers.set_default(&s::DATABASE_URL, || sqlite_url(&data_dir.join("norman-aks.db")));
+        layers
+            .set_default(&s::ENCRYPTION_KEY_FILE, || data_dir.join("encryption.keys").display().to_string());
 
         layers.read(&s::DATABASE_URL, parse::database_url)?;
         layers.read(&s::BOOTSTRAP_TOKEN, parse::bootstrap_token)?;
@@ -169,8 +148,8 @@ impl Config {
             health_listen: layers.read(&s::HEALTH_LISTEN, parse::address_or_off)?.flatten(),
             server_url: layers.read(&s::SERVER_URL, parse::server_url)?,
             database: database(&layers)?,
-            encryption_key_file: text(&layers, &s::ENCRYPTION_KEY_FILE).into(),
-            bootstrap_token: layers.get(&s::BOOTSTRAP_TOKEN).map(|given| given.text.clone().into()),
+            encryption_key_file: layers.text(&s::ENCRYPTION_KEY_FILE).into(),
+            bootstrap_token: layers.get(&s::BOOTSTRAP_TOKEN).map(|value| value.text.clone().into()),
             trusted_proxies: layers.read(&s::TRUSTED_PROXIES, parse::networks)?.unwrap_or_default(),
             cors_origins: layers.read(&s::CORS_ORIGINS, parse::origins)?.unwrap_or_default(),
             cluster_review: layers.read(&s::CLUSTER_REVIEW, parse::cluster_review)?,
@@ -182,16 +161,16 @@ impl Config {
                 filter: env.get("RUST_LOG").filter(|filter| !filter.is_empty()).cloned(),
             },
             sandbox: sandbox(&layers, flags.sandbox())?,
-            described: show::describe(&layers, env, flags.sandbox()),
+            effective: show::effective_settings(&layers, env, flags.sandbox()),
             data_dir,
         };
         Ok((config, warnings(&layers, env)))
     }
 
-    /// Every setting that applies, with its value (secrets masked) and where it came from, and after them
-    /// the variables of the libraries below us that are set.
-    pub fn describe(&self) -> &[Described] {
-        &self.described
+    /// All settings that apply, with their values (secrets masked) and origins, then the variables that are read by
+    /// libraries.
+    pub fn describe(&self) -> &[EffectiveSetting] {
+        &self.effective
     }
 
     /// The file of a SQLite database; `None` for PostgreSQL.
@@ -201,16 +180,16 @@ impl Config {
         Some(percent_decode_str(path).decode_utf8_lossy().into_owned().into())
     }
 
-    /// The database in words: its file, or its address without the password.
+    /// The database for messages: its file, or its URL without the password.
     pub fn database_name(&self) -> String {
         match self.sqlite_file() {
             Some(file) => file.display().to_string(),
-            None => show::masked_url(self.database.url.expose_secret()),
+            None => show::mask_url(self.database.url.expose_secret()),
         }
     }
 
-    /// Where a sandbox of the same place has its files by default; `None` when this is one.
-    pub fn sandbox_beside(&self) -> Option<PathBuf> {
+    /// The default data directory of a sandbox next to this one; `None` if this is a sandbox.
+    pub fn adjacent_sandbox(&self) -> Option<PathBuf> {
         match self.sandbox {
             Some(_) => None,
             None => Some(self.data_dir.with_file_name(SANDBOX_DATA_DIR)),
@@ -218,22 +197,17 @@ impl Config {
     }
 }
 
-/// The address of a SQLite file; a path may have characters that mean something in an address.
+/// The URL of a SQLite file, with the characters escaped that have a meaning in URLs.
 fn sqlite_url(path: &Path) -> String {
     const SPECIAL: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
     format!("sqlite:{}", utf8_percent_encode(&path.to_string_lossy(), &SPECIAL))
 }
 
-/// The environment of this process, for [`Config::load`]. Variables that are no UTF-8 do not count.
+/// The environment of this process, for [`Config::load`]. Variables that are not UTF-8 are ignored.
 pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
-}
-
-/// The text of a setting that has a default.
-fn text<'a>(layers: &'a Layers, setting: &settings::Setting) -> &'a str {
-    layers.get(setting).map_or("", |given| given.text.as_str())
 }
 
 /// The value of a setting that has a default.
@@ -244,7 +218,7 @@ fn required<T>(
 ) -> Result<T, ConfigError> {
     match layers.read(setting, &parse)? {
         Some(value) => Ok(value),
-        // Only a hole in the table leads here; the error then says what is missing.
+        // Unreachable while the setting has a default in the table.
         None => parse("").map_err(|expected| ConfigError::Invalid {
             setting: setting.name,
             shown: "unset".to_owned(),
@@ -258,21 +232,21 @@ fn tls(layers: &Layers, sandbox: bool) -> Result<Option<Tls>, ConfigError> {
     use settings::{TLS_CERT, TLS_KEY, TLS_LISTEN};
 
     let listen = layers.read(&TLS_LISTEN, parse::address_or_off)?;
-    // An explicit `off` keeps certificate and key of a lower layer from mattering.
+    // An explicit `off` overrides the certificate and key of a lower layer.
     if listen == Some(None) {
         return Ok(None);
     }
-    // The built-in Azure has an authority that makes a certificate.
+    // The sandbox issues a certificate itself.
     if sandbox && layers.get(&TLS_CERT).is_none() && layers.get(&TLS_KEY).is_none() {
         return Ok(None);
     }
     let all = [&TLS_LISTEN, &TLS_CERT, &TLS_KEY];
-    let Some((setting, given)) = all.iter().find_map(|setting| Some((setting, layers.get(setting)?))) else {
+    let Some((setting, value)) = all.iter().find_map(|setting| Some((setting, layers.get(setting)?))) else {
         return Ok(None);
     };
     let incomplete =
-        |missing| ConfigError::Incomplete { setting: setting.name, origin: given.origin.clone(), missing };
-    let path = |setting| layers.get(setting).map(|given| PathBuf::from(&given.text));
+        |missing| ConfigError::Incomplete { setting: setting.name, origin: value.origin.clone(), missing };
+    let path = |setting| layers.get(setting).map(|value| PathBuf::from(&value.text));
     Ok(Some(Tls {
         listen: listen.flatten().ok_or_else(|| incomplete(&TLS_LISTEN))?,
         certificate: path(&TLS_CERT).ok_or_else(|| incomplete(&TLS_CERT))?,
@@ -283,7 +257,7 @@ fn tls(layers: &Layers, sandbox: bool) -> Result<Option<Tls>, ConfigError> {
 fn database(layers: &Layers) -> Result<Database, ConfigError> {
     use settings as s;
     Ok(Database {
-        url: text(layers, &s::DATABASE_URL).into(),
+        url: layers.text(&s::DATABASE_URL).into(),
         pool: required(layers, &s::DATABASE_POOL, |text| {
             parse::number(text, 1..=1_000, "a number from 1 to 1000")
         })?,
@@ -313,22 +287,22 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
     })
 }
 
-fn sandbox(layers: &Layers, wanted: bool) -> Result<Option<Sandbox>, ConfigError> {
+fn sandbox(layers: &Layers, enabled: bool) -> Result<Option<Sandbox>, ConfigError> {
     use settings::{LISTEN, SANDBOX_CONTROL_LISTEN, SANDBOX_LISTEN, TLS_LISTEN};
-    if wanted {
-        let beside = SocketAddr::new(required(layers, &LISTEN, parse::address)?.ip(), 0);
-        let tls_listen = layers.read(&TLS_LISTEN, parse::address_or_off)?.unwrap_or(Some(beside));
+    if enabled {
+        let default = SocketAddr::new(required(layers, &LISTEN, parse::address)?.ip(), 0);
+        let tls_listen = layers.read(&TLS_LISTEN, parse::address_or_off)?.unwrap_or(Some(default));
         return Ok(Some(Sandbox {
             listen: required(layers, &SANDBOX_LISTEN, parse::address)?,
             control_listen: layers.read(&SANDBOX_CONTROL_LISTEN, parse::loopback_or_off)?.flatten(),
             tls_listen,
         }));
     }
-    let stray = [&SANDBOX_LISTEN, &SANDBOX_CONTROL_LISTEN].into_iter().find_map(|setting| {
+    let unusable = [&SANDBOX_LISTEN, &SANDBOX_CONTROL_LISTEN].into_iter().find_map(|setting| {
         let origin = &layers.get(setting)?.origin;
         (*origin != Origin::Default).then(|| (setting.name, origin.clone()))
     });
-    match stray {
+    match unusable {
         Some((setting, origin)) => Err(ConfigError::SandboxOnly { setting, origin }),
         None => Ok(None),
     }
@@ -336,18 +310,18 @@ fn sandbox(layers: &Layers, wanted: bool) -> Result<Option<Sandbox>, ConfigError
 
 fn warnings(layers: &Layers, env: &BTreeMap<String, String>) -> Vec<Warning> {
     let mut warnings = layers::unknown_variables(env);
-    if let Some(Given { text, origin: Origin::Flag(_) }) = layers.get(&settings::DATABASE_URL)
-        && show::masked_url(text) != *text
+    if let Some(SettingValue { text, origin: Origin::Flag(_) }) = layers.get(&settings::DATABASE_URL)
+        && show::mask_url(text) != *text
     {
         warnings.push(Warning::PasswordOnCommandLine);
     }
-    if let Some(Given { text, origin }) = layers.get(&settings::BOOTSTRAP_TOKEN)
-        && text.split_once(':').is_some_and(|(_, secret)| secret.len() < SHORT_SECRET)
+    if let Some(SettingValue { text, origin }) = layers.get(&settings::BOOTSTRAP_TOKEN)
+        && text.split_once(':').is_some_and(|(_, secret)| secret.len() < MIN_SECRET_LEN)
     {
         warnings.push(Warning::ShortBootstrapToken { origin: origin.clone() });
     }
-    let on = |name| env.get(name).is_some_and(|value| value != "0");
-    if on("RUST_BACKTRACE") && !env.contains_key("RUST_LIB_BACKTRACE") || on("RUST_LIB_BACKTRACE") {
+    let is_on = |name| env.get(name).is_some_and(|value| value != "0");
+    if is_on("RUST_BACKTRACE") && !env.contains_key("RUST_LIB_BACKTRACE") || is_on("RUST_LIB_BACKTRACE") {
         warnings.push(Warning::Backtraces);
     }
     warnings

@@ -16,7 +16,7 @@ use clock::Clock;
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use norman_aks::app::{self, App, Ways};
+use norman_aks::app::{self, App, Connectors};
 use norman_aks::config::{Config, Flags};
 use norman_aks::service::actor::Actor;
 use norman_aks::service::credentials::{AzureChange, Change, CredentialChange};
@@ -159,7 +159,7 @@ async fn build(
     let store = app::open_store(&config).await?;
     let secrets = app::open_secrets(&config, &store, &clock).await?;
     let clusters = kubernetes.map(kubernetes::Ready::options).unwrap_or_default();
-    let app = App::build(&config, store.clone(), secrets, Ways { azure: to_azure, clusters }).await?;
+    let app = App::build(&config, store.clone(), secrets, Connectors { azure: to_azure, clusters }).await?;
     Ok((app, store))
 }
 

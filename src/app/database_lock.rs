@@ -1,5 +1,5 @@
-//! The lock that keeps a second server off a SQLite database: an advisory lock on a file beside it, which the kernel
-//! releases however the server ends. Commands that only use the database (`token`, `key`, `check`, …) take no lock.
+//! Prevents two servers from using one SQLite database: an advisory lock on a file next to it, which the kernel releases
+//! when the process ends. Commands that only use the database (`token`, `key`, `check`, …) do not lock it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -12,33 +12,34 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
-use super::{Error, files};
+use super::error::Error;
+use super::files;
 
-/// How long a start waits for the server before it to end.
+/// Time that a starting server waits for the previous one to end.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The most that is read of a lock file, in bytes.
+/// Maximum size of the holder in a lock file, in bytes.
 const MAX_HOLDER_LEN: u64 = 512;
 
-/// Held as long as the server uses the database.
+/// The lock, released when dropped.
 #[derive(Debug)]
 pub(super) struct DatabaseLock {
     _file: File,
 }
 
 impl DatabaseLock {
-    /// Locks the database in the file `database`, which need not exist yet; its directory must.
+    /// Locks the database file `database`, which need not exist yet; its directory must.
     ///
     /// # Errors
-    /// [`Error::DatabaseInUse`] when another server holds the lock for all of `timeout`; [`Error::DatabaseLock`] when the
-    /// file system has no locks, or the lock file cannot be opened.
+    /// [`Error::DatabaseInUse`] if another server holds the lock until the timeout; [`Error::DatabaseLock`] if the file
+    /// system has no locks, or the lock file cannot be opened.
     pub(super) async fn acquire(database: &Path, timeout: Duration, clock: &Clock) -> Result<Self, Error> {
-        let path = lock_path(database).map_err(|source| failed(database, source))?;
+        let path = lock_path(database).map_err(|source| lock_error(database, source))?;
         let deadline = Instant::now() + timeout;
         let mut waiting = false;
         loop {
-            match try_lock(&path, clock).map_err(|source| failed(&path, source))? {
+            match try_lock(&path, clock).map_err(|source| lock_error(&path, source))? {
                 Attempt::Locked(file) => return Ok(Self { _file: file }),
                 Attempt::Held { holder } if Instant::now() >= deadline => {
                     return Err(Error::DatabaseInUse { database: database.to_owned(), holder });
@@ -48,7 +49,7 @@ impl DatabaseLock {
                     tracing::warn!(
                         database = %database.display(),
                         holder,
-                        "database in use by another server; waiting for its end"
+                        "database in use by another server; waiting for it to stop"
                     );
                 }
                 Attempt::Held { .. } => {}
@@ -58,11 +59,11 @@ impl DatabaseLock {
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> Error {
+fn lock_error(path: &Path, source: io::Error) -> Error {
     Error::DatabaseLock { path: path.to_owned(), source }
 }
 
-/// The lock file of the database that is meant, by whichever path or symbolic link.
+/// The lock file of a database, the same for every path and symbolic link.
 fn lock_path(database: &Path) -> io::Result<PathBuf> {
     let database = match database.canonicalize() {
         Ok(database) => database,
@@ -95,11 +96,11 @@ fn try_lock(path: &Path, clock: &Clock) -> io::Result<Attempt> {
                 return Ok(Attempt::Held { holder: holder.unwrap_or("an unknown process").to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(error),
-            // Somebody may have removed the file in between: then the lock is on one that nobody else will find.
+            // The file was removed in between; another server would lock a new one.
             Ok(()) if !is_same_file(&file, path) => {}
             Ok(()) => {
                 if let Err(error) = write_holder(&mut file, clock) {
-                    // The lock itself needs no space.
+                    // The lock is held even if the disk is full.
                     tracing::warn!(
                         path = %path.display(),
                         error = &error as &dyn std::error::Error,
@@ -117,7 +118,7 @@ fn is_same_file(file: &File, path: &Path) -> bool {
     (open.dev(), open.ino()) == (named.dev(), named.ino())
 }
 
-/// Host, process id and start time, for the message of another server.
+/// Writes host, process ID and start time, for the error message of another server.
 fn write_holder(file: &mut File, clock: &Clock) -> io::Result<()> {
     let host = rustix::system::uname();
     let now = OffsetDateTime::from_unix_timestamp(clock.now_ms().div_euclid(1_000)).ok();
@@ -132,14 +133,14 @@ fn write_holder(file: &mut File, clock: &Clock) -> io::Result<()> {
     file.write_all(holder.as_bytes())
 }
 
-/// Locks the database of these settings, waiting for another server to end; `None` for PostgreSQL.
+/// Locks a SQLite database; `None` for PostgreSQL.
 pub(super) async fn lock_database(
     sqlite_file: Option<&Path>,
     clock: &Clock,
 ) -> Result<Option<DatabaseLock>, Error> {
     let Some(database) = sqlite_file else { return Ok(None) };
     if let Some(directory) = database.parent() {
-        files::make_folder(directory)?;
+        files::create_directory(directory)?;
     }
     DatabaseLock::acquire(database, LOCK_TIMEOUT, clock).await.map(Some)
 }
@@ -155,9 +156,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn second_holder_is_told_who_is_the_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("aks.db");
+    async fn error_names_the_holder() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("aks.db");
         let first = acquire(&database).await.unwrap();
         let error = acquire(&database).await.unwrap_err().to_string();
         for part in [
@@ -169,16 +170,16 @@ mod tests {
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }
-        let file = folder.path().join("aks.db.lock");
+        let file = directory.path().join("aks.db.lock");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         drop(first);
         acquire(&database).await.unwrap();
     }
 
     #[tokio::test]
-    async fn waiting_ends_when_the_first_holder_does() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("aks.db");
+    async fn waiting_ends_when_lock_is_released() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("aks.db");
         let first = acquire(&database).await.unwrap();
         let clock = Clock::system();
         let second = DatabaseLock::acquire(&database, Duration::from_mins(1), &clock);
@@ -191,32 +192,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_path_of_a_database_leads_to_one_lock() {
-        let folder = tempfile::tempdir().unwrap();
-        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    async fn symbolic_links_share_one_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
         std::fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
         let _first = acquire(&real.join("aks.db")).await.unwrap();
         assert!(matches!(acquire(&link.join("aks.db")).await, Err(Error::DatabaseInUse { .. })));
         std::fs::write(real.join("aks.db"), "").unwrap();
-        std::os::unix::fs::symlink(real.join("aks.db"), folder.path().join("other.db")).unwrap();
-        let other = acquire(&folder.path().join("other.db")).await;
+        std::os::unix::fs::symlink(real.join("aks.db"), directory.path().join("other.db")).unwrap();
+        let other = acquire(&directory.path().join("other.db")).await;
         assert!(matches!(other, Err(Error::DatabaseInUse { .. })));
         acquire(&real.join("another.db")).await.unwrap();
     }
 
     #[tokio::test]
-    async fn removed_lock_file_is_made_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("aks.db");
+    async fn removed_lock_file_is_recreated() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("aks.db");
         drop(acquire(&database).await.unwrap());
-        std::fs::remove_file(folder.path().join("aks.db.lock")).unwrap();
+        std::fs::remove_file(directory.path().join("aks.db.lock")).unwrap();
         let _held = acquire(&database).await.unwrap();
         assert!(acquire(&database).await.is_err());
     }
 
     #[tokio::test]
-    async fn directory_that_is_not_there_is_named() {
+    async fn missing_directory_is_named() {
         let error = acquire(Path::new("/nonexistent-folder/aks.db")).await.unwrap_err();
         assert!(error.to_string().contains("/nonexistent-folder/aks.db"), "{error}");
     }

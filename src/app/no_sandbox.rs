@@ -1,48 +1,46 @@
-//! Takes the place of `sandbox.rs` in a build without the feature `sandbox`: starting the built-in Azure fails, and
-//! nothing else can be called.
+//! Replaces `sandbox.rs` in a build without the feature `sandbox`: starting the sandbox fails.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use clock::Clock;
 
-use super::{App, Error, Ways, tls};
-use crate::config::{self, Config};
+use super::error::Error;
+use super::server::{App, Connectors};
+use super::tls::TlsListener;
+use crate::config::Config;
 
-/// The built-in Azure, of which there is none.
-pub(super) struct BuiltIn(Infallible);
+/// Never constructed.
+pub(super) struct RunningSandbox(Infallible);
 
-impl BuiltIn {
-    #[expect(clippy::unused_async, reason = "the signature of the other build")]
-    pub(super) async fn start(_: &Path, _: &config::Sandbox, _: &Clock) -> Result<Self, Error> {
-        Err(Error::NoSandbox)
+#[expect(clippy::unused_async, reason = "the signatures of the other build")]
+impl RunningSandbox {
+    pub(super) async fn start(config: &Config, _: &Clock) -> Result<Option<Self>, Error> {
+        if config.sandbox.is_some() { Err(Error::NoSandbox) } else { Ok(None) }
     }
 
-    pub(super) fn ways(&self, _: Clock) -> Ways {
+    pub(super) fn connectors(&self, _: Clock) -> Connectors {
         match self.0 {}
     }
 
-    pub(super) fn tls(&self, _: &Config) -> Result<Option<tls::Ready>, Error> {
+    pub(super) fn tls_listener(&self, _: &Config) -> Result<Option<TlsListener>, Error> {
         match self.0 {}
     }
 
-    #[expect(clippy::unused_async, reason = "the signature of the other build")]
-    pub(super) async fn furnish(
+    pub(super) async fn seed_and_announce(
         &self,
         _: &Config,
         _: &App,
         _: SocketAddr,
-        _: Option<&tls::Ready>,
+        _: Option<&TlsListener>,
     ) -> Result<(), Error> {
         match self.0 {}
     }
 
-    pub(super) fn instructions(&self, _: &Path) -> String {
+    pub(super) fn instructions(&self, _: &Config) -> String {
         match self.0 {}
     }
 
-    #[expect(clippy::unused_async, reason = "the signature of the other build")]
     pub(super) async fn stop(self) {
         match self.0 {}
     }

@@ -1,7 +1,6 @@
-//! Listening and stopping: the server with its metrics, and the built-in Azure by itself.
+//! Listening, signals and stopping: the server, and the sandbox alone.
 
-use std::io::{self, IsTerminal as _, Write as _};
-use std::net::SocketAddr;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,115 +8,130 @@ use axum::Router;
 use axum::routing::get;
 use clock::Clock;
 use http::header::CONTENT_TYPE;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::database_lock::lock_database;
-use super::sandbox::BuiltIn;
-use super::{App, Error, Ways, files, open_secrets, open_store, tls};
+use super::error::Error;
+use super::files;
+use super::output::print_line;
+use super::sandbox::RunningSandbox;
+use super::server::{App, Connectors};
+use super::storage::{open_secrets, open_store};
+use super::tls::{self, TlsListener, bind};
 use crate::config::{Config, Warning};
 use crate::telemetry::metrics::Metrics;
 
-/// Connections of the listener for metrics, and of the one for health checks.
+/// Maximum number of connections of the metrics listener, and of the health listener.
 const MAX_INTERNAL_CONNECTIONS: usize = 32;
-/// How often the newest samples of the metrics are sorted in.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Interval of aggregating histogram samples.
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Runs the server until it is told to stop.
+/// Runs the server until a shutdown signal.
 pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> {
-    // From here on a signal stops the server in order, however early it comes.
+    // From here on, a signal stops the server gracefully.
     let stop = stop_signal()?;
-    // What only costs time is not worth the first line.
+    // A slow-down is not worth the first line of the log.
     let (late, early): (Vec<_>, Vec<_>) =
         warnings.into_iter().partition(|warning| *warning == Warning::Backtraces);
-    warn_of(&early);
+    log_warnings(&early);
     let clock = Clock::system();
     let descriptors = serve::raise_descriptor_limit();
     let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
-    files::make_folder(&config.data_dir)?;
-    // Before anything is read or written that another server may be using.
+    files::create_directory(&config.data_dir)?;
+    // Before reading or writing anything that another server may use.
     let file = config.sqlite_file();
     let lock = tokio::select! {
         lock = lock_database(file.as_deref(), &clock) => lock?,
         () = stop.cancelled() => return Ok(()),
     };
-    let sandbox = match &config.sandbox {
-        Some(settings) => Some(BuiltIn::start(&config.data_dir, settings, &clock).await?),
-        None => None,
-    };
-    let store = open_store(&config).await?;
-    let secrets = open_secrets(&config, &store, &clock).await?;
-    let ways = match &sandbox {
-        Some(sandbox) => sandbox.ways(clock),
-        None => Ways { azure: azure::Options { clock, ..azure::Options::default() }, ..Ways::default() },
-    };
-    let app = App::build(&config, store, secrets, ways).await?;
+    let sandbox = RunningSandbox::start(&config, &clock).await?;
+    let app = build_app(&config, clock, sandbox.as_ref()).await?;
 
-    // Nothing is served before everything can be.
-    let tls = match (&config.tls, &sandbox) {
-        (Some(tls), _) => Some(tls::own(tls)?),
-        (None, Some(sandbox)) => sandbox.tls(&config)?,
-        (None, None) => None,
-    };
-    if let Some(tls) = &tls {
-        app.kubeconfigs.serve_over_tls(tls.told.clone());
-        if let Some(remedy) = &tls.remedy
-            && app.kubeconfigs.name_no_authority().await
-        {
-            tracing::warn!("{remedy}");
-        }
-    }
-    let listener = bind(config.listen)?;
-    let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    // Bind and seed before serving any request.
+    let tls = bind_tls(&config, &app, sandbox.as_ref()).await?;
+    let (listener, address) = bind(config.listen)?;
     if let Some(sandbox) = &sandbox {
-        sandbox.furnish(&config, &app, address, tls.as_ref()).await?;
+        sandbox.seed_and_announce(&config, &app, address, tls.as_ref()).await?;
     } else {
         ensure_token(&config, &app).await?;
-        say(&format!("norman-aks listens on http://{address}; the API page is http://{address}/docs/"));
+        print_line(&format!(
+            "norman-aks listens on http://{address}; the API page is http://{address}/docs/"
+        ));
     }
-
     app.work();
     reload_keys_on_hangup(&app, &config)?;
-    let mut listeners = Listeners { running: JoinSet::new(), stop: stop.clone() };
-    let options = options(&config, descriptors);
-    listeners.run("the API", listener, None, app.router(), options.clone());
+    let router = app.router();
+    let mut listeners = Listeners::new(&stop);
+    let options = client_options(&config, descriptors);
+    listeners.start("the API", listener, None, router.clone(), options.clone());
     if let Some(tls) = tls {
-        let over_tls = app.router().layer(axum::Extension(crate::api::origin::OverTls));
-        listeners.run("the API over TLS", tls.listener, Some(tls.config), over_tls, options);
+        let router = router.layer(axum::Extension(crate::api::origin::OverTls));
+        listeners.start("the API over TLS", tls.listener, Some(tls.config), router, options);
     }
-    if let (Some(address), Some(metrics)) = (config.metrics_listen, metrics) {
-        listeners.run("metrics", bind(address)?, None, metrics_router(metrics), internal_options(&config));
-    }
-    if let Some(address) = config.health_listen {
-        listeners.run("health checks", bind(address)?, None, app.health_router(), internal_options(&config));
-    }
-    warn_of(&late);
+    listeners.start_internal(&config, &app, metrics)?;
+    log_warnings(&late);
+
     stop.cancelled().await;
     tracing::info!("stopping: running requests may finish");
     app.end_streams();
-    let ended = listeners.end().await;
+    let result = listeners.join().await;
     app.stop().await;
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
     drop(lock);
     tracing::info!("stopped");
-    ended.map_err(Error::Serve)
+    result.map_err(Error::Serve)
 }
 
-/// Runs the built-in Azure by itself until it is told to stop.
+/// Runs the sandbox alone until a shutdown signal.
 pub async fn sandbox(config: Config) -> Result<(), Error> {
-    files::make_folder(&config.data_dir)?;
-    let Some(settings) = &config.sandbox else { return Ok(()) };
+    files::create_directory(&config.data_dir)?;
     let stop = stop_signal()?;
-    let sandbox = BuiltIn::start(&config.data_dir, settings, &Clock::system()).await?;
-    say(&sandbox.instructions(&config.data_dir));
+    let Some(sandbox) = RunningSandbox::start(&config, &Clock::system()).await? else { return Ok(()) };
+    print_line(&sandbox.instructions(&config));
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(())
+}
+
+async fn build_app(config: &Config, clock: Clock, sandbox: Option<&RunningSandbox>) -> Result<App, Error> {
+    let store = open_store(config).await?;
+    let secrets = open_secrets(config, &store, &clock).await?;
+    let connectors = match sandbox {
+        Some(sandbox) => sandbox.connectors(clock),
+        None => Connectors {
+            azure: azure::Options { clock, ..azure::Options::default() },
+            ..Connectors::default()
+        },
+    };
+    App::build(config, store, secrets, connectors).await
+}
+
+/// Binds the TLS listener of the settings or of the sandbox, and advertises it in kubeconfigs.
+async fn bind_tls(
+    config: &Config,
+    app: &App,
+    sandbox: Option<&RunningSandbox>,
+) -> Result<Option<TlsListener>, Error> {
+    let tls = match (&config.tls, sandbox) {
+        (Some(tls), _) => Some(tls::listen(tls)?),
+        (None, Some(sandbox)) => sandbox.tls_listener(config)?,
+        (None, None) => None,
+    };
+    if let Some(tls) = &tls {
+        app.kubeconfigs.serve_over_tls(tls.advertised.clone());
+        if let Some(remedy) = &tls.remedy
+            && app.kubeconfigs.name_no_authority().await
+        {
+            tracing::warn!("{remedy}");
+        }
+    }
+    Ok(tls)
 }
 
 struct Listeners {
@@ -126,38 +140,56 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn run(
+    fn new(stop: &CancellationToken) -> Self {
+        Self { running: JoinSet::new(), stop: stop.clone() }
+    }
+
+    /// Starts the listeners for collectors and probes.
+    fn start_internal(&mut self, config: &Config, app: &App, metrics: Option<Metrics>) -> Result<(), Error> {
+        let metrics = metrics.map(metrics_router);
+        for (name, address, router) in [
+            ("metrics", config.metrics_listen, metrics),
+            ("health checks", config.health_listen, Some(app.health_router())),
+        ] {
+            if let (Some(address), Some(router)) = (address, router) {
+                self.start(name, bind(address)?.0, None, router, internal_options(config));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(
         &mut self,
-        what: &'static str,
+        name: &'static str,
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
         router: Router,
         options: serve::Options,
     ) {
         if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "listening: {what}");
+            tracing::info!(%address, "listening: {name}");
         }
         let stop = self.stop.clone();
         self.running.spawn(async move {
-            // One that ends, for whatever reason, ends the others too.
+            // A listener that ends, for whatever reason, stops the others.
             let _stop = stop.clone().drop_guard();
             serve::serve(listener, tls, router, stop, options).await
         });
     }
 
-    /// Waits for all of them; the first failure is the outcome.
-    async fn end(mut self) -> io::Result<()> {
-        let mut outcome = Ok(());
+    /// Waits for all listeners, and returns the first error.
+    async fn join(mut self) -> io::Result<()> {
+        let mut result = Ok(());
         while let Some(ended) = self.running.join_next().await {
-            outcome = outcome.and(ended.map_err(io::Error::other).flatten());
+            result = result.and(ended.map_err(io::Error::other).flatten());
         }
-        outcome
+        result
     }
 }
 
-/// The listeners of clients share their connections. Those may take half of the file descriptors; the other half is for
-/// the database, Azure and clusters.
-fn options(config: &Config, descriptors: u64) -> serve::Options {
+/// Options of the client listeners, which share their connections: at most half of the file descriptors. The other half is
+/// for the database, Azure and clusters.
+fn client_options(config: &Config, descriptors: u64) -> serve::Options {
     let wanted = config.limits.connections;
     let total = wanted.min(usize::try_from(descriptors / 2).unwrap_or(usize::MAX));
     if total < wanted {
@@ -168,118 +200,96 @@ fn options(config: &Config, descriptors: u64) -> serve::Options {
             "connection limit lowered: the process may open too few files (ulimit -n)"
         );
     }
-    let limits = serve::ConnectionLimits {
-        total,
-        unauthenticated: Some(total / 4),
-        trusted: config.trusted_proxies.clone(),
-    };
-    let connections = serve::Connections::new(limits);
-    serve::Options { connections, drain: config.limits.drain, ..serve::Options::default() }
+    listener_options(config, total, total / 4, config.trusted_proxies.clone())
 }
 
-/// The listeners of collectors and probes have few connections of their own. None of these is ever authenticated: the
-/// oldest idle one makes room.
+/// Options of a listener for collectors or probes. Its connections are never authenticated: the oldest idle one is closed
+/// for a new one.
 fn internal_options(config: &Config) -> serve::Options {
-    let limits = serve::ConnectionLimits {
-        total: 2 * MAX_INTERNAL_CONNECTIONS,
-        unauthenticated: Some(MAX_INTERNAL_CONNECTIONS),
-        trusted: Vec::new(),
-    };
-    let connections = serve::Connections::new(limits);
-    serve::Options { connections, drain: config.limits.drain, ..serve::Options::default() }
+    listener_options(config, 2 * MAX_INTERNAL_CONNECTIONS, MAX_INTERNAL_CONNECTIONS, Vec::new())
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    serve::bind(address).map_err(|source| Error::Listen { address, source })
+fn listener_options(
+    config: &Config,
+    total: usize,
+    unauthenticated: usize,
+    trusted: Vec<ipnet::IpNet>,
+) -> serve::Options {
+    let limits = serve::ConnectionLimits { total, unauthenticated: Some(unauthenticated), trusted };
+    let connections = serve::Connections::new(limits);
+    serve::Options { connections, drain: config.limits.drain, ..serve::Options::default() }
 }
 
 fn metrics_router(metrics: Metrics) -> Router {
     let upkeep = metrics.clone();
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(METRICS_UPKEEP);
+        let mut ticks = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
         loop {
             ticks.tick().await;
             upkeep.run_upkeep();
         }
     });
-    let show = move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) };
-    Router::new().route("/metrics", get(show))
+    let render = move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) };
+    Router::new().route("/metrics", get(render))
 }
 
-/// An administrator's token: the one of the settings, or a new one when there is none at all.
+/// Stores the administrator's token of the settings, or a new one if there is no administrator's token.
 async fn ensure_token(config: &Config, app: &App) -> Result<(), Error> {
     if let Some(token) = &config.bootstrap_token {
         return Ok(app.tokens.ensure_bootstrap(token).await?);
     }
     let Some(token) = app.tokens.create_first().await? else { return Ok(()) };
-    let path = config.data_dir.join("admin-token");
-    files::write_private(&path, &format!("{}\n", token.to_bearer().expose_secret()))?;
-    say(&format!("an administrator's token was written to {}", path.display()));
-    show_on_terminal(&token.to_bearer());
+    let (token, path) = (token.to_bearer(), config.data_dir.join("admin-token"));
+    files::write_private(&path, &format!("{}\n", token.expose_secret()))?;
+    print_line(&format!("an administrator's token was written to {}", path.display()));
+    // A log collector may read a standard output that is not a terminal.
+    if io::stdout().is_terminal() {
+        print_line(&format!("the token: {}", token.expose_secret()));
+    }
     Ok(())
 }
 
-/// Where a log collector reads along, a token is not shown.
-fn show_on_terminal(token: &SecretString) {
-    if io::stdout().is_terminal() {
-        say(&format!("the token: {}", token.expose_secret()));
-    }
-}
-
-/// A line for the person who started the program. Nobody reading it is no reason to stop.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
-}
-
-fn warn_of(warnings: &[Warning]) {
+fn log_warnings(warnings: &[Warning]) {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
 }
 
-/// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.
+/// Cancelled by the first SIGTERM or SIGINT; the second one exits the process.
 fn stop_signal() -> Result<CancellationToken, Error> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Serve)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Serve)?;
-    let told = stop.clone();
+    let stopping = stop.clone();
     tokio::spawn(async move {
         loop {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            if told.is_cancelled() {
-                end_at_once();
+            if stopping.is_cancelled() {
+                exit_immediately();
             }
-            told.cancel();
+            stopping.cancel();
         }
     });
     Ok(stop)
 }
 
-/// An abort would leave a core file, with the keys in it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the second signal asks for exactly this: no destructor may wait"
-)]
-fn end_at_once() {
+/// Exits without an abort, whose core file would contain the keys.
+#[expect(clippy::disallowed_methods, reason = "after the second signal, no destructor may wait")]
+fn exit_immediately() {
     std::process::exit(1);
 }
 
-/// SIGHUP reads the key file again, so that a new key can be brought in without a restart.
+/// Reloads the key file on SIGHUP, so that keys can be rotated without a restart.
 fn reload_keys_on_hangup(app: &App, config: &Config) -> Result<(), Error> {
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Serve)?;
     let (secrets, path) = (app.secrets.clone(), config.encryption_key_file.clone());
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match secrets.reload().await {
-                Ok(_) => {
-                    tracing::info!(file = %path.display(), "the encryption keys were read again");
-                }
+                Ok(_) => tracing::info!(file = %path.display(), "encryption keys reloaded"),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::error!(
-                        error,
-                        "the encryption keys could not be read again; the old ones stay in use"
-                    );
+                    tracing::error!(error, "cannot reload encryption keys; the old ones stay in use");
                 }
             }
         }

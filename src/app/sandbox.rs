@@ -1,5 +1,5 @@
-//! The built-in Azure beside the server: a token and a credential to try things with, the lines to paste, and the same
-//! for scripts. Without the feature `sandbox`, `no_sandbox.rs` takes its place.
+//! The simulated Azure of `serve --sandbox`: its token and credential, the example commands, and the file for scripts.
+//! `no_sandbox.rs` replaces it in a build without the feature `sandbox`.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,38 +10,38 @@ use clock::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::run::say;
-use super::tls::{self, bind};
-use super::{App, Error, Ways, files};
-use crate::config::{self, Config};
+use super::error::Error;
+use super::files;
+use super::output::print_line;
+use super::server::{App, Connectors};
+use super::tls::{TlsListener, bind};
+use crate::config::Config;
 use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, CredentialChange};
 use crate::service::kubeconfigs::OverTls;
 
-const FOR_SCRIPTS: &str = "sandbox.json";
+/// Name of the file for scripts.
+const SCRIPT_FILE: &str = "sandbox.json";
 
-/// The running built-in Azure.
-pub(super) struct BuiltIn(Sandbox);
+/// The running sandbox.
+pub(super) struct RunningSandbox(Sandbox);
 
-impl BuiltIn {
-    /// Starts it with what an earlier start left in the data folder.
-    pub(super) async fn start(
-        folder: &Path,
-        settings: &config::Sandbox,
-        clock: &Clock,
-    ) -> Result<Self, Error> {
+impl RunningSandbox {
+    /// Starts the sandbox with its state in the data directory; `None` without `--sandbox`.
+    pub(super) async fn start(config: &Config, clock: &Clock) -> Result<Option<Self>, Error> {
+        let Some(settings) = &config.sandbox else { return Ok(None) };
         let options = Options {
             listen: settings.listen,
             control_listen: settings.control_listen,
             clock: clock.clone(),
-            state_dir: Some(folder.to_owned()),
+            state_dir: Some(config.data_dir.clone()),
             ..Options::default()
         };
-        Ok(Self(Sandbox::start(options).await?))
+        Ok(Some(Self(Sandbox::start(options).await?)))
     }
 
-    /// How the client of Azure reaches it: the same names, other addresses, one more authority.
-    pub(super) fn ways(&self, clock: Clock) -> Ways {
+    /// Resolves Azure's host names to the sandbox, and trusts its authority.
+    pub(super) fn connectors(&self, clock: Clock) -> Connectors {
         let Self(sandbox) = self;
         let azure = azure::Options {
             clock,
@@ -51,80 +51,83 @@ impl BuiltIn {
             ..azure::Options::default()
         };
         let resolver = Some(sandbox.kubernetes_resolver());
-        Ways { azure, clusters: cluster_access::Options { resolver, ..cluster_access::Options::default() } }
+        Connectors {
+            azure,
+            clusters: cluster_access::Options { resolver, ..cluster_access::Options::default() },
+        }
     }
 
-    /// The TLS listener with a certificate of the sandbox's authority, on the port of the last start if that is still
-    /// free: kubeconfigs lead there.
-    pub(super) fn tls(&self, config: &Config) -> Result<Option<tls::Ready>, Error> {
-        let Some(mut wanted) = config.sandbox.as_ref().and_then(|sandbox| sandbox.tls_listen) else {
+    /// Binds a TLS listener with a certificate of the sandbox's authority, on the port of the last start if it is still
+    /// free, because kubeconfigs contain it.
+    pub(super) fn tls_listener(&self, config: &Config) -> Result<Option<TlsListener>, Error> {
+        let Some(mut address) = config.sandbox.as_ref().and_then(|sandbox| sandbox.tls_listen) else {
             return Ok(None);
         };
-        if !wanted.ip().is_loopback() && !wanted.ip().is_unspecified() {
-            // The certificate is good for this machine's own names only.
-            wanted.set_ip(if wanted.is_ipv4() { [127, 0, 0, 1].into() } else { IpAddr::V6(1.into()) });
+        if !address.ip().is_loopback() && !address.ip().is_unspecified() {
+            // The certificate is valid for loopback only.
+            address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { IpAddr::V6(1.into()) });
         }
-        let before = kept(config)?.and_then(|kept| kept.api_url_tls).as_deref().and_then(port_of);
-        let again = before.filter(|_| wanted.port() == 0).map(|port| SocketAddr::new(wanted.ip(), port));
-        let (listener, address) = match again.and_then(|again| bind(again).ok()) {
+        let last_port =
+            SavedState::read(config)?.and_then(|saved| saved.api_url_tls).as_deref().and_then(port);
+        let last_port = last_port.filter(|_| address.port() == 0);
+        let rebound = last_port.and_then(|port| bind(SocketAddr::new(address.ip(), port)).ok());
+        let (listener, address) = match rebound {
             Some(bound) => bound,
-            None => bind(wanted)?,
+            None => bind(address)?,
         };
-        let told = OverTls {
+        let advertised = OverTls {
             host: Some(if address.is_ipv4() { "127.0.0.1" } else { "[::1]" }.to_owned()),
             port: address.port(),
             authority: self.0.authority_pem().to_owned(),
         };
-        Ok(Some(tls::Ready { listener, config: self.0.loopback_tls()?, told, remedy: None }))
+        Ok(Some(TlsListener { listener, config: self.0.loopback_tls()?, advertised, remedy: None }))
     }
 
-    /// Makes the token and the credential, writes the file for scripts, and prints the lines to paste.
-    pub(super) async fn furnish(
+    /// Stores the token and the credential, writes the file for scripts, and prints the example commands.
+    pub(super) async fn seed_and_announce(
         &self,
         config: &Config,
         app: &App,
         address: SocketAddr,
-        tls: Option<&tls::Ready>,
+        tls: Option<&TlsListener>,
     ) -> Result<(), Error> {
-        let file = config.data_dir.join(FOR_SCRIPTS);
-        let (token, known) = match kept(config)? {
-            Some(kept) => (Some(SecretString::from(kept.token_key)), Some(kept.credential_id)),
-            None => (None, None),
-        };
-        let token = config.bootstrap_token.clone().or(token).unwrap_or_else(new_token);
+        let file = config.data_dir.join(SCRIPT_FILE);
+        let (saved_token, saved_id) =
+            SavedState::read(config)?.map(|saved| (saved.token_key.into(), saved.credential_id)).unzip();
+        let token = config.bootstrap_token.clone().or(saved_token).unwrap_or_else(new_token);
         app.tokens.ensure_bootstrap(&token).await?;
         let seed = Sandbox::seed();
-        let credential_id = credential(app, &token, known, &seed).await?;
+        let credential_id = ensure_credential(app, &token, saved_id, &seed).await?;
         let api_url = config.server_url.clone().unwrap_or_else(|| format!("http://{address}"));
-        let for_scripts = ForScripts {
+        let content = ScriptFile {
             api_url: &api_url,
-            api_url_tls: tls.map(url),
+            api_url_tls: tls.map(tls_url),
             token_key: token.expose_secret(),
             credential_id: &credential_id,
             seed: &seed,
             ca_file: absolute(&Sandbox::authority_file(&config.data_dir)),
             control_url: self.0.control_address().map(|address| format!("http://{address}")),
         };
-        let json = serde_json::to_string_pretty(&for_scripts).unwrap_or_default();
+        let json = serde_json::to_string_pretty(&content).unwrap_or_default();
         files::write_private(&file, &(json + "\n"))?;
-        say(&lines_to_paste(&for_scripts, &absolute(&file), &absolute(&config.data_dir)));
+        print_line(&examples(&content, &absolute(&file), &absolute(&config.data_dir)));
         Ok(())
     }
 
-    /// What to say when it runs by itself.
-    pub(super) fn instructions(&self, folder: &Path) -> String {
-        self.0.instructions(folder)
+    /// Instructions for using the sandbox without the server.
+    pub(super) fn instructions(&self, config: &Config) -> String {
+        self.0.instructions(&config.data_dir)
     }
 
-    /// Stops, after the requests that are being answered.
+    /// Stops after the requests in flight.
     pub(super) async fn stop(self) {
         self.0.stop().await;
     }
 }
 
-/// What scripts read.
+/// The content of the file for scripts.
 #[derive(Serialize)]
-struct ForScripts<'a> {
+struct ScriptFile<'a> {
     api_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_url_tls: Option<String>,
@@ -137,28 +140,30 @@ struct ForScripts<'a> {
     control_url: Option<String>,
 }
 
-/// What is kept of it between two starts.
+/// The part of the file for scripts that the next start reuses.
 #[derive(Deserialize)]
-struct Kept {
+struct SavedState {
     token_key: String,
     credential_id: String,
     api_url_tls: Option<String>,
 }
 
-fn kept(config: &Config) -> Result<Option<Kept>, Error> {
-    let text = files::read(&config.data_dir.join(FOR_SCRIPTS))?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+impl SavedState {
+    fn read(config: &Config) -> Result<Option<Self>, Error> {
+        let text = files::read(&config.data_dir.join(SCRIPT_FILE))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
 }
 
-/// The stored credential of the sandbox: the one of an earlier start, unless somebody removed it.
-async fn credential(
+/// The ID of the stored credential, which is created if it does not exist.
+async fn ensure_credential(
     app: &App,
     token: &SecretString,
-    known: Option<String>,
+    saved_id: Option<String>,
     seed: &Seed,
 ) -> Result<String, Error> {
     let caller = app.tokens.authenticate(token.expose_secret()).await?;
-    if let Some(id) = known
+    if let Some(id) = saved_id
         && app.credentials.get(&caller, &id).await.is_ok()
     {
         return Ok(id);
@@ -174,7 +179,7 @@ async fn credential(
     };
     let content = CredentialChange {
         name: set("sandbox"),
-        description: set("The account of the built-in Azure that may read everything"),
+        description: set("The account of the simulated Azure that may read everything"),
         azure: Some(azure),
         ..CredentialChange::default()
     };
@@ -190,58 +195,59 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-fn lines_to_paste(it: &ForScripts<'_>, file: &str, folder: &str) -> String {
-    let ForScripts { api_url, token_key, credential_id, seed, .. } = it;
+fn examples(content: &ScriptFile<'_>, file: &str, directory: &str) -> String {
+    let ScriptFile { api_url, token_key, credential_id, seed, .. } = content;
     let Seed { subscription_id, client_id, client_secret, location, .. } = seed;
     let mut text = format!(
-        "norman-aks listens on {api_url} with a built-in Azure: no account, no network.\n\n\
+        "norman-aks listens on {api_url} with a simulated Azure: no subscription, no network.\n\n\
          With the stored credential:\n\n  \
          curl -s -H 'Authorization: Bearer {token_key}' '{api_url}/meta/aksVersions?cloudCredentialId={credential_id}&region={location}'\n\n\
          With the credential in the body:\n\n  \
          curl -s -H 'Authorization: Bearer {token_key}' {api_url}/meta/aksLocations -d '{{\"subscriptionId\":\"{subscription_id}\",\"clientId\":\"{client_id}\",\"clientSecret\":\"{client_secret}\"}}'\n\n\
-         Whether a credential is good (an empty answer with status 200):\n\n  \
+         Check a credential (an empty response with status 200 if it is valid):\n\n  \
          curl -si -H 'Authorization: Bearer {token_key}' {api_url}/meta/aksCheckCredentials -d '{{\"subscriptionId\":\"{subscription_id}\",\"clientId\":\"{client_id}\",\"clientSecret\":\"{client_secret}\"}}'\n\n\
          The API page:   {api_url}/docs/\n\
          For scripts:    {file}\n\
-         The data:       {folder}\n"
+         Data directory: {directory}\n"
     );
     // Writing to a string cannot fail.
-    if let Some(url) = &it.api_url_tls {
-        let _ = writeln!(text, "Over TLS:       {url} (trust {})", it.ca_file);
+    if let Some(url) = &content.api_url_tls {
+        let _ = writeln!(text, "HTTPS:          {url} (trust {})", content.ca_file);
     }
-    if let Some(control) = &it.control_url {
-        let _ = writeln!(text, "Faults:         {control}/faults (POST makes Azure slow, throttle or fail)");
+    if let Some(control) = &content.control_url {
+        let _ =
+            writeln!(text, "Faults:         {control}/faults (POST makes Azure slow, throttled or failing)");
     }
     text
 }
 
-/// Where clients find the TLS listener.
-fn url(tls: &tls::Ready) -> String {
-    let address = match (&tls.told.host, tls.listener.local_addr()) {
+/// The URL of the TLS listener.
+fn tls_url(tls: &TlsListener) -> String {
+    let address = match (&tls.advertised.host, tls.listener.local_addr()) {
         (None, Ok(address)) => address.to_string(),
-        (host, _) => format!("{}:{}", host.as_deref().unwrap_or_default(), tls.told.port),
+        (host, _) => format!("{}:{}", host.as_deref().unwrap_or_default(), tls.advertised.port),
     };
     format!("https://{address}")
 }
 
-/// The port in an address of the form `https://host:port`.
-fn port_of(url: &str) -> Option<u16> {
+/// The port of a URL `https://host:port`.
+fn port(url: &str) -> Option<u16> {
     url.rsplit_once(':')?.1.trim_end_matches('/').parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::port_of;
+    use super::port;
 
     #[test]
-    fn a_port_is_found_at_the_end_of_an_address() {
-        for (url, port) in [
+    fn port_is_read_from_url() {
+        for (url, expected) in [
             ("https://127.0.0.1:8443", Some(8443)),
             ("https://[::1]:5/", Some(5)),
             ("https://a", None),
             ("", None),
         ] {
-            assert_eq!(port_of(url), port, "{url}");
+            assert_eq!(port(url), expected, "{url}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Listening with TLS, and which authority clients have to trust for it.
+//! The TLS listener, and the certificate authority that its clients have to trust.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,66 +7,69 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 
-use super::{Error, files};
+use super::error::Error;
+use super::files;
 use crate::config::Tls;
 use crate::service::kubeconfigs::OverTls;
 
-/// A listener that waits to be served.
-pub(super) struct Ready {
+/// A bound listener that is not served yet.
+pub(super) struct TlsListener {
     pub(super) listener: TcpListener,
     pub(super) config: Arc<rustls::ServerConfig>,
-    /// What kubeconfigs say about it.
-    pub(super) told: OverTls,
-    /// What to do so that they name the authority, where they do not.
+    /// The server in kubeconfigs.
+    pub(super) advertised: OverTls,
+    /// How to make kubeconfigs contain the authority, if they do not.
     pub(super) remedy: Option<String>,
 }
 
-/// The listener of the settings, if they have one.
-pub(super) fn own(tls: &Tls) -> Result<Ready, Error> {
-    let config = certificate(tls)?;
+/// Binds the listener of the settings.
+pub(super) fn listen(tls: &Tls) -> Result<TlsListener, Error> {
+    let config = server_config(tls)?;
     let authority = authority(tls)?;
     let (listener, address) = bind(tls.listen)?;
-    let told = OverTls { host: None, port: address.port(), authority: authority.pem().to_owned() };
+    let advertised = OverTls { host: None, port: address.port(), authority: authority.pem().to_owned() };
     let remedy = authority.remedy(tls);
-    Ok(Ready { listener, config, told, remedy })
+    Ok(TlsListener { listener, config, advertised, remedy })
 }
 
-/// What clients have to trust, by the certificate file of the settings.
+/// The authority that clients have to trust, from the certificate file.
 ///
 /// # Errors
-/// When certificate and key cannot be used.
+/// If certificate or key is unusable.
 pub fn check(tls: &Tls) -> Result<Authority, Error> {
-    certificate(tls)?;
+    server_config(tls)?;
     authority(tls)
 }
 
 fn authority(tls: &Tls) -> Result<Authority, Error> {
     let text = files::read(&tls.certificate)?.unwrap_or_default();
-    Ok(Authority::of_chain(&text, &system_subjects))
+    Ok(Authority::from_chain(&text, &system_subjects))
 }
 
-/// What clients have to trust to believe in a chain of certificates.
+/// The certificate authority that clients have to trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// These certificates (PEM): kubeconfigs have them.
+    /// A private authority: kubeconfigs contain this certificate (PEM).
     Own(String),
-    /// One of those that every system has.
+    /// An authority that systems trust.
     System,
-    /// One that the chain does not have: it is only the server's own certificate.
+    /// Unknown: the chain is only the server certificate.
     Missing,
 }
 
 impl Authority {
-    fn of_chain(chain: &str, system: &dyn Fn() -> Vec<Vec<u8>>) -> Self {
+    fn from_chain(chain: &str, system: &dyn Fn() -> Vec<Vec<u8>>) -> Self {
         let certificates: Vec<_> =
             CertificateDer::pem_slice_iter(chain.as_bytes()).filter_map(Result::ok).collect();
-        let Some(names) = certificates.last().and_then(|last| Names::of(last)) else { return Self::Missing };
-        // A chain of a public authority ends below it. A root at the end, or an intermediate that leads to no authority of
-        // the system, is what clients miss.
-        let is_own = names.issuer == names.subject;
+        let Some(names) = certificates.last().and_then(|last| Names::from_der(last)) else {
+            return Self::Missing;
+        };
+        // A public chain ends below its root. Clients lack a root at the end, and an intermediate whose issuer the system
+        // does not trust.
+        let is_root = names.issuer == names.subject;
         match certificates.len() {
-            1 if !is_own => Self::Missing,
-            _ if is_own || !system().iter().any(|subject| subject == names.issuer) => {
+            1 if !is_root => Self::Missing,
+            _ if is_root || !system().iter().any(|subject| subject == names.issuer) => {
                 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
                 let last = chain.rfind(BEGIN).and_then(|at| chain.get(at..)).unwrap_or_default();
                 Self::Own(format!("{}\n", last.trim_end()))
@@ -82,32 +85,33 @@ impl Authority {
         }
     }
 
-    /// What to do where kubeconfigs cannot name the authority by themselves.
+    /// How to make kubeconfigs contain the authority, if they do not.
     pub fn remedy(&self, tls: &Tls) -> Option<String> {
         let file = tls.certificate.display();
         (*self == Self::Missing).then(|| {
             format!(
-                "{file} has only the server's own certificate, so that kubeconfigs do not name the authority to trust: append the \
-                 certificates of its authority to the file, or put them into the setting cacerts"
+                "{file} contains only the server certificate, so kubeconfigs do not contain its authority; append the \
+                 certificates of the authority to the file, or store them in the setting cacerts"
             )
         })
     }
 }
 
-/// The names of the authorities that the system trusts.
+/// The subjects of the authorities that the system trusts.
 fn system_subjects() -> Vec<Vec<u8>> {
     let certificates = rustls_native_certs::load_native_certs().certs;
-    certificates.iter().filter_map(|found| Names::of(found).map(|names| names.subject.to_vec())).collect()
+    certificates.iter().filter_map(|der| Names::from_der(der).map(|names| names.subject.to_vec())).collect()
 }
 
+/// A bound listener with its address.
 pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |source| Error::Listen { address, source };
-    let listener = serve::bind(address).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
+    let map_error = |source| Error::Listen { address, source };
+    let listener = serve::bind(address).map_err(map_error)?;
+    let bound = listener.local_addr().map_err(map_error)?;
     Ok((listener, bound))
 }
 
-fn certificate(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
+fn server_config(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
     let read = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
         let chain = CertificateDer::pem_file_iter(&tls.certificate)?.collect::<Result<Vec<_>, _>>()?;
         Ok(serve::tls(chain, PrivateKeyDer::from_pem_file(&tls.key)?)?)
@@ -115,31 +119,31 @@ fn certificate(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
     read().map_err(|source| Error::Tls { path: tls.certificate.clone(), source })
 }
 
-/// Who issued a certificate, and to whom, as the DER of the names.
+/// Issuer and subject of a certificate in DER.
 struct Names<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
 }
 
 impl<'a> Names<'a> {
-    fn of(certificate: &'a [u8]) -> Option<Self> {
+    fn from_der(certificate: &'a [u8]) -> Option<Self> {
         // Certificate ::= SEQUENCE { SEQUENCE { [0] version, serial, signature, issuer, validity, subject, … } … }
-        let (inner, _) = element(certificate)?;
-        let (mut rest, _) = element(inner)?;
+        let (inner, _) = split_element(certificate)?;
+        let (mut rest, _) = split_element(inner)?;
         if rest.first() == Some(&0xa0) {
-            rest = element(rest)?.1;
+            rest = split_element(rest)?.1;
         }
         let mut elements = [rest; 5];
         for slot in &mut elements {
-            (*slot, rest) = element(rest)?;
+            (*slot, rest) = split_element(rest)?;
         }
         let [_, _, issuer, _, subject] = elements;
         Some(Self { issuer, subject })
     }
 }
 
-/// The content of the first element of DER, and what comes after it.
-fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The content of the first DER element, and the rest.
+fn split_element(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[_, short], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = if let 0..0x80 = short {
         (usize::from(short), rest)
@@ -161,46 +165,36 @@ mod tests {
 
     #[test]
     fn authority_follows_from_the_chain() {
-        let named = |name: &str| {
+        let params = |name: &str, is_ca| {
             let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
             params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = is_ca;
             params
         };
-        let authority = |name: &str| {
-            let mut params = named(name);
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params
-        };
+        let (ca, no_ca) = (IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa);
         let new = || KeyPair::generate().unwrap();
         let (root_key, middle_key, key) = (new(), new(), new());
-        let root = authority("root").self_signed(&root_key).unwrap();
-        let root_issuer = Issuer::new(authority("root"), root_key);
-        let middle_pem = authority("middle").signed_by(&middle_key, &root_issuer).unwrap().pem();
-        let leaf_pem =
-            named("leaf").signed_by(&key, &Issuer::new(authority("middle"), middle_key)).unwrap().pem();
-        let alone = named("alone").self_signed(&key).unwrap().pem();
-        let subject = Names::of(root.der()).unwrap().subject.to_vec();
-        let root_pem = root.pem();
+        let root = params("root", ca.clone()).self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(params("root", ca.clone()), root_key);
+        let middle = params("middle", ca.clone()).signed_by(&middle_key, &root_issuer).unwrap().pem();
+        let middle_issuer = Issuer::new(params("middle", ca), middle_key);
+        let leaf = params("leaf", no_ca.clone()).signed_by(&key, &middle_issuer).unwrap().pem();
+        let alone = params("alone", no_ca).self_signed(&key).unwrap().pem();
+        let subject = Names::from_der(root.der()).unwrap().subject.to_vec();
+        let root = root.pem();
+        let own = |pem: &str| Authority::Own(format!("{}\n", pem.trim()).replace("\r\n", "\n"));
         for (chain, in_system, expected) in [
-            (format!("{leaf_pem}{middle_pem}{root_pem}"), false, Some(&root_pem)),
-            (format!("{leaf_pem}{middle_pem}{root_pem}"), true, Some(&root_pem)),
-            (format!("{leaf_pem}{middle_pem}"), false, Some(&middle_pem)),
-            (alone.clone(), false, Some(&alone)),
-            (format!("{leaf_pem}{middle_pem}"), true, None),
+            (format!("{leaf}{middle}{root}"), false, own(&root)),
+            (format!("{leaf}{middle}{root}"), true, own(&root)),
+            (format!("{leaf}{middle}"), false, own(&middle)),
+            (format!("{leaf}{middle}"), true, Authority::System),
+            (alone.clone(), false, own(&alone)),
+            (leaf.clone(), false, Authority::Missing),
+            ("no PEM".to_owned(), false, Authority::Missing),
         ] {
             let system = || if in_system { vec![subject.clone()] } else { Vec::new() };
-            let expected =
-                expected.map_or(Authority::System, |pem| Authority::Own(format!("{}\n", pem.trim())));
-            match (Authority::of_chain(&chain, &system), expected) {
-                (Authority::Own(found), Authority::Own(expected)) => {
-                    assert_eq!(found.trim(), expected.trim());
-                }
-                (found, expected) => assert_eq!(found, expected),
-            }
+            assert_eq!(Authority::from_chain(&chain.replace("\r\n", "\n"), &system), expected, "{chain}");
         }
-        for chain in [leaf_pem.as_str(), "no PEM"] {
-            assert_eq!(Authority::of_chain(chain, &Vec::new), Authority::Missing, "{chain}");
-        }
-        assert!(Names::of(&[0x30, 0x82, 0xff]).is_none() && Names::of(&[]).is_none());
+        assert!(Names::from_der(&[0x30, 0x82, 0xff]).is_none() && Names::from_der(&[]).is_none());
     }
 }

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand, ValueEnum};
 use clock::Clock;
 
-use super::{Error, briefly, load_quietly, needs_database, print};
+use super::error::Error;
+use super::output::print;
+use super::runtime::run_on_database;
 use crate::api::AuditRecord;
-use crate::app;
-use crate::config::{Config, DataOnly, SettingFlags};
+use crate::config::{DatabaseScope, SettingFlags};
 use crate::service::Invalid;
 use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};
 use crate::service::tokens::parse_ttl;
@@ -24,10 +25,10 @@ pub(super) enum Command {
 
 #[derive(Args)]
 pub(super) struct List {
-    /// Only records from this time on, as 2026-08-20T10:11:12Z, or as a time before now: 30m, 24h, 7d
+    /// Only records since this time: 2026-08-20T10:11:12Z, or a duration before now such as 30m, 24h or 7d
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<i64>,
-    /// Only records before this time, written in the same way
+    /// Only records before this time, in the same format
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<i64>,
     /// Only actions of this user
@@ -42,14 +43,14 @@ pub(super) struct List {
     /// Only this action, for example create, update, delete or use
     #[arg(long, value_name = "NAME")]
     action: Option<String>,
-    /// Records to print at most
+    /// Maximum number of records
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: u32,
-    /// text for people, json for one JSON object on each line
+    /// text, or json for one JSON object per line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     #[command(flatten)]
-    settings: SettingFlags<DataOnly>,
+    settings: SettingFlags<DatabaseScope>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -61,7 +62,6 @@ enum Format {
 pub(super) fn run(command: Command) -> Result<(), Error> {
     let Command::List(list) = command;
     let List { since, until, user, object_type, object, action, limit, format, settings } = *list;
-    let config = load_quietly(&settings.into_flags())?;
     let filter = Filter {
         since_ms: since,
         until_ms: until,
@@ -71,18 +71,10 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
         action,
         before: None,
     };
-    briefly(&config, list_records(&config, filter, limit, format))
+    run_on_database(settings, async |_, store| print_records(store, filter, limit, format).await)
 }
 
-async fn list_records(config: &Config, filter: Filter, limit: u32, format: Format) -> Result<(), Error> {
-    needs_database(config)?;
-    let store = app::open_store(config).await?;
-    let printed = print_records(&store, filter, limit, format).await;
-    store.close().await;
-    printed
-}
-
-/// Prints page after page, so that a long list needs no more memory than a short one.
+/// Prints page by page, so that memory does not grow with the number of records.
 async fn print_records(
     store: &Store,
     mut filter: Filter,
@@ -113,7 +105,7 @@ fn line(row: AuditRow, format: Format) -> String {
 
 fn json_line(row: AuditRow) -> String {
     let json = serde_json::to_string(&AuditRecord::from(row)).unwrap_or_default();
-    // serde_json leaves DEL and the characters behind it as they are; terminals obey some of them.
+    // serde_json does not escape DEL and C1 control characters, which terminals interpret.
     let mut line = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() {
@@ -126,7 +118,7 @@ fn json_line(row: AuditRow) -> String {
     line
 }
 
-/// Time, user, action, object and outcome; then what is known besides, as `name=value`.
+/// Time, user, action, object and outcome, followed by other fields as `name=value`.
 fn text_line(row: &AuditRow) -> String {
     let user = if row.user_id.is_empty() { format!("({})", row.user_name) } else { row.user_name.clone() };
     let mut line = audit::format_time(row.at_ms);
@@ -152,8 +144,8 @@ fn text_line(row: &AuditRow) -> String {
     line
 }
 
-/// A text as one word of a line: as it is, or in quotation marks with escapes when it has anything but visible ASCII
-/// characters and letters, so that no text looks like another field, ends the line or moves the cursor.
+/// A value as one word: unchanged if it has only letters, digits and visible ASCII characters, otherwise quoted and
+/// escaped, so that it cannot forge a field or a line or control the terminal.
 fn quoted(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '='));
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -168,7 +160,7 @@ fn quoted(text: &str) -> Cow<'_, str> {
             '\t' => escaped.push_str("\\t"),
             ' ' => escaped.push(c),
             c if c.is_alphanumeric() || c.is_ascii_graphic() => escaped.push(c),
-            // Control characters, and characters that are invisible or change the direction of the text.
+            // Control characters, invisible characters and marks of text direction.
             c => escaped.extend(c.escape_unicode()),
         }
     }
@@ -177,7 +169,7 @@ fn quoted(text: &str) -> Cow<'_, str> {
 }
 
 fn parse_time(text: &str) -> Result<i64, Invalid> {
-    let message = "it is not a time; write it as 2026-08-20T10:11:12Z, or 24h for a day ago";
+    let message = "not a time; write it as 2026-08-20T10:11:12Z, or 24h for a day ago";
     let before_now = || {
         let ago = parse_ttl(text).ok()?;
         i64::try_from(ago.as_millis()).ok().map(|ago| Clock::system().now_ms() - ago)
@@ -209,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_line_of_text() {
+    fn record_is_one_line_of_text() {
         assert_eq!(
             text_line(&row()),
             "2026-08-20T10:11:12.123Z ann create cluster/c-a done user_id=user-a token=token-a client_ip=::1 \
@@ -231,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn count_says_how_often_and_when_last() {
+    fn counted_record_has_count_and_last_time() {
         let counted = Some(Count { count: 42, last_ms: 1_787_220_700_000 });
         let line = text_line(&AuditRow { counted, ..row() });
         assert!(line.ends_with(" request_id=r-1 count=42 last_time=2026-08-20T10:11:40.000Z"), "{line}");
     }
 
     #[test]
-    fn no_text_forges_a_line_or_a_field() {
+    fn values_cannot_forge_lines_or_fields() {
         for (text, expected) in [
             ("c-a", "c-a"),
             ("cattle-global-data:cc-a", "cattle-global-data:cc-a"),
@@ -260,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_dates_or_durations_before_now() {
+    fn times_are_timestamps_or_durations_before_now() {
         assert_eq!(parse_time("2026-08-20T10:11:12Z").ok(), Some(1_787_220_672_000));
         let now = Clock::system().now_ms();
         let day_ago = parse_time("24h").expect("a duration");

@@ -1,4 +1,4 @@
-//! `check`: prints what would be used, and tries it without changing anything.
+//! `check`: prints the effective settings and tests them without changing anything.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -8,110 +8,142 @@ use aks::shell;
 use azure::Cloud;
 use zeroize::Zeroizing;
 
-use super::error::chain;
-use super::tokens::columns;
-use super::{Error, print};
+use super::error::{Error, chain};
+use super::output::{columns, print};
 use crate::app;
 use crate::config::{Config, Origin, Warning};
 use crate::service::secrets::{self, Secrets};
 use crate::store::{self, Store};
 use crate::vault::KeyRing;
 
-/// What a test found: fine, or what is wrong, in words.
-type Found = Result<String, String>;
+/// A success or failure message.
+type Outcome = Result<String, String>;
 
-/// A cloud that nobody uses need not be reached.
-enum Weight {
-    Needed,
-    Unused,
+struct Test {
+    name: String,
+    outcome: Outcome,
+    /// Whether a failure fails the command.
+    required: bool,
+}
+
+impl Test {
+    fn new(name: impl Into<String>, outcome: Outcome) -> Self {
+        Self { name: name.into(), outcome, required: true }
+    }
 }
 
 pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Error> {
-    print(&settings(config))?;
+    print(&effective_settings(config))?;
     for warning in warnings {
         print(&format!("warning: {warning}"))?;
     }
     print("")?;
-    let (stored, used, cacerts) = stored(config).await;
-    let tests = stored.into_iter().map(|(name, found)| (name, found, Weight::Needed));
-    let tests = tests.chain(certificate(config, cacerts.as_deref())).chain(reach(config, used).await);
+    let database = DatabaseReport::read(config).await;
+    let mut tests =
+        vec![Test::new("database", database.database), Test::new("encryption key", database.encryption_key)];
+    tests.extend(certificate(config, database.cacerts.as_deref()));
+    tests.extend(connectivity(config, database.environments.as_ref()).await);
     let mut failed = 0;
-    for (name, found, weight) in tests {
-        let (mark, words) = match (found, weight) {
-            (Ok(words), _) => ("ok    ", words),
-            (Err(words), Weight::Unused) => ("note  ", words),
-            (Err(words), Weight::Needed) => {
+    for Test { name, outcome, required } in tests {
+        let (mark, message) = match outcome {
+            Ok(message) => ("ok    ", message),
+            Err(message) if required => {
                 failed += 1;
-                ("FAILED", words)
+                ("FAILED", message)
             }
+            Err(message) => ("note  ", message),
         };
-        print(&format!("{mark}  {name}: {words}"))?;
+        print(&format!("{mark}  {name}: {message}"))?;
     }
     if failed > 0 { Err(Error::Check(failed)) } else { Ok(()) }
 }
 
-fn settings(config: &Config) -> String {
-    columns(config.describe().iter().map(|line| {
-        let origin = match &line.origin {
+fn effective_settings(config: &Config) -> String {
+    columns(config.describe().iter().map(|setting| {
+        let origin = match &setting.origin {
             Origin::Default => String::new(),
             origin => format!("({origin})"),
         };
-        [line.name.clone(), line.value.clone(), origin]
+        [setting.name.clone(), setting.value.clone(), origin]
     }))
 }
 
-/// The environments that stored credentials are for; `None` when nobody can tell.
-type Used = Option<BTreeSet<&'static str>>;
-
-/// Database and key; the key is compared with what the database needs when that can be asked. And what the database says
-/// about environments and the setting `cacerts`.
-async fn stored(config: &Config) -> ([(String, Found); 2], Used, Option<String>) {
-    let tests = |database, key| [("database".to_owned(), database), ("encryption key".to_owned(), key)];
-    let named = |database, key| (tests(database, key), None, None);
-    if let Some(file) = config.sqlite_file()
-        && !file.exists()
-    {
-        // Connecting would make it.
-        let database = Ok(format!("{} will be made at the first start", file.display()));
-        return named(database, key_file(config));
-    }
-    let started = Instant::now();
-    let store = match app::connect_store(config).await {
-        Ok(store) => store,
-        Err(error) => return named(Err(chain(&error)), key_file(config)),
-    };
-    let state = schema(config, &store).await;
-    let database = match &state {
-        Ok(schema) => {
-            schema.words(config).map(|words| format!("{words} ({} ms)", started.elapsed().as_millis()))
-        }
-        Err(error) => Err(chain(&error)),
-    };
-    let (key, used, cacerts) = match state {
-        Ok(Schema::Current) => {
-            let rows = store::settings::list(&store).await.unwrap_or_default();
-            let cacerts = rows.into_iter().find(|row| row.name == "cacerts").map(|row| row.value);
-            (key(config, &store).await, app::used_environments(&store).await.ok(), cacerts)
-        }
-        _ => (key_file(config), None, None),
-    };
-    store.close().await;
-    (tests(database, key), used, cacerts)
+/// The tests that use the database, and the stored data that other tests need.
+struct DatabaseReport {
+    database: Outcome,
+    encryption_key: Outcome,
+    /// The environments of stored credentials, if known.
+    environments: Option<BTreeSet<&'static str>>,
+    /// The setting `cacerts`.
+    cacerts: Option<String>,
 }
 
-/// What is in a database that answers.
+impl DatabaseReport {
+    async fn read(config: &Config) -> Self {
+        match config.sqlite_file() {
+            // Connecting would create it.
+            Some(file) if !file.exists() => Self::without_data(config, Ok(created_at_first_start(&file))),
+            _ => {
+                let started = Instant::now();
+                match app::connect_store(config).await {
+                    Ok(store) => Self::of_store(config, store, started).await,
+                    Err(error) => Self::without_data(config, Err(chain(&error))),
+                }
+            }
+        }
+    }
+
+    fn without_data(config: &Config, database: Outcome) -> Self {
+        Self { database, encryption_key: key_file(config), environments: None, cacerts: None }
+    }
+
+    async fn of_store(config: &Config, store: Store, started: Instant) -> Self {
+        let schema = Schema::read(config, &store).await;
+        let database = match &schema {
+            Ok(schema) => schema.outcome(config),
+            Err(error) => Err(chain(error)),
+        };
+        let database = database.map(|message| format!("{message} ({} ms)", started.elapsed().as_millis()));
+        let mut report = Self::without_data(config, database);
+        if let Ok(Schema::Current) = schema {
+            report.encryption_key = encryption_key(config, &store).await;
+            report.environments = app::used_environments(&store).await.ok();
+            let settings = store::settings::list(&store).await.unwrap_or_default();
+            report.cacerts = settings.into_iter().find(|row| row.name == "cacerts").map(|row| row.value);
+        }
+        store.close().await;
+        report
+    }
+}
+
+/// The schema of a database.
 enum Schema {
     Current,
+    /// Names of the migrations that are not applied.
     Pending(Vec<String>),
+    /// The kind of server that the database belongs to.
     Foreign(String),
 }
 
 impl Schema {
-    fn words(&self, config: &Config) -> Found {
+    async fn read(config: &Config, store: &Store) -> Result<Self, store::Error> {
+        store.ping().await?;
+        store.reject_newer_schema().await?;
+        let pending = store.pending_migrations().await?;
+        if !pending.is_empty() {
+            return Ok(Self::Pending(pending));
+        }
+        Ok(match store::instance::get(store, "stamp").await? {
+            Some(stamp) if stamp != app::stamp(config).to_string() => Self::Foreign(stamp),
+            _ => Self::Current,
+        })
+    }
+
+    fn outcome(&self, config: &Config) -> Outcome {
         match self {
             Self::Current => Ok("reachable, schema up to date".to_owned()),
             Self::Pending(steps) if config.database.migrate => {
-                Ok(format!("reachable, the next start will apply {}", steps.join(", ")))
+                Ok(format!("reachable, the next start applies {}", steps.join(", ")))
             }
             Self::Pending(steps) => Err(format!("{} is missing; run `norman-aks migrate`", steps.join(", "))),
             Self::Foreign(stamp) => {
@@ -122,107 +154,94 @@ impl Schema {
     }
 }
 
-async fn schema(config: &Config, store: &Store) -> Result<Schema, store::Error> {
-    store.ping().await?;
-    store.reject_newer_schema().await?;
-    let pending = store.pending_migrations().await?;
-    if !pending.is_empty() {
-        return Ok(Schema::Pending(pending));
-    }
-    Ok(match store::instance::get(store, "stamp").await? {
-        Some(stamp) if stamp != app::stamp(config).to_string() => Schema::Foreign(stamp),
-        _ => Schema::Current,
-    })
+fn created_at_first_start(file: &std::path::Path) -> String {
+    format!("{} will be created at the first start", file.display())
 }
 
-async fn key(config: &Config, store: &Store) -> Found {
-    let path = &config.encryption_key_file;
-    match Secrets::inspect(path, store).await {
-        Ok(ids) => Ok(format!("{} is active, no other is missing", active(ids.first()))),
+/// Compares the key file with the keys that the database needs.
+async fn encryption_key(config: &Config, store: &Store) -> Outcome {
+    match Secrets::inspect(&config.encryption_key_file, store).await {
+        Ok(ids) => Ok(format!("{} is active, no key is missing", ids.first().map_or("", String::as_str))),
         Err(secrets::Error::NoFile { .. }) => key_file(config),
         Err(error) => Err(chain(&error)),
     }
 }
 
-/// The key file by itself.
-fn key_file(config: &Config) -> Found {
+/// Checks the key file alone.
+fn key_file(config: &Config) -> Outcome {
     let path = &config.encryption_key_file;
     let text = match std::fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == ErrorKind::NotFound && config.sqlite_file().is_some() => {
-            return Ok(format!("{} will be made at the first start", path.display()));
+            return Ok(created_at_first_start(path));
         }
         Err(error) => {
             return Err(format!(
-                "{}: {error}; make one with `norman-aks key generate --append {}`",
+                "{}: {error}; create one with `norman-aks key generate --append {}`",
                 path.display(),
                 shell::quoted(&path.display().to_string())
             ));
         }
     };
     match KeyRing::parse(&text) {
-        Ok(ring) => Ok(format!("{} is active", active(ring.ids().next()))),
+        Ok(ring) => Ok(format!("{} is active", ring.ids().next().unwrap_or_default())),
         Err(error) => Err(format!("{}: {}", path.display(), chain(&error))),
     }
 }
 
-fn active(id: Option<impl AsRef<str>>) -> String {
-    id.map_or_else(String::new, |id| id.as_ref().to_owned())
-}
-
-/// The server's own certificate, and whether kubeconfigs say what to trust for it.
-fn certificate(config: &Config, cacerts: Option<&str>) -> Option<(String, Found, Weight)> {
+/// The server certificate, and whether kubeconfigs contain its authority.
+fn certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
     let tls = config.tls.as_ref()?;
-    let (found, weight) = match app::check_tls(tls) {
-        Err(error) => (Err(chain(&error)), Weight::Needed),
+    let test = |outcome| Test::new("TLS certificate", outcome);
+    Some(match app::check_tls(tls) {
+        Err(error) => test(Err(chain(&error))),
         Ok(_) if cacerts.is_some_and(|pem| !pem.trim().is_empty()) => {
-            (Ok("kubeconfigs name the authority of the setting cacerts".to_owned()), Weight::Needed)
+            test(Ok("kubeconfigs contain the authority of the setting cacerts".to_owned()))
         }
         Ok(authority) => match (authority.remedy(tls), authority) {
-            (Some(remedy), _) => (Err(remedy), Weight::Unused),
-            (None, app::Authority::Own(_)) => {
-                (Ok("kubeconfigs name its authority".to_owned()), Weight::Needed)
-            }
-            (None, _) => (Ok("leads to an authority of the system".to_owned()), Weight::Needed),
+            (Some(remedy), _) => Test { required: false, ..test(Err(remedy)) },
+            (None, app::Authority::Own(_)) => test(Ok("kubeconfigs contain its authority".to_owned())),
+            (None, _) => test(Ok("issued by an authority that the system trusts".to_owned())),
         },
-    };
-    Some(("TLS certificate".to_owned(), found, weight))
+    })
 }
 
-/// The hosts of Azure. Without a database that tells, the public cloud is the one that counts.
-async fn reach(config: &Config, used: Used) -> Vec<(String, Found, Weight)> {
+/// The hosts of Azure. Only clouds of stored credentials are required; if these are unknown, the public cloud.
+async fn connectivity(config: &Config, environments: Option<&BTreeSet<&'static str>>) -> Vec<Test> {
     if config.sandbox.is_some() {
-        return vec![("azure".to_owned(), Ok("built in".to_owned()), Weight::Needed)];
+        return vec![Test::new("azure", Ok("simulated".to_owned()))];
     }
-    let hosts = match app::check_reach().await {
+    let hosts = match app::check_hosts().await {
         Ok(hosts) => hosts,
-        Err(error) => return vec![("azure".to_owned(), Err(chain(&error)), Weight::Needed)],
+        Err(error) => return vec![Test::new("azure", Err(chain(&error)))],
     };
-    let is_used = |environment: &str| match &used {
-        Some(used) => used.contains(environment),
+    let is_used = |environment: &str| match environments {
+        Some(environments) => environments.contains(environment),
         None => environment == Cloud::Public.environment(),
     };
-    let tests = hosts.into_iter().map(|reach| {
-        let weight = if is_used(reach.environment) { Weight::Needed } else { Weight::Unused };
-        let found = match (reach.outcome, &weight) {
-            (Ok(time), _) => Ok(format!("answers ({} ms)", time.as_millis())),
-            (Err(error), Weight::Needed) => Err(cause(&error)),
-            (Err(error), Weight::Unused) => {
-                Err(format!("{} (no stored credential is for {})", cause(&error), reach.environment))
-            }
+    let tests = hosts.into_iter().map(|check| {
+        let required = is_used(check.environment);
+        let note = if required {
+            String::new()
+        } else {
+            format!(" (no stored credential is for {})", check.environment)
         };
-        (reach.host, found, weight)
+        let outcome = match check.outcome {
+            Ok(time) => Ok(format!("responds ({} ms)", time.as_millis())),
+            Err(error) => Err(first_and_last_cause(&error) + &note),
+        };
+        Test { name: check.host, outcome, required }
     });
     tests.collect()
 }
 
-/// Why a host cannot be reached, on one line: what failed, and the last cause, which is the system's.
-fn cause(error: &dyn std::error::Error) -> String {
+/// An error and its innermost cause, which is the system's, on one line.
+fn first_and_last_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    let (said, because) = (error.to_string(), innermost.to_string());
-    let text = if said.ends_with(&because) { said } else { format!("{said}: {because}") };
+    let (message, cause) = (error.to_string(), innermost.to_string());
+    let text = if message.ends_with(&cause) { message } else { format!("{message}: {cause}") };
     text.replace('\n', " ")
 }

@@ -1,29 +1,32 @@
-//! `healthcheck`: asks the server of this machine whether it is ready. Containers have no curl.
+//! `healthcheck`: requests `/readyz` of the server on this machine. Containers have no curl.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::Error;
+use super::error::Error;
 use crate::config::Config;
 
-/// Shorter than any container engine waits.
-const LIMIT: Duration = Duration::from_secs(3);
+/// Shorter than the timeout of any container engine.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(config: &Config) -> Result<(), Error> {
-    let address = own(config.health_listen.unwrap_or(config.listen));
-    let answer = ask(address).map_err(|source| Error::NoServer { address: address.to_string(), source })?;
-    let status = answer.split(' ').nth(1);
+    check(loopback(config.health_listen.unwrap_or(config.listen)))
+}
+
+fn check(address: SocketAddr) -> Result<(), Error> {
+    let response = get_readyz(address).map_err(|source| Error::NoServer { address, source })?;
+    let status = response.split(' ').nth(1);
     if status == Some("200") {
         return Ok(());
     }
-    let lines = answer.split_once("\r\n\r\n").map_or(answer.as_str(), |(_, body)| body);
-    let answer = format!("{} {}", status.unwrap_or("no HTTP:"), lines.trim());
-    Err(Error::NotReady { address: address.to_string(), answer })
+    let body = response.split_once("\r\n\r\n").map_or(response.as_str(), |(_, body)| body);
+    let response = format!("{} {}", status.unwrap_or("not HTTP:"), body.trim());
+    Err(Error::NotReady { address, response })
 }
 
-/// The address at which this machine reaches a server that listens on `listen`.
-fn own(listen: SocketAddr) -> SocketAddr {
+/// The address of a server that listens on `listen`, for connections from this machine.
+fn loopback(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -32,16 +35,16 @@ fn own(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn ask(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
+fn get_readyz(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    // Whatever answers there need not be our server.
-    stream.take(64 << 10).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let mut response = Vec::new();
+    // It may be another server.
+    stream.take(64 << 10).read_to_end(&mut response)?;
+    Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
 #[cfg(test)]
@@ -50,11 +53,11 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::config::{Config, Flags, settings};
 
-    fn asked(answer: &'static str) -> Result<(), Error> {
+    /// The outcome of a check whose server sends `response`.
+    fn check_response(response: &'static str) -> Result<(), Error> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let listen = listener.local_addr().unwrap().to_string();
+        let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = String::new();
@@ -63,32 +66,30 @@ mod tests {
                 let length = stream.read(&mut piece).unwrap();
                 request.push_str(&String::from_utf8_lossy(&piece[..length]));
             }
-            stream.write_all(answer.as_bytes()).unwrap();
+            stream.write_all(response.as_bytes()).unwrap();
             request
         });
-        let flags = Flags::new().with(&settings::LISTEN, listen);
-        let (config, _) =
-            Config::load(&flags, &std::collections::BTreeMap::new(), &|_| Ok(String::new())).unwrap();
-        let outcome = run(&config);
+        let result = check(address);
         assert!(server.join().unwrap().starts_with("GET /readyz HTTP/1.1\r\n"));
-        outcome
+        result
     }
 
     #[test]
-    fn only_a_200_is_ready_and_the_answer_is_shown() {
-        assert!(asked("HTTP/1.1 200 OK\r\n\r\nok").is_ok());
-        let error = asked("HTTP/1.1 503 Service Unavailable\r\n\r\ndatabase: not available\n").unwrap_err();
+    fn only_200_is_ready_and_response_is_printed() {
+        assert!(check_response("HTTP/1.1 200 OK\r\n\r\nok").is_ok());
+        let error =
+            check_response("HTTP/1.1 503 Service Unavailable\r\n\r\ndatabase: not available\n").unwrap_err();
         assert!(error.to_string().ends_with("is not ready: 503 database: not available"), "{error}");
-        let error = asked("").unwrap_err();
+        let error = check_response("").unwrap_err();
         assert!(matches!(error, Error::NotReady { .. }), "{error}");
     }
 
     #[test]
-    fn a_server_on_all_addresses_is_asked_on_loopback() {
+    fn unspecified_address_is_checked_on_loopback() {
         for (listen, expected) in
             [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:2", "[::1]:2"), ("10.0.0.1:3", "10.0.0.1:3")]
         {
-            assert_eq!(own(listen.parse().unwrap()).to_string(), expected);
+            assert_eq!(loopback(listen.parse().unwrap()).to_string(), expected);
         }
     }
 }

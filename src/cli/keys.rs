@@ -6,26 +6,27 @@ use clap::{Args, Subcommand};
 use clock::Clock;
 use secrecy::ExposeSecret as _;
 
-use super::{Error, briefly, load_quietly, needs_database, print};
-use crate::app;
-use crate::config::{Config, DataOnly, SettingFlags};
+use super::error::Error;
+use super::output::{count, print};
+use super::runtime::run_on_database;
+use crate::config::{DatabaseScope, SettingFlags};
 use crate::service::secrets::{self, Rotation, Secrets};
 use crate::vault::KeyRing;
 
-/// What can be done with encryption keys.
+/// The commands for encryption keys.
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Print a new key as a line for the key file.
     Generate(Generate),
-    /// Seal every stored secret with the active key, so that older keys can be removed from the file.
+    /// Encrypt every stored secret with the active key, so that older keys can be removed from the file.
     ///
-    /// Refused while a running server does not know the active key.
-    Rotate(SettingFlags<DataOnly>),
+    /// Fails while a running server does not know the active key.
+    Rotate(SettingFlags<DatabaseScope>),
 }
 
 #[derive(Args)]
 pub(super) struct Generate {
-    /// Put the key into this file instead, as the first and so the active one; the file is made if it is missing
+    /// Insert the key into this file as the first line, which is the active key; the file is created if it is missing
     #[arg(long, value_name = "FILE")]
     append: Option<PathBuf>,
 }
@@ -34,25 +35,17 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Generate(Generate { append: None }) => print(KeyRing::generate().expose_secret()),
         Command::Generate(Generate { append: Some(path) }) => {
-            print(&format!("{} is the active key now.", secrets::append_key(&path)?))
+            print(&format!("{} is the active key now", secrets::append_key(&path)?))
         }
         Command::Rotate(settings) => {
-            let config = load_quietly(&settings.into_flags())?;
-            briefly(&config, rotate(&config))
+            let Rotation { key_id, rewrapped, still_needed } =
+                run_on_database(settings, async |config, store| {
+                    let file = &config.encryption_key_file;
+                    let (secrets, _) = Secrets::open(file, false, store.clone(), Clock::system()).await?;
+                    Ok(secrets.rotate().await?)
+                })?;
+            print(&format!("re-encrypted {} with {key_id}", count(rewrapped, "secret")))?;
+            if still_needed.is_empty() { Ok(()) } else { Err(Error::StillNeeded(still_needed)) }
         }
     }
-}
-
-async fn rotate(config: &Config) -> Result<(), Error> {
-    needs_database(config)?;
-    let store = app::open_store(config).await?;
-    let rotated =
-        match Secrets::open(&config.encryption_key_file, false, store.clone(), Clock::system()).await {
-            Ok((secrets, _)) => secrets.rotate().await,
-            Err(error) => Err(error),
-        };
-    store.close().await;
-    let Rotation { key_id, rewrapped, still_needed } = rotated?;
-    print(&format!("{rewrapped} secrets were sealed with {key_id}."))?;
-    if still_needed.is_empty() { Ok(()) } else { Err(Error::StillNeeded(still_needed)) }
 }

@@ -3,121 +3,102 @@
 use clap::{Args, Subcommand};
 use clock::Clock;
 
-use super::tokens::{columns, moment};
-use super::{Error, briefly, load_quietly, needs_database, print, tell};
-use crate::app;
-use crate::config::{Config, DataOnly, SettingFlags};
+use super::error::Error;
+use super::output::{count, eprint_message, format_time, print, table, yes_or_no};
+use super::runtime::run_on_database;
+use crate::config::{DatabaseScope, SettingFlags};
+use crate::service;
 use crate::service::tokens::Tokens;
 use crate::service::users::{Account, Removed, Users};
-use crate::{service, store};
+use crate::store::Store;
 
 /// The commands for users.
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Print all users with what belongs to them.
-    List(SettingFlags<DataOnly>),
-    /// End a user's access; every running server refuses its tokens and ends its streams within two seconds. What it owns,
-    /// its tokens and its memberships stay, without effect.
-    Disable(Named),
-    /// Give a disabled user its access back, with the tokens and memberships that it had.
-    Enable(Named),
-    /// Remove a user with its tokens and memberships, as `disable` in every running server.
-    Remove(Remove),
+    /// Print all users with the number of their objects.
+    List(SettingFlags<DatabaseScope>),
+    /// Disable a user: every running server rejects its tokens and closes its streams within two seconds. Its objects,
+    /// tokens and memberships are kept.
+    Disable(UserArgs),
+    /// Enable a disabled user, with its tokens and memberships.
+    Enable(UserArgs),
+    /// Remove a user with its tokens and memberships; every running server closes its streams within two seconds.
+    Remove(RemoveArgs),
 }
 
 #[derive(Args)]
-pub(super) struct Named {
+pub(super) struct UserArgs {
     /// The user, by name or ID.
     name: String,
     #[command(flatten)]
-    settings: SettingFlags<DataOnly>,
+    settings: SettingFlags<DatabaseScope>,
 }
 
 #[derive(Args)]
-pub(super) struct Remove {
+pub(super) struct RemoveArgs {
     /// The user, by name or ID.
     name: String,
-    /// Who gets the user's clusters and cloud credentials [default: a user who owns any is not removed]
+    /// New owner of the user's clusters and cloud credentials [default: users who own any are not removed]
     #[arg(long, value_name = "NAME")]
     hand_over_to: Option<String>,
     #[command(flatten)]
-    settings: SettingFlags<DataOnly>,
+    settings: SettingFlags<DatabaseScope>,
 }
 
 pub(super) fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::List(settings) => {
-            let config = load_quietly(&settings.into_flags())?;
-            briefly(&config, list(&config))
+            let accounts =
+                run_on_database(settings, async |_, store| Ok(users(store).all_accounts().await?))?;
+            print(&accounts_table(&accounts))
         }
-        Command::Disable(Named { name, settings }) => switch(&name, false, settings),
-        Command::Enable(Named { name, settings }) => switch(&name, true, settings),
-        Command::Remove(Remove { name, hand_over_to, settings }) => {
-            let config = load_quietly(&settings.into_flags())?;
-            briefly(&config, remove(&config, &name, hand_over_to.as_deref()))
+        Command::Disable(UserArgs { name, settings }) => set_enabled(&name, false, settings),
+        Command::Enable(UserArgs { name, settings }) => set_enabled(&name, true, settings),
+        Command::Remove(RemoveArgs { name, hand_over_to, settings }) => {
+            let removed = run_on_database(settings, async |_, store| {
+                let removed = users(store).remove_by_name(&name, hand_over_to.as_deref()).await;
+                removed.map_err(|error| map_not_found(error, &name))
+            })?;
+            eprint_message(&summary(&removed));
+            Ok(())
         }
     }
 }
 
-fn switch(name: &str, enabled: bool, settings: SettingFlags<DataOnly>) -> Result<(), Error> {
-    let config = load_quietly(&settings.into_flags())?;
-    briefly(&config, async {
-        let (users, store) = open(&config).await?;
-        let switched = users.set_enabled_by_name(name, enabled).await;
-        store.close().await;
-        let user = switched.map_err(|error| named(error, name))?;
-        tell(&format!("{} is {} now", user.name, if enabled { "enabled" } else { "disabled" }));
-        Ok(())
-    })
-}
-
-async fn list(config: &Config) -> Result<(), Error> {
-    let (users, store) = open(config).await?;
-    let accounts = users.all_accounts().await;
-    store.close().await;
-    print(&table(&accounts?))
-}
-
-async fn remove(config: &Config, name: &str, hand_over_to: Option<&str>) -> Result<(), Error> {
-    let (users, store) = open(config).await?;
-    let removed = users.remove_by_name(name, hand_over_to).await;
-    store.close().await;
-    tell(&summary(&removed.map_err(|error| named(error, name))?));
+fn set_enabled(name: &str, enabled: bool, settings: SettingFlags<DatabaseScope>) -> Result<(), Error> {
+    let user = run_on_database(settings, async |_, store| {
+        let user = users(store).set_enabled_by_name(name, enabled).await;
+        user.map_err(|error| map_not_found(error, name))
+    })?;
+    eprint_message(&format!("{} is {} now", user.name, if enabled { "enabled" } else { "disabled" }));
     Ok(())
 }
 
-async fn open(config: &Config) -> Result<(Users, store::Store), Error> {
-    needs_database(config)?;
-    let (store, clock) = (app::open_store(config).await?, Clock::system());
-    Ok((Users::new(store.clone(), Tokens::new(store.clone(), clock.clone()), clock, None), store))
+fn users(store: &Store) -> Users {
+    let clock = Clock::system();
+    Users::new(store.clone(), Tokens::new(store.clone(), clock.clone()), clock, None)
 }
 
-/// The error of a command about a user of that name.
-fn named(error: service::Error, name: &str) -> Error {
+fn map_not_found(error: service::Error, name: &str) -> Error {
     match error {
         service::Error::NotFound { .. } => Error::NoUser(name.to_owned()),
         error => error.into(),
     }
 }
 
-/// The end of a removal, in one line.
 fn summary(removed: &Removed) -> String {
-    let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
-    let ended = format!(
-        "{} and {} ended",
-        count(usize::try_from(removed.tokens).unwrap_or(usize::MAX), "token"),
-        count(removed.memberships.len(), "membership"),
-    );
-    let owned = removed.new_owner.as_ref().map_or_else(String::new, |owner| {
-        let (clusters, credentials) = (&removed.properties.clusters, &removed.properties.credentials);
-        let (clusters, credentials) =
-            (count(clusters.len(), "cluster"), count(credentials.len(), "cloud credential"));
-        format!("; {} has {clusters} and {credentials} from it", owner.name)
+    let len = |list: usize| u64::try_from(list).unwrap_or(u64::MAX);
+    let tokens = count(removed.tokens, "token");
+    let memberships = count(len(removed.memberships.len()), "membership");
+    let handed_over = removed.new_owner.as_ref().map_or_else(String::new, |owner| {
+        let clusters = count(len(removed.properties.clusters.len()), "cluster");
+        let credentials = count(len(removed.properties.credentials.len()), "cloud credential");
+        format!("; {} owns its {clusters} and {credentials} now", owner.name)
     });
-    format!("{} is removed: {ended}{owned}", removed.user.name)
+    format!("removed user {} with {tokens} and {memberships}{handed_over}", removed.user.name)
 }
 
-fn table(accounts: &[Account]) -> String {
+fn accounts_table(accounts: &[Account]) -> String {
     let heading = [
         "NAME",
         "ID",
@@ -129,24 +110,23 @@ fn table(accounts: &[Account]) -> String {
         "CREDENTIALS",
         "CREATED",
         "LAST USED",
-    ]
-    .map(str::to_owned);
+    ];
     let rows = accounts.iter().map(|account| {
         let user = &account.user;
         [
             user.name.clone(),
             user.id.clone(),
-            if user.admin { "yes" } else { "no" }.to_owned(),
+            yes_or_no(user.admin),
             if user.enabled { "enabled" } else { "disabled" }.to_owned(),
             account.tokens.to_string(),
             account.memberships.to_string(),
             account.clusters.to_string(),
             account.credentials.to_string(),
-            moment(user.created_ms),
-            account.last_used_ms.map_or_else(|| "never".to_owned(), moment),
+            format_time(Some(user.created_ms)),
+            format_time(account.last_used_ms),
         ]
     });
-    columns(std::iter::once(heading).chain(rows))
+    table(heading, rows)
 }
 
 #[cfg(test)]
@@ -160,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn list_lines_up_and_shows_disabled_users() {
+    fn table_is_aligned_and_marks_disabled_users() {
         let account = |name, enabled, last_used_ms| Account {
             user: user(name, enabled),
             tokens: 2,
@@ -170,7 +150,7 @@ mod tests {
             credentials: 0,
         };
         assert_eq!(
-            table(&[account("ann", true, None), account("ben", false, Some(1_700_000_060_000))]),
+            accounts_table(&[account("ann", true, None), account("ben", false, Some(1_700_000_060_000))]),
             "NAME  ID        ADMIN  STATE     TOKENS  MEMBERSHIPS  CLUSTERS  CREDENTIALS  CREATED               LAST USED\n\
              ann   user-ann  no     enabled   2       10           1         0            2023-11-14T22:13:20Z  never\n\
              ben   user-ben  yes    disabled  2       10           1         0            2023-11-14T22:13:20Z  2023-11-14T22:14:20Z"
@@ -178,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn summary_counts_what_ended_and_who_has_the_rest() {
+    fn summary_counts_removed_and_handed_over_objects() {
         let cluster = Property { id: "c-1".to_owned(), name: String::new() };
         let mut removed = Removed {
             user: user("ann", true),
@@ -189,9 +169,9 @@ mod tests {
         };
         assert_eq!(
             summary(&removed),
-            "ann is removed: 1 token and 2 memberships ended; ben has 1 cluster and 0 cloud credentials from it"
+            "removed user ann with 1 token and 2 memberships; ben owns its 1 cluster and 0 cloud credentials now"
         );
         removed.new_owner = None;
-        assert_eq!(summary(&removed), "ann is removed: 1 token and 2 memberships ended");
+        assert_eq!(summary(&removed), "removed user ann with 1 token and 2 memberships");
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with the settings, in sentences that name the setting, where it came from and the remedy.
+//! Errors and warnings about settings. Each names the setting, its origin and the remedy.
 
 use std::fmt;
 use std::io;
@@ -6,28 +6,13 @@ use std::path::PathBuf;
 
 use super::settings::Setting;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A flag, for example `--listen`.
     Flag(String),
-    /// An environment variable.
     Variable(String),
-    /// A key of the TOML file.
-    File {
-        /// The key.
-        key: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// The content of a file that another setting names.
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// Where its name came from.
-        named_by: Box<Origin>,
-    },
-    /// Nobody said anything.
+    File { key: String, path: PathBuf },
+    Content { path: PathBuf, named_by: Box<Origin> },
     Default,
 }
 
@@ -43,115 +28,52 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Settings that cannot be used.
+/// Invalid settings.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A key of the file that no setting has.
     #[error("{} has an unknown key \"{key}\"{}", path.display(), did_you_mean(near.as_deref()))]
-    UnknownKey {
-        /// The key.
-        key: String,
-        /// The file.
-        path: PathBuf,
-        /// The known key that looks most like it.
-        near: Option<String>,
-    },
-    /// A key of the file whose value has a kind that no setting takes.
+    UnknownKey { key: String, path: PathBuf, near: Option<String> },
     #[error(
         "{key} in {} is a {kind}; write a string, a whole number, true, false or a list of strings",
         path.display()
     )]
     Kind {
-        /// The key.
         key: String,
-        /// The file.
         path: PathBuf,
-        /// TOML's word for what stands there.
+        /// The TOML type of the value.
         kind: &'static str,
     },
-    /// A file that is no TOML. The line itself is not shown; it may hold a secret.
+    /// A file that is not TOML. The line is not printed: it may contain a secret.
     #[error("{} is not valid TOML at line {line}: {problem}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// The parser's words.
-        problem: String,
-    },
-    /// A file that a setting names and that cannot be read.
+    Syntax { path: PathBuf, line: usize, problem: String },
     #[error("cannot read {}, named by {origin}; check the name and the permissions", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Where its name came from.
-        origin: Origin,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A value of the wrong form.
+    Unreadable { path: PathBuf, origin: Origin, source: io::Error },
     #[error("{setting} cannot be {shown} ({origin}); it must be {expected}")]
     Invalid {
-        /// The setting's name.
         setting: &'static str,
-        /// The value in quotes, or words in its place when it is secret.
+        /// The value in quotes, or a placeholder for a secret.
         shown: String,
-        /// Where it came from.
         origin: Origin,
-        /// What it must be.
+        /// The valid values, completing "it must be …".
         expected: &'static str,
     },
-    /// A secret that is given directly and as a file.
-    #[error("{setting} is given twice, by {direct} and by {file}; remove one of them")]
-    GivenTwice {
-        /// The setting's name.
-        setting: &'static str,
-        /// Where the value came from.
-        direct: Origin,
-        /// Where the file's name came from.
-        file: Origin,
-    },
-    /// A setting that does nothing without another.
+    #[error("{setting} is set twice, by {direct} and by {file}; remove one of them")]
+    GivenTwice { setting: &'static str, direct: Origin, file: Origin },
     #[error(
-        "{setting} ({origin}) needs {} as well; give --{} or {}",
+        "{setting} ({origin}) requires {}; set --{} or {}",
         missing.name, missing.name, missing.variable()
     )]
-    Incomplete {
-        /// The setting that was given.
-        setting: &'static str,
-        /// Where it came from.
-        origin: Origin,
-        /// The setting that is missing.
-        missing: &'static Setting,
-    },
-    /// A setting of the sandbox without the sandbox.
-    #[error("{setting} ({origin}) is only for --sandbox; add that flag or remove the setting")]
-    SandboxOnly {
-        /// The setting.
-        setting: &'static str,
-        /// Where it came from.
-        origin: Origin,
-    },
+    Incomplete { setting: &'static str, origin: Origin, missing: &'static Setting },
+    #[error("{setting} ({origin}) requires --sandbox; add that flag or remove the setting")]
+    SandboxOnly { setting: &'static str, origin: Origin },
 }
 
-/// Something that is probably a mistake but does not stop the program.
+/// A probable mistake that does not stop the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// A `NORMAN_AKS_*` variable that nothing reads.
-    UnknownVariable {
-        /// The variable.
-        name: String,
-        /// The known variable that looks most like it.
-        near: Option<String>,
-    },
-    /// A database URL with a password among the arguments of the process.
+    UnknownVariable { name: String, near: Option<String> },
     PasswordOnCommandLine,
-    /// A bootstrap token whose secret can be guessed.
-    ShortBootstrapToken {
-        /// Where it came from.
-        origin: Origin,
-    },
-    /// Backtraces that every failed Azure request would pay for.
+    ShortBootstrapToken { origin: Origin },
     Backtraces,
 }
 
@@ -159,27 +81,27 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownVariable { name, near } => {
-                write!(f, "the variable {name} is unknown and has no effect{}", did_you_mean(near.as_deref()))
+                write!(f, "unknown variable {name} is ignored{}", did_you_mean(near.as_deref()))
             }
             Self::PasswordOnCommandLine => f.write_str(
-                "the database password can be read by every user of this machine in the list of processes; \
+                "the database password on the command line is visible to every user of this machine; \
                  use --database-url-file or NORMAN_AKS_DATABASE_URL",
             ),
             Self::ShortBootstrapToken { origin } => write!(
                 f,
-                "the secret of the bootstrap token ({origin}) has fewer than {SHORT_SECRET} characters and can be \
+                "the secret of the bootstrap token ({origin}) has fewer than {MIN_SECRET_LEN} characters and can be \
                  guessed; use a long random one"
             ),
             Self::Backtraces => f.write_str(
                 "RUST_BACKTRACE is set, so every failed request to Azure collects a backtrace; \
-                 set RUST_LIB_BACKTRACE=0 beside it",
+                 set RUST_LIB_BACKTRACE=0 as well",
             ),
         }
     }
 }
 
-/// Below this many characters a secret is called short.
-pub(super) const SHORT_SECRET: usize = 20;
+/// Minimum length of a secret that does not cause a warning, in characters.
+pub(super) const MIN_SECRET_LEN: usize = 20;
 
 fn did_you_mean(near: Option<&str>) -> String {
     near.map_or_else(String::new, |near| format!("; did you mean {near}?"))

@@ -1,4 +1,4 @@
-//! The settings as flags, made from the table for clap. What the values mean is not here.
+//! The settings as command-line flags, generated for clap from the table. Parsing values is in `parse.rs`.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::settings::{self, Section, Setting, VARIABLE_PREFIX};
 
-/// What was given on the command line, not yet looked at. Not printable: a value may be secret.
+/// The unparsed flags of a command line. Not `Debug`: a value may be secret.
 #[derive(Clone, Default)]
 pub struct Flags {
     values: BTreeMap<&'static str, String>,
@@ -15,26 +15,22 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// A command line without any.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with `--sandbox`.
     #[must_use]
     pub fn with_sandbox(mut self) -> Self {
         self.sandbox = true;
         self
     }
 
-    /// The same with a flag.
     #[must_use]
     pub fn with(mut self, setting: &Setting, value: impl Into<String>) -> Self {
         self.values.insert(setting.name, value.into());
         self
     }
 
-    /// Whether `--sandbox` was given.
     pub fn sandbox(&self) -> bool {
         self.sandbox
     }
@@ -44,40 +40,35 @@ impl Flags {
     }
 }
 
-/// Which settings a command takes.
+/// The settings that a command accepts.
 pub trait Scope {
-    /// Whether it takes this one.
-    fn takes(setting: &Setting) -> bool;
-    /// Whether it takes `--sandbox`.
+    fn accepts(setting: &Setting) -> bool;
     const SANDBOX: bool = true;
 }
 
-/// All settings.
 #[derive(Clone)]
-pub enum Everything {}
+pub enum ServeScope {}
 
-/// Those of database and keys.
 #[derive(Clone)]
-pub enum DataOnly {}
+pub enum DatabaseScope {}
 
-/// Those of the built-in Azure by itself.
 #[derive(Clone)]
-pub enum SandboxOnly {}
+pub enum SandboxScope {}
 
-impl Scope for Everything {
-    fn takes(_: &Setting) -> bool {
+impl Scope for ServeScope {
+    fn accepts(_: &Setting) -> bool {
         true
     }
 }
 
-impl Scope for DataOnly {
-    fn takes(setting: &Setting) -> bool {
-        setting.for_data
+impl Scope for DatabaseScope {
+    fn accepts(setting: &Setting) -> bool {
+        setting.for_database_commands
     }
 }
 
-impl Scope for SandboxOnly {
-    fn takes(setting: &Setting) -> bool {
+impl Scope for SandboxScope {
+    fn accepts(setting: &Setting) -> bool {
         matches!(setting.section, Section::Settings | Section::Log | Section::Sandbox)
             || setting.name == settings::DATA_DIR.name
             || setting.name == settings::DRAIN_SECONDS.name
@@ -90,7 +81,6 @@ impl Scope for SandboxOnly {
 pub struct SettingFlags<S>(Flags, PhantomData<S>);
 
 impl<S> SettingFlags<S> {
-    /// What was given.
     pub fn into_flags(self) -> Flags {
         self.0
     }
@@ -101,11 +91,11 @@ const SANDBOX_FLAG: &str = "sandbox";
 impl<S: Scope> clap::Args for SettingFlags<S> {
     fn augment_args(mut command: Command) -> Command {
         if S::SANDBOX {
-            let help = "Use the built-in Azure on loopback in place of the real one, with data of its own";
+            let help = "Use a simulated Azure on loopback, with a data directory of its own";
             command =
                 command.arg(Arg::new(SANDBOX_FLAG).long(SANDBOX_FLAG).action(ArgAction::SetTrue).help(help));
         }
-        for setting in settings::ALL.iter().filter(|setting| setting.on_command_line && S::takes(setting)) {
+        for setting in settings::ALL.iter().filter(|setting| setting.on_command_line && S::accepts(setting)) {
             command = command.arg(arg(setting));
         }
         command
@@ -120,7 +110,7 @@ impl<S: Scope> clap::FromArgMatches for SettingFlags<S> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let sandbox = !S::SANDBOX || matches.get_flag(SANDBOX_FLAG);
         let mut flags = Flags { values: BTreeMap::new(), sandbox };
-        for setting in settings::ALL.iter().filter(|setting| setting.on_command_line && S::takes(setting)) {
+        for setting in settings::ALL.iter().filter(|setting| setting.on_command_line && S::accepts(setting)) {
             if let Some(value) = matches.get_one::<String>(setting.name) {
                 flags.values.insert(setting.name, value.clone());
             }
@@ -134,10 +124,10 @@ impl<S: Scope> clap::FromArgMatches for SettingFlags<S> {
     }
 }
 
-/// What the table says of one setting, in clap's terms.
+/// The flag of one setting.
 fn arg(setting: &'static Setting) -> Arg {
     let arg = Arg::new(setting.name).long(setting.name).help_heading(setting.section.heading()).help(
-        format!("{} [default: {}] [env: {}]", setting.help, setting.default.words(), setting.variable()),
+        format!("{} [default: {}] [env: {}]", setting.help, setting.default.as_str(), setting.variable()),
     );
     if setting.is_switch() {
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false")
@@ -146,7 +136,7 @@ fn arg(setting: &'static Setting) -> Arg {
     }
 }
 
-/// What `--help` says after the flags: what can be set in other ways only.
+/// The end of `--help`: settings without a flag.
 pub fn help_after_flags() -> String {
     let mut text = String::from("Only in the environment or the settings file:\n");
     for setting in settings::ALL.iter().filter(|setting| !setting.on_command_line) {
@@ -155,12 +145,12 @@ pub fn help_after_flags() -> String {
         }
     }
     text.push_str(
-        "\nOnly in the environment, as usual:\n  \
+        "\nOnly in the environment:\n  \
          RUST_LOG  which log lines are written, for example debug or norman_aks=debug\n  \
-         HTTPS_PROXY, NO_PROXY  the way to Azure\n  \
-         SSL_CERT_FILE, SSL_CERT_DIR  the certificate authorities that are trusted\n\nFlags win over ",
+         HTTPS_PROXY, NO_PROXY  the proxy for requests to Azure\n  \
+         SSL_CERT_FILE, SSL_CERT_DIR  the trusted certificate authorities\n\nFlags override ",
     );
     text.push_str(VARIABLE_PREFIX);
-    text.push_str("* variables, those over the settings file, that over the defaults.");
+    text.push_str("* variables, which override the settings file, which overrides the defaults.");
     text
 }

@@ -1,4 +1,4 @@
-//! The four places a setting can come from, laid over each other. What the values mean is not here.
+//! The sources of settings, in order of precedence. Parsing values is in `parse.rs`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,71 +6,76 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin, Warning};
 use super::flags::Flags;
-use super::settings::{self, Default, Secrecy, Setting, VARIABLE_PREFIX, nearest};
+use super::settings::{self, DefaultValue, Secrecy, Setting, VARIABLE_PREFIX, nearest};
 
-/// The text of a setting and where it came from.
+/// The unparsed value of a setting and its origin.
 #[derive(Clone)]
-pub(super) struct Given {
+pub(super) struct SettingValue {
     pub(super) text: String,
     pub(super) origin: Origin,
 }
 
-/// The winning text of every setting that has one.
-pub(super) struct Layers(BTreeMap<&'static str, Given>);
+/// The effective value of every setting that has one.
+pub(super) struct Layers(BTreeMap<&'static str, SettingValue>);
 
-/// How files are read; the tests have their own.
+/// Reads a file; tests replace it.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 impl Layers {
-    /// Flags over environment over file over defaults. An empty variable counts as unset.
-    pub(super) fn gather(
+    /// Collects values from flags, environment, file and defaults. An empty variable counts as unset.
+    pub(super) fn collect(
         flags: &Flags,
         env: &BTreeMap<String, String>,
         read_file: ReadFile<'_>,
     ) -> Result<Self, ConfigError> {
         let mut layers = Self(BTreeMap::new());
         for setting in settings::ALL {
-            if let Some(given) = from_flag(setting, flags).or_else(|| from_variable(setting, env)) {
-                layers.0.insert(setting.name, given);
+            if let Some(value) = from_flag(setting, flags).or_else(|| from_variable(setting, env)) {
+                layers.0.insert(setting.name, value);
             }
         }
-        if let Some(Given { text, origin }) = layers.get(&settings::CONFIG).cloned() {
+        if let Some(SettingValue { text, origin }) = layers.get(&settings::CONFIG).cloned() {
             layers.add_file(Path::new(&text), &origin, read_file)?;
         }
         layers.read_secret(&settings::DATABASE_URL, &settings::DATABASE_URL_FILE, read_file)?;
         layers.read_secret(&settings::BOOTSTRAP_TOKEN, &settings::BOOTSTRAP_TOKEN_FILE, read_file)?;
         for setting in settings::ALL {
-            if let Default::Value(text) = setting.default {
-                layers.fill(setting, || text.to_owned());
+            if let DefaultValue::Value(text) = setting.default {
+                layers.set_default(setting, || text.to_owned());
             }
         }
         Ok(layers)
     }
 
-    /// What is known of a setting.
-    pub(super) fn get(&self, setting: &Setting) -> Option<&Given> {
+    /// The value of a setting, if it has one.
+    pub(super) fn get(&self, setting: &Setting) -> Option<&SettingValue> {
         self.0.get(setting.name)
     }
 
-    /// Gives a setting its default, unless it has a value.
-    pub(super) fn fill(&mut self, setting: &Setting, text: impl FnOnce() -> String) {
-        self.0.entry(setting.name).or_insert_with(|| Given { text: text(), origin: Origin::Default });
+    /// The text of a setting that has a default.
+    pub(super) fn text(&self, setting: &Setting) -> &str {
+        self.get(setting).map_or("", |value| value.text.as_str())
     }
 
-    /// Reads the value of a setting that has one.
+    /// Gives a setting its default, unless it has a value.
+    pub(super) fn set_default(&mut self, setting: &Setting, text: impl FnOnce() -> String) {
+        self.0.entry(setting.name).or_insert_with(|| SettingValue { text: text(), origin: Origin::Default });
+    }
+
+    /// Parses the value of a setting that has one.
     pub(super) fn read<T>(
         &self,
         setting: &'static Setting,
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Result<Option<T>, ConfigError> {
-        let Some(given) = self.get(setting) else { return Ok(None) };
-        parse(&given.text).map(Some).map_err(|expected| ConfigError::Invalid {
+        let Some(value) = self.get(setting) else { return Ok(None) };
+        parse(&value.text).map(Some).map_err(|expected| ConfigError::Invalid {
             setting: setting.name,
             shown: match setting.secrecy {
-                Secrecy::Public => format!("{:?}", given.text),
+                Secrecy::Public => format!("{:?}", value.text),
                 Secrecy::Url | Secrecy::Token => "what it is set to".to_owned(),
             },
-            origin: given.origin.clone(),
+            origin: value.origin.clone(),
             expected,
         })
     }
@@ -95,12 +100,12 @@ impl Layers {
                 return Err(ConfigError::Kind { key, path: path.to_owned(), kind });
             };
             let origin = Origin::File { key, path: path.to_owned() };
-            self.0.entry(setting.name).or_insert(Given { text, origin });
+            self.0.entry(setting.name).or_insert(SettingValue { text, origin });
         }
         Ok(())
     }
 
-    /// Replaces the name of a secret's file by the secret.
+    /// Reads a secret from the file that a setting names.
     fn read_secret(
         &mut self,
         direct: &'static Setting,
@@ -108,27 +113,27 @@ impl Layers {
         read_file: ReadFile<'_>,
     ) -> Result<(), ConfigError> {
         let Some(named) = self.get(file).cloned() else { return Ok(()) };
-        if let Some(given) = self.get(direct) {
+        if let Some(value) = self.get(direct) {
             return Err(ConfigError::GivenTwice {
                 setting: direct.name,
-                direct: given.origin.clone(),
+                direct: value.origin.clone(),
                 file: named.origin,
             });
         }
         let path = PathBuf::from(named.text);
         let text = read_text(&path, &named.origin, read_file)?;
-        // Editors and `echo` end files with a line break that is no part of the secret.
+        // Editors and `echo` append a line break.
         let text = text.trim_end_matches(['\r', '\n']).to_owned();
         let origin = Origin::Content { path, named_by: Box::new(named.origin) };
-        self.0.insert(direct.name, Given { text, origin });
+        self.0.insert(direct.name, SettingValue { text, origin });
         Ok(())
     }
 }
 
-/// Variables that look like ours and are none.
+/// Warnings about variables with our prefix that no setting reads.
 pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
     let known: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
-    // The prefix, which all have, would make any name look like any other.
+    // The common prefix would make all names similar.
     let own = |name: &str| name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_owned();
     let near = |name: &str| nearest(&own(name), known.iter().map(|known| own(known)));
     env.iter()
@@ -141,10 +146,10 @@ pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> 
         .collect()
 }
 
-/// Whether Kubernetes (or Docker's links) made this variable for a Service whose name begins with ours:
+/// Whether Kubernetes (or a Docker link) injected this variable for a Service whose name starts with ours:
 /// `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT=tcp://…`, `…_PORT_8080_TCP[_ADDR|_PORT|_PROTO]`.
 fn is_injected(name: &str, value: &str) -> bool {
-    // With the underscore before it, the Service `norman-aks` itself and `norman-aks-metrics` look alike.
+    // The rest starts with an underscore, for the Service `norman-aks` as for `norman-aks-metrics`.
     let Some(rest) = name.strip_prefix(VARIABLE_PREFIX.trim_end_matches('_')) else { return false };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_link = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
@@ -166,15 +171,15 @@ fn is_injected(name: &str, value: &str) -> bool {
     })
 }
 
-fn from_flag(setting: &Setting, flags: &Flags) -> Option<Given> {
+fn from_flag(setting: &Setting, flags: &Flags) -> Option<SettingValue> {
     let text = flags.get(setting)?.to_owned();
-    Some(Given { text, origin: Origin::Flag(setting.flag()?) })
+    Some(SettingValue { text, origin: Origin::Flag(setting.flag()?) })
 }
 
-fn from_variable(setting: &Setting, env: &BTreeMap<String, String>) -> Option<Given> {
+fn from_variable(setting: &Setting, env: &BTreeMap<String, String>) -> Option<SettingValue> {
     let name = setting.variable();
     let text = env.get(&name).filter(|text| !text.is_empty())?.clone();
-    Some(Given { text, origin: Origin::Variable(name) })
+    Some(SettingValue { text, origin: Origin::Variable(name) })
 }
 
 fn read_text(path: &Path, origin: &Origin, read_file: ReadFile<'_>) -> Result<String, ConfigError> {
@@ -185,12 +190,12 @@ fn read_text(path: &Path, origin: &Origin, read_file: ReadFile<'_>) -> Result<St
     })
 }
 
-/// A TOML value as the text that a flag would have.
+/// A TOML value in the form of a flag's value.
 fn text_of(value: toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text),
         toml::Value::Integer(number) => Some(number.to_string()),
-        toml::Value::Boolean(answer) => Some(answer.to_string()),
+        toml::Value::Boolean(boolean) => Some(boolean.to_string()),
         toml::Value::Array(entries) => {
             let texts: Option<Vec<_>> = entries.iter().map(toml::Value::as_str).collect();
             texts.map(|texts| texts.join(","))
@@ -204,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_kubernetes_injects_are_told_from_misspelt_ones() {
+    fn injected_variables_are_recognized() {
         for (name, value, injected) in [
             ("NORMAN_AKS_PORT", "tcp://10.0.0.1:8080", true),
             ("NORMAN_AKS_PORT", "8080", false),
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn no_setting_has_a_name_that_kubernetes_could_inject() {
+    fn no_setting_looks_injected() {
         for setting in settings::ALL {
             for value in ["tcp://10.0.0.1:8080", "8080"] {
                 assert!(!is_injected(&setting.variable(), value), "{}", setting.name);

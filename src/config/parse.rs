@@ -1,5 +1,4 @@
-//! Reading the text of a single value. Each function fails with the words for what it expects, which
-//! complete the sentence "it must be …". Which setting takes which kind is not here.
+//! Parsers of single values. The error of each completes the sentence "it must be …".
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -8,12 +7,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
-use super::LogFormat;
+/// Format of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
 
-/// A value, or what it should have been.
+/// A value, or the description of valid values.
 pub(super) type Parsed<T> = Result<T, &'static str>;
 
-/// An IP address and a port; `localhost` stands for 127.0.0.1.
+/// An IP address and a port; `localhost` means 127.0.0.1.
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     let resolved = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     resolved
@@ -23,12 +27,12 @@ pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
         .map_err(|_| "an IP address and a port, for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080")
 }
 
-/// As [`address`], or `off`.
+/// An [`address`] or `off`.
 pub(super) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     if text == "off" { Ok(None) } else { address(text).map(Some) }
 }
 
-/// An address that only this machine reaches, or `off`.
+/// A loopback address or `off`.
 pub(super) fn loopback_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     const EXPECTED: &str =
         "a loopback address and a port, for example 127.0.0.1:8444, as it has no authentication";
@@ -38,18 +42,18 @@ pub(super) fn loopback_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     }
 }
 
-/// A whole number within `range`; `expected` names the range.
+/// An integer within `range`; `expected` describes the range.
 pub(super) fn number(text: &str, range: RangeInclusive<u32>, expected: &'static str) -> Parsed<u32> {
     text.parse().ok().filter(|number| range.contains(number)).ok_or(expected)
 }
 
-/// A day count up to a century.
+/// A number of days; 0 means forever.
 pub(super) fn days(text: &str) -> Parsed<Option<Duration>> {
-    let days = number(text, 0..=36_500, "a number of days from 0 (for ever) to 36500")?;
+    let days = number(text, 0..=36_500, "a number of days from 0 (forever) to 36500")?;
     Ok((days > 0).then(|| Duration::from_hours(u64::from(days) * 24)))
 }
 
-/// A whole number of seconds within `range`.
+/// An integer number of seconds within `range`.
 pub(super) fn seconds(text: &str, range: RangeInclusive<u32>, expected: &'static str) -> Parsed<Duration> {
     number(text, range, expected).map(|seconds| Duration::from_secs(u64::from(seconds)))
 }
@@ -68,7 +72,7 @@ pub(super) fn bytes(text: &str) -> Parsed<u64> {
     digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or(EXPECTED)
 }
 
-/// As [`bytes()`], for what has to fit in memory: from 1 KiB to 1 GiB.
+/// [`bytes()`] from 1 KiB to 1 GiB, which have to fit in memory.
 pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
     let bytes = bytes(text)?;
     usize::try_from(bytes)
@@ -77,42 +81,30 @@ pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
         .ok_or("a size from 1KiB to 1GiB, for example 1MiB")
 }
 
-/// A yes or no.
+/// The value of the keyword `text`.
+fn keyword<T: Clone>(text: &str, keywords: &[(&str, T)], expected: &'static str) -> Parsed<T> {
+    let found = keywords.iter().find(|(keyword, _)| *keyword == text);
+    found.map(|(_, value)| value.clone()).ok_or(expected)
+}
+
 pub(super) fn switch(text: &str) -> Parsed<bool> {
-    match text {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err("true or false"),
-    }
+    keyword(text, &[("true", true), ("1", true), ("false", false), ("0", false)], "true or false")
 }
 
-/// Whether the answers of Azure reject clusters.
 pub(super) fn cluster_review(text: &str) -> Parsed<String> {
-    match text {
-        "enforce" | "advise" => Ok(text.to_owned()),
-        _ => Err("enforce or advise"),
-    }
+    keyword(text, &["enforce", "advise"].map(|word| (word, word.to_owned())), "enforce or advise")
 }
 
-/// Whether uses are counted in the audit, or have a row each; true for the latter.
+/// Whether each use has an audit record of its own.
 pub(super) fn audit_uses(text: &str) -> Parsed<bool> {
-    match text {
-        "count" => Ok(false),
-        "each" => Ok(true),
-        _ => Err("count or each"),
-    }
+    keyword(text, &[("count", false), ("each", true)], "count or each")
 }
 
-/// The form of log lines.
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("text or json"),
-    }
+    keyword(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)], "text or json")
 }
 
-/// The address of the server as clients see it, without a slash at the end.
+/// The server's URL for clients, without a trailing slash.
 pub(super) fn server_url(text: &str) -> Parsed<String> {
     let url = web_url(text)
         .ok_or("an http or https URL without user, query or fragment, for example https://aks.example.org")?;
@@ -124,12 +116,10 @@ pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
     list(text, |entry| {
         web_url(entry).filter(|url| url.path() == "/").map(|url| url.origin().ascii_serialization())
     })
-    .ok_or(
-        "origins separated by commas, for example https://rancher.example.org; `*` would let every page in",
-    )
+    .ok_or("origins separated by commas, for example https://rancher.example.org; `*` would allow every page")
 }
 
-/// Networks; a single address is a network of one.
+/// Networks; a single address is a network with one address.
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
     let network = |entry: &str| {
         entry.parse::<IpNet>().ok().or_else(|| Some(IpNet::from(entry.parse::<IpAddr>().ok()?)))
@@ -138,19 +128,17 @@ pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
         .ok_or("addresses or networks separated by commas, for example 10.0.0.0/8,192.0.2.7")
 }
 
-/// The URL of a database that we know.
 pub(super) fn database_url(text: &str) -> Parsed<()> {
-    let known = ["sqlite:", "postgres://", "postgresql://"];
-    if known.iter().any(|start| text.len() > start.len() && text.starts_with(start)) {
+    let schemes = ["sqlite:", "postgres://", "postgresql://"];
+    if schemes.iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme)) {
         Ok(())
     } else {
         Err("sqlite:<path> or postgres://<user>:<password>@<host>/<database>")
     }
 }
 
-/// The token of the first administrator.
 pub(super) fn bootstrap_token(text: &str) -> Parsed<()> {
-    let fits =
+    let is_valid =
         text.strip_prefix("token-").and_then(|rest| rest.split_once(':')).is_some_and(|(name, secret)| {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
             !name.is_empty()
@@ -158,7 +146,7 @@ pub(super) fn bootstrap_token(text: &str) -> Parsed<()> {
                 && !secret.is_empty()
                 && secret.chars().all(|c| c.is_ascii_graphic())
         });
-    if fits {
+    if is_valid {
         Ok(())
     } else {
         Err(
@@ -178,7 +166,7 @@ fn web_url(text: &str) -> Option<Url> {
     })
 }
 
-/// The entries between commas, `None` when one of them is none; spaces around and empty entries do not count.
+/// The comma-separated entries, `None` if one is invalid; surrounding whitespace and empty entries are ignored.
 fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(read).collect()
 }
@@ -188,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_need_an_ip_and_a_port() {
+    fn address_requires_ip_and_port() {
         for (text, expected) in [
             ("127.0.0.1:0", Some("127.0.0.1:0")),
             ("localhost:8080", Some("127.0.0.1:8080")),
@@ -209,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_take_binary_units_and_refuse_what_overflows() {
+    fn sizes_accept_binary_units_and_reject_overflow() {
         for (text, expected) in [
             ("0", Some(0)),
             ("1048576", Some(1 << 20)),
@@ -232,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_cut_to_their_prefix_and_single_addresses_stay_single() {
+    fn networks_are_truncated_to_their_prefix() {
         let read = |text| networks(text).map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(read("10.1.2.3/8, 192.0.2.7,,::1").unwrap(), ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]);
         assert_eq!(read("").unwrap(), [""; 0]);
@@ -241,67 +229,52 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_normalised_and_a_star_is_refused() {
+    fn origins_are_normalized_and_wildcards_rejected() {
         assert_eq!(
             origins("https://Rancher.Example.org:443/, http://localhost:8005").unwrap(),
             ["https://rancher.example.org", "http://localhost:8005"]
         );
-        for refused in [
-            "*",
-            "https://*",
-            "https://a/b",
-            "https://u@a",
-            "https://*.a",
-            "https://a?b",
-            "ftp://a",
-            "null",
-            "a.b",
-        ] {
-            assert!(origins(refused).is_err(), "{refused}");
+        let invalid = "* https://* https://a/b https://u@a https://*.a https://a?b ftp://a null a.b";
+        for text in invalid.split(' ') {
+            assert!(origins(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn the_server_url_loses_its_last_slash_and_takes_no_extras() {
+    fn server_url_loses_its_trailing_slash() {
         assert_eq!(server_url("https://Aks.Example.org/").unwrap(), "https://aks.example.org");
         assert_eq!(server_url("http://h:8080/a/b/").unwrap(), "http://h:8080/a/b");
-        for refused in
-            ["aks.example.org", "ftp://h", "https://u:p@h", "https://h/?q", "https://h/#f", "https://"]
-        {
-            assert!(server_url(refused).is_err(), "{refused}");
+        for text in "aks.example.org ftp://h https://u:p@h https://h/?q https://h/#f https://".split(' ') {
+            assert!(server_url(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn databases_and_bootstrap_tokens_are_checked_for_their_form() {
-        for (text, fits) in [
-            ("sqlite:a.db", true),
-            ("sqlite:///a.db", true),
-            ("postgres://h/d", true),
-            ("postgresql://h/d", true),
-            ("mysql://h/d", false),
-            ("a.db", false),
-            ("sqlite:", false),
-        ] {
-            assert_eq!(database_url(text).is_ok(), fits, "{text}");
-        }
-        for (text, fits) in [
-            ("token-abc:s3cret", true),
-            ("token-a.b-1:x", true),
-            ("token-:x", false),
-            ("token-a:", false),
-            ("token-a", false),
-            ("abc:x", false),
-            ("token-A:x:y", true),
-            ("token-a b:x", false),
-            ("token-a:x y", false),
-        ] {
-            assert_eq!(bootstrap_token(text).is_ok(), fits, "{text}");
+    fn database_urls_and_bootstrap_tokens_are_validated() {
+        type Parser = fn(&str) -> Parsed<()>;
+        let cases: [(Parser, &[&str], &[&str]); 2] = [
+            (
+                database_url,
+                &["sqlite:a.db", "sqlite:///a.db", "postgres://h/d", "postgresql://h/d"],
+                &["mysql://h/d", "a.db", "sqlite:"],
+            ),
+            (
+                bootstrap_token,
+                &["token-abc:s3cret", "token-a.b-1:x", "token-A:x:y"],
+                &["token-:x", "token-a:", "token-a", "abc:x", "token-a b:x", "token-a:x y"],
+            ),
+        ];
+        for (parse, valid, invalid) in cases {
+            for (texts, expected) in [(valid, true), (invalid, false)] {
+                for text in texts {
+                    assert_eq!(parse(text).is_ok(), expected, "{text}");
+                }
+            }
         }
     }
 
     #[test]
-    fn zero_days_are_for_ever() {
+    fn zero_days_mean_forever() {
         assert_eq!(days("0"), Ok(None));
         assert_eq!(days("2"), Ok(Some(Duration::from_hours(48))));
         assert!(days("-1").is_err());

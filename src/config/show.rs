@@ -1,4 +1,4 @@
-//! Settings as text: the values in effect, for `check`, and the table of all settings, for docs/settings.md.
+//! Settings as text: the effective values for `check`, and the table of all settings for docs/settings.md.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,16 @@ use super::error::Origin;
 use super::layers::Layers;
 use super::settings::{self, Secrecy, Section, Setting};
 
-/// One line of what is in effect.
+/// An effective setting, or a variable that a library reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Described {
-    /// The setting's name, or that of a variable.
+pub struct EffectiveSetting {
     pub name: String,
-    /// Its value; what is secret in it is masked.
     pub value: String,
-    /// Where it came from.
     pub origin: Origin,
 }
 
-/// Variables that the libraries below us read by themselves.
-const AMBIENT: [&str; 9] = [
+/// Variables that libraries read.
+const LIBRARY_VARIABLES: [&str; 9] = [
     "RUST_LOG",
     "HTTPS_PROXY",
     "https_proxy",
@@ -34,35 +31,41 @@ const AMBIENT: [&str; 9] = [
 
 const MASK: &str = "****";
 
-pub(super) fn describe(layers: &Layers, env: &BTreeMap<String, String>, sandbox: bool) -> Vec<Described> {
+pub(super) fn effective_settings(
+    layers: &Layers,
+    env: &BTreeMap<String, String>,
+    sandbox: bool,
+) -> Vec<EffectiveSetting> {
     let settings = settings::ALL.iter().filter(|setting| sandbox || setting.section != Section::Sandbox);
-    let ambient = AMBIENT.into_iter().filter_map(|name| {
-        let value = masked_url(env.get(name).filter(|value| !value.is_empty())?);
-        Some(Described { name: name.to_owned(), value, origin: Origin::Variable(name.to_owned()) })
+    let of_libraries = LIBRARY_VARIABLES.into_iter().filter_map(|name| {
+        let value = mask_url(env.get(name).filter(|value| !value.is_empty())?);
+        Some(EffectiveSetting { name: name.to_owned(), value, origin: Origin::Variable(name.to_owned()) })
     });
-    settings.map(|setting| described(setting, layers)).chain(ambient).collect()
+    settings.map(|setting| effective(setting, layers)).chain(of_libraries).collect()
 }
 
-fn described(setting: &Setting, layers: &Layers) -> Described {
+fn effective(setting: &Setting, layers: &Layers) -> EffectiveSetting {
     let name = setting.name.to_owned();
-    let Some(given) = layers.get(setting) else {
-        return Described { name, value: setting.default.words().to_owned(), origin: Origin::Default };
+    let Some(configured) = layers.get(setting) else {
+        return EffectiveSetting {
+            name,
+            value: setting.default.as_str().to_owned(),
+            origin: Origin::Default,
+        };
     };
     let value = match setting.secrecy {
-        Secrecy::Public => given.text.clone(),
-        Secrecy::Url => masked_url(&given.text),
-        Secrecy::Token => given
+        Secrecy::Public => configured.text.clone(),
+        Secrecy::Url => mask_url(&configured.text),
+        Secrecy::Token => configured
             .text
             .split_once(':')
             .map_or_else(|| MASK.to_owned(), |(public, _)| format!("{public}:{MASK}")),
     };
-    Described { name, value, origin: given.origin.clone() }
+    EffectiveSetting { name, value, origin: configured.origin.clone() }
 }
 
-/// A URL without its password and without the values of query parameters that hold one.
-///
-/// What is no URL is shown as it is unless it looks as if it held a password.
-pub(super) fn masked_url(text: &str) -> String {
+/// Masks passwords in a URL and in its query parameters. Other text is masked entirely if it contains an `@`.
+pub(super) fn mask_url(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else {
         return if text.contains('@') { MASK.to_owned() } else { text.to_owned() };
     };
@@ -81,7 +84,7 @@ pub(super) fn masked_url(text: &str) -> String {
             .extend_pairs(pairs.iter().map(|(key, value)| (key, if is_secret(key) { MASK } else { value })));
         changed = true;
     }
-    // An unchanged text keeps its spelling: `sqlite:./a b.db` would come back encoded.
+    // Without a password the spelling is unchanged: `sqlite:./a b.db` would come back encoded.
     if changed { url.into() } else { text.to_owned() }
 }
 
@@ -95,7 +98,7 @@ pub fn settings_table_markdown() -> String {
             code(setting.flag()),
             code(Some(setting.variable())),
             code(setting.key()),
-            setting.default.words().to_owned(),
+            setting.default.as_str().to_owned(),
             setting.help.replace('|', "\\|"),
         ];
         for part in ["| ", &cells.join(" | "), " |\n"] {
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_in_urls_are_masked_and_other_urls_keep_their_spelling() {
+    fn passwords_in_urls_are_masked() {
         for (text, expected) in [
             ("postgres://u:p@h:5432/d", "postgres://u:****@h:5432/d"),
             ("postgres://u:p%40q@h/d?sslmode=require", "postgres://u:****@h/d?sslmode=require"),
@@ -121,12 +124,12 @@ mod tests {
             ("http://u:p@proxy:3128", "http://u:****@proxy:3128/"),
             ("localhost,10.0.0.0/8", "localhost,10.0.0.0/8"),
         ] {
-            assert_eq!(masked_url(text), expected, "{text}");
+            assert_eq!(mask_url(text), expected, "{text}");
         }
     }
 
     #[test]
-    fn the_table_has_a_row_for_every_setting_and_no_stray_column() {
+    fn table_has_one_row_per_setting() {
         let table = settings_table_markdown();
         let rows: Vec<_> = table.lines().collect();
         assert_eq!(rows.len(), settings::ALL.len() + 2);

@@ -1,4 +1,4 @@
-//! How the settings come together, without touching the environment of the test process.
+//! Settings from flags, variables and files, without using the environment of the test process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use norman_aks::config::{Config, ConfigError, Flags, LogFormat, Origin, Warning, settings as s};
 use secrecy::ExposeSecret as _;
 
-/// What the settings are read from.
+/// The sources of settings.
 #[derive(Default)]
-struct World {
+struct Sources {
     flags: Flags,
     env: BTreeMap<String, String>,
     files: BTreeMap<&'static str, &'static str>,
 }
 
-impl World {
+impl Sources {
     fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
@@ -60,13 +60,13 @@ impl World {
     }
 }
 
-fn world() -> World {
-    World::default()
+fn sources() -> Sources {
+    Sources::default()
 }
 
 #[test]
-fn nothing_given_gives_the_documented_defaults_and_no_warning() {
-    let (config, warnings) = world().load().unwrap();
+fn defaults_are_as_documented() {
+    let (config, warnings) = sources().load().unwrap();
     assert_eq!(warnings, []);
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.metrics_listen, None);
@@ -93,16 +93,16 @@ fn nothing_given_gives_the_documented_defaults_and_no_warning() {
 }
 
 #[test]
-fn flags_win_over_variables_over_the_file_over_the_defaults() {
+fn flags_override_variables_override_file_override_defaults() {
     let file = "listen = \"127.0.0.1:1\"\ndatabase_pool = 7\nno_migrate = true\ncors_origins = [\"http://a\", \"http://b\"]";
-    let world = world()
+    let sources = sources()
         .file("/etc/n.toml", file)
         .env("NORMAN_AKS_CONFIG", "/etc/n.toml")
         .env("NORMAN_AKS_LISTEN", "127.0.0.1:2")
         .env("NORMAN_AKS_DRAIN_SECONDS", "5");
-    assert_eq!(world.config().listen.port(), 2);
-    let world = world.flag(&s::LISTEN, "127.0.0.1:3");
-    let config = world.config();
+    assert_eq!(sources.config().listen.port(), 2);
+    let sources = sources.flag(&s::LISTEN, "127.0.0.1:3");
+    let config = sources.config();
     assert_eq!(config.listen.port(), 3);
     assert_eq!(config.limits.drain, Duration::from_secs(5));
     assert_eq!(config.database.pool, 7);
@@ -120,8 +120,8 @@ fn flags_win_over_variables_over_the_file_over_the_defaults() {
 }
 
 #[test]
-fn every_setting_is_taken_from_the_environment_and_from_the_file() {
-    // For each setting a value that is not its default, and companions that it needs.
+fn every_setting_is_read_from_environment_and_file() {
+    // A value other than the default for each setting.
     let text = |setting: &s::Setting| match setting.name {
         "listen"
         | "tls-listen"
@@ -146,23 +146,23 @@ fn every_setting_is_taken_from_the_environment_and_from_the_file() {
         _ => "/some/path",
     };
     let base = || {
-        let world = world().sandbox().file("/secret/database", "sqlite:y.db\n");
-        world.file("/secret/token", "token-b:0123456789abcdefghij\r\n").file("/some/path", "")
+        let sources = sources().sandbox().file("/secret/database", "sqlite:y.db\n");
+        sources.file("/secret/token", "token-b:0123456789abcdefghij\r\n").file("/some/path", "")
     };
     for setting in s::ALL {
-        let with_tls = |world: World| match setting.name {
-            "tls-listen" => world.flag(&s::TLS_CERT, "c").flag(&s::TLS_KEY, "k"),
-            "tls-cert" => world.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_KEY, "k"),
-            "tls-key" => world.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_CERT, "c"),
-            _ => world,
+        let with_tls = |sources: Sources| match setting.name {
+            "tls-listen" => sources.flag(&s::TLS_CERT, "c").flag(&s::TLS_KEY, "k"),
+            "tls-cert" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_KEY, "k"),
+            "tls-key" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_CERT, "c"),
+            _ => sources,
         };
-        let check = |how: &str, world: World| {
-            let (config, warnings) = world.load().unwrap_or_else(|error| panic!("{how}: {error}"));
+        let check = |how: &str, sources: Sources| {
+            let (config, warnings) = sources.load().unwrap_or_else(|error| panic!("{how}: {error}"));
             assert_eq!(warnings, [], "{how}");
             let line = config.describe().iter().find(|line| line.name == setting.name).unwrap();
             assert_ne!(line.origin, Origin::Default, "{how}");
-            // A setting that is accepted and then forgotten would leave the whole as it was.
-            let whole = |config: &Config| format!("{config:?}").split("described").next().map(str::to_owned);
+            // A setting that is accepted and then ignored would not change the configuration.
+            let whole = |config: &Config| format!("{config:?}").split("effective").next().map(str::to_owned);
             let untouched =
                 Config::load(&Flags::new().with_sandbox(), &BTreeMap::new(), &|_| Ok(String::new()));
             let secret = matches!(setting.name, "config" | "database-url" | "database-url-file");
@@ -177,23 +177,23 @@ fn every_setting_is_taken_from_the_environment_and_from_the_file() {
         }
     }
     let config = base().env("NORMAN_AKS_DATABASE_URL_FILE", "/secret/database").config();
-    assert_eq!(config.database.url.expose_secret(), "sqlite:y.db", "the line break is no part of it");
+    assert_eq!(config.database.url.expose_secret(), "sqlite:y.db", "without the line break");
 }
 
 #[test]
-fn the_sandbox_keeps_its_data_apart_and_its_settings_need_it() {
-    let config = world().sandbox().config();
+fn sandbox_has_own_data_directory_and_settings() {
+    let config = sources().sandbox().config();
     assert_eq!(config.data_dir, Path::new("./norman-aks-sandbox-data"));
     let sandbox = config.sandbox.unwrap();
     assert!(sandbox.listen.ip().is_loopback());
     assert_eq!(sandbox.control_listen, None);
 
     assert_eq!(
-        world().env("NORMAN_AKS_SANDBOX_LISTEN", "127.0.0.1:9").error(),
-        "sandbox-listen (variable NORMAN_AKS_SANDBOX_LISTEN) is only for --sandbox; \
+        sources().env("NORMAN_AKS_SANDBOX_LISTEN", "127.0.0.1:9").error(),
+        "sandbox-listen (variable NORMAN_AKS_SANDBOX_LISTEN) requires --sandbox; \
          add that flag or remove the setting"
     );
-    let error = world().sandbox().flag(&s::SANDBOX_CONTROL_LISTEN, "0.0.0.0:9").error();
+    let error = sources().sandbox().flag(&s::SANDBOX_CONTROL_LISTEN, "0.0.0.0:9").error();
     assert!(error.contains("it must be a loopback address"), "{error}");
 }
 
@@ -207,11 +207,11 @@ fn no_setting_redirects_azure() {
 }
 
 #[test]
-fn errors_name_the_setting_its_source_and_the_remedy() {
-    let file = |text| world().flag(&s::CONFIG, "/n.toml").file("/n.toml", text);
+fn errors_name_setting_origin_and_remedy() {
+    let file = |text| sources().flag(&s::CONFIG, "/n.toml").file("/n.toml", text);
     let cases = [
         (
-            world().env("NORMAN_AKS_LISTEN", "8080"),
+            sources().env("NORMAN_AKS_LISTEN", "8080"),
             "listen cannot be \"8080\" (variable NORMAN_AKS_LISTEN); it must be an IP address and a port, \
              for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
         ),
@@ -231,45 +231,45 @@ fn errors_name_the_setting_its_source_and_the_remedy() {
             "listen in /n.toml is a float; write a string, a whole number, true, false or a list of strings",
         ),
         (
-            world().flag(&s::CONFIG, "/none.toml"),
+            sources().flag(&s::CONFIG, "/none.toml"),
             "cannot read /none.toml, named by flag --config; check the name and the permissions",
         ),
         (
-            world().env("NORMAN_AKS_BOOTSTRAP_TOKEN_FILE", "/none"),
+            sources().env("NORMAN_AKS_BOOTSTRAP_TOKEN_FILE", "/none"),
             "cannot read /none, named by variable NORMAN_AKS_BOOTSTRAP_TOKEN_FILE; check the name and the permissions",
         ),
         (
-            world()
+            sources()
                 .flag(&s::DATABASE_URL, "sqlite:a")
                 .env("NORMAN_AKS_DATABASE_URL_FILE", "/f")
                 .file("/f", "x"),
-            "database-url is given twice, by flag --database-url and by variable NORMAN_AKS_DATABASE_URL_FILE; \
+            "database-url is set twice, by flag --database-url and by variable NORMAN_AKS_DATABASE_URL_FILE; \
              remove one of them",
         ),
         (
-            world().flag(&s::TLS_LISTEN, "127.0.0.1:1").flag(&s::TLS_CERT, "c"),
-            "tls-listen (flag --tls-listen) needs tls-key as well; give --tls-key or NORMAN_AKS_TLS_KEY",
+            sources().flag(&s::TLS_LISTEN, "127.0.0.1:1").flag(&s::TLS_CERT, "c"),
+            "tls-listen (flag --tls-listen) requires tls-key; set --tls-key or NORMAN_AKS_TLS_KEY",
         ),
         (
-            world().flag(&s::TLS_KEY, "k"),
-            "tls-key (flag --tls-key) needs tls-listen as well; give --tls-listen or NORMAN_AKS_TLS_LISTEN",
+            sources().flag(&s::TLS_KEY, "k"),
+            "tls-key (flag --tls-key) requires tls-listen; set --tls-listen or NORMAN_AKS_TLS_LISTEN",
         ),
     ];
-    for (world, expected) in cases {
-        assert_eq!(world.error(), expected);
+    for (sources, expected) in cases {
+        assert_eq!(sources.error(), expected);
     }
     let error = file("a = 1\nb = = 2").error();
     assert!(error.starts_with("/n.toml is not valid TOML at line 2: "), "{error}");
 }
 
 #[test]
-fn secrets_are_shown_nowhere() {
+fn secrets_are_never_printed() {
     let canary = "canary-5d1f0a7b9c";
     let url = format!("postgres://u:{canary}@h/d");
     let token = format!("token-a:{canary}-0123456789");
-    let good = world().env("NORMAN_AKS_DATABASE_URL", &url).env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token);
-    let good = good.env("HTTPS_PROXY", &format!("http://u:{canary}@proxy:3128"));
-    let (config, warnings) = good.load().unwrap();
+    let valid = sources().env("NORMAN_AKS_DATABASE_URL", &url).env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token);
+    let valid = valid.env("HTTPS_PROXY", &format!("http://u:{canary}@proxy:3128"));
+    let (config, warnings) = valid.load().unwrap();
     let shown = format!("{config:?} {:?} {warnings:?}", config.describe());
     assert!(!shown.contains(canary), "{shown}");
     assert!(shown.contains("postgres://u:****@h/d"), "{shown}");
@@ -277,24 +277,28 @@ fn secrets_are_shown_nowhere() {
     assert!(shown.contains("http://u:****@proxy:3128/"), "{shown}");
 
     let broken: &'static str = Box::leak(format!("bootstrap_token = \"token-a:{canary}").into_boxed_str());
-    for bad in [
-        world().env("NORMAN_AKS_DATABASE_URL", &format!("mysql://u:{canary}@h/d")),
-        world().env("NORMAN_AKS_BOOTSTRAP_TOKEN", canary),
-        world().flag(&s::CONFIG, "/n.toml").file("/n.toml", broken),
+    for invalid in [
+        sources().env("NORMAN_AKS_DATABASE_URL", &format!("mysql://u:{canary}@h/d")),
+        sources().env("NORMAN_AKS_BOOTSTRAP_TOKEN", canary),
+        sources().flag(&s::CONFIG, "/n.toml").file("/n.toml", broken),
     ] {
-        let error = bad.load().unwrap_err();
+        let error = invalid.load().unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains(canary), "{shown}");
     }
 }
 
 #[test]
-fn unknown_variables_warn_and_injected_ones_do_not() {
+fn unknown_variables_warn_unless_injected() {
     assert_eq!(
-        world().env("NORMAN_AKS_LISTN", "x").warnings(),
-        ["the variable NORMAN_AKS_LISTN is unknown and has no effect; did you mean NORMAN_AKS_LISTEN?"]
+        sources().env("NORMAN_AKS_LISTN", "x").warnings(),
+        ["unknown variable NORMAN_AKS_LISTN is ignored; did you mean NORMAN_AKS_LISTEN?"]
     );
-    let injected = world()
+    for name in ["NORMAN_AKS_COLOUR", "NORMAN_AKS_Q", "NORMAN_AKS_"] {
+        let without_suggestion = format!("unknown variable {name} is ignored");
+        assert_eq!(sources().env(name, "x").warnings(), [without_suggestion]);
+    }
+    let injected = sources()
         .env("NORMAN_AKS_PORT", "tcp://10.0.0.1:8080")
         .env("NORMAN_AKS_SERVICE_HOST", "10.0.0.1")
         .env("NORMAN_AKS_SERVICE_PORT_HTTP", "8080")
@@ -304,50 +308,42 @@ fn unknown_variables_warn_and_injected_ones_do_not() {
 }
 
 #[test]
-fn nothing_is_offered_for_a_variable_that_is_like_none() {
-    for name in ["NORMAN_AKS_COLOUR", "NORMAN_AKS_Q", "NORMAN_AKS_"] {
-        let expected = format!("the variable {name} is unknown and has no effect");
-        assert_eq!(world().env(name, "x").warnings(), [expected]);
-    }
-}
-
-#[test]
-fn careless_secrets_and_costly_backtraces_are_pointed_out() {
-    let warnings = |world: World| world.load().unwrap().1;
+fn exposed_or_weak_secrets_and_backtraces_warn() {
+    let warnings = |sources: Sources| sources.load().unwrap().1;
     assert_eq!(
-        warnings(world().flag(&s::DATABASE_URL, "postgres://u:p@h/d")),
+        warnings(sources().flag(&s::DATABASE_URL, "postgres://u:p@h/d")),
         [Warning::PasswordOnCommandLine]
     );
-    assert_eq!(warnings(world().flag(&s::DATABASE_URL, "postgres://u@h/d")), []);
-    assert_eq!(warnings(world().env("NORMAN_AKS_DATABASE_URL", "postgres://u:p@h/d")), []);
+    assert_eq!(warnings(sources().flag(&s::DATABASE_URL, "postgres://u@h/d")), []);
+    assert_eq!(warnings(sources().env("NORMAN_AKS_DATABASE_URL", "postgres://u:p@h/d")), []);
     assert!(matches!(
-        warnings(world().env("NORMAN_AKS_BOOTSTRAP_TOKEN", "token-a:short"))[..],
+        warnings(sources().env("NORMAN_AKS_BOOTSTRAP_TOKEN", "token-a:short"))[..],
         [Warning::ShortBootstrapToken { origin: Origin::Variable(_) }]
     ));
-    assert_eq!(warnings(world().env("RUST_BACKTRACE", "1")), [Warning::Backtraces]);
-    assert_eq!(warnings(world().env("RUST_BACKTRACE", "1").env("RUST_LIB_BACKTRACE", "0")), []);
-    assert_eq!(warnings(world().env("RUST_BACKTRACE", "0")), []);
+    assert_eq!(warnings(sources().env("RUST_BACKTRACE", "1")), [Warning::Backtraces]);
+    assert_eq!(warnings(sources().env("RUST_BACKTRACE", "1").env("RUST_LIB_BACKTRACE", "0")), []);
+    assert_eq!(warnings(sources().env("RUST_BACKTRACE", "0")), []);
 }
 
 #[test]
-fn empty_variables_count_as_unset_and_off_overrules_the_file() {
+fn empty_variables_are_unset_and_off_overrides_file() {
     let file = "metrics_listen = \"127.0.0.1:9090\"\ntls_listen = \"127.0.0.1:8443\"\ntls_cert = \"c\"\ntls_key = \"k\"";
-    let world = world()
+    let sources = sources()
         .flag(&s::CONFIG, "/n.toml")
         .file("/n.toml", file)
         .env("NORMAN_AKS_LISTEN", "")
         .env("NORMAN_AKS_DATABASE_URL_FILE", "");
-    assert!(world.config().metrics_listen.is_some());
-    assert!(world.config().tls.is_some());
-    let world = world.env("NORMAN_AKS_METRICS_LISTEN", "off").env("NORMAN_AKS_TLS_LISTEN", "off");
-    assert!(world.config().metrics_listen.is_none());
-    assert!(world.config().tls.is_none());
+    assert!(sources.config().metrics_listen.is_some());
+    assert!(sources.config().tls.is_some());
+    let sources = sources.env("NORMAN_AKS_METRICS_LISTEN", "off").env("NORMAN_AKS_TLS_LISTEN", "off");
+    assert!(sources.config().metrics_listen.is_none());
+    assert!(sources.config().tls.is_none());
 }
 
 #[test]
-fn the_sqlite_file_is_found_again_whatever_its_path() {
+fn sqlite_file_survives_url_encoding() {
     for folder in ["/var/lib/norman aks", "./a%20b", "/x?y#z", "relative"] {
-        let config = world().flag(&s::DATA_DIR, folder).config();
+        let config = sources().flag(&s::DATA_DIR, folder).config();
         assert_eq!(config.sqlite_file().unwrap(), Path::new(folder).join("norman-aks.db"));
     }
     for (url, path) in [
@@ -356,13 +352,13 @@ fn the_sqlite_file_is_found_again_whatever_its_path() {
         ("sqlite://a%20b.db", Some("a b.db")),
         ("postgres://h/d", None),
     ] {
-        let config = world().flag(&s::DATABASE_URL, url).config();
+        let config = sources().flag(&s::DATABASE_URL, url).config();
         assert_eq!(config.sqlite_file().as_deref(), path.map(Path::new), "{url}");
     }
 }
 
 #[test]
-fn what_is_shipped_names_only_settings_that_exist() {
+fn shipped_files_name_existing_settings() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("Dockerfile"), root.join("README.md")];
     for folder in ["docs", "deploy", "deploy/kubernetes", "deploy/kubernetes-sqlite"] {
@@ -375,7 +371,7 @@ fn what_is_shipped_names_only_settings_that_exist() {
         for (at, prefix) in text.match_indices("NORMAN_AKS_") {
             let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
             let rest: String = text[at + prefix.len()..].chars().take_while(|c| word(*c)).collect();
-            // `NORMAN_AKS_TLS_*` stands for several.
+            // `NORMAN_AKS_TLS_*` means several settings.
             let name = format!("{prefix}{rest}");
             let found =
                 known.iter().any(|known| *known == name || name.ends_with('_') && known.starts_with(&name));

@@ -12,7 +12,7 @@ use azure_sandbox::{Control, Sandbox, Seed};
 use clock::Clock;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use norman_aks::app::{self, App, Ways};
+use norman_aks::app::{self, App, Connectors};
 use norman_aks::config::{Config, Flags};
 use norman_aks::store::{self, Store};
 use secrecy::ExposeSecret;
@@ -294,7 +294,7 @@ impl TestAppBuilder {
         };
         // Into the sandbox's clusters, unless the test has clusters of its own.
         let resolver = self.clusters.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
-        let ways = Ways { azure: to_azure, clusters: cluster_access::Options { resolver, ..self.clusters } };
+        let ways = Connectors { azure: to_azure, clusters: cluster_access::Options { resolver, ..self.clusters } };
         let app = App::build(&config, store, secrets, ways).await.unwrap();
         let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {

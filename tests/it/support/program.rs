@@ -76,7 +76,7 @@ impl Server {
         let url = server.wait_for("where it listens", |server| {
             // The last of the lines: those to paste and to read are there then.
             let said = server.said();
-            let last = if said.contains("with a built-in Azure") { "The data:" } else { "/docs/" };
+            let last = if said.contains("with a simulated Azure") { "Data directory:" } else { "/docs/" };
             let (_, address) = said.split_once("listens on ").filter(|_| said.contains(last))?;
             Some(address.split([' ', ';', '\n']).next()?.to_owned())
         });

@@ -1,4 +1,4 @@
-//! Whether Azure can be reached from here: for `norman-aks check`.
+//! Connectivity to Azure, for `norman-aks check`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,24 +6,22 @@ use std::time::Duration;
 use azure::{Azure, Cloud, Service};
 use tokio::time::Instant;
 
-use super::Error;
+use super::error::Error;
 use crate::store::{self, Store};
 
-/// A host that does not answer within this time is not reached.
-const LIMIT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether a host of Azure answers, and how fast.
+/// The result of a request to a host of Azure.
 #[derive(Debug)]
-pub struct Reach {
-    /// The environment that it belongs to, for example `AzurePublicCloud`.
+pub struct HostCheck {
+    /// The environment of the host, for example `AzurePublicCloud`.
     pub environment: &'static str,
-    /// The host's name.
     pub host: String,
-    /// The time to its answer, whatever it says, or why none came.
+    /// The time to a response of any status.
     pub outcome: Result<Duration, azure::Error>,
 }
 
-/// The environments that stored credentials are for; the public one when there are none.
+/// The environments of stored credentials; the public one if there are none.
 pub async fn used_environments(store: &Store) -> Result<BTreeSet<&'static str>, Error> {
     let stored = store::credentials::list(store, None).await?;
     let mut used: BTreeSet<_> = stored
@@ -36,11 +34,11 @@ pub async fn used_environments(store: &Store) -> Result<BTreeSet<&'static str>, 
     Ok(used)
 }
 
-/// Tries the login and Resource Manager hosts of the three clouds at once.
-pub async fn check_reach() -> Result<Vec<Reach>, Error> {
+/// Requests the login and Resource Manager hosts of the three clouds concurrently.
+pub async fn check_hosts() -> Result<Vec<HostCheck>, Error> {
     let azure = Azure::new(azure::Options::default())?;
     let services = Cloud::ALL.into_iter().flat_map(|cloud| [(cloud, Service::Login), (cloud, Service::Arm)]);
-    let asked = services.map(|(cloud, service)| {
+    let checks = services.map(|(cloud, service)| {
         let azure = azure.clone();
         async move {
             let host = match service {
@@ -48,13 +46,13 @@ pub async fn check_reach() -> Result<Vec<Reach>, Error> {
                 Service::Arm => cloud.arm_host(),
             };
             let started = Instant::now();
-            let answered = azure.reach(cloud, service, started + LIMIT).await;
-            Reach {
+            let result = azure.reach(cloud, service, started + TIMEOUT).await;
+            HostCheck {
                 environment: cloud.environment(),
                 host: host.to_owned(),
-                outcome: answered.map(|()| started.elapsed()),
+                outcome: result.map(|()| started.elapsed()),
             }
         }
     });
-    Ok(futures_util::future::join_all(asked).await)
+    Ok(futures_util::future::join_all(checks).await)
 }

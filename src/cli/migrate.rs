@@ -1,11 +1,12 @@
 //! `migrate`.
 
-use super::{Error, print};
+use super::error::Error;
+use super::output::print;
 use crate::app;
 use crate::config::Config;
 
-/// Brings the schema up to date and prints what that took.
-pub(super) async fn migrate(config: &Config) -> Result<(), Error> {
+/// Migrates the schema and prints the migrations that were applied.
+pub(super) async fn run(config: &Config) -> Result<(), Error> {
     let store = app::connect_store(config).await?;
     let migrated = store.migrate().await?;
     store.close().await;

@@ -1,0 +1,225 @@
+//! The server without its listeners: services, the worker and periodic tasks.
+
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::time::Duration;
+
+use azure::Azure;
+use clock::Clock;
+use cluster_access::Downstream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::Error;
+use super::storage::stamp;
+use crate::api::origin::Origin;
+use crate::api::{self, AppState};
+use crate::config::Config;
+use crate::provision::{RoleKeeper, Worker};
+use crate::service::core::{self, Base, Core};
+use crate::service::events::{self, Events};
+use crate::service::instance;
+use crate::service::plans::Plans;
+use crate::service::secrets::Secrets;
+use crate::store::Store;
+use crate::telemetry;
+
+/// Interval of removing expired data.
+const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
+/// Interval of recording that this server is alive, and which keys it knows.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+/// Time to write pending audit records at shutdown; the rest is logged.
+const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of updating gauges.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The server and its background tasks.
+pub struct App {
+    core: Core,
+    /// Reconciles clusters with their specifications once [`App::work`] is called.
+    pub worker: Worker,
+    state: AppState,
+    background: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Deref for App {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+/// Access to external systems. The default is the real Azure and its clusters.
+#[derive(Clone, Default)]
+pub struct Connectors {
+    /// Entra and Resource Manager; also the clock of the whole server.
+    pub azure: azure::Options,
+    /// The Kubernetes APIs of clusters.
+    pub clusters: cluster_access::Options,
+}
+
+impl App {
+    /// Assembles the server from a migrated database, its encryption keys, and access to Azure and clusters.
+    pub async fn build(
+        config: &Config,
+        store: Store,
+        secrets: Secrets,
+        connectors: Connectors,
+    ) -> Result<Self, Error> {
+        let clock = connectors.azure.clock.clone();
+        let events = audit_log(config, &store, &clock);
+        let instance = instance::open(&store, stamp(config)).await?.id;
+        let base = Base {
+            azure: Azure::new(connectors.azure)?,
+            downstream: Downstream::new(connectors.clusters),
+            store,
+            secrets,
+            events,
+            clock,
+        };
+        let options = core::Options {
+            fixed_settings: fixed_settings(config, &instance),
+            instance,
+            cache_bytes: config.limits.cache_bytes,
+            log_is_full: telemetry::log_is_full,
+        };
+        let core = Core::new(base, options);
+        let worker = Worker::new(core.clone());
+        let plans = Plans::new(&core, worker.clone());
+        let state = AppState::new(core.clone(), plans, api_options(config));
+        let (background, stop) = (TaskTracker::new(), CancellationToken::new());
+        let app = Self { core, worker, state, background, stop };
+        app.start_periodic_tasks();
+        Ok(app)
+    }
+
+    /// All routes.
+    pub fn router(&self) -> axum::Router {
+        api::router(self.state.clone())
+    }
+
+    /// The health checks alone, for a listener that clients do not reach.
+    pub fn health_router(&self) -> axum::Router {
+        api::health_router(self.state.clone())
+    }
+
+    /// Starts the worker and [`App::keep_roles`], until the app stops.
+    pub fn work(&self) {
+        self.background.spawn(self.worker.clone().run(self.stop.clone()));
+        self.keep_roles();
+    }
+
+    /// Starts maintaining the roles inside clusters, until the app stops.
+    pub fn keep_roles(&self) {
+        self.background.spawn(RoleKeeper::new(self.core.clone()).run(self.stop.clone()));
+    }
+
+    /// Closes streams and sessions, which have no end of their own, when the server begins to stop.
+    pub fn end_streams(&self) {
+        self.kubernetes.close();
+        self.cluster_events.close();
+    }
+
+    /// Stops the background tasks and writes pending audit records.
+    pub async fn stop(self) {
+        self.kubernetes.close();
+        self.kubernetes.closed().await;
+        self.stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+        self.events.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
+        log_failure("cannot remove the heartbeat", self.secrets.farewell().await);
+        self.store.close().await;
+    }
+
+    fn start_periodic_tasks(&self) {
+        self.every(HEARTBEAT_INTERVAL, "cannot write the heartbeat", &self.secrets, |secrets| async move {
+            secrets.heartbeat().await
+        });
+        self.every(CLEANUP_INTERVAL, "cannot remove expired tokens", &self.tokens, |tokens| async move {
+            tokens.remove_expired().await
+        });
+        self.every(
+            CLEANUP_INTERVAL,
+            "cannot erase deleted cloud credentials",
+            &self.credentials,
+            |credentials| async move { credentials.erase_unused().await },
+        );
+        self.every(
+            CLEANUP_INTERVAL,
+            "cannot remove old cluster events",
+            &self.cluster_events,
+            |events| async move { events.sweep().await },
+        );
+        let state_and_store = (self.state.clone(), self.store.clone());
+        self.every(GAUGE_INTERVAL, "cannot update gauges", &state_and_store, |(state, store)| async move {
+            set_gauges(&state, &store);
+            Ok::<_, Infallible>(())
+        });
+    }
+
+    /// Runs `action` on clones of `service` in an interval, until the app stops. Failures are logged.
+    fn every<S, F, T, E>(
+        &self,
+        interval: Duration,
+        failure: &'static str,
+        service: &S,
+        action: impl Fn(S) -> F + Send + 'static,
+    ) where
+        S: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T, E>> + Send,
+        T: Send,
+        E: std::error::Error + Send + 'static,
+    {
+        let (stop, service) = (self.stop.clone(), service.clone());
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                log_failure(failure, action(service.clone()).await);
+            }
+        });
+    }
+}
+
+fn set_gauges(state: &AppState, store: &Store) {
+    let (open, idle) = store.connections();
+    let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+    let busy = open.saturating_sub(idle);
+    metrics::gauge!("norman_aks_database_connections", "state" => "idle").set(f64::from(idle));
+    metrics::gauge!("norman_aks_database_connections", "state" => "busy").set(f64::from(busy));
+    state.set_gauges();
+}
+
+fn api_options(config: &Config) -> api::Options {
+    api::Options {
+        origin: Origin {
+            server_url: config.server_url.clone().unwrap_or_default(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        },
+        cors_origins: config.cors_origins.clone(),
+        body_limit: config.limits.body_bytes,
+        request_limit: config.limits.requests,
+    }
+}
+
+fn audit_log(config: &Config, store: &Store, clock: &Clock) -> Events {
+    let keep = config.audit_retention.unwrap_or_default();
+    let options = events::Options { keep, record_each: config.audit_each_use, ..events::Options::default() };
+    Events::start(store.clone(), clock.clone(), &options)
+}
+
+/// Settings that override the stored ones.
+fn fixed_settings(config: &Config, instance: &str) -> Vec<(String, String)> {
+    let server_url = config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone()));
+    let review = config.cluster_review.iter().map(|review| ("cluster-review".to_owned(), review.clone()));
+    server_url.chain(review).chain([("install-uuid".to_owned(), instance.to_owned())]).collect()
+}
+
+fn log_failure<T, E: std::error::Error + 'static>(message: &'static str, result: Result<T, E>) {
+    if let Err(error) = result {
+        tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
+    }
+}

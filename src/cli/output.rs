@@ -1,0 +1,60 @@
+//! Output of the commands: results on standard output, messages on standard error.
+
+use std::io::{self, Write as _};
+
+use aks::plain_text;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::error::Error;
+
+/// Prints a result, ending with a line break.
+pub(super) fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+        .and_then(|()| out.flush())
+        .map_err(Error::Output)
+}
+
+/// Prints a message to standard error. Write errors are ignored.
+pub(super) fn eprint_message(text: &str) {
+    let _ = writeln!(io::stderr(), "norman-aks: {text}");
+}
+
+/// Aligned columns, two spaces apart. Control characters become spaces, so that each row is one line.
+pub(super) fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<_> = rows.map(|row| row.map(|cell| cell.replace(plain_text::is_forbidden, " "))).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// [`columns`] below a heading.
+pub(super) fn table<const N: usize>(heading: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    columns(std::iter::once(heading.map(str::to_owned)).chain(rows))
+}
+
+/// A timestamp in UTC with seconds; `never` for `None`.
+pub(super) fn format_time(timestamp_ms: Option<i64>) -> String {
+    let Some(ms) = timestamp_ms else { return "never".to_owned() };
+    let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| ms.to_string())
+}
+
+pub(super) fn yes_or_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+/// A number with its noun, such as `1 token` or `2 tokens`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

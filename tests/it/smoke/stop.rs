@@ -1,0 +1,59 @@
+//! Signals while a request is running.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{DEADLINE, inject_fault, start_sandbox, text};
+use crate::support::program::{Reply, Server, reply};
+
+/// A sandbox with a request that waits for Azure.
+async fn start_slow_request(latency_ms: u64) -> (TempDir, Server, tokio::task::JoinHandle<Option<Reply>>) {
+    let (directory, server, scripts) = start_sandbox(&["--sandbox-control-listen=127.0.0.1:0"]);
+    inject_fault(&server, &scripts, &json!({"operation": "skus", "latency_ms": latency_ms})).await;
+    let (id, region) = (text(&scripts, "credential_id"), text(&scripts, "location"));
+    let url = format!("{}/meta/aksVMSizesV2?cloudCredentialId={id}&region={region}", server.url);
+    let request = server.http.get(url).bearer_auth(text(&scripts, "token_key"));
+    let running = tokio::spawn(async {
+        let response = request.send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Some(Reply { status, headers, text: response.text().await.ok()? })
+    });
+    let requests = format!("{}/requests", text(&scripts, "control_url"));
+    let deadline = Instant::now() + DEADLINE;
+    while !reply(server.http.get(&requests)).await.text.contains("\"skus\"") {
+        assert!(Instant::now() < deadline, "the request did not reach Azure");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (directory, server, running)
+}
+
+#[tokio::test]
+async fn stop_finishes_running_requests_and_rejects_new_ones() {
+    let (_directory, server, running) = start_slow_request(2_000).await;
+    server.signal("TERM");
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while http.get(format!("{}/ping", server.url)).send().await.is_ok() {
+        assert!(Instant::now() < deadline, "new requests are still accepted");
+    }
+    let response = running.await.unwrap().expect("a response");
+    assert_eq!(response.status, 200, "{}", response.text);
+    assert!(response.json().as_array().unwrap().len() > 100);
+    let (status, logged) = server.end();
+    assert_eq!(status.code(), Some(0), "{logged}");
+    assert!(logged.contains("stopped"), "{logged}");
+}
+
+#[tokio::test]
+async fn second_signal_exits_immediately() {
+    let (_directory, mut server, running) = start_slow_request(40_000).await;
+    server.signal("TERM");
+    server.wait_for("the stop", |server| server.logged().contains("stopping").then_some(()));
+    server.signal("TERM");
+    let (status, _) = server.end();
+    // An exit, not an abort: a core file would contain the keys.
+    assert_eq!(status.code(), Some(1));
+    assert!(running.await.unwrap().is_none(), "the request was aborted");
+}
