@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 that costs next to nothing, so that what is measured is the server.
+//! A minimal HTTP/1.1 client, so that measurements show the cost of the server.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,20 +8,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use crate::Outcome;
+use crate::error::Result;
 
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
-/// A whole request, ready to be sent any number of times.
+/// The bytes of a request.
 pub(crate) fn request(method: &str, target: &str, token: Option<&str>, body: &str) -> Vec<u8> {
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let content = match body.len() {
@@ -31,31 +31,31 @@ pub(crate) fn request(method: &str, target: &str, token: Option<&str>, body: &st
     format!("{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}{content}\r\n{body}").into()
 }
 
-/// One request on a connection of its own.
-pub(crate) async fn call(address: SocketAddr, request: &[u8]) -> Outcome<Answer> {
+/// Sends a request on a new connection.
+pub(crate) async fn call(address: SocketAddr, request: &[u8]) -> Result<Response> {
     Connection::open(address).await?.call(request).await
 }
 
-/// A connection that is kept between requests.
+/// A persistent connection.
 pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Outcome<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(256 * 1024) })
     }
 
-    pub(crate) async fn call(&mut self, request: &[u8]) -> Outcome<Answer> {
+    pub(crate) async fn call(&mut self, request: &[u8]) -> Result<Response> {
         let (status, head) = self.exchange(request).await?;
-        Ok(Answer { status, body: self.received.split_off(head) })
+        Ok(Response { status, body: self.received.split_off(head) })
     }
 
-    /// Sends and receives; the status, and how long the head is that stands before the body in `received`.
-    async fn exchange(&mut self, request: &[u8]) -> Outcome<(u16, usize)> {
+    /// Sends a request and receives the response; returns its status and the length of its head in `received`.
+    async fn exchange(&mut self, request: &[u8]) -> Result<(u16, usize)> {
         const END: &[u8] = b"\r\n\r\n";
         self.received.clear();
         self.stream.write_all(request).await?;
@@ -70,7 +70,7 @@ impl Connection {
             let whole = end + END.len() + length;
             while self.received.len() < whole {
                 if self.stream.read_buf(&mut self.received).await? == 0 {
-                    return Err("the server closed the connection in the middle of an answer".into());
+                    return Err("the server closed the connection in the middle of a response".into());
                 }
             }
             return Ok((status, end + END.len()));
@@ -79,18 +79,18 @@ impl Connection {
 }
 
 /// Status and length of the body. Our servers always send the length, in lower case.
-fn head(head: &[u8]) -> Outcome<(u16, usize)> {
+fn head(head: &[u8]) -> Result<(u16, usize)> {
     let head = std::str::from_utf8(head)?;
-    let status: u16 = head.get(9..12).ok_or("an answer without a status")?.parse()?;
+    let status: u16 = head.get(9..12).ok_or("response without status")?.parse()?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     match length {
         Some(length) => Ok((status, length.parse()?)),
         None if status == 204 => Ok((status, 0)),
-        None => Err(format!("an answer without its length: {head}").into()),
+        None => Err(format!("response without length: {head}").into()),
     }
 }
 
-/// What is sent in a round, and what must come back.
+/// A request with the length of the expected response.
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) request: Vec<u8>,
@@ -98,8 +98,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Asks over and over on that many connections; answers in a second.
-    pub(crate) async fn round(self: &Rc<Self>, connections: usize, time: Duration) -> Outcome<f64> {
+    /// Repeats the request on several connections; returns the responses per second.
+    pub(crate) async fn round(self: &Rc<Self>, connections: usize, time: Duration) -> Result<f64> {
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
             let mut connection = Connection::open(self.address).await?;
@@ -109,36 +109,34 @@ impl Load {
         let started = Instant::now();
         let end = started + time;
         let tasks = LocalSet::new();
-        let asking: Vec<_> = open
+        let senders: Vec<_> = open
             .into_iter()
             .map(|mut connection| {
                 let load = Rc::clone(self);
                 tasks.spawn_local(async move {
-                    let mut answers = 0.0;
+                    let mut responses = 0.0;
                     while Instant::now() < end {
                         load.once(&mut connection).await?;
-                        answers += 1.0;
+                        responses += 1.0;
                     }
-                    Outcome::Ok(answers)
+                    Result::Ok(responses)
                 })
             })
             .collect();
         tasks.await;
-        let took = started.elapsed().as_secs_f64();
-        let mut answers = 0.0;
-        for task in asking {
-            answers += task.await??;
+        let duration = started.elapsed().as_secs_f64();
+        let mut responses = 0.0;
+        for task in senders {
+            responses += task.await??;
         }
-        Ok(answers / took)
+        Ok(responses / duration)
     }
 
-    async fn once(&self, connection: &mut Connection) -> Outcome<()> {
+    async fn once(&self, connection: &mut Connection) -> Result<()> {
         let (status, head) = connection.exchange(&self.request).await?;
         let length = connection.received.len() - head;
         if status != 200 || length != self.body_length {
-            return Err(
-                format!("status {status} with {length} bytes is not the answer that was expected").into()
-            );
+            return Err(format!("unexpected response: status {status} with {length} bytes").into());
         }
         Ok(())
     }

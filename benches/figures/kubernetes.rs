@@ -1,5 +1,5 @@
-//! The Kubernetes API of a cluster as a child of this program: it answers two addresses with bytes of a fixed length. And
-//! what the server under test is told about it: a stored cluster with a member, and a bare route that passes requests on.
+//! A Kubernetes API in a child process, which serves two objects of fixed length; its cluster and member in the server
+//! under test; and a bare route that only forwards requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,7 +20,6 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use norman_aks::app::App;
 use norman_aks::service::secrets::SERVICE_ACCOUNT_TOKEN;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
-
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use secrecy::ExposeSecret as _;
@@ -28,19 +27,22 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::process::Process;
-use crate::{KUBERNETES, Outcome};
+use crate::error::Result;
+use crate::process::{Process, wait_for_parent};
 
-/// The cluster in the server under test.
+/// The first argument of the child process.
+pub(crate) const ARGUMENT: &str = "the-kubernetes-api";
+
+/// The ID of the cluster in the server under test.
 pub(crate) const CLUSTER: &str = "c-figure";
 
-/// An object, and a list of objects, with the bytes that they have.
+/// Paths and sizes of an object and of a list.
 pub(crate) const SMALL: (&str, usize) = ("/api/v1/namespaces/default/configmaps/small", 1_024);
 pub(crate) const LARGE: (&str, usize) = ("/api/v1/configmaps", 4 * 1024 * 1024);
 
 const HOST: &str = "figures-5a4d.hcp.westeurope.azmk8s.io";
 
-/// Where it is and what its certificate leads to.
+/// Address and certificate authority, which the child reports to its parent.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ready {
     address: SocketAddr,
@@ -48,22 +50,21 @@ pub(crate) struct Ready {
     authority: String,
 }
 
-/// The running child.
+/// The running child process.
 pub(crate) struct Kubernetes {
     pub(crate) ready: Ready,
     _process: Process,
 }
 
 impl Kubernetes {
-    pub(crate) fn start(folder: &Path) -> Outcome<Self> {
-        let log = folder.join("kubernetes.log");
-        let mut process = Process::start(&std::env::current_exe()?, &[KUBERNETES], &log)?;
+    pub(crate) fn start(directory: &Path) -> Result<Self> {
+        let mut process = Process::start_self(&[ARGUMENT], &directory.join("kubernetes.log"))?;
         Ok(Self { ready: serde_json::from_str(&process.line()?)?, _process: process })
     }
 }
 
-/// The child itself: runs until its standard input is closed.
-pub(crate) fn run(_: &[String]) -> Outcome<()> {
+/// Runs the child process until its parent exits.
+pub(crate) fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let (root_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
@@ -83,12 +84,11 @@ pub(crate) fn run(_: &[String]) -> Outcome<()> {
         let options = serve::Options::default();
         tokio::spawn(serve::serve(listener, Some(tls), app, CancellationToken::new(), options));
         println!("{}", serde_json::to_string(&ready)?);
-        tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
-        Ok(())
+        wait_for_parent().await
     })
 }
 
-/// JSON of that many bytes, with the letters that such lists have.
+/// A JSON list of the given length.
 fn object(length: usize) -> String {
     let (start, end) = (r#"{"kind":"List","apiVersion":"v1","metadata":{},"items":["#, "{}]}");
     let item =
@@ -102,21 +102,21 @@ fn object(length: usize) -> String {
     text
 }
 
-/// An audit record; each has an ID of its own.
+/// An audit record with a unique ID.
 fn audit() -> store::AuditRow {
     store::AuditRow { id: uuid::Uuid::now_v7().to_string(), ..store::AuditRow::default() }
 }
 
 impl Ready {
-    /// How the server finds it.
+    /// Options that resolve the host to the child process.
     pub(crate) fn options(&self) -> cluster_access::Options {
         let address = self.address;
         let resolver = move |host: &str| (host == HOST).then_some(address);
         cluster_access::Options { resolver: Some(Arc::new(resolver)), ..cluster_access::Options::default() }
     }
 
-    /// Stores the cluster, as it is when it is connected, and a member; returns the token of the member.
-    pub(crate) async fn connect(&self, app: &App, store: &Store) -> Outcome<String> {
+    /// Stores the cluster as connected, and a member; returns the member's token.
+    pub(crate) async fn connect(&self, app: &App, store: &Store) -> Result<String> {
         let owner = app.tokens.create("owner", None, None, "").await?.to_bearer();
         let owner = app.tokens.authenticate(owner.expose_secret()).await?;
         let token = app.tokens.create("member", None, None, "").await?.to_bearer();
@@ -164,8 +164,8 @@ impl Ready {
         Ok(token.expose_secret().to_owned())
     }
 
-    /// A route that does nothing but pass requests on, with a client that is good at it.
-    pub(crate) fn bare_proxy(&self) -> Outcome<Router> {
+    /// A route that only forwards requests.
+    pub(crate) fn bare_proxy(&self) -> Result<Router> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([reqwest::Certificate::from_pem(self.authority.as_bytes())?])
@@ -173,17 +173,17 @@ impl Ready {
             .no_gzip()
             .resolve(HOST, self.address)
             .build()?;
-        Ok(Router::new().fallback(pass_on).with_state(client))
+        Ok(Router::new().fallback(forward).with_state(client))
     }
 }
 
-async fn pass_on(State(client): State<reqwest::Client>, uri: Uri) -> Response {
+async fn forward(State(client): State<reqwest::Client>, uri: Uri) -> Response {
     match client.get(format!("https://{HOST}:{}{uri}", 443)).send().await {
         Err(error) => error.to_string().into_response(),
-        Ok(answer) => {
-            let length = answer.content_length().unwrap_or_default();
+        Ok(response) => {
+            let length = response.content_length().unwrap_or_default();
             let headers = [(CONTENT_LENGTH, length.to_string())];
-            (headers, Body::new(reqwest::Body::from(answer))).into_response()
+            (headers, Body::new(reqwest::Body::from(response))).into_response()
         }
     }
 }

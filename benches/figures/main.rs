@@ -1,13 +1,14 @@
-//! The figures that this project promises, measured on the machine at hand: `cargo bench`.
+//! Benchmarks of the targets in docs/operations.md: `cargo bench`.
 //!
-//! `cargo bench -- [upstream] [cold] [warm] [proxied] [idle] [flood] [--no-fail]` measures only what is named. Exit codes:
-//! 0 all promises are kept (or `--no-fail`), 1 one is not, 2 something could not be measured.
+//! `cargo bench -- [upstream] [cold] [warm] [proxied] [idle] [flood] [--no-fail]` runs only the named ones. Exit codes: 0 all
+//! targets are met (or `--no-fail`), 1 a target is missed, 2 a benchmark failed.
 //!
-//! Up to four processes take part: this one sends requests and reads the clocks, a child of it is the server, the built-in
-//! Azure runs in a third and the Kubernetes API of a cluster in a fourth, so that each figure is one process's own.
+//! Up to four processes take part, so that each figure is that of one process: this one sends requests and measures, its
+//! children are the server, the sandbox, and the Kubernetes API of a cluster.
 
 mod client;
 mod cold;
+mod error;
 mod flood;
 mod idle;
 mod kubernetes;
@@ -22,87 +23,78 @@ mod warm;
 
 use std::process::ExitCode;
 
+use self::error::Result;
+use self::kubernetes::Kubernetes;
+use self::sandbox::Sandbox;
+use self::server::Server;
 use self::table::Table;
-
-/// What went wrong; the text is for people.
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-/// The first argument of the child that is the server.
-const SERVER: &str = "the-server-itself";
-
-/// The first argument of the child that is the Kubernetes API of a cluster.
-const KUBERNETES: &str = "the-kubernetes-api";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == SERVER) {
-        return told(server::run(&arguments));
+    match arguments.first().map(String::as_str) {
+        Some(server::ARGUMENT) => return exit_code(server::run(&arguments)),
+        Some(kubernetes::ARGUMENT) => return exit_code(kubernetes::run()),
+        _ => {}
     }
-    if arguments.first().is_some_and(|first| first == KUBERNETES) {
-        return told(kubernetes::run(&arguments));
-    }
-    // `cargo test --all-targets` starts this program too, without that word.
+    // `cargo test --all-targets` starts this program without that argument.
     if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("the figures are measured by: cargo bench");
+        println!("run the benchmarks with: cargo bench");
         return ExitCode::SUCCESS;
     }
     let no_fail = arguments.iter().any(|argument| argument == "--no-fail");
-    let chosen: Vec<&str> =
-        arguments.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Err(error) => told(Err(error.into())),
-        Ok(runtime) => match runtime.block_on(measure(&chosen)) {
-            Err(error) => told(Err(error)),
-            Ok(table) if table.is_kept() || no_fail => ExitCode::SUCCESS,
-            Ok(_) => ExitCode::FAILURE,
-        },
+    let names: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit_code(Err(error.into())),
+    };
+    match runtime.block_on(measure(&names)) {
+        Err(error) => exit_code(Err(error)),
+        Ok(table) if table.all_met() || no_fail => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
     }
 }
 
-fn told(outcome: Outcome<()>) -> ExitCode {
-    match outcome {
+fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the figures cannot be measured: {error}");
+            eprintln!("benchmark failed: {error}");
             ExitCode::from(2)
         }
     }
 }
 
-async fn measure(chosen: &[&str]) -> Outcome<Table> {
+async fn measure(names: &[&str]) -> Result<Table> {
     const ALL: [&str; 6] = ["upstream", "cold", "warm", "proxied", "idle", "flood"];
-    if let Some(unknown) = chosen.iter().find(|word| !ALL.contains(word)) {
-        return Err(
-            format!("there is nothing called {unknown} to measure; there is: {}", ALL.join(", ")).into()
-        );
+    if let Some(unknown) = names.iter().find(|name| !ALL.contains(name)) {
+        return Err(format!("unknown benchmark {unknown}; use {}", ALL.join(", ")).into());
     }
-    let wanted = |word: &str| chosen.is_empty() || chosen.contains(&word);
-    let folder = tempfile::tempdir()?;
+    let is_selected = |name: &str| names.is_empty() || names.contains(&name);
+    let directory = tempfile::tempdir()?;
+    let directory = directory.path();
     let mut table = Table::begin();
-    if wanted("idle") {
-        idle::measure(&mut table, folder.path()).await?;
+    if is_selected("idle") {
+        idle::measure(&mut table, directory).await?;
     }
-    if wanted("flood") {
-        flood::measure(&mut table, folder.path()).await?;
+    if is_selected("flood") {
+        flood::measure(&mut table, directory).await?;
     }
-    if ["upstream", "cold", "warm", "proxied"].into_iter().any(wanted) {
-        let sandbox = sandbox::Sandbox::start(folder.path()).await?;
-        if wanted("upstream") {
-            let server = server::Server::start(&sandbox, None, folder.path())?;
-            upstream::measure(&mut table, &sandbox, &server).await?;
+    if ["upstream", "cold", "warm", "proxied"].into_iter().any(is_selected) {
+        let sandbox = Sandbox::start(directory)?;
+        let start = |kubernetes: Option<&Kubernetes>| Server::start(&sandbox, kubernetes, directory);
+        if is_selected("upstream") {
+            upstream::measure(&mut table, &sandbox, &start(None)?).await?;
         }
-        if wanted("cold") {
-            let server = server::Server::start(&sandbox, None, folder.path())?;
-            cold::measure(&mut table, &sandbox, &server).await?;
+        if is_selected("cold") {
+            cold::measure(&mut table, &sandbox, &start(None)?).await?;
         }
-        if wanted("warm") {
-            let server = server::Server::start(&sandbox, None, folder.path())?;
-            warm::measure(&mut table, &server).await?;
+        if is_selected("warm") {
+            warm::measure(&mut table, &start(None)?).await?;
         }
-        if wanted("proxied") {
-            let kubernetes = kubernetes::Kubernetes::start(folder.path())?;
-            let server = server::Server::start(&sandbox, Some(&kubernetes), folder.path())?;
-            proxied::measure(&mut table, &server).await?;
+        if is_selected("proxied") {
+            let kubernetes = Kubernetes::start(directory)?;
+            proxied::measure(&mut table, &start(Some(&kubernetes))?).await?;
         }
     }
     table.end();

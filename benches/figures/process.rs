@@ -1,46 +1,70 @@
-//! Child processes, and what Linux tells of them under `/proc`. Elsewhere those figures are `None`.
+//! Child processes, with their CPU time and memory from `/proc`; `None` on systems other than Linux.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::Outcome;
+use crate::error::Result;
 
 /// The built program.
-pub(crate) const NORMAN_AKS: &str = env!("CARGO_BIN_EXE_norman-aks");
+const NORMAN_AKS: &str = env!("CARGO_BIN_EXE_norman-aks");
 
 /// The unit of CPU times under `/proc`: a hundredth of a second on every Linux that Rust runs on.
 const TICK_MS: f64 = 10.0;
 
-/// A child that ends with its owner. Its log goes into a file, for that costs what it costs in operation.
+/// A child that is killed when dropped. Its log goes to a file, because logging is part of the cost in production.
 pub(crate) struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Process {
-    /// Starts `program` without the settings of this shell; `log` takes its standard error.
-    pub(crate) fn start(program: &Path, arguments: &[&str], log: &Path) -> Outcome<Self> {
+    /// Starts this program as a child, with `log` for its standard error.
+    pub(crate) fn start_self(arguments: &[&str], log: &Path) -> Result<Self> {
+        Self::start(&std::env::current_exe()?, arguments, log)
+    }
+
+    /// Starts `norman-aks` with a new data directory; `name` is that of directory and log.
+    pub(crate) fn start_norman_aks(
+        command: &str,
+        directory: &Path,
+        name: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let data = format!("--data-dir={}", directory.join(name).display());
+        let arguments = [&[command, &data], flags].concat();
+        Self::start(Path::new(NORMAN_AKS), &arguments, &directory.join(format!("{name}.log")))
+    }
+
+    /// Starts `norman-aks serve`, which need not reach Azure, and returns its address.
+    pub(crate) fn serve(directory: &Path, name: &str) -> Result<(Self, SocketAddr)> {
+        let mut process = Self::start_norman_aks("serve", directory, name, &["--listen=127.0.0.1:0"])?;
+        let address = process.word_after("listens on http://")?.parse()?;
+        Ok((process, address))
+    }
+
+    fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
         let mut command = Command::new(program);
-        // Standard input stays open as long as this process lives: the server under test ends with it.
+        // Standard input is closed when this process ends, which stops the child.
         command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(fs::File::create(log)?).spawn()?;
-        let output = child.stdout.take().ok_or("a child without an output")?;
+        let output = child.stdout.take().ok_or("child without output")?;
         Ok(Self { child, output: BufReader::new(output) })
     }
 
-    /// The next line that it prints; an error when it ended instead.
-    pub(crate) fn line(&mut self) -> Outcome<String> {
+    /// The next line of its output.
+    pub(crate) fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         match self.output.read_line(&mut line)? {
-            0 => Err("a process ended before it was ready".into()),
+            0 => Err("a process exited before it was ready".into()),
             _ => Ok(line),
         }
     }
 
-    /// What follows `words` in the first line that has them, up to a blank.
-    pub(crate) fn word_after(&mut self, words: &str) -> Outcome<String> {
+    /// The word after `words` in the first line that contains them.
+    pub(crate) fn word_after(&mut self, words: &str) -> Result<String> {
         loop {
             if let Some((_, rest)) = self.line()?.split_once(words) {
                 return Ok(rest.split([' ', ';', '/', '\n']).next().unwrap_or_default().to_owned());
@@ -48,26 +72,26 @@ impl Process {
         }
     }
 
-    /// CPU time so far, user and system, of all its threads.
+    /// CPU time so far, user and system, of all threads.
     pub(crate) fn cpu_ms(&self) -> Option<f64> {
         let stat = fs::read_to_string(self.proc("stat")).ok()?;
-        // The name of the program stands in parentheses and may hold blanks.
+        // The name of the program is in parentheses and may contain spaces.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
         let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
         Some(ticks * TICK_MS)
     }
 
-    /// Its memory in RAM now.
+    /// Resident memory.
     pub(crate) fn resident_mb(&self) -> Option<f64> {
         self.status("VmRSS:")
     }
 
-    /// The most memory in RAM since [`Process::forget_peak`].
+    /// Peak resident memory since [`Process::reset_peak`].
     pub(crate) fn peak_mb(&self) -> Option<f64> {
         self.status("VmHWM:")
     }
 
-    pub(crate) fn forget_peak(&self) -> Option<()> {
+    pub(crate) fn reset_peak(&self) -> Option<()> {
         fs::write(self.proc("clear_refs"), "5").ok()
     }
 
@@ -84,8 +108,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already, and there is nobody left to tell.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Blocks a child until its parent exits, which closes standard input.
+pub(crate) async fn wait_for_parent() -> Result<()> {
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+    Ok(())
 }

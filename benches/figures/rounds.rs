@@ -1,11 +1,11 @@
-//! Rounds of requests that are compared with each other. They are short and alternate, forwards and backwards, and what
-//! counts is the median over the rounds: so all of them meet the same conditions of the machine.
+//! Compares kinds of requests in short rounds that alternate, forwards and backwards, and takes the median over the rounds,
+//! so that all kinds are measured under the same conditions.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::Outcome;
 use crate::client::Load;
+use crate::error::Result;
 use crate::server::Server;
 use crate::table::median;
 
@@ -13,30 +13,30 @@ const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 31;
 const ROUND: Duration = Duration::from_millis(200);
 
-/// All rounds of one kind.
+/// The rounds of one kind of request.
 #[derive(Default)]
 pub(crate) struct Rounds {
-    /// The answers a second of each.
-    pub(crate) a_second: Vec<f64>,
-    answers: f64,
-    /// CPU time of the server, where it can be seen.
+    /// Responses per second of each round.
+    pub(crate) per_second: Vec<f64>,
+    responses: f64,
+    /// CPU time of the server, if known.
     cpu_ms: Option<f64>,
 }
 
 impl Rounds {
-    /// Answers a second as a share of those of `bare`, in percent.
+    /// Responses per second as a share of those of `bare`, in percent.
     pub(crate) fn share_of(&self, bare: &Self) -> f64 {
-        median(self.a_second.iter().zip(&bare.a_second).map(|(own, bare)| 100.0 * own / bare).collect())
+        median(self.per_second.iter().zip(&bare.per_second).map(|(own, bare)| 100.0 * own / bare).collect())
     }
 
-    /// CPU time of the server for one answer.
+    /// CPU time of the server per response.
     pub(crate) fn cpu_us(&self) -> Option<f64> {
-        Some(self.cpu_ms? * 1000.0 / self.answers)
+        Some(self.cpu_ms? * 1000.0 / self.responses)
     }
 }
 
-/// Sends each load in turn, round by round.
-pub(crate) async fn rounds<const N: usize>(server: &Server, loads: [Rc<Load>; N]) -> Outcome<[Rounds; N]> {
+/// Runs the rounds of all loads.
+pub(crate) async fn rounds<const N: usize>(server: &Server, loads: [Rc<Load>; N]) -> Result<[Rounds; N]> {
     let mut all: [Rounds; N] = std::array::from_fn(|_| Rounds::default());
     for number in 0..ROUNDS {
         let mut pairs: Vec<_> = loads.iter().zip(&mut all).collect();
@@ -45,12 +45,12 @@ pub(crate) async fn rounds<const N: usize>(server: &Server, loads: [Rc<Load>; N]
         }
         for (load, rounds) in pairs {
             let before = server.process.cpu_ms();
-            let a_second = load.round(CONNECTIONS, ROUND).await?;
+            let per_second = load.round(CONNECTIONS, ROUND).await?;
             if let Some((before, after)) = before.zip(server.process.cpu_ms()) {
                 *rounds.cpu_ms.get_or_insert_default() += after - before;
             }
-            rounds.answers += a_second * ROUND.as_secs_f64();
-            rounds.a_second.push(a_second);
+            rounds.responses += per_second * ROUND.as_secs_f64();
+            rounds.per_second.push(per_second);
         }
     }
     Ok(all)

@@ -1,6 +1,5 @@
-//! The server under test as a child of this program: the app as `serve` builds it, with log, metrics and audit, but
-//! with the built-in Azure in another process; and beside it, behind the same accept loop, routes that do nothing but
-//! return the same bytes.
+//! The server under test in a child process: the app as `serve` builds it, with log, metrics and audit, and a sandbox in
+//! another process. Next to it, with the same accept loop, are routes that only return the same bytes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,6 +12,7 @@ use axum::routing::get;
 use azure_sandbox::{Sandbox, Seed};
 use bytes::Bytes;
 use clock::Clock;
+use futures_util::future::try_join_all;
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
@@ -29,69 +29,93 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::client::{Response, call, request};
+use crate::error::Result;
 use crate::kubernetes::{self, Kubernetes};
-use crate::process::Process;
-use crate::{Outcome, SERVER, sandbox};
+use crate::process::{Process, wait_for_parent};
+use crate::sandbox;
 
-/// As `serve` does it.
+/// The first argument of the child process.
+pub(crate) const ARGUMENT: &str = "the-server-itself";
+
+/// The interval of `serve`.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// The two warm answers that are compared with a bare route.
+/// The two listings that are measured.
 pub(crate) const SMALL: &str = "aksVersions";
 pub(crate) const LARGE: &str = "aksVMSizesV2";
 
-/// Where everything is, as the child tells its parent.
+/// Addresses, credentials and sizes, which the child reports to its parent.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) api: SocketAddr,
     pub(crate) bare: SocketAddr,
     /// An administrator's token.
     pub(crate) token: String,
-    /// The id of a stored credential.
+    /// The ID of a stored credential.
     pub(crate) credential: String,
     pub(crate) small: usize,
     pub(crate) large: usize,
-    /// The token of a member of the cluster, where there is one.
+    /// The token of a member of the cluster, if there is one.
     pub(crate) member: Option<String>,
 }
 
-/// The running child.
+/// The running child process.
 pub(crate) struct Server {
     pub(crate) ready: Ready,
     pub(crate) process: Process,
 }
 
 impl Server {
-    /// Starts it on a new data folder, with a cluster that has that Kubernetes API.
+    /// Starts the server on a new data directory, with a cluster that has the Kubernetes API.
     pub(crate) fn start(
         sandbox: &sandbox::Sandbox,
         kubernetes: Option<&Kubernetes>,
-        folder: &Path,
-    ) -> Outcome<Self> {
-        let data = tempfile::tempdir_in(folder)?.keep();
+        directory: &Path,
+    ) -> Result<Self> {
+        let data = tempfile::tempdir_in(directory)?.keep();
         let log = data.join("server.log");
         let (azure, authority) = (sandbox.address.to_string(), sandbox.authority.display().to_string());
         let kubernetes = serde_json::to_string(&kubernetes.map(|kubernetes| &kubernetes.ready))?;
-        let arguments = [SERVER, &azure, &authority, &data.display().to_string(), &kubernetes];
-        let mut process = Process::start(&std::env::current_exe()?, &arguments, &log)?;
+        let arguments = [ARGUMENT, &azure, &authority, &data.display().to_string(), &kubernetes];
+        let mut process = Process::start_self(&arguments, &log)?;
         let ready = serde_json::from_str(&process.line()?)?;
         Ok(Self { ready, process })
     }
 
     /// The path of a listing action with the stored credential.
     pub(crate) fn stored(&self, action: &str) -> String {
-        format!(
-            "/meta/{action}?cloudCredentialId={}&region={}",
-            self.ready.credential,
-            Sandbox::seed().location
-        )
+        listing_path(action, &self.ready.credential)
+    }
+
+    /// Sends concurrent requests, one for each client secret; fails if a response is not expected.
+    pub(crate) async fn call_concurrently<'a>(
+        &self,
+        action: &str,
+        secrets: impl IntoIterator<Item = &'a str>,
+        is_expected: impl Fn(&Response) -> bool,
+    ) -> Result<()> {
+        let path = format!("/meta/{action}");
+        let requests = secrets
+            .into_iter()
+            .map(|secret| request("POST", &path, Some(&self.ready.token), &sandbox::credential(secret)));
+        let calls = requests.map(|request| async move { call(self.ready.api, &request).await });
+        let responses = try_join_all(calls).await?;
+        match responses.iter().find(|response| !is_expected(response)) {
+            Some(response) => Err(format!("status {}: {}", response.status, response.text()).into()),
+            None => Ok(()),
+        }
     }
 }
 
-/// The child itself: runs until its standard input is closed.
-pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
+fn listing_path(action: &str, credential: &str) -> String {
+    format!("/meta/{action}?cloudCredentialId={credential}&region={}", Sandbox::seed().location)
+}
+
+/// Runs the child process until its parent exits.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let [_, azure, authority, data, kubernetes] = arguments else {
-        return Err("the server is started by the figures".into());
+        return Err("only the benchmark starts the server".into());
     };
     let _log = telemetry::init(telemetry::Format::Text { ansi: false }, None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -106,7 +130,7 @@ async fn serve(
     authority: &str,
     data: &str,
     kubernetes: Option<&kubernetes::Ready>,
-) -> Outcome<()> {
+) -> Result<()> {
     let metrics = Metrics::install()?;
     tokio::spawn(async move {
         loop {
@@ -126,7 +150,7 @@ async fn serve(
         large: 0,
         member: None,
     };
-    let (small, large) = (answer(&app, &ready, SMALL).await?, answer(&app, &ready, LARGE).await?);
+    let (small, large) = (response(&app, &ready, SMALL).await?, response(&app, &ready, LARGE).await?);
     (ready.small, ready.large) = (small.len(), large.len());
     let mut bare = Router::new().route("/small", bare(small)).route("/large", bare(large));
     if let Some(kubernetes) = kubernetes {
@@ -136,8 +160,7 @@ async fn serve(
     ready.api = listen(app.router()).await?;
     ready.bare = listen(bare).await?;
     println!("{}", serde_json::to_string(&ready)?);
-    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
-    Ok(())
+    wait_for_parent().await
 }
 
 async fn build(
@@ -145,7 +168,7 @@ async fn build(
     authority: &str,
     data: &str,
     kubernetes: Option<&kubernetes::Ready>,
-) -> Outcome<(App, Store)> {
+) -> Result<(App, Store)> {
     let settings = BTreeMap::from([("NORMAN_AKS_DATA_DIR".to_owned(), data.to_owned())]);
     let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
     let clock = Clock::system();
@@ -163,7 +186,7 @@ async fn build(
     Ok((app, store))
 }
 
-async fn store_credential(app: &App, token: &SecretString) -> Outcome<String> {
+async fn store_credential(app: &App, token: &SecretString) -> Result<String> {
     let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
     let caller = app.tokens.authenticate(token.expose_secret()).await?;
     let by = Actor { caller, request_id: "".into(), remote: Some([127, 0, 0, 1].into()) };
@@ -179,12 +202,11 @@ async fn store_credential(app: &App, token: &SecretString) -> Outcome<String> {
     Ok(app.credentials.create(&by, change).await?.id)
 }
 
-/// What the server answers, for the bare route to answer too.
-async fn answer(app: &App, ready: &Ready, action: &str) -> Outcome<Bytes> {
-    let target =
-        format!("/meta/{action}?cloudCredentialId={}&region={}", ready.credential, Sandbox::seed().location);
-    let request = Request::get(target).header(AUTHORIZATION, format!("Bearer {}", ready.token));
-    let response = app.router().call(request.body(Body::empty())?).await?;
+/// The response of the server, for the bare route.
+async fn response(app: &App, ready: &Ready, action: &str) -> Result<Bytes> {
+    let http_request = Request::get(listing_path(action, &ready.credential))
+        .header(AUTHORIZATION, format!("Bearer {}", ready.token));
+    let response = app.router().call(http_request.body(Body::empty())?).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     if status.is_success() { Ok(body) } else { Err(String::from_utf8_lossy(&body).into()) }
@@ -194,7 +216,7 @@ fn bare(body: Bytes) -> axum::routing::MethodRouter {
     get(move || async move { ([(CONTENT_TYPE, "application/json")], body) })
 }
 
-async fn listen(router: Router) -> Outcome<SocketAddr> {
+async fn listen(router: Router) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(serve::serve(listener, None, router, CancellationToken::new(), serve::Options::default()));

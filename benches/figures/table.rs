@@ -1,32 +1,29 @@
-//! The table: a line per figure, with the promise beside it where there is one.
+//! The output: one line for each figure, with its target if there is one.
 
 use std::thread::available_parallelism;
 
-/// What was promised about a figure.
+/// The target of a figure.
 #[derive(Clone, Copy)]
-pub(crate) enum Promise {
+pub(crate) enum Target {
     Exactly(f64),
     AtMost(f64),
     AtLeast(f64),
-    /// Nothing; the figure only helps to understand the others.
-    None,
 }
 
-impl Promise {
-    fn is_kept(self, figure: f64) -> bool {
+impl Target {
+    fn is_met(self, figure: f64) -> bool {
         match self {
-            Self::Exactly(wanted) => (figure - wanted).abs() < f64::EPSILON,
+            Self::Exactly(expected) => (figure - expected).abs() < f64::EPSILON,
             Self::AtMost(limit) => figure <= limit,
             Self::AtLeast(limit) => figure >= limit,
-            Self::None => true,
         }
     }
 }
 
-/// The figures so far. Each is printed as soon as it is known.
+/// Counts the targets. Each figure is printed as soon as it is measured.
 pub(crate) struct Table {
-    broken: usize,
-    promises: usize,
+    missed: usize,
+    targets: usize,
 }
 
 impl Table {
@@ -38,46 +35,50 @@ impl Table {
             std::env::consts::OS
         );
         if !cfg!(target_os = "linux") {
-            println!("CPU time and memory are read from /proc and are left out here: this is not Linux");
+            println!("CPU time and memory are read from /proc and omitted here: this is not Linux");
         }
-        Self { broken: 0, promises: 0 }
+        Self { missed: 0, targets: 0 }
     }
 
-    /// A heading, with the circumstances.
+    /// Prints a heading with the conditions of the measurement.
     #[expect(clippy::unused_self, reason = "headings belong to a table that has begun")]
     pub(crate) fn section(&self, title: &str) {
-        println!("\n{title}\n  {:<66} {:>9}  {:>11}  kept", "figure", "promised", "measured");
+        println!("\n{title}\n  {:<66} {:>9}  {:>11}  met", "figure", "target", "measured");
     }
 
-    /// A figure with the unit of both numbers, for example `ms`.
-    pub(crate) fn line(&mut self, what: &str, unit: &str, promise: Promise, figure: f64) {
-        let promised = match promise {
-            Promise::Exactly(wanted) => number(wanted),
-            Promise::AtMost(limit) => format!("≤ {}", number(limit)),
-            Promise::AtLeast(limit) => format!("≥ {}", number(limit)),
-            Promise::None => String::new(),
+    /// Prints a figure with its target; `unit` is that of both, for example `ms`.
+    pub(crate) fn target(&mut self, name: &str, unit: &str, target: Target, figure: f64) {
+        let text = match target {
+            Target::Exactly(expected) => number(expected),
+            Target::AtMost(limit) => format!("≤ {}", number(limit)),
+            Target::AtLeast(limit) => format!("≥ {}", number(limit)),
         };
-        let kept = match promise {
-            Promise::None => "",
-            _ if promise.is_kept(figure) => "yes",
-            _ => "NO",
-        };
-        println!("  {what:<66} {promised:>9}  {:>6} {unit:<4}  {kept}", number(figure));
-        self.promises += usize::from(!kept.is_empty());
-        self.broken += usize::from(kept == "NO");
+        let is_met = target.is_met(figure);
+        self.targets += 1;
+        self.missed += usize::from(!is_met);
+        print_line(name, &text, unit, figure, if is_met { "yes" } else { "NO" });
+    }
+
+    /// Prints a figure without a target, which helps to understand the others.
+    #[expect(clippy::unused_self, reason = "figures belong to a table that has begun")]
+    pub(crate) fn info(&self, name: &str, unit: &str, figure: f64) {
+        print_line(name, "", unit, figure, "");
     }
 
     pub(crate) fn end(&self) {
-        println!("\n{} of {} promises are kept", self.promises - self.broken, self.promises);
+        println!("\n{} of {} targets are met", self.targets - self.missed, self.targets);
     }
 
-    /// Whether every promise is kept.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.broken == 0
+    pub(crate) fn all_met(&self) -> bool {
+        self.missed == 0
     }
 }
 
-/// Whole numbers as such, small ones with two digits that say something.
+fn print_line(name: &str, target: &str, unit: &str, figure: f64, is_met: &str) {
+    println!("  {name:<66} {target:>9}  {:>6} {unit:<4}  {is_met}", number(figure));
+}
+
+/// A number with two or three significant digits.
 fn number(figure: f64) -> String {
     match figure {
         _ if figure.fract() == 0.0 || figure.abs() >= 100.0 => format!("{figure:.0}"),
@@ -86,7 +87,7 @@ fn number(figure: f64) -> String {
     }
 }
 
-/// The middle one; with an even number of them, the lower of the two.
+/// The median; the lower of the two middle figures of an even number.
 pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)

@@ -1,46 +1,36 @@
-//! How often Azure is asked, counted by Azure's stand-in.
+//! The number of requests to Azure, counted by the sandbox.
 
-use futures_util::future::try_join_all;
-
-use crate::Outcome;
-use crate::client::{call, request};
-use crate::sandbox::{Sandbox, credential};
+use crate::error::Result;
+use crate::sandbox::Sandbox;
 use crate::server::{LARGE, SMALL, Server};
-use crate::table::{Promise, Table};
+use crate::table::{Table, Target};
 
 const CALLERS: usize = 100;
 
-pub(crate) async fn measure(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Outcome<()> {
+pub(crate) async fn measure(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Result<()> {
     table.section("Requests to Azure (tenant given, one page)");
     sandbox.accept("first").await?;
-    sandbox.accept("together").await?;
-    sandbox.requests().await?;
-    for (what, action, wanted) in [
+    sandbox.accept("concurrent").await?;
+    sandbox.take_requests().await?;
+    for (name, action, expected) in [
         ("a cold call (token, list)", LARGE, 2.0),
         ("the next call of that credential (list)", SMALL, 1.0),
         ("a call within the time to live", LARGE, 0.0),
     ] {
-        ask(server, action, "first", 1, true).await?;
-        let (tokens, lists) = sandbox.requests().await?;
-        table.line(what, "", Promise::Exactly(wanted), tokens + lists);
+        server.call_concurrently(action, ["first"], |response| response.status == 200).await?;
+        let (tokens, lists) = sandbox.take_requests().await?;
+        table.target(name, "", Target::Exactly(expected), tokens + lists);
     }
-    ask(server, LARGE, "together", CALLERS, true).await?;
-    let (tokens, lists) = sandbox.requests().await?;
-    table.line("100 equal cold calls at once: token requests", "", Promise::Exactly(1.0), tokens);
-    table.line("100 equal cold calls at once: list requests", "", Promise::Exactly(1.0), lists);
-    ask(server, LARGE, "nobody-knows-it", CALLERS, false).await?;
-    let (tokens, lists) = sandbox.requests().await?;
-    table.line("100 calls with a bad secret at once: token requests", "", Promise::Exactly(1.0), tokens);
-    table.line("100 calls with a bad secret at once: list requests", "", Promise::Exactly(0.0), lists);
+    for (name, secret, is_valid) in [
+        ("100 equal cold calls at once", "concurrent", true),
+        ("100 calls with a bad secret at once", "unknown", false),
+    ] {
+        let secrets = std::iter::repeat_n(secret, CALLERS);
+        server.call_concurrently(LARGE, secrets, |response| (response.status == 200) == is_valid).await?;
+        let (tokens, lists) = sandbox.take_requests().await?;
+        table.target(&format!("{name}: token requests"), "", Target::Exactly(1.0), tokens);
+        let expected = if is_valid { 1.0 } else { 0.0 };
+        table.target(&format!("{name}: list requests"), "", Target::Exactly(expected), lists);
+    }
     Ok(())
-}
-
-/// The same question from several callers at once.
-async fn ask(server: &Server, action: &str, secret: &str, callers: usize, good: bool) -> Outcome<()> {
-    let request = request("POST", &format!("/meta/{action}"), Some(&server.ready.token), &credential(secret));
-    let answers = try_join_all((0..callers).map(|_| call(server.ready.api, &request))).await?;
-    match answers.iter().find(|answer| (answer.status == 200) != good) {
-        Some(answer) => Err(format!("status {}: {}", answer.status, answer.text()).into()),
-        None => Ok(()),
-    }
 }

@@ -132,7 +132,7 @@ fn insert_credential(program: &Program, environment: &str) {
     let url = store::sqlite_url(&program.path().join("norman-aks-data/norman-aks.db"));
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let store = Store::connect(&url, &store::Options::default()).await.unwrap();
-        store::users::insert(&store, &owner, &audit()).await.unwrap();
+        store::users::ensure(&store, &owner, None, |_| audit()).await.unwrap();
         store::credentials::insert(&store, &credential, &audit()).await.unwrap();
         store.close().await;
     });
