@@ -1,18 +1,28 @@
-//! What the tests stand on: a whole server in process, with the sandbox as its Azure and a clock that can be moved; and
-//! databases of their own; and the real executable.
+//! Test support. Most tests use [`app::TestApp`]: a server in process, with a database, a sandbox as its Azure and a clock
+//! that the test advances.
+//!
+//! - [`app`]: the server, and requests to it
+//! - [`made`]: clusters that the worker creates in the sandbox
+//! - [`kubernetes`], [`connected`]: a fake Kubernetes API, and a server with a connected cluster on it
+//! - [`databases`]: SQLite and PostgreSQL databases, for tests that run on both
+//! - [`program`]: the real executable
+//! - [`repository`]: the files of the repository, for tests of documents
+//! - [`fixtures`]: recordings and data; [`schema`]: responses against the API document
 
 use norman_aks::store::AuditRow;
 
 pub(crate) mod app;
+pub(crate) mod call;
 pub(crate) mod connected;
 pub(crate) mod databases;
 pub(crate) mod fixtures;
 pub(crate) mod kubernetes;
 pub(crate) mod made;
 pub(crate) mod program;
+pub(crate) mod repository;
 pub(crate) mod schema;
 
-/// The audit record of a change that a test makes by itself.
+/// An audit record with a unique ID, for changes that a test makes in the store.
 pub(crate) fn audit() -> AuditRow {
     AuditRow { id: uuid::Uuid::now_v7().to_string(), ..AuditRow::default() }
 }

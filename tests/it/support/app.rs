@@ -1,24 +1,21 @@
-//! A server of one test: its own SQLite file, its own sandbox, its own clock.
+//! A server for one test: with a SQLite file, a sandbox and a clock of its own. Start with [`TestApp::start`], or
+//! [`TestApp::with`] for settings; send requests with `app.get("/v3").token(&ann).send().await`.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
 use azure_sandbox::{Control, Sandbox, Seed};
 use clock::Clock;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::BodyExt;
+use http::{Method, StatusCode};
 use norman_aks::app::{self, App, Connectors};
 use norman_aks::config::{Config, Flags};
 use norman_aks::store::{self, Store};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
-use tower::ServiceExt;
 
+pub(crate) use crate::support::call::{Answer, Call};
 use crate::support::databases::TestDb;
 
 /// 2026-11-22T12:00:00Z.
@@ -39,15 +36,15 @@ pub(crate) struct TestApp {
 pub(crate) struct TestAppBuilder {
     settings: BTreeMap<String, String>,
     clock: Clock,
-    /// The text of the key file; made by the server without.
+    /// The content of the key file; `None` lets the server create it.
     keys: Option<String>,
     clusters: cluster_access::Options,
     sandbox: Option<Arc<Sandbox>>,
-    /// The name of a data directory that is there from the start.
+    /// The fixture that is copied to the data directory.
     data_directory: Option<&'static str>,
-    /// How long the next part of an answer of Azure may take.
+    /// Timeout of the next part of a response of Azure.
     read_limit: Duration,
-    /// The most pages of the SQLite file.
+    /// Maximum number of pages of the SQLite file.
     max_pages: Option<u32>,
 }
 
@@ -56,15 +53,15 @@ impl TestApp {
         Self::with().start().await
     }
 
-    /// A server that keeps clusters which Azure does not have: errors that rest on Azure only warn.
+    /// A server that accepts clusters despite review errors that depend on Azure's data.
     pub(crate) async fn advising() -> Self {
         Self::with().advise().start().await
     }
 
-    /// A server with settings of its own.
+    /// Builds a server with settings.
     pub(crate) fn with() -> TestAppBuilder {
         TestAppBuilder {
-            // A machine that is busy with other tests takes its time.
+            // The machine may be busy with other tests.
             settings: BTreeMap::from([("NORMAN_AKS_DATABASE_WAIT_SECONDS".to_owned(), "50".to_owned())]),
             clock: Clock::manual(NOW_MS),
             keys: None,
@@ -76,7 +73,7 @@ impl TestApp {
         }
     }
 
-    /// A token of a new or known user.
+    /// A new token of a user, who is created if necessary.
     pub(crate) async fn token(&self, user: &str) -> String {
         let token = self.app.tokens.create(user, None, None, "").await.unwrap();
         token.to_bearer().expose_secret().to_owned()
@@ -98,13 +95,12 @@ impl TestApp {
         self.call(Method::DELETE, path)
     }
 
-    /// A call as the administrator, unless the call says otherwise.
+    /// A request as the administrator, by default.
     pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
-        let request = Request::builder().method(method).uri(path).header("host", "norman.test");
-        Call { app: self, request, token: Some(self.admin.clone()), body: Body::empty() }
+        Call::new(&self.router, method, path, &self.admin)
     }
 
-    /// The body of a request with the ready account's credential and whatever else is given.
+    /// A body with the credential of the seed account, and more fields.
     pub(crate) fn credential(&self, more: &serde_json::Value) -> serde_json::Value {
         let mut body = serde_json::json!({
             "tenantId": self.seed.tenant_id,
@@ -117,7 +113,7 @@ impl TestApp {
         body
     }
 
-    /// Stores the ready account's credential for the caller of that token; its id.
+    /// Stores the credential of the seed account for a user; returns its ID.
     pub(crate) async fn stored_credential(&self, token: &str) -> String {
         let seed = &self.seed;
         let answer = self
@@ -135,12 +131,12 @@ impl TestApp {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Lets the worker work, and time pass, until nothing is on its way any more.
+    /// Runs the worker and advances the clock until all operations are complete.
     pub(crate) async fn settle(&self) {
         self.pass(Duration::from_mins(2)).await;
     }
 
-    /// Lets the worker work while so much time passes.
+    /// Runs the worker while advancing the clock by `time`.
     pub(crate) async fn pass(&self, time: Duration) {
         let tick = Duration::from_secs(2);
         let stop = tokio_util::sync::CancellationToken::new();
@@ -150,7 +146,7 @@ impl TestApp {
         }
     }
 
-    /// A statement on the SQLite file beside the store, to bring about what the API does not.
+    /// Executes a statement on the SQLite file, for states that the API does not produce.
     pub(crate) async fn execute(&self, statement: &'static str) {
         let url = norman_aks::store::sqlite_url(&self.folder.path().join("norman-aks.db"));
         let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
@@ -158,7 +154,7 @@ impl TestApp {
         pool.close().await;
     }
 
-    /// The response to a call during which time passes, and how much has passed on the clock of the server.
+    /// The response to a call while the clock advances, and the time that passed on the clock.
     pub(crate) async fn send_while_time_passes(&self, call: Call<'_>) -> (Answer, Duration) {
         let begun = self.clock.now_ms();
         let mut call = std::pin::pin!(call.send());
@@ -171,12 +167,12 @@ impl TestApp {
         (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - begun).unwrap()))
     }
 
-    /// Everything that is served, for a listener of one's own.
+    /// The router, for a listener of the test.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }
 
-    /// Requests that the sandbox has seen since the last look, as `METHOD path`.
+    /// The requests to the sandbox since the last call, as `METHOD path`.
     pub(crate) fn upstream(&self) -> Vec<String> {
         let seen = self
             .control
@@ -196,50 +192,50 @@ impl TestAppBuilder {
         self
     }
 
-    /// As [`TestApp::advising`].
+    /// See [`TestApp::advising`].
     #[must_use]
     pub(crate) fn advise(self) -> Self {
         self.setting("NORMAN_AKS_CLUSTER_REVIEW", "advise")
     }
 
-    /// A server on a database that outlives it, with the key that all servers of that database share.
+    /// Uses a database that outlives the server, with the encryption key that its servers share.
     #[must_use]
     pub(crate) fn on(mut self, db: &TestDb) -> Self {
         self.keys = Some(db.keys.clone());
         self.setting("NORMAN_AKS_DATABASE_URL", &db.url)
     }
 
-    /// A server whose time is another one's too.
+    /// Uses the clock of another server.
     #[must_use]
     pub(crate) fn clock(self, clock: &Clock) -> Self {
         Self { clock: clock.clone(), ..self }
     }
 
-    /// A server that has the same Azure and the same time as another one.
+    /// Uses the sandbox and the clock of another server.
     #[must_use]
     pub(crate) fn beside(self, other: &TestApp) -> Self {
         Self { clock: other.clock.clone(), sandbox: Some(Arc::clone(&other.sandbox)), ..self }
     }
 
-    /// A server on a copy of a data directory of an earlier version, with the sandbox's clusters in it.
+    /// Uses a copy of a data directory of an earlier version, with the sandbox's clusters in it.
     #[must_use]
     pub(crate) fn data_directory(self, fixture: &'static str) -> Self {
         Self { data_directory: Some(fixture), ..self }
     }
 
-    /// A server that waits no longer for the next part of an answer of Azure.
+    /// Sets the timeout of the next part of a response of Azure.
     #[must_use]
     pub(crate) fn read_limit(self, read_limit: Duration) -> Self {
         Self { read_limit, ..self }
     }
 
-    /// A server whose SQLite file may have so many pages, as if its disk were that small.
+    /// Limits the pages of the SQLite file, like a small disk.
     #[must_use]
     pub(crate) fn max_pages(self, max_pages: u32) -> Self {
         Self { max_pages: Some(max_pages), ..self }
     }
 
-    /// A server that finds clusters in another way than by DNS.
+    /// Sets how the server connects to clusters.
     #[must_use]
     pub(crate) fn clusters(self, clusters: cluster_access::Options) -> Self {
         Self { clusters, ..self }
@@ -292,10 +288,11 @@ impl TestAppBuilder {
             read_limit: self.read_limit,
             ..azure::Options::default()
         };
-        // Into the sandbox's clusters, unless the test has clusters of its own.
+        // The sandbox's clusters, unless the test has clusters of its own.
         let resolver = self.clusters.resolver.clone().or_else(|| Some(sandbox.kubernetes_resolver()));
-        let ways = Connectors { azure: to_azure, clusters: cluster_access::Options { resolver, ..self.clusters } };
-        let app = App::build(&config, store, secrets, ways).await.unwrap();
+        let connectors =
+            Connectors { azure: to_azure, clusters: cluster_access::Options { resolver, ..self.clusters } };
+        let app = App::build(&config, store, secrets, connectors).await.unwrap();
         let admin = app.tokens.create("admin", Some(true), None, "").await.unwrap();
         TestApp {
             router: app.router(),
@@ -310,7 +307,8 @@ impl TestAppBuilder {
     }
 }
 
-/// Copies a data directory. Its server had the sandbox for Azure, which in process looks like the real one.
+/// Copies a data directory of a server with a sandbox, and marks its database as one of a server with Azure, like that of
+/// [`TestApp`].
 async fn copy_data(fixture: &str, to: &std::path::Path) {
     for entry in std::fs::read_dir(super::fixtures::path(fixture)).unwrap() {
         let path = entry.unwrap().path();
@@ -320,88 +318,4 @@ async fn copy_data(fixture: &str, to: &std::path::Path) {
     let store = Store::connect(&url, &store::Options::default()).await.unwrap();
     store::instance::put(&store, "stamp", "azure").await.unwrap();
     store.close().await;
-}
-
-pub(crate) struct Call<'a> {
-    app: &'a TestApp,
-    request: http::request::Builder,
-    token: Option<String>,
-    body: Body,
-}
-
-impl Call<'_> {
-    #[must_use]
-    pub(crate) fn token(mut self, token: &str) -> Self {
-        self.token = Some(token.to_owned());
-        self
-    }
-
-    #[must_use]
-    pub(crate) fn anonymous(mut self) -> Self {
-        self.token = None;
-        self
-    }
-
-    #[must_use]
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.request = self.request.header(name, value);
-        self
-    }
-
-    /// As it comes over a connection of another version of HTTP.
-    #[must_use]
-    pub(crate) fn version(mut self, version: http::Version) -> Self {
-        self.request = self.request.version(version);
-        self
-    }
-
-    #[must_use]
-    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
-        self.body(body.to_string())
-    }
-
-    #[must_use]
-    pub(crate) fn body(mut self, body: impl Into<Body>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    pub(crate) async fn send(self) -> Answer {
-        let request = match &self.token {
-            Some(token) => self.request.header("authorization", format!("Bearer {token}")),
-            None => self.request,
-        };
-        let mut request = request.body(self.body).unwrap();
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
-        let response = self.app.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
-    }
-
-    /// The text of `error`.
-    pub(crate) fn error(&self) -> String {
-        self.json()["error"].as_str().unwrap_or_else(|| panic!("{}", self.text())).to_owned()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
-    }
 }

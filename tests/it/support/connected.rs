@@ -1,4 +1,4 @@
-//! A server with one cluster that is connected already, to a Kubernetes API that is played.
+//! A server with a cluster that is connected to a fake Kubernetes API.
 
 use aks::status::ClusterStatus;
 use axum::body::Body;
@@ -16,7 +16,7 @@ use super::app::{NOW_MS, TestApp};
 use super::audit;
 use super::kubernetes::{ACCOUNT, FakeCluster, HOST};
 
-/// The id of the cluster.
+/// The ID of the cluster.
 pub(crate) const ID: &str = "c-abcde";
 
 pub(crate) struct Connected {
@@ -49,7 +49,7 @@ impl Connected {
         connected
     }
 
-    /// Puts a cluster of Ann's into the database, with which nobody works.
+    /// Stores a cluster of Ann's, which the worker does not reconcile.
     pub(crate) async fn keep(&self, id: &str, status: &ClusterStatus, token: &str) {
         let row = ClusterRow {
             id: id.to_owned(),
@@ -79,17 +79,17 @@ impl Connected {
         }
     }
 
-    /// What is known about the cluster.
+    /// The status of the cluster.
     pub(crate) fn status(&self) -> ClusterStatus {
         self.status.clone()
     }
 
-    /// The id of the user of a token.
+    /// The user ID of a token.
     pub(crate) async fn user(&self, token: &str) -> String {
         self.app.app.tokens.authenticate(token).await.unwrap().user_id.clone()
     }
 
-    /// The token of somebody who has that part in the cluster.
+    /// The token of a new user with a role in the cluster.
     pub(crate) async fn member(&self, name: &str, role: &str) -> String {
         let token = self.app.token(name).await;
         let row = MemberRow {
@@ -106,7 +106,7 @@ impl Connected {
         token
     }
 
-    /// The head of an answer from inside the cluster, with a body that is still on its way.
+    /// Sends a request into the cluster; returns the response with a body that may still be streaming.
     pub(crate) async fn inside(&self, method: Method, path: &str, token: &str) -> Response {
         let request = Request::builder()
             .method(method)

@@ -1,8 +1,8 @@
-//! A database of its own for a test: a SQLite file, or a database of a PostgreSQL server.
+//! A database for one test: a SQLite file, or a database of a PostgreSQL server.
 //!
-//! The server is the one of `TEST_POSTGRES_URL` (whose user must be allowed to make databases), otherwise a throw-away
-//! one that the first test starts when PostgreSQL's programs are installed. That one lives as long as this process: a
-//! shell holds the other end of a pipe and stops it when the pipe closes, however this process ends.
+//! The server is the one of `TEST_POSTGRES_URL` (whose user must be allowed to create databases), or a temporary
+//! one that the first test starts if PostgreSQL's programs are installed. A shell stops that one when this process ends,
+//! because a pipe to it closes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,31 +18,31 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use url::Url;
 
-/// An empty database with the schema of today. Gone when dropped.
+/// An empty database with the current schema, removed when dropped.
 pub(crate) struct TestDb {
     /// Open and migrated.
     pub(crate) store: Store,
-    /// For other programs.
+    /// The URL, for other programs.
     pub(crate) url: String,
-    /// The key file of the servers on it.
+    /// The content of the key file that its servers share.
     pub(crate) keys: String,
     _owner: Owner,
 }
 
-/// What removes the database again.
+/// Removes the database when dropped.
 enum Owner {
     Folder { _folder: tempfile::TempDir },
     Server { server: String, database: String },
 }
 
-/// A SQLite file in a folder of its own.
+/// A new SQLite file.
 pub(crate) async fn sqlite() -> TestDb {
     let folder = tempfile::tempdir().expect("temporary folder");
     let url = sqlite_url(&folder.path().join("norman-aks.db"));
     TestDb { store: open(&url).await, url, keys: keys(), _owner: Owner::Folder { _folder: folder } }
 }
 
-/// A new database of a PostgreSQL server; `None` without one.
+/// A new database of the PostgreSQL server; `None` without a server.
 pub(crate) async fn postgres() -> Option<TestDb> {
     let server = server()?.to_owned();
     let database = format!("norman_aks_test_{}", uuid::Uuid::new_v4().simple());
@@ -54,22 +54,22 @@ pub(crate) async fn postgres() -> Option<TestDb> {
     Some(TestDb { store, url, keys: keys(), _owner: Owner::Server { server, database } })
 }
 
-/// Whether there is a PostgreSQL server, for tests that make several databases.
+/// Whether there is a PostgreSQL server, for tests that create several databases.
 pub(crate) fn has_postgres() -> bool {
     server().is_some()
 }
 
-/// The address of the PostgreSQL server; `None`, and a line on the standard error, when there is none. With
-/// `NORMAN_AKS_TEST_REQUIRE_POSTGRES` set that is a failure instead.
+/// The URL of the PostgreSQL server. Without a server, `None` and a message on standard error, or a failure if
+/// `NORMAN_AKS_TEST_REQUIRE_POSTGRES` is set.
 fn server() -> Option<&'static str> {
     static SERVER: OnceLock<Result<String, String>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
         let server = match std::env::var_os("TEST_POSTGRES_URL") {
-            Some(url) => url.into_string().map_err(|_| "TEST_POSTGRES_URL is no text".to_owned()),
+            Some(url) => url.into_string().map_err(|_| "TEST_POSTGRES_URL is not UTF-8".to_owned()),
             None => start_server(),
         };
         if let Err(reason) = &server {
-            // Not through `eprintln!`, which the test harness keeps to itself.
+            // Not `eprintln!`, which the test harness captures.
             writeln!(std::io::stderr(), "SKIPPED: all tests on PostgreSQL: {reason}").ok();
         }
         server
@@ -89,7 +89,7 @@ fn keys() -> String {
 }
 
 async fn open(url: &str) -> Store {
-    // A machine that is busy with other tests takes its time.
+    // The machine may be busy with other tests.
     let options = Options { acquire: Duration::from_mins(1), ..Options::default() };
     let store = Store::connect(url, &options).await.expect("open the database");
     store.migrate().await.expect("migrate");
@@ -101,7 +101,7 @@ async fn execute(server: &str, statement: &str) -> sqlx::Result<()> {
     sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.map(drop)
 }
 
-/// Runs a statement on a database of either kind, beside the store.
+/// Executes a statement on a database of either kind.
 pub(crate) async fn execute_on(url: &str, statement: &'static str) {
     if url.starts_with("sqlite:") {
         let mut connection = sqlx::SqliteConnection::connect(url).await.expect("connect");
@@ -112,7 +112,7 @@ pub(crate) async fn execute_on(url: &str, statement: &'static str) {
 }
 
 impl Drop for Owner {
-    /// Also when the test failed; the test's own runtime may be ending, so this has one.
+    /// Uses a runtime of its own, because that of the test may be shutting down.
     fn drop(&mut self) {
         let Self::Server { server, database } = self else { return };
         let (server, statement) = (server.clone(), format!("drop database {database} with (force)"));
@@ -126,16 +126,16 @@ impl Drop for Owner {
     }
 }
 
-/// Starts a server that nothing but this process knows, listening on a socket in its own folder.
+/// Starts a server that listens only on a socket in a temporary directory.
 fn start_server() -> Result<String, String> {
-    /// $1: folder of PostgreSQL's programs. The last line waits for the end of this process.
+    /// $1: directory of PostgreSQL's programs. `cat` waits for the end of this process.
     const WATCH: &str = r#"
         trap '' INT TERM HUP
         set -eu
         folder=$(mktemp -d /tmp/norman-aks-postgres.XXXXXX)
         as=
         if [ "$(id -u)" = 0 ]; then
-            # PostgreSQL refuses to run as root.
+            # PostgreSQL does not run as root.
             user=postgres; id "$user" >/dev/null 2>&1 || user=nobody
             chown "$user" "$folder"
             as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
@@ -144,7 +144,7 @@ fn start_server() -> Result<String, String> {
         end() { rm -rf "$folder"; }
         fail() { tail -n 3 "$1" | tr '\n' ' '; echo; end; exit 1; }
         $as "$1/initdb" -D data -U norman -A trust -E UTF8 --locale=C --no-sync >start 2>&1 || fail start
-        # Not through pg_ctl: the server is to be a child of this shell, which can then wait for its end.
+        # Not pg_ctl: the server must be a child of this shell, which waits for its end.
         $as "$1/postgres" -D data -k "$folder" -c listen_addresses= -c fsync=off -c full_page_writes=off \
             -c synchronous_commit=off -c max_connections=400 -c shared_buffers=32MB \
             </dev/null >log 2>&1 &
@@ -159,7 +159,7 @@ fn start_server() -> Result<String, String> {
         wait "$server" || true
         end
     "#;
-    /// Kept, so that the pipe closes when this process ends and not before.
+    /// Keeps the pipe open until this process ends.
     static WATCHED: OnceLock<Child> = OnceLock::new();
     let programs = programs().ok_or(
         "TEST_POSTGRES_URL is not set and PostgreSQL is neither in PATH nor in /usr/lib/postgresql/*/bin \
@@ -185,7 +185,7 @@ fn start_server() -> Result<String, String> {
     Ok(format!("postgres://norman@localhost/postgres?host={folder}"))
 }
 
-/// The folder of `initdb` and `postgres`: in PATH, or the newest where Debian puts them.
+/// The directory of `initdb` and `postgres`: in PATH, or the newest version in Debian's directory.
 fn programs() -> Option<PathBuf> {
     let usable = |folder: &Path| folder.join("initdb").exists() && folder.join("postgres").exists();
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! A Kubernetes API that a test plays: over TLS under a name of AKS, with an authority of its own. It writes down what
-//! reaches it and answers a few addresses in ways that are of use here; rights and objects are the sandbox's affair.
+//! A fake Kubernetes API with TLS under a host name of AKS. It records requests, and serves a few paths for tests of the
+//! proxy: streams, upgrades, delays and errors. Tests of permissions and objects use the sandbox's clusters instead.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,17 +23,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// The host name; nothing else is resolved.
 pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
 
-/// The tokens that are good.
+/// The valid tokens.
 pub(crate) const ADMIN: &str = "admin-token";
 pub(crate) const ACCOUNT: &str = "account-token";
 
-/// What stands for a broken connection among the pieces of streams.
+/// Aborts a stream when sent to it.
 const CUT: &str = "\0";
 
 /// The first event of a watch for JSON.
 pub(crate) const FIRST_EVENT: &str = "{\"type\":\"ADDED\",\"object\":{\"name\":\"first\"}}";
 
-/// A request that came in.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -49,21 +49,21 @@ impl Seen {
 }
 
 pub(crate) struct FakeCluster {
-    world: Arc<World>,
+    shared: Arc<Shared>,
     pub(crate) address: SocketAddr,
     /// PEM.
     pub(crate) authority: String,
     _stop: DropGuard,
 }
 
-struct World {
+struct Shared {
     seen: Mutex<Vec<Seen>>,
     objects: Mutex<BTreeMap<String, Value>>,
-    /// What is on its way: streams, sessions, requests without an answer.
+    /// The number of open streams, sessions and unanswered requests.
     open: AtomicUsize,
     lines: broadcast::Sender<String>,
     nodes: usize,
-    /// Whether the role of administrators is there from the start.
+    /// Whether the role of administrators exists from the start.
     has_administrator: bool,
 }
 
@@ -84,7 +84,7 @@ impl FakeCluster {
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let world = Arc::new(World {
+        let shared = Arc::new(Shared {
             seen: Mutex::default(),
             objects: Mutex::default(),
             open: AtomicUsize::new(0),
@@ -93,13 +93,13 @@ impl FakeCluster {
             has_administrator,
         });
         let stop = CancellationToken::new();
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&world));
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let options = serve::Options::default();
         tokio::spawn(serve::serve(listener, Some(tls.unwrap()), app, stop.clone(), options));
-        Self { world, address, authority, _stop: stop.drop_guard() }
+        Self { shared, address, authority, _stop: stop.drop_guard() }
     }
 
-    /// How it is found.
+    /// Options that resolve the host name to this API.
     pub(crate) fn options(&self) -> cluster_access::Options {
         let address = self.address;
         let resolver = move |host: &str| (host == HOST).then_some(address);
@@ -114,9 +114,9 @@ impl FakeCluster {
         }
     }
 
-    /// What came since the last look.
+    /// The requests since the last call.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.world.seen.lock().unwrap())
+        std::mem::take(&mut *self.shared.seen.lock().unwrap())
     }
 
     /// Sends a line to every stream.
@@ -126,34 +126,34 @@ impl FakeCluster {
 
     /// Sends a part of a line to every stream.
     pub(crate) fn say_piece(&self, piece: &str) {
-        // Nobody listening is no mistake.
-        let _ = self.world.lines.send(piece.to_owned());
+        // There may be no stream.
+        let _ = self.shared.lines.send(piece.to_owned());
     }
 
-    /// Breaks every stream off, as a process that is killed.
+    /// Aborts every stream, like a killed process.
     pub(crate) fn cut(&self) {
         self.say_piece(CUT);
     }
 
-    /// Waits until so many things are on their way.
+    /// Waits until the number of open streams, sessions and requests is `wanted`.
     pub(crate) async fn wait_for_open(&self, wanted: usize) {
         for _ in 0..500 {
-            if self.world.open.load(Ordering::SeqCst) == wanted {
+            if self.shared.open.load(Ordering::SeqCst) == wanted {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        panic!("{} are open, not {wanted}", self.world.open.load(Ordering::SeqCst));
+        panic!("{} are open, not {wanted}", self.shared.open.load(Ordering::SeqCst));
     }
 }
 
 /// Counts as open until it is dropped.
-struct Open(Arc<World>);
+struct Open(Arc<Shared>);
 
 impl Open {
-    fn new(world: &Arc<World>) -> Self {
-        world.open.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(world))
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(shared))
     }
 }
 
@@ -163,28 +163,28 @@ impl Drop for Open {
     }
 }
 
-async fn answer(State(world): State<Arc<World>>, mut request: Request) -> Response {
+async fn answer(State(shared): State<Arc<Shared>>, mut request: Request) -> Response {
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let address = parts.uri.path_and_query().unwrap().to_string();
     let path = parts.uri.path().to_owned();
-    let open = Open::new(&world);
+    let open = Open::new(&shared);
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
     let seen = Seen { method: parts.method, address, headers: parts.headers, body };
-    world.seen.lock().unwrap().push(seen.clone());
+    shared.seen.lock().unwrap().push(seen.clone());
     let known = [ADMIN, ACCOUNT].map(|token| format!("Bearer {token}"));
     if !seen.header("authorization").iter().any(|value| known.iter().any(|known| known == value)) {
         return status(401, "Unauthorized");
     }
     match (seen.method.as_str(), path.as_str()) {
         ("GET", "/version") => json(&json!({"major": "1", "minor": "32", "gitVersion": "v1.32.7"})),
-        ("GET", "/api/v1/nodes") => json(&nodes(&world, parts.uri.query().unwrap_or_default())),
+        ("GET", "/api/v1/nodes") => json(&nodes(&shared, parts.uri.query().unwrap_or_default())),
         ("GET", "/api/v1/watched") if seen.headers.contains_key("upgrade") => {
-            websocket(&world, &seen, open, upgrade)
+            websocket(&shared, &seen, open, upgrade)
         }
-        ("GET", "/api/v1/watched") => stream(&world, open, seen.headers.get("accept")),
+        ("GET", "/api/v1/watched") => stream(&shared, open, seen.headers.get("accept")),
         ("POST", "/late") => {
-            let line = world.lines.subscribe().recv().await;
+            let line = shared.lines.subscribe().recv().await;
             drop(open);
             status(201, &line.unwrap_or_default())
         }
@@ -224,14 +224,14 @@ async fn answer(State(world): State<Arc<World>>, mut request: Request) -> Respon
         }
         (method, path) => {
             let is_merge = seen.header("content-type") == ["application/merge-patch+json"];
-            object(&world, method, path, &seen.body, is_merge)
+            object(&shared, method, path, &seen.body, is_merge)
         }
     }
 }
 
-/// A first line, then what is said. In the form that is asked for.
-fn stream(world: &Arc<World>, open: Open, accept: Option<&HeaderValue>) -> Response {
-    let lines = world.lines.subscribe();
+/// A stream with a first line and the lines of [`FakeCluster::say`], in the requested content type.
+fn stream(shared: &Arc<Shared>, open: Open, accept: Option<&HeaderValue>) -> Response {
+    let lines = shared.lines.subscribe();
     let is_json = accept.is_some_and(|accept| accept == "application/json");
     let first = if is_json { format!("{FIRST_EVENT}\n") } else { "first\n".to_owned() };
     let first = futures_util::stream::once(std::future::ready(Ok::<_, io::Error>(first)));
@@ -249,12 +249,12 @@ fn stream(world: &Arc<World>, open: Open, accept: Option<&HeaderValue>) -> Respo
     response
 }
 
-/// The same over WebSocket: a message for each line. As in Kubernetes, nobody gets it without an origin.
-fn websocket(world: &Arc<World>, seen: &Seen, open: Open, upgrade: hyper::upgrade::OnUpgrade) -> Response {
+/// The same over WebSocket, with a message for each line. Like Kubernetes, it requires an `Origin` header.
+fn websocket(shared: &Arc<Shared>, seen: &Seen, open: Open, upgrade: hyper::upgrade::OnUpgrade) -> Response {
     if seen.header("origin").first().is_none_or(|origin| !origin.starts_with("https://")) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let mut lines = world.lines.subscribe();
+    let mut lines = shared.lines.subscribe();
     tokio::spawn(async move {
         let _open = open;
         let mut connection = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
@@ -279,24 +279,24 @@ fn websocket(world: &Arc<World>, seen: &Seen, open: Open, upgrade: hyper::upgrad
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
-/// Pages of nodes, as `limit` and `continue` ask.
-fn nodes(world: &World, query: &str) -> Value {
+/// A page of nodes by `limit` and `continue`.
+fn nodes(shared: &Shared, query: &str) -> Value {
     let get = |name: &str| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse::<usize>().ok())
     };
     let (from, limit) = (get("continue").unwrap_or(0), get("limit").unwrap_or(usize::MAX));
-    let to = world.nodes.min(from.saturating_add(limit));
+    let to = shared.nodes.min(from.saturating_add(limit));
     let items: Vec<_> = (from..to)
         .map(|number| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{number}")}}))
         .collect();
-    let more = if to < world.nodes { to.to_string() } else { String::new() };
+    let more = if to < shared.nodes { to.to_string() } else { String::new() };
     json!({"apiVersion": "v1", "kind": "NodeList", "metadata": {"continue": more}, "items": items})
 }
 
-/// Objects are kept by their address as they are sent; merging changes nothing of them.
-fn object(world: &World, method: &str, path: &str, body: &[u8], is_merge: bool) -> Response {
-    let mut objects = world.objects.lock().unwrap();
+/// Stores and returns objects by path; a merge patch changes nothing.
+fn object(shared: &Shared, method: &str, path: &str, body: &[u8], is_merge: bool) -> Response {
+    let mut objects = shared.objects.lock().unwrap();
     match method {
         "PATCH" if is_merge => match objects.get(path) {
             Some(known) => json(known),
@@ -317,7 +317,7 @@ fn object(world: &World, method: &str, path: &str, body: &[u8], is_merge: bool) 
             objects.insert(format!("{path}/{name}"), sent.clone());
             (StatusCode::CREATED, json(&sent)).into_response()
         }
-        "GET" if path.ends_with("/clusterroles/cluster-admin") && world.has_administrator => {
+        "GET" if path.ends_with("/clusterroles/cluster-admin") && shared.has_administrator => {
             json(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
                          "metadata": {"name": "cluster-admin"}}))
         }

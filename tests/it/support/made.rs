@@ -1,11 +1,11 @@
-//! Clusters that are made, or registered, on the sandbox by the worker.
+//! Clusters that the worker creates or imports in the sandbox.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::app::TestApp;
 
-/// The body of a new cluster of that name, for a stored credential.
+/// The body of a new cluster with a stored credential.
 pub(crate) fn body(name: &str, credential: &str) -> Value {
     json!({"name": name, "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": name, "resourceGroup": "shops", "resourceLocation": "eastus",
@@ -17,7 +17,7 @@ pub(crate) fn body(name: &str, credential: &str) -> Value {
     }})
 }
 
-/// The body that registers the cluster that stands in the sandbox.
+/// The body that imports the cluster of the sandbox's seed data.
 pub(crate) fn import(app: &TestApp, name: &str, credential: &str) -> Value {
     json!({"name": name, "aksConfig": {
         "imported": true, "azureCredentialSecret": credential, "clusterName": app.seed.imported_cluster_name,
@@ -25,14 +25,14 @@ pub(crate) fn import(app: &TestApp, name: &str, credential: &str) -> Value {
     }})
 }
 
-/// Makes it as the caller of that token; its id.
+/// Creates a cluster; returns its ID.
 pub(crate) async fn create(app: &TestApp, token: &str, body: &Value) -> String {
     let answer = app.post("/v3/clusters").token(token).json(body).send().await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// A cluster of that token's caller that is active; its id and the id of its credential.
+/// Creates a cluster and waits until it is active; returns its ID and that of its credential.
 pub(crate) async fn active(app: &TestApp, token: &str, name: &str) -> (String, String) {
     let credential = app.stored_credential(token).await;
     let id = create(app, token, &body(name, &credential)).await;
@@ -42,17 +42,17 @@ pub(crate) async fn active(app: &TestApp, token: &str, name: &str) -> (String, S
     (id, credential)
 }
 
-/// The token of somebody who has that part in the cluster.
+/// The token of a new user with a role in the cluster.
 pub(crate) async fn member(app: &TestApp, cluster: &str, name: &str, role: &str) -> String {
     let token = app.token(name).await;
     let user = app.app.tokens.authenticate(&token).await.unwrap().user_id.clone();
-    let part = json!({"clusterId": cluster, "userId": user, "roleTemplateId": role});
-    let answer = app.post("/v3/clusterroletemplatebindings").json(&part).send().await;
+    let binding = json!({"clusterId": cluster, "userId": user, "roleTemplateId": role});
+    let answer = app.post("/v3/clusterroletemplatebindings").json(&binding).send().await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     token
 }
 
-/// Gives a stored credential a secret that Azure refuses.
+/// Gives a stored credential a secret that Azure rejects.
 pub(crate) async fn spoil(app: &TestApp, credential: &str) {
     let wrong = json!({"azurecredentialConfig": {"clientSecret": "Sandbox~a~secret~that~nobody~knows~0009"}});
     let answer = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&wrong).send().await;

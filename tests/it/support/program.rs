@@ -1,4 +1,5 @@
-//! The real executable as a running server: started, read along, signalled, and ended with the test.
+//! The real executable: one-shot commands ([`printed`], [`command`]) and running servers ([`Server`]), which are killed at the
+//! end of the test.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
@@ -10,24 +11,24 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::Value;
 
-/// Longer than anything takes on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than any step takes on a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A command line of the executable in a folder, with nothing of this process's environment.
+/// A command in a directory, without environment variables.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_norman-aks"));
     command.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null());
     command
 }
 
-/// Runs a command to its end; what it prints, when it succeeds.
+/// The standard output of a command that succeeds.
 pub(crate) fn printed(folder: &Path, arguments: &[&str]) -> String {
     let output = command(folder, arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", all_of(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Both outputs of a command that ended.
+/// Standard output and standard error of a command.
 pub(crate) fn all_of(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -35,14 +36,14 @@ pub(crate) fn all_of(output: &Output) -> String {
 /// A running server. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
-    said: Arc<Mutex<String>>,
-    logged: Arc<Mutex<String>>,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
     /// `http://127.0.0.1:port`
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
 }
 
-/// What a server answered.
+/// A response of the server.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -61,20 +62,20 @@ impl Reply {
 }
 
 impl Server {
-    /// Starts `norman-aks` with these arguments and waits until it says where it listens.
+    /// Starts `norman-aks` and waits until it prints its address.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         Self::spawn(&mut command(folder, arguments))
     }
 
-    /// The same with a command that has been prepared.
+    /// Starts a prepared command and waits until it prints the server's address.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = follow(child.stdout.take().unwrap());
-        let logged = follow(child.stderr.take().unwrap());
+        let stdout = collect(child.stdout.take().unwrap());
+        let stderr = collect(child.stderr.take().unwrap());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut server = Self { child, said, logged, url: String::new(), http };
-        let url = server.wait_for("where it listens", |server| {
-            // The last of the lines: those to paste and to read are there then.
+        let mut server = Self { child, stdout, stderr, url: String::new(), http };
+        let url = server.wait_for("the address", |server| {
+            // The last of the lines.
             let said = server.said();
             let last = if said.contains("with a simulated Azure") { "Data directory:" } else { "/docs/" };
             let (_, address) = said.split_once("listens on ").filter(|_| said.contains(last))?;
@@ -84,14 +85,14 @@ impl Server {
         server
     }
 
-    /// Everything on standard output so far.
+    /// Standard output so far.
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.stdout.lock().unwrap().clone()
     }
 
-    /// Everything on standard error so far.
+    /// Standard error so far.
     pub(crate) fn logged(&self) -> String {
-        self.logged.lock().unwrap().clone()
+        self.stderr.lock().unwrap().clone()
     }
 
     /// The address of a listener, from the JSON log.
@@ -103,7 +104,7 @@ impl Server {
         })
     }
 
-    /// Waits until something is there; a server that ends meanwhile fails the test.
+    /// Waits until `look` finds something; fails if the server ends.
     pub(crate) fn wait_for<T>(&mut self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
@@ -112,7 +113,7 @@ impl Server {
             }
             let ended = self.child.try_wait().unwrap();
             let text = || format!("{what}: {ended:?}\n{}\n{}", self.said(), self.logged());
-            assert!(ended.is_none() && started.elapsed() < PATIENCE, "{}", text());
+            assert!(ended.is_none() && started.elapsed() < DEADLINE, "{}", text());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -128,24 +129,24 @@ impl Server {
         assert!(sent.unwrap().success(), "{name}");
     }
 
-    /// How the server ends, and everything that it logged until then.
+    /// Waits until the server ends; returns its status and standard error.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(started.elapsed() < PATIENCE, "still running\n{}", self.logged());
+            assert!(started.elapsed() < DEADLINE, "still running\n{}", self.logged());
             thread::sleep(Duration::from_millis(20));
         };
-        // The threads that read along see the end a moment later.
-        while Arc::strong_count(&self.logged) > 1 && started.elapsed() < PATIENCE {
+        // Wait for the thread that reads standard error.
+        while Arc::strong_count(&self.stderr) > 1 && started.elapsed() < DEADLINE {
             thread::sleep(Duration::from_millis(10));
         }
         (status, self.logged())
     }
 
-    /// Stops the server as its supervisor would; it must end well.
+    /// Stops the server with SIGTERM, which must succeed; returns standard error.
     pub(crate) fn stop(self) -> String {
         self.signal("TERM");
         let (status, logged) = self.end();
@@ -170,13 +171,13 @@ impl Server {
     }
 }
 
-/// Every line of a log, which must be JSON.
+/// The lines of a JSON log.
 pub(crate) fn log_lines(logged: &str) -> Vec<Value> {
     let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     logged.lines().map(read).collect()
 }
 
-/// Sends a request and reads the answer.
+/// Sends a request.
 pub(crate) async fn reply(request: reqwest::RequestBuilder) -> Reply {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -190,17 +191,17 @@ impl Drop for Server {
     }
 }
 
-/// Reads along until the end.
-fn follow(output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let kept = Arc::new(Mutex::new(String::new()));
-    let keeper = Arc::clone(&kept);
+/// Collects an output until its end, in a thread.
+fn collect(output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let collected = Arc::new(Mutex::new(String::new()));
+    let text = Arc::clone(&collected);
     thread::spawn(move || {
         let mut output = BufReader::new(output);
         let mut line = Vec::new();
         while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            keeper.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            text.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
     });
-    kept
+    collected
 }

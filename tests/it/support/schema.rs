@@ -1,8 +1,8 @@
-//! Answers against the schemas of the API document: the part of JSON Schema that the document uses.
+//! Validates responses against the API document, with the part of JSON Schema that the document uses.
 
 use serde_json::{Map, Value};
 
-/// The document, and how its schemas are held against answers.
+/// The API document.
 pub(crate) struct Document(Value);
 
 impl Document {
@@ -10,21 +10,21 @@ impl Document {
         Self(document)
     }
 
-    /// The paths with their operations of that method.
+    /// The operations of a method, with their paths.
     pub(crate) fn operations<'a>(&'a self, method: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let paths = self.0["paths"].as_object().unwrap().iter();
         paths.filter_map(move |(path, methods)| Some((path.as_str(), methods.get(method)?)))
     }
 
-    /// What is wrong with an answer of that status to an operation.
+    /// The problems of a response to an operation.
     pub(crate) fn problems(&self, path: &str, method: &str, status: u16, answer: &Value) -> Vec<String> {
         let responses = &self.0["paths"][path][method]["responses"];
         let Some(response) = responses.get(status.to_string()) else {
-            return vec![format!("{method} {path} does not say that it answers {status}")];
+            return vec![format!("{method} {path} does not document status {status}")];
         };
         let schema = &self.resolved(response)["content"]["application/json"]["schema"];
         if schema.is_null() {
-            return vec![format!("{method} {path} does not say what it answers with {status}")];
+            return vec![format!("{method} {path} has no schema for status {status}")];
         }
         let mut problems = Vec::new();
         self.compare(schema, answer, "", &mut problems);
@@ -61,7 +61,7 @@ impl Document {
         if let Some(types) = keywords.get("type") {
             let types = types.as_array().map_or_else(|| vec![types], |types| types.iter().collect());
             if !types.iter().any(|name| is_a(value, name.as_str().unwrap())) {
-                problems.push(format!("{place}: {value} is no {types:?}"));
+                problems.push(format!("{place}: {value} is not of type {types:?}"));
                 return;
             }
         }
@@ -79,7 +79,7 @@ impl Document {
         if let Some(text) = value.as_str().filter(|_| is_date)
             && time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).is_err()
         {
-            problems.push(format!("{place}: {text:?} is no date"));
+            problems.push(format!("{place}: {text:?} is not a date"));
         }
         match value {
             Value::Object(object) => self.compare_object(keywords, object, place, problems),
@@ -112,7 +112,7 @@ impl Document {
             match (properties.and_then(|properties| properties.get(name)), additional) {
                 (Some(schema), _) => {
                     if self.resolved(schema)["writeOnly"] == true {
-                        problems.push(format!("{place} is never to be answered"));
+                        problems.push(format!("{place} must not be in a response"));
                     }
                     self.compare(schema, value, &place, problems);
                 }
@@ -120,7 +120,7 @@ impl Document {
                     self.compare(&additional.cloned().unwrap_or_default(), value, &place, problems);
                 }
                 (None, Some(Value::Bool(true))) => {}
-                // The document says what there is; a key that it does not have was forgotten.
+                // The document must be complete.
                 (None, _) if properties.is_some() => problems.push(format!("{place} is not in the document")),
                 (None, _) => {}
             }
@@ -132,7 +132,7 @@ fn is_a(value: &Value, name: &str) -> bool {
     match name {
         "array" => value.is_array(),
         "boolean" => value.is_boolean(),
-        // Go's clients refuse 1.0 where a whole number is due.
+        // Go clients reject 1.0 as an integer.
         "integer" => value.is_i64() || value.is_u64(),
         "null" => value.is_null(),
         "number" => value.is_number(),
@@ -143,7 +143,7 @@ fn is_a(value: &Value, name: &str) -> bool {
 }
 
 #[test]
-fn answers_that_part_from_the_document_are_seen() {
+fn differences_from_the_document_are_found() {
     let document = Document::new(serde_json::json!({
         "components": {
             "schemas": {
@@ -179,18 +179,18 @@ fn answers_that_part_from_the_document_are_seen() {
     }
     for (bad, expected) in [
         ("{}", "\"id\" is missing"),
-        (r#"{"id": 1}"#, ".id: 1 is no"),
-        (r#"{"id": null}"#, ".id: null is no"),
+        (r#"{"id": 1}"#, ".id: 1 is not"),
+        (r#"{"id": null}"#, ".id: null is not"),
         (r#"{"id": "x", "other": 1}"#, ".other is not in the document"),
-        (r#"{"id": "x", "secret": "s"}"#, ".secret is never"),
-        (r#"{"id": "x", "size": 1.0}"#, ".size: 1.0 is no"),
+        (r#"{"id": "x", "secret": "s"}"#, ".secret must not be"),
+        (r#"{"id": "x", "size": 1.0}"#, ".size: 1.0 is not"),
         (r#"{"id": "x", "size": -1}"#, ".size: -1 is below"),
         (r#"{"id": "x", "kind": "c"}"#, ".kind: \"c\" is none of"),
-        (r#"{"id": "x", "at": "today"}"#, ".at: \"today\" is no date"),
-        (r#"{"id": "x", "map": {"a": 1}}"#, ".map.a: 1 is no"),
+        (r#"{"id": "x", "at": "today"}"#, ".at: \"today\" is not a date"),
+        (r#"{"id": "x", "map": {"a": 1}}"#, ".map.a: 1 is not"),
         (r#"{"id": "x", "many": [{"id": "y"}, {}]}"#, ".many[1]: \"id\" is missing"),
         (r#"{"id": "x", "maybe": {}}"#, ".maybe: 0 of the choices fit"),
-        ("[]", ": [] is no"),
+        ("[]", ": [] is not"),
     ] {
         assert!(problems(bad).contains(expected), "{bad}: {}", problems(bad));
     }

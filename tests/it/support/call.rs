@@ -1,0 +1,101 @@
+//! Requests to a server in process, and their responses.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+/// A request, sent with [`Call::send`].
+pub(crate) struct Call<'a> {
+    router: &'a Router,
+    request: http::request::Builder,
+    token: Option<String>,
+    body: Body,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(router: &'a Router, method: Method, path: &str, token: &str) -> Self {
+        let request = Request::builder().method(method).uri(path).header("host", "norman.test");
+        Self { router, request, token: Some(token.to_owned()), body: Body::empty() }
+    }
+
+    #[must_use]
+    pub(crate) fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn anonymous(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// Sets the HTTP version.
+    #[must_use]
+    pub(crate) fn version(mut self, version: http::Version) -> Self {
+        self.request = self.request.version(version);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
+        self.body(body.to_string())
+    }
+
+    #[must_use]
+    pub(crate) fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let request = match &self.token {
+            Some(token) => self.request.header("authorization", format!("Bearer {token}")),
+            None => self.request,
+        };
+        let mut request = request.body(self.body).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// A response.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The string in `error`.
+    pub(crate) fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_else(|| panic!("{}", self.text())).to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
