@@ -1,7 +1,9 @@
-//! What the unmodified `rancher2` provider of Terraform sent, sent again in the recorded order, and every answer looked at with
-//! the provider's eyes: `rules.rs` says what it reads, and what would be a difference in its next plan.
+//! Replays recorded requests of the unmodified `rancher2` provider of Terraform, and checks each response as the provider
+//! would: `rules.rs` has the fields that it reads, and the differences that its next plan would show.
 
+mod go_client;
 mod recorded;
+mod replacements;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -13,30 +15,32 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::replacements::Replacements;
 use crate::support::app::{Answer, TestApp};
 use crate::support::fixtures;
 
-/// How the recording writes the server's address, and how this server does.
+/// The server's URL in the recording, and here.
 const RECORDED_BASE: &str = "http://rancher.test";
 const BASE: &str = "https://norman.test";
 
-/// How long a create, an update or a delete may take.
-const PATIENCE: Duration = Duration::from_mins(30);
+/// Timeout of creating, updating or deleting, on the clock of the server.
+const TIMEOUT: Duration = Duration::from_mins(30);
 
-/// The pause between two looks of the provider.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Polling interval of the provider.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Deserialize)]
 struct Exchange {
     scenario: String,
     step: String,
     n: u32,
-    request: Asked,
-    answer: Recorded,
+    request: Request,
+    #[serde(rename = "answer")]
+    response: Response,
 }
 
 #[derive(Clone, Deserialize)]
-struct Asked {
+struct Request {
     method: String,
     path: String,
     #[serde(default)]
@@ -44,35 +48,36 @@ struct Asked {
 }
 
 #[derive(Clone, Deserialize)]
-struct Recorded {
+struct Response {
     status: u16,
     #[serde(default)]
     body: Value,
 }
 
-/// The exchanges of a scenario, with every answer in full.
-fn recorded(scenario: &str) -> Vec<Exchange> {
+/// The exchanges of a scenario, with references to equal responses resolved.
+fn read_scenario(scenario: &str) -> Vec<Exchange> {
     let all: Vec<Exchange> = fixtures::json("terraform/terraform.json");
-    let schemas = all.iter().find(|one| one.request.path == "/v3/schemas").unwrap().answer.body.clone();
-    let mut mine: Vec<_> = all.into_iter().filter(|one| one.scenario == scenario).collect();
-    for at in 0..mine.len() {
-        let Some(reference) = mine[at].answer.body.as_str().filter(|text| text.starts_with("(as ")) else {
+    let schemas = all.iter().find(|it| it.request.path == "/v3/schemas").unwrap().response.body.clone();
+    let mut exchanges: Vec<_> = all.into_iter().filter(|exchange| exchange.scenario == scenario).collect();
+    for index in 0..exchanges.len() {
+        let Some(reference) = exchanges[index].response.body.as_str().filter(|text| text.starts_with("(as "))
+        else {
             continue;
         };
         let number = reference.strip_prefix("(as in n=").and_then(|rest| rest.split(' ').next());
-        mine[at].answer.body = match number {
+        exchanges[index].response.body = match number {
             Some(number) => {
-                let earlier = mine.iter().find(|one| one.n.to_string() == number).unwrap();
-                earlier.answer.body.clone()
+                let earlier = exchanges.iter().find(|exchange| exchange.n.to_string() == number).unwrap();
+                earlier.response.body.clone()
             }
             None => schemas.clone(),
         };
     }
-    assert!(!mine.is_empty(), "{scenario}");
-    mine
+    assert!(!exchanges.is_empty(), "{scenario}");
+    exchanges
 }
 
-/// What the provider waits for.
+/// The state that the provider waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Steady,
@@ -82,8 +87,8 @@ enum Phase {
 }
 
 impl Phase {
-    /// Whether the wait goes on, or ends well, with that state.
-    fn takes(self, state: &str) -> bool {
+    /// Whether the state is valid while waiting, or ends the wait successfully.
+    fn accepts(self, state: &str) -> bool {
         match self {
             Self::Steady => state == "active",
             Self::Creating => true,
@@ -95,21 +100,22 @@ impl Phase {
 
 struct Replay {
     app: TestApp,
-    /// Recorded texts, and what stands for them here.
-    names: Vec<(String, String)>,
-    /// What was written last, and what was read last, by the kind of object.
+    /// Recorded strings and their replacements.
+    replacements: Replacements,
+    /// The object that was written last, and read last, by kind.
     written: BTreeMap<&'static str, Value>,
     read: BTreeMap<&'static str, Value>,
     kubeconfig_token: String,
     phase: Phase,
-    wrong: Vec<String>,
+    problems: Vec<String>,
 }
 
 impl Replay {
     async fn new() -> Self {
         let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", BASE).start().await;
         let seed = &app.seed;
-        let names = [
+        let mut replacements = Replacements::default();
+        for (recorded, ours) in [
             (RECORDED_BASE, BASE),
             ("11111111-1111-4111-8111-111111111111", seed.client_id),
             ("22222222-2222-4222-8222-222222222222", seed.subscription_id),
@@ -124,57 +130,50 @@ impl Replay {
             ("\"tfs-vnet\"", &format!("\"{}\"", seed.virtual_network)),
             ("\"tfs-subnet\"", &format!("\"{}\"", seed.subnet)),
             ("\"tfs-logs\"", &format!("\"{}\"", seed.log_workspace)),
-        ]
-        .map(|(recorded, ours)| (recorded.to_owned(), ours.to_owned()));
+        ] {
+            replacements.add(recorded, ours);
+        }
         Self {
-            names: names.into(),
+            replacements,
             app,
             written: BTreeMap::new(),
             read: BTreeMap::new(),
             kubeconfig_token: String::new(),
             phase: Phase::Steady,
-            wrong: Vec::new(),
+            problems: Vec::new(),
         }
     }
 
-    fn text(&self, recorded: &str) -> String {
-        self.names.iter().fold(recorded.to_owned(), |text, (recorded, ours)| text.replace(recorded, ours))
-    }
-
-    fn value(&self, recorded: &Value) -> Value {
-        serde_json::from_str(&self.text(&recorded.to_string())).unwrap()
-    }
-
-    async fn scenario(mut self, exchanges: &[Exchange]) {
+    async fn run(mut self, exchanges: &[Exchange]) {
         for exchange in exchanges {
-            let wrong = self.exchange(exchange).await;
-            let Exchange { step, n, request, .. } = exchange;
-            let place = format!("step {step}, n={n}, {} {}", request.method, request.path);
-            self.wrong.extend(wrong.into_iter().map(|what| format!("{place}: {what}")));
-            assert!(self.wrong.len() < 20, "{}", self.wrong.join("\n"));
+            let problems = self.exchange(exchange).await;
+            let Exchange { step, n, request: Request { method, path, .. }, .. } = exchange;
+            let request = format!("step {step}, n={n}, {method} {path}");
+            self.problems.extend(problems.into_iter().map(|problem| format!("{request}: {problem}")));
+            assert!(self.problems.len() < 20, "{}", self.problems.join("\n"));
         }
-        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+        assert!(self.problems.is_empty(), "{}", self.problems.join("\n"));
         let left = self.app.get("/v3/clusters").send().await.json();
         assert_eq!(left["data"], json!([]));
     }
 
-    /// Sends one request, and waits as the provider does; what is wrong about the answer.
+    /// Sends one request, and waits as the provider does.
     async fn exchange(&mut self, exchange: &Exchange) -> Vec<String> {
-        let path = self.text(&exchange.request.path);
+        let path = self.replacements.in_text(&exchange.request.path);
         let method: Method = exchange.request.method.parse().unwrap();
         let kind = kind_of(&path);
-        let mut body = self.value(&exchange.request.body);
+        let mut body = self.replacements.in_json(&exchange.request.body);
         if method == Method::PUT {
-            self.put_what_the_state_has(kind, &mut body);
+            self.repeat_state(kind, &mut body);
         }
-        let expected = self.value(&exchange.answer.body);
+        let expected = self.replacements.in_json(&exchange.response.body);
         let mut waited = Duration::ZERO;
         let answer = loop {
             let answer = self.send(&method, &path, &body).await;
-            let ends = exchange.answer.status == 404 || expected["state"] == "active";
+            let ends = exchange.response.status == 404 || expected["state"] == "active";
             let waits = kind == "cluster" && method == Method::GET && self.phase != Phase::Steady && ends;
             if !waits
-                || answer.status == exchange.answer.status && answer.json()["state"] == expected["state"]
+                || answer.status == exchange.response.status && answer.json()["state"] == expected["state"]
             {
                 break answer;
             }
@@ -182,24 +181,24 @@ impl Replay {
                 return vec![format!("{} while waiting: {}", answer.status, answer.text())];
             }
             let now = answer.json();
-            if !self.phase.takes(now["state"].as_str().unwrap_or_default()) {
+            if !self.phase.accepts(now["state"].as_str().unwrap_or_default()) {
                 return vec![format!("{} ends a wait for {:?}", now["state"], self.phase)];
             }
-            if waited >= PATIENCE {
+            if waited >= TIMEOUT {
                 return vec![format!("never {}: {}", expected["state"], now["transitioningMessage"])];
             }
-            self.app.pass(PAUSE).await;
-            waited += PAUSE;
+            self.app.pass(POLL_INTERVAL).await;
+            waited += POLL_INTERVAL;
         };
-        if answer.status != exchange.answer.status {
+        if answer.status != exchange.response.status {
             return vec![format!(
                 "{} instead of {}: {}",
                 answer.status,
-                exchange.answer.status,
+                exchange.response.status,
                 answer.text()
             )];
         }
-        self.looked_at(exchange, kind, &method, &path, body, &answer)
+        self.check(exchange, kind, &method, &path, body, &answer)
     }
 
     async fn send(&self, method: &Method, path: &str, body: &Value) -> Answer {
@@ -209,8 +208,8 @@ impl Replay {
         if body.is_null() { call.send().await } else { call.json(body).send().await }
     }
 
-    /// What is wrong with an answer of the right status.
-    fn looked_at(
+    /// Checks a response of the expected status.
+    fn check(
         &mut self,
         exchange: &Exchange,
         kind: &'static str,
@@ -222,16 +221,16 @@ impl Replay {
         if kind == "ping" {
             return rules::same("the body", &json!(answer.text()), &json!("pong"));
         }
-        if exchange.answer.status == 404 || method == Method::DELETE && kind == "cloudCredential" {
+        if exchange.response.status == 404 || method == Method::DELETE && kind == "cloudCredential" {
             self.phase = Phase::Steady;
             return Vec::new();
         }
-        let (ours, expected) = (answer.json(), &exchange.answer.body);
+        let (ours, expected) = (answer.json(), &exchange.response.body);
         if method == Method::POST || method == Method::PUT {
-            self.learn(expected, &ours);
+            self.learn_id(expected, &ours);
         }
-        let expected = self.value(expected);
-        let wrong = match kind {
+        let expected = self.replacements.in_json(expected);
+        let problems = match kind {
             "root" => rules::root(answer.header("x-api-schemas"), BASE),
             "schemas" => rules::schemas(&ours, &expected),
             "setting" => rules::setting(&ours, &expected),
@@ -242,12 +241,12 @@ impl Replay {
             "version" => rules::version(&ours),
             "kubeconfig" => self.kubeconfig(&ours, &expected),
             "cluster" | "cloudCredential" => self.object(kind, method, body, ours, &expected),
-            other => panic!("{other}: nobody knows what is read of {path}"),
+            other => panic!("{other}: unknown kind of {path}"),
         };
-        wrong.into_iter().collect()
+        problems.into_iter().collect()
     }
 
-    /// An answer about a cluster or a credential, against what was written last.
+    /// Compares a cluster or a credential with what was written last.
     fn object(
         &mut self,
         kind: &'static str,
@@ -256,7 +255,7 @@ impl Replay {
         ours: Value,
         expected: &Value,
     ) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut problems = Vec::new();
         match *method {
             Method::POST | Method::PUT => {
                 self.phase = if *method == Method::POST { Phase::Creating } else { Phase::Updating };
@@ -267,69 +266,68 @@ impl Replay {
         }
         let written = &self.written[kind];
         if kind == "cluster" {
-            wrong.extend(rules::cluster(&ours, written));
+            problems.extend(rules::cluster(&ours, written));
             if *method == Method::GET {
                 let state = ours["state"].as_str().unwrap_or_default();
-                if !self.phase.takes(state) {
-                    wrong.push(format!("{state:?} in a wait for {:?}", self.phase));
+                if !self.phase.accepts(state) {
+                    problems.push(format!("{state:?} in a wait for {:?}", self.phase));
                 }
                 if state == "active" {
-                    wrong.extend(rules::applied(&ours, written));
+                    problems.extend(rules::applied(&ours, written));
                     self.phase = Phase::Steady;
                 }
             } else if ours["state"] != "active" || !rules::applied(&ours, written).is_empty() {
                 // A PUT with nothing for Azure to do has nothing to wait for.
-                wrong.extend(rules::same("state", &ours["state"], &expected["state"]));
+                problems.extend(rules::same("state", &ours["state"], &expected["state"]));
             }
         } else {
-            wrong.extend(rules::credential(&ours, written));
+            problems.extend(rules::credential(&ours, written));
             self.phase = Phase::Steady;
         }
-        wrong.extend(rules::same("id", &ours["id"], &expected["id"]));
+        problems.extend(rules::same("id", &ours["id"], &expected["id"]));
         self.read.insert(kind, ours);
-        wrong
+        problems
     }
 
-    /// The ids of what was made.
-    fn learn(&mut self, recorded: &Value, ours: &Value) {
+    /// Maps the recorded ID of a new object to ours.
+    fn learn_id(&mut self, recorded: &Value, ours: &Value) {
         let (Some(recorded), Some(ours)) = (recorded["id"].as_str(), ours["id"].as_str()) else { return };
-        if !self.names.iter().any(|(known, _)| known == recorded) {
-            self.names.push((recorded.to_owned(), ours.to_owned()));
-        }
+        self.replacements.add(recorded, ours);
     }
 
-    /// A kubeconfig, whose token is used from now on.
+    /// Checks a kubeconfig, and uses its token from now on.
     fn kubeconfig(&mut self, ours: &Value, expected: &Value) -> Vec<String> {
         let server_and_token = |answer: &Value| {
             let config = Kubeconfig::from_yaml(answer["config"].as_str()?).ok()?;
             let name = config.current_context?;
             let context = config.contexts.into_iter().find(|context| context.name == name)?.context?;
-            let cluster = config.clusters.into_iter().find(|one| one.name == context.cluster)?.cluster?;
-            // The provider takes the first user, whatever its name.
+            let cluster =
+                config.clusters.into_iter().find(|cluster| cluster.name == context.cluster)?.cluster?;
+            // The provider uses the first user.
             let user = config.auth_infos.into_iter().next()?.auth_info?;
             Some((cluster.server?, user.token?.expose_secret().to_owned()))
         };
         let (server, recorded) = server_and_token(expected).unwrap();
         let Some((our_server, token)) = server_and_token(ours) else {
-            return vec![format!("no use as a kubeconfig: {ours}")];
+            return vec![format!("not a kubeconfig: {ours}")];
         };
         let name = |token: &str| token.split_once(':').map(|(name, _)| name.to_owned());
         let Some(ours) = name(&token) else { return vec!["a token without a colon".to_owned()] };
-        self.names.push((name(&recorded).unwrap(), ours));
+        self.replacements.add(&name(&recorded).unwrap(), &ours);
         self.kubeconfig_token = token;
         rules::same("server", &json!(our_server), &json!(server))
     }
 
-    /// In a PUT the provider repeats what it has read, also what this server says and the recorded one did not.
-    fn put_what_the_state_has(&self, kind: &str, body: &mut Value) {
+    /// Replaces the values that the provider repeats from its state by those that this server returned.
+    fn repeat_state(&self, kind: &str, body: &mut Value) {
         let (read, written) = (&self.read[kind], body.as_object_mut().unwrap());
         for key in ["annotations", "labels"] {
             let map = written[key].as_object_mut().unwrap();
-            map.retain(|key, _| !rules::is_of_the_server(key));
-            let known = read[key].as_object().unwrap().iter().filter(|(key, _)| rules::is_of_the_server(key));
+            map.retain(|key, _| !rules::is_ignored_key(key));
+            let known = read[key].as_object().unwrap().iter().filter(|(key, _)| rules::is_ignored_key(key));
             map.extend(known.map(|(key, value)| (key.clone(), value.clone())));
         }
-        for key in rules::READ_TEXTS {
+        for key in rules::REPEATED_STRINGS {
             if written.contains_key(key) {
                 written.insert(key.to_owned(), json!(read[key].as_str().unwrap_or_default()));
             }
@@ -337,14 +335,14 @@ impl Replay {
         if let Some(config) = written.get_mut("aksConfig").and_then(Value::as_object_mut)
             && config.get("imported").is_none()
         {
-            for key in rules::filled_in(&read["aksConfig"]) {
+            for key in rules::computed_keys(&read["aksConfig"]) {
                 config.entry(key).or_insert_with(|| read["aksConfig"][key].clone());
             }
         }
     }
 }
 
-/// What kind of thing is asked for.
+/// The kind of object of a path.
 fn kind_of(path: &str) -> &'static str {
     let (bare, query) = path.split_once('?').unwrap_or((path, ""));
     let mut segments = bare.trim_start_matches('/').split('/');
@@ -361,30 +359,30 @@ fn kind_of(path: &str) -> &'static str {
         ("v3", Some("clusterregistrationtokens"), _) => "clusterRegistrationToken",
         ("v3", Some("projects"), _) => "projects",
         ("v3", Some("tokens"), _) => "token",
-        _ => panic!("{path} has never been seen"),
+        _ => panic!("unknown path {path}"),
     }
 }
 
-async fn replayed(scenario: &str) {
-    Replay::new().await.scenario(&recorded(scenario)).await;
+async fn replay(scenario: &str) {
+    Replay::new().await.run(&read_scenario(scenario)).await;
 }
 
 #[tokio::test]
-async fn a_credential_from_its_making_to_its_end() {
-    replayed("credential").await;
+async fn credential_lifecycle() {
+    replay("credential").await;
 }
 
 #[tokio::test]
-async fn a_small_cluster_from_its_making_to_its_end() {
-    replayed("aks-minimal").await;
+async fn minimal_cluster_lifecycle() {
+    replay("aks-minimal").await;
 }
 
 #[tokio::test]
-async fn a_cluster_with_everything_from_its_making_to_its_end() {
-    replayed("aks-full").await;
+async fn full_cluster_lifecycle() {
+    replay("aks-full").await;
 }
 
 #[tokio::test]
-async fn an_imported_cluster_from_its_making_to_its_end() {
-    replayed("aks-imported").await;
+async fn imported_cluster_lifecycle() {
+    replay("aks-imported").await;
 }
