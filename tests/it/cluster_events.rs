@@ -1,4 +1,4 @@
-//! `/api/v1/clusters/<id>/events`: what is kept, what comes, for whom, and when it ends.
+//! `/api/v1/clusters/<id>/events`: stored events, the stream, access to it, and its end.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::support::audit;
 use crate::support::connected::{Connected, ID};
 use crate::support::databases;
 
-/// A stream of events that is on its way.
+/// An open event stream.
 struct Stream {
     body: Body,
     text: String,
@@ -26,7 +26,7 @@ struct Stream {
 
 impl Stream {
     async fn open(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Self {
-        let response = answer(app, id, token, last).await;
+        let response = get_events(app, id, token, last).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -35,7 +35,7 @@ impl Stream {
         stream
     }
 
-    /// The lines up to the next empty one; `None` at the end.
+    /// The lines up to the next empty line; `None` at the end.
     async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -44,8 +44,8 @@ impl Stream {
                 return Some(block);
             }
             let frame = tokio::time::timeout(Duration::from_mins(1), self.body.frame()).await;
-            let Some(frame) = frame.expect("something in time") else {
-                assert_eq!(self.text, "", "the end is between two events");
+            let Some(frame) = frame.expect("a frame before the timeout") else {
+                assert_eq!(self.text, "", "the stream ends between two events");
                 return None;
             };
             self.text += std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap();
@@ -88,7 +88,7 @@ fn path(id: &str) -> String {
     format!("/api/v1/clusters/{id}/events")
 }
 
-async fn answer(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Response {
+async fn get_events(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Response {
     let request = Request::get(path(id)).header("authorization", format!("Bearer {token}"));
     let request = last.into_iter().fold(request, |request, last| request.header("last-event-id", last));
     let mut request = request.body(Body::empty()).unwrap();
@@ -96,15 +96,15 @@ async fn answer(app: &TestApp, id: &str, token: &str, last: Option<&str>) -> Res
     app.router().oneshot(request).await.unwrap()
 }
 
-/// What is kept, as a list.
-async fn kept(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
-    let answer = app.get(&format!("{}{query}", path(id))).header("accept", "application/json").send().await;
-    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/json"));
-    answer.json()["events"].as_array().unwrap().clone()
+/// The stored events.
+async fn list(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
+    let response = app.get(&format!("{}{query}", path(id))).header("accept", "application/json").send().await;
+    assert_eq!((response.status, response.header("content-type")), (StatusCode::OK, "application/json"));
+    response.json()["events"].as_array().unwrap().clone()
 }
 
-/// A cluster of the administrator's that stands already; its id.
-async fn imported(app: &TestApp, name: &str) -> String {
+/// Imports a cluster as the administrator; returns its ID.
+async fn import_cluster(app: &TestApp, name: &str) -> String {
     let seed = &app.seed;
     let body = json!({"name": name, "aksConfig": {
         "imported": true, "azureCredentialSecret": app.stored_credential(&app.admin).await,
@@ -115,9 +115,9 @@ async fn imported(app: &TestApp, name: &str) -> String {
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// Lets something happen to the cluster of a [`Connected`].
-async fn happens(it: &Connected, count: i64) {
-    let row = clusters::get(&it.store, ID).await.unwrap().unwrap();
+/// Adds events to the cluster.
+async fn add_events(connected: &Connected, count: i64) {
+    let row = clusters::get(&connected.store, ID).await.unwrap().unwrap();
     for number in 0..count {
         let event = NewClusterEvent {
             at_ms: number,
@@ -125,16 +125,16 @@ async fn happens(it: &Connected, count: i64) {
             message: format!("number {number}"),
             data: "{}".to_owned(),
         };
-        assert!(clusters::release(&it.store, ID, &row.work, 1, 1, &[event]).await.unwrap());
+        assert!(clusters::release(&connected.store, ID, &row.work, 1, 1, &[event]).await.unwrap());
     }
 }
 
 #[tokio::test]
-async fn what_is_kept_comes_first_and_then_what_happens_each_once_and_in_order() {
+async fn stream_sends_stored_events_then_new_ones_in_order() {
     let app = TestApp::advising().await;
-    let id = imported(&app, "one").await;
+    let id = import_cluster(&app, "one").await;
     app.settle().await;
-    let before = kept(&app, &id, "").await;
+    let before = list(&app, &id, "").await;
     assert_eq!(before[0]["message"], "the cluster object was made");
     let active = before.last().unwrap();
     assert_eq!(
@@ -153,60 +153,64 @@ async fn what_is_kept_comes_first_and_then_what_happens_each_once_and_in_order()
     assert_eq!(after[1]["state"], "removing");
     let all: Vec<_> = before.iter().chain(&after).map(|event| event["id"].as_str().unwrap()).collect();
     assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
-    // Whoever comes again finds nothing.
-    assert_eq!(answer(&app, &id, &app.admin, None).await.status(), StatusCode::NOT_FOUND);
+    // The cluster does not exist any more.
+    assert_eq!(get_events(&app, &id, &app.admin, None).await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn it_goes_on_behind_the_event_that_the_client_names() {
-    let it = Connected::start().await;
-    happens(&it, 5).await;
-    let all = kept(&it.app, ID, "").await;
+async fn stream_resumes_after_the_named_event() {
+    let connected = Connected::start().await;
+    add_events(&connected, 5).await;
+    let all = list(&connected.app, ID, "").await;
     let id = |at: usize| all[at]["id"].as_str().unwrap();
     let query = |at: usize| format!("?after={}", id(at));
-    assert_eq!(kept(&it.app, ID, &query(1)).await, all[2..]);
-    assert_eq!(kept(&it.app, ID, &query(4)).await, Vec::<Value>::new());
-    assert_eq!(kept(&it.app, ID, "?after=").await, all);
-    let mut stream = Stream::open(&it.app, ID, &it.ann, Some(id(3))).await;
+    assert_eq!(list(&connected.app, ID, &query(1)).await, all[2..]);
+    assert_eq!(list(&connected.app, ID, &query(4)).await, Vec::<Value>::new());
+    assert_eq!(list(&connected.app, ID, "?after=").await, all);
+    let mut stream = Stream::open(&connected.app, ID, &connected.ann, Some(id(3))).await;
     assert_eq!(stream.events(1).await, all[4..]);
-    happens(&it, 1).await;
+    add_events(&connected, 1).await;
     let next = stream.event().await.unwrap();
-    assert_eq!(next, *kept(&it.app, ID, &query(4)).await.first().unwrap());
-    // A client that reconnects by itself keeps the address: its header is newer.
-    let list = it.app.get(&format!("{}{}", path(ID), query(0))).header("accept", "application/json");
-    let list = list.header("last-event-id", &id(3).to_uppercase()).send().await.json();
-    assert_eq!(list["events"], json!([all[4], next]));
+    assert_eq!(next, *list(&connected.app, ID, &query(4)).await.first().unwrap());
+    // A client that reconnects automatically keeps the URL, and its header is newer.
+    let listed = connected.app.get(&format!("{}{}", path(ID), query(0))).header("accept", "application/json");
+    let listed = listed.header("last-event-id", &id(3).to_uppercase()).send().await.json();
+    assert_eq!(listed["events"], json!([all[4], next]));
     for (header, query) in [("7", ""), ("", "?after=latest"), ("\u{e9}", "")] {
-        let call = it.app.get(&format!("{}{query}", path(ID)));
+        let call = connected.app.get(&format!("{}{query}", path(ID)));
         let call = if header.is_empty() { call } else { call.header("last-event-id", header) };
-        let refused = call.send().await;
-        let (code, field, _) = refusal(&refused);
-        assert_eq!((refused.status.as_u16(), code.as_str(), field.as_str()), (422, "InvalidFormat", "after"));
+        let rejected = call.send().await;
+        let (code, field, _) = refusal(&rejected);
+        assert_eq!(
+            (rejected.status.as_u16(), code.as_str(), field.as_str()),
+            (422, "InvalidFormat", "after")
+        );
     }
 }
 
 #[tokio::test]
-async fn whoever_may_see_a_cluster_may_follow_it_and_nobody_else() {
-    let it = Connected::start().await;
-    happens(&it, 1).await;
-    let people = [
-        it.ann.clone(),
-        it.app.admin.clone(),
-        it.member("ben", "cluster-owner").await,
-        it.member("cid", "cluster-member").await,
-        it.member("dan", "read-only").await,
+async fn only_users_who_see_the_cluster_may_subscribe() {
+    let connected = Connected::start().await;
+    add_events(&connected, 1).await;
+    let tokens = [
+        connected.ann.clone(),
+        connected.app.admin.clone(),
+        connected.member("ben", "cluster-owner").await,
+        connected.member("cid", "cluster-member").await,
+        connected.member("dan", "read-only").await,
     ];
-    for token in &people {
-        let mut stream = Stream::open(&it.app, ID, token, None).await;
+    for token in &tokens {
+        let mut stream = Stream::open(&connected.app, ID, token, None).await;
         assert_eq!(stream.event().await.unwrap()["message"], "number 0");
     }
-    let eve = it.app.token("eve").await;
+    let eve = connected.app.token("eve").await;
     for accept in ["text/event-stream", "application/json"] {
-        let stranger = it.app.get(&path(ID)).token(&eve).header("accept", accept).send().await;
-        let nothing = it.app.get(&path("c-none")).token(&it.ann).header("accept", accept).send().await;
-        let nobody = it.app.get(&path(ID)).anonymous().header("accept", accept).send().await;
+        let stranger = connected.app.get(&path(ID)).token(&eve).header("accept", accept).send().await;
+        let missing =
+            connected.app.get(&path("c-none")).token(&connected.ann).header("accept", accept).send().await;
+        let anonymous = connected.app.get(&path(ID)).anonymous().header("accept", accept).send().await;
         assert_eq!(
-            (stranger.status.as_u16(), nothing.status.as_u16(), nobody.status.as_u16()),
+            (stranger.status.as_u16(), missing.status.as_u16(), anonymous.status.as_u16()),
             (404, 404, 401)
         );
         assert_eq!(refusal(&stranger).2, format!("{ID} not found"));
@@ -214,54 +218,58 @@ async fn whoever_may_see_a_cluster_may_follow_it_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn it_ends_when_the_part_in_the_cluster_or_the_token_ends() {
-    let it = Connected::start().await;
-    happens(&it, 1).await;
-    let dan = it.member("dan", "read-only").await;
-    let own = it.app.token("ann").await;
+async fn stream_ends_with_membership_or_token() {
+    let connected = Connected::start().await;
+    add_events(&connected, 1).await;
+    let dan = connected.member("dan", "read-only").await;
+    let own = connected.app.token("ann").await;
     let mut streams = Vec::new();
-    for token in [&dan, &own, &it.ann] {
-        let mut stream = Stream::open(&it.app, ID, token, None).await;
+    for token in [&dan, &own, &connected.ann] {
+        let mut stream = Stream::open(&connected.app, ID, token, None).await;
         stream.events(1).await;
         streams.push(stream);
     }
-    assert!(members::delete(&it.store, "crtb-dan", &audit()).await.unwrap());
-    assert!(it.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
+    assert!(members::delete(&connected.store, "crtb-dan", &audit()).await.unwrap());
+    assert!(connected.app.app.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
     let mut others = streams.split_off(2);
     for stream in streams {
         assert_eq!(stream.rest().await, Vec::<Value>::new());
     }
-    happens(&it, 1).await;
+    add_events(&connected, 1).await;
     assert_eq!(others[0].event().await.unwrap()["message"], "number 0");
-    it.app.app.end_streams();
+    connected.app.app.end_streams();
     assert_eq!(others.remove(0).rest().await, Vec::<Value>::new());
-    assert_eq!(Stream::open(&it.app, ID, &it.ann, None).await.rest().await, Vec::<Value>::new());
+    assert_eq!(
+        Stream::open(&connected.app, ID, &connected.ann, None).await.rest().await,
+        Vec::<Value>::new()
+    );
 }
 
 #[tokio::test]
-async fn nobody_can_follow_too_much_at_once() {
-    const OF_ONE: usize = 32;
-    let it = Connected::start().await;
-    let open = join_all((0..OF_ONE).map(|_| Stream::open(&it.app, ID, &it.ann, None))).await;
-    let refused = it.app.get(&path(ID)).token(&it.ann).send().await;
-    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "5"));
-    assert!(refusal(&refused).2.contains("too many"), "{}", refused.text());
-    // A list is no stream, and there is room for others.
-    assert!(kept(&it.app, ID, "").await.is_empty());
-    Stream::open(&it.app, ID, &it.app.admin, None).await;
+async fn streams_per_user_are_limited() {
+    const MAX_PER_USER: usize = 32;
+    let connected = Connected::start().await;
+    let open =
+        join_all((0..MAX_PER_USER).map(|_| Stream::open(&connected.app, ID, &connected.ann, None))).await;
+    let rejected = connected.app.get(&path(ID)).token(&connected.ann).send().await;
+    assert_eq!((rejected.status.as_u16(), rejected.header("retry-after")), (429, "5"));
+    assert!(refusal(&rejected).2.contains("too many"), "{}", rejected.text());
+    // Lists and other users are not affected.
+    assert!(list(&connected.app, ID, "").await.is_empty());
+    Stream::open(&connected.app, ID, &connected.app.admin, None).await;
     drop(open);
-    Stream::open(&it.app, ID, &it.ann, None).await;
+    Stream::open(&connected.app, ID, &connected.ann, None).await;
 }
 
 #[tokio::test]
-async fn events_of_another_server_come_too() {
+async fn stream_sends_events_of_other_servers() {
     let Some(db) = databases::postgres().await else { return };
     let one = TestApp::with().advise().on(&db).start().await;
     let two = TestApp::with().advise().on(&db).clock(&one.clock).start().await;
-    let id = imported(&one, "one").await;
+    let id = import_cluster(&one, "one").await;
     let mut stream = Stream::open(&two, &id, &two.admin, None).await;
     one.settle().await;
-    let known = kept(&one, &id, "").await;
+    let known = list(&one, &id, "").await;
     assert!(known.len() > 1, "{known:?}");
     assert_eq!(stream.events(known.len()).await, known);
     one.delete(&format!("/v3/clusters/{id}")).send().await;
@@ -271,30 +279,30 @@ async fn events_of_another_server_come_too() {
 }
 
 #[tokio::test]
-async fn old_events_are_swept_out_and_the_newest_of_each_cluster_stay() {
-    const KEPT: i64 = 1_000;
-    let it = Connected::start().await;
-    let row = clusters::get(&it.store, ID).await.unwrap().unwrap();
-    let now = it.app.clock.now_ms();
+async fn old_and_excess_events_are_removed() {
+    const MAX_EVENTS: i64 = 1_000;
+    let connected = Connected::start().await;
+    let row = clusters::get(&connected.store, ID).await.unwrap().unwrap();
+    let now = connected.app.clock.now_ms();
     let event = |number: i64| NewClusterEvent {
         at_ms: if number < 3 { 1 } else { now },
         kind: "step".to_owned(),
         message: number.to_string(),
         data: "{}".to_owned(),
     };
-    let events: Vec<_> = (0..KEPT + 10).map(event).collect();
-    assert!(clusters::release(&it.store, ID, &row.work, 1, 1, &events).await.unwrap());
-    it.app.app.cluster_events.sweep().await.unwrap();
-    let left = kept(&it.app, ID, "").await;
+    let events: Vec<_> = (0..MAX_EVENTS + 10).map(event).collect();
+    assert!(clusters::release(&connected.store, ID, &row.work, 1, 1, &events).await.unwrap());
+    connected.app.app.cluster_events.sweep().await.unwrap();
+    let left = list(&connected.app, ID, "").await;
     assert_eq!((left.len(), &left[0]["message"]), (1_000, &json!("10")));
-    it.app.clock.advance(Duration::from_hours(31 * 24));
-    assert_eq!(it.app.app.cluster_events.sweep().await.unwrap(), 1_000);
-    assert!(kept(&it.app, ID, "").await.is_empty());
+    connected.app.clock.advance(Duration::from_hours(31 * 24));
+    assert_eq!(connected.app.app.cluster_events.sweep().await.unwrap(), 1_000);
+    assert!(list(&connected.app, ID, "").await.is_empty());
 }
 
 #[tokio::test]
-async fn silence_is_told_so_that_connections_stay() {
-    let it = Connected::start().await;
-    let mut stream = Stream::open(&it.app, ID, &it.ann, None).await;
+async fn idle_stream_sends_keep_alive_comments() {
+    let connected = Connected::start().await;
+    let mut stream = Stream::open(&connected.app, ID, &connected.ann, None).await;
     assert_eq!(stream.block().await.unwrap(), ": nothing new");
 }

@@ -1,12 +1,12 @@
-//! Control characters, line separators and marks of text direction: rejected where an object is saved, with the field named;
-//! objects that have them already go on working.
+//! Control characters, line separators and marks of text direction are rejected when an object is saved. Objects that have
+//! them already keep working.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
-/// Each forges a line, controls a terminal, or turns a text around.
+/// Strings that could forge a line, control a terminal, or change the direction of text.
 const FORBIDDEN: [&str; 7] =
     ["a\nb", "a\r2026-01-01 forged", "\u{1b}[31ma", "a\u{7f}", "a\u{9b}b", "a\u{2028}b", "a\u{202e}b"];
 
@@ -14,10 +14,8 @@ fn assert_rejected(answer: &Answer, field: &str) {
     assert_eq!(answer.status, 422, "{field}: {}", answer.text());
     let body = answer.json();
     assert_eq!((&body["code"], &body["fieldName"]), (&json!("InvalidCharacters"), &json!(field)), "{body}");
-    assert!(
-        body["message"].as_str().unwrap().contains("U+00")
-            || body["message"].as_str().unwrap().contains("U+20")
-    );
+    let message = body["message"].as_str().unwrap();
+    assert!(message.contains("U+00") || message.contains("U+20"), "{message}");
 }
 
 async fn cluster(app: &TestApp) -> Value {
@@ -30,19 +28,14 @@ async fn cluster(app: &TestApp) -> Value {
     }})
 }
 
-/// The body with a text at a place such as `/aksConfig/tags/x`; objects on the way are made.
-fn with(body: &Value, place: &[&str], text: &str) -> Value {
+/// The body with a string at a path; missing objects are created.
+fn with(body: &Value, path: &[&str], text: &str) -> Value {
     let mut body = body.clone();
-    let mut at = &mut body;
-    for (number, key) in place.iter().enumerate() {
-        at = match key.parse::<usize>() {
-            Ok(index) => &mut at[index],
-            Err(_) => &mut at[*key],
-        };
-        if number + 1 == place.len() {
-            *at = text.into();
-        }
-    }
+    let target = path.iter().fold(&mut body, |value, key| match key.parse::<usize>() {
+        Ok(index) => &mut value[index],
+        Err(_) => &mut value[*key],
+    });
+    *target = text.into();
     body
 }
 
@@ -81,12 +74,12 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
     let made = app.post("/v3/clusters").json(&with(&body, &["description"], "placeholder")).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     let id = made.json()["id"].as_str().unwrap().to_owned();
-    // As a version without the check has saved it.
+    // As saved by a version without the check.
     app.execute("update clusters set spec = replace(spec, 'placeholder', 'two\\nlines')").await;
     let path = format!("/v3/clusters/{id}");
     let stored = app.get(&path).send().await.json();
     assert_eq!(stored["description"], "two\nlines");
-    // As Terraform does, with everything that it read.
+    // With all fields, as Terraform sends it.
     let mut whole = stored.clone();
     whole["labels"] = json!({"new": "label"});
     let answer = app.put(&path).json(&whole).send().await;
@@ -124,7 +117,7 @@ async fn credential_with_control_characters_is_not_saved() {
 }
 
 #[tokio::test]
-async fn tokens_users_and_settings_take_no_control_characters() {
+async fn tokens_users_and_settings_reject_control_characters() {
     let app = TestApp::advising().await;
     for text in FORBIDDEN {
         let answer = app.post("/v3/tokens").json(&json!({"description": text})).send().await;

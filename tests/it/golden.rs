@@ -1,4 +1,4 @@
-//! Every recorded answer of Rancher's own handler, asked of this server with the same Azure behind it.
+//! Repeats every recorded request to Rancher's own handler with the same responses of Azure, and compares the responses.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,15 @@ use crate::support::fixtures;
 #[derive(Deserialize)]
 struct Case {
     id: String,
-    request: Question,
-    answer: Recorded,
+    request: Request,
+    #[serde(rename = "answer")]
+    response: Recorded,
     ours: Option<Ours>,
     note: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Question {
+struct Request {
     method: String,
     path: String,
     body: Option<String>,
@@ -33,7 +34,7 @@ struct Recorded {
     body: String,
 }
 
-/// What is expected instead, where the difference is meant.
+/// The expected response of an intended difference.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Ours {
@@ -44,7 +45,7 @@ struct Ours {
     error_contains: Option<Vec<String>>,
 }
 
-/// Puts the recorded Azure behind the sandbox.
+/// Makes the sandbox respond with the recording.
 fn play_azure(app: &TestApp) {
     let azure: BTreeMap<String, BTreeMap<String, Vec<Page>>> = fixtures::json("meta/azure.json");
     for (subscription, routes) in azure {
@@ -61,8 +62,8 @@ fn play_azure(app: &TestApp) {
     app.control.login(login("bad~secret", Outcome::Answer(refusal)));
 }
 
-/// The clusters that aksUpgrades is asked about, by the id that the recording uses for them.
-async fn make_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String> {
+/// Creates the clusters of aksUpgrades; returns their IDs by the recorded ones.
+async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String> {
     let credential = app.stored_credential(&app.admin).await;
     let mut ids = BTreeMap::new();
     for case in cases {
@@ -75,7 +76,7 @@ async fn make_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String
         let body: Value = serde_json::from_str(case.request.body.as_deref().unwrap()).unwrap();
         let recorded = body["clusterId"].as_str().unwrap().to_owned();
         let name = format!("golden-{}", version.replace('.', "-"));
-        let made = app
+        let created = app
             .post("/v3/clusters")
             .json(&json!({"name": name, "aksConfig": {
                 "clusterName": name, "resourceGroup": "golden", "resourceLocation": "eastus", "imported": true,
@@ -83,26 +84,26 @@ async fn make_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String
             }}))
             .send()
             .await;
-        assert_eq!(made.status, 201, "{}", made.text());
-        ids.insert(recorded, made.json()["id"].as_str().unwrap().to_owned());
+        assert_eq!(created.status, 201, "{}", created.text());
+        ids.insert(recorded, created.json()["id"].as_str().unwrap().to_owned());
     }
     ids
 }
 
-/// What differs from what was recorded or is expected instead; empty when nothing does.
+/// The difference from the recorded or expected response.
 fn difference(case: &Case, answer: &Answer) -> Option<String> {
     let ours = case.ours.as_ref();
-    let status = ours.map_or(case.answer.status, |ours| ours.status);
+    let status = ours.map_or(case.response.status, |ours| ours.status);
     if answer.status != status {
         return Some(format!("status {} instead of {status}: {}", answer.status, answer.text()));
     }
     let content_type = answer.header("content-type");
-    if content_type != case.answer.content_type {
+    if content_type != case.response.content_type {
         return Some(format!("content type {content_type:?}"));
     }
-    let expected_body = ours.map_or(Some(case.answer.body.as_str()), |ours| ours.body.as_deref());
+    let expected_body = ours.map_or(Some(case.response.body.as_str()), |ours| ours.body.as_deref());
     let recorded_error =
-        serde_json::from_str::<Value>(&case.answer.body).ok().and_then(|body| body.get("error").cloned());
+        serde_json::from_str::<Value>(&case.response.body).ok().and_then(|body| body.get("error").cloned());
     if let (Some(expected), true) = (expected_body, ours.is_some() || recorded_error.is_none()) {
         return (answer.text() != expected).then(|| format!("{}\ninstead of\n{expected}", answer.text()));
     }
@@ -123,12 +124,12 @@ fn difference(case: &Case, answer: &Answer) -> Option<String> {
 }
 
 #[tokio::test]
-async fn every_recorded_question_is_answered_as_rancher_answered_it() {
+async fn recorded_responses_of_rancher_are_reproduced() {
     let cases: Vec<Case> = fixtures::json("meta/meta.json");
-    assert!(cases.len() >= 133, "{} recorded answers", cases.len());
+    assert!(cases.len() >= 133, "{} recorded responses", cases.len());
     let app = TestApp::advising().await;
     play_azure(&app);
-    let clusters = make_clusters(&app, &cases).await;
+    let clusters = create_clusters(&app, &cases).await;
     assert!(!clusters.is_empty(), "no case names the version of its cluster");
     let mut different = Vec::new();
     for case in &cases {
@@ -142,6 +143,5 @@ async fn every_recorded_question_is_answered_as_rancher_answered_it() {
             different.push(format!("{}: {difference}", case.id));
         }
     }
-    eprintln!("{} of {} recorded answers are met", cases.len() - different.len(), cases.len());
     assert!(different.is_empty(), "{}", different.join("\n\n"));
 }

@@ -1,5 +1,5 @@
-//! Whole flows on PostgreSQL, and what holds between several servers of one database. Skipped without a server, with a
-//! word on standard error.
+//! Flows on PostgreSQL, and consistency between servers that share a database. Skipped without PostgreSQL, with a message on
+//! standard error.
 
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,14 @@ fn cluster(name: &str, credential: &str) -> Value {
         "imported": true, "azureCredentialSecret": credential}})
 }
 
-/// Two servers of one database, with one time.
+/// Two servers that share a database and a clock.
 async fn pair(db: &TestDb) -> (TestApp, TestApp) {
     let one = TestApp::with().advise().on(db).start().await;
     let two = TestApp::with().advise().on(db).clock(&one.clock).start().await;
     (one, two)
 }
 
-/// What was written down, oldest first: who, what, of which type, how it ended.
+/// The audit log, oldest first: user, action, object type and outcome.
 async fn audit(db: &TestDb) -> Vec<[String; 4]> {
     let mut connection = sqlx::PgConnection::connect(&db.url).await.unwrap();
     let sql = "select user_name, action, object_type, outcome from events order by at_ms, id";
@@ -39,7 +39,7 @@ async fn audit(db: &TestDb) -> Vec<[String; 4]> {
 }
 
 #[tokio::test]
-async fn a_credential_lives_from_its_making_to_its_end_and_leaves_its_trail() {
+async fn credential_lifecycle_is_audited() {
     let Some(db) = databases::postgres().await else { return };
     let app = TestApp::with().advise().on(&db).start().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
@@ -53,7 +53,7 @@ async fn a_credential_lives_from_its_making_to_its_end_and_leaves_its_trail() {
     assert_eq!(app.get(&used).token(&ann).send().await.status, 200);
     assert_eq!(app.get(&used).token(&bob).send().await.status, 422);
 
-    // Without a secret the old one stays; with a wrong one Azure refuses; with the second it is good again.
+    // A change without a secret keeps the old one; Azure rejects a wrong one and accepts the second one.
     let rename = json!({"name": "renamed", "azurecredentialConfig": {"clientId": app.seed.client_id}});
     let renamed = app.put(&path).token(&ann).json(&rename).send().await;
     assert_eq!(
@@ -73,19 +73,19 @@ async fn a_credential_lives_from_its_making_to_its_end_and_leaves_its_trail() {
         assert_eq!(answer.status, status, "{secret:?}: {}", answer.text());
     }
 
-    let made = app.post("/v3/clusters").token(&ann).json(&cluster("one", &id)).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
-    let of_cluster = format!("/v3/clusters/{}", text(&made.json(), "id"));
+    let created = app.post("/v3/clusters").token(&ann).json(&cluster("one", &id)).send().await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let cluster_path = format!("/v3/clusters/{}", text(&created.json(), "id"));
     let deleted = app.delete(&path).token(&ann).send().await;
     assert_eq!(deleted.status, 200, "{}", deleted.text());
     let warning = deleted.header("warning");
-    assert!(warning.contains("one"), "the cluster is named: {warning}");
+    assert!(warning.contains("one"), "the warning names the cluster: {warning}");
     let change = json!({"name": "one", "description": "changed", "aksConfig": {"tags": {"a": "b"}}});
-    let changed = app.put(&of_cluster).token(&ann).json(&change).send().await;
+    let changed = app.put(&cluster_path).token(&ann).json(&change).send().await;
     assert_eq!(changed.json()["aksConfig"]["tags"], json!({"a": "b"}), "{}", changed.text());
     assert_eq!(changed.json()["aksConfig"]["resourceGroup"], "g", "merged: {}", changed.text());
-    assert_eq!(app.get(&of_cluster).token(&bob).send().await.status, 404);
-    assert_eq!(app.delete(&of_cluster).token(&ann).send().await.status, 200);
+    assert_eq!(app.get(&cluster_path).token(&bob).send().await.status, 404);
+    assert_eq!(app.delete(&cluster_path).token(&ann).send().await.status, 200);
     app.settle().await;
     assert_eq!(app.get(&path).token(&ann).send().await.status, 404);
     assert_eq!(app.get(&used).token(&ann).send().await.status, 422);
@@ -108,36 +108,36 @@ async fn a_credential_lives_from_its_making_to_its_end_and_leaves_its_trail() {
 }
 
 #[tokio::test]
-async fn what_one_server_changes_holds_in_the_other_within_two_seconds() {
+async fn changes_reach_other_servers_within_two_seconds() {
     let Some(db) = databases::postgres().await else { return };
     let (one, two) = pair(&db).await;
     let ann = one.token("ann").await;
-    assert_eq!(two.get("/v3").token(&ann).send().await.status, 200, "a token of one is good at the other");
+    assert_eq!(two.get("/v3").token(&ann).send().await.status, 200, "both servers accept the token");
     let id = one.stored_credential(&ann).await;
     let used = format!("/meta/aksLocations?cloudCredentialId={id}");
-    assert_eq!(two.get(&used).token(&ann).send().await.status, 200, "both can open the secret");
+    assert_eq!(two.get(&used).token(&ann).send().await.status, 200, "both servers decrypt the secret");
 
     one.app.tokens.revoke(ann.split(':').next().unwrap()).await.unwrap();
-    assert_eq!(one.get("/v3").token(&ann).send().await.status, 401, "here at once");
+    assert_eq!(one.get("/v3").token(&ann).send().await.status, 401, "immediately on the same server");
     one.clock.advance(Duration::from_millis(1_999));
     assert_eq!(two.get("/v3").token(&ann).send().await.status, 401);
     assert_eq!(two.get(&used).token(&ann).send().await.status, 401);
 
     let ann = two.token("ann").await;
     assert_eq!(one.delete(&format!("/v3/cloudcredentials/{id}")).token(&ann).send().await.status, 200);
-    let deleted = Instant::now();
-    let gone = loop {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let rejected = loop {
         let response = two.get(&used).token(&ann).send().await;
-        if response.status != 200 || deleted.elapsed() > Duration::from_secs(30) {
+        if response.status != 200 || Instant::now() > deadline {
             break response;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!((gone.status.as_u16(), gone.error().as_str()), (422, "cloud credential not found"));
+    assert_eq!((rejected.status.as_u16(), rejected.error().as_str()), (422, "cloud credential not found"));
 }
 
 #[tokio::test]
-async fn of_two_servers_that_register_the_same_cluster_one_is_refused() {
+async fn concurrent_registrations_of_a_cluster_conflict() {
     let Some(db) = databases::postgres().await else { return };
     let (one, two) = pair(&db).await;
     let id = one.stored_credential(&one.admin).await;
@@ -161,7 +161,7 @@ async fn of_two_servers_that_register_the_same_cluster_one_is_refused() {
 }
 
 #[tokio::test]
-async fn changes_of_one_credential_through_two_servers_never_fail_inside() {
+async fn concurrent_credential_changes_succeed_or_conflict() {
     let Some(db) = databases::postgres().await else { return };
     let (one, two) = pair(&db).await;
     let path = format!("/v3/cloudcredentials/{}", one.stored_credential(&one.admin).await);
@@ -176,11 +176,11 @@ async fn changes_of_one_credential_through_two_servers_never_fail_inside() {
             done += usize::from(answer.status == 200);
         }
     }
-    assert!(done >= 20, "in every round at least one: {done}");
+    assert!(done >= 20, "at least one in every round: {done}");
 }
 
 #[tokio::test]
-async fn a_server_goes_on_when_the_database_cuts_its_connections() {
+async fn server_survives_terminated_database_connections() {
     let Some(db) = databases::postgres().await else { return };
     let app = TestApp::with().advise().on(&db).start().await;
     let id = app.stored_credential(&app.admin).await;
@@ -197,44 +197,44 @@ async fn a_server_goes_on_when_the_database_cuts_its_connections() {
     }
 }
 
-fn config(db: &TestDb, folder: &std::path::Path) -> Config {
+fn config(db: &TestDb, directory: &std::path::Path) -> Config {
     let settings = [
         ("NORMAN_AKS_DATABASE_URL".to_owned(), db.url.clone()),
-        ("NORMAN_AKS_DATA_DIR".to_owned(), folder.display().to_string()),
+        ("NORMAN_AKS_DATA_DIR".to_owned(), directory.display().to_string()),
     ];
     Config::load(&Flags::new(), &settings.into(), &|path| std::fs::read_to_string(path)).unwrap().0
 }
 
 #[tokio::test]
-async fn no_server_makes_a_key_of_its_own_and_a_foreign_one_is_refused() {
+async fn missing_and_unknown_keys_are_rejected() {
     let Some(db) = databases::postgres().await else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(&db, folder.path());
-    let refused = async || {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&db, directory.path());
+    let open_error = async || {
         let store = app::open_store(&config).await.unwrap();
         let opened = app::open_secrets(&config, &store, &Clock::system()).await;
         opened.err().expect("no usable key").to_string()
     };
-    let said = refused().await;
-    assert!(said.contains("encryption.keys"), "{said}");
+    let error = open_error().await;
+    assert!(error.contains("encryption.keys"), "{error}");
     assert!(!config.encryption_key_file.exists());
 
     let app = TestApp::with().advise().on(&db).start().await;
     app.stored_credential(&app.admin).await;
     let id = db.keys.split(':').next().unwrap();
-    let foreign = norman_aks::vault::KeyRing::generate();
-    std::fs::write(&config.encryption_key_file, foreign.expose_secret()).unwrap();
-    let said = refused().await;
-    assert!(said.contains(&format!("need the encryption key {id}")), "{said}");
-    std::fs::write(&config.encryption_key_file, format!("{}\n{}\n", foreign.expose_secret(), db.keys))
+    let unknown = norman_aks::vault::KeyRing::generate();
+    std::fs::write(&config.encryption_key_file, unknown.expose_secret()).unwrap();
+    let error = open_error().await;
+    assert!(error.contains(&format!("need the encryption key {id}")), "{error}");
+    std::fs::write(&config.encryption_key_file, format!("{}\n{}\n", unknown.expose_secret(), db.keys))
         .unwrap();
     let store = app::open_store(&config).await.unwrap();
     let secrets = app::open_secrets(&config, &store, &Clock::system()).await.unwrap();
 
-    // The new key is active here, and the running server does not know it.
+    // The running server does not know the new active key.
     app.app.secrets.heartbeat().await.unwrap();
     let later = Secrets::open(&config.encryption_key_file, false, store, app.clock.clone()).await.unwrap().0;
-    let said = later.rotate().await.unwrap_err().to_string();
-    assert!(said.contains("does not know the key"), "{said}");
+    let error = later.rotate().await.unwrap_err().to_string();
+    assert!(error.contains("does not know the key"), "{error}");
     assert_eq!(secrets.key_ids().len(), 2);
 }
