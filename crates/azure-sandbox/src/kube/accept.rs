@@ -4,8 +4,8 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Accept {
     pub(super) form: Form,
-    /// Whether discovery may come in one piece, and in which version.
-    pub(super) aggregated: Option<&'static str>,
+    /// Whether discovery may be sent as one document (version `v2`).
+    pub(super) aggregated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Accept {
     /// write their wishes in order.
     pub(super) fn parse(header: &str) -> Self {
         let mut form = None;
-        let mut aggregated = None;
+        let mut aggregated = false;
         for wish in header.split(',').map(str::trim).filter(|wish| !wish.is_empty()) {
             let mut parts = wish.split(';').map(str::trim);
             let kind = parts.next().unwrap_or_default();
@@ -37,9 +37,8 @@ impl Accept {
                 (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), _, Some("v1")) => {
                     Some(Form::Metadata)
                 }
-                (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some(version)) => {
-                    let known = ["v2", "v2beta1"].into_iter().find(|known| *known == version);
-                    aggregated = aggregated.or(known);
+                (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
+                    aggregated = true;
                     None
                 }
                 _ => None,
@@ -74,6 +73,6 @@ mod tests {
         }
         let discovery =
             "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
-        assert_eq!(Accept::parse(discovery), Accept { form: Form::Objects, aggregated: Some("v2") });
+        assert_eq!(Accept::parse(discovery), Accept { form: Form::Objects, aggregated: true });
     }
 }

@@ -5,14 +5,14 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::resources::{
-    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, RBAC,
-    REPLICA_SETS, ROLE_BINDINGS, ROLES, Resource, SECRETS, SERVICE_ACCOUNTS, SERVICES,
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, RBAC, ROLE_BINDINGS,
+    ROLES, Resource, SECRETS, SERVICE_ACCOUNTS,
 };
 use super::select::Labels;
 use super::status::{Cause, Refused};
 use super::storage::State;
 use super::value::{Now, at, default, each, list, number, set, text};
-use super::{podspec, rules, services};
+use super::{podspec, rules};
 
 /// The type of secrets that get a token.
 pub(super) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
@@ -33,12 +33,6 @@ pub(super) fn name(resource: &Resource, object: &Value) -> Result<(), Refused> {
         (!is_label(name) || name.len() > 63).then_some(
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
              end with an alphanumeric character",
-        )
-    } else if resource.is(&SERVICES) {
-        let letter = name.starts_with(|c: char| c.is_ascii_lowercase());
-        (!is_label(name) || !letter || name.len() > 63).then_some(
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
-             character, and end with an alphanumeric character",
         )
     } else {
         (!name.split('.').all(is_label) || name.len() > 253).then_some(
@@ -76,16 +70,14 @@ pub(super) fn admit(
         secret(old, object)?
     } else if is(&CONFIG_MAPS) {
         frozen(old, object, &["data", "binaryData"])
-    } else if is(&SERVICES) {
-        services::admit(state, old, object)
     } else if is(&PODS) {
         let causes = podspec::admit_pod(old, object, now);
         if old.is_none() {
             account_of_pod(state, object)?;
         }
         causes
-    } else if is(&DEPLOYMENTS) || is(&REPLICA_SETS) || is(&DAEMON_SETS) {
-        workload(resource, old, object)
+    } else if is(&DEPLOYMENTS) {
+        deployment(old, object)
     } else if is(&ROLE_BINDINGS) || is(&CLUSTER_ROLE_BINDINGS) {
         binding(object);
         rules::check(resource, old, object)
@@ -206,25 +198,14 @@ fn binding(object: &mut Value) {
     }
 }
 
-fn workload(resource: &Resource, old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
-    if resource.is(&DAEMON_SETS) {
-        default(object, &["spec", "revisionHistoryLimit"], 10);
-        default(object, &["spec", "updateStrategy", "type"], "RollingUpdate");
-        if text(object, "/spec/updateStrategy/type") == "RollingUpdate" {
-            default(object, &["spec", "updateStrategy", "rollingUpdate", "maxSurge"], 0);
-            default(object, &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"], 1);
-        }
-    } else {
-        default(object, &["spec", "replicas"], 1);
-    }
-    if resource.is(&DEPLOYMENTS) {
-        default(object, &["spec", "revisionHistoryLimit"], 10);
-        default(object, &["spec", "progressDeadlineSeconds"], 600);
-        default(object, &["spec", "strategy", "type"], "RollingUpdate");
-        if text(object, "/spec/strategy/type") == "RollingUpdate" {
-            default(object, &["spec", "strategy", "rollingUpdate", "maxSurge"], "25%");
-            default(object, &["spec", "strategy", "rollingUpdate", "maxUnavailable"], "25%");
-        }
+fn deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
+    default(object, &["spec", "replicas"], 1);
+    default(object, &["spec", "revisionHistoryLimit"], 10);
+    default(object, &["spec", "progressDeadlineSeconds"], 600);
+    default(object, &["spec", "strategy", "type"], "RollingUpdate");
+    if text(object, "/spec/strategy/type") == "RollingUpdate" {
+        default(object, &["spec", "strategy", "rollingUpdate", "maxSurge"], "25%");
+        default(object, &["spec", "strategy", "rollingUpdate", "maxUnavailable"], "25%");
     }
     let mut causes = Vec::new();
     if number(object, "/spec/replicas").is_some_and(|count| count < 0) {
@@ -277,8 +258,6 @@ mod tests {
             (&PODS, "", false),
             (&PODS, "-a", false),
             (&NAMESPACES, "a.b", false),
-            (&SERVICES, "1a", false),
-            (&SERVICES, "a1", true),
             (&CLUSTER_ROLES, "system:node", true),
             (&CLUSTER_ROLES, "a/b", false),
         ] {

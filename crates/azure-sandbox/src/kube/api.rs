@@ -10,14 +10,13 @@ use super::authn::User;
 use super::authz::{Attributes, authorize};
 use super::cluster::Cluster;
 use super::delete::{self, Options};
-use super::entra::Caller;
 use super::list::{self, Filter, Shape};
 use super::request::{Asked, Place, Target, object, parsed};
-use super::resources::{NAMESPACES, PODS, PROXY, Resource, SERVICE_ACCOUNTS, SERVICES};
+use super::resources::{NAMESPACES, PODS, Resource};
 use super::status::Refused;
 use super::value::{Now, text};
 use super::write::{self, Context, Kind, Which};
-use super::{Kubes, discovery, logs, openapi, requests, reviews, tokens, watch};
+use super::{Kubes, discovery, logs, openapi, reviews, watch};
 use crate::answer::Answer;
 
 /// What is sent back.
@@ -34,7 +33,6 @@ pub(super) struct Call<'a> {
     pub(super) user: &'a User,
     pub(super) asked: &'a Asked,
     pub(super) body: &'a [u8],
-    pub(super) entra: &'a dyn Fn(&str) -> Option<Caller>,
 }
 
 pub(super) fn answer(call: &Call<'_>) -> Result<Reply, Refused> {
@@ -66,32 +64,12 @@ fn path(call: &Call<'_>) -> Result<Answer, Refused> {
     }
     match asked.path.trim_end_matches('/') {
         "/version" => Ok(json_answer(StatusCode::OK, &version_info(&version))),
-        "/healthz" | "/livez" | "/readyz" => Ok(health(asked)),
-        "/healthz/ping" | "/livez/ping" | "/readyz/ping" | "/healthz/etcd" | "/livez/etcd"
-        | "/readyz/etcd" => Ok(plain("ok")),
+        "/healthz" | "/livez" | "/readyz" => Ok(plain("ok")),
         "" => {
-            let paths = [
-                "/api",
-                "/api/v1",
-                "/apis",
-                "/healthz",
-                "/livez",
-                "/openapi/v2",
-                "/openapi/v3",
-                "/readyz",
-                "/version",
-            ];
+            let paths =
+                ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"];
             Ok(json_answer(StatusCode::OK, &json!({"paths": paths})))
         }
-        "/.well-known/openid-configuration" => {
-            let issuer = super::authn::audience(&call.cluster.host);
-            Ok(json_answer(
-                StatusCode::OK,
-                &json!({"issuer": issuer, "jwks_uri": format!("{issuer}/openid/v1/jwks"), "response_types_supported": ["id_token"],
-                "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["EdDSA"]}),
-            ))
-        }
-        "/openid/v1/jwks" => Ok(json_answer(StatusCode::OK, &tokens::keys(&call.cluster.authority()))),
         _ => Err(Refused::no_such_path()),
     }
 }
@@ -101,16 +79,6 @@ fn plain(text: &str) -> Answer {
     answer.set("content-type", "text/plain; charset=utf-8");
     answer.set("x-content-type-options", "nosniff");
     answer
-}
-
-fn health(asked: &Asked) -> Answer {
-    if !asked.flag("verbose") {
-        return plain("ok");
-    }
-    let word = asked.path.trim_matches('/');
-    plain(&format!(
-        "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]poststarthook/rbac/bootstrap-roles ok\n{word} check passed\n"
-    ))
 }
 
 fn version_info(version: &str) -> Value {
@@ -143,11 +111,9 @@ fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, Refused> {
     if !resource.verbs().contains(&call.asked.verb) {
         return Err(Refused::method_not_allowed());
     }
-    if reviews::is_review(resource) {
+    if !resource.stored {
         let review = object(call.asked.content_type(), call.body, &resource.api_version(), resource.kind)?;
-        let now = call.kubes.now();
-        let who = (call.user, place.namespace.as_str());
-        let review = reviews::answer(call.cluster, resource, who, review, (call.entra, &now))?;
+        let review = reviews::answer(&call.cluster.state(), resource, call.user, review)?;
         return Ok(Reply::Whole(json_answer(StatusCode::CREATED, &review)));
     }
     match call.asked.verb {
@@ -187,25 +153,15 @@ fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<An
 fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, Refused> {
     let known = resource.subresources();
     let part = known.iter().find(|part| part.name == place.subresource).ok_or_else(Refused::no_such_path)?;
-    if !place.rest.is_empty() && part.name != PROXY {
+    if !place.rest.is_empty() {
         return Err(Refused::no_such_path());
     }
     if !part.verbs.contains(&call.asked.verb) {
         return Err(Refused::method_not_allowed());
     }
-    if part.name == PROXY {
-        return Err(behind_proxy(call, resource, place));
-    }
     if resource.is(&PODS) && part.name == "log" {
         let body = logs::answer(call.kubes, call.cluster, call.asked, (&place.namespace, &place.name))?;
         return Ok(Reply::Stream("text/plain", body));
-    }
-    if resource.is(&SERVICE_ACCOUNTS) && part.name == "token" {
-        let (group, version, kind) = part.shows;
-        let request = object(call.asked.content_type(), call.body, &format!("{group}/{version}"), kind)?;
-        let place = (place.namespace.as_str(), place.name.as_str());
-        let answer = requests::token(call.cluster, place, request, &call.kubes.now())?;
-        return Ok(Reply::Whole(json_answer(StatusCode::CREATED, &answer)));
     }
     if call.asked.verb == "get" && part.name == "scale" {
         let state = call.cluster.state();
@@ -217,25 +173,6 @@ fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<R
         return get(call, resource, place).map(Reply::Whole);
     }
     change(call, resource, place).map(Reply::Whole)
-}
-
-/// The answer from behind a proxy: nothing listens there.
-fn behind_proxy(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Refused {
-    // Names may have a scheme in front and a port behind: `https:web:8443`.
-    let mut parts = place.name.split(':');
-    let name = match (parts.next(), parts.next()) {
-        (Some("http" | "https"), Some(name)) => name,
-        (name, _) => name.unwrap_or_default(),
-    };
-    if call.cluster.state().get(resource, kept_in(resource, place), name).is_none() {
-        return Refused::not_found(resource, name);
-    }
-    let message = if resource.is(&SERVICES) {
-        format!("no endpoints available for service {:?}", place.name)
-    } else {
-        "error trying to reach service: connect: connection refused".to_owned()
-    };
-    Refused::new(503, "ServiceUnavailable", message)
 }
 
 /// Everything that writes.

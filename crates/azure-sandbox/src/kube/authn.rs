@@ -13,13 +13,11 @@ use super::entra::Caller;
 use super::status::Refused;
 use super::storage::State;
 use super::tokens::{self, Account};
-use super::value::Now;
 
 /// Everybody who was recognised belongs to it.
 pub(super) const AUTHENTICATED: &str = "system:authenticated";
 /// Who belongs to it may do everything.
 pub(super) const MASTERS: &str = "system:masters";
-const TOKEN_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// Somebody who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,15 +54,10 @@ impl User {
     }
 
     fn account(account: &Account) -> Self {
-        let Account { namespace, name, uid, id, .. } = account;
-        let extra = if id.is_empty() {
-            BTreeMap::new()
-        } else {
-            BTreeMap::from([(TOKEN_ID.to_owned(), vec![format!("JTI={id}")])])
-        };
+        let Account { namespace, name, uid } = account;
         let mut groups = account_groups(namespace);
         groups.push(AUTHENTICATED.to_owned());
-        Self { name: account_name(namespace, name), uid: uid.clone(), groups, extra, azure_role: None }
+        Self { name: account_name(namespace, name), uid: uid.clone(), groups, ..Self::default() }
     }
 
     fn entra(caller: &Caller) -> Self {
@@ -97,7 +90,7 @@ pub(super) struct Shown<'a> {
 }
 
 /// The one who asks; a certificate counts before a token.
-pub(super) fn user(cluster: &Cluster, shown: &Shown<'_>, now: &Now) -> Result<User, Refused> {
+pub(super) fn user(cluster: &Cluster, shown: &Shown<'_>) -> Result<User, Refused> {
     let local = cluster.state().declared.local_accounts;
     if local && cluster.authority().is_administrator(shown.certificates) {
         return Ok(User::administrator());
@@ -106,34 +99,19 @@ pub(super) fn user(cluster: &Cluster, shown: &Shown<'_>, now: &Now) -> Result<Us
     let token =
         bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     let token = token.filter(|token| !token.is_empty()).ok_or_else(Refused::unauthorized)?;
-    let (user, audiences) = by_token(cluster, token, shown.entra, now).ok_or_else(Refused::unauthorized)?;
-    if audiences.is_some_and(|audiences| !audiences.contains(&audience(&cluster.host))) {
-        return Err(Refused::unauthorized());
-    }
-    Ok(user)
+    by_token(cluster, token, shown.entra).ok_or_else(Refused::unauthorized)
 }
 
-/// The audience of tokens for the API itself.
-pub(super) fn audience(host: &str) -> String {
-    format!("https://{host}")
-}
-
-/// Whose token it is, and for whom it was made when that was said.
-pub(super) fn by_token(
-    cluster: &Cluster,
-    token: &str,
-    entra: &dyn Fn(&str) -> Option<Caller>,
-    now: &Now,
-) -> Option<(User, Option<Vec<String>>)> {
+/// The user of a bearer token.
+fn by_token(cluster: &Cluster, token: &str, entra: &dyn Fn(&str) -> Option<Caller>) -> Option<User> {
     let state = cluster.state();
     if state.declared.local_accounts && token == cluster.authority().kept.token {
-        return Some((User::administrator(), None));
+        return Some(User::administrator());
     }
-    if let Some(account) = tokens::account(&cluster.authority(), &state, token, now) {
-        let audiences = (!account.audiences.is_empty()).then(|| account.audiences.clone());
-        return Some((User::account(&account), audiences));
+    if let Some(account) = tokens::account(&cluster.authority(), &state, token) {
+        return Some(User::account(&account));
     }
-    by_entra(&state, entra(token)?).map(|user| (user, None))
+    by_entra(&state, entra(token)?)
 }
 
 /// Tokens of Entra count where it guards the cluster, from its tenant and for its application.

@@ -13,7 +13,7 @@ use super::authority::Authority;
 use super::resources::{CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS};
 use super::storage::State;
 use super::value::{Now, at, list, set, text, texts};
-use super::{Kubes, apps, delete, pods, rules, services, tokens};
+use super::{Kubes, delete, deployments, pods, rules, tokens};
 
 /// How long it takes a pod to start, or a namespace to end; each step of a roll-out takes as long.
 const STEP: Duration = Duration::from_millis(150);
@@ -30,11 +30,8 @@ pub(super) fn settle(state: &mut State, authority: &Authority, now: &Now) {
         namespaces(state, authority, now);
         secrets(state, authority);
         delete::collect(state, now);
-        apps::deployments(state, now);
-        apps::replica_sets(state, now);
-        apps::daemon_sets(state, now);
+        deployments::reconcile(state, now);
         pods::schedule(state, now);
-        services::endpoints(state, now);
         if state.revision == before {
             return;
         }

@@ -14,14 +14,14 @@ use crate::answer::Answer;
 pub(super) fn answer(asked: &Asked) -> Option<Answer> {
     let path = asked.path.trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').skip(1).collect();
-    let aggregated = asked.accept().aggregated.filter(|_| parts.len() == 1);
+    let aggregated = asked.accept().aggregated && parts.len() == 1;
     let body = match (parts.as_slice(), aggregated) {
-        (["api"], Some(version)) => all(&[""], version),
-        (["apis"], Some(version)) => all(&resources::groups(), version),
-        (["api"], None) => {
+        (["api"], true) => all(&[""]),
+        (["apis"], true) => all(&resources::groups()),
+        (["api"], false) => {
             json!({"kind": "APIVersions", "versions": [VERSION], "serverAddressByClientCIDRs": []})
         }
-        (["apis"], None) => {
+        (["apis"], false) => {
             let groups: Vec<_> = resources::groups().into_iter().map(group).collect();
             json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
         }
@@ -36,13 +36,12 @@ pub(super) fn answer(asked: &Asked) -> Option<Answer> {
         _ => return None,
     };
     let mut answer = Answer::json(StatusCode::OK, &body);
-    let kind = match aggregated {
-        Some(version) => {
-            format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
-        }
-        None => "application/json".to_owned(),
+    let content_type = if aggregated {
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    } else {
+        "application/json"
     };
-    answer.set("content-type", &kind);
+    answer.set("content-type", content_type);
     answer.set("vary", "Accept");
     Some(answer)
 }
@@ -92,7 +91,7 @@ fn types(group: &str) -> Value {
 }
 
 /// Groups with all their types, in the newer form.
-fn all(groups: &[&str], version: &str) -> Value {
+fn all(groups: &[&str]) -> Value {
     let items: Vec<_> = groups
         .iter()
         .map(|group| {
@@ -105,8 +104,7 @@ fn all(groups: &[&str], version: &str) -> Value {
             item
         })
         .collect();
-    let api_version = format!("apidiscovery.k8s.io/{version}");
-    json!({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items})
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 
 fn entry(resource: &'static Resource) -> Value {

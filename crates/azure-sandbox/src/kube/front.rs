@@ -20,7 +20,6 @@ use super::authn::{self, Shown};
 use super::cluster::Cluster;
 use super::request::Asked;
 use super::status::Refused;
-use super::websocket::Handshake;
 use super::{entra, impersonate};
 use crate::answer::Answer;
 use crate::faults::{Effect, Refusal};
@@ -36,8 +35,7 @@ pub(crate) fn router(world: Arc<World>) -> Router {
     Router::new().fallback(serve).with_state(world)
 }
 
-async fn serve(State(world): State<Arc<World>>, mut request: Request) -> Response {
-    let handshake = Handshake::take(&mut request);
+async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<TlsPeer>>().cloned().unwrap_or_default();
     // The name in the handshake is the one that the certificate vouched for; what the request itself names may be an
@@ -77,10 +75,7 @@ async fn serve(State(world): State<Arc<World>>, mut request: Request) -> Respons
             shaped(answer, met.effect)
         }
         Reply::Stream(kind, body) => {
-            let response = match handshake.filter(|_| asked.verb == "watch") {
-                Some(handshake) => handshake.serve(body),
-                None => streamed(kind, body, met.effect.as_ref()),
-            };
+            let response = streamed(kind, body, met.effect.as_ref());
             kubes.traffic().log.answered(number, response.status().as_u16());
             response
         }
@@ -122,9 +117,9 @@ fn passed(
         authorization: asked.header("authorization"),
         entra: &entra,
     };
-    let user = authn::user(cluster, &shown, &kubes.now())?;
+    let user = authn::user(cluster, &shown)?;
     let user = impersonate::effective(&cluster.state(), user, asked)?;
-    api::answer(&Call { kubes, cluster, user: &user, asked, body, entra: &entra })
+    api::answer(&Call { kubes, cluster, user: &user, asked, body })
 }
 
 /// A refusal on demand, as Kubernetes would write it.

@@ -5,13 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use super::resources::{LEASES, NODES, Resource};
+use super::resources::NODES;
 use super::storage::State;
-use super::value::{Now, at, fine_moment, hash, list, remove, set, text};
+use super::value::{Now, at, hash, list, remove, set, text};
 use super::{Declared, DeclaredPool};
 
-/// The namespace of the nodes' heartbeats.
-const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// The label by which a node is known to its pool.
 const POOL: &str = "kubernetes.azure.com/agentpool";
 
@@ -36,8 +34,7 @@ pub(super) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<Stri
                 let addresses = json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]);
                 set(&mut node, &["status", "addresses"], addresses);
             }
-            let node = state.put(&NODES, node);
-            beat(state, &node, now);
+            state.put(&NODES, node);
             wanted.insert(name);
         }
     }
@@ -45,7 +42,6 @@ pub(super) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<Stri
         let name = text(&node, "/metadata/name");
         if !wanted.contains(name) && !at(&node, &["metadata", "labels", POOL]).is_null() {
             state.remove(&NODES, "", name);
-            state.remove(&LEASES, LEASE_NAMESPACE, name);
         }
     }
 }
@@ -196,24 +192,6 @@ fn kibibytes(gibibytes: f64) -> u64 {
     (gibibytes * 1_048_576.0).round() as u64
 }
 
-/// A heartbeat of the node, as its lease.
-fn beat(state: &mut State, node: &Value, now: &Now) {
-    let name = text(node, "/metadata/name");
-    if state.get(&LEASES, LEASE_NAMESPACE, name).is_some() {
-        return;
-    }
-    let mut lease = LEASES.fresh(LEASE_NAMESPACE, name, now);
-    set(&mut lease, &["metadata", "ownerReferences"], json!([owner(node, &NODES)]));
-    *lease.slot("spec") =
-        json!({"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": fine_moment(now.ms)});
-    state.put(&LEASES, lease);
-}
-
-fn owner(object: &Value, resource: &Resource) -> Value {
-    json!({"apiVersion": resource.api_version(), "kind": resource.kind, "name": at(object, &["metadata", "name"]),
-        "uid": at(object, &["metadata", "uid"])})
-}
-
 /// The next free address of 10.224.0.0/16.
 fn address(state: &State) -> String {
     let taken: BTreeSet<&str> =
@@ -271,7 +249,7 @@ mod tests {
             after.iter().map(|node| text(node, "/status/addresses/0/address")).collect();
         assert_eq!(addresses.len(), 3);
         follow(&mut state, declared(0), &sizes, &now);
-        assert_eq!((state.all(&NODES).len(), state.all(&LEASES).len()), (0, 0));
+        assert_eq!(state.all(&NODES).len(), 0);
     }
 
     #[test]

@@ -13,15 +13,6 @@ use crate::answer::Answer;
 pub(super) fn answer(asked: &Asked, version: &str) -> Option<Answer> {
     let parts: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
     let body = match parts.as_slice() {
-        ["openapi", "v2"] => {
-            let wants_json = asked.header("accept").is_none_or(|kinds| {
-                kinds.contains("json") && !kinds.contains("protobuf") || kinds.contains("*/*")
-            });
-            if !wants_json {
-                return Some(super::status::Refused::not_acceptable("application/json").answer());
-            }
-            swagger(version)
-        }
         ["openapi", "v3"] => index(),
         ["openapi", "v3", "api", VERSION] => document("", version),
         ["openapi", "v3", "apis", group, VERSION] if resources::groups().contains(group) => {
@@ -127,20 +118,5 @@ fn document(group: &str, version: &str) -> Value {
         "info": {"title": "Kubernetes", "version": format!("v{version}")},
         "paths": paths(group, &parameter),
         "components": {"schemas": schemas},
-    })
-}
-
-/// OpenAPI 2 for everything.
-fn swagger(version: &str) -> Value {
-    let parameter = |name: &str, place: &str| json!({"name": name, "in": place, "required": place == "path", "type": "string"});
-    let groups = std::iter::once("").chain(resources::groups());
-    let paths: Map<_, _> = groups.flat_map(|group| paths(group, &parameter)).collect();
-    let definitions: Map<_, _> =
-        resources::ALL.into_iter().map(|resource| (name(resource), schema(resource))).collect();
-    json!({
-        "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": format!("v{version}")},
-        "paths": paths,
-        "definitions": definitions,
     })
 }

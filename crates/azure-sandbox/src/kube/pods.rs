@@ -8,26 +8,24 @@ use serde_json::{Value, json};
 use super::podspec;
 use super::resources::{NODES, PODS, Resource};
 use super::storage::State;
-use super::value::{Now, at, list, number, set, suffix, text};
+use super::value::{Now, at, list, set, suffix, text};
 
 /// The range of pods, 10.244.0.0/16, as AKS takes it.
 const RANGE: u32 = 0x0af4_0000;
 
 /// A pod for `owner`, made from its template.
-pub(super) fn from_template(owner: &Value, resource: &Resource, labels: &[(&str, &str)], now: &Now) -> Value {
+pub(super) fn from_template(owner: &Value, resource: &Resource, label: (&str, &str), now: &Now) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
-    let mut pod = PODS.fresh(namespace, &format!("{name}-{}", suffix()), now);
+    let mut pod = PODS.fresh(namespace, &format!("{name}-{}-{}", label.1, suffix()), now);
     let template = at(owner, &["spec", "template"]);
     for key in ["labels", "annotations"] {
         if at(template, &["metadata", key]).is_object() {
             set(&mut pod, &["metadata", key], at(template, &["metadata", key]).clone());
         }
     }
-    for (key, value) in labels {
-        set(&mut pod, &["metadata", "labels", key], *value);
-    }
-    set(&mut pod, &["metadata", "generateName"], format!("{name}-"));
-    set(&mut pod, &["metadata", "ownerReferences"], json!([owned_by(owner, resource)]));
+    set(&mut pod, &["metadata", "labels", label.0], label.1);
+    set(&mut pod, &["metadata", "generateName"], format!("{name}-{}-", label.1));
+    set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, resource)]));
     *pod.slot("spec") = template["spec"].clone();
     // What comes from a template was checked with it.
     podspec::admit_pod(None, &mut pod, now);
@@ -35,7 +33,7 @@ pub(super) fn from_template(owner: &Value, resource: &Resource, labels: &[(&str,
 }
 
 /// A reference to the controller of an object.
-pub(super) fn owned_by(owner: &Value, resource: &Resource) -> Value {
+fn owner_reference(owner: &Value, resource: &Resource) -> Value {
     json!({
         "apiVersion": resource.api_version(),
         "kind": resource.kind,
@@ -47,7 +45,7 @@ pub(super) fn owned_by(owner: &Value, resource: &Resource) -> Value {
 }
 
 /// The uid of an object's controller.
-pub(super) fn controller(object: &Value) -> &str {
+fn controller(object: &Value) -> &str {
     let owners = list(object, "/metadata/ownerReferences");
     owners.iter().find(|owner| owner["controller"] == true).map_or("", |owner| text(owner, "/uid"))
 }
@@ -230,8 +228,8 @@ pub(super) fn condition(
     }
 }
 
-/// Pods of that owner that count: not ending, not over.
-pub(super) fn of_owner(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value>> {
+/// The pods of an owner that count: neither ending nor completed.
+pub(super) fn owned_by(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value>> {
     let (namespace, uid) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/uid"));
     state
         .list(&PODS, Some(namespace), None)
@@ -239,12 +237,6 @@ pub(super) fn of_owner(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value
         .filter(|pod| !["Failed", "Succeeded"].contains(&text(pod, "/status/phase")))
         .cloned()
         .collect()
-}
-
-/// How many of the wanted replicas a spec asks for.
-pub(super) fn wanted(object: &Value) -> usize {
-    let wanted = number(object, "/spec/replicas").unwrap_or(1);
-    usize::try_from(wanted).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -23,8 +23,6 @@ pub(super) struct Resource {
 
 /// The part of a pod that takes containers for debugging.
 pub(super) const EPHEMERAL: &str = "ephemeralcontainers";
-/// The part of pods, services and nodes that leads to what runs there.
-pub(super) const PROXY: &str = "proxy";
 
 /// All groups here have one version.
 pub(super) const VERSION: &str = "v1";
@@ -52,8 +50,6 @@ const PLAIN: Resource = Resource {
 
 pub(super) static CONFIG_MAPS: Resource =
     Resource { plural: "configmaps", singular: "configmap", kind: "ConfigMap", short: &["cm"], ..PLAIN };
-pub(super) static ENDPOINTS: Resource =
-    Resource { plural: "endpoints", singular: "endpoints", kind: "Endpoints", short: &["ep"], ..PLAIN };
 pub(super) static EVENTS: Resource =
     Resource { plural: "events", singular: "event", kind: "Event", short: &["ev"], ..PLAIN };
 pub(super) static NAMESPACES: Resource = Resource {
@@ -92,25 +88,6 @@ pub(super) static SERVICE_ACCOUNTS: Resource = Resource {
     short: &["sa"],
     ..PLAIN
 };
-pub(super) static SERVICES: Resource = Resource {
-    plural: "services",
-    singular: "service",
-    kind: "Service",
-    short: &["svc"],
-    status: true,
-    all: true,
-    ..PLAIN
-};
-pub(super) static DAEMON_SETS: Resource = Resource {
-    group: "apps",
-    plural: "daemonsets",
-    singular: "daemonset",
-    kind: "DaemonSet",
-    short: &["ds"],
-    status: true,
-    all: true,
-    ..PLAIN
-};
 pub(super) static DEPLOYMENTS: Resource = Resource {
     group: "apps",
     plural: "deployments",
@@ -122,19 +99,6 @@ pub(super) static DEPLOYMENTS: Resource = Resource {
     all: true,
     ..PLAIN
 };
-pub(super) static REPLICA_SETS: Resource = Resource {
-    group: "apps",
-    plural: "replicasets",
-    singular: "replicaset",
-    kind: "ReplicaSet",
-    short: &["rs"],
-    status: true,
-    scale: true,
-    all: true,
-    ..PLAIN
-};
-pub(super) static LEASES: Resource =
-    Resource { group: "coordination.k8s.io", plural: "leases", singular: "lease", kind: "Lease", ..PLAIN };
 pub(super) static CLUSTER_ROLES: Resource = Resource {
     group: RBAC,
     plural: "clusterroles",
@@ -165,21 +129,6 @@ pub(super) static SELF_SUBJECT_REVIEWS: Resource = Resource {
     kind: "SelfSubjectReview",
     ..REVIEW
 };
-pub(super) static TOKEN_REVIEWS: Resource = Resource {
-    group: AUTHENTICATION,
-    plural: "tokenreviews",
-    singular: "tokenreview",
-    kind: "TokenReview",
-    ..REVIEW
-};
-pub(super) static LOCAL_ACCESS_REVIEWS: Resource = Resource {
-    group: AUTHORIZATION,
-    plural: "localsubjectaccessreviews",
-    singular: "localsubjectaccessreview",
-    kind: "LocalSubjectAccessReview",
-    namespaced: true,
-    ..REVIEW
-};
 pub(super) static SELF_ACCESS_REVIEWS: Resource = Resource {
     group: AUTHORIZATION,
     plural: "selfsubjectaccessreviews",
@@ -194,35 +143,19 @@ pub(super) static SELF_RULES_REVIEWS: Resource = Resource {
     kind: "SelfSubjectRulesReview",
     ..REVIEW
 };
-pub(super) static ACCESS_REVIEWS: Resource = Resource {
-    group: AUTHORIZATION,
-    plural: "subjectaccessreviews",
-    singular: "subjectaccessreview",
-    kind: "SubjectAccessReview",
-    ..REVIEW
-};
-
 /// Every type, group by group, in the order of discovery.
-pub(super) static ALL: [&Resource; 23] = [
+pub(super) static ALL: [&Resource; 15] = [
     &CONFIG_MAPS,
-    &ENDPOINTS,
     &EVENTS,
     &NAMESPACES,
     &NODES,
     &PODS,
     &SECRETS,
     &SERVICE_ACCOUNTS,
-    &SERVICES,
-    &DAEMON_SETS,
     &DEPLOYMENTS,
-    &REPLICA_SETS,
     &SELF_SUBJECT_REVIEWS,
-    &TOKEN_REVIEWS,
-    &LOCAL_ACCESS_REVIEWS,
     &SELF_ACCESS_REVIEWS,
     &SELF_RULES_REVIEWS,
-    &ACCESS_REVIEWS,
-    &LEASES,
     &CLUSTER_ROLE_BINDINGS,
     &CLUSTER_ROLES,
     &ROLE_BINDINGS,
@@ -313,24 +246,12 @@ impl Resource {
             all.push(Subresource { name: EPHEMERAL, shows: kind, verbs });
             all.push(Subresource { name: "log", shows: kind, verbs: &["get"] });
         }
-        if let Some(kind) =
-            [(&PODS, "PodProxyOptions"), (&SERVICES, "ServiceProxyOptions"), (&NODES, "NodeProxyOptions")]
-                .into_iter()
-                .find_map(|(resource, kind)| self.is(resource).then_some(kind))
-        {
-            let verbs = &["create", "delete", "get", "patch", "update"];
-            all.push(Subresource { name: PROXY, shows: ("", VERSION, kind), verbs });
-        }
         if self.scale {
             let shows = ("autoscaling", "v1", "Scale");
             all.push(Subresource { name: "scale", shows, verbs: &["get", "patch", "update"] });
         }
         if self.status {
             all.push(Subresource { name: "status", shows: kind, verbs: &["get", "patch", "update"] });
-        }
-        if self.is(&SERVICE_ACCOUNTS) {
-            let shows = (AUTHENTICATION, "v1", "TokenRequest");
-            all.push(Subresource { name: "token", shows, verbs: &["create"] });
         }
         all
     }
@@ -352,7 +273,7 @@ mod tests {
             assert!(of_object(&object).unwrap().is(resource));
         }
         assert!(find("apps", "pods").is_none());
-        assert_eq!(groups().len(), 5);
+        assert_eq!(groups().len(), 4);
     }
 
     #[test]

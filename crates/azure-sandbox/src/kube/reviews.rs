@@ -3,49 +3,26 @@
 use super::value::Keyed as _;
 use serde_json::{Value, json};
 
-use super::authn::{User, audience, by_token};
+use super::authn::User;
 use super::authz::{Attributes, Decision, decide, grants};
-use super::cluster::Cluster;
-use super::entra::Caller;
-use super::resources::{
-    self, LOCAL_ACCESS_REVIEWS, Resource, SELF_ACCESS_REVIEWS, SELF_RULES_REVIEWS, SELF_SUBJECT_REVIEWS,
-    TOKEN_REVIEWS,
-};
+use super::resources::{Resource, SELF_RULES_REVIEWS, SELF_SUBJECT_REVIEWS};
 use super::status::{Cause, Refused};
 use super::storage::State;
-use super::value::{Now, set, text, texts};
+use super::value::{set, text};
 
-/// Who presents a token of Entra.
-type Entra<'a> = &'a dyn Fn(&str) -> Option<Caller>;
-
-/// The review with its answer in `status`.
+/// The review with its result in `status`.
 pub(super) fn answer(
-    cluster: &Cluster,
+    state: &State,
     resource: &Resource,
-    (user, namespace): (&User, &str),
+    user: &User,
     mut review: Value,
-    (entra, now): (Entra<'_>, &Now),
 ) -> Result<Value, Refused> {
     let status = if resource.is(&SELF_SUBJECT_REVIEWS) {
         json!({"userInfo": user.info()})
-    } else if resource.is(&TOKEN_REVIEWS) {
-        token(cluster, &review, entra, now)?
     } else if resource.is(&SELF_RULES_REVIEWS) {
-        rules(&cluster.state(), user, text(&review, "/spec/namespace"))?
+        rules(state, user, text(&review, "/spec/namespace"))?
     } else {
-        let asked_for =
-            if resource.is(&SELF_ACCESS_REVIEWS) { user.clone() } else { subject(resource, &review)? };
-        let within = text(&review, "/spec/resourceAttributes/namespace");
-        if resource.is(&LOCAL_ACCESS_REVIEWS) && within != namespace {
-            let cause = Cause::invalid(
-                "spec.resourceAttributes.namespace",
-                &within.into(),
-                "must match metadata.namespace",
-            );
-            return Err(Refused::invalid(resource, "", vec![cause]));
-        }
-        let Decision { allowed, reason } =
-            decide(&cluster.state(), &asked_for, &attributes(resource, &review)?);
+        let Decision { allowed, reason } = decide(state, user, &attributes(resource, &review)?);
         let mut status = json!({"allowed": allowed});
         if !reason.is_empty() {
             *status.slot("reason") = reason.into();
@@ -57,43 +34,6 @@ pub(super) fn answer(
         set(&mut review, &["metadata", "creationTimestamp"], Value::Null);
     }
     Ok(review)
-}
-
-fn token(
-    cluster: &Cluster,
-    review: &Value,
-    entra: &dyn Fn(&str) -> Option<Caller>,
-    now: &Now,
-) -> Result<Value, Refused> {
-    let token = text(review, "/spec/token");
-    if token.is_empty() {
-        return Err(Refused::bad_request("token is required for TokenReview in authentication"));
-    }
-    let own = audience(&cluster.host);
-    let mut wanted: Vec<&str> = texts(review, "/spec/audiences").collect();
-    if wanted.is_empty() {
-        wanted.push(&own);
-    }
-    let Some((user, audiences)) = by_token(cluster, token, entra, now) else {
-        return Ok(json!({"user": {}, "error": "[invalid bearer token]"}));
-    };
-    let good = audiences.unwrap_or_else(|| vec![own.clone()]);
-    wanted.retain(|audience| good.iter().any(|good| good == audience));
-    if wanted.is_empty() {
-        return Ok(json!({"user": {}, "error": "[invalid bearer token, token audiences do not match]"}));
-    }
-    Ok(json!({"authenticated": true, "user": user.info(), "audiences": wanted}))
-}
-
-/// The one about whom is asked.
-fn subject(resource: &Resource, review: &Value) -> Result<User, Refused> {
-    let groups: Vec<String> = texts(review, "/spec/groups").map(str::to_owned).collect();
-    let name = text(review, "/spec/user");
-    if name.is_empty() && groups.is_empty() {
-        let cause = Cause::required("spec.user", "at least one of user or group must be specified");
-        return Err(Refused::invalid(resource, "", vec![cause]));
-    }
-    Ok(User { name: name.to_owned(), groups, ..User::default() })
 }
 
 fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'a>, Refused> {
@@ -118,11 +58,8 @@ fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'
         }),
         _ => {
             let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            Err(Refused::invalid(
-                resource,
-                "",
-                vec![Cause::invalid("spec.resourceAttributes", &Value::Null, why)],
-            ))
+            let cause = Cause::invalid("spec.resourceAttributes", &Value::Null, why);
+            Err(Refused::invalid(resource, "", vec![cause]))
         }
     }
 }
@@ -158,9 +95,4 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, Refused> 
         }
     }
     Ok(json!({"incomplete": false, "resourceRules": resource_rules, "nonResourceRules": path_rules}))
-}
-
-/// Whether the type is a question, and not something that is kept.
-pub(super) fn is_review(resource: &Resource) -> bool {
-    !resource.stored && resources::find(resource.group, resource.plural).is_some()
 }

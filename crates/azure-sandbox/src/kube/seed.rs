@@ -1,14 +1,13 @@
 //! What a new cluster has: its namespaces, the roles of Kubernetes, and what AKS runs in `kube-system`
 //! (`data/kubernetes.json`, written for this project).
 
-use super::value::Keyed as _;
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::resources::{self, DAEMON_SETS, DEPLOYMENTS, ENDPOINTS, SERVICES};
+use super::resources::{self, DEPLOYMENTS};
 use super::storage::State;
-use super::value::{Now, at, set, text};
+use super::value::{Now, set, text};
 use super::{Declared, admit, nodes};
 
 const DATA: &str = include_str!("../data/kubernetes.json");
@@ -21,34 +20,14 @@ pub(super) fn furnish(state: &mut State, declared: Declared, sizes: &HashMap<Str
         let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
         let mut fresh = resource.fresh(namespace, name, now);
         super::patch::merge(&mut fresh, &object);
-        if resource.is(&DEPLOYMENTS) || resource.is(&DAEMON_SETS) {
+        if resource.is(&DEPLOYMENTS) {
             set(&mut fresh, &["metadata", "generation"], 1);
         }
         // The file was checked by a test.
         let _ = admit::admit(state, resource, None, &mut fresh, now);
         state.put(resource, fresh);
     }
-    api(state, &declared, now);
     nodes::follow(state, declared, sizes, now);
-}
-
-/// The API itself, as a service of the cluster.
-fn api(state: &mut State, declared: &Declared, now: &Now) {
-    let Some(service) = state.get(&SERVICES, "default", "kubernetes") else { return };
-    let ports = at(service, &["spec", "ports"]).clone();
-    let mut endpoints = ENDPOINTS.fresh("default", "kubernetes", now);
-    let name = ports.get(0).map(|port| port.part("name").clone()).unwrap_or_default();
-    set(
-        &mut endpoints,
-        &["subsets"],
-        serde_json::json!([{"addresses": [{"ip": address(&declared.fqdn)}], "ports": [{"name": name, "port": 443, "protocol": "TCP"}]}]),
-    );
-    state.put(&ENDPOINTS, endpoints);
-}
-
-/// An address for the API, in a range that is nobody's (RFC 5737).
-fn address(fqdn: &str) -> String {
-    format!("203.0.113.{}", super::value::hash(fqdn) % 254 + 1)
 }
 
 #[cfg(test)]

@@ -169,10 +169,6 @@ fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
         &[("status.phase", "/status/phase")]
     } else if resource.is(&resources::NODES) {
         &[("spec.unschedulable", "/spec/unschedulable")]
-    } else if resource.is(&resources::REPLICA_SETS) {
-        &[("status.replicas", "/status/replicas")]
-    } else if resource.is(&resources::SERVICES) {
-        &[("spec.clusterIP", "/spec/clusterIP"), ("spec.type", "/spec/type")]
     } else {
         &[]
     };

@@ -75,33 +75,6 @@ fn columns(resource: &Resource) -> Shape {
             wide("Selector"),
         ];
         (&COLUMNS, cells::deployment)
-    } else if is(&resources::REPLICA_SETS) {
-        const COLUMNS: [Column; 8] = [
-            NAME,
-            number("Desired"),
-            number("Current"),
-            number("Ready"),
-            AGE,
-            wide("Containers"),
-            wide("Images"),
-            wide("Selector"),
-        ];
-        (&COLUMNS, cells::replica_set)
-    } else if is(&resources::DAEMON_SETS) {
-        const COLUMNS: [Column; 11] = [
-            NAME,
-            number("Desired"),
-            number("Current"),
-            number("Ready"),
-            number("Up-to-date"),
-            number("Available"),
-            col("Node Selector"),
-            AGE,
-            wide("Containers"),
-            wide("Images"),
-            wide("Selector"),
-        ];
-        (&COLUMNS, cells::daemon_set)
     } else {
         smaller(resource)
     }
@@ -110,11 +83,7 @@ fn columns(resource: &Resource) -> Shape {
 /// The same for types with few columns.
 fn smaller(resource: &Resource) -> Shape {
     let is = |other: &Resource| resource.is(other);
-    if is(&resources::SERVICES) {
-        const COLUMNS: [Column; 7] =
-            [NAME, col("Type"), col("Cluster-IP"), col("External-IP"), col("Port(s)"), AGE, wide("Selector")];
-        (&COLUMNS, cells::service)
-    } else if is(&resources::EVENTS) {
+    if is(&resources::EVENTS) {
         const COLUMNS: [Column; 9] = [
             col("Last Seen"),
             col("Type"),
@@ -127,16 +96,12 @@ fn smaller(resource: &Resource) -> Shape {
             wide("Name"),
         ];
         (&COLUMNS, cells::event)
-    } else if is(&resources::ENDPOINTS) {
-        (const { &[NAME, col("Endpoints"), AGE] }, cells::endpoints)
     } else if is(&resources::SECRETS) {
         (const { &[NAME, col("Type"), number("Data"), AGE] }, cells::secret)
     } else if is(&resources::CONFIG_MAPS) {
         (const { &[NAME, number("Data"), AGE] }, cells::config_map)
     } else if is(&resources::SERVICE_ACCOUNTS) {
         (const { &[NAME, number("Secrets"), AGE] }, cells::service_account)
-    } else if is(&resources::LEASES) {
-        (const { &[NAME, col("Holder"), AGE] }, cells::lease)
     } else if is(&resources::ROLE_BINDINGS) || is(&resources::CLUSTER_ROLE_BINDINGS) {
         (
             const { &[NAME, col("Role"), AGE, wide("Users"), wide("Groups"), wide("ServiceAccounts")] },

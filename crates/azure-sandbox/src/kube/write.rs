@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::authn::User;
 use super::authz::{Attributes, authorize};
 use super::patch::{self, Writer};
-use super::resources::{DEPLOYMENTS, EPHEMERAL, NAMESPACES, PODS, REPLICA_SETS, Resource};
+use super::resources::{DEPLOYMENTS, EPHEMERAL, NAMESPACES, PODS, Resource};
 use super::status::Refused;
 use super::storage::State;
 use super::value::{Now, at, list, number, remove, set, suffix, text};
@@ -108,7 +108,7 @@ fn made(
     owned(&mut object);
     set(&mut object, &["metadata", "uid"], Uuid::new_v4().to_string());
     set(&mut object, &["metadata", "creationTimestamp"], context.now.text.clone());
-    if has_generation(resource) {
+    if resource.is(&DEPLOYMENTS) {
         set(&mut object, &["metadata", "generation"], 1);
     }
     admit::admit(state, resource, None, &mut object, context.now)?;
@@ -266,7 +266,7 @@ fn replace(
         return Err(Refused::invalid(resource, which.name, vec![cause]));
     }
     rules::no_more_than_own(state, context.user, resource, Some(&live), &object)?;
-    if has_generation(resource) && live.part("spec") != object.part("spec") {
+    if resource.is(&DEPLOYMENTS) && live.part("spec") != object.part("spec") {
         let generation = number(&live, "/metadata/generation").unwrap_or_default() + 1;
         set(&mut object, &["metadata", "generation"], generation);
     }
@@ -370,9 +370,4 @@ fn without_nulls(value: &mut Value) {
         Value::Array(elements) => elements.iter_mut().for_each(without_nulls),
         _ => {}
     }
-}
-
-/// Whether changes of what is wanted are counted.
-fn has_generation(resource: &Resource) -> bool {
-    [&DEPLOYMENTS, &REPLICA_SETS, &super::resources::DAEMON_SETS].into_iter().any(|known| resource.is(known))
 }

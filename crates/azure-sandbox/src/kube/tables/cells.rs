@@ -1,6 +1,6 @@
 //! What stands in the columns, type by type.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::kube::pods::is_ending;
 use crate::kube::value::{Now, at, list, ms_of, number, text};
@@ -145,76 +145,6 @@ pub(super) fn deployment(deployment: &Value, now: &Now) -> Vec<Value> {
     ]
 }
 
-pub(super) fn replica_set(set: &Value, now: &Now) -> Vec<Value> {
-    let of = |pointer| json!(count(set, pointer));
-    let [containers, images, selector] = template(set);
-    vec![
-        name(set),
-        of("/spec/replicas"),
-        of("/status/replicas"),
-        of("/status/readyReplicas"),
-        age(set, now),
-        containers,
-        images,
-        selector,
-    ]
-}
-
-pub(super) fn daemon_set(set: &Value, now: &Now) -> Vec<Value> {
-    let of = |key: &str| json!(count(set, &format!("/status/{key}")));
-    let [containers, images, selector] = template(set);
-    vec![
-        name(set),
-        of("desiredNumberScheduled"),
-        of("currentNumberScheduled"),
-        of("numberReady"),
-        of("updatedNumberScheduled"),
-        of("numberAvailable"),
-        pairs(at(set, &["spec", "template", "spec", "nodeSelector"])),
-        age(set, now),
-        containers,
-        images,
-        selector,
-    ]
-}
-
-pub(super) fn service(service: &Value, now: &Now) -> Vec<Value> {
-    let port = |port: &Value| {
-        let node = number(port, "/nodePort").map(|node| format!(":{node}")).unwrap_or_default();
-        format!("{}{node}/{}", count(port, "/port"), text(port, "/protocol"))
-    };
-    let ports: Vec<_> = list(service, "/spec/ports").iter().map(port).collect();
-    let kind = text(service, "/spec/type");
-    let external = match kind {
-        "LoadBalancer" => "<pending>",
-        "ExternalName" => text(service, "/spec/externalName"),
-        _ => NONE,
-    };
-    vec![
-        name(service),
-        kind.into(),
-        or_none(text(service, "/spec/clusterIP")),
-        external.into(),
-        or_none(&ports.join(",")),
-        age(service, now),
-        pairs(at(service, &["spec", "selector"])),
-    ]
-}
-
-pub(super) fn endpoints(endpoints: &Value, now: &Now) -> Vec<Value> {
-    let mut all = Vec::new();
-    for subset in list(endpoints, "/subsets") {
-        for address in list(subset, "/addresses") {
-            for port in list(subset, "/ports") {
-                all.push(format!("{}:{}", text(address, "/ip"), count(port, "/port")));
-            }
-        }
-    }
-    let more = if all.len() > 3 { format!(" + {} more...", all.len() - 3) } else { String::new() };
-    all.truncate(3);
-    vec![name(endpoints), or_none(&format!("{}{more}", all.join(","))), age(endpoints, now)]
-}
-
 pub(super) fn secret(secret: &Value, now: &Now) -> Vec<Value> {
     vec![name(secret), text(secret, "/type").into(), entries(&secret["data"]).into(), age(secret, now)]
 }
@@ -225,10 +155,6 @@ pub(super) fn config_map(map: &Value, now: &Now) -> Vec<Value> {
 
 pub(super) fn service_account(account: &Value, now: &Now) -> Vec<Value> {
     vec![name(account), list(account, "/secrets").len().into(), age(account, now)]
-}
-
-pub(super) fn lease(lease: &Value, now: &Now) -> Vec<Value> {
-    vec![name(lease), text(lease, "/spec/holderIdentity").into(), age(lease, now)]
 }
 
 pub(super) fn role(role: &Value, _: &Now) -> Vec<Value> {
@@ -278,6 +204,8 @@ pub(super) fn event(event: &Value, now: &Now) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
