@@ -21,8 +21,8 @@ use http::{Method, StatusCode};
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-pub(super) use refused::error;
-pub(super) use route::parse;
+pub(crate) use refused::error;
+pub(crate) use route::parse;
 
 use call::Call;
 use refused::Refused;
@@ -34,12 +34,12 @@ use super::request::Asked;
 use super::seed::Role;
 use super::world::{Audience, State, Subscription, Token, World};
 
-pub(super) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
+pub(crate) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
     respond(world, asked, body).unwrap_or_else(|refused| refused.answer())
 }
 
 /// Adds the headers that every answer of Resource Manager has.
-pub(super) fn dressed(world: &World, asked: &Asked, mut answer: Answer) -> Answer {
+pub(crate) fn dressed(world: &World, asked: &Asked, mut answer: Answer) -> Answer {
     if answer.is_foreign() {
         return answer;
     }

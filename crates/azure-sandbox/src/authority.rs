@@ -29,11 +29,11 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// A certificate authority as it is kept between two starts.
 #[derive(Clone, Debug)]
-pub(super) struct StoredAuthority {
+pub(crate) struct StoredAuthority {
     /// The certificate that clients trust, PEM.
-    pub(super) certificate: String,
+    pub(crate) certificate: String,
     /// Its private key, PEM (PKCS #8). Who has it can impersonate Azure to those who trust the certificate.
-    pub(super) key: SecretString,
+    pub(crate) key: SecretString,
 }
 
 /// An authority that cannot be made or used.
@@ -67,12 +67,12 @@ const KEY_FILE: &str = "sandbox-ca.key";
 
 impl StoredAuthority {
     /// The file of the certificate, for clients that trust it.
-    pub(super) fn certificate_file(folder: &Path) -> PathBuf {
+    pub(crate) fn certificate_file(folder: &Path) -> PathBuf {
         folder.join(CERTIFICATE_FILE)
     }
 
     /// The authority that an earlier start left in `folder`.
-    pub(super) fn read(folder: &Path) -> Result<Option<Self>, Error> {
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let read = |name: &str| {
             let path = folder.join(name);
             let content = files::read(&path).map_err(|source| Error::File { path, source })?;
@@ -84,7 +84,7 @@ impl StoredAuthority {
     }
 
     /// Keeps the authority in `folder` for the next start.
-    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
         for (name, content) in [(KEY_FILE, self.key.expose_secret()), (CERTIFICATE_FILE, &self.certificate)] {
             let path = folder.join(name);
             files::replace(&path, content.as_bytes()).map_err(|source| Error::File { path, source })?;
@@ -93,14 +93,14 @@ impl StoredAuthority {
     }
 
     /// A new authority with a key of its own.
-    pub(super) fn generate() -> Result<Self, Error> {
+    pub(crate) fn generate() -> Result<Self, Error> {
         let key = KeyPair::generate()?;
         let certificate = authority()?.self_signed(&key)?;
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
     }
 
     /// The same authority, with a certificate that may vouch for all that this version needs: same key, same name.
-    pub(super) fn renewed(self) -> Result<Self, Error> {
+    pub(crate) fn renewed(self) -> Result<Self, Error> {
         let certificate =
             CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
         if certificate.windows(LOCALHOST.len()).any(|window| window == LOCALHOST.as_bytes()) {
@@ -111,12 +111,12 @@ impl StoredAuthority {
     }
 
     /// A server certificate for every host of the sandbox, valid for a year from now on the machine's clock.
-    pub(super) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+    pub(crate) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         self.serving(HOSTS.map(str::to_owned).to_vec())
     }
 
     /// The same for this machine under the names that it has for itself.
-    pub(super) fn loopback(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+    pub(crate) fn loopback(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         let addresses = LOOPBACK.iter().map(ToString::to_string);
         self.serving(addresses.chain([LOCALHOST.to_owned()]).collect())
     }

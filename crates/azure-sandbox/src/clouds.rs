@@ -19,7 +19,7 @@ pub enum Cloud {
 
 /// What a host name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// Azure Resource Manager.
     Management,
     /// Microsoft Entra.
@@ -27,7 +27,7 @@ pub(super) enum Side {
 }
 
 /// Every host name that the sandbox answers to.
-pub(super) const HOSTS: [&str; 8] = [
+pub(crate) const HOSTS: [&str; 8] = [
     "management.azure.com",
     "login.microsoftonline.com",
     "login.windows.net",
@@ -39,7 +39,7 @@ pub(super) const HOSTS: [&str; 8] = [
 ];
 
 /// Which cloud, and which side of it, a host name belongs to.
-pub(super) fn resolve(host: &str) -> Option<(Cloud, Side)> {
+pub(crate) fn resolve(host: &str) -> Option<(Cloud, Side)> {
     Some(match host.to_ascii_lowercase().as_str() {
         "management.azure.com" => (Cloud::Public, Side::Management),
         "login.microsoftonline.com" | "login.windows.net" => (Cloud::Public, Side::Login),
@@ -52,7 +52,7 @@ pub(super) fn resolve(host: &str) -> Option<(Cloud, Side)> {
 }
 
 impl Cloud {
-    pub(super) fn management_host(self) -> &'static str {
+    pub(crate) fn management_host(self) -> &'static str {
         match self {
             Self::Public => "management.azure.com",
             Self::China => "management.chinacloudapi.cn",
@@ -60,7 +60,7 @@ impl Cloud {
         }
     }
 
-    pub(super) fn login_host(self) -> &'static str {
+    pub(crate) fn login_host(self) -> &'static str {
         match self {
             Self::Public => "login.microsoftonline.com",
             Self::China => "login.chinacloudapi.cn",
@@ -69,7 +69,7 @@ impl Cloud {
     }
 
     /// What the host names of clusters end with, behind the region.
-    pub(super) fn cluster_suffix(self) -> &'static str {
+    pub(crate) fn cluster_suffix(self) -> &'static str {
         match self {
             Self::Public => "azmk8s.io",
             Self::China => "cx.prod.service.azk8s.cn",
@@ -78,7 +78,7 @@ impl Cloud {
     }
 
     /// The login host that Resource Manager names in `WWW-Authenticate`.
-    pub(super) fn challenge_host(self) -> &'static str {
+    pub(crate) fn challenge_host(self) -> &'static str {
         match self {
             Self::Public => "login.windows.net",
             other => other.login_host(),
@@ -86,7 +86,7 @@ impl Cloud {
     }
 
     /// The host in the issuer of tokens.
-    pub(super) fn issuer_host(self) -> &'static str {
+    pub(crate) fn issuer_host(self) -> &'static str {
         match self {
             Self::China => "sts.chinacloudapi.cn",
             Self::Public | Self::UsGovernment => "sts.windows.net",
@@ -94,7 +94,7 @@ impl Cloud {
     }
 
     /// The resources for which a token of Resource Manager may be asked, without the slash at the end.
-    pub(super) fn audiences(self) -> [&'static str; 2] {
+    pub(crate) fn audiences(self) -> [&'static str; 2] {
         match self {
             Self::Public => ["https://management.core.windows.net", "https://management.azure.com"],
             Self::China => {
@@ -107,7 +107,7 @@ impl Cloud {
     }
 
     /// The Microsoft Graph of the cloud.
-    pub(super) fn graph_host(self) -> &'static str {
+    pub(crate) fn graph_host(self) -> &'static str {
         match self {
             Self::Public => "graph.microsoft.com",
             Self::China => "microsoftgraph.chinacloudapi.cn",
@@ -116,7 +116,7 @@ impl Cloud {
     }
 
     /// `cloud_instance_name` of the OpenID configuration.
-    pub(super) fn instance_name(self) -> &'static str {
+    pub(crate) fn instance_name(self) -> &'static str {
         match self {
             Self::Public => "microsoftonline.com",
             Self::China => "partner.microsoftonline.cn",

@@ -48,7 +48,7 @@ pub struct Quota {
 /// The strings of a running sandbox. Clones hold the same ones.
 #[derive(Clone)]
 pub struct Control {
-    pub(super) world: Arc<World>,
+    pub(crate) world: Arc<World>,
 }
 
 /// A route or an answer that cannot be played.
@@ -246,7 +246,7 @@ struct Paging {
 }
 
 /// The control API.
-pub(super) fn router(control: Control) -> Router {
+pub(crate) fn router(control: Control) -> Router {
     Router::new()
         .route("/requests", get(requests).delete(clear_requests))
         .route("/writes", get(writes))
@@ -275,7 +275,7 @@ pub(super) fn router(control: Control) -> Router {
 }
 
 /// A status and what is wrong.
-pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
+pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -287,11 +287,11 @@ fn refused(status: StatusCode, text: &str) -> Response {
     Refused(status, text.to_owned()).into_response()
 }
 
-pub(super) fn sent(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn sent(status: StatusCode, body: &impl Serialize) -> Response {
     Answer::json(status, body).into_response(axum::body::Body::from)
 }
 
-pub(super) fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+pub(crate) fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
 }
 

@@ -21,54 +21,54 @@ pub struct Error {
 }
 
 /// Everything that no request changes.
-pub(super) struct Catalog {
-    pub(super) regions: Vec<Region>,
-    pub(super) families: Vec<Family>,
-    pub(super) versions: Versions,
+pub(crate) struct Catalog {
+    pub(crate) regions: Vec<Region>,
+    pub(crate) families: Vec<Family>,
+    pub(crate) versions: Versions,
     /// The same, to look things up in: the public cloud's and that of the others.
     offers: [Offers; 2],
     /// Versions of the interface by resource type, in lower case; oldest first.
-    pub(super) api_versions: HashMap<String, Vec<String>>,
-    pub(super) accounts: Vec<Account>,
-    pub(super) groups: Vec<Box<RawValue>>,
-    pub(super) networks: Vec<Box<RawValue>>,
-    pub(super) clusters: Vec<Box<RawValue>>,
+    pub(crate) api_versions: HashMap<String, Vec<String>>,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) groups: Vec<Box<RawValue>>,
+    pub(crate) networks: Vec<Box<RawValue>>,
+    pub(crate) clusters: Vec<Box<RawValue>>,
 }
 
 /// The Kubernetes versions of the public cloud and of the two others, as `values` lists them.
 #[derive(Deserialize)]
-pub(super) struct Versions {
-    pub(super) public: Vec<Box<RawValue>>,
-    pub(super) national: Vec<Box<RawValue>>,
+pub(crate) struct Versions {
+    pub(crate) public: Vec<Box<RawValue>>,
+    pub(crate) national: Vec<Box<RawValue>>,
 }
 
 /// A place, or (logical) a group of places, that `locations` lists.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Region {
+pub(crate) struct Region {
     #[serde(deserialize_with = "cloud")]
-    pub(super) cloud: Cloud,
-    pub(super) name: String,
-    pub(super) display_name: String,
+    pub(crate) cloud: Cloud,
+    pub(crate) name: String,
+    pub(crate) display_name: String,
     #[serde(default)]
-    pub(super) logical: bool,
+    pub(crate) logical: bool,
     #[serde(default)]
-    pub(super) group: String,
+    pub(crate) group: String,
     #[serde(default)]
-    pub(super) geography: String,
+    pub(crate) geography: String,
     #[serde(default)]
-    pub(super) place: String,
+    pub(crate) place: String,
     #[serde(default)]
-    pub(super) latitude: String,
+    pub(crate) latitude: String,
     #[serde(default)]
-    pub(super) longitude: String,
+    pub(crate) longitude: String,
     #[serde(default)]
-    pub(super) paired: Vec<String>,
+    pub(crate) paired: Vec<String>,
     /// How many availability zones there are.
     #[serde(default)]
-    pub(super) zones: u8,
+    pub(crate) zones: u8,
     #[serde(default)]
-    pub(super) recommended: bool,
+    pub(crate) recommended: bool,
 }
 
 fn cloud<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cloud, D::Error> {
@@ -94,7 +94,7 @@ macro_rules! read {
 }
 
 impl Catalog {
-    pub(super) fn load() -> Result<Self, Error> {
+    pub(crate) fn load() -> Result<Self, Error> {
         let api_versions: HashMap<String, Vec<String>> = read!("api-versions.json")?;
         let versions: Versions = read!("kubernetes-versions.json")?;
         let offered =
@@ -116,19 +116,19 @@ impl Catalog {
     }
 
     /// The physical region of that name in that cloud, in Azure's lenient spelling (`East US`, `eastus`).
-    pub(super) fn region(&self, cloud: Cloud, name: &str) -> Option<&Region> {
+    pub(crate) fn region(&self, cloud: Cloud, name: &str) -> Option<&Region> {
         let name: String = name.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
         self.places(cloud).find(|region| region.name == name)
     }
 
     /// The Kubernetes versions of a cloud.
-    pub(super) fn offers(&self, cloud: Cloud) -> &Offers {
+    pub(crate) fn offers(&self, cloud: Cloud) -> &Offers {
         let [public, national] = &self.offers;
         if cloud == Cloud::Public { public } else { national }
     }
 
     /// The physical regions of a cloud.
-    pub(super) fn places(&self, cloud: Cloud) -> impl Iterator<Item = &Region> {
+    pub(crate) fn places(&self, cloud: Cloud) -> impl Iterator<Item = &Region> {
         self.regions.iter().filter(move |region| region.cloud == cloud && !region.logical)
     }
 }

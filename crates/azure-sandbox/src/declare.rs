@@ -12,14 +12,14 @@ use super::kube::{Declared, DeclaredPool, Entra, Kubes};
 const SERVER_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
 /// Tells of every cluster that is there.
-pub(super) fn declare_all(kubes: &Kubes, holdings: &Holdings, tenant: &str) {
+pub(crate) fn declare_all(kubes: &Kubes, holdings: &Holdings, tenant: &str) {
     for cluster in &holdings.clusters {
         declare(kubes, cluster, tenant);
     }
 }
 
 /// Tells of one cluster, by group and name.
-pub(super) fn declare_one(kubes: &Kubes, holdings: &Holdings, tenant: &str, group: &str, name: &str) {
+pub(crate) fn declare_one(kubes: &Kubes, holdings: &Holdings, tenant: &str, group: &str, name: &str) {
     if let Some(cluster) = find(&holdings.clusters, group, name) {
         declare(kubes, cluster, tenant);
     }

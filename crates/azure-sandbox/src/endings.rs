@@ -45,25 +45,25 @@ pub enum Final {
 
 /// The decisions in force, in order.
 #[derive(Default)]
-pub(super) struct Endings(Vec<Ending>);
+pub(crate) struct Endings(Vec<Ending>);
 
 impl Endings {
-    pub(super) fn add(&mut self, ending: Ending) {
+    pub(crate) fn add(&mut self, ending: Ending) {
         if ending.times != Some(0) {
             self.0.push(ending);
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(super) fn all(&self) -> Vec<Ending> {
+    pub(crate) fn all(&self) -> Vec<Ending> {
         self.0.clone()
     }
 
     /// Gives `work`, which begins, the end that was decided for it, counted off.
-    pub(super) fn decide(&mut self, work: &mut Work) {
+    pub(crate) fn decide(&mut self, work: &mut Work) {
         for ending in self.0.iter_mut().filter(|ending| ending.fits(work)) {
             if ending.skip > 0 {
                 ending.skip -= 1;

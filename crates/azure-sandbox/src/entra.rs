@@ -21,7 +21,7 @@ const LIFETIME: i64 = 3_599;
 /// The application that stands for the Kubernetes APIs of clusters, the same in every tenant and cloud.
 const KUBERNETES_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
-pub(super) fn operation(segments: &[String]) -> Operation {
+pub(crate) fn operation(segments: &[String]) -> Operation {
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
     match parts.as_slice() {
         [_, "oauth2", "v2.0", "token"] => Operation::Token,
@@ -31,7 +31,7 @@ pub(super) fn operation(segments: &[String]) -> Operation {
     }
 }
 
-pub(super) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
+pub(crate) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
     let operation = operation(&asked.segments);
     let expected = if operation == Operation::Token { http::Method::POST } else { http::Method::GET };
     if operation == Operation::Unknown || asked.method != expected {
@@ -51,7 +51,7 @@ pub(super) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
 }
 
 /// Adds the headers that every answer of Entra has.
-pub(super) fn dressed(answer: Answer) -> Answer {
+pub(crate) fn dressed(answer: Answer) -> Answer {
     if answer.is_foreign() {
         return answer;
     }

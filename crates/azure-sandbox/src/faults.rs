@@ -92,32 +92,32 @@ pub struct Refusal {
 
 /// What a request met.
 #[derive(Debug, Default)]
-pub(super) struct Met {
-    pub(super) latency: Duration,
-    pub(super) effect: Option<Effect>,
+pub(crate) struct Met {
+    pub(crate) latency: Duration,
+    pub(crate) effect: Option<Effect>,
 }
 
 /// The rules in force, in order.
 #[derive(Default)]
-pub(super) struct Faults(Vec<Fault>);
+pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub(super) fn add(&mut self, fault: Fault) {
+    pub(crate) fn add(&mut self, fault: Fault) {
         if fault.times != Some(0) {
             self.0.push(fault);
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(super) fn all(&self) -> Vec<Fault> {
+    pub(crate) fn all(&self) -> Vec<Fault> {
         self.0.clone()
     }
 
     /// Whether no connection to `host` is to be made.
-    pub(super) fn refuse(&self, host: &str) -> bool {
+    pub(crate) fn refuse(&self, host: &str) -> bool {
         self.0.iter().any(|fault| {
             fault.effect == Some(Effect::RefuseConnections)
                 && fault.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
@@ -125,7 +125,7 @@ impl Faults {
     }
 
     /// The trouble that `request` meets, counted off.
-    pub(super) fn meet(&mut self, request: &Seen) -> Met {
+    pub(crate) fn meet(&mut self, request: &Seen) -> Met {
         let mut met = Met::default();
         for fault in self.0.iter_mut().filter(|fault| fault.fits(request)) {
             if fault.skip > 0 {
@@ -159,7 +159,7 @@ impl Fault {
 
 impl Refusal {
     /// In the form of the side that would have answered.
-    pub(super) fn answer(&self, side: Side) -> Answer {
+    pub(crate) fn answer(&self, side: Side) -> Answer {
         let status = self.status.and_then(|status| http::StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let code = self.code.as_deref().unwrap_or("InternalServerError");
@@ -174,7 +174,7 @@ impl Refusal {
     }
 
     /// Adds the headers.
-    pub(super) fn dress(&self, mut answer: Answer) -> Answer {
+    pub(crate) fn dress(&self, mut answer: Answer) -> Answer {
         if let Some(seconds) = &self.retry_after {
             answer.set("retry-after", seconds);
         }

@@ -35,7 +35,7 @@ const PIECES: usize = 10;
 /// How long half a body has to get out of the door before the connection is cut.
 const CUT_PAUSE: Duration = Duration::from_millis(30);
 
-pub(super) fn router(world: Arc<World>) -> Router {
+pub(crate) fn router(world: Arc<World>) -> Router {
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
     Router::new().fallback(serve).layer(compression).with_state(world)
 }
@@ -109,14 +109,14 @@ fn misdirected(host: &str) -> Answer {
     arm::error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
 }
 
-pub(super) fn cut() -> Response {
+pub(crate) fn cut() -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(Cut);
     response
 }
 
 /// The response, with what the fault does to its body.
-pub(super) fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
+pub(crate) fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
     let half = answer.body.len() / 2;
     match effect {
         Some(Effect::TruncatedBody) => answer.body.truncate(half),

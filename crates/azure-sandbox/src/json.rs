@@ -3,32 +3,32 @@
 use serde_json::{Map, Value};
 
 /// The text at a JSON pointer; an empty one counts as missing.
-pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// The number at a JSON pointer.
-pub(super) fn number(value: &Value, pointer: &str) -> Option<u32> {
+pub(crate) fn number(value: &Value, pointer: &str) -> Option<u32> {
     value.pointer(pointer)?.as_u64().and_then(|number| u32::try_from(number).ok())
 }
 
 /// Whether there is `true` at a JSON pointer.
-pub(super) fn is_true(value: &Value, pointer: &str) -> bool {
+pub(crate) fn is_true(value: &Value, pointer: &str) -> bool {
     value.pointer(pointer).and_then(Value::as_bool) == Some(true)
 }
 
 /// The list at a JSON pointer; empty when there is none.
-pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// The texts in the list at a JSON pointer.
-pub(super) fn texts(value: &Value, pointer: &str) -> Vec<String> {
+pub(crate) fn texts(value: &Value, pointer: &str) -> Vec<String> {
     list(value, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Sets the value at a path of keys with slashes before them; makes the objects on the way.
-pub(super) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
+pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
     let mut place = value;
     for key in path.split('/').skip(1) {
         if !place.is_object() {
@@ -41,14 +41,14 @@ pub(super) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
 }
 
 /// Sets the value at a path where there is none yet, or `null`.
-pub(super) fn default(value: &mut Value, path: &str, new: impl Into<Value>) {
+pub(crate) fn default(value: &mut Value, path: &str, new: impl Into<Value>) {
     if value.pointer(path).is_none_or(Value::is_null) {
         set(value, path, new);
     }
 }
 
 /// Removes the value at a path.
-pub(super) fn remove(value: &mut Value, path: &str) {
+pub(crate) fn remove(value: &mut Value, path: &str) {
     let Some((before, key)) = path.rsplit_once('/') else { return };
     if let Some(object) = value.pointer_mut(before).and_then(Value::as_object_mut) {
         object.remove(key);
@@ -56,7 +56,7 @@ pub(super) fn remove(value: &mut Value, path: &str) {
 }
 
 /// Lays `new` over `old`: objects are joined key by key, `null` removes, everything else replaces.
-pub(super) fn overlay(old: &mut Value, new: &Value) {
+pub(crate) fn overlay(old: &mut Value, new: &Value) {
     let (Some(target), Some(source)) = (old.as_object_mut(), new.as_object()) else {
         *old = new.clone();
         return;

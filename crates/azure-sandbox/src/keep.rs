@@ -44,7 +44,7 @@ pub enum Error {
 }
 
 /// The file of one sandbox.
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     path: PathBuf,
 }
 
@@ -56,12 +56,12 @@ struct Kept<H> {
 }
 
 impl Keeper {
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         Self { path: folder.join(FILE) }
     }
 
     /// What an earlier start has left; nothing at the first.
-    pub(super) fn read(&self) -> Result<BTreeMap<String, Holdings>, Error> {
+    pub(crate) fn read(&self) -> Result<BTreeMap<String, Holdings>, Error> {
         let path = || self.path.clone();
         let text = files::read(&self.path).map_err(|source| Error::Read { path: path(), source })?;
         let Some(text) = text else { return Ok(BTreeMap::new()) };
@@ -74,7 +74,7 @@ impl Keeper {
     }
 
     /// Replaces the file.
-    pub(super) fn write<'a>(&self, all: impl Iterator<Item = (&'a String, &'a Holdings)>) -> io::Result<()> {
+    pub(crate) fn write<'a>(&self, all: impl Iterator<Item = (&'a String, &'a Holdings)>) -> io::Result<()> {
         let subscriptions = all.map(|(id, holdings)| (id.clone(), holdings)).collect();
         let text = serde_json::to_vec(&Kept { version: VERSION, subscriptions })?;
         files::replace(&self.path, &text)

@@ -100,9 +100,9 @@ struct Inner {
 
 /// What happens to requests, and which there were.
 #[derive(Default)]
-pub(super) struct Traffic {
-    pub(super) faults: Faults,
-    pub(super) log: Log,
+pub(crate) struct Traffic {
+    pub(crate) faults: Faults,
+    pub(crate) log: Log,
 }
 
 impl Kubes {

@@ -34,7 +34,7 @@ pub struct Seen {
 }
 
 #[derive(Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     seen: VecDeque<Seen>,
     /// The number of the first in `seen`.
     first: u64,
@@ -42,7 +42,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Remembers a request and gives the number under which its status is to be set.
-    pub(super) fn push(&mut self, seen: Seen) -> u64 {
+    pub(crate) fn push(&mut self, seen: Seen) -> u64 {
         if self.seen.len() >= CAPACITY {
             self.seen.pop_front();
             self.first += 1;
@@ -51,13 +51,13 @@ impl Log {
         self.first + self.seen.len() as u64 - 1
     }
 
-    pub(super) fn set_body(&mut self, number: u64, body: String) {
+    pub(crate) fn set_body(&mut self, number: u64, body: String) {
         if let Some(seen) = self.get_mut(number) {
             seen.body = Some(body);
         }
     }
 
-    pub(super) fn answered(&mut self, number: u64, status: u16) {
+    pub(crate) fn answered(&mut self, number: u64, status: u16) {
         if let Some(seen) = self.get_mut(number) {
             seen.status = Some(status);
         }
@@ -68,11 +68,11 @@ impl Log {
         self.seen.get_mut(index)
     }
 
-    pub(super) fn all(&self) -> Vec<Seen> {
+    pub(crate) fn all(&self) -> Vec<Seen> {
         self.seen.iter().cloned().collect()
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         // Numbers given before are never given again.
         self.first += self.seen.len() as u64;
         self.seen.clear();

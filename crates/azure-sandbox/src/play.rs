@@ -135,12 +135,12 @@ impl Page {
     }
 
     /// The body as it is sent.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         serde_json::from_str::<String>(self.body.get()).unwrap_or_else(|_| self.body.get().to_owned())
     }
 
     /// The answer; `next_link`, when there is one, replaces that of an object and leaves any other body alone.
-    pub(super) fn answer(&self, next_link: Option<&str>) -> Answer {
+    pub(crate) fn answer(&self, next_link: Option<&str>) -> Answer {
         let body = linked(self.body.get(), next_link).unwrap_or_else(|| self.text());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let mut answer = Answer::text(status, body);
@@ -157,7 +157,7 @@ struct Entries(Vec<(String, Box<RawValue>)>);
 
 /// The object `text` with its `nextLink` set to `link` or, without one, removed; `None` when that changes
 /// nothing, or `text` is no object.
-pub(super) fn linked(text: &str, link: Option<&str>) -> Option<String> {
+pub(crate) fn linked(text: &str, link: Option<&str>) -> Option<String> {
     let mut entries: Entries = serde_json::from_str(text).ok()?;
     let before = entries.0.len();
     entries.0.retain(|(key, _)| key != "nextLink");

@@ -6,24 +6,24 @@ use percent_encoding::percent_decode_str;
 
 use super::clouds::{Cloud, Side, resolve};
 
-pub(super) struct Asked {
-    pub(super) cloud: Cloud,
-    pub(super) side: Side,
+pub(crate) struct Asked {
+    pub(crate) cloud: Cloud,
+    pub(crate) side: Side,
     /// As the client named it, without the port.
-    pub(super) host: String,
-    pub(super) method: http::Method,
+    pub(crate) host: String,
+    pub(crate) method: http::Method,
     /// As sent.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// As sent; empty for none.
-    pub(super) query: String,
+    pub(crate) query: String,
     /// The decoded parts of the path.
-    pub(super) segments: Vec<String>,
-    pub(super) headers: HeaderMap,
+    pub(crate) segments: Vec<String>,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Asked {
     /// `Err` has the host name that is not one of the sandbox's.
-    pub(super) fn new(parts: Parts) -> Result<Self, String> {
+    pub(crate) fn new(parts: Parts) -> Result<Self, String> {
         let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let host = parts.uri.host().or_else(|| named.and_then(|named| named.split(':').next()));
         let host = host.unwrap_or_default().to_ascii_lowercase();
@@ -40,24 +40,24 @@ impl Asked {
     }
 
     /// Whether it may change something.
-    pub(super) fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         ![http::Method::GET, http::Method::HEAD].contains(&self.method)
     }
 
     /// A parameter of the query; names are compared as Azure does, in any letter case.
-    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.query.as_bytes())
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.into_owned())
     }
 
     /// A header, when it is text.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The page that `$skiptoken` asks for: 0, or what [`Asked::next_link`] was given. `None` for a bad token.
-    pub(super) fn page_start(&self) -> Option<usize> {
+    pub(crate) fn page_start(&self) -> Option<usize> {
         use base64::Engine as _;
         let Some(token) = self.parameter("$skiptoken") else { return Some(0) };
         let decoded = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
@@ -65,7 +65,7 @@ impl Asked {
     }
 
     /// The address of this request's later page, at Azure's own host.
-    pub(super) fn next_link(&self, start: usize) -> String {
+    pub(crate) fn next_link(&self, start: usize) -> String {
         use base64::Engine as _;
         let kept: Vec<&str> = self
             .query

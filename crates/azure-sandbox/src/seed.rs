@@ -60,7 +60,7 @@ pub struct Seed {
     pub imported_cluster_name: &'static str,
 }
 
-pub(super) const SEED: Seed = Seed {
+pub(crate) const SEED: Seed = Seed {
     client_id: "c0ffee00-0001-4000-8000-000000000001",
     client_secret: "Sandbox~first~secret~of~the~ready~app~0001",
     client_secret_2: "Sandbox~second~secret~of~the~ready~app~001",

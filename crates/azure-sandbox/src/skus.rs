@@ -12,7 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub(super) use offer::Offer;
+pub(crate) use offer::Offer;
 use shapes::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, ZoneDetails};
 
 use super::data::Region;
@@ -31,7 +31,7 @@ const LUCKY: u64 = 40;
 /// A row of `data/vm-families.json`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Family {
+pub(crate) struct Family {
     #[serde(rename = "family")]
     title: String,
     /// The name of a size without `Standard_`; `{n}` is the number of processors.
@@ -96,7 +96,7 @@ struct Size {
 }
 
 /// Processors and memory (GiB) of every machine, by the name of its size in lower case.
-pub(super) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
+pub(crate) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
     let sizes = families.iter().flat_map(Family::each);
     sizes
         .map(|size| (format!("standard_{}", size.name).to_ascii_lowercase(), (size.used, size.memory)))
@@ -104,19 +104,19 @@ pub(super) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
 }
 
 /// The entries of one region, as JSON.
-pub(super) struct Listing {
+pub(crate) struct Listing {
     /// Every entry, joined by commas.
-    pub(super) skus: Bytes,
+    pub(crate) skus: Bytes,
     /// Where each entry lies in `skus`.
-    pub(super) places: Vec<Range<usize>>,
+    pub(crate) places: Vec<Range<usize>>,
     /// The older, shorter list of `vmSizes`: the entries joined by commas.
-    pub(super) vm_sizes: Bytes,
+    pub(crate) vm_sizes: Bytes,
     /// The sizes by name, in lower case.
-    pub(super) offers: BTreeMap<String, Offer>,
+    pub(crate) offers: BTreeMap<String, Offer>,
 }
 
 /// Everything that `region` offers.
-pub(super) fn listing(families: &[Family], region: &Region) -> Listing {
+pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
     let mut skus = List::default();
     let mut vm_sizes = List::default();
     let mut offers = BTreeMap::new();
@@ -400,7 +400,7 @@ fn others(region: &Region) -> Vec<Sku<'_>> {
 }
 
 /// FNV-1a over the parts: the same on every machine, unlike the standard library's.
-pub(super) fn hash(parts: &[&str]) -> u64 {
+pub(crate) fn hash(parts: &[&str]) -> u64 {
     let mut text = String::new();
     for part in parts {
         // Writing to a string cannot fail.

@@ -12,7 +12,7 @@ use super::seed::Account;
 use super::skus::hash;
 
 /// The holdings of the account's subscription before anybody changes anything.
-pub(super) fn seeded(account: &Account, catalog: &Catalog) -> Holdings {
+pub(crate) fn seeded(account: &Account, catalog: &Catalog) -> Holdings {
     let mut holdings = Holdings { unregistered: account.unregistered.clone(), ..Holdings::default() };
     if let Some(cores) = account.cores {
         for region in catalog.places(account.environment) {
@@ -34,7 +34,7 @@ pub(super) fn seeded(account: &Account, catalog: &Catalog) -> Holdings {
 }
 
 /// The resource group in which a cluster's nodes are.
-pub(super) fn group_of_nodes(cluster: &Resource) -> Option<Group> {
+pub(crate) fn group_of_nodes(cluster: &Resource) -> Option<Group> {
     let text = |pointer| json::text(&cluster.body, pointer).map(str::to_owned);
     Some(Group {
         name: text("/properties/nodeResourceGroup")?,

@@ -68,7 +68,7 @@ impl Default for Times {
 
 impl Times {
     /// How long `deed` takes before the scale.
-    pub(super) fn of(&self, deed: Deed) -> u64 {
+    pub(crate) fn of(&self, deed: Deed) -> u64 {
         match deed {
             Deed::CreateCluster => self.create_cluster,
             Deed::UpdateCluster => self.update_cluster,
@@ -88,7 +88,7 @@ impl Times {
     }
 
     /// Whether the scale is one that time can be multiplied by.
-    pub(super) fn is_possible(&self) -> bool {
+    pub(crate) fn is_possible(&self) -> bool {
         self.scale.is_finite() && self.scale >= 0.0
     }
 }

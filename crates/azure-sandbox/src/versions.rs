@@ -11,7 +11,7 @@ const SKEW: u32 = 3;
 
 /// All versions of a cloud.
 #[derive(Debug, Default)]
-pub(super) struct Offers(Vec<Minor>);
+pub(crate) struct Offers(Vec<Minor>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,20 +37,20 @@ struct Patch {
 }
 
 /// Major, minor, patch; a missing patch counts as 0.
-pub(super) fn parts(version: &str) -> Option<(u32, u32, u32)> {
+pub(crate) fn parts(version: &str) -> Option<(u32, u32, u32)> {
     let mut numbers = version.splitn(3, '.').map(str::parse::<u32>);
     let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     Some((major, minor, numbers.next().map_or(Some(0), Result::ok)?))
 }
 
 /// Whether nodes of the version `pool` can be in a cluster of the version `cluster`.
-pub(super) fn fit(pool: &str, cluster: &str) -> bool {
+pub(crate) fn fit(pool: &str, cluster: &str) -> bool {
     let (Some(pool), Some(cluster)) = (parts(pool), parts(cluster)) else { return false };
     pool <= cluster && pool.0 == cluster.0 && cluster.1 - pool.1 <= SKEW
 }
 
 impl Offers {
-    pub(super) fn read(minors: &[Box<RawValue>]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn read(minors: &[Box<RawValue>]) -> Result<Self, serde_json::Error> {
         minors.iter().map(|minor| serde_json::from_str(minor.get())).collect::<Result<_, _>>().map(Self)
     }
 
@@ -60,7 +60,7 @@ impl Offers {
 
     /// The whole version that `asked` means: itself, the newest of a minor version, or the newest of the default one
     /// when it is empty. `None` when there is no such version.
-    pub(super) fn resolve(&self, asked: &str) -> Option<&str> {
+    pub(crate) fn resolve(&self, asked: &str) -> Option<&str> {
         if let Some((patch, _)) = self.0.iter().find_map(|minor| minor.patch_versions.get_key_value(asked)) {
             return Some(patch);
         }
@@ -72,7 +72,7 @@ impl Offers {
     }
 
     /// The newest version below `most` that `asked`, a minor version, means.
-    pub(super) fn resolve_within(&self, asked: &str, most: &str) -> Option<&str> {
+    pub(crate) fn resolve_within(&self, asked: &str, most: &str) -> Option<&str> {
         let minor = self.0.iter().find(|minor| minor.version == asked);
         let Some(minor) = minor else { return self.resolve(asked) };
         let within = minor.patch_versions.keys().filter(|patch| parts(patch) <= parts(most));
@@ -80,7 +80,7 @@ impl Offers {
     }
 
     /// Where a cluster of this version can go, in Azure's order; nowhere from a version that is no longer offered.
-    pub(super) fn upgrades(&self, from: &str) -> &[String] {
+    pub(crate) fn upgrades(&self, from: &str) -> &[String] {
         self.minor(from)
             .and_then(|minor| minor.patch_versions.get(from))
             .map(|patch| patch.upgrades.as_slice())
@@ -88,17 +88,17 @@ impl Offers {
     }
 
     /// The same, as far as the support plan of the cluster allows.
-    pub(super) fn upgrades_for(&self, from: &str, long_term: bool) -> Vec<&String> {
+    pub(crate) fn upgrades_for(&self, from: &str, long_term: bool) -> Vec<&String> {
         let allowed = |version: &&String| long_term || !self.is_long_term_only(version);
         self.upgrades(from).iter().filter(allowed).collect()
     }
 
-    pub(super) fn is_preview(&self, patch: &str) -> bool {
+    pub(crate) fn is_preview(&self, patch: &str) -> bool {
         self.minor(patch).is_some_and(|minor| minor.is_preview)
     }
 
     /// Whether the version is only for those who pay for long-term support.
-    pub(super) fn is_long_term_only(&self, patch: &str) -> bool {
+    pub(crate) fn is_long_term_only(&self, patch: &str) -> bool {
         self.minor(patch).is_some_and(|minor| {
             let plans = &minor.capabilities.support_plan;
             plans.iter().all(|plan| plan == "AKSLongTermSupport")

@@ -27,16 +27,16 @@ use super::times::Times;
 const TOKENS: usize = 20_000;
 
 /// The whole sandbox.
-pub(super) struct World {
-    pub(super) clock: Clock,
-    pub(super) catalog: Catalog,
-    pub(super) kubes: Kubes,
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) catalog: Catalog,
+    pub(crate) kubes: Kubes,
     /// Where they are served, once they are.
-    pub(super) kubernetes_address: OnceLock<SocketAddr>,
+    pub(crate) kubernetes_address: OnceLock<SocketAddr>,
     /// Rung when a long operation begins.
-    pub(super) begun: Notify,
+    pub(crate) begun: Notify,
     /// Changes when all trouble is ended.
-    pub(super) calm: watch::Sender<()>,
+    pub(crate) calm: watch::Sender<()>,
     keeper: Option<Keeper>,
     state: Mutex<State>,
     /// Made when a region is first asked for.
@@ -44,47 +44,47 @@ pub(super) struct World {
 }
 
 /// What requests and the control API change.
-pub(super) struct State {
-    pub(super) tenants: HashSet<(Cloud, String)>,
-    pub(super) apps: Vec<App>,
+pub(crate) struct State {
+    pub(crate) tenants: HashSet<(Cloud, String)>,
+    pub(crate) apps: Vec<App>,
     /// What [`super::Control::login`] added; asked before `apps`.
-    pub(super) logins: Vec<Login>,
-    pub(super) tokens: Tokens,
+    pub(crate) logins: Vec<Login>,
+    pub(crate) tokens: Tokens,
     /// By id in lower case.
-    pub(super) subscriptions: HashMap<String, Subscription>,
-    pub(super) times: Times,
-    pub(super) endings: Endings,
-    pub(super) faults: Faults,
-    pub(super) log: Log,
+    pub(crate) subscriptions: HashMap<String, Subscription>,
+    pub(crate) times: Times,
+    pub(crate) endings: Endings,
+    pub(crate) faults: Faults,
+    pub(crate) log: Log,
     /// Items on one page of a list; all of them when unset.
-    pub(super) page_size: Option<usize>,
+    pub(crate) page_size: Option<usize>,
 }
 
 /// An application of a directory.
-pub(super) struct App {
-    pub(super) cloud: Cloud,
-    pub(super) tenant: String,
-    pub(super) client_id: String,
-    pub(super) name: String,
-    pub(super) secrets: Vec<String>,
-    pub(super) expired_secrets: Vec<String>,
-    pub(super) disabled: bool,
-    pub(super) retry_after: Option<u32>,
+pub(crate) struct App {
+    pub(crate) cloud: Cloud,
+    pub(crate) tenant: String,
+    pub(crate) client_id: String,
+    pub(crate) name: String,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) expired_secrets: Vec<String>,
+    pub(crate) disabled: bool,
+    pub(crate) retry_after: Option<u32>,
 }
 
 /// What an access token stands for.
 #[derive(Clone, Debug)]
-pub(super) struct Token {
-    pub(super) cloud: Cloud,
-    pub(super) tenant: String,
-    pub(super) client_id: String,
-    pub(super) audience: Audience,
-    pub(super) expires_ms: i64,
+pub(crate) struct Token {
+    pub(crate) cloud: Cloud,
+    pub(crate) tenant: String,
+    pub(crate) client_id: String,
+    pub(crate) audience: Audience,
+    pub(crate) expires_ms: i64,
 }
 
 /// For whom an access token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Audience {
+pub(crate) enum Audience {
     /// Azure Resource Manager.
     Management,
     /// The application of that id.
@@ -92,31 +92,31 @@ pub(super) enum Audience {
 }
 
 #[derive(Default)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     by_text: HashMap<String, Token>,
     order: VecDeque<String>,
 }
 
 /// A subscription and what is in it.
-pub(super) struct Subscription {
-    pub(super) id: String,
-    pub(super) display_name: String,
+pub(crate) struct Subscription {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
     /// `None`: in whichever cloud it is asked for (played ones).
-    pub(super) cloud: Option<Cloud>,
-    pub(super) tenant: String,
-    pub(super) state: String,
+    pub(crate) cloud: Option<Cloud>,
+    pub(crate) tenant: String,
+    pub(crate) state: String,
     /// By client; `None`: everybody who can log in may do everything (played ones).
-    pub(super) roles: Option<HashMap<String, Role>>,
+    pub(crate) roles: Option<HashMap<String, Role>>,
     /// Clusters have to have this tag.
-    pub(super) required_tag: Option<String>,
-    pub(super) retry_after: Option<u32>,
-    pub(super) holdings: Holdings,
-    pub(super) played: HashMap<Operation, Arc<[Page]>>,
+    pub(crate) required_tag: Option<String>,
+    pub(crate) retry_after: Option<u32>,
+    pub(crate) holdings: Holdings,
+    pub(crate) played: HashMap<Operation, Arc<[Page]>>,
 }
 
 impl World {
     /// The seeded world, with what an earlier one has left in place of what was seeded.
-    pub(super) fn new(
+    pub(crate) fn new(
         catalog: Catalog,
         clock: Clock,
         times: Times,
@@ -155,12 +155,12 @@ impl World {
         Self { clock, catalog, kubes, kubernetes_address, begun, calm, keeper, state, skus }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings everything up to the present, and says whether anything is still under way.
-    pub(super) fn settle(&self, state: &mut State) -> bool {
+    pub(crate) fn settle(&self, state: &mut State) -> bool {
         let now_ms = self.clock.now_ms();
         let State { subscriptions, times, .. } = state;
         let mut under_way = false;
@@ -178,7 +178,7 @@ impl World {
     }
 
     /// Writes down what requests have changed.
-    pub(super) fn keep(&self, state: &State) {
+    pub(crate) fn keep(&self, state: &State) {
         let Some(keeper) = &self.keeper else { return };
         let touched = state.subscriptions.iter().filter(|(_, subscription)| subscription.holdings.touched);
         if let Err(error) = keeper.write(touched.map(|(id, subscription)| (id, &subscription.holdings))) {
@@ -187,7 +187,7 @@ impl World {
     }
 
     /// What `region` (its name) offers; `None` when there is no such physical region.
-    pub(super) fn skus(&self, cloud: Cloud, region: &str) -> Option<Arc<Listing>> {
+    pub(crate) fn skus(&self, cloud: Cloud, region: &str) -> Option<Arc<Listing>> {
         let region = self.catalog.region(cloud, region)?;
         let mut known = self.skus.lock().unwrap_or_else(PoisonError::into_inner);
         let listing = known
@@ -232,7 +232,7 @@ impl State {
     }
 
     /// The subscription, made in every cloud and in `tenant` if there is none.
-    pub(super) fn subscription_or_new(&mut self, id: &str, tenant: &str) -> &mut Subscription {
+    pub(crate) fn subscription_or_new(&mut self, id: &str, tenant: &str) -> &mut Subscription {
         self.subscriptions.entry(id.to_ascii_lowercase()).or_insert_with(|| Subscription {
             id: id.to_owned(),
             display_name: "Sandbox (played)".to_owned(),
@@ -249,7 +249,7 @@ impl State {
 }
 
 impl Tokens {
-    pub(super) fn insert(&mut self, text: String, token: Token) {
+    pub(crate) fn insert(&mut self, text: String, token: Token) {
         if self.order.len() >= TOKENS
             && let Some(oldest) = self.order.pop_front()
         {
@@ -259,12 +259,12 @@ impl Tokens {
         self.by_text.insert(text, token);
     }
 
-    pub(super) fn get(&self, text: &str) -> Option<&Token> {
+    pub(crate) fn get(&self, text: &str) -> Option<&Token> {
         self.by_text.get(text)
     }
 
     /// Makes every token unknown, as when keys are replaced.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.by_text.clear();
         self.order.clear();
     }

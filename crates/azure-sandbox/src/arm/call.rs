@@ -17,36 +17,36 @@ use crate::world::{App, World};
 /// The version of the interface that addresses of operations name.
 const OPERATIONS_VERSION: &str = "2016-03-30";
 
-pub(super) struct Call<'a> {
-    pub(super) world: &'a World,
-    pub(super) asked: &'a Asked,
-    pub(super) target: &'a Target,
+pub(crate) struct Call<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) asked: &'a Asked,
+    pub(crate) target: &'a Target,
     /// Of the interface.
-    pub(super) version: &'a str,
+    pub(crate) version: &'a str,
     /// Of the caller.
-    pub(super) role: Role,
-    pub(super) body: &'a [u8],
-    pub(super) now_ms: i64,
+    pub(crate) role: Role,
+    pub(crate) body: &'a [u8],
+    pub(crate) now_ms: i64,
     /// The subscription, as it writes itself.
-    pub(super) subscription: &'a str,
-    pub(super) tenant: &'a str,
-    pub(super) required_tag: Option<&'a str>,
-    pub(super) page_size: usize,
-    pub(super) times: &'a Times,
-    pub(super) endings: &'a mut Endings,
-    pub(super) apps: &'a [App],
-    pub(super) holdings: &'a mut Holdings,
+    pub(crate) subscription: &'a str,
+    pub(crate) tenant: &'a str,
+    pub(crate) required_tag: Option<&'a str>,
+    pub(crate) page_size: usize,
+    pub(crate) times: &'a Times,
+    pub(crate) endings: &'a mut Endings,
+    pub(crate) apps: &'a [App],
+    pub(crate) holdings: &'a mut Holdings,
 }
 
 impl Call<'_> {
     /// The resource group of the address, as it was written when it was made.
-    pub(super) fn group(&self) -> String {
+    pub(crate) fn group(&self) -> String {
         let asked = self.target.group.as_deref().unwrap_or_default();
         self.holdings.group(asked).map_or_else(|| asked.to_owned(), |group| group.name.clone())
     }
 
     /// The body, which has to be an object.
-    pub(super) fn object(&self) -> Result<Value, Refused> {
+    pub(crate) fn object(&self) -> Result<Value, Refused> {
         serde_json::from_slice::<Value>(self.body).ok().filter(Value::is_object).ok_or_else(|| {
             let text = "The request content was invalid and could not be deserialized: it is no JSON object.";
             Refused::new(StatusCode::BAD_REQUEST, "InvalidRequestContent", text)
@@ -54,7 +54,7 @@ impl Call<'_> {
     }
 
     /// The region in the body, by its name.
-    pub(super) fn location(&self, body: &Value, kind: &str) -> Result<String, Refused> {
+    pub(crate) fn location(&self, body: &Value, kind: &str) -> Result<String, Refused> {
         let given = body.get("location").and_then(Value::as_str).unwrap_or_default();
         if given.is_empty() {
             let text = "The location property is required for this definition.";
@@ -75,7 +75,7 @@ impl Call<'_> {
     }
 
     /// Tags, when the body has some.
-    pub(super) fn tags(body: &Value) -> Option<Value> {
+    pub(crate) fn tags(body: &Value) -> Option<Value> {
         let tags = body.get("tags")?.as_object()?;
         let texts: Map<String, Value> =
             tags.iter().filter(|(_, value)| value.is_string()).map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -83,7 +83,7 @@ impl Call<'_> {
     }
 
     /// Begins a long operation, with the end that was decided for it.
-    pub(super) fn begin(&mut self, mut work: Work) -> Work {
+    pub(crate) fn begin(&mut self, mut work: Work) -> Work {
         work.started_ms = self.now_ms;
         work.lasts_ms = self.times.of(work.deed);
         self.endings.decide(&mut work);
@@ -93,20 +93,20 @@ impl Call<'_> {
     }
 
     /// The answer with the address under which the operation is to be followed.
-    pub(super) fn followed(&self, answer: Answer, work: &Work) -> Answer {
+    pub(crate) fn followed(&self, answer: Answer, work: &Work) -> Answer {
         let answer = answer.with("azure-asyncoperation", &self.address(work, "operations"));
         self.patient(answer)
     }
 
     /// The same, and the address of the result.
-    pub(super) fn accepted(&self, answer: Answer, work: &Work) -> Answer {
+    pub(crate) fn accepted(&self, answer: Answer, work: &Work) -> Answer {
         let results =
             if work.deed.provider() == "Microsoft.Network" { "operationResults" } else { "operationresults" };
         self.followed(answer, work).with("location", &self.address(work, results))
     }
 
     /// The answer with how long to wait before the next look.
-    pub(super) fn patient(&self, answer: Answer) -> Answer {
+    pub(crate) fn patient(&self, answer: Answer) -> Answer {
         match self.times.retry_after {
             Some(seconds) => answer.with("retry-after", &seconds.to_string()),
             None => answer,

@@ -22,18 +22,18 @@ use crate::endings::Final;
 use crate::holdings::{Deed, Resource, Work, find, find_mut, is_at_rest};
 use crate::json;
 
-pub(super) use change::{pool as pool_change, upgrade_of_pool};
-pub(super) use check::{has_system_pool, pool as check_pool};
-pub(super) use fill::{Surroundings, pool as fill_pool, read_only as forget_read_only, tidy as tidy_pool};
-pub(super) use network::addresses_in;
-pub(super) use place::check as check_place;
-pub(super) use put::lay_pool;
+pub(crate) use change::{pool as pool_change, upgrade_of_pool};
+pub(crate) use check::{has_system_pool, pool as check_pool};
+pub(crate) use fill::{Surroundings, pool as fill_pool, read_only as forget_read_only, tidy as tidy_pool};
+pub(crate) use network::addresses_in;
+pub(crate) use place::check as check_place;
+pub(crate) use put::lay_pool;
 
-pub(super) const KIND: &str = "Microsoft.ContainerService/managedClusters";
+pub(crate) const KIND: &str = "Microsoft.ContainerService/managedClusters";
 /// The first version of the interface that tells entity tags.
 const WITH_ETAGS: &str = "2024-09-01";
 
-pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
     let group = call.target.group.as_deref();
     let all: Vec<String> = call
         .holdings
@@ -46,7 +46,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
     listings::paged(&items, call.asked, call.page_size)
 }
 
-pub(super) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
     match call.asked.method {
         Method::PUT => put::put(call, name),
         Method::PATCH => patch(call, name),
@@ -55,7 +55,7 @@ pub(super) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
     }
 }
 
-pub(super) fn action(call: &mut Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, Refused> {
+pub(crate) fn action(call: &mut Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, Refused> {
     match action {
         ClusterAction::Start => power(call, name, true),
         ClusterAction::Stop => power(call, name, false),
@@ -65,18 +65,18 @@ pub(super) fn action(call: &mut Call<'_>, name: &str, action: ClusterAction) -> 
 }
 
 /// Whether pods have addresses of the subnet, and whether they have addresses of nobody else.
-pub(super) fn plugin(cluster: &Value) -> (bool, bool) {
+pub(crate) fn plugin(cluster: &Value) -> (bool, bool) {
     (network::is_flat(cluster), network::is_overlay(cluster))
 }
 
 /// The cluster of the address.
-pub(super) fn get<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Resource, Refused> {
+pub(crate) fn get<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Resource, Refused> {
     let group = call.target.group.as_deref().unwrap_or_default();
     find(&call.holdings.clusters, group, name).ok_or_else(|| Refused::not_found(KIND, name, group))
 }
 
 /// The cluster, as the version of the interface knows it.
-pub(super) fn shown(call: &Call<'_>, cluster: &Value) -> Value {
+pub(crate) fn shown(call: &Call<'_>, cluster: &Value) -> Value {
     let mut cluster = cluster.clone();
     if call.version < WITH_ETAGS {
         json::remove(&mut cluster, "/eTag");
@@ -89,7 +89,7 @@ pub(super) fn shown(call: &Call<'_>, cluster: &Value) -> Value {
 }
 
 /// Whether the conditions of the request hold for what has this entity tag; `None`: for what is not there.
-pub(super) fn precondition(call: &Call<'_>, etag: Option<&str>) -> Result<(), Refused> {
+pub(crate) fn precondition(call: &Call<'_>, etag: Option<&str>) -> Result<(), Refused> {
     let wanted = call.asked.header("if-match").map(|wanted| wanted.trim().trim_matches('"'));
     let unwanted = call.asked.header("if-none-match").map(str::trim);
     let fits = wanted.is_none_or(|wanted| etag.is_some_and(|etag| wanted == "*" || wanted == etag));
@@ -101,17 +101,17 @@ pub(super) fn precondition(call: &Call<'_>, etag: Option<&str>) -> Result<(), Re
     Err(Refused::by_aks(StatusCode::PRECONDITION_FAILED, "EtagMismatch", text))
 }
 
-pub(super) fn new_etag() -> String {
+pub(crate) fn new_etag() -> String {
     Uuid::new_v4().to_string()
 }
 
 /// Whether the cluster has long-term support.
-pub(super) fn is_long_term(cluster: &Value) -> bool {
+pub(crate) fn is_long_term(cluster: &Value) -> bool {
     json::text(cluster, "/properties/supportPlan") == Some("AKSLongTermSupport")
 }
 
 /// Whether something else goes on in the cluster.
-pub(super) fn at_rest(cluster: &Resource) -> Result<(), Refused> {
+pub(crate) fn at_rest(cluster: &Resource) -> Result<(), Refused> {
     let pending = |what: String| {
         let text = format!(
             "Operation is not allowed: Another {what} is in progress, please wait for it to finish before starting a \
@@ -133,7 +133,7 @@ pub(super) fn at_rest(cluster: &Resource) -> Result<(), Refused> {
 }
 
 /// Whether the cluster is switched on.
-pub(super) fn is_running(cluster: &Resource) -> Result<(), Refused> {
+pub(crate) fn is_running(cluster: &Resource) -> Result<(), Refused> {
     if json::text(&cluster.body, "/properties/powerState/code") != Some("Stopped") {
         return Ok(());
     }
@@ -223,7 +223,7 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
     Ok(call.accepted(Answer::empty(StatusCode::ACCEPTED), &work))
 }
 
-pub(super) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<Answer, Refused> {
     let cluster = get(call, name)?;
     let offers = call.world.catalog.offers(call.asked.cloud);
     let long_term = is_long_term(&cluster.body);

@@ -11,14 +11,14 @@ use crate::holdings::{Deed, Group, Work};
 /// The longest name of a group.
 const LONGEST: usize = 90;
 
-pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
     let all: Vec<_> =
         call.holdings.groups.iter().map(|group| group.json(call.subscription).to_string()).collect();
     let items: Vec<&[u8]> = all.iter().map(String::as_bytes).collect();
     listings::paged(&items, call.asked, call.page_size)
 }
 
-pub(super) fn one(call: &mut Call<'_>) -> Result<Answer, Refused> {
+pub(crate) fn one(call: &mut Call<'_>) -> Result<Answer, Refused> {
     let name = call.target.group.clone().unwrap_or_default();
     if call.asked.method == Method::PUT {
         return put(call, &name);

@@ -17,7 +17,7 @@ use crate::skus::{self, Listing};
 use crate::world::{Subscription, World};
 
 /// What the lock had to be held for.
-pub(super) struct Found {
+pub(crate) struct Found {
     id: String,
     display_name: String,
     tenant: String,
@@ -26,7 +26,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn of(subscription: &Subscription, page_size: Option<usize>) -> Self {
+    pub(crate) fn of(subscription: &Subscription, page_size: Option<usize>) -> Self {
         Self {
             id: subscription.id.clone(),
             display_name: subscription.display_name.clone(),
@@ -38,7 +38,7 @@ impl Found {
 }
 
 /// Whether the answer is one of those here.
-pub(super) fn is_fixed(route: &Route) -> bool {
+pub(crate) fn is_fixed(route: &Route) -> bool {
     matches!(
         route,
         Route::Subscription
@@ -50,14 +50,14 @@ pub(super) fn is_fixed(route: &Route) -> bool {
 }
 
 /// The recorded page that the request asks for.
-pub(super) fn played(pages: &[Page], asked: &Asked) -> Result<Answer, Refused> {
+pub(crate) fn played(pages: &[Page], asked: &Asked) -> Result<Answer, Refused> {
     let start = asked.page_start().ok_or_else(bad_page)?;
     let page = pages.get(start).ok_or_else(bad_page)?;
     let next = (start + 1 < pages.len()).then(|| asked.next_link(start + 1));
     Ok(page.answer(next.as_deref()))
 }
 
-pub(super) fn answer(
+pub(crate) fn answer(
     world: &World,
     asked: &Asked,
     target: &Target,
@@ -87,7 +87,7 @@ pub(super) fn answer(
     }
 }
 
-pub(super) fn no_region(target: &Target, location: &str, version: &str) -> Refused {
+pub(crate) fn no_region(target: &Target, location: &str, version: &str) -> Refused {
     let kind = target.route.kind();
     let kind = kind.split_once('/').map_or(kind, |(_, kind)| kind);
     let text = format!(
@@ -120,7 +120,7 @@ fn value<'a>(items: impl IntoIterator<Item = &'a [u8]>, next: Option<&str>) -> A
 }
 
 /// One page of `items`.
-pub(super) fn paged(items: &[&[u8]], asked: &Asked, size: usize) -> Result<Answer, Refused> {
+pub(crate) fn paged(items: &[&[u8]], asked: &Asked, size: usize) -> Result<Answer, Refused> {
     let start = asked.page_start().ok_or_else(bad_page)?;
     let rest = items.get(start..).ok_or_else(bad_page)?;
     let page = rest.get(..size).unwrap_or(rest);

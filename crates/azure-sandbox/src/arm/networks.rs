@@ -15,7 +15,7 @@ use crate::json;
 
 const KIND: &str = "Microsoft.Network/virtualNetworks";
 
-pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
     let group = call.target.group.as_deref();
     let all: Vec<String> = call
         .holdings
@@ -28,7 +28,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
     listings::paged(&items, call.asked, call.page_size)
 }
 
-pub(super) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
     let group = call.group();
     match call.asked.method {
         Method::PUT => put(call, &group, name),
@@ -41,7 +41,7 @@ pub(super) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
     }
 }
 
-pub(super) fn subnets(call: &Call<'_>, network: &str) -> Result<Answer, Refused> {
+pub(crate) fn subnets(call: &Call<'_>, network: &str) -> Result<Answer, Refused> {
     let network = parent(call, network)?;
     let shown = shown(call, &network.body);
     let all: Vec<String> = json::list(&shown, "/properties/subnets").iter().map(Value::to_string).collect();
@@ -49,7 +49,7 @@ pub(super) fn subnets(call: &Call<'_>, network: &str) -> Result<Answer, Refused>
     listings::paged(&items, call.asked, call.page_size)
 }
 
-pub(super) fn subnet(call: &mut Call<'_>, network: &str, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn subnet(call: &mut Call<'_>, network: &str, name: &str) -> Result<Answer, Refused> {
     let (group, network) = (call.group(), parent(call, network)?.name.clone());
     match call.asked.method {
         Method::PUT => put_subnet(call, &group, &network, name),
@@ -281,7 +281,7 @@ fn filled_subnet(mut subnet: Value, network: &str, etag: &str) -> Result<Value, 
 }
 
 /// The ranges of a subnet.
-pub(super) fn prefixes(subnet: &Value) -> Vec<ipnet::IpNet> {
+pub(crate) fn prefixes(subnet: &Value) -> Vec<ipnet::IpNet> {
     let one = json::text(subnet, "/properties/addressPrefix").map(str::to_owned);
     let all = one.into_iter().chain(json::texts(subnet, "/properties/addressPrefixes"));
     all.filter_map(|text| text.parse().ok()).collect()
@@ -320,6 +320,6 @@ fn check_subnet(subnet: &Value, spaces: &[ipnet::IpNet], others: &[Value]) -> Re
 }
 
 /// Whether two ranges have an address in common.
-pub(super) fn overlap(one: &ipnet::IpNet, other: &ipnet::IpNet) -> bool {
+pub(crate) fn overlap(one: &ipnet::IpNet, other: &ipnet::IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }

@@ -13,7 +13,7 @@ use crate::endings::Final;
 use crate::holdings::Work;
 
 /// The address of the end of a resource group.
-pub(super) fn group_result(call: &Call<'_>, work: &Work) -> String {
+pub(crate) fn group_result(call: &Call<'_>, work: &Work) -> String {
     let job = json!({"jobId": work.id, "jobLocation": work.region}).to_string();
     format!(
         "https://{}/subscriptions/{}/operationresults/{}?api-version={}",
@@ -25,14 +25,14 @@ pub(super) fn group_result(call: &Call<'_>, work: &Work) -> String {
 }
 
 /// What `Azure-AsyncOperation` names: how far it is, always with status 200.
-pub(super) fn status(call: &Call<'_>, id: &str) -> Result<Answer, Refused> {
+pub(crate) fn status(call: &Call<'_>, id: &str) -> Result<Answer, Refused> {
     let work = signed(call, id)?;
     let answer = Answer::json(StatusCode::OK, &work.json());
     Ok(if work.ended_ms.is_none() { call.patient(answer) } else { answer })
 }
 
 /// What `Location` names: 202 until it is over.
-pub(super) fn result(call: &Call<'_>, provider: Provider, id: &str) -> Result<Answer, Refused> {
+pub(crate) fn result(call: &Call<'_>, provider: Provider, id: &str) -> Result<Answer, Refused> {
     if provider == Provider::Resources {
         return result_of_group(call, id);
     }

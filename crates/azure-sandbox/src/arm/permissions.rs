@@ -7,7 +7,7 @@ use super::call::Call;
 use crate::answer::Answer;
 use crate::seed::Role;
 
-pub(super) fn list(call: &Call<'_>) -> Answer {
+pub(crate) fn list(call: &Call<'_>) -> Answer {
     let (actions, not_actions): (&[&str], &[&str]) = match call.role {
         Role::None => (&[], &[]),
         Role::Reader => (&["*/read"], &[]),

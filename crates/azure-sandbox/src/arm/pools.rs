@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::holdings::{Deed, Resource, Work, find, find_mut};
 use crate::json;
 
-pub(super) fn list(call: &Call<'_>, cluster: &str) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>, cluster: &str) -> Result<Answer, Refused> {
     let cluster = parent(call, cluster)?;
     let all: Vec<String> =
         cluster.pools().iter().map(|pool| shown(call, cluster, pool).to_string()).collect();
@@ -19,7 +19,7 @@ pub(super) fn list(call: &Call<'_>, cluster: &str) -> Result<Answer, Refused> {
     listings::paged(&items, call.asked, call.page_size)
 }
 
-pub(super) fn one(call: &mut Call<'_>, cluster: &str, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn one(call: &mut Call<'_>, cluster: &str, name: &str) -> Result<Answer, Refused> {
     let cluster = parent(call, cluster)?.clone();
     match call.asked.method {
         Method::PUT => put(call, &cluster, name),
@@ -31,7 +31,7 @@ pub(super) fn one(call: &mut Call<'_>, cluster: &str, name: &str) -> Result<Answ
     }
 }
 
-pub(super) fn upgrade_profile(call: &Call<'_>, cluster: &str, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn upgrade_profile(call: &Call<'_>, cluster: &str, name: &str) -> Result<Answer, Refused> {
     let cluster = parent(call, cluster)?;
     let pool = cluster.pool(name).ok_or_else(|| no_pool(name, cluster))?;
     let offers = call.world.catalog.offers(call.asked.cloud);

@@ -21,12 +21,12 @@ const KNOWN: [&str; 7] = [
     "Microsoft.Storage",
 ];
 
-pub(super) fn get(call: &Call<'_>, namespace: &str) -> Result<Answer, Refused> {
+pub(crate) fn get(call: &Call<'_>, namespace: &str) -> Result<Answer, Refused> {
     let provider = known(namespace)?;
     Ok(Answer::json(StatusCode::OK, &body(call, provider)))
 }
 
-pub(super) fn register(call: &mut Call<'_>, namespace: &str) -> Result<Answer, Refused> {
+pub(crate) fn register(call: &mut Call<'_>, namespace: &str) -> Result<Answer, Refused> {
     let provider = known(namespace)?;
     if !call.holdings.is_registered(provider) && !is_under_way(call, provider) {
         call.begin(Work::new(Deed::RegisterProvider, "", provider, ""));

@@ -29,7 +29,7 @@ struct Detail<'a> {
 
 /// A request that does not get what it asked for.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -53,34 +53,34 @@ enum Form {
 }
 
 impl Refused {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), header: None, form: Form::Gateway }
     }
 
     /// A refusal of a resource provider, in Resource Manager's form.
-    pub(super) fn by_service(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn by_service(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { form: Form::Service, ..Self::new(status, code, message) }
     }
 
     /// A refusal of AKS.
-    pub(super) fn by_aks(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn by_aks(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { form: Form::Aks(None), ..Self::new(status, code, message) }
     }
 
     /// A refusal of AKS because of one property.
-    pub(super) fn property(code: &'static str, message: impl Into<String>, target: &str) -> Self {
+    pub(crate) fn property(code: &'static str, message: impl Into<String>, target: &str) -> Self {
         Self { form: Form::Aks(Some(target.into())), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
     }
 
     /// `InvalidParameter` for one property.
-    pub(super) fn invalid(target: &str, why: &str) -> Self {
+    pub(crate) fn invalid(target: &str, why: &str) -> Self {
         let text = format!(
             "The value of parameter {target} is invalid. Error details: {why}. Please see https://aka.ms/aks-naming-rules for more details."
         );
         Self::property("InvalidParameter", text, target)
     }
 
-    pub(super) fn not_registered(provider: &'static str) -> Self {
+    pub(crate) fn not_registered(provider: &'static str) -> Self {
         let text = format!(
             "The subscription is not registered to use namespace '{provider}'. See \
              https://aka.ms/rps-not-found for how to register subscriptions."
@@ -89,13 +89,13 @@ impl Refused {
         Self { form: Form::Provider(provider), ..refused }
     }
 
-    pub(super) fn by_policy(resource: &str, message: impl Into<String>, info: Value) -> Self {
+    pub(crate) fn by_policy(resource: &str, message: impl Into<String>, info: Value) -> Self {
         let refused = Self::new(StatusCode::FORBIDDEN, "RequestDisallowedByPolicy", message);
         Self { form: Form::Policy(Box::new((resource.to_owned(), info))), ..refused }
     }
 
     /// The resource is not there.
-    pub(super) fn not_found(kind: &str, name: &str, group: &str) -> Self {
+    pub(crate) fn not_found(kind: &str, name: &str, group: &str) -> Self {
         let text = format!(
             "The Resource '{kind}/{name}' under resource group '{group}' was not found. For more details please go \
              to https://aka.ms/ARMResourceNotFoundFix"
@@ -104,24 +104,24 @@ impl Refused {
     }
 
     /// What the resource is nested in is not there.
-    pub(super) fn no_parent(name: &str) -> Self {
+    pub(crate) fn no_parent(name: &str) -> Self {
         let text = format!(
             "Can not perform requested operation on nested resource. Parent resource '{name}' not found."
         );
         Self::new(StatusCode::NOT_FOUND, "ParentResourceNotFound", text)
     }
 
-    pub(super) fn no_group(group: &str) -> Self {
+    pub(crate) fn no_group(group: &str) -> Self {
         let text = format!("Resource group '{group}' could not be found.");
         Self::new(StatusCode::NOT_FOUND, "ResourceGroupNotFound", text)
     }
 
     #[must_use]
-    pub(super) fn with(self, name: &'static str, value: String) -> Self {
+    pub(crate) fn with(self, name: &'static str, value: String) -> Self {
         Self { header: Some(Box::new((name, value))), ..self }
     }
 
-    pub(super) fn answer(&self) -> Answer {
+    pub(crate) fn answer(&self) -> Answer {
         let (code, message) = (self.code, self.message.as_str());
         let plain = |target, details| Envelope { error: Detail { code, target, message, details } };
         let gateway = ("x-ms-failure-cause", "gateway");

@@ -16,9 +16,9 @@ use crate::skus::Listing;
 /// The limit of a quota that nobody has changed.
 const USUAL: u32 = 100;
 /// The limit of all processors of a region together.
-pub(super) const USUAL_CORES: u32 = 350;
+pub(crate) const USUAL_CORES: u32 = 350;
 
-pub(super) fn list(call: &Call<'_>, location: &str) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, Refused> {
     let cloud = call.asked.cloud;
     let region = call.world.catalog.region(cloud, location);
     let region = region.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
@@ -59,13 +59,13 @@ fn title(family: &str) -> String {
     format!("{word} {rest} Family vCPUs")
 }
 
-pub(super) fn limit(holdings: &Holdings, region: &str, quota: &str) -> u32 {
+pub(crate) fn limit(holdings: &Holdings, region: &str, quota: &str) -> u32 {
     let changed = holdings.quotas.get(region).and_then(|quotas| quotas.get(quota)).copied();
     changed.unwrap_or(if quota == "cores" { USUAL_CORES } else { USUAL })
 }
 
 /// What is used in a region, by name of the quota: `cores`, `virtualMachines` and the families.
-pub(super) fn used(clusters: &[Resource], region: &str, listing: &Listing) -> BTreeMap<String, u32> {
+pub(crate) fn used(clusters: &[Resource], region: &str, listing: &Listing) -> BTreeMap<String, u32> {
     let mut used = BTreeMap::new();
     let running = clusters.iter().filter(|cluster| {
         cluster.location() == region
@@ -78,7 +78,7 @@ pub(super) fn used(clusters: &[Resource], region: &str, listing: &Listing) -> BT
 }
 
 /// Adds what one pool uses.
-pub(super) fn take(pool: &Value, listing: &Listing, used: &mut BTreeMap<String, u32>) {
+pub(crate) fn take(pool: &Value, listing: &Listing, used: &mut BTreeMap<String, u32>) {
     let count = json::number(pool, "/count").unwrap_or_default();
     let size = json::text(pool, "/vmSize").unwrap_or_default().to_ascii_lowercase();
     let Some(offer) = listing.offers.get(&size) else { return };

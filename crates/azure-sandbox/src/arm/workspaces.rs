@@ -22,7 +22,7 @@ const PLANS: [(&str, &str); 6] = [
     ("lacluster", "LACluster"),
 ];
 
-pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
     let group = call.target.group.as_deref();
     let all: Vec<String> = call
         .holdings
@@ -35,7 +35,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
     listings::paged(&items, call.asked, call.page_size)
 }
 
-pub(super) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
     let group = call.group();
     match call.asked.method {
         Method::PUT => put(call, &group, name),
@@ -134,7 +134,7 @@ fn plan(body: &Value) -> Result<&'static str, Refused> {
 }
 
 /// A resource of that name is in another region already.
-pub(super) fn elsewhere(name: &str, there: &str, here: &str, group: &str) -> Refused {
+pub(crate) fn elsewhere(name: &str, there: &str, here: &str, group: &str) -> Refused {
     let text = format!(
         "The resource '{name}' already exists in location '{there}' in resource group '{group}'. A resource with the \
          same name cannot be created in location '{here}'. Please select a new resource name."

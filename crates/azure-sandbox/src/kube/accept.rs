@@ -2,14 +2,14 @@
 
 /// What `Accept` came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Accept {
-    pub(super) form: Form,
+pub(crate) struct Accept {
+    pub(crate) form: Form,
     /// Whether discovery may be sent as one document (version `v2`).
-    pub(super) aggregated: bool,
+    pub(crate) aggregated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Objects,
     Table,
     Metadata,
@@ -20,7 +20,7 @@ pub(super) enum Form {
 impl Accept {
     /// The first form of the header that there is here. Quality values are not looked at: Kubernetes' clients
     /// write their wishes in order.
-    pub(super) fn parse(header: &str) -> Self {
+    pub(crate) fn parse(header: &str) -> Self {
         let mut form = None;
         let mut aggregated = false;
         for wish in header.split(',').map(str::trim).filter(|wish| !wish.is_empty()) {

@@ -15,12 +15,12 @@ use super::value::{Now, at, default, each, list, number, set, text};
 use super::{podspec, rules};
 
 /// The type of secrets that get a token.
-pub(super) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+pub(crate) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
 /// The annotation that says whose token it is to be.
-pub(super) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+pub(crate) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
 /// Whether the object has a name that it may have.
-pub(super) fn name(resource: &Resource, object: &Value) -> Result<(), Refused> {
+pub(crate) fn name(resource: &Resource, object: &Value) -> Result<(), Refused> {
     let name = text(object, "/metadata/name");
     if name.is_empty() {
         let cause = Cause::required("metadata.name", "name or generateName is required");
@@ -55,7 +55,7 @@ fn is_label(part: &str) -> bool {
 }
 
 /// Fills in and checks an object; `old` is what it was before.
-pub(super) fn admit(
+pub(crate) fn admit(
     state: &State,
     resource: &Resource,
     old: Option<&Value>,

@@ -20,22 +20,22 @@ use super::{Kubes, discovery, logs, openapi, reviews, watch};
 use crate::answer::Answer;
 
 /// What is sent back.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Whole(Answer),
     /// Goes on until something ends; the type of what is in it.
     Stream(&'static str, Body),
 }
 
 /// Everything that a request is answered from.
-pub(super) struct Call<'a> {
-    pub(super) kubes: &'a Kubes,
-    pub(super) cluster: &'a Arc<Cluster>,
-    pub(super) user: &'a User,
-    pub(super) asked: &'a Asked,
-    pub(super) body: &'a [u8],
+pub(crate) struct Call<'a> {
+    pub(crate) kubes: &'a Kubes,
+    pub(crate) cluster: &'a Arc<Cluster>,
+    pub(crate) user: &'a User,
+    pub(crate) asked: &'a Asked,
+    pub(crate) body: &'a [u8],
 }
 
-pub(super) fn answer(call: &Call<'_>) -> Result<Reply, Refused> {
+pub(crate) fn answer(call: &Call<'_>) -> Result<Reply, Refused> {
     {
         let state = call.cluster.state();
         authorize(&state, call.user, &Attributes::of(call.asked))?;

@@ -15,28 +15,28 @@ use super::storage::State;
 use super::tokens::{self, Account};
 
 /// Everybody who was recognised belongs to it.
-pub(super) const AUTHENTICATED: &str = "system:authenticated";
+pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// Who belongs to it may do everything.
-pub(super) const MASTERS: &str = "system:masters";
+pub(crate) const MASTERS: &str = "system:masters";
 
 /// Somebody who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) name: String,
-    pub(super) uid: String,
-    pub(super) groups: Vec<String>,
-    pub(super) extra: BTreeMap<String, Vec<String>>,
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) extra: BTreeMap<String, Vec<String>>,
     /// For those who come from Entra: whether a role of Azure lets them do everything.
-    pub(super) azure_role: Option<bool>,
+    pub(crate) azure_role: Option<bool>,
 }
 
 impl User {
-    pub(super) fn is_in(&self, group: &str) -> bool {
+    pub(crate) fn is_in(&self, group: &str) -> bool {
         self.groups.iter().any(|own| own == group)
     }
 
     /// As reviews show it.
-    pub(super) fn info(&self) -> Value {
+    pub(crate) fn info(&self) -> Value {
         let mut info = json!({"username": self.name, "groups": self.groups});
         if !self.uid.is_empty() {
             *info.slot("uid") = self.uid.clone().into();
@@ -73,24 +73,24 @@ impl User {
     }
 }
 
-pub(super) fn account_name(namespace: &str, name: &str) -> String {
+pub(crate) fn account_name(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
 }
 
-pub(super) fn account_groups(namespace: &str) -> Vec<String> {
+pub(crate) fn account_groups(namespace: &str) -> Vec<String> {
     vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
 }
 
 /// What the client has shown: a chain of certificates whose first key it has, and a header.
-pub(super) struct Shown<'a> {
-    pub(super) certificates: &'a [CertificateDer<'static>],
-    pub(super) authorization: Option<&'a str>,
+pub(crate) struct Shown<'a> {
+    pub(crate) certificates: &'a [CertificateDer<'static>],
+    pub(crate) authorization: Option<&'a str>,
     /// What Entra knows about a token.
-    pub(super) entra: &'a dyn Fn(&str) -> Option<Caller>,
+    pub(crate) entra: &'a dyn Fn(&str) -> Option<Caller>,
 }
 
 /// The one who asks; a certificate counts before a token.
-pub(super) fn user(cluster: &Cluster, shown: &Shown<'_>) -> Result<User, Refused> {
+pub(crate) fn user(cluster: &Cluster, shown: &Shown<'_>) -> Result<User, Refused> {
     let local = cluster.state().declared.local_accounts;
     if local && cluster.authority().is_administrator(shown.certificates) {
         return Ok(User::administrator());

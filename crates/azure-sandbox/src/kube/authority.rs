@@ -23,7 +23,7 @@ use super::value::secret;
 use crate::authority::Error;
 
 /// Whom the administrator's certificate names: name and group.
-pub(super) const ADMINISTRATOR: (&str, &str) = ("masterclient", "system:masters");
+pub(crate) const ADMINISTRATOR: (&str, &str) = ("masterclient", "system:masters");
 
 /// How long a client certificate is good.
 const CLIENT_DAYS: u32 = 365 * 2;
@@ -33,28 +33,28 @@ const DAY: Duration = Duration::from_hours(24);
 /// What is kept between two starts. All of it but the certificates is secret.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Kept {
-    pub(super) certificate: String,
+pub(crate) struct Kept {
+    pub(crate) certificate: String,
     key: String,
-    pub(super) client_certificate: String,
-    pub(super) client_key: String,
-    pub(super) token: String,
+    pub(crate) client_certificate: String,
+    pub(crate) client_key: String,
+    pub(crate) token: String,
     token_key: String,
 }
 
 /// The same, ready for use.
-pub(super) struct Authority {
-    pub(super) kept: Kept,
+pub(crate) struct Authority {
+    pub(crate) kept: Kept,
     /// Shown to clients of the API.
-    pub(super) server: Arc<CertifiedKey>,
+    pub(crate) server: Arc<CertifiedKey>,
     /// Signs service accounts' tokens.
-    pub(super) signer: KeyPair,
+    pub(crate) signer: KeyPair,
     clients: Arc<dyn ClientCertVerifier>,
 }
 
 impl Kept {
     /// A new authority for the API of that host name.
-    pub(super) fn generate(host: &str) -> Result<Self, Error> {
+    pub(crate) fn generate(host: &str) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
         let certificate = authority(host)?.self_signed(&key)?;
         let text = key.serialize_pem();
@@ -71,7 +71,7 @@ impl Kept {
     }
 
     /// Issues another client certificate. The one before stays good until it ends.
-    pub(super) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
+    pub(crate) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
         let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&self.key)?);
         let client_key = KeyPair::generate()?;
         let mut client = CertificateParams::new(Vec::new())?;
@@ -90,7 +90,7 @@ impl Kept {
 
 impl Authority {
     /// What was kept by an earlier start. As in AKS, a client certificate of whose time four fifths have passed is replaced.
-    pub(super) fn restored(mut kept: Kept, host: &str) -> Result<Self, Error> {
+    pub(crate) fn restored(mut kept: Kept, host: &str) -> Result<Self, Error> {
         let authority = Self::new(kept.clone(), host)?;
         let soon = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
         let client = read(&kept.client_certificate)?;
@@ -103,7 +103,7 @@ impl Authority {
     }
 
     /// The server's certificate is a new one at every start: nobody keeps it.
-    pub(super) fn new(kept: Kept, host: &str) -> Result<Self, Error> {
+    pub(crate) fn new(kept: Kept, host: &str) -> Result<Self, Error> {
         let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&kept.key)?);
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
@@ -131,14 +131,14 @@ impl Authority {
 
     /// Whether the chain that a client showed ends at this authority and is the administrator's. That the client
     /// has the key to it, TLS has seen. The authority signs no other client certificates.
-    pub(super) fn is_administrator(&self, chain: &[CertificateDer<'static>]) -> bool {
+    pub(crate) fn is_administrator(&self, chain: &[CertificateDer<'static>]) -> bool {
         let Some((first, rest)) = chain.split_first() else { return false };
         // Certificates are compared with the machine's clock, whatever clock the sandbox itself runs by.
         self.clients.verify_client_cert(first, rest, UnixTime::now()).is_ok()
     }
 }
 
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 

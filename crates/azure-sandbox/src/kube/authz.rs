@@ -11,26 +11,26 @@ use super::value::{list, text, texts};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Attributes<'a> {
-    pub(super) verb: &'a str,
-    pub(super) group: &'a str,
-    pub(super) resource: &'a str,
-    pub(super) subresource: &'a str,
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
+pub(crate) struct Attributes<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
     /// For addresses that are no objects; the rest is empty then, but for the verb.
-    pub(super) path: Option<&'a str>,
+    pub(crate) path: Option<&'a str>,
 }
 
 /// What was decided, and what is to be said about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Decision {
-    pub(super) allowed: bool,
-    pub(super) reason: String,
+pub(crate) struct Decision {
+    pub(crate) allowed: bool,
+    pub(crate) reason: String,
 }
 
 impl<'a> Attributes<'a> {
-    pub(super) fn of(asked: &'a Asked) -> Self {
+    pub(crate) fn of(asked: &'a Asked) -> Self {
         match &asked.target {
             Target::Path => Self { verb: asked.verb, path: Some(&asked.path), ..Self::default() },
             Target::Objects(place) => Self {
@@ -56,7 +56,7 @@ impl<'a> Attributes<'a> {
 }
 
 /// Nothing when it is allowed, else the refusal in Kubernetes' words.
-pub(super) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> Result<(), Refused> {
+pub(crate) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> Result<(), Refused> {
     let decision = decide(state, user, wanted);
     if decision.allowed {
         return Ok(());
@@ -83,7 +83,7 @@ pub(super) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> 
     Err(Refused::new(403, "Forbidden", message).about(group, resource, wanted.name))
 }
 
-pub(super) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Decision {
+pub(crate) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Decision {
     if user.is_in(MASTERS) || user.azure_role == Some(true) {
         return Decision { allowed: true, reason: String::new() };
     }
@@ -107,15 +107,15 @@ pub(super) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Dec
 }
 
 /// What one binding gives somebody.
-pub(super) struct Granted {
+pub(crate) struct Granted {
     /// Why it is allowed, in words.
     binding: String,
     /// The rules, or that the role is not there.
-    pub(super) rules: Result<Vec<Value>, String>,
+    pub(crate) rules: Result<Vec<Value>, String>,
 }
 
 /// What the bindings give `user`, in the whole cluster and in that namespace.
-pub(super) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Granted> {
+pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Granted> {
     let everywhere = state.list(&CLUSTER_ROLE_BINDINGS, None, None);
     let here = state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
     let mut granted = Vec::new();
@@ -159,7 +159,7 @@ fn is_subject(user: &User, subject: &Value, within: &str) -> bool {
 }
 
 /// Whether one rule allows it.
-pub(super) fn allows(rule: &Value, wanted: &Attributes<'_>) -> bool {
+pub(crate) fn allows(rule: &Value, wanted: &Attributes<'_>) -> bool {
     let has = |pointer: &str, value: &str| texts(rule, pointer).any(|own| own == "*" || own == value);
     if !has("/verbs", wanted.verb) {
         return false;

@@ -14,8 +14,8 @@ use super::value::Now;
 use super::{Declared, controllers, seed};
 use crate::authority::Error;
 
-pub(super) struct Cluster {
-    pub(super) host: String,
+pub(crate) struct Cluster {
+    pub(crate) host: String,
     authority: RwLock<Arc<Authority>>,
     state: Mutex<State>,
     /// The number of the last change.
@@ -27,29 +27,29 @@ pub(super) struct Cluster {
 
 /// Bells for all clusters.
 #[derive(Default)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     /// Counts changes that have to be kept.
-    pub(super) changes: watch::Sender<u64>,
+    pub(crate) changes: watch::Sender<u64>,
     /// How many of them are kept.
-    pub(super) saved: watch::Sender<u64>,
+    pub(crate) saved: watch::Sender<u64>,
     /// Rings when there may be something to do.
-    pub(super) work: Notify,
+    pub(crate) work: Notify,
 }
 
 /// A cluster as it is kept between two starts.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct KeptCluster {
-    pub(super) declared: Declared,
-    pub(super) reachable: Option<bool>,
-    pub(super) authority: Kept,
-    pub(super) revision: u64,
-    pub(super) objects: Vec<Arc<Value>>,
+pub(crate) struct KeptCluster {
+    pub(crate) declared: Declared,
+    pub(crate) reachable: Option<bool>,
+    pub(crate) authority: Kept,
+    pub(crate) revision: u64,
+    pub(crate) objects: Vec<Arc<Value>>,
 }
 
 impl Cluster {
     /// A new cluster with everything that a new cluster has.
-    pub(super) fn new(
+    pub(crate) fn new(
         declared: Declared,
         signals: Arc<Signals>,
         sizes: &HashMap<String, (u32, f64)>,
@@ -63,7 +63,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    pub(super) fn restored(kept: KeptCluster, signals: Arc<Signals>) -> Result<Self, Error> {
+    pub(crate) fn restored(kept: KeptCluster, signals: Arc<Signals>) -> Result<Self, Error> {
         let host = kept.declared.fqdn.clone();
         let authority = Authority::restored(kept.authority, &host)?;
         let objects = kept.objects.into_iter().map(Arc::unwrap_or_clone).collect();
@@ -80,7 +80,7 @@ impl Cluster {
         Self { host, authority, state: Mutex::new(state), revision, signals, ended }
     }
 
-    pub(super) fn kept(&self) -> KeptCluster {
+    pub(crate) fn kept(&self) -> KeptCluster {
         let state = self.state();
         KeptCluster {
             declared: state.declared.clone(),
@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     /// Whom the cluster trusts now.
-    pub(super) fn authority(&self) -> Arc<Authority> {
+    pub(crate) fn authority(&self) -> Arc<Authority> {
         Arc::clone(&self.authority.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -105,7 +105,7 @@ impl Cluster {
 
     /// Replaces the authority and everything that it vouched for, as `az aks rotate-certs` does: older certificates and
     /// tokens are good no more, and the API begins anew.
-    pub(super) fn rotate(&self, now: &Now) -> Result<(), Error> {
+    pub(crate) fn rotate(&self, now: &Now) -> Result<(), Error> {
         self.replace_authority(Kept::generate(&self.host)?)?;
         self.change(now, controllers::empty_tokens);
         self.end();
@@ -113,19 +113,19 @@ impl Cluster {
     }
 
     /// Issues another client certificate for the administrator.
-    pub(super) fn renew_client(&self, days: u32) -> Result<(), Error> {
+    pub(crate) fn renew_client(&self, days: u32) -> Result<(), Error> {
         let mut kept = self.authority().kept.clone();
         kept.renew_client(&self.host, days)?;
         self.replace_authority(kept)
     }
 
     /// To look, or to change what has no number. Changes of objects go through [`Cluster::change`].
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes objects and lets the controllers do what follows, all in one step.
-    pub(super) fn change<T>(&self, now: &Now, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn change<T>(&self, now: &Now, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let (before, declared) = (state.revision, state.declared.clone());
         let result = change(&mut state);
@@ -147,28 +147,28 @@ impl Cluster {
     }
 
     /// Something has to be kept that has no number of its own.
-    pub(super) fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.signals.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Follows the number of the last change.
-    pub(super) fn follow(&self) -> watch::Receiver<u64> {
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
 
     /// Whether the host name is found from here.
-    pub(super) fn is_found(&self) -> bool {
+    pub(crate) fn is_found(&self) -> bool {
         let state = self.state();
         state.declared.running && state.reachable.unwrap_or(!state.declared.private)
     }
 
     /// Cancelled when what runs now has to end: the cluster stops, or is no more.
-    pub(super) fn ended(&self) -> CancellationToken {
+    pub(crate) fn ended(&self) -> CancellationToken {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends every stream.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *ended).cancel();
     }

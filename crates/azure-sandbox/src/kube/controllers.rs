@@ -23,7 +23,7 @@ const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 const ROOT: &str = "kube-root-ca.crt";
 
 /// Does what follows from the last change, until nothing more follows.
-pub(super) fn settle(state: &mut State, authority: &Authority, now: &Now) {
+pub(crate) fn settle(state: &mut State, authority: &Authority, now: &Now) {
     for _ in 0..ROUNDS {
         let before = state.revision;
         rules::aggregate(state);
@@ -114,7 +114,7 @@ fn secrets(state: &mut State, authority: &Authority) {
 }
 
 /// Takes the token out of every secret that has an account's, so that it is made anew.
-pub(super) fn empty_tokens(state: &mut State) {
+pub(crate) fn empty_tokens(state: &mut State) {
     for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
         let mut secret = (*secret).clone();
         super::value::remove(&mut secret, "", "data");
@@ -123,7 +123,7 @@ pub(super) fn empty_tokens(state: &mut State) {
 }
 
 /// Lets time go on in clusters in which something has changed, until the sandbox stops.
-pub(super) async fn run(kubes: &Kubes) {
+pub(crate) async fn run(kubes: &Kubes) {
     let stop = &kubes.0.stop;
     loop {
         let work = async {

@@ -90,7 +90,7 @@ impl Default for DeclaredPool {
 
 impl DeclaredPool {
     /// The version of the nodes; that of the control plane when nothing else is said.
-    pub(super) fn version<'a>(&'a self, cluster: &'a str) -> &'a str {
+    pub(crate) fn version<'a>(&'a self, cluster: &'a str) -> &'a str {
         if self.version.is_empty() { cluster } else { &self.version }
     }
 }

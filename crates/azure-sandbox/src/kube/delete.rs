@@ -17,16 +17,16 @@ const LASTING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-
 
 /// `DeleteOptions`, from the body or the query.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Options {
-    pub(super) grace: Option<i64>,
-    pub(super) uid: String,
-    pub(super) version: String,
-    pub(super) policy: String,
-    pub(super) dry_run: bool,
+pub(crate) struct Options {
+    pub(crate) grace: Option<i64>,
+    pub(crate) uid: String,
+    pub(crate) version: String,
+    pub(crate) policy: String,
+    pub(crate) dry_run: bool,
 }
 
 impl Options {
-    pub(super) fn of(body: &Value) -> Self {
+    pub(crate) fn of(body: &Value) -> Self {
         let orphan = body["orphanDependents"].as_bool() == Some(true);
         Self {
             grace: number(body, "/gracePeriodSeconds"),
@@ -39,7 +39,7 @@ impl Options {
 }
 
 /// Deletes what a client names; the answer is a `Status` when it is gone, else the object as it is now.
-pub(super) fn delete(
+pub(crate) fn delete(
     state: &mut State,
     resource: &'static Resource,
     (namespace, name): (&str, &str),
@@ -82,7 +82,7 @@ pub(super) fn delete(
 }
 
 /// Begins the end of an object; what is left of it, if anything.
-pub(super) fn end(
+pub(crate) fn end(
     state: &mut State,
     resource: &'static Resource,
     (namespace, name): (&str, &str),
@@ -113,7 +113,7 @@ pub(super) fn end(
 }
 
 /// Removes an object that is to end and that nothing holds any more.
-pub(super) fn finish(state: &mut State, resource: &'static Resource, object: &Value) {
+pub(crate) fn finish(state: &mut State, resource: &'static Resource, object: &Value) {
     let ending = !at(object, &["metadata", "deletionTimestamp"]).is_null();
     let held = !list(object, "/metadata/finalizers").is_empty()
         || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
@@ -161,7 +161,7 @@ fn belongs(object: &Value, owner: &str) -> bool {
 }
 
 /// Ends what belongs to objects that are gone or wait for it, and lets those end that have nothing left.
-pub(super) fn collect(state: &mut State, now: &Now) {
+pub(crate) fn collect(state: &mut State, now: &Now) {
     let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
     let ending = |object: &Value| !at(object, &["metadata", "deletionTimestamp"]).is_null();
     let mut living = std::collections::HashSet::new();

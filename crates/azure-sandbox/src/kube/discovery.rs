@@ -11,7 +11,7 @@ use super::value::set;
 use crate::answer::Answer;
 
 /// The answer to an address of discovery; `None` when it is none.
-pub(super) fn answer(asked: &Asked) -> Option<Answer> {
+pub(crate) fn answer(asked: &Asked) -> Option<Answer> {
     let path = asked.path.trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let aggregated = asked.accept().aggregated && parts.len() == 1;

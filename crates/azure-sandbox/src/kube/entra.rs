@@ -8,19 +8,19 @@ use crate::world::{Audience, World};
 
 /// An application that logged in at Entra.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller {
-    pub(super) tenant: String,
-    pub(super) client_id: String,
+pub(crate) struct Caller {
+    pub(crate) tenant: String,
+    pub(crate) client_id: String,
     /// The id of its service principal, by which Kubernetes calls it.
-    pub(super) object_id: String,
+    pub(crate) object_id: String,
     /// The application for which the token is.
-    pub(super) audience: String,
+    pub(crate) audience: String,
     /// Whether it may administer clusters.
-    pub(super) role: bool,
+    pub(crate) role: bool,
 }
 
 /// The one who has that token, when it is a good one for an application.
-pub(super) fn caller(world: &World, token: &str) -> Option<Caller> {
+pub(crate) fn caller(world: &World, token: &str) -> Option<Caller> {
     let found = world.state().tokens.get(token).cloned()?;
     let Audience::Application(audience) = found.audience else { return None };
     if found.expires_ms <= world.clock.now_ms() {

@@ -13,7 +13,7 @@ const EXTRA: &str = "impersonate-extra-";
 const ANONYMOUS: &str = "system:anonymous";
 
 /// The one whose rights count.
-pub(super) fn effective(state: &State, user: User, asked: &Asked) -> Result<User, Refused> {
+pub(crate) fn effective(state: &State, user: User, asked: &Asked) -> Result<User, Refused> {
     let all = |name: &str| -> Vec<String> {
         let values = asked.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.map(str::to_owned).collect()

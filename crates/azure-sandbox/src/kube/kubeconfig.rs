@@ -10,20 +10,20 @@ use super::cluster::Cluster;
 const CLIENT_APP: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
 
 /// With the administrator's certificate and token.
-pub(super) fn admin(cluster: &Cluster, name: &str) -> String {
+pub(crate) fn admin(cluster: &Cluster, name: &str) -> String {
     let server = format!("server: https://{}:443", cluster.host);
     written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
 }
 
 /// As [`admin`], for somebody who reaches the sandbox at an address and not by the cluster's name.
-pub(super) fn direct(cluster: &Cluster, address: std::net::SocketAddr, name: &str) -> String {
+pub(crate) fn direct(cluster: &Cluster, address: std::net::SocketAddr, name: &str) -> String {
     let server = format!("server: https://{address}\n    tls-server-name: {}", cluster.host);
     written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
 }
 
 /// For a user: through Entra when it guards the cluster; else the same credentials as the administrator's, as AKS
 /// does it.
-pub(super) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String {
+pub(crate) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String {
     let server = format!("server: https://{}:443", cluster.host);
     let entra = cluster.state().declared.entra.clone();
     let user = match entra {

@@ -18,15 +18,15 @@ use super::value::{Now, at, text};
 
 /// Which objects of a type are wanted.
 #[derive(Clone, Debug)]
-pub(super) struct Filter {
-    pub(super) resource: &'static Resource,
-    pub(super) namespace: Option<String>,
+pub(crate) struct Filter {
+    pub(crate) resource: &'static Resource,
+    pub(crate) namespace: Option<String>,
     labels: Labels,
     fields: Fields,
 }
 
 impl Filter {
-    pub(super) fn of(resource: &'static Resource, place: &Place, asked: &Asked) -> Result<Self, Refused> {
+    pub(crate) fn of(resource: &'static Resource, place: &Place, asked: &Asked) -> Result<Self, Refused> {
         let namespace = place.scope().filter(|_| resource.namespaced).map(str::to_owned);
         let labels = Labels::parse(asked.parameter("labelSelector").unwrap_or_default())?;
         let fields = Fields::parse(resource, asked.parameter("fieldSelector").unwrap_or_default())?;
@@ -34,28 +34,28 @@ impl Filter {
     }
 
     /// Whether an object of the right type and place is wanted.
-    pub(super) fn fits(&self, object: &Value) -> bool {
+    pub(crate) fn fits(&self, object: &Value) -> bool {
         self.labels.fit(object) && self.fields.fit(object)
     }
 }
 
 /// How objects are shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub(super) form: Form,
+pub(crate) struct Shape {
+    pub(crate) form: Form,
     /// What of the object a row of a table has.
-    pub(super) include: Include,
+    pub(crate) include: Include,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Include {
+pub(crate) enum Include {
     Nothing,
     Metadata,
     Object,
 }
 
 impl Shape {
-    pub(super) fn of(asked: &Asked) -> Result<Self, Refused> {
+    pub(crate) fn of(asked: &Asked) -> Result<Self, Refused> {
         let form = asked.accept().form;
         if form == Form::Other {
             return Err(Refused::not_acceptable("application/json"));
@@ -69,7 +69,7 @@ impl Shape {
     }
 
     /// One object. `columns`: whether a table names its columns.
-    pub(super) fn one(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
+    pub(crate) fn one(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
         match self.form {
             Form::Table => {
                 let version = at(object, &["metadata", "resourceVersion"]).clone();
@@ -115,12 +115,12 @@ fn untyped(object: &Value) -> Value {
 }
 
 /// Only what all objects have.
-pub(super) fn metadata(object: &Value) -> Value {
+pub(crate) fn metadata(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
 /// The replicas of a deployment or replica set.
-pub(super) fn scale(object: &Value) -> Value {
+pub(crate) fn scale(object: &Value) -> Value {
     let mut meta = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         *meta.slot(key) = at(object, &["metadata", key]).clone();
@@ -138,7 +138,7 @@ pub(super) fn scale(object: &Value) -> Value {
 }
 
 /// Refuses versions that are not there yet, as after a restart with nothing kept.
-pub(super) fn check_version(state: &State, asked: &Asked) -> Result<(), Refused> {
+pub(crate) fn check_version(state: &State, asked: &Asked) -> Result<(), Refused> {
     let wanted = asked.number::<u64>("resourceVersion")?.unwrap_or_default();
     if wanted <= state.revision {
         return Ok(());
@@ -151,7 +151,7 @@ pub(super) fn check_version(state: &State, asked: &Asked) -> Result<(), Refused>
 }
 
 /// A list, or a page of it.
-pub(super) fn list(state: &State, filter: &Filter, asked: &Asked, now: &Now) -> Result<Value, Refused> {
+pub(crate) fn list(state: &State, filter: &Filter, asked: &Asked, now: &Now) -> Result<Value, Refused> {
     let shape = Shape::of(asked)?;
     check_version(state, asked)?;
     let limit = asked.number::<usize>("limit")?.filter(|limit| *limit > 0);

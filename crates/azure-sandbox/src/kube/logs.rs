@@ -79,7 +79,7 @@ impl Log {
 }
 
 /// The log that is asked for, whole or as a stream.
-pub(super) fn answer(
+pub(crate) fn answer(
     kubes: &Kubes,
     cluster: &Arc<Cluster>,
     asked: &Asked,

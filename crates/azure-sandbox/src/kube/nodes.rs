@@ -14,7 +14,7 @@ use super::{Declared, DeclaredPool};
 const POOL: &str = "kubernetes.azure.com/agentpool";
 
 /// Takes over what Resource Manager says and lets the nodes follow.
-pub(super) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
+pub(crate) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
     let before = std::mem::replace(&mut state.declared, declared);
     let declared = state.declared.clone();
     let mut wanted = BTreeSet::new();

@@ -10,7 +10,7 @@ use super::resources::{self, Resource, VERSION};
 use crate::answer::Answer;
 
 /// The answer to an address below `/openapi`; `None` when there is nothing.
-pub(super) fn answer(asked: &Asked, version: &str) -> Option<Answer> {
+pub(crate) fn answer(asked: &Asked, version: &str) -> Option<Answer> {
     let parts: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
     let body = match parts.as_slice() {
         ["openapi", "v3"] => index(),

@@ -7,7 +7,7 @@ mod merge;
 mod owners;
 mod shape;
 
-pub(super) use apply::{Conflicts, apply};
-pub(super) use json_patch::json_patch;
-pub(super) use merge::{merge, strategic};
-pub(super) use owners::{Writer, written};
+pub(crate) use apply::{Conflicts, apply};
+pub(crate) use json_patch::json_patch;
+pub(crate) use merge::{merge, strategic};
+pub(crate) use owners::{Writer, written};

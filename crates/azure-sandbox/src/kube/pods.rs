@@ -14,7 +14,7 @@ use super::value::{Now, at, list, set, suffix, text};
 const RANGE: u32 = 0x0af4_0000;
 
 /// A pod for `owner`, made from its template.
-pub(super) fn from_template(owner: &Value, resource: &Resource, label: (&str, &str), now: &Now) -> Value {
+pub(crate) fn from_template(owner: &Value, resource: &Resource, label: (&str, &str), now: &Now) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
     let mut pod = PODS.fresh(namespace, &format!("{name}-{}-{}", label.1, suffix()), now);
     let template = at(owner, &["spec", "template"]);
@@ -50,18 +50,18 @@ fn controller(object: &Value) -> &str {
     owners.iter().find(|owner| owner["controller"] == true).map_or("", |owner| text(owner, "/uid"))
 }
 
-pub(super) fn is_ready(pod: &Value) -> bool {
+pub(crate) fn is_ready(pod: &Value) -> bool {
     list(pod, "/status/conditions")
         .iter()
         .any(|one| text(one, "/type") == "Ready" && text(one, "/status") == "True")
 }
 
-pub(super) fn is_ending(object: &Value) -> bool {
+pub(crate) fn is_ending(object: &Value) -> bool {
     !at(object, &["metadata", "deletionTimestamp"]).is_null()
 }
 
 /// Whether the pod could run on the node: its selector holds, and it tolerates the taints.
-pub(super) fn fits(node: &Value, spec: &Value) -> bool {
+pub(crate) fn fits(node: &Value, spec: &Value) -> bool {
     let wanted = spec["nodeSelector"].as_object().into_iter().flatten();
     let labels = at(node, &["metadata", "labels"]);
     let selected = wanted.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
@@ -81,7 +81,7 @@ fn tolerates(toleration: &Value, taint: &Value) -> bool {
 }
 
 /// Gives pods without a node one, the emptiest that fits; pods of nodes that are gone go with them.
-pub(super) fn schedule(state: &mut State, now: &Now) {
+pub(crate) fn schedule(state: &mut State, now: &Now) {
     let nodes = state.all(&NODES);
     for pod in state.all(&PODS) {
         let node = text(&pod, "/spec/nodeName");
@@ -133,7 +133,7 @@ fn placed(mut pod: Value, now: &Now) -> Value {
 }
 
 /// One step of time: what was placed runs, what was to end is gone.
-pub(super) fn advance(state: &mut State, now: &Now) {
+pub(crate) fn advance(state: &mut State, now: &Now) {
     for pod in state.all(&PODS) {
         let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
         if is_ending(&pod) {
@@ -193,7 +193,7 @@ fn address(state: &State) -> String {
 }
 
 /// Sets a condition; the time of its last change is that of the last change of its status.
-pub(super) fn condition(
+pub(crate) fn condition(
     object: &mut Value,
     kind: &str,
     holds: bool,
@@ -229,7 +229,7 @@ pub(super) fn condition(
 }
 
 /// The pods of an owner that count: neither ending nor completed.
-pub(super) fn owned_by(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value>> {
+pub(crate) fn owned_by(state: &State, owner: &Value) -> Vec<std::sync::Arc<Value>> {
     let (namespace, uid) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/uid"));
     state
         .list(&PODS, Some(namespace), None)

@@ -7,7 +7,7 @@ use super::status::Cause;
 use super::value::{Now, at, default, each, list, set, text};
 
 /// Fills in a `PodSpec` that lies at `field`, and says what is wrong with it.
-pub(super) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
+pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     for (key, value) in [
         ("restartPolicy", json!("Always")),
         ("dnsPolicy", json!("ClusterFirst")),
@@ -67,7 +67,7 @@ fn fill(container: &mut Value) {
 }
 
 /// Fills in a pod. After it was made, little of it may change.
-pub(super) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<Cause> {
+pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<Cause> {
     default(pod, &["spec", "serviceAccountName"], "default");
     default(pod, &["spec", "enableServiceLinks"], true);
     default(pod, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
@@ -106,7 +106,7 @@ pub(super) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
 
 /// What is wrong with the ephemeral containers of a changed pod: they are added through an address of their own, and then
 /// stay as they are.
-pub(super) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
+pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
     let (before, after) = (list(old, "/spec/ephemeralContainers"), list(pod, "/spec/ephemeralContainers"));
     if subresource == EPHEMERAL {
         let kept = after.get(..before.len()).is_some_and(|kept| kept == before);
@@ -148,7 +148,7 @@ fn essence(pod: &Value) -> Value {
 }
 
 /// The quality of service, from what the containers ask for.
-pub(super) fn quality(spec: &Value) -> &'static str {
+pub(crate) fn quality(spec: &Value) -> &'static str {
     let containers = list(spec, "/containers");
     let all = |test: &dyn Fn(&Value) -> bool| containers.iter().all(test);
     let none = |container: &Value| {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::value::{fine_moment, moment};
 
-pub(super) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 /// How every body begins.
 const MAGIC: &[u8] = b"k8s\0";
@@ -58,7 +58,7 @@ fn message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field>)> {
 }
 
 /// The object in a body.
-pub(super) fn read(body: &[u8]) -> Result<Value, String> {
+pub(crate) fn read(body: &[u8]) -> Result<Value, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or("the body does not begin as Kubernetes' protobuf does")?;
     let broken = || "the body ends too early".to_owned();
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);

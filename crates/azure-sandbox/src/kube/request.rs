@@ -12,20 +12,20 @@ use super::resources::{self, Resource};
 use super::select::Fields;
 use super::status::Refused;
 
-pub(super) struct Asked {
-    pub(super) method: http::Method,
+pub(crate) struct Asked {
+    pub(crate) method: http::Method,
     /// As sent.
-    pub(super) path: String,
-    pub(super) query: Vec<(String, String)>,
-    pub(super) headers: HeaderMap,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
     /// What a role has to allow: `get`, `list`, `deletecollection`, …; for other addresses the method.
-    pub(super) verb: &'static str,
-    pub(super) target: Target,
+    pub(crate) verb: &'static str,
+    pub(crate) target: Target,
 }
 
 /// What an address leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// Objects, or one of them. The type may be unknown here.
     Objects(Place),
     /// Everything else.
@@ -33,19 +33,19 @@ pub(super) enum Target {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) group: String,
-    pub(super) version: String,
-    pub(super) plural: String,
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) subresource: String,
+pub(crate) struct Place {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) plural: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) subresource: String,
     /// The path after the subresource. Roles ignore it.
-    pub(super) rest: String,
+    pub(crate) rest: String,
 }
 
 impl Asked {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let path = parts.uri.path().to_owned();
         let query: Vec<(String, String)> =
             url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
@@ -65,34 +65,34 @@ impl Asked {
     }
 
     /// A parameter of the query; empty ones count as absent.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let mut all = self.query.iter().filter(|(key, value)| key == name && !value.is_empty());
         all.next().map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn flag(&self, name: &str) -> bool {
+    pub(crate) fn flag(&self, name: &str) -> bool {
         self.query.iter().any(|(key, value)| {
             key == name && !["false", "0", "False", "FALSE", "f", "F"].contains(&value.as_str())
         })
     }
 
     /// A number of the query.
-    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refused> {
+    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refused> {
         let parsed = self.parameter(name).map(str::parse).transpose();
         parsed.map_err(|_| Refused::bad_request(format!("the parameter '{name}' is no number")))
     }
 
     /// A header, when it is text.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    pub(super) fn accept(&self) -> Accept {
+    pub(crate) fn accept(&self) -> Accept {
         Accept::parse(self.header("accept").unwrap_or_default())
     }
 
     /// Whether nothing is to be kept.
-    pub(super) fn dry_run(&self) -> Result<bool, Refused> {
+    pub(crate) fn dry_run(&self) -> Result<bool, Refused> {
         match self.parameter("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
@@ -106,21 +106,21 @@ impl Asked {
     }
 
     /// Who writes the fields: as the query says, else the program's own name.
-    pub(super) fn manager(&self) -> String {
+    pub(crate) fn manager(&self) -> String {
         let agent = || self.header("user-agent").unwrap_or_default().split('/').next().unwrap_or_default();
         let named = self.parameter("fieldManager").unwrap_or_else(agent);
         if named.is_empty() { "unknown".to_owned() } else { named.chars().take(128).collect() }
     }
 
     /// The media type of the body, without its parameters.
-    pub(super) fn content_type(&self) -> &str {
+    pub(crate) fn content_type(&self) -> &str {
         let kind = self.header("content-type").unwrap_or("application/json");
         kind.split(';').next().unwrap_or_default().trim()
     }
 }
 
 /// The body as a value: JSON, YAML or protobuf, as its type says.
-pub(super) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, Refused> {
+pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, Refused> {
     let failed = |error: String| {
         Refused::bad_request(format!("the object provided is unrecognized (must be of type Object): {error}"))
     };
@@ -145,7 +145,7 @@ pub(super) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, Refused> 
 }
 
 /// An object of `resource` in a body; what it leaves out about its type is taken from the address.
-pub(super) fn object(
+pub(crate) fn object(
     content_type: &str,
     body: &[u8],
     api_version: &str,
@@ -227,12 +227,12 @@ fn verb(method: &http::Method, target: &Target, query: &[(String, String)]) -> &
 }
 
 impl Place {
-    pub(super) fn resource(&self) -> Option<&'static Resource> {
+    pub(crate) fn resource(&self) -> Option<&'static Resource> {
         if self.version == resources::VERSION { resources::find(&self.group, &self.plural) } else { None }
     }
 
     /// The namespace in which to look; none for all of them.
-    pub(super) fn scope(&self) -> Option<&str> {
+    pub(crate) fn scope(&self) -> Option<&str> {
         if self.namespace.is_empty() { None } else { Some(&self.namespace) }
     }
 }

@@ -3,36 +3,36 @@
 /// A type of object, or of a question that is answered at once (a review).
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are what discovery tells of a resource")]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     /// Empty for the core group.
-    pub(super) group: &'static str,
-    pub(super) plural: &'static str,
-    pub(super) singular: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) short: &'static [&'static str],
-    pub(super) namespaced: bool,
+    pub(crate) group: &'static str,
+    pub(crate) plural: &'static str,
+    pub(crate) singular: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) short: &'static [&'static str],
+    pub(crate) namespaced: bool,
     /// Kept; a review is not.
-    pub(super) stored: bool,
+    pub(crate) stored: bool,
     /// Has a `status` that is written through its own address.
-    pub(super) status: bool,
+    pub(crate) status: bool,
     /// Has replicas that are counted through `scale`, and belongs to `kubectl get all`.
-    pub(super) scale: bool,
+    pub(crate) scale: bool,
     /// Belongs to `kubectl get all`.
-    pub(super) all: bool,
+    pub(crate) all: bool,
 }
 
 /// The part of a pod that takes containers for debugging.
-pub(super) const EPHEMERAL: &str = "ephemeralcontainers";
+pub(crate) const EPHEMERAL: &str = "ephemeralcontainers";
 
 /// All groups here have one version.
-pub(super) const VERSION: &str = "v1";
+pub(crate) const VERSION: &str = "v1";
 
-pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
+pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
 /// Verbs of what is kept.
-pub(super) const VERBS: [&str; 8] =
+pub(crate) const VERBS: [&str; 8] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 const PLAIN: Resource = Resource {
@@ -48,11 +48,11 @@ const PLAIN: Resource = Resource {
     all: false,
 };
 
-pub(super) static CONFIG_MAPS: Resource =
+pub(crate) static CONFIG_MAPS: Resource =
     Resource { plural: "configmaps", singular: "configmap", kind: "ConfigMap", short: &["cm"], ..PLAIN };
-pub(super) static EVENTS: Resource =
+pub(crate) static EVENTS: Resource =
     Resource { plural: "events", singular: "event", kind: "Event", short: &["ev"], ..PLAIN };
-pub(super) static NAMESPACES: Resource = Resource {
+pub(crate) static NAMESPACES: Resource = Resource {
     plural: "namespaces",
     singular: "namespace",
     kind: "Namespace",
@@ -61,7 +61,7 @@ pub(super) static NAMESPACES: Resource = Resource {
     status: true,
     ..PLAIN
 };
-pub(super) static NODES: Resource = Resource {
+pub(crate) static NODES: Resource = Resource {
     plural: "nodes",
     singular: "node",
     kind: "Node",
@@ -70,7 +70,7 @@ pub(super) static NODES: Resource = Resource {
     status: true,
     ..PLAIN
 };
-pub(super) static PODS: Resource = Resource {
+pub(crate) static PODS: Resource = Resource {
     plural: "pods",
     singular: "pod",
     kind: "Pod",
@@ -79,16 +79,16 @@ pub(super) static PODS: Resource = Resource {
     all: true,
     ..PLAIN
 };
-pub(super) static SECRETS: Resource =
+pub(crate) static SECRETS: Resource =
     Resource { plural: "secrets", singular: "secret", kind: "Secret", ..PLAIN };
-pub(super) static SERVICE_ACCOUNTS: Resource = Resource {
+pub(crate) static SERVICE_ACCOUNTS: Resource = Resource {
     plural: "serviceaccounts",
     singular: "serviceaccount",
     kind: "ServiceAccount",
     short: &["sa"],
     ..PLAIN
 };
-pub(super) static DEPLOYMENTS: Resource = Resource {
+pub(crate) static DEPLOYMENTS: Resource = Resource {
     group: "apps",
     plural: "deployments",
     singular: "deployment",
@@ -99,7 +99,7 @@ pub(super) static DEPLOYMENTS: Resource = Resource {
     all: true,
     ..PLAIN
 };
-pub(super) static CLUSTER_ROLES: Resource = Resource {
+pub(crate) static CLUSTER_ROLES: Resource = Resource {
     group: RBAC,
     plural: "clusterroles",
     singular: "clusterrole",
@@ -107,7 +107,7 @@ pub(super) static CLUSTER_ROLES: Resource = Resource {
     namespaced: false,
     ..PLAIN
 };
-pub(super) static CLUSTER_ROLE_BINDINGS: Resource = Resource {
+pub(crate) static CLUSTER_ROLE_BINDINGS: Resource = Resource {
     group: RBAC,
     plural: "clusterrolebindings",
     singular: "clusterrolebinding",
@@ -115,28 +115,28 @@ pub(super) static CLUSTER_ROLE_BINDINGS: Resource = Resource {
     namespaced: false,
     ..PLAIN
 };
-pub(super) static ROLES: Resource =
+pub(crate) static ROLES: Resource =
     Resource { group: RBAC, plural: "roles", singular: "role", kind: "Role", ..PLAIN };
-pub(super) static ROLE_BINDINGS: Resource =
+pub(crate) static ROLE_BINDINGS: Resource =
     Resource { group: RBAC, plural: "rolebindings", singular: "rolebinding", kind: "RoleBinding", ..PLAIN };
 
 const REVIEW: Resource = Resource { namespaced: false, stored: false, ..PLAIN };
 
-pub(super) static SELF_SUBJECT_REVIEWS: Resource = Resource {
+pub(crate) static SELF_SUBJECT_REVIEWS: Resource = Resource {
     group: AUTHENTICATION,
     plural: "selfsubjectreviews",
     singular: "selfsubjectreview",
     kind: "SelfSubjectReview",
     ..REVIEW
 };
-pub(super) static SELF_ACCESS_REVIEWS: Resource = Resource {
+pub(crate) static SELF_ACCESS_REVIEWS: Resource = Resource {
     group: AUTHORIZATION,
     plural: "selfsubjectaccessreviews",
     singular: "selfsubjectaccessreview",
     kind: "SelfSubjectAccessReview",
     ..REVIEW
 };
-pub(super) static SELF_RULES_REVIEWS: Resource = Resource {
+pub(crate) static SELF_RULES_REVIEWS: Resource = Resource {
     group: AUTHORIZATION,
     plural: "selfsubjectrulesreviews",
     singular: "selfsubjectrulesreview",
@@ -144,7 +144,7 @@ pub(super) static SELF_RULES_REVIEWS: Resource = Resource {
     ..REVIEW
 };
 /// Every type, group by group, in the order of discovery.
-pub(super) static ALL: [&Resource; 15] = [
+pub(crate) static ALL: [&Resource; 15] = [
     &CONFIG_MAPS,
     &EVENTS,
     &NAMESPACES,
@@ -164,25 +164,25 @@ pub(super) static ALL: [&Resource; 15] = [
 
 /// A part of an object with an address of its own.
 #[derive(Debug)]
-pub(super) struct Subresource {
-    pub(super) name: &'static str,
+pub(crate) struct Subresource {
+    pub(crate) name: &'static str,
     /// Group, version and kind of what is read or written there.
-    pub(super) shows: (&'static str, &'static str, &'static str),
-    pub(super) verbs: &'static [&'static str],
+    pub(crate) shows: (&'static str, &'static str, &'static str),
+    pub(crate) verbs: &'static [&'static str],
 }
 
-pub(super) fn find(group: &str, plural: &str) -> Option<&'static Resource> {
+pub(crate) fn find(group: &str, plural: &str) -> Option<&'static Resource> {
     ALL.into_iter().find(|resource| resource.group == group && resource.plural == plural)
 }
 
 /// The type of an object by its `apiVersion` and `kind`.
-pub(super) fn of_object(object: &serde_json::Value) -> Option<&'static Resource> {
+pub(crate) fn of_object(object: &serde_json::Value) -> Option<&'static Resource> {
     let (version, kind) = (super::value::text(object, "/apiVersion"), super::value::text(object, "/kind"));
     ALL.into_iter().find(|resource| resource.kind == kind && resource.api_version() == version)
 }
 
 /// The groups besides the core, each once, in the order of discovery.
-pub(super) fn groups() -> Vec<&'static str> {
+pub(crate) fn groups() -> Vec<&'static str> {
     let mut groups: Vec<_> = ALL.into_iter().map(|resource| resource.group).collect();
     groups.dedup();
     groups.retain(|group| !group.is_empty());
@@ -190,32 +190,32 @@ pub(super) fn groups() -> Vec<&'static str> {
 }
 
 /// The types of a group.
-pub(super) fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
+pub(crate) fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
     ALL.into_iter().filter(move |resource| resource.group == group)
 }
 
 impl Resource {
     /// `v1`, `apps/v1`.
-    pub(super) fn api_version(&self) -> String {
+    pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() { VERSION.to_owned() } else { format!("{}/{VERSION}", self.group) }
     }
 
     /// `pods`, `deployments.apps`.
-    pub(super) fn qualified(&self) -> String {
+    pub(crate) fn qualified(&self) -> String {
         qualified(self.plural, self.group)
     }
 
     /// `Pod`, `Deployment.apps`.
-    pub(super) fn qualified_kind(&self) -> String {
+    pub(crate) fn qualified_kind(&self) -> String {
         qualified(self.kind, self.group)
     }
 
-    pub(super) fn verbs(&self) -> &'static [&'static str] {
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
         if self.stored { &VERBS } else { &["create"] }
     }
 
     /// A new object of this type with nothing in it.
-    pub(super) fn fresh(&self, namespace: &str, name: &str, now: &super::value::Now) -> serde_json::Value {
+    pub(crate) fn fresh(&self, namespace: &str, name: &str, now: &super::value::Now) -> serde_json::Value {
         let mut object = serde_json::json!({
             "apiVersion": self.api_version(),
             "kind": self.kind,
@@ -231,11 +231,11 @@ impl Resource {
         object
     }
 
-    pub(super) fn is(&self, other: &Resource) -> bool {
+    pub(crate) fn is(&self, other: &Resource) -> bool {
         self.group == other.group && self.plural == other.plural
     }
 
-    pub(super) fn subresources(&self) -> Vec<Subresource> {
+    pub(crate) fn subresources(&self) -> Vec<Subresource> {
         let mut all = Vec::new();
         let kind = (self.group, VERSION, self.kind);
         if self.is(&NAMESPACES) {

@@ -11,7 +11,7 @@ use super::storage::State;
 use super::value::{set, text};
 
 /// The review with its result in `status`.
-pub(super) fn answer(
+pub(crate) fn answer(
     state: &State,
     resource: &Resource,
     user: &User,

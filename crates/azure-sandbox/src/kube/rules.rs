@@ -12,7 +12,7 @@ use super::storage::State;
 use super::value::{at, list, remove, set, text, texts};
 
 /// Refuses a role or binding with which `user` would hand out what he does not have himself.
-pub(super) fn no_more_than_own(
+pub(crate) fn no_more_than_own(
     state: &State,
     user: &User,
     resource: &Resource,
@@ -134,7 +134,7 @@ fn described(rule: &Value) -> String {
 }
 
 /// What is wrong with a role or binding in itself.
-pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Cause> {
+pub(crate) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if resource.is(&CLUSTER_ROLES) || resource.is(&ROLES) {
         for (at, rule) in list(object, "/rules").iter().enumerate() {
@@ -175,7 +175,7 @@ pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
 }
 
 /// Fills in the rules of roles that are put together from others.
-pub(super) fn aggregate(state: &mut State) {
+pub(crate) fn aggregate(state: &mut State) {
     for role in state.all(&CLUSTER_ROLES) {
         let selectors = list(&role, "/aggregationRule/clusterRoleSelectors");
         if selectors.is_empty() {

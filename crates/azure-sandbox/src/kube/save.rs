@@ -51,18 +51,18 @@ struct Content {
 }
 
 /// The file; without a folder, nothing is kept.
-pub(super) struct File {
+pub(crate) struct File {
     path: Option<PathBuf>,
     /// One writer at a time; who comes later writes what is newer.
     writing: Mutex<()>,
 }
 
 impl File {
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         Self { path: folder.map(|folder| folder.join(NAME)), writing: Mutex::new(()) }
     }
 
-    pub(super) fn read(&self) -> Result<Vec<KeptCluster>, Error> {
+    pub(crate) fn read(&self) -> Result<Vec<KeptCluster>, Error> {
         let Some(path) = &self.path else { return Ok(Vec::new()) };
         let text = match std::fs::read(path) {
             Ok(text) => text,
@@ -81,7 +81,7 @@ impl File {
 
 impl Kubes {
     /// Writes everything now.
-    pub(super) fn save(&self) {
+    pub(crate) fn save(&self) {
         let file = &self.0.file;
         let Some(path) = &file.path else { return };
         let _writing = file.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +96,7 @@ impl Kubes {
     }
 
     /// Waits until everything that has changed so far is kept.
-    pub(super) async fn saved(&self) {
+    pub(crate) async fn saved(&self) {
         if self.0.file.path.is_none() {
             return;
         }
@@ -108,7 +108,7 @@ impl Kubes {
 }
 
 /// Writes after changes; those that come while it writes are written together.
-pub(super) async fn run(kubes: &Kubes) {
+pub(crate) async fn run(kubes: &Kubes) {
     if kubes.0.file.path.is_none() {
         return;
     }

@@ -13,7 +13,7 @@ use super::{Declared, admit, nodes};
 const DATA: &str = include_str!("../data/kubernetes.json");
 
 /// Fills an empty cluster.
-pub(super) fn furnish(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
+pub(crate) fn furnish(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
     let objects: Vec<Value> = serde_json::from_str(DATA).unwrap_or_default();
     for object in objects {
         let Some(resource) = resources::of_object(&object) else { continue };

@@ -8,7 +8,7 @@ use super::value::{at, list, text, texts};
 
 /// Conditions on labels, all of which have to hold.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Labels(Vec<Requirement>);
+pub(crate) struct Labels(Vec<Requirement>);
 
 #[derive(Clone, Debug)]
 struct Requirement {
@@ -26,11 +26,11 @@ enum Test {
 
 /// Conditions on fields: path, value, whether it has to be equal.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(Vec<(String, String, bool)>);
+pub(crate) struct Fields(Vec<(String, String, bool)>);
 
 impl Labels {
     /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
-    pub(super) fn parse(selector: &str) -> Result<Self, Refused> {
+    pub(crate) fn parse(selector: &str) -> Result<Self, Refused> {
         let parts = split(selector).map_err(|()| unreadable(selector))?;
         let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
         parts
@@ -40,7 +40,7 @@ impl Labels {
     }
 
     /// A `LabelSelector`: `matchLabels` and `matchExpressions`.
-    pub(super) fn of_object(selector: &Value) -> Self {
+    pub(crate) fn of_object(selector: &Value) -> Self {
         let mut all = Self::of_map(&selector["matchLabels"]).0;
         for expression in list(selector, "/matchExpressions") {
             let values = || texts(expression, "/values").map(str::to_owned).collect();
@@ -56,7 +56,7 @@ impl Labels {
     }
 
     /// Labels that have to be there with just these values.
-    pub(super) fn of_map(labels: &Value) -> Self {
+    pub(crate) fn of_map(labels: &Value) -> Self {
         let labels = labels.as_object().into_iter().flatten();
         let equal = |(key, value): (&String, &Value)| Requirement {
             key: key.clone(),
@@ -65,16 +65,16 @@ impl Labels {
         Self(labels.map(equal).collect())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether the labels of `object` are as wanted.
-    pub(super) fn fit(&self, object: &Value) -> bool {
+    pub(crate) fn fit(&self, object: &Value) -> bool {
         self.fit_map(at(object, &["metadata", "labels"]))
     }
 
-    pub(super) fn fit_map(&self, labels: &Value) -> bool {
+    pub(crate) fn fit_map(&self, labels: &Value) -> bool {
         self.0.iter().all(|requirement| {
             let value = labels[requirement.key.as_str()].as_str();
             match &requirement.test {
@@ -181,7 +181,7 @@ fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
 
 impl Fields {
     /// `metadata.name=x,status.phase!=Failed`.
-    pub(super) fn parse(resource: &Resource, selector: &str) -> Result<Self, Refused> {
+    pub(crate) fn parse(resource: &Resource, selector: &str) -> Result<Self, Refused> {
         let mut all = Vec::new();
         for part in selector.split(',').filter(|part| !part.is_empty()) {
             let (path, value, equal) = if let Some((path, value)) = part.split_once("!=") {
@@ -200,13 +200,13 @@ impl Fields {
     }
 
     /// The name, when the selector names one.
-    pub(super) fn name(selector: &str) -> Option<&str> {
+    pub(crate) fn name(selector: &str) -> Option<&str> {
         selector
             .split(',')
             .find_map(|part| part.strip_prefix("metadata.name=").map(|name| name.trim_start_matches('=')))
     }
 
-    pub(super) fn fit(&self, object: &Value) -> bool {
+    pub(crate) fn fit(&self, object: &Value) -> bool {
         self.0.iter().all(|(pointer, wanted, equal)| {
             let found = match object.pointer(pointer) {
                 Some(Value::String(text)) => text.clone(),

@@ -10,74 +10,74 @@ use crate::answer::Answer;
 
 /// A request that does not get what it asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Refused {
-    pub(super) code: u16,
-    pub(super) reason: &'static str,
-    pub(super) message: String,
-    pub(super) details: Value,
+pub(crate) struct Refused {
+    pub(crate) code: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    pub(crate) details: Value,
     /// The answer is a plain line of text, as for addresses at which there is nothing.
     plain: bool,
 }
 
 /// One thing that is wrong in an object.
 #[derive(Clone, Debug)]
-pub(super) struct Cause {
-    pub(super) reason: &'static str,
+pub(crate) struct Cause {
+    pub(crate) reason: &'static str,
     /// In words, as it stands behind the field.
-    pub(super) message: String,
-    pub(super) field: String,
+    pub(crate) message: String,
+    pub(crate) field: String,
 }
 
 impl Refused {
-    pub(super) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self { code, reason, message: message.into(), details: Value::Null, plain: false }
     }
 
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }
 
-    pub(super) fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(401, "Unauthorized", "Unauthorized")
     }
 
-    pub(super) fn internal(message: impl Into<String>) -> Self {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "InternalError", format!("Internal error occurred: {}", message.into()))
     }
 
     /// The address means nothing here.
-    pub(super) fn no_such_path() -> Self {
+    pub(crate) fn no_such_path() -> Self {
         Self { plain: true, ..Self::new(404, "NotFound", "404 page not found") }
     }
 
-    pub(super) fn not_found(resource: &Resource, name: &str) -> Self {
+    pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", resource.qualified());
         Self::new(404, "NotFound", message).about(resource.group, resource.plural, name)
     }
 
-    pub(super) fn exists(resource: &Resource, name: &str) -> Self {
+    pub(crate) fn exists(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", resource.qualified());
         Self::new(409, "AlreadyExists", message).about(resource.group, resource.plural, name)
     }
 
     /// Somebody else was faster, or a precondition does not hold.
-    pub(super) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
+    pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
         Self::new(409, "Conflict", message).about(resource.group, resource.plural, name)
     }
 
-    pub(super) fn modified(resource: &Resource, name: &str) -> Self {
+    pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
         let why =
             "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)
     }
 
-    pub(super) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
+    pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("{} \"{name}\" is forbidden: {why}", resource.qualified());
         Self::new(403, "Forbidden", message).about(resource.group, resource.plural, name)
     }
 
-    pub(super) fn invalid(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
+    pub(crate) fn invalid(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
         let all: Vec<_> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let all = match all.as_slice() {
             [one] => one.clone(),
@@ -89,28 +89,28 @@ impl Refused {
         refused.because(causes)
     }
 
-    pub(super) fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     }
 
-    pub(super) fn expired(since: u64, oldest: u64) -> Self {
+    pub(crate) fn expired(since: u64, oldest: u64) -> Self {
         Self::new(410, "Expired", format!("too old resource version: {since} ({oldest})"))
     }
 
-    pub(super) fn unsupported(accepted: &str) -> Self {
+    pub(crate) fn unsupported(accepted: &str) -> Self {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {accepted}"
         );
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    pub(super) fn not_acceptable(accepted: &str) -> Self {
+    pub(crate) fn not_acceptable(accepted: &str) -> Self {
         let message = format!("only the following media types are accepted: {accepted}");
         Self::new(406, "NotAcceptable", message)
     }
 
     #[must_use]
-    pub(super) fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
+    pub(crate) fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
         let mut details = json!({});
         for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
             if !value.is_empty() {
@@ -122,7 +122,7 @@ impl Refused {
     }
 
     #[must_use]
-    pub(super) fn because(mut self, causes: Vec<Cause>) -> Self {
+    pub(crate) fn because(mut self, causes: Vec<Cause>) -> Self {
         let causes: Vec<_> = causes
             .into_iter()
             .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
@@ -132,7 +132,7 @@ impl Refused {
     }
 
     /// The `Status` object.
-    pub(super) fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status",
             "apiVersion": "v1",
@@ -148,7 +148,7 @@ impl Refused {
         status
     }
 
-    pub(super) fn answer(&self) -> Answer {
+    pub(crate) fn answer(&self) -> Answer {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if self.plain {
             let text = format!("{}\n", self.message);
@@ -163,13 +163,13 @@ impl Refused {
 }
 
 impl Cause {
-    pub(super) fn required(field: &str, why: &str) -> Self {
+    pub(crate) fn required(field: &str, why: &str) -> Self {
         let message =
             if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         Self { reason: "FieldValueRequired", message, field: field.to_owned() }
     }
 
-    pub(super) fn invalid(field: &str, value: &Value, why: &str) -> Self {
+    pub(crate) fn invalid(field: &str, value: &Value, why: &str) -> Self {
         let message = format!("Invalid value: {value}: {why}");
         Self { reason: "FieldValueInvalid", message, field: field.to_owned() }
     }

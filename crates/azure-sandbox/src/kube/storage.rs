@@ -15,29 +15,29 @@ const HISTORY: usize = 4_096;
 
 /// Where an object is kept; lists come in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub(crate) struct Key {
     group: &'static str,
     plural: &'static str,
-    pub(super) namespace: String,
-    pub(super) name: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 /// One change of one object.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
-    pub(super) revision: u64,
-    pub(super) key: Key,
-    pub(super) before: Option<Arc<Value>>,
+pub(crate) struct Change {
+    pub(crate) revision: u64,
+    pub(crate) key: Key,
+    pub(crate) before: Option<Arc<Value>>,
     /// None when it was removed.
-    pub(super) after: Option<Arc<Value>>,
+    pub(crate) after: Option<Arc<Value>>,
 }
 
 /// All that one cluster remembers.
-pub(super) struct State {
-    pub(super) declared: Declared,
+pub(crate) struct State {
+    pub(crate) declared: Declared,
     /// Whether its host name is found from here, when somebody said so.
-    pub(super) reachable: Option<bool>,
-    pub(super) revision: u64,
+    pub(crate) reachable: Option<bool>,
+    pub(crate) revision: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     history: VecDeque<Change>,
     /// The change before the first in `history`.
@@ -45,7 +45,7 @@ pub(super) struct State {
 }
 
 impl Key {
-    pub(super) fn new(resource: &'static Resource, namespace: &str, name: &str) -> Self {
+    pub(crate) fn new(resource: &'static Resource, namespace: &str, name: &str) -> Self {
         Self {
             group: resource.group,
             plural: resource.plural,
@@ -58,13 +58,13 @@ impl Key {
         Self::new(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"))
     }
 
-    pub(super) fn is_of(&self, resource: &Resource) -> bool {
+    pub(crate) fn is_of(&self, resource: &Resource) -> bool {
         self.group == resource.group && self.plural == resource.plural
     }
 }
 
 impl State {
-    pub(super) fn new(declared: Declared) -> Self {
+    pub(crate) fn new(declared: Declared) -> Self {
         Self {
             declared,
             reachable: None,
@@ -76,7 +76,7 @@ impl State {
     }
 
     /// What was kept of an earlier start. The changes before are not known any more.
-    pub(super) fn restored(
+    pub(crate) fn restored(
         declared: Declared,
         reachable: Option<bool>,
         revision: u64,
@@ -90,18 +90,18 @@ impl State {
         Self { declared, reachable, revision, objects, history: VecDeque::new(), forgotten: revision }
     }
 
-    pub(super) fn everything(&self) -> impl Iterator<Item = &Arc<Value>> {
+    pub(crate) fn everything(&self) -> impl Iterator<Item = &Arc<Value>> {
         self.objects.values()
     }
 
     /// Everything that lies in a namespace.
-    pub(super) fn inside(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
+    pub(crate) fn inside(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
         let within = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
         let known = |key: &Key| resources::find(key.group, key.plural);
         within.filter_map(|(key, object)| Some((known(key)?, Arc::clone(object)))).collect()
     }
 
-    pub(super) fn get(
+    pub(crate) fn get(
         &self,
         resource: &'static Resource,
         namespace: &str,
@@ -111,7 +111,7 @@ impl State {
     }
 
     /// The objects of a type in order, of one namespace or of all; those behind `after`, when it is given.
-    pub(super) fn list(
+    pub(crate) fn list(
         &self,
         resource: &'static Resource,
         namespace: Option<&str>,
@@ -129,13 +129,13 @@ impl State {
     }
 
     /// The same as a copy, for those who change things while they go through it.
-    pub(super) fn all(&self, resource: &'static Resource) -> Vec<Arc<Value>> {
+    pub(crate) fn all(&self, resource: &'static Resource) -> Vec<Arc<Value>> {
         self.list(resource, None, None).cloned().collect()
     }
 
     /// Keeps an object under its own name, in its next version. An object that is kept already in just this form
     /// stays as it is.
-    pub(super) fn put(&mut self, resource: &'static Resource, mut object: Value) -> Arc<Value> {
+    pub(crate) fn put(&mut self, resource: &'static Resource, mut object: Value) -> Arc<Value> {
         let key = Key::of(resource, &object);
         let before = self.objects.get(&key).cloned();
         if let Some(before) = &before {
@@ -154,7 +154,7 @@ impl State {
     }
 
     /// Takes an object away; what it was in the end.
-    pub(super) fn remove(
+    pub(crate) fn remove(
         &mut self,
         resource: &'static Resource,
         namespace: &str,
@@ -178,7 +178,7 @@ impl State {
     }
 
     /// The changes after `revision`; `Err` with the oldest revision that can still be asked for.
-    pub(super) fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, u64> {
+    pub(crate) fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, u64> {
         if revision < self.forgotten {
             return Err(self.forgotten);
         }

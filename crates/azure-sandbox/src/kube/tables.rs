@@ -115,7 +115,7 @@ fn smaller(resource: &Resource) -> Shape {
 }
 
 /// A `Table`. `about` is its metadata; without `named`, its columns are known from an earlier one.
-pub(super) fn table<'a>(
+pub(crate) fn table<'a>(
     resource: &Resource,
     objects: impl Iterator<Item = &'a Value>,
     include: Include,

@@ -16,7 +16,7 @@ use super::Kubes;
 use super::authority::provider;
 use crate::authority::Error;
 
-pub(super) fn config(kubes: &Kubes) -> Result<Arc<rustls::ServerConfig>, Error> {
+pub(crate) fn config(kubes: &Kubes) -> Result<Arc<rustls::ServerConfig>, Error> {
     let provider = provider();
     let anybody = Anybody(provider.signature_verification_algorithms);
     let mut config = rustls::ServerConfig::builder_with_provider(provider)

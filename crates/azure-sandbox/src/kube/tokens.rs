@@ -18,10 +18,10 @@ const ISSUER: &str = "kubernetes.io/serviceaccount";
 
 /// Whom a token speaks for.
 #[derive(Debug)]
-pub(super) struct Account {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: String,
+pub(crate) struct Account {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
 }
 
 /// A token with claims of its own: `header.claims.signature`.
@@ -34,7 +34,7 @@ fn signed(authority: &Authority, claims: &Value) -> String {
 }
 
 /// The token that lies in a secret: without an end, good as long as the secret is there.
-pub(super) fn of_secret(authority: &Authority, account: &Value, secret: &str) -> String {
+pub(crate) fn of_secret(authority: &Authority, account: &Value, secret: &str) -> String {
     let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
     let mut claims = json!({"iss": ISSUER, "sub": subject(namespace, name)});
     *claims.slot(&format!("{ISSUER}/namespace")) = namespace.into();
@@ -63,7 +63,7 @@ fn claims(authority: &Authority, token: &str) -> Option<Value> {
 
 /// The account that a token speaks for; `None` if this cluster did not sign it, or the secret or the account is gone or
 /// another one.
-pub(super) fn account(authority: &Authority, state: &State, token: &str) -> Option<Account> {
+pub(crate) fn account(authority: &Authority, state: &State, token: &str) -> Option<Account> {
     let claims = claims(authority, token)?;
     let claim = |key: &str| claims.part(&format!("{ISSUER}/{key}")).as_str().unwrap_or_default();
     let namespace = claim("namespace");

@@ -9,32 +9,32 @@ use time::macros::format_description;
 use uuid::Uuid;
 
 /// What is at `path`; null when nothing is.
-pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
     path.iter().fold(value, |value, key| &value[*key])
 }
 
 /// The text at a JSON pointer; empty when there is none.
-pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The whole number at a JSON pointer.
-pub(super) fn number(value: &Value, pointer: &str) -> Option<i64> {
+pub(crate) fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)
 }
 
 /// The elements of the list at a JSON pointer; none when there is no list.
-pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// The texts of the list at a JSON pointer.
-pub(super) fn texts<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn texts<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
     list(value, pointer).iter().filter_map(Value::as_str)
 }
 
 /// The place at `path`, made of objects on the way there; what was of another kind is replaced.
-pub(super) fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
+pub(crate) fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
     path.iter().fold(value, |value, key| {
         if !value.is_object() {
             *value = Value::Null;
@@ -44,12 +44,12 @@ pub(super) fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
     })
 }
 
-pub(super) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
+pub(crate) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     *place(value, path) = new.into();
 }
 
 /// Sets what is not there yet.
-pub(super) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
+pub(crate) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     let place = place(value, path);
     if place.is_null() {
         *place = new.into();
@@ -57,17 +57,17 @@ pub(super) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
 }
 
 /// Removes a key of the object at a JSON pointer.
-pub(super) fn remove(value: &mut Value, pointer: &str, key: &str) -> Option<Value> {
+pub(crate) fn remove(value: &mut Value, pointer: &str, key: &str) -> Option<Value> {
     value.pointer_mut(pointer)?.as_object_mut()?.remove(key)
 }
 
 /// The elements of the list at a JSON pointer, to be changed; none when there is no list.
-pub(super) fn each<'a>(value: &'a mut Value, pointer: &str) -> std::slice::IterMut<'a, Value> {
+pub(crate) fn each<'a>(value: &'a mut Value, pointer: &str) -> std::slice::IterMut<'a, Value> {
     value.pointer_mut(pointer).and_then(Value::as_array_mut).map(|list| list.iter_mut()).unwrap_or_default()
 }
 
 /// The elements of the list at a key of `value`; one is made when there is none.
-pub(super) fn elements<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> {
+pub(crate) fn elements<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> {
     let place = place(value, path);
     if !place.is_array() {
         *place = Value::Array(Vec::new());
@@ -77,28 +77,28 @@ pub(super) fn elements<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mu
 
 /// One moment, as it is written into objects.
 #[derive(Clone, Debug)]
-pub(super) struct Now {
+pub(crate) struct Now {
     /// Milliseconds since 1970.
-    pub(super) ms: i64,
+    pub(crate) ms: i64,
     /// To the second, as most fields have it.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Now {
-    pub(super) fn of(clock: &Clock) -> Self {
+    pub(crate) fn of(clock: &Clock) -> Self {
         let ms = clock.now_ms();
         Self { ms, text: moment(ms) }
     }
 }
 
 /// `2026-11-22T12:00:00Z`.
-pub(super) fn moment(ms: i64) -> String {
+pub(crate) fn moment(ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
     date(ms).format(format).unwrap_or_default()
 }
 
 /// `2026-11-22T12:00:00.000000Z`.
-pub(super) fn fine_moment(ms: i64) -> String {
+pub(crate) fn fine_moment(ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     date(ms).format(format).unwrap_or_default()
 }
@@ -109,13 +109,13 @@ fn date(ms: i64) -> time::OffsetDateTime {
 }
 
 /// Milliseconds since 1970 of a moment in RFC 3339.
-pub(super) fn ms_of(moment: &str) -> Option<i64> {
+pub(crate) fn ms_of(moment: &str) -> Option<i64> {
     let date = time::OffsetDateTime::parse(moment, &time::format_description::well_known::Rfc3339).ok()?;
     i64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
 /// FNV-1a: the same on every machine and in every start.
-pub(super) fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     let mixed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -126,7 +126,7 @@ pub(super) fn hash(text: &str) -> u64 {
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// `count` letters that follow from `seed`.
-pub(super) fn letters(mut seed: u64, count: usize) -> String {
+pub(crate) fn letters(mut seed: u64, count: usize) -> String {
     let mut name = String::new();
     for _ in 0..count {
         let at = usize::try_from(seed % 27).unwrap_or_default();
@@ -137,7 +137,7 @@ pub(super) fn letters(mut seed: u64, count: usize) -> String {
 }
 
 /// The end of a generated name, five letters.
-pub(super) fn suffix() -> String {
+pub(crate) fn suffix() -> String {
     let [high, low] = [0, 64].map(|shift| {
         // The halves of a random number; each is cut to its 64 bits.
         u64::try_from((Uuid::new_v4().as_u128() >> shift) & u128::from(u64::MAX)).unwrap_or_default()
@@ -146,7 +146,7 @@ pub(super) fn suffix() -> String {
 }
 
 /// 64 random hexadecimal digits.
-pub(super) fn secret() -> String {
+pub(crate) fn secret() -> String {
     let mut text = String::new();
     for part in [Uuid::new_v4(), Uuid::new_v4()] {
         // Writing to a string cannot fail.
@@ -156,7 +156,7 @@ pub(super) fn secret() -> String {
 }
 
 /// The parts of a JSON object by key, where nothing can go wrong: what is not there is `null`.
-pub(super) trait Keyed {
+pub(crate) trait Keyed {
     /// The value under a key; `null` when there is none.
     fn part(&self, key: &str) -> &Value;
     /// The place of a key, to be written to. What is no object becomes one.

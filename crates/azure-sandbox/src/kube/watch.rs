@@ -43,7 +43,7 @@ struct Watch {
 }
 
 /// The stream of events; the first of them are told at once.
-pub(super) fn answer(
+pub(crate) fn answer(
     kubes: &Kubes,
     cluster: &Arc<Cluster>,
     filter: Filter,

@@ -16,30 +16,30 @@ use super::value::{Now, at, list, number, remove, set, suffix, text};
 use super::{admit, podspec, rules};
 
 /// Who writes, and how.
-pub(super) struct Context<'a> {
-    pub(super) user: &'a User,
-    pub(super) now: &'a Now,
-    pub(super) manager: String,
+pub(crate) struct Context<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) now: &'a Now,
+    pub(crate) manager: String,
     /// Nothing is kept.
-    pub(super) dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Server-side apply takes what others have.
-    pub(super) force: bool,
+    pub(crate) force: bool,
 }
 
 /// Which object, or which part of it.
 #[derive(Clone, Copy)]
-pub(super) struct Which<'a> {
-    pub(super) resource: &'static Resource,
+pub(crate) struct Which<'a> {
+    pub(crate) resource: &'static Resource,
     /// Empty for types without namespaces.
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
     /// `status`, `scale`, `finalize`; empty for the object itself.
-    pub(super) subresource: &'a str,
+    pub(crate) subresource: &'a str,
 }
 
 /// What a patch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Json,
     Merge,
     Strategic,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 type Changed = Result<Value, Refused>;
 
 impl Context<'_> {
-    pub(super) fn writer(&self, which: &Which<'_>) -> Writer {
+    pub(crate) fn writer(&self, which: &Which<'_>) -> Writer {
         Writer {
             manager: self.manager.clone(),
             api_version: which.resource.api_version(),
@@ -60,7 +60,7 @@ impl Context<'_> {
     }
 }
 
-pub(super) fn create(
+pub(crate) fn create(
     state: &mut State,
     context: &Context<'_>,
     which: &Which<'_>,
@@ -120,7 +120,7 @@ fn made(
 }
 
 /// Replaces an object, or a part of it.
-pub(super) fn update(
+pub(crate) fn update(
     state: &mut State,
     context: &Context<'_>,
     which: &Which<'_>,
@@ -142,7 +142,7 @@ pub(super) fn update(
 }
 
 /// Changes an object in part; says whether it was made by that.
-pub(super) fn patch(
+pub(crate) fn patch(
     state: &mut State,
     context: &Context<'_>,
     which: &Which<'_>,

@@ -61,7 +61,7 @@ fn not_allowed(target: &str) -> Refused {
 }
 
 /// Whether a cluster may become what `new` says.
-pub(super) fn cluster(old: &Value, new: &Value) -> Result<(), Refused> {
+pub(crate) fn cluster(old: &Value, new: &Value) -> Result<(), Refused> {
     for path in FIXED {
         let at = format!("/properties/{path}");
         if differs(old.pointer(&at), new.pointer(&at)) {
@@ -78,7 +78,7 @@ pub(super) fn cluster(old: &Value, new: &Value) -> Result<(), Refused> {
 }
 
 /// Whether a pool may become what `new` says; `prefix` is put before the name of the property.
-pub(in crate::arm) fn pool(old: &Value, new: &Value, prefix: &str) -> Result<(), Refused> {
+pub(crate) fn pool(old: &Value, new: &Value, prefix: &str) -> Result<(), Refused> {
     for key in FIXED_OF_POOLS {
         let unset = key == "osDiskSizeGB" && json::number(new, "/osDiskSizeGB") == Some(0);
         if !unset && differs(old.get(key), new.get(key)) {
@@ -89,7 +89,7 @@ pub(in crate::arm) fn pool(old: &Value, new: &Value, prefix: &str) -> Result<(),
 }
 
 /// The version that a new cluster gets, in full.
-pub(super) fn version_of_new(offers: &Offers, asked: &str, long_term: bool) -> Result<String, Refused> {
+pub(crate) fn version_of_new(offers: &Offers, asked: &str, long_term: bool) -> Result<String, Refused> {
     let found = offers.resolve(asked).filter(|version| long_term || !offers.is_long_term_only(version));
     found.map(str::to_owned).ok_or_else(|| not_supported("K8sVersionNotSupported", asked))
 }
@@ -103,7 +103,7 @@ fn not_supported(code: &'static str, version: &str) -> Refused {
 }
 
 /// The version that a cluster of the version `current` is brought to; `None` when it has it already.
-pub(super) fn upgrade_of_cluster(
+pub(crate) fn upgrade_of_cluster(
     offers: &Offers,
     current: &str,
     asked: &str,
@@ -132,7 +132,7 @@ pub(super) fn upgrade_of_cluster(
 
 /// The version that a pool, with nodes of the version `current` if it has some, is brought to in a cluster of the
 /// version `cluster`.
-pub(in crate::arm) fn upgrade_of_pool(
+pub(crate) fn upgrade_of_pool(
     offers: &Offers,
     current: Option<&str>,
     asked: &str,

@@ -11,7 +11,7 @@ use crate::json;
 const MOST_NODES: u32 = 1_000;
 
 /// The name of a cluster.
-pub(super) fn name(name: &str) -> Result<(), Refused> {
+pub(crate) fn name(name: &str) -> Result<(), Refused> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !(1..=63).contains(&name.len()) || !name.chars().all(allowed) || !has_firm_ends(name) {
         let why = "a name has 1 to 63 letters, digits, hyphens and underscores, and begins and ends with a letter or digit";
@@ -26,7 +26,7 @@ fn has_firm_ends(text: &str) -> bool {
 }
 
 /// A whole cluster, with all that Azure adds.
-pub(super) fn cluster(body: &Value) -> Result<(), Refused> {
+pub(crate) fn cluster(body: &Value) -> Result<(), Refused> {
     let prefix = json::text(body, "/properties/dnsPrefix").unwrap_or_default();
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if !(1..=54).contains(&prefix.len()) || !prefix.chars().all(allowed) || !has_firm_ends(prefix) {
@@ -65,7 +65,7 @@ fn node_group(body: &Value) -> Result<(), Refused> {
 }
 
 /// At least one pool has to be for the system.
-pub(in crate::arm) fn has_system_pool(pools: &[Value]) -> Result<(), Refused> {
+pub(crate) fn has_system_pool(pools: &[Value]) -> Result<(), Refused> {
     if pools.iter().any(|pool| json::text(pool, "/mode") == Some("System")) {
         return Ok(());
     }
@@ -166,7 +166,7 @@ fn access(body: &Value) -> Result<(), Refused> {
 }
 
 /// The profile of a pool, with all that Azure adds.
-pub(in crate::arm) fn pool(pool: &Value) -> Result<(), Refused> {
+pub(crate) fn pool(pool: &Value) -> Result<(), Refused> {
     let text = |key: &str| json::text(pool, &format!("/{key}")).unwrap_or_default();
     let refuse = |key: &str, why: &str| Err(Refused::invalid(&format!("agentPoolProfile.{key}"), why));
     let name = text("name");

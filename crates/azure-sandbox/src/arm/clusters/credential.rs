@@ -13,7 +13,7 @@ use crate::arm::route::ClusterAction;
 use crate::json;
 use crate::kube::UserFormat;
 
-pub(super) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, Refused> {
     let cluster = get(call, name)?;
     let admin = matches!(action, ClusterAction::AdminCredential | ClusterAction::AdminProfile);
     let profile = matches!(action, ClusterAction::AdminProfile | ClusterAction::UserProfile);

@@ -9,27 +9,27 @@ use crate::versions::Offers;
 
 /// What the defaults of a pool depend on.
 #[derive(Clone, Copy)]
-pub(in crate::arm) struct Surroundings<'a> {
-    pub(in crate::arm) offers: &'a Offers,
+pub(crate) struct Surroundings<'a> {
+    pub(crate) offers: &'a Offers,
     /// The version of the cluster, as it was asked for.
-    pub(in crate::arm) version: &'a str,
+    pub(crate) version: &'a str,
     /// The version of the cluster, in full.
-    pub(in crate::arm) current: &'a str,
+    pub(crate) current: &'a str,
     /// Pods have addresses of the subnet.
-    pub(in crate::arm) flat: bool,
+    pub(crate) flat: bool,
     /// Pods have addresses of nobody else.
-    pub(in crate::arm) overlay: bool,
+    pub(crate) overlay: bool,
 }
 
 /// Takes out what only Azure says.
-pub(in crate::arm) fn read_only(pool: &mut Value) {
+pub(crate) fn read_only(pool: &mut Value) {
     for key in ["provisioningState", "currentOrchestratorVersion", "nodeImageVersion", "powerState", "eTag"] {
         remove(pool, &format!("/{key}"));
     }
 }
 
 /// The same for a cluster with its pools; nobody's secret is kept either.
-pub(super) fn read_only_of_cluster(body: &mut Value) {
+pub(crate) fn read_only_of_cluster(body: &mut Value) {
     for path in [
         "/id",
         "/name",
@@ -60,7 +60,7 @@ pub(super) fn read_only_of_cluster(body: &mut Value) {
 }
 
 /// The profile of a new pool.
-pub(in crate::arm) fn pool(pool: &mut Value, around: Surroundings<'_>) {
+pub(crate) fn pool(pool: &mut Value, around: Surroundings<'_>) {
     if json::number(pool, "/osDiskSizeGB").unwrap_or_default() == 0 {
         set(pool, "/osDiskSizeGB", 128);
     }
@@ -103,7 +103,7 @@ pub(in crate::arm) fn pool(pool: &mut Value, around: Surroundings<'_>) {
 }
 
 /// What Azure does not keep, and the count that the autoscaler sees to.
-pub(in crate::arm) fn tidy(pool: &mut Value) {
+pub(crate) fn tidy(pool: &mut Value) {
     for key in ["/nodeTaints", "/availabilityZones"] {
         if pool.pointer(key).is_some_and(|list| list.as_array().is_none_or(Vec::is_empty)) {
             remove(pool, key);
@@ -121,7 +121,7 @@ pub(in crate::arm) fn tidy(pool: &mut Value) {
 }
 
 /// The body of a new cluster; its pools are filled by [`pool`].
-pub(super) fn cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str, location: &str) {
+pub(crate) fn cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str, location: &str) {
     let id = format!(
         "/subscriptions/{}/resourcegroups/{group}/providers/Microsoft.ContainerService/managedClusters/{name}",
         call.subscription
@@ -232,7 +232,7 @@ fn hosts(call: &Call<'_>, body: &mut Value, location: &str) {
     set(body, "/properties/azurePortalFQDN", format!("{host}.portal.hcp.{location}.{suffix}"));
 }
 
-pub(super) fn identity(call: &Call<'_>, body: &mut Value) {
+pub(crate) fn identity(call: &Call<'_>, body: &mut Value) {
     match json::text(body, "/identity/type") {
         Some("SystemAssigned") => {
             set(body, "/identity/principalId", Uuid::new_v4().to_string());
@@ -252,7 +252,7 @@ pub(super) fn identity(call: &Call<'_>, body: &mut Value) {
 }
 
 /// Add-ons keep the letter case in which they were first written.
-pub(super) fn addons(body: &mut Value) {
+pub(crate) fn addons(body: &mut Value) {
     let addons = body.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     for addon in addons.into_iter().flat_map(|addons| addons.values_mut()) {
         default(addon, "/config", Value::Null);

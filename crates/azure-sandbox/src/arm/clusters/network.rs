@@ -16,11 +16,11 @@ const RESERVED: u64 = 5;
 const RESERVED_RANGES: [&str; 4] = ["169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.0.2.0/24"];
 
 /// Whether pods have addresses of the subnet, in a cluster with this body.
-pub(super) fn is_flat(cluster: &Value) -> bool {
+pub(crate) fn is_flat(cluster: &Value) -> bool {
     json::text(cluster, "/properties/networkProfile/networkPlugin") == Some("azure") && !is_overlay(cluster)
 }
 
-pub(super) fn is_overlay(cluster: &Value) -> bool {
+pub(crate) fn is_overlay(cluster: &Value) -> bool {
     json::text(cluster, "/properties/networkProfile/networkPluginMode")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("overlay"))
 }
@@ -32,7 +32,7 @@ fn in_subnet<'a>(cluster: &'a Value, subnet: &str) -> impl Iterator<Item = &'a V
 }
 
 /// The ids of the addresses of a subnet that nodes and their pods have.
-pub(in crate::arm) fn addresses_in(holdings: &Holdings, subnet: &str) -> Vec<String> {
+pub(crate) fn addresses_in(holdings: &Holdings, subnet: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for cluster in &holdings.clusters {
         let nodes = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
@@ -75,7 +75,7 @@ fn addresses_of_pool(cluster: &Value, pool: &Value) -> u64 {
 }
 
 /// The ranges of the cluster, by themselves.
-pub(super) fn check_ranges(cluster: &Value) -> Result<(), Refused> {
+pub(crate) fn check_ranges(cluster: &Value) -> Result<(), Refused> {
     let at = |key: &str| format!("/properties/networkProfile/{key}");
     let range = |key: &str, target: &str| -> Result<Option<IpNet>, Refused> {
         let Some(text) = json::text(cluster, &at(key)) else { return Ok(None) };
@@ -116,7 +116,7 @@ pub(super) fn check_ranges(cluster: &Value) -> Result<(), Refused> {
 
 /// The subnets of all pools: that they are there, in one network of the region, beside the service range, and large
 /// enough.
-pub(super) fn check_subnets(
+pub(crate) fn check_subnets(
     call: &Call<'_>,
     cluster: &Value,
     region: &str,

@@ -16,7 +16,7 @@ use crate::skus::{Listing, Offer};
 
 /// Whether the cluster, as its body would be, has a place in the region. `before` is what it was so far: what only
 /// stays as it is, is not refused.
-pub(in crate::arm) fn check(
+pub(crate) fn check(
     call: &Call<'_>,
     body: &Value,
     before: Option<&Value>,

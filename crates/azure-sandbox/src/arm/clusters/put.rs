@@ -17,7 +17,7 @@ use crate::stock::group_of_nodes;
 
 const POOLS: &str = "/properties/agentPoolProfiles";
 
-pub(super) fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
     let mut body = call.object()?;
     let location = call.location(&body, super::KIND)?;
     policy(call, name, &body)?;
@@ -237,7 +237,7 @@ fn lay_addons(new: &mut Value, addons: Map<String, Value>) {
 }
 
 /// Lays a sent profile over that of a pool: labels, taints and zones as a whole.
-pub(in crate::arm) fn lay_pool(pool: &mut Value, sent: &Value) {
+pub(crate) fn lay_pool(pool: &mut Value, sent: &Value) {
     let mut sent = sent.clone();
     if json::number(&sent, "/osDiskSizeGB") == Some(0) {
         json::remove(&mut sent, "/osDiskSizeGB");

@@ -10,10 +10,10 @@ use crate::kube::status::{Cause, Refused};
 
 /// Fields that others have: who, and which.
 #[derive(Debug)]
-pub(in crate::kube) struct Conflicts(Vec<(String, String)>);
+pub(crate) struct Conflicts(Vec<(String, String)>);
 
 impl Conflicts {
-    pub(in crate::kube) fn refused(self) -> Refused {
+    pub(crate) fn refused(self) -> Refused {
         let all = &self.0;
         let message = if let [(who, field)] = all.as_slice() {
             format!("Apply failed with 1 conflict: conflict with {who}: {field}")
@@ -39,7 +39,7 @@ impl Conflicts {
 }
 
 /// What `live` becomes when `writer` applies `wanted`; without a `live`, what is made.
-pub(in crate::kube) fn apply(
+pub(crate) fn apply(
     live: Option<&Value>,
     wanted: &Value,
     writer: &Writer,

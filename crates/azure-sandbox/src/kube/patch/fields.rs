@@ -9,7 +9,7 @@ use super::shape::{List, is_whole, list};
 /// A set of fields. Objects and keyed lists are not in it themselves, only what is in them; elements of keyed
 /// lists and of sets are, and so is what is empty or in one piece.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// Whether the place itself belongs to the set.
     here: bool,
     below: BTreeMap<Step, Fields>,
@@ -41,7 +41,7 @@ const NOBODYS: [&str; 10] = [
 
 impl Fields {
     /// The fields of `new` that are other ones in `old` or are not there; all of them without an `old`.
-    pub(super) fn changed(old: Option<&Value>, new: &Value) -> Self {
+    pub(crate) fn changed(old: Option<&Value>, new: &Value) -> Self {
         let mut fields = Self::default();
         let Some(new) = new.as_object() else { return fields };
         for (key, value) in new.iter().filter(|(key, _)| !["apiVersion", "kind"].contains(&key.as_str())) {
@@ -64,7 +64,7 @@ impl Fields {
     }
 
     /// All fields of an object.
-    pub(super) fn of(object: &Value) -> Self {
+    pub(crate) fn of(object: &Value) -> Self {
         Self::changed(None, object)
     }
 
@@ -103,12 +103,12 @@ impl Fields {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.here && self.below.is_empty()
     }
 
     #[must_use]
-    pub(super) fn with(mut self, other: &Self) -> Self {
+    pub(crate) fn with(mut self, other: &Self) -> Self {
         self.here |= other.here;
         for (step, theirs) in &other.below {
             let own = self.below.remove(step).unwrap_or_default();
@@ -118,7 +118,7 @@ impl Fields {
     }
 
     #[must_use]
-    pub(super) fn without(&self, other: &Self) -> Self {
+    pub(crate) fn without(&self, other: &Self) -> Self {
         let mut left = Self { here: self.here && !other.here, below: BTreeMap::new() };
         for (step, own) in &self.below {
             let own = other.below.get(step).map_or_else(|| own.clone(), |theirs| own.without(theirs));
@@ -129,7 +129,7 @@ impl Fields {
 
     /// What is in both.
     #[must_use]
-    pub(super) fn shared(&self, other: &Self) -> Self {
+    pub(crate) fn shared(&self, other: &Self) -> Self {
         let mut both = Self { here: self.here && other.here, below: BTreeMap::new() };
         for (step, own) in &self.below {
             if let Some(theirs) = other.below.get(step) {
@@ -140,7 +140,7 @@ impl Fields {
     }
 
     /// Takes the fields out of an object. Elements of which somebody else (`kept`) has a part stay, with their keys.
-    pub(super) fn take_from(&self, value: &mut Value, kept: &Self) {
+    pub(crate) fn take_from(&self, value: &mut Value, kept: &Self) {
         self.take(value, kept, &mut Vec::new());
     }
 
@@ -188,7 +188,7 @@ impl Fields {
     }
 
     /// Each field as refusals write it: `.spec.containers[name="x"].image`.
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.collect("", &mut paths);
         paths
@@ -213,7 +213,7 @@ impl Fields {
     }
 
     /// As `fieldsV1`.
-    pub(super) fn write(&self) -> Value {
+    pub(crate) fn write(&self) -> Value {
         let mut object = Map::new();
         if self.here && !self.below.is_empty() {
             object.insert(".".to_owned(), json!({}));
@@ -229,7 +229,7 @@ impl Fields {
         Value::Object(object)
     }
 
-    pub(super) fn read(value: &Value) -> Self {
+    pub(crate) fn read(value: &Value) -> Self {
         let mut fields = Self::default();
         for (key, value) in value.as_object().into_iter().flatten() {
             let step = match key.split_once(':') {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Changes `target` step by step; `Err` says which step cannot be done, and nothing of it counts then.
-pub(in crate::kube) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), String> {
+pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), String> {
     let steps = patch.as_array().ok_or("a JSON patch is a list of operations")?;
     let mut changed = target.clone();
     for step in steps {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::shape::{List, list, merge_key};
 
 /// `null` removes, objects are merged, everything else replaces.
-pub(in crate::kube) fn merge(target: &mut Value, patch: &Value) {
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
         return;
@@ -24,7 +24,7 @@ pub(in crate::kube) fn merge(target: &mut Value, patch: &Value) {
 
 /// As [`merge`], but lists whose elements have keys are merged element by element, and `$patch`,
 /// `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…` mean what they mean in Kubernetes.
-pub(in crate::kube) fn strategic(target: &mut Value, patch: &Value) {
+pub(crate) fn strategic(target: &mut Value, patch: &Value) {
     object(target, patch, &mut Vec::new());
 }
 

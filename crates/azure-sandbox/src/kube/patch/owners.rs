@@ -8,38 +8,38 @@ use crate::kube::value::{list, set, text};
 
 /// Somebody who writes, and when.
 #[derive(Clone, Debug)]
-pub(in crate::kube) struct Writer {
-    pub(in crate::kube) manager: String,
-    pub(in crate::kube) api_version: String,
+pub(crate) struct Writer {
+    pub(crate) manager: String,
+    pub(crate) api_version: String,
     /// `status` or `scale`; empty for the object itself.
-    pub(in crate::kube) subresource: String,
-    pub(in crate::kube) time: String,
+    pub(crate) subresource: String,
+    pub(crate) time: String,
 }
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) manager: String,
+pub(crate) struct Entry {
+    pub(crate) manager: String,
     /// Written by server-side apply; else in another way.
-    pub(super) applied: bool,
-    pub(super) api_version: String,
-    pub(super) subresource: String,
-    pub(super) time: String,
-    pub(super) fields: Fields,
+    pub(crate) applied: bool,
+    pub(crate) api_version: String,
+    pub(crate) subresource: String,
+    pub(crate) time: String,
+    pub(crate) fields: Fields,
 }
 
 impl Entry {
-    pub(super) fn new(writer: &Writer, applied: bool, fields: Fields) -> Self {
+    pub(crate) fn new(writer: &Writer, applied: bool, fields: Fields) -> Self {
         let Writer { manager, api_version, subresource, time } = writer.clone();
         Self { manager, applied, api_version, subresource, time, fields }
     }
 
-    pub(super) fn is(&self, writer: &Writer, applied: bool) -> bool {
+    pub(crate) fn is(&self, writer: &Writer, applied: bool) -> bool {
         self.manager == writer.manager && self.applied == applied && self.subresource == writer.subresource
     }
 
     /// As refusals name it.
-    pub(super) fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         let mut described = format!("{:?}", self.manager);
         if !self.subresource.is_empty() {
             described = format!("{described} with subresource {:?}", self.subresource);
@@ -54,7 +54,7 @@ impl Entry {
     }
 }
 
-pub(super) fn read(object: &Value) -> Vec<Entry> {
+pub(crate) fn read(object: &Value) -> Vec<Entry> {
     let entry = |entry: &Value| Entry {
         manager: text(entry, "/manager").to_owned(),
         applied: text(entry, "/operation") == "Apply",
@@ -66,7 +66,7 @@ pub(super) fn read(object: &Value) -> Vec<Entry> {
     list(object, "/metadata/managedFields").iter().map(entry).collect()
 }
 
-pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
+pub(crate) fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.fields.is_empty());
     // Appliers first, then by age, as Kubernetes has them.
     entries.sort_by(|a, b| (!a.applied, &a.time, &a.manager).cmp(&(!b.applied, &b.time, &b.manager)));
@@ -92,7 +92,7 @@ pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
 ///
 /// What `new` says itself about it counts as the state before, so that clients can hand fields over; a list with one
 /// empty entry forgets everybody.
-pub(in crate::kube) fn written(old: Option<&Value>, new: &mut Value, writer: &Writer) {
+pub(crate) fn written(old: Option<&Value>, new: &mut Value, writer: &Writer) {
     let given = list(new, "/metadata/managedFields");
     let reset = given == [json!({})];
     let mut entries = if given.is_empty() { old.map(read).unwrap_or_default() } else { read(new) };

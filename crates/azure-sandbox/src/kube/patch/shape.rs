@@ -3,7 +3,7 @@
 
 /// How a list is merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum List {
+pub(crate) enum List {
     /// In one piece.
     Atomic,
     /// Texts, each of them at most once.
@@ -17,7 +17,7 @@ const TYPE: List = List::Keyed(&[("type", None)]);
 const TCP: Option<&str> = Some("TCP");
 
 /// The list at that path: names of fields from the root on, elements of lists left out.
-pub(super) fn list(path: &[&str]) -> List {
+pub(crate) fn list(path: &[&str]) -> List {
     let (last, above) = path.split_last().map_or(("", Default::default()), |(last, above)| (*last, above));
     let parent = above.last().copied().unwrap_or_default();
     match (parent, last) {
@@ -51,7 +51,7 @@ pub(super) fn list(path: &[&str]) -> List {
 }
 
 /// Whether the object at that path is one piece for server-side apply.
-pub(super) fn is_whole(path: &[&str]) -> bool {
+pub(crate) fn is_whole(path: &[&str]) -> bool {
     path.len() > 1
         && matches!(
             path.last(),
@@ -73,7 +73,7 @@ pub(super) fn is_whole(path: &[&str]) -> bool {
 }
 
 /// The key by which a strategic merge patch tells the elements of a list apart.
-pub(super) fn merge_key(path: &[&str]) -> Option<&'static str> {
+pub(crate) fn merge_key(path: &[&str]) -> Option<&'static str> {
     match (list(path), path) {
         (List::Keyed(keys), _) => keys.first().map(|(key, _)| *key),
         (_, ["spec", "taints"]) => Some("key"),

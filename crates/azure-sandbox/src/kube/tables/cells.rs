@@ -70,11 +70,11 @@ fn template(object: &Value) -> [Value; 3] {
     [of("/name").into(), of("/image").into(), pairs(at(object, &["spec", "selector", "matchLabels"]))]
 }
 
-pub(super) fn plain(object: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn plain(object: &Value, now: &Now) -> Vec<Value> {
     vec![name(object), age(object, now)]
 }
 
-pub(super) fn pod(pod: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn pod(pod: &Value, now: &Now) -> Vec<Value> {
     let statuses = list(pod, "/status/containerStatuses");
     let ready = statuses.iter().filter(|status| status["ready"] == true).count();
     let waiting =
@@ -95,7 +95,7 @@ pub(super) fn pod(pod: &Value, now: &Now) -> Vec<Value> {
     ]
 }
 
-pub(super) fn node(node: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn node(node: &Value, now: &Now) -> Vec<Value> {
     let ready = list(node, "/status/conditions").iter().find(|one| text(one, "/type") == "Ready");
     let mut status = match ready.map(|one| text(one, "/status")) {
         Some("True") => "Ready",
@@ -126,11 +126,11 @@ pub(super) fn node(node: &Value, now: &Now) -> Vec<Value> {
     ]
 }
 
-pub(super) fn namespace(namespace: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn namespace(namespace: &Value, now: &Now) -> Vec<Value> {
     vec![name(namespace), text(namespace, "/status/phase").into(), age(namespace, now)]
 }
 
-pub(super) fn deployment(deployment: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn deployment(deployment: &Value, now: &Now) -> Vec<Value> {
     let of = |pointer| count(deployment, pointer);
     let [containers, images, selector] = template(deployment);
     vec![
@@ -145,23 +145,23 @@ pub(super) fn deployment(deployment: &Value, now: &Now) -> Vec<Value> {
     ]
 }
 
-pub(super) fn secret(secret: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn secret(secret: &Value, now: &Now) -> Vec<Value> {
     vec![name(secret), text(secret, "/type").into(), entries(&secret["data"]).into(), age(secret, now)]
 }
 
-pub(super) fn config_map(map: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn config_map(map: &Value, now: &Now) -> Vec<Value> {
     vec![name(map), (entries(&map["data"]) + entries(&map["binaryData"])).into(), age(map, now)]
 }
 
-pub(super) fn service_account(account: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn service_account(account: &Value, now: &Now) -> Vec<Value> {
     vec![name(account), list(account, "/secrets").len().into(), age(account, now)]
 }
 
-pub(super) fn role(role: &Value, _: &Now) -> Vec<Value> {
+pub(crate) fn role(role: &Value, _: &Now) -> Vec<Value> {
     vec![name(role), at(role, &["metadata", "creationTimestamp"]).clone()]
 }
 
-pub(super) fn binding(binding: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn binding(binding: &Value, now: &Now) -> Vec<Value> {
     let subjects = |kind: &str| {
         let of = list(binding, "/subjects").iter().filter(|subject| text(subject, "/kind") == kind);
         let names = of.map(|subject| match text(subject, "/namespace") {
@@ -181,7 +181,7 @@ pub(super) fn binding(binding: &Value, now: &Now) -> Vec<Value> {
     ]
 }
 
-pub(super) fn event(event: &Value, now: &Now) -> Vec<Value> {
+pub(crate) fn event(event: &Value, now: &Now) -> Vec<Value> {
     let first = text(event, "/firstTimestamp");
     let last = match text(event, "/lastTimestamp") {
         "" => text(event, "/eventTime"),
