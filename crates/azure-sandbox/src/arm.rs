@@ -1,19 +1,21 @@
-//! Azure Resource Manager: what every request has to pass, in the order in which Azure looks, and who answers it.
+//! Azure Resource Manager: the checks of every request, in Azure's order, and the dispatch to the handlers.
 //!
-//! Codes, statuses, keys and the frame of the texts are Azure's; where it is prose, the words are our own.
+//! Codes, statuses, keys and the form of the messages are Azure's; longer sentences are our own.
 
 mod call;
 mod clusters;
+mod error;
 mod groups;
 mod kinds;
 mod listings;
 mod networks;
 mod operations;
+mod pages;
 mod permissions;
 mod pools;
 mod providers;
-mod refused;
-mod route;
+mod ranges;
+pub(crate) mod route;
 mod usages;
 mod workspaces;
 
@@ -21,34 +23,35 @@ use http::{Method, StatusCode};
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-pub(crate) use refused::error;
-pub(crate) use route::parse;
-
 use call::Call;
-use refused::Refused;
-use route::{Route, Target};
+use error::ArmError;
+use route::{Route, Target, parse};
 
-use super::answer::Answer;
-use super::play::Operation;
-use super::request::Asked;
-use super::seed::Role;
-use super::world::{Audience, State, Subscription, Token, World};
+use crate::recordings::Operation;
+use crate::request::AzureRequest;
+use crate::response::Answer;
+use crate::seed::Role;
+use crate::state::{Audience, SandboxState, State, Subscription, Token};
 
-pub(crate) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
-    respond(world, asked, body).unwrap_or_else(|refused| refused.answer())
+pub(crate) fn answer(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Answer {
+    respond(sandbox, request, body).unwrap_or_else(|error| error.answer())
 }
 
-/// Adds the headers that every answer of Resource Manager has.
-pub(crate) fn dressed(world: &World, asked: &Asked, mut answer: Answer) -> Answer {
+/// Adds the headers that every response of Resource Manager has.
+pub(crate) fn with_common_headers(
+    sandbox: &SandboxState,
+    request: &AzureRequest,
+    mut answer: Answer,
+) -> Answer {
     if answer.is_foreign() {
         return answer;
     }
     let id = Uuid::new_v4().to_string();
-    if let Some(given) = asked.header("x-ms-client-request-id") {
+    if let Some(given) = request.header("x-ms-client-request-id") {
         answer.set("x-ms-client-request-id", given);
     }
-    let correlation = asked.header("x-ms-correlation-request-id").unwrap_or(&id).to_owned();
-    let now = world.clock.now().format(&Rfc3339).unwrap_or_default();
+    let correlation = request.header("x-ms-correlation-request-id").unwrap_or(&id).to_owned();
+    let now = sandbox.clock.now().format(&Rfc3339).unwrap_or_default();
     answer
         .with("x-ms-request-id", &id)
         .with("x-ms-correlation-request-id", &correlation)
@@ -60,74 +63,75 @@ pub(crate) fn dressed(world: &World, asked: &Asked, mut answer: Answer) -> Answe
         .with("x-content-type-options", "nosniff")
 }
 
-fn respond(world: &World, asked: &Asked, body: &[u8]) -> Result<Answer, Refused> {
-    let version = asked.parameter("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
-        let text = "Every request needs the query parameter 'api-version' (?api-version=).";
-        Refused::new(StatusCode::BAD_REQUEST, "MissingApiVersionParameter", text)
-    })?;
-    let target = parse(&asked.segments).ok_or_else(|| {
-        let text = format!("The sandbox knows nothing at '{}'.", asked.path);
-        Refused::new(StatusCode::NOT_FOUND, "InvalidResourceType", text)
+fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<Answer, ArmError> {
+    let version =
+        request.parameter("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
+            let text = "Every request needs the query parameter 'api-version' (?api-version=).";
+            ArmError::new(StatusCode::BAD_REQUEST, "MissingApiVersionParameter", text)
+        })?;
+    let target = parse(&request.segments).ok_or_else(|| {
+        let text = format!("The sandbox knows nothing at '{}'.", request.path);
+        ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text)
     })?;
     if Uuid::try_parse(&target.subscription).is_err() {
         let text = format!("The subscription id '{}' is malformed or invalid.", target.subscription);
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "InvalidSubscriptionId", text));
+        return Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidSubscriptionId", text));
     }
-    let mut state = world.state();
-    world.settle(&mut state);
-    let subscription = find(&state, asked, &target)?;
-    let token = authenticate(world, &state, asked, subscription)?;
+    let mut state = sandbox.state();
+    sandbox.advance(&mut state);
+    let subscription = find(&state, request, &target)?;
+    let token = authenticate(sandbox, &state, request, subscription)?;
     if let Some(seconds) = subscription.retry_after {
         let text = format!(
             "Number of requests for subscription '{}' exceeded the limit. Try again after '{seconds}' seconds.",
             subscription.id
         );
-        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
-        return Err(refused.with("retry-after", seconds.to_string()));
+        let error = ArmError::new(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", text);
+        return Err(error.with("retry-after", seconds.to_string()));
     }
-    if let Some(pages) = subscription.played.get(&target.route.operation()) {
-        return listings::played(pages, asked);
+    if let Some(pages) = subscription.recordings.get(&target.route.operation()) {
+        return pages::recorded(pages, request);
     }
-    known(world, &target, &version)?;
-    authorize(subscription, asked, &target, &token)?;
-    provided(subscription, &target)?;
-    if !target.route.has(&asked.method) {
-        let text = format!("The sandbox does not support '{}' on '{}'.", asked.method, target.route.kind());
-        return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "HttpMethodNotSupported", text));
+    check_version(sandbox, &target, &version)?;
+    authorize(subscription, request, &target, &token)?;
+    check_provider(subscription, &target)?;
+    if !target.route.has(&request.method) {
+        let text = format!("The sandbox does not support '{}' on '{}'.", request.method, target.route.kind());
+        return Err(ArmError::new(StatusCode::METHOD_NOT_ALLOWED, "HttpMethodNotSupported", text));
     }
     if listings::is_fixed(&target.route) {
-        let found = listings::Found::of(subscription, state.page_size);
-        // Long lists are written without holding up everybody else.
+        let info = listings::SubscriptionInfo::new(subscription, state.page_size);
+        // Long lists are written without the lock.
         drop(state);
-        return listings::answer(world, asked, &target, &version, &found);
+        return listings::answer(sandbox, request, &target, &version, &info);
     }
     let role = subscription.roles.as_ref().map(|roles| roles.get(&token.client_id).copied());
     let role = role.map_or(Role::Contributor, |role| role.unwrap_or(Role::None));
-    let answer = held(world, &mut state, asked, &target, &version, role, body)?;
-    if asked.is_write() && answer.status.is_success() {
-        world.keep(&state);
+    let answer = respond_locked(sandbox, &mut state, request, &target, &version, role, body)?;
+    if request.is_write() && answer.status.is_success() {
+        sandbox.save(&state);
     }
     Ok(answer)
 }
 
-/// What is looked up or changed while nobody else does.
-fn held(
-    world: &World,
+/// Responds to a request for the state, under its lock.
+fn respond_locked(
+    sandbox: &SandboxState,
     state: &mut State,
-    asked: &Asked,
+    request: &AzureRequest,
     target: &Target,
     version: &str,
     role: Role,
     body: &[u8],
-) -> Result<Answer, Refused> {
-    let now_ms = world.clock.now_ms();
-    let State { subscriptions, times, endings, apps, page_size, .. } = state;
+) -> Result<Answer, ArmError> {
+    let now_ms = sandbox.clock.now_ms();
+    let State { subscriptions, timing, outcomes, apps, page_size, .. } = state;
     let Some(subscription) = subscriptions.get_mut(&target.subscription.to_ascii_lowercase()) else {
-        return Err(Refused::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", "It is gone."));
+        return Err(ArmError::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", "It is gone."));
     };
     let mut call = Call {
-        world,
-        asked,
+        sandbox,
+        request,
         target,
         version,
         role,
@@ -137,37 +141,37 @@ fn held(
         tenant: &subscription.tenant,
         required_tag: subscription.required_tag.as_deref(),
         page_size: page_size.unwrap_or(usize::MAX),
-        times,
-        endings,
+        timing,
+        outcomes,
         apps,
-        holdings: &mut subscription.holdings,
+        resources: &mut subscription.resources,
     };
-    in_group(&call)?;
+    check_group(&call)?;
     let answer = dispatch(&mut call)?;
-    call.holdings.touched |= asked.is_write();
+    call.resources.touched |= request.is_write();
     Ok(answer)
 }
 
-fn dispatch(call: &mut Call<'_>) -> Result<Answer, Refused> {
+fn dispatch(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     match &call.target.route {
         Route::Provider { namespace } => providers::get(call, namespace),
         Route::RegisterProvider { namespace } => providers::register(call, namespace),
         Route::Permissions => Ok(permissions::list(call)),
         Route::ResourceGroups => groups::list(call),
-        Route::ResourceGroup => groups::one(call),
+        Route::ResourceGroup => groups::handle_group(call),
         Route::Usages { location } => usages::list(call, location),
         Route::VirtualNetworks => networks::list(call),
-        Route::VirtualNetwork { name } => networks::one(call, name),
-        Route::Subnets { network } => networks::subnets(call, network),
-        Route::Subnet { network, name } => networks::subnet(call, network, name),
+        Route::VirtualNetwork { name } => networks::handle_network(call, name),
+        Route::Subnets { network } => networks::list_subnets(call, network),
+        Route::Subnet { network, name } => networks::handle_subnet(call, network, name),
         Route::Workspaces => workspaces::list(call),
-        Route::Workspace { name } => workspaces::one(call, name),
+        Route::Workspace { name } => workspaces::handle_workspace(call, name),
         Route::ManagedClusters => clusters::list(call),
-        Route::ManagedCluster { name } => clusters::one(call, name),
-        Route::ClusterAction { name, action } => clusters::action(call, name, *action),
+        Route::ManagedCluster { name } => clusters::handle_cluster(call, name),
+        Route::ClusterAction { name, action } => clusters::handle_action(call, name, *action),
         Route::UpgradeProfile { name } => clusters::upgrade_profile(call, name),
         Route::AgentPools { cluster } => pools::list(call, cluster),
-        Route::AgentPool { cluster, name } => pools::one(call, cluster, name),
+        Route::AgentPool { cluster, name } => pools::handle_pool(call, cluster, name),
         Route::PoolUpgradeProfile { cluster, name } => pools::upgrade_profile(call, cluster, name),
         Route::LongOperation { id, .. } => operations::status(call, id),
         Route::OperationResult { provider, id } => operations::result(call, *provider, id),
@@ -178,53 +182,54 @@ fn dispatch(call: &mut Call<'_>) -> Result<Answer, Refused> {
         | Route::KubernetesVersions { .. }
         | Route::Unknown { .. } => {
             let text = format!("There is no '{}'.", call.target.route.kind());
-            Err(Refused::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
+            Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
         }
     }
 }
 
-/// What is in a group needs the group, and cannot be changed while it is being deleted.
-fn in_group(call: &Call<'_>) -> Result<(), Refused> {
+/// Resources need their group, and cannot be changed while it is being deleted.
+fn check_group(call: &Call<'_>) -> Result<(), ArmError> {
     let Some(name) = call.target.group.as_deref().filter(|_| call.target.route != Route::ResourceGroup)
     else {
         return Ok(());
     };
-    let group = call.holdings.group(name).ok_or_else(|| Refused::no_group(name))?;
-    if group.deleting && call.asked.is_write() && call.asked.method != Method::DELETE {
+    let group = call.resources.group(name).ok_or_else(|| ArmError::no_group(name))?;
+    if group.deleting && call.request.is_write() && call.request.method != Method::DELETE {
         let text = format!(
             "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
             group.name
         );
-        return Err(Refused::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
+        return Err(ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
     }
     Ok(())
 }
 
-fn find<'a>(state: &'a State, asked: &Asked, target: &Target) -> Result<&'a Subscription, Refused> {
+fn find<'a>(state: &'a State, request: &AzureRequest, target: &Target) -> Result<&'a Subscription, ArmError> {
     let id = target.subscription.to_ascii_lowercase();
-    let here = |subscription: &&Subscription| subscription.cloud.is_none_or(|cloud| cloud == asked.cloud);
-    state.subscriptions.get(&id).filter(here).ok_or_else(|| {
+    let is_in_cloud =
+        |subscription: &&Subscription| subscription.cloud.is_none_or(|cloud| cloud == request.cloud);
+    state.subscriptions.get(&id).filter(is_in_cloud).ok_or_else(|| {
         let text = format!("The subscription '{}' could not be found.", target.subscription);
-        Refused::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", text)
+        ArmError::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", text)
     })
 }
 
-/// The token, when it is good for this subscription in this cloud.
+/// The token, if it is valid for this subscription in this cloud.
 fn authenticate(
-    world: &World,
+    sandbox: &SandboxState,
     state: &State,
-    asked: &Asked,
+    request: &AzureRequest,
     subscription: &Subscription,
-) -> Result<Token, Refused> {
-    let refuse = |code, text: &str, why: &str| {
-        let authority = format!("https://{}/{}", asked.cloud.challenge_host(), subscription.tenant);
+) -> Result<Token, ArmError> {
+    let rejected = |code, text: &str, why: &str| {
+        let authority = format!("https://{}/{}", request.cloud.challenge_host(), subscription.tenant);
         let challenge = format!(
             "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{why}\""
         );
-        Refused::new(StatusCode::UNAUTHORIZED, code, text).with("www-authenticate", challenge)
+        ArmError::new(StatusCode::UNAUTHORIZED, code, text).with("www-authenticate", challenge)
     };
-    let Some(header) = asked.header("authorization") else {
-        return Err(refuse(
+    let Some(header) = request.header("authorization") else {
+        return Err(rejected(
             "AuthenticationFailed",
             "Authentication failed. The 'Authorization' header is missing.",
             "The authentication failed because of missing 'Authorization' header.",
@@ -232,58 +237,58 @@ fn authenticate(
     };
     let bearer = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = bearer.and_then(|(_, text)| state.tokens.get(text.trim()));
-    let Some(token) = token.filter(|token| token.cloud == asked.cloud) else {
+    let Some(token) = token.filter(|token| token.cloud == request.cloud) else {
         let text = "The access token is invalid.";
-        return Err(refuse("InvalidAuthenticationToken", text, text));
+        return Err(rejected("InvalidAuthenticationToken", text, text));
     };
     if let Audience::Application(audience) = &token.audience {
-        let allowed = asked.cloud.audiences().map(|audience| format!("'{audience}/'")).join(",");
+        let allowed = request.cloud.audiences().map(|audience| format!("'{audience}/'")).join(",");
         let text = format!(
             "The access token is for the audience '{audience}'. It must be for one of the allowed audiences {allowed}."
         );
-        return Err(refuse("InvalidAuthenticationTokenAudience", &text, &text));
+        return Err(rejected("InvalidAuthenticationTokenAudience", &text, &text));
     }
-    let now = world.clock.now();
-    if token.expires_ms <= world.clock.now_ms() {
-        let expiry = now - time::Duration::milliseconds(world.clock.now_ms() - token.expires_ms);
+    let now = sandbox.clock.now();
+    if token.expires_ms <= sandbox.clock.now_ms() {
+        let expiry = now - time::Duration::milliseconds(sandbox.clock.now_ms() - token.expires_ms);
         let text = format!(
             "The access token expiry UTC time '{}' is earlier than current UTC time '{}'.",
-            american(expiry),
-            american(now)
+            format_us(expiry),
+            format_us(now)
         );
-        return Err(refuse("ExpiredAuthenticationToken", &text, "The access token has expired."));
+        return Err(rejected("ExpiredAuthenticationToken", &text, "The access token has expired."));
     }
     if token.tenant != subscription.tenant {
-        let issuer = asked.cloud.issuer_host();
+        let issuer = request.cloud.issuer_host();
         let text = format!(
             "The access token is from the wrong issuer 'https://{issuer}/{}/'. It must match the tenant \
              'https://{issuer}/{}/' of this subscription.",
             token.tenant, subscription.tenant
         );
-        return Err(refuse("InvalidAuthenticationTokenTenant", &text, &text));
+        return Err(rejected("InvalidAuthenticationTokenTenant", &text, &text));
     }
     Ok(token.clone())
 }
 
-/// `11/23/2026 6:53:45 PM`, as the gateway writes times in texts.
-fn american(time: time::OffsetDateTime) -> String {
+/// `11/23/2026 6:53:45 PM`, as in messages of the gateway.
+fn format_us(time: time::OffsetDateTime) -> String {
     let format = time::macros::format_description!(
         "[month padding:none]/[day padding:none]/[year] [hour repr:12 padding:none]:[minute]:[second] [period]"
     );
     time.format(format).unwrap_or_default()
 }
 
-/// Whether the type exists in that version of the interface.
-fn known(world: &World, target: &Target, version: &str) -> Result<(), Refused> {
+/// Checks that the type exists in the api-version.
+fn check_version(sandbox: &SandboxState, target: &Target, version: &str) -> Result<(), ArmError> {
     if let Route::Unknown { namespace, kind } = &target.route {
         let namespace = namespace.as_deref().unwrap_or("Microsoft.Resources");
         let text = format!(
             "The resource type '{kind}' could not be found in the namespace '{namespace}' for api version '{version}'."
         );
-        return Err(Refused::new(StatusCode::NOT_FOUND, "InvalidResourceType", text));
+        return Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text));
     }
     let kind = target.route.kind();
-    let versions = world.catalog.api_versions.get(&kind.to_ascii_lowercase());
+    let versions = sandbox.catalog.api_versions.get(&kind.to_ascii_lowercase());
     let versions = versions.map(Vec::as_slice).unwrap_or_default();
     if versions.iter().any(|known| known.eq_ignore_ascii_case(version)) {
         return Ok(());
@@ -293,7 +298,7 @@ fn known(world: &World, target: &Target, version: &str) -> Result<(), Refused> {
         None => {
             let text =
                 format!("The api-version '{version}' is invalid. The supported versions are '{supported}'.");
-            Refused::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text)
+            ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text)
         }
         Some(provider) => {
             let short = kind.strip_prefix(provider).unwrap_or(kind).trim_start_matches('/');
@@ -301,48 +306,48 @@ fn known(world: &World, target: &Target, version: &str) -> Result<(), Refused> {
                 "No registered resource provider found for API version '{version}' and type '{short}'. The \
                  supported api-versions are '{supported}'."
             );
-            Refused::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)
+            ArmError::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)
         }
     })
 }
 
 fn authorize(
     subscription: &Subscription,
-    asked: &Asked,
+    request: &AzureRequest,
     target: &Target,
     token: &Token,
-) -> Result<(), Refused> {
+) -> Result<(), ArmError> {
     let Some(roles) = &subscription.roles else { return Ok(()) };
     match roles.get(&token.client_id) {
         Some(Role::Contributor) => return Ok(()),
-        Some(Role::Reader) if !asked.is_write() => return Ok(()),
+        Some(Role::Reader) if !request.is_write() => return Ok(()),
         Some(Role::Operator) if target.route.operation() != Operation::AdminCredential => return Ok(()),
         _ => {}
     }
-    // In Azure the object id is another one; here it is made from the client's.
+    // In Azure, the object ID is independent of the client ID.
     let object =
         Uuid::try_parse(&token.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
     let text = format!(
         "The client '{}' with object id '{object}' does not have authorization to perform action '{}' over scope \
          '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
         token.client_id,
-        target.route.action(&asked.method),
+        target.route.action(&request.method),
         target.scope(),
     );
-    Err(Refused::new(StatusCode::FORBIDDEN, "AuthorizationFailed", text))
+    Err(ArmError::new(StatusCode::FORBIDDEN, "AuthorizationFailed", text))
 }
 
-/// Whether the subscription lets the resource provider answer.
-fn provided(subscription: &Subscription, target: &Target) -> Result<(), Refused> {
+/// Checks that the subscription can use the resource provider.
+fn check_provider(subscription: &Subscription, target: &Target) -> Result<(), ArmError> {
     let Some(provider) = target.route.provider() else { return Ok(()) };
     if subscription.state == "Disabled" {
         let text =
             format!("The subscription '{}' is disabled and therefore marked as read only.", subscription.id);
-        return Err(Refused::new(StatusCode::FORBIDDEN, "ReadOnlyDisabledSubscription", text));
+        return Err(ArmError::new(StatusCode::FORBIDDEN, "ReadOnlyDisabledSubscription", text));
     }
-    if subscription.holdings.is_registered(provider) {
+    if subscription.resources.is_registered(provider) {
         Ok(())
     } else {
-        Err(Refused::not_registered(provider))
+        Err(ArmError::not_registered(provider))
     }
 }

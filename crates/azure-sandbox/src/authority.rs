@@ -17,8 +17,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::clouds::HOSTS;
-use super::files;
+use crate::clouds::HOSTS;
+use crate::files;
 
 const NAME: &str = "norman-aks sandbox authority";
 /// The names of this machine for itself.

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::clouds::Cloud;
-use super::seed::Account;
-use super::skus::Family;
-use super::versions::Offers;
+use crate::clouds::Cloud;
+use crate::seed::Account;
+use crate::skus::family::Family;
+use crate::versions::Offers;
 
 /// A file of the sandbox that does not say what it should.
 #[derive(Debug, thiserror::Error)]

@@ -1,35 +1,23 @@
-//! What the Kubernetes APIs are told of the clusters: read from the JSON that Resource Manager answers with.
+//! Converts the clusters of Resource Manager to the declarations of their Kubernetes APIs.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::holdings::{Holdings, Resource, find};
-use super::json;
-use super::kube::{Declared, DeclaredPool, Entra, Kubes};
+use crate::json;
+use crate::kube::clusters::KubeClusters;
+use crate::kube::declared::{Declared, DeclaredPool, Entra};
+use crate::subscription::Resource;
 
-/// The application that stands for the API servers of all AKS clusters with Entra users.
+/// The application of the API servers of all Entra-enabled AKS clusters.
 const SERVER_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
-/// Tells of every cluster that is there.
-pub(crate) fn declare_all(kubes: &Kubes, holdings: &Holdings, tenant: &str) {
-    for cluster in &holdings.clusters {
-        declare(kubes, cluster, tenant);
-    }
-}
-
-/// Tells of one cluster, by group and name.
-pub(crate) fn declare_one(kubes: &Kubes, holdings: &Holdings, tenant: &str, group: &str, name: &str) {
-    if let Some(cluster) = find(&holdings.clusters, group, name) {
-        declare(kubes, cluster, tenant);
-    }
-}
-
-fn declare(kubes: &Kubes, cluster: &Resource, tenant: &str) {
-    // One that was never finished has no API; `identityProfile` comes with the end of the creation.
-    let made = cluster.body.pointer("/properties/identityProfile").is_some();
-    if let Some(declared) = made.then(|| declared(cluster, tenant)).flatten() {
-        kubes.declare(declared);
+/// Updates the Kubernetes API of a cluster. A cluster whose creation has not succeeded has none; `identityProfile` is set
+/// at the end of the creation.
+pub(crate) fn declare(kube: &KubeClusters, cluster: &Resource, tenant: &str) {
+    let is_created = cluster.body.pointer("/properties/identityProfile").is_some();
+    if let Some(declared) = is_created.then(|| declared(cluster, tenant)).flatten() {
+        kube.declare(declared);
     }
 }
 
@@ -51,8 +39,8 @@ fn declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
 }
 
 fn pool(profile: &Value) -> Option<DeclaredPool> {
-    // Nodes come when the pool is there.
-    let making = json::text(profile, "/provisioningState") == Some("Creating");
+    // Nodes exist once the pool is created.
+    let creating = json::text(profile, "/provisioningState") == Some("Creating");
     let text = |pointer| json::text(profile, pointer).map(str::to_owned);
     let labels = profile.pointer("/nodeLabels").and_then(Value::as_object);
     let labels = labels.into_iter().flatten();
@@ -60,7 +48,7 @@ fn pool(profile: &Value) -> Option<DeclaredPool> {
         labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
     Some(DeclaredPool {
         name: text("/name")?,
-        count: if making { 0 } else { json::number(profile, "/count").unwrap_or_default() },
+        count: if creating { 0 } else { json::number(profile, "/count").unwrap_or_default() },
         vm_size: text("/vmSize")?,
         mode: text("/mode").unwrap_or_else(|| "User".to_owned()),
         version: text("/currentOrchestratorVersion")?,

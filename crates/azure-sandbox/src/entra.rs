@@ -9,11 +9,13 @@ use serde::Serialize;
 use time::macros::format_description;
 use uuid::Uuid;
 
-use super::answer::Answer;
-use super::clouds::{Cloud, resolve};
-use super::play::{Operation, Outcome};
-use super::request::Asked;
-use super::world::{App, Audience, State, Subscription, Token, World};
+use crate::clouds::{Cloud, resolve};
+use crate::kube::user::EntraCaller;
+use crate::recordings::{Operation, Outcome};
+use crate::request::AzureRequest;
+use crate::response::Answer;
+use crate::seed::Role;
+use crate::state::{App, Audience, SandboxState, State, Subscription, Token};
 
 /// How long a token lives, in seconds.
 const LIFETIME: i64 = 3_599;
@@ -31,10 +33,10 @@ pub(crate) fn operation(segments: &[String]) -> Operation {
     }
 }
 
-pub(crate) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
-    let operation = operation(&asked.segments);
+pub(crate) fn answer(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Answer {
+    let operation = operation(&request.segments);
     let expected = if operation == Operation::Token { http::Method::POST } else { http::Method::GET };
-    if operation == Operation::Unknown || asked.method != expected {
+    if operation == Operation::Unknown || request.method != expected {
         let status = if operation == Operation::Unknown {
             StatusCode::NOT_FOUND
         } else {
@@ -43,15 +45,15 @@ pub(crate) fn answer(world: &World, asked: &Asked, body: &[u8]) -> Answer {
         return Answer::empty(status);
     }
     let result = match operation {
-        Operation::Token => token(world, asked, body),
-        Operation::OpenidConfiguration => openid_configuration(world, asked),
-        _ => instance_discovery(asked),
+        Operation::Token => token(sandbox, request, body),
+        Operation::OpenidConfiguration => openid_configuration(sandbox, request),
+        _ => instance_discovery(request),
     };
-    result.unwrap_or_else(|refused| refused.answer(world, asked))
+    result.unwrap_or_else(|error| error.answer(sandbox, request))
 }
 
 /// Adds the headers that every answer of Entra has.
-pub(crate) fn dressed(answer: Answer) -> Answer {
+pub(crate) fn with_common_headers(answer: Answer) -> Answer {
     if answer.is_foreign() {
         return answer;
     }
@@ -65,7 +67,7 @@ pub(crate) fn dressed(answer: Answer) -> Answer {
 }
 
 /// A refusal before it has its trace and its time.
-struct Refused {
+struct EntraError {
     status: StatusCode,
     error: &'static str,
     code: u32,
@@ -75,7 +77,7 @@ struct Refused {
     retry_after: Option<u32>,
 }
 
-impl Refused {
+impl EntraError {
     fn new(status: StatusCode, error: &'static str, code: u32, text: impl Into<String>) -> Self {
         Self { status, error, code, text: text.into(), lines: false, retry_after: None }
     }
@@ -88,7 +90,7 @@ impl Refused {
         Self::request(900_144, format!("The request body must contain the parameter '{parameter}'."))
     }
 
-    fn answer(self, world: &World, asked: &Asked) -> Answer {
+    fn answer(self, sandbox: &SandboxState, request: &AzureRequest) -> Answer {
         #[derive(Serialize)]
         struct Body<'a> {
             error: &'a str,
@@ -100,11 +102,11 @@ impl Refused {
             error_uri: String,
         }
         let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
-        let timestamp = world.clock.now().format(format).unwrap_or_default();
+        let timestamp = sandbox.clock.now().format(format).unwrap_or_default();
         let trace_id = Uuid::new_v4().to_string();
-        let correlation_id = asked
+        let correlation_id = request
             .header("client-request-id")
-            .or_else(|| asked.header("x-ms-client-request-id"))
+            .or_else(|| request.header("x-ms-client-request-id"))
             .filter(|id| Uuid::try_parse(id).is_ok())
             .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         let end = if self.lines { "\r\n" } else { " " };
@@ -118,7 +120,7 @@ impl Refused {
             timestamp: &timestamp,
             trace_id: &trace_id,
             correlation_id: &correlation_id,
-            error_uri: format!("https://{}/error?code={}", asked.cloud.login_host(), self.code),
+            error_uri: format!("https://{}/error?code={}", request.cloud.login_host(), self.code),
         };
         let mut answer = Answer::json(self.status, &body);
         if let Some(seconds) = self.retry_after {
@@ -128,24 +130,24 @@ impl Refused {
     }
 }
 
-fn token(world: &World, asked: &Asked, body: &[u8]) -> Result<Answer, Refused> {
+fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<Answer, EntraError> {
     let form: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
     let field = |name: &str| {
         form.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     };
-    let tenant = tenant(asked)?;
-    let grant = field("grant_type").ok_or_else(|| Refused::missing("grant_type"))?;
+    let tenant = tenant(request)?;
+    let grant = field("grant_type").ok_or_else(|| EntraError::missing("grant_type"))?;
     if grant != "client_credentials" {
         let text = format!("The sandbox does not support the grant type '{grant}'.");
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, text));
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, text));
     }
-    let client_id = field("client_id").ok_or_else(|| Refused::missing("client_id"))?;
-    let scope = field("scope").ok_or_else(|| Refused::missing("scope"))?;
+    let client_id = field("client_id").ok_or_else(|| EntraError::missing("client_id"))?;
+    let scope = field("scope").ok_or_else(|| EntraError::missing("scope"))?;
     let secret = field("client_secret").ok_or_else(|| {
         let text = "The request body must contain 'client_assertion' or 'client_secret'.";
-        Refused::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_218, text)
+        EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_218, text)
     })?;
-    let mut state = world.state();
+    let mut state = sandbox.state();
     let login = state.logins.iter().find(|login| {
         login.secret == secret
             && login.client_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(client_id))
@@ -154,59 +156,59 @@ fn token(world: &World, asked: &Asked, body: &[u8]) -> Result<Answer, Refused> {
         Some(Outcome::Answer(page)) => return Ok(page.answer(None)),
         Some(Outcome::Token) => {}
         None => {
-            let known = state.tenants.contains(&(asked.cloud, tenant.clone()));
+            let known = state.tenants.contains(&(request.cloud, tenant.clone()));
             known.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_request"))?;
             let app = state.apps.iter().find(|app| {
-                app.cloud == asked.cloud
+                app.cloud == request.cloud
                     && app.tenant == tenant
                     && app.client_id.eq_ignore_ascii_case(client_id)
             });
             check(app, client_id, secret, &tenant)?;
         }
     }
-    let audience = audience(asked.cloud, scope, &tenant)?;
-    let expires_ms = world.clock.now_ms() + LIFETIME * 1_000;
+    let audience = audience(request.cloud, scope, &tenant)?;
+    let expires_ms = sandbox.clock.now_ms() + LIFETIME * 1_000;
     let client_id = client_id.to_ascii_lowercase();
-    Ok(issue(&mut state, Token { cloud: asked.cloud, tenant, client_id, audience, expires_ms }))
+    Ok(issue(&mut state, Token { cloud: request.cloud, tenant, client_id, audience, expires_ms }))
 }
 
 /// The tenant of the path, in lower case.
-fn tenant(asked: &Asked) -> Result<String, Refused> {
-    let tenant = asked.segments.first().map(|tenant| tenant.to_ascii_lowercase()).unwrap_or_default();
+fn tenant(request: &AzureRequest) -> Result<String, EntraError> {
+    let tenant = request.segments.first().map(|tenant| tenant.to_ascii_lowercase()).unwrap_or_default();
     if Uuid::try_parse(&tenant).is_ok() || tenant.contains('.') || tenant == "common" {
         return Ok(tenant);
     }
-    Err(Refused::request(900_023, format!("'{tenant}' is neither the id of a tenant nor a domain name.")))
+    Err(EntraError::request(900_023, format!("'{tenant}' is neither the id of a tenant nor a domain name.")))
 }
 
-fn unknown_tenant(tenant: &str, error: &'static str) -> Refused {
+fn unknown_tenant(tenant: &str, error: &'static str) -> EntraError {
     let text =
         format!("Tenant '{tenant}' not found. Check that this is the right tenant and the right cloud.");
-    Refused::new(StatusCode::BAD_REQUEST, error, 90_002, text)
+    EntraError::new(StatusCode::BAD_REQUEST, error, 90_002, text)
 }
 
-fn check(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Result<(), Refused> {
+fn check(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Result<(), EntraError> {
     let Some(app) = app else {
         let text = format!(
             "Application with identifier '{client_id}' was not found in the directory '{tenant}'. It may not be \
              installed there, or the request went to the wrong tenant."
         );
-        let refused = Refused::new(StatusCode::BAD_REQUEST, "unauthorized_client", 700_016, text);
-        return Err(Refused { lines: true, ..refused });
+        let error = EntraError::new(StatusCode::BAD_REQUEST, "unauthorized_client", 700_016, text);
+        return Err(EntraError { lines: true, ..error });
     };
     if let Some(seconds) = app.retry_after {
         let text = "Too many requests; wait before the next one.";
-        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", 90_055, text);
-        return Err(Refused { retry_after: Some(seconds), ..refused });
+        let error = EntraError::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", 90_055, text);
+        return Err(EntraError { retry_after: Some(seconds), ..error });
     }
     if app.disabled {
         let text = format!("Application '{client_id}' ({}) is disabled.", app.name);
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "unauthorized_client", 7_000_112, text));
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "unauthorized_client", 7_000_112, text));
     }
     if app.expired_secrets.iter().any(|expired| expired == secret) {
         let text = format!("The secrets of the application '{client_id}' have expired; make a new one.");
-        let refused = Refused::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, text);
-        return Err(Refused { lines: true, ..refused });
+        let error = EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, text);
+        return Err(EntraError { lines: true, ..error });
     }
     if app.secrets.iter().any(|known| known == secret) {
         return Ok(());
@@ -214,20 +216,20 @@ fn check(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Resu
     let text = format!(
         "Invalid client secret. Send the value of the secret and not its id, for a secret of the app '{client_id}'."
     );
-    Err(Refused::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, text))
+    Err(EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, text))
 }
 
-/// For whom a token is that is asked for with a scope of the form `<audience>/.default`, with or without the OpenID ones.
-fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, Refused> {
+/// For whom a token is that is request for with a scope of the form `<audience>/.default`, with or without the OpenID ones.
+fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraError> {
     let mut resources =
         scope.split(' ').filter(|part| !["", "openid", "profile", "offline_access", "email"].contains(part));
     let (Some(resource), None) = (resources.next(), resources.next()) else {
         let text = format!("The scope '{scope}' must name exactly one resource.");
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_scope", 70_011, text));
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 70_011, text));
     };
     let Some(audience) = resource.strip_suffix("/.default") else {
         let text = format!("The scope '{scope}' is not valid here: it has to end with '/.default'.");
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_scope", 1_002_012, text));
+        return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 1_002_012, text));
     };
     let audience = audience.strip_suffix('/').unwrap_or(audience);
     if cloud.audiences().iter().any(|known| known.eq_ignore_ascii_case(audience)) {
@@ -237,7 +239,7 @@ fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, Refused
         return Ok(Audience::Application(KUBERNETES_APP.to_owned()));
     }
     let text = format!("The resource '{audience}' was not found in the tenant '{tenant}'.");
-    Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, text))
+    Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, text))
 }
 
 fn issue(state: &mut State, token: Token) -> Answer {
@@ -257,20 +259,20 @@ fn issue(state: &mut State, token: Token) -> Answer {
     answer
 }
 
-fn openid_configuration(world: &World, asked: &Asked) -> Result<Answer, Refused> {
-    let tenant = tenant(asked)?;
+fn openid_configuration(sandbox: &SandboxState, request: &AzureRequest) -> Result<Answer, EntraError> {
+    let tenant = tenant(request)?;
     let known = tenant == "common" || {
-        let state = world.state();
+        let state = sandbox.state();
         let here = |subscription: &Subscription| {
-            subscription.tenant == tenant && subscription.cloud.is_none_or(|cloud| cloud == asked.cloud)
+            subscription.tenant == tenant && subscription.cloud.is_none_or(|cloud| cloud == request.cloud)
         };
-        state.tenants.contains(&(asked.cloud, tenant.clone())) || state.subscriptions.values().any(here)
+        state.tenants.contains(&(request.cloud, tenant.clone())) || state.subscriptions.values().any(here)
     };
     known.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_tenant"))?;
-    let host = asked.cloud.login_host();
+    let host = request.cloud.login_host();
     let base = format!("https://{host}/{tenant}");
     let issuer = if tenant == "common" { "{tenantid}" } else { &tenant };
-    let graph = asked.cloud.graph_host();
+    let graph = request.cloud.graph_host();
     Ok(Answer::json(
         StatusCode::OK,
         &serde_json::json!({
@@ -287,21 +289,21 @@ fn openid_configuration(world: &World, asked: &Asked) -> Result<Answer, Refused>
             "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
             "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
             "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
-            "cloud_instance_name": asked.cloud.instance_name(),
+            "cloud_instance_name": request.cloud.instance_name(),
             "msgraph_host": graph,
         }),
     ))
 }
 
-fn instance_discovery(asked: &Asked) -> Result<Answer, Refused> {
-    let endpoint = asked
+fn instance_discovery(request: &AzureRequest) -> Result<Answer, EntraError> {
+    let endpoint = request
         .parameter("authorization_endpoint")
-        .ok_or_else(|| Refused::request(900_144, "The query must contain 'authorization_endpoint'."))?;
+        .ok_or_else(|| EntraError::request(900_144, "The query must contain 'authorization_endpoint'."))?;
     let url = url::Url::parse(&endpoint).ok();
     let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
     if resolve(host).is_none() {
         let text = format!("Unknown or invalid instance '{host}'.");
-        return Err(Refused::request(50_049, text));
+        return Err(EntraError::request(50_049, text));
     }
     let tenant = url.as_ref().and_then(|url| url.path_segments()?.next()).unwrap_or("common");
     let network = |name: &str, aliases: &[&str]| serde_json::json!({"preferred_network": name, "preferred_cache": aliases.get(1).unwrap_or(&name), "aliases": aliases});
@@ -317,4 +319,21 @@ fn instance_discovery(asked: &Asked) -> Result<Answer, Refused> {
             ],
         }),
     ))
+}
+
+/// The caller of a valid token for an application, such as the one of the Kubernetes APIs.
+pub(crate) fn caller(sandbox: &SandboxState, token: &str) -> Option<EntraCaller> {
+    let found = sandbox.state().tokens.get(token).cloned()?;
+    let Audience::Application(audience) = found.audience else { return None };
+    if found.expires_ms <= sandbox.clock.now_ms() {
+        return None;
+    }
+    // In Azure, the object ID is independent of the client ID.
+    let object =
+        Uuid::try_parse(&found.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default();
+    let has_role = sandbox.catalog.accounts.iter().any(|account| {
+        account.role == Role::Contributor && account.client_id.eq_ignore_ascii_case(&found.client_id)
+    });
+    let (tenant, client_id) = (found.tenant, found.client_id);
+    Some(EntraCaller { tenant, client_id, object_id: object.to_string(), audience, has_role })
 }

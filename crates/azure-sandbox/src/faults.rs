@@ -1,14 +1,15 @@
-//! Trouble on demand: which requests it meets, how often, and what it does to the answer.
+//! OperationError on demand: which requests it meets, how often, and what it does to the answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
-use super::clouds::Side;
-use super::log::Seen;
-use super::play::Operation;
+use crate::clouds::Side;
+use crate::log::RecordedRequest;
+use crate::recordings::Operation;
+use crate::response::Answer;
+use crate::script::{Rule, Script};
 
 /// A rule for trouble. Conditions that are left out hold for every request; the first rule that fits decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,61 +91,37 @@ pub struct Refusal {
     pub headers: BTreeMap<String, String>,
 }
 
-/// What a request met.
+/// The effect of the fault that matches a request; none by default.
 #[derive(Debug, Default)]
-pub(crate) struct Met {
+pub(crate) struct MatchedFault {
     pub(crate) latency: Duration,
     pub(crate) effect: Option<Effect>,
 }
 
-/// The rules in force, in order.
-#[derive(Default)]
-pub(crate) struct Faults(Vec<Fault>);
+pub(crate) type Faults = Script<Fault>;
 
-impl Faults {
-    pub(crate) fn add(&mut self, fault: Fault) {
-        if fault.times != Some(0) {
-            self.0.push(fault);
-        }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(crate) fn all(&self) -> Vec<Fault> {
-        self.0.clone()
-    }
-
-    /// Whether no connection to `host` is to be made.
-    pub(crate) fn refuse(&self, host: &str) -> bool {
-        self.0.iter().any(|fault| {
+impl Script<Fault> {
+    /// Whether connections to `host` are refused.
+    pub(crate) fn refuses_connections(&self, host: &str) -> bool {
+        self.all().iter().any(|fault| {
             fault.effect == Some(Effect::RefuseConnections)
                 && fault.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
         })
     }
 
-    /// The trouble that `request` meets, counted off.
-    pub(crate) fn meet(&mut self, request: &Seen) -> Met {
-        let mut met = Met::default();
-        for fault in self.0.iter_mut().filter(|fault| fault.fits(request)) {
-            if fault.skip > 0 {
-                fault.skip -= 1;
-                continue;
-            }
-            if let Some(times) = &mut fault.times {
-                *times -= 1;
-            }
-            met = Met { latency: Duration::from_millis(fault.latency_ms), effect: fault.effect.clone() };
-            break;
-        }
-        self.0.retain(|fault| fault.times != Some(0));
-        met
+    pub(crate) fn match_request(&mut self, request: &RecordedRequest) -> MatchedFault {
+        let fault = self.next_match(request);
+        fault.map_or_else(MatchedFault::default, |fault| MatchedFault {
+            latency: Duration::from_millis(fault.latency_ms),
+            effect: fault.effect,
+        })
     }
 }
 
-impl Fault {
-    fn fits(&self, request: &Seen) -> bool {
+impl Rule for Fault {
+    type Subject = RecordedRequest;
+
+    fn matches(&self, request: &RecordedRequest) -> bool {
         let contains = |part: &String| {
             format!("{}?{}", request.path, request.query)
                 .to_ascii_lowercase()
@@ -154,6 +131,10 @@ impl Fault {
             && self.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(&request.host))
             && self.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&request.method))
             && self.path.as_ref().is_none_or(contains)
+    }
+
+    fn counters(&mut self) -> (&mut u32, &mut Option<u32>) {
+        (&mut self.skip, &mut self.times)
     }
 }
 
@@ -166,7 +147,7 @@ impl Refusal {
         let message = self.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
         self.dress(match (&self.body, side) {
             (Some(body), _) => Answer::text(status, body.clone()),
-            (None, Side::Management) => super::arm::error(status, code, message),
+            (None, Side::Management) => Answer::arm_error(status, code, message),
             (None, Side::Login) => {
                 Answer::json(status, &serde_json::json!({"error": code, "error_description": message}))
             }
@@ -192,8 +173,8 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    fn request(path: &str, operation: Operation) -> Seen {
-        Seen {
+    fn request(path: &str, operation: Operation) -> RecordedRequest {
+        RecordedRequest {
             operation,
             method: "GET".to_owned(),
             host: "management.azure.com".to_owned(),
@@ -217,7 +198,7 @@ mod tests {
             ..Fault::default()
         });
         let networks = request("/x/virtualNetworks", Operation::VirtualNetworks);
-        let met: Vec<bool> = (0..4).map(|_| faults.meet(&networks).effect.is_some()).collect();
+        let met: Vec<bool> = (0..4).map(|_| faults.match_request(&networks).effect.is_some()).collect();
         assert_eq!(met, [false, true, true, false]);
         assert!(faults.all().is_empty(), "used up");
     }
@@ -227,7 +208,7 @@ mod tests {
         let fits = |json: &str| {
             let mut faults = Faults::default();
             faults.add(serde_json::from_str(json).unwrap());
-            faults.meet(&request("/a", Operation::Skus)).effect.is_some()
+            faults.match_request(&request("/a", Operation::Skus)).effect.is_some()
         };
         for (json, expected) in [
             (r#"{"effect":"cut_in_body"}"#, true),

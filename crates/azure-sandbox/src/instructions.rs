@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::Sandbox;
+use crate::Sandbox;
 
 impl Sandbox {
     /// Where the sandbox listens and a first request; `folder` is [`Options::state_dir`](super::Options::state_dir).

@@ -1,69 +1,44 @@
-//! What stands in for Azure: Microsoft Entra and Azure Resource Manager in three clouds, over TLS with a
-//! certificate authority of its own, under Azure's own host names. The client resolves those names
-//! ([`Sandbox::hosts`]) to [`Sandbox::address`] and trusts [`Sandbox::authority_pem`]; nothing else differs.
+//! A simulated Azure: Microsoft Entra and Azure Resource Manager in three clouds, over TLS with a certificate authority
+//! of its own, under Azure's host names. Clients resolve those names ([`Sandbox::hosts`]) to [`Sandbox::address`] and
+//! trust [`Sandbox::authority_pem`]; nothing else differs.
 //!
-//! It knows nothing of `azure` and `domain` on purpose: a misspelt field would agree with itself. The accounts
+//! It does not use the crates `azure` and `aks`: with shared types, a misspelled field would go unnoticed. The accounts
 //! are in [`seed`].
 //!
-//! It can be changed: resource groups, networks, workspaces, clusters and their pools live as in Azure, through long
-//! operations that take seconds instead of minutes ([`Times`]). What goes on follows from the clock, and what was
-//! changed outlives a restart ([`Options::state_dir`]).
+//! Resource groups, networks, workspaces, clusters and their pools change as in Azure, by long-running operations that
+//! take seconds instead of minutes ([`Timing`]). Their progress depends on the clock only, and changes survive a restart
+//! ([`Options::state_dir`]).
 //!
-//! The control API, plain HTTP on a loopback port of its own, JSON; errors are `{"error": text}`:
-//!
-//! | request | what it does |
-//! |---|---|
-//! | `GET /requests`, `DELETE /requests` | the last 10,000 requests ([`Seen`]); forget them |
-//! | `GET /writes` | those of Resource Manager that were no GET or HEAD, with their bodies |
-//! | `GET /faults`, `POST /faults`, `DELETE /faults` | the faults in force; add one ([`Fault`]); end all |
-//! | `GET /times`, `PUT /times` | how long things take ([`Times`]); what is left out stays. `{"scale": 0}`: no time at all |
-//! | `GET /outcomes`, `POST /outcomes`, `DELETE /outcomes` | how long operations are to end ([`Ending`]) |
-//! | `GET /quotas/{subscription}`, `PUT /quotas/{subscription}` | limits that were changed; change one ([`Quota`]) |
-//! | `GET /accounts` | the accounts, with their secrets ([`Account`]) |
-//! | `GET /paging`, `PUT /paging` | `{"items": 2}`: items on a page; `null` for all |
-//! | `PUT /plays/{subscription}/{route}` | answer a route with a list of [`Page`]s ([`Control::play`]) |
-//! | `PUT /plays/{subscription}` | the same for several routes: `{route: [page, …]}` |
-//! | `POST /logins` | decide what a secret gets ([`Login`]) |
-//! | `DELETE /tokens` | make all tokens invalid |
-//! | `GET /kubernetes/clusters` | the clusters with a Kubernetes API, and whether their names are found from here |
-//! | `PUT /kubernetes/clusters/{fqdn}`, `DELETE …` | make or update one by hand ([`Declared`]); end it |
-//! | `GET /kubernetes/clusters/{fqdn}/kubeconfig` | a kubeconfig that works on this machine |
-//! | `PUT /kubernetes/clusters/{fqdn}/reachable` | `{"reachable": true}`: its name is found from here, or not |
-//! | `POST /kubernetes/clusters/{fqdn}/certificates` | `{}`: replace all its certificates and tokens; `{"client_days": 10}`: only issue another client certificate |
-//! | `GET /kubernetes/faults`, `POST …`, `DELETE …` | as `/faults`, for requests to Kubernetes |
-//! | `GET /kubernetes/requests`, `DELETE …` | as `/requests`, for requests to Kubernetes |
-//!
-//! For example: `{"operation": "skus", "times": 2, "effect": {"status": {"status": 503, "retry_after": "1"}}}`,
-//! `{"path": "virtualNetworks", "latency_ms": 3000}`, `{"effect": "cut_in_body"}`,
-//! `{"operation": "managedCluster", "method": "PUT", "effect": "cut_after_taken"}` as faults;
-//! `{"deed": "createCluster", "times": 1, "code": "CreateVMSSAgentPoolFailed", "message": "no room"}` as an outcome.
+//! The control API, JSON over plain HTTP on a loopback port of its own, is described in `docs/sandbox.md`.
 
-mod answer;
 mod arm;
 mod authority;
 mod clouds;
 mod control;
 mod data;
 mod declare;
-mod endings;
 mod entra;
 mod faults;
 mod files;
-mod front;
-mod holdings;
 mod instructions;
 mod json;
-mod keep;
 mod kube;
 mod log;
-mod play;
+mod operation;
+mod outcomes;
+mod recordings;
 mod request;
+mod response;
+mod script;
 pub mod seed;
+mod server;
 mod skus;
-mod stock;
-mod times;
+mod state;
+mod state_file;
+mod subscription;
+mod templates;
+mod timing;
 mod versions;
-mod world;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -80,19 +55,26 @@ use tracing::error;
 pub use authority::Error as AuthorityError;
 use authority::StoredAuthority;
 pub use clouds::Cloud;
-pub use control::{Control, ImpossibleTimes, PLAYED_TENANT, Quota, Unplayable};
+pub use control::{Control, InvalidRecording, InvalidTimeScale, PLAYED_TENANT, Quota};
 pub use data::Error as DataError;
-pub use endings::{Ending, Final};
 pub use faults::{Effect, Fault, Refusal};
-pub use holdings::Deed;
-pub use keep::Error as StateError;
-pub use kube::{Declared, DeclaredPool, Entra, Error as KubernetesError, UserFormat};
-pub use log::Seen;
-pub use play::{Login, Operation, Outcome, Page};
+pub use kube::clusters::Error as KubernetesError;
+pub use kube::declared::{Declared, DeclaredPool, Entra};
+pub use kube::kubeconfig::UserFormat;
+pub use log::RecordedRequest;
+pub use operation::{FinalStatus, OperationKind};
+pub use outcomes::ScriptedOutcome;
+pub use recordings::{Login, Operation, Outcome, Page};
 pub use seed::{Account, Seed};
-pub use times::Times;
+pub use state_file::Error as StateError;
+pub use timing::Timing;
 
-use kube::Kubes;
+use kube::clusters::KubeClusters;
+use state::SandboxState;
+use state_file::StateFile;
+
+/// The state of Azure; the Kubernetes APIs have a file of their own.
+const AZURE_FILE: &str = "sandbox-azure.json";
 
 /// Any free port of the loopback interface.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -100,7 +82,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// How long a stop waits for requests that are still being answered.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How often somebody looks after long operations that nobody asks about.
-const LOOK: Duration = Duration::from_millis(250);
+const ADVANCE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How a sandbox is started.
 #[derive(Clone, Debug)]
@@ -112,7 +94,7 @@ pub struct Options {
     /// The clock by which tokens expire and requests are dated.
     pub clock: Clock,
     /// How long things take.
-    pub times: Times,
+    pub timing: Timing,
     /// The folder that keeps the certificate authority and everything that was changed, in Azure and inside of the
     /// clusters, for the next start; `None` keeps nothing. It has to exist.
     pub state_dir: Option<PathBuf>,
@@ -124,7 +106,7 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             control_listen: None,
             clock: Clock::system(),
-            times: Times::default(),
+            timing: Timing::default(),
             state_dir: None,
         }
     }
@@ -153,7 +135,7 @@ pub enum Error {
     Kubernetes(#[from] KubernetesError),
     /// The times cannot be.
     #[error("the sandbox cannot keep these times")]
-    Times(#[from] ImpossibleTimes),
+    Timing(#[from] InvalidTimeScale),
     /// What an earlier start has left cannot be used.
     #[error("the sandbox cannot go on where it was")]
     State(#[from] StateError),
@@ -188,23 +170,23 @@ impl Sandbox {
             return Err(Error::NotLoopback(address));
         }
         let catalog = data::Catalog::load()?;
-        let folder = options.state_dir.as_deref();
-        let stored = folder.map(StoredAuthority::read).transpose()?.flatten();
+        let directory = options.state_dir.as_deref();
+        let stored = directory.map(StoredAuthority::read).transpose()?.flatten();
         let authority = stored.map_or_else(StoredAuthority::generate, StoredAuthority::renewed)?;
-        if let Some(folder) = folder {
-            authority.write(folder)?;
+        if let Some(directory) = directory {
+            authority.write(directory)?;
         }
         let tls = authority.server()?;
-        if !options.times.is_possible() {
-            return Err(ImpossibleTimes.into());
+        if !options.timing.is_valid() {
+            return Err(InvalidTimeScale.into());
         }
-        let keeper = options.state_dir.as_deref().map(keep::Keeper::new);
-        let kept = keeper.as_ref().map(keep::Keeper::read).transpose()?.unwrap_or_default();
+        let file = directory.map(|directory| StateFile::new(directory, AZURE_FILE));
+        let stored = file.as_ref().map(StateFile::read).transpose()?.unwrap_or_default();
         let stop = CancellationToken::new();
-        let kubes = Kubes::open(options.clock.clone(), options.state_dir, &catalog.families, stop.clone())?;
-        let world = world::World::new(catalog, options.clock, options.times, keeper, kept, kubes.clone());
-        let world = Arc::new(world);
-        let control = Control { world: Arc::clone(&world) };
+        let kube = KubeClusters::open(options.clock.clone(), directory, &catalog.families, stop.clone())?;
+        let sandbox = SandboxState::new(catalog, options.clock, options.timing, file, stored, kube.clone());
+        let sandbox = Arc::new(sandbox);
+        let control = Control { sandbox: Arc::clone(&sandbox) };
         let (listener, address) = bind(options.listen).await?;
         let control_listener = match options.control_listen {
             Some(address) => Some(bind(address).await?),
@@ -212,21 +194,23 @@ impl Sandbox {
         };
         let (kubernetes, kubernetes_address) = bind(ANY_PORT).await?;
         // Nobody else set it.
-        let _ = world.kubernetes_address.set(kubernetes_address);
+        let _ = sandbox.kubernetes_address.set(kubernetes_address);
         let closed = Arc::new(closed_port()?);
         let tasks = TaskTracker::new();
         let limits = serve::Options { drain: DRAIN, ..serve::Options::default() };
-        let azure = front::router(Arc::clone(&world));
-        tasks.spawn(watched(serve::serve(listener, Some(tls), azure, stop.clone(), limits.clone())));
-        let (tls, inside) = (kubes.tls()?, kube::router(world));
-        tasks.spawn(watched(serve::serve(kubernetes, Some(tls), inside, stop.clone(), limits.clone())));
-        tasks.spawn(kubes.run());
+        let azure = server::router(Arc::clone(&sandbox));
+        tasks.spawn(log_failure(serve::serve(listener, Some(tls), azure, stop.clone(), limits.clone())));
+        let lookup = Arc::clone(&sandbox);
+        let entra = Arc::new(move |token: &str| entra::caller(&lookup, token));
+        let (tls, inside) = (kube::tls::config(&kube)?, kube::server::router(kube.clone(), entra));
+        tasks.spawn(log_failure(serve::serve(kubernetes, Some(tls), inside, stop.clone(), limits.clone())));
+        tasks.spawn(kube::background::run(kube));
         let control_address = control_listener.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = control_listener {
-            let strings = control::router(control.clone());
-            tasks.spawn(watched(serve::serve(listener, None, strings, stop.clone(), limits)));
+            let routes = control::http::router(control.clone());
+            tasks.spawn(log_failure(serve::serve(listener, None, routes, stop.clone(), limits)));
         }
-        tasks.spawn(settling(Arc::clone(&control.world), stop.clone()));
+        tasks.spawn(advance_operations(Arc::clone(&control.sandbox), stop.clone()));
         tasks.close();
         let stop = stop.drop_guard();
         Ok(Self { address, control_address, kubernetes_address, closed, authority, control, tasks, stop })
@@ -251,8 +235,8 @@ impl Sandbox {
     /// for clusters that are unknown, stopped, or private.
     pub fn kubernetes_resolver(&self) -> Resolver {
         let (served, closed) = (self.kubernetes_address, Arc::clone(&self.closed));
-        let kubes = self.control.world.kubes.clone();
-        Arc::new(move |host| kubes.resolve(host, served, closed.1))
+        let kube = self.control.sandbox.kube.clone();
+        Arc::new(move |host| kube.resolve(host, served, closed.1))
     }
 
     /// The certificate that clients have to trust, PEM.
@@ -315,26 +299,25 @@ fn closed_port() -> Result<(TcpSocket, SocketAddr), Error> {
 }
 
 /// Lets the Kubernetes APIs follow, while long operations are under way that nobody asks about.
-async fn settling(world: Arc<world::World>, stop: CancellationToken) {
+async fn advance_operations(sandbox: Arc<SandboxState>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = world.begun.notified() => {}
+            () = sandbox.operation_started.notified() => {}
         }
         loop {
-            let under_way = world.settle(&mut world.state());
-            if !under_way {
+            if !sandbox.advance(&mut sandbox.state()) {
                 break;
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(ADVANCE_INTERVAL) => {}
             }
         }
     }
 }
 
-async fn watched(serving: impl Future<Output = io::Result<()>>) {
+async fn log_failure(serving: impl Future<Output = io::Result<()>>) {
     if let Err(error) = serving.await {
         error!(%error, "the sandbox's listener failed");
     }

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use super::play::Operation;
+use crate::recordings::Operation;
 
 /// How many are remembered.
 const CAPACITY: usize = 10_000;
 
 /// A request as the sandbox saw it. No tokens, and no bodies of logins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct RecordedRequest {
     /// What was asked for.
     pub operation: Operation,
     /// The method.
@@ -35,14 +35,14 @@ pub struct Seen {
 
 #[derive(Default)]
 pub(crate) struct Log {
-    seen: VecDeque<Seen>,
+    seen: VecDeque<RecordedRequest>,
     /// The number of the first in `seen`.
     first: u64,
 }
 
 impl Log {
     /// Remembers a request and gives the number under which its status is to be set.
-    pub(crate) fn push(&mut self, seen: Seen) -> u64 {
+    pub(crate) fn push(&mut self, seen: RecordedRequest) -> u64 {
         if self.seen.len() >= CAPACITY {
             self.seen.pop_front();
             self.first += 1;
@@ -57,18 +57,18 @@ impl Log {
         }
     }
 
-    pub(crate) fn answered(&mut self, number: u64, status: u16) {
+    pub(crate) fn set_status(&mut self, number: u64, status: u16) {
         if let Some(seen) = self.get_mut(number) {
             seen.status = Some(status);
         }
     }
 
-    fn get_mut(&mut self, number: u64) -> Option<&mut Seen> {
+    fn get_mut(&mut self, number: u64) -> Option<&mut RecordedRequest> {
         let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())?;
         self.seen.get_mut(index)
     }
 
-    pub(crate) fn all(&self) -> Vec<Seen> {
+    pub(crate) fn all(&self) -> Vec<RecordedRequest> {
         self.seen.iter().cloned().collect()
     }
 
@@ -83,8 +83,8 @@ impl Log {
 mod tests {
     use super::*;
 
-    fn seen(path: &str) -> Seen {
-        Seen {
+    fn seen(path: &str) -> RecordedRequest {
+        RecordedRequest {
             operation: Operation::Unknown,
             method: "GET".to_owned(),
             host: "management.azure.com".to_owned(),
@@ -104,18 +104,18 @@ mod tests {
         for n in 1..CAPACITY {
             log.push(seen(&n.to_string()));
         }
-        log.answered(first, 200);
+        log.set_status(first, 200);
         assert_eq!(log.all()[0].status, Some(200));
         let last = log.push(seen("/last"));
         assert_eq!((log.all().len(), &*log.all()[0].path), (CAPACITY, "1"));
-        log.answered(first, 500);
-        log.answered(last, 404);
+        log.set_status(first, 500);
+        log.set_status(last, 404);
         assert_eq!(log.all().last().unwrap().status, Some(404));
         log.clear();
         let again = log.push(seen("/again"));
-        log.answered(last, 500);
+        log.set_status(last, 500);
         assert_eq!(log.all()[0].status, None, "an answer from before the clearing");
-        log.answered(again, 200);
+        log.set_status(again, 200);
         assert_eq!(log.all()[0].status, Some(200));
     }
 }

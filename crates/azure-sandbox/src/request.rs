@@ -4,9 +4,9 @@ use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::clouds::{Cloud, Side, resolve};
+use crate::clouds::{Cloud, Side, resolve};
 
-pub(crate) struct Asked {
+pub(crate) struct AzureRequest {
     pub(crate) cloud: Cloud,
     pub(crate) side: Side,
     /// As the client named it, without the port.
@@ -21,7 +21,7 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
 }
 
-impl Asked {
+impl AzureRequest {
     /// `Err` has the host name that is not one of the sandbox's.
     pub(crate) fn new(parts: Parts) -> Result<Self, String> {
         let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
@@ -56,7 +56,7 @@ impl Asked {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The page that `$skiptoken` asks for: 0, or what [`Asked::next_link`] was given. `None` for a bad token.
+    /// The page that `$skiptoken` asks for: 0, or what [`AzureRequest::next_link`] was given. `None` for a bad token.
     pub(crate) fn page_start(&self) -> Option<usize> {
         use base64::Engine as _;
         let Some(token) = self.parameter("$skiptoken") else { return Some(0) };
@@ -88,9 +88,9 @@ impl Asked {
 mod tests {
     use super::*;
 
-    fn asked(uri: &str) -> Asked {
+    fn asked(uri: &str) -> AzureRequest {
         let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
-        Asked::new(parts).unwrap()
+        AzureRequest::new(parts).unwrap()
     }
 
     #[test]
@@ -113,6 +113,6 @@ mod tests {
     fn a_foreign_host_is_named() {
         let (parts, ()) =
             http::Request::get("/x").header("host", "example.com:8").body(()).unwrap().into_parts();
-        assert_eq!(Asked::new(parts).err().unwrap(), "example.com");
+        assert_eq!(AzureRequest::new(parts).err().unwrap(), "example.com");
     }
 }

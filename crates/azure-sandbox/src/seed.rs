@@ -27,7 +27,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clouds::Cloud;
+use crate::clouds::Cloud;
 
 /// The account `ready` and what it finds, for those who write examples or tests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

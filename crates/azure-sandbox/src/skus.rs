@@ -1,107 +1,29 @@
 //! VM sizes: about a thousand for every region, worked out from one row per family. What a region offers,
 //! in which zones and with which restrictions follows from its name, so that it never changes.
 
+pub(crate) mod family;
 mod offer;
-mod shapes;
+mod wire;
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use family::{Family, Size};
 pub(crate) use offer::Offer;
-use shapes::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, ZoneDetails};
+use wire::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, ZoneDetails};
 
-use super::data::Region;
+use crate::data::Region;
 
 /// The system disk of every size, in MiB.
 const OS_DISK_MIB: u32 = 1_047_552;
-/// Sizes of memory-optimised machines that are sold with fewer processors switched on: all, of which used.
-const CONSTRAINED: [(u32, u32); 11] =
-    [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
-
 /// Sizes that examples and forms start from: free to use in every zone, wherever they are offered.
 const EVERYDAY: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
 /// The lot that draws every zone and no restriction.
 const LUCKY: u64 = 40;
-
-/// A row of `data/vm-families.json`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Family {
-    #[serde(rename = "family")]
-    title: String,
-    /// The name of a size without `Standard_`; `{n}` is the number of processors.
-    #[serde(default)]
-    pattern: String,
-    #[serde(default)]
-    cores: Vec<u32>,
-    /// Memory per processor, GiB.
-    #[serde(default)]
-    memory: f64,
-    /// Or size by size: name, processors, GiB.
-    #[serde(default)]
-    sizes: Vec<(String, u32, f64)>,
-    /// Temporary disk per processor, MiB; 0 for none.
-    temp: u64,
-    flags: Vec<String>,
-    /// The share of regions that offer it, per cent.
-    reach: u64,
-    /// Graphics processors, size by size.
-    #[serde(default)]
-    gpus: Vec<u32>,
-}
-
-impl Family {
-    fn is(&self, flag: &str) -> bool {
-        self.flags.iter().any(|have| have == flag)
-    }
-
-    /// Name without the tier, processors, processors in use, GiB, graphics processors.
-    fn each(&self) -> Vec<Size> {
-        let size = |name: String, cores, used, memory, gpus| Size { name, cores, used, memory, gpus };
-        if !self.sizes.is_empty() {
-            let gpus = self.gpus.iter().copied().map(Some).chain(std::iter::repeat(None));
-            return self
-                .sizes
-                .iter()
-                .zip(gpus)
-                .map(|((name, cores, memory), gpus)| size(name.clone(), *cores, *cores, *memory, gpus))
-                .collect();
-        }
-        let named = |n: &str| self.pattern.replace("{n}", n);
-        let mut all = Vec::new();
-        for cores in self.cores.iter().copied() {
-            let memory = f64::from(cores) * self.memory;
-            if self.is("constrained") {
-                for (_, used) in CONSTRAINED.into_iter().filter(|(whole, _)| *whole == cores) {
-                    all.push(size(named(&format!("{cores}-{used}")), cores, used, memory, None));
-                }
-            }
-            all.push(size(named(&cores.to_string()), cores, cores, memory, None));
-        }
-        all
-    }
-}
-
-struct Size {
-    name: String,
-    cores: u32,
-    used: u32,
-    memory: f64,
-    gpus: Option<u32>,
-}
-
-/// Processors and memory (GiB) of every machine, by the name of its size in lower case.
-pub(crate) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
-    let sizes = families.iter().flat_map(Family::each);
-    sizes
-        .map(|size| (format!("standard_{}", size.name).to_ascii_lowercase(), (size.used, size.memory)))
-        .collect()
-}
 
 /// The entries of one region, as JSON.
 pub(crate) struct Listing {
@@ -128,7 +50,7 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
         if !first(region) && hash(&[&region.name, &family.title]) % 100 >= family.reach {
             continue;
         }
-        for size in family.each() {
+        for size in family.sizes() {
             let tier = if family.is("basic") { "Basic" } else { "Standard" };
             let full = if family.is("basic") { size.name.clone() } else { format!("Standard_{}", size.name) };
             let sku = sku(family, &size, tier, &full, region);

@@ -1,80 +1,96 @@
-//! A request that has passed the gates: what it may look at and change while the world is held still for it, and the
-//! beginning of long operations.
+//! A request that passed all checks, with the state that it reads or changes under the lock, and the start of long-running
+//! operations.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::refused::Refused;
+use super::error::ArmError;
+use super::pages;
 use super::route::Target;
-use crate::answer::Answer;
-use crate::endings::Endings;
-use crate::holdings::{Holdings, Work};
-use crate::request::Asked;
+use crate::operation::LongOperation;
+use crate::outcomes::ScriptedOutcome;
+use crate::request::AzureRequest;
+use crate::response::Answer;
+use crate::script::Script;
 use crate::seed::Role;
-use crate::times::Times;
-use crate::world::{App, World};
+use crate::state::{App, SandboxState};
+use crate::subscription::{Resource, SubscriptionState};
+use crate::timing::Timing;
 
-/// The version of the interface that addresses of operations name.
+/// The api-version in operation URLs.
 const OPERATIONS_VERSION: &str = "2016-03-30";
 
 pub(crate) struct Call<'a> {
-    pub(crate) world: &'a World,
-    pub(crate) asked: &'a Asked,
+    pub(crate) sandbox: &'a SandboxState,
+    pub(crate) request: &'a AzureRequest,
     pub(crate) target: &'a Target,
-    /// Of the interface.
+    /// The api-version.
     pub(crate) version: &'a str,
-    /// Of the caller.
+    /// The role of the caller.
     pub(crate) role: Role,
     pub(crate) body: &'a [u8],
     pub(crate) now_ms: i64,
-    /// The subscription, as it writes itself.
+    /// The ID of the subscription, in its own spelling.
     pub(crate) subscription: &'a str,
     pub(crate) tenant: &'a str,
     pub(crate) required_tag: Option<&'a str>,
     pub(crate) page_size: usize,
-    pub(crate) times: &'a Times,
-    pub(crate) endings: &'a mut Endings,
+    pub(crate) timing: &'a Timing,
+    pub(crate) outcomes: &'a mut Script<ScriptedOutcome>,
     pub(crate) apps: &'a [App],
-    pub(crate) holdings: &'a mut Holdings,
+    pub(crate) resources: &'a mut SubscriptionState,
 }
 
 impl Call<'_> {
-    /// The resource group of the address, as it was written when it was made.
-    pub(crate) fn group(&self) -> String {
-        let asked = self.target.group.as_deref().unwrap_or_default();
-        self.holdings.group(asked).map_or_else(|| asked.to_owned(), |group| group.name.clone())
+    /// A page of a list.
+    pub(crate) fn page(&self, items: impl IntoIterator<Item = Value>) -> Result<Answer, ArmError> {
+        let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+        let items: Vec<&[u8]> = items.iter().map(String::as_bytes).collect();
+        pages::page(&items, self.request, self.page_size)
     }
 
-    /// The body, which has to be an object.
-    pub(crate) fn object(&self) -> Result<Value, Refused> {
+    /// The resources of the group in the URL; of all groups if there is none.
+    pub(crate) fn in_scope<'r>(&self, all: &'r [Resource]) -> impl Iterator<Item = &'r Resource> {
+        let group = self.target.group.clone();
+        all.iter().filter(move |resource| group.as_deref().is_none_or(|group| resource.is_in(group)))
+    }
+
+    /// The name of the resource group in the URL, in the spelling of its creation.
+    pub(crate) fn group(&self) -> String {
+        let name = self.target.group.as_deref().unwrap_or_default();
+        self.resources.group(name).map_or_else(|| name.to_owned(), |group| group.name.clone())
+    }
+
+    /// The body, which must be an object.
+    pub(crate) fn object(&self) -> Result<Value, ArmError> {
         serde_json::from_slice::<Value>(self.body).ok().filter(Value::is_object).ok_or_else(|| {
             let text = "The request content was invalid and could not be deserialized: it is no JSON object.";
-            Refused::new(StatusCode::BAD_REQUEST, "InvalidRequestContent", text)
+            ArmError::new(StatusCode::BAD_REQUEST, "InvalidRequestContent", text)
         })
     }
 
-    /// The region in the body, by its name.
-    pub(crate) fn location(&self, body: &Value, kind: &str) -> Result<String, Refused> {
+    /// The name of the region in the body.
+    pub(crate) fn location(&self, body: &Value, kind: &str) -> Result<String, ArmError> {
         let given = body.get("location").and_then(Value::as_str).unwrap_or_default();
         if given.is_empty() {
             let text = "The location property is required for this definition.";
-            return Err(Refused::new(StatusCode::BAD_REQUEST, "LocationRequired", text));
+            return Err(ArmError::new(StatusCode::BAD_REQUEST, "LocationRequired", text));
         }
-        let region = self.world.catalog.region(self.asked.cloud, given);
+        let region = self.sandbox.catalog.region(self.request.cloud, given);
         region.map(|region| region.name.clone()).ok_or_else(|| {
             let mut names: Vec<&str> =
-                self.world.catalog.places(self.asked.cloud).map(|region| region.name.as_str()).collect();
+                self.sandbox.catalog.places(self.request.cloud).map(|region| region.name.as_str()).collect();
             names.sort_unstable();
             let text = format!(
                 "The provided location '{given}' is not available for resource type '{kind}'. List of available \
                  regions for the resource type is '{}'.",
                 names.join(",")
             );
-            Refused::new(StatusCode::BAD_REQUEST, "LocationNotAvailableForResourceType", text)
+            ArmError::new(StatusCode::BAD_REQUEST, "LocationNotAvailableForResourceType", text)
         })
     }
 
-    /// Tags, when the body has some.
+    /// The tags in the body.
     pub(crate) fn tags(body: &Value) -> Option<Value> {
         let tags = body.get("tags")?.as_object()?;
         let texts: Map<String, Value> =
@@ -82,47 +98,51 @@ impl Call<'_> {
         Some(Value::Object(texts))
     }
 
-    /// Begins a long operation, with the end that was decided for it.
-    pub(crate) fn begin(&mut self, mut work: Work) -> Work {
-        work.started_ms = self.now_ms;
-        work.lasts_ms = self.times.of(work.deed);
-        self.endings.decide(&mut work);
-        self.holdings.push(work.clone());
-        self.world.begun.notify_one();
-        work
+    /// Starts a long-running operation, with its scripted outcome if there is one.
+    pub(crate) fn start(&mut self, mut operation: LongOperation) -> LongOperation {
+        operation.started_ms = self.now_ms;
+        operation.duration_ms = self.timing.duration_ms(operation.kind);
+        self.outcomes.apply(&mut operation);
+        self.resources.push(operation.clone());
+        self.sandbox.operation_started.notify_one();
+        operation
     }
 
-    /// The answer with the address under which the operation is to be followed.
-    pub(crate) fn followed(&self, answer: Answer, work: &Work) -> Answer {
-        let answer = answer.with("azure-asyncoperation", &self.address(work, "operations"));
-        self.patient(answer)
+    /// Adds the `Azure-AsyncOperation` header.
+    pub(crate) fn with_operation_url(&self, answer: Answer, operation: &LongOperation) -> Answer {
+        let answer = answer.with("azure-asyncoperation", &self.operation_url(operation, "operations"));
+        self.with_retry_after(answer)
     }
 
-    /// The same, and the address of the result.
-    pub(crate) fn accepted(&self, answer: Answer, work: &Work) -> Answer {
-        let results =
-            if work.deed.provider() == "Microsoft.Network" { "operationResults" } else { "operationresults" };
-        self.followed(answer, work).with("location", &self.address(work, results))
+    /// Adds the `Azure-AsyncOperation` and `Location` headers.
+    pub(crate) fn with_result_url(&self, answer: Answer, operation: &LongOperation) -> Answer {
+        let results = if operation.kind.provider() == "Microsoft.Network" {
+            "operationResults"
+        } else {
+            "operationresults"
+        };
+        self.with_operation_url(answer, operation).with("location", &self.operation_url(operation, results))
     }
 
-    /// The answer with how long to wait before the next look.
-    pub(crate) fn patient(&self, answer: Answer) -> Answer {
-        match self.times.retry_after {
+    /// Adds the `Retry-After` header, if it is configured.
+    pub(crate) fn with_retry_after(&self, answer: Answer) -> Answer {
+        match self.timing.retry_after {
             Some(seconds) => answer.with("retry-after", &seconds.to_string()),
             None => answer,
         }
     }
 
-    fn address(&self, work: &Work, what: &str) -> String {
-        let host = self.asked.cloud.management_host();
-        let (provider, region) = (work.deed.provider(), &work.region);
+    fn operation_url(&self, operation: &LongOperation, what: &str) -> String {
+        let host = self.request.cloud.management_host();
+        let (provider, region) = (operation.kind.provider(), &operation.region);
         let version = if provider == "Microsoft.Network" { self.version } else { OPERATIONS_VERSION };
-        let (certificate, signature) = work.signature.split_at_checked(32).unwrap_or(("", &work.signature));
+        let (certificate, signature) =
+            operation.signature.split_at_checked(32).unwrap_or(("", &operation.signature));
         format!(
             "https://{host}/subscriptions/{}/providers/{provider}/locations/{region}/{what}/{}?api-version={version}&t={}&c={certificate}&s={signature}&h=sandbox",
             self.subscription,
-            work.id,
-            work.started_ms * 10_000,
+            operation.id,
+            operation.started_ms * 10_000,
         )
     }
 }

@@ -1,61 +1,50 @@
-//! `Microsoft.ContainerService/managedClusters`: reading, deleting, starting and stopping. Making and changing is in
-//! [`put`], what Azure adds in [`fill`], what it refuses in [`check`], [`change`] and [`place`].
+//! `Microsoft.ContainerService/managedClusters`. Creation and updates are in [`put`], defaults in [`defaults`], validation
+//! in [`check`], [`change`] and [`availability`].
 
-mod change;
-mod check;
+mod availability;
+pub(crate) mod change;
+pub(crate) mod check;
 mod credential;
-mod fill;
-mod network;
-mod place;
+pub(crate) mod defaults;
+pub(crate) mod lookup;
+pub(crate) mod merge;
+pub(crate) mod network;
 mod put;
+
+pub(crate) use availability::check_availability;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::call::Call;
-use super::listings;
-use super::refused::Refused;
+use super::error::ArmError;
 use super::route::ClusterAction;
-use crate::answer::Answer;
-use crate::endings::Final;
-use crate::holdings::{Deed, Resource, Work, find, find_mut, is_at_rest};
 use crate::json;
+use crate::operation::{FinalStatus, LongOperation, OperationKind, Target};
+use crate::response::Answer;
+use crate::subscription::find_mut;
+use lookup::{check_precondition, ensure_idle, get, is_long_term, new_etag, representation};
 
-pub(crate) use change::{pool as pool_change, upgrade_of_pool};
-pub(crate) use check::{has_system_pool, pool as check_pool};
-pub(crate) use fill::{Surroundings, pool as fill_pool, read_only as forget_read_only, tidy as tidy_pool};
-pub(crate) use network::addresses_in;
-pub(crate) use place::check as check_place;
-pub(crate) use put::lay_pool;
-
-pub(crate) const KIND: &str = "Microsoft.ContainerService/managedClusters";
-/// The first version of the interface that tells entity tags.
-const WITH_ETAGS: &str = "2024-09-01";
-
-pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
-    let group = call.target.group.as_deref();
-    let all: Vec<String> = call
-        .holdings
-        .clusters
-        .iter()
-        .filter(|it| group.is_none_or(|group| group.eq_ignore_ascii_case(&it.group)))
-        .map(|it| shown(call, &it.body).to_string())
-        .collect();
-    let items: Vec<&[u8]> = all.iter().map(String::as_bytes).collect();
-    listings::paged(&items, call.asked, call.page_size)
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, ArmError> {
+    call.page(call.in_scope(&call.resources.clusters).map(|cluster| representation(call, &cluster.body)))
 }
 
-pub(crate) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
-    match call.asked.method {
+pub(crate) fn handle_cluster(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+    match call.request.method {
         Method::PUT => put::put(call, name),
         Method::PATCH => patch(call, name),
         Method::DELETE => Ok(delete(call, name)),
-        _ => get(call, name).map(|cluster| Answer::json(StatusCode::OK, &shown(call, &cluster.body))),
+        _ => {
+            get(call, name).map(|cluster| Answer::json(StatusCode::OK, &representation(call, &cluster.body)))
+        }
     }
 }
 
-pub(crate) fn action(call: &mut Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, Refused> {
+pub(crate) fn handle_action(
+    call: &mut Call<'_>,
+    name: &str,
+    action: ClusterAction,
+) -> Result<Answer, ArmError> {
     match action {
         ClusterAction::Start => power(call, name, true),
         ClusterAction::Stop => power(call, name, false),
@@ -64,168 +53,94 @@ pub(crate) fn action(call: &mut Call<'_>, name: &str, action: ClusterAction) -> 
     }
 }
 
-/// Whether pods have addresses of the subnet, and whether they have addresses of nobody else.
-pub(crate) fn plugin(cluster: &Value) -> (bool, bool) {
-    (network::is_flat(cluster), network::is_overlay(cluster))
-}
-
-/// The cluster of the address.
-pub(crate) fn get<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Resource, Refused> {
-    let group = call.target.group.as_deref().unwrap_or_default();
-    find(&call.holdings.clusters, group, name).ok_or_else(|| Refused::not_found(KIND, name, group))
-}
-
-/// The cluster, as the version of the interface knows it.
-pub(crate) fn shown(call: &Call<'_>, cluster: &Value) -> Value {
-    let mut cluster = cluster.clone();
-    if call.version < WITH_ETAGS {
-        json::remove(&mut cluster, "/eTag");
-        let pools = cluster.pointer_mut("/properties/agentPoolProfiles").and_then(Value::as_array_mut);
-        for pool in pools.into_iter().flatten() {
-            json::remove(pool, "/eTag");
-        }
-    }
-    cluster
-}
-
-/// Whether the conditions of the request hold for what has this entity tag; `None`: for what is not there.
-pub(crate) fn precondition(call: &Call<'_>, etag: Option<&str>) -> Result<(), Refused> {
-    let wanted = call.asked.header("if-match").map(|wanted| wanted.trim().trim_matches('"'));
-    let unwanted = call.asked.header("if-none-match").map(str::trim);
-    let fits = wanted.is_none_or(|wanted| etag.is_some_and(|etag| wanted == "*" || wanted == etag));
-    let free = unwanted.is_none_or(|unwanted| unwanted != "*" || etag.is_none());
-    if fits && free {
-        return Ok(());
-    }
-    let text = "The condition of If-Match or If-None-Match is not met: the resource has another entity tag.";
-    Err(Refused::by_aks(StatusCode::PRECONDITION_FAILED, "EtagMismatch", text))
-}
-
-pub(crate) fn new_etag() -> String {
-    Uuid::new_v4().to_string()
-}
-
-/// Whether the cluster has long-term support.
-pub(crate) fn is_long_term(cluster: &Value) -> bool {
-    json::text(cluster, "/properties/supportPlan") == Some("AKSLongTermSupport")
-}
-
-/// Whether something else goes on in the cluster.
-pub(crate) fn at_rest(cluster: &Resource) -> Result<(), Refused> {
-    let pending = |what: String| {
-        let text = format!(
-            "Operation is not allowed: Another {what} is in progress, please wait for it to finish before starting a \
-             new operation. See https://aka.ms/aks-pending-operation for more details"
-        );
-        Err(Refused::by_aks(StatusCode::CONFLICT, "OperationNotAllowed", text))
-    };
-    if !is_at_rest(cluster.state()) {
-        return pending(format!("operation ({})", cluster.state()));
-    }
-    for pool in cluster.pools() {
-        let state = json::text(pool, "/provisioningState").unwrap_or_default();
-        if !is_at_rest(state) {
-            let name = json::text(pool, "/name").unwrap_or_default();
-            return pending(format!("agentpool operation ({name} - {state})"));
-        }
-    }
-    Ok(())
-}
-
-/// Whether the cluster is switched on.
-pub(crate) fn is_running(cluster: &Resource) -> Result<(), Refused> {
-    if json::text(&cluster.body, "/properties/powerState/code") != Some("Stopped") {
-        return Ok(());
-    }
-    let text = format!(
-        "Operation is not allowed: the managed cluster '{}' is stopped, and can only be started or deleted.",
-        cluster.name
-    );
-    Err(Refused::by_aks(StatusCode::CONFLICT, "OperationNotAllowed", text))
-}
-
-/// Only tags can be patched.
-fn patch(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+/// PATCH changes only tags.
+fn patch(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
     let body = call.object()?;
     let cluster = get(call, name)?;
-    at_rest(cluster)?;
-    precondition(call, json::text(&cluster.body, "/eTag"))?;
+    ensure_idle(cluster)?;
+    check_precondition(call, json::text(&cluster.body, "/eTag"))?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
-    if let Some(cluster) = find_mut(&mut call.holdings.clusters, &group, &name) {
+    if let Some(cluster) = find_mut(&mut call.resources.clusters, &group, &name) {
         json::set(&mut cluster.body, "/tags", Call::tags(&body).unwrap_or_else(|| json!({})));
         json::set(&mut cluster.body, "/eTag", new_etag());
         cluster.set_state("Updating");
     }
-    let work = call.begin(Work::new(Deed::TagCluster, &group, &name, &region));
+    let operation =
+        call.start(LongOperation::new(OperationKind::TagCluster, Target::resource(&group, &name), &region));
     let cluster = get(call, &name)?;
-    Ok(call.followed(Answer::json(StatusCode::OK, &shown(call, &cluster.body)), &work))
+    Ok(call
+        .with_operation_url(Answer::json(StatusCode::OK, &representation(call, &cluster.body)), &operation))
 }
 
-/// A deletion waits for nothing: what goes on gives way to it.
+/// Deletes a cluster; the deletion replaces running operations.
 fn delete(call: &mut Call<'_>, name: &str) -> Answer {
     let Ok(cluster) = get(call, name) else { return Answer::empty(StatusCode::NO_CONTENT) };
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
-    let running = call.holdings.running();
-    let deleting =
-        running.filter(|work| work.deed == Deed::DeleteCluster).find(|work| work.is_of(&group, &name));
-    let deleting = deleting.cloned();
-    let work = deleting.unwrap_or_else(|| {
+    let is_same = |operation: &&LongOperation| {
+        operation.kind == OperationKind::DeleteCluster && operation.target.is_within(&group, &name)
+    };
+    let running = call.resources.running().find(is_same).cloned();
+    let operation = running.unwrap_or_else(|| {
         let now_ms = call.now_ms;
-        call.holdings.preempt(now_ms, |work| work.deed.is_on_cluster() && work.is_of(&group, &name));
-        mark(call, &group, &name, "Deleting");
-        call.begin(Work::new(Deed::DeleteCluster, &group, &name, &region))
+        call.resources.preempt(now_ms, |operation| {
+            operation.kind.is_on_cluster() && operation.target.is_within(&group, &name)
+        });
+        start(call, OperationKind::DeleteCluster, "Deleting", (&group, &name), &region)
     });
-    call.accepted(Answer::empty(StatusCode::ACCEPTED), &work)
+    call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation)
 }
 
-/// Puts the cluster and its pools into a state.
-fn mark(call: &mut Call<'_>, group: &str, name: &str, state: &str) {
-    if let Some(cluster) = find_mut(&mut call.holdings.clusters, group, name) {
-        cluster.set_state(state);
-        for pool in cluster.pools_mut().into_iter().flatten() {
-            json::set(pool, "/provisioningState", state);
-        }
+/// Starts an operation, and sets the state of the cluster and its pools.
+fn start(
+    call: &mut Call<'_>,
+    kind: OperationKind,
+    state: &str,
+    (group, name): (&str, &str),
+    region: &str,
+) -> LongOperation {
+    if let Some(cluster) = find_mut(&mut call.resources.clusters, group, name) {
+        cluster.set_state_with_pools(state);
     }
+    call.start(LongOperation::new(kind, Target::resource(group, name), region))
 }
 
-fn power(call: &mut Call<'_>, name: &str, on: bool) -> Result<Answer, Refused> {
+fn power(call: &mut Call<'_>, name: &str, on: bool) -> Result<Answer, ArmError> {
     let cluster = get(call, name)?;
-    at_rest(cluster)?;
+    ensure_idle(cluster)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
-    let (deed, state) = if on { (Deed::StartCluster, "Starting") } else { (Deed::StopCluster, "Stopping") };
-    mark(call, &group, &name, state);
-    let work = call.begin(Work::new(deed, &group, &name, &region));
-    Ok(call.accepted(Answer::empty(StatusCode::ACCEPTED), &work))
+    let (kind, state) =
+        if on { (OperationKind::StartCluster, "Starting") } else { (OperationKind::StopCluster, "Stopping") };
+    let operation = start(call, kind, state, (&group, &name), &region);
+    Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
 }
 
-fn abort(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+fn abort(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
     let cluster = get(call, name)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let now_ms = call.now_ms;
     let mut any = false;
-    let works = call.holdings.works.iter_mut().filter(|work| {
-        work.ended_ms.is_none()
-            && work.deed.is_on_cluster()
-            && !work.deed.is_deletion()
-            && work.is_of(&group, &name)
+    let operations = call.resources.operations.iter_mut().filter(|operation| {
+        operation.ended_ms.is_none()
+            && operation.kind.is_on_cluster()
+            && ![OperationKind::DeleteCluster, OperationKind::DeletePool].contains(&operation.kind)
+            && operation.target.is_within(&group, &name)
     });
-    for work in works {
+    for operation in operations {
         let text = "The operation was stopped by a request to abort it.";
-        work.interrupt(now_ms, Final::Canceled, "OperationPreempted", text);
+        operation.interrupt(now_ms, FinalStatus::Canceled, "OperationPreempted", text);
         any = true;
     }
     if !any {
         let text = "Operation is not allowed: there is no operation in progress that could be aborted.";
-        return Err(Refused::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
+        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
     }
-    mark(call, &group, &name, "Canceling");
-    let work = call.begin(Work::new(Deed::AbortCluster, &group, &name, &region));
-    Ok(call.accepted(Answer::empty(StatusCode::ACCEPTED), &work))
+    let operation = start(call, OperationKind::AbortCluster, "Canceling", (&group, &name), &region);
+    Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
 }
 
-pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<Answer, ArmError> {
     let cluster = get(call, name)?;
-    let offers = call.world.catalog.offers(call.asked.cloud);
+    let offers = call.sandbox.catalog.offers(call.request.cloud);
     let long_term = is_long_term(&cluster.body);
     let targets = |from: &str| -> Vec<Value> {
         offers

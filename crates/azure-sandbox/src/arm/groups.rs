@@ -3,53 +3,50 @@
 use http::{Method, StatusCode};
 
 use super::call::Call;
-use super::refused::Refused;
-use super::{listings, operations};
-use crate::answer::Answer;
-use crate::holdings::{Deed, Group, Work};
+use super::error::ArmError;
+use super::operations;
+use crate::operation::{LongOperation, OperationKind, Target};
+use crate::response::Answer;
+use crate::subscription::Group;
 
-/// The longest name of a group.
-const LONGEST: usize = 90;
+const MAX_NAME_LEN: usize = 90;
 
-pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
-    let all: Vec<_> =
-        call.holdings.groups.iter().map(|group| group.json(call.subscription).to_string()).collect();
-    let items: Vec<&[u8]> = all.iter().map(String::as_bytes).collect();
-    listings::paged(&items, call.asked, call.page_size)
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, ArmError> {
+    call.page(call.resources.groups.iter().map(|group| group.json(call.subscription)))
 }
 
-pub(crate) fn one(call: &mut Call<'_>) -> Result<Answer, Refused> {
+pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
     let name = call.target.group.clone().unwrap_or_default();
-    if call.asked.method == Method::PUT {
+    if call.request.method == Method::PUT {
         return put(call, &name);
     }
-    let Some(group) = call.holdings.group(&name).cloned() else {
-        return Err(Refused::no_group(&name));
+    let Some(group) = call.resources.group(&name).cloned() else {
+        return Err(ArmError::no_group(&name));
     };
-    match call.asked.method {
+    match call.request.method {
         Method::HEAD => Ok(Answer::empty(StatusCode::NO_CONTENT)),
         Method::DELETE => Ok(delete(call, &group)),
         _ => Ok(Answer::json(StatusCode::OK, &group.json(call.subscription))),
     }
 }
 
-fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
     let body = call.object()?;
     let location = call.location(&body, "Microsoft.Resources/resourceGroups")?;
     let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
-    if name.chars().count() > LONGEST || name.ends_with('.') || !name.chars().all(allowed) {
+    if name.chars().count() > MAX_NAME_LEN || name.ends_with('.') || !name.chars().all(allowed) {
         let text = format!(
             "The provided resource group name '{name}' has these invalid characters or is too long: it may have \
              alphanumeric characters, periods, underscores, hyphens and parenthesis, and not end with a period."
         );
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "InvalidResourceGroupName", text));
+        return Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidResourceGroupName", text));
     }
     let tags = Call::tags(&body);
     let subscription = call.subscription;
-    let Some(group) = call.holdings.group_mut(name) else {
+    let Some(group) = call.resources.group_mut(name) else {
         let group = Group { name: name.to_owned(), location, tags, managed_by: None, deleting: false };
         let answer = Answer::json(StatusCode::CREATED, &group.json(subscription));
-        call.holdings.groups.push(group);
+        call.resources.groups.push(group);
         return Ok(answer);
     };
     if group.location != location {
@@ -57,14 +54,14 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
             "Invalid resource group location '{location}'. The Resource group already exists in location '{}'.",
             group.location
         );
-        return Err(Refused::new(StatusCode::CONFLICT, "InvalidResourceGroupLocation", text));
+        return Err(ArmError::new(StatusCode::CONFLICT, "InvalidResourceGroupLocation", text));
     }
     if group.deleting {
         let text = format!(
             "The resource group '{}' is in deprovisioning state and cannot perform this operation.",
             group.name
         );
-        return Err(Refused::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
+        return Err(ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
     }
     // A PUT without tags leaves none.
     group.tags = tags;
@@ -72,12 +69,15 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
 }
 
 fn delete(call: &mut Call<'_>, group: &Group) -> Answer {
-    let same = |work: &&Work| work.deed == Deed::DeleteGroup && work.group.eq_ignore_ascii_case(&group.name);
-    let running = call.holdings.running().find(same).cloned();
-    let work = running.unwrap_or_else(|| {
-        call.holdings.mark_deleting(&group.name, call.now_ms);
-        call.begin(Work::new(Deed::DeleteGroup, &group.name, &group.name, &group.location))
+    let is_same = |operation: &&LongOperation| {
+        operation.kind == OperationKind::DeleteGroup && operation.target.is_in_group(&group.name)
+    };
+    let running = call.resources.running().find(is_same).cloned();
+    let operation = running.unwrap_or_else(|| {
+        call.resources.mark_deleting(&group.name, call.now_ms);
+        let target = Target::group(&group.name);
+        call.start(LongOperation::new(OperationKind::DeleteGroup, target, &group.location))
     });
-    let location = operations::group_result(call, &work);
-    call.patient(Answer::empty(StatusCode::ACCEPTED).with("location", &location))
+    let location = operations::group_result(call, &operation);
+    call.with_retry_after(Answer::empty(StatusCode::ACCEPTED).with("location", &location))
 }

@@ -4,7 +4,7 @@
 use http::Method;
 
 use super::route::{ClusterAction, Provider, Route, Target};
-use crate::play::Operation;
+use crate::recordings::Operation;
 
 impl Route {
     pub(crate) fn operation(&self) -> Operation {

@@ -1,5 +1,4 @@
-//! The answers that no request changes: the subscription, the long lists of regions, sizes and versions; and how lists
-//! are cut into pages.
+//! The responses that no request changes: the subscription, and the lists of regions, sizes and versions.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,17 +6,17 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::refused::Refused;
+use super::error::ArmError;
+use super::pages;
 use super::route::{Route, Target};
-use crate::answer::Answer;
 use crate::data::Region;
-use crate::play::Page;
-use crate::request::Asked;
+use crate::request::AzureRequest;
+use crate::response::Answer;
 use crate::skus::{self, Listing};
-use crate::world::{Subscription, World};
+use crate::state::{SandboxState, Subscription};
 
-/// What the lock had to be held for.
-pub(crate) struct Found {
+/// The part of a subscription that these responses need, copied under the lock.
+pub(crate) struct SubscriptionInfo {
     id: String,
     display_name: String,
     tenant: String,
@@ -25,8 +24,8 @@ pub(crate) struct Found {
     page_size: usize,
 }
 
-impl Found {
-    pub(crate) fn of(subscription: &Subscription, page_size: Option<usize>) -> Self {
+impl SubscriptionInfo {
+    pub(crate) fn new(subscription: &Subscription, page_size: Option<usize>) -> Self {
         Self {
             id: subscription.id.clone(),
             display_name: subscription.display_name.clone(),
@@ -37,7 +36,7 @@ impl Found {
     }
 }
 
-/// Whether the answer is one of those here.
+/// Whether this module responds to the route.
 pub(crate) fn is_fixed(route: &Route) -> bool {
     matches!(
         route,
@@ -49,86 +48,47 @@ pub(crate) fn is_fixed(route: &Route) -> bool {
     )
 }
 
-/// The recorded page that the request asks for.
-pub(crate) fn played(pages: &[Page], asked: &Asked) -> Result<Answer, Refused> {
-    let start = asked.page_start().ok_or_else(bad_page)?;
-    let page = pages.get(start).ok_or_else(bad_page)?;
-    let next = (start + 1 < pages.len()).then(|| asked.next_link(start + 1));
-    Ok(page.answer(next.as_deref()))
-}
-
 pub(crate) fn answer(
-    world: &World,
-    asked: &Asked,
+    sandbox: &SandboxState,
+    request: &AzureRequest,
     target: &Target,
     version: &str,
-    found: &Found,
-) -> Result<Answer, Refused> {
+    info: &SubscriptionInfo,
+) -> Result<Answer, ArmError> {
     match &target.route {
-        Route::Subscription => Ok(subscription(found, version)),
-        Route::Locations => Ok(locations(world, asked, found, version)),
+        Route::Subscription => Ok(subscription(info, version)),
+        Route::Locations => Ok(locations(sandbox, request, info, version)),
         Route::VmSizes { location } => {
             let listing =
-                world.skus(asked.cloud, location).ok_or_else(|| no_region(target, location, version))?;
-            Ok(value([&*listing.vm_sizes], None))
+                sandbox.skus(request.cloud, location).ok_or_else(|| no_region(target, location, version))?;
+            Ok(pages::value([&*listing.vm_sizes], None))
         }
-        Route::Skus => skus(world, asked, found.page_size),
+        Route::Skus => skus(sandbox, request, info.page_size),
         Route::KubernetesVersions { location } => {
-            world
+            sandbox
                 .catalog
-                .region(asked.cloud, location)
+                .region(request.cloud, location)
                 .ok_or_else(|| no_region(target, location, version))?;
-            Ok(kubernetes_versions(world, asked))
+            Ok(kubernetes_versions(sandbox, request))
         }
         other => {
             let text = format!("There is no '{}'.", other.kind());
-            Err(Refused::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
+            Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
         }
     }
 }
 
-pub(crate) fn no_region(target: &Target, location: &str, version: &str) -> Refused {
+pub(crate) fn no_region(target: &Target, location: &str, version: &str) -> ArmError {
     let kind = target.route.kind();
     let kind = kind.split_once('/').map_or(kind, |(_, kind)| kind);
     let text = format!(
-        "No registered resource provider found for location '{location}' and API version '{version}' for type \
+        "No registered resource provider info for location '{location}' and API version '{version}' for type \
          '{kind}'. The supported api-versions and locations are those of the resource provider."
     );
-    Refused::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)
+    ArmError::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)
 }
 
-fn bad_page() -> Refused {
-    Refused::new(StatusCode::BAD_REQUEST, "InvalidSkipToken", "The skip token of the request is invalid.")
-}
-
-/// `{"value":[…],"nextLink":…}` around pieces of JSON.
-fn value<'a>(items: impl IntoIterator<Item = &'a [u8]>, next: Option<&str>) -> Answer {
-    let mut body = b"{\"value\":[".to_vec();
-    for (index, item) in items.into_iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(item);
-    }
-    body.push(b']');
-    if let Some(next) = next {
-        body.extend_from_slice(b",\"nextLink\":");
-        body.extend_from_slice(&serde_json::to_vec(next).unwrap_or_default());
-    }
-    body.push(b'}');
-    Answer::text(StatusCode::OK, body)
-}
-
-/// One page of `items`.
-pub(crate) fn paged(items: &[&[u8]], asked: &Asked, size: usize) -> Result<Answer, Refused> {
-    let start = asked.page_start().ok_or_else(bad_page)?;
-    let rest = items.get(start..).ok_or_else(bad_page)?;
-    let page = rest.get(..size).unwrap_or(rest);
-    let next = (page.len() < rest.len()).then(|| asked.next_link(start + page.len()));
-    Ok(value(page.iter().copied(), next.as_deref()))
-}
-
-fn subscription(found: &Found, version: &str) -> Answer {
+fn subscription(info: &SubscriptionInfo, version: &str) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -155,13 +115,13 @@ fn subscription(found: &Found, version: &str) -> Answer {
     Answer::json(
         StatusCode::OK,
         &Body {
-            id: format!("/subscriptions/{}", found.id),
+            id: format!("/subscriptions/{}", info.id),
             authorization_source: "RoleBased",
             managed_by_tenants: newer.then_some([]),
-            subscription_id: &found.id,
-            tenant_id: newer.then_some(&found.tenant),
-            display_name: &found.display_name,
-            state: &found.state,
+            subscription_id: &info.id,
+            tenant_id: newer.then_some(&info.tenant),
+            display_name: &info.display_name,
+            state: &info.state,
             subscription_policies: Policies {
                 location_placement_id: "Public_2014-09-01",
                 quota_id: "PayAsYouGo_2014-09-01",
@@ -171,9 +131,14 @@ fn subscription(found: &Found, version: &str) -> Answer {
     )
 }
 
-fn locations(world: &World, asked: &Asked, found: &Found, version: &str) -> Answer {
-    let regions = world.catalog.regions.iter().filter(|region| region.cloud == asked.cloud);
-    let id = |name: &str| format!("/subscriptions/{}/locations/{name}", found.id);
+fn locations(
+    sandbox: &SandboxState,
+    request: &AzureRequest,
+    info: &SubscriptionInfo,
+    version: &str,
+) -> Answer {
+    let regions = sandbox.catalog.regions.iter().filter(|region| region.cloud == request.cloud);
+    let id = |name: &str| format!("/subscriptions/{}/locations/{name}", info.id);
     // The interface got `metadata`, and with it the logical regions, in 2019; types and zones in 2022.
     let (metadata, zones) = (version >= "2019-11-01", version >= "2022-12-01");
     let entries: Vec<serde_json::Value> = regions
@@ -240,36 +205,36 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
 }
 
 /// Without a filter: every region of the cloud. An unknown region in the filter: nothing, as in Azure.
-fn skus(world: &World, asked: &Asked, size: usize) -> Result<Answer, Refused> {
-    let listings: Vec<Arc<Listing>> = match asked.parameter("$filter") {
+fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<Answer, ArmError> {
+    let listings: Vec<Arc<Listing>> = match request.parameter("$filter") {
         // Some 70 MB that nobody needs twice: not kept.
         None => {
-            let families = &world.catalog.families;
-            world
+            let families = &sandbox.catalog.families;
+            sandbox
                 .catalog
-                .places(asked.cloud)
+                .places(request.cloud)
                 .map(|region| Arc::new(skus::listing(families, region)))
                 .collect()
         }
         Some(filter) => {
             let location = filtered_location(&filter).ok_or_else(|| {
                 let text = format!("The filter '{filter}' is not supported: only \"location eq '…'\" is.");
-                Refused::new(StatusCode::BAD_REQUEST, "InvalidFilterInQueryString", text)
+                ArmError::new(StatusCode::BAD_REQUEST, "InvalidFilterInQueryString", text)
             })?;
             // Unlike in paths, a name with spaces is none here.
-            let spelt = world.catalog.places(asked.cloud).any(|region| region.name == location);
-            spelt.then(|| world.skus(asked.cloud, &location)).flatten().into_iter().collect()
+            let spelt = sandbox.catalog.places(request.cloud).any(|region| region.name == location);
+            spelt.then(|| sandbox.skus(request.cloud, &location)).flatten().into_iter().collect()
         }
     };
     // All on one page, which is all but always: the list is only copied.
-    if size == usize::MAX && asked.page_start() == Some(0) {
-        return Ok(value(listings.iter().map(|listing| &*listing.skus), None));
+    if size == usize::MAX && request.page_start() == Some(0) {
+        return Ok(pages::value(listings.iter().map(|listing| &*listing.skus), None));
     }
     let items: Vec<&[u8]> = listings
         .iter()
         .flat_map(|listing| listing.places.iter().filter_map(|place| listing.skus.get(place.clone())))
         .collect();
-    paged(&items, asked, size)
+    pages::page(&items, request, size)
 }
 
 /// `location eq '<name>'`: the name in lower case, doubled quotes undone.
@@ -284,11 +249,11 @@ fn filtered_location(filter: &str) -> Option<String> {
     alone.then(|| text.replace('\u{0}', "'").to_ascii_lowercase())
 }
 
-fn kubernetes_versions(world: &World, asked: &Asked) -> Answer {
+fn kubernetes_versions(sandbox: &SandboxState, request: &AzureRequest) -> Answer {
     use crate::clouds::Cloud;
-    let versions = match asked.cloud {
-        Cloud::Public => &world.catalog.versions.public,
-        Cloud::China | Cloud::UsGovernment => &world.catalog.versions.national,
+    let versions = match request.cloud {
+        Cloud::Public => &sandbox.catalog.versions.public,
+        Cloud::China | Cloud::UsGovernment => &sandbox.catalog.versions.national,
     };
     let mut body = "{\"values\":[".to_owned();
     for (index, minor) in versions.iter().enumerate() {

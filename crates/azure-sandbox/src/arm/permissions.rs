@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::call::Call;
-use crate::answer::Answer;
+use crate::response::Answer;
 use crate::seed::Role;
 
 pub(crate) fn list(call: &Call<'_>) -> Answer {

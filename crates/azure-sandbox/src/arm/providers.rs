@@ -6,9 +6,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::refused::Refused;
-use crate::answer::Answer;
-use crate::holdings::{Deed, Work};
+use super::error::ArmError;
+use crate::operation::{LongOperation, OperationKind, Target};
+use crate::response::Answer;
 
 /// Those that the sandbox knows, in Azure's spelling.
 const KNOWN: [&str; 7] = [
@@ -21,33 +21,35 @@ const KNOWN: [&str; 7] = [
     "Microsoft.Storage",
 ];
 
-pub(crate) fn get(call: &Call<'_>, namespace: &str) -> Result<Answer, Refused> {
+pub(crate) fn get(call: &Call<'_>, namespace: &str) -> Result<Answer, ArmError> {
     let provider = known(namespace)?;
     Ok(Answer::json(StatusCode::OK, &body(call, provider)))
 }
 
-pub(crate) fn register(call: &mut Call<'_>, namespace: &str) -> Result<Answer, Refused> {
+pub(crate) fn register(call: &mut Call<'_>, namespace: &str) -> Result<Answer, ArmError> {
     let provider = known(namespace)?;
-    if !call.holdings.is_registered(provider) && !is_under_way(call, provider) {
-        call.begin(Work::new(Deed::RegisterProvider, "", provider, ""));
+    if !call.resources.is_registered(provider) && !is_under_way(call, provider) {
+        call.start(LongOperation::new(OperationKind::RegisterProvider, Target::provider(provider), ""));
     }
     Ok(Answer::json(StatusCode::OK, &body(call, provider)))
 }
 
-fn known(namespace: &str) -> Result<&'static str, Refused> {
+fn known(namespace: &str) -> Result<&'static str, ArmError> {
     let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(namespace));
     known.ok_or_else(|| {
         let text = format!("The resource namespace '{namespace}' is invalid.");
-        Refused::new(StatusCode::NOT_FOUND, "InvalidResourceNamespace", text)
+        ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceNamespace", text)
     })
 }
 
 fn is_under_way(call: &Call<'_>, provider: &str) -> bool {
-    call.holdings.running().any(|work| work.deed == Deed::RegisterProvider && work.name == provider)
+    call.resources.running().any(|operation| {
+        operation.kind == OperationKind::RegisterProvider && operation.target.name() == provider
+    })
 }
 
 fn body(call: &Call<'_>, provider: &str) -> Value {
-    let state = if call.holdings.is_registered(provider) {
+    let state = if call.resources.is_registered(provider) {
         "Registered"
     } else if is_under_way(call, provider) {
         "Registering"
@@ -55,10 +57,10 @@ fn body(call: &Call<'_>, provider: &str) -> Value {
         "NotRegistered"
     };
     let places: Vec<&str> =
-        call.world.catalog.places(call.asked.cloud).map(|region| region.display_name.as_str()).collect();
+        call.sandbox.catalog.places(call.request.cloud).map(|region| region.display_name.as_str()).collect();
     // Types are written as the requests of the sandbox know them.
     let types: BTreeMap<&str, &Vec<String>> = call
-        .world
+        .sandbox
         .catalog
         .api_versions
         .iter()

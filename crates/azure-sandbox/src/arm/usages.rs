@@ -6,25 +6,25 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::Call;
+use super::error::ArmError;
 use super::listings;
-use super::refused::Refused;
-use crate::answer::Answer;
-use crate::holdings::{Holdings, Resource};
 use crate::json;
+use crate::response::Answer;
 use crate::skus::Listing;
+use crate::subscription::{Resource, SubscriptionState};
 
 /// The limit of a quota that nobody has changed.
 const USUAL: u32 = 100;
 /// The limit of all processors of a region together.
 pub(crate) const USUAL_CORES: u32 = 350;
 
-pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, Refused> {
-    let cloud = call.asked.cloud;
-    let region = call.world.catalog.region(cloud, location);
+pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, ArmError> {
+    let cloud = call.request.cloud;
+    let region = call.sandbox.catalog.region(cloud, location);
     let region = region.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
-    let listing = call.world.skus(cloud, location);
+    let listing = call.sandbox.skus(cloud, location);
     let listing = listing.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
-    let used = used(&call.holdings.clusters, &region.name, &listing);
+    let used = used(&call.resources.clusters, &region.name, &listing);
     let entry = |name: &str, title: &str, current: u32, limit: u32| {
         json!({
             "limit": limit, "unit": "Count", "currentValue": current,
@@ -35,7 +35,7 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, Refused> {
     let cores = used.get("cores").copied().unwrap_or_default();
     let mut all = vec![
         entry("availabilitySets", "Availability Sets", 0, 2_500),
-        entry("cores", "Total Regional vCPUs", cores, limit(call.holdings, &region.name, "cores")),
+        entry("cores", "Total Regional vCPUs", cores, limit(call.resources, &region.name, "cores")),
         entry("virtualMachines", "Virtual Machines", machines, 25_000),
         entry("virtualMachineScaleSets", "Virtual Machine Scale Sets", 0, 2_500),
         entry("lowPriorityCores", "Total Regional Low-priority vCPUs", 0, USUAL),
@@ -44,7 +44,7 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, Refused> {
         listing.offers.values().map(|offer| offer.family.as_str()).collect();
     all.extend(families.into_iter().map(|family| {
         let current = used.get(family).copied().unwrap_or_default();
-        entry(family, &title(family), current, limit(call.holdings, &region.name, family))
+        entry(family, &title(family), current, limit(call.resources, &region.name, family))
     }));
     Ok(Answer::json(StatusCode::OK, &json!({"value": all})))
 }
@@ -59,8 +59,8 @@ fn title(family: &str) -> String {
     format!("{word} {rest} Family vCPUs")
 }
 
-pub(crate) fn limit(holdings: &Holdings, region: &str, quota: &str) -> u32 {
-    let changed = holdings.quotas.get(region).and_then(|quotas| quotas.get(quota)).copied();
+pub(crate) fn limit(resources: &SubscriptionState, region: &str, quota: &str) -> u32 {
+    let changed = resources.quotas.get(region).and_then(|quotas| quotas.get(quota)).copied();
     changed.unwrap_or(if quota == "cores" { USUAL_CORES } else { USUAL })
 }
 

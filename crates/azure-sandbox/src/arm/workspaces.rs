@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::call::Call;
-use super::listings;
-use super::refused::Refused;
-use crate::answer::Answer;
-use crate::holdings::{Deed, Resource, Work, date, find, position};
+use super::error::ArmError;
 use crate::json;
+use crate::operation::{LongOperation, OperationKind, Target, format_rfc3339};
+use crate::response::Answer;
+use crate::subscription::{Resource, find, find_mut, position};
 
 const KIND: &str = "Microsoft.OperationalInsights/workspaces";
-/// Price plans by their names in lower case, and as Azure writes them.
+/// Pricing tiers: lower-case key, and Azure's spelling.
 const PLANS: [(&str, &str); 6] = [
     ("free", "Free"),
     ("standalone", "Standalone"),
@@ -22,87 +22,88 @@ const PLANS: [(&str, &str); 6] = [
     ("lacluster", "LACluster"),
 ];
 
-pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refused> {
-    let group = call.target.group.as_deref();
-    let all: Vec<String> = call
-        .holdings
-        .workspaces
-        .iter()
-        .filter(|it| group.is_none_or(|group| group.eq_ignore_ascii_case(&it.group)))
-        .map(|it| it.body.to_string())
-        .collect();
-    let items: Vec<&[u8]> = all.iter().map(String::as_bytes).collect();
-    listings::paged(&items, call.asked, call.page_size)
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, ArmError> {
+    call.page(call.in_scope(&call.resources.workspaces).map(|workspace| workspace.body.clone()))
 }
 
-pub(crate) fn one(call: &mut Call<'_>, name: &str) -> Result<Answer, Refused> {
+pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
     let group = call.group();
-    match call.asked.method {
+    match call.request.method {
         Method::PUT => put(call, &group, name),
-        Method::DELETE => Ok(match position(&call.holdings.workspaces, &group, name) {
-            Some(index) => {
-                call.holdings.workspaces.remove(index);
-                Answer::empty(StatusCode::OK)
-            }
-            None => Answer::empty(StatusCode::NO_CONTENT),
-        }),
-        _ => find(&call.holdings.workspaces, &group, name)
-            .map(|it| call.patient_while(it, Answer::json(StatusCode::OK, &it.body)))
-            .ok_or_else(|| Refused::not_found(KIND, name, &group)),
+        Method::DELETE => {
+            let Some(index) = position(&call.resources.workspaces, &group, name) else {
+                return Ok(Answer::empty(StatusCode::NO_CONTENT));
+            };
+            call.resources.workspaces.remove(index);
+            Ok(Answer::empty(StatusCode::OK))
+        }
+        _ => {
+            let workspace = find(&call.resources.workspaces, &group, name);
+            let workspace = workspace.ok_or_else(|| ArmError::not_found(KIND, name, &group))?;
+            let answer = Answer::json(StatusCode::OK, &workspace.body);
+            // Clients poll the workspace itself; there is no operation URL.
+            Ok(if workspace.state() == "Creating" { call.with_retry_after(answer) } else { answer })
+        }
     }
 }
 
-impl Call<'_> {
-    /// Clients follow a workspace by looking at it.
-    fn patient_while(&self, workspace: &Resource, answer: Answer) -> Answer {
-        if workspace.state() == "Creating" { self.patient(answer) } else { answer }
-    }
-}
-
-fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, Refused> {
+fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmError> {
     let body = call.object()?;
     let location = call.location(&body, KIND)?;
     let plan = plan(&body)?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let ends = !name.starts_with('-') && !name.ends_with('-');
-    if !(4..=63).contains(&name.len()) || !ends || !name.chars().all(allowed) {
-        let text = format!(
-            "'{name}' is no name for a workspace: 4 to 63 letters, digits and hyphens, no hyphen first or last."
-        );
-        return Err(Refused::by_service(StatusCode::BAD_REQUEST, "InvalidParameter", text));
-    }
-    let moment = date(call.now_ms);
-    if let Some(index) = position(&call.holdings.workspaces, group, name) {
-        let Some(known) = call.holdings.workspaces.get_mut(index) else {
-            return Err(Refused::not_found(KIND, name, group));
-        };
-        if known.location() != location {
-            return Err(elsewhere(name, known.location(), &location, group));
+    check_name(name)?;
+    match find_mut(&mut call.resources.workspaces, group, name) {
+        Some(existing) if existing.location() != location => {
+            Err(ArmError::location_conflict(name, existing.location(), &location, group))
         }
-        for key in ["properties", "tags"] {
-            if let Some(new) = body.get(key).filter(|new| new.is_object()) {
-                let mut old = known.body.get(key).cloned().unwrap_or_else(|| json!({}));
-                json::overlay(&mut old, new);
-                json::set(&mut known.body, &format!("/{key}"), old);
-            }
+        Some(existing) => {
+            update(existing, &body, plan, &format_rfc3339(call.now_ms));
+            Ok(Answer::json(StatusCode::OK, &existing.body))
         }
-        json::set(&mut known.body, "/properties/sku/name", plan);
-        json::set(&mut known.body, "/properties/modifiedDate", moment);
-        known.set_state("Succeeded");
-        return Ok(Answer::json(StatusCode::OK, &known.body));
+        None => Ok(create(call, group, name, &location, plan, &body)),
     }
+}
+
+fn check_name(name: &str) -> Result<(), ArmError> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let edges_valid = !name.starts_with('-') && !name.ends_with('-');
+    if (4..=63).contains(&name.len()) && edges_valid && name.chars().all(is_allowed) {
+        return Ok(());
+    }
+    let text = format!(
+        "workspace name '{name}' is not valid: it has 4 to 63 letters, digits and hyphens, and does not start or end with \
+         a hyphen."
+    );
+    Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidParameter", text))
+}
+
+fn update(workspace: &mut Resource, body: &Value, plan: &str, now: &str) {
+    for key in ["properties", "tags"] {
+        if let Some(new) = body.get(key).filter(|new| new.is_object()) {
+            let mut merged = workspace.body.get(key).cloned().unwrap_or_else(|| json!({}));
+            json::overlay(&mut merged, new);
+            json::set(&mut workspace.body, &format!("/{key}"), merged);
+        }
+    }
+    json::set(&mut workspace.body, "/properties/sku/name", plan);
+    json::set(&mut workspace.body, "/properties/modifiedDate", now);
+    workspace.set_state("Succeeded");
+}
+
+fn create(call: &mut Call<'_>, group: &str, name: &str, location: &str, plan: &str, body: &Value) -> Answer {
+    let now = format_rfc3339(call.now_ms);
     let mut new = json!({
         "properties": {
             "customerId": Uuid::new_v4().to_string(),
             "provisioningState": "Creating",
-            "sku": {"name": plan, "lastSkuUpdate": moment},
+            "sku": {"name": plan, "lastSkuUpdate": now},
             "retentionInDays": body.pointer("/properties/retentionInDays").cloned().unwrap_or_else(|| json!(30)),
             "features": {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": true},
-            "workspaceCapping": {"dailyQuotaGb": -1.0, "quotaNextResetTime": moment, "dataIngestionStatus": "RespectQuota"},
+            "workspaceCapping": {"dailyQuotaGb": -1.0, "quotaNextResetTime": now, "dataIngestionStatus": "RespectQuota"},
             "publicNetworkAccessForIngestion": "Enabled",
             "publicNetworkAccessForQuery": "Enabled",
-            "createdDate": moment,
-            "modifiedDate": moment,
+            "createdDate": now,
+            "modifiedDate": now,
         },
         "location": location,
         "id": format!(
@@ -113,31 +114,21 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, Refused> 
         "type": KIND,
         "etag": format!("\"{}\"", Uuid::new_v4()),
     });
-    if let Some(tags) = Call::tags(&body) {
+    if let Some(tags) = Call::tags(body) {
         json::set(&mut new, "/tags", tags);
     }
     let answer = Answer::json(StatusCode::CREATED, &new);
-    let resource = Resource { group: group.to_owned(), name: name.to_owned(), body: new };
-    call.holdings.workspaces.push(resource);
-    call.begin(Work::new(Deed::CreateWorkspace, group, name, &location));
-    Ok(call.patient(answer))
+    call.resources.workspaces.push(Resource { group: group.to_owned(), name: name.to_owned(), body: new });
+    call.start(LongOperation::new(OperationKind::CreateWorkspace, Target::resource(group, name), location));
+    call.with_retry_after(answer)
 }
 
-/// The price plan of the body, or the usual one.
-fn plan(body: &Value) -> Result<&'static str, Refused> {
-    let asked = json::text(body, "/properties/sku/name").unwrap_or("pergb2018");
-    let known = PLANS.iter().find(|(lower, _)| asked.eq_ignore_ascii_case(lower));
+/// The pricing tier in the body; defaults to PerGB2018.
+fn plan(body: &Value) -> Result<&'static str, ArmError> {
+    let requested = json::text(body, "/properties/sku/name").unwrap_or("pergb2018");
+    let known = PLANS.iter().find(|(lower, _)| requested.eq_ignore_ascii_case(lower));
     known.map(|(_, plan)| *plan).ok_or_else(|| {
-        let text = format!("The pricing tier '{asked}' is not one that a workspace can have.");
-        Refused::by_service(StatusCode::BAD_REQUEST, "InvalidParameter", text)
+        let text = format!("The pricing tier '{requested}' is not supported.");
+        ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidParameter", text)
     })
-}
-
-/// A resource of that name is in another region already.
-pub(crate) fn elsewhere(name: &str, there: &str, here: &str, group: &str) -> Refused {
-    let text = format!(
-        "The resource '{name}' already exists in location '{there}' in resource group '{group}'. A resource with the \
-         same name cannot be created in location '{here}'. Please select a new resource name."
-    );
-    Refused::new(StatusCode::CONFLICT, "InvalidResourceLocation", text)
 }

@@ -9,7 +9,7 @@ use super::resources::{
     ROLES, Resource, SECRETS, SERVICE_ACCOUNTS,
 };
 use super::select::Labels;
-use super::status::{Cause, Refused};
+use super::status::{Cause, StatusError};
 use super::storage::State;
 use super::value::{Now, at, default, each, list, number, set, text};
 use super::{podspec, rules};
@@ -20,11 +20,11 @@ pub(crate) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
 pub(crate) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
 /// Whether the object has a name that it may have.
-pub(crate) fn name(resource: &Resource, object: &Value) -> Result<(), Refused> {
+pub(crate) fn name(resource: &Resource, object: &Value) -> Result<(), StatusError> {
     let name = text(object, "/metadata/name");
     if name.is_empty() {
         let cause = Cause::required("metadata.name", "name or generateName is required");
-        return Err(Refused::invalid(resource, "", vec![cause]));
+        return Err(StatusError::invalid(resource, "", vec![cause]));
     }
     let why = if resource.group == RBAC {
         let wrong = [".", ".."].contains(&name) || name.contains(['/', '%']);
@@ -44,7 +44,7 @@ pub(crate) fn name(resource: &Resource, object: &Value) -> Result<(), Refused> {
         None => Ok(()),
         Some(why) => {
             let cause = Cause::invalid("metadata.name", &name.into(), why);
-            Err(Refused::invalid(resource, name, vec![cause]))
+            Err(StatusError::invalid(resource, name, vec![cause]))
         }
     }
 }
@@ -61,7 +61,7 @@ pub(crate) fn admit(
     old: Option<&Value>,
     object: &mut Value,
     now: &Now,
-) -> Result<(), Refused> {
+) -> Result<(), StatusError> {
     let is = |other: &Resource| resource.is(other);
     let causes = if is(&NAMESPACES) {
         namespace(object);
@@ -90,7 +90,7 @@ pub(crate) fn admit(
     if causes.is_empty() {
         return Ok(());
     }
-    Err(Refused::invalid(resource, text(object, "/metadata/name"), causes))
+    Err(StatusError::invalid(resource, text(object, "/metadata/name"), causes))
 }
 
 /// Labels and annotations are texts.
@@ -114,7 +114,7 @@ fn labels(object: &Value) -> Vec<Cause> {
 }
 
 /// A pod runs as an account that there is.
-fn account_of_pod(state: &State, pod: &Value) -> Result<(), Refused> {
+fn account_of_pod(state: &State, pod: &Value) -> Result<(), StatusError> {
     let (namespace, account) = (text(pod, "/metadata/namespace"), text(pod, "/spec/serviceAccountName"));
     if state.get(&SERVICE_ACCOUNTS, namespace, account).is_some() {
         return Ok(());
@@ -122,7 +122,7 @@ fn account_of_pod(state: &State, pod: &Value) -> Result<(), Refused> {
     let why = format!(
         "error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"
     );
-    Err(Refused::forbidden(&PODS, text(pod, "/metadata/name"), &why))
+    Err(StatusError::forbidden(&PODS, text(pod, "/metadata/name"), &why))
 }
 
 fn namespace(object: &mut Value) {
@@ -134,7 +134,7 @@ fn namespace(object: &mut Value) {
     default(object, &["status", "phase"], "Active");
 }
 
-fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, Refused> {
+fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, StatusError> {
     if let Some(plain) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
         for (key, value) in plain.as_object().into_iter().flatten() {
             let encoded = BASE64_STANDARD.encode(value.as_str().unwrap_or_default());
@@ -146,7 +146,7 @@ fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, Refused
             let text = format!(
                 "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data in field data.{key}"
             );
-            return Err(Refused::bad_request(text));
+            return Err(StatusError::bad_request(text));
         }
     }
     default(object, &["type"], "Opaque");
@@ -236,14 +236,14 @@ fn deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Declared;
     use super::*;
+    use crate::kube::declared::Declared;
 
     fn admitted(
         resource: &'static Resource,
         old: Option<&Value>,
         mut object: Value,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Value, StatusError> {
         let now = Now { ms: 0, text: String::new() };
         admit(&State::new(Declared::default()), resource, old, &mut object, &now).map(|()| object)
     }

@@ -6,18 +6,19 @@ use axum::body::Body;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::authn::User;
 use super::authz::{Attributes, authorize};
 use super::cluster::Cluster;
+use super::clusters::KubeClusters;
 use super::delete::{self, Options};
 use super::list::{self, Filter, Shape};
-use super::request::{Asked, Place, Target, object, parsed};
+use super::request::{KubeRequest, Place, Target, object, parsed};
 use super::resources::{NAMESPACES, PODS, Resource};
-use super::status::Refused;
+use super::status::StatusError;
+use super::user::User;
 use super::value::{Now, text};
 use super::write::{self, Context, Kind, Which};
-use super::{Kubes, discovery, logs, openapi, reviews, watch};
-use crate::answer::Answer;
+use super::{discovery, logs, openapi, reviews, watch};
+use crate::response::Answer;
 
 /// What is sent back.
 pub(crate) enum Reply {
@@ -28,19 +29,19 @@ pub(crate) enum Reply {
 
 /// Everything that a request is answered from.
 pub(crate) struct Call<'a> {
-    pub(crate) kubes: &'a Kubes,
+    pub(crate) kube: &'a KubeClusters,
     pub(crate) cluster: &'a Arc<Cluster>,
     pub(crate) user: &'a User,
-    pub(crate) asked: &'a Asked,
+    pub(crate) request: &'a KubeRequest,
     pub(crate) body: &'a [u8],
 }
 
-pub(crate) fn answer(call: &Call<'_>) -> Result<Reply, Refused> {
+pub(crate) fn answer(call: &Call<'_>) -> Result<Reply, StatusError> {
     {
         let state = call.cluster.state();
-        authorize(&state, call.user, &Attributes::of(call.asked))?;
+        authorize(&state, call.user, &Attributes::of(call.request))?;
     }
-    match &call.asked.target {
+    match &call.request.target {
         Target::Path => path(call).map(Reply::Whole),
         Target::Objects(place) => objects(call, place),
     }
@@ -53,16 +54,16 @@ fn json_answer(status: StatusCode, body: &Value) -> Answer {
 }
 
 /// Addresses that are no objects.
-fn path(call: &Call<'_>) -> Result<Answer, Refused> {
-    let asked = call.asked;
-    if asked.method != Method::GET && asked.method != Method::HEAD {
-        return Err(Refused::method_not_allowed());
+fn path(call: &Call<'_>) -> Result<Answer, StatusError> {
+    let request = call.request;
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return Err(StatusError::method_not_allowed());
     }
     let version = call.cluster.state().declared.kubernetes_version.clone();
-    if let Some(answer) = discovery::answer(asked).or_else(|| openapi::answer(asked, &version)) {
+    if let Some(answer) = discovery::answer(request).or_else(|| openapi::answer(request, &version)) {
         return Ok(answer);
     }
-    match asked.path.trim_end_matches('/') {
+    match request.path.trim_end_matches('/') {
         "/version" => Ok(json_answer(StatusCode::OK, &version_info(&version))),
         "/healthz" | "/livez" | "/readyz" => Ok(plain("ok")),
         "" => {
@@ -70,7 +71,7 @@ fn path(call: &Call<'_>) -> Result<Answer, Refused> {
                 ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"];
             Ok(json_answer(StatusCode::OK, &json!({"paths": paths})))
         }
-        _ => Err(Refused::no_such_path()),
+        _ => Err(StatusError::no_such_path()),
     }
 }
 
@@ -97,37 +98,37 @@ fn version_info(version: &str) -> Value {
     })
 }
 
-fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, Refused> {
-    let resource = place.resource().ok_or_else(Refused::no_such_path)?;
+fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, StatusError> {
+    let resource = place.resource().ok_or_else(StatusError::no_such_path)?;
     if !place.subresource.is_empty() {
         return part(call, resource, place);
     }
-    if resource.namespaced && place.namespace.is_empty() && !["list", "watch"].contains(&call.asked.verb) {
-        return Err(Refused::method_not_allowed());
+    if resource.namespaced && place.namespace.is_empty() && !["list", "watch"].contains(&call.request.verb) {
+        return Err(StatusError::method_not_allowed());
     }
     if !resource.namespaced && !place.namespace.is_empty() && !resource.is(&NAMESPACES) {
-        return Err(Refused::no_such_path());
+        return Err(StatusError::no_such_path());
     }
-    if !resource.verbs().contains(&call.asked.verb) {
-        return Err(Refused::method_not_allowed());
+    if !resource.verbs().contains(&call.request.verb) {
+        return Err(StatusError::method_not_allowed());
     }
     if !resource.stored {
-        let review = object(call.asked.content_type(), call.body, &resource.api_version(), resource.kind)?;
+        let review = object(call.request.content_type(), call.body, &resource.api_version(), resource.kind)?;
         let review = reviews::answer(&call.cluster.state(), resource, call.user, review)?;
         return Ok(Reply::Whole(json_answer(StatusCode::CREATED, &review)));
     }
-    match call.asked.verb {
+    match call.request.verb {
         "get" => get(call, resource, place).map(Reply::Whole),
         "list" => {
-            let filter = Filter::of(resource, place, call.asked)?;
-            let listed = list::list(&call.cluster.state(), &filter, call.asked, &call.kubes.now())?;
+            let filter = Filter::of(resource, place, call.request)?;
+            let listed = list::list(&call.cluster.state(), &filter, call.request, &call.kube.now())?;
             Ok(Reply::Whole(json_answer(StatusCode::OK, &listed)))
         }
         "watch" => {
-            let filter = Filter::of(resource, place, call.asked)?;
+            let filter = Filter::of(resource, place, call.request)?;
             Ok(Reply::Stream(
                 "application/json",
-                watch::answer(call.kubes, call.cluster, filter, call.asked)?,
+                watch::answer(call.kube, call.cluster, filter, call.request)?,
             ))
         }
         _ => change(call, resource, place).map(Reply::Whole),
@@ -139,52 +140,53 @@ fn kept_in<'a>(resource: &Resource, place: &'a Place) -> &'a str {
     if resource.namespaced { &place.namespace } else { "" }
 }
 
-fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, Refused> {
-    let shape = Shape::of(call.asked)?;
+fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, StatusError> {
+    let shape = Shape::of(call.request)?;
     let state = call.cluster.state();
-    list::check_version(&state, call.asked)?;
+    list::check_version(&state, call.request)?;
     let found = state.get(resource, kept_in(resource, place), &place.name);
-    let found = Arc::clone(found.ok_or_else(|| Refused::not_found(resource, &place.name))?);
+    let found = Arc::clone(found.ok_or_else(|| StatusError::not_found(resource, &place.name))?);
     drop(state);
-    Ok(json_answer(StatusCode::OK, &shape.one(resource, &found, &call.kubes.now(), true)))
+    Ok(json_answer(StatusCode::OK, &shape.one(resource, &found, &call.kube.now(), true)))
 }
 
 /// Addresses of parts of objects.
-fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, Refused> {
+fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, StatusError> {
     let known = resource.subresources();
-    let part = known.iter().find(|part| part.name == place.subresource).ok_or_else(Refused::no_such_path)?;
+    let part =
+        known.iter().find(|part| part.name == place.subresource).ok_or_else(StatusError::no_such_path)?;
     if !place.rest.is_empty() {
-        return Err(Refused::no_such_path());
+        return Err(StatusError::no_such_path());
     }
-    if !part.verbs.contains(&call.asked.verb) {
-        return Err(Refused::method_not_allowed());
+    if !part.verbs.contains(&call.request.verb) {
+        return Err(StatusError::method_not_allowed());
     }
     if resource.is(&PODS) && part.name == "log" {
-        let body = logs::answer(call.kubes, call.cluster, call.asked, (&place.namespace, &place.name))?;
+        let body = logs::answer(call.kube, call.cluster, call.request, (&place.namespace, &place.name))?;
         return Ok(Reply::Stream("text/plain", body));
     }
-    if call.asked.verb == "get" && part.name == "scale" {
+    if call.request.verb == "get" && part.name == "scale" {
         let state = call.cluster.state();
         let found = state.get(resource, &place.namespace, &place.name);
-        let found = found.ok_or_else(|| Refused::not_found(resource, &place.name))?;
+        let found = found.ok_or_else(|| StatusError::not_found(resource, &place.name))?;
         return Ok(Reply::Whole(json_answer(StatusCode::OK, &list::scale(found))));
     }
-    if call.asked.verb == "get" {
+    if call.request.verb == "get" {
         return get(call, resource, place).map(Reply::Whole);
     }
     change(call, resource, place).map(Reply::Whole)
 }
 
 /// Everything that writes.
-fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, Refused> {
-    let (asked, now) = (call.asked, call.kubes.now());
-    let shape = Shape::of(asked)?;
+fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, StatusError> {
+    let (request, now) = (call.request, call.kube.now());
+    let shape = Shape::of(request)?;
     let context = Context {
         user: call.user,
         now: &now,
-        manager: asked.manager(),
-        dry_run: asked.dry_run()?,
-        force: asked.flag("force"),
+        manager: request.manager(),
+        dry_run: request.dry_run()?,
+        force: request.flag("force"),
     };
     let which = Which {
         resource,
@@ -192,8 +194,8 @@ fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result
         name: &place.name,
         subresource: &place.subresource,
     };
-    let kind = asked.content_type();
-    let (made, object) = match asked.verb {
+    let kind = request.content_type();
+    let (made, object) = match request.verb {
         "create" => {
             let object = object(kind, call.body, &resource.api_version(), resource.kind)?;
             (true, call.cluster.change(&now, |state| write::create(state, &context, &which, object))?)
@@ -207,8 +209,8 @@ fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result
         }
         "patch" => {
             let (kind, body) = patch(call, &resource.api_version(), resource.kind)?;
-            if kind == Kind::Apply && asked.parameter("fieldManager").is_none() {
-                return Err(Refused::bad_request(
+            if kind == Kind::Apply && request.parameter("fieldManager").is_none() {
+                return Err(StatusError::bad_request(
                     "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
                 ));
             }
@@ -225,38 +227,44 @@ fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result
     Ok(json_answer(status, &shown))
 }
 
-fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(Kind, Value), Refused> {
+fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(Kind, Value), StatusError> {
     const JSON: &str = "application/json";
-    match call.asked.content_type() {
+    match call.request.content_type() {
         "application/json-patch+json" => Ok((Kind::Json, parsed(JSON, call.body)?)),
         "application/merge-patch+json" => Ok((Kind::Merge, parsed(JSON, call.body)?)),
         "application/strategic-merge-patch+json" => Ok((Kind::Strategic, parsed(JSON, call.body)?)),
         apply @ "application/apply-patch+yaml" => {
             Ok((Kind::Apply, object(apply, call.body, api_version, kind)?))
         }
-        _ => Err(Refused::unsupported(
+        _ => Err(StatusError::unsupported(
             "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
              application/apply-patch+yaml",
         )),
     }
 }
 
-fn remove(call: &Call<'_>, resource: &'static Resource, place: &Place, now: &Now) -> Result<Answer, Refused> {
-    let asked = call.asked;
-    let body: Value = if call.body.is_empty() { json!({}) } else { parsed(asked.content_type(), call.body)? };
+fn remove(
+    call: &Call<'_>,
+    resource: &'static Resource,
+    place: &Place,
+    now: &Now,
+) -> Result<Answer, StatusError> {
+    let request = call.request;
+    let body: Value =
+        if call.body.is_empty() { json!({}) } else { parsed(request.content_type(), call.body)? };
     let mut options = Options::of(&body);
-    options.grace = options.grace.or(asked.number("gracePeriodSeconds")?);
-    options.dry_run |= asked.dry_run()?;
-    if let Some(policy) = asked.parameter("propagationPolicy") {
+    options.grace = options.grace.or(request.number("gracePeriodSeconds")?);
+    options.dry_run |= request.dry_run()?;
+    if let Some(policy) = request.parameter("propagationPolicy") {
         policy.clone_into(&mut options.policy);
     }
     let namespace = kept_in(resource, place);
-    if asked.verb == "delete" {
+    if request.verb == "delete" {
         let named = (namespace, place.name.as_str());
         let left = call.cluster.change(now, |state| delete::delete(state, resource, named, &options, now))?;
         return Ok(json_answer(StatusCode::OK, &left));
     }
-    let filter = Filter::of(resource, place, asked)?;
+    let filter = Filter::of(resource, place, request)?;
     let gone: Vec<_> = call.cluster.change(now, |state| {
         let chosen: Vec<_> = state
             .list(resource, filter.namespace.as_deref(), None)

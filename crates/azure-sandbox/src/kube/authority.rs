@@ -1,6 +1,5 @@
-//! Whom one cluster trusts and with what it vouches for others: its certificate authority, the certificate of
-//! its API, the client certificate and the token of its administrator, the key that signs its service
-//! accounts' tokens.
+//! The credentials of a cluster: its certificate authority, the certificate of its API, the client certificate and the
+//! token of its administrator, and the key that signs the tokens of service accounts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,21 +18,19 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
+use super::user::ADMINISTRATOR;
 use super::value::secret;
 use crate::authority::Error;
 
-/// Whom the administrator's certificate names: name and group.
-pub(crate) const ADMINISTRATOR: (&str, &str) = ("masterclient", "system:masters");
-
-/// How long a client certificate is good.
+/// The validity of client certificates.
 const CLIENT_DAYS: u32 = 365 * 2;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// What is kept between two starts. All of it but the certificates is secret.
+/// What is stored between two starts. All of it but the certificates is secret.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Kept {
+pub(crate) struct StoredAuthority {
     pub(crate) certificate: String,
     key: String,
     pub(crate) client_certificate: String,
@@ -42,23 +39,23 @@ pub(crate) struct Kept {
     token_key: String,
 }
 
-/// The same, ready for use.
+/// The credentials of a cluster, parsed.
 pub(crate) struct Authority {
-    pub(crate) kept: Kept,
-    /// Shown to clients of the API.
+    pub(crate) stored: StoredAuthority,
+    /// The server certificate of the API.
     pub(crate) server: Arc<CertifiedKey>,
     /// Signs service accounts' tokens.
     pub(crate) signer: KeyPair,
     clients: Arc<dyn ClientCertVerifier>,
 }
 
-impl Kept {
-    /// A new authority for the API of that host name.
+impl StoredAuthority {
+    /// A new authority for the API at `host`.
     pub(crate) fn generate(host: &str) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
         let certificate = authority(host)?.self_signed(&key)?;
         let text = key.serialize_pem();
-        let mut kept = Self {
+        let mut stored = Self {
             certificate: certificate.pem(),
             key: text,
             client_certificate: String::new(),
@@ -66,11 +63,11 @@ impl Kept {
             token: secret(),
             token_key: KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem(),
         };
-        kept.renew_client(host, CLIENT_DAYS)?;
-        Ok(kept)
+        stored.renew_client(host, CLIENT_DAYS)?;
+        Ok(stored)
     }
 
-    /// Issues another client certificate. The one before stays good until it ends.
+    /// Issues another client certificate. The old one stays valid until it expires.
     pub(crate) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
         let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&self.key)?);
         let client_key = KeyPair::generate()?;
@@ -89,22 +86,22 @@ impl Kept {
 }
 
 impl Authority {
-    /// What was kept by an earlier start. As in AKS, a client certificate of whose time four fifths have passed is replaced.
-    pub(crate) fn restored(mut kept: Kept, host: &str) -> Result<Self, Error> {
-        let authority = Self::new(kept.clone(), host)?;
+    /// What was stored by an earlier start. As in AKS, a client certificate of whose time four fifths have passed is replaced.
+    pub(crate) fn restored(mut stored: StoredAuthority, host: &str) -> Result<Self, Error> {
+        let authority = Self::new(stored.clone(), host)?;
         let soon = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
-        let client = read(&kept.client_certificate)?;
+        let client = read(&stored.client_certificate)?;
         let soon = UnixTime::since_unix_epoch(Duration::from_secs(soon));
         if authority.clients.verify_client_cert(&client, &[], soon).is_ok() {
             return Ok(authority);
         }
-        kept.renew_client(host, CLIENT_DAYS)?;
-        Self::new(kept, host)
+        stored.renew_client(host, CLIENT_DAYS)?;
+        Self::new(stored, host)
     }
 
-    /// The server's certificate is a new one at every start: nobody keeps it.
-    pub(crate) fn new(kept: Kept, host: &str) -> Result<Self, Error> {
-        let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&kept.key)?);
+    /// Issues a new server certificate, which is not stored.
+    pub(crate) fn new(stored: StoredAuthority, host: &str) -> Result<Self, Error> {
+        let issuer = Issuer::new(authority(host)?, KeyPair::from_pem(&stored.key)?);
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
         params.distinguished_name = named("apiserver");
@@ -118,22 +115,22 @@ impl Authority {
         let key = provider.key_provider.load_private_key(key.into())?;
 
         let mut roots = RootCertStore::empty();
-        roots.add(read(&kept.certificate)?)?;
+        roots.add(read(&stored.certificate)?)?;
         let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build();
         let clients = clients.map_err(|error| rustls::Error::General(error.to_string()))?;
         Ok(Self {
             server: Arc::new(CertifiedKey::new(vec![leaf.der().clone()], key)),
-            signer: KeyPair::from_pem(&kept.token_key)?,
+            signer: KeyPair::from_pem(&stored.token_key)?,
             clients,
-            kept,
+            stored,
         })
     }
 
-    /// Whether the chain that a client showed ends at this authority and is the administrator's. That the client
-    /// has the key to it, TLS has seen. The authority signs no other client certificates.
+    /// Whether a client's certificate chain ends at this authority, which issues client certificates to the administrator
+    /// only.
     pub(crate) fn is_administrator(&self, chain: &[CertificateDer<'static>]) -> bool {
         let Some((first, rest)) = chain.split_first() else { return false };
-        // Certificates are compared with the machine's clock, whatever clock the sandbox itself runs by.
+        // Certificates use the machine's clock, not that of the sandbox.
         self.clients.verify_client_cert(first, rest, UnixTime::now()).is_ok()
     }
 }
@@ -146,7 +143,7 @@ fn read(pem: &str) -> Result<CertificateDer<'static>, Error> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(Error::Unreadable)
 }
 
-/// An authority that cannot vouch for another host than its own.
+/// An authority that is constrained to its host.
 fn authority(host: &str) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = named("ca");
@@ -165,7 +162,7 @@ fn named(name: &str) -> DistinguishedName {
     distinguished
 }
 
-/// From yesterday on, on the machine's clock.
+/// The validity from yesterday, on the machine's clock.
 fn span(days: u32) -> (time::OffsetDateTime, time::OffsetDateTime) {
     let now = Clock::system().now();
     (now - DAY, now + DAY * days)
@@ -178,22 +175,23 @@ mod tests {
     #[test]
     fn client_certificate_is_replaced_before_it_ends() {
         let host = "a.hcp.eastus.azmk8s.io";
-        let mut kept = Kept::generate(host).unwrap();
-        let restored = |kept: &Kept| Authority::restored(kept.clone(), host).unwrap();
-        assert_eq!(restored(&kept).kept.client_certificate, kept.client_certificate);
-        let before = vec![read(&kept.client_certificate).unwrap()];
-        kept.renew_client(host, CLIENT_DAYS / 6).unwrap();
-        let again = restored(&kept);
-        assert_ne!(again.kept.client_certificate, kept.client_certificate);
-        assert_eq!(again.kept.certificate, kept.certificate, "the authority stays");
+        let mut stored = StoredAuthority::generate(host).unwrap();
+        let restored = |stored: &StoredAuthority| Authority::restored(stored.clone(), host).unwrap();
+        assert_eq!(restored(&stored).stored.client_certificate, stored.client_certificate);
+        let before = vec![read(&stored.client_certificate).unwrap()];
+        stored.renew_client(host, CLIENT_DAYS / 6).unwrap();
+        let again = restored(&stored);
+        assert_ne!(again.stored.client_certificate, stored.client_certificate);
+        assert_eq!(again.stored.certificate, stored.certificate, "the authority stays");
         assert!(again.is_administrator(&before), "older certificates are good until they end");
     }
 
     #[test]
     fn only_the_administrators_own_certificate_of_this_cluster_is_one() {
         let host = "a.hcp.eastus.azmk8s.io";
-        let (ours, theirs) = (Kept::generate(host).unwrap(), Kept::generate(host).unwrap());
-        let chain = |kept: &Kept| vec![read(&kept.client_certificate).unwrap()];
+        let (ours, theirs) =
+            (StoredAuthority::generate(host).unwrap(), StoredAuthority::generate(host).unwrap());
+        let chain = |stored: &StoredAuthority| vec![read(&stored.client_certificate).unwrap()];
         let authority = Authority::new(ours.clone(), host).unwrap();
         assert!(authority.is_administrator(&chain(&ours)));
         assert!(!authority.is_administrator(&chain(&theirs)), "an authority of the same name");

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::authn::{MASTERS, User};
-use super::request::{Asked, Target};
+use super::request::{KubeRequest, Target};
 use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES};
-use super::status::Refused;
+use super::status::StatusError;
 use super::storage::State;
+use super::user::{MASTERS, User};
 use super::value::{list, text, texts};
 
 /// What somebody wants to do.
@@ -30,11 +30,11 @@ pub(crate) struct Decision {
 }
 
 impl<'a> Attributes<'a> {
-    pub(crate) fn of(asked: &'a Asked) -> Self {
-        match &asked.target {
-            Target::Path => Self { verb: asked.verb, path: Some(&asked.path), ..Self::default() },
+    pub(crate) fn of(request: &'a KubeRequest) -> Self {
+        match &request.target {
+            Target::Path => Self { verb: request.verb, path: Some(&request.path), ..Self::default() },
             Target::Objects(place) => Self {
-                verb: asked.verb,
+                verb: request.verb,
                 group: &place.group,
                 resource: &place.plural,
                 subresource: &place.subresource,
@@ -56,7 +56,7 @@ impl<'a> Attributes<'a> {
 }
 
 /// Nothing when it is allowed, else the refusal in Kubernetes' words.
-pub(crate) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> Result<(), Refused> {
+pub(crate) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> Result<(), StatusError> {
     let decision = decide(state, user, wanted);
     if decision.allowed {
         return Ok(());
@@ -66,7 +66,7 @@ pub(crate) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> 
     let why = if decision.reason.is_empty() { String::new() } else { format!(": {}", decision.reason) };
     if let Some(path) = wanted.path {
         let message = format!("forbidden: User {name:?} cannot {verb} path {path:?}{why}");
-        return Err(Refused::new(403, "Forbidden", message));
+        return Err(StatusError::new(403, "Forbidden", message));
     }
     let place = if wanted.namespace.is_empty() {
         "at the cluster scope".to_owned()
@@ -80,7 +80,7 @@ pub(crate) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> 
         "{object} is forbidden: User {name:?} cannot {verb} resource {:?} in API group {group:?} {place}{why}",
         wanted.full_resource()
     );
-    Err(Refused::new(403, "Forbidden", message).about(group, resource, wanted.name))
+    Err(StatusError::new(403, "Forbidden", message).about(group, resource, wanted.name))
 }
 
 pub(crate) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Decision {
@@ -152,7 +152,7 @@ fn is_subject(user: &User, subject: &Value, within: &str) -> bool {
                 "" => within,
                 namespace => namespace,
             };
-            user.name == super::authn::account_name(namespace, name)
+            user.name == super::user::service_account_name(namespace, name)
         }
         _ => false,
     }
@@ -187,7 +187,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kube::Declared;
+    use crate::kube::declared::Declared;
 
     fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Value {
         json!({"verbs": verbs, "apiGroups": groups, "resources": resources})

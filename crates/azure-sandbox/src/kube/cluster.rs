@@ -1,4 +1,4 @@
-//! One cluster: its authority, its objects behind a lock, and the bells that ring when something has changed.
+//! A cluster: its authority, its objects behind a lock, and the notifications of changes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -8,47 +8,48 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::authority::{Authority, Kept};
+use super::authority::{Authority, StoredAuthority};
+use super::declared::Declared;
 use super::storage::State;
 use super::value::Now;
-use super::{Declared, controllers, seed};
+use super::{controllers, seed};
 use crate::authority::Error;
 
 pub(crate) struct Cluster {
     pub(crate) host: String,
     authority: RwLock<Arc<Authority>>,
     state: Mutex<State>,
-    /// The number of the last change.
+    /// The revision of the last change.
     revision: watch::Sender<u64>,
     signals: Arc<Signals>,
     /// Cancelled when the cluster is deleted or stops.
     ended: Mutex<CancellationToken>,
 }
 
-/// Bells for all clusters.
+/// Change notifications, shared by all clusters.
 #[derive(Default)]
 pub(crate) struct Signals {
-    /// Counts changes that have to be kept.
+    /// Counts changes that have to be stored.
     pub(crate) changes: watch::Sender<u64>,
-    /// How many of them are kept.
+    /// How many of them are stored.
     pub(crate) saved: watch::Sender<u64>,
-    /// Rings when there may be something to do.
-    pub(crate) work: Notify,
+    /// Notified when the controllers may have work.
+    pub(crate) changed: Notify,
 }
 
-/// A cluster as it is kept between two starts.
+/// A cluster in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct KeptCluster {
+pub(crate) struct StoredCluster {
     pub(crate) declared: Declared,
     pub(crate) reachable: Option<bool>,
-    pub(crate) authority: Kept,
+    pub(crate) authority: StoredAuthority,
     pub(crate) revision: u64,
     pub(crate) objects: Vec<Arc<Value>>,
 }
 
 impl Cluster {
-    /// A new cluster with everything that a new cluster has.
+    /// A new cluster with the objects of AKS.
     pub(crate) fn new(
         declared: Declared,
         signals: Arc<Signals>,
@@ -56,20 +57,20 @@ impl Cluster {
         now: &Now,
     ) -> Result<Self, Error> {
         let host = declared.fqdn.clone();
-        let authority = Authority::new(Kept::generate(&host)?, &host)?;
+        let authority = Authority::new(StoredAuthority::generate(&host)?, &host)?;
         let state = State::new(Declared { pools: Vec::new(), ..declared.clone() });
         let cluster = Self::with(host, authority, state, signals);
-        cluster.change(now, |state| seed::furnish(state, declared, sizes, now));
+        cluster.change(now, |state| seed::populate(state, declared, sizes, now));
         Ok(cluster)
     }
 
-    pub(crate) fn restored(kept: KeptCluster, signals: Arc<Signals>) -> Result<Self, Error> {
-        let host = kept.declared.fqdn.clone();
-        let authority = Authority::restored(kept.authority, &host)?;
-        let objects = kept.objects.into_iter().map(Arc::unwrap_or_clone).collect();
-        let state = State::restored(kept.declared, kept.reachable, kept.revision, objects);
-        // What was under way goes on.
-        signals.work.notify_one();
+    pub(crate) fn restored(stored: StoredCluster, signals: Arc<Signals>) -> Result<Self, Error> {
+        let host = stored.declared.fqdn.clone();
+        let authority = Authority::restored(stored.authority, &host)?;
+        let objects = stored.objects.into_iter().map(Arc::unwrap_or_clone).collect();
+        let state = State::restored(stored.declared, stored.reachable, stored.revision, objects);
+        // Pods may be starting.
+        signals.changed.notify_one();
         Ok(Self::with(host, authority, state, signals))
     }
 
@@ -80,95 +81,94 @@ impl Cluster {
         Self { host, authority, state: Mutex::new(state), revision, signals, ended }
     }
 
-    pub(crate) fn kept(&self) -> KeptCluster {
+    pub(crate) fn stored(&self) -> StoredCluster {
         let state = self.state();
-        KeptCluster {
+        StoredCluster {
             declared: state.declared.clone(),
             reachable: state.reachable,
-            authority: self.authority().kept.clone(),
+            authority: self.authority().stored.clone(),
             revision: state.revision,
             objects: state.everything().cloned().collect(),
         }
     }
 
-    /// Whom the cluster trusts now.
     pub(crate) fn authority(&self) -> Arc<Authority> {
         Arc::clone(&self.authority.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn replace_authority(&self, kept: Kept) -> Result<(), Error> {
-        let authority = Arc::new(Authority::new(kept, &self.host)?);
+    fn replace_authority(&self, stored: StoredAuthority) -> Result<(), Error> {
+        let authority = Arc::new(Authority::new(stored, &self.host)?);
         *self.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
-        self.touch();
+        self.mark_changed();
         Ok(())
     }
 
-    /// Replaces the authority and everything that it vouched for, as `az aks rotate-certs` does: older certificates and
-    /// tokens are good no more, and the API begins anew.
+    /// Replaces the authority and everything it issued, as `az aks rotate-certs` does: older certificates and tokens become
+    /// invalid, and streams end.
     pub(crate) fn rotate(&self, now: &Now) -> Result<(), Error> {
-        self.replace_authority(Kept::generate(&self.host)?)?;
+        self.replace_authority(StoredAuthority::generate(&self.host)?)?;
         self.change(now, controllers::empty_tokens);
-        self.end();
+        self.end_streams();
         Ok(())
     }
 
     /// Issues another client certificate for the administrator.
     pub(crate) fn renew_client(&self, days: u32) -> Result<(), Error> {
-        let mut kept = self.authority().kept.clone();
-        kept.renew_client(&self.host, days)?;
-        self.replace_authority(kept)
+        let mut stored = self.authority().stored.clone();
+        stored.renew_client(&self.host, days)?;
+        self.replace_authority(stored)
     }
 
-    /// To look, or to change what has no number. Changes of objects go through [`Cluster::change`].
+    /// The state, to read it or to change fields without a revision. Objects are changed by [`Cluster::change`].
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes objects and lets the controllers do what follows, all in one step.
+    /// Changes objects and runs the controllers, in one step.
     pub(crate) fn change<T>(&self, now: &Now, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let (before, declared) = (state.revision, state.declared.clone());
         let result = change(&mut state);
         if state.revision != before {
-            controllers::settle(&mut state, &self.authority(), now);
+            controllers::reconcile(&mut state, &self.authority(), now);
         }
         let stopped = declared.running && !state.declared.running;
         let changed = state.revision != before || declared != state.declared;
         self.revision.send_replace(state.revision);
         drop(state);
         if stopped {
-            self.end();
+            self.end_streams();
         }
         if changed {
-            self.touch();
-            self.signals.work.notify_one();
+            self.mark_changed();
+            self.signals.changed.notify_one();
         }
         result
     }
 
-    /// Something has to be kept that has no number of its own.
-    pub(crate) fn touch(&self) {
+    /// Requests a save for a change without a revision.
+    pub(crate) fn mark_changed(&self) {
         self.signals.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Follows the number of the last change.
+    /// Subscribes to the revision of the last change.
     pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
 
-    /// Whether the host name is found from here.
-    pub(crate) fn is_found(&self) -> bool {
+    /// Whether the host name resolves.
+    pub(crate) fn is_resolvable(&self) -> bool {
         let state = self.state();
         state.declared.running && state.reachable.unwrap_or(!state.declared.private)
     }
 
-    /// Cancelled when what runs now has to end: the cluster stops, or is no more.
+    /// Cancelled when streams have to end because the cluster stops or is deleted.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends every stream.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end_streams(&self) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *ended).cancel();
     }

@@ -1,30 +1,24 @@
-//! What follows by itself when something has changed: at once, within the change ([`settle`]), or a little later, as time
-//! goes on ([`advance`]).
-
-use std::time::Duration;
+//! The controllers: [`reconcile`] runs within each change, [`advance`] as time passes.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
-use tokio::time::sleep;
 
 use super::admit::{ACCOUNT_NAME, ACCOUNT_TOKEN};
 use super::authority::Authority;
 use super::resources::{CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS};
 use super::storage::State;
 use super::value::{Now, at, list, set, text, texts};
-use super::{Kubes, delete, deployments, pods, rules, tokens};
+use super::{delete, deployments, pods, rules, tokens};
 
-/// How long it takes a pod to start, or a namespace to end; each step of a roll-out takes as long.
-const STEP: Duration = Duration::from_millis(150);
-/// More rounds than anything needs to come to rest.
-const ROUNDS: usize = 24;
+/// More rounds than the controllers ever need.
+const MAX_ROUNDS: usize = 24;
 const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 const ROOT: &str = "kube-root-ca.crt";
 
-/// Does what follows from the last change, until nothing more follows.
-pub(crate) fn settle(state: &mut State, authority: &Authority, now: &Now) {
-    for _ in 0..ROUNDS {
+/// Runs the controllers until they change nothing more.
+pub(crate) fn reconcile(state: &mut State, authority: &Authority, now: &Now) {
+    for _ in 0..MAX_ROUNDS {
         let before = state.revision;
         rules::aggregate(state);
         namespaces(state, authority, now);
@@ -38,8 +32,8 @@ pub(crate) fn settle(state: &mut State, authority: &Authority, now: &Now) {
     }
 }
 
-/// One step of time.
-fn advance(state: &mut State, now: &Now) {
+/// One step of time: pods start and stop, and deleted namespaces are emptied.
+pub(crate) fn advance(state: &mut State, now: &Now) {
     pods::advance(state, now);
     for namespace in state.all(&NAMESPACES) {
         if pods::is_ending(&namespace) {
@@ -48,7 +42,7 @@ fn advance(state: &mut State, now: &Now) {
     }
 }
 
-/// Ends what is in a namespace, then the namespace.
+/// Deletes the objects in a namespace, then the namespace.
 fn empty(state: &mut State, namespace: &Value, now: &Now) {
     let name = text(namespace, "/metadata/name");
     let content = state.inside(name);
@@ -63,7 +57,7 @@ fn empty(state: &mut State, namespace: &Value, now: &Now) {
     }
 }
 
-/// Every namespace has an account and the authority's certificate.
+/// Creates the default service account and the CA certificate in every namespace.
 fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
     for namespace in state.all(&NAMESPACES).into_iter().filter(|namespace| !pods::is_ending(namespace)) {
         let name = text(&namespace, "/metadata/name");
@@ -71,7 +65,7 @@ fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
             state.put(&SERVICE_ACCOUNTS, SERVICE_ACCOUNTS.fresh(name, "default", now));
         }
         let known = state.get(&CONFIG_MAPS, name, ROOT);
-        let certificate = authority.kept.certificate.as_str();
+        let certificate = authority.stored.certificate.as_str();
         if known.is_none_or(|known| at(known, &["data", "ca.crt"]) != certificate) {
             let mut root =
                 known.map_or_else(|| CONFIG_MAPS.fresh(name, ROOT, now), |known| (**known).clone());
@@ -81,7 +75,7 @@ fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
     }
 }
 
-/// Fills in the secrets that are to have an account's token; those of accounts that are gone go too.
+/// Issues tokens for secrets of service accounts, and deletes those of deleted accounts.
 fn secrets(state: &mut State, authority: &Authority) {
     for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
         let (namespace, name) = (text(&secret, "/metadata/namespace"), text(&secret, "/metadata/name"));
@@ -104,7 +98,7 @@ fn secrets(state: &mut State, authority: &Authority) {
         let mut secret = (*secret).clone();
         let token = tokens::of_secret(authority, account, text(&secret, "/metadata/name"));
         set(&mut secret, &["metadata", "annotations", ACCOUNT_UID], uid);
-        let certificate = authority.kept.certificate.as_str();
+        let certificate = authority.stored.certificate.as_str();
         let namespace = text(account, "/metadata/namespace");
         for (key, value) in [("token", token.as_str()), ("ca.crt", certificate), ("namespace", namespace)] {
             set(&mut secret, &["data", key], BASE64_STANDARD.encode(value));
@@ -113,29 +107,11 @@ fn secrets(state: &mut State, authority: &Authority) {
     }
 }
 
-/// Takes the token out of every secret that has an account's, so that it is made anew.
+/// Removes the tokens of service accounts, so that new ones are issued.
 pub(crate) fn empty_tokens(state: &mut State) {
     for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
         let mut secret = (*secret).clone();
         super::value::remove(&mut secret, "", "data");
         state.put(&SECRETS, secret);
-    }
-}
-
-/// Lets time go on in clusters in which something has changed, until the sandbox stops.
-pub(crate) async fn run(kubes: &Kubes) {
-    let stop = &kubes.0.stop;
-    loop {
-        let work = async {
-            kubes.0.signals.work.notified().await;
-            sleep(STEP).await;
-        };
-        if stop.run_until_cancelled(work).await.is_none() {
-            return;
-        }
-        let now = kubes.now();
-        for cluster in kubes.clusters() {
-            cluster.change(&now, |state| advance(state, &now));
-        }
     }
 }

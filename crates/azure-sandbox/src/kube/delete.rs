@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::resources::{self, NAMESPACES, PODS, Resource};
-use super::status::Refused;
+use super::status::StatusError;
 use super::storage::State;
 use super::value::{Now, at, elements, list, moment, number, set, text, texts};
 
@@ -45,9 +45,9 @@ pub(crate) fn delete(
     (namespace, name): (&str, &str),
     options: &Options,
     now: &Now,
-) -> Result<Arc<Value>, Refused> {
+) -> Result<Arc<Value>, StatusError> {
     let object = state.get(resource, namespace, name).cloned();
-    let object = object.ok_or_else(|| Refused::not_found(resource, name))?;
+    let object = object.ok_or_else(|| StatusError::not_found(resource, name))?;
     for (kind, wanted, pointer) in [
         ("UID", &options.uid, "/metadata/uid"),
         ("ResourceVersion", &options.version, "/metadata/resourceVersion"),
@@ -57,11 +57,11 @@ pub(crate) fn delete(
             let why = format!(
                 "Precondition failed: {kind} in precondition: {wanted}, {kind} in object meta: {found}"
             );
-            return Err(Refused::conflict(resource, name, &why));
+            return Err(StatusError::conflict(resource, name, &why));
         }
     }
     if resource.is(&NAMESPACES) && LASTING.contains(&name) {
-        return Err(Refused::forbidden(resource, name, "this namespace may not be deleted"));
+        return Err(StatusError::forbidden(resource, name, "this namespace may not be deleted"));
     }
     if options.dry_run {
         return Ok(gone(resource, &object));
@@ -206,9 +206,9 @@ pub(crate) fn collect(state: &mut State, now: &Now) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Declared;
     use super::super::resources::CONFIG_MAPS;
     use super::*;
+    use crate::kube::declared::Declared;
 
     fn now() -> Now {
         Now { ms: 0, text: "1970-01-01T00:00:00Z".to_owned() }

@@ -171,7 +171,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kube::Declared;
+    use crate::kube::declared::Declared;
     use crate::kube::resources::NODES;
 
     fn now(ms: i64) -> Now {

@@ -5,16 +5,16 @@ use super::value::Keyed as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::request::Asked;
+use super::request::KubeRequest;
 use super::resources::{self, Resource, VERSION};
 use super::value::set;
-use crate::answer::Answer;
+use crate::response::Answer;
 
 /// The answer to an address of discovery; `None` when it is none.
-pub(crate) fn answer(asked: &Asked) -> Option<Answer> {
-    let path = asked.path.trim_end_matches('/');
+pub(crate) fn answer(request: &KubeRequest) -> Option<Answer> {
+    let path = request.path.trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').skip(1).collect();
-    let aggregated = asked.accept().aggregated && parts.len() == 1;
+    let aggregated = request.accept().aggregated && parts.len() == 1;
     let body = match (parts.as_slice(), aggregated) {
         (["api"], true) => all(&[""]),
         (["apis"], true) => all(&resources::groups()),

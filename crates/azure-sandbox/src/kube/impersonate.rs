@@ -3,24 +3,24 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::authn::{AUTHENTICATED, User, account_groups};
 use super::authz::{Attributes, authorize};
-use super::request::Asked;
-use super::status::Refused;
+use super::request::KubeRequest;
+use super::status::StatusError;
 use super::storage::State;
+use super::user::{AUTHENTICATED, User, service_account_groups};
 
 const EXTRA: &str = "impersonate-extra-";
 const ANONYMOUS: &str = "system:anonymous";
 
 /// The one whose rights count.
-pub(crate) fn effective(state: &State, user: User, asked: &Asked) -> Result<User, Refused> {
+pub(crate) fn effective(state: &State, user: User, request: &KubeRequest) -> Result<User, StatusError> {
     let all = |name: &str| -> Vec<String> {
-        let values = asked.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let values = request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.map(str::to_owned).collect()
     };
-    let name = asked.header("impersonate-user").unwrap_or_default().to_owned();
-    let (groups, uid) = (all("impersonate-group"), asked.header("impersonate-uid").unwrap_or_default());
-    let extras: Vec<(String, Vec<String>)> = asked
+    let name = request.header("impersonate-user").unwrap_or_default().to_owned();
+    let (groups, uid) = (all("impersonate-group"), request.header("impersonate-uid").unwrap_or_default());
+    let extras: Vec<(String, Vec<String>)> = request
         .headers
         .keys()
         .filter_map(|key| {
@@ -32,7 +32,7 @@ pub(crate) fn effective(state: &State, user: User, asked: &Asked) -> Result<User
         if groups.is_empty() && uid.is_empty() && extras.is_empty() {
             return Ok(user);
         }
-        return Err(Refused::internal("groups, extra or uid are to be impersonated without a user"));
+        return Err(StatusError::internal("groups, extra or uid are to be impersonated without a user"));
     }
     let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {
@@ -63,7 +63,7 @@ pub(crate) fn effective(state: &State, user: User, asked: &Asked) -> Result<User
     let given = !groups.is_empty();
     let mut groups = groups;
     if let Some((namespace, _)) = account.filter(|_| !given) {
-        groups.extend(account_groups(namespace));
+        groups.extend(service_account_groups(namespace));
     }
     if name != ANONYMOUS && !groups.iter().any(|group| group == AUTHENTICATED) {
         groups.push(AUTHENTICATED.to_owned());

@@ -3,8 +3,16 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::UserFormat;
 use super::cluster::Cluster;
+
+/// The kubeconfig format for users of Entra-enabled clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserFormat {
+    /// The `azure` authentication provider of older clients.
+    Azure,
+    /// The program `kubelogin`.
+    Exec,
+}
 
 /// The application of Azure's own that asks users to log in.
 const CLIENT_APP: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
@@ -40,7 +48,7 @@ pub(crate) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String 
 }
 
 fn written(cluster: &Cluster, server: &str, name: &str, user: &str, credentials: &str) -> String {
-    let authority = BASE64_STANDARD.encode(&cluster.authority().kept.certificate);
+    let authority = BASE64_STANDARD.encode(&cluster.authority().stored.certificate);
     let user = format!("{user}_{name}");
     format!(
         "apiVersion: v1
@@ -66,15 +74,15 @@ users:
 
 fn certificate(cluster: &Cluster) -> String {
     let authority = cluster.authority();
-    let kept = &authority.kept;
+    let stored = &authority.stored;
     let [certificate, key] =
-        [&kept.client_certificate, &kept.client_key].map(|text| BASE64_STANDARD.encode(text));
+        [&stored.client_certificate, &stored.client_key].map(|text| BASE64_STANDARD.encode(text));
     format!(
         "    client-certificate-data: {certificate}
     client-key-data: {key}
     token: {}
 ",
-        kept.token
+        stored.token
     )
 }
 

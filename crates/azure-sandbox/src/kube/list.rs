@@ -8,12 +8,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
 use super::accept::Form;
-use super::request::{Asked, Place};
+use super::request::{KubeRequest, Place};
 use super::resources::Resource;
 use super::select::{Fields, Labels};
-use super::status::Refused;
+use super::status::StatusError;
 use super::storage::{Key, State};
-use super::tables;
+use super::tables::{self, Include, metadata};
 use super::value::{Now, at, text};
 
 /// Which objects of a type are wanted.
@@ -26,10 +26,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(crate) fn of(resource: &'static Resource, place: &Place, asked: &Asked) -> Result<Self, Refused> {
+    pub(crate) fn of(
+        resource: &'static Resource,
+        place: &Place,
+        request: &KubeRequest,
+    ) -> Result<Self, StatusError> {
         let namespace = place.scope().filter(|_| resource.namespaced).map(str::to_owned);
-        let labels = Labels::parse(asked.parameter("labelSelector").unwrap_or_default())?;
-        let fields = Fields::parse(resource, asked.parameter("fieldSelector").unwrap_or_default())?;
+        let labels = Labels::parse(request.parameter("labelSelector").unwrap_or_default())?;
+        let fields = Fields::parse(resource, request.parameter("fieldSelector").unwrap_or_default())?;
         Ok(Self { resource, namespace, labels, fields })
     }
 
@@ -47,20 +51,13 @@ pub(crate) struct Shape {
     pub(crate) include: Include,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Include {
-    Nothing,
-    Metadata,
-    Object,
-}
-
 impl Shape {
-    pub(crate) fn of(asked: &Asked) -> Result<Self, Refused> {
-        let form = asked.accept().form;
+    pub(crate) fn of(request: &KubeRequest) -> Result<Self, StatusError> {
+        let form = request.accept().form;
         if form == Form::Other {
-            return Err(Refused::not_acceptable("application/json"));
+            return Err(StatusError::not_acceptable("application/json"));
         }
-        let include = match asked.parameter("includeObject") {
+        let include = match request.parameter("includeObject") {
             Some("None") => Include::Nothing,
             Some("Object") => Include::Object,
             _ => Include::Metadata,
@@ -114,11 +111,6 @@ fn untyped(object: &Value) -> Value {
     object
 }
 
-/// Only what all objects have.
-pub(crate) fn metadata(object: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
-}
-
 /// The replicas of a deployment or replica set.
 pub(crate) fn scale(object: &Value) -> Value {
     let mut meta = json!({});
@@ -138,24 +130,29 @@ pub(crate) fn scale(object: &Value) -> Value {
 }
 
 /// Refuses versions that are not there yet, as after a restart with nothing kept.
-pub(crate) fn check_version(state: &State, asked: &Asked) -> Result<(), Refused> {
-    let wanted = asked.number::<u64>("resourceVersion")?.unwrap_or_default();
+pub(crate) fn check_version(state: &State, request: &KubeRequest) -> Result<(), StatusError> {
+    let wanted = request.number::<u64>("resourceVersion")?.unwrap_or_default();
     if wanted <= state.revision {
         return Ok(());
     }
     let text = format!("Too large resource version: {wanted}, current: {}", state.revision);
-    let mut refused = Refused::new(504, "Timeout", text);
+    let mut refused = StatusError::new(504, "Timeout", text);
     refused.details = json!({"retryAfterSeconds": 1, "causes": [
         {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]});
     Err(refused)
 }
 
 /// A list, or a page of it.
-pub(crate) fn list(state: &State, filter: &Filter, asked: &Asked, now: &Now) -> Result<Value, Refused> {
-    let shape = Shape::of(asked)?;
-    check_version(state, asked)?;
-    let limit = asked.number::<usize>("limit")?.filter(|limit| *limit > 0);
-    let after = asked.parameter("continue").map(|token| start(filter.resource, token)).transpose()?;
+pub(crate) fn list(
+    state: &State,
+    filter: &Filter,
+    request: &KubeRequest,
+    now: &Now,
+) -> Result<Value, StatusError> {
+    let shape = Shape::of(request)?;
+    check_version(state, request)?;
+    let limit = request.number::<usize>("limit")?.filter(|limit| *limit > 0);
+    let after = request.parameter("continue").map(|token| start(filter.resource, token)).transpose()?;
     let listed = state.list(filter.resource, filter.namespace.as_deref(), after.as_ref());
     let mut objects: Vec<_> = listed.filter(|object| filter.fits(object)).cloned().collect();
     let mut about = json!({"resourceVersion": state.revision.to_string()});
@@ -172,10 +169,10 @@ pub(crate) fn list(state: &State, filter: &Filter, asked: &Asked, now: &Now) -> 
 }
 
 /// Where a page begins.
-fn start(resource: &'static Resource, token: &str) -> Result<Key, Refused> {
+fn start(resource: &'static Resource, token: &str) -> Result<Key, StatusError> {
     let place = BASE64.decode(token).ok().and_then(|text| serde_json::from_slice::<[String; 2]>(&text).ok());
     let [namespace, name] = place.ok_or_else(|| {
-        Refused::bad_request("continue key is not valid: it is not a token that this server gave out")
+        StatusError::bad_request("continue key is not valid: it is not a token that this server gave out")
     })?;
     Ok(Key::new(resource, &namespace, &name))
 }

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde_json::Value;
 
-use super::Kubes;
 use super::cluster::Cluster;
-use super::request::Asked;
+use super::clusters::KubeClusters;
+use super::request::KubeRequest;
 use super::resources::PODS;
-use super::status::Refused;
+use super::status::StatusError;
 use super::storage::State;
 use super::value::{at, fine_moment, list, ms_of, text};
 
@@ -34,9 +34,9 @@ struct Log {
     started_ms: i64,
 }
 
-/// What of it is wanted.
+/// What of it is options.
 #[derive(Clone, Debug, Default)]
-struct Wanted {
+struct LogOptions {
     timestamps: bool,
     follow: bool,
     tail: Option<i64>,
@@ -64,46 +64,46 @@ impl Log {
         format!("{said}\n")
     }
 
-    /// The lines of the past that are wanted.
-    fn past(&self, wanted: &Wanted, now_ms: i64) -> std::ops::Range<i64> {
+    /// The lines of the past that are options.
+    fn past(&self, options: &LogOptions, now_ms: i64) -> std::ops::Range<i64> {
         let end = self.count(now_ms);
         let mut start = (end - KEPT).max(0);
-        if let Some(since) = wanted.since_ms {
+        if let Some(since) = options.since_ms {
             start = start.max((since - self.started_ms + PAUSE_MS - 1).div_euclid(PAUSE_MS)).min(end);
         }
-        if let Some(tail) = wanted.tail {
+        if let Some(tail) = options.tail {
             start = start.max(end - tail);
         }
         start..end
     }
 }
 
-/// The log that is asked for, whole or as a stream.
+/// The log that is request for, whole or as a stream.
 pub(crate) fn answer(
-    kubes: &Kubes,
+    kube: &KubeClusters,
     cluster: &Arc<Cluster>,
-    asked: &Asked,
+    request: &KubeRequest,
     (namespace, name): (&str, &str),
-) -> Result<Body, Refused> {
-    let wanted = Wanted::of(asked, kubes.now().ms)?;
-    let log = find(&cluster.state(), asked, namespace, name)?;
-    let now = kubes.now();
-    let past = log.past(&wanted, now.ms);
+) -> Result<Body, StatusError> {
+    let options = LogOptions::of(request, kube.now().ms)?;
+    let log = find(&cluster.state(), request, namespace, name)?;
+    let now = kube.now();
+    let past = log.past(&options, now.ms);
     let next = past.end;
-    let mut text: String = past.map(|number| log.line(number, wanted.timestamps)).collect();
-    if let Some(limit) = wanted.limit {
+    let mut text: String = past.map(|number| log.line(number, options.timestamps)).collect();
+    if let Some(limit) = options.limit {
         text.truncate(limit);
     }
-    if !wanted.follow {
+    if !options.follow {
         return Ok(Body::from(text));
     }
     let follower = Follower {
-        kubes: kubes.clone(),
+        kube: kube.clone(),
         cluster: Arc::clone(cluster),
         place: (namespace.to_owned(), name.to_owned()),
-        left: wanted.limit.map(|limit| limit.saturating_sub(text.len())),
+        left: options.limit.map(|limit| limit.saturating_sub(text.len())),
         log,
-        wanted,
+        options,
         next,
     };
     let first = Bytes::from(text);
@@ -116,49 +116,50 @@ pub(crate) fn answer(
     })))
 }
 
-impl Wanted {
-    fn of(asked: &Asked, now_ms: i64) -> Result<Self, Refused> {
-        let number = |name: &str| asked.number::<i64>(name);
+impl LogOptions {
+    fn of(request: &KubeRequest, now_ms: i64) -> Result<Self, StatusError> {
+        let number = |name: &str| request.number::<i64>(name);
         let tail = number("tailLines")?;
         if tail.is_some_and(|tail| tail < 0) {
-            return Err(Refused::new(
+            return Err(StatusError::new(
                 422,
                 "Invalid",
                 "PodLogOptions \"\" is invalid: tailLines: must be greater than or equal to 0",
             ));
         }
         let since = number("sinceSeconds")?.map(|seconds| now_ms - seconds * 1_000);
-        let time = asked.parameter("sinceTime").and_then(ms_of);
+        let time = request.parameter("sinceTime").and_then(ms_of);
         Ok(Self {
-            timestamps: asked.flag("timestamps"),
-            follow: asked.flag("follow"),
+            timestamps: request.flag("timestamps"),
+            follow: request.flag("follow"),
             tail,
             since_ms: since.or(time),
-            limit: asked.number("limitBytes")?,
+            limit: request.number("limitBytes")?,
         })
     }
 }
 
-fn find(state: &State, asked: &Asked, namespace: &str, name: &str) -> Result<Log, Refused> {
-    let pod = state.get(&PODS, namespace, name).ok_or_else(|| Refused::not_found(&PODS, name))?;
+fn find(state: &State, request: &KubeRequest, namespace: &str, name: &str) -> Result<Log, StatusError> {
+    let pod = state.get(&PODS, namespace, name).ok_or_else(|| StatusError::not_found(&PODS, name))?;
     let containers: Vec<&Value> =
         ["/spec/containers", "/spec/initContainers"].iter().flat_map(|kind| list(pod, kind)).collect();
     let names = || -> Vec<&str> { containers.iter().map(|container| text(container, "/name")).collect() };
     let marked = at(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
     let only = if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { marked };
-    let Some(container) = asked.parameter("container").or(only) else {
+    let Some(container) = request.parameter("container").or(only) else {
         let text = format!(
             "a container name must be specified for pod {name}, choose one of: [{}]",
             names().join(" ")
         );
-        return Err(Refused::bad_request(text));
+        return Err(StatusError::bad_request(text));
     };
     let found = containers.iter().find(|known| text(known, "/name") == container);
-    let found = found
-        .ok_or_else(|| Refused::bad_request(format!("container {container} is not valid for pod {name}")))?;
-    if asked.flag("previous") {
+    let found = found.ok_or_else(|| {
+        StatusError::bad_request(format!("container {container} is not valid for pod {name}"))
+    })?;
+    if request.flag("previous") {
         let text = format!("previous terminated container {container:?} in pod {name:?} not found");
-        return Err(Refused::bad_request(text));
+        return Err(StatusError::bad_request(text));
     }
     let statuses = ["/status/containerStatuses", "/status/initContainerStatuses"];
     let mut statuses = statuses.iter().flat_map(|kind| list(pod, kind));
@@ -169,7 +170,7 @@ fn find(state: &State, asked: &Asked, namespace: &str, name: &str) -> Result<Log
     });
     let started_ms = started.ok_or_else(|| {
         let text = format!("container {container:?} in pod {name:?} is waiting to start: ContainerCreating");
-        Refused::bad_request(text)
+        StatusError::bad_request(text)
     })?;
     Ok(Log {
         container: container.to_owned(),
@@ -181,11 +182,11 @@ fn find(state: &State, asked: &Asked, namespace: &str, name: &str) -> Result<Log
 
 /// Somebody who waits for further lines.
 struct Follower {
-    kubes: Kubes,
+    kube: KubeClusters,
     cluster: Arc<Cluster>,
     place: (String, String),
     log: Log,
-    wanted: Wanted,
+    options: LogOptions,
     next: i64,
     /// Bytes that may still be sent.
     left: Option<usize>,
@@ -194,14 +195,14 @@ struct Follower {
 impl Follower {
     /// The next lines; `None` when there will be no more.
     async fn more(&mut self) -> Option<Bytes> {
-        let (stop, ended) = (self.kubes.0.stop.clone(), self.cluster.ended());
+        let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
         while self.left != Some(0) {
             let (namespace, name) = &self.place;
             self.cluster.state().get(&PODS, namespace, name)?;
-            let end = self.log.count(self.kubes.now().ms);
+            let end = self.log.count(self.kube.now().ms);
             if end > self.next {
                 let mut text: String =
-                    (self.next..end).map(|number| self.log.line(number, self.wanted.timestamps)).collect();
+                    (self.next..end).map(|number| self.log.line(number, self.options.timestamps)).collect();
                 self.next = end;
                 if let Some(left) = &mut self.left {
                     text.truncate(*left);
@@ -230,13 +231,13 @@ mod tests {
 
     #[test]
     fn there_is_a_line_for_every_second_and_old_ones_are_lost() {
-        let past = |wanted: Wanted, now_ms| log().past(&wanted, now_ms);
-        assert_eq!(past(Wanted::default(), 9_999), 0..0);
-        assert_eq!(past(Wanted::default(), 12_500), 0..3);
-        assert_eq!(past(Wanted { tail: Some(1), ..Wanted::default() }, 12_500), 2..3);
-        assert_eq!(past(Wanted { since_ms: Some(11_500), ..Wanted::default() }, 12_500), 2..3);
-        assert_eq!(past(Wanted { since_ms: Some(99_000), ..Wanted::default() }, 12_500), 3..3);
-        assert_eq!(past(Wanted::default(), 100_010_000), 90_001..100_001);
+        let past = |options: LogOptions, now_ms| log().past(&options, now_ms);
+        assert_eq!(past(LogOptions::default(), 9_999), 0..0);
+        assert_eq!(past(LogOptions::default(), 12_500), 0..3);
+        assert_eq!(past(LogOptions { tail: Some(1), ..LogOptions::default() }, 12_500), 2..3);
+        assert_eq!(past(LogOptions { since_ms: Some(11_500), ..LogOptions::default() }, 12_500), 2..3);
+        assert_eq!(past(LogOptions { since_ms: Some(99_000), ..LogOptions::default() }, 12_500), 3..3);
+        assert_eq!(past(LogOptions::default(), 100_010_000), 90_001..100_001);
     }
 
     #[test]

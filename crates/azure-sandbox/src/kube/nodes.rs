@@ -5,16 +5,16 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use super::declared::{Declared, DeclaredPool};
 use super::resources::NODES;
 use super::storage::State;
 use super::value::{Now, at, hash, list, remove, set, text};
-use super::{Declared, DeclaredPool};
 
 /// The label by which a node is known to its pool.
 const POOL: &str = "kubernetes.azure.com/agentpool";
 
 /// Takes over what Resource Manager says and lets the nodes follow.
-pub(crate) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
+pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
     let before = std::mem::replace(&mut state.declared, declared);
     let declared = state.declared.clone();
     let mut wanted = BTreeSet::new();
@@ -27,8 +27,8 @@ pub(crate) fn follow(state: &mut State, declared: Declared, sizes: &HashMap<Stri
             for key in labels_before.into_iter().flat_map(|labels| labels.keys()) {
                 remove(&mut node, "/metadata/labels", key);
             }
-            describe(&mut node, &declared, pool, index);
-            furnish(&mut node, &declared, pool, sizes, now);
+            set_spec(&mut node, &declared, pool, index);
+            set_status(&mut node, &declared, pool, sizes, now);
             if at(&node, &["status", "addresses"]).is_null() {
                 let address = address(state);
                 let addresses = json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]);
@@ -69,7 +69,7 @@ fn region(fqdn: &str) -> &str {
 }
 
 /// Labels and taints.
-fn describe(node: &mut Value, declared: &Declared, pool: &DeclaredPool, at: u32) {
+fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, at: u32) {
     let region = region(&declared.fqdn);
     let zone = match pool.zones.len() {
         0 => "0".to_owned(),
@@ -137,7 +137,7 @@ fn taint(text: &str) -> Option<Value> {
 }
 
 /// Capacity, conditions and what runs on it.
-fn furnish(
+fn set_status(
     node: &mut Value,
     declared: &Declared,
     pool: &DeclaredPool,
@@ -224,7 +224,7 @@ mod tests {
         let now = Now { ms: 0, text: "1970-01-01T00:00:00Z".to_owned() };
         let sizes = HashMap::from([("standard_d4s_v5".to_owned(), (4, 16.0))]);
         let mut state = State::new(Declared::default());
-        follow(&mut state, declared(2), &sizes, &now);
+        update(&mut state, declared(2), &sizes, &now);
         let nodes = state.all(&NODES);
         let node = &nodes[1];
         let name = text(node, "/metadata/name");
@@ -239,7 +239,7 @@ mod tests {
         let mut changed = declared(3);
         changed.pools[0].labels.clear();
         changed.pools[0].version = "1.33.3".to_owned();
-        follow(&mut state, changed, &sizes, &now);
+        update(&mut state, changed, &sizes, &now);
         let after = state.all(&NODES);
         assert_eq!(after.len(), 3);
         assert_eq!(after[1]["metadata"]["uid"], node["metadata"]["uid"]);
@@ -248,7 +248,7 @@ mod tests {
         let addresses: BTreeSet<_> =
             after.iter().map(|node| text(node, "/status/addresses/0/address")).collect();
         assert_eq!(addresses.len(), 3);
-        follow(&mut state, declared(0), &sizes, &now);
+        update(&mut state, declared(0), &sizes, &now);
         assert_eq!(state.all(&NODES).len(), 0);
     }
 

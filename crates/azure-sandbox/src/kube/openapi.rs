@@ -5,13 +5,13 @@ use super::value::Keyed as _;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::request::Asked;
+use super::request::KubeRequest;
 use super::resources::{self, Resource, VERSION};
-use crate::answer::Answer;
+use crate::response::Answer;
 
 /// The answer to an address below `/openapi`; `None` when there is nothing.
-pub(crate) fn answer(asked: &Asked, version: &str) -> Option<Answer> {
-    let parts: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
+pub(crate) fn answer(request: &KubeRequest, version: &str) -> Option<Answer> {
+    let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let body = match parts.as_slice() {
         ["openapi", "v3"] => index(),
         ["openapi", "v3", "api", VERSION] => document("", version),

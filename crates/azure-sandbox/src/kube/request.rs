@@ -10,9 +10,9 @@ use super::accept::Accept;
 use super::protobuf;
 use super::resources::{self, Resource};
 use super::select::Fields;
-use super::status::Refused;
+use super::status::StatusError;
 
-pub(crate) struct Asked {
+pub(crate) struct KubeRequest {
     pub(crate) method: http::Method,
     /// As sent.
     pub(crate) path: String,
@@ -44,7 +44,7 @@ pub(crate) struct Place {
     pub(crate) rest: String,
 }
 
-impl Asked {
+impl KubeRequest {
     pub(crate) fn new(parts: Parts) -> Self {
         let path = parts.uri.path().to_owned();
         let query: Vec<(String, String)> =
@@ -77,9 +77,9 @@ impl Asked {
     }
 
     /// A number of the query.
-    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refused> {
+    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, StatusError> {
         let parsed = self.parameter(name).map(str::parse).transpose();
-        parsed.map_err(|_| Refused::bad_request(format!("the parameter '{name}' is no number")))
+        parsed.map_err(|_| StatusError::bad_request(format!("the parameter '{name}' is no number")))
     }
 
     /// A header, when it is text.
@@ -92,7 +92,7 @@ impl Asked {
     }
 
     /// Whether nothing is to be kept.
-    pub(crate) fn dry_run(&self) -> Result<bool, Refused> {
+    pub(crate) fn dry_run(&self) -> Result<bool, StatusError> {
         match self.parameter("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
@@ -100,7 +100,7 @@ impl Asked {
                 let text = format!(
                     "Invalid value: [{other:?}]: dryRun: Unsupported value: {other:?}: supported values: \"All\""
                 );
-                Err(Refused::new(422, "Invalid", text))
+                Err(StatusError::new(422, "Invalid", text))
             }
         }
     }
@@ -120,9 +120,11 @@ impl Asked {
 }
 
 /// The body as a value: JSON, YAML or protobuf, as its type says.
-pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, Refused> {
+pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, StatusError> {
     let failed = |error: String| {
-        Refused::bad_request(format!("the object provided is unrecognized (must be of type Object): {error}"))
+        StatusError::bad_request(format!(
+            "the object provided is unrecognized (must be of type Object): {error}"
+        ))
     };
     match content_type {
         "application/json" | "*/*" | "" => {
@@ -137,7 +139,7 @@ pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, Refused> 
             serde_saphyr::from_str(text).map_err(|error| failed(error.to_string()))
         }
         protobuf::MEDIA_TYPE => protobuf::read(body).map_err(failed),
-        _ => Err(Refused::unsupported(&format!(
+        _ => Err(StatusError::unsupported(&format!(
             "application/json, application/yaml, {}",
             protobuf::MEDIA_TYPE
         ))),
@@ -150,10 +152,10 @@ pub(crate) fn object(
     body: &[u8],
     api_version: &str,
     kind: &str,
-) -> Result<Value, Refused> {
+) -> Result<Value, StatusError> {
     let mut object: Value = parsed(content_type, body)?;
     if !object.is_object() {
-        return Err(Refused::bad_request("the body of the request is no object"));
+        return Err(StatusError::bad_request("the body of the request is no object"));
     }
     for (key, wanted) in [("apiVersion", api_version), ("kind", kind)] {
         let found = object.part(key).as_str().unwrap_or_default();
@@ -161,7 +163,7 @@ pub(crate) fn object(
             *object.slot(key) = wanted.into();
         } else if found != wanted {
             let text = format!("{key} in the data ({found}) does not match the expected {key} ({wanted})");
-            return Err(Refused::bad_request(text));
+            return Err(StatusError::bad_request(text));
         }
     }
     Ok(object)
@@ -241,9 +243,9 @@ impl Place {
 mod tests {
     use super::*;
 
-    fn asked(method: &str, uri: &str) -> Asked {
+    fn request(method: &str, uri: &str) -> KubeRequest {
         let (parts, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        Asked::new(parts)
+        KubeRequest::new(parts)
     }
 
     #[test]
@@ -262,17 +264,17 @@ mod tests {
             ("POST", "/api/v1/namespaces/a/secrets", "create  secrets a  "),
             ("GET", "/api/v1/nodes/n/proxy/logs/a", "get  nodes  n proxy"),
         ] {
-            let asked = asked(method, uri);
-            let Target::Objects(place) = &asked.target else { panic!("{uri}") };
+            let request = request(method, uri);
+            let Target::Objects(place) = &request.target else { panic!("{uri}") };
             let Place { group, plural, namespace, name, subresource, .. } = place;
             assert_eq!(
-                format!("{} {group} {plural} {namespace} {name} {subresource}", asked.verb),
+                format!("{} {group} {plural} {namespace} {name} {subresource}", request.verb),
                 expected,
                 "{uri}"
             );
         }
         for uri in ["/", "/version", "/api", "/apis", "/apis/apps/v1", "/api/v1", "/healthz/etcd"] {
-            assert_eq!(asked("GET", uri).target, Target::Path, "{uri}");
+            assert_eq!(request("GET", uri).target, Target::Path, "{uri}");
         }
     }
 
@@ -283,9 +285,9 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        assert_eq!(Asked::new(parts).manager(), "kubectl");
-        assert_eq!(asked("GET", "/api/v1/pods?fieldManager=me").manager(), "me");
-        assert_eq!(asked("GET", "/api/v1/pods").manager(), "unknown");
+        assert_eq!(KubeRequest::new(parts).manager(), "kubectl");
+        assert_eq!(request("GET", "/api/v1/pods?fieldManager=me").manager(), "me");
+        assert_eq!(request("GET", "/api/v1/pods").manager(), "unknown");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use super::value::Keyed as _;
 use serde_json::{Value, json};
 
-use super::authn::User;
 use super::authz::{Attributes, Decision, decide, grants};
 use super::resources::{Resource, SELF_RULES_REVIEWS, SELF_SUBJECT_REVIEWS};
-use super::status::{Cause, Refused};
+use super::status::{Cause, StatusError};
 use super::storage::State;
+use super::user::User;
 use super::value::{set, text};
 
 /// The review with its result in `status`.
@@ -16,7 +16,7 @@ pub(crate) fn answer(
     resource: &Resource,
     user: &User,
     mut review: Value,
-) -> Result<Value, Refused> {
+) -> Result<Value, StatusError> {
     let status = if resource.is(&SELF_SUBJECT_REVIEWS) {
         json!({"userInfo": user.info()})
     } else if resource.is(&SELF_RULES_REVIEWS) {
@@ -36,7 +36,7 @@ pub(crate) fn answer(
     Ok(review)
 }
 
-fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'a>, Refused> {
+fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'a>, StatusError> {
     let spec = &review["spec"];
     match (spec["resourceAttributes"].is_object(), spec["nonResourceAttributes"].is_object()) {
         (true, false) => {
@@ -59,15 +59,15 @@ fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'
         _ => {
             let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
             let cause = Cause::invalid("spec.resourceAttributes", &Value::Null, why);
-            Err(Refused::invalid(resource, "", vec![cause]))
+            Err(StatusError::invalid(resource, "", vec![cause]))
         }
     }
 }
 
 /// All that somebody may do in a namespace.
-fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, Refused> {
+fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusError> {
     if namespace.is_empty() {
-        return Err(Refused::bad_request("no namespace on request"));
+        return Err(StatusError::bad_request("no namespace on request"));
     }
     let (mut resource_rules, mut path_rules) = (Vec::new(), Vec::new());
     let mut rules: Vec<Value> = grants(state, user, namespace)

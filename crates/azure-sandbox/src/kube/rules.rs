@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::authn::{MASTERS, User};
 use super::authz::{Attributes, allows, decide, grants};
 use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES, Resource};
 use super::select::Labels;
-use super::status::{Cause, Refused};
+use super::status::{Cause, StatusError};
 use super::storage::State;
+use super::user::{MASTERS, User};
 use super::value::{at, list, remove, set, text, texts};
 
 /// Refuses a role or binding with which `user` would hand out what he does not have himself.
@@ -18,7 +18,7 @@ pub(crate) fn no_more_than_own(
     resource: &Resource,
     old: Option<&Value>,
     object: &Value,
-) -> Result<(), Refused> {
+) -> Result<(), StatusError> {
     let role = [&CLUSTER_ROLES, &ROLES].into_iter().any(|known| resource.is(known));
     let binding = [&CLUSTER_ROLE_BINDINGS, &ROLE_BINDINGS].into_iter().any(|known| resource.is(known));
     if !role && !binding || user.is_in(MASTERS) || user.azure_role == Some(true) {
@@ -39,7 +39,7 @@ pub(crate) fn no_more_than_own(
             "ClusterRole" => (&CLUSTER_ROLES, ""),
             _ => (&ROLES, namespace),
         };
-        let found = state.get(known, within, role).ok_or_else(|| Refused::not_found(known, role))?;
+        let found = state.get(known, within, role).ok_or_else(|| StatusError::not_found(known, role))?;
         ("bind", (known.plural, role), list(found, "/rules").to_vec())
     };
     if aggregated {
@@ -68,7 +68,7 @@ pub(crate) fn no_more_than_own(
     }
     if aggregated {
         let why = "must have cluster-admin privileges to use an aggregationRule";
-        return Err(Refused::forbidden(resource, name, why));
+        return Err(StatusError::forbidden(resource, name, why));
     }
     let why = format!(
         "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
@@ -76,7 +76,7 @@ pub(crate) fn no_more_than_own(
         user.groups,
         lacking.join("\n")
     );
-    Err(Refused::forbidden(resource, name, &why))
+    Err(StatusError::forbidden(resource, name, &why))
 }
 
 /// Whether an update changes only what the garbage collector needs: whoever owns the object, and finalizers.
@@ -204,7 +204,7 @@ pub(crate) fn aggregate(state: &mut State) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kube::Declared;
+    use crate::kube::declared::Declared;
 
     #[test]
     fn a_rule_is_covered_by_rules_that_together_allow_all_of_it() {

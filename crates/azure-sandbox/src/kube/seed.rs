@@ -5,15 +5,21 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::declared::Declared;
 use super::resources::{self, DEPLOYMENTS};
 use super::storage::State;
 use super::value::{Now, set, text};
-use super::{Declared, admit, nodes};
+use super::{admit, nodes};
 
 const DATA: &str = include_str!("../data/kubernetes.json");
 
 /// Fills an empty cluster.
-pub(crate) fn furnish(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
+pub(crate) fn populate(
+    state: &mut State,
+    declared: Declared,
+    sizes: &HashMap<String, (u32, f64)>,
+    now: &Now,
+) {
     let objects: Vec<Value> = serde_json::from_str(DATA).unwrap_or_default();
     for object in objects {
         let Some(resource) = resources::of_object(&object) else { continue };
@@ -27,7 +33,7 @@ pub(crate) fn furnish(state: &mut State, declared: Declared, sizes: &HashMap<Str
         let _ = admit::admit(state, resource, None, &mut fresh, now);
         state.put(resource, fresh);
     }
-    nodes::follow(state, declared, sizes, now);
+    nodes::update(state, declared, sizes, now);
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::resources::{self, Resource};
-use super::status::Refused;
+use super::status::StatusError;
 use super::value::{at, list, text, texts};
 
 /// Conditions on labels, all of which have to hold.
@@ -30,7 +30,7 @@ pub(crate) struct Fields(Vec<(String, String, bool)>);
 
 impl Labels {
     /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
-    pub(crate) fn parse(selector: &str) -> Result<Self, Refused> {
+    pub(crate) fn parse(selector: &str) -> Result<Self, StatusError> {
         let parts = split(selector).map_err(|()| unreadable(selector))?;
         let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
         parts
@@ -131,8 +131,8 @@ fn requirement(part: &str) -> Option<Requirement> {
     (!key.is_empty() && key.chars().all(fits)).then(|| Requirement { key: key.to_owned(), test })
 }
 
-fn unreadable(selector: &str) -> Refused {
-    Refused::bad_request(format!(
+fn unreadable(selector: &str) -> StatusError {
+    StatusError::bad_request(format!(
         "unable to parse requirement: found '{selector}', expected a label selector"
     ))
 }
@@ -181,7 +181,7 @@ fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
 
 impl Fields {
     /// `metadata.name=x,status.phase!=Failed`.
-    pub(crate) fn parse(resource: &Resource, selector: &str) -> Result<Self, Refused> {
+    pub(crate) fn parse(resource: &Resource, selector: &str) -> Result<Self, StatusError> {
         let mut all = Vec::new();
         for part in selector.split(',').filter(|part| !part.is_empty()) {
             let (path, value, equal) = if let Some((path, value)) = part.split_once("!=") {
@@ -190,10 +190,10 @@ impl Fields {
                 (path, value, true)
             } else {
                 let text = format!("invalid selector: '{selector}'; can't understand '{part}'");
-                return Err(Refused::bad_request(text));
+                return Err(StatusError::bad_request(text));
             };
             let pointer = selectable(resource, path)
-                .ok_or_else(|| Refused::bad_request(format!("field label not supported: {path}")))?;
+                .ok_or_else(|| StatusError::bad_request(format!("field label not supported: {path}")))?;
             all.push((pointer.to_owned(), value.to_owned(), equal));
         }
         Ok(Self(all))

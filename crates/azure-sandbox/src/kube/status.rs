@@ -6,11 +6,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::resources::Resource;
-use crate::answer::Answer;
+use crate::response::Answer;
 
 /// A request that does not get what it asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Refused {
+pub(crate) struct StatusError {
     pub(crate) code: u16,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
@@ -28,7 +28,7 @@ pub(crate) struct Cause {
     pub(crate) field: String,
 }
 
-impl Refused {
+impl StatusError {
     pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self { code, reason, message: message.into(), details: Value::Null, plain: false }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Declared;
+use super::declared::Declared;
 use super::resources::{self, Resource};
 use super::value::{set, text};
 

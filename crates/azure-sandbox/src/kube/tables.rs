@@ -5,9 +5,21 @@ mod cells;
 use super::value::Keyed as _;
 use serde_json::{Value, json};
 
-use super::list::{Include, metadata};
 use super::resources::{self, Resource};
 use super::value::Now;
+
+/// What a row contains of its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    Nothing,
+    Metadata,
+    Object,
+}
+
+/// Only what all objects have.
+pub(crate) fn metadata(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
 
 /// A column: its name, its type, and whether only `-o wide` shows it.
 type Column = (&'static str, &'static str, bool);
@@ -85,13 +97,13 @@ fn smaller(resource: &Resource) -> Shape {
     let is = |other: &Resource| resource.is(other);
     if is(&resources::EVENTS) {
         const COLUMNS: [Column; 9] = [
-            col("Last Seen"),
+            col("Last RecordedRequest"),
             col("Type"),
             col("Reason"),
             col("Object"),
             wide("Source"),
             col("Message"),
-            wide("First Seen"),
+            wide("First RecordedRequest"),
             wide("Count"),
             wide("Name"),
         ];

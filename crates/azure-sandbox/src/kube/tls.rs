@@ -12,23 +12,23 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
-use super::Kubes;
 use super::authority::provider;
+use super::clusters::KubeClusters;
 use crate::authority::Error;
 
-pub(crate) fn config(kubes: &Kubes) -> Result<Arc<rustls::ServerConfig>, Error> {
+pub(crate) fn config(kube: &KubeClusters) -> Result<Arc<rustls::ServerConfig>, Error> {
     let provider = provider();
     let anybody = Anybody(provider.signature_verification_algorithms);
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(Arc::new(anybody))
-        .with_cert_resolver(Arc::new(ByName(kubes.clone())));
+        .with_cert_resolver(Arc::new(ByName(kube.clone())));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
 /// Shows the certificate of the cluster whose name is asked for; without one the handshake fails.
-struct ByName(Kubes);
+struct ByName(KubeClusters);
 
 impl fmt::Debug for ByName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,5 @@
-//! Tokens of service accounts: signed claims, as Kubernetes gives them out. A token is good as long as what it
-//! is bound to exists.
+//! Tokens of service accounts in secrets: signed claims, as in Kubernetes. A token is valid while its secret and account
+//! exist.
 
 use super::value::Keyed as _;
 use base64::Engine as _;
@@ -11,20 +11,13 @@ use serde_json::{Value, json};
 use super::authority::{Authority, provider};
 use super::resources::{SECRETS, SERVICE_ACCOUNTS};
 use super::storage::State;
+use super::user::{User, service_account_name};
 use super::value::text;
 
 /// The issuer of the tokens, and the prefix of their claims.
 const ISSUER: &str = "kubernetes.io/serviceaccount";
 
-/// Whom a token speaks for.
-#[derive(Debug)]
-pub(crate) struct Account {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    pub(crate) uid: String,
-}
-
-/// A token with claims of its own: `header.claims.signature`.
+/// A signed token: `header.claims.signature`.
 fn signed(authority: &Authority, claims: &Value) -> String {
     let header = json!({"alg": "EdDSA", "kid": "sandbox", "typ": "JWT"});
     let body = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
@@ -33,19 +26,15 @@ fn signed(authority: &Authority, claims: &Value) -> String {
     format!("{body}.{}", BASE64.encode(signature))
 }
 
-/// The token that lies in a secret: without an end, good as long as the secret is there.
+/// The token of an account for a secret; it does not expire.
 pub(crate) fn of_secret(authority: &Authority, account: &Value, secret: &str) -> String {
     let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
-    let mut claims = json!({"iss": ISSUER, "sub": subject(namespace, name)});
+    let mut claims = json!({"iss": ISSUER, "sub": service_account_name(namespace, name)});
     *claims.slot(&format!("{ISSUER}/namespace")) = namespace.into();
     *claims.slot(&format!("{ISSUER}/secret.name")) = secret.into();
     *claims.slot(&format!("{ISSUER}/service-account.name")) = name.into();
     *claims.slot(&format!("{ISSUER}/service-account.uid")) = text(account, "/metadata/uid").into();
     signed(authority, &claims)
-}
-
-fn subject(namespace: &str, name: &str) -> String {
-    format!("system:serviceaccount:{namespace}:{name}")
 }
 
 /// The claims of a token that this cluster signed.
@@ -61,9 +50,8 @@ fn claims(authority: &Authority, token: &str) -> Option<Value> {
     serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()
 }
 
-/// The account that a token speaks for; `None` if this cluster did not sign it, or the secret or the account is gone or
-/// another one.
-pub(crate) fn account(authority: &Authority, state: &State, token: &str) -> Option<Account> {
+/// The user of a token; `None` if this cluster did not sign it, or its secret or account was deleted or replaced.
+pub(crate) fn user(authority: &Authority, state: &State, token: &str) -> Option<User> {
     let claims = claims(authority, token)?;
     let claim = |key: &str| claims.part(&format!("{ISSUER}/{key}")).as_str().unwrap_or_default();
     let namespace = claim("namespace");
@@ -72,24 +60,20 @@ pub(crate) fn account(authority: &Authority, state: &State, token: &str) -> Opti
         return None;
     }
     let (name, uid) = (claim("service-account.name"), claim("service-account.uid"));
-    let found = state.get(&SERVICE_ACCOUNTS, namespace, name)?;
-    (text(found, "/metadata/uid") == uid).then(|| Account {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        uid: uid.to_owned(),
-    })
+    let account = state.get(&SERVICE_ACCOUNTS, namespace, name)?;
+    (text(account, "/metadata/uid") == uid).then(|| User::service_account(namespace, name, uid))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Declared;
-    use super::super::authority::Kept;
+    use super::super::authority::StoredAuthority;
     use super::*;
+    use crate::kube::declared::Declared;
 
     const HOST: &str = "a.hcp.eastus.azmk8s.io";
 
     fn authority() -> Authority {
-        Authority::new(Kept::generate(HOST).unwrap(), HOST).unwrap()
+        Authority::new(StoredAuthority::generate(HOST).unwrap(), HOST).unwrap()
     }
 
     fn state() -> (State, Value) {
@@ -105,18 +89,18 @@ mod tests {
         let (authority, (mut state, owner)) = (authority(), state());
         let token = of_secret(&authority, &owner, "s");
         let secret = |token: &str| json!({"metadata": {"namespace": "n", "name": "s"}, "data": {"token": BASE64_STANDARD.encode(token)}});
-        assert!(account(&authority, &state, &token).is_none(), "no secret yet");
+        assert!(user(&authority, &state, &token).is_none(), "no secret yet");
         state.put(&SECRETS, secret("another"));
-        assert!(account(&authority, &state, &token).is_none(), "another token in the secret");
+        assert!(user(&authority, &state, &token).is_none(), "another token in the secret");
         state.put(&SECRETS, secret(&token));
-        let found = account(&authority, &state, &token).unwrap();
-        assert_eq!((&*found.namespace, &*found.name, &*found.uid), ("n", "a", "1"));
-        assert!(account(&self::authority(), &state, &token).is_none(), "another cluster's");
+        let found = user(&authority, &state, &token).unwrap();
+        assert_eq!((&*found.name, &*found.uid), ("system:serviceaccount:n:a", "1"));
+        assert!(user(&self::authority(), &state, &token).is_none(), "another cluster's");
         let mut other = owner.clone();
         other["metadata"]["uid"] = "2".into();
         state.put(&SERVICE_ACCOUNTS, other);
-        assert!(account(&authority, &state, &token).is_none(), "another account of that name");
+        assert!(user(&authority, &state, &token).is_none(), "another account of that name");
         state.remove(&SERVICE_ACCOUNTS, "n", "a");
-        assert!(account(&authority, &state, &token).is_none());
+        assert!(user(&authority, &state, &token).is_none());
     }
 }

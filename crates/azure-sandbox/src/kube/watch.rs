@@ -10,12 +10,12 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::Kubes;
 use super::accept::Form;
 use super::cluster::Cluster;
+use super::clusters::KubeClusters;
 use super::list::{Filter, Shape, check_version};
-use super::request::Asked;
-use super::status::Refused;
+use super::request::KubeRequest;
+use super::status::StatusError;
 use super::storage::{Change, State};
 use super::value::{place, set};
 
@@ -27,7 +27,7 @@ const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 /// One watch.
 struct Watch {
-    kubes: Kubes,
+    kube: KubeClusters,
     cluster: Arc<Cluster>,
     filter: Filter,
     shape: Shape,
@@ -44,25 +44,25 @@ struct Watch {
 
 /// The stream of events; the first of them are told at once.
 pub(crate) fn answer(
-    kubes: &Kubes,
+    kube: &KubeClusters,
     cluster: &Arc<Cluster>,
     filter: Filter,
-    asked: &Asked,
-) -> Result<Body, Refused> {
-    let shape = Shape::of(asked)?;
-    let life = asked.number::<u64>("timeoutSeconds")?.map_or(USUAL_LIFE, Duration::from_secs);
-    let since = asked.number::<u64>("resourceVersion")?.unwrap_or_default();
-    let streamed = asked.flag("sendInitialEvents");
-    let quiet = asked.query.iter().any(|(key, value)| key == "sendInitialEvents" && value == "false");
+    request: &KubeRequest,
+) -> Result<Body, StatusError> {
+    let shape = Shape::of(request)?;
+    let life = request.number::<u64>("timeoutSeconds")?.map_or(USUAL_LIFE, Duration::from_secs);
+    let since = request.number::<u64>("resourceVersion")?.unwrap_or_default();
+    let streamed = request.flag("sendInitialEvents");
+    let quiet = request.query.iter().any(|(key, value)| key == "sendInitialEvents" && value == "false");
     let start = Instant::now();
     let mut watch = Watch {
-        kubes: kubes.clone(),
+        kube: kube.clone(),
         cluster: Arc::clone(cluster),
         filter,
         shape,
         since,
         named: false,
-        bookmarks: asked.flag("allowWatchBookmarks"),
+        bookmarks: request.flag("allowWatchBookmarks"),
         end: start + life,
         next_bookmark: start + BOOKMARK,
         over: false,
@@ -71,7 +71,7 @@ pub(crate) fn answer(
     {
         let state = cluster.state();
         if streamed {
-            check_version(&state, asked)?;
+            check_version(&state, request)?;
         }
         if streamed || (since == 0 && !quiet) {
             watch.tell_all(&state, &mut first);
@@ -112,13 +112,13 @@ impl Watch {
 
     fn event(&mut self, kind: &str, object: &Value) -> Value {
         let named = !std::mem::replace(&mut self.named, true);
-        let object = self.shape.one(self.filter.resource, object, &self.kubes.now(), named);
+        let object = self.shape.one(self.filter.resource, object, &self.kube.now(), named);
         json!({"type": kind, "object": object})
     }
 
     /// The further events; `None` when there will be no more.
     async fn more(&mut self) -> Option<Bytes> {
-        let (stop, ended) = (self.kubes.0.stop.clone(), self.cluster.ended());
+        let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
         let mut changes = self.cluster.follow();
         while !self.over {
             changes.borrow_and_update();
@@ -150,7 +150,7 @@ impl Watch {
         match state.since(self.since) {
             Err(oldest) => {
                 self.over = true;
-                let status = Refused::expired(self.since, oldest).status();
+                let status = StatusError::expired(self.since, oldest).status();
                 line(&mut lines, &json!({"type": "ERROR", "object": status}));
             }
             Ok(changes) => {

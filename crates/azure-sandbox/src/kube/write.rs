@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::authn::User;
 use super::authz::{Attributes, authorize};
 use super::patch::{self, Writer};
 use super::resources::{DEPLOYMENTS, EPHEMERAL, NAMESPACES, PODS, Resource};
-use super::status::Refused;
+use super::status::StatusError;
 use super::storage::State;
+use super::user::User;
 use super::value::{Now, at, list, number, remove, set, suffix, text};
 use super::{admit, podspec, rules};
 
@@ -47,7 +47,7 @@ pub(crate) enum Kind {
 }
 
 /// A change that is worked out, but not written.
-type Changed = Result<Value, Refused>;
+type Changed = Result<Value, StatusError>;
 
 impl Context<'_> {
     pub(crate) fn writer(&self, which: &Which<'_>) -> Writer {
@@ -65,7 +65,7 @@ pub(crate) fn create(
     context: &Context<'_>,
     which: &Which<'_>,
     mut object: Value,
-) -> Result<Arc<Value>, Refused> {
+) -> Result<Arc<Value>, StatusError> {
     without_nulls(&mut object);
     placed(which, &mut object)?;
     let prefix = text(&object, "/metadata/generateName").to_owned();
@@ -74,7 +74,7 @@ pub(crate) fn create(
         set(&mut object, &["metadata", "name"], format!("{prefix}{}", suffix()));
     }
     if !text(&object, "/metadata/resourceVersion").is_empty() {
-        return Err(Refused::bad_request("resourceVersion should not be set on objects to be created"));
+        return Err(StatusError::bad_request("resourceVersion should not be set on objects to be created"));
     }
     if which.resource.status {
         object.as_object_mut().and_then(|object| object.remove("status"));
@@ -90,7 +90,7 @@ fn made(
     which: &Which<'_>,
     mut object: Value,
     owned: impl FnOnce(&mut Value),
-) -> Result<Arc<Value>, Refused> {
+) -> Result<Arc<Value>, StatusError> {
     let resource = which.resource;
     let name = text(&object, "/metadata/name").to_owned();
     admit::name(resource, &object)?;
@@ -98,7 +98,7 @@ fn made(
         open(state, resource, which.namespace, &name)?;
     }
     if state.get(resource, which.namespace, &name).is_some() {
-        return Err(Refused::exists(resource, &name));
+        return Err(StatusError::exists(resource, &name));
     }
     for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"] {
         if key != "managedFields" || list(&object, "/metadata/managedFields").is_empty() {
@@ -125,7 +125,7 @@ pub(crate) fn update(
     context: &Context<'_>,
     which: &Which<'_>,
     mut object: Value,
-) -> Result<Arc<Value>, Refused> {
+) -> Result<Arc<Value>, StatusError> {
     without_nulls(&mut object);
     if which.subresource == "scale" {
         let count = number(&object, "/spec/replicas").unwrap_or_default();
@@ -136,7 +136,7 @@ pub(crate) fn update(
     if name != which.name {
         let text =
             format!("the name of the object ({name}) does not match the name on the URL ({})", which.name);
-        return Err(Refused::bad_request(text));
+        return Err(StatusError::bad_request(text));
     }
     replace(state, context, which, object, false)
 }
@@ -148,13 +148,13 @@ pub(crate) fn patch(
     which: &Which<'_>,
     kind: Kind,
     mut body: Value,
-) -> Result<(bool, Arc<Value>), Refused> {
+) -> Result<(bool, Arc<Value>), StatusError> {
     let live = state.get(which.resource, which.namespace, which.name).cloned();
     if kind == Kind::Apply {
         without_nulls(&mut body);
         return applied(state, context, which, live, body);
     }
-    let live = live.ok_or_else(|| Refused::not_found(which.resource, which.name))?;
+    let live = live.ok_or_else(|| StatusError::not_found(which.resource, which.name))?;
     if which.subresource == "scale" {
         let changed = changed(kind, super::list::scale(&live), &body)?;
         let count = number(&changed, "/spec/replicas").unwrap_or_default();
@@ -170,12 +170,12 @@ fn changed(kind: Kind, mut object: Value, body: &Value) -> Changed {
     match kind {
         Kind::Json => patch::json_patch(&mut object, body).map_err(|why| {
             let text = "the server rejected our request due to an error in our request";
-            Refused::new(422, "Invalid", format!("{text}: {why}"))
+            StatusError::new(422, "Invalid", format!("{text}: {why}"))
         })?,
         Kind::Strategic => patch::strategic(&mut object, body),
         Kind::Merge | Kind::Apply => patch::merge(&mut object, body),
     }
-    if object.is_object() { Ok(object) } else { Err(Refused::bad_request("the patch leaves no object")) }
+    if object.is_object() { Ok(object) } else { Err(StatusError::bad_request("the patch leaves no object")) }
 }
 
 fn applied(
@@ -184,16 +184,16 @@ fn applied(
     which: &Which<'_>,
     live: Option<Arc<Value>>,
     mut wanted: Value,
-) -> Result<(bool, Arc<Value>), Refused> {
+) -> Result<(bool, Arc<Value>), StatusError> {
     placed(which, &mut wanted)?;
     if !list(&wanted, "/metadata/managedFields").is_empty() {
-        return Err(Refused::bad_request("metadata.managedFields must be nil"));
+        return Err(StatusError::bad_request("metadata.managedFields must be nil"));
     }
     let name = text(&wanted, "/metadata/name");
     if !name.is_empty() && name != which.name {
         let text =
             format!("the name of the object ({name}) does not match the name on the URL ({})", which.name);
-        return Err(Refused::bad_request(text));
+        return Err(StatusError::bad_request(text));
     }
     set(&mut wanted, &["metadata", "name"], which.name);
     if which.resource.status && which.subresource.is_empty() {
@@ -206,7 +206,7 @@ fn applied(
         return Ok((false, replace(state, context, which, object, true)?));
     }
     if !which.subresource.is_empty() {
-        return Err(Refused::not_found(which.resource, which.name));
+        return Err(StatusError::not_found(which.resource, which.name));
     }
     // Who applies something new makes it, and has to be allowed to.
     let Which { resource, namespace, name, .. } = *which;
@@ -224,13 +224,13 @@ fn replace(
     which: &Which<'_>,
     mut object: Value,
     applied: bool,
-) -> Result<Arc<Value>, Refused> {
+) -> Result<Arc<Value>, StatusError> {
     let resource = which.resource;
     let live = state.get(resource, which.namespace, which.name);
-    let live = Arc::clone(live.ok_or_else(|| Refused::not_found(resource, which.name))?);
+    let live = Arc::clone(live.ok_or_else(|| StatusError::not_found(resource, which.name))?);
     let version = text(&object, "/metadata/resourceVersion");
     if !version.is_empty() && version != text(&live, "/metadata/resourceVersion") {
-        return Err(Refused::modified(resource, which.name));
+        return Err(StatusError::modified(resource, which.name));
     }
     let uid = text(&object, "/metadata/uid");
     if !uid.is_empty() && uid != text(&live, "/metadata/uid") {
@@ -238,7 +238,7 @@ fn replace(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
             text(&live, "/metadata/uid")
         );
-        return Err(Refused::conflict(resource, which.name, &why));
+        return Err(StatusError::conflict(resource, which.name, &why));
     }
     partial(which, &live, &mut object);
     for key in [
@@ -263,7 +263,7 @@ fn replace(
     if resource.is(&PODS)
         && let Some(cause) = podspec::ephemeral_containers(&live, &object, which.subresource)
     {
-        return Err(Refused::invalid(resource, which.name, vec![cause]));
+        return Err(StatusError::invalid(resource, which.name, vec![cause]));
     }
     rules::no_more_than_own(state, context.user, resource, Some(&live), &object)?;
     if resource.is(&DEPLOYMENTS) && live.part("spec") != object.part("spec") {
@@ -309,16 +309,16 @@ fn scaled(
     which: &Which<'_>,
     count: i64,
     version: &str,
-) -> Result<Arc<Value>, Refused> {
+) -> Result<Arc<Value>, StatusError> {
     let live = state.get(which.resource, which.namespace, which.name);
-    let mut object = (**live.ok_or_else(|| Refused::not_found(which.resource, which.name))?).clone();
+    let mut object = (**live.ok_or_else(|| StatusError::not_found(which.resource, which.name))?).clone();
     if count < 0 {
         let cause = super::status::Cause::invalid(
             "spec.replicas",
             &count.into(),
             "must be greater than or equal to 0",
         );
-        return Err(Refused::invalid(which.resource, which.name, vec![cause]));
+        return Err(StatusError::invalid(which.resource, which.name, vec![cause]));
     }
     set(&mut object, &["spec", "replicas"], count);
     if !version.is_empty() {
@@ -328,13 +328,13 @@ fn scaled(
 }
 
 /// The namespace of the address is that of the object.
-fn placed(which: &Which<'_>, object: &mut Value) -> Result<(), Refused> {
+fn placed(which: &Which<'_>, object: &mut Value) -> Result<(), StatusError> {
     let found = text(object, "/metadata/namespace");
     if which.resource.namespaced {
         if !found.is_empty() && found != which.namespace {
             let text =
                 "the namespace of the provided object does not match the namespace sent on the request";
-            return Err(Refused::bad_request(text));
+            return Err(StatusError::bad_request(text));
         }
         set(object, &["metadata", "namespace"], which.namespace);
     } else {
@@ -344,14 +344,14 @@ fn placed(which: &Which<'_>, object: &mut Value) -> Result<(), Refused> {
 }
 
 /// Whether something new may come into a namespace.
-fn open(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), Refused> {
+fn open(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), StatusError> {
     let found = state.get(&NAMESPACES, "", namespace);
-    let found = found.ok_or_else(|| Refused::not_found(&NAMESPACES, namespace))?;
+    let found = found.ok_or_else(|| StatusError::not_found(&NAMESPACES, namespace))?;
     if at(found, &["metadata", "deletionTimestamp"]).is_null() {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-    let refused = Refused::forbidden(resource, name, &why);
+    let refused = StatusError::forbidden(resource, name, &why);
     let cause = super::status::Cause {
         reason: "NamespaceTerminating",
         message: format!("namespace {namespace} is being terminated"),

@@ -1,14 +1,14 @@
-//! What cannot be changed, and which Kubernetes versions can follow which.
+//! Immutable properties, and the upgrade paths of Kubernetes versions.
 
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::arm::refused::Refused;
+use crate::arm::error::ArmError;
 use crate::json;
 use crate::versions::{Offers, fit, parts};
 
-/// Properties of a cluster that stay as they were made, below `properties`.
-const FIXED: [&str; 11] = [
+/// Immutable properties of a cluster, below `properties`.
+const IMMUTABLE: [&str; 11] = [
     "dnsPrefix",
     "nodeResourceGroup",
     "enableRBAC",
@@ -22,8 +22,8 @@ const FIXED: [&str; 11] = [
     "networkProfile/loadBalancerSku",
 ];
 
-/// Properties of a pool that stay as they were made.
-const FIXED_OF_POOLS: [&str; 8] = [
+/// Immutable properties of a pool.
+const IMMUTABLE_IN_POOLS: [&str; 8] = [
     "vmSize",
     "osDiskSizeGB",
     "osDiskType",
@@ -47,7 +47,7 @@ fn differs(old: Option<&Value>, new: Option<&Value>) -> bool {
             };
             sorted(old) != sorted(new)
         }
-        // Nothing where there was nothing.
+        // Empty values equal unset ones.
         (Value::Null, Value::Array(new)) => !new.is_empty(),
         (Value::Null, Value::Bool(new)) => *new,
         (Value::Null, Value::String(new)) => !new.is_empty(),
@@ -55,14 +55,14 @@ fn differs(old: Option<&Value>, new: Option<&Value>) -> bool {
     }
 }
 
-fn not_allowed(target: &str) -> Refused {
+fn not_allowed(target: &str) -> ArmError {
     let text = format!("Changing property '{target}' is not allowed.");
-    Refused::property("PropertyChangeNotAllowed", text, target)
+    ArmError::property("PropertyChangeNotAllowed", text, target)
 }
 
-/// Whether a cluster may become what `new` says.
-pub(crate) fn cluster(old: &Value, new: &Value) -> Result<(), Refused> {
-    for path in FIXED {
+/// Checks the immutable properties of a cluster.
+pub(crate) fn check_cluster(old: &Value, new: &Value) -> Result<(), ArmError> {
+    for path in IMMUTABLE {
         let at = format!("/properties/{path}");
         if differs(old.pointer(&at), new.pointer(&at)) {
             return Err(not_allowed(&path.replace('/', ".")));
@@ -71,15 +71,15 @@ pub(crate) fn cluster(old: &Value, new: &Value) -> Result<(), Refused> {
     for pool in json::list(new, "/properties/agentPoolProfiles") {
         let known = json::list(old, "/properties/agentPoolProfiles");
         if let Some(known) = known.iter().find(|known| known.get("name") == pool.get("name")) {
-            self::pool(known, pool, "agentPoolProfile")?;
+            check_pool(known, pool, "agentPoolProfile")?;
         }
     }
     Ok(())
 }
 
-/// Whether a pool may become what `new` says; `prefix` is put before the name of the property.
-pub(crate) fn pool(old: &Value, new: &Value, prefix: &str) -> Result<(), Refused> {
-    for key in FIXED_OF_POOLS {
+/// Checks the immutable properties of a pool; `prefix` precedes the name of the property in errors.
+pub(crate) fn check_pool(old: &Value, new: &Value, prefix: &str) -> Result<(), ArmError> {
+    for key in IMMUTABLE_IN_POOLS {
         let unset = key == "osDiskSizeGB" && json::number(new, "/osDiskSizeGB") == Some(0);
         if !unset && differs(old.get(key), new.get(key)) {
             return Err(not_allowed(&format!("{prefix}.{key}")));
@@ -88,70 +88,71 @@ pub(crate) fn pool(old: &Value, new: &Value, prefix: &str) -> Result<(), Refused
     Ok(())
 }
 
-/// The version that a new cluster gets, in full.
-pub(crate) fn version_of_new(offers: &Offers, asked: &str, long_term: bool) -> Result<String, Refused> {
-    let found = offers.resolve(asked).filter(|version| long_term || !offers.is_long_term_only(version));
-    found.map(str::to_owned).ok_or_else(|| not_supported("K8sVersionNotSupported", asked))
+/// The full version of a new cluster.
+pub(crate) fn initial_version(offers: &Offers, requested: &str, long_term: bool) -> Result<String, ArmError> {
+    let found = offers.resolve(requested).filter(|version| long_term || !offers.is_long_term_only(version));
+    found.map(str::to_owned).ok_or_else(|| not_supported("K8sVersionNotSupported", requested))
 }
 
-fn not_supported(code: &'static str, version: &str) -> Refused {
+fn not_supported(code: &'static str, version: &str) -> ArmError {
     let text = format!(
         "Version {version} is not supported in this region. Please use [az aks get-versions] command to get the \
          supported version list in this region. For more information, please check https://aka.ms/supported-version-list"
     );
-    Refused::by_aks(StatusCode::BAD_REQUEST, code, text)
+    ArmError::by_aks(StatusCode::BAD_REQUEST, code, text)
 }
 
-/// The version that a cluster of the version `current` is brought to; `None` when it has it already.
+/// The version to which a cluster of the version `current` is upgraded; `None` if it has the requested one.
 pub(crate) fn upgrade_of_cluster(
     offers: &Offers,
     current: &str,
-    asked: &str,
+    requested: &str,
     long_term: bool,
-) -> Result<Option<String>, Refused> {
+) -> Result<Option<String>, ArmError> {
     let upgrades = offers.upgrades_for(current, long_term);
-    if asked.is_empty() || asked == current || current.starts_with(&format!("{asked}.")) {
+    if requested.is_empty() || requested == current || current.starts_with(&format!("{requested}.")) {
         return Ok(None);
     }
-    // A minor version means the newest that can be reached.
-    let means = |version: &&&String| version.as_str() == asked || version.starts_with(&format!("{asked}."));
-    let reachable = upgrades.iter().filter(means);
+    // A minor version means its newest reachable patch.
+    let is_requested =
+        |version: &&&String| version.as_str() == requested || version.starts_with(&format!("{requested}."));
+    let reachable = upgrades.iter().filter(is_requested);
     if let Some(target) = reachable.max_by_key(|version| parts(version)) {
         return Ok(Some((*target).clone()));
     }
-    if offers.resolve(asked).is_none_or(|version| !long_term && offers.is_long_term_only(version)) {
-        return Err(not_supported("K8sVersionNotSupported", asked));
+    if offers.resolve(requested).is_none_or(|version| !long_term && offers.is_long_term_only(version)) {
+        return Err(not_supported("K8sVersionNotSupported", requested));
     }
     let text = format!(
-        "Upgrading Kubernetes version {current} to {asked} is not allowed. Available upgrades: [{}]. Please see \
+        "Upgrading Kubernetes version {current} to {requested} is not allowed. Available upgrades: [{}]. Please see \
          https://aka.ms/aks-supported-k8s-ver for version details.",
         upgrades.iter().map(|version| version.as_str()).collect::<Vec<_>>().join(" ")
     );
-    Err(Refused::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
+    Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
 }
 
-/// The version that a pool, with nodes of the version `current` if it has some, is brought to in a cluster of the
-/// version `cluster`.
+/// The version to which a pool of the version `current`, or a new one, is upgraded in a cluster of the version `cluster`;
+/// `None` if it has the requested one.
 pub(crate) fn upgrade_of_pool(
     offers: &Offers,
     current: Option<&str>,
-    asked: &str,
+    requested: &str,
     cluster: &str,
     long_term: bool,
-) -> Result<Option<String>, Refused> {
+) -> Result<Option<String>, ArmError> {
     if let Some(current) = current
-        && (asked.is_empty() || asked == current || current.starts_with(&format!("{asked}.")))
+        && (requested.is_empty() || requested == current || current.starts_with(&format!("{requested}.")))
     {
         return Ok(None);
     }
-    let resolved = offers.resolve_within(asked, cluster).or_else(|| offers.resolve(asked));
+    let resolved = offers.resolve_within(requested, cluster).or_else(|| offers.resolve(requested));
     let allowed = |version: &&str| long_term || *version == cluster || !offers.is_long_term_only(version);
     let Some(target) = resolved.filter(allowed) else {
-        // The version of the cluster may be one that is no longer offered.
-        return if asked == cluster {
-            Ok(Some(asked.to_owned()))
+        // The version of the cluster may no longer be offered.
+        return if requested == cluster {
+            Ok(Some(requested.to_owned()))
         } else {
-            Err(not_supported("AgentPoolK8sVersionNotSupported", asked))
+            Err(not_supported("AgentPoolK8sVersionNotSupported", requested))
         };
     };
     if !fit(target, cluster) {
@@ -169,13 +170,13 @@ pub(crate) fn upgrade_of_pool(
             "Node pool version {target} and control plane version {cluster} are incompatible. {why}. For more \
              information, please check https://aka.ms/version-skew-policy"
         );
-        return Err(Refused::by_aks(StatusCode::BAD_REQUEST, "NodePoolMcVersionIncompatible", text));
+        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "NodePoolMcVersionIncompatible", text));
     }
     match current {
         Some(current) if parts(target) < parts(current) => {
             let text =
                 format!("Downgrading the node pool from version {current} to {target} is not allowed.");
-            Err(Refused::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
+            Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
         }
         Some(current) if target == current => Ok(None),
         _ => Ok(Some(target.to_owned())),
@@ -191,7 +192,7 @@ mod tests {
     use crate::data::Catalog;
 
     #[test]
-    fn a_fixed_property_may_be_repeated_or_left_out_but_not_changed() {
+    fn immutable_properties_may_be_repeated_or_omitted() {
         let old = json!({"properties": {
             "dnsPrefix": "a", "networkProfile": {"loadBalancerSku": "standard", "serviceCidr": "10.0.0.0/16"},
             "agentPoolProfiles": [{"name": "p", "vmSize": "Standard_D2s_v3", "availabilityZones": ["1", "2"], "osDiskSizeGB": 128}],
@@ -223,19 +224,19 @@ mod tests {
                 None,
             ),
         ] {
-            let refused = cluster(&old, &new).err().map(|refused| format!("{refused:?}"));
-            let text = refused.as_deref().unwrap_or_default();
-            assert!(refused.is_some() == expected.is_some(), "{new} {text}");
+            let error = check_cluster(&old, &new).err().map(|error| format!("{error:?}"));
+            let text = error.as_deref().unwrap_or_default();
+            assert!(error.is_some() == expected.is_some(), "{new} {text}");
             assert!(text.contains(expected.unwrap_or_default()), "{new} {text}");
         }
     }
 
     #[test]
-    fn a_cluster_goes_where_azure_lets_it_go() {
+    fn clusters_follow_upgrade_paths() {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
-        let to = |current: &str, asked: &str| {
-            upgrade_of_cluster(offers, current, asked, false).map_err(|refused| format!("{refused:?}"))
+        let to = |current: &str, requested: &str| {
+            upgrade_of_cluster(offers, current, requested, false).map_err(|error| format!("{error:?}"))
         };
         assert_eq!(to("1.32.7", "1.32.7"), Ok(None));
         assert_eq!(to("1.32.7", "1.32"), Ok(None));
@@ -245,10 +246,10 @@ mod tests {
         assert!(to("1.32.7", "1.34.1").unwrap_err().contains("Available upgrades: [1.32.10"));
         assert!(to("1.32.7", "1.32.1").unwrap_err().contains("OperationNotAllowed"), "no way back");
         assert!(to("1.32.7", "1.99").unwrap_err().contains("K8sVersionNotSupported"));
-        assert!(version_of_new(offers, "1.99", false).is_err());
+        assert!(initial_version(offers, "1.99", false).is_err());
         assert!(
-            version_of_new(offers, "1.31.11", false).is_err()
-                && version_of_new(offers, "1.31.11", true).is_ok()
+            initial_version(offers, "1.31.11", false).is_err()
+                && initial_version(offers, "1.31.11", true).is_ok()
         );
         assert!(
             to("1.30.14", "1.31.11").unwrap_err().contains("K8sVersionNotSupported"),
@@ -256,15 +257,15 @@ mod tests {
         );
         let target = upgrade_of_cluster(offers, "1.30.14", "1.31.11", true);
         assert_eq!(target.unwrap().as_deref(), Some("1.31.11"));
-        assert_eq!(version_of_new(offers, "1.33.3", false).unwrap(), "1.33.3");
+        assert_eq!(initial_version(offers, "1.33.3", false).unwrap(), "1.33.3");
     }
 
     #[test]
-    fn a_pool_follows_its_cluster() {
+    fn pools_follow_the_version_of_their_cluster() {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
-        let to = |current: Option<&str>, asked: &str, cluster: &str| {
-            upgrade_of_pool(offers, current, asked, cluster, false).map_err(|refused| format!("{refused:?}"))
+        let to = |current: Option<&str>, requested: &str, cluster: &str| {
+            upgrade_of_pool(offers, current, requested, cluster, false).map_err(|error| format!("{error:?}"))
         };
         assert_eq!(to(Some("1.32.7"), "1.32.7", "1.33.3"), Ok(None));
         assert_eq!(to(Some("1.32.7"), "1.33.3", "1.33.3"), Ok(Some("1.33.3".to_owned())));
@@ -273,8 +274,8 @@ mod tests {
         assert!(to(None, "1.33.3", "1.32.7").unwrap_err().contains("NodePoolMcVersionIncompatible"));
         assert!(to(Some("1.33.3"), "1.32.7", "1.33.3").unwrap_err().contains("Downgrading"));
         for unsupported in ["1.99.1", "1.31.11"] {
-            let refused = to(None, unsupported, "1.33.3").unwrap_err();
-            assert!(refused.contains("AgentPoolK8sVersionNotSupported"), "{refused}");
+            let error = to(None, unsupported, "1.33.3").unwrap_err();
+            assert!(error.contains("AgentPoolK8sVersionNotSupported"), "{error}");
         }
     }
 }

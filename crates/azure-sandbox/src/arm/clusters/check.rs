@@ -1,79 +1,79 @@
-//! What AKS refuses without looking at anything but the request: names, numbers, and what does not go together.
+//! Validation of the request alone: names, numbers and combinations.
 
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::network;
-use crate::arm::refused::Refused;
+use crate::arm::error::ArmError;
 use crate::json;
 
-/// The most nodes of a pool.
-const MOST_NODES: u32 = 1_000;
+/// The maximum number of nodes of a pool.
+const MAX_NODES: u32 = 1_000;
 
-/// The name of a cluster.
-pub(crate) fn name(name: &str) -> Result<(), Refused> {
+/// Checks the name of a cluster.
+pub(crate) fn check_name(name: &str) -> Result<(), ArmError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !(1..=63).contains(&name.len()) || !name.chars().all(allowed) || !has_firm_ends(name) {
+    if !(1..=63).contains(&name.len()) || !name.chars().all(allowed) || !has_alphanumeric_edges(name) {
         let why = "a name has 1 to 63 letters, digits, hyphens and underscores, and begins and ends with a letter or digit";
-        return Err(Refused::invalid("name", why));
+        return Err(ArmError::invalid("name", why));
     }
     Ok(())
 }
 
-fn has_firm_ends(text: &str) -> bool {
+fn has_alphanumeric_edges(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// A whole cluster, with all that Azure adds.
-pub(crate) fn cluster(body: &Value) -> Result<(), Refused> {
+/// Checks a cluster with its defaults.
+pub(crate) fn check_cluster(body: &Value) -> Result<(), ArmError> {
     let prefix = json::text(body, "/properties/dnsPrefix").unwrap_or_default();
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if !(1..=54).contains(&prefix.len()) || !prefix.chars().all(allowed) || !has_firm_ends(prefix) {
+    if !(1..=54).contains(&prefix.len()) || !prefix.chars().all(allowed) || !has_alphanumeric_edges(prefix) {
         let why = "it has 1 to 54 letters, digits and hyphens, and begins and ends with a letter or digit";
-        return Err(Refused::invalid("dnsPrefix", why));
+        return Err(ArmError::invalid("dnsPrefix", why));
     }
-    node_group(body)?;
-    identity(body)?;
+    check_node_group(body)?;
+    check_identity(body)?;
     let pools = json::list(body, "/properties/agentPoolProfiles");
     if pools.is_empty() {
-        return Err(Refused::invalid("agentPoolProfiles", "there has to be at least one agent pool"));
+        return Err(ArmError::invalid("agentPoolProfiles", "there has to be at least one agent pool"));
     }
-    for (index, one) in pools.iter().enumerate() {
-        pool(one)?;
-        let name = json::text(one, "/name");
+    for (index, pool) in pools.iter().enumerate() {
+        check_pool(pool)?;
+        let name = json::text(pool, "/name");
         if pools.iter().take(index).any(|other| json::text(other, "/name") == name) {
             let why = format!("the name {} is used twice", name.unwrap_or_default());
-            return Err(Refused::invalid("agentPoolProfile.name", &why));
+            return Err(ArmError::invalid("agentPoolProfile.name", &why));
         }
     }
-    has_system_pool(pools)?;
-    network_profile(body)?;
+    check_system_pool(pools)?;
+    check_network_profile(body)?;
     network::check_ranges(body)?;
-    access(body)
+    check_access(body)
 }
 
-/// The resource group of the nodes.
-fn node_group(body: &Value) -> Result<(), Refused> {
+/// Checks the name of the node resource group.
+fn check_node_group(body: &Value) -> Result<(), ArmError> {
     let Some(name) = json::text(body, "/properties/nodeResourceGroup") else { return Ok(()) };
     let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
     if (1..=80).contains(&name.chars().count()) && !name.ends_with('.') && name.chars().all(allowed) {
         return Ok(());
     }
     let why = "it has up to 80 letters, digits, hyphens, underscores, periods and parentheses, and does not end with a period";
-    Err(Refused::invalid("nodeResourceGroupName", why))
+    Err(ArmError::invalid("nodeResourceGroupName", why))
 }
 
-/// At least one pool has to be for the system.
-pub(crate) fn has_system_pool(pools: &[Value]) -> Result<(), Refused> {
+/// Checks that there is a system pool.
+pub(crate) fn check_system_pool(pools: &[Value]) -> Result<(), ArmError> {
     if pools.iter().any(|pool| json::text(pool, "/mode") == Some("System")) {
         return Ok(());
     }
     let text = "Must define at least one system pool.";
-    Err(Refused::property("MustDefineAtLeastOneSystemPool", text, "agentPoolProfiles"))
+    Err(ArmError::property("MustDefineAtLeastOneSystemPool", text, "agentPoolProfiles"))
 }
 
-fn identity(body: &Value) -> Result<(), Refused> {
+fn check_identity(body: &Value) -> Result<(), ArmError> {
     let client = json::text(body, "/properties/servicePrincipalProfile/clientId");
     match json::text(body, "/identity/type") {
         Some("SystemAssigned") => Ok(()),
@@ -84,23 +84,23 @@ fn identity(body: &Value) -> Result<(), Refused> {
             if ids.is_some_and(|ids| ids.len() == 1 && ids.keys().all(known)) {
                 return Ok(());
             }
-            Err(Refused::invalid("identity", "exactly one user assigned identity has to be named by its id"))
+            Err(ArmError::invalid("identity", "exactly one user assigned identity has to be named by its id"))
         }
         None | Some("None") if client.is_some() => Ok(()),
         None | Some("None") => {
             let text = "Required parameter servicePrincipalProfile is missing (null).";
-            Err(Refused::property("InvalidParameter", text, "servicePrincipalProfile"))
+            Err(ArmError::property("InvalidParameter", text, "servicePrincipalProfile"))
         }
-        Some(other) => Err(Refused::invalid("identity", &format!("there is no identity type '{other}'"))),
+        Some(other) => Err(ArmError::invalid("identity", &format!("there is no identity type '{other}'"))),
     }
 }
 
-fn network_profile(body: &Value) -> Result<(), Refused> {
+fn check_network_profile(body: &Value) -> Result<(), ArmError> {
     let text = |key: &str| json::text(body, &format!("/properties/networkProfile/{key}"));
     let one_of = |key: &str, known: &[&str]| match text(key) {
         Some(value) if !known.contains(&value) => {
             let why = format!("'{value}' is none of: {}", known.join(", "));
-            Err(Refused::invalid(&format!("networkProfile.{key}"), &why))
+            Err(ArmError::invalid(&format!("networkProfile.{key}"), &why))
         }
         _ => Ok(()),
     };
@@ -112,7 +112,7 @@ fn network_profile(body: &Value) -> Result<(), Refused> {
     one_of("outboundType", &outbound)?;
     if text("networkPolicy") == Some("azure") && text("networkPlugin") != Some("azure") {
         let why = "network policy azure needs network plugin azure";
-        return Err(Refused::invalid("networkProfile.networkPolicy", why));
+        return Err(ArmError::invalid("networkProfile.networkPolicy", why));
     }
     let basic = text("loadBalancerSku") == Some("basic");
     let zoned = json::list(body, "/properties/agentPoolProfiles")
@@ -120,30 +120,30 @@ fn network_profile(body: &Value) -> Result<(), Refused> {
         .any(|pool| !json::list(pool, "/availabilityZones").is_empty());
     if basic && zoned {
         let text = "Standard Load Balancer is required for availability zone.";
-        return Err(Refused::property("InvalidParameter", text, "networkProfile.loadBalancerSku"));
+        return Err(ArmError::property("InvalidParameter", text, "networkProfile.loadBalancerSku"));
     }
     if basic && text("outboundType").is_some_and(|outbound| outbound != "loadBalancer") {
         let why = "this outbound type needs a Standard Load Balancer";
-        return Err(Refused::invalid("networkProfile.outboundType", why));
+        return Err(ArmError::invalid("networkProfile.outboundType", why));
     }
     Ok(())
 }
 
-fn access(body: &Value) -> Result<(), Refused> {
+fn check_access(body: &Value) -> Result<(), ArmError> {
     let at = "/properties/apiServerAccessProfile";
     let ranges = json::texts(body, &format!("{at}/authorizedIPRanges"));
     let target = "apiServerAccessProfile.authorizedIPRanges";
     let is_range =
         |text: &String| text.parse::<std::net::Ipv4Addr>().is_ok() || text.parse::<IpNet>().is_ok();
     if let Some(bad) = ranges.iter().find(|range| !is_range(range)) {
-        return Err(Refused::invalid(
+        return Err(ArmError::invalid(
             target,
             &format!("'{bad}' is neither an address nor a range in CIDR form"),
         ));
     }
     let private = json::is_true(body, &format!("{at}/enablePrivateCluster"));
     if private && !ranges.is_empty() {
-        return Err(Refused::invalid(target, "a private cluster has no authorized IP ranges"));
+        return Err(ArmError::invalid(target, "a private cluster has no authorized IP ranges"));
     }
     let zone = json::text(body, &format!("{at}/privateDNSZone"));
     if let Some(zone) = zone {
@@ -152,12 +152,12 @@ fn access(body: &Value) -> Result<(), Refused> {
             id == "system" || id == "none" || id.contains("/providers/microsoft.network/privatednszones/");
         if !private || !known {
             let why = format!("'{zone}' needs a private cluster, and to be system, none or the id of a zone");
-            return Err(Refused::invalid("apiServerAccessProfile.privateDNSZone", &why));
+            return Err(ArmError::invalid("apiServerAccessProfile.privateDNSZone", &why));
         }
     }
     let entra = json::is_true(body, "/properties/aadProfile/managed");
     if json::is_true(body, "/properties/disableLocalAccounts") && !entra {
-        return Err(Refused::invalid(
+        return Err(ArmError::invalid(
             "disableLocalAccounts",
             "local accounts are needed without Entra users",
         ));
@@ -165,22 +165,22 @@ fn access(body: &Value) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The profile of a pool, with all that Azure adds.
-pub(crate) fn pool(pool: &Value) -> Result<(), Refused> {
+/// Checks the profile of a pool with its defaults.
+pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
     let text = |key: &str| json::text(pool, &format!("/{key}")).unwrap_or_default();
-    let refuse = |key: &str, why: &str| Err(Refused::invalid(&format!("agentPoolProfile.{key}"), why));
+    let invalid = |key: &str, why: &str| Err(ArmError::invalid(&format!("agentPoolProfile.{key}"), why));
     let name = text("name");
     let windows = text("osType") == "Windows";
-    let longest = if windows { 6 } else { 12 };
+    let max_len = if windows { 6 } else { 12 };
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if !(1..=longest).contains(&name.len())
+    if !(1..=max_len).contains(&name.len())
         || !name.chars().all(allowed)
         || !name.starts_with(|c: char| c.is_ascii_lowercase())
     {
-        return refuse("name", "it has up to 12 (Windows: 6) small letters and digits, a letter first");
+        return invalid("name", "it has up to 12 (Windows: 6) small letters and digits, a letter first");
     }
     if text("vmSize").is_empty() {
-        return refuse("vmSize", "it is missing");
+        return invalid("vmSize", "it is missing");
     }
     for (key, known) in [
         ("mode", ["System", "User"]),
@@ -189,93 +189,90 @@ pub(crate) fn pool(pool: &Value) -> Result<(), Refused> {
         ("type", ["VirtualMachineScaleSets", "AvailabilitySet"]),
     ] {
         if !known.contains(&text(key)) {
-            return refuse(key, &format!("'{}' is none of: {}", text(key), known.join(", ")));
-        }
-    }
-    for taint in json::list(pool, "/nodeTaints").iter().filter_map(Value::as_str) {
-        let spec = taint.rsplit_once(':').filter(|(spec, _)| spec.split('=').count() == 2);
-        let effect = spec.map(|(_, effect)| effect).unwrap_or_default();
-        if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
-            return refuse("nodeTaints", &format!("invalid taint spec: {taint}"));
+            return invalid(key, &format!("'{}' is none of: {}", text(key), known.join(", ")));
         }
     }
     let system = text("mode") == "System";
     if system && windows {
-        return refuse("osType", "a system pool has Linux nodes");
+        return invalid("osType", "a system pool has Linux nodes");
     }
     let number = |key: &str| json::number(pool, &format!("/{key}"));
-    let least = u32::from(system);
-    if number("count").is_none_or(|count| !(least..=MOST_NODES).contains(&count)) {
-        return refuse("count", &format!("it is a number from {least} to {MOST_NODES}"));
+    let min_count = u32::from(system);
+    if number("count").is_none_or(|count| !(min_count..=MAX_NODES).contains(&count)) {
+        return invalid("count", &format!("it is a number from {min_count} to {MAX_NODES}"));
     }
     if number("maxPods").is_none_or(|pods| !(10..=250).contains(&pods)) {
-        return refuse("maxPods", "it is a number from 10 to 250");
+        return invalid("maxPods", "it is a number from 10 to 250");
     }
     if number("osDiskSizeGB").is_none_or(|size| !(30..=2_048).contains(&size)) {
-        return refuse("osDiskSizeGB", "it is 0 or a number from 30 to 2048");
+        return invalid("osDiskSizeGB", "it is 0 or a number from 30 to 2048");
     }
-    autoscaling(pool, least)?;
-    details(pool)
+    check_autoscaling(pool, min_count)?;
+    check_taints_labels_surge(pool)
 }
 
-fn autoscaling(pool: &Value, least: u32) -> Result<(), Refused> {
+fn check_autoscaling(pool: &Value, min_count: u32) -> Result<(), ArmError> {
     let number = |key: &str| json::number(pool, key);
     match (json::is_true(pool, "/enableAutoScaling"), number("/minCount"), number("/maxCount")) {
         (false, None, None) => Ok(()),
         (false, _, _) => {
             let why = "minCount and maxCount can only be set with enableAutoScaling";
-            Err(Refused::invalid("agentPoolProfile.minCount", why))
+            Err(ArmError::invalid("agentPoolProfile.minCount", why))
         }
-        (true, Some(min), Some(max)) if least <= min && min <= max && (1..=MOST_NODES).contains(&max) => {
+        (true, Some(min), Some(max)) if min_count <= min && min <= max && (1..=MAX_NODES).contains(&max) => {
             Ok(())
         }
         (true, _, _) => {
             let why = format!(
-                "with enableAutoScaling, minCount is from {least} to maxCount, and maxCount up to {MOST_NODES}"
+                "with enableAutoScaling, minCount is from {min_count} to maxCount, and maxCount up to {MAX_NODES}"
             );
-            Err(Refused::invalid("agentPoolProfile.minCount", &why))
+            Err(ArmError::invalid("agentPoolProfile.minCount", &why))
         }
     }
 }
 
-/// Taints, labels and the surge of upgrades.
-fn details(pool: &Value) -> Result<(), Refused> {
+fn check_taints_labels_surge(pool: &Value) -> Result<(), ArmError> {
     for taint in json::texts(pool, "/nodeTaints") {
-        let parts = taint
-            .rsplit_once(':')
-            .filter(|(pair, _)| pair.split_once('=').is_some_and(|(key, _)| is_key(key)));
         let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        if parts.is_none_or(|(_, effect)| !effects.contains(&effect)) {
+        let spec = taint.rsplit_once(':').filter(|(_, effect)| effects.contains(effect));
+        let pair = spec.and_then(|(pair, _)| pair.split_once('=')).filter(|(_, value)| !value.contains('='));
+        let Some((key, _)) = pair else {
+            let why = format!("invalid taint spec: {taint}");
+            return Err(ArmError::invalid("agentPoolProfile.nodeTaints", &why));
+        };
+        if !is_key(key) {
             let why = format!("'{taint}' does not have the form key=value:effect");
-            return Err(Refused::invalid("agentPoolProfile.nodeTaints", &why));
+            return Err(ArmError::invalid("agentPoolProfile.nodeTaints", &why));
         }
     }
     let labels = pool.pointer("/nodeLabels").and_then(Value::as_object);
     for (key, value) in labels.into_iter().flatten() {
         let value = value.as_str().unwrap_or("?");
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let good =
-            value.len() <= 63 && value.chars().all(allowed) && (value.is_empty() || has_firm_ends(value));
-        if !is_key(key) || !good {
+        let is_valid = value.len() <= 63
+            && value.chars().all(allowed)
+            && (value.is_empty() || has_alphanumeric_edges(value));
+        if !is_key(key) || !is_valid {
             let why = format!("'{key}: {value}' is no label");
-            return Err(Refused::invalid("agentPoolProfile.nodeLabels", &why));
+            return Err(ArmError::invalid("agentPoolProfile.nodeLabels", &why));
         }
     }
     let surge = json::text(pool, "/upgradeSettings/maxSurge").unwrap_or("1");
     if surge.strip_suffix('%').unwrap_or(surge).parse::<u32>().is_err() {
         let why = format!("'{surge}' is neither a number nor a percentage");
-        return Err(Refused::invalid("agentPoolProfile.upgradeSettings.maxSurge", &why));
+        return Err(ArmError::invalid("agentPoolProfile.upgradeSettings.maxSurge", &why));
     }
     Ok(())
 }
 
-/// Whether it is the key of a label or taint: a name, perhaps behind a domain and a slash.
+/// Whether a string is a valid key of a label or taint: a name, with an optional domain before a slash.
 fn is_key(key: &str) -> bool {
     let (domain, name) = key.rsplit_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let good =
-        |text: &str, most: usize| text.len() <= most && text.chars().all(allowed) && has_firm_ends(text);
-    good(name, 63) && domain.is_none_or(|domain| good(domain, 253) && !domain.contains('_'))
+    let is_valid = |text: &str, max_len: usize| {
+        text.len() <= max_len && text.chars().all(allowed) && has_alphanumeric_edges(text)
+    };
+    is_valid(name, 63) && domain.is_none_or(|domain| is_valid(domain, 253) && !domain.contains('_'))
 }
 
 #[cfg(test)]
@@ -306,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_clusters_are_those_that_azure_takes() {
+    fn cluster_names_are_validated() {
         for (text, expected) in [
             ("a", true),
             ("My_cluster-1", true),
@@ -315,13 +312,13 @@ mod tests {
             ("a.b", false),
             (&*"a".repeat(64), false),
         ] {
-            assert_eq!(name(text).is_ok(), expected, "{text}");
+            assert_eq!(check_name(text).is_ok(), expected, "{text}");
         }
     }
 
     #[test]
-    fn a_pool_is_refused_for_the_property_that_is_wrong() {
-        assert!(pool(&whole_pool()).is_ok());
+    fn pool_errors_name_the_invalid_property() {
+        assert!(check_pool(&whole_pool()).is_ok());
         for (key, value, target) in [
             ("/name", json!("Upper"), "name"),
             ("/name", json!("1a"), "name"),
@@ -343,14 +340,14 @@ mod tests {
         ] {
             let mut wrong = whole_pool();
             json::set(&mut wrong, key, value);
-            let refused = format!("{:?}", pool(&wrong).unwrap_err());
-            assert!(refused.contains(target), "{key}: {refused}");
+            let error = format!("{:?}", check_pool(&wrong).unwrap_err());
+            assert!(error.contains(target), "{key}: {error}");
         }
     }
 
     #[test]
-    fn a_cluster_is_refused_for_what_does_not_go_together() {
-        assert!(cluster(&whole()).is_ok());
+    fn invalid_clusters_are_rejected() {
+        assert!(check_cluster(&whole()).is_ok());
         for (path, value, words) in [
             ("/properties/dnsPrefix", json!("-x"), "dnsPrefix"),
             ("/properties/nodeResourceGroup", json!("MC_rancher_display_East US"), "nodeResourceGroupName"),
@@ -374,24 +371,24 @@ mod tests {
         ] {
             let mut wrong = whole();
             json::set(&mut wrong, path, value);
-            let refused = format!("{:?}", cluster(&wrong).unwrap_err());
-            assert!(refused.contains(words), "{path}: {refused}");
+            let error = format!("{:?}", check_cluster(&wrong).unwrap_err());
+            assert!(error.contains(words), "{path}: {error}");
         }
         let mut kubenet = whole();
         json::set(&mut kubenet, "/properties/networkProfile/networkPlugin", "kubenet");
         json::set(&mut kubenet, "/properties/networkProfile/networkPolicy", "azure");
-        assert!(cluster(&kubenet).is_err());
+        assert!(check_cluster(&kubenet).is_err());
         let mut basic = whole();
         json::set(&mut basic, "/properties/networkProfile/loadBalancerSku", "basic");
-        assert!(cluster(&basic).is_ok());
+        assert!(check_cluster(&basic).is_ok());
         let mut pool = whole_pool();
         json::set(&mut pool, "/availabilityZones", json!(["1"]));
         json::set(&mut basic, "/properties/agentPoolProfiles", json!([pool]));
-        assert!(format!("{:?}", cluster(&basic).unwrap_err()).contains("Standard Load Balancer"));
+        assert!(format!("{:?}", check_cluster(&basic).unwrap_err()).contains("Standard Load Balancer"));
         let mut private = whole();
         json::set(&mut private, "/properties/apiServerAccessProfile/enablePrivateCluster", true);
-        assert!(cluster(&private).is_ok());
+        assert!(check_cluster(&private).is_ok());
         json::set(&mut private, "/properties/apiServerAccessProfile/authorizedIPRanges", json!(["1.2.3.4"]));
-        assert!(cluster(&private).is_err());
+        assert!(check_cluster(&private).is_err());
     }
 }

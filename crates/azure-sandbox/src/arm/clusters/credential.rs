@@ -1,38 +1,38 @@
-//! Kubeconfigs: the administrator's, which Azure refuses where local accounts are disabled, and the user's.
+//! Kubeconfigs for administrators and users.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
 use serde_json::json;
 
-use super::get;
-use crate::answer::Answer;
+use super::lookup::get;
 use crate::arm::call::Call;
-use crate::arm::refused::Refused;
+use crate::arm::error::ArmError;
 use crate::arm::route::ClusterAction;
 use crate::json;
-use crate::kube::UserFormat;
+use crate::kube::kubeconfig::UserFormat;
+use crate::response::Answer;
 
-pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, Refused> {
+pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, ArmError> {
     let cluster = get(call, name)?;
     let admin = matches!(action, ClusterAction::AdminCredential | ClusterAction::AdminProfile);
     let profile = matches!(action, ClusterAction::AdminProfile | ClusterAction::UserProfile);
     let entra = json::is_true(&cluster.body, "/properties/aadProfile/managed");
-    // Without Entra users, the user's kubeconfig holds a certificate too.
+    // Without Entra, the kubeconfig of users contains a certificate too.
     if json::is_true(&cluster.body, "/properties/disableLocalAccounts") && (admin || !entra) {
         let text =
             "Getting static credential is not allowed because this cluster is set to disable local accounts.";
-        return Err(Refused::by_aks(StatusCode::BAD_REQUEST, "BadRequest", text));
+        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "BadRequest", text));
     }
     let host = cluster.api_host().unwrap_or_default();
     let kubeconfig = if admin {
-        call.world.kubes.admin_kubeconfig(&host, &cluster.name)
+        call.sandbox.kube.admin_kubeconfig(&host, &cluster.name)
     } else {
-        call.world.kubes.user_kubeconfig(&host, &cluster.name, format(call)?)
+        call.sandbox.kube.user_kubeconfig(&host, &cluster.name, format(call)?)
     };
     let kubeconfig = kubeconfig.map(|text| BASE64_STANDARD.encode(text)).ok_or_else(|| {
         let text = format!("Could not find the control plane of the managed cluster '{}'.", cluster.name);
-        Refused::by_aks(StatusCode::NOT_FOUND, "ControlPlaneNotFound", text)
+        ArmError::by_aks(StatusCode::NOT_FOUND, "ControlPlaneNotFound", text)
     })?;
     let role = if admin { "clusterAdmin" } else { "clusterUser" };
     let body = if profile {
@@ -49,11 +49,11 @@ pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result
     Ok(Answer::json(StatusCode::OK, &body))
 }
 
-/// How the kubeconfig is to say where users sign in.
-fn format(call: &Call<'_>) -> Result<UserFormat, Refused> {
-    match call.asked.parameter("format").unwrap_or_default().to_ascii_lowercase().as_str() {
+/// The requested format of the kubeconfig.
+fn format(call: &Call<'_>) -> Result<UserFormat, ArmError> {
+    match call.request.parameter("format").unwrap_or_default().to_ascii_lowercase().as_str() {
         "" | "azure" => Ok(UserFormat::Azure),
         "exec" => Ok(UserFormat::Exec),
-        other => Err(Refused::invalid("format", &format!("'{other}' is neither 'azure' nor 'exec'"))),
+        other => Err(ArmError::invalid("format", &format!("'{other}' is neither 'azure' nor 'exec'"))),
     }
 }

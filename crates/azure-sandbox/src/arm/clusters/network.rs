@@ -1,21 +1,21 @@
-//! Addresses: the ranges of a cluster, the subnets of its pools, and whether there is room.
+//! IP ranges of a cluster, subnets of its pools, and their free addresses.
 
 use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::arm::call::Call;
-use crate::arm::networks::{overlap, prefixes};
-use crate::arm::refused::Refused;
-use crate::holdings::{Holdings, Resource, find};
+use crate::arm::error::ArmError;
+use crate::arm::ranges::{overlap, prefixes};
 use crate::json;
+use crate::subscription::{Resource, SubscriptionState, find, is_named};
 
-/// Addresses of every subnet that Azure keeps for itself.
-const RESERVED: u64 = 5;
+/// Number of addresses in every subnet that Azure reserves.
+const RESERVED_ADDRESSES: u64 = 5;
 
-/// Ranges that neither services nor pods can have.
+/// Ranges that services and pods must not overlap.
 const RESERVED_RANGES: [&str; 4] = ["169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.0.2.0/24"];
 
-/// Whether pods have addresses of the subnet, in a cluster with this body.
+/// Whether pods get addresses of the subnet.
 pub(crate) fn is_flat(cluster: &Value) -> bool {
     json::text(cluster, "/properties/networkProfile/networkPlugin") == Some("azure") && !is_overlay(cluster)
 }
@@ -25,20 +25,20 @@ pub(crate) fn is_overlay(cluster: &Value) -> bool {
         .is_some_and(|mode| mode.eq_ignore_ascii_case("overlay"))
 }
 
-fn in_subnet<'a>(cluster: &'a Value, subnet: &str) -> impl Iterator<Item = &'a Value> {
+fn pools_in_subnet<'a>(cluster: &'a Value, subnet: &str) -> impl Iterator<Item = &'a Value> {
     json::list(cluster, "/properties/agentPoolProfiles").iter().filter(move |pool| {
         json::text(pool, "/vnetSubnetID").is_some_and(|id| id.eq_ignore_ascii_case(subnet))
     })
 }
 
-/// The ids of the addresses of a subnet that nodes and their pods have.
-pub(crate) fn addresses_in(holdings: &Holdings, subnet: &str) -> Vec<String> {
+/// The IDs of the addresses of a subnet that nodes and pods use.
+pub(crate) fn addresses_in(resources: &SubscriptionState, subnet: &str) -> Vec<String> {
     let mut ids = Vec::new();
-    for cluster in &holdings.clusters {
+    for cluster in &resources.clusters {
         let nodes = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
         let id = json::text(&cluster.body, "/id").unwrap_or_default();
         let subscription = id.split('/').nth(2).unwrap_or_default();
-        for pool in in_subnet(&cluster.body, subnet) {
+        for pool in pools_in_subnet(&cluster.body, subnet) {
             let name = json::text(pool, "/name").unwrap_or_default();
             let each = addresses_of_node(&cluster.body, pool);
             for node in 0..json::number(pool, "/count").unwrap_or_default() {
@@ -61,7 +61,7 @@ fn addresses_of_node(cluster: &Value, pool: &Value) -> u64 {
     }
 }
 
-/// What a pool needs at most, with the nodes that an upgrade adds.
+/// The maximum number of addresses of a pool, including the surge nodes of an upgrade.
 fn addresses_of_pool(cluster: &Value, pool: &Value) -> u64 {
     let scaling = json::is_true(pool, "/enableAutoScaling");
     let most = if scaling { json::number(pool, "/maxCount") } else { json::number(pool, "/count") };
@@ -74,54 +74,54 @@ fn addresses_of_pool(cluster: &Value, pool: &Value) -> u64 {
     (nodes + surge.max(1)) * addresses_of_node(cluster, pool)
 }
 
-/// The ranges of the cluster, by themselves.
-pub(crate) fn check_ranges(cluster: &Value) -> Result<(), Refused> {
+/// Checks the ranges of the cluster.
+pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
     let at = |key: &str| format!("/properties/networkProfile/{key}");
-    let range = |key: &str, target: &str| -> Result<Option<IpNet>, Refused> {
+    let range = |key: &str, target: &str| -> Result<Option<IpNet>, ArmError> {
         let Some(text) = json::text(cluster, &at(key)) else { return Ok(None) };
         let range = text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range);
-        range.map(Some).ok_or_else(|| Refused::property("CidrStringParseError", "Cidr is invalid", target))
+        range.map(Some).ok_or_else(|| ArmError::property("CidrStringParseError", "Cidr is invalid", target))
     };
     let services = range("serviceCidr", "networkProfile.serviceCIDR")?;
     let pods = range("podCidr", "networkProfile.podCIDR")?;
     for (range, target) in [(services, "networkProfile.serviceCIDR"), (pods, "networkProfile.podCIDR")] {
         let reserved = RESERVED_RANGES.iter().filter_map(|text| text.parse::<IpNet>().ok());
-        if let Some((range, reserved)) =
-            range.and_then(|range| Some((range, reserved.into_iter().find(|it| overlap(it, &range))?)))
+        if let Some((range, reserved)) = range
+            .and_then(|range| Some((range, reserved.into_iter().find(|reserved| overlap(reserved, &range))?)))
         {
             let why = format!("{range} overlaps with the reserved range {reserved}");
-            return Err(Refused::invalid(target, &why));
+            return Err(ArmError::invalid(target, &why));
         }
     }
     let dns = json::text(cluster, &at("dnsServiceIP")).unwrap_or_default();
     if let Some(services) = services {
         if matches!(services, IpNet::V4(range) if range.prefix_len() < 12) {
             let why = format!("the service range {services} has to be smaller than /12");
-            return Err(Refused::invalid("networkProfile.serviceCIDR", &why));
+            return Err(ArmError::invalid("networkProfile.serviceCIDR", &why));
         }
         let address = dns.parse().ok().filter(|address| services.contains(address));
         let first = services.hosts().next();
         if address.is_none_or(|address| Some(address) == first || address == services.network()) {
             let why = format!("{dns} is not an address in {services} behind the first one");
-            return Err(Refused::invalid("networkProfile.dnsServiceIP", &why));
+            return Err(ArmError::invalid("networkProfile.dnsServiceIP", &why));
         }
         if let Some(pods) = pods.filter(|pods| overlap(pods, &services)) {
             let text =
                 format!("The specified service CIDR {services} is conflicted with the pod CIDR {pods}");
-            return Err(Refused::property("ServiceCidrOverlapPodCidr", text, "networkProfile.serviceCIDR"));
+            return Err(ArmError::property("ServiceCidrOverlapPodCidr", text, "networkProfile.serviceCIDR"));
         }
     }
     Ok(())
 }
 
-/// The subnets of all pools: that they are there, in one network of the region, beside the service range, and large
-/// enough.
+/// Checks the subnets of all pools: they exist in one network of the region, do not overlap the service range, and have
+/// enough addresses.
 pub(crate) fn check_subnets(
     call: &Call<'_>,
     cluster: &Value,
     region: &str,
     is_new: bool,
-) -> Result<(), Refused> {
+) -> Result<(), ArmError> {
     let pools = json::list(cluster, "/properties/agentPoolProfiles");
     let mut ids: Vec<&str> = Vec::new();
     for pool in pools {
@@ -134,40 +134,40 @@ pub(crate) fn check_subnets(
         let own = json::text(cluster, "/properties/networkProfile/outboundType").unwrap_or_default();
         if ["userDefinedRouting", "userAssignedNATGateway"].contains(&own) {
             let why = format!("the outbound type {own} needs a network of one's own");
-            return Err(Refused::invalid("networkProfile.outboundType", &why));
+            return Err(ArmError::invalid("networkProfile.outboundType", &why));
         }
         return Ok(());
     }
     if let Some(without) = pools.iter().find(|pool| json::text(pool, "/vnetSubnetID").is_none()) {
         let name = json::text(without, "/name").unwrap_or_default();
         let why = format!("The Agentpool {name} does not have subnet defined: all or none may have one");
-        return Err(Refused::invalid("agentPoolProfile.vnetSubnetID", &why));
+        return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
     }
     let mut networks: Vec<&str> = Vec::new();
     for id in ids {
         let (network, subnet) = subnet_of(call, id)?;
         if network.location() != region {
             let why = format!("the virtual network {} is in {}", network.name, network.location());
-            return Err(Refused::invalid("agentPoolProfile.vnetSubnetID", &why));
+            return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
         }
         if !networks.contains(&network.name.as_str()) {
             networks.push(&network.name);
         }
-        beside_services(cluster, network)?;
+        check_service_range(cluster, network)?;
         if is_new {
-            is_usable(cluster, id, subnet)?;
+            check_usable(cluster, id, subnet)?;
         }
-        has_room(call, cluster, id, subnet)?;
+        check_free_addresses(call, cluster, id, subnet)?;
     }
     if networks.len() > 1 {
         let why = "all agent pools have to be in the same virtual network";
-        return Err(Refused::invalid("agentPoolProfile.vnetSubnetID", why));
+        return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", why));
     }
     Ok(())
 }
 
-/// What a subnet has to have, and must not have, when a cluster is made in it.
-fn is_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), Refused> {
+/// Checks delegations, route table and NAT gateway of the subnet of a new cluster.
+fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmError> {
     let profile =
         |key: &str| json::text(cluster, &format!("/properties/networkProfile/{key}")).unwrap_or_default();
     let target = "agentPoolProfile.vnetSubnetID";
@@ -175,7 +175,7 @@ fn is_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), Refused> {
         .iter()
         .find_map(|delegation| json::text(delegation, "/properties/serviceName"))
     {
-        return Err(Refused::invalid(target, &format!("the subnet {id} is delegated to {service}")));
+        return Err(ArmError::invalid(target, &format!("the subnet {id} is delegated to {service}")));
     }
     let has = |key: &str| json::text(subnet, &format!("/properties/{key}/id")).is_some();
     if profile("networkPlugin") == "kubenet"
@@ -184,14 +184,14 @@ fn is_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), Refused> {
     {
         let text = "Clusters using managed identity type SystemAssigned do not support bringing your own route table. \
                     Please see https://aka.ms/aks/customrt for more information";
-        return Err(Refused::property("CustomRouteTableWithUnsupportedMSIType", text, "identity"));
+        return Err(ArmError::property("CustomRouteTableWithUnsupportedMSIType", text, "identity"));
     }
     match profile("outboundType") {
         "userDefinedRouting" if !has("routeTable") => {
             let text = format!(
                 "An existing route table has not been associated with subnet {id}. Please update the route table association"
             );
-            Err(Refused::property(
+            Err(ArmError::property(
                 "ExistingRouteTableNotAssociatedWithSubnet",
                 text,
                 "networkProfile.outboundType",
@@ -199,35 +199,33 @@ fn is_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), Refused> {
         }
         "userAssignedNATGateway" if !has("natGateway") => {
             let why = format!("the subnet {id} has no NAT gateway");
-            Err(Refused::invalid("networkProfile.outboundType", &why))
+            Err(ArmError::invalid("networkProfile.outboundType", &why))
         }
         _ => Ok(()),
     }
 }
 
-fn subnet_of<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Value), Refused> {
+fn subnet_of<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Value), ArmError> {
     let parts: Vec<&str> = id.split('/').collect();
     let [_, _, subscription, _, group, _, _, _, network, _, subnet] = parts.as_slice() else {
         let why = format!("'{id}' is not the id of a subnet");
-        return Err(Refused::invalid("agentPoolProfile.vnetSubnetID", &why));
+        return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
     };
     let here = subscription.eq_ignore_ascii_case(call.subscription);
-    let parent = find(&call.holdings.networks, group, network).filter(|_| here);
+    let parent = find(&call.resources.networks, group, network).filter(|_| here);
     let found = parent.and_then(|parent| {
         let subnets = json::list(&parent.body, "/properties/subnets");
-        let named =
-            |it: &&Value| json::text(it, "/name").is_some_and(|name| name.eq_ignore_ascii_case(subnet));
-        Some((parent, subnets.iter().find(named)?))
+        Some((parent, subnets.iter().find(|child| is_named(child, subnet))?))
     });
     found.ok_or_else(|| {
         let text = format!(
             "Could not find subnet {subnet} in vnet {network} from resource group {group} of subscription {subscription}."
         );
-        Refused::property("SubnetNotFound", text, "agentPoolProfile.vnetSubnetID")
+        ArmError::property("SubnetNotFound", text, "agentPoolProfile.vnetSubnetID")
     })
 }
 
-fn beside_services(cluster: &Value, network: &Resource) -> Result<(), Refused> {
+fn check_service_range(cluster: &Value, network: &Resource) -> Result<(), ArmError> {
     let services = json::text(cluster, "/properties/networkProfile/serviceCidr");
     let Some(services) = services.and_then(|text| text.parse::<IpNet>().ok()) else { return Ok(()) };
     let ranges = json::list(&network.body, "/properties/subnets").iter().flat_map(prefixes);
@@ -237,26 +235,26 @@ fn beside_services(cluster: &Value, network: &Resource) -> Result<(), Refused> {
                 "The specified service CIDR {services} is conflicted with an existing subnet CIDR {range}"
             );
             let target = "networkProfile.serviceCIDR";
-            return Err(Refused::property("ServiceCidrOverlapExistingSubnetsCidr", text, target));
+            return Err(ArmError::property("ServiceCidrOverlapExistingSubnetsCidr", text, target));
         }
     }
     Ok(())
 }
 
-fn has_room(call: &Call<'_>, cluster: &Value, id: &str, subnet: &Value) -> Result<(), Refused> {
+fn check_free_addresses(call: &Call<'_>, cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmError> {
     let Some(range) = prefixes(subnet).into_iter().find(|range| matches!(range, IpNet::V4(_))) else {
         let why = format!("the subnet {id} has no IPv4 range");
-        return Err(Refused::invalid("agentPoolProfile.vnetSubnetID", &why));
+        return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
     };
     let all = 1_u64.checked_shl(u32::from(32 - range.prefix_len())).unwrap_or_default();
     let own = json::text(cluster, "/id").unwrap_or_default();
-    let others = call.holdings.clusters.iter().map(|cluster| &cluster.body);
+    let others = call.resources.clusters.iter().map(|cluster| &cluster.body);
     let others = others.filter(|other| json::text(other, "/id") != Some(own));
     let needed: u64 = others
         .chain([cluster])
-        .flat_map(|cluster| in_subnet(cluster, id).map(move |pool| addresses_of_pool(cluster, pool)))
+        .flat_map(|cluster| pools_in_subnet(cluster, id).map(move |pool| addresses_of_pool(cluster, pool)))
         .sum();
-    let free = all.saturating_sub(RESERVED);
+    let free = all.saturating_sub(RESERVED_ADDRESSES);
     if needed <= free {
         return Ok(());
     }
@@ -266,5 +264,5 @@ fn has_room(call: &Call<'_>, cluster: &Value, id: &str, subnet: &Value) -> Resul
          http://aka.ms/aks/insufficientsubnetsize",
         json::text(subnet, "/name").unwrap_or_default()
     );
-    Err(Refused::property("InsufficientSubnetSize", text, "agentPoolProfile.count"))
+    Err(ArmError::property("InsufficientSubnetSize", text, "agentPoolProfile.count"))
 }

@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 use super::fields::Fields;
 use super::owners::{self, Entry, Writer};
 use super::shape::{List, is_whole, list};
-use crate::kube::status::{Cause, Refused};
+use crate::kube::status::{Cause, StatusError};
 
 /// Fields that others have: who, and which.
 #[derive(Debug)]
 pub(crate) struct Conflicts(Vec<(String, String)>);
 
 impl Conflicts {
-    pub(crate) fn refused(self) -> Refused {
+    pub(crate) fn refused(self) -> StatusError {
         let all = &self.0;
         let message = if let [(who, field)] = all.as_slice() {
             format!("Apply failed with 1 conflict: conflict with {who}: {field}")
@@ -34,7 +34,7 @@ impl Conflicts {
             message: format!("conflict with {who}"),
             field: field.clone(),
         };
-        Refused::new(409, "Conflict", message).because(all.iter().map(cause).collect())
+        StatusError::new(409, "Conflict", message).because(all.iter().map(cause).collect())
     }
 }
 

@@ -1,5 +1,5 @@
-//! The door of all clusters: every request is written down, meets its fault if there is one, and is passed on to the
-//! cluster whose name the client asked for in the handshake.
+//! The server of all clusters: it logs each request, applies its fault, and passes it to the cluster that the TLS handshake
+//! names.
 
 use std::io;
 use std::sync::Arc;
@@ -16,70 +16,70 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::api::{self, Call, Reply};
-use super::authn::{self, Shown};
+use super::authn::{self, Credentials};
 use super::cluster::Cluster;
-use super::request::Asked;
-use super::status::Refused;
-use super::{entra, impersonate};
-use crate::answer::Answer;
+use super::clusters::KubeClusters;
+use super::impersonate;
+use super::request::KubeRequest;
+use super::status::StatusError;
+use super::user::EntraLookup;
 use crate::faults::{Effect, Refusal};
-use crate::front::{cut, shaped};
-use crate::log::Seen;
-use crate::play::Operation;
-use crate::world::World;
+use crate::log::RecordedRequest;
+use crate::recordings::Operation;
+use crate::response::Answer;
+use crate::server::{apply_effect, cut};
 
-/// The largest body that is read, as in Kubernetes.
+/// The maximum size of a body, as in Kubernetes.
 const BODY_LIMIT: usize = 3 << 20;
 
-pub(crate) fn router(world: Arc<World>) -> Router {
-    Router::new().fallback(serve).with_state(world)
+#[derive(Clone)]
+struct KubeServer {
+    kube: KubeClusters,
+    entra: EntraLookup,
 }
 
-async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
+pub(crate) fn router(kube: KubeClusters, entra: EntraLookup) -> Router {
+    Router::new().fallback(serve).with_state(KubeServer { kube, entra })
+}
+
+async fn serve(State(server): State<KubeServer>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<TlsPeer>>().cloned().unwrap_or_default();
-    // The name in the handshake is the one that the certificate vouched for; what the request itself names may be an
-    // address.
+    // The host name of the handshake is the one that the certificate confirmed; that of the request may be an address.
     let host = peer.server_name.clone().unwrap_or_default().to_ascii_lowercase();
-    let kubes = &world.kubes;
-    let Some(cluster) = kubes.cluster(&host).filter(|cluster| cluster.state().declared.running) else {
+    let kube = &server.kube;
+    let Some(cluster) = kube.cluster(&host).filter(|cluster| cluster.state().declared.running) else {
         return cut();
     };
-    let seen = seen(&world, &host, &parts);
-    let (number, met) = {
-        let mut traffic = kubes.traffic();
-        let met = traffic.faults.meet(&seen);
-        (traffic.log.push(seen), met)
+    let record = record(kube, &host, &parts);
+    let (number, fault) = {
+        let mut traffic = kube.traffic();
+        let fault = traffic.faults.match_request(&record);
+        (traffic.log.push(record), fault)
     };
-    let asked = Asked::new(parts);
+    let request = KubeRequest::new(parts);
     let body = axum::body::to_bytes(body, BODY_LIMIT).await;
-    sleep(met.latency).await;
-    let reply = match (&met.effect, body) {
+    sleep(fault.latency).await;
+    let reply = match (&fault.effect, body) {
         (Some(Effect::CutBeforeAnswer | Effect::RefuseConnections), _) => return cut(),
-        (Some(Effect::Status(refusal)), _) => Reply::Whole(refused(refusal)),
+        (Some(Effect::Status(refusal)), _) => Reply::Whole(scripted_error(refusal)),
         (_, Err(_)) => {
             let text = format!("Request entity too large: limit is {BODY_LIMIT}");
-            Reply::Whole(Refused::new(413, "RequestEntityTooLarge", text).answer())
+            Reply::Whole(StatusError::new(413, "RequestEntityTooLarge", text).answer())
         }
         (_, Ok(body)) => {
-            let reply = passed(&world, &cluster, &peer, &asked, &body);
-            reply.unwrap_or_else(|refused| Reply::Whole(refused.answer()))
+            let reply = respond(&server, &cluster, &peer, &request, &body);
+            reply.unwrap_or_else(|error| Reply::Whole(error.answer()))
         }
     };
-    if asked.method != Method::GET {
-        kubes.saved().await;
+    if request.method != Method::GET {
+        kube.saved().await;
     }
     let mut response = match reply {
-        Reply::Whole(answer) => {
-            kubes.traffic().log.answered(number, answer.status.as_u16());
-            shaped(answer, met.effect)
-        }
-        Reply::Stream(kind, body) => {
-            let response = streamed(kind, body, met.effect.as_ref());
-            kubes.traffic().log.answered(number, response.status().as_u16());
-            response
-        }
+        Reply::Whole(answer) => apply_effect(answer, fault.effect),
+        Reply::Stream(kind, body) => streamed(kind, body, fault.effect.as_ref()),
     };
+    kube.traffic().log.set_status(number, response.status().as_u16());
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::try_from(Uuid::new_v4().to_string()) {
@@ -88,8 +88,8 @@ async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
     response
 }
 
-fn seen(world: &World, host: &str, parts: &http::request::Parts) -> Seen {
-    Seen {
+fn record(kube: &KubeClusters, host: &str, parts: &http::request::Parts) -> RecordedRequest {
+    RecordedRequest {
         operation: Operation::Kubernetes,
         method: parts.method.to_string(),
         host: host.to_owned(),
@@ -97,33 +97,28 @@ fn seen(world: &World, host: &str, parts: &http::request::Parts) -> Seen {
         query: parts.uri.query().unwrap_or_default().to_owned(),
         status: None,
         client_request_id: None,
-        at_ms: world.clock.now_ms(),
+        at_ms: kube.now().ms,
         body: None,
     }
 }
 
-/// Who asks, as whom he asks, and what he gets.
-fn passed(
-    world: &Arc<World>,
+/// Authenticates the caller and responds to the request.
+fn respond(
+    server: &KubeServer,
     cluster: &Arc<Cluster>,
     peer: &TlsPeer,
-    asked: &Asked,
+    request: &KubeRequest,
     body: &[u8],
-) -> Result<Reply, Refused> {
-    let kubes = &world.kubes;
-    let entra = |token: &str| entra::caller(world, token);
-    let shown = Shown {
-        certificates: &peer.certificates,
-        authorization: asked.header("authorization"),
-        entra: &entra,
-    };
-    let user = authn::user(cluster, &shown)?;
-    let user = impersonate::effective(&cluster.state(), user, asked)?;
-    api::answer(&Call { kubes, cluster, user: &user, asked, body })
+) -> Result<Reply, StatusError> {
+    let credentials =
+        Credentials { certificates: &peer.certificates, authorization: request.header("authorization") };
+    let user = authn::authenticate(cluster, &credentials, &*server.entra)?;
+    let user = impersonate::effective(&cluster.state(), user, request)?;
+    api::answer(&Call { kube: &server.kube, cluster, user: &user, request, body })
 }
 
-/// A refusal on demand, as Kubernetes would write it.
-fn refused(refusal: &Refusal) -> Answer {
+/// The error of a fault, in the form of Kubernetes.
+fn scripted_error(refusal: &Refusal) -> Answer {
     let code = refusal.status.unwrap_or(500);
     let reason = match code {
         401 => "Unauthorized",
@@ -137,14 +132,14 @@ fn refused(refusal: &Refusal) -> Answer {
         _ => "InternalError",
     };
     let message = refusal.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
-    let answer = Refused::new(code, reason, message).answer();
+    let answer = StatusError::new(code, reason, message).answer();
     refusal.dress(match &refusal.body {
         Some(body) => Answer::text(answer.status, body.clone()),
         None => answer,
     })
 }
 
-/// A stream; where it is to be cut, that happens after its first piece.
+/// A stream; a fault cuts it after its first piece.
 fn streamed(kind: &'static str, body: Body, effect: Option<&Effect>) -> Response {
     let body = match effect {
         Some(Effect::CutInBody | Effect::TruncatedBody) => {

@@ -1,5 +1,4 @@
-//! What AKS refuses after a look at the region and the subscription: versions, sizes, zones, quotas, networks,
-//! workspaces.
+//! Validation against the region and the subscription: sizes, zones, quotas, networks, workspaces.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +7,23 @@ use serde_json::Value;
 
 use super::network;
 use crate::arm::call::Call;
-use crate::arm::refused::Refused;
+use crate::arm::error::ArmError;
 use crate::arm::usages;
-use crate::holdings::find;
 use crate::json;
 use crate::skus::{Listing, Offer};
+use crate::subscription::find;
 
-/// Whether the cluster, as its body would be, has a place in the region. `before` is what it was so far: what only
-/// stays as it is, is not refused.
-pub(crate) fn check(
+/// Checks that the region and the subscription permit a cluster with this body. `before` is its current body, whose
+/// unchanged parts are not checked again.
+pub(crate) fn check_availability(
     call: &Call<'_>,
     body: &Value,
     before: Option<&Value>,
     region: &str,
-) -> Result<(), Refused> {
-    let Some(listing) = call.world.skus(call.asked.cloud, region) else {
+) -> Result<(), ArmError> {
+    let Some(listing) = call.sandbox.skus(call.request.cloud, region) else {
         let why = format!("there is no region '{region}'");
-        return Err(Refused::invalid("location", &why));
+        return Err(ArmError::invalid("location", &why));
     };
     let old = |name: &str| {
         let pools =
@@ -42,7 +41,12 @@ pub(crate) fn check(
     workspace(call, body)
 }
 
-fn size<'a>(call: &Call<'_>, pool: &Value, region: &str, listing: &'a Listing) -> Result<&'a Offer, Refused> {
+fn size<'a>(
+    call: &Call<'_>,
+    pool: &Value,
+    region: &str,
+    listing: &'a Listing,
+) -> Result<&'a Offer, ArmError> {
     let size = json::text(pool, "/vmSize").unwrap_or_default();
     let offer = listing.offers.get(&size.to_ascii_lowercase());
     if let Some(offer) = offer.filter(|offer| offer.is_for_nodes()) {
@@ -72,10 +76,10 @@ fn size<'a>(call: &Call<'_>, pool: &Value, region: &str, listing: &'a Listing) -
         "{what} The available VM sizes are '{}'. For more details, please visit https://aka.ms/aks/quotas-skus-regions",
         known.join(",")
     );
-    Err(Refused::property(code, text, "agentPoolProfile.vmSize"))
+    Err(ArmError::property(code, text, "agentPoolProfile.vmSize"))
 }
 
-fn zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), Refused> {
+fn zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError> {
     let wanted = json::texts(pool, "/availabilityZones");
     let missing: Vec<&str> =
         wanted.iter().filter(|zone| !offer.zones.contains(zone)).map(String::as_str).collect();
@@ -90,7 +94,7 @@ fn zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), Refused> {
         json::text(pool, "/name").unwrap_or_default(),
         known.join(",")
     );
-    Err(Refused::property("AvailabilityZoneNotSupported", text, "agentPoolProfile.availabilityZones"))
+    Err(ArmError::property("AvailabilityZoneNotSupported", text, "agentPoolProfile.availabilityZones"))
 }
 
 fn quotas(
@@ -99,7 +103,7 @@ fn quotas(
     before: Option<&Value>,
     region: &str,
     listing: &Listing,
-) -> Result<(), Refused> {
+) -> Result<(), ArmError> {
     let sum = |body: Option<&Value>| {
         let mut taken = BTreeMap::new();
         for pool in body.map(|body| json::list(body, "/properties/agentPoolProfiles")).unwrap_or_default() {
@@ -107,11 +111,11 @@ fn quotas(
         }
         taken
     };
-    let used = usages::used(&call.holdings.clusters, region, listing);
+    let used = usages::used(&call.resources.clusters, region, listing);
     let (old, new) = (sum(before), sum(Some(body)));
     for (name, wanted) in new.iter().filter(|(name, _)| *name != "virtualMachines") {
         let more = wanted.saturating_sub(old.get(name).copied().unwrap_or_default());
-        let limit = usages::limit(call.holdings, region, name);
+        let limit = usages::limit(call.resources, region, name);
         let left = limit.saturating_sub(used.get(name).copied().unwrap_or_default());
         if more <= left {
             continue;
@@ -126,13 +130,13 @@ fn quotas(
                 "Insufficient vcpu quota requested {more}, remaining {left} for family {name} for region {region}."
             )
         };
-        return Err(Refused::by_aks(StatusCode::BAD_REQUEST, "ErrCode_InsufficientVCPUQuota", text));
+        return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "ErrCode_InsufficientVCPUQuota", text));
     }
     Ok(())
 }
 
-/// Monitoring needs its workspace, as far as that can be seen from here.
-fn workspace(call: &Call<'_>, body: &Value) -> Result<(), Refused> {
+/// Checks the workspace of the monitoring add-on, if it is in this subscription.
+fn workspace(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     let addons = body.pointer("/properties/addonProfiles").and_then(Value::as_object);
     let monitoring = addons
         .into_iter()
@@ -144,14 +148,14 @@ fn workspace(call: &Call<'_>, body: &Value) -> Result<(), Refused> {
     let id = config.into_iter().flatten().find_map(|(key, value)| {
         key.eq_ignore_ascii_case("logAnalyticsWorkspaceResourceID").then(|| value.as_str()).flatten()
     });
-    let Some(id) = id else { return Err(Refused::invalid(target, "it is missing")) };
+    let Some(id) = id else { return Err(ArmError::invalid(target, "it is missing")) };
     let parts: Vec<&str> = id.trim_start_matches('/').split('/').collect();
     let [_, subscription, _, group, _, _, _, name] = parts.as_slice() else {
-        return Err(Refused::invalid(target, &format!("'{id}' is not the id of a workspace")));
+        return Err(ArmError::invalid(target, &format!("'{id}' is not the id of a workspace")));
     };
     let here = subscription.eq_ignore_ascii_case(call.subscription);
-    if here && find(&call.holdings.workspaces, group, name).is_none() {
-        return Err(Refused::invalid(target, &format!("there is no workspace '{id}'")));
+    if here && find(&call.resources.workspaces, group, name).is_none() {
+        return Err(ArmError::invalid(target, &format!("there is no workspace '{id}'")));
     }
     Ok(())
 }

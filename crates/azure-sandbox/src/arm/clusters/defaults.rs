@@ -1,35 +1,37 @@
-//! What Azure adds to a cluster and to a pool that somebody asks for: everything that was left out.
+//! The defaults that Azure sets in clusters and pools.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::lookup::new_etag;
+pub(crate) use super::network::{is_flat, is_overlay};
 use crate::arm::call::Call;
 use crate::json::{self, default, remove, set};
 use crate::versions::Offers;
 
-/// What the defaults of a pool depend on.
+/// The properties of a cluster on which the defaults of its pools depend.
 #[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct PoolDefaults<'a> {
     pub(crate) offers: &'a Offers,
-    /// The version of the cluster, as it was asked for.
+    /// The version of the cluster, as it was requested for.
     pub(crate) version: &'a str,
-    /// The version of the cluster, in full.
+    /// The full version of the cluster.
     pub(crate) current: &'a str,
-    /// Pods have addresses of the subnet.
+    /// Whether pods get addresses of the subnet.
     pub(crate) flat: bool,
-    /// Pods have addresses of nobody else.
+    /// Whether pods get addresses of an overlay network.
     pub(crate) overlay: bool,
 }
 
-/// Takes out what only Azure says.
-pub(crate) fn read_only(pool: &mut Value) {
+/// Removes the read-only properties of a pool.
+pub(crate) fn remove_read_only(pool: &mut Value) {
     for key in ["provisioningState", "currentOrchestratorVersion", "nodeImageVersion", "powerState", "eTag"] {
         remove(pool, &format!("/{key}"));
     }
 }
 
-/// The same for a cluster with its pools; nobody's secret is kept either.
-pub(crate) fn read_only_of_cluster(body: &mut Value) {
+/// Removes the read-only properties and the secrets of a cluster and its pools.
+pub(crate) fn remove_read_only_of_cluster(body: &mut Value) {
     for path in [
         "/id",
         "/name",
@@ -56,18 +58,18 @@ pub(crate) fn read_only_of_cluster(body: &mut Value) {
         remove(body, path);
     }
     let pools = body.pointer_mut("/properties/agentPoolProfiles").and_then(Value::as_array_mut);
-    pools.into_iter().flatten().for_each(read_only);
+    pools.into_iter().flatten().for_each(remove_read_only);
 }
 
-/// The profile of a new pool.
-pub(crate) fn pool(pool: &mut Value, around: Surroundings<'_>) {
+/// Applies the defaults of a new pool.
+pub(crate) fn apply_to_pool(pool: &mut Value, cluster: PoolDefaults<'_>) {
     if json::number(pool, "/osDiskSizeGB").unwrap_or_default() == 0 {
         set(pool, "/osDiskSizeGB", 128);
     }
     if json::text(pool, "/orchestratorVersion").is_none() {
-        set(pool, "/orchestratorVersion", around.version);
+        set(pool, "/orchestratorVersion", cluster.version);
     }
-    let pods = match (around.flat, around.overlay) {
+    let pods = match (cluster.flat, cluster.overlay) {
         (true, _) => 30,
         (_, true) => 250,
         _ => 110,
@@ -96,14 +98,14 @@ pub(crate) fn pool(pool: &mut Value, around: Surroundings<'_>) {
     set(pool, "/nodeImageVersion", "AKSUbuntu-2204gen2containerd-202610.19.0");
     set(pool, "/powerState", json!({"code": "Running"}));
     set(pool, "/provisioningState", "Creating");
-    let asked = json::text(pool, "/orchestratorVersion").unwrap_or_default();
-    let whole = around.offers.resolve_within(asked, around.current).unwrap_or(asked).to_owned();
-    set(pool, "/currentOrchestratorVersion", whole);
-    tidy(pool);
+    let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
+    let full = cluster.offers.resolve_within(requested, cluster.current).unwrap_or(requested).to_owned();
+    set(pool, "/currentOrchestratorVersion", full);
+    normalize_pool(pool);
 }
 
-/// What Azure does not keep, and the count that the autoscaler sees to.
-pub(crate) fn tidy(pool: &mut Value) {
+/// Removes empty lists, and clamps the count to the limits of the autoscaler.
+pub(crate) fn normalize_pool(pool: &mut Value) {
     for key in ["/nodeTaints", "/availabilityZones"] {
         if pool.pointer(key).is_some_and(|list| list.as_array().is_none_or(Vec::is_empty)) {
             remove(pool, key);
@@ -120,8 +122,8 @@ pub(crate) fn tidy(pool: &mut Value) {
     }
 }
 
-/// The body of a new cluster; its pools are filled by [`pool`].
-pub(crate) fn cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str, location: &str) {
+/// Applies the defaults of a new cluster, except those of its pools.
+pub(crate) fn apply_to_cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str, location: &str) {
     let id = format!(
         "/subscriptions/{}/resourcegroups/{group}/providers/Microsoft.ContainerService/managedClusters/{name}",
         call.subscription
@@ -132,7 +134,7 @@ pub(crate) fn cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str
         ("/type", json!("Microsoft.ContainerService/ManagedClusters")),
         ("/kind", json!("Base")),
         ("/location", json!(location)),
-        ("/eTag", json!(super::new_etag())),
+        ("/eTag", json!(new_etag())),
         ("/properties/provisioningState", json!("Creating")),
         ("/properties/powerState", json!({"code": "Running"})),
         ("/properties/maxAgentPools", json!(100)),
@@ -167,7 +169,7 @@ pub(crate) fn cluster(call: &Call<'_>, body: &mut Value, group: &str, name: &str
     network(body);
     hosts(call, body, location);
     identity(call, body);
-    addons(body);
+    apply_to_addons(body);
     if json::is_true(body, "/properties/aadProfile/managed") {
         default(body, "/properties/aadProfile/tenantID", call.tenant);
         for key in ["adminGroupObjectIDs", "adminUsers"] {
@@ -206,12 +208,12 @@ fn network(body: &mut Value) {
     set(body, &at("loadBalancerSku"), sku);
 }
 
-/// The names under which the API is to be reached.
+/// Sets the host names of the API.
 fn hosts(call: &Call<'_>, body: &mut Value, location: &str) {
     let Some(prefix) = json::text(body, "/properties/dnsPrefix").map(str::to_ascii_lowercase) else { return };
     let unique = Uuid::new_v4().simple().to_string();
     let host = format!("{prefix}-{}", unique.get(..8).unwrap_or_default());
-    let suffix = call.asked.cloud.cluster_suffix();
+    let suffix = call.request.cloud.cluster_suffix();
     let at = |key: &str| format!("/properties/apiServerAccessProfile/{key}");
     let private = json::is_true(body, &at("enablePrivateCluster"));
     if private {
@@ -251,8 +253,8 @@ pub(crate) fn identity(call: &Call<'_>, body: &mut Value) {
     }
 }
 
-/// Add-ons keep the letter case in which they were first written.
-pub(crate) fn addons(body: &mut Value) {
+/// Applies the defaults of add-ons.
+pub(crate) fn apply_to_addons(body: &mut Value) {
     let addons = body.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     for addon in addons.into_iter().flat_map(|addons| addons.values_mut()) {
         default(addon, "/config", Value::Null);

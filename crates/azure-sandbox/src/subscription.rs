@@ -1,37 +1,34 @@
-//! What a subscription has: resource groups, networks, workspaces, clusters, and the long operations on them. This
-//! is what requests change, and what a restart finds again.
+//! The state of a subscription: resource groups, networks, workspaces, clusters, and the long-running operations on
+//! them. Requests change it, and it survives a restart.
 
-mod settle;
-mod work;
+pub(crate) mod advance;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use work::Deed;
-pub(crate) use work::{Trouble, Wanted, Work, date};
+use crate::json;
+use crate::operation::{FinalStatus, LongOperation};
 
-use super::endings::Final;
-use super::json;
-
-/// Long operations that are remembered after their end; Azure forgets them too.
-const REMEMBERED: usize = 200;
+/// Number of long-running operations that stay visible; Azure forgets them too.
+const MAX_OPERATIONS: usize = 200;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Holdings {
-    /// Whether anything is not as it was seeded. Only such holdings are kept.
+pub(crate) struct SubscriptionState {
+    /// Whether anything differs from the seed data. Other subscriptions are not stored.
     pub(crate) touched: bool,
     pub(crate) groups: Vec<Group>,
     pub(crate) networks: Vec<Resource>,
     pub(crate) workspaces: Vec<Resource>,
     pub(crate) clusters: Vec<Resource>,
     /// Oldest first.
-    pub(crate) works: Vec<Work>,
+    #[serde(rename = "works")]
+    pub(crate) operations: Vec<LongOperation>,
     /// Resource providers that are not registered.
     pub(crate) unregistered: Vec<String>,
-    /// Limits that differ from the usual ones: by region, by name of the quota.
+    /// Changed limits by region and name of the quota.
     pub(crate) quotas: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
@@ -49,7 +46,7 @@ pub(crate) struct Group {
     pub(crate) deleting: bool,
 }
 
-/// Something in a resource group, as the JSON that Azure answers with.
+/// A resource in a resource group, with the JSON that Azure returns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Resource {
     pub(crate) group: String,
@@ -57,9 +54,9 @@ pub(crate) struct Resource {
     pub(crate) body: Value,
 }
 
-/// Where something of that name is among the resources of a group.
+/// The index of a resource by group and name.
 pub(crate) fn position(all: &[Resource], group: &str, name: &str) -> Option<usize> {
-    all.iter().position(|it| it.group.eq_ignore_ascii_case(group) && it.name.eq_ignore_ascii_case(name))
+    all.iter().position(|resource| resource.is_in(group) && resource.name.eq_ignore_ascii_case(name))
 }
 
 pub(crate) fn find<'a>(all: &'a [Resource], group: &str, name: &str) -> Option<&'a Resource> {
@@ -71,6 +68,10 @@ pub(crate) fn find_mut<'a>(all: &'a mut [Resource], group: &str, name: &str) -> 
 }
 
 impl Resource {
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.group.eq_ignore_ascii_case(group)
+    }
+
     /// `provisioningState`.
     pub(crate) fn state(&self) -> &str {
         json::text(&self.body, "/properties/provisioningState").unwrap_or_default()
@@ -78,6 +79,14 @@ impl Resource {
 
     pub(crate) fn set_state(&mut self, state: &str) {
         json::set(&mut self.body, "/properties/provisioningState", state);
+    }
+
+    /// Sets the `provisioningState` of a cluster and of its pools.
+    pub(crate) fn set_state_with_pools(&mut self, state: &str) {
+        self.set_state(state);
+        for pool in self.pools_mut().into_iter().flatten() {
+            json::set(pool, "/provisioningState", state);
+        }
     }
 
     pub(crate) fn location(&self) -> &str {
@@ -108,16 +117,17 @@ impl Resource {
     }
 }
 
-fn is_named(pool: &Value, name: &str) -> bool {
-    json::text(pool, "/name").is_some_and(|known| known.eq_ignore_ascii_case(name))
+/// Whether a pool or subnet has the name.
+pub(crate) fn is_named(child: &Value, name: &str) -> bool {
+    json::text(child, "/name").is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// Whether nothing goes on in what has this `provisioningState`.
-pub(crate) fn is_at_rest(state: &str) -> bool {
+/// Whether a `provisioningState` is final: no operation is running.
+pub(crate) fn is_terminal(state: &str) -> bool {
     ["Succeeded", "Failed", "Canceled"].contains(&state)
 }
 
-impl Holdings {
+impl SubscriptionState {
     pub(crate) fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name.eq_ignore_ascii_case(name))
     }
@@ -130,39 +140,48 @@ impl Holdings {
         !self.unregistered.iter().any(|missing| missing.eq_ignore_ascii_case(provider))
     }
 
-    /// The operations that are not over.
-    pub(crate) fn running(&self) -> impl Iterator<Item = &Work> {
-        self.works.iter().filter(|work| work.ended_ms.is_none())
+    /// The running operations.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &LongOperation> {
+        self.operations.iter().filter(|operation| operation.ended_ms.is_none())
     }
 
-    /// Everything in a group, and the group, is on its way out.
+    /// Sets a group and everything in it to `Deleting`.
     pub(crate) fn mark_deleting(&mut self, group: &str, now_ms: i64) {
-        self.preempt(now_ms, |work| work.group.eq_ignore_ascii_case(group));
+        self.preempt(now_ms, |operation| operation.target.is_in_group(group));
+        self.set_group_state(group, "Deleting", true);
+    }
+
+    /// Sets the state of all resources in a group, and whether the group is being deleted.
+    fn set_group_state(&mut self, group: &str, state: &str, deleting: bool) {
         for all in [&mut self.clusters, &mut self.networks, &mut self.workspaces] {
-            for resource in all.iter_mut().filter(|it| it.group.eq_ignore_ascii_case(group)) {
-                resource.set_state("Deleting");
+            for resource in all.iter_mut().filter(|resource| resource.is_in(group)) {
+                resource.set_state(state);
             }
         }
         if let Some(group) = self.group_mut(group) {
-            group.deleting = true;
+            group.deleting = deleting;
         }
     }
 
-    /// Ends the running operations that give way to another one.
-    pub(crate) fn preempt(&mut self, now_ms: i64, meant: impl Fn(&Work) -> bool) {
-        for work in self.works.iter_mut().filter(|work| work.ended_ms.is_none() && meant(work)) {
-            let text = "Cannot proceed with the operation: it has been preempted by another one.";
-            work.interrupt(now_ms, Final::Failed, "NotLatestOperation", text);
-        }
-    }
-
-    /// Remembers an operation, and forgets the oldest ones that are over.
-    pub(crate) fn push(&mut self, work: Work) {
-        self.works.push(work);
-        if self.works.len() > REMEMBERED
-            && let Some(oldest) = self.works.iter().position(|work| work.ended_ms.is_some())
+    /// Ends the running operations that another one replaces.
+    pub(crate) fn preempt(&mut self, now_ms: i64, is_replaced: impl Fn(&LongOperation) -> bool) {
+        for operation in self
+            .operations
+            .iter_mut()
+            .filter(|operation| operation.ended_ms.is_none() && is_replaced(operation))
         {
-            self.works.remove(oldest);
+            let text = "Cannot proceed with the operation: it has been preempted by another one.";
+            operation.interrupt(now_ms, FinalStatus::Failed, "NotLatestOperation", text);
+        }
+    }
+
+    /// Adds an operation, and removes the oldest ended one if there are too many.
+    pub(crate) fn push(&mut self, operation: LongOperation) {
+        self.operations.push(operation);
+        if self.operations.len() > MAX_OPERATIONS
+            && let Some(oldest) = self.operations.iter().position(|operation| operation.ended_ms.is_some())
+        {
+            self.operations.remove(oldest);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The door: every request is written down, meets its fault if there is one, and is passed on to the side
-//! that its host name stands for.
+//! The server of Entra and Resource Manager: it logs each request, applies its fault, and passes it to the service that the
+//! host name selects.
 
 use std::io;
 use std::sync::Arc;
@@ -17,96 +17,97 @@ use serve::Cut;
 use tokio::time::{sleep, timeout};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
-use super::answer::Answer;
-use super::clouds::{HOSTS, Side};
-use super::faults::Effect;
-use super::log::Seen;
-use super::play::{Operation, linked};
-use super::request::Asked;
-use super::world::World;
-use super::{arm, entra};
+use crate::clouds::{HOSTS, Side};
+use crate::faults::Effect;
+use crate::log::RecordedRequest;
+use crate::recordings::{Operation, linked};
+use crate::request::AzureRequest;
+use crate::response::Answer;
+use crate::state::SandboxState;
+use crate::{arm, entra};
 
-/// The largest body that is read.
+/// The maximum size of a body.
 const BODY_LIMIT: usize = 1 << 20;
-/// The largest body that is remembered.
-const BODY_REMEMBERED: usize = 1 << 17;
-/// Pieces of a slow body.
-const PIECES: usize = 10;
-/// How long half a body has to get out of the door before the connection is cut.
+/// The maximum size of a recorded body.
+const MAX_RECORDED_BODY: usize = 1 << 17;
+/// Number of parts of a slow body.
+const SLOW_BODY_PARTS: usize = 10;
+/// Delay between half of a body and the cut, so that the half is sent.
 const CUT_PAUSE: Duration = Duration::from_millis(30);
 
-pub(crate) fn router(world: Arc<World>) -> Router {
+pub(crate) fn router(sandbox: Arc<SandboxState>) -> Router {
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
-    Router::new().fallback(serve).layer(compression).with_state(world)
+    Router::new().fallback(serve).layer(compression).with_state(sandbox)
 }
 
-async fn serve(State(world): State<Arc<World>>, request: Request) -> Response {
+async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let asked = match Asked::new(parts) {
-        Ok(asked) => asked,
+    let request = match AzureRequest::new(parts) {
+        Ok(request) => request,
         Err(host) => return misdirected(&host).into_response(Body::from),
     };
-    let mut calm = world.calm.subscribe();
-    let (number, met) = {
-        let mut state = world.state();
-        let seen = seen(&world, &asked);
-        let met = state.faults.meet(&seen);
-        (state.log.push(seen), met)
+    let mut faults_cleared = sandbox.faults_cleared.subscribe();
+    let (number, fault) = {
+        let mut state = sandbox.state();
+        let record = record(&sandbox, &request);
+        let fault = state.faults.match_request(&record);
+        (state.log.push(record), fault)
     };
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         let answer = Answer::empty(StatusCode::PAYLOAD_TOO_LARGE);
-        world.state().log.answered(number, answer.status.as_u16());
+        sandbox.state().log.set_status(number, answer.status.as_u16());
         return answer.into_response(Body::from);
     };
-    if asked.side == Side::Management && asked.is_write() && (1..=BODY_REMEMBERED).contains(&body.len()) {
+    if request.side == Side::Management && request.is_write() && (1..=MAX_RECORDED_BODY).contains(&body.len())
+    {
         let text = String::from_utf8_lossy(&body).into_owned();
-        world.state().log.set_body(number, text);
+        sandbox.state().log.set_body(number, text);
     }
-    // Until then, or until all trouble is ended.
-    drop(timeout(met.latency, calm.changed()).await);
-    if matches!(met.effect, Some(Effect::CutBeforeAnswer | Effect::RefuseConnections)) {
+    // Clearing the faults ends the delay.
+    drop(timeout(fault.latency, faults_cleared.changed()).await);
+    if matches!(fault.effect, Some(Effect::CutBeforeAnswer | Effect::RefuseConnections)) {
         return cut();
     }
-    let answer = match (&met.effect, asked.side) {
+    let answer = match (&fault.effect, request.side) {
         (Some(Effect::Status(refusal)), side) => refusal.answer(side),
-        (_, Side::Management) => arm::answer(&world, &asked, &body),
-        (_, Side::Login) => entra::answer(&world, &asked, &body),
+        (_, Side::Management) => arm::answer(&sandbox, &request, &body),
+        (_, Side::Login) => entra::answer(&sandbox, &request, &body),
     };
-    let answer = match asked.side {
-        Side::Management => arm::dressed(&world, &asked, answer),
-        Side::Login => entra::dressed(answer),
+    let answer = match request.side {
+        Side::Management => arm::with_common_headers(&sandbox, &request, answer),
+        Side::Login => entra::with_common_headers(answer),
     };
-    if met.effect == Some(Effect::CutAfterTaken) {
+    if fault.effect == Some(Effect::CutAfterTaken) {
         return cut();
     }
     sleep(answer.delay).await;
-    world.state().log.answered(number, answer.status.as_u16());
-    shaped(answer, met.effect)
+    sandbox.state().log.set_status(number, answer.status.as_u16());
+    apply_effect(answer, fault.effect)
 }
 
-fn seen(world: &World, asked: &Asked) -> Seen {
-    let operation = match asked.side {
-        Side::Login => entra::operation(&asked.segments),
+fn record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest {
+    let operation = match request.side {
+        Side::Login => entra::operation(&request.segments),
         Side::Management => {
-            arm::parse(&asked.segments).map_or(Operation::Unknown, |target| target.route.operation())
+            arm::route::parse(&request.segments).map_or(Operation::Unknown, |target| target.route.operation())
         }
     };
-    Seen {
+    RecordedRequest {
         operation,
-        method: asked.method.to_string(),
-        host: asked.host.clone(),
-        path: asked.path.clone(),
-        query: asked.query.clone(),
+        method: request.method.to_string(),
+        host: request.host.clone(),
+        path: request.path.clone(),
+        query: request.query.clone(),
         status: None,
-        client_request_id: asked.header("x-ms-client-request-id").map(str::to_owned),
+        client_request_id: request.header("x-ms-client-request-id").map(str::to_owned),
         body: None,
-        at_ms: world.clock.now_ms(),
+        at_ms: sandbox.clock.now_ms(),
     }
 }
 
 fn misdirected(host: &str) -> Answer {
     let text = format!("The sandbox does not stand in for '{host}', only for: {}.", HOSTS.join(", "));
-    arm::error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
+    Answer::arm_error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
 }
 
 pub(crate) fn cut() -> Response {
@@ -115,8 +116,8 @@ pub(crate) fn cut() -> Response {
     response
 }
 
-/// The response, with what the fault does to its body.
-pub(crate) fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
+/// The response, with the effect of a fault on its body.
+pub(crate) fn apply_effect(mut answer: Answer, effect: Option<Effect>) -> Response {
     let half = answer.body.len() / 2;
     match effect {
         Some(Effect::TruncatedBody) => answer.body.truncate(half),
@@ -144,15 +145,15 @@ pub(crate) fn shaped(mut answer: Answer, effect: Option<Effect>) -> Response {
     answer.into_response(Body::from)
 }
 
-/// Keeps the compression away, which would hold back pieces until it has enough of them.
+/// Disables the compression, which would buffer parts of the body.
 fn uncompressed(mut response: Response) -> Response {
     response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
     response
 }
 
 fn slow(body: Bytes, all: Duration) -> Body {
-    let size = body.len().div_ceil(PIECES).max(1);
-    let pause = all / u32::try_from(PIECES).unwrap_or(1);
+    let size = body.len().div_ceil(SLOW_BODY_PARTS).max(1);
+    let pause = all / u32::try_from(SLOW_BODY_PARTS).unwrap_or(1);
     Body::from_stream(stream::unfold(body, move |mut rest| async move {
         if rest.is_empty() {
             return None;
@@ -163,7 +164,7 @@ fn slow(body: Bytes, all: Duration) -> Body {
     }))
 }
 
-/// `first`, then the end of the connection.
+/// A body that ends with a cut of the connection.
 fn broken(first: Bytes) -> Body {
     Body::from_stream(stream::unfold(Some(first), |first| async move {
         if let Some(piece) = first {

@@ -8,7 +8,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
+use crate::response::Answer;
 
 /// Everything that can be asked of the sandbox, by the names that tests and recordings use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,6 +78,16 @@ pub enum Operation {
     OperationResult,
     /// Anything else
     Unknown,
+}
+
+impl Operation {
+    pub(crate) fn is_login(self) -> bool {
+        matches!(self, Self::Token | Self::OpenidConfiguration | Self::InstanceDiscovery)
+    }
+
+    pub(crate) fn is_of_resource_manager(self) -> bool {
+        !self.is_login() && !matches!(self, Self::Kubernetes | Self::Unknown)
+    }
 }
 
 /// One recorded answer. The text of the body is sent as it stands; only `nextLink` is written into it.

@@ -4,37 +4,38 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::clouds::Cloud;
-use super::data::Catalog;
-use super::holdings::{Group, Holdings, Resource};
-use super::json;
-use super::seed::Account;
-use super::skus::hash;
+use crate::clouds::Cloud;
+use crate::data::Catalog;
+use crate::json;
+use crate::seed::Account;
+use crate::skus::hash;
+use crate::subscription::{Group, Resource, SubscriptionState};
 
-/// The holdings of the account's subscription before anybody changes anything.
-pub(crate) fn seeded(account: &Account, catalog: &Catalog) -> Holdings {
-    let mut holdings = Holdings { unregistered: account.unregistered.clone(), ..Holdings::default() };
+/// The resources of the account's subscription before anybody changes anything.
+pub(crate) fn seeded(account: &Account, catalog: &Catalog) -> SubscriptionState {
+    let mut resources =
+        SubscriptionState { unregistered: account.unregistered.clone(), ..SubscriptionState::default() };
     if let Some(cores) = account.cores {
         for region in catalog.places(account.environment) {
-            holdings.quotas.entry(region.name.clone()).or_default().insert("cores".to_owned(), cores);
+            resources.quotas.entry(region.name.clone()).or_default().insert("cores".to_owned(), cores);
         }
     }
     if !account.resources {
-        return holdings;
+        return resources;
     }
-    let resources = |templates: &[Box<RawValue>]| -> Vec<Resource> {
+    let fill_in = |templates: &[Box<RawValue>]| -> Vec<Resource> {
         templates.iter().filter_map(|template| resource(template, account)).collect()
     };
-    holdings.networks = resources(&catalog.networks);
-    holdings.clusters = resources(&catalog.clusters);
+    resources.networks = fill_in(&catalog.networks);
+    resources.clusters = fill_in(&catalog.clusters);
     let groups = catalog.groups.iter().filter_map(|template| filled(template, "", account));
-    holdings.groups.extend(groups.filter_map(|group| serde_json::from_value(group).ok()));
-    holdings.groups.extend(holdings.clusters.iter().filter_map(group_of_nodes));
-    holdings
+    resources.groups.extend(groups.filter_map(|group| serde_json::from_value(group).ok()));
+    resources.groups.extend(resources.clusters.iter().filter_map(node_group));
+    resources
 }
 
 /// The resource group in which a cluster's nodes are.
-pub(crate) fn group_of_nodes(cluster: &Resource) -> Option<Group> {
+pub(crate) fn node_group(cluster: &Resource) -> Option<Group> {
     let text = |pointer| json::text(&cluster.body, pointer).map(str::to_owned);
     Some(Group {
         name: text("/properties/nodeResourceGroup")?,

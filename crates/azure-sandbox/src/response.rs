@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::json;
 
 /// What Azure sends as the type of JSON.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -30,6 +31,11 @@ impl Answer {
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         // Only maps with keys that are no strings can fail here; there are none.
         Self::text(status, serde_json::to_vec(body).unwrap_or_default())
+    }
+
+    /// An error in the envelope of Resource Manager.
+    pub(crate) fn arm_error(status: StatusCode, code: &str, message: &str) -> Self {
+        Self::json(status, &json!({"error": {"code": code, "message": message}}))
     }
 
     /// No body, and therefore no type.

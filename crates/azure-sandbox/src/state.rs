@@ -1,62 +1,65 @@
-//! What the sandbox remembers: directories, tokens, subscriptions, faults, played pages, seen requests. One
-//! lock over all of it; nothing waits while it is held.
+//! The state of the sandbox: directories, tokens, subscriptions, faults, recordings and the log of requests, behind one
+//! lock. Nothing waits while it is held.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clock::Clock;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 
-use super::clouds::Cloud;
-use super::data::Catalog;
-use super::declare::{declare_all, declare_one};
-use super::endings::Endings;
-use super::faults::Faults;
-use super::holdings::Holdings;
-use super::keep::Keeper;
-use super::kube::Kubes;
-use super::log::Log;
-use super::play::{Login, Operation, Page};
-use super::seed::{Account, Role};
-use super::skus::{self, Listing};
-use super::stock;
-use super::times::Times;
+use crate::clouds::Cloud;
+use crate::data::Catalog;
+use crate::declare::declare;
+use crate::faults::Faults;
+use crate::kube::clusters::KubeClusters;
+use crate::log::Log;
+use crate::outcomes::ScriptedOutcome;
+use crate::recordings::{Login, Operation, Page};
+use crate::script::Script;
+use crate::seed::{Account, Role};
+use crate::skus::{self, Listing};
+use crate::state_file::StateFile;
+use crate::subscription::{SubscriptionState, find};
+use crate::templates;
+use crate::timing::Timing;
 
-/// Tokens that are remembered, expired ones included; the oldest is forgotten first.
-const TOKENS: usize = 20_000;
+/// Number of stored tokens, including expired ones; the oldest is evicted first.
+const MAX_TOKENS: usize = 20_000;
 
-/// The whole sandbox.
-pub(crate) struct World {
+/// The sandbox as requests see it.
+pub(crate) struct SandboxState {
     pub(crate) clock: Clock,
     pub(crate) catalog: Catalog,
-    pub(crate) kubes: Kubes,
-    /// Where they are served, once they are.
+    pub(crate) kube: KubeClusters,
+    /// The address of the Kubernetes APIs, set at the start.
     pub(crate) kubernetes_address: OnceLock<SocketAddr>,
-    /// Rung when a long operation begins.
-    pub(crate) begun: Notify,
-    /// Changes when all trouble is ended.
-    pub(crate) calm: watch::Sender<()>,
-    keeper: Option<Keeper>,
+    /// Notified when a long-running operation starts.
+    pub(crate) operation_started: Notify,
+    /// Changes when the faults are cleared.
+    pub(crate) faults_cleared: watch::Sender<()>,
+    file: Option<StateFile<Subscriptions>>,
     state: Mutex<State>,
-    /// Made when a region is first asked for.
+    /// By region; computed at the first request.
     skus: Mutex<HashMap<String, Arc<Listing>>>,
 }
 
-/// What requests and the control API change.
+/// The state that requests and the control API change.
 pub(crate) struct State {
     pub(crate) tenants: HashSet<(Cloud, String)>,
     pub(crate) apps: Vec<App>,
-    /// What [`super::Control::login`] added; asked before `apps`.
+    /// Scripted logins, which take precedence over `apps`.
     pub(crate) logins: Vec<Login>,
     pub(crate) tokens: Tokens,
-    /// By id in lower case.
+    /// By lower-case ID.
     pub(crate) subscriptions: HashMap<String, Subscription>,
-    pub(crate) times: Times,
-    pub(crate) endings: Endings,
+    pub(crate) timing: Timing,
+    pub(crate) outcomes: Script<ScriptedOutcome>,
     pub(crate) faults: Faults,
     pub(crate) log: Log,
-    /// Items on one page of a list; all of them when unset.
+    /// Number of items on a page of a list; unlimited if unset.
     pub(crate) page_size: Option<usize>,
 }
 
@@ -72,7 +75,7 @@ pub(crate) struct App {
     pub(crate) retry_after: Option<u32>,
 }
 
-/// What an access token stands for.
+/// An access token.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) cloud: Cloud,
@@ -82,12 +85,12 @@ pub(crate) struct Token {
     pub(crate) expires_ms: i64,
 }
 
-/// For whom an access token is.
+/// The audience of an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Azure Resource Manager.
     Management,
-    /// The application of that id.
+    /// The application with this ID.
     Application(String),
 }
 
@@ -101,28 +104,34 @@ pub(crate) struct Tokens {
 pub(crate) struct Subscription {
     pub(crate) id: String,
     pub(crate) display_name: String,
-    /// `None`: in whichever cloud it is asked for (played ones).
+    /// `None`: any cloud, for subscriptions of recordings.
     pub(crate) cloud: Option<Cloud>,
     pub(crate) tenant: String,
     pub(crate) state: String,
-    /// By client; `None`: everybody who can log in may do everything (played ones).
+    /// By client; `None`: everything is allowed, for subscriptions of recordings.
     pub(crate) roles: Option<HashMap<String, Role>>,
-    /// Clusters have to have this tag.
+    /// The tag that clusters must have.
     pub(crate) required_tag: Option<String>,
     pub(crate) retry_after: Option<u32>,
-    pub(crate) holdings: Holdings,
-    pub(crate) played: HashMap<Operation, Arc<[Page]>>,
+    pub(crate) resources: SubscriptionState,
+    pub(crate) recordings: HashMap<Operation, Arc<[Page]>>,
 }
 
-impl World {
-    /// The seeded world, with what an earlier one has left in place of what was seeded.
+/// The content of the state file: the subscriptions that differ from the seed data, by lower-case ID.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Subscriptions {
+    subscriptions: BTreeMap<String, SubscriptionState>,
+}
+
+impl SandboxState {
+    /// The seed data, with the stored subscriptions in place of their seeds.
     pub(crate) fn new(
         catalog: Catalog,
         clock: Clock,
-        times: Times,
-        keeper: Option<Keeper>,
-        kept: BTreeMap<String, Holdings>,
-        kubes: Kubes,
+        timing: Timing,
+        file: Option<StateFile<Subscriptions>>,
+        stored: Subscriptions,
+        kube: KubeClusters,
     ) -> Self {
         let mut state = State {
             tenants: HashSet::new(),
@@ -130,8 +139,8 @@ impl World {
             logins: Vec::new(),
             tokens: Tokens::default(),
             subscriptions: HashMap::new(),
-            times,
-            endings: Endings::default(),
+            timing,
+            outcomes: Script::default(),
             faults: Faults::default(),
             log: Log::default(),
             page_size: None,
@@ -139,58 +148,72 @@ impl World {
         for account in &catalog.accounts {
             state.add(account, &catalog);
         }
-        for (id, holdings) in kept {
+        for (id, resources) in stored.subscriptions {
             if let Some(subscription) = state.subscriptions.get_mut(&id) {
-                subscription.holdings = holdings;
+                subscription.resources = resources;
             }
         }
         for subscription in state.subscriptions.values() {
-            declare_all(&kubes, &subscription.holdings, &subscription.tenant);
+            for cluster in &subscription.resources.clusters {
+                declare(&kube, cluster, &subscription.tenant);
+            }
         }
-        let (begun, state, skus) = (Notify::new(), Mutex::new(state), Mutex::default());
-        let calm = watch::Sender::default();
-        // There may be operations of an earlier start to go on with.
-        begun.notify_one();
-        let kubernetes_address = OnceLock::new();
-        Self { clock, catalog, kubes, kubernetes_address, begun, calm, keeper, state, skus }
+        let operation_started = Notify::new();
+        // Operations of the previous process may still be running.
+        operation_started.notify_one();
+        Self {
+            clock,
+            catalog,
+            kube,
+            kubernetes_address: OnceLock::new(),
+            operation_started,
+            faults_cleared: watch::Sender::default(),
+            file,
+            state: Mutex::new(state),
+            skus: Mutex::default(),
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings everything up to the present, and says whether anything is still under way.
-    pub(crate) fn settle(&self, state: &mut State) -> bool {
+    /// Completes the operations that are due; whether any is still running.
+    pub(crate) fn advance(&self, state: &mut State) -> bool {
         let now_ms = self.clock.now_ms();
-        let State { subscriptions, times, .. } = state;
-        let mut under_way = false;
-        for Subscription { holdings, tenant, .. } in subscriptions.values_mut() {
-            let changes = holdings.settle(now_ms, times);
+        let scale = state.timing.scale;
+        let mut running = false;
+        for Subscription { resources, tenant, .. } in state.subscriptions.values_mut() {
+            let changes = resources.advance_to(now_ms, scale);
             for (group, name) in &changes.changed {
-                declare_one(&self.kubes, holdings, tenant, group, name);
+                if let Some(cluster) = find(&resources.clusters, group, name) {
+                    declare(&self.kube, cluster, tenant);
+                }
             }
-            for host in &changes.gone {
-                self.kubes.forget(host);
+            for host in &changes.deleted {
+                self.kube.remove(host);
             }
-            under_way |= holdings.running().next().is_some();
+            running |= resources.running().next().is_some();
         }
-        under_way
+        running
     }
 
-    /// Writes down what requests have changed.
-    pub(crate) fn keep(&self, state: &State) {
-        let Some(keeper) = &self.keeper else { return };
-        let touched = state.subscriptions.iter().filter(|(_, subscription)| subscription.holdings.touched);
-        if let Err(error) = keeper.write(touched.map(|(id, subscription)| (id, &subscription.holdings))) {
-            tracing::error!(%error, "the state of the sandbox cannot be written down; a restart will not find it");
+    /// Stores the changed subscriptions.
+    pub(crate) fn save(&self, state: &State) {
+        let Some(file) = &self.file else { return };
+        let touched = state.subscriptions.iter().filter(|(_, subscription)| subscription.resources.touched);
+        let touched: BTreeMap<_, _> =
+            touched.map(|(id, subscription)| (id, &subscription.resources)).collect();
+        if let Err(error) = file.write(&json!({ "subscriptions": touched })) {
+            tracing::error!(%error, "cannot store the sandbox state; a restart will not find it");
         }
     }
 
-    /// What `region` (its name) offers; `None` when there is no such physical region.
+    /// The VM sizes of a region; `None` if there is no such physical region.
     pub(crate) fn skus(&self, cloud: Cloud, region: &str) -> Option<Arc<Listing>> {
         let region = self.catalog.region(cloud, region)?;
-        let mut known = self.skus.lock().unwrap_or_else(PoisonError::into_inner);
-        let listing = known
+        let mut listings = self.skus.lock().unwrap_or_else(PoisonError::into_inner);
+        let listing = listings
             .entry(region.name.clone())
             .or_insert_with(|| Arc::new(skus::listing(&self.catalog.families, region)));
         Some(Arc::clone(listing))
@@ -223,15 +246,15 @@ impl State {
                 roles: Some(HashMap::new()),
                 required_tag: account.required_tag.clone(),
                 retry_after: account.retry_after,
-                holdings: stock::seeded(account, catalog),
-                played: HashMap::new(),
+                resources: templates::seeded(account, catalog),
+                recordings: HashMap::new(),
             });
         if let Some(roles) = &mut subscription.roles {
             roles.insert(account.client_id.clone(), account.role);
         }
     }
 
-    /// The subscription, made in every cloud and in `tenant` if there is none.
+    /// The subscription; a new one belongs to every cloud and to `tenant`.
     pub(crate) fn subscription_or_new(&mut self, id: &str, tenant: &str) -> &mut Subscription {
         self.subscriptions.entry(id.to_ascii_lowercase()).or_insert_with(|| Subscription {
             id: id.to_owned(),
@@ -242,15 +265,15 @@ impl State {
             roles: None,
             required_tag: None,
             retry_after: None,
-            holdings: Holdings::default(),
-            played: HashMap::new(),
+            resources: SubscriptionState::default(),
+            recordings: HashMap::new(),
         })
     }
 }
 
 impl Tokens {
     pub(crate) fn insert(&mut self, text: String, token: Token) {
-        if self.order.len() >= TOKENS
+        if self.order.len() >= MAX_TOKENS
             && let Some(oldest) = self.order.pop_front()
         {
             self.by_text.remove(&oldest);
@@ -263,7 +286,7 @@ impl Tokens {
         self.by_text.get(text)
     }
 
-    /// Makes every token unknown, as when keys are replaced.
+    /// Invalidates all tokens.
     pub(crate) fn clear(&mut self) {
         self.by_text.clear();
         self.order.clear();

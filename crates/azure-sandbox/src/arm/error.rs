@@ -1,78 +1,56 @@
-//! Requests that do not get what they asked for, in the two forms that clients meet: Resource Manager's own envelope,
-//! and the bare one of AKS.
+//! Errors in the two forms of Azure: the envelope of Resource Manager, and the plain object of AKS.
 
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::response::Answer;
 
-/// An error in Resource Manager's envelope.
-pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
-    Answer::json(status, &Envelope { error: Detail { code, target: None, message, details: None } })
-}
-
-#[derive(Serialize)]
-struct Envelope<'a> {
-    error: Detail<'a>,
-}
-
-#[derive(Serialize)]
-struct Detail<'a> {
-    code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<&'a str>,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<[Box<Detail<'a>>; 1]>,
-}
-
-/// A request that does not get what it asked for.
+/// An error response.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct ArmError {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// A header of the answer.
+    /// An additional header.
     header: Option<Box<(&'static str, String)>>,
     form: Form,
 }
 
 #[derive(Debug)]
 enum Form {
-    /// Resource Manager itself says no.
+    /// An error of Resource Manager itself.
     Gateway,
-    /// The same, with the resource provider that `details` names.
+    /// The same, with a resource provider in `details`.
     Provider(&'static str),
-    /// The same, because of a policy: the resource, and `additionalInfo`.
+    /// A violation of a policy: the resource, and `additionalInfo`.
     Policy(Box<(String, Value)>),
-    /// A provider says no, in the envelope.
+    /// An error of a provider, in the envelope.
     Service,
-    /// AKS says no: no envelope, and the property that is meant, if one is.
+    /// An error of AKS, without the envelope, with the property that caused it.
     Aks(Option<Box<str>>),
 }
 
-impl Refused {
+impl ArmError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), header: None, form: Form::Gateway }
     }
 
-    /// A refusal of a resource provider, in Resource Manager's form.
+    /// An error of a resource provider, in the envelope.
     pub(crate) fn by_service(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { form: Form::Service, ..Self::new(status, code, message) }
     }
 
-    /// A refusal of AKS.
+    /// An error of AKS.
     pub(crate) fn by_aks(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { form: Form::Aks(None), ..Self::new(status, code, message) }
     }
 
-    /// A refusal of AKS because of one property.
+    /// An error of AKS for a property.
     pub(crate) fn property(code: &'static str, message: impl Into<String>, target: &str) -> Self {
         Self { form: Form::Aks(Some(target.into())), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
     }
 
-    /// `InvalidParameter` for one property.
+    /// `InvalidParameter` for a property.
     pub(crate) fn invalid(target: &str, why: &str) -> Self {
         let text = format!(
             "The value of parameter {target} is invalid. Error details: {why}. Please see https://aka.ms/aks-naming-rules for more details."
@@ -85,16 +63,15 @@ impl Refused {
             "The subscription is not registered to use namespace '{provider}'. See \
              https://aka.ms/rps-not-found for how to register subscriptions."
         );
-        let refused = Self::new(StatusCode::CONFLICT, "MissingSubscriptionRegistration", text);
-        Self { form: Form::Provider(provider), ..refused }
+        let error = Self::new(StatusCode::CONFLICT, "MissingSubscriptionRegistration", text);
+        Self { form: Form::Provider(provider), ..error }
     }
 
     pub(crate) fn by_policy(resource: &str, message: impl Into<String>, info: Value) -> Self {
-        let refused = Self::new(StatusCode::FORBIDDEN, "RequestDisallowedByPolicy", message);
-        Self { form: Form::Policy(Box::new((resource.to_owned(), info))), ..refused }
+        let error = Self::new(StatusCode::FORBIDDEN, "RequestDisallowedByPolicy", message);
+        Self { form: Form::Policy(Box::new((resource.to_owned(), info))), ..error }
     }
 
-    /// The resource is not there.
     pub(crate) fn not_found(kind: &str, name: &str, group: &str) -> Self {
         let text = format!(
             "The Resource '{kind}/{name}' under resource group '{group}' was not found. For more details please go \
@@ -103,12 +80,20 @@ impl Refused {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", text)
     }
 
-    /// What the resource is nested in is not there.
     pub(crate) fn no_parent(name: &str) -> Self {
         let text = format!(
             "Can not perform requested operation on nested resource. Parent resource '{name}' not found."
         );
         Self::new(StatusCode::NOT_FOUND, "ParentResourceNotFound", text)
+    }
+
+    /// The resource exists in another region.
+    pub(crate) fn location_conflict(name: &str, existing: &str, requested: &str, group: &str) -> Self {
+        let text = format!(
+            "The resource '{name}' already exists in location '{existing}' in resource group '{group}'. A resource with \
+             the same name cannot be created in location '{requested}'. Please select a new resource name."
+        );
+        Self::new(StatusCode::CONFLICT, "InvalidResourceLocation", text)
     }
 
     pub(crate) fn no_group(group: &str) -> Self {
@@ -123,29 +108,30 @@ impl Refused {
 
     pub(crate) fn answer(&self) -> Answer {
         let (code, message) = (self.code, self.message.as_str());
-        let plain = |target, details| Envelope { error: Detail { code, target, message, details } };
-        let gateway = ("x-ms-failure-cause", "gateway");
-        let answer = match &self.form {
-            Form::Gateway => Answer::json(self.status, &plain(None, None)).with(gateway.0, gateway.1),
+        let body = match &self.form {
+            Form::Gateway | Form::Service => json!({"error": {"code": code, "message": message}}),
             Form::Provider(provider) => {
-                let detail = Detail { code, target: Some(provider), message, details: None };
-                Answer::json(self.status, &plain(None, Some([Box::new(detail)]))).with(gateway.0, gateway.1)
+                let detail = json!({"code": code, "target": provider, "message": message});
+                json!({"error": {"code": code, "message": message, "details": [detail]}})
             }
-            Form::Policy(about) => {
-                let (resource, info) = &**about;
+            Form::Policy(policy) => {
+                let (resource, info) = &**policy;
                 let error =
                     json!({"code": code, "target": resource, "message": message, "additionalInfo": [info]});
-                Answer::json(self.status, &json!({ "error": error })).with(gateway.0, gateway.1)
+                json!({ "error": error })
             }
-            Form::Service => Answer::json(self.status, &plain(None, None)),
             Form::Aks(target) => {
                 let mut body = json!({"code": code, "details": null, "message": message, "subcode": ""});
                 if let Some(target) = target {
                     crate::json::set(&mut body, "/target", &**target);
                 }
-                Answer::json(self.status, &body)
+                body
             }
         };
+        let mut answer = Answer::json(self.status, &body);
+        if matches!(self.form, Form::Gateway | Form::Provider(_) | Form::Policy(_)) {
+            answer.set("x-ms-failure-cause", "gateway");
+        }
         match &self.header {
             Some(header) => answer.with(header.0, &header.1),
             None => answer,

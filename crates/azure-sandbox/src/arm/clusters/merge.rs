@@ -1,0 +1,140 @@
+//! Merging the body of a PUT into the stored one, so that unknown properties are preserved.
+
+use serde_json::{Map, Value, json};
+
+use crate::arm::call::Call;
+use crate::json;
+
+/// The pools of a cluster.
+pub(crate) const POOLS: &str = "/properties/agentPoolProfiles";
+
+/// The stored body of a cluster, updated with that of a PUT: pools are merged by name, add-ons by name in any letter case,
+/// and tags are replaced.
+pub(crate) fn merged(old: &Value, body: &Value) -> Value {
+    let mut new = old.clone();
+    let mut sent = body.clone();
+    json::remove(&mut sent, "/location");
+    json::remove(&mut sent, "/properties/servicePrincipalProfile");
+    let tags = sent.get("tags").cloned();
+    let pools: Vec<Value> = json::list(&sent, POOLS).to_vec();
+    json::remove(&mut sent, POOLS);
+    let addons = sent.pointer("/properties/addonProfiles").and_then(Value::as_object).cloned();
+    json::remove(&mut sent, "/properties/addonProfiles");
+    if json::text(&sent, "/properties/networkProfile/loadBalancerSku").is_some() {
+        let path = "/properties/networkProfile/loadBalancerSku";
+        let sku = json::text(&sent, path).unwrap_or_default().to_ascii_lowercase();
+        json::set(&mut sent, path, sku);
+    }
+    json::overlay(&mut new, &sent);
+    match Call::tags(&json!({ "tags": tags })) {
+        Some(tags) => json::set(&mut new, "/tags", tags),
+        None => json::remove(&mut new, "/tags"),
+    }
+    if let Some(addons) = addons {
+        merge_addons(&mut new, addons);
+    }
+    json::default(&mut new, POOLS, json!([]));
+    for pool in pools {
+        let stored = new.pointer_mut(POOLS).and_then(Value::as_array_mut);
+        let Some(stored) = stored else { break };
+        match stored.iter_mut().find(|stored| stored.get("name") == pool.get("name")) {
+            Some(stored) => merge_pool(stored, &pool),
+            None => stored.push(pool),
+        }
+    }
+    new
+}
+
+fn merge_addons(new: &mut Value, addons: Map<String, Value>) {
+    json::default(new, "/properties/addonProfiles", json!({}));
+    let stored = new.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
+    let Some(stored) = stored else { return };
+    for (key, addon) in addons {
+        let same = stored.keys().find(|stored| stored.eq_ignore_ascii_case(&key)).cloned();
+        // A disabled add-on loses its configuration.
+        if json::is_true(&addon, "/enabled") {
+            json::overlay(stored.entry(same.unwrap_or(key)).or_insert_with(|| json!({})), &addon);
+        } else {
+            stored.insert(same.unwrap_or(key), json!({"enabled": false, "config": null}));
+        }
+    }
+}
+
+/// Updates the profile of a pool; labels, taints and zones are replaced.
+pub(crate) fn merge_pool(pool: &mut Value, sent: &Value) {
+    let mut sent = sent.clone();
+    if json::number(&sent, "/osDiskSizeGB") == Some(0) {
+        json::remove(&mut sent, "/osDiskSizeGB");
+    }
+    if json::text(&sent, "/orchestratorVersion").is_none() {
+        json::remove(&mut sent, "/orchestratorVersion");
+    }
+    for whole in ["nodeLabels", "tags"] {
+        if sent.get(whole).is_some_and(Value::is_object) {
+            json::remove(pool, &format!("/{whole}"));
+        }
+    }
+    json::overlay(pool, &sent);
+    if !json::is_true(pool, "/enableAutoScaling") {
+        // Limits that were sent with it are error; older ones end with the autoscaler.
+        for key in ["minCount", "maxCount"] {
+            if sent.get(key).is_none_or(Value::is_null) {
+                json::remove(pool, &format!("/{key}"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_merged_what_is_there() {
+        let old = json!({
+            "tags": {"a": "1"},
+            "properties": {
+                "unknown": {"kept": 1},
+                "addonProfiles": {"omsagent": {"enabled": true, "config": {"id": 1}, "identity": {"x": 1}}, "other": {"enabled": true}},
+                "agentPoolProfiles": [
+                    {"name": "a", "count": 1, "nodeLabels": {"x": "1"}, "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "future": 1},
+                    {"name": "b", "count": 2},
+                ],
+            },
+        });
+        let new = merged(
+            &old,
+            &json!({
+                "location": "eastus",
+                "tags": {"b": "2"},
+                "properties": {
+                    "more": true,
+                    "servicePrincipalProfile": {"clientId": "x", "secret": "s"},
+                    "addonProfiles": {"omsAgent": {"enabled": false}},
+                    "agentPoolProfiles": [
+                        {"name": "a", "count": 3, "nodeLabels": {"y": "2"}, "enableAutoScaling": false},
+                        {"name": "c", "count": 1},
+                    ],
+                },
+            }),
+        );
+        assert_eq!(
+            new,
+            json!({
+                "tags": {"b": "2"},
+                "properties": {
+                    "unknown": {"kept": 1},
+                    "more": true,
+                    "addonProfiles": {"omsagent": {"enabled": false, "config": null}, "other": {"enabled": true}},
+                    "agentPoolProfiles": [
+                        {"name": "a", "count": 3, "nodeLabels": {"y": "2"}, "enableAutoScaling": false, "future": 1},
+                        {"name": "b", "count": 2},
+                        {"name": "c", "count": 1},
+                    ],
+                },
+            })
+        );
+        let without_tags = merged(&old, &json!({"properties": {}}));
+        assert!(without_tags.get("tags").is_none(), "a PUT without tags leaves none");
+    }
+}

@@ -1,0 +1,31 @@
+//! IP ranges of networks and subnets.
+
+use http::StatusCode;
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::error::ArmError;
+use crate::json;
+
+/// The ranges of a subnet.
+pub(crate) fn prefixes(subnet: &Value) -> Vec<IpNet> {
+    let single = json::text(subnet, "/properties/addressPrefix").map(str::to_owned);
+    let all = single.into_iter().chain(json::texts(subnet, "/properties/addressPrefixes"));
+    all.filter_map(|text| text.parse().ok()).collect()
+}
+
+/// Parses ranges in CIDR notation.
+pub(crate) fn parse_ranges(texts: &[String], what: &str) -> Result<Vec<IpNet>, ArmError> {
+    let read = |text: &String| {
+        text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range).ok_or_else(|| {
+            let text = format!("The {what} '{text}' is not a valid range in CIDR form.");
+            ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidCIDRNotation", text)
+        })
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Whether two ranges have an address in common.
+pub(crate) fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}

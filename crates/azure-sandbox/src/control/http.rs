@@ -1,0 +1,311 @@
+//! The control API over HTTP, described in `docs/sandbox.md`.
+
+use std::collections::HashMap;
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Control;
+use crate::kube::declared::Declared;
+use crate::recordings::Page;
+use crate::response::Answer;
+use crate::timing::Timing;
+
+pub(crate) fn router(control: Control) -> Router {
+    Router::new()
+        .route("/requests", get(show(Control::requests)).delete(call(Control::clear_requests)))
+        .route("/writes", get(show(Control::writes)))
+        .route("/times", get(show(Control::timing)).put(set_timing))
+        .route(
+            "/outcomes",
+            get(show(Control::outcomes))
+                .post(add(Control::add_outcome))
+                .delete(call(Control::clear_outcomes)),
+        )
+        .route("/quotas/{subscription}", get(quotas).put(set_quota))
+        .route(
+            "/faults",
+            get(show(Control::faults)).post(add(Control::add_fault)).delete(call(Control::clear_faults)),
+        )
+        .route("/accounts", get(show(|control| control.accounts().to_vec())))
+        .route("/paging", get(show(|control| Paging { items: control.page_size() })).put(set_paging))
+        .route("/plays/{subscription}", put(play_all))
+        .route("/plays/{subscription}/{route}", put(play))
+        .route("/logins", post(login))
+        .route("/tokens", delete(call(Control::forget_tokens)))
+        .route("/kubernetes/clusters", get(show(Control::cluster_views)))
+        .route("/kubernetes/clusters/{fqdn}", put(declare_cluster).delete(delete_cluster))
+        .route("/kubernetes/clusters/{fqdn}/kubeconfig", get(kubeconfig))
+        .route("/kubernetes/clusters/{fqdn}/reachable", put(set_reachable))
+        .route("/kubernetes/clusters/{fqdn}/certificates", post(replace_certificates))
+        .route(
+            "/kubernetes/faults",
+            get(show(Control::kubernetes_faults))
+                .post(add(Control::add_kubernetes_fault))
+                .delete(call(Control::clear_kubernetes_faults)),
+        )
+        .route(
+            "/kubernetes/requests",
+            get(show(Control::kubernetes_requests)).delete(call(Control::clear_kubernetes_requests)),
+        )
+        .fallback(async || {
+            let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, /accounts, \
+                         /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
+                         /kubernetes/faults, /kubernetes/requests";
+            error_response(StatusCode::NOT_FOUND, &format!("not found; the paths are: {paths}"))
+        })
+        .method_not_allowed_fallback(async || {
+            error_response(StatusCode::METHOD_NOT_ALLOWED, "this path does not support the method")
+        })
+        .layer(middleware::from_fn(guard))
+        .with_state(control)
+}
+
+struct ControlError(StatusCode, String);
+
+impl ControlError {
+    fn bad_request(error: impl ToString) -> Self {
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+
+    fn no_cluster(fqdn: &str) -> Self {
+        Self(StatusCode::NOT_FOUND, format!("cluster '{fqdn}' not found"))
+    }
+}
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        json_response(self.0, &serde_json::json!({ "error": self.1 }))
+    }
+}
+
+fn error_response(status: StatusCode, text: &str) -> Response {
+    ControlError(status, text.to_owned()).into_response()
+}
+
+fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
+    Answer::json(status, body).into_response(Body::from)
+}
+
+fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
+    serde_json::from_slice(body).map_err(ControlError::bad_request)
+}
+
+/// A handler that returns a value as JSON.
+fn show<T: Serialize>(
+    read: impl Fn(&Control) -> T + Clone,
+) -> impl Fn(State<Control>) -> Ready<Response> + Clone {
+    move |State(control)| ready(json_response(StatusCode::OK, &read(&control)))
+}
+
+/// A handler that calls a method without parameters.
+fn call(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + Clone {
+    move |State(control)| {
+        method(&control);
+        ready(StatusCode::NO_CONTENT)
+    }
+}
+
+/// A handler that adds an item and returns it.
+fn add<T: Clone + DeserializeOwned + Serialize>(
+    method: fn(&Control, T),
+) -> impl Fn(State<Control>, Bytes) -> Ready<Result<Response, ControlError>> + Clone {
+    move |State(control), body| {
+        ready(parse_json::<T>(&body).map(|item| {
+            method(&control, item.clone());
+            json_response(StatusCode::CREATED, &item)
+        }))
+    }
+}
+
+/// Protects the port against web pages of other origins: a browser sends its own host name, and cannot send JSON to
+/// another origin without a preflight.
+async fn guard(request: Request, next: Next) -> Response {
+    if !is_loopback(request.headers()) {
+        return error_response(StatusCode::FORBIDDEN, "the Host header must name the loopback interface");
+    }
+    if [Method::POST, Method::PUT].contains(request.method()) {
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = content_type.unwrap_or_default().split(';').next().map(str::trim);
+        if media_type != Some("application/json") {
+            let text = "send JSON, with Content-Type: application/json";
+            return error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+        }
+    }
+    next.run(request).await
+}
+
+fn is_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Durations that the body does not contain stay unchanged.
+async fn set_timing(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
+    let changes: serde_json::Value = parse_json(&body)?;
+    let mut timing = serde_json::to_value(control.timing()).unwrap_or_default();
+    let (Some(target), Some(source)) = (timing.as_object_mut(), changes.as_object()) else {
+        return Err(ControlError::bad_request("send an object"));
+    };
+    target.extend(source.clone());
+    let timing: Timing = serde_json::from_value(timing).map_err(ControlError::bad_request)?;
+    control.set_timing(timing).map_err(ControlError::bad_request)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn quotas(State(control): State<Control>, Path(subscription): Path<String>) -> Response {
+    json_response(StatusCode::OK, &control.quotas(&subscription))
+}
+
+async fn set_quota(
+    State(control): State<Control>,
+    Path(subscription): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    control.set_quota(&subscription, parse_json(&body)?);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The number of items on a page.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Paging {
+    items: Option<usize>,
+}
+
+async fn set_paging(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
+    let Paging { items } = parse_json(&body)?;
+    control.set_page_size(items);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn play(
+    State(control): State<Control>,
+    Path((subscription, route)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    control.play(&subscription, &route, parse_json(&body)?).map_err(ControlError::bad_request)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn play_all(
+    State(control): State<Control>,
+    Path(subscription): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    for (route, pages) in parse_json::<HashMap<String, Vec<Page>>>(&body)? {
+        control.play(&subscription, &route, pages).map_err(ControlError::bad_request)?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn login(State(control): State<Control>, body: Bytes) -> Result<StatusCode, ControlError> {
+    control.login(parse_json(&body)?);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn declare_cluster(
+    State(control): State<Control>,
+    Path(fqdn): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    let cluster: Declared = parse_json(&body)?;
+    control.declare_kubernetes(Declared { fqdn, ..cluster });
+    control.sandbox.kube.saved().await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete_cluster(State(control): State<Control>, Path(fqdn): Path<String>) -> StatusCode {
+    control.forget_kubernetes(&fqdn);
+    StatusCode::NO_CONTENT
+}
+
+async fn kubeconfig(
+    State(control): State<Control>,
+    Path(fqdn): Path<String>,
+) -> Result<String, ControlError> {
+    control.kubeconfig(&fqdn).ok_or_else(|| ControlError::no_cluster(&fqdn))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reachable {
+    reachable: bool,
+}
+
+async fn set_reachable(
+    State(control): State<Control>,
+    Path(fqdn): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    let Reachable { reachable } = parse_json(&body)?;
+    saved_if(&control, &fqdn, control.make_reachable(&fqdn, reachable)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Certificates {
+    /// The validity of another client certificate; without it, everything is replaced.
+    #[serde(default)]
+    client_days: Option<u32>,
+}
+
+async fn replace_certificates(
+    State(control): State<Control>,
+    Path(fqdn): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, ControlError> {
+    let Certificates { client_days } = parse_json(&body)?;
+    let replaced = match client_days {
+        Some(days) => control.renew_client_certificate(&fqdn, days),
+        None => control.rotate_certificates(&fqdn),
+    };
+    saved_if(&control, &fqdn, replaced).await
+}
+
+/// Waits until a change of a cluster is saved; an error if the cluster does not exist.
+async fn saved_if(control: &Control, fqdn: &str, changed: bool) -> Result<StatusCode, ControlError> {
+    if !changed {
+        return Err(ControlError::no_cluster(fqdn));
+    }
+    control.sandbox.kube.saved().await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_hosts_are_accepted() {
+        for (host, expected) in [
+            ("127.0.0.1:8080", true),
+            ("127.0.0.1", true),
+            ("localhost:1", true),
+            ("[::1]:99", true),
+            ("evil.example:8080", false),
+            ("127.0.0.1.evil.example", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            assert_eq!(is_loopback(&headers), expected, "{host}");
+        }
+        assert!(!is_loopback(&HeaderMap::new()));
+    }
+}

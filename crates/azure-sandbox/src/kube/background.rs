@@ -1,0 +1,58 @@
+//! The background tasks of the clusters: the passage of time, and the state file.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::error;
+
+use super::clusters::KubeClusters;
+use super::controllers;
+
+/// The time that a pod needs to start, a namespace to be deleted, or a rollout to take its next step.
+const STEP: Duration = Duration::from_millis(150);
+
+/// Runs until the sandbox stops.
+pub(crate) async fn run(kube: KubeClusters) {
+    tokio::join!(advance_clusters(&kube), save_changes(&kube));
+}
+
+async fn advance_clusters(kube: &KubeClusters) {
+    loop {
+        let step = async {
+            kube.signals().changed.notified().await;
+            sleep(STEP).await;
+        };
+        if kube.stop().run_until_cancelled(step).await.is_none() {
+            return;
+        }
+        let now = kube.now();
+        for cluster in kube.clusters() {
+            cluster.change(&now, |state| controllers::advance(state, &now));
+        }
+    }
+}
+
+/// Saves changes; those that happen during a write are saved together.
+async fn save_changes(kube: &KubeClusters) {
+    if !kube.is_stored() {
+        return;
+    }
+    let (signals, stop) = (kube.signals(), kube.stop());
+    let mut changes = signals.changes.subscribe();
+    loop {
+        let stopped = stop.is_cancelled();
+        if *changes.borrow_and_update() > *signals.saved.borrow() {
+            let writer = kube.clone();
+            if tokio::task::spawn_blocking(move || writer.save()).await.is_err() {
+                error!("cannot store the clusters: the writer failed");
+            }
+        }
+        if stopped {
+            return;
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The Kubernetes APIs of all clusters.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+
+use clock::Clock;
+use rustls::sign::CertifiedKey;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::cluster::{Cluster, Signals, StoredCluster};
+use super::declared::Declared;
+use super::kubeconfig::{self, UserFormat};
+use super::nodes;
+use super::value::Now;
+use crate::authority;
+use crate::faults::Faults;
+use crate::log::Log;
+use crate::skus::family::Family;
+use crate::state_file::{self, StateFile};
+
+/// The file is readable only for its owner: it contains the private keys of all clusters.
+const FILE: &str = "sandbox-kubernetes.json";
+
+/// Stored clusters that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state file cannot be used.
+    #[error("cannot use the stored clusters")]
+    File(#[from] state_file::Error),
+    /// The certificate authority of a cluster cannot be used.
+    #[error("cannot use the certificate authority of a cluster")]
+    Authority(#[from] authority::Error),
+}
+
+/// The Kubernetes APIs of the sandbox. Clones share them.
+#[derive(Clone)]
+pub(crate) struct KubeClusters(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    /// By host name.
+    clusters: RwLock<BTreeMap<String, Arc<Cluster>>>,
+    /// vCPUs and memory (GiB) by lower-case VM size.
+    sizes: HashMap<String, (u32, f64)>,
+    traffic: Mutex<Traffic>,
+    signals: Arc<Signals>,
+    file: Option<StateFile<StoredClusters>>,
+    /// Held while the file is written.
+    writing: Mutex<()>,
+    /// Ends the streams.
+    stop: CancellationToken,
+}
+
+/// The faults for requests to Kubernetes, and the log of these requests.
+#[derive(Default)]
+pub(crate) struct Traffic {
+    pub(crate) faults: Faults,
+    pub(crate) log: Log,
+}
+
+/// The content of the state file.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredClusters {
+    clusters: Vec<StoredCluster>,
+}
+
+impl KubeClusters {
+    /// The clusters that are stored in `directory`, if any. `stop` ends streams.
+    pub(crate) fn open(
+        clock: Clock,
+        directory: Option<&Path>,
+        families: &[Family],
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        let file = directory.map(|directory| StateFile::new(directory, FILE));
+        let stored: StoredClusters = file.as_ref().map(StateFile::read).transpose()?.unwrap_or_default();
+        let signals = Arc::new(Signals::default());
+        let mut clusters = BTreeMap::new();
+        for stored in stored.clusters {
+            let cluster = Cluster::restored(stored, Arc::clone(&signals))?;
+            clusters.insert(cluster.host.clone(), Arc::new(cluster));
+        }
+        let sizes = crate::skus::family::machines(families);
+        let (clusters, traffic, writing) = (RwLock::new(clusters), Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { clock, clusters, sizes, traffic, signals, file, writing, stop })))
+    }
+
+    /// Creates or updates a cluster and its nodes.
+    pub(crate) fn declare(&self, mut cluster: Declared) {
+        cluster.fqdn.make_ascii_lowercase();
+        let now = self.now();
+        if let Some(existing) = self.cluster(&cluster.fqdn) {
+            existing.change(&now, |state| nodes::update(state, cluster, &self.0.sizes, &now));
+            return;
+        }
+        let host = cluster.fqdn.clone();
+        match Cluster::new(cluster, Arc::clone(&self.0.signals), &self.0.sizes, &now) {
+            Ok(cluster) => {
+                self.write().insert(host, Arc::new(cluster));
+            }
+            Err(error) => {
+                error!(
+                    host,
+                    error = &error as &dyn std::error::Error,
+                    "cannot create the authority of a cluster"
+                );
+            }
+        }
+        // The authority must survive a crash.
+        self.save();
+    }
+
+    /// Deletes a cluster with its objects and credentials.
+    pub(crate) fn remove(&self, fqdn: &str) {
+        let removed = self.write().remove(&fqdn.to_ascii_lowercase());
+        if let Some(cluster) = removed {
+            cluster.end_streams();
+            self.save();
+        }
+    }
+
+    /// The administrator's kubeconfig; `None` if the cluster does not exist.
+    pub(crate) fn admin_kubeconfig(&self, fqdn: &str, cluster_name: &str) -> Option<String> {
+        Some(kubeconfig::admin(&*self.cluster(fqdn)?, cluster_name))
+    }
+
+    /// A user's kubeconfig; `None` if the cluster does not exist.
+    pub(crate) fn user_kubeconfig(
+        &self,
+        fqdn: &str,
+        cluster_name: &str,
+        format: UserFormat,
+    ) -> Option<String> {
+        Some(kubeconfig::user(&*self.cluster(fqdn)?, cluster_name, format))
+    }
+
+    /// Resolves a host name: to `closed` while connections are refused, `None` if it does not exist.
+    pub(crate) fn resolve(&self, host: &str, served: SocketAddr, closed: SocketAddr) -> Option<SocketAddr> {
+        let cluster = self.cluster(host)?;
+        if !cluster.is_resolvable() {
+            return None;
+        }
+        Some(if self.traffic().faults.refuses_connections(&cluster.host) { closed } else { served })
+    }
+
+    /// The server certificate of a running cluster that accepts connections.
+    pub(crate) fn certificate(&self, host: &str) -> Option<Arc<CertifiedKey>> {
+        let cluster = self.cluster(host)?;
+        let served =
+            cluster.state().declared.running && !self.traffic().faults.refuses_connections(&cluster.host);
+        served.then(|| Arc::clone(&cluster.authority().server))
+    }
+
+    pub(crate) fn cluster(&self, host: &str) -> Option<Arc<Cluster>> {
+        let clusters = self.0.clusters.read().unwrap_or_else(PoisonError::into_inner);
+        clusters.get(&host.to_ascii_lowercase()).cloned()
+    }
+
+    pub(crate) fn clusters(&self) -> Vec<Arc<Cluster>> {
+        self.0.clusters.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Cluster>>> {
+        self.0.clusters.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.0.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now::of(&self.0.clock)
+    }
+
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.0.signals
+    }
+
+    /// Cancelled when the sandbox stops.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.0.file.is_some()
+    }
+
+    /// Writes the state file.
+    pub(crate) fn save(&self) {
+        let Some(file) = &self.0.file else { return };
+        let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = *self.0.signals.changes.borrow();
+        let clusters = self.clusters().iter().map(|cluster| cluster.stored()).collect();
+        if let Err(error) = file.write(&StoredClusters { clusters }) {
+            // The sandbox continues with its state in memory.
+            error!(path = %file.path().display(), %error, "cannot store the clusters");
+        }
+        self.0.signals.saved.send_replace(changes);
+    }
+
+    /// Waits until all changes so far are saved.
+    pub(crate) async fn saved(&self) {
+        if self.0.file.is_none() {
+            return;
+        }
+        let changes = *self.0.signals.changes.borrow();
+        let mut saved = self.0.signals.saved.subscribe();
+        // The sender lives as long as `self`.
+        let _ = saved.wait_for(|saved| *saved >= changes).await;
+    }
+}

@@ -1,0 +1,87 @@
+//! Families of VM sizes, the rows of `data/vm-families.json`.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+/// Memory-optimised sizes with fewer active vCPUs: all vCPUs, and the active ones.
+const CONSTRAINED: [(u32, u32); 11] =
+    [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
+
+/// A row of `data/vm-families.json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Family {
+    #[serde(rename = "family")]
+    pub(crate) title: String,
+    /// The name of a size without `Standard_`; `{n}` is the number of vCPUs.
+    #[serde(default)]
+    pattern: String,
+    #[serde(default)]
+    cores: Vec<u32>,
+    /// Memory per vCPU, GiB.
+    #[serde(default)]
+    memory: f64,
+    /// Individual sizes instead: name, vCPUs, GiB.
+    #[serde(default)]
+    sizes: Vec<(String, u32, f64)>,
+    /// Temporary disk per vCPU, MiB; 0 for none.
+    pub(crate) temp: u64,
+    flags: Vec<String>,
+    /// Percentage of regions that offer it.
+    pub(crate) reach: u64,
+    /// GPUs of the individual sizes.
+    #[serde(default)]
+    gpus: Vec<u32>,
+}
+
+impl Family {
+    pub(crate) fn is(&self, flag: &str) -> bool {
+        self.flags.iter().any(|have| have == flag)
+    }
+
+    /// The sizes of the family.
+    pub(crate) fn sizes(&self) -> Vec<Size> {
+        let size = |name: String, cores, used, memory, gpus| Size { name, cores, used, memory, gpus };
+        if !self.sizes.is_empty() {
+            let gpus = self.gpus.iter().copied().map(Some).chain(std::iter::repeat(None));
+            return self
+                .sizes
+                .iter()
+                .zip(gpus)
+                .map(|((name, cores, memory), gpus)| size(name.clone(), *cores, *cores, *memory, gpus))
+                .collect();
+        }
+        let named = |n: &str| self.pattern.replace("{n}", n);
+        let mut all = Vec::new();
+        for cores in self.cores.iter().copied() {
+            let memory = f64::from(cores) * self.memory;
+            if self.is("constrained") {
+                for (_, used) in CONSTRAINED.into_iter().filter(|(whole, _)| *whole == cores) {
+                    all.push(size(named(&format!("{cores}-{used}")), cores, used, memory, None));
+                }
+            }
+            all.push(size(named(&cores.to_string()), cores, cores, memory, None));
+        }
+        all
+    }
+}
+
+pub(crate) struct Size {
+    /// Without the tier.
+    pub(crate) name: String,
+    pub(crate) cores: u32,
+    /// Active vCPUs.
+    pub(crate) used: u32,
+    /// GiB.
+    pub(crate) memory: f64,
+    pub(crate) gpus: Option<u32>,
+}
+
+/// vCPUs and memory (GiB) by lower-case VM size.
+pub(crate) fn machines(families: &[Family]) -> HashMap<String, (u32, f64)> {
+    let sizes = families.iter().flat_map(Family::sizes);
+    sizes
+        .map(|size| (format!("standard_{}", size.name).to_ascii_lowercase(), (size.used, size.memory)))
+        .collect()
+}
