@@ -15,7 +15,7 @@ mod usable;
 
 use std::time::Duration;
 
-use azure_sandbox::{Account, Sandbox, Seen, Times};
+use azure_sandbox::{Account, RecordedRequest, Sandbox, Timing};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -260,7 +260,7 @@ impl Case {
 
     /// What the server wrote to Azure since the last look, in order.
     pub(crate) fn writes(&self) -> Vec<Write> {
-        let portal = |seen: &Seen| seen.client_request_id.as_deref() == Some(PORTAL);
+        let portal = |seen: &RecordedRequest| seen.client_request_id.as_deref() == Some(PORTAL);
         let seen =
             self.app.control.writes().into_iter().filter(|seen| !portal(seen)).map(|seen| Write::of(&seen));
         let writes = seen.collect();
@@ -282,12 +282,12 @@ impl Case {
 
     /// Somebody changes something in Azure, which is done at once.
     pub(crate) async fn meanwhile(&self, method: Method, path: &str, body: Option<&Value>) {
-        let usual = self.app.control.times();
-        self.app.control.set_times(Times { scale: 0.0, ..usual.clone() }).unwrap();
+        let usual = self.app.control.timing();
+        self.app.control.set_timing(Timing { scale: 0.0, ..usual.clone() }).unwrap();
         let (status, answer) = self.azure(method, path, body).await;
         assert!((200..300).contains(&status), "{status} {answer}");
         self.azure(Method::GET, path, None).await;
-        self.app.control.set_times(usual).unwrap();
+        self.app.control.set_timing(usual).unwrap();
     }
 
     /// Somebody changes a cluster in Azure: its body with another value at a JSON pointer.
@@ -360,7 +360,7 @@ impl Case {
 }
 
 impl Write {
-    pub(crate) fn of(seen: &Seen) -> Self {
+    pub(crate) fn of(seen: &RecordedRequest) -> Self {
         let words = [
             "subscriptions",
             "resourcegroups",

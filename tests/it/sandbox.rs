@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use azure_sandbox::{
-    Account, Control, Effect, Fault, Login, Operation, Options, Outcome, PLAYED_TENANT, Page, Refusal,
-    Sandbox, Seed, Unplayable,
+    Account, Control, Effect, Fault, InvalidRecording, Login, Operation, Options, Outcome, PLAYED_TENANT,
+    Page, Refusal, Sandbox, Seed,
 };
 use clock::Clock;
 use http::{HeaderMap, StatusCode};
@@ -789,10 +789,10 @@ async fn a_played_login_and_a_revealed_tenant_are_exact_and_can_be_taken_back() 
     assert_eq!(azure.ready(path).await.json()["played"], 1);
     control.play(seed().subscription_id, "subscription", Vec::new()).unwrap();
     assert_eq!(azure.ready(path).await.json()["subscriptionId"], seed().subscription_id);
-    assert_eq!(control.play(id, "token", Vec::new()), Err(Unplayable::Route("token".to_owned())));
+    assert_eq!(control.play(id, "token", Vec::new()), Err(InvalidRecording::Route("token".to_owned())));
     assert_eq!(
         control.play(id, "skus", vec![page(r#"{"status": 99, "body": 1}"#)]),
-        Err(Unplayable::Status(99))
+        Err(InvalidRecording::Status(99))
     );
 }
 

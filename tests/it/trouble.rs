@@ -38,7 +38,7 @@ mod sharing;
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal, Seen};
+use azure_sandbox::{Effect, Fault, Operation, RecordedRequest, Refusal};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, TestAppBuilder};
@@ -176,7 +176,7 @@ impl Stage {
 
     /// What Azure took of it.
     fn taken(&self) -> Vec<String> {
-        let good = |seen: &&Seen| seen.status.is_some_and(|status| (200..300).contains(&status));
+        let good = |seen: &&RecordedRequest| seen.status.is_some_and(|status| (200..300).contains(&status));
         sent(&self.app).iter().filter(good).map(short).collect()
     }
 
@@ -239,14 +239,14 @@ fn told(cluster: &Value) -> (String, String, String) {
 }
 
 /// What was sent to change something in Azure; a kubeconfig is asked for with a POST, and changes nothing.
-fn sent(app: &TestApp) -> Vec<Seen> {
+fn sent(app: &TestApp) -> Vec<RecordedRequest> {
     let mut sent = app.control.writes();
     sent.retain(|seen| ![Operation::AdminCredential, Operation::UserCredential].contains(&seen.operation));
     sent
 }
 
 /// `PUT cluster`, `DELETE pool more` and so on.
-fn short(seen: &Seen) -> String {
+fn short(seen: &RecordedRequest) -> String {
     let name = seen.path.rsplit('/').next().unwrap_or_default();
     let what = match seen.operation {
         Operation::ManagedCluster => "cluster".to_owned(),
@@ -261,7 +261,9 @@ fn short(seen: &Seen) -> String {
 
 /// Waits until a request of that kind is at Azure; it is held there on purpose.
 async fn held(app: &TestApp, operation: Operation, method: &str) {
-    let is_held = |seen: &Seen| seen.operation == operation && seen.method == method && seen.status.is_none();
+    let is_held = |seen: &RecordedRequest| {
+        seen.operation == operation && seen.method == method && seen.status.is_none()
+    };
     for _ in 0..3_000 {
         if app.control.requests().iter().any(is_held) {
             return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Declared, Deed, Effect, Ending, Fault, Refusal};
+use azure_sandbox::{Declared, Effect, Fault, OperationKind, Refusal, ScriptedOutcome};
 use http::Method;
 use norman_aks::store;
 use serde_json::{Value, json};
@@ -13,13 +13,13 @@ use crate::support::databases;
 
 const LOOKED: &str = "POST rancher/one/listClusterAdminCredential";
 
-fn fails(deed: Deed, times: u32) -> Ending {
-    Ending {
-        deed: Some(deed),
+fn fails(deed: OperationKind, times: u32) -> ScriptedOutcome {
+    ScriptedOutcome {
+        kind: Some(deed),
         times: Some(times),
         code: "QuotaExceeded".to_owned(),
         message: "no cores are left".to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     }
 }
 
@@ -92,7 +92,7 @@ async fn a_cluster_that_is_not_found_for_a_while_is_the_same_afterwards() {
 #[tokio::test]
 async fn a_creation_that_failed_is_made_in_another_way() {
     let case = Case::start().await;
-    case.app.control.add_ending(fails(Deed::CreateCluster, 1));
+    case.app.control.add_outcome(fails(OperationKind::CreateCluster, 1));
     let id = case.post(&case.small()).await;
     case.app.settle().await;
     case.trouble(&id, "provisioning").await;
@@ -132,7 +132,7 @@ async fn a_change_is_done_although_the_way_into_the_cluster_is_closed() {
 async fn a_pool_that_failed_and_is_no_longer_wanted_goes() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.app.control.add_ending(fails(Deed::CreatePool, 1));
+    case.app.control.add_outcome(fails(OperationKind::CreatePool, 1));
     let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
     assert_eq!(case.put(&id, two).await.status.as_u16(), 200);
     case.app.settle().await;
@@ -218,8 +218,8 @@ async fn an_import_says_from_its_first_moment_on_what_is_there() {
 async fn a_change_that_azure_gave_up_is_tried_again_now_and_then() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.app.control.add_ending(fails(Deed::ScalePool, 1));
-    case.app.control.add_ending(fails(Deed::UpdatePool, 1));
+    case.app.control.add_outcome(fails(OperationKind::ScalePool, 1));
+    case.app.control.add_outcome(fails(OperationKind::UpdatePool, 1));
     let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
     assert_eq!(case.put(&id, wanted).await.status.as_u16(), 200);
     case.app.settle().await;
@@ -258,7 +258,7 @@ async fn an_operation_that_cannot_be_asked_about_is_told_by_its_resource() {
 #[tokio::test]
 async fn a_workspace_matters_only_until_the_cluster_is_monitored() {
     let case = Case::start().await;
-    case.app.control.add_ending(fails(Deed::CreateWorkspace, 1));
+    case.app.control.add_outcome(fails(OperationKind::CreateWorkspace, 1));
     let id = case.post(&case.with(json!({"monitoring": true}))).await;
     case.app.settle().await;
     case.expect_active(&id).await;

@@ -174,7 +174,10 @@ async fn an_import_of_what_is_not_there_says_so_and_can_be_removed() {
 #[tokio::test]
 async fn a_cluster_whose_last_change_failed_is_imported_as_it_is() {
     let case = Case::start().await;
-    case.app.control.add_ending(azure_sandbox::Ending { times: Some(1), ..azure_sandbox::Ending::default() });
+    case.app.control.add_outcome(azure_sandbox::ScriptedOutcome {
+        times: Some(1),
+        ..azure_sandbox::ScriptedOutcome::default()
+    });
     case.meanwhile_set(
         NAME,
         "/properties/addonProfiles",
@@ -374,7 +377,10 @@ async fn import_remembers_named_entries_over_a_restart() {
 async fn import_change_that_fails_still_knows_what_was_named() {
     let case = Case::start().await;
     let id = case.active(&case.import(NAME, json!({}))).await;
-    case.app.control.add_ending(azure_sandbox::Ending { times: Some(1), ..azure_sandbox::Ending::default() });
+    case.app.control.add_outcome(azure_sandbox::ScriptedOutcome {
+        times: Some(1),
+        ..azure_sandbox::ScriptedOutcome::default()
+    });
     assert_eq!(case.put(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await.status, StatusCode::OK);
     case.app.settle().await;
     case.changed(&id, json!({"authorizedIpRanges": []})).await;

@@ -200,13 +200,13 @@ async fn what_somebody_does_in_azure_disturbs_nobody() {
     let scaled = json!({"properties": {"count": 3}});
     assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
     // A refresh comes by while Azure is at work.
-    let usual = case.app.control.times();
-    case.app.control.set_times(azure_sandbox::Times { scale: 1_000.0, ..usual.clone() }).unwrap();
+    let usual = case.app.control.timing();
+    case.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..usual.clone() }).unwrap();
     case.refreshes(2).await;
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
     case.expect_active(&id).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is done");
-    case.app.control.set_times(usual).unwrap();
+    case.app.control.set_timing(usual).unwrap();
     case.refreshes(2).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);
     case.expect_rest(&id).await;

@@ -1,18 +1,18 @@
 //! Azure says no: its words are shown, a change mends it, and a removal works.
 
-use azure_sandbox::{Deed, Ending, Final};
+use azure_sandbox::{FinalStatus, OperationKind, ScriptedOutcome};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{Case, Frame, lines, pool, pool_with};
 
-fn fails(deed: Deed, code: &str, message: &str) -> Ending {
-    Ending {
-        deed: Some(deed),
+fn fails(deed: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
+    ScriptedOutcome {
+        kind: Some(deed),
         times: Some(1),
         code: code.to_owned(),
         message: message.to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     }
 }
 
@@ -101,8 +101,8 @@ async fn a_missing_role_is_told_and_the_object_can_be_removed() {
 #[tokio::test]
 async fn a_creation_that_azure_gave_up_keeps_azures_words_and_is_not_asked_for_again() {
     let case = Case::start().await;
-    case.app.control.add_ending(fails(
-        Deed::CreateCluster,
+    case.app.control.add_outcome(fails(
+        OperationKind::CreateCluster,
         "CreateVMSSAgentPoolFailed",
         "no room in this region",
     ));
@@ -128,7 +128,7 @@ async fn a_creation_that_azure_gave_up_keeps_azures_words_and_is_not_asked_for_a
 #[tokio::test]
 async fn a_creation_that_azure_gave_up_is_removed_with_what_is_left_of_it() {
     let case = Case::start().await;
-    case.app.control.add_ending(fails(Deed::CreateCluster, "CreateVMSSAgentPoolFailed", "no room"));
+    case.app.control.add_outcome(fails(OperationKind::CreateCluster, "CreateVMSSAgentPoolFailed", "no room"));
     let id = case.post(&case.small()).await;
     case.app.settle().await;
     case.trouble(&id, "provisioning").await;
@@ -147,20 +147,20 @@ async fn a_change_that_azure_gave_up_is_not_called_active() {
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
     for (deed, change, words, lines_again) in [
         (
-            Deed::ScalePool,
+            OperationKind::ScalePool,
             scaled(3),
             "failed to update cluster [one]: node pool work: AllocationFailed: no room",
             "PUT rancher/one/work",
         ),
         (
-            Deed::UpgradeCluster,
+            OperationKind::UpgradeCluster,
             json!({"kubernetesVersion": "1.33.3"}),
             "failed to update cluster: AllocationFailed: no room",
             "PUT rancher/one",
         ),
     ] {
         case.app.control.clear_requests();
-        case.app.control.add_ending(fails(deed, "AllocationFailed", "no room"));
+        case.app.control.add_outcome(fails(deed, "AllocationFailed", "no room"));
         assert_eq!(case.put(&id, change.clone()).await.status.as_u16(), 200);
         case.app.settle().await;
         assert_eq!(case.trouble(&id, "updating").await, words);
@@ -196,7 +196,7 @@ async fn a_change_that_azure_refuses_is_told_and_taken_back() {
 async fn a_removal_that_azure_refuses_stays_a_removal_until_it_works() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.app.control.add_ending(fails(Deed::DeleteCluster, "DeleteFailed", "a lock is in the way"));
+    case.app.control.add_outcome(fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way"));
     case.remove(&id).await;
     let film = case.film(&id, 40).await;
     assert!(film.iter().all(|frame| frame.state == "removing"), "{film:?}");
@@ -229,7 +229,11 @@ async fn a_pool_that_did_not_go_is_asked_to_go_again() {
     let case = Case::start().await;
     let id =
         case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
-    case.app.control.add_ending(fails(Deed::DeletePool, "PodDrainFailure", "a pod does not let go"));
+    case.app.control.add_outcome(fails(
+        OperationKind::DeletePool,
+        "PodDrainFailure",
+        "a pod does not let go",
+    ));
     assert_eq!(case.put(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(), 200);
     let film = case.film(&id, 60).await;
     let words = "failed to remove node pool: PodDrainFailure: a pod does not let go";
@@ -243,13 +247,16 @@ async fn a_pool_that_did_not_go_is_asked_to_go_again() {
 async fn what_always_fails_in_the_end_is_begun_more_and_more_seldom() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    let never = Ending { times: None, ..fails(Deed::DeleteCluster, "DeleteFailed", "a lock is in the way") };
-    case.app.control.add_ending(never);
+    let never = ScriptedOutcome {
+        times: None,
+        ..fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way")
+    };
+    case.app.control.add_outcome(never);
     case.remove(&id).await;
     case.app.pass(std::time::Duration::from_mins(15)).await;
     let attempts = case.writes().len();
     assert!((5..=9).contains(&attempts), "{attempts}");
-    case.app.control.clear_endings();
+    case.app.control.clear_outcomes();
     case.app.pass(std::time::Duration::from_mins(6)).await;
     assert!(case.is_gone(&id).await);
 }
@@ -257,11 +264,11 @@ async fn what_always_fails_in_the_end_is_begun_more_and_more_seldom() {
 #[tokio::test]
 async fn a_trouble_that_azure_overcomes_is_no_failure() {
     let case = Case::start().await;
-    let passing = Ending {
-        status: Final::Succeeded,
-        ..fails(Deed::CreateCluster, "ReconcilePortalDNSError", "the name is late")
+    let passing = ScriptedOutcome {
+        status: FinalStatus::Succeeded,
+        ..fails(OperationKind::CreateCluster, "ReconcilePortalDNSError", "the name is late")
     };
-    case.app.control.add_ending(passing);
+    case.app.control.add_outcome(passing);
     let id = case.post(&case.small()).await;
     let film = case.film(&id, 40).await;
     assert!(film.iter().all(|frame| frame.transitioning != "error"), "{film:?}");
@@ -273,11 +280,11 @@ async fn a_trouble_that_azure_overcomes_is_no_failure() {
 #[tokio::test]
 async fn a_creation_that_somebody_stopped_is_told_and_made_anew_when_asked() {
     let case = Case::start().await;
-    let stopped = Ending {
-        status: Final::Canceled,
-        ..fails(Deed::CreateCluster, "OperationPreempted", "somebody stopped it")
+    let stopped = ScriptedOutcome {
+        status: FinalStatus::Canceled,
+        ..fails(OperationKind::CreateCluster, "OperationPreempted", "somebody stopped it")
     };
-    case.app.control.add_ending(stopped);
+    case.app.control.add_outcome(stopped);
     let id = case.post(&case.small()).await;
     case.app.settle().await;
     let words = "error failed to create cluster: OperationPreempted: somebody stopped it";
@@ -373,7 +380,7 @@ async fn operation_that_azure_gave_up_has_the_remedy_too() {
          permission to perform action 'Microsoft.Network/virtualNetworks/write' on scope 'A'; however, it does not have \
          permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid.\""
     );
-    case.app.control.add_ending(fails(Deed::CreateCluster, "ReconcileVNetFailed", &inner));
+    case.app.control.add_outcome(fails(OperationKind::CreateCluster, "ReconcileVNetFailed", &inner));
     let id = case.post(&case.small()).await;
     case.app.settle().await;
     let message = case.trouble(&id, "provisioning").await;

@@ -1,6 +1,6 @@
 //! Every kind of change of an active cluster: which writes it takes, in which order, and which are refused.
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal, Times};
+use azure_sandbox::{Effect, Fault, Operation, Refusal, Timing};
 use serde_json::{Value, json};
 
 use super::{Case, cluster, lines, pool, pool_with};
@@ -359,9 +359,9 @@ async fn what_goes_on_in_azure_is_waited_for() {
 async fn a_stopped_cluster_cannot_be_changed_until_it_is_started() {
     let case = Case::start().await;
     let id = two_pools(&case).await;
-    let usual = case.app.control.times();
-    let at_once = Times { scale: 0.0, ..usual.clone() };
-    case.app.control.set_times(at_once.clone()).unwrap();
+    let usual = case.app.control.timing();
+    let at_once = Timing { scale: 0.0, ..usual.clone() };
+    case.app.control.set_timing(at_once.clone()).unwrap();
     assert_eq!(case.azure(http::Method::POST, &format!("{}/stop", cluster("one")), None).await.0, 202);
     case.refreshes(1).await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 2}))]);
@@ -373,7 +373,7 @@ async fn a_stopped_cluster_cannot_be_changed_until_it_is_started() {
         "the cluster one is stopped in Azure; start it: az aks start --resource-group rancher --name one"
     );
     assert_eq!(case.azure(http::Method::POST, &format!("{}/start", cluster("one")), None).await.0, 202);
-    case.app.control.set_times(usual).unwrap();
+    case.app.control.set_timing(usual).unwrap();
     case.refreshes(2).await;
     case.app.settle().await;
     case.expect_active(&id).await;

@@ -1,7 +1,7 @@
 //! Clusters that cannot be used although nothing is wrong with the specification: stopped, gone, in another region, or not
 //! letting this server in; and what is shown while a step is tried again.
 
-use azure_sandbox::{Deed, Effect, Ending, Fault};
+use azure_sandbox::{Effect, Fault, OperationKind, ScriptedOutcome};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -200,12 +200,12 @@ async fn import_in_another_spelling_of_its_region_is_no_warning() {
 async fn retry_is_answered_without_the_old_error() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.app.control.add_ending(Ending {
-        deed: Some(Deed::UpgradeCluster),
+    case.app.control.add_outcome(ScriptedOutcome {
+        kind: Some(OperationKind::UpgradeCluster),
         times: Some(1),
         code: "UpgradeFailed".to_owned(),
         message: "Drain node x: Pod Disruption Budget".to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     });
     assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
     case.app.settle().await;

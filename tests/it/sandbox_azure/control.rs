@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Deed, Effect, Ending, Error, Fault, Final, Operation, Options, Refusal, Sandbox, Times};
+use azure_sandbox::{
+    Effect, Error, Fault, FinalStatus, Operation, OperationKind, Options, Refusal, Sandbox, ScriptedOutcome,
+    Timing,
+};
 use clock::Clock;
 use http::Method;
 use serde_json::{Value, json};
@@ -13,16 +16,16 @@ use super::{Azure, cluster, pool, read, small};
 async fn with_a_scale_of_nothing_everything_is_done_at_the_next_look() {
     let azure = Azure::start().await;
     let made = azure.put(&cluster("c"), &small()).await.expect(201);
-    let now = azure.control().times();
-    azure.control().set_times(Times { scale: 0.0, retry_after: None, ..now.clone() }).unwrap();
+    let now = azure.control().timing();
+    azure.control().set_timing(Timing { scale: 0.0, retry_after: None, ..now.clone() }).unwrap();
     assert_eq!(azure.status_of(&made).await.0, "Succeeded", "what is under way, too");
     let gone = azure.delete(&cluster("c")).await.expect(202);
     assert!(!gone.headers.contains_key("retry-after"));
     azure.get(&cluster("c")).await.expect(404);
     for scale in [-1.0, f64::NAN, f64::INFINITY] {
-        assert!(azure.control().set_times(Times { scale, ..now.clone() }).is_err());
-        let options = Options { times: Times { scale, ..Times::default() }, ..Options::default() };
-        assert!(matches!(Sandbox::start(options).await, Err(Error::Times(_))));
+        assert!(azure.control().set_timing(Timing { scale, ..now.clone() }).is_err());
+        let options = Options { timing: Timing { scale, ..Timing::default() }, ..Options::default() };
+        assert!(matches!(Sandbox::start(options).await, Err(Error::Timing(_))));
     }
 }
 
@@ -30,18 +33,18 @@ async fn with_a_scale_of_nothing_everything_is_done_at_the_next_look() {
 async fn operations_end_as_it_was_decided() {
     let azure = Azure::start().await;
     let control = azure.control();
-    control.add_ending(Ending {
-        deed: Some(Deed::CreateCluster),
+    control.add_outcome(ScriptedOutcome {
+        kind: Some(OperationKind::CreateCluster),
         name: Some("BAD".to_owned()),
         times: Some(1),
         code: "CreateVMSSAgentPoolFailed".to_owned(),
         message: "no room".to_owned(),
         lasts: Some(1_000),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     });
     let good = azure.put(&cluster("good"), &small()).await.expect(201);
     let bad = azure.put(&cluster("bad"), &small()).await.expect(201);
-    assert!(control.endings().is_empty(), "used up");
+    assert!(control.outcomes().is_empty(), "used up");
     let (status, body) = azure.status_of(&bad).await;
     assert_eq!((&*status, body.get("error")), ("InProgress", None));
     azure.wait(1);
@@ -63,17 +66,17 @@ async fn operations_end_as_it_was_decided() {
     assert_eq!(azure.get(&cluster("bad")).await.state(), "Succeeded");
     azure.post(&format!("{}/listClusterAdminCredential", cluster("bad"))).await.expect(200);
 
-    control.add_ending(Ending {
-        deed: Some(Deed::DeleteCluster),
-        status: Final::Canceled,
+    control.add_outcome(ScriptedOutcome {
+        kind: Some(OperationKind::DeleteCluster),
+        status: FinalStatus::Canceled,
         code: "X".to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     });
-    control.add_ending(Ending {
+    control.add_outcome(ScriptedOutcome {
         name: Some("system".to_owned()),
-        status: Final::Succeeded,
+        status: FinalStatus::Succeeded,
         code: "ReconcilePortalDNSError".to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     });
     let scaled = azure.put(&pool("bad", "system"), &json!({"properties": {"count": 2}})).await.expect(200);
     let trouble = |body: &Value| body["error"]["code"].clone();
@@ -86,7 +89,7 @@ async fn operations_end_as_it_was_decided() {
     assert_eq!(azure.status_of(&gone).await.0, "Canceled");
     assert_eq!(azure.get(gone.header("location")).await.error(), (409, "X".to_owned()));
     assert_eq!(azure.get(&cluster("bad")).await.state(), "Canceled");
-    control.clear_endings();
+    control.clear_outcomes();
     let gone = azure.delete(&cluster("bad")).await.expect(202);
     azure.finish(&gone).await;
 }
@@ -94,10 +97,10 @@ async fn operations_end_as_it_was_decided() {
 #[tokio::test]
 async fn a_group_that_cannot_be_deleted_says_so_and_stays() {
     let azure = Azure::start().await;
-    azure.control().add_ending(Ending {
-        deed: Some(Deed::DeleteGroup),
+    azure.control().add_outcome(ScriptedOutcome {
+        kind: Some(OperationKind::DeleteGroup),
         code: "ResourceGroupDeletionBlocked".to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     });
     azure.put("/resourceGroups/stays", &json!({"location": "eastus"})).await.expect(201);
     let gone = azure.delete("/resourceGroups/stays").await.expect(202);
@@ -211,7 +214,7 @@ async fn the_control_api_has_times_outcomes_quotas_and_writes() {
     };
     assert_eq!(ask("GET", "/times", None).await.json()["create_cluster"], 8_000);
     ask("PUT", "/times", Some(r#"{"scale": 0.5, "retry_after": null}"#)).await.expect(204);
-    let times = sandbox.control().times();
+    let times = sandbox.control().timing();
     assert_eq!((times.retry_after, times.create_cluster), (None, 8_000), "what is left out stays");
     assert!((times.scale - 0.5).abs() < f64::EPSILON);
     for (body, words) in [(r#"{"scale": -1}"#, "scale"), (r#"{"scael": 1}"#, "scael"), ("[]", "object")] {
@@ -236,7 +239,7 @@ async fn the_control_api_has_times_outcomes_quotas_and_writes() {
 #[tokio::test]
 async fn by_the_clock_of_the_machine_a_cluster_ends_by_itself() {
     let azure = Azure::start_with("ready", Clock::system(), None).await;
-    azure.control().set_times(Times { scale: 0.1, ..azure.control().times() }).unwrap();
+    azure.control().set_timing(Timing { scale: 0.1, ..azure.control().timing() }).unwrap();
     let made = azure.put(&cluster("c"), &small()).await.expect(201);
     let ended = async {
         while azure.status_of(&made).await.0 == "InProgress" {

@@ -1,6 +1,6 @@
 //! What outlives the end of the sandbox.
 
-use azure_sandbox::{Deed, Ending, Error, Options, Sandbox};
+use azure_sandbox::{Error, OperationKind, Options, Sandbox, ScriptedOutcome};
 use clock::Clock;
 use serde_json::json;
 
@@ -17,10 +17,10 @@ async fn a_restart_finds_the_same_azure_and_goes_on_with_what_was_under_way() {
     azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
     let done = azure.made("done", &small()).await;
     let under_way = azure.put(&cluster("under-way"), &small()).await.expect(201);
-    azure.control().add_ending(Ending {
-        deed: Some(Deed::ScalePool),
+    azure.control().add_outcome(ScriptedOutcome {
+        kind: Some(OperationKind::ScalePool),
         code: "Broken".to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     });
     let to_fail = azure.put(&pool("done", "system"), &json!({"properties": {"count": 2}})).await.expect(200);
     // Nobody is told that it ends.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use azure_sandbox::{Effect, Fault, Operation, Refusal, Times};
+use azure_sandbox::{Effect, Fault, Operation, Refusal, Timing};
 use serde_json::{Value, json};
 
 use super::{Base, Stage, fault, refusal};
@@ -130,7 +130,7 @@ async fn a_cluster_that_cannot_be_read_is_never_changed_made_anew_or_forgotten(b
 
 async fn a_creation_under_way_is_not_begun_again_when_the_cluster_cannot_be_read(base: Base) {
     let scene = Stage::set(base).await;
-    scene.app.control.set_times(Times { create_cluster: 3_000_000, ..Times::default() }).unwrap();
+    scene.app.control.set_timing(Timing { create_cluster: 3_000_000, ..Timing::default() }).unwrap();
     scene.until("the PUT", |cluster| super::told(cluster).2.contains("is being made")).await;
     // From now on only the cluster itself can tell how it is.
     scene.fault_once(Operation::LongOperation, "GET", refusal(404, "NotFound", "It was forgotten."));
@@ -148,7 +148,7 @@ async fn a_creation_under_way_is_not_begun_again_when_the_cluster_cannot_be_read
         );
     }
     scene.app.control.clear_faults();
-    scene.app.control.set_times(Times::default()).unwrap();
+    scene.app.control.set_timing(Timing::default()).unwrap();
     scene.becomes_active().await;
     assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
 }

@@ -1,7 +1,7 @@
 //! Long operations that fail or are cancelled: Azure's words are told and stay, nothing is sent for ever, and a change of the
 //! user is a new attempt.
 
-use azure_sandbox::{Deed, Ending, Final, Operation};
+use azure_sandbox::{FinalStatus, Operation, OperationKind, ScriptedOutcome};
 use serde_json::{Value, json};
 
 use super::{Base, Stage, pool, refusal};
@@ -15,14 +15,14 @@ on_both!(
     a_removal_that_fails_is_asked_for_again,
 );
 
-fn ending(deed: Deed, status: Final, times: Option<u32>) -> Ending {
-    Ending {
-        deed: Some(deed),
+fn ending(deed: OperationKind, status: FinalStatus, times: Option<u32>) -> ScriptedOutcome {
+    ScriptedOutcome {
+        kind: Some(deed),
         status,
         times,
         code: "AllocationFailed".to_owned(),
         message: "There is no room for these machines.".to_owned(),
-        ..Ending::default()
+        ..ScriptedOutcome::default()
     }
 }
 
@@ -31,9 +31,9 @@ fn puts(scene: &Stage, what: &str) -> usize {
 }
 
 async fn a_creation_that_fails_tells_why_and_is_repaired_by_a_change(base: Base) {
-    for status in [Final::Failed, Final::Canceled] {
+    for status in [FinalStatus::Failed, FinalStatus::Canceled] {
         let scene = Stage::set(base).await;
-        scene.app.control.add_ending(ending(Deed::CreateCluster, status, Some(1)));
+        scene.app.control.add_outcome(ending(OperationKind::CreateCluster, status, Some(1)));
         scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
         for seconds in [0, 10, 600] {
             scene.pass(seconds).await;
@@ -57,7 +57,7 @@ async fn a_creation_that_fails_tells_why_and_is_repaired_by_a_change(base: Base)
 
 async fn a_failed_creation_can_be_removed(base: Base) {
     let scene = Stage::set(base).await;
-    scene.app.control.add_ending(ending(Deed::CreateCluster, Final::Failed, None));
+    scene.app.control.add_outcome(ending(OperationKind::CreateCluster, FinalStatus::Failed, None));
     scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
     scene.pass(30).await;
     scene.delete().await;
@@ -66,30 +66,30 @@ async fn a_failed_creation_can_be_removed(base: Base) {
 }
 
 /// Changes, with what does them in Azure and what is sent for them.
-fn changes() -> [(Deed, Value, &'static str); 5] {
+fn changes() -> [(OperationKind, Value, &'static str); 5] {
     let system = super::small("one", "")["aksConfig"]["nodePools"][0].clone();
     [
-        (Deed::UpgradeCluster, json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
-        (Deed::TagCluster, json!({"tags": {"a": "b"}}), "PATCH cluster"),
-        (Deed::CreatePool, json!({"nodePools": [system, pool("more", 1)]}), "PUT pool more"),
-        (Deed::ScalePool, json!({"nodePools": [system, pool("more", 2)]}), "PUT pool more"),
-        (Deed::DeletePool, json!({"nodePools": [system]}), "DELETE pool more"),
+        (OperationKind::UpgradeCluster, json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
+        (OperationKind::TagCluster, json!({"tags": {"a": "b"}}), "PATCH cluster"),
+        (OperationKind::CreatePool, json!({"nodePools": [system, pool("more", 1)]}), "PUT pool more"),
+        (OperationKind::ScalePool, json!({"nodePools": [system, pool("more", 2)]}), "PUT pool more"),
+        (OperationKind::DeletePool, json!({"nodePools": [system]}), "DELETE pool more"),
     ]
 }
 
 async fn a_change_that_failed_is_tried_again_when_it_is_asked_for_again(base: Base) {
-    for status in [Final::Failed, Final::Canceled] {
+    for status in [FinalStatus::Failed, FinalStatus::Canceled] {
         let scene = Stage::active(base).await;
         for (deed, change, sent) in changes() {
             scene.app.control.clear_requests();
-            scene.app.control.add_ending(ending(deed, status, Some(1)));
+            scene.app.control.add_outcome(ending(deed, status, Some(1)));
             scene.put(change.clone()).await;
             let cluster = scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
             let (state, _, message) = super::told(&cluster);
             assert_eq!(state, "updating", "{deed:?}");
             assert!(message.contains("AllocationFailed: There is no room"), "{deed:?}: {message}");
             // A pool that is still there is removed without another word.
-            if deed != Deed::DeletePool {
+            if deed != OperationKind::DeletePool {
                 scene.pass(300).await;
                 let (state, transitioning, later) = scene.told().await;
                 assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{deed:?}");
@@ -103,10 +103,10 @@ async fn a_change_that_failed_is_tried_again_when_it_is_asked_for_again(base: Ba
             let cluster = scene.becomes_active().await;
             let upstream = &cluster["aksStatus"]["upstreamSpec"];
             match deed {
-                Deed::UpgradeCluster => assert_eq!(upstream["kubernetesVersion"], "1.33.3"),
-                Deed::TagCluster => assert_eq!(upstream["tags"], json!({"a": "b"})),
-                Deed::CreatePool => assert_eq!(upstream["nodePools"].as_array().unwrap().len(), 2),
-                Deed::ScalePool => assert_eq!(upstream["nodePools"][1]["count"], 2),
+                OperationKind::UpgradeCluster => assert_eq!(upstream["kubernetesVersion"], "1.33.3"),
+                OperationKind::TagCluster => assert_eq!(upstream["tags"], json!({"a": "b"})),
+                OperationKind::CreatePool => assert_eq!(upstream["nodePools"].as_array().unwrap().len(), 2),
+                OperationKind::ScalePool => assert_eq!(upstream["nodePools"][1]["count"], 2),
                 _ => assert_eq!(upstream["nodePools"].as_array().unwrap().len(), 1),
             }
             let all = scene.sent();
@@ -118,15 +118,15 @@ async fn a_change_that_failed_is_tried_again_when_it_is_asked_for_again(base: Ba
 async fn a_change_that_always_fails_tells_why_and_is_not_sent_for_ever(base: Base) {
     for (deed, change, sent) in changes() {
         let scene = Stage::active(base).await;
-        if deed == Deed::DeletePool || deed == Deed::ScalePool {
+        if deed == OperationKind::DeletePool || deed == OperationKind::ScalePool {
             let (_, more, _) = changes()[2].clone();
             scene.put(more).await;
             scene.becomes_active().await;
             scene.app.control.clear_requests();
         }
-        scene.app.control.add_ending(ending(deed, Final::Failed, None));
+        scene.app.control.add_outcome(ending(deed, FinalStatus::Failed, None));
         // What repairs a cluster fails, too.
-        scene.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
+        scene.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
         scene.put(change).await;
         scene.pass(1_200).await;
         let cluster = scene.until("a failure", |cluster| cluster["transitioning"] == "error").await;
@@ -143,8 +143,8 @@ async fn a_failure_that_nobody_tells_of_is_found_by_looking(base: Base) {
     // A creation.
     let scene = Stage::set(base).await;
     scene.fault(Operation::LongOperation, "GET", forgotten());
-    scene.app.control.add_ending(ending(Deed::CreateCluster, Final::Failed, None));
-    scene.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
+    scene.app.control.add_outcome(ending(OperationKind::CreateCluster, FinalStatus::Failed, None));
+    scene.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
     scene.pass(600).await;
     let (state, transitioning, message) = scene.told().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{message}");
@@ -155,8 +155,8 @@ async fn a_failure_that_nobody_tells_of_is_found_by_looking(base: Base) {
     for (deed, change, _) in changes().into_iter().take(3) {
         let scene = Stage::active(base).await;
         scene.fault(Operation::LongOperation, "GET", forgotten());
-        scene.app.control.add_ending(ending(deed, Final::Failed, None));
-        scene.app.control.add_ending(ending(Deed::UpdateCluster, Final::Failed, None));
+        scene.app.control.add_outcome(ending(deed, FinalStatus::Failed, None));
+        scene.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
         scene.put(change).await;
         scene.pass(600).await;
         let (state, _, message) = scene.told().await;
@@ -165,9 +165,9 @@ async fn a_failure_that_nobody_tells_of_is_found_by_looking(base: Base) {
 }
 
 async fn a_removal_that_fails_is_asked_for_again(base: Base) {
-    for status in [Final::Failed, Final::Canceled] {
+    for status in [FinalStatus::Failed, FinalStatus::Canceled] {
         let scene = Stage::active(base).await;
-        scene.app.control.add_ending(ending(Deed::DeleteCluster, status, Some(2)));
+        scene.app.control.add_outcome(ending(OperationKind::DeleteCluster, status, Some(2)));
         scene.delete().await;
         let cluster = scene.until("the failure", |cluster| cluster["transitioning"] == "error").await;
         let (state, _, message) = super::told(&cluster);

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use azure_sandbox::Times;
+use azure_sandbox::Timing;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,7 +39,7 @@ impl Run {
             token: text(&it, "token_key").to_owned(),
             credential: text(&it, "credential_id").to_owned(),
         };
-        let times = Times { create_cluster: 2_000, retry_after: Some(1), ..Times::default() };
+        let times = Timing { create_cluster: 2_000, retry_after: Some(1), ..Timing::default() };
         let put = run.server.http.put(format!("{}/times", run.control));
         let put = reply(put.header("content-type", "application/json").body(json!(times).to_string())).await;
         assert_eq!(put.status, 204, "{}", put.text);

@@ -1,6 +1,6 @@
 //! Azure took a change, and its answer never came: what is there is looked at, and nothing is sent a second time.
 
-use azure_sandbox::{Effect, Operation, Times};
+use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::json;
 
 use super::{Base, Stage, pool, refusal};
@@ -32,7 +32,7 @@ async fn a_lost_answer_of_a_creation_is_looked_after(base: Base) {
 async fn a_lost_answer_of_a_change_or_a_removal_is_looked_after(base: Base) {
     let scene = Stage::active(base).await;
     // So long that Azure is seen at work after the pause.
-    scene.app.control.set_times(Times { scale: 10.0, ..Times::default() }).unwrap();
+    scene.app.control.set_timing(Timing { scale: 10.0, ..Timing::default() }).unwrap();
     let system = super::small("one", "")["aksConfig"]["nodePools"][0].clone();
     for (operation, method, change, sent) in [
         (Operation::ManagedCluster, "PUT", json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),

@@ -1,6 +1,6 @@
 //! Changes and removals while something is under way, and what the user and the worker write at the same time.
 
-use azure_sandbox::{Effect, Fault, Operation, Seen};
+use azure_sandbox::{Effect, Fault, Operation, RecordedRequest};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -129,7 +129,8 @@ async fn a_removal_while_the_worker_sends_the_creation_removes_what_was_made(bas
     assert_eq!(scene.told().await.0, "removing");
     scene.is_gone().await;
     assert_eq!(scene.taken(), ["PUT cluster", "DELETE cluster"]);
-    let is_there = |seen: &Seen| seen.operation == Operation::ManagedCluster && seen.method == "GET";
+    let is_there =
+        |seen: &RecordedRequest| seen.operation == Operation::ManagedCluster && seen.method == "GET";
     let last = scene.app.control.requests().into_iter().rfind(is_there).unwrap();
     assert_eq!(last.status, Some(404), "nothing is left in Azure");
 }

@@ -267,8 +267,8 @@ async fn a_registration_is_asked_for_once(base: Base) {
         "clientSecret": fresh.secrets[0]}});
     let credential = scene.app.post("/v3/cloudcredentials").json(&body).send().await.json();
     let path = super::made(&scene.app, &super::small("fresh", credential["id"].as_str().unwrap())).await;
-    let times = azure_sandbox::Times { register: 90_000, ..scene.app.control.times() };
-    scene.app.control.set_times(times).unwrap();
+    let times = azure_sandbox::Timing { register: 90_000, ..scene.app.control.timing() };
+    scene.app.control.set_timing(times).unwrap();
     scene.pass(60).await;
     let (state, transitioning, message) = told(&super::seen(&scene.app, &path).await);
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"));
