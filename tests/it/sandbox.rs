@@ -956,7 +956,7 @@ async fn the_control_api_does_the_same_over_http() {
     for (method, path, body, status, words) in [
         ("POST", "/faults", Some("{"), 400, "EOF"),
         ("POST", "/faults", Some(r#"{"tmies": 1}"#), 400, "unknown field `tmies`"),
-        ("PUT", &*format!("{plays}/nothing"), Some("[]"), 400, "no route 'nothing'"),
+        ("PUT", &*format!("{plays}/nothing"), Some("[]"), 400, "route 'nothing' does not exist"),
         ("POST", "/faults", None, 415, "application/json"),
         ("PUT", "/faults", Some("{}"), 405, "method"),
         ("GET", "/nothing", None, 404, "/requests"),

@@ -50,11 +50,8 @@ async fn a_restart_finds_the_same_azure_and_goes_on_with_what_was_under_way() {
     let mut left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort_unstable();
-    assert_eq!(
-        left,
-        [FILE, "sandbox-ca.key", "sandbox-ca.pem", "sandbox-kubernetes.json"],
-        "nothing half written is left"
-    );
+    let files = [FILE, "sandbox-ca.key", "sandbox-ca.pem", "sandbox-kubernetes.json"];
+    assert_eq!(left, files, "no temporary file is left");
 }
 
 #[tokio::test]
