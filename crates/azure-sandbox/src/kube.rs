@@ -9,7 +9,6 @@
 //!
 //! Nothing runs inside pods. They are scheduled, get an address, become ready and write a log.
 
-mod accept;
 mod admit;
 mod api;
 mod authn;

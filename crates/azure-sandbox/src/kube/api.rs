@@ -16,7 +16,7 @@ use super::resources::{NAMESPACES, PODS, Resource};
 use super::status::StatusError;
 use super::user::User;
 use super::value::{Now, text};
-use super::write::{self, Context, Kind, Which};
+use super::write::{self, Context, ObjectRef, PatchKind};
 use super::{discovery, logs, openapi, reviews, watch};
 use crate::response::Answer;
 
@@ -181,14 +181,8 @@ fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<R
 fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, StatusError> {
     let (request, now) = (call.request, call.kube.now());
     let shape = Shape::of(request)?;
-    let context = Context {
-        user: call.user,
-        now: &now,
-        manager: request.manager(),
-        dry_run: request.dry_run()?,
-        force: request.flag("force"),
-    };
-    let which = Which {
+    let context = Context { user: call.user, now: &now, dry_run: request.dry_run()? };
+    let target = ObjectRef {
         resource,
         namespace: kept_in(resource, place),
         name: &place.name,
@@ -198,23 +192,23 @@ fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result
     let (made, object) = match request.verb {
         "create" => {
             let object = object(kind, call.body, &resource.api_version(), resource.kind)?;
-            (true, call.cluster.change(&now, |state| write::create(state, &context, &which, object))?)
+            (true, call.cluster.change(&now, |state| write::create(state, &context, &target, object))?)
         }
         "update" => {
             let scale = ("autoscaling/v1".to_owned(), "Scale");
             let own = (resource.api_version(), resource.kind);
             let (version, name) = if place.subresource == "scale" { scale } else { own };
             let object = object(kind, call.body, &version, name)?;
-            (false, call.cluster.change(&now, |state| write::update(state, &context, &which, object))?)
+            (false, call.cluster.change(&now, |state| write::update(state, &context, &target, object))?)
         }
         "patch" => {
             let (kind, body) = patch(call, &resource.api_version(), resource.kind)?;
-            if kind == Kind::Apply && request.parameter("fieldManager").is_none() {
+            if kind == PatchKind::Apply && request.parameter("fieldManager").is_none() {
                 return Err(StatusError::bad_request(
                     "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
                 ));
             }
-            call.cluster.change(&now, |state| write::patch(state, &context, &which, kind, body))?
+            call.cluster.change(&now, |state| write::patch(state, &context, &target, kind, body))?
         }
         _ => return remove(call, resource, place, &now),
     };
@@ -227,14 +221,14 @@ fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result
     Ok(json_answer(status, &shown))
 }
 
-fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(Kind, Value), StatusError> {
+fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(PatchKind, Value), StatusError> {
     const JSON: &str = "application/json";
     match call.request.content_type() {
-        "application/json-patch+json" => Ok((Kind::Json, parsed(JSON, call.body)?)),
-        "application/merge-patch+json" => Ok((Kind::Merge, parsed(JSON, call.body)?)),
-        "application/strategic-merge-patch+json" => Ok((Kind::Strategic, parsed(JSON, call.body)?)),
+        "application/json-patch+json" => Ok((PatchKind::Json, parsed(JSON, call.body)?)),
+        "application/merge-patch+json" => Ok((PatchKind::Merge, parsed(JSON, call.body)?)),
+        "application/strategic-merge-patch+json" => Ok((PatchKind::Strategic, parsed(JSON, call.body)?)),
         apply @ "application/apply-patch+yaml" => {
-            Ok((Kind::Apply, object(apply, call.body, api_version, kind)?))
+            Ok((PatchKind::Apply, object(apply, call.body, api_version, kind)?))
         }
         _ => Err(StatusError::unsupported(
             "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \

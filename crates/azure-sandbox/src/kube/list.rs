@@ -7,8 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
-use super::accept::Form;
-use super::request::{KubeRequest, Place};
+use super::request::{Form, KubeRequest, Place};
 use super::resources::Resource;
 use super::select::{Fields, Labels};
 use super::status::StatusError;
@@ -53,10 +52,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     pub(crate) fn of(request: &KubeRequest) -> Result<Self, StatusError> {
-        let form = request.accept().form;
-        if form == Form::Other {
-            return Err(StatusError::not_acceptable("application/json"));
-        }
+        let form = request.form().ok_or_else(|| StatusError::not_acceptable("application/json"))?;
         let include = match request.parameter("includeObject") {
             Some("None") => Include::Nothing,
             Some("Object") => Include::Object,
@@ -81,7 +77,7 @@ impl Shape {
                 )
             }
             Form::Metadata => metadata(object),
-            Form::Objects | Form::Other => object.clone(),
+            Form::Objects => object.clone(),
         }
     }
 
@@ -93,7 +89,7 @@ impl Shape {
                 let kind = "PartialObjectMetadataList".to_owned();
                 (kind, "meta.k8s.io/v1".to_owned(), items.map(metadata).collect::<Vec<_>>())
             }
-            Form::Objects | Form::Other => {
+            Form::Objects => {
                 (format!("{}List", resource.kind), resource.api_version(), items.map(untyped).collect())
             }
         };

@@ -1,13 +1,8 @@
-//! The four ways to change an object in part, and the record of who wrote which field.
+//! The patch formats. Server-side apply is a merge here: field owners are not recorded, so there are no conflicts, and fields
+//! that a manifest no longer contains stay.
 
-mod apply;
-mod fields;
 mod json_patch;
 mod merge;
-mod owners;
-mod shape;
 
-pub(crate) use apply::{Conflicts, apply};
 pub(crate) use json_patch::json_patch;
 pub(crate) use merge::{merge, strategic};
-pub(crate) use owners::{Writer, written};

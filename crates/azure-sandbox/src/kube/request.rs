@@ -6,7 +6,6 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::accept::Accept;
 use super::protobuf;
 use super::resources::{self, Resource};
 use super::select::Fields;
@@ -21,6 +20,14 @@ pub(crate) struct KubeRequest {
     /// What a role has to allow: `get`, `list`, `deletecollection`, …; for other addresses the method.
     pub(crate) verb: &'static str,
     pub(crate) target: Target,
+}
+
+/// The form of objects in a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Objects,
+    Table,
+    Metadata,
 }
 
 /// What an address leads to.
@@ -87,8 +94,29 @@ impl KubeRequest {
         self.headers.get(name)?.to_str().ok()
     }
 
-    pub(crate) fn accept(&self) -> Accept {
-        Accept::parse(self.header("accept").unwrap_or_default())
+    /// The form of the response, from the first supported media type of `Accept`. Clients of Kubernetes list media types in
+    /// order of preference, without quality values. `None` if none is supported.
+    pub(crate) fn form(&self) -> Option<Form> {
+        let header = self.header("accept").unwrap_or_default();
+        if header.trim().is_empty() {
+            return Some(Form::Objects);
+        }
+        header.split(',').find_map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            if !["application/json", "application/*", "*/*"].contains(&parts.next()?) {
+                return None;
+            }
+            let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
+            let get = |name: &str| parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+            match (get("as"), get("v")) {
+                (None, _) => Some(Form::Objects),
+                (Some("Table"), Some("v1")) => Some(Form::Table),
+                (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Some("v1")) => {
+                    Some(Form::Metadata)
+                }
+                _ => None,
+            }
+        })
     }
 
     /// Whether nothing is to be kept.
@@ -103,13 +131,6 @@ impl KubeRequest {
                 Err(StatusError::new(422, "Invalid", text))
             }
         }
-    }
-
-    /// Who writes the fields: as the query says, else the program's own name.
-    pub(crate) fn manager(&self) -> String {
-        let agent = || self.header("user-agent").unwrap_or_default().split('/').next().unwrap_or_default();
-        let named = self.parameter("fieldManager").unwrap_or_else(agent);
-        if named.is_empty() { "unknown".to_owned() } else { named.chars().take(128).collect() }
     }
 
     /// The media type of the body, without its parameters.
@@ -279,15 +300,22 @@ mod tests {
     }
 
     #[test]
-    fn the_manager_of_fields_is_named_or_is_the_program() {
-        let (parts, ()) = http::Request::get("/api/v1/pods")
-            .header("user-agent", "kubectl/v1.32 (x)")
-            .body(())
-            .unwrap()
-            .into_parts();
-        assert_eq!(KubeRequest::new(parts).manager(), "kubectl");
-        assert_eq!(request("GET", "/api/v1/pods?fieldManager=me").manager(), "me");
-        assert_eq!(request("GET", "/api/v1/pods").manager(), "unknown");
+    fn first_supported_media_type_selects_the_form() {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        for (header, form) in [
+            ("", Some(Form::Objects)),
+            ("*/*", Some(Form::Objects)),
+            ("application/json", Some(Form::Objects)),
+            ("application/vnd.kubernetes.protobuf,application/json", Some(Form::Objects)),
+            (&format!("{table},application/json"), Some(Form::Table)),
+            (&format!("application/vnd.kubernetes.protobuf;as=Table;v=v1, {table}"), Some(Form::Table)),
+            ("application/json;as=Table;v=v1beta9;g=meta.k8s.io,application/json", Some(Form::Objects)),
+            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Form::Metadata)),
+            ("application/vnd.kubernetes.protobuf", None),
+        ] {
+            let request = http::Request::get("/api/v1/pods").header("accept", header).body(()).unwrap();
+            assert_eq!(KubeRequest::new(request.into_parts().0).form(), form, "{header}");
+        }
     }
 
     #[test]

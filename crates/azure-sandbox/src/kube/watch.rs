@@ -10,11 +10,10 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::accept::Form;
 use super::cluster::Cluster;
 use super::clusters::KubeClusters;
 use super::list::{Filter, Shape, check_version};
-use super::request::KubeRequest;
+use super::request::{Form, KubeRequest};
 use super::status::StatusError;
 use super::storage::{Change, State};
 use super::value::{place, set};
@@ -173,7 +172,7 @@ impl Watch {
             Form::Table => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
                 "columnDefinitions": [], "rows": []}),
             Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}),
-            Form::Objects | Form::Other => {
+            Form::Objects => {
                 json!({"kind": resource.kind, "apiVersion": resource.api_version()})
             }
         };

@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::shape::{List, list, merge_key};
-
 /// `null` removes, objects are merged, everything else replaces.
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {
@@ -28,7 +26,7 @@ pub(crate) fn strategic(target: &mut Value, patch: &Value) {
     object(target, patch, &mut Vec::new());
 }
 
-fn object<'a>(target: &mut Value, patch: &'a Value, way: &mut Vec<&'a str>) {
+fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
         return;
@@ -46,23 +44,23 @@ fn object<'a>(target: &mut Value, patch: &'a Value, way: &mut Vec<&'a str>) {
         if key.starts_with('$') {
             continue;
         }
-        way.push(key);
+        path.push(key);
         match value {
             Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
             Value::Object(inner) if inner.get("$patch").is_some_and(|word| word == "delete") => {
                 target.as_object_mut().and_then(|target| target.remove(key));
             }
-            Value::Object(_) => object(&mut target[key], value, way),
-            Value::Array(elements) => self::elements(&mut target[key], elements, way),
+            Value::Object(_) => object(&mut target[key], value, path),
+            Value::Array(elements) => self::elements(&mut target[key], elements, path),
             _ => target[key] = value.clone(),
         }
-        way.pop();
+        path.pop();
     }
     for (key, order) in patch {
         if let (Some(name), Some(order)) = (key.strip_prefix("$setElementOrder/"), order.as_array()) {
-            way.push(name);
-            sort(target.get_mut(name), order, way);
-            way.pop();
+            path.push(name);
+            sort(target.get_mut(name), order, path);
+            path.pop();
         }
     }
     if let Some(kept) = patch.get("$retainKeys").and_then(Value::as_array)
@@ -72,11 +70,11 @@ fn object<'a>(target: &mut Value, patch: &'a Value, way: &mut Vec<&'a str>) {
     }
 }
 
-fn elements<'a>(target: &mut Value, patch: &'a [Value], way: &mut Vec<&'a str>) {
-    let Some(key) = merge_key(way) else {
+fn elements<'a>(target: &mut Value, patch: &'a [Value], path: &mut Vec<&'a str>) {
+    let Some(key) = merge_key(path) else {
         let whole = Value::Array(patch.to_vec());
-        match (list(way), target.as_array_mut()) {
-            (List::Set, Some(kept)) => {
+        match (is_set(path), target.as_array_mut()) {
+            (true, Some(kept)) => {
                 for element in patch {
                     if !kept.contains(element) {
                         kept.push(element.clone());
@@ -102,19 +100,19 @@ fn elements<'a>(target: &mut Value, patch: &'a [Value], way: &mut Vec<&'a str>) 
             continue;
         }
         if let Some(kept) = target.iter_mut().find(|kept| same(kept)) {
-            object(kept, element, way);
+            object(kept, element, path);
         } else {
             let mut new = Value::Null;
-            object(&mut new, element, way);
+            object(&mut new, element, path);
             target.push(new);
         }
     }
 }
 
 /// Puts the elements that `order` names into that order; the others stay behind them.
-fn sort(target: Option<&mut Value>, order: &[Value], way: &[&str]) {
+fn sort(target: Option<&mut Value>, order: &[Value], path: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
-    let key = merge_key(way);
+    let key = merge_key(path);
     let place = |element: &Value| {
         let at = order.iter().position(|wanted| match key {
             Some(key) => wanted[key] == element[key],
@@ -123,6 +121,34 @@ fn sort(target: Option<&mut Value>, order: &[Value], way: &[&str]) {
         at.unwrap_or(usize::MAX)
     };
     elements.sort_by_key(place);
+}
+
+/// The key by which the elements of a list are merged, from the names of the fields on the path.
+fn merge_key(path: &[&str]) -> Option<&'static str> {
+    let (last, parents) = path.split_last()?;
+    match (parents.last().copied().unwrap_or_default(), *last) {
+        (
+            _,
+            "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env" | "imagePullSecrets"
+            | "resourceClaims",
+        )
+        // The secrets of a service account.
+        | ("", "secrets") => Some("name"),
+        (_, "volumeMounts") => Some("mountPath"),
+        (_, "volumeDevices") => Some("devicePath"),
+        ("containers" | "initContainers" | "ephemeralContainers", "ports") => Some("containerPort"),
+        (_, "conditions") | ("status", "addresses") => Some("type"),
+        ("metadata", "ownerReferences") => Some("uid"),
+        (_, "hostAliases") | ("status", "podIPs") => Some("ip"),
+        (_, "topologySpreadConstraints") => Some("topologyKey"),
+        ("spec", "taints") => Some("key"),
+        _ => None,
+    }
+}
+
+/// Whether a list is a set of strings.
+fn is_set(path: &[&str]) -> bool {
+    matches!(path, [.., "metadata", "finalizers"] | [.., "spec", "podCIDRs"])
 }
 
 #[cfg(test)]
