@@ -81,8 +81,6 @@ mod review;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
-mod sandbox_azure;
-#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod settings;

@@ -1,4 +1,4 @@
-//! How tests steer what goes on: times, ends of operations, faults on writes, and the list of all writes.
+//! Durations, scripted outcomes, faults on writes, and the control API.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use clock::Clock;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Azure, cluster, pool, read, small};
+use super::{Azure, PUBLIC_SCOPE, cluster, pool, seed, small};
 
 #[tokio::test]
-async fn with_a_scale_of_nothing_everything_is_done_at_the_next_look() {
+async fn zero_time_scale_completes_operations_immediately() {
     let azure = Azure::start().await;
     let made = azure.put(&cluster("c"), &small()).await.expect(201);
     let now = azure.control().timing();
@@ -30,7 +30,7 @@ async fn with_a_scale_of_nothing_everything_is_done_at_the_next_look() {
 }
 
 #[tokio::test]
-async fn operations_end_as_it_was_decided() {
+async fn scripted_outcomes_apply() {
     let azure = Azure::start().await;
     let control = azure.control();
     control.add_outcome(ScriptedOutcome {
@@ -95,7 +95,7 @@ async fn operations_end_as_it_was_decided() {
 }
 
 #[tokio::test]
-async fn a_group_that_cannot_be_deleted_says_so_and_stays() {
+async fn failed_group_deletion_keeps_the_group() {
     let azure = Azure::start().await;
     azure.control().add_outcome(ScriptedOutcome {
         kind: Some(OperationKind::DeleteGroup),
@@ -111,7 +111,7 @@ async fn a_group_that_cannot_be_deleted_says_so_and_stays() {
 }
 
 #[tokio::test]
-async fn faults_meet_writes_by_operation_and_method() {
+async fn faults_match_operation_and_method() {
     let azure = Azure::start().await;
     let on = |operation: Operation, method: &str, effect: Effect| Fault {
         operation: Some(operation),
@@ -175,7 +175,7 @@ async fn faults_meet_writes_by_operation_and_method() {
 }
 
 #[tokio::test]
-async fn every_write_is_remembered_with_its_body_and_no_login_is() {
+async fn write_log_excludes_logins() {
     let azure = Azure::start().await;
     azure.get(&cluster("made-elsewhere")).await;
     azure.put(&cluster("c"), &small()).await.expect(201);
@@ -200,21 +200,12 @@ async fn every_write_is_remembered_with_its_body_and_no_login_is() {
 }
 
 #[tokio::test]
-async fn the_control_api_has_times_outcomes_quotas_and_writes() {
-    let options = Options { control_listen: Some("127.0.0.1:0".parse().unwrap()), ..Options::default() };
-    let sandbox = Sandbox::start(options).await.unwrap();
-    let base = format!("http://{}", sandbox.control_address().unwrap());
-    let plain = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ask = async |method: &str, path: &str, body: Option<&str>| {
-        let mut request = plain.request(method.parse().unwrap(), format!("{base}{path}"));
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_owned());
-        }
-        read(request.send().await.unwrap()).await
-    };
+async fn control_api_serves_times_outcomes_and_quotas() {
+    let azure = Azure::start_controlled().await;
+    let ask = async |method: &str, path: &str, body: Option<&str>| azure.steer(method, path, body).await;
     assert_eq!(ask("GET", "/times", None).await.json()["create_cluster"], 8_000);
     ask("PUT", "/times", Some(r#"{"scale": 0.5, "retry_after": null}"#)).await.expect(204);
-    let times = sandbox.control().timing();
+    let times = azure.control().timing();
     assert_eq!((times.retry_after, times.create_cluster), (None, 8_000), "what is left out stays");
     assert!((times.scale - 0.5).abs() < f64::EPSILON);
     for (body, words) in [(r#"{"scale": -1}"#, "scale"), (r#"{"scael": 1}"#, "scael"), ("[]", "object")] {
@@ -237,7 +228,7 @@ async fn the_control_api_has_times_outcomes_quotas_and_writes() {
 }
 
 #[tokio::test]
-async fn by_the_clock_of_the_machine_a_cluster_ends_by_itself() {
+async fn cluster_creation_completes_on_the_system_clock() {
     let azure = Azure::start_with("ready", Clock::system(), None).await;
     azure.control().set_timing(Timing { scale: 0.1, ..azure.control().timing() }).unwrap();
     let made = azure.put(&cluster("c"), &small()).await.expect(201);
@@ -248,4 +239,64 @@ async fn by_the_clock_of_the_machine_a_cluster_ends_by_itself() {
     };
     tokio::time::timeout(Duration::from_mins(2), ended).await.expect("it ends");
     assert_eq!(azure.get(&cluster("c")).await.state(), "Succeeded");
+}
+
+#[tokio::test]
+async fn control_api_serves_faults_and_recordings() {
+    let azure = Azure::start_controlled().await;
+    let ask = async |method: &str, path: &str, body: Option<&str>| azure.steer(method, path, body).await;
+    let accounts = ask("GET", "/accounts", None).await.json();
+    assert_eq!(accounts.as_array().unwrap().len(), azure.control().accounts().len());
+    assert_eq!(accounts[0]["client_secret"], Value::Null);
+    assert_eq!(accounts[0]["secrets"][1], seed().client_secret_2);
+
+    let fault = r#"{"operation": "token", "times": 1, "effect": {"status": {"status": 500}}}"#;
+    assert_eq!(ask("POST", "/faults", Some(fault)).await.status, 201);
+    assert_eq!(ask("GET", "/faults", None).await.json()[0]["effect"]["status"]["status"], 500);
+    let seed = seed();
+    let host = "login.microsoftonline.com";
+    let answer = azure.login(host, seed.tenant_id, seed.client_id, seed.client_secret, PUBLIC_SCOPE).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(ask("GET", "/faults", None).await.json(), json!([]));
+    assert_eq!(ask("GET", "/requests", None).await.json()[0]["operation"], "token");
+    assert_eq!(ask("DELETE", "/requests", None).await.status, 204);
+    assert_eq!(ask("GET", "/requests", None).await.json(), json!([]));
+    ask("POST", "/faults", Some(r#"{"latency_ms": 1}"#)).await;
+    assert_eq!(ask("DELETE", "/faults", None).await.status, 204);
+    assert!(azure.control().faults().is_empty());
+
+    assert_eq!(ask("PUT", "/paging", Some(r#"{"items": 2}"#)).await.status, 204);
+    assert_eq!(ask("GET", "/paging", None).await.json(), json!({"items": 2}));
+    let plays = format!("/plays/{}", seed.subscription_id);
+    let pages = r#"{"subscription": [{"body": {"id": "played"}}]}"#;
+    assert_eq!(ask("PUT", &plays, Some(pages)).await.status, 204);
+    assert_eq!(azure.get("?api-version=2022-12-01").await.json()["id"], "played");
+    assert_eq!(ask("PUT", &format!("{plays}/subscription"), Some("[]")).await.status, 204);
+    assert_ne!(azure.get("?api-version=2022-12-01").await.json()["id"], "played");
+    assert_eq!(ask("POST", "/logins", Some(r#"{"secret": "s", "outcome": "token"}"#)).await.status, 204);
+    assert_eq!(azure.login(host, seed.tenant_id, "x", "s", PUBLIC_SCOPE).await.status, 200);
+    assert_eq!(ask("DELETE", "/tokens", None).await.status, 204);
+
+    for (method, path, body, status, words) in [
+        ("POST", "/faults", Some("{"), 400, "EOF"),
+        ("POST", "/faults", Some(r#"{"tmies": 1}"#), 400, "unknown field `tmies`"),
+        ("PUT", &*format!("{plays}/nothing"), Some("[]"), 400, "route 'nothing' does not exist"),
+        ("POST", "/faults", None, 415, "application/json"),
+        ("PUT", "/faults", Some("{}"), 405, "method"),
+        ("GET", "/nothing", None, 404, "/requests"),
+    ] {
+        let answer = ask(method, path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert!(answer.json()["error"].as_str().unwrap().contains(words), "{}", answer.text);
+    }
+    let url = format!("http://{}/accounts", azure.sandbox.control_address().unwrap());
+    let foreign = azure.client.get(url).header("host", "evil.example").send().await.unwrap();
+    assert_eq!(foreign.status(), 403);
+}
+
+#[tokio::test]
+async fn control_api_requires_a_loopback_address() {
+    let control_listen = Some("0.0.0.0:0".parse().unwrap());
+    let refused = Sandbox::start(Options { control_listen, ..Options::default() }).await;
+    assert!(matches!(refused, Err(azure_sandbox::Error::NotLoopback(_))));
 }

@@ -12,7 +12,7 @@ fn kubeconfig(text: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_cluster_is_creating_until_its_operation_has_succeeded() {
+async fn cluster_is_created_and_deleted_by_operations() {
     let azure = Azure::start().await;
     let path = cluster("Mine");
     azure.get(&path).await.refused(404, "ResourceNotFound", "managedClusters/Mine");
@@ -67,7 +67,7 @@ async fn a_cluster_is_creating_until_its_operation_has_succeeded() {
 }
 
 #[tokio::test]
-async fn azure_fills_in_what_was_left_out_and_echoes_no_secret() {
+async fn defaults_are_set_and_secrets_removed() {
     let azure = Azure::start().await;
     let mut body = with(
         small(),
@@ -111,7 +111,7 @@ async fn azure_fills_in_what_was_left_out_and_echoes_no_secret() {
 }
 
 #[tokio::test]
-async fn clusters_of_other_clouds_have_the_names_of_their_clouds() {
+async fn host_names_depend_on_the_cloud() {
     for (account, region, suffix) in [
         ("china", "chinanorth3", ".hcp.chinanorth3.cx.prod.service.azk8s.cn"),
         ("us-government", "usgovvirginia", ".hcp.usgovvirginia.cx.aks.containerservice.azure.us"),
@@ -126,7 +126,7 @@ async fn clusters_of_other_clouds_have_the_names_of_their_clouds() {
 }
 
 #[tokio::test]
-async fn a_private_cluster_has_a_name_of_its_own_network() {
+async fn private_cluster_has_a_private_host_name() {
     let azure = Azure::start().await;
     let access = json!({"enablePrivateCluster": true, "privateDNSZone": "System"});
     let made = azure.made("c", &with(small(), "/properties/apiServerAccessProfile", access)).await;
@@ -139,7 +139,7 @@ async fn a_private_cluster_has_a_name_of_its_own_network() {
 }
 
 #[tokio::test]
-async fn a_change_sent_as_the_whole_object_keeps_what_nobody_knows() {
+async fn put_preserves_unknown_properties() {
     let azure = Azure::start().await;
     let addons = json!({"omsAgent": {"enabled": false}, "httpApplicationRouting": {"enabled": false}});
     let body = with(small(), "/properties/addonProfiles", addons);
@@ -187,7 +187,7 @@ async fn a_change_sent_as_the_whole_object_keeps_what_nobody_knows() {
 }
 
 #[tokio::test]
-async fn tags_are_replaced_by_a_patch_and_left_alone_by_nothing_else() {
+async fn patch_replaces_tags_only() {
     let azure = Azure::start().await;
     let made = azure.made("c", &small()).await;
     let patch =
@@ -201,7 +201,7 @@ async fn tags_are_replaced_by_a_patch_and_left_alone_by_nothing_else() {
 }
 
 #[tokio::test]
-async fn versions_rise_first_in_the_cluster_and_then_in_the_pools() {
+async fn cluster_is_upgraded_before_its_pools() {
     let azure = Azure::start().await;
     let made = azure.made("c", &small()).await;
     let profile = azure.get(&format!("{}/upgradeProfiles/default", cluster("c"))).await.expect(200);
@@ -256,7 +256,7 @@ async fn versions_rise_first_in_the_cluster_and_then_in_the_pools() {
 }
 
 #[tokio::test]
-async fn a_stopped_cluster_takes_only_its_start_and_its_end() {
+async fn stopped_cluster_rejects_changes() {
     let azure = Azure::start().await;
     let made = azure.made("c", &small()).await;
     let stop = azure.post(&format!("{}/stop", cluster("c"))).await.expect(202);
@@ -275,7 +275,7 @@ async fn a_stopped_cluster_takes_only_its_start_and_its_end() {
 }
 
 #[tokio::test]
-async fn an_operation_is_aborted_on_request() {
+async fn abort_cancels_the_running_operation() {
     let azure = Azure::start().await;
     let made = azure.put(&cluster("c"), &small()).await.expect(201);
     let abort = azure.post(&format!("{}/abort", cluster("c"))).await.expect(202);
@@ -286,7 +286,7 @@ async fn an_operation_is_aborted_on_request() {
 }
 
 #[tokio::test]
-async fn kubeconfigs_come_in_both_forms_and_only_where_they_may() {
+async fn kubeconfigs_depend_on_local_accounts() {
     let azure = Azure::start().await;
     let host =
         azure.get(&cluster("made-elsewhere")).await.at("/properties/fqdn").as_str().unwrap().to_owned();
@@ -314,7 +314,7 @@ async fn kubeconfigs_come_in_both_forms_and_only_where_they_may() {
 }
 
 #[tokio::test]
-async fn entity_tags_guard_a_change() {
+async fn etags_are_checked() {
     let azure = Azure::start().await;
     let path = format!("{}?api-version=2025-05-01", cluster("c"));
     let made = azure.put(&path, &small()).await.expect(201);

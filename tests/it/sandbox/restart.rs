@@ -4,12 +4,12 @@ use azure_sandbox::{Error, OperationKind, Options, Sandbox, ScriptedOutcome};
 use clock::Clock;
 use serde_json::json;
 
-use super::{Azure, cluster, pool, small};
+use super::{Azure, PUBLIC, client, cluster, pool, seed, small};
 
 const FILE: &str = "sandbox-azure.json";
 
 #[tokio::test]
-async fn a_restart_finds_the_same_azure_and_goes_on_with_what_was_under_way() {
+async fn restart_continues_running_operations() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(1_790_000_000_000));
     let start = || Azure::start_with("ready", clock.clone(), Some(folder.path()));
     let azure = start().await;
@@ -55,7 +55,7 @@ async fn a_restart_finds_the_same_azure_and_goes_on_with_what_was_under_way() {
 }
 
 #[tokio::test]
-async fn without_a_folder_nothing_is_kept_and_a_foreign_file_is_not_overwritten() {
+async fn foreign_state_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let azure = Azure::start().await;
     azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
@@ -67,4 +67,24 @@ async fn without_a_folder_nothing_is_kept_and_a_foreign_file_is_not_overwritten(
     let options = Options { state_dir: Some(folder.path().to_owned()), ..Options::default() };
     assert!(matches!(Sandbox::start(options).await, Err(Error::State(_))));
     assert_eq!(std::fs::read_to_string(file).unwrap(), "{\"something\": \"else\"}");
+}
+
+#[tokio::test]
+async fn stored_authority_is_trusted_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { state_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let first = Sandbox::start(options.clone()).await.unwrap();
+    let (authority, address) = (first.authority_pem().to_owned(), first.address());
+    assert_eq!(std::fs::read_to_string(Sandbox::authority_file(folder.path())).unwrap(), authority);
+    first.stop().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+
+    let second = Sandbox::start(options).await.unwrap();
+    assert_eq!(second.authority_pem(), authority);
+    let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed().subscription_id);
+    assert_eq!(client(&second).build().unwrap().get(&url).send().await.unwrap().status(), 401);
+
+    let stranger = Sandbox::start(Options::default()).await.unwrap();
+    let distrusting = client(&second).resolve("management.azure.com", stranger.address()).build().unwrap();
+    assert!(distrusting.get(&url).send().await.is_err(), "another authority");
 }

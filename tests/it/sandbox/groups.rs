@@ -10,7 +10,7 @@ const WORKSPACE: &str =
     "/resourcegroups/rancher/providers/Microsoft.OperationalInsights/workspaces/rancher-logs";
 
 #[tokio::test]
-async fn a_group_is_made_changed_and_listed_and_stays_where_it_is() {
+async fn resource_group_crud() {
     let azure = Azure::start().await;
     let path = "/resourcegroups/New_Group";
     assert_eq!(azure.send(Method::HEAD, path, None).await.status, 404);
@@ -45,7 +45,7 @@ async fn a_group_is_made_changed_and_listed_and_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_in_no_group_is_not_made() {
+async fn resources_require_an_existing_group() {
     let azure = Azure::start().await;
     let base = "/resourceGroups/missing/providers";
     for path in [
@@ -62,7 +62,7 @@ async fn what_is_in_no_group_is_not_made() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_group_is_the_end_of_what_is_in_it() {
+async fn deleting_a_group_deletes_its_resources() {
     let azure = Azure::start().await;
     let group = "/resourceGroups/short";
     azure.put(group, &json!({"location": "eastus"})).await.expect(201);
@@ -96,7 +96,7 @@ async fn the_end_of_a_group_is_the_end_of_what_is_in_it() {
 }
 
 #[tokio::test]
-async fn a_network_is_cut_into_subnets_that_fit() {
+async fn subnets_must_fit_the_address_space() {
     let azure = Azure::start().await;
     let path = format!("{NETWORK}/mine");
     azure.get(&path).await.refused(404, "ResourceNotFound", "virtualNetworks/mine");
@@ -163,7 +163,7 @@ async fn a_network_is_cut_into_subnets_that_fit() {
 }
 
 #[tokio::test]
-async fn a_subnet_with_nodes_lists_their_addresses_and_cannot_be_deleted() {
+async fn subnet_in_use_cannot_be_deleted() {
     let azure = Azure::start().await;
     let path = format!("{NETWORK}/rancher-net");
     let nodes = azure.get(&format!("{path}/subnets/nodes")).await.expect(200);
@@ -182,7 +182,7 @@ async fn a_subnet_with_nodes_lists_their_addresses_and_cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn a_workspace_is_creating_until_it_is_there() {
+async fn workspace_reports_creating() {
     let azure = Azure::start().await;
     azure.get(WORKSPACE).await.refused(404, "ResourceNotFound", "workspaces/rancher-logs");
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "standalone"}}});
@@ -211,7 +211,7 @@ async fn a_workspace_is_creating_until_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_provider_is_registered_on_request_and_lets_clusters_be_made_then() {
+async fn registering_provider_enables_cluster_creation() {
     let azure = Azure::start_as("fresh").await;
     let provider = "/providers/Microsoft.ContainerService";
     assert_eq!(azure.get(provider).await.expect(200).at("/registrationState"), "NotRegistered");

@@ -1,4 +1,4 @@
-//! What Azure does not let through: what is wrong in a cluster, what has no room, what nobody may do.
+//! Errors for invalid clusters, missing quota or addresses, and missing rights.
 
 use azure_sandbox::Quota;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn one_pool(more: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_cluster_that_azure_cannot_make_is_refused_with_its_code() {
+async fn invalid_clusters_get_azures_codes() {
     let azure = Azure::start().await;
     let pools = |more: Value| with(small(), POOL, one_pool(more));
     let network = |more: Value| with(small(), "/properties/networkProfile", more);
@@ -80,7 +80,7 @@ async fn a_cluster_that_azure_cannot_make_is_refused_with_its_code() {
 }
 
 #[tokio::test]
-async fn sizes_that_the_subscription_may_not_use_are_refused() {
+async fn restricted_sizes_are_rejected() {
     let azure = Azure::start().await;
     let skus = "/providers/Microsoft.Compute/skus?api-version=2021-07-01&$filter=location%20eq%20'eastus'";
     let skus = azure.get(skus).await.at("/value");
@@ -102,7 +102,7 @@ async fn sizes_that_the_subscription_may_not_use_are_refused() {
 }
 
 #[tokio::test]
-async fn nodes_and_pods_need_room_in_the_subnet_and_services_a_range_beside_it() {
+async fn subnet_must_have_enough_addresses() {
     let azure = Azure::start().await;
     let flat = |services: &str, more: Value| {
         let body = with(small(), POOL, one_pool(more));
@@ -156,7 +156,7 @@ async fn nodes_and_pods_need_room_in_the_subnet_and_services_a_range_beside_it()
 }
 
 #[tokio::test]
-async fn what_cannot_be_changed_in_a_cluster_is_named() {
+async fn immutable_changes_name_the_property() {
     let azure = Azure::start().await;
     let made = azure.made("c", &small()).await;
     for (pointer, value, target) in [
@@ -183,7 +183,7 @@ async fn what_cannot_be_changed_in_a_cluster_is_named() {
 }
 
 #[tokio::test]
-async fn quotas_are_used_up_by_nodes_and_can_be_changed() {
+async fn quotas_limit_nodes() {
     let azure = Azure::start().await;
     let usages = "/providers/Microsoft.Compute/locations/eastus/usages";
     let of = async |name: &str| {
@@ -222,7 +222,7 @@ async fn quotas_are_used_up_by_nodes_and_can_be_changed() {
 }
 
 #[tokio::test]
-async fn an_account_with_little_quota_gets_one_small_cluster() {
+async fn low_quota_account_gets_one_small_cluster() {
     let azure = Azure::start_as("low-quota").await;
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
     let large = with(small(), POOL, one_pool(json!({"count": 3})));
@@ -235,7 +235,7 @@ async fn an_account_with_little_quota_gets_one_small_cluster() {
 }
 
 #[tokio::test]
-async fn a_reader_reads_and_changes_nothing() {
+async fn reader_cannot_change_anything() {
     let mut azure = Azure::start().await;
     azure.become_account("reader").await;
     azure.get(&cluster("made-elsewhere")).await.expect(200);
@@ -270,7 +270,7 @@ async fn a_reader_reads_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_policy_wants_its_tag() {
+async fn policy_requires_its_tag() {
     let azure = Azure::start_as("policy").await;
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
     let answer = azure.put(&cluster("c"), &small()).await;

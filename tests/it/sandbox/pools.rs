@@ -9,7 +9,7 @@ fn user(count: u32) -> Value {
 }
 
 #[tokio::test]
-async fn a_pool_is_made_scaled_and_deleted_under_addresses_of_its_own() {
+async fn pool_crud() {
     let azure = Azure::start().await;
     azure.made("c", &small()).await;
     let path = pool("c", "work");
@@ -72,7 +72,7 @@ async fn a_pool_is_made_scaled_and_deleted_under_addresses_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_pool_that_scales_by_itself_stays_within_its_limits() {
+async fn autoscaling_clamps_the_count() {
     let azure = Azure::start().await;
     azure.made("c", &small()).await;
     let path = pool("c", "work");
@@ -96,7 +96,7 @@ async fn a_pool_that_scales_by_itself_stays_within_its_limits() {
 }
 
 #[tokio::test]
-async fn one_thing_at_a_time() {
+async fn concurrent_operations_are_rejected() {
     let azure = Azure::start().await;
     let made = azure.put(&cluster("c"), &small()).await.expect(201);
     let busy = |words: &str| format!("Operation is not allowed: Another {words} is in progress");
@@ -143,7 +143,7 @@ fn with_location(body: Value, region: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_makes_a_pool_stays_and_a_cluster_keeps_a_system_pool() {
+async fn immutable_properties_and_system_pool_are_kept() {
     let azure = Azure::start().await;
     azure.made("c", &small()).await;
     for (key, value) in [

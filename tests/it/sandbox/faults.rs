@@ -1,0 +1,121 @@
+//! Faults, and the log of requests.
+
+use std::time::Duration;
+
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use serde_json::Value;
+
+use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, seed};
+
+#[tokio::test]
+async fn faults_apply_to_matching_requests() {
+    let azure = Azure::start().await;
+    let refusal = Refusal {
+        status: Some(503),
+        code: Some("ServerBusy".to_owned()),
+        retry_after: Some("7".to_owned()),
+        retry_after_ms: Some(6_500),
+        ..Refusal::default()
+    };
+    azure.control().add_fault(Fault {
+        operation: Some(Operation::Subscription),
+        times: Some(2),
+        effect: Some(Effect::Status(refusal)),
+        ..Fault::default()
+    });
+    let path = "?api-version=2022-12-01";
+    for _ in 0..2 {
+        let answer = azure.get(path).await;
+        assert_eq!(answer.error(), (503, "ServerBusy".to_owned()));
+        assert_eq!(answer.headers["retry-after"], "7");
+        assert_eq!(answer.headers["x-ms-retry-after-ms"], "6500");
+        assert!(answer.headers.contains_key("x-ms-request-id"));
+    }
+    assert_eq!(azure.get(path).await.status, 200);
+    assert!(azure.control().faults().is_empty());
+
+    azure.control().add_fault(Fault {
+        latency_ms: 300,
+        path: Some("?API-VERSION=2022".to_owned()),
+        ..Fault::default()
+    });
+    let start = std::time::Instant::now();
+    assert_eq!(azure.get(path).await.status, 200);
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    azure.control().clear_faults();
+
+    let refusal = Refusal { status: Some(500), body: Some("<html>".to_owned()), ..Refusal::default() };
+    let effect = Some(Effect::Status(refusal));
+    azure.control().add_fault(Fault { method: Some("POST".to_owned()), effect, ..Fault::default() });
+    let seed = seed();
+    let host = "login.microsoftonline.com";
+    let answer = azure.login(host, seed.tenant_id, seed.client_id, seed.client_secret, PUBLIC_SCOPE).await;
+    assert_eq!((answer.status.as_u16(), &*answer.text), (500, "<html>"));
+}
+
+#[tokio::test]
+async fn effects_work_over_both_http_versions() {
+    let azure = Azure::start().await;
+    let control = azure.control();
+    let old = client(&azure.sandbox).http1_only().build().unwrap();
+    let token = azure.token.clone();
+    let url = format!(
+        "{PUBLIC}/subscriptions/{}/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01",
+        seed().subscription_id
+    );
+    let whole = azure.fetch(&url, Some(&token)).await.text;
+    for client in [&azure.client, &old] {
+        let ask = |effect: Effect| {
+            control.add_fault(Fault { effect: Some(effect), times: Some(1), ..Fault::default() });
+            client.get(&url).bearer_auth(&token).send()
+        };
+        assert!(ask(Effect::CutBeforeAnswer).await.is_err());
+        assert_eq!(control.requests().last().unwrap().status, None);
+
+        let mut response = ask(Effect::CutInBody).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut received = Vec::new();
+        let end = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => received.extend_from_slice(&chunk),
+                other => break other,
+            }
+        };
+        assert!(end.is_err(), "the body must not end well");
+        assert_eq!(received, &whole.as_bytes()[..whole.len() / 2]);
+
+        let text = ask(Effect::TruncatedBody).await.unwrap().text().await.unwrap();
+        assert_eq!(text, &whole[..whole.len() / 2]);
+        let text = ask(Effect::InvalidJson).await.unwrap().text().await.unwrap();
+        assert!(serde_json::from_str::<Value>(&text).is_err());
+
+        let start = std::time::Instant::now();
+        let slow = ask(Effect::SlowBody(300)).await.unwrap();
+        let head = start.elapsed();
+        assert_eq!(slow.text().await.unwrap(), whole);
+        assert!(head < Duration::from_millis(200) && start.elapsed() >= Duration::from_millis(300));
+
+        let link = "https://evil.example/next".to_owned();
+        let linked = ask(Effect::ForeignNextLink(link.clone())).await.unwrap().text().await.unwrap();
+        let linked: Value = serde_json::from_str(&linked).unwrap();
+        assert_eq!(
+            (linked["nextLink"].as_str(), linked["value"].as_array().unwrap().len()),
+            (Some(&*link), 7)
+        );
+    }
+}
+
+#[tokio::test]
+async fn requests_are_logged_until_cleared() {
+    let azure = Azure::start().await;
+    azure.get("/locations?api-version=2022-12-01&x=y").await;
+    let seen = azure.control().requests();
+    let kinds: Vec<_> = seen.iter().map(|seen| (seen.operation, seen.status)).collect();
+    assert_eq!(kinds, [(Operation::Token, Some(200)), (Operation::Locations, Some(200))]);
+    let last = seen.last().unwrap();
+    assert_eq!((&*last.method, &*last.host), ("GET", "management.azure.com"));
+    assert_eq!(last.path, format!("/subscriptions/{}/locations", seed().subscription_id));
+    assert_eq!((&*last.query, last.at_ms), ("api-version=2022-12-01&x=y", azure.clock.now_ms()));
+    azure.control().clear_requests();
+    assert!(azure.control().requests().is_empty());
+}

@@ -1,0 +1,154 @@
+//! Checks of Resource Manager before a request reaches a resource.
+
+use http::HeaderMap;
+use serde_json::json;
+
+use super::{Azure, PUBLIC, PUBLIC_SCOPE, client, cloud, read, seed, versions_of};
+
+#[tokio::test]
+async fn accounts_get_their_errors() {
+    let azure = Azure::start().await;
+    let clusters = "/providers/Microsoft.ContainerService/managedClusters?api-version=2024-02-01";
+    for (name, path, status, code, words) in [
+        (
+            "no-role",
+            clusters,
+            403,
+            "AuthorizationFailed",
+            "perform action 'Microsoft.ContainerService/managedClusters/read' over scope '/subscriptions/",
+        ),
+        (
+            "no-role",
+            "?api-version=2016-06-01",
+            403,
+            "AuthorizationFailed",
+            "'Microsoft.Resources/subscriptions/read'",
+        ),
+        ("disabled-subscription", clusters, 403, "ReadOnlyDisabledSubscription", "disabled"),
+        ("unregistered", clusters, 409, "MissingSubscriptionRegistration", "'Microsoft.ContainerService'"),
+        ("throttled", clusters, 429, "SubscriptionRequestsThrottled", "'75' seconds"),
+    ] {
+        let account = azure.account(name);
+        let token = azure.token_of(&account).await;
+        let url = format!("{PUBLIC}/subscriptions/{}{path}", account.subscription_id);
+        let answer = azure.fetch(&url, Some(&token)).await;
+        assert_eq!(answer.error(), (status, code.to_owned()), "{name}");
+        assert!(answer.text.contains(words), "{}", answer.text);
+        assert_eq!(answer.headers.get("retry-after").is_some(), status == 429);
+    }
+    let unregistered = azure.account("unregistered");
+    let token = azure.token_of(&unregistered).await;
+    let base = format!("{PUBLIC}/subscriptions/{}", unregistered.subscription_id);
+    let answer = azure.fetch(&format!("{base}{clusters}"), Some(&token)).await;
+    assert_eq!(answer.json()["error"]["details"][0]["target"], "Microsoft.ContainerService");
+    let networks = "/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01";
+    assert_eq!(azure.fetch(&format!("{base}{networks}"), Some(&token)).await.status, 200);
+
+    let disabled = azure.account("disabled-subscription");
+    let token = azure.token_of(&disabled).await;
+    let url = format!("{PUBLIC}/subscriptions/{}?api-version=2022-12-01", disabled.subscription_id);
+    assert_eq!(azure.fetch(&url, Some(&token)).await.json()["state"], "Disabled");
+
+    let empty = azure.account("empty");
+    let token = azure.token_of(&empty).await;
+    let url = format!("{PUBLIC}/subscriptions/{}{clusters}", empty.subscription_id);
+    assert_eq!(azure.fetch(&url, Some(&token)).await.text, r#"{"value":[]}"#);
+}
+
+#[tokio::test]
+async fn invalid_requests_get_the_error_envelope() {
+    let azure = Azure::start().await;
+    for (path, status, code) in [
+        ("/locations", 400, "MissingApiVersionParameter"),
+        ("/locations?api-version=", 400, "MissingApiVersionParameter"),
+        ("/locations?api-version=1999-01-01", 400, "InvalidApiVersionParameter"),
+        ("/providers/Microsoft.Compute/skus?api-version=1999-01-01", 400, "NoRegisteredProviderFound"),
+        ("/providers/Microsoft.Compute/disks?api-version=2021-07-01", 404, "InvalidResourceType"),
+        ("/nothing?api-version=2021-07-01", 404, "InvalidResourceType"),
+        (
+            "/providers/Microsoft.Compute/locations/atlantis/vmSizes?api-version=2024-03-01",
+            400,
+            "NoRegisteredProviderFound",
+        ),
+        (
+            "/providers/Microsoft.ContainerService/locations/europe/kubernetesVersions?api-version=2024-02-01",
+            400,
+            "NoRegisteredProviderFound",
+        ),
+        (
+            "/providers/Microsoft.Compute/skus?api-version=2021-07-01&$filter=x",
+            400,
+            "InvalidFilterInQueryString",
+        ),
+        (
+            "/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01&$skiptoken=x",
+            400,
+            "InvalidSkipToken",
+        ),
+    ] {
+        let url = format!("{PUBLIC}{}{path}", azure.subscription());
+        assert_eq!(azure.fetch(&url, Some(&azure.token)).await.error(), (status, code.to_owned()), "{path}");
+    }
+    let token = azure.token.clone();
+    let url = format!("{PUBLIC}/subscriptions/{}/locations?api-version=2022-12-01", seed().subscription_id);
+    let answer = read(azure.client.delete(url).bearer_auth(token).send().await.unwrap()).await;
+    assert_eq!(answer.error(), (405, "HttpMethodNotSupported".to_owned()));
+    let elsewhere = client(&azure.sandbox)
+        .resolve("login.windows.net", azure.sandbox.address())
+        .default_headers(HeaderMap::from_iter([(http::header::HOST, "example.com".parse().unwrap())]))
+        .http1_only()
+        .build()
+        .unwrap();
+    let answer = read(elsewhere.get("https://login.windows.net/x").send().await.unwrap()).await;
+    assert_eq!(answer.error(), (421, "UnknownHost".to_owned()));
+}
+
+#[tokio::test]
+async fn responses_have_request_ids() {
+    let azure = Azure::start().await;
+    let url = format!("{PUBLIC}/subscriptions/{}?api-version=2022-12-01", seed().subscription_id);
+    let request = azure.client.get(&url).header("x-ms-client-request-id", "my-id");
+    let answer = read(request.send().await.unwrap()).await;
+    assert_eq!(answer.headers["x-ms-client-request-id"], "my-id");
+    let id = &answer.headers["x-ms-request-id"];
+    assert_eq!(&answer.headers["x-ms-correlation-request-id"], id);
+    assert_eq!(answer.headers["x-ms-failure-cause"], "gateway");
+    let seen = azure.control().requests().pop().unwrap();
+    assert_eq!(seen.client_request_id.as_deref(), Some("my-id"));
+}
+
+#[tokio::test]
+async fn clouds_are_separate() {
+    let azure = Azure::start().await;
+    for (name, region, foreign) in
+        [("china", "chinanorth3", "eastus"), ("us-government", "usgovvirginia", "chinanorth3")]
+    {
+        let account = azure.account(name);
+        let (_, management, _) = cloud(&account);
+        let token = azure.token_of(&account).await;
+        let base = format!("{management}/subscriptions/{}", account.subscription_id);
+        let locations =
+            azure.fetch(&format!("{base}/locations?api-version=2022-12-01"), Some(&token)).await.items();
+        assert!(locations.iter().any(|location| location["name"] == region));
+        assert!(!locations.iter().any(|location| location["name"] == "eastus"));
+        let versions = |region: &str| {
+            format!(
+                "{base}/providers/Microsoft.ContainerService/locations/{region}/kubernetesVersions?api-version=2024-02-01"
+            )
+        };
+        let minors = versions_of(&azure.fetch(&versions(region), Some(&token)).await);
+        assert!(!minors.contains_key("1.35"), "behind the public cloud");
+        assert_eq!(azure.fetch(&versions(foreign), Some(&token)).await.status, 400);
+        azure.control().set_page_size(Some(1));
+        let networks = format!("{base}/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01");
+        let page = azure.fetch(&networks, Some(&token)).await.json();
+        assert!(page["nextLink"].as_str().unwrap().starts_with(&format!("{base}/")));
+        assert_eq!(page["value"][0]["location"], region);
+        azure.control().set_page_size(None);
+    }
+    // A login of one cloud does not know the tenants of another.
+    let china = azure.account("china");
+    let (tenant, client_id, secret) = (&china.tenant_id, &china.client_id, &china.secrets[0]);
+    let answer = azure.login("login.microsoftonline.com", tenant, client_id, secret, PUBLIC_SCOPE).await;
+    assert_eq!(answer.json()["error_codes"], json!([90_002]));
+}
