@@ -1,23 +1,6 @@
 //! The accounts that are there from the start.
 //!
-//! | account | cloud | what happens |
-//! |---|---|---|
-//! | `ready` | public | logs in with either of its two secrets and may do everything ([`Seed`]) |
-//! | `expired-secret` | public | Entra: 401 AADSTS7000222 |
-//! | `disabled-app` | public | Entra: 400 AADSTS7000112 |
-//! | `throttled-login` | public | Entra: 429 with `Retry-After` |
-//! | `no-role` | public | Resource Manager: 403 `AuthorizationFailed`, on the subscription of `ready` |
-//! | `empty` | public | every list of resources is empty |
-//! | `disabled-subscription` | public | resource providers: 403 `ReadOnlyDisabledSubscription` |
-//! | `unregistered` | public | `Microsoft.ContainerService`: 409 `MissingSubscriptionRegistration`, and it may not register it |
-//! | `throttled` | public | Resource Manager: 429 with `Retry-After` |
-//! | `china` | China | as `ready` |
-//! | `us-government` | US Government | as `ready` |
-//! | `reader` | public | may read everything of `ready`; whatever it would change: 403 `AuthorizationFailed` |
-//! | `fresh` | public | as `empty`, and `Microsoft.ContainerService` has to be registered first |
-//! | `policy` | public | as `empty`; a cluster without the tag `cost-center`: 403 `RequestDisallowedByPolicy` |
-//! | `low-quota` | public | as `empty`, with four virtual processors a region: 400 `ErrCode_InsufficientVCPUQuota` |
-//! | `operator` | public | may do everything of `ready` but read admin kubeconfigs (403 `AuthorizationFailed`), and has no role inside clusters |
+//! `docs/sandbox.md` has a table of them.
 //!
 //! Any other secret of a known application: 401 AADSTS7000215; an unknown application: 400 AADSTS700016; an
 //! unknown tenant: 400 AADSTS90002. In the group of [`Seed`] are three clusters that are ready: the one to import,
@@ -156,10 +139,10 @@ mod tests {
     use crate::data::Catalog;
 
     #[test]
-    fn the_table_above_names_every_account() {
-        let source = include_str!("seed.rs");
+    fn documentation_lists_every_account() {
+        let documentation = include_str!("../../../docs/sandbox.md");
         for account in Catalog::load().unwrap().accounts {
-            assert!(source.contains(&format!("//! | `{}` |", account.name)), "{}", account.name);
+            assert!(documentation.contains(&format!("\n| `{}` |", account.name)), "{}", account.name);
         }
     }
 

@@ -6,7 +6,6 @@ mod offer;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -321,18 +320,18 @@ fn others(region: &Region) -> Vec<Sku<'_>> {
     all
 }
 
-/// FNV-1a over the parts: the same on every machine, unlike the standard library's.
+/// A hash of the parts that is the same on every machine.
 pub(crate) fn hash(parts: &[&str]) -> u64 {
-    let mut text = String::new();
-    for part in parts {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{part}");
-    }
-    let mixed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    fnv1a(&parts.iter().map(|part| format!("{part}\n")).collect::<String>())
+}
+
+/// FNV-1a, which is the same on every machine, unlike the standard library's hashes.
+pub(crate) fn fnv1a(text: &str) -> u64 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // The low bits of FNV are weak; fold the high ones in.
-    mixed ^ (mixed >> 32)
+    // The low bits of FNV are weak.
+    hash ^ (hash >> 32)
 }
 
 #[cfg(test)]

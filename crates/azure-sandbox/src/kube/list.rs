@@ -12,7 +12,7 @@ use super::resources::Resource;
 use super::select::{Fields, Labels};
 use super::status::StatusError;
 use super::storage::{Key, State};
-use super::tables::{self, Include, metadata};
+use super::tables::{self, Include};
 use super::value::{Now, at, text};
 
 /// Which objects of a type are wanted.
@@ -76,24 +76,20 @@ impl Shape {
                     &json!({"resourceVersion": version}),
                 )
             }
-            Form::Metadata => metadata(object),
             Form::Objects => object.clone(),
         }
     }
 
-    fn many(self, resource: &Resource, objects: &[Arc<Value>], about: &Value, now: &Now) -> Value {
-        let items = objects.iter().map(AsRef::as_ref);
-        let (kind, version, items) = match self.form {
-            Form::Table => return tables::table(resource, items, self.include, now, true, about),
-            Form::Metadata => {
-                let kind = "PartialObjectMetadataList".to_owned();
-                (kind, "meta.k8s.io/v1".to_owned(), items.map(metadata).collect::<Vec<_>>())
-            }
+    fn many(self, resource: &Resource, objects: &[Arc<Value>], meta: &Value, now: &Now) -> Value {
+        let objects = objects.iter().map(AsRef::as_ref);
+        match self.form {
+            Form::Table => tables::table(resource, objects, self.include, now, true, meta),
             Form::Objects => {
-                (format!("{}List", resource.kind), resource.api_version(), items.map(untyped).collect())
+                let items: Vec<_> = objects.map(untyped).collect();
+                json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+                    "metadata": meta, "items": items})
             }
-        };
-        json!({"kind": kind, "apiVersion": version, "metadata": about, "items": items})
+        }
     }
 }
 

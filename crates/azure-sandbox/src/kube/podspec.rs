@@ -86,7 +86,6 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
     }
     if at(pod, &["status", "phase"]).is_null() {
         set(pod, &["status", "phase"], "Pending");
-        set(pod, &["status", "qosClass"], quality(&pod["spec"]));
         default(pod, &["metadata", "creationTimestamp"], now.text.clone());
     }
     let fixed = old.is_some_and(|old| essence(old) != essence(pod));
@@ -147,28 +146,6 @@ fn essence(pod: &Value) -> Value {
     spec
 }
 
-/// The quality of service, from what the containers ask for.
-pub(crate) fn quality(spec: &Value) -> &'static str {
-    let containers = list(spec, "/containers");
-    let all = |test: &dyn Fn(&Value) -> bool| containers.iter().all(test);
-    let none = |container: &Value| {
-        ["requests", "limits"].iter().all(|kind| {
-            at(container, &["resources", *kind]).as_object().is_none_or(serde_json::Map::is_empty)
-        })
-    };
-    if all(&none) {
-        return "BestEffort";
-    }
-    let full = |container: &Value| {
-        let (requests, limits) =
-            (at(container, &["resources", "requests"]), at(container, &["resources", "limits"]));
-        ["cpu", "memory"].iter().all(|kind| {
-            !limits[*kind].is_null() && (requests[*kind].is_null() || requests[*kind] == limits[*kind])
-        })
-    };
-    if all(&full) { "Guaranteed" } else { "Burstable" }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,13 +193,5 @@ mod tests {
                 "{new} {subresource}"
             );
         }
-    }
-
-    #[test]
-    fn the_quality_follows_from_requests_and_limits() {
-        let of = |resources: Value| quality(&json!({"containers": [{"resources": resources}]}));
-        assert_eq!(of(json!({})), "BestEffort");
-        assert_eq!(of(json!({"requests": {"cpu": "1"}})), "Burstable");
-        assert_eq!(of(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), "Guaranteed");
     }
 }

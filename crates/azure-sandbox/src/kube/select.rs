@@ -140,27 +140,15 @@ fn unreadable(selector: &str) -> StatusError {
 /// The fields that may be asked for besides name and namespace, and where they are.
 fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
     let more: &[(&str, &str)] = if resource.is(&resources::PODS) {
-        &[
-            ("spec.nodeName", "/spec/nodeName"),
-            ("spec.restartPolicy", "/spec/restartPolicy"),
-            ("spec.schedulerName", "/spec/schedulerName"),
-            ("spec.serviceAccountName", "/spec/serviceAccountName"),
-            ("status.phase", "/status/phase"),
-            ("status.podIP", "/status/podIP"),
-            ("status.nominatedNodeName", "/status/nominatedNodeName"),
-        ]
+        &[("spec.nodeName", "/spec/nodeName"), ("status.phase", "/status/phase")]
     } else if resource.is(&resources::EVENTS) {
         &[
             ("involvedObject.kind", "/involvedObject/kind"),
             ("involvedObject.namespace", "/involvedObject/namespace"),
             ("involvedObject.name", "/involvedObject/name"),
             ("involvedObject.uid", "/involvedObject/uid"),
-            ("involvedObject.apiVersion", "/involvedObject/apiVersion"),
-            ("involvedObject.resourceVersion", "/involvedObject/resourceVersion"),
             ("involvedObject.fieldPath", "/involvedObject/fieldPath"),
             ("reason", "/reason"),
-            ("reportingComponent", "/reportingComponent"),
-            ("source", "/source/component"),
             ("type", "/type"),
         ]
     } else if resource.is(&resources::SECRETS) {

@@ -8,6 +8,8 @@ use serde_json::Value;
 use time::macros::format_description;
 use uuid::Uuid;
 
+pub(crate) use crate::skus::fnv1a as hash;
+
 /// What is at `path`; null when nothing is.
 pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
     path.iter().fold(value, |value, key| &value[*key])
@@ -112,14 +114,6 @@ fn date(ms: i64) -> time::OffsetDateTime {
 pub(crate) fn ms_of(moment: &str) -> Option<i64> {
     let date = time::OffsetDateTime::parse(moment, &time::format_description::well_known::Rfc3339).ok()?;
     i64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
-}
-
-/// FNV-1a: the same on every machine and in every start.
-pub(crate) fn hash(text: &str) -> u64 {
-    let mixed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    mixed ^ (mixed >> 32)
 }
 
 /// The letters of generated names: no vowels, so that no words come out.

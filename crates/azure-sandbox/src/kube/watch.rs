@@ -12,17 +12,16 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cluster::Cluster;
 use super::clusters::KubeClusters;
-use super::list::{Filter, Shape, check_version};
+use super::list::{Filter, Shape};
 use super::request::{Form, KubeRequest};
 use super::status::StatusError;
 use super::storage::{Change, State};
-use super::value::{place, set};
+use super::value::set;
 
 /// A watch that says no end ends by itself after this long.
 const USUAL_LIFE: Duration = Duration::from_mins(45);
 /// How often a client that wants bookmarks is told how far it is.
 const BOOKMARK: Duration = Duration::from_mins(1);
-const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 /// One watch.
 struct Watch {
@@ -51,8 +50,6 @@ pub(crate) fn answer(
     let shape = Shape::of(request)?;
     let life = request.number::<u64>("timeoutSeconds")?.map_or(USUAL_LIFE, Duration::from_secs);
     let since = request.number::<u64>("resourceVersion")?.unwrap_or_default();
-    let streamed = request.flag("sendInitialEvents");
-    let quiet = request.query.iter().any(|(key, value)| key == "sendInitialEvents" && value == "false");
     let start = Instant::now();
     let mut watch = Watch {
         kube: kube.clone(),
@@ -69,17 +66,8 @@ pub(crate) fn answer(
     let mut first = Vec::new();
     {
         let state = cluster.state();
-        if streamed {
-            check_version(&state, request)?;
-        }
-        if streamed || (since == 0 && !quiet) {
+        if since == 0 {
             watch.tell_all(&state, &mut first);
-        } else if since == 0 {
-            watch.since = state.revision;
-        }
-        if streamed && watch.bookmarks {
-            let end = watch.bookmark(Some(INITIAL_END));
-            line(&mut first, &end);
         }
     }
     let first = Bytes::from(first);
@@ -131,7 +119,7 @@ impl Watch {
                 () = sleep_until(self.next_bookmark), if self.bookmarks => {
                     self.next_bookmark = Instant::now() + BOOKMARK;
                     let mut lines = self.news();
-                    line(&mut lines, &self.bookmark(None));
+                    line(&mut lines, &self.bookmark());
                     return Some(lines.into());
                 }
                 () = stop.cancelled() => return None,
@@ -165,22 +153,18 @@ impl Watch {
     }
 
     /// How far the watch is.
-    fn bookmark(&self, annotation: Option<&str>) -> Value {
+    fn bookmark(&self) -> Value {
         let version = self.since.to_string();
         let resource = self.filter.resource;
         let mut object = match self.shape.form {
             Form::Table => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
                 "columnDefinitions": [], "rows": []}),
-            Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}),
             Form::Objects => {
                 json!({"kind": resource.kind, "apiVersion": resource.api_version()})
             }
         };
         set(&mut object, &["metadata", "resourceVersion"], version);
         set(&mut object, &["metadata", "creationTimestamp"], Value::Null);
-        if let Some(annotation) = annotation {
-            set(place(&mut object, &["metadata", "annotations"]), &[annotation], "true");
-        }
         json!({"type": "BOOKMARK", "object": object})
     }
 }
