@@ -1,5 +1,4 @@
-//! The certificate authority of the sandbox: made once, kept by whoever wants to trust it for longer, and
-//! unable to vouch for anything but the host names that the sandbox stands in for, and this machine itself.
+//! The certificate authority of the sandbox. Name constraints limit it to the host names of the sandbox and to loopback.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,43 +20,35 @@ use crate::clouds::HOSTS;
 use crate::files;
 
 const NAME: &str = "norman-aks sandbox authority";
-/// The names of this machine for itself.
 const LOCALHOST: &str = "localhost";
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// A certificate authority as it is kept between two starts.
+/// A stored certificate authority.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredAuthority {
     /// The certificate that clients trust, PEM.
     pub(crate) certificate: String,
-    /// Its private key, PEM (PKCS #8). Who has it can impersonate Azure to those who trust the certificate.
+    /// Its private key, PEM (PKCS #8). It can impersonate Azure to clients that trust the certificate.
     pub(crate) key: SecretString,
 }
 
-/// An authority that cannot be made or used.
+/// Errors of the certificate authority.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Keys or certificates cannot be made or read.
     #[error("cannot make the sandbox's certificates")]
     Certificate(#[from] rcgen::Error),
-    /// The stored certificate is not PEM.
     #[error("the stored authority's certificate cannot be read")]
     Unreadable(#[source] rustls::pki_types::pem::Error),
-    /// The stored certificate belongs to another key.
     #[error("the stored authority's certificate and key do not belong together")]
     Mismatch,
-    /// A file of the authority cannot be read or written.
     #[error("cannot use {}", path.display())]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: io::Error,
     },
-    /// TLS refuses the certificate.
     #[error("cannot use the sandbox's certificate")]
     Tls(#[from] rustls::Error),
 }
@@ -71,7 +62,7 @@ impl StoredAuthority {
         folder.join(CERTIFICATE_FILE)
     }
 
-    /// The authority that an earlier start left in `folder`.
+    /// Reads the authority in `folder`, if there is one.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let read = |name: &str| {
             let path = folder.join(name);
@@ -83,7 +74,7 @@ impl StoredAuthority {
         Ok(Some(Self { certificate, key: key.into() }))
     }
 
-    /// Keeps the authority in `folder` for the next start.
+    /// Stores the authority in `folder`.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
         for (name, content) in [(KEY_FILE, self.key.expose_secret()), (CERTIFICATE_FILE, &self.certificate)] {
             let path = folder.join(name);
@@ -92,14 +83,13 @@ impl StoredAuthority {
         Ok(())
     }
 
-    /// A new authority with a key of its own.
     pub(crate) fn generate() -> Result<Self, Error> {
         let key = KeyPair::generate()?;
         let certificate = authority()?.self_signed(&key)?;
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
     }
 
-    /// The same authority, with a certificate that may vouch for all that this version needs: same key, same name.
+    /// Replaces the certificate of an older version, which lacks `localhost`, with one of the same key and name.
     pub(crate) fn renewed(self) -> Result<Self, Error> {
         let certificate =
             CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(Error::Unreadable)?;
@@ -110,12 +100,12 @@ impl StoredAuthority {
         Ok(Self { certificate: authority()?.self_signed(&key)?.pem(), key: self.key })
     }
 
-    /// A server certificate for every host of the sandbox, valid for a year from now on the machine's clock.
+    /// TLS for the host names of the sandbox.
     pub(crate) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         self.serving(HOSTS.map(str::to_owned).to_vec())
     }
 
-    /// The same for this machine under the names that it has for itself.
+    /// TLS for loopback.
     pub(crate) fn loopback(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         let addresses = LOOPBACK.iter().map(ToString::to_string);
         self.serving(addresses.chain([LOCALHOST.to_owned()]).collect())
@@ -142,7 +132,7 @@ fn leaf(names: Vec<String>, issuer: &Issuer<'_, KeyPair>) -> Result<(Certificate
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
-    // Clients compare with the machine's clock, whatever clock the sandbox itself runs by.
+    // Clients use the machine's clock, not that of the sandbox.
     let now = Clock::system().now();
     params.not_before = now - DAY;
     params.not_after = now + DAY * 365;

@@ -1,23 +1,22 @@
-//! The three clouds and the host names under which each is reached. A table of its own on purpose: the
-//! sandbox must not learn Azure's names from the code that it tests.
+//! The three clouds and their host names. The sandbox does not share this table with the code that it tests.
 
 use serde::{Deserialize, Serialize};
 
-/// A separate Azure, with its own login service, directory and resources.
+/// A cloud, with its own login service, directories and resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Cloud {
-    /// The worldwide one.
+    /// The worldwide public cloud.
     #[serde(rename = "AzurePublicCloud")]
     Public,
     /// Operated by 21Vianet.
     #[serde(rename = "AzureChinaCloud")]
     China,
-    /// For authorities of the United States.
+    /// Operated for the US government.
     #[serde(rename = "AzureUSGovernmentCloud")]
     UsGovernment,
 }
 
-/// What a host name stands for.
+/// A service of a cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// Azure Resource Manager.
@@ -26,7 +25,7 @@ pub(crate) enum Side {
     Login,
 }
 
-/// Every host name that the sandbox answers to.
+/// The host names of the sandbox.
 pub(crate) const HOSTS: [&str; 8] = [
     "management.azure.com",
     "login.microsoftonline.com",
@@ -38,7 +37,7 @@ pub(crate) const HOSTS: [&str; 8] = [
     "login.microsoftonline.us",
 ];
 
-/// Which cloud, and which side of it, a host name belongs to.
+/// The cloud and service of a host name.
 pub(crate) fn resolve(host: &str) -> Option<(Cloud, Side)> {
     Some(match host.to_ascii_lowercase().as_str() {
         "management.azure.com" => (Cloud::Public, Side::Management),
@@ -68,7 +67,7 @@ impl Cloud {
         }
     }
 
-    /// What the host names of clusters end with, behind the region.
+    /// The suffix of cluster host names, after the region.
     pub(crate) fn cluster_suffix(self) -> &'static str {
         match self {
             Self::Public => "azmk8s.io",
@@ -93,7 +92,7 @@ impl Cloud {
         }
     }
 
-    /// The resources for which a token of Resource Manager may be asked, without the slash at the end.
+    /// The audiences of Resource Manager, without the trailing slash.
     pub(crate) fn audiences(self) -> [&'static str; 2] {
         match self {
             Self::Public => ["https://management.core.windows.net", "https://management.azure.com"],

@@ -1,5 +1,5 @@
-//! What is in the sandbox from the start, read from the JSON files beside this one. They were written for
-//! this project; `{subscription}`, `{tenant}`, `{location}` and `{other_location}` are filled in on use.
+//! The built-in data, from the JSON files in `data`, which were written for this project. `templates.rs` replaces
+//! `{subscription}`, `{tenant}`, `{location}` and `{other_location}`.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::seed::Account;
 use crate::skus::family::Family;
 use crate::versions::Offers;
 
-/// A file of the sandbox that does not say what it should.
+/// A file of the built-in data is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("the built-in data {file} cannot be read")]
 pub struct Error {
@@ -20,14 +20,14 @@ pub struct Error {
     source: serde_json::Error,
 }
 
-/// Everything that no request changes.
+/// The data that no request changes.
 pub(crate) struct Catalog {
     pub(crate) regions: Vec<Region>,
     pub(crate) families: Vec<Family>,
     pub(crate) versions: Versions,
-    /// The same, to look things up in: the public cloud's and that of the others.
+    /// The parsed versions of the public cloud and of the others.
     offers: [Offers; 2],
-    /// Versions of the interface by resource type, in lower case; oldest first.
+    /// The api-versions of each lower-case resource type, oldest first.
     pub(crate) api_versions: HashMap<String, Vec<String>>,
     pub(crate) accounts: Vec<Account>,
     pub(crate) groups: Vec<Box<RawValue>>,
@@ -35,14 +35,14 @@ pub(crate) struct Catalog {
     pub(crate) clusters: Vec<Box<RawValue>>,
 }
 
-/// The Kubernetes versions of the public cloud and of the two others, as `values` lists them.
+/// The Kubernetes versions of the public cloud and of the two others, in the form of `values`.
 #[derive(Deserialize)]
 pub(crate) struct Versions {
     pub(crate) public: Vec<Box<RawValue>>,
     pub(crate) national: Vec<Box<RawValue>>,
 }
 
-/// A place, or (logical) a group of places, that `locations` lists.
+/// A physical or logical region.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Region {
@@ -64,7 +64,7 @@ pub(crate) struct Region {
     pub(crate) longitude: String,
     #[serde(default)]
     pub(crate) paired: Vec<String>,
-    /// How many availability zones there are.
+    /// The number of availability zones.
     #[serde(default)]
     pub(crate) zones: u8,
     #[serde(default)]
@@ -115,7 +115,7 @@ impl Catalog {
         })
     }
 
-    /// The physical region of that name in that cloud, in Azure's lenient spelling (`East US`, `eastus`).
+    /// The physical region with a name such as `East US` or `eastus`.
     pub(crate) fn region(&self, cloud: Cloud, name: &str) -> Option<&Region> {
         let name: String = name.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
         self.places(cloud).find(|region| region.name == name)

@@ -1,8 +1,7 @@
-//! Microsoft Entra: tokens for a client's secret, and the two documents that libraries read before.
+//! Microsoft Entra: tokens for client secrets, and the two discovery documents.
 //!
-//! The sentences are this project's own; codes, statuses, keys and the frame (`AADSTS…: … Trace ID: …`) are
-//! Entra's. Some older errors end their lines with CR LF instead of spaces, as Entra's do: readers stumble
-//! over the escapes.
+//! Codes, statuses, keys and the form of the messages (`AADSTS…: … Trace ID: …`) are Entra's, the sentences our own. As in
+//! Entra, some older errors have CR LF instead of spaces.
 
 use http::StatusCode;
 use serde::Serialize;
@@ -17,10 +16,10 @@ use crate::response::Answer;
 use crate::seed::Role;
 use crate::state::{App, Audience, SandboxState, State, Subscription, Token};
 
-/// How long a token lives, in seconds.
+/// The validity of tokens in seconds.
 const LIFETIME: i64 = 3_599;
 
-/// The application that stands for the Kubernetes APIs of clusters, the same in every tenant and cloud.
+/// The application of the Kubernetes APIs of clusters, in every tenant and cloud.
 const KUBERNETES_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
 pub(crate) fn operation(segments: &[String]) -> Operation {
@@ -52,7 +51,7 @@ pub(crate) fn answer(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]
     result.unwrap_or_else(|error| error.answer(sandbox, request))
 }
 
-/// Adds the headers that every answer of Entra has.
+/// Adds the headers that every response of Entra has.
 pub(crate) fn with_common_headers(answer: Answer) -> Answer {
     if answer.is_foreign() {
         return answer;
@@ -66,13 +65,13 @@ pub(crate) fn with_common_headers(answer: Answer) -> Answer {
         .with("x-ms-request-id", &Uuid::new_v4().to_string())
 }
 
-/// A refusal before it has its trace and its time.
+/// An error, before trace ID and timestamp are added.
 struct EntraError {
     status: StatusCode,
     error: &'static str,
     code: u32,
     text: String,
-    /// Lines end with CR LF.
+    /// Whether lines end with CR LF.
     lines: bool,
     retry_after: Option<u32>,
 }
@@ -172,7 +171,7 @@ fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<
     Ok(issue(&mut state, Token { cloud: request.cloud, tenant, client_id, audience, expires_ms }))
 }
 
-/// The tenant of the path, in lower case.
+/// The lower-case tenant in the path.
 fn tenant(request: &AzureRequest) -> Result<String, EntraError> {
     let tenant = request.segments.first().map(|tenant| tenant.to_ascii_lowercase()).unwrap_or_default();
     if Uuid::try_parse(&tenant).is_ok() || tenant.contains('.') || tenant == "common" {
@@ -219,7 +218,7 @@ fn check(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Resu
     Err(EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_215, text))
 }
 
-/// For whom a token is that is request for with a scope of the form `<audience>/.default`, with or without the OpenID ones.
+/// The audience in a scope of the form `<audience>/.default`; OpenID scopes are ignored.
 fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraError> {
     let mut resources =
         scope.split(' ').filter(|part| !["", "openid", "profile", "offline_access", "email"].contains(part));

@@ -1,4 +1,4 @@
-//! OperationError on demand: which requests it meets, how often, and what it does to the answer.
+//! Faults: delayed, changed and missing responses for matching requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::recordings::Operation;
 use crate::response::Answer;
 use crate::script::{Rule, Script};
 
-/// A rule for trouble. Conditions that are left out hold for every request; the first rule that fits decides.
+/// A fault. Unset conditions match every request; the first match applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
@@ -27,48 +27,48 @@ pub struct Fault {
     /// Only this method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// How many fitting requests are let through first.
+    /// Number of matching requests that are not affected first.
     pub skip: u32,
-    /// How many fitting requests meet it after that; without end when left out.
+    /// Number of matching requests after those; unlimited if unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// How long the answer is held back, in milliseconds.
+    /// The delay of the response in milliseconds.
     pub latency_ms: u64,
-    /// What is done to it besides.
+    /// The change of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
 }
 
-/// What a fault does to an answer.
+/// The effect of a fault on a response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
-    /// Another answer is sent in its place.
+    /// Another response is sent.
     Status(Refusal),
-    /// The connection (HTTP/2: the stream) ends without an answer.
+    /// The connection (HTTP/2: the stream) is closed without a response.
     CutBeforeAnswer,
-    /// New connections are refused, and what is asked on open ones is cut. Only for Kubernetes, where the host name alone
-    /// counts and nothing is counted off; elsewhere it cuts.
+    /// New connections are refused, and open ones closed. Only for Kubernetes, with `host` as the only condition; elsewhere,
+    /// connections are closed.
     RefuseConnections,
-    /// The request is carried out, and then the connection (HTTP/2: the stream) ends without an answer.
+    /// The request is executed, then the connection (HTTP/2: the stream) is closed without a response.
     CutAfterTaken,
-    /// The connection (HTTP/2: the stream) ends after half of the body.
+    /// The connection (HTTP/2: the stream) is closed after half of the body.
     CutInBody,
-    /// Half of the body, as if it were all.
+    /// Half of the body, as if it were complete.
     TruncatedBody,
-    /// A whole body that is no JSON.
+    /// A complete body that is not JSON.
     InvalidJson,
-    /// The body comes in ten pieces over so many milliseconds.
+    /// The body in ten parts over this many milliseconds.
     SlowBody(u64),
-    /// The body's `nextLink` (added if there is none) points to this address.
+    /// A `nextLink` to this URL.
     ForeignNextLink(String),
 }
 
-/// A refusal in Azure's form.
+/// An error response of a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Refusal {
-    /// The status, 500 when left out.
+    /// The status; 500 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// `error.code`.
@@ -77,7 +77,7 @@ pub struct Refusal {
     /// `error.message`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The whole body instead, as it is to be sent.
+    /// The whole body instead of code and message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// `Retry-After`: seconds or a date.
@@ -139,7 +139,7 @@ impl Rule for Fault {
 }
 
 impl Refusal {
-    /// In the form of the side that would have answered.
+    /// The response in the form of a service.
     pub(crate) fn answer(&self, side: Side) -> Answer {
         let status = self.status.and_then(|status| http::StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);

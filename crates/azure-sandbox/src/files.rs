@@ -1,4 +1,4 @@
-//! Files of the data folder, which only their owner may read.
+//! Files in the data directory, readable only for their owner.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -16,13 +16,12 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Replaces a file atomically: readers see the old content or the new one. It is not forced onto the disk, because it
-/// has to survive the end of the process, not of the machine.
+/// Replaces a file atomically. It is not synced to the disk, because it has to survive a crash of the process only.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&temporary)?;
-    // A file that a crash left behind has kept its own mode.
+    // A temporary file from a crash may have another mode.
     file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
     file.write_all(content)?;
     fs::rename(&temporary, path)

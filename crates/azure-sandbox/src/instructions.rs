@@ -1,4 +1,4 @@
-//! What a person reads who starts the sandbox alone.
+//! The instructions that the program prints.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::Sandbox;
 
 impl Sandbox {
-    /// Where the sandbox listens and a first request; `folder` is [`Options::state_dir`](super::Options::state_dir).
+    /// The address, the host names and an example request; `folder` is [`Options::state_dir`](super::Options::state_dir).
     pub fn instructions(&self, folder: &Path) -> String {
         let address = self.address();
         let file = Self::authority_file(folder);
@@ -26,7 +26,7 @@ impl Sandbox {
     }
 }
 
-/// A word for a POSIX shell, in quotes where it needs them.
+/// A word for a POSIX shell, quoted if necessary.
 fn quoted(word: &str) -> String {
     if word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) {
         return word.to_owned();

@@ -1,8 +1,8 @@
-//! Reading and writing JSON by path, for bodies of which nobody here knows every key.
+//! Access to JSON by pointer, for bodies with unknown keys.
 
 use serde_json::{Map, Value};
 
-/// The text at a JSON pointer; an empty one counts as missing.
+/// The string at a JSON pointer; `None` if it is empty.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
 }
@@ -12,22 +12,22 @@ pub(crate) fn number(value: &Value, pointer: &str) -> Option<u32> {
     value.pointer(pointer)?.as_u64().and_then(|number| u32::try_from(number).ok())
 }
 
-/// Whether there is `true` at a JSON pointer.
+/// Whether the value at a JSON pointer is `true`.
 pub(crate) fn is_true(value: &Value, pointer: &str) -> bool {
     value.pointer(pointer).and_then(Value::as_bool) == Some(true)
 }
 
-/// The list at a JSON pointer; empty when there is none.
+/// The list at a JSON pointer; empty if it is missing.
 pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The texts in the list at a JSON pointer.
+/// The strings in the list at a JSON pointer.
 pub(crate) fn texts(value: &Value, pointer: &str) -> Vec<String> {
     list(value, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Sets the value at a path of keys with slashes before them; makes the objects on the way.
+/// Sets the value at a path such as `/a/b`; missing objects are created.
 pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
     let mut place = value;
     for key in path.split('/').skip(1) {
@@ -40,7 +40,7 @@ pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
     *place = new.into();
 }
 
-/// Sets the value at a path where there is none yet, or `null`.
+/// Sets the value at a path if it is missing or null.
 pub(crate) fn default(value: &mut Value, path: &str, new: impl Into<Value>) {
     if value.pointer(path).is_none_or(Value::is_null) {
         set(value, path, new);
@@ -55,7 +55,7 @@ pub(crate) fn remove(value: &mut Value, path: &str) {
     }
 }
 
-/// Lays `new` over `old`: objects are joined key by key, `null` removes, everything else replaces.
+/// Merges `new` into `old`: null removes a key, objects are merged, other values are replaced.
 pub(crate) fn overlay(old: &mut Value, new: &Value) {
     let (Some(target), Some(source)) = (old.as_object_mut(), new.as_object()) else {
         *old = new.clone();

@@ -79,24 +79,23 @@ const AZURE_FILE: &str = "sandbox-azure.json";
 /// Any free port of the loopback interface.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// How long a stop waits for requests that are still being answered.
+/// The grace period for running requests at the stop.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How often somebody looks after long operations that nobody asks about.
+/// The interval at which running operations are advanced without requests.
 const ADVANCE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How a sandbox is started.
+/// The options of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where Azure is served, over TLS; port 0 for any free one.
+    /// The TLS address of Azure; port 0 for any free one.
     pub listen: SocketAddr,
-    /// Where the control API is served, over plain HTTP; a loopback address, or nowhere.
+    /// The HTTP address of the control API, which must be loopback.
     pub control_listen: Option<SocketAddr>,
-    /// The clock by which tokens expire and requests are dated.
+    /// The clock of tokens, operations and logs.
     pub clock: Clock,
-    /// How long things take.
+    /// The durations of operations.
     pub timing: Timing,
-    /// The folder that keeps the certificate authority and everything that was changed, in Azure and inside of the
-    /// clusters, for the next start; `None` keeps nothing. It has to exist.
+    /// The existing directory for the certificate authority and the state; `None` stores nothing.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -112,47 +111,39 @@ impl Default for Options {
     }
 }
 
-/// A sandbox that cannot be started.
+/// Errors at the start of a sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address cannot be used.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// Why not.
         #[source]
         source: io::Error,
     },
-    /// Whoever reaches the control API steers the sandbox: it stays on this machine.
+    /// The control API has no authentication.
     #[error("the control API listens on loopback addresses only, not on {0}")]
     NotLoopback(SocketAddr),
-    /// The certificate authority cannot be made or used.
     #[error("the sandbox has no certificate")]
     Authority(#[from] AuthorityError),
-    /// What was kept of the clusters cannot be used.
     #[error("the sandbox has no clusters")]
     Kubernetes(#[from] KubernetesError),
-    /// The times cannot be.
     #[error("the sandbox cannot keep these times")]
     Timing(#[from] InvalidTimeScale),
-    /// What an earlier start has left cannot be used.
     #[error("the sandbox cannot go on where it was")]
     State(#[from] StateError),
-    /// The built-in data is broken.
     #[error("the sandbox has no data")]
     Data(#[from] DataError),
 }
 
-/// Gives the address of a host name; `None` when the name does not exist.
+/// Resolves a host name; `None` if it does not exist.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync>;
 
-/// A running sandbox. Dropping it ends it; [`Sandbox::stop`] also waits for the end.
+/// A running sandbox. Dropping it stops it; [`Sandbox::stop`] also waits.
 pub struct Sandbox {
     address: SocketAddr,
     control_address: Option<SocketAddr>,
     kubernetes_address: SocketAddr,
-    /// A port that is taken, but on which nobody listens: connections to it are refused.
+    /// A bound port without a listener: connections to it are refused.
     closed: Arc<(TcpSocket, SocketAddr)>,
     authority: StoredAuthority,
     control: Control,
@@ -164,7 +155,7 @@ impl Sandbox {
     /// Starts a sandbox on the running tokio runtime.
     ///
     /// # Errors
-    /// When an address is taken or not allowed, or the stored authority cannot be used.
+    /// If an address, the stored authority or the stored state cannot be used.
     pub async fn start(options: Options) -> Result<Self, Error> {
         if let Some(address) = options.control_listen.filter(|address| !address.ip().is_loopback()) {
             return Err(Error::NotLoopback(address));
@@ -193,7 +184,7 @@ impl Sandbox {
             None => None,
         };
         let (kubernetes, kubernetes_address) = bind(ANY_PORT).await?;
-        // Nobody else set it.
+        // It is set only here.
         let _ = sandbox.kubernetes_address.set(kubernetes_address);
         let closed = Arc::new(closed_port()?);
         let tasks = TaskTracker::new();
@@ -216,44 +207,42 @@ impl Sandbox {
         Ok(Self { address, control_address, kubernetes_address, closed, authority, control, tasks, stop })
     }
 
-    /// Where all host names of [`Sandbox::hosts`] are served, over TLS.
+    /// The TLS address of all host names of [`Sandbox::hosts`].
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the control API is served, when it is.
+    /// The address of the control API, if it is enabled.
     pub fn control_address(&self) -> Option<SocketAddr> {
         self.control_address
     }
 
-    /// Where the Kubernetes APIs of all clusters are served, over TLS; the name in the handshake decides which.
+    /// The TLS address of all Kubernetes APIs; the server name selects the cluster.
     pub fn kubernetes_address(&self) -> SocketAddr {
         self.kubernetes_address
     }
 
-    /// Where the host name of a cluster's Kubernetes API leads to, as seen from here; `None` when there is no such name:
-    /// for clusters that are unknown, stopped, or private.
+    /// A resolver of cluster host names. Those of unknown, stopped and private clusters do not resolve.
     pub fn kubernetes_resolver(&self) -> Resolver {
         let (served, closed) = (self.kubernetes_address, Arc::clone(&self.closed));
         let kube = self.control.sandbox.kube.clone();
         Arc::new(move |host| kube.resolve(host, served, closed.1))
     }
 
-    /// The certificate that clients have to trust, PEM.
+    /// The certificate authority that clients must trust, PEM.
     pub fn authority_pem(&self) -> &str {
         &self.authority.certificate
     }
 
-    /// The file of that certificate in [`Options::state_dir`].
+    /// The file of the certificate authority in [`Options::state_dir`].
     pub fn authority_file(state_dir: &Path) -> PathBuf {
         StoredAuthority::certificate_file(state_dir)
     }
 
-    /// What a server on this machine needs to serve TLS to those who trust [`Sandbox::authority_pem`], under
-    /// `localhost`, `127.0.0.1` and `::1`.
+    /// A TLS configuration of the sandbox's authority for `localhost`, `127.0.0.1` and `::1`.
     ///
     /// # Errors
-    /// When the authority cannot be used.
+    /// If the authority cannot be used.
     pub fn loopback_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         Ok(self.authority.loopback()?)
     }
@@ -263,17 +252,17 @@ impl Sandbox {
         &clouds::HOSTS
     }
 
-    /// The account that is ready to use, and what it finds.
+    /// The account `ready` and its resources.
     pub fn seed() -> Seed {
         seed::SEED
     }
 
-    /// The control API, in process.
+    /// The control of the sandbox, in process.
     pub fn control(&self) -> Control {
         self.control.clone()
     }
 
-    /// Stops, after the requests that are being answered, but at most a second later.
+    /// Stops, and waits at most a second for running requests.
     pub async fn stop(self) {
         drop(self.stop);
         self.tasks.wait().await;
@@ -287,7 +276,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, bound))
 }
 
-/// A port on which connections are refused, as long as the socket is kept.
+/// A port on which connections are refused while the socket exists.
 fn closed_port() -> Result<(TcpSocket, SocketAddr), Error> {
     let taken = || {
         let socket = TcpSocket::new_v4()?;
@@ -298,7 +287,7 @@ fn closed_port() -> Result<(TcpSocket, SocketAddr), Error> {
     taken().map_err(|source| Error::Listen { address: ANY_PORT, source })
 }
 
-/// Lets the Kubernetes APIs follow, while long operations are under way that nobody asks about.
+/// Advances running operations without requests, so that the Kubernetes APIs are updated.
 async fn advance_operations(sandbox: Arc<SandboxState>, stop: CancellationToken) {
     loop {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The requests that the sandbox has seen, newest last.
+//! The log of requests, newest last.
 
 use std::collections::VecDeque;
 
@@ -6,42 +6,41 @@ use serde::Serialize;
 
 use crate::recordings::Operation;
 
-/// How many are remembered.
 const CAPACITY: usize = 10_000;
 
-/// A request as the sandbox saw it. No tokens, and no bodies of logins.
+/// A received request, without tokens and bodies of logins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordedRequest {
-    /// What was asked for.
+    /// The requested operation.
     pub operation: Operation,
     /// The method.
     pub method: String,
-    /// Azure's host name.
+    /// The host name.
     pub host: String,
-    /// The path, as sent.
+    /// The path on the wire.
     pub path: String,
-    /// The query, as sent; empty for none.
+    /// The query on the wire; may be empty.
     pub query: String,
-    /// The status answered; none while it is being answered, or when the connection was cut.
+    /// The status of the response; `None` while it is pending, or if the connection was cut.
     pub status: Option<u16>,
-    /// `x-ms-client-request-id`, as sent.
+    /// `x-ms-client-request-id`.
     pub client_request_id: Option<String>,
-    /// The body of a request to Resource Manager that is no GET, as sent; none when it had none, or a huge one.
+    /// The body of a write to Resource Manager; `None` if it is empty or too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// When it came, milliseconds since 1970 by the sandbox's clock.
+    /// The time of arrival by the sandbox's clock, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
 #[derive(Default)]
 pub(crate) struct Log {
     seen: VecDeque<RecordedRequest>,
-    /// The number of the first in `seen`.
+    /// The number of the first request.
     first: u64,
 }
 
 impl Log {
-    /// Remembers a request and gives the number under which its status is to be set.
+    /// Adds a request, and returns its number.
     pub(crate) fn push(&mut self, seen: RecordedRequest) -> u64 {
         if self.seen.len() >= CAPACITY {
             self.seen.pop_front();
@@ -73,7 +72,7 @@ impl Log {
     }
 
     pub(crate) fn clear(&mut self) {
-        // Numbers given before are never given again.
+        // Numbers are never reused.
         self.first += self.seen.len() as u64;
         self.seen.clear();
     }

@@ -1,4 +1,4 @@
-//! The program `azure-sandbox`: the stand-in for Azure by itself, until it is told to stop.
+//! The program `azure-sandbox`, which runs the simulated Azure until a signal.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -9,17 +9,17 @@ use azure_sandbox::{Options, Sandbox};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Microsoft Entra and Azure Resource Manager on this machine, without an account.
+/// Simulated Microsoft Entra and Azure Resource Manager
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Address of Azure, with TLS; port 0 takes any free one.
+    /// TLS address of Azure; port 0 for any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// Address of the control API (faults, recorded requests); must be loopback [default: off].
+    /// Address of the control API (faults, recorded requests); must be loopback [default: off]
     #[arg(long, value_name = "ADDRESS")]
     control_listen: Option<SocketAddr>,
-    /// Folder of the certificate authority and of what requests changed.
+    /// Directory of the certificate authority and the state
     #[arg(long, value_name = "FOLDER", default_value = "azure-sandbox-data")]
     data_dir: PathBuf,
 }
@@ -49,7 +49,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&data_dir)?;
     let state_dir = Some(data_dir.clone());
     let sandbox = Sandbox::start(Options { listen, control_listen, state_dir, ..Options::default() }).await?;
-    // A reader that has gone away does not end the sandbox.
+    // Ignore a closed stdout.
     let _ = writeln!(io::stdout().lock(), "{}", sandbox.instructions(&data_dir));
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     sandbox.stop().await;

@@ -1,5 +1,4 @@
-//! Answers that are given instead of the sandbox's own: recorded pages for a subscription, outcomes for a
-//! login.
+//! Recorded responses of a subscription, and scripted results of logins.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::response::Answer;
 
-/// Everything that can be asked of the sandbox, by the names that tests and recordings use.
+/// The operations of the sandbox, by the names in tests and recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Operation {
@@ -90,43 +89,43 @@ impl Operation {
     }
 }
 
-/// One recorded answer. The text of the body is sent as it stands; only `nextLink` is written into it.
+/// A recorded response. Its body is sent unchanged, except for `nextLink`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// The status; 200 when left out.
+    /// The status; 200 by default.
     #[serde(default = "ok")]
     pub status: u16,
-    /// Headers; a `Content-Type` here replaces that of JSON.
+    /// Headers; `Content-Type` defaults to JSON.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// JSON; a string is sent without its quotes.
+    /// JSON; a string is sent without quotes.
     pub body: Box<RawValue>,
-    /// How long to wait before answering, in milliseconds.
+    /// The delay in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
 }
 
-/// What happens when somebody logs in with a certain secret.
+/// The scripted result of logins with a secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
-    /// The application; any when left out.
+    /// The application; any if unset.
     #[serde(default)]
     pub client_id: Option<String>,
     /// The secret.
     pub secret: String,
-    /// What is answered.
+    /// The result.
     pub outcome: Outcome,
 }
 
-/// The end of a login.
+/// The result of a login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// A token for the tenant and the cloud that were asked.
+    /// A token for the requested tenant and cloud.
     Token,
-    /// Exactly this.
+    /// This response.
     Answer(Page),
 }
 
@@ -135,21 +134,21 @@ fn ok() -> u16 {
 }
 
 impl Page {
-    /// A page with this status and body; keys are sent in the order in which `body` writes them.
+    /// A page with a status and a body, whose keys keep their order.
     ///
     /// # Errors
-    /// When `body` cannot be written as JSON.
+    /// If `body` cannot be serialized.
     pub fn new(status: u16, body: &impl Serialize) -> Result<Self, serde_json::Error> {
         let body = serde_json::value::to_raw_value(body)?;
         Ok(Self { status, headers: BTreeMap::new(), body, delay_ms: 0 })
     }
 
-    /// The body as it is sent.
+    /// The body on the wire.
     pub(crate) fn text(&self) -> String {
         serde_json::from_str::<String>(self.body.get()).unwrap_or_else(|_| self.body.get().to_owned())
     }
 
-    /// The answer; `next_link`, when there is one, replaces that of an object and leaves any other body alone.
+    /// The response; `next_link` replaces that of an object, and is ignored for other bodies.
     pub(crate) fn answer(&self, next_link: Option<&str>) -> Answer {
         let body = linked(self.body.get(), next_link).unwrap_or_else(|| self.text());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
@@ -162,11 +161,10 @@ impl Page {
     }
 }
 
-/// The keys of an object in their order, each value as text.
+/// The entries of an object in their order, with unparsed values.
 struct Entries(Vec<(String, Box<RawValue>)>);
 
-/// The object `text` with its `nextLink` set to `link` or, without one, removed; `None` when that changes
-/// nothing, or `text` is no object.
+/// The object `text` with `link` as its `nextLink`, or without one; `None` if nothing changes, or `text` is not an object.
 pub(crate) fn linked(text: &str, link: Option<&str>) -> Option<String> {
     let mut entries: Entries = serde_json::from_str(text).ok()?;
     let before = entries.0.len();

@@ -1,4 +1,4 @@
-//! A request, taken apart once for everybody.
+//! Parsed requests to Entra and Resource Manager.
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -9,20 +9,20 @@ use crate::clouds::{Cloud, Side, resolve};
 pub(crate) struct AzureRequest {
     pub(crate) cloud: Cloud,
     pub(crate) side: Side,
-    /// As the client named it, without the port.
+    /// Without the port.
     pub(crate) host: String,
     pub(crate) method: http::Method,
     /// As sent.
     pub(crate) path: String,
     /// As sent; empty for none.
     pub(crate) query: String,
-    /// The decoded parts of the path.
+    /// The decoded segments of the path.
     pub(crate) segments: Vec<String>,
     pub(crate) headers: HeaderMap,
 }
 
 impl AzureRequest {
-    /// `Err` has the host name that is not one of the sandbox's.
+    /// Parses a request; `Err` with the host name if it is unknown.
     pub(crate) fn new(parts: Parts) -> Result<Self, String> {
         let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let host = parts.uri.host().or_else(|| named.and_then(|named| named.split(':').next()));
@@ -39,24 +39,24 @@ impl AzureRequest {
         Ok(Self { cloud, side, host, method: parts.method, path, query, segments, headers: parts.headers })
     }
 
-    /// Whether it may change something.
+    /// Whether the method is other than GET and HEAD.
     pub(crate) fn is_write(&self) -> bool {
         ![http::Method::GET, http::Method::HEAD].contains(&self.method)
     }
 
-    /// A parameter of the query; names are compared as Azure does, in any letter case.
+    /// A query parameter; its name is case-insensitive, as in Azure.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.query.as_bytes())
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.into_owned())
     }
 
-    /// A header, when it is text.
+    /// A header, if it is valid text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The page that `$skiptoken` asks for: 0, or what [`AzureRequest::next_link`] was given. `None` for a bad token.
+    /// The index in `$skiptoken`, from [`AzureRequest::next_link`]; 0 by default, `None` if the token is invalid.
     pub(crate) fn page_start(&self) -> Option<usize> {
         use base64::Engine as _;
         let Some(token) = self.parameter("$skiptoken") else { return Some(0) };
@@ -64,7 +64,7 @@ impl AzureRequest {
         std::str::from_utf8(&decoded).ok()?.strip_prefix("from=")?.parse().ok()
     }
 
-    /// The address of this request's later page, at Azure's own host.
+    /// The URL of a later page of this request.
     pub(crate) fn next_link(&self, start: usize) -> String {
         use base64::Engine as _;
         let kept: Vec<&str> = self

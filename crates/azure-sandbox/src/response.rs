@@ -1,4 +1,4 @@
-//! One answer of the sandbox, before it becomes a response.
+//! Complete responses of the sandbox.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-/// What Azure sends as the type of JSON.
+/// Azure's content type for JSON.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 #[derive(Clone, Debug)]
@@ -16,20 +16,20 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// To wait before answering.
+    /// The delay before it is sent.
     pub(crate) delay: Duration,
 }
 
 impl Answer {
-    /// JSON that is already text.
+    /// A response with serialized JSON.
     pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
         Self { status, headers, body: body.into(), delay: Duration::ZERO }
     }
 
-    /// A value as JSON.
+    /// A response with a value as JSON.
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        // Only maps with keys that are no strings can fail here; there are none.
+        // Serialization fails only for maps with keys other than strings.
         Self::text(status, serde_json::to_vec(body).unwrap_or_default())
     }
 
@@ -38,12 +38,12 @@ impl Answer {
         Self::json(status, &json!({"error": {"code": code, "message": message}}))
     }
 
-    /// No body, and therefore no type.
+    /// A response without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
         Self { status, headers: HeaderMap::new(), body: Bytes::new(), delay: Duration::ZERO }
     }
 
-    /// Sets a header; a value that cannot be one is left out.
+    /// Sets a header; an invalid value is ignored.
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.set(name, value);
@@ -56,7 +56,7 @@ impl Answer {
         }
     }
 
-    /// Whether the answer stands for that of a proxy on the way: it has another type than Azure's answers.
+    /// Whether the response simulates that of a proxy, with another content type than JSON.
     pub(crate) fn is_foreign(&self) -> bool {
         let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         kind.is_some_and(|kind| !kind.to_ascii_lowercase().starts_with("application/json"))

@@ -1,45 +1,43 @@
-//! The accounts that are there from the start.
+//! The accounts of the seed data.
 //!
 //! `docs/sandbox.md` has a table of them.
 //!
-//! Any other secret of a known application: 401 AADSTS7000215; an unknown application: 400 AADSTS700016; an
-//! unknown tenant: 400 AADSTS90002. In the group of [`Seed`] are three clusters that are ready: the one to import,
-//! with local accounts; `entra-only`, without them and with Entra users; `private-one`, whose API has no address
-//! that is reachable from outside. The ids and secrets are in `data/accounts.json`, and `GET /accounts` of
-//! the control API lists them. Nothing here is a secret of anybody.
+//! The resource group of [`Seed`] has three clusters: the one to import, with local accounts; `entra-only`, with Entra and
+//! without local accounts; and `private-one`, whose API is not reachable from outside. IDs and secrets are in
+//! `data/accounts.json`; they give access to nothing.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clouds::Cloud;
 
-/// The account `ready` and what it finds, for those who write examples or tests.
+/// The account `ready` and its resources, for examples and tests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seed {
-    /// The application's id.
+    /// The client ID of the application.
     pub client_id: &'static str,
-    /// A secret that logs in.
+    /// A valid secret.
     pub client_secret: &'static str,
-    /// Another secret that logs in.
+    /// Another valid secret.
     pub client_secret_2: &'static str,
     /// The subscription.
     pub subscription_id: &'static str,
     /// The tenant of the subscription.
     pub tenant_id: &'static str,
-    /// A region with zones and every VM size, where most of the resources are.
+    /// The region of most resources, with zones and every VM size.
     pub location: &'static str,
     /// A Kubernetes version of that region.
     pub kubernetes_version: &'static str,
-    /// A version that the first can be upgraded to.
+    /// A version to which the first one can be upgraded.
     pub kubernetes_version_2: &'static str,
-    /// The group of the resources below.
+    /// The resource group of the resources below.
     pub resource_group: &'static str,
     /// A virtual network in that group and region.
     pub virtual_network: &'static str,
     /// A subnet of that network.
     pub subnet: &'static str,
-    /// The name for a Log Analytics workspace in that group.
+    /// A name for a Log Analytics workspace in that group.
     pub log_workspace: &'static str,
-    /// A cluster that exists in that group, with local accounts and a public API.
+    /// A cluster in that group, with local accounts and a public API.
     pub imported_cluster_name: &'static str,
 }
 
@@ -59,35 +57,35 @@ pub(crate) const SEED: Seed = Seed {
     imported_cluster_name: "made-elsewhere",
 };
 
-/// An application with its secrets, and the subscription that it is for.
+/// An application with its secrets and its subscription.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
-    /// What this module's table calls it.
+    /// Its name in the documentation.
     pub name: String,
-    /// What happens with it.
+    /// Its behavior.
     pub note: String,
     /// The cloud.
     pub environment: Cloud,
-    /// The directory of the application and of the subscription.
+    /// The tenant of the application and of the subscription.
     pub tenant_id: String,
     /// The subscription; several accounts may share one.
     pub subscription_id: String,
-    /// The application's id.
+    /// The client ID of the application.
     pub client_id: String,
-    /// Secrets that log in.
+    /// Valid secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// Secrets that did once.
+    /// Expired secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expired_secrets: Vec<String>,
-    /// The application was switched off.
+    /// Whether the application is disabled.
     #[serde(default)]
     pub app_disabled: bool,
-    /// Entra refuses for this many seconds.
+    /// Entra throttles logins, with this `Retry-After` in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_retry_after: Option<u32>,
-    /// What the application may do in the subscription.
+    /// The role of the application in the subscription.
     #[serde(default)]
     pub role: Role,
     /// Whether the subscription has resources.
@@ -99,13 +97,13 @@ pub struct Account {
     /// Resource providers that the subscription has not registered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unregistered: Vec<String>,
-    /// A policy of the subscription refuses clusters without this tag.
+    /// The tag that a policy requires on clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required_tag: Option<String>,
-    /// The regional quota for virtual processors, when it is not the usual one.
+    /// The regional vCPU quota, if it is not the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
-    /// Resource Manager refuses for this many seconds.
+    /// Resource Manager throttles requests, with this `Retry-After` in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
 }
@@ -116,11 +114,11 @@ pub struct Account {
 pub enum Role {
     /// Nothing is allowed.
     None,
-    /// Reading is.
+    /// Reading is allowed.
     Reader,
-    /// Everything is but reading admin kubeconfigs, and nothing is inside clusters that Entra guards.
+    /// Everything is allowed except reading admin kubeconfigs, and nothing inside Entra-enabled clusters.
     Operator,
-    /// Everything is.
+    /// Everything is allowed.
     #[default]
     Contributor,
 }

@@ -1,5 +1,5 @@
-//! VM sizes: about a thousand for every region, worked out from one row per family. What a region offers,
-//! in which zones and with which restrictions follows from its name, so that it never changes.
+//! VM sizes: about a thousand in every region, generated from the families. Availability, zones and restrictions are derived
+//! from the name of the region, so that they never change.
 
 pub(crate) mod family;
 mod offer;
@@ -17,26 +17,26 @@ use wire::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, 
 
 use crate::data::Region;
 
-/// The system disk of every size, in MiB.
+/// The OS disk of every size, in MiB.
 const OS_DISK_MIB: u32 = 1_047_552;
-/// Sizes that examples and forms start from: free to use in every zone, wherever they are offered.
+/// Sizes in examples and forms: available in every zone, without restrictions.
 const EVERYDAY: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
-/// The lot that draws every zone and no restriction.
+/// The lot that results in every zone and no restriction.
 const LUCKY: u64 = 40;
 
-/// The entries of one region, as JSON.
+/// The VM sizes of a region, as JSON.
 pub(crate) struct Listing {
-    /// Every entry, joined by commas.
+    /// The entries of `skus`, joined by commas.
     pub(crate) skus: Bytes,
-    /// Where each entry lies in `skus`.
+    /// The ranges of the entries in `skus`.
     pub(crate) places: Vec<Range<usize>>,
-    /// The older, shorter list of `vmSizes`: the entries joined by commas.
+    /// The entries of `vmSizes`, joined by commas.
     pub(crate) vm_sizes: Bytes,
-    /// The sizes by name, in lower case.
+    /// By lower-case name.
     pub(crate) offers: BTreeMap<String, Offer>,
 }
 
-/// Everything that `region` offers.
+/// Generates the sizes of a region.
 pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
     let mut skus = List::default();
     let mut vm_sizes = List::default();
@@ -45,7 +45,7 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
         skus.push(&sku);
     }
     for family in families {
-        // The first regions of each cloud have everything.
+        // The main region of each cloud has every size.
         if !first(region) && hash(&[&region.name, &family.title]) % 100 >= family.reach {
             continue;
         }
@@ -68,7 +68,7 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
     Listing { skus: skus.text.into(), places: skus.places, vm_sizes: vm_sizes.text.into(), offers }
 }
 
-/// The entry as AKS looks at it.
+/// The availability of a size for AKS.
 fn offer(sku: &Sku<'_>, cores: u32) -> Offer {
     let closed = |kind: &str| sku.restrictions.iter().find(|restriction| restriction.r#type == kind);
     let closed_zones =
@@ -94,7 +94,7 @@ impl List {
             self.text.push(b',');
         }
         let start = self.text.len();
-        // Writing plain structs to memory cannot fail.
+        // Serializing plain structs to memory cannot fail.
         if serde_json::to_writer(&mut self.text, entry).is_ok() {
             self.places.push(start..self.text.len());
         }
@@ -128,13 +128,13 @@ fn sku<'a>(family: &'a Family, size: &'a Size, tier: &'a str, name: &'a str, reg
     }
 }
 
-/// The zones that offer a size, in Azure's order, which is none.
+/// The zones of a size, unordered as in Azure.
 fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
     if region.zones == 0 || family.is("old") {
         return Vec::new();
     }
     let mut zones = order(region.zones, lot);
-    // A third of the sizes is not in every zone, and now and then one is in none.
+    // A third of the sizes is not available in every zone, some in none.
     match lot % 12 {
         0 => zones.truncate(1),
         1 | 2 => zones.truncate(2),
@@ -144,7 +144,7 @@ fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
     zones
 }
 
-/// The numbers 1 to `count` in an order that `lot` picks.
+/// The numbers 1 to `count` in an order derived from `lot`.
 fn order(count: u8, mut lot: u64) -> Vec<String> {
     let mut left: Vec<u8> = (1..=count).collect();
     let mut zones = Vec::with_capacity(left.len());
@@ -277,7 +277,7 @@ fn mebibytes(gibibytes: f64) -> u64 {
     (gibibytes * 1_024.0).round() as u64
 }
 
-/// What `skus` lists besides virtual machines; a reader of sizes has to tell them apart.
+/// The entries of `skus` other than VM sizes.
 fn others(region: &Region) -> Vec<Sku<'_>> {
     let plain = |resource_type, name, tier, size, family, zones| Sku {
         resource_type,

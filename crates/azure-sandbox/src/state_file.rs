@@ -19,27 +19,20 @@ pub enum Error {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// The cause.
         #[source]
         source: io::Error,
     },
     /// The file is not a state file.
     #[error("{} is not a state file of the sandbox; delete it to start with a fresh sandbox", path.display())]
     Form {
-        /// The file.
         path: PathBuf,
-        /// The cause.
         #[source]
         source: serde_json::Error,
     },
     /// The file was written by another version of this program.
     #[error("{} was written by another version; delete it to start with a fresh sandbox", path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-    },
+    Version { path: PathBuf },
 }
 
 /// A state file with content of the type `T`.

@@ -110,7 +110,7 @@ impl Resource {
         self.pools_mut()?.iter_mut().find(|pool| is_named(pool, name))
     }
 
-    /// The host name of a cluster's API: the private one where there is one.
+    /// The host name of a cluster's API; the private one of a private cluster.
     pub(crate) fn api_host(&self) -> Option<String> {
         let host = |key: &str| json::text(&self.body, key).map(str::to_ascii_lowercase);
         host("/properties/privateFQDN").or_else(|| host("/properties/fqdn"))

@@ -1,4 +1,4 @@
-//! What a subscription has from the start: the templates of `data/*.json`, filled in for one account.
+//! The seed data of subscriptions, from the templates in `data/*.json`.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ use crate::seed::Account;
 use crate::skus::hash;
 use crate::subscription::{Group, Resource, SubscriptionState};
 
-/// The resources of the account's subscription before anybody changes anything.
+/// The initial state of an account's subscription.
 pub(crate) fn seeded(account: &Account, catalog: &Catalog) -> SubscriptionState {
     let mut resources =
         SubscriptionState { unregistered: account.unregistered.clone(), ..SubscriptionState::default() };
@@ -34,7 +34,7 @@ pub(crate) fn seeded(account: &Account, catalog: &Catalog) -> SubscriptionState 
     resources
 }
 
-/// The resource group in which a cluster's nodes are.
+/// The node resource group of a cluster.
 pub(crate) fn node_group(cluster: &Resource) -> Option<Group> {
     let text = |pointer| json::text(&cluster.body, pointer).map(str::to_owned);
     Some(Group {
@@ -46,7 +46,7 @@ pub(crate) fn node_group(cluster: &Resource) -> Option<Group> {
     })
 }
 
-/// Fills in a template; group and name are taken from its id.
+/// The resource of a template; its ID has group and name.
 fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
     #[derive(serde::Deserialize)]
     struct Id {
@@ -59,7 +59,7 @@ fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
     Some(Resource { group, name, body })
 }
 
-/// The template with the account's subscription, tenant and regions, and with host names that no other cluster has.
+/// A template with the account's subscription, tenant and regions, and unique host names.
 fn filled(template: &RawValue, name: &str, account: &Account) -> Option<Value> {
     let (here, elsewhere) = match account.environment {
         Cloud::Public => ("eastus", "westeurope"),

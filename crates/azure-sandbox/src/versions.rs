@@ -1,12 +1,11 @@
-//! The Kubernetes versions that a cloud offers: which are there, which one a short name means, and where one can go
-//! from which.
+//! The Kubernetes versions of a cloud, and their upgrade paths.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Control plane and nodes may be this many minor versions apart.
+/// The maximum number of minor versions between control plane and nodes.
 const SKEW: u32 = 3;
 
 /// All versions of a cloud.
@@ -36,14 +35,14 @@ struct Patch {
     upgrades: Vec<String>,
 }
 
-/// Major, minor, patch; a missing patch counts as 0.
+/// Parses a version into major, minor and patch, which defaults to 0.
 pub(crate) fn parts(version: &str) -> Option<(u32, u32, u32)> {
     let mut numbers = version.splitn(3, '.').map(str::parse::<u32>);
     let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     Some((major, minor, numbers.next().map_or(Some(0), Result::ok)?))
 }
 
-/// Whether nodes of the version `pool` can be in a cluster of the version `cluster`.
+/// Whether a cluster of the version `cluster` supports nodes of the version `pool`.
 pub(crate) fn fit(pool: &str, cluster: &str) -> bool {
     let (Some(pool), Some(cluster)) = (parts(pool), parts(cluster)) else { return false };
     pool <= cluster && pool.0 == cluster.0 && cluster.1 - pool.1 <= SKEW
@@ -58,8 +57,8 @@ impl Offers {
         self.0.iter().find(|minor| minor.patch_versions.contains_key(patch))
     }
 
-    /// The whole version that `asked` means: itself, the newest of a minor version, or the newest of the default one
-    /// when it is empty. `None` when there is no such version.
+    /// The full version for a requested one: the newest patch of a minor version, or of the default one if it is empty. `None`
+    /// if it does not exist.
     pub(crate) fn resolve(&self, asked: &str) -> Option<&str> {
         if let Some((patch, _)) = self.0.iter().find_map(|minor| minor.patch_versions.get_key_value(asked)) {
             return Some(patch);
@@ -71,7 +70,7 @@ impl Offers {
         minor.patch_versions.keys().max_by_key(|patch| parts(patch)).map(String::as_str)
     }
 
-    /// The newest version below `most` that `asked`, a minor version, means.
+    /// The newest patch of a requested minor version up to `max`.
     pub(crate) fn resolve_within(&self, asked: &str, most: &str) -> Option<&str> {
         let minor = self.0.iter().find(|minor| minor.version == asked);
         let Some(minor) = minor else { return self.resolve(asked) };
@@ -79,7 +78,7 @@ impl Offers {
         within.max_by_key(|patch| parts(patch)).map(String::as_str)
     }
 
-    /// Where a cluster of this version can go, in Azure's order; nowhere from a version that is no longer offered.
+    /// The upgrades from a version, in Azure's order; empty if it is no longer offered.
     pub(crate) fn upgrades(&self, from: &str) -> &[String] {
         self.minor(from)
             .and_then(|minor| minor.patch_versions.get(from))
@@ -87,7 +86,7 @@ impl Offers {
             .unwrap_or_default()
     }
 
-    /// The same, as far as the support plan of the cluster allows.
+    /// The upgrades from a version that the support plan of a cluster permits.
     pub(crate) fn upgrades_for(&self, from: &str, long_term: bool) -> Vec<&String> {
         let allowed = |version: &&String| long_term || !self.is_long_term_only(version);
         self.upgrades(from).iter().filter(allowed).collect()
@@ -97,7 +96,7 @@ impl Offers {
         self.minor(patch).is_some_and(|minor| minor.is_preview)
     }
 
-    /// Whether the version is only for those who pay for long-term support.
+    /// Whether the version requires long-term support.
     pub(crate) fn is_long_term_only(&self, patch: &str) -> bool {
         self.minor(patch).is_some_and(|minor| {
             let plans = &minor.capabilities.support_plan;

@@ -63,7 +63,7 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
         );
         return Err(ArmError::new(StatusCode::CONFLICT, "ResourceGroupBeingDeleted", text));
     }
-    // A PUT without tags leaves none.
+    // A PUT without tags removes them.
     group.tags = tags;
     Ok(Answer::json(StatusCode::OK, &group.json(subscription)))
 }

@@ -1,5 +1,4 @@
-//! What there is to know about each kind of thing: what tests call it, its resource type, what a role has to allow,
-//! which methods it has.
+//! Properties of routes: operation, resource type, required action and methods.
 
 use http::Method;
 
@@ -42,7 +41,7 @@ impl Route {
         }
     }
 
-    /// The resource type, as Azure writes it.
+    /// The resource type in Azure's spelling.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Subscription => "subscriptions",
@@ -78,12 +77,12 @@ impl Route {
         }
     }
 
-    /// The resource provider, for what belongs to one.
+    /// The resource provider, if there is one.
     pub(crate) fn provider(&self) -> Option<&'static str> {
         self.kind().split_once('/').map(|(provider, _)| provider).filter(|name| name.contains('.'))
     }
 
-    /// What a role has to allow.
+    /// The action that a role must allow.
     pub(crate) fn action(&self, method: &Method) -> String {
         let resources = if self.provider().is_none() { "Microsoft.Resources/" } else { "" };
         if let Self::RegisterProvider { namespace } = self {
@@ -102,7 +101,7 @@ impl Route {
         format!("{resources}{}{below}/{verb}", self.kind())
     }
 
-    /// Whether the kind has this method at all.
+    /// Whether the route supports the method.
     pub(crate) fn has(&self, method: &Method) -> bool {
         let methods: &[&str] = match self {
             Self::ResourceGroup => &["GET", "HEAD", "PUT", "DELETE"],
@@ -136,7 +135,7 @@ impl ClusterAction {
 }
 
 impl Target {
-    /// The id of what is asked about, as far as a role is concerned.
+    /// The scope for authorization.
     pub(crate) fn scope(&self) -> String {
         let mut scope = format!("/subscriptions/{}", self.subscription);
         if let Some(group) = &self.group {

@@ -110,7 +110,7 @@ fn subscription(info: &SubscriptionInfo, version: &str) -> Answer {
         quota_id: &'a str,
         spending_limit: &'a str,
     }
-    // Older versions of the interface do not tell the tenant.
+    // Older api-versions omit the tenant.
     let newer = version >= "2019-06-01";
     Answer::json(
         StatusCode::OK,
@@ -139,7 +139,7 @@ fn locations(
 ) -> Answer {
     let regions = sandbox.catalog.regions.iter().filter(|region| region.cloud == request.cloud);
     let id = |name: &str| format!("/subscriptions/{}/locations/{name}", info.id);
-    // The interface got `metadata`, and with it the logical regions, in 2019; types and zones in 2022.
+    // `metadata` and logical regions exist since 2019, types and zones since 2022.
     let (metadata, zones) = (version >= "2019-11-01", version >= "2022-12-01");
     let entries: Vec<serde_json::Value> = regions
         .filter(|region| metadata || !region.logical)
@@ -190,7 +190,7 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
     });
     if let Some(entry) = entry.as_object_mut().filter(|_| zones) {
         entry.insert("type".to_owned(), json!("Region"));
-        // The numbers that a subscription sees are not those of the buildings.
+        // Logical zones of a subscription differ from physical ones.
         let mappings: Vec<_> = (1..=region.zones)
             .map(|zone| {
                 let building = region.zones - zone + 1;
@@ -204,10 +204,10 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
     entry
 }
 
-/// Without a filter: every region of the cloud. An unknown region in the filter: nothing, as in Azure.
+/// The SKUs of the region in the filter, or of all regions. As in Azure, an unknown region has none.
 fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<Answer, ArmError> {
     let listings: Vec<Arc<Listing>> = match request.parameter("$filter") {
-        // Some 70 MB that nobody needs twice: not kept.
+        // About 70 MB, which are not cached.
         None => {
             let families = &sandbox.catalog.families;
             sandbox
@@ -221,12 +221,12 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<A
                 let text = format!("The filter '{filter}' is not supported: only \"location eq '…'\" is.");
                 ArmError::new(StatusCode::BAD_REQUEST, "InvalidFilterInQueryString", text)
             })?;
-            // Unlike in paths, a name with spaces is none here.
+            // Unlike in paths, the name must not contain spaces.
             let spelt = sandbox.catalog.places(request.cloud).any(|region| region.name == location);
             spelt.then(|| sandbox.skus(request.cloud, &location)).flatten().into_iter().collect()
         }
     };
-    // All on one page, which is all but always: the list is only copied.
+    // A single page is copied as a whole.
     if size == usize::MAX && request.page_start() == Some(0) {
         return Ok(pages::value(listings.iter().map(|listing| &*listing.skus), None));
     }
@@ -237,7 +237,7 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<A
     pages::page(&items, request, size)
 }
 
-/// `location eq '<name>'`: the name in lower case, doubled quotes undone.
+/// The lower-case name in a filter `location eq '<name>'`.
 fn filtered_location(filter: &str) -> Option<String> {
     let mut words = filter.trim().splitn(3, ' ');
     let (field, operator, text) = (words.next()?, words.next()?, words.next()?);

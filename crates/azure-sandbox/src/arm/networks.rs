@@ -1,5 +1,4 @@
-//! `Microsoft.Network/virtualNetworks` and their subnets. Which addresses of a subnet are in use follows from the
-//! pools that lie in it.
+//! `Microsoft.Network/virtualNetworks` and their subnets. The used addresses of a subnet are derived from its pools.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -71,7 +70,7 @@ fn no_subnet(name: &str, network: &str) -> ArmError {
     ArmError::by_service(StatusCode::NOT_FOUND, "NotFound", text)
 }
 
-/// The network with the addresses in use.
+/// The network with the used addresses of its subnets.
 fn with_addresses(call: &Call<'_>, network: &Value) -> Value {
     let mut network = network.clone();
     let subnets = network.pointer_mut("/properties/subnets").and_then(Value::as_array_mut);
@@ -93,7 +92,7 @@ fn id_of(call: &Call<'_>, group: &str, name: &str) -> String {
     )
 }
 
-/// The name of a network or subnet.
+/// Checks the name of a network or subnet.
 fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<(), ArmError> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let allowed = |c: char| is_word(c) || c == '.' || c == '-';
@@ -160,7 +159,7 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmError>
     Ok(call.with_operation_url(answer, &operation))
 }
 
-/// A subnet with pools in it cannot leave the network.
+/// Checks that no removed subnet is in use.
 fn in_use(call: &Call<'_>, old: Option<&Resource>, new: &[Value]) -> Result<(), ArmError> {
     let before = old.map(|old| json::list(&old.body, "/properties/subnets")).unwrap_or_default();
     for subnet in before {
@@ -252,7 +251,7 @@ fn delete_subnet(call: &mut Call<'_>, group: &str, network: &str, name: &str) ->
     Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
 }
 
-/// The subnet with all that Azure adds.
+/// The subnet with Azure's defaults.
 fn filled_subnet(mut subnet: Value, network: &str, etag: &str) -> Result<Value, ArmError> {
     let name = json::text(&subnet, "/name").unwrap_or_default().to_owned();
     let given = json::text(&subnet, "/properties/addressPrefix").map(str::to_owned);
@@ -279,7 +278,7 @@ fn filled_subnet(mut subnet: Value, network: &str, etag: &str) -> Result<Value, 
     Ok(subnet)
 }
 
-/// Within the network, and beside the other subnets.
+/// Checks that the subnet is within the address space and does not overlap the others.
 fn check_subnet(subnet: &Value, spaces: &[ipnet::IpNet], others: &[Value]) -> Result<(), ArmError> {
     let name = json::text(subnet, "/name").unwrap_or_default();
     for range in prefixes(subnet) {

@@ -1,4 +1,4 @@
-//! The addresses under which long operations are followed.
+//! The URLs of long-running operations.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use super::route::Provider;
 use crate::operation::{FinalStatus, LongOperation};
 use crate::response::Answer;
 
-/// The address of the end of a resource group.
+/// The `Location` of the deletion of a resource group.
 pub(crate) fn group_result(call: &Call<'_>, operation: &LongOperation) -> String {
     let job = json!({"jobId": operation.id, "jobLocation": operation.region}).to_string();
     format!(
@@ -23,14 +23,14 @@ pub(crate) fn group_result(call: &Call<'_>, operation: &LongOperation) -> String
     )
 }
 
-/// What `Azure-AsyncOperation` names: how far it is, always with status 200.
+/// The response at the `Azure-AsyncOperation` URL, always with status 200.
 pub(crate) fn status(call: &Call<'_>, id: &str) -> Result<Answer, ArmError> {
     let operation = signed(call, id)?;
     let answer = Answer::json(StatusCode::OK, &operation.status_body());
     Ok(if operation.ended_ms.is_none() { call.with_retry_after(answer) } else { answer })
 }
 
-/// What `Location` names: 202 until it is over.
+/// The response at the `Location` URL, with status 202 while the operation is running.
 pub(crate) fn result(call: &Call<'_>, provider: Provider, id: &str) -> Result<Answer, ArmError> {
     if provider == Provider::Resources {
         return result_of_group(call, id);
@@ -58,7 +58,7 @@ fn result_of_group(call: &Call<'_>, id: &str) -> Result<Answer, ArmError> {
         }
         (Some(FinalStatus::Succeeded), _) => Answer::empty(StatusCode::OK),
         (Some(_), error) => {
-            // Resource Manager writes this one with capitals.
+            // The keys of this error have capital letters.
             let text = |key| error.as_ref().and_then(|error| error.get(key)).cloned().unwrap_or_default();
             let error = json!({
                 "Code": text("code"), "Target": null, "Message": text("message"), "Details": null,
@@ -69,7 +69,7 @@ fn result_of_group(call: &Call<'_>, id: &str) -> Result<Answer, ArmError> {
     })
 }
 
-/// The address of the request itself.
+/// The URL of the request itself.
 fn own_address(call: &Call<'_>) -> String {
     format!("https://{}{}?{}", call.request.cloud.management_host(), call.request.path, call.request.query)
 }
@@ -81,7 +81,7 @@ fn find<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError>
     })
 }
 
-/// The operation, when the address is the one that was given for it: Azure signs these.
+/// The operation, if the signature in the URL is valid.
 fn signed<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {
     let operation = find(call, id)?;
     let part = |name| call.request.parameter(name).unwrap_or_default();

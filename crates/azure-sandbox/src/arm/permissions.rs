@@ -1,4 +1,4 @@
-//! `Microsoft.Authorization/permissions`: what the role of the caller grants, as Azure's built-in roles do.
+//! `Microsoft.Authorization/permissions`: the actions of the caller's role, as in Azure's built-in roles.
 
 use http::StatusCode;
 use serde_json::json;

@@ -10,7 +10,7 @@ use super::error::ArmError;
 use crate::operation::{LongOperation, OperationKind, Target};
 use crate::response::Answer;
 
-/// Those that the sandbox knows, in Azure's spelling.
+/// The supported resource providers in Azure's spelling.
 const KNOWN: [&str; 7] = [
     "Microsoft.Compute",
     "Microsoft.ContainerService",
@@ -58,7 +58,6 @@ fn body(call: &Call<'_>, provider: &str) -> Value {
     };
     let places: Vec<&str> =
         call.sandbox.catalog.places(call.request.cloud).map(|region| region.display_name.as_str()).collect();
-    // Types are written as the requests of the sandbox know them.
     let types: BTreeMap<&str, &Vec<String>> = call
         .sandbox
         .catalog

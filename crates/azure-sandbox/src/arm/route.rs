@@ -1,17 +1,16 @@
-//! What an address of Resource Manager means: the subscription, the kind of thing, and its name. What is asked of a
-//! kind, and of whom, is in [`super::kinds`].
+//! Parsing of URLs of Resource Manager. The properties of routes are in [`super::kinds`].
 
-/// Where a request goes below a subscription.
+/// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// As the client spelt it.
+    /// In the client's spelling.
     pub(crate) subscription: String,
-    /// As the client spelt it, when the address names one.
+    /// The resource group in the URL, in the client's spelling.
     pub(crate) group: Option<String>,
     pub(crate) route: Route,
 }
 
-/// Names are as the client spelt them, regions in lower case.
+/// A route below a subscription. Names have the client's spelling, regions are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Subscription,
@@ -22,7 +21,7 @@ pub(crate) enum Route {
     RegisterProvider {
         namespace: String,
     },
-    /// What the caller may do in the subscription or group.
+    /// The permissions of the caller.
     Permissions,
     ResourceGroups,
     ResourceGroup,
@@ -55,7 +54,6 @@ pub(crate) enum Route {
     ManagedCluster {
         name: String,
     },
-    /// Something that a cluster is asked to do, or to tell.
     ClusterAction {
         name: String,
         action: ClusterAction,
@@ -74,24 +72,24 @@ pub(crate) enum Route {
         cluster: String,
         name: String,
     },
-    /// How far a long operation is.
+    /// The status of a long-running operation.
     LongOperation {
         provider: Provider,
         id: String,
     },
-    /// What a long operation brought about.
+    /// The result of a long-running operation.
     OperationResult {
         provider: Provider,
         id: String,
     },
-    /// The provider, when one is named, and the rest.
+    /// An unknown type, with its provider if there is one.
     Unknown {
         namespace: Option<String>,
         kind: String,
     },
 }
 
-/// What can be asked of a cluster.
+/// A POST action of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClusterAction {
     AdminCredential,
@@ -105,7 +103,7 @@ pub(crate) enum ClusterAction {
     Abort,
 }
 
-/// Whose long operations are asked about.
+/// The provider of a long-running operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provider {
     ContainerService,
@@ -114,7 +112,7 @@ pub(crate) enum Provider {
     Resources,
 }
 
-/// `None` for anything that is not below `/subscriptions/`. Fixed words are compared in any letter case.
+/// Parses a path, whose fixed segments are case-insensitive; `None` if it is not below `/subscriptions/`.
 pub(crate) fn parse(segments: &[String]) -> Option<Target> {
     let (first, rest) = segments.split_first()?;
     let (subscription, rest) = rest.split_first().filter(|_| first.eq_ignore_ascii_case("subscriptions"))?;
@@ -148,7 +146,7 @@ fn unknown(rest: &[String]) -> Route {
     }
 }
 
-/// What is below a subscription or a group and belongs to neither of the providers with a function of their own.
+/// Parses routes of Resource Manager itself and of the other providers.
 fn other(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
     Some(match (grouped, words) {
@@ -177,7 +175,7 @@ fn other(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     })
 }
 
-/// What is below `providers/Microsoft.Network`.
+/// Parses routes below `providers/Microsoft.Network`.
 fn network(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
     let provider = Provider::Network;
@@ -194,7 +192,7 @@ fn network(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     })
 }
 
-/// What is below `providers/Microsoft.ContainerService`.
+/// Parses routes below `providers/Microsoft.ContainerService`.
 fn aks(grouped: bool, words: &[&str], rest: &[String]) -> Option<Route> {
     let name = |index: usize| rest.get(index).cloned().unwrap_or_default();
     let provider = Provider::ContainerService;

@@ -1,4 +1,4 @@
-//! `Microsoft.Compute/locations/<region>/usages`: what the nodes of the clusters take of the quotas.
+//! `Microsoft.Compute/locations/<region>/usages`: the quotas, and their usage by nodes.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::response::Answer;
 use crate::skus::Listing;
 use crate::subscription::{Resource, SubscriptionState};
 
-/// The limit of a quota that nobody has changed.
+/// The default limit of a quota.
 const USUAL: u32 = 100;
-/// The limit of all processors of a region together.
+/// The default limit of the vCPUs of a region.
 pub(crate) const USUAL_CORES: u32 = 350;
 
 pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, ArmError> {
@@ -49,7 +49,7 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, ArmError> 
     Ok(Answer::json(StatusCode::OK, &json!({"value": all})))
 }
 
-/// How a quota is called for people: `standardDSv5Family` is `Standard DSv5 Family vCPUs`.
+/// The display name of a quota: `Standard DSv5 Family vCPUs` for `standardDSv5Family`.
 fn title(family: &str) -> String {
     let lower = family.to_ascii_lowercase();
     let word = ["standard", "basic"].into_iter().find(|word| lower.starts_with(word)).unwrap_or_default();
@@ -64,7 +64,7 @@ pub(crate) fn limit(resources: &SubscriptionState, region: &str, quota: &str) ->
     changed.unwrap_or(if quota == "cores" { USUAL_CORES } else { USUAL })
 }
 
-/// What is used in a region, by name of the quota: `cores`, `virtualMachines` and the families.
+/// The usage in a region by quota: `cores`, `virtualMachines` and the families.
 pub(crate) fn used(clusters: &[Resource], region: &str, listing: &Listing) -> BTreeMap<String, u32> {
     let mut used = BTreeMap::new();
     let running = clusters.iter().filter(|cluster| {
@@ -77,7 +77,7 @@ pub(crate) fn used(clusters: &[Resource], region: &str, listing: &Listing) -> BT
     used
 }
 
-/// Adds what one pool uses.
+/// Adds the usage of a pool.
 pub(crate) fn take(pool: &Value, listing: &Listing, used: &mut BTreeMap<String, u32>) {
     let count = json::number(pool, "/count").unwrap_or_default();
     let size = json::text(pool, "/vmSize").unwrap_or_default().to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! What a new or changed object has to be, and what is filled in that it leaves out.
+//! Admission: validation and defaulting of new and changed objects.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,12 +14,12 @@ use super::storage::State;
 use super::value::{Now, at, default, each, list, number, set, text};
 use super::{podspec, rules};
 
-/// The type of secrets that get a token.
+/// The type of secrets that receive a service account's token.
 pub(crate) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
-/// The annotation that says whose token it is to be.
+/// The annotation with the name of the service account.
 pub(crate) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
-/// Whether the object has a name that it may have.
+/// Validates the name of an object.
 pub(crate) fn name(resource: &Resource, object: &Value) -> Result<(), StatusError> {
     let name = text(object, "/metadata/name");
     if name.is_empty() {
@@ -54,7 +54,7 @@ fn is_label(part: &str) -> bool {
     !part.is_empty() && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
 }
 
-/// Fills in and checks an object; `old` is what it was before.
+/// Defaults and validates an object; `old` is its stored version.
 pub(crate) fn admit(
     state: &State,
     resource: &Resource,
@@ -93,7 +93,7 @@ pub(crate) fn admit(
     Err(StatusError::invalid(resource, text(object, "/metadata/name"), causes))
 }
 
-/// Labels and annotations are texts.
+/// Validates labels and annotations.
 fn labels(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     for key in ["labels", "annotations"] {
@@ -113,7 +113,7 @@ fn labels(object: &Value) -> Vec<Cause> {
     causes
 }
 
-/// A pod runs as an account that there is.
+/// Checks that the service account of a pod exists.
 fn account_of_pod(state: &State, pod: &Value) -> Result<(), StatusError> {
     let (namespace, account) = (text(pod, "/metadata/namespace"), text(pod, "/spec/serviceAccountName"));
     if state.get(&SERVICE_ACCOUNTS, namespace, account).is_some() {
@@ -170,7 +170,7 @@ fn secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, StatusE
     Ok(causes)
 }
 
-/// What says of itself that it never changes does not.
+/// Checks that an immutable object is unchanged.
 fn frozen(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Cause> {
     let Some(old) = old.filter(|old| old["immutable"] == true) else { return Vec::new() };
     let why = "field is immutable when `immutable` is set";

@@ -1,4 +1,4 @@
-//! One request of somebody who may do it: passed on to what answers it.
+//! Authorization and dispatch of requests.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use super::write::{self, Context, ObjectRef, PatchKind};
 use super::{discovery, logs, openapi, reviews, watch};
 use crate::response::Answer;
 
-/// What is sent back.
+/// A response.
 pub(crate) enum Reply {
     Whole(Answer),
-    /// Goes on until something ends; the type of what is in it.
+    /// A stream, with its content type.
     Stream(&'static str, Body),
 }
 
-/// Everything that a request is answered from.
+/// A request with its cluster and user.
 pub(crate) struct Call<'a> {
     pub(crate) kube: &'a KubeClusters,
     pub(crate) cluster: &'a Arc<Cluster>,
@@ -53,7 +53,7 @@ fn json_answer(status: StatusCode, body: &Value) -> Answer {
     answer
 }
 
-/// Addresses that are no objects.
+/// Responds to paths outside of objects.
 fn path(call: &Call<'_>) -> Result<Answer, StatusError> {
     let request = call.request;
     if request.method != Method::GET && request.method != Method::HEAD {
@@ -135,7 +135,7 @@ fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, StatusError> {
     }
 }
 
-/// Where objects of the type are kept.
+/// The namespace of stored objects of the type.
 fn kept_in<'a>(resource: &Resource, place: &'a Place) -> &'a str {
     if resource.namespaced { &place.namespace } else { "" }
 }
@@ -150,7 +150,7 @@ fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<An
     Ok(json_answer(StatusCode::OK, &shape.one(resource, &found, &call.kube.now(), true)))
 }
 
-/// Addresses of parts of objects.
+/// Responds to requests for subresources.
 fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, StatusError> {
     let known = resource.subresources();
     let part =
@@ -177,7 +177,7 @@ fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<R
     change(call, resource, place).map(Reply::Whole)
 }
 
-/// Everything that writes.
+/// Responds to writes.
 fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, StatusError> {
     let (request, now) = (call.request, call.kube.now());
     let shape = Shape::of(request)?;

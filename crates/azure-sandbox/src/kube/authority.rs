@@ -86,7 +86,7 @@ impl StoredAuthority {
 }
 
 impl Authority {
-    /// What was stored by an earlier start. As in AKS, a client certificate of whose time four fifths have passed is replaced.
+    /// A stored authority. As in AKS, a client certificate is replaced after four fifths of its validity.
     pub(crate) fn restored(mut stored: StoredAuthority, host: &str) -> Result<Self, Error> {
         let authority = Self::new(stored.clone(), host)?;
         let soon = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();

@@ -1,4 +1,4 @@
-//! Who may: role-based access control over the roles and bindings that the cluster keeps.
+//! Role-based access control with the roles and bindings of the cluster.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::storage::State;
 use super::user::{MASTERS, User};
 use super::value::{list, text, texts};
 
-/// What somebody wants to do.
+/// The attributes of a request that are authorized.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attributes<'a> {
     pub(crate) verb: &'a str,
@@ -18,11 +18,11 @@ pub(crate) struct Attributes<'a> {
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
-    /// For addresses that are no objects; the rest is empty then, but for the verb.
+    /// For paths outside of objects; all other fields but `verb` are empty then.
     pub(crate) path: Option<&'a str>,
 }
 
-/// What was decided, and what is to be said about it.
+/// A decision, with the reason in a review.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) allowed: bool,
@@ -55,7 +55,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Nothing when it is allowed, else the refusal in Kubernetes' words.
+/// Authorizes a request; the error has Kubernetes' message.
 pub(crate) fn authorize(state: &State, user: &User, wanted: &Attributes<'_>) -> Result<(), StatusError> {
     let decision = decide(state, user, wanted);
     if decision.allowed {
@@ -106,15 +106,15 @@ pub(crate) fn decide(state: &State, user: &User, wanted: &Attributes<'_>) -> Dec
     Decision { allowed: false, reason }
 }
 
-/// What one binding gives somebody.
+/// The rules of a binding for a user.
 pub(crate) struct Granted {
-    /// Why it is allowed, in words.
+    /// The reason in a decision.
     binding: String,
-    /// The rules, or that the role is not there.
+    /// The rules, or the message that the role does not exist.
     pub(crate) rules: Result<Vec<Value>, String>,
 }
 
-/// What the bindings give `user`, in the whole cluster and in that namespace.
+/// The rules of all bindings for `user` in the cluster and in a namespace.
 pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Granted> {
     let everywhere = state.list(&CLUSTER_ROLE_BINDINGS, None, None);
     let here = state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
@@ -158,7 +158,7 @@ fn is_subject(user: &User, subject: &Value, within: &str) -> bool {
     }
 }
 
-/// Whether one rule allows it.
+/// Whether a rule allows a request.
 pub(crate) fn allows(rule: &Value, wanted: &Attributes<'_>) -> bool {
     let has = |pointer: &str, value: &str| texts(rule, pointer).any(|own| own == "*" || own == value);
     if !has("/verbs", wanted.verb) {

@@ -1,14 +1,14 @@
-//! What Resource Manager (or whoever steers the sandbox) says about a cluster.
+//! Declarations of clusters, from Resource Manager or the control API.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// A cluster whose Kubernetes API is wanted.
+/// A cluster with a Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Declared {
-    /// The host name of the API, by which the cluster is known; the private one of private clusters.
+    /// The host name of the API, which identifies the cluster; the private one of a private cluster.
     pub fqdn: String,
     /// The version of the control plane, such as `1.32.7`.
     pub kubernetes_version: String,
@@ -16,11 +16,11 @@ pub struct Declared {
     pub pools: Vec<DeclaredPool>,
     /// Whether the administrator's certificate and token are accepted.
     pub local_accounts: bool,
-    /// Entra guards the cluster: its tokens are accepted.
+    /// Set if the cluster accepts Entra tokens.
     pub entra: Option<Entra>,
-    /// The host name is not found from here.
+    /// Whether the cluster is private: its host name does not resolve.
     pub private: bool,
-    /// Whether the API answers at all.
+    /// Whether the cluster is running.
     pub running: bool,
 }
 
@@ -30,9 +30,9 @@ pub struct Declared {
 pub struct DeclaredPool {
     /// Its name.
     pub name: String,
-    /// How many nodes it has.
+    /// The number of nodes.
     pub count: u32,
-    /// The size of its machines, such as `Standard_D4s_v5`.
+    /// The VM size, such as `Standard_D4s_v5`.
     pub vm_size: String,
     /// `System` or `User`.
     pub mode: String,
@@ -42,19 +42,19 @@ pub struct DeclaredPool {
     pub labels: BTreeMap<String, String>,
     /// Taints of its nodes, `key=value:Effect`.
     pub taints: Vec<String>,
-    /// The zones over which its nodes are spread.
+    /// The availability zones of its nodes.
     pub zones: Vec<String>,
-    /// The disk of a node, GiB; 0 for what Azure takes by itself.
+    /// The OS disk of a node in GiB; 0 for the default.
     pub os_disk_gb: u32,
 }
 
-/// How Entra guards a cluster.
+/// The Entra settings of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entra {
-    /// The application for which tokens have to be.
+    /// The required audience of tokens.
     pub server_app_id: String,
-    /// The tenant from which they have to be.
+    /// The required tenant of tokens.
     pub tenant_id: String,
 }
 
@@ -89,7 +89,7 @@ impl Default for DeclaredPool {
 }
 
 impl DeclaredPool {
-    /// The version of the nodes; that of the control plane when nothing else is said.
+    /// The version of the nodes; defaults to that of the control plane.
     pub(crate) fn version<'a>(&'a self, cluster: &'a str) -> &'a str {
         if self.version.is_empty() { cluster } else { &self.version }
     }

@@ -1,4 +1,4 @@
-//! Taking objects away: at once, after a while (pods, namespaces), or when everybody who waits for it has let go.
+//! Deletion of objects: immediate, graceful (pods, namespaces), or after their finalizers are removed.
 
 use super::value::Keyed as _;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use super::status::StatusError;
 use super::storage::State;
 use super::value::{Now, at, elements, list, moment, number, set, text, texts};
 
-/// The finalizer that holds an object until what belongs to it is gone.
+/// The finalizer that keeps an object until its dependents are deleted.
 const FOREGROUND: &str = "foregroundDeletion";
-/// The namespaces that stay.
+/// The namespaces that cannot be deleted.
 const LASTING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// `DeleteOptions`, from the body or the query.
@@ -38,7 +38,7 @@ impl Options {
     }
 }
 
-/// Deletes what a client names; the answer is a `Status` when it is gone, else the object as it is now.
+/// Deletes an object for a client. Returns a `Status` if it is deleted, or the object if it is being deleted.
 pub(crate) fn delete(
     state: &mut State,
     resource: &'static Resource,
@@ -81,7 +81,7 @@ pub(crate) fn delete(
     Ok(left.unwrap_or_else(|| gone(resource, &object)))
 }
 
-/// Begins the end of an object; what is left of it, if anything.
+/// Starts the deletion of an object; `None` if it is deleted at once.
 pub(crate) fn end(
     state: &mut State,
     resource: &'static Resource,
@@ -105,26 +105,26 @@ pub(crate) fn end(
         set(&mut object, &["metadata", "deletionGracePeriodSeconds"], grace);
         if resource.is(&NAMESPACES) {
             set(&mut object, &["status", "phase"], "Terminating");
-            // What ends has no seconds to live.
+            // Namespaces have no grace period.
             super::value::remove(&mut object, "/metadata", "deletionGracePeriodSeconds");
         }
     }
     Some(state.put(resource, object))
 }
 
-/// Removes an object that is to end and that nothing holds any more.
+/// Deletes an object that is being deleted and has no finalizers left.
 pub(crate) fn finish(state: &mut State, resource: &'static Resource, object: &Value) {
     let ending = !at(object, &["metadata", "deletionTimestamp"]).is_null();
     let held = !list(object, "/metadata/finalizers").is_empty()
         || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
-        // A pod ends when its node says so.
+        // The node completes the deletion of a pod.
         || (resource.is(&PODS) && number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default() > 0);
     if ending && !held {
         state.remove(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"));
     }
 }
 
-/// `Status` of success.
+/// The response to a completed deletion.
 fn gone(resource: &Resource, object: &Value) -> Arc<Value> {
     if resource.is(&PODS) {
         return Arc::new(object.clone());
@@ -142,7 +142,7 @@ fn gone(resource: &Resource, object: &Value) -> Arc<Value> {
     )
 }
 
-/// What belongs to the owner belongs to nobody from now on.
+/// Removes the owner from its dependents.
 fn orphan(state: &mut State, owner: &str) {
     let all: Vec<_> = state.everything().filter(|object| belongs(object, owner)).cloned().collect();
     for object in all {
@@ -160,7 +160,7 @@ fn belongs(object: &Value, owner: &str) -> bool {
     list(object, "/metadata/ownerReferences").iter().any(|reference| text(reference, "/uid") == owner)
 }
 
-/// Ends what belongs to objects that are gone or wait for it, and lets those end that have nothing left.
+/// Deletes dependents of deleted owners, and completes foreground deletions without dependents.
 pub(crate) fn collect(state: &mut State, now: &Now) {
     let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
     let ending = |object: &Value| !at(object, &["metadata", "deletionTimestamp"]).is_null();

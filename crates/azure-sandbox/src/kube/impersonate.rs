@@ -1,5 +1,5 @@
-//! Acting as somebody else: `Impersonate-User` and its companions. Who asks has to be allowed to impersonate each
-//! part; after that, the rights of the other one count, and only those.
+//! Impersonation by `Impersonate-User` and related headers. The caller needs the right to impersonate each part; the request
+//! is then authorized with the rights of the impersonated user only.
 
 use percent_encoding::percent_decode_str;
 
@@ -12,7 +12,7 @@ use super::user::{AUTHENTICATED, User, service_account_groups};
 const EXTRA: &str = "impersonate-extra-";
 const ANONYMOUS: &str = "system:anonymous";
 
-/// The one whose rights count.
+/// The user with whose rights the request is authorized.
 pub(crate) fn effective(state: &State, user: User, request: &KubeRequest) -> Result<User, StatusError> {
     let all = |name: &str| -> Vec<String> {
         let values = request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());

@@ -1,4 +1,4 @@
-//! Kubeconfigs in the shape in which Azure gives them out.
+//! Kubeconfigs in Azure's form.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,23 +14,22 @@ pub enum UserFormat {
     Exec,
 }
 
-/// The application of Azure's own that asks users to log in.
+/// Azure's public client application for logins of users.
 const CLIENT_APP: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
 
-/// With the administrator's certificate and token.
+/// The kubeconfig with the administrator's certificate and token.
 pub(crate) fn admin(cluster: &Cluster, name: &str) -> String {
     let server = format!("server: https://{}:443", cluster.host);
     written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
 }
 
-/// As [`admin`], for somebody who reaches the sandbox at an address and not by the cluster's name.
+/// The administrator's kubeconfig, with the address of the sandbox instead of the host name.
 pub(crate) fn direct(cluster: &Cluster, address: std::net::SocketAddr, name: &str) -> String {
     let server = format!("server: https://{address}\n    tls-server-name: {}", cluster.host);
     written(cluster, &server, name, "clusterAdmin", &certificate(cluster))
 }
 
-/// For a user: through Entra when it guards the cluster; else the same credentials as the administrator's, as AKS
-/// does it.
+/// A user's kubeconfig: for Entra, or with the administrator's credentials in a cluster without Entra, as in AKS.
 pub(crate) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String {
     let server = format!("server: https://{}:443", cluster.host);
     let entra = cluster.state().declared.entra.clone();
@@ -124,7 +123,7 @@ fn exec(cloud: &str, app: &str, tenant: &str) -> String {
     )
 }
 
-/// The cloud in which a host name is, as kubelogin calls it.
+/// The cloud of a host name, in the spelling of kubelogin.
 fn cloud(host: &str) -> &'static str {
     let host = host.trim_end_matches('.');
     if host.ends_with(".azk8s.cn") {

@@ -1,4 +1,4 @@
-//! Reading: one object, or a list of them, in the form that the client wants.
+//! Responses with objects and lists, in the requested form.
 
 use super::value::Keyed as _;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::storage::{Key, State};
 use super::tables::{self, Include};
 use super::value::{Now, at, text};
 
-/// Which objects of a type are wanted.
+/// A filter of the objects of a type.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
     pub(crate) resource: &'static Resource,
@@ -36,17 +36,17 @@ impl Filter {
         Ok(Self { resource, namespace, labels, fields })
     }
 
-    /// Whether an object of the right type and place is wanted.
+    /// Whether an object of the type and namespace matches the selectors.
     pub(crate) fn fits(&self, object: &Value) -> bool {
         self.labels.fit(object) && self.fields.fit(object)
     }
 }
 
-/// How objects are shown.
+/// The form of a response with objects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) form: Form,
-    /// What of the object a row of a table has.
+    /// The part of an object in a row of a table.
     pub(crate) include: Include,
 }
 
@@ -61,7 +61,7 @@ impl Shape {
         Ok(Self { form, include })
     }
 
-    /// One object. `columns`: whether a table names its columns.
+    /// The response for one object; `columns`: with the column definitions of a table.
     pub(crate) fn one(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
         match self.form {
             Form::Table => {
@@ -93,7 +93,7 @@ impl Shape {
     }
 }
 
-/// Items of a list do not repeat their type.
+/// An item of a list, which omits its type.
 fn untyped(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(object) = object.as_object_mut() {
@@ -103,7 +103,7 @@ fn untyped(object: &Value) -> Value {
     object
 }
 
-/// The replicas of a deployment or replica set.
+/// The `Scale` of a deployment.
 pub(crate) fn scale(object: &Value) -> Value {
     let mut meta = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -121,7 +121,7 @@ pub(crate) fn scale(object: &Value) -> Value {
     })
 }
 
-/// Refuses versions that are not there yet, as after a restart with nothing kept.
+/// Rejects resource versions of the future, as after a restart without stored state.
 pub(crate) fn check_version(state: &State, request: &KubeRequest) -> Result<(), StatusError> {
     let wanted = request.number::<u64>("resourceVersion")?.unwrap_or_default();
     if wanted <= state.revision {
@@ -134,7 +134,7 @@ pub(crate) fn check_version(state: &State, request: &KubeRequest) -> Result<(), 
     Err(refused)
 }
 
-/// A list, or a page of it.
+/// A list, or a page of one.
 pub(crate) fn list(
     state: &State,
     filter: &Filter,
@@ -160,7 +160,7 @@ pub(crate) fn list(
     Ok(shape.many(filter.resource, &objects, &about, now))
 }
 
-/// Where a page begins.
+/// The key in a `continue` token.
 fn start(resource: &'static Resource, token: &str) -> Result<Key, StatusError> {
     let place = BASE64.decode(token).ok().and_then(|text| serde_json::from_slice::<[String; 2]>(&text).ok());
     let [namespace, name] = place.ok_or_else(|| {

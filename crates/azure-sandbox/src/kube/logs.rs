@@ -1,5 +1,4 @@
-//! The log of a container: nothing runs in it, but it says so from time to time. A line follows from the container and
-//! its moment alone, so that everybody who asks sees the same.
+//! Generated logs of containers. Each line is determined by the container and its timestamp.
 
 use std::io;
 use std::sync::Arc;
@@ -18,14 +17,14 @@ use super::status::StatusError;
 use super::storage::State;
 use super::value::{at, fine_moment, list, ms_of, text};
 
-/// A line every so often.
+/// The interval of lines.
 const PAUSE_MS: i64 = 1_000;
-/// Older lines are lost, as files of logs are replaced.
+/// Number of lines before the rotation.
 const KEPT: i64 = 10_000;
-/// How often a follower looks for new lines.
+/// The polling interval of followers.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The log of one container.
+/// The log of a container.
 #[derive(Clone, Debug)]
 struct Log {
     container: String,
@@ -34,7 +33,7 @@ struct Log {
     started_ms: i64,
 }
 
-/// What of it is options.
+/// The options of a request for a log.
 #[derive(Clone, Debug, Default)]
 struct LogOptions {
     timestamps: bool,
@@ -45,7 +44,7 @@ struct LogOptions {
 }
 
 impl Log {
-    /// How many lines there are at that moment.
+    /// The number of lines at a time.
     fn count(&self, now_ms: i64) -> i64 {
         if now_ms < self.started_ms { 0 } else { 1 + (now_ms - self.started_ms) / PAUSE_MS }
     }
@@ -64,7 +63,7 @@ impl Log {
         format!("{said}\n")
     }
 
-    /// The lines of the past that are options.
+    /// The numbers of the existing lines that match the options.
     fn past(&self, options: &LogOptions, now_ms: i64) -> std::ops::Range<i64> {
         let end = self.count(now_ms);
         let mut start = (end - KEPT).max(0);
@@ -78,7 +77,7 @@ impl Log {
     }
 }
 
-/// The log that is request for, whole or as a stream.
+/// The requested log, complete or as a stream.
 pub(crate) fn answer(
     kube: &KubeClusters,
     cluster: &Arc<Cluster>,
@@ -180,7 +179,7 @@ fn find(state: &State, request: &KubeRequest, namespace: &str, name: &str) -> Re
     })
 }
 
-/// Somebody who waits for further lines.
+/// A request that follows a log.
 struct Follower {
     kube: KubeClusters,
     cluster: Arc<Cluster>,
@@ -188,12 +187,12 @@ struct Follower {
     log: Log,
     options: LogOptions,
     next: i64,
-    /// Bytes that may still be sent.
+    /// The remaining number of bytes.
     left: Option<usize>,
 }
 
 impl Follower {
-    /// The next lines; `None` when there will be no more.
+    /// The next lines; `None` at the end.
     async fn more(&mut self) -> Option<Bytes> {
         let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
         while self.left != Some(0) {

@@ -1,4 +1,4 @@
-//! The nodes of a cluster, which follow its pools as Resource Manager declares them.
+//! The nodes of the pools that Resource Manager declares.
 
 use super::value::Keyed as _;
 use std::collections::{BTreeSet, HashMap};
@@ -10,10 +10,10 @@ use super::resources::NODES;
 use super::storage::State;
 use super::value::{Now, at, hash, list, remove, set, text};
 
-/// The label by which a node is known to its pool.
+/// The label with the pool of a node.
 const POOL: &str = "kubernetes.azure.com/agentpool";
 
-/// Takes over what Resource Manager says and lets the nodes follow.
+/// Stores the declaration of a cluster, and creates, updates and deletes nodes accordingly.
 pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
     let before = std::mem::replace(&mut state.declared, declared);
     let declared = state.declared.clone();
@@ -46,7 +46,7 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
     }
 }
 
-/// `aks-<pool>-<eight digits>-vmss00000n`, as the machines of a scale set are called; n counts to base 36.
+/// `aks-<pool>-<eight digits>-vmss00000n`, the name of a scale set instance; n is in base 36.
 fn name(fqdn: &str, pool: &str, at: u32) -> String {
     let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let (mut rest, mut number) = (at, String::new());
@@ -68,7 +68,7 @@ fn region(fqdn: &str) -> &str {
     parts.nth(1).unwrap_or("eastus")
 }
 
-/// Labels and taints.
+/// Sets labels, taints and the provider ID.
 fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, at: u32) {
     let region = region(&declared.fqdn);
     let zone = match pool.zones.len() {
@@ -136,7 +136,7 @@ fn taint(text: &str) -> Option<Value> {
     Some(taint)
 }
 
-/// Capacity, conditions and what runs on it.
+/// Sets capacity, versions and conditions.
 fn set_status(
     node: &mut Value,
     declared: &Declared,
@@ -153,7 +153,7 @@ fn set_status(
     let kibibytes = kibibytes(memory);
     let capacity =
         resources(cores.to_string(), format!("{kibibytes}Ki"), format!("{}Ki", u64::from(disk) << 20));
-    // What Azure keeps for itself, roughly.
+    // Azure reserves about this much.
     let allocatable = resources(
         format!("{}m", cores * 1_000 - 100),
         format!("{}Ki", kibibytes - kibibytes / 5),

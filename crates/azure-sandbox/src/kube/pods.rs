@@ -1,4 +1,4 @@
-//! Pods from the template to the end: made for an owner, given a node, started, ended. Nothing runs in them.
+//! The life cycle of pods: creation from a template, scheduling, start, deletion. Nothing runs in them.
 
 use super::value::Keyed as _;
 use std::net::Ipv4Addr;
@@ -10,10 +10,10 @@ use super::resources::{NODES, PODS, Resource};
 use super::storage::State;
 use super::value::{Now, at, list, set, suffix, text};
 
-/// The range of pods, 10.244.0.0/16, as AKS takes it.
+/// The range of pods in AKS, 10.244.0.0/16.
 const RANGE: u32 = 0x0af4_0000;
 
-/// A pod for `owner`, made from its template.
+/// A new pod from the template of `owner`.
 pub(crate) fn from_template(owner: &Value, resource: &Resource, label: (&str, &str), now: &Now) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
     let mut pod = PODS.fresh(namespace, &format!("{name}-{}-{}", label.1, suffix()), now);
@@ -27,12 +27,12 @@ pub(crate) fn from_template(owner: &Value, resource: &Resource, label: (&str, &s
     set(&mut pod, &["metadata", "generateName"], format!("{name}-{}-", label.1));
     set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, resource)]));
     *pod.slot("spec") = template["spec"].clone();
-    // What comes from a template was checked with it.
+    // The template was validated with its owner.
     podspec::admit_pod(None, &mut pod, now);
     pod
 }
 
-/// A reference to the controller of an object.
+/// The `ownerReferences` entry of a controller.
 fn owner_reference(owner: &Value, resource: &Resource) -> Value {
     json!({
         "apiVersion": resource.api_version(),
@@ -60,7 +60,7 @@ pub(crate) fn is_ending(object: &Value) -> bool {
     !at(object, &["metadata", "deletionTimestamp"]).is_null()
 }
 
-/// Whether the pod could run on the node: its selector holds, and it tolerates the taints.
+/// Whether the node matches the pod's node selector and tolerations.
 pub(crate) fn fits(node: &Value, spec: &Value) -> bool {
     let wanted = spec["nodeSelector"].as_object().into_iter().flatten();
     let labels = at(node, &["metadata", "labels"]);
@@ -80,7 +80,7 @@ fn tolerates(toleration: &Value, taint: &Value) -> bool {
         && (exists || text(toleration, "/value") == text(taint, "/value"))
 }
 
-/// Gives pods without a node one, the emptiest that fits; pods of nodes that are gone go with them.
+/// Assigns pods to the node with the fewest pods, and deletes pods of deleted nodes.
 pub(crate) fn schedule(state: &mut State, now: &Now) {
     let nodes = state.all(&NODES);
     for pod in state.all(&PODS) {
@@ -119,7 +119,7 @@ pub(crate) fn schedule(state: &mut State, now: &Now) {
     }
 }
 
-/// The pod is known to its node, which begins to make its containers.
+/// The pod after its assignment to a node: its containers are being created.
 fn placed(mut pod: Value, now: &Now) -> Value {
     condition(&mut pod, "PodScheduled", true, ("", ""), now);
     let waiting = |container: &Value| {
@@ -132,7 +132,7 @@ fn placed(mut pod: Value, now: &Now) -> Value {
     pod
 }
 
-/// One step of time: what was placed runs, what was to end is gone.
+/// Starts scheduled pods, and removes pods that are being deleted.
 pub(crate) fn advance(state: &mut State, now: &Now) {
     for pod in state.all(&PODS) {
         let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
@@ -184,7 +184,7 @@ fn started(state: &State, mut pod: Value, now: &Now) -> Value {
     pod
 }
 
-/// An address that no pod has.
+/// An unused address.
 fn address(state: &State) -> String {
     let taken: std::collections::HashSet<&str> =
         state.list(&PODS, None, None).map(|pod| text(pod, "/status/podIP")).collect();
@@ -192,7 +192,7 @@ fn address(state: &State) -> String {
     all.into_iter().find(|address| !taken.contains(address.as_str())).unwrap_or_default()
 }
 
-/// Sets a condition; the time of its last change is that of the last change of its status.
+/// Sets a condition. Its transition time changes only with its status.
 pub(crate) fn condition(
     object: &mut Value,
     kind: &str,

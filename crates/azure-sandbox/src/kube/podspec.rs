@@ -1,4 +1,4 @@
-//! What pods and the templates of pods have to say, and what is filled in.
+//! Validation and defaulting of pods and pod templates.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::resources::EPHEMERAL;
 use super::status::Cause;
 use super::value::{Now, at, default, each, list, set, text};
 
-/// Fills in a `PodSpec` that lies at `field`, and says what is wrong with it.
+/// Defaults and validates the pod spec at `field`.
 pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     for (key, value) in [
         ("restartPolicy", json!("Always")),
@@ -17,7 +17,7 @@ pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     ] {
         default(spec, &[key], value);
     }
-    // The older name of the field is kept beside the newer one.
+    // The deprecated field name has the same value.
     for (from, to) in [("serviceAccountName", "serviceAccount"), ("serviceAccount", "serviceAccountName")] {
         if let Some(account) = spec[from].as_str().map(str::to_owned) {
             set(spec, &[to], account);
@@ -66,7 +66,7 @@ fn fill(container: &mut Value) {
     }
 }
 
-/// Fills in a pod. After it was made, little of it may change.
+/// Defaults and validates a pod. Most of an existing pod is immutable.
 pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<Cause> {
     default(pod, &["spec", "serviceAccountName"], "default");
     default(pod, &["spec", "enableServiceLinks"], true);
@@ -103,8 +103,7 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
     causes
 }
 
-/// What is wrong with the ephemeral containers of a changed pod: they are added through an address of their own, and then
-/// stay as they are.
+/// Validates the ephemeral containers of a changed pod: they are added through their subresource, and immutable.
 pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
     let (before, after) = (list(old, "/spec/ephemeralContainers"), list(pod, "/spec/ephemeralContainers"));
     if subresource == EPHEMERAL {
@@ -122,7 +121,7 @@ pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) 
     })
 }
 
-/// What of a pod's spec stays as it was made.
+/// The immutable part of a pod's spec.
 fn essence(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
     for kind in ["/initContainers", "/containers"] {
@@ -137,7 +136,7 @@ fn essence(pod: &Value) -> Value {
             "tolerations",
             "terminationGracePeriodSeconds",
             "nodeName",
-            // They come through an address of their own.
+            // They have a subresource.
             "ephemeralContainers",
         ] {
             spec.remove(key);

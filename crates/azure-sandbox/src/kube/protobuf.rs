@@ -1,7 +1,7 @@
-//! Objects in Kubernetes' protobuf, in which clients written in Go send what they have as typed values. They are read
-//! into the JSON that the rest of the sandbox knows; answers are always JSON, which those clients read too.
+//! Kubernetes' protobuf, which kubectl sends for objects of its own, for example in `kubectl create`. It is converted to JSON;
+//! responses are always JSON.
 //!
-//! What the fields are called is in `data/kubernetes-fields.txt`, taken from the tags of Kubernetes' Go types.
+//! The names of the fields are in `data/kubernetes-fields.txt`, from the tags of Kubernetes' Go types.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use super::value::{fine_moment, moment};
 
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
-/// How every body begins.
+/// The prefix of every body.
 const MAGIC: &[u8] = b"k8s\0";
 const FIELDS: &str = include_str!("../data/kubernetes-fields.txt");
 
@@ -24,12 +24,12 @@ static MESSAGES: LazyLock<HashMap<&str, HashMap<u64, Field>>> =
 
 #[derive(Clone, Copy, Debug)]
 struct Field {
-    /// Its name in JSON; `<` when what is in it belongs to the message around it.
+    /// Its name in JSON; `<` if its fields belong to the enclosing message.
     name: &'static str,
     many: Many,
-    /// Written even when it is zero or empty.
+    /// Present in JSON even if it is zero or empty.
     optional: bool,
-    /// `s`, `b`, `i`, `y` or the name of a message.
+    /// `s`, `b`, `i`, `y`, or the name of a message.
     kind: &'static str,
 }
 
@@ -57,7 +57,7 @@ fn message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field>)> {
     Some((name, fields.collect()))
 }
 
-/// The object in a body.
+/// Parses a body.
 pub(crate) fn read(body: &[u8]) -> Result<Value, String> {
     let envelope = body.strip_prefix(MAGIC).ok_or("the body does not begin as Kubernetes' protobuf does")?;
     let broken = || "the body ends too early".to_owned();
@@ -84,7 +84,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Value, String> {
     Ok(Value::Object(object))
 }
 
-/// A value as it lies on the wire.
+/// A value in the wire format.
 #[derive(Clone, Copy, Debug)]
 enum Wire<'a> {
     Number(u64),
@@ -114,7 +114,7 @@ impl Wire<'_> {
     }
 }
 
-/// Numbers and values of a message; `None` when it is cut off or malformed.
+/// The field numbers and values of a message; `None` if it is malformed.
 fn entries(mut bytes: &[u8]) -> Option<Vec<(u64, Wire<'_>)>> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
@@ -155,7 +155,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 fn object(fields: &HashMap<u64, Field>, bytes: &[u8]) -> Option<Map<String, Value>> {
     let mut object = Map::new();
     for (number, wire) in entries(bytes)? {
-        // Fields that are newer than the table are left out, as an older server leaves them out.
+        // Unknown fields are ignored, as by an older server.
         let Some(field) = fields.get(&number) else { continue };
         if field.many == Many::Map {
             let (mut key, mut inner) = (String::new(), Wire::Bytes(&[]));
@@ -187,7 +187,7 @@ fn object(fields: &HashMap<u64, Field>, bytes: &[u8]) -> Option<Map<String, Valu
     Some(object)
 }
 
-/// Go writes plain fields also when nothing was put into them.
+/// Whether a value is unset: Go also sends zero values.
 fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -211,7 +211,7 @@ fn value(kind: &str, wire: Wire<'_>) -> Option<Value> {
         "b" => (wire.number() != 0).into(),
         "i" => wire.number().into(),
         "y" => BASE64_STANDARD.encode(wire.bytes()).into(),
-        // No moment is the beginning of time.
+        // An unset time is zero.
         "Time" | "MicroTime" if ms() == 0 => Value::Null,
         "Time" => moment(ms()).into(),
         "MicroTime" => fine_moment(ms()).into(),
@@ -229,7 +229,7 @@ mod tests {
     use super::super::resources;
     use super::*;
 
-    /// A field of the kind that has a length.
+    /// A length-delimited field.
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let mut field = vec![number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
         field.extend_from_slice(bytes);
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_nothing_was_put_into_is_left_out_unless_it_is_optional() {
-        // A deployment with no replicas (a pointer in Go), not paused (none), with a label.
+        // Zero replicas (a pointer in Go), paused unset, one label.
         let labels = [field(1, b"a"), field(2, b"b")].concat();
         let meta = [field(1, b"web"), field(2, b""), field(11, &labels), vec![7 << 3, 0]].concat();
         let surge = field(2, &[1 << 3, 1, 2 << 3, 0, 3 << 3 | 2, 3, b'2', b'5', b'%']);
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn what_is_cut_off_or_foreign_is_refused() {
         let whole = body("v1", "Secret", &field(3, b"type"));
-        // Within the first field and within the second, but not between them.
+        // Cuts within the first and the second field, but not between them.
         for end in (MAGIC.len() + 1..18).chain(19..26) {
             assert!(read(&whole[..end]).is_err(), "{end}");
         }

@@ -1,4 +1,4 @@
-//! A request, taken apart as Kubernetes does before it asks who may do it: verb, type, namespace, name.
+//! Requests, parsed into verb, type, namespace and name as by Kubernetes.
 
 use super::value::Keyed as _;
 use http::HeaderMap;
@@ -17,7 +17,7 @@ pub(crate) struct KubeRequest {
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
-    /// What a role has to allow: `get`, `list`, `deletecollection`, …; for other addresses the method.
+    /// The verb for authorization, such as `deletecollection`; for other paths, the method.
     pub(crate) verb: &'static str,
     pub(crate) target: Target,
 }
@@ -29,12 +29,12 @@ pub(crate) enum Form {
     Table,
 }
 
-/// What an address leads to.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Objects, or one of them. The type may be unknown here.
+    /// Objects of a type, which may be unknown.
     Objects(Place),
-    /// Everything else.
+    /// Another path.
     Path,
 }
 
@@ -63,14 +63,14 @@ impl KubeRequest {
             && place.name.is_empty()
             && ["list", "watch"].contains(&verb)
         {
-            // Who may see one object may also list and watch just that one.
+            // The right to get an object includes to list and watch it by name.
             let selector = query.iter().find(|(key, _)| key == "fieldSelector").map(|(_, value)| &**value);
             selector.and_then(Fields::name).unwrap_or_default().clone_into(&mut place.name);
         }
         Self { method: parts.method, path, query, headers: parts.headers, verb, target }
     }
 
-    /// A parameter of the query; empty ones count as absent.
+    /// A query parameter; `None` if it is empty.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let mut all = self.query.iter().filter(|(key, value)| key == name && !value.is_empty());
         all.next().map(|(_, value)| value.as_str())
@@ -82,13 +82,13 @@ impl KubeRequest {
         })
     }
 
-    /// A number of the query.
+    /// A numeric query parameter.
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, StatusError> {
         let parsed = self.parameter(name).map(str::parse).transpose();
         parsed.map_err(|_| StatusError::bad_request(format!("the parameter '{name}' is no number")))
     }
 
-    /// A header, when it is text.
+    /// A header, if it is valid text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -115,7 +115,7 @@ impl KubeRequest {
         })
     }
 
-    /// Whether nothing is to be kept.
+    /// Whether changes are not stored.
     pub(crate) fn dry_run(&self) -> Result<bool, StatusError> {
         match self.parameter("dryRun") {
             None => Ok(false),
@@ -136,7 +136,7 @@ impl KubeRequest {
     }
 }
 
-/// The body as a value: JSON, YAML or protobuf, as its type says.
+/// Parses a body of JSON, YAML or protobuf.
 pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, StatusError> {
     let failed = |error: String| {
         StatusError::bad_request(format!(
@@ -148,7 +148,7 @@ pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, StatusErr
             serde_json::from_slice(body).map_err(|error| failed(error.to_string()))
         }
         "application/yaml" | "application/apply-patch+yaml" => {
-            // What clients send under this name is most often JSON, which is quicker to read.
+            // It is usually JSON, which parses faster.
             if let Ok(value) = serde_json::from_slice(body) {
                 return Ok(value);
             }
@@ -163,7 +163,7 @@ pub(crate) fn parsed(content_type: &str, body: &[u8]) -> Result<Value, StatusErr
     }
 }
 
-/// An object of `resource` in a body; what it leaves out about its type is taken from the address.
+/// Parses an object; a missing `apiVersion` or `kind` is set from the URL.
 pub(crate) fn object(
     content_type: &str,
     body: &[u8],
@@ -201,7 +201,7 @@ fn target(path: &str) -> Target {
     let mut place = Place { group: group.to_owned(), version: version.to_owned(), ..Place::default() };
     let own = |text: &&str| (*text).to_owned();
     let rest = match rest {
-        // The parts of a namespace itself, not types within it.
+        // Subresources of a namespace, not types within it.
         ["namespaces", namespace, "status" | "finalize"] | ["namespaces", namespace] => {
             place.namespace = own(namespace);
             rest
@@ -250,7 +250,7 @@ impl Place {
         if self.version == resources::VERSION { resources::find(&self.group, &self.plural) } else { None }
     }
 
-    /// The namespace in which to look; none for all of them.
+    /// The namespace; `None` for all.
     pub(crate) fn scope(&self) -> Option<&str> {
         if self.namespace.is_empty() { None } else { Some(&self.namespace) }
     }

@@ -1,6 +1,6 @@
-//! The types that a cluster knows: what discovery tells of them and how they are addressed. One row, one type.
+//! The types of objects, with their properties in discovery.
 
-/// A type of object, or of a question that is answered at once (a review).
+/// A type of object, or a review.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are what discovery tells of a resource")]
 pub(crate) struct Resource {
@@ -11,27 +11,27 @@ pub(crate) struct Resource {
     pub(crate) kind: &'static str,
     pub(crate) short: &'static [&'static str],
     pub(crate) namespaced: bool,
-    /// Kept; a review is not.
+    /// Whether objects are stored; reviews are not.
     pub(crate) stored: bool,
-    /// Has a `status` that is written through its own address.
+    /// Whether the type has a `status` subresource.
     pub(crate) status: bool,
-    /// Has replicas that are counted through `scale`, and belongs to `kubectl get all`.
+    /// Whether the type has a `scale` subresource.
     pub(crate) scale: bool,
-    /// Belongs to `kubectl get all`.
+    /// Whether the type belongs to the category `all`.
     pub(crate) all: bool,
 }
 
-/// The part of a pod that takes containers for debugging.
+/// The subresource of pods for debug containers.
 pub(crate) const EPHEMERAL: &str = "ephemeralcontainers";
 
-/// All groups here have one version.
+/// The version of all groups.
 pub(crate) const VERSION: &str = "v1";
 
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
-/// Verbs of what is kept.
+/// The verbs of stored types.
 pub(crate) const VERBS: [&str; 8] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
@@ -143,7 +143,7 @@ pub(crate) static SELF_RULES_REVIEWS: Resource = Resource {
     kind: "SelfSubjectRulesReview",
     ..REVIEW
 };
-/// Every type, group by group, in the order of discovery.
+/// All types by group, in the order of discovery.
 pub(crate) static ALL: [&Resource; 15] = [
     &CONFIG_MAPS,
     &EVENTS,
@@ -162,11 +162,11 @@ pub(crate) static ALL: [&Resource; 15] = [
     &ROLES,
 ];
 
-/// A part of an object with an address of its own.
+/// A part of an object with a path of its own.
 #[derive(Debug)]
 pub(crate) struct Subresource {
     pub(crate) name: &'static str,
-    /// Group, version and kind of what is read or written there.
+    /// Group, version and kind of its content.
     pub(crate) shows: (&'static str, &'static str, &'static str),
     pub(crate) verbs: &'static [&'static str],
 }
@@ -181,7 +181,7 @@ pub(crate) fn of_object(object: &serde_json::Value) -> Option<&'static Resource>
     ALL.into_iter().find(|resource| resource.kind == kind && resource.api_version() == version)
 }
 
-/// The groups besides the core, each once, in the order of discovery.
+/// The groups other than the core, in the order of discovery.
 pub(crate) fn groups() -> Vec<&'static str> {
     let mut groups: Vec<_> = ALL.into_iter().map(|resource| resource.group).collect();
     groups.dedup();
@@ -214,7 +214,7 @@ impl Resource {
         if self.stored { &VERBS } else { &["create"] }
     }
 
-    /// A new object of this type with nothing in it.
+    /// A new object of this type, with metadata only.
     pub(crate) fn fresh(&self, namespace: &str, name: &str, now: &super::value::Now) -> serde_json::Value {
         let mut object = serde_json::json!({
             "apiVersion": self.api_version(),

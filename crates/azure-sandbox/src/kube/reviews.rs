@@ -1,4 +1,4 @@
-//! Questions that are answered at once and kept nowhere: who am I, whose token is this, may I, may he, what may I.
+//! Reviews: the caller's identity and rights. They are not stored.
 
 use super::value::Keyed as _;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'
     }
 }
 
-/// All that somebody may do in a namespace.
+/// The rules of a user in a namespace.
 fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusError> {
     if namespace.is_empty() {
         return Err(StatusError::bad_request("no namespace on request"));

@@ -1,5 +1,4 @@
-//! What roles may say: nobody hands out more than he has, and roles that are put together from others get their
-//! rules from those.
+//! Validation of roles and bindings, privilege escalation checks, and aggregated roles.
 
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use super::storage::State;
 use super::user::{MASTERS, User};
 use super::value::{at, list, remove, set, text, texts};
 
-/// Refuses a role or binding with which `user` would hand out what he does not have himself.
+/// Rejects a role or binding that grants more than `user` has.
 pub(crate) fn no_more_than_own(
     state: &State,
     user: &User,
@@ -43,7 +42,7 @@ pub(crate) fn no_more_than_own(
         ("bind", (known.plural, role), list(found, "/rules").to_vec())
     };
     if aggregated {
-        // It may come to anything.
+        // The aggregation may add any rule.
         rules.extend(everything());
     }
     let special = Attributes {
@@ -79,7 +78,7 @@ pub(crate) fn no_more_than_own(
     Err(StatusError::forbidden(resource, name, &why))
 }
 
-/// Whether an update changes only what the garbage collector needs: whoever owns the object, and finalizers.
+/// Whether an update changes only owners and finalizers, for the garbage collector.
 fn differs_for_the_collector_only(old: &Value, new: &Value) -> bool {
     let plain = |object: &Value| {
         let mut object = object.clone();
@@ -91,7 +90,7 @@ fn differs_for_the_collector_only(old: &Value, new: &Value) -> bool {
     plain(old) == plain(new)
 }
 
-/// All rights.
+/// Rules that allow everything.
 fn everything() -> [Value; 2] {
     [
         json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
@@ -99,7 +98,7 @@ fn everything() -> [Value; 2] {
     ]
 }
 
-/// Whether the own rules allow everything that `rule` allows. A star is covered by a star only.
+/// Whether the user's rules allow everything that `rule` allows. Only a wildcard covers a wildcard.
 fn covers(own: &[Value], rule: &Value) -> bool {
     let any = |attributes: Attributes<'_>| own.iter().any(|own| allows(own, &attributes));
     texts(rule, "/verbs").all(|verb| {
@@ -119,7 +118,7 @@ fn covers(own: &[Value], rule: &Value) -> bool {
     })
 }
 
-/// A rule as Kubernetes writes it in refusals.
+/// A rule in the form of Kubernetes' messages.
 fn described(rule: &Value) -> String {
     let parts = [
         ("APIGroups", "/apiGroups"),
@@ -133,7 +132,7 @@ fn described(rule: &Value) -> String {
     format!("{{{}}}", parts.map(part).collect::<Vec<_>>().join(", "))
 }
 
-/// What is wrong with a role or binding in itself.
+/// Validates a role or binding.
 pub(crate) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if resource.is(&CLUSTER_ROLES) || resource.is(&ROLES) {
@@ -174,7 +173,7 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
     causes
 }
 
-/// Fills in the rules of roles that are put together from others.
+/// Updates the rules of aggregated roles.
 pub(crate) fn aggregate(state: &mut State) {
     for role in state.all(&CLUSTER_ROLES) {
         let selectors = list(&role, "/aggregationRule/clusterRoleSelectors");
@@ -249,7 +248,7 @@ mod tests {
         aggregated["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
         assert!(!write(None, &aggregated), "it may gather anything");
         assert!(!write(Some(&aggregated), &pods), "what it gathered would stay");
-        // A role with more than the own rights cannot be touched, not even to label it for another one to gather.
+        // A stronger role cannot be changed, not even labelled for an aggregation.
         let strong = role(roles);
         let mut labelled = strong.clone();
         labelled["metadata"]["labels"] = json!({"a": "b"});

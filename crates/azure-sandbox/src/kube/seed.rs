@@ -1,4 +1,4 @@
-//! What a new cluster has: its namespaces, the roles of Kubernetes, and what AKS runs in `kube-system`
+//! The objects of a new cluster: namespaces, Kubernetes' roles, and the deployments of AKS in `kube-system`
 //! (`data/kubernetes.json`, written for this project).
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use super::{admit, nodes};
 
 const DATA: &str = include_str!("../data/kubernetes.json");
 
-/// Fills an empty cluster.
+/// Creates the objects and nodes of a new cluster.
 pub(crate) fn populate(
     state: &mut State,
     declared: Declared,
@@ -29,7 +29,7 @@ pub(crate) fn populate(
         if resource.is(&DEPLOYMENTS) {
             set(&mut fresh, &["metadata", "generation"], 1);
         }
-        // The file was checked by a test.
+        // A test validates the file.
         let _ = admit::admit(state, resource, None, &mut fresh, now);
         state.put(resource, fresh);
     }

@@ -1,4 +1,4 @@
-//! Label and field selectors, as queries and objects write them.
+//! Label and field selectors in queries and objects.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::resources::{self, Resource};
 use super::status::StatusError;
 use super::value::{at, list, text, texts};
 
-/// Conditions on labels, all of which have to hold.
+/// A label selector.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels(Vec<Requirement>);
 
@@ -24,7 +24,7 @@ enum Test {
     NotIn(Vec<String>),
 }
 
-/// Conditions on fields: path, value, whether it has to be equal.
+/// A field selector: pointer, value, and whether they must be equal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields(Vec<(String, String, bool)>);
 
@@ -55,7 +55,7 @@ impl Labels {
         Self(all)
     }
 
-    /// Labels that have to be there with just these values.
+    /// A selector for equal labels.
     pub(crate) fn of_map(labels: &Value) -> Self {
         let labels = labels.as_object().into_iter().flatten();
         let equal = |(key, value): (&String, &Value)| Requirement {
@@ -69,7 +69,7 @@ impl Labels {
         self.0.is_empty()
     }
 
-    /// Whether the labels of `object` are as wanted.
+    /// Whether the labels of `object` match.
     pub(crate) fn fit(&self, object: &Value) -> bool {
         self.fit_map(at(object, &["metadata", "labels"]))
     }
@@ -89,7 +89,7 @@ impl Labels {
     }
 }
 
-/// Cuts at commas that are not inside parentheses.
+/// Splits at commas outside parentheses.
 fn split(selector: &str) -> Result<Vec<&str>, ()> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_i32);
     for (at, c) in selector.char_indices() {
@@ -137,7 +137,7 @@ fn unreadable(selector: &str) -> StatusError {
     ))
 }
 
-/// The fields that may be asked for besides name and namespace, and where they are.
+/// The JSON pointer of a field that a selector of the type may use.
 fn selectable(resource: &Resource, path: &str) -> Option<&'static str> {
     let more: &[(&str, &str)] = if resource.is(&resources::PODS) {
         &[("spec.nodeName", "/spec/nodeName"), ("status.phase", "/status/phase")]
@@ -187,7 +187,7 @@ impl Fields {
         Ok(Self(all))
     }
 
-    /// The name, when the selector names one.
+    /// The name in a selector for `metadata.name`.
     pub(crate) fn name(selector: &str) -> Option<&str> {
         selector
             .split(',')

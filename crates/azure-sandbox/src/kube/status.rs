@@ -1,5 +1,4 @@
-//! What is refused, as a `Status` in Kubernetes' own words: clients compare reason, code and details, people read
-//! the message.
+//! Errors as Kubernetes' `Status` objects.
 
 use super::value::Keyed as _;
 use http::StatusCode;
@@ -8,22 +7,22 @@ use serde_json::{Value, json};
 use super::resources::Resource;
 use crate::response::Answer;
 
-/// A request that does not get what it asked for.
+/// An error response.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusError {
     pub(crate) code: u16,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
     pub(crate) details: Value,
-    /// The answer is a plain line of text, as for addresses at which there is nothing.
+    /// Whether the response is plain text, as for unknown paths.
     plain: bool,
 }
 
-/// One thing that is wrong in an object.
+/// An invalid field.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause {
     pub(crate) reason: &'static str,
-    /// In words, as it stands behind the field.
+    /// The message after the field name.
     pub(crate) message: String,
     pub(crate) field: String,
 }
@@ -45,7 +44,7 @@ impl StatusError {
         Self::new(500, "InternalError", format!("Internal error occurred: {}", message.into()))
     }
 
-    /// The address means nothing here.
+    /// The path does not exist.
     pub(crate) fn no_such_path() -> Self {
         Self { plain: true, ..Self::new(404, "NotFound", "404 page not found") }
     }
@@ -60,7 +59,7 @@ impl StatusError {
         Self::new(409, "AlreadyExists", message).about(resource.group, resource.plural, name)
     }
 
-    /// Somebody else was faster, or a precondition does not hold.
+    /// A concurrent change, or a failed precondition.
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.qualified());
         Self::new(409, "Conflict", message).about(resource.group, resource.plural, name)

@@ -1,5 +1,5 @@
-//! The objects of one cluster and the story of their changes: what etcd is to Kubernetes. Every change has a
-//! number; an object's `resourceVersion` is the number of its last one.
+//! The objects of a cluster and the history of their changes, like etcd. Every change has a revision, and the
+//! `resourceVersion` of an object is the revision of its last change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::declared::Declared;
 use super::resources::{self, Resource};
 use super::value::{set, text};
 
-/// Changes that are remembered for watches; a watch that begins before them is told to list again.
+/// Number of changes that watches can resume from.
 const HISTORY: usize = 4_096;
 
-/// Where an object is kept; lists come in this order.
+/// The key of an object, in the order of lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     group: &'static str,
@@ -22,25 +22,25 @@ pub(crate) struct Key {
     pub(crate) name: String,
 }
 
-/// One change of one object.
+/// A change of an object.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) revision: u64,
     pub(crate) key: Key,
     pub(crate) before: Option<Arc<Value>>,
-    /// None when it was removed.
+    /// `None` if the object was deleted.
     pub(crate) after: Option<Arc<Value>>,
 }
 
-/// All that one cluster remembers.
+/// The state of a cluster.
 pub(crate) struct State {
     pub(crate) declared: Declared,
-    /// Whether its host name is found from here, when somebody said so.
+    /// Whether the host name resolves, if the control API has set it.
     pub(crate) reachable: Option<bool>,
     pub(crate) revision: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     history: VecDeque<Change>,
-    /// The change before the first in `history`.
+    /// The revision before the first one in `history`.
     forgotten: u64,
 }
 
@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// What was kept of an earlier start. The changes before are not known any more.
+    /// A stored state, without history. Objects of unknown types are dropped.
     pub(crate) fn restored(
         declared: Declared,
         reachable: Option<bool>,
@@ -94,7 +94,7 @@ impl State {
         self.objects.values()
     }
 
-    /// Everything that lies in a namespace.
+    /// The objects in a namespace.
     pub(crate) fn inside(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
         let within = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
         let known = |key: &Key| resources::find(key.group, key.plural);
@@ -110,7 +110,7 @@ impl State {
         self.objects.get(&Key::new(resource, namespace, name))
     }
 
-    /// The objects of a type in order, of one namespace or of all; those behind `after`, when it is given.
+    /// The objects of a type in order, in one namespace or all, after `after`.
     pub(crate) fn list(
         &self,
         resource: &'static Resource,
@@ -128,13 +128,12 @@ impl State {
             .map(|(_, object)| object)
     }
 
-    /// The same as a copy, for those who change things while they go through it.
+    /// A copy of the list of all objects of a type.
     pub(crate) fn all(&self, resource: &'static Resource) -> Vec<Arc<Value>> {
         self.list(resource, None, None).cloned().collect()
     }
 
-    /// Keeps an object under its own name, in its next version. An object that is kept already in just this form
-    /// stays as it is.
+    /// Stores an object with a new revision, unless it is unchanged.
     pub(crate) fn put(&mut self, resource: &'static Resource, mut object: Value) -> Arc<Value> {
         let key = Key::of(resource, &object);
         let before = self.objects.get(&key).cloned();
@@ -153,7 +152,7 @@ impl State {
         object
     }
 
-    /// Takes an object away; what it was in the end.
+    /// Deletes an object, and returns its last version.
     pub(crate) fn remove(
         &mut self,
         resource: &'static Resource,
@@ -163,7 +162,7 @@ impl State {
         let key = Key::new(resource, namespace, name);
         let mut last = self.objects.remove(&key)?;
         let revision = self.revision + 1;
-        // Watches learn of the removal by the object, whose version is that of the removal.
+        // Watches report a deletion with its own revision.
         set(Arc::make_mut(&mut last), &["metadata", "resourceVersion"], revision.to_string());
         self.remember(Change { revision, key, before: Some(Arc::clone(&last)), after: None });
         Some(last)
@@ -177,7 +176,7 @@ impl State {
         }
     }
 
-    /// The changes after `revision`; `Err` with the oldest revision that can still be asked for.
+    /// The changes after `revision`; `Err` with the oldest available revision.
     pub(crate) fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, u64> {
         if revision < self.forgotten {
             return Err(self.forgotten);

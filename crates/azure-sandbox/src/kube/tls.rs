@@ -1,5 +1,5 @@
-//! TLS for all clusters at once: the host name that the client asks for decides which certificate it sees. A
-//! client may show a certificate of its own; whether that means anything is decided when it asks for something.
+//! TLS for all clusters: the server name selects the certificate. Client certificates are optional, and checked later, at
+//! authentication.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) fn config(kube: &KubeClusters) -> Result<Arc<rustls::ServerConfig>, E
     Ok(Arc::new(config))
 }
 
-/// Shows the certificate of the cluster whose name is asked for; without one the handshake fails.
+/// Selects the certificate by server name; without one, the handshake fails.
 struct ByName(KubeClusters);
 
 impl fmt::Debug for ByName {
@@ -42,8 +42,7 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// Takes every client certificate whose key the client has. As in Kubernetes, a foreign one does not end the
-/// connection but is no identity.
+/// Accepts every client certificate. As in Kubernetes, an unknown one does not fail the handshake, and authenticates nobody.
 #[derive(Debug)]
 struct Anybody(WebPkiSupportedAlgorithms);
 

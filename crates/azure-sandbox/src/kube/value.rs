@@ -1,5 +1,4 @@
-//! Reading and writing inside JSON objects, where anything may be missing or of another kind; and the moment at
-//! which something is written.
+//! Access to fields of JSON objects that may be missing or of another type, timestamps, and generated names.
 
 use std::fmt::Write as _;
 
@@ -10,38 +9,38 @@ use uuid::Uuid;
 
 pub(crate) use crate::skus::fnv1a as hash;
 
-/// What is at `path`; null when nothing is.
+/// The value at `path`; null if it is missing.
 pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
     path.iter().fold(value, |value, key| &value[*key])
 }
 
-/// The text at a JSON pointer; empty when there is none.
+/// The string at a JSON pointer; empty if it is missing.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The whole number at a JSON pointer.
+/// The integer at a JSON pointer.
 pub(crate) fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)
 }
 
-/// The elements of the list at a JSON pointer; none when there is no list.
+/// The elements of the list at a JSON pointer; empty if it is missing.
 pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The texts of the list at a JSON pointer.
+/// The strings in the list at a JSON pointer.
 pub(crate) fn texts<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
     list(value, pointer).iter().filter_map(Value::as_str)
 }
 
-/// The place at `path`, made of objects on the way there; what was of another kind is replaced.
+/// The value at `path`. Missing objects on the path are created, other types replaced.
 pub(crate) fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
     path.iter().fold(value, |value, key| {
         if !value.is_object() {
             *value = Value::Null;
         }
-        // Writing below null makes an object.
+        // Indexing null creates an object.
         &mut value[*key]
     })
 }
@@ -50,7 +49,7 @@ pub(crate) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     *place(value, path) = new.into();
 }
 
-/// Sets what is not there yet.
+/// Sets a field that is null or missing.
 pub(crate) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     let place = place(value, path);
     if place.is_null() {
@@ -63,12 +62,12 @@ pub(crate) fn remove(value: &mut Value, pointer: &str, key: &str) -> Option<Valu
     value.pointer_mut(pointer)?.as_object_mut()?.remove(key)
 }
 
-/// The elements of the list at a JSON pointer, to be changed; none when there is no list.
+/// The mutable elements of the list at a JSON pointer; empty if it is missing.
 pub(crate) fn each<'a>(value: &'a mut Value, pointer: &str) -> std::slice::IterMut<'a, Value> {
     value.pointer_mut(pointer).and_then(Value::as_array_mut).map(|list| list.iter_mut()).unwrap_or_default()
 }
 
-/// The elements of the list at a key of `value`; one is made when there is none.
+/// The list at `path`, which is created if it is missing.
 pub(crate) fn elements<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> {
     let place = place(value, path);
     if !place.is_array() {
@@ -77,12 +76,12 @@ pub(crate) fn elements<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mu
     place.as_array_mut()
 }
 
-/// One moment, as it is written into objects.
+/// The current time, as in objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Now {
     /// Milliseconds since 1970.
     pub(crate) ms: i64,
-    /// To the second, as most fields have it.
+    /// With a resolution of seconds.
     pub(crate) text: String,
 }
 
@@ -110,16 +109,16 @@ fn date(ms: i64) -> time::OffsetDateTime {
         .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
 }
 
-/// Milliseconds since 1970 of a moment in RFC 3339.
+/// Milliseconds since 1970 of an RFC 3339 timestamp.
 pub(crate) fn ms_of(moment: &str) -> Option<i64> {
     let date = time::OffsetDateTime::parse(moment, &time::format_description::well_known::Rfc3339).ok()?;
     i64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-/// The letters of generated names: no vowels, so that no words come out.
+/// The characters of generated names, without vowels, so that no words result.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// `count` letters that follow from `seed`.
+/// `count` characters derived from `seed`.
 pub(crate) fn letters(mut seed: u64, count: usize) -> String {
     let mut name = String::new();
     for _ in 0..count {
@@ -130,10 +129,10 @@ pub(crate) fn letters(mut seed: u64, count: usize) -> String {
     name
 }
 
-/// The end of a generated name, five letters.
+/// A random suffix of five characters.
 pub(crate) fn suffix() -> String {
     let [high, low] = [0, 64].map(|shift| {
-        // The halves of a random number; each is cut to its 64 bits.
+        // The two halves of a random number.
         u64::try_from((Uuid::new_v4().as_u128() >> shift) & u128::from(u64::MAX)).unwrap_or_default()
     });
     letters(high ^ low, 5)
@@ -149,11 +148,11 @@ pub(crate) fn secret() -> String {
     text
 }
 
-/// The parts of a JSON object by key, where nothing can go wrong: what is not there is `null`.
+/// Access to the fields of a JSON object that cannot panic.
 pub(crate) trait Keyed {
-    /// The value under a key; `null` when there is none.
+    /// The value of a key; null if it is missing.
     fn part(&self, key: &str) -> &Value;
-    /// The place of a key, to be written to. What is no object becomes one.
+    /// The mutable value of a key. Other types are replaced by an object.
     fn slot(&mut self, key: &str) -> &mut Value;
 }
 

@@ -1,4 +1,4 @@
-//! Watching: the changes of the objects that a client wants, one JSON text a line, as they happen.
+//! Watches: streams of changes, one JSON object per line.
 
 use std::io;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use super::status::StatusError;
 use super::storage::{Change, State};
 use super::value::set;
 
-/// A watch that says no end ends by itself after this long.
+/// The default timeout of a watch.
 const USUAL_LIFE: Duration = Duration::from_mins(45);
-/// How often a client that wants bookmarks is told how far it is.
+/// The interval of bookmarks.
 const BOOKMARK: Duration = Duration::from_mins(1);
 
 /// One watch.
@@ -29,18 +29,18 @@ struct Watch {
     cluster: Arc<Cluster>,
     filter: Filter,
     shape: Shape,
-    /// The number of the last change that was told.
+    /// The revision of the last change that was sent.
     since: u64,
-    /// Whether a table has told its columns.
+    /// Whether the column definitions of a table were sent.
     named: bool,
     bookmarks: bool,
     end: Instant,
     next_bookmark: Instant,
-    /// Nothing more is told.
+    /// Whether the watch has failed.
     over: bool,
 }
 
-/// The stream of events; the first of them are told at once.
+/// The stream of events, starting with the existing objects if no resource version is set.
 pub(crate) fn answer(
     kube: &KubeClusters,
     cluster: &Arc<Cluster>,
@@ -86,7 +86,7 @@ fn line(lines: &mut Vec<u8>, event: &Value) {
 }
 
 impl Watch {
-    /// Everything that there is, as added.
+    /// Adds events for all existing objects.
     fn tell_all(&mut self, state: &State, lines: &mut Vec<u8>) {
         let namespace = self.filter.namespace.clone();
         for object in state.list(self.filter.resource, namespace.as_deref(), None) {
@@ -103,7 +103,7 @@ impl Watch {
         json!({"type": kind, "object": object})
     }
 
-    /// The further events; `None` when there will be no more.
+    /// The next events; `None` at the end.
     async fn more(&mut self) -> Option<Bytes> {
         let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
         let mut changes = self.cluster.follow();
@@ -129,7 +129,7 @@ impl Watch {
         None
     }
 
-    /// What has happened since the last look.
+    /// The events since the last call.
     fn news(&mut self) -> Vec<u8> {
         let cluster = Arc::clone(&self.cluster);
         let state = cluster.state();
@@ -152,7 +152,7 @@ impl Watch {
         lines
     }
 
-    /// How far the watch is.
+    /// A bookmark with the current revision.
     fn bookmark(&self) -> Value {
         let version = self.since.to_string();
         let resource = self.filter.resource;
@@ -169,7 +169,7 @@ impl Watch {
     }
 }
 
-/// What a change is to somebody who wants only some of the objects.
+/// The event that a change is for a filter.
 fn told(filter: &Filter, change: &Change) -> Option<(&'static str, Arc<Value>)> {
     let here = filter.namespace.as_deref().is_none_or(|wanted| change.key.namespace == wanted);
     if !here || !change.key.is_of(filter.resource) {
@@ -181,7 +181,7 @@ fn told(filter: &Filter, change: &Change) -> Option<(&'static str, Arc<Value>)> 
         (None, Some(after)) => Some(("ADDED", Arc::clone(after))),
         (Some(_), Some(after)) => Some(("MODIFIED", Arc::clone(after))),
         (Some(before), None) => {
-            // It is as it was when it was wanted last, at the number of the change.
+            // The last matching version of the object, with the revision of the change.
             let mut gone = Arc::clone(before);
             set(Arc::make_mut(&mut gone), &["metadata", "resourceVersion"], change.revision.to_string());
             Some(("DELETED", gone))

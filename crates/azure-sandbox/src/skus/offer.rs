@@ -1,23 +1,23 @@
-//! A size as AKS looks at it: whether it may be used here, in which zones, and what quota it takes.
+//! Availability of VM sizes for AKS.
 
-/// What AKS does not run on, whatever the region offers.
+/// The minimum number of vCPUs of a node.
 const LEAST_CORES: u32 = 2;
 
-/// A size of one region.
+/// A VM size in a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
     /// The name of the quota.
     pub(crate) family: String,
-    /// Processors that count.
+    /// The number of vCPUs, including inactive ones.
     pub(crate) cores: u32,
-    /// Zones in which the subscription may use it.
+    /// The zones in which the subscription can use it.
     pub(crate) zones: Vec<String>,
-    /// The subscription may not use it here at all.
+    /// Whether the subscription cannot use it in the region.
     pub(crate) restricted: bool,
 }
 
 impl Offer {
-    /// Whether nodes may be of this size.
+    /// Whether AKS supports the size for nodes.
     pub(crate) fn is_for_nodes(&self) -> bool {
         !self.restricted && self.cores >= LEAST_CORES && !self.family.starts_with("basic")
     }

@@ -1,4 +1,4 @@
-//! How Azure writes a size, in the long list (`skus`) and in the short one (`vmSizes`).
+//! VM sizes in Azure's responses: the long list (`skus`) and the short one (`vmSizes`).
 
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub(crate) struct LocationInfo<'a> {
     pub(crate) zone_details: Vec<ZoneDetails>,
 }
 
-/// Azure writes this one key with a capital.
+/// This key has a capital letter in Azure.
 #[derive(Serialize)]
 pub(crate) struct ZoneDetails {
     #[serde(rename = "Name")]

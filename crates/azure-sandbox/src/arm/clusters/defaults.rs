@@ -13,7 +13,7 @@ use crate::versions::Offers;
 #[derive(Clone, Copy)]
 pub(crate) struct PoolDefaults<'a> {
     pub(crate) offers: &'a Offers,
-    /// The version of the cluster, as it was requested for.
+    /// The requested version of the cluster.
     pub(crate) version: &'a str,
     /// The full version of the cluster.
     pub(crate) current: &'a str,

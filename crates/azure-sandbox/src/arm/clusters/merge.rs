@@ -76,7 +76,7 @@ pub(crate) fn merge_pool(pool: &mut Value, sent: &Value) {
     }
     json::overlay(pool, &sent);
     if !json::is_true(pool, "/enableAutoScaling") {
-        // Limits that were sent with it are error; older ones end with the autoscaler.
+        // The validation rejects limits in the request; stored ones are removed with the autoscaler.
         for key in ["minCount", "maxCount"] {
             if sent.get(key).is_none_or(Value::is_null) {
                 json::remove(pool, &format!("/{key}"));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Changes `target` step by step; `Err` says which step cannot be done, and nothing of it counts then.
+/// Applies all operations to `target`, or none; the error describes the failed one.
 pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), String> {
     let steps = patch.as_array().ok_or("a JSON patch is a list of operations")?;
     let mut changed = target.clone();
@@ -41,7 +41,7 @@ fn one(target: &mut Value, step: &Value) -> Result<(), String> {
         }
         "test" => {
             let (found, value) = (target.pointer(path).cloned(), value()?);
-            // A test for null holds for what is not there.
+            // A missing value equals null.
             if found.unwrap_or_default() == value {
                 Ok(())
             } else {

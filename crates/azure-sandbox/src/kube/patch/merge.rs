@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// `null` removes, objects are merged, everything else replaces.
+/// Applies a merge patch: null removes a field, objects are merged, other values are replaced.
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
@@ -20,8 +20,8 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// As [`merge`], but lists whose elements have keys are merged element by element, and `$patch`,
-/// `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…` mean what they mean in Kubernetes.
+/// Applies a strategic merge patch: like [`merge`], but keyed lists are merged by element. Supports `$patch`,
+/// `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…`.
 pub(crate) fn strategic(target: &mut Value, patch: &Value) {
     object(target, patch, &mut Vec::new());
 }
@@ -109,7 +109,7 @@ fn elements<'a>(target: &mut Value, patch: &'a [Value], path: &mut Vec<&'a str>)
     }
 }
 
-/// Puts the elements that `order` names into that order; the others stay behind them.
+/// Sorts elements by `order`; the others follow.
 fn sort(target: Option<&mut Value>, order: &[Value], path: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
     let key = merge_key(path);
