@@ -322,7 +322,7 @@ fn others(region: &Region) -> Vec<Sku<'_>> {
 
 /// A hash of the parts that is the same on every machine.
 pub(crate) fn hash(parts: &[&str]) -> u64 {
-    fnv1a(&parts.iter().map(|part| format!("{part}\n")).collect::<String>())
+    fnv1a(&(parts.join("\n") + "\n"))
 }
 
 /// FNV-1a, which is the same on every machine, unlike the standard library's hashes.

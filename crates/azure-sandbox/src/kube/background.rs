@@ -51,7 +51,7 @@ async fn save_changes(kube: &KubeClusters) {
             return;
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            result = changes.changed() => if result.is_err() { return },
             () = stop.cancelled() => {}
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn strategic(target: &mut Value, patch: &Value) {
     object(target, patch, &mut Vec::new());
 }
 
-fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) {
+fn object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
         return;
@@ -44,23 +44,23 @@ fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) {
         if key.starts_with('$') {
             continue;
         }
-        path.push(key);
+        fields.push(key);
         match value {
             Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
             Value::Object(inner) if inner.get("$patch").is_some_and(|word| word == "delete") => {
                 target.as_object_mut().and_then(|target| target.remove(key));
             }
-            Value::Object(_) => object(&mut target[key], value, path),
-            Value::Array(elements) => self::elements(&mut target[key], elements, path),
+            Value::Object(_) => object(&mut target[key], value, fields),
+            Value::Array(elements) => self::elements(&mut target[key], elements, fields),
             _ => target[key] = value.clone(),
         }
-        path.pop();
+        fields.pop();
     }
     for (key, order) in patch {
         if let (Some(name), Some(order)) = (key.strip_prefix("$setElementOrder/"), order.as_array()) {
-            path.push(name);
-            sort(target.get_mut(name), order, path);
-            path.pop();
+            fields.push(name);
+            sort(target.get_mut(name), order, fields);
+            fields.pop();
         }
     }
     if let Some(kept) = patch.get("$retainKeys").and_then(Value::as_array)
@@ -70,10 +70,10 @@ fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) {
     }
 }
 
-fn elements<'a>(target: &mut Value, patch: &'a [Value], path: &mut Vec<&'a str>) {
-    let Some(key) = merge_key(path) else {
+fn elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str>) {
+    let Some(key) = merge_key(fields) else {
         let whole = Value::Array(patch.to_vec());
-        match (is_set(path), target.as_array_mut()) {
+        match (is_set(fields), target.as_array_mut()) {
             (true, Some(kept)) => {
                 for element in patch {
                     if !kept.contains(element) {
@@ -100,19 +100,19 @@ fn elements<'a>(target: &mut Value, patch: &'a [Value], path: &mut Vec<&'a str>)
             continue;
         }
         if let Some(kept) = target.iter_mut().find(|kept| same(kept)) {
-            object(kept, element, path);
+            object(kept, element, fields);
         } else {
             let mut new = Value::Null;
-            object(&mut new, element, path);
+            object(&mut new, element, fields);
             target.push(new);
         }
     }
 }
 
 /// Sorts elements by `order`; the others follow.
-fn sort(target: Option<&mut Value>, order: &[Value], path: &[&str]) {
+fn sort(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
-    let key = merge_key(path);
+    let key = merge_key(fields);
     let place = |element: &Value| {
         let at = order.iter().position(|wanted| match key {
             Some(key) => wanted[key] == element[key],
@@ -123,9 +123,9 @@ fn sort(target: Option<&mut Value>, order: &[Value], path: &[&str]) {
     elements.sort_by_key(place);
 }
 
-/// The key by which the elements of a list are merged, from the names of the fields on the path.
-fn merge_key(path: &[&str]) -> Option<&'static str> {
-    let (last, parents) = path.split_last()?;
+/// The key by which the elements of a list are merged, from the names of the fields above it.
+fn merge_key(fields: &[&str]) -> Option<&'static str> {
+    let (last, parents) = fields.split_last()?;
     match (parents.last().copied().unwrap_or_default(), *last) {
         (
             _,
@@ -147,8 +147,8 @@ fn merge_key(path: &[&str]) -> Option<&'static str> {
 }
 
 /// Whether a list is a set of strings.
-fn is_set(path: &[&str]) -> bool {
-    matches!(path, [.., "metadata", "finalizers"] | [.., "spec", "podCIDRs"])
+fn is_set(fields: &[&str]) -> bool {
+    matches!(fields, [.., "metadata", "finalizers"] | [.., "spec", "podCIDRs"])
 }
 
 #[cfg(test)]

@@ -210,8 +210,8 @@ fn pod_status(pod: &Value) -> &str {
 }
 
 fn node_status(node: &Value) -> String {
-    let conditions = list(node, "/status/conditions").iter();
-    let ready = conditions.filter(|condition| text(condition, "/type") == "Ready").next_back();
+    let mut conditions = list(node, "/status/conditions").iter();
+    let ready = conditions.rfind(|condition| text(condition, "/type") == "Ready");
     let status = match ready.map(|condition| text(condition, "/status")) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
