@@ -37,7 +37,7 @@ pub(crate) struct StoredAuthority {
 /// Errors of the certificate authority.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot make the sandbox's certificates")]
+    #[error("cannot create the sandbox's certificates")]
     Certificate(#[from] rcgen::Error),
     #[error("the stored authority's certificate cannot be read")]
     Unreadable(#[source] rustls::pki_types::pem::Error),
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stored_authority_serves_again_and_a_foreign_key_is_refused() {
+    fn stored_authority_requires_its_own_key() {
         let stored = StoredAuthority::generate().unwrap();
         assert!(stored.server().is_ok());
         let other = StoredAuthority::generate().unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_of_an_older_version_is_renewed_under_the_same_key() {
+    fn outdated_authority_is_renewed_with_the_same_key() {
         let stored = StoredAuthority::generate().unwrap();
         assert_eq!(stored.clone().renewed().unwrap().certificate, stored.certificate);
         let key = KeyPair::from_pem(stored.key.expose_secret()).unwrap();

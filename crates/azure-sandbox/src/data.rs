@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_data_can_be_read_and_covers_all_clouds() {
+    fn built_in_data_covers_all_clouds() {
         let catalog = Catalog::load().unwrap();
         for (cloud, least) in [(Cloud::Public, 40), (Cloud::China, 4), (Cloud::UsGovernment, 4)] {
             assert!(catalog.places(cloud).count() >= least, "{cloud:?}");

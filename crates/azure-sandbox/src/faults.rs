@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_meets_what_fits_after_the_skipped_ones_as_often_as_it_says() {
+    fn faults_respect_skip_and_times() {
         let mut faults = Faults::default();
         faults.add(Fault {
             path: Some("/VIRTUALnetworks?API".to_owned()),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_condition_has_to_hold() {
+    fn all_conditions_must_match() {
         let fits = |json: &str| {
             let mut faults = Faults::default();
             faults.add(serde_json::from_str(json).unwrap());

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_made_filled_and_removed() {
+    fn paths_are_created_set_and_removed() {
         let mut value = json!({"a": {"b": null}});
         set(&mut value, "/a/c/d", 1);
         default(&mut value, "/a/b", "x");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_joins_objects_replaces_lists_and_removes_what_is_null() {
+    fn overlay_merges_objects_and_removes_nulls() {
         let mut old = json!({"kept": 1, "list": [1, 2], "inner": {"kept": true, "gone": 1, "changed": 1}});
         overlay(&mut old, &json!({"list": [3], "inner": {"gone": null, "changed": 2, "new": {"deep": 1}}}));
         assert_eq!(

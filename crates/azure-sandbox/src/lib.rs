@@ -123,15 +123,15 @@ pub enum Error {
     /// The control API has no authentication.
     #[error("the control API listens on loopback addresses only, not on {0}")]
     NotLoopback(SocketAddr),
-    #[error("the sandbox has no certificate")]
+    #[error("cannot set up the sandbox's certificate")]
     Authority(#[from] AuthorityError),
-    #[error("the sandbox has no clusters")]
+    #[error("cannot set up the Kubernetes clusters")]
     Kubernetes(#[from] KubernetesError),
-    #[error("the sandbox cannot keep these times")]
+    #[error("invalid timing")]
     Timing(#[from] InvalidTimeScale),
-    #[error("the sandbox cannot go on where it was")]
+    #[error("cannot restore the state of the sandbox")]
     State(#[from] StateError),
-    #[error("the sandbox has no data")]
+    #[error("cannot load the built-in data")]
     Data(#[from] DataError),
 }
 

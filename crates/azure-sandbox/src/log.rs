@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_bounded_and_late_answers_find_their_request_or_nothing() {
+    fn log_is_bounded() {
         let mut log = Log::default();
         let first = log.push(seen("/first"));
         for n in 1..CAPACITY {

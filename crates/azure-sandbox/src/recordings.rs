@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_sent_as_it_was_recorded_and_only_its_link_is_rewritten() {
+    fn only_the_next_link_of_a_recording_is_rewritten() {
         for (page, link, expected) in [
             (r#"{"body": {"z": 1,  "a": null}}"#, None, r#"{"z": 1,  "a": null}"#),
             (r#"{"body": "plain \"text\""}"#, None, "plain \"text\""),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_its_own_status_and_type() {
+    fn page_status_and_content_type_are_used() {
         let page = r#"{"body": "oops", "status": 400, "headers": {"Content-Type": "text/plain"}}"#;
         let answer = serde_json::from_str::<Page>(page).unwrap().answer(None);
         assert_eq!(answer.status, 400);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_next_link_keeps_the_query_and_leads_to_the_page() {
+    fn next_link_keeps_the_query() {
         let first = asked("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'");
         assert_eq!(first.segments, ["a b", "c"]);
         assert_eq!(first.page_start(), Some(0));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_host_is_named() {
+    fn unknown_host_is_reported() {
         let (parts, ()) =
             http::Request::get("/x").header("host", "example.com:8").body(()).unwrap().into_parts();
         assert_eq!(AzureRequest::new(parts).err().unwrap(), "example.com");

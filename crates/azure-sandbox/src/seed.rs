@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_is_the_ready_account_and_its_second_version_an_upgrade_of_the_first() {
+    fn seed_versions_allow_an_upgrade() {
         let catalog = Catalog::load().unwrap();
         let ready = catalog.accounts.iter().find(|account| account.name == "ready").unwrap();
         assert_eq!(ready.client_id, SEED.client_id);

@@ -112,7 +112,7 @@ mod tests {
     use crate::data::Catalog;
 
     #[test]
-    fn short_names_mean_the_newest_version_and_an_empty_one_the_default() {
+    fn short_versions_resolve_to_the_newest_patch() {
         let catalog = Catalog::load().unwrap();
         let offers = catalog.offers(Cloud::Public);
         for (asked, expected) in [
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_never_newer_than_the_control_plane_nor_too_old_for_it() {
+    fn node_versions_respect_the_version_skew() {
         for (pool, cluster, expected) in [
             ("1.32.7", "1.32.7", true),
             ("1.32.7", "1.33.0", true),

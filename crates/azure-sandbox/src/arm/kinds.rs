@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_name_the_provider_and_what_is_done() {
+    fn actions_name_provider_and_verb() {
         let aks = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n";
         for (path, method, expected) in [
             ("/subscriptions/s", Method::GET, "Microsoft.Resources/subscriptions/read"),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scope_is_the_resource_where_there_is_one() {
+    fn scope_is_the_most_specific_resource() {
         let pool = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n/agentPools/p";
         for path in [pool, "/subscriptions/s/resourceGroups/g", "/subscriptions/s"] {
             assert_eq!(target(path).scope(), path);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_has_only_its_own_methods() {
+    fn kinds_reject_other_methods() {
         let list = target("/subscriptions/s/providers/Microsoft.ContainerService/managedClusters").route;
         assert!(list.has(&Method::GET) && !list.has(&Method::PUT) && !list.has(&Method::HEAD));
         let group = target("/subscriptions/s/resourceGroups/g").route;

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_form_of_filter_is_understood() {
+    fn unsupported_filters_are_rejected() {
         for (filter, expected) in [
             ("location eq 'eastus'", Some("eastus")),
             ("Location EQ 'EastUS'", Some("eastus")),

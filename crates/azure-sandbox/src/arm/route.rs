@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_understood_in_any_letter_case() {
+    fn routes_ignore_letter_case() {
         let of = |path: &str| {
             let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
             parse(&segments).map(|target| (target.group, target.route))

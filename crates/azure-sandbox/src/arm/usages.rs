@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotas_have_names_for_people() {
+    fn quotas_have_display_names() {
         for (family, expected) in [
             ("standardDSv5Family", "Standard DSv5 Family vCPUs"),
             ("StandardDadsv6Family", "Standard Dadsv6 Family vCPUs"),

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_what_their_type_allows() {
+    fn names_are_validated_by_type() {
         let named =
             |resource, name: &str| super::name(resource, &json!({"metadata": {"name": name}})).is_ok();
         for (resource, name, expected) in [
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_encoded_and_keep_their_type() {
+    fn secrets_are_encoded_and_their_type_is_immutable() {
         let secret = admitted(&SECRETS, None, json!({"stringData": {"a": "b"}})).unwrap();
         assert_eq!(secret, json!({"data": {"a": "Yg=="}, "type": "Opaque"}));
         let other = json!({"type": "other", "data": {}});
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_frozen_stays() {
+    fn immutable_objects_reject_changes() {
         let old = json!({"data": {"a": "1"}, "immutable": true});
         assert!(admitted(&CONFIG_MAPS, Some(&old), old.clone()).is_ok());
         for new in [json!({"data": {"a": "2"}, "immutable": true}), json!({"data": {"a": "1"}})] {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_selects_its_own_pods_and_is_filled_in() {
+    fn deployment_selector_must_match_and_defaults_are_set() {
         let deployment = |labels: Value| {
             json!({"spec": {"selector": {"matchLabels": {"a": "b"}},
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})

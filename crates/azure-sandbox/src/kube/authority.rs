@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_administrators_own_certificate_of_this_cluster_is_one() {
+    fn foreign_client_certificates_are_rejected() {
         let host = "a.hcp.eastus.azmk8s.io";
         let (ours, theirs) =
             (StoredAuthority::generate(host).unwrap(), StoredAuthority::generate(host).unwrap());

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_allows_what_it_names_and_nothing_else() {
+    fn rules_allow_only_what_they_name() {
         let reader = rule(&["get", "list"], &[""], &["pods"]);
         for (rule, wanted, expected) in [
             (&reader, wanted("get", "", "pods", ""), true),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn bindings_reach_as_far_as_they_say() {
+    fn bindings_apply_within_their_scope() {
         let mut state = State::new(Declared::default());
         let bind = |kind: &str, namespace: &str, role: (&str, &str), subject: Value| {
             json!({"kind": kind, "metadata": {"name": "b", "namespace": namespace}, "subjects": [subject],
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_from_azure_without_a_role_is_told_so() {
+    fn entra_user_without_a_role_gets_azures_message() {
         let state = State::new(Declared::default());
         let of = |role| User { azure_role: Some(role), ..user("object", &[]) };
         assert!(authorize(&state, &of(true), &wanted("get", "", "pods", "")).is_ok());

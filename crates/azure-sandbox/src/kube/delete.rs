@@ -237,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_an_object_goes_with_it_unless_it_is_set_free() {
+    fn dependents_are_deleted_unless_orphaned() {
         assert_eq!(left_after("Background"), [""; 0]);
         assert_eq!(left_after("Foreground"), [""; 0]);
         assert_eq!(left_after("Orphan"), ["b", "c"]);
     }
 
     #[test]
-    fn a_finalizer_holds_an_object_until_it_is_taken_off() {
+    fn finalizers_delay_deletion() {
         let mut state = State::new(Declared::default());
         put(&mut state, "a", None);
         let mut held = (**state.get(&CONFIG_MAPS, "n", "a").unwrap()).clone();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn preconditions_have_to_hold() {
+    fn preconditions_are_checked() {
         let mut state = State::new(Declared::default());
         put(&mut state, "a", None);
         let options = Options { uid: "other".to_owned(), ..Options::default() };

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cloud_follows_from_the_host_name() {
+    fn host_name_determines_the_cloud() {
         for (host, expected) in [
             ("a.hcp.eastus.azmk8s.io", "AzurePublicCloud"),
             ("a.hcp.chinanorth3.cx.prod.service.azk8s.cn", "AzureChinaCloud"),

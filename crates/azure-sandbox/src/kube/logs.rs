@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_line_for_every_second_and_old_ones_are_lost() {
+    fn log_has_a_line_per_second_and_drops_old_ones() {
         let past = |options: LogOptions, now_ms| log().past(&options, now_ms);
         assert_eq!(past(LogOptions::default(), 9_999), 0..0);
         assert_eq!(past(LogOptions::default(), 12_500), 0..3);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_carry_their_moment_when_that_is_wanted() {
+    fn timestamps_are_added_on_request() {
         assert_eq!(log().line(0, false), "web (nginx:1) started on n\n");
         assert_eq!(log().line(1, true), "1970-01-01T00:00:11.000000000Z web is at work since 1 s\n");
     }

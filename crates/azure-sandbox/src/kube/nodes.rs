@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_are_counted_to_base_36_and_regions_are_read_from_names() {
+    fn machine_names_are_base_36() {
         assert!(name(HOST, "np", 35).ends_with("vmss00000z") && name(HOST, "np", 36).ends_with("vmss000010"));
         assert_eq!(region("a.b.privatelink.eastus2.azmk8s.io"), "eastus2");
         assert_eq!(region("a.hcp.chinanorth3.cx.prod.service.azk8s.cn"), "chinanorth3");

@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_fits_where_its_selector_holds_and_taints_are_tolerated() {
+    fn scheduling_respects_selectors_and_taints() {
         let node = json!({"metadata": {"labels": {"os": "linux"}},
             "spec": {"taints": [{"key": "only", "value": "x", "effect": "NoSchedule"}]}});
         let free = json!({"metadata": {"labels": {"os": "linux"}}});
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_keeps_the_time_at_which_it_turned() {
+    fn unchanged_condition_keeps_its_transition_time() {
         let at = |text: &str| Now { ms: 0, text: text.to_owned() };
         let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
         condition(&mut pod, "Ready", false, ("A", ""), &at("1"));

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_need_a_name_of_their_own_and_an_image() {
+    fn containers_require_unique_names_and_images() {
         let mut spec = json!({"containers": [{"name": "a", "image": "x:1"}, {"name": "a"}, {"image": "y"}]});
         let causes = admit(&mut spec, "spec");
         let fields: Vec<_> = causes.iter().map(|cause| cause.field.as_str()).collect();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_runs_changes_its_image_only() {
+    fn only_the_image_of_a_pod_is_mutable() {
         let now = Now { ms: 0, text: String::new() };
         let mut pod = json!({"spec": {"containers": [{"name": "a", "image": "x:1"}]}});
         assert!(admit_pod(None, &mut pod, &now).is_empty());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn ephemeral_containers_are_only_added_at_their_own_address() {
+    fn ephemeral_containers_require_their_subresource() {
         let pod = |containers: Value| json!({"spec": {"ephemeralContainers": containers}});
         let (none, one) = (pod(json!([])), pod(json!([{"name": "a"}])));
         for (old, new, subresource, expected) in [

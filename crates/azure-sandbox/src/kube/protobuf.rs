@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_that_is_named_is_there() {
+    fn every_referenced_message_exists() {
         let special =
             ["s", "b", "i", "y", "Time", "MicroTime", "Quantity", "IntOrString", "FieldsV1", "ExtraValue"];
         for (name, fields) in MESSAGES.iter() {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_was_put_into_is_left_out_unless_it_is_optional() {
+    fn unset_fields_are_omitted_unless_optional() {
         // Zero replicas (a pointer in Go), paused unset, one label.
         let labels = [field(1, b"a"), field(2, b"b")].concat();
         let meta = [field(1, b"web"), field(2, b""), field(11, &labels), vec![7 << 3, 0]].concat();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_volumes_and_times_are_read_as_json_has_them() {
+    fn secrets_volumes_and_times_are_decoded() {
         let data = [field(1, b"k"), field(2, b"v")].concat();
         let meta = [field(1, b"x"), field(8, &[1 << 3, 1])].concat();
         let secret = read(&body("v1", "Secret", &[field(1, &meta), field(2, &data)].concat())).unwrap();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_foreign_is_refused() {
+    fn truncated_or_unknown_messages_are_rejected() {
         let whole = body("v1", "Secret", &field(3, b"type"));
         // Cuts within the first and the second field, but not between them.
         for end in (MAGIC.len() + 1..18).chain(19..26) {

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_become_verb_type_namespace_and_name() {
+    fn paths_are_parsed() {
         for (method, uri, expected) in [
             ("GET", "/api/v1/pods", "list  pods   "),
             ("GET", "/api/v1/namespaces/a/pods?watch=true", "watch  pods a  "),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_of_a_known_type() {
+    fn unknown_body_types_are_rejected() {
         let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: \"1\"\n";
         let read = object("application/apply-patch+yaml", yaml, "v1", "ConfigMap").unwrap();
         assert_eq!(read["data"]["a"], "1");

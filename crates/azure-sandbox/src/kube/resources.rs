@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_is_found_by_its_address_and_by_its_kind() {
+    fn types_are_found_by_path_and_kind() {
         for resource in ALL {
             assert!(find(resource.group, resource.plural).unwrap().is(resource));
             let object = serde_json::json!({"apiVersion": resource.api_version(), "kind": resource.kind});
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn names_carry_the_group_unless_it_is_the_core() {
+    fn core_group_is_omitted_from_names() {
         assert_eq!((&*PODS.qualified(), &*PODS.api_version()), ("pods", "v1"));
         assert_eq!((&*DEPLOYMENTS.qualified(), &*DEPLOYMENTS.api_version()), ("deployments.apps", "apps/v1"));
         assert_eq!(DEPLOYMENTS.qualified_kind(), "Deployment.apps");

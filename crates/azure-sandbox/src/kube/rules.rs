@@ -206,7 +206,7 @@ mod tests {
     use crate::kube::declared::Declared;
 
     #[test]
-    fn a_rule_is_covered_by_rules_that_together_allow_all_of_it() {
+    fn several_rules_can_cover_one() {
         let own = [
             json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]}),
             json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]}),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn aggregation_and_relabelling_need_the_rights_they_may_lead_to() {
+    fn aggregation_requires_the_granted_rights() {
         let mut state = State::new(Declared::default());
         let role = |rules: Value| json!({"metadata": {"name": "own"}, "rules": rules});
         let roles = json!([{"verbs": ["*"], "apiGroups": [RBAC], "resources": ["clusterroles"],
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_and_bindings_have_to_make_sense() {
+    fn roles_and_bindings_are_validated() {
         let role = json!({"rules": [{"verbs": [], "resources": ["pods"]}]});
         assert_eq!(check(&ROLES, None, &role)[0].field, "rules[0].verbs");
         let binding = |role: &str| json!({"roleRef": {"kind": "ClusterRole", "name": role}, "subjects": []});

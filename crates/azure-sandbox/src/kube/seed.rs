@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_object_of_the_file_is_of_a_known_type_and_admissible() {
+    fn seed_objects_are_valid() {
         let objects: Vec<Value> = serde_json::from_str(DATA).unwrap();
         assert!(objects.len() > 30);
         let now = Now { ms: 0, text: "1970-01-01T00:00:00Z".to_owned() };

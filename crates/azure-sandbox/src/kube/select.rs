@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn label_selectors_hold_as_kubernetes_means_them() {
+    fn label_selectors_match() {
         let object = json!({"metadata": {"labels": {"app": "web", "tier": "front", "example.com/x": ""}}});
         for (selector, expected) in [
             ("", true),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn selectors_of_objects_hold_too() {
+    fn object_selectors_match() {
         let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
             {"key": "tier", "operator": "In", "values": ["front"]}, {"key": "old", "operator": "DoesNotExist"}]});
         let labels = Labels::of_object(&selector);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn field_selectors_know_the_fields_of_their_type_only() {
+    fn field_selectors_reject_unknown_fields() {
         let pod = json!({"metadata": {"name": "a", "namespace": "n"}, "status": {"phase": "Running"}});
         for (selector, expected) in [
             ("metadata.name=a", true),

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_has_its_number_and_a_change_of_nothing_has_none() {
+    fn only_real_changes_increase_the_resource_version() {
         let mut state = state();
         let first = state.put(&CONFIG_MAPS, map("a", "x", "1"));
         assert_eq!(first["metadata"]["resourceVersion"], "2");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_in_order_of_namespace_and_name_and_go_on_behind_a_key() {
+    fn lists_are_sorted_and_paged() {
         let mut state = state();
         for (namespace, name) in [("b", "x"), ("a", "z"), ("a", "y"), ("ab", "w")] {
             state.put(&CONFIG_MAPS, map(namespace, name, ""));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_story_is_bounded_and_says_how_far_back_it_reaches() {
+    fn history_is_bounded() {
         let mut state = state();
         for n in 0..HISTORY + 10 {
             state.put(&CONFIG_MAPS, map("a", "x", &n.to_string()));

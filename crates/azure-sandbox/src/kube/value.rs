@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_made_on_the_way_and_other_kinds_give_way() {
+    fn missing_parents_are_created() {
         let mut value = json!({"a": {"b": 1}, "list": "no"});
         set(&mut value, &["a", "b", "c"], "deep");
         default(&mut value, &["a", "b", "c"], "kept out");
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_written_as_kubernetes_does_and_read_back() {
+    fn timestamps_round_trip() {
         assert_eq!(moment(1_795_348_800_123), "2026-11-22T12:00:00Z");
         assert_eq!(fine_moment(1_795_348_800_123), "2026-11-22T12:00:00.123000Z");
         assert_eq!(ms_of("2026-11-22T12:00:00Z"), Some(1_795_348_800_000));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn generated_names_differ_and_have_no_vowels() {
+    fn generated_names_are_unique_without_vowels() {
         let names: std::collections::HashSet<_> = (0..100).map(|_| suffix()).collect();
         assert!(names.len() > 95);
         assert!(names.iter().all(|name| name.len() == 5 && !name.contains(['a', 'e', 'i', 'o', 'u'])));

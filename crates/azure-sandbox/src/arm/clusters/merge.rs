@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sent_is_merged_what_is_there() {
+    fn put_merges_and_replace_removes_missing_fields() {
         let old = json!({
             "tags": {"a": "1"},
             "properties": {

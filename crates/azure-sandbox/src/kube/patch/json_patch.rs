@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_does_what_the_standard_says() {
+    fn json_patch_operations_follow_the_standard() {
         let target = json!({"a": {"b/c": 1}, "list": [1, 2, 3]});
         for (patch, expected) in [
             (
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_cannot_be_done_undoes_the_steps_before() {
+    fn failed_step_undoes_previous_steps() {
         let target = json!({"a": 1, "list": [1]});
         for step in [
             json!({"op": "test", "path": "/a", "value": 2}),

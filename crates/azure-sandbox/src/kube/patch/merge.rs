@@ -158,14 +158,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_merge_patch_removes_by_null_and_replaces_lists() {
+    fn merge_patch_removes_nulls_and_replaces_lists() {
         let mut target = json!({"a": {"b": 1, "c": 2}, "list": [1, 2], "x": "y"});
         merge(&mut target, &json!({"a": {"b": null, "d": 3}, "list": [3], "x": {"z": null, "w": 1}}));
         assert_eq!(target, json!({"a": {"c": 2, "d": 3}, "list": [3], "x": {"w": 1}}));
     }
 
     #[test]
-    fn a_strategic_patch_merges_containers_by_name() {
+    fn strategic_patch_merges_containers_by_name() {
         let target = || {
             json!({"spec": {"template": {"spec": {"containers": [
                 {"name": "a", "image": "a:1", "env": [{"name": "X", "value": "1"}], "args": ["1"]},
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn directives_of_strategic_patches_hold() {
+    fn strategic_patch_directives_apply() {
         let mut target = json!({"metadata": {"finalizers": ["a", "b"]}, "spec": {
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, "template": {"x": 1},
             "volumes": [{"name": "a"}, {"name": "b"}]}});
