@@ -12,7 +12,7 @@ use super::resources::Resource;
 use super::select::{Fields, Labels};
 use super::status::StatusError;
 use super::storage::{Key, State};
-use super::tables::{self, Include};
+use super::tables::{self, Include, metadata};
 use super::value::{Now, at, text};
 
 /// A filter of the objects of a type.
@@ -76,20 +76,24 @@ impl Shape {
                     &json!({"resourceVersion": version}),
                 )
             }
+            Form::Metadata => metadata(object),
             Form::Objects => object.clone(),
         }
     }
 
     fn many(self, resource: &Resource, objects: &[Arc<Value>], meta: &Value, now: &Now) -> Value {
         let objects = objects.iter().map(AsRef::as_ref);
-        match self.form {
-            Form::Table => tables::table(resource, objects, self.include, now, true, meta),
-            Form::Objects => {
-                let items: Vec<_> = objects.map(untyped).collect();
-                json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
-                    "metadata": meta, "items": items})
+        let (kind, version, items) = match self.form {
+            Form::Table => return tables::table(resource, objects, self.include, now, true, meta),
+            Form::Metadata => {
+                let kind = "PartialObjectMetadataList".to_owned();
+                (kind, "meta.k8s.io/v1".to_owned(), objects.map(metadata).collect::<Vec<_>>())
             }
-        }
+            Form::Objects => {
+                (format!("{}List", resource.kind), resource.api_version(), objects.map(untyped).collect())
+            }
+        };
+        json!({"kind": kind, "apiVersion": version, "metadata": meta, "items": items})
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) struct KubeRequest {
 pub(crate) enum Form {
     Objects,
     Table,
+    Metadata,
 }
 
 /// The target of a path.
@@ -110,6 +111,9 @@ impl KubeRequest {
             match (get("as"), get("v")) {
                 (None, _) => Some(Form::Objects),
                 (Some("Table"), Some("v1")) => Some(Form::Table),
+                (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Some("v1")) => {
+                    Some(Form::Metadata)
+                }
                 _ => None,
             }
         })
@@ -306,6 +310,7 @@ mod tests {
             (&format!("{table},application/json"), Some(Form::Table)),
             (&format!("application/vnd.kubernetes.protobuf;as=Table;v=v1, {table}"), Some(Form::Table)),
             ("application/json;as=Table;v=v1beta9;g=meta.k8s.io,application/json", Some(Form::Objects)),
+            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Form::Metadata)),
             ("application/vnd.kubernetes.protobuf", None),
         ] {
             let request = http::Request::get("/api/v1/pods").header("accept", header).body(()).unwrap();

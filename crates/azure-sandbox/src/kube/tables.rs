@@ -16,6 +16,11 @@ pub(crate) enum Include {
     Object,
 }
 
+/// An object without anything but its metadata.
+pub(crate) fn metadata(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
 /// A `Table` with the metadata `meta`. A watch sends the column definitions only once.
 pub(crate) fn table<'a>(
     resource: &Resource,
@@ -33,8 +38,7 @@ pub(crate) fn table<'a>(
             match include {
                 Include::Nothing => {}
                 Include::Metadata => {
-                    *row.slot("object") = json!({"kind": "PartialObjectMetadata",
-                        "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]});
+                    *row.slot("object") = metadata(object);
                 }
                 Include::Object => *row.slot("object") = object.clone(),
             }

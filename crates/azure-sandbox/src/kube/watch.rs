@@ -159,6 +159,7 @@ impl Watch {
         let mut object = match self.shape.form {
             Form::Table => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
                 "columnDefinitions": [], "rows": []}),
+            Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}),
             Form::Objects => {
                 json!({"kind": resource.kind, "apiVersion": resource.api_version()})
             }
