@@ -29,30 +29,30 @@ use route::{Route, Target, parse};
 
 use crate::recordings::Operation;
 use crate::request::AzureRequest;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::seed::Role;
 use crate::state::{Audience, SandboxState, State, Subscription, Token};
 
-pub(crate) fn answer(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Answer {
-    respond(sandbox, request, body).unwrap_or_else(|error| error.answer())
+pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> SandboxResponse {
+    authenticate_and_dispatch(sandbox, request, body).unwrap_or_else(|error| error.to_response())
 }
 
 /// Adds the headers that every response of Resource Manager has.
 pub(crate) fn with_common_headers(
     sandbox: &SandboxState,
     request: &AzureRequest,
-    mut answer: Answer,
-) -> Answer {
-    if answer.is_foreign() {
-        return answer;
+    mut response: SandboxResponse,
+) -> SandboxResponse {
+    if response.is_foreign() {
+        return response;
     }
     let id = Uuid::new_v4().to_string();
     if let Some(given) = request.header("x-ms-client-request-id") {
-        answer.set("x-ms-client-request-id", given);
+        response.set("x-ms-client-request-id", given);
     }
     let correlation = request.header("x-ms-correlation-request-id").unwrap_or(&id).to_owned();
     let now = sandbox.clock.now().format(&Rfc3339).unwrap_or_default();
-    answer
+    response
         .with("x-ms-request-id", &id)
         .with("x-ms-correlation-request-id", &correlation)
         .with("x-ms-routing-request-id", &format!("SANDBOX:{now}:{id}"))
@@ -63,7 +63,11 @@ pub(crate) fn with_common_headers(
         .with("x-content-type-options", "nosniff")
 }
 
-fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<Answer, ArmError> {
+fn authenticate_and_dispatch(
+    sandbox: &SandboxState,
+    request: &AzureRequest,
+    body: &[u8],
+) -> Result<SandboxResponse, ArmError> {
     let version =
         request.parameter("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
             let text = "Every request needs the query parameter 'api-version' (?api-version=).";
@@ -103,15 +107,15 @@ fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Resul
         let info = listings::SubscriptionInfo::new(subscription, state.page_size);
         // Long lists are written without the lock.
         drop(state);
-        return listings::answer(sandbox, request, &target, &version, &info);
+        return listings::respond(sandbox, request, &target, &version, &info);
     }
     let role = subscription.roles.as_ref().map(|roles| roles.get(&token.client_id).copied());
     let role = role.map_or(Role::Contributor, |role| role.unwrap_or(Role::None));
-    let answer = respond_locked(sandbox, &mut state, request, &target, &version, role, body)?;
-    if request.is_write() && answer.status.is_success() {
+    let response = respond_locked(sandbox, &mut state, request, &target, &version, role, body)?;
+    if request.is_write() && response.status.is_success() {
         sandbox.save(&state);
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// Responds to a request for the state, under its lock.
@@ -123,7 +127,7 @@ fn respond_locked(
     version: &str,
     role: Role,
     body: &[u8],
-) -> Result<Answer, ArmError> {
+) -> Result<SandboxResponse, ArmError> {
     let now_ms = sandbox.clock.now_ms();
     let State { subscriptions, timing, outcomes, apps, page_size, .. } = state;
     let Some(subscription) = subscriptions.get_mut(&target.subscription.to_ascii_lowercase()) else {
@@ -147,12 +151,12 @@ fn respond_locked(
         resources: &mut subscription.resources,
     };
     check_group(&call)?;
-    let answer = dispatch(&mut call)?;
+    let response = dispatch(&mut call)?;
     call.resources.touched |= request.is_write();
-    Ok(answer)
+    Ok(response)
 }
 
-fn dispatch(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
     match &call.target.route {
         Route::Provider { namespace } => providers::get(call, namespace),
         Route::RegisterProvider { namespace } => providers::register(call, namespace),

@@ -12,7 +12,7 @@ use crate::clouds::{Cloud, resolve};
 use crate::kube::user::EntraCaller;
 use crate::recordings::{Operation, Outcome};
 use crate::request::AzureRequest;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::seed::Role;
 use crate::state::{App, Audience, SandboxState, State, Subscription, Token};
 
@@ -32,7 +32,7 @@ pub(crate) fn operation(segments: &[String]) -> Operation {
     }
 }
 
-pub(crate) fn answer(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Answer {
+pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> SandboxResponse {
     let operation = operation(&request.segments);
     let expected = if operation == Operation::Token { http::Method::POST } else { http::Method::GET };
     if operation == Operation::Unknown || request.method != expected {
@@ -41,22 +41,22 @@ pub(crate) fn answer(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]
         } else {
             StatusCode::METHOD_NOT_ALLOWED
         };
-        return Answer::empty(status);
+        return SandboxResponse::empty(status);
     }
     let result = match operation {
         Operation::Token => token(sandbox, request, body),
         Operation::OpenidConfiguration => openid_configuration(sandbox, request),
         _ => instance_discovery(request),
     };
-    result.unwrap_or_else(|error| error.answer(sandbox, request))
+    result.unwrap_or_else(|error| error.into_response(sandbox, request))
 }
 
 /// Adds the headers that every response of Entra has.
-pub(crate) fn with_common_headers(answer: Answer) -> Answer {
-    if answer.is_foreign() {
-        return answer;
+pub(crate) fn with_common_headers(response: SandboxResponse) -> SandboxResponse {
+    if response.is_foreign() {
+        return response;
     }
-    answer
+    response
         .with("cache-control", "no-store, no-cache")
         .with("pragma", "no-cache")
         .with("expires", "-1")
@@ -89,7 +89,7 @@ impl EntraError {
         Self::request(900_144, format!("The request body must contain the parameter '{parameter}'."))
     }
 
-    fn answer(self, sandbox: &SandboxState, request: &AzureRequest) -> Answer {
+    fn into_response(self, sandbox: &SandboxState, request: &AzureRequest) -> SandboxResponse {
         #[derive(Serialize)]
         struct Body<'a> {
             error: &'a str,
@@ -121,15 +121,15 @@ impl EntraError {
             correlation_id: &correlation_id,
             error_uri: format!("https://{}/error?code={}", request.cloud.login_host(), self.code),
         };
-        let mut answer = Answer::json(self.status, &body);
+        let mut response = SandboxResponse::json(self.status, &body);
         if let Some(seconds) = self.retry_after {
-            answer.set("retry-after", &seconds.to_string());
+            response.set("retry-after", &seconds.to_string());
         }
-        answer
+        response
     }
 }
 
-fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<Answer, EntraError> {
+fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<SandboxResponse, EntraError> {
     let form: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
     let field = |name: &str| {
         form.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
@@ -152,7 +152,7 @@ fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<
             && login.client_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(client_id))
     });
     match login.map(|login| &login.outcome) {
-        Some(Outcome::Answer(page)) => return Ok(page.answer(None)),
+        Some(Outcome::Answer(page)) => return Ok(page.to_response(None)),
         Some(Outcome::Token) => {}
         None => {
             let known = state.tenants.contains(&(request.cloud, tenant.clone()));
@@ -241,7 +241,7 @@ fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraEr
     Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_resource", 500_011, text))
 }
 
-fn issue(state: &mut State, token: Token) -> Answer {
+fn issue(state: &mut State, token: Token) -> SandboxResponse {
     #[derive(Serialize)]
     struct Body<'a> {
         token_type: &'a str,
@@ -250,15 +250,18 @@ fn issue(state: &mut State, token: Token) -> Answer {
         access_token: &'a str,
     }
     let text = format!("sandbox.{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    let answer = Answer::json(
+    let response = SandboxResponse::json(
         StatusCode::OK,
         &Body { token_type: "Bearer", expires_in: LIFETIME, ext_expires_in: LIFETIME, access_token: &text },
     );
     state.tokens.insert(text, token);
-    answer
+    response
 }
 
-fn openid_configuration(sandbox: &SandboxState, request: &AzureRequest) -> Result<Answer, EntraError> {
+fn openid_configuration(
+    sandbox: &SandboxState,
+    request: &AzureRequest,
+) -> Result<SandboxResponse, EntraError> {
     let tenant = tenant(request)?;
     let known = tenant == "common" || {
         let state = sandbox.state();
@@ -272,7 +275,7 @@ fn openid_configuration(sandbox: &SandboxState, request: &AzureRequest) -> Resul
     let base = format!("https://{host}/{tenant}");
     let issuer = if tenant == "common" { "{tenantid}" } else { &tenant };
     let graph = request.cloud.graph_host();
-    Ok(Answer::json(
+    Ok(SandboxResponse::json(
         StatusCode::OK,
         &serde_json::json!({
             "token_endpoint": format!("{base}/oauth2/v2.0/token"),
@@ -294,7 +297,7 @@ fn openid_configuration(sandbox: &SandboxState, request: &AzureRequest) -> Resul
     ))
 }
 
-fn instance_discovery(request: &AzureRequest) -> Result<Answer, EntraError> {
+fn instance_discovery(request: &AzureRequest) -> Result<SandboxResponse, EntraError> {
     let endpoint = request
         .parameter("authorization_endpoint")
         .ok_or_else(|| EntraError::request(900_144, "The query must contain 'authorization_endpoint'."))?;
@@ -306,7 +309,7 @@ fn instance_discovery(request: &AzureRequest) -> Result<Answer, EntraError> {
     }
     let tenant = url.as_ref().and_then(|url| url.path_segments()?.next()).unwrap_or("common");
     let network = |name: &str, aliases: &[&str]| serde_json::json!({"preferred_network": name, "preferred_cache": aliases.get(1).unwrap_or(&name), "aliases": aliases});
-    Ok(Answer::json(
+    Ok(SandboxResponse::json(
         StatusCode::OK,
         &serde_json::json!({
             "tenant_discovery_endpoint": format!("https://{host}/{tenant}/v2.0/.well-known/openid-configuration"),

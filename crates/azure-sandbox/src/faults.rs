@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clouds::Side;
 use crate::log::RecordedRequest;
 use crate::recordings::Operation;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::script::{Rule, Script};
 
 /// A fault. Unset conditions match every request; the first match applies.
@@ -140,32 +140,33 @@ impl Rule for Fault {
 
 impl Refusal {
     /// The response in the form of a service.
-    pub(crate) fn answer(&self, side: Side) -> Answer {
+    pub(crate) fn to_response(&self, side: Side) -> SandboxResponse {
         let status = self.status.and_then(|status| http::StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let code = self.code.as_deref().unwrap_or("InternalServerError");
         let message = self.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
         self.dress(match (&self.body, side) {
-            (Some(body), _) => Answer::text(status, body.clone()),
-            (None, Side::Management) => Answer::arm_error(status, code, message),
-            (None, Side::Login) => {
-                Answer::json(status, &serde_json::json!({"error": code, "error_description": message}))
-            }
+            (Some(body), _) => SandboxResponse::text(status, body.clone()),
+            (None, Side::Management) => SandboxResponse::arm_error(status, code, message),
+            (None, Side::Login) => SandboxResponse::json(
+                status,
+                &serde_json::json!({"error": code, "error_description": message}),
+            ),
         })
     }
 
     /// Adds the headers.
-    pub(crate) fn dress(&self, mut answer: Answer) -> Answer {
+    pub(crate) fn dress(&self, mut response: SandboxResponse) -> SandboxResponse {
         if let Some(seconds) = &self.retry_after {
-            answer.set("retry-after", seconds);
+            response.set("retry-after", seconds);
         }
         if let Some(milliseconds) = self.retry_after_ms {
-            answer.set("x-ms-retry-after-ms", &milliseconds.to_string());
+            response.set("x-ms-retry-after-ms", &milliseconds.to_string());
         }
         for (name, value) in &self.headers {
-            answer.set(name, value);
+            response.set(name, value);
         }
-        answer
+        response
     }
 }
 

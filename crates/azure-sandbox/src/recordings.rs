@@ -7,7 +7,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// The operations of the sandbox, by the names in tests and recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -149,15 +149,15 @@ impl Page {
     }
 
     /// The response; `next_link` replaces that of an object, and is ignored for other bodies.
-    pub(crate) fn answer(&self, next_link: Option<&str>) -> Answer {
+    pub(crate) fn to_response(&self, next_link: Option<&str>) -> SandboxResponse {
         let body = linked(self.body.get(), next_link).unwrap_or_else(|| self.text());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        let mut answer = Answer::text(status, body);
+        let mut response = SandboxResponse::text(status, body);
         for (name, value) in &self.headers {
-            answer.set(name, value);
+            response.set(name, value);
         }
-        answer.delay = std::time::Duration::from_millis(self.delay_ms);
-        answer
+        response.delay = std::time::Duration::from_millis(self.delay_ms);
+        response
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
 
     fn sent(page: &str, link: Option<&str>) -> String {
         let page: Page = serde_json::from_str(page).unwrap();
-        String::from_utf8(page.answer(link).body.to_vec()).unwrap()
+        String::from_utf8(page.to_response(link).body.to_vec()).unwrap()
     }
 
     #[test]
@@ -239,9 +239,9 @@ mod tests {
     #[test]
     fn page_status_and_content_type_are_used() {
         let page = r#"{"body": "oops", "status": 400, "headers": {"Content-Type": "text/plain"}}"#;
-        let answer = serde_json::from_str::<Page>(page).unwrap().answer(None);
-        assert_eq!(answer.status, 400);
-        assert_eq!(answer.headers["content-type"], "text/plain");
+        let response = serde_json::from_str::<Page>(page).unwrap().to_response(None);
+        assert_eq!(response.status, 400);
+        assert_eq!(response.headers["content-type"], "text/plain");
         assert!(serde_json::from_str::<Page>(r#"{"body": 1, "stauts": 4}"#).is_err(), "a misspelt key");
     }
 }

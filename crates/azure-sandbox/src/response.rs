@@ -12,7 +12,7 @@ use serde_json::json;
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct SandboxResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -20,7 +20,7 @@ pub(crate) struct Answer {
     pub(crate) delay: Duration,
 }
 
-impl Answer {
+impl SandboxResponse {
     /// A response with serialized JSON.
     pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);

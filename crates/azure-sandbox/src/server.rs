@@ -22,7 +22,7 @@ use crate::faults::Effect;
 use crate::log::RecordedRequest;
 use crate::recordings::{Operation, linked};
 use crate::request::AzureRequest;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::state::SandboxState;
 use crate::{arm, entra};
 
@@ -54,9 +54,9 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
         (state.log.push(record), fault)
     };
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-        let answer = Answer::empty(StatusCode::PAYLOAD_TOO_LARGE);
-        sandbox.state().log.set_status(number, answer.status.as_u16());
-        return answer.into_response(Body::from);
+        let response = SandboxResponse::empty(StatusCode::PAYLOAD_TOO_LARGE);
+        sandbox.state().log.set_status(number, response.status.as_u16());
+        return response.into_response(Body::from);
     };
     if request.side == Side::Management && request.is_write() && (1..=MAX_RECORDED_BODY).contains(&body.len())
     {
@@ -68,21 +68,21 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
     if matches!(fault.effect, Some(Effect::CutBeforeAnswer | Effect::RefuseConnections)) {
         return cut();
     }
-    let answer = match (&fault.effect, request.side) {
-        (Some(Effect::Status(refusal)), side) => refusal.answer(side),
-        (_, Side::Management) => arm::answer(&sandbox, &request, &body),
-        (_, Side::Login) => entra::answer(&sandbox, &request, &body),
+    let response = match (&fault.effect, request.side) {
+        (Some(Effect::Status(refusal)), side) => refusal.to_response(side),
+        (_, Side::Management) => arm::respond(&sandbox, &request, &body),
+        (_, Side::Login) => entra::respond(&sandbox, &request, &body),
     };
-    let answer = match request.side {
-        Side::Management => arm::with_common_headers(&sandbox, &request, answer),
-        Side::Login => entra::with_common_headers(answer),
+    let response = match request.side {
+        Side::Management => arm::with_common_headers(&sandbox, &request, response),
+        Side::Login => entra::with_common_headers(response),
     };
     if fault.effect == Some(Effect::CutAfterTaken) {
         return cut();
     }
-    sleep(answer.delay).await;
-    sandbox.state().log.set_status(number, answer.status.as_u16());
-    apply_effect(answer, fault.effect)
+    sleep(response.delay).await;
+    sandbox.state().log.set_status(number, response.status.as_u16());
+    apply_effect(response, fault.effect)
 }
 
 fn record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest {
@@ -105,9 +105,9 @@ fn record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest {
     }
 }
 
-fn misdirected(host: &str) -> Answer {
+fn misdirected(host: &str) -> SandboxResponse {
     let text = format!("The sandbox does not stand in for '{host}', only for: {}.", HOSTS.join(", "));
-    Answer::arm_error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
+    SandboxResponse::arm_error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
 }
 
 pub(crate) fn cut() -> Response {
@@ -117,32 +117,32 @@ pub(crate) fn cut() -> Response {
 }
 
 /// The response, with the effect of a fault on its body.
-pub(crate) fn apply_effect(mut answer: Answer, effect: Option<Effect>) -> Response {
-    let half = answer.body.len() / 2;
+pub(crate) fn apply_effect(mut response: SandboxResponse, effect: Option<Effect>) -> Response {
+    let half = response.body.len() / 2;
     match effect {
-        Some(Effect::TruncatedBody) => answer.body.truncate(half),
-        Some(Effect::InvalidJson) => answer.body = Bytes::from_static(b"{\"value\": [}"),
+        Some(Effect::TruncatedBody) => response.body.truncate(half),
+        Some(Effect::InvalidJson) => response.body = Bytes::from_static(b"{\"value\": [}"),
         Some(Effect::ForeignNextLink(link)) => {
-            let text = String::from_utf8_lossy(&answer.body);
-            answer.body = linked(&text, Some(&link)).map_or(answer.body.clone(), Bytes::from);
+            let text = String::from_utf8_lossy(&response.body);
+            response.body = linked(&text, Some(&link)).map_or(response.body.clone(), Bytes::from);
         }
         Some(Effect::SlowBody(milliseconds)) => {
             return uncompressed(
-                answer.into_response(|body| slow(body, Duration::from_millis(milliseconds))),
+                response.into_response(|body| slow(body, Duration::from_millis(milliseconds))),
             );
         }
         Some(Effect::CutInBody) => {
-            let length = answer.body.len().max(1);
-            let mut response = uncompressed(answer.into_response(|body| broken(body.slice(..half))));
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-            return response;
+            let length = response.body.len().max(1);
+            let mut broken = uncompressed(response.into_response(|body| broken(body.slice(..half))));
+            broken.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            return broken;
         }
         Some(
             Effect::Status(_) | Effect::CutBeforeAnswer | Effect::CutAfterTaken | Effect::RefuseConnections,
         )
         | None => {}
     }
-    answer.into_response(Body::from)
+    response.into_response(Body::from)
 }
 
 /// Disables the compression, which would buffer parts of the body.

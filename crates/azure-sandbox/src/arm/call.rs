@@ -10,7 +10,7 @@ use super::route::Target;
 use crate::operation::LongOperation;
 use crate::outcomes::ScriptedOutcome;
 use crate::request::AzureRequest;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::script::Script;
 use crate::seed::Role;
 use crate::state::{App, SandboxState};
@@ -43,7 +43,7 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     /// A page of a list.
-    pub(crate) fn page(&self, items: impl IntoIterator<Item = Value>) -> Result<Answer, ArmError> {
+    pub(crate) fn page(&self, items: impl IntoIterator<Item = Value>) -> Result<SandboxResponse, ArmError> {
         let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
         let items: Vec<&[u8]> = items.iter().map(String::as_bytes).collect();
         pages::page(&items, self.request, self.page_size)
@@ -109,26 +109,34 @@ impl Call<'_> {
     }
 
     /// Adds the `Azure-AsyncOperation` header.
-    pub(crate) fn with_operation_url(&self, answer: Answer, operation: &LongOperation) -> Answer {
-        let answer = answer.with("azure-asyncoperation", &self.operation_url(operation, "operations"));
-        self.with_retry_after(answer)
+    pub(crate) fn with_operation_url(
+        &self,
+        response: SandboxResponse,
+        operation: &LongOperation,
+    ) -> SandboxResponse {
+        let response = response.with("azure-asyncoperation", &self.operation_url(operation, "operations"));
+        self.with_retry_after(response)
     }
 
     /// Adds the `Azure-AsyncOperation` and `Location` headers.
-    pub(crate) fn with_result_url(&self, answer: Answer, operation: &LongOperation) -> Answer {
+    pub(crate) fn with_result_url(
+        &self,
+        response: SandboxResponse,
+        operation: &LongOperation,
+    ) -> SandboxResponse {
         let results = if operation.kind.provider() == "Microsoft.Network" {
             "operationResults"
         } else {
             "operationresults"
         };
-        self.with_operation_url(answer, operation).with("location", &self.operation_url(operation, results))
+        self.with_operation_url(response, operation).with("location", &self.operation_url(operation, results))
     }
 
     /// Adds the `Retry-After` header, if it is configured.
-    pub(crate) fn with_retry_after(&self, answer: Answer) -> Answer {
+    pub(crate) fn with_retry_after(&self, response: SandboxResponse) -> SandboxResponse {
         match self.timing.retry_after {
-            Some(seconds) => answer.with("retry-after", &seconds.to_string()),
-            None => answer,
+            Some(seconds) => response.with("retry-after", &seconds.to_string()),
+            None => response,
         }
     }
 

@@ -21,22 +21,21 @@ use super::error::ArmError;
 use super::route::ClusterAction;
 use crate::json;
 use crate::operation::{FinalStatus, LongOperation, OperationKind, Target};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::subscription::find_mut;
 use lookup::{check_precondition, ensure_idle, get, is_long_term, new_etag, representation};
 
-pub(crate) fn list(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
     call.page(call.in_scope(&call.resources.clusters).map(|cluster| representation(call, &cluster.body)))
 }
 
-pub(crate) fn handle_cluster(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn handle_cluster(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     match call.request.method {
         Method::PUT => put::put(call, name),
         Method::PATCH => patch(call, name),
         Method::DELETE => Ok(delete(call, name)),
-        _ => {
-            get(call, name).map(|cluster| Answer::json(StatusCode::OK, &representation(call, &cluster.body)))
-        }
+        _ => get(call, name)
+            .map(|cluster| SandboxResponse::json(StatusCode::OK, &representation(call, &cluster.body))),
     }
 }
 
@@ -44,7 +43,7 @@ pub(crate) fn handle_action(
     call: &mut Call<'_>,
     name: &str,
     action: ClusterAction,
-) -> Result<Answer, ArmError> {
+) -> Result<SandboxResponse, ArmError> {
     match action {
         ClusterAction::Start => power(call, name, true),
         ClusterAction::Stop => power(call, name, false),
@@ -54,7 +53,7 @@ pub(crate) fn handle_action(
 }
 
 /// PATCH changes only tags.
-fn patch(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+fn patch(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.object()?;
     let cluster = get(call, name)?;
     ensure_idle(cluster)?;
@@ -68,13 +67,15 @@ fn patch(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
     let operation =
         call.start(LongOperation::new(OperationKind::TagCluster, Target::resource(&group, &name), &region));
     let cluster = get(call, &name)?;
-    Ok(call
-        .with_operation_url(Answer::json(StatusCode::OK, &representation(call, &cluster.body)), &operation))
+    Ok(call.with_operation_url(
+        SandboxResponse::json(StatusCode::OK, &representation(call, &cluster.body)),
+        &operation,
+    ))
 }
 
 /// Deletes a cluster; the deletion replaces running operations.
-fn delete(call: &mut Call<'_>, name: &str) -> Answer {
-    let Ok(cluster) = get(call, name) else { return Answer::empty(StatusCode::NO_CONTENT) };
+fn delete(call: &mut Call<'_>, name: &str) -> SandboxResponse {
+    let Ok(cluster) = get(call, name) else { return SandboxResponse::empty(StatusCode::NO_CONTENT) };
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let is_same = |operation: &&LongOperation| {
         operation.kind == OperationKind::DeleteCluster && operation.target.is_within(&group, &name)
@@ -87,7 +88,7 @@ fn delete(call: &mut Call<'_>, name: &str) -> Answer {
         });
         start(call, OperationKind::DeleteCluster, "Deleting", (&group, &name), &region)
     });
-    call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation)
+    call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation)
 }
 
 /// Starts an operation, and sets the state of the cluster and its pools.
@@ -104,17 +105,17 @@ fn start(
     call.start(LongOperation::new(kind, Target::resource(group, name), region))
 }
 
-fn power(call: &mut Call<'_>, name: &str, on: bool) -> Result<Answer, ArmError> {
+fn power(call: &mut Call<'_>, name: &str, on: bool) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
     ensure_idle(cluster)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let (kind, state) =
         if on { (OperationKind::StartCluster, "Starting") } else { (OperationKind::StopCluster, "Stopping") };
     let operation = start(call, kind, state, (&group, &name), &region);
-    Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
+    Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
-fn abort(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let now_ms = call.now_ms;
@@ -135,10 +136,10 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
         return Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
     }
     let operation = start(call, OperationKind::AbortCluster, "Canceling", (&group, &name), &region);
-    Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
+    Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
-pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
     let offers = call.sandbox.catalog.offers(call.request.cloud);
     let long_term = is_long_term(&cluster.body);
@@ -168,7 +169,7 @@ pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<Answer, Arm
         })
         .collect();
     let id = json::text(&cluster.body, "/id").unwrap_or_default();
-    Ok(Answer::json(
+    Ok(SandboxResponse::json(
         StatusCode::OK,
         &json!({
             "id": format!("{id}/upgradeprofiles/default"),

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// An error response.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl ArmError {
         Self { header: Some(Box::new((name, value))), ..self }
     }
 
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn to_response(&self) -> SandboxResponse {
         let (code, message) = (self.code, self.message.as_str());
         let body = match &self.form {
             Form::Gateway | Form::Service => json!({"error": {"code": code, "message": message}}),
@@ -128,13 +128,13 @@ impl ArmError {
                 body
             }
         };
-        let mut answer = Answer::json(self.status, &body);
+        let mut response = SandboxResponse::json(self.status, &body);
         if matches!(self.form, Form::Gateway | Form::Provider(_) | Form::Policy(_)) {
-            answer.set("x-ms-failure-cause", "gateway");
+            response.set("x-ms-failure-cause", "gateway");
         }
         match &self.header {
-            Some(header) => answer.with(header.0, &header.1),
-            None => answer,
+            Some(header) => response.with(header.0, &header.1),
+            None => response,
         }
     }
 }

@@ -6,16 +6,16 @@ use super::call::Call;
 use super::error::ArmError;
 use super::operations;
 use crate::operation::{LongOperation, OperationKind, Target};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::subscription::Group;
 
 const MAX_NAME_LEN: usize = 90;
 
-pub(crate) fn list(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
     call.page(call.resources.groups.iter().map(|group| group.json(call.subscription)))
 }
 
-pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
     let name = call.target.group.clone().unwrap_or_default();
     if call.request.method == Method::PUT {
         return put(call, &name);
@@ -24,13 +24,13 @@ pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<Answer, ArmError> {
         return Err(ArmError::no_group(&name));
     };
     match call.request.method {
-        Method::HEAD => Ok(Answer::empty(StatusCode::NO_CONTENT)),
+        Method::HEAD => Ok(SandboxResponse::empty(StatusCode::NO_CONTENT)),
         Method::DELETE => Ok(delete(call, &group)),
-        _ => Ok(Answer::json(StatusCode::OK, &group.json(call.subscription))),
+        _ => Ok(SandboxResponse::json(StatusCode::OK, &group.json(call.subscription))),
     }
 }
 
-fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.object()?;
     let location = call.location(&body, "Microsoft.Resources/resourceGroups")?;
     let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
@@ -45,9 +45,9 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
     let subscription = call.subscription;
     let Some(group) = call.resources.group_mut(name) else {
         let group = Group { name: name.to_owned(), location, tags, managed_by: None, deleting: false };
-        let answer = Answer::json(StatusCode::CREATED, &group.json(subscription));
+        let response = SandboxResponse::json(StatusCode::CREATED, &group.json(subscription));
         call.resources.groups.push(group);
-        return Ok(answer);
+        return Ok(response);
     };
     if group.location != location {
         let text = format!(
@@ -65,10 +65,10 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
     }
     // A PUT without tags removes them.
     group.tags = tags;
-    Ok(Answer::json(StatusCode::OK, &group.json(subscription)))
+    Ok(SandboxResponse::json(StatusCode::OK, &group.json(subscription)))
 }
 
-fn delete(call: &mut Call<'_>, group: &Group) -> Answer {
+fn delete(call: &mut Call<'_>, group: &Group) -> SandboxResponse {
     let is_same = |operation: &&LongOperation| {
         operation.kind == OperationKind::DeleteGroup && operation.target.is_in_group(&group.name)
     };
@@ -79,5 +79,5 @@ fn delete(call: &mut Call<'_>, group: &Group) -> Answer {
         call.start(LongOperation::new(OperationKind::DeleteGroup, target, &group.location))
     });
     let location = operations::group_result(call, &operation);
-    call.with_retry_after(Answer::empty(StatusCode::ACCEPTED).with("location", &location))
+    call.with_retry_after(SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &location))
 }

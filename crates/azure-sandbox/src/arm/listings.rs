@@ -11,7 +11,7 @@ use super::pages;
 use super::route::{Route, Target};
 use crate::data::Region;
 use crate::request::AzureRequest;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::skus::{self, Listing};
 use crate::state::{SandboxState, Subscription};
 
@@ -48,13 +48,13 @@ pub(crate) fn is_fixed(route: &Route) -> bool {
     )
 }
 
-pub(crate) fn answer(
+pub(crate) fn respond(
     sandbox: &SandboxState,
     request: &AzureRequest,
     target: &Target,
     version: &str,
     info: &SubscriptionInfo,
-) -> Result<Answer, ArmError> {
+) -> Result<SandboxResponse, ArmError> {
     match &target.route {
         Route::Subscription => Ok(subscription(info, version)),
         Route::Locations => Ok(locations(sandbox, request, info, version)),
@@ -88,7 +88,7 @@ pub(crate) fn no_region(target: &Target, location: &str, version: &str) -> ArmEr
     ArmError::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)
 }
 
-fn subscription(info: &SubscriptionInfo, version: &str) -> Answer {
+fn subscription(info: &SubscriptionInfo, version: &str) -> SandboxResponse {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -112,7 +112,7 @@ fn subscription(info: &SubscriptionInfo, version: &str) -> Answer {
     }
     // Older api-versions omit the tenant.
     let newer = version >= "2019-06-01";
-    Answer::json(
+    SandboxResponse::json(
         StatusCode::OK,
         &Body {
             id: format!("/subscriptions/{}", info.id),
@@ -136,7 +136,7 @@ fn locations(
     request: &AzureRequest,
     info: &SubscriptionInfo,
     version: &str,
-) -> Answer {
+) -> SandboxResponse {
     let regions = sandbox.catalog.regions.iter().filter(|region| region.cloud == request.cloud);
     let id = |name: &str| format!("/subscriptions/{}/locations/{name}", info.id);
     // `metadata` and logical regions exist since 2019, types and zones since 2022.
@@ -157,7 +157,7 @@ fn locations(
             }
         })
         .collect();
-    Answer::json(StatusCode::OK, &serde_json::json!({"value": entries}))
+    SandboxResponse::json(StatusCode::OK, &serde_json::json!({"value": entries}))
 }
 
 fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde_json::Value {
@@ -205,7 +205,7 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
 }
 
 /// The SKUs of the region in the filter, or of all regions. As in Azure, an unknown region has none.
-fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<Answer, ArmError> {
+fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<SandboxResponse, ArmError> {
     let listings: Vec<Arc<Listing>> = match request.parameter("$filter") {
         // About 70 MB, which are not cached.
         None => {
@@ -249,7 +249,7 @@ fn filtered_location(filter: &str) -> Option<String> {
     alone.then(|| text.replace('\u{0}', "'").to_ascii_lowercase())
 }
 
-fn kubernetes_versions(sandbox: &SandboxState, request: &AzureRequest) -> Answer {
+fn kubernetes_versions(sandbox: &SandboxState, request: &AzureRequest) -> SandboxResponse {
     use crate::clouds::Cloud;
     let versions = match request.cloud {
         Cloud::Public => &sandbox.catalog.versions.public,
@@ -261,7 +261,7 @@ fn kubernetes_versions(sandbox: &SandboxState, request: &AzureRequest) -> Answer
         let _ = write!(body, "{}{}", if index > 0 { "," } else { "" }, minor.get());
     }
     body.push_str("]}");
-    Answer::text(StatusCode::OK, body)
+    SandboxResponse::text(StatusCode::OK, body)
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@ use super::error::ArmError;
 use super::ranges::{overlap, parse_ranges, prefixes};
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::subscription::{Resource, find, find_mut, is_named, is_terminal};
 
 const KIND: &str = "Microsoft.Network/virtualNetworks";
 
-pub(crate) fn list(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
     call.page(call.in_scope(&call.resources.networks).map(|network| with_addresses(call, &network.body)))
 }
 
-pub(crate) fn handle_network(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn handle_network(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let group = call.group();
     match call.request.method {
         Method::PUT => put(call, &group, name),
@@ -27,18 +27,22 @@ pub(crate) fn handle_network(call: &mut Call<'_>, name: &str) -> Result<Answer, 
         _ => {
             let network = find(&call.resources.networks, &group, name);
             let network = network.ok_or_else(|| ArmError::not_found(KIND, name, &group))?;
-            Ok(Answer::json(StatusCode::OK, &with_addresses(call, &network.body)))
+            Ok(SandboxResponse::json(StatusCode::OK, &with_addresses(call, &network.body)))
         }
     }
 }
 
-pub(crate) fn list_subnets(call: &Call<'_>, network: &str) -> Result<Answer, ArmError> {
+pub(crate) fn list_subnets(call: &Call<'_>, network: &str) -> Result<SandboxResponse, ArmError> {
     let network = parent(call, network)?;
     let network = with_addresses(call, &network.body);
     call.page(json::list(&network, "/properties/subnets").iter().cloned())
 }
 
-pub(crate) fn handle_subnet(call: &mut Call<'_>, network: &str, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn handle_subnet(
+    call: &mut Call<'_>,
+    network: &str,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
     let (group, network) = (call.group(), parent(call, network)?.name.clone());
     match call.request.method {
         Method::PUT => put_subnet(call, &group, &network, name),
@@ -49,7 +53,7 @@ pub(crate) fn handle_subnet(call: &mut Call<'_>, network: &str, name: &str) -> R
             let subnet =
                 json::list(&network_body, "/properties/subnets").iter().find(|subnet| is_named(subnet, name));
             let subnet = subnet.ok_or_else(|| no_subnet(name, &network.name))?;
-            Ok(Answer::json(StatusCode::OK, subnet))
+            Ok(SandboxResponse::json(StatusCode::OK, subnet))
         }
     }
 }
@@ -108,7 +112,7 @@ fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<()
     Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InvalidResourceName", text))
 }
 
-fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
     check_name(name, 2..=64)?;
     let mut body = call.object()?;
     let location = call.location(&body, KIND)?;
@@ -149,14 +153,14 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmError>
         json::default(&mut body, &format!("/properties/{key}"), value);
     }
     let resource = Resource { group: group.to_owned(), name: name.to_owned(), body };
-    let answer = Answer::json(status, &resource.body);
+    let response = SandboxResponse::json(status, &resource.body);
     match find_mut(&mut call.resources.networks, group, name) {
         Some(old) => old.body = resource.body,
         None => call.resources.networks.push(resource),
     }
     let operation =
         call.start(LongOperation::new(OperationKind::WriteNetwork, Target::resource(group, name), &location));
-    Ok(call.with_operation_url(answer, &operation))
+    Ok(call.with_operation_url(response, &operation))
 }
 
 /// Checks that no removed subnet is in use.
@@ -183,9 +187,9 @@ fn not_in_use(call: &Call<'_>, subnet: &Value) -> Result<(), ArmError> {
     Err(ArmError::by_service(StatusCode::BAD_REQUEST, "InUseSubnetCannotBeDeleted", text))
 }
 
-fn delete(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmError> {
+fn delete(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
     let Some(network) = find(&call.resources.networks, group, name) else {
-        return Ok(Answer::empty(StatusCode::NO_CONTENT));
+        return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT));
     };
     for subnet in json::list(&network.body, "/properties/subnets") {
         not_in_use(call, subnet)?;
@@ -199,10 +203,15 @@ fn delete(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmErr
         Target::resource(group, &name),
         &location,
     ));
-    Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
+    Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
-fn put_subnet(call: &mut Call<'_>, group: &str, network: &str, name: &str) -> Result<Answer, ArmError> {
+fn put_subnet(
+    call: &mut Call<'_>,
+    group: &str,
+    network: &str,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
     let mut body = call.object()?;
     let Some(parent) = find(&call.resources.networks, group, network) else {
         return Err(ArmError::no_parent(network));
@@ -223,7 +232,8 @@ fn put_subnet(call: &mut Call<'_>, group: &str, network: &str, name: &str) -> Re
         others.remove(place);
     }
     check_subnet(&subnet, &spaces, &others)?;
-    let answer = Answer::json(if place.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &subnet);
+    let response =
+        SandboxResponse::json(if place.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &subnet);
     others.insert(place.unwrap_or(others.len()), subnet);
     if let Some(parent) = find_mut(&mut call.resources.networks, group, network) {
         json::set(&mut parent.body, "/properties/subnets", others);
@@ -233,13 +243,18 @@ fn put_subnet(call: &mut Call<'_>, group: &str, network: &str, name: &str) -> Re
         Target::child(group, network, name),
         &location,
     ));
-    Ok(call.with_operation_url(answer, &operation))
+    Ok(call.with_operation_url(response, &operation))
 }
 
-fn delete_subnet(call: &mut Call<'_>, group: &str, network: &str, name: &str) -> Result<Answer, ArmError> {
+fn delete_subnet(
+    call: &mut Call<'_>,
+    group: &str,
+    network: &str,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
     let parent = parent(call, network)?;
     let subnet = json::list(&parent.body, "/properties/subnets").iter().find(|subnet| is_named(subnet, name));
-    let Some(subnet) = subnet else { return Ok(Answer::empty(StatusCode::NO_CONTENT)) };
+    let Some(subnet) = subnet else { return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT)) };
     not_in_use(call, subnet)?;
     let location = parent.location().to_owned();
     let name = json::text(subnet, "/name").unwrap_or_default().to_owned();
@@ -248,7 +263,7 @@ fn delete_subnet(call: &mut Call<'_>, group: &str, network: &str, name: &str) ->
         Target::child(group, network, &name),
         &location,
     ));
-    Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
+    Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
 /// The subnet with Azure's defaults.

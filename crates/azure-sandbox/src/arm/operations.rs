@@ -9,7 +9,7 @@ use super::call::Call;
 use super::error::ArmError;
 use super::route::Provider;
 use crate::operation::{FinalStatus, LongOperation};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// The `Location` of the deletion of a resource group.
 pub(crate) fn group_result(call: &Call<'_>, operation: &LongOperation) -> String {
@@ -24,39 +24,39 @@ pub(crate) fn group_result(call: &Call<'_>, operation: &LongOperation) -> String
 }
 
 /// The response at the `Azure-AsyncOperation` URL, always with status 200.
-pub(crate) fn status(call: &Call<'_>, id: &str) -> Result<Answer, ArmError> {
+pub(crate) fn status(call: &Call<'_>, id: &str) -> Result<SandboxResponse, ArmError> {
     let operation = signed(call, id)?;
-    let answer = Answer::json(StatusCode::OK, &operation.status_body());
-    Ok(if operation.ended_ms.is_none() { call.with_retry_after(answer) } else { answer })
+    let response = SandboxResponse::json(StatusCode::OK, &operation.status_body());
+    Ok(if operation.ended_ms.is_none() { call.with_retry_after(response) } else { response })
 }
 
 /// The response at the `Location` URL, with status 202 while the operation is running.
-pub(crate) fn result(call: &Call<'_>, provider: Provider, id: &str) -> Result<Answer, ArmError> {
+pub(crate) fn result(call: &Call<'_>, provider: Provider, id: &str) -> Result<SandboxResponse, ArmError> {
     if provider == Provider::Resources {
         return result_of_group(call, id);
     }
     let operation = signed(call, id)?;
     Ok(match operation.final_status() {
         None => {
-            let answer = Answer::json(StatusCode::ACCEPTED, &operation.status_body());
-            call.with_retry_after(answer.with("location", &own_address(call)))
+            let response = SandboxResponse::json(StatusCode::ACCEPTED, &operation.status_body());
+            call.with_retry_after(response.with("location", &own_address(call)))
         }
-        Some(FinalStatus::Succeeded) => Answer::empty(StatusCode::NO_CONTENT),
-        Some(_) => Answer::json(StatusCode::CONFLICT, &json!({"error": operation.error()})),
+        Some(FinalStatus::Succeeded) => SandboxResponse::empty(StatusCode::NO_CONTENT),
+        Some(_) => SandboxResponse::json(StatusCode::CONFLICT, &json!({"error": operation.error()})),
     })
 }
 
-fn result_of_group(call: &Call<'_>, id: &str) -> Result<Answer, ArmError> {
+fn result_of_group(call: &Call<'_>, id: &str) -> Result<SandboxResponse, ArmError> {
     let job = BASE64_URL_SAFE_NO_PAD.decode(id).ok();
     let job = job.and_then(|job| serde_json::from_slice::<serde_json::Value>(&job).ok());
     let id = job.as_ref().and_then(|job| job.get("jobId")?.as_str()).unwrap_or_default();
     let operation = find(call, id)?;
     Ok(match (operation.final_status(), operation.error()) {
         (None, _) => {
-            let answer = Answer::empty(StatusCode::ACCEPTED).with("location", &own_address(call));
-            call.with_retry_after(answer)
+            let response = SandboxResponse::empty(StatusCode::ACCEPTED).with("location", &own_address(call));
+            call.with_retry_after(response)
         }
-        (Some(FinalStatus::Succeeded), _) => Answer::empty(StatusCode::OK),
+        (Some(FinalStatus::Succeeded), _) => SandboxResponse::empty(StatusCode::OK),
         (Some(_), error) => {
             // The keys of this error have capital letters.
             let text = |key| error.as_ref().and_then(|error| error.get(key)).cloned().unwrap_or_default();
@@ -64,7 +64,7 @@ fn result_of_group(call: &Call<'_>, id: &str) -> Result<Answer, ArmError> {
                 "Code": text("code"), "Target": null, "Message": text("message"), "Details": null,
                 "AdditionalInfo": null,
             });
-            Answer::json(StatusCode::CONFLICT, &json!({"Error": error}))
+            SandboxResponse::json(StatusCode::CONFLICT, &json!({"Error": error}))
         }
     })
 }

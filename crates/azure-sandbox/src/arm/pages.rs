@@ -5,14 +5,14 @@ use http::StatusCode;
 use super::error::ArmError;
 use crate::recordings::Page;
 use crate::request::AzureRequest;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 fn bad_page() -> ArmError {
     ArmError::new(StatusCode::BAD_REQUEST, "InvalidSkipToken", "The skip token of the request is invalid.")
 }
 
 /// `{"value":[…],"nextLink":…}` around items of JSON.
-pub(crate) fn value<'a>(items: impl IntoIterator<Item = &'a [u8]>, next: Option<&str>) -> Answer {
+pub(crate) fn value<'a>(items: impl IntoIterator<Item = &'a [u8]>, next: Option<&str>) -> SandboxResponse {
     let mut body = b"{\"value\":[".to_vec();
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -26,11 +26,15 @@ pub(crate) fn value<'a>(items: impl IntoIterator<Item = &'a [u8]>, next: Option<
         body.extend_from_slice(&serde_json::to_vec(next).unwrap_or_default());
     }
     body.push(b'}');
-    Answer::text(StatusCode::OK, body)
+    SandboxResponse::text(StatusCode::OK, body)
 }
 
 /// One page of `items`.
-pub(crate) fn page(items: &[&[u8]], request: &AzureRequest, size: usize) -> Result<Answer, ArmError> {
+pub(crate) fn page(
+    items: &[&[u8]],
+    request: &AzureRequest,
+    size: usize,
+) -> Result<SandboxResponse, ArmError> {
     let start = request.page_start().ok_or_else(bad_page)?;
     let rest = items.get(start..).ok_or_else(bad_page)?;
     let page = rest.get(..size).unwrap_or(rest);
@@ -39,9 +43,9 @@ pub(crate) fn page(items: &[&[u8]], request: &AzureRequest, size: usize) -> Resu
 }
 
 /// The requested page of a recording.
-pub(crate) fn recorded(pages: &[Page], request: &AzureRequest) -> Result<Answer, ArmError> {
+pub(crate) fn recorded(pages: &[Page], request: &AzureRequest) -> Result<SandboxResponse, ArmError> {
     let start = request.page_start().ok_or_else(bad_page)?;
     let page = pages.get(start).ok_or_else(bad_page)?;
     let next = (start + 1 < pages.len()).then(|| request.next_link(start + 1));
-    Ok(page.answer(next.as_deref()))
+    Ok(page.to_response(next.as_deref()))
 }

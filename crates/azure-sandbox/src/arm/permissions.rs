@@ -4,10 +4,10 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::call::Call;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::seed::Role;
 
-pub(crate) fn list(call: &Call<'_>) -> Answer {
+pub(crate) fn list(call: &Call<'_>) -> SandboxResponse {
     let (actions, not_actions): (&[&str], &[&str]) = match call.role {
         Role::None => (&[], &[]),
         Role::Reader => (&["*/read"], &[]),
@@ -25,5 +25,5 @@ pub(crate) fn list(call: &Call<'_>) -> Answer {
     };
     let role =
         json!({"actions": actions, "notActions": not_actions, "dataActions": [], "notDataActions": []});
-    Answer::json(StatusCode::OK, &json!({"value": [role]}))
+    SandboxResponse::json(StatusCode::OK, &json!({"value": [role]}))
 }

@@ -13,27 +13,35 @@ use super::clusters::{check_availability, network};
 use super::error::ArmError;
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::subscription::{Resource, find, find_mut};
 
-pub(crate) fn list(call: &Call<'_>, cluster: &str) -> Result<Answer, ArmError> {
+pub(crate) fn list(call: &Call<'_>, cluster: &str) -> Result<SandboxResponse, ArmError> {
     let cluster = parent(call, cluster)?;
     call.page(cluster.pools().iter().map(|pool| representation(call, cluster, pool)))
 }
 
-pub(crate) fn handle_pool(call: &mut Call<'_>, cluster: &str, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn handle_pool(
+    call: &mut Call<'_>,
+    cluster: &str,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
     let cluster = parent(call, cluster)?.clone();
     match call.request.method {
         Method::PUT => put(call, &cluster, name),
         Method::DELETE => delete(call, &cluster, name),
         _ => {
             let pool = cluster.pool(name).ok_or_else(|| no_pool(name, &cluster))?;
-            Ok(Answer::json(StatusCode::OK, &representation(call, &cluster, pool)))
+            Ok(SandboxResponse::json(StatusCode::OK, &representation(call, &cluster, pool)))
         }
     }
 }
 
-pub(crate) fn upgrade_profile(call: &Call<'_>, cluster: &str, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn upgrade_profile(
+    call: &Call<'_>,
+    cluster: &str,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
     let cluster = parent(call, cluster)?;
     let pool = cluster.pool(name).ok_or_else(|| no_pool(name, cluster))?;
     let offers = call.sandbox.catalog.offers(call.request.cloud);
@@ -46,7 +54,7 @@ pub(crate) fn upgrade_profile(call: &Call<'_>, cluster: &str, name: &str) -> Res
         .filter(|version| crate::versions::fit(version, max_version))
         .map(|version| json!({ "kubernetesVersion": version }))
         .collect();
-    Ok(Answer::json(
+    Ok(SandboxResponse::json(
         StatusCode::OK,
         &json!({
             "id": format!("{}/upgradeProfiles/default", id_of(cluster, text("/name"))),
@@ -95,7 +103,7 @@ fn representation(call: &Call<'_>, cluster: &Resource, profile: &Value) -> Value
     })
 }
 
-fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.object()?;
     let mut sent = body.get("properties").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
     defaults::remove_read_only(&mut sent);
@@ -166,7 +174,7 @@ fn begin(
     kind: OperationKind,
     mut pool: Value,
     version: Option<String>,
-) -> Answer {
+) -> SandboxResponse {
     let (status, state) = match kind {
         OperationKind::CreatePool => (StatusCode::CREATED, "Creating"),
         OperationKind::UpgradePool => (StatusCode::OK, "Upgrading"),
@@ -176,7 +184,7 @@ fn begin(
     json::set(&mut pool, "/provisioningState", state);
     json::set(&mut pool, "/eTag", lookup::new_etag());
     let name = json::text(&pool, "/name").unwrap_or_default().to_owned();
-    let answer = Answer::json(status, &representation(call, cluster, &pool));
+    let response = SandboxResponse::json(status, &representation(call, cluster, &pool));
     let body = with_pool(cluster, &pool);
     if let Some(cluster) = find_mut(&mut call.resources.clusters, &cluster.group, &cluster.name) {
         cluster.body = body;
@@ -185,11 +193,11 @@ fn begin(
     let mut operation = LongOperation::new(kind, target, cluster.location());
     operation.versions.pools.extend(version.map(|version| (name, version)));
     let operation = call.start(operation);
-    call.with_operation_url(answer, &operation)
+    call.with_operation_url(response, &operation)
 }
 
-fn delete(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Answer, ArmError> {
-    let Some(pool) = cluster.pool(name) else { return Ok(Answer::empty(StatusCode::NO_CONTENT)) };
+fn delete(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxResponse, ArmError> {
+    let Some(pool) = cluster.pool(name) else { return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT)) };
     let name = json::text(pool, "/name").unwrap_or_default();
     let target = Target::child(&cluster.group, &cluster.name, name);
     let is_same = |operation: &&LongOperation| {
@@ -197,7 +205,7 @@ fn delete(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Answer,
     };
     let running = call.resources.running().find(is_same).cloned();
     if let Some(operation) = running {
-        return Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation));
+        return Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation));
     }
     ensure_idle(cluster)?;
     let others: Vec<Value> =
@@ -216,5 +224,5 @@ fn delete(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<Answer,
     }
     let operation = LongOperation::new(OperationKind::DeletePool, target, cluster.location());
     let operation = call.start(operation);
-    Ok(call.with_result_url(Answer::empty(StatusCode::ACCEPTED), &operation))
+    Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::error::ArmError;
 use crate::operation::{LongOperation, OperationKind, Target};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// The supported resource providers in Azure's spelling.
 const KNOWN: [&str; 7] = [
@@ -21,17 +21,17 @@ const KNOWN: [&str; 7] = [
     "Microsoft.Storage",
 ];
 
-pub(crate) fn get(call: &Call<'_>, namespace: &str) -> Result<Answer, ArmError> {
+pub(crate) fn get(call: &Call<'_>, namespace: &str) -> Result<SandboxResponse, ArmError> {
     let provider = known(namespace)?;
-    Ok(Answer::json(StatusCode::OK, &body(call, provider)))
+    Ok(SandboxResponse::json(StatusCode::OK, &body(call, provider)))
 }
 
-pub(crate) fn register(call: &mut Call<'_>, namespace: &str) -> Result<Answer, ArmError> {
+pub(crate) fn register(call: &mut Call<'_>, namespace: &str) -> Result<SandboxResponse, ArmError> {
     let provider = known(namespace)?;
     if !call.resources.is_registered(provider) && !is_under_way(call, provider) {
         call.start(LongOperation::new(OperationKind::RegisterProvider, Target::provider(provider), ""));
     }
-    Ok(Answer::json(StatusCode::OK, &body(call, provider)))
+    Ok(SandboxResponse::json(StatusCode::OK, &body(call, provider)))
 }
 
 fn known(namespace: &str) -> Result<&'static str, ArmError> {

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::error::ArmError;
 use super::listings;
 use crate::json;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::skus::Listing;
 use crate::subscription::{Resource, SubscriptionState};
 
@@ -18,7 +18,7 @@ const USUAL: u32 = 100;
 /// The default limit of the vCPUs of a region.
 pub(crate) const USUAL_CORES: u32 = 350;
 
-pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, ArmError> {
+pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, ArmError> {
     let cloud = call.request.cloud;
     let region = call.sandbox.catalog.region(cloud, location);
     let region = region.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
@@ -46,7 +46,7 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<Answer, ArmError> 
         let current = used.get(family).copied().unwrap_or_default();
         entry(family, &title(family), current, limit(call.resources, &region.name, family))
     }));
-    Ok(Answer::json(StatusCode::OK, &json!({"value": all})))
+    Ok(SandboxResponse::json(StatusCode::OK, &json!({"value": all})))
 }
 
 /// The display name of a quota: `Standard DSv5 Family vCPUs` for `standardDSv5Family`.

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::error::ArmError;
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target, format_rfc3339};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::subscription::{Resource, find, find_mut, position};
 
 const KIND: &str = "Microsoft.OperationalInsights/workspaces";
@@ -22,32 +22,32 @@ const PLANS: [(&str, &str); 6] = [
     ("lacluster", "LACluster"),
 ];
 
-pub(crate) fn list(call: &Call<'_>) -> Result<Answer, ArmError> {
+pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
     call.page(call.in_scope(&call.resources.workspaces).map(|workspace| workspace.body.clone()))
 }
 
-pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let group = call.group();
     match call.request.method {
         Method::PUT => put(call, &group, name),
         Method::DELETE => {
             let Some(index) = position(&call.resources.workspaces, &group, name) else {
-                return Ok(Answer::empty(StatusCode::NO_CONTENT));
+                return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT));
             };
             call.resources.workspaces.remove(index);
-            Ok(Answer::empty(StatusCode::OK))
+            Ok(SandboxResponse::empty(StatusCode::OK))
         }
         _ => {
             let workspace = find(&call.resources.workspaces, &group, name);
             let workspace = workspace.ok_or_else(|| ArmError::not_found(KIND, name, &group))?;
-            let answer = Answer::json(StatusCode::OK, &workspace.body);
+            let response = SandboxResponse::json(StatusCode::OK, &workspace.body);
             // Clients poll the workspace itself; there is no operation URL.
-            Ok(if workspace.state() == "Creating" { call.with_retry_after(answer) } else { answer })
+            Ok(if workspace.state() == "Creating" { call.with_retry_after(response) } else { response })
         }
     }
 }
 
-fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmError> {
+fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.object()?;
     let location = call.location(&body, KIND)?;
     let plan = plan(&body)?;
@@ -58,7 +58,7 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<Answer, ArmError>
         }
         Some(existing) => {
             update(existing, &body, plan, &format_rfc3339(call.now_ms));
-            Ok(Answer::json(StatusCode::OK, &existing.body))
+            Ok(SandboxResponse::json(StatusCode::OK, &existing.body))
         }
         None => Ok(create(call, group, name, &location, plan, &body)),
     }
@@ -90,7 +90,14 @@ fn update(workspace: &mut Resource, body: &Value, plan: &str, now: &str) {
     workspace.set_state("Succeeded");
 }
 
-fn create(call: &mut Call<'_>, group: &str, name: &str, location: &str, plan: &str, body: &Value) -> Answer {
+fn create(
+    call: &mut Call<'_>,
+    group: &str,
+    name: &str,
+    location: &str,
+    plan: &str,
+    body: &Value,
+) -> SandboxResponse {
     let now = format_rfc3339(call.now_ms);
     let mut new = json!({
         "properties": {
@@ -117,10 +124,10 @@ fn create(call: &mut Call<'_>, group: &str, name: &str, location: &str, plan: &s
     if let Some(tags) = Call::tags(body) {
         json::set(&mut new, "/tags", tags);
     }
-    let answer = Answer::json(StatusCode::CREATED, &new);
+    let response = SandboxResponse::json(StatusCode::CREATED, &new);
     call.resources.workspaces.push(Resource { group: group.to_owned(), name: name.to_owned(), body: new });
     call.start(LongOperation::new(OperationKind::CreateWorkspace, Target::resource(group, name), location));
-    call.with_retry_after(answer)
+    call.with_retry_after(response)
 }
 
 /// The pricing tier in the body; defaults to PerGB2018.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Control;
 use crate::kube::declared::Declared;
 use crate::recordings::Page;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::timing::Timing;
 
 pub(crate) fn router(control: Control) -> Router {
@@ -94,7 +94,7 @@ fn error_response(status: StatusCode, text: &str) -> Response {
 }
 
 fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
-    Answer::json(status, body).into_response(Body::from)
+    SandboxResponse::json(status, body).into_response(Body::from)
 }
 
 fn parse_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {

@@ -18,11 +18,11 @@ use super::user::User;
 use super::value::{Now, text};
 use super::write::{self, Context, ObjectRef, PatchKind};
 use super::{discovery, logs, openapi, reviews, watch};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// A response.
 pub(crate) enum Reply {
-    Whole(Answer),
+    Full(SandboxResponse),
     /// A stream, with its content type.
     Stream(&'static str, Body),
 }
@@ -36,50 +36,50 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
 }
 
-pub(crate) fn answer(call: &Call<'_>) -> Result<Reply, StatusError> {
+pub(crate) fn respond(call: &Call<'_>) -> Result<Reply, StatusError> {
     {
         let state = call.cluster.state();
         authorize(&state, call.user, &Attributes::of(call.request))?;
     }
     match &call.request.target {
-        Target::Path => path(call).map(Reply::Whole),
+        Target::Path => path(call).map(Reply::Full),
         Target::Objects(place) => objects(call, place),
     }
 }
 
-fn json_answer(status: StatusCode, body: &Value) -> Answer {
-    let mut answer = Answer::json(status, body);
-    answer.set("content-type", "application/json");
-    answer
+fn json_response(status: StatusCode, body: &Value) -> SandboxResponse {
+    let mut response = SandboxResponse::json(status, body);
+    response.set("content-type", "application/json");
+    response
 }
 
 /// Responds to paths outside of objects.
-fn path(call: &Call<'_>) -> Result<Answer, StatusError> {
+fn path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
     let request = call.request;
     if request.method != Method::GET && request.method != Method::HEAD {
         return Err(StatusError::method_not_allowed());
     }
     let version = call.cluster.state().declared.kubernetes_version.clone();
-    if let Some(answer) = discovery::answer(request).or_else(|| openapi::answer(request, &version)) {
-        return Ok(answer);
+    if let Some(response) = discovery::respond(request).or_else(|| openapi::respond(request, &version)) {
+        return Ok(response);
     }
     match request.path.trim_end_matches('/') {
-        "/version" => Ok(json_answer(StatusCode::OK, &version_info(&version))),
+        "/version" => Ok(json_response(StatusCode::OK, &version_info(&version))),
         "/healthz" | "/livez" | "/readyz" => Ok(plain("ok")),
         "" => {
             let paths =
                 ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"];
-            Ok(json_answer(StatusCode::OK, &json!({"paths": paths})))
+            Ok(json_response(StatusCode::OK, &json!({"paths": paths})))
         }
         _ => Err(StatusError::no_such_path()),
     }
 }
 
-fn plain(text: &str) -> Answer {
-    let mut answer = Answer::text(StatusCode::OK, text.to_owned());
-    answer.set("content-type", "text/plain; charset=utf-8");
-    answer.set("x-content-type-options", "nosniff");
-    answer
+fn plain(text: &str) -> SandboxResponse {
+    let mut response = SandboxResponse::text(StatusCode::OK, text.to_owned());
+    response.set("content-type", "text/plain; charset=utf-8");
+    response.set("x-content-type-options", "nosniff");
+    response
 }
 
 fn version_info(version: &str) -> Value {
@@ -101,7 +101,7 @@ fn version_info(version: &str) -> Value {
 fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, StatusError> {
     let resource = place.resource().ok_or_else(StatusError::no_such_path)?;
     if !place.subresource.is_empty() {
-        return part(call, resource, place);
+        return subresource(call, resource, place);
     }
     if resource.namespaced && place.namespace.is_empty() && !["list", "watch"].contains(&call.request.verb) {
         return Err(StatusError::method_not_allowed());
@@ -114,77 +114,83 @@ fn objects(call: &Call<'_>, place: &Place) -> Result<Reply, StatusError> {
     }
     if !resource.stored {
         let review = object(call.request.content_type(), call.body, &resource.api_version(), resource.kind)?;
-        let review = reviews::answer(&call.cluster.state(), resource, call.user, review)?;
-        return Ok(Reply::Whole(json_answer(StatusCode::CREATED, &review)));
+        let review = reviews::respond(&call.cluster.state(), resource, call.user, review)?;
+        return Ok(Reply::Full(json_response(StatusCode::CREATED, &review)));
     }
     match call.request.verb {
-        "get" => get(call, resource, place).map(Reply::Whole),
+        "get" => get(call, resource, place).map(Reply::Full),
         "list" => {
             let filter = Filter::of(resource, place, call.request)?;
             let listed = list::list(&call.cluster.state(), &filter, call.request, &call.kube.now())?;
-            Ok(Reply::Whole(json_answer(StatusCode::OK, &listed)))
+            Ok(Reply::Full(json_response(StatusCode::OK, &listed)))
         }
         "watch" => {
             let filter = Filter::of(resource, place, call.request)?;
             Ok(Reply::Stream(
                 "application/json",
-                watch::answer(call.kube, call.cluster, filter, call.request)?,
+                watch::respond(call.kube, call.cluster, filter, call.request)?,
             ))
         }
-        _ => change(call, resource, place).map(Reply::Whole),
+        _ => change(call, resource, place).map(Reply::Full),
     }
 }
 
 /// The namespace of stored objects of the type.
-fn kept_in<'a>(resource: &Resource, place: &'a Place) -> &'a str {
+fn storage_namespace<'a>(resource: &Resource, place: &'a Place) -> &'a str {
     if resource.namespaced { &place.namespace } else { "" }
 }
 
-fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, StatusError> {
+fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<SandboxResponse, StatusError> {
     let shape = Shape::of(call.request)?;
     let state = call.cluster.state();
     list::check_version(&state, call.request)?;
-    let found = state.get(resource, kept_in(resource, place), &place.name);
+    let found = state.get(resource, storage_namespace(resource, place), &place.name);
     let found = Arc::clone(found.ok_or_else(|| StatusError::not_found(resource, &place.name))?);
     drop(state);
-    Ok(json_answer(StatusCode::OK, &shape.one(resource, &found, &call.kube.now(), true)))
+    Ok(json_response(StatusCode::OK, &shape.one(resource, &found, &call.kube.now(), true)))
 }
 
 /// Responds to requests for subresources.
-fn part(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, StatusError> {
-    let known = resource.subresources();
-    let part =
-        known.iter().find(|part| part.name == place.subresource).ok_or_else(StatusError::no_such_path)?;
+fn subresource(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Reply, StatusError> {
+    let subresources = resource.subresources();
+    let subresource = subresources
+        .iter()
+        .find(|subresource| subresource.name == place.subresource)
+        .ok_or_else(StatusError::no_such_path)?;
     if !place.rest.is_empty() {
         return Err(StatusError::no_such_path());
     }
-    if !part.verbs.contains(&call.request.verb) {
+    if !subresource.verbs.contains(&call.request.verb) {
         return Err(StatusError::method_not_allowed());
     }
-    if resource.is(&PODS) && part.name == "log" {
-        let body = logs::answer(call.kube, call.cluster, call.request, (&place.namespace, &place.name))?;
+    if resource.is(&PODS) && subresource.name == "log" {
+        let body = logs::respond(call.kube, call.cluster, call.request, (&place.namespace, &place.name))?;
         return Ok(Reply::Stream("text/plain", body));
     }
-    if call.request.verb == "get" && part.name == "scale" {
+    if call.request.verb == "get" && subresource.name == "scale" {
         let state = call.cluster.state();
         let found = state.get(resource, &place.namespace, &place.name);
         let found = found.ok_or_else(|| StatusError::not_found(resource, &place.name))?;
-        return Ok(Reply::Whole(json_answer(StatusCode::OK, &list::scale(found))));
+        return Ok(Reply::Full(json_response(StatusCode::OK, &list::scale(found))));
     }
     if call.request.verb == "get" {
-        return get(call, resource, place).map(Reply::Whole);
+        return get(call, resource, place).map(Reply::Full);
     }
-    change(call, resource, place).map(Reply::Whole)
+    change(call, resource, place).map(Reply::Full)
 }
 
 /// Responds to writes.
-fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Answer, StatusError> {
+fn change(
+    call: &Call<'_>,
+    resource: &'static Resource,
+    place: &Place,
+) -> Result<SandboxResponse, StatusError> {
     let (request, now) = (call.request, call.kube.now());
     let shape = Shape::of(request)?;
     let context = Context { user: call.user, now: &now, dry_run: request.dry_run()? };
     let target = ObjectRef {
         resource,
-        namespace: kept_in(resource, place),
+        namespace: storage_namespace(resource, place),
         name: &place.name,
         subresource: &place.subresource,
     };
@@ -218,7 +224,7 @@ fn change(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result
     } else {
         shape.one(resource, &object, &now, true)
     };
-    Ok(json_answer(status, &shown))
+    Ok(json_response(status, &shown))
 }
 
 fn patch(call: &Call<'_>, api_version: &str, kind: &str) -> Result<(PatchKind, Value), StatusError> {
@@ -242,7 +248,7 @@ fn remove(
     resource: &'static Resource,
     place: &Place,
     now: &Now,
-) -> Result<Answer, StatusError> {
+) -> Result<SandboxResponse, StatusError> {
     let request = call.request;
     let body: Value =
         if call.body.is_empty() { json!({}) } else { parsed(request.content_type(), call.body)? };
@@ -252,11 +258,11 @@ fn remove(
     if let Some(policy) = request.parameter("propagationPolicy") {
         policy.clone_into(&mut options.policy);
     }
-    let namespace = kept_in(resource, place);
+    let namespace = storage_namespace(resource, place);
     if request.verb == "delete" {
         let named = (namespace, place.name.as_str());
         let left = call.cluster.change(now, |state| delete::delete(state, resource, named, &options, now))?;
-        return Ok(json_answer(StatusCode::OK, &left));
+        return Ok(json_response(StatusCode::OK, &left));
     }
     let filter = Filter::of(resource, place, request)?;
     let gone: Vec<_> = call.cluster.change(now, |state| {
@@ -274,7 +280,7 @@ fn remove(
             .collect()
     });
     let items: Vec<_> = gone.iter().map(|object| (**object).clone()).collect();
-    Ok(json_answer(
+    Ok(json_response(
         StatusCode::OK,
         &json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
         "metadata": {"resourceVersion": call.cluster.state().revision.to_string()}, "items": items}),

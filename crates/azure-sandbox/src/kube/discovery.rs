@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::request::KubeRequest;
 use super::resources::{self, VERSION};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// The response to a discovery request; `None` for other paths.
-pub(crate) fn answer(request: &KubeRequest) -> Option<Answer> {
+pub(crate) fn respond(request: &KubeRequest) -> Option<SandboxResponse> {
     let path = request.path.trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let body = match parts.as_slice() {
@@ -28,7 +28,7 @@ pub(crate) fn answer(request: &KubeRequest) -> Option<Answer> {
         ["apis", name, VERSION] if resources::groups().contains(name) => types(name),
         _ => return None,
     };
-    Some(Answer::json(StatusCode::OK, &body).with("content-type", "application/json"))
+    Some(SandboxResponse::json(StatusCode::OK, &body).with("content-type", "application/json"))
 }
 
 fn group(name: &str) -> Value {

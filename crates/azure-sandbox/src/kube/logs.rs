@@ -78,7 +78,7 @@ impl Log {
 }
 
 /// The requested log, complete or as a stream.
-pub(crate) fn answer(
+pub(crate) fn respond(
     kube: &KubeClusters,
     cluster: &Arc<Cluster>,
     request: &KubeRequest,

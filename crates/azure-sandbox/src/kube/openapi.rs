@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::request::KubeRequest;
 use super::resources::{self, Resource, VERSION};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// The response to a path below `/openapi`; `None` for other paths.
-pub(crate) fn answer(request: &KubeRequest, version: &str) -> Option<Answer> {
+pub(crate) fn respond(request: &KubeRequest, version: &str) -> Option<SandboxResponse> {
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let body = match parts.as_slice() {
         ["openapi", "v3"] => index(),
@@ -18,9 +18,9 @@ pub(crate) fn answer(request: &KubeRequest, version: &str) -> Option<Answer> {
         }
         _ => return None,
     };
-    let mut answer = Answer::json(StatusCode::OK, &body);
-    answer.set("content-type", "application/json");
-    Some(answer)
+    let mut response = SandboxResponse::json(StatusCode::OK, &body);
+    response.set("content-type", "application/json");
+    Some(response)
 }
 
 /// The URLs of the documents.

@@ -11,7 +11,7 @@ use super::user::User;
 use super::value::{set, text};
 
 /// The review with its result in `status`.
-pub(crate) fn answer(
+pub(crate) fn respond(
     state: &State,
     resource: &Resource,
     user: &User,

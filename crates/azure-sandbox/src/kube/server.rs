@@ -26,7 +26,7 @@ use super::user::EntraLookup;
 use crate::faults::{Effect, Refusal};
 use crate::log::RecordedRequest;
 use crate::recordings::Operation;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::server::{apply_effect, cut};
 
 /// The maximum size of a body, as in Kubernetes.
@@ -62,21 +62,21 @@ async fn serve(State(server): State<KubeServer>, request: Request) -> Response {
     sleep(fault.latency).await;
     let reply = match (&fault.effect, body) {
         (Some(Effect::CutBeforeAnswer | Effect::RefuseConnections), _) => return cut(),
-        (Some(Effect::Status(refusal)), _) => Reply::Whole(scripted_error(refusal)),
+        (Some(Effect::Status(refusal)), _) => Reply::Full(scripted_error(refusal)),
         (_, Err(_)) => {
             let text = format!("Request entity too large: limit is {BODY_LIMIT}");
-            Reply::Whole(StatusError::new(413, "RequestEntityTooLarge", text).answer())
+            Reply::Full(StatusError::new(413, "RequestEntityTooLarge", text).to_response())
         }
         (_, Ok(body)) => {
             let reply = respond(&server, &cluster, &peer, &request, &body);
-            reply.unwrap_or_else(|error| Reply::Whole(error.answer()))
+            reply.unwrap_or_else(|error| Reply::Full(error.to_response()))
         }
     };
     if request.method != Method::GET {
         kube.saved().await;
     }
     let mut response = match reply {
-        Reply::Whole(answer) => apply_effect(answer, fault.effect),
+        Reply::Full(response) => apply_effect(response, fault.effect),
         Reply::Stream(kind, body) => streamed(kind, body, fault.effect.as_ref()),
     };
     kube.traffic().log.set_status(number, response.status().as_u16());
@@ -114,11 +114,11 @@ fn respond(
         Credentials { certificates: &peer.certificates, authorization: request.header("authorization") };
     let user = authn::authenticate(cluster, &credentials, &*server.entra)?;
     let user = impersonate::effective(&cluster.state(), user, request)?;
-    api::answer(&Call { kube: &server.kube, cluster, user: &user, request, body })
+    api::respond(&Call { kube: &server.kube, cluster, user: &user, request, body })
 }
 
 /// The error of a fault, in the form of Kubernetes.
-fn scripted_error(refusal: &Refusal) -> Answer {
+fn scripted_error(refusal: &Refusal) -> SandboxResponse {
     let code = refusal.status.unwrap_or(500);
     let reason = match code {
         401 => "Unauthorized",
@@ -132,10 +132,10 @@ fn scripted_error(refusal: &Refusal) -> Answer {
         _ => "InternalError",
     };
     let message = refusal.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
-    let answer = StatusError::new(code, reason, message).answer();
+    let response = StatusError::new(code, reason, message).to_response();
     refusal.dress(match &refusal.body {
-        Some(body) => Answer::text(answer.status, body.clone()),
-        None => answer,
+        Some(body) => SandboxResponse::text(response.status, body.clone()),
+        None => response,
     })
 }
 

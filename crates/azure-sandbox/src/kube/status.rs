@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::resources::Resource;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
 /// An error response.
 #[derive(Clone, Debug)]
@@ -147,17 +147,17 @@ impl StatusError {
         status
     }
 
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn to_response(&self) -> SandboxResponse {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if self.plain {
             let text = format!("{}\n", self.message);
-            let mut answer = Answer::text(code, text);
-            answer.set("content-type", "text/plain; charset=utf-8");
-            return answer;
+            let mut response = SandboxResponse::text(code, text);
+            response.set("content-type", "text/plain; charset=utf-8");
+            return response;
         }
-        let mut answer = Answer::json(code, &self.status());
-        answer.set("content-type", "application/json");
-        answer
+        let mut response = SandboxResponse::json(code, &self.status());
+        response.set("content-type", "application/json");
+        response
     }
 }
 

@@ -19,9 +19,9 @@ use super::storage::{Change, State};
 use super::value::set;
 
 /// The default timeout of a watch.
-const USUAL_LIFE: Duration = Duration::from_mins(45);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
 /// The interval of bookmarks.
-const BOOKMARK: Duration = Duration::from_mins(1);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// One watch.
 struct Watch {
@@ -32,23 +32,23 @@ struct Watch {
     /// The revision of the last change that was sent.
     since: u64,
     /// Whether the column definitions of a table were sent.
-    named: bool,
+    columns_sent: bool,
     bookmarks: bool,
     end: Instant,
     next_bookmark: Instant,
     /// Whether the watch has failed.
-    over: bool,
+    failed: bool,
 }
 
 /// The stream of events, starting with the existing objects if no resource version is set.
-pub(crate) fn answer(
+pub(crate) fn respond(
     kube: &KubeClusters,
     cluster: &Arc<Cluster>,
     filter: Filter,
     request: &KubeRequest,
 ) -> Result<Body, StatusError> {
     let shape = Shape::of(request)?;
-    let life = request.number::<u64>("timeoutSeconds")?.map_or(USUAL_LIFE, Duration::from_secs);
+    let timeout = request.number::<u64>("timeoutSeconds")?.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let since = request.number::<u64>("resourceVersion")?.unwrap_or_default();
     let start = Instant::now();
     let mut watch = Watch {
@@ -57,17 +57,17 @@ pub(crate) fn answer(
         filter,
         shape,
         since,
-        named: false,
+        columns_sent: false,
         bookmarks: request.flag("allowWatchBookmarks"),
-        end: start + life,
-        next_bookmark: start + BOOKMARK,
-        over: false,
+        end: start + timeout,
+        next_bookmark: start + BOOKMARK_INTERVAL,
+        failed: false,
     };
     let mut first = Vec::new();
     {
         let state = cluster.state();
         if since == 0 {
-            watch.tell_all(&state, &mut first);
+            watch.add_existing(&state, &mut first);
         }
     }
     let first = Bytes::from(first);
@@ -80,26 +80,26 @@ pub(crate) fn answer(
     })))
 }
 
-fn line(lines: &mut Vec<u8>, event: &Value) {
+fn write_line(lines: &mut Vec<u8>, event: &Value) {
     lines.extend_from_slice(event.to_string().as_bytes());
     lines.push(b'\n');
 }
 
 impl Watch {
     /// Adds events for all existing objects.
-    fn tell_all(&mut self, state: &State, lines: &mut Vec<u8>) {
+    fn add_existing(&mut self, state: &State, lines: &mut Vec<u8>) {
         let namespace = self.filter.namespace.clone();
         for object in state.list(self.filter.resource, namespace.as_deref(), None) {
             if self.filter.fits(object) {
-                line(lines, &self.event("ADDED", object));
+                write_line(lines, &self.event("ADDED", object));
             }
         }
         self.since = state.revision;
     }
 
     fn event(&mut self, kind: &str, object: &Value) -> Value {
-        let named = !std::mem::replace(&mut self.named, true);
-        let object = self.shape.one(self.filter.resource, object, &self.kube.now(), named);
+        let columns = !std::mem::replace(&mut self.columns_sent, true);
+        let object = self.shape.one(self.filter.resource, object, &self.kube.now(), columns);
         json!({"type": kind, "object": object})
     }
 
@@ -107,19 +107,19 @@ impl Watch {
     async fn more(&mut self) -> Option<Bytes> {
         let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
         let mut changes = self.cluster.follow();
-        while !self.over {
+        while !self.failed {
             changes.borrow_and_update();
-            let lines = self.news();
+            let lines = self.pending_events();
             if !lines.is_empty() {
                 return Some(lines.into());
             }
             tokio::select! {
-                news = changes.changed() => news.ok()?,
+                result = changes.changed() => result.ok()?,
                 () = sleep_until(self.end) => return None,
                 () = sleep_until(self.next_bookmark), if self.bookmarks => {
-                    self.next_bookmark = Instant::now() + BOOKMARK;
-                    let mut lines = self.news();
-                    line(&mut lines, &self.bookmark());
+                    self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+                    let mut lines = self.pending_events();
+                    write_line(&mut lines, &self.bookmark());
                     return Some(lines.into());
                 }
                 () = stop.cancelled() => return None,
@@ -130,21 +130,21 @@ impl Watch {
     }
 
     /// The events since the last call.
-    fn news(&mut self) -> Vec<u8> {
+    fn pending_events(&mut self) -> Vec<u8> {
         let cluster = Arc::clone(&self.cluster);
         let state = cluster.state();
         let mut lines = Vec::new();
         match state.since(self.since) {
             Err(oldest) => {
-                self.over = true;
+                self.failed = true;
                 let status = StatusError::expired(self.since, oldest).status();
-                line(&mut lines, &json!({"type": "ERROR", "object": status}));
+                write_line(&mut lines, &json!({"type": "ERROR", "object": status}));
             }
             Ok(changes) => {
                 for change in changes {
                     self.since = change.revision;
-                    if let Some((kind, object)) = told(&self.filter, change) {
-                        line(&mut lines, &self.event(kind, &object));
+                    if let Some((kind, object)) = watch_event(&self.filter, change) {
+                        write_line(&mut lines, &self.event(kind, &object));
                     }
                 }
             }
@@ -171,21 +171,21 @@ impl Watch {
 }
 
 /// The event that a change is for a filter.
-fn told(filter: &Filter, change: &Change) -> Option<(&'static str, Arc<Value>)> {
-    let here = filter.namespace.as_deref().is_none_or(|wanted| change.key.namespace == wanted);
-    if !here || !change.key.is_of(filter.resource) {
+fn watch_event(filter: &Filter, change: &Change) -> Option<(&'static str, Arc<Value>)> {
+    let in_namespace = filter.namespace.as_deref().is_none_or(|namespace| change.key.namespace == namespace);
+    if !in_namespace || !change.key.is_of(filter.resource) {
         return None;
     }
-    let was = change.before.as_ref().filter(|before| filter.fits(before));
-    let is = change.after.as_ref().filter(|after| filter.fits(after));
-    match (was, is) {
+    let before = change.before.as_ref().filter(|before| filter.fits(before));
+    let after = change.after.as_ref().filter(|after| filter.fits(after));
+    match (before, after) {
         (None, Some(after)) => Some(("ADDED", Arc::clone(after))),
         (Some(_), Some(after)) => Some(("MODIFIED", Arc::clone(after))),
         (Some(before), None) => {
             // The last matching version of the object, with the revision of the change.
-            let mut gone = Arc::clone(before);
-            set(Arc::make_mut(&mut gone), &["metadata", "resourceVersion"], change.revision.to_string());
-            Some(("DELETED", gone))
+            let mut deleted = Arc::clone(before);
+            set(Arc::make_mut(&mut deleted), &["metadata", "resourceVersion"], change.revision.to_string());
+            Some(("DELETED", deleted))
         }
         (None, None) => None,
     }

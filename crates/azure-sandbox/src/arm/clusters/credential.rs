@@ -11,9 +11,9 @@ use crate::arm::error::ArmError;
 use crate::arm::route::ClusterAction;
 use crate::json;
 use crate::kube::kubeconfig::UserFormat;
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 
-pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<Answer, ArmError> {
+pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
     let admin = matches!(action, ClusterAction::AdminCredential | ClusterAction::AdminProfile);
     let profile = matches!(action, ClusterAction::AdminProfile | ClusterAction::UserProfile);
@@ -46,7 +46,7 @@ pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result
     } else {
         json!({"kubeconfigs": [{"name": role, "value": kubeconfig}]})
     };
-    Ok(Answer::json(StatusCode::OK, &body))
+    Ok(SandboxResponse::json(StatusCode::OK, &body))
 }
 
 /// The requested format of the kubeconfig.

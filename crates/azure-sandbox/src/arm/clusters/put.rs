@@ -13,11 +13,11 @@ use crate::arm::call::Call;
 use crate::arm::error::ArmError;
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target, TargetVersions};
-use crate::response::Answer;
+use crate::response::SandboxResponse;
 use crate::subscription::{Resource, find, find_mut};
 use crate::templates::node_group;
 
-pub(crate) fn put(call: &mut Call<'_>, name: &str) -> Result<Answer, ArmError> {
+pub(crate) fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let mut body = call.object()?;
     let location = call.location(&body, KIND)?;
     check_policy(call, name, &body)?;
@@ -70,7 +70,7 @@ fn create(
     name: &str,
     location: &str,
     mut body: Value,
-) -> Result<Answer, ArmError> {
+) -> Result<SandboxResponse, ArmError> {
     check_precondition(call, None)?;
     check::check_name(name)?;
     let offers = call.sandbox.catalog.offers(call.request.cloud);
@@ -105,11 +105,11 @@ fn create(
         return Err(ArmError::invalid("nodeResourceGroup", &why));
     }
     call.resources.groups.extend(node_group);
-    let answer = Answer::json(StatusCode::CREATED, &representation(call, &cluster.body));
+    let response = SandboxResponse::json(StatusCode::CREATED, &representation(call, &cluster.body));
     call.resources.clusters.push(cluster);
     let operation =
         call.start(LongOperation::new(OperationKind::CreateCluster, Target::resource(group, name), location));
-    Ok(call.with_operation_url(answer, &operation))
+    Ok(call.with_operation_url(response, &operation))
 }
 
 /// Checks that the service principal is an application of the tenant. It is ignored beside an identity.
@@ -133,7 +133,7 @@ fn check_principal(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     Err(ArmError::by_aks(StatusCode::BAD_REQUEST, "ServicePrincipalNotFound", text))
 }
 
-fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<Answer, ArmError> {
+fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxResponse, ArmError> {
     ensure_idle(&old)?;
     ensure_running(&old)?;
     check_precondition(call, json::text(&old.body, "/eTag"))?;
@@ -177,12 +177,12 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<Answer, Ar
     check_availability(call, &new, Some(&old.body), old.location())?;
     json::set(&mut new, "/eTag", new_etag());
     json::set(&mut new, "/properties/provisioningState", state);
-    let answer = Answer::json(StatusCode::OK, &representation(call, &new));
+    let response = SandboxResponse::json(StatusCode::OK, &representation(call, &new));
     let mut operation = LongOperation::new(kind, Target::resource(&old.group, &old.name), old.location());
     operation.versions = versions;
     if let Some(cluster) = find_mut(&mut call.resources.clusters, &old.group, &old.name) {
         cluster.body = new;
     }
     let operation = call.start(operation);
-    Ok(call.with_operation_url(answer, &operation))
+    Ok(call.with_operation_url(response, &operation))
 }
