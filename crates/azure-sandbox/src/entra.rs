@@ -155,8 +155,8 @@ fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<
         Some(Outcome::Answer(page)) => return Ok(page.to_response(None)),
         Some(Outcome::Token) => {}
         None => {
-            let known = state.tenants.contains(&(request.cloud, tenant.clone()));
-            known.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_request"))?;
+            let exists = state.tenants.contains(&(request.cloud, tenant.clone()));
+            exists.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_request"))?;
             let app = state.apps.iter().find(|app| {
                 app.cloud == request.cloud
                     && app.tenant == tenant
@@ -263,14 +263,14 @@ fn openid_configuration(
     request: &AzureRequest,
 ) -> Result<SandboxResponse, EntraError> {
     let tenant = tenant(request)?;
-    let known = tenant == "common" || {
+    let exists = tenant == "common" || {
         let state = sandbox.state();
-        let here = |subscription: &Subscription| {
+        let matches = |subscription: &Subscription| {
             subscription.tenant == tenant && subscription.cloud.is_none_or(|cloud| cloud == request.cloud)
         };
-        state.tenants.contains(&(request.cloud, tenant.clone())) || state.subscriptions.values().any(here)
+        state.tenants.contains(&(request.cloud, tenant.clone())) || state.subscriptions.values().any(matches)
     };
-    known.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_tenant"))?;
+    exists.then_some(()).ok_or_else(|| unknown_tenant(&tenant, "invalid_tenant"))?;
     let host = request.cloud.login_host();
     let base = format!("https://{host}/{tenant}");
     let issuer = if tenant == "common" { "{tenantid}" } else { &tenant };

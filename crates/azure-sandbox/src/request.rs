@@ -67,7 +67,7 @@ impl AzureRequest {
     /// The URL of a later page of this request.
     pub(crate) fn next_link(&self, start: usize) -> String {
         use base64::Engine as _;
-        let kept: Vec<&str> = self
+        let query: Vec<&str> = self
             .query
             .split('&')
             .filter(|pair| {
@@ -77,10 +77,10 @@ impl AzureRequest {
             })
             .collect();
         let token = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("from={start}"));
-        let separator = if kept.is_empty() { "" } else { "&" };
-        let kept = kept.join("&");
+        let separator = if query.is_empty() { "" } else { "&" };
+        let query = query.join("&");
         let host = self.cloud.management_host();
-        format!("https://{host}{}?{kept}{separator}%24skiptoken={token}", self.path)
+        format!("https://{host}{}?{query}{separator}%24skiptoken={token}", self.path)
     }
 }
 
@@ -88,25 +88,25 @@ impl AzureRequest {
 mod tests {
     use super::*;
 
-    fn asked(uri: &str) -> AzureRequest {
+    fn request(uri: &str) -> AzureRequest {
         let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
         AzureRequest::new(parts).unwrap()
     }
 
     #[test]
     fn next_link_keeps_the_query() {
-        let first = asked("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'");
+        let first = request("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'");
         assert_eq!(first.segments, ["a b", "c"]);
         assert_eq!(first.page_start(), Some(0));
         let link = first.next_link(7);
         assert!(
             link.starts_with("https://management.azure.com/a%20b/c?api-version=1&%24filter=x%20eq%20'y'&")
         );
-        let second = asked(&link);
+        let second = request(&link);
         assert_eq!(second.page_start(), Some(7));
         assert_eq!(second.parameter("$filter").unwrap(), "x eq 'y'");
-        assert_eq!(asked(&second.next_link(9)).page_start(), Some(9));
-        assert_eq!(asked("https://management.azure.com/a?$skipToken=nonsense").page_start(), None);
+        assert_eq!(request(&second.next_link(9)).page_start(), Some(9));
+        assert_eq!(request("https://management.azure.com/a?$skipToken=nonsense").page_start(), None);
     }
 
     #[test]

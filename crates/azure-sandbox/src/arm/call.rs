@@ -71,18 +71,18 @@ impl Call<'_> {
 
     /// The name of the region in the body.
     pub(crate) fn location(&self, body: &Value, kind: &str) -> Result<String, ArmError> {
-        let given = body.get("location").and_then(Value::as_str).unwrap_or_default();
-        if given.is_empty() {
+        let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
+        if location.is_empty() {
             let text = "The location property is required for this definition.";
             return Err(ArmError::new(StatusCode::BAD_REQUEST, "LocationRequired", text));
         }
-        let region = self.sandbox.catalog.region(self.request.cloud, given);
+        let region = self.sandbox.catalog.region(self.request.cloud, location);
         region.map(|region| region.name.clone()).ok_or_else(|| {
             let mut names: Vec<&str> =
                 self.sandbox.catalog.places(self.request.cloud).map(|region| region.name.as_str()).collect();
             names.sort_unstable();
             let text = format!(
-                "The provided location '{given}' is not available for resource type '{kind}'. List of available \
+                "The provided location '{location}' is not available for resource type '{kind}'. List of available \
                  regions for the resource type is '{}'.",
                 names.join(",")
             );

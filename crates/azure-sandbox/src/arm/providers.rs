@@ -22,21 +22,21 @@ const KNOWN: [&str; 7] = [
 ];
 
 pub(crate) fn get(call: &Call<'_>, namespace: &str) -> Result<SandboxResponse, ArmError> {
-    let provider = known(namespace)?;
+    let provider = find_provider(namespace)?;
     Ok(SandboxResponse::json(StatusCode::OK, &body(call, provider)))
 }
 
 pub(crate) fn register(call: &mut Call<'_>, namespace: &str) -> Result<SandboxResponse, ArmError> {
-    let provider = known(namespace)?;
+    let provider = find_provider(namespace)?;
     if !call.resources.is_registered(provider) && !is_under_way(call, provider) {
         call.start(LongOperation::new(OperationKind::RegisterProvider, Target::provider(provider), ""));
     }
     Ok(SandboxResponse::json(StatusCode::OK, &body(call, provider)))
 }
 
-fn known(namespace: &str) -> Result<&'static str, ArmError> {
-    let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(namespace));
-    known.ok_or_else(|| {
+fn find_provider(namespace: &str) -> Result<&'static str, ArmError> {
+    let provider = KNOWN.into_iter().find(|provider| provider.eq_ignore_ascii_case(namespace));
+    provider.ok_or_else(|| {
         let text = format!("The resource namespace '{namespace}' is invalid.");
         ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceNamespace", text)
     })

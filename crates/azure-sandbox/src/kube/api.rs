@@ -147,7 +147,7 @@ fn get(call: &Call<'_>, resource: &'static Resource, place: &Place) -> Result<Sa
     let found = state.get(resource, storage_namespace(resource, place), &place.name);
     let found = Arc::clone(found.ok_or_else(|| StatusError::not_found(resource, &place.name))?);
     drop(state);
-    Ok(json_response(StatusCode::OK, &shape.one(resource, &found, &call.kube.now(), true)))
+    Ok(json_response(StatusCode::OK, &shape.render(resource, &found, &call.kube.now(), true)))
 }
 
 /// Responds to requests for subresources.
@@ -222,7 +222,7 @@ fn change(
     let shown = if place.subresource == "scale" {
         list::scale(&object)
     } else {
-        shape.one(resource, &object, &now, true)
+        shape.render(resource, &object, &now, true)
     };
     Ok(json_response(status, &shown))
 }

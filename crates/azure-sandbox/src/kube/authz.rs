@@ -117,9 +117,9 @@ pub(crate) struct Granted {
 /// The rules of all bindings for `user` in the cluster and in a namespace.
 pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Granted> {
     let everywhere = state.list(&CLUSTER_ROLE_BINDINGS, None, None);
-    let here = state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
+    let in_namespace = state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
     let mut granted = Vec::new();
-    for binding in everywhere.chain(here) {
+    for binding in everywhere.chain(in_namespace) {
         let within = text(binding, "/metadata/namespace");
         let subject = list(binding, "/subjects").iter().find(|subject| is_subject(user, subject, within));
         let Some(subject) = subject else { continue };

@@ -64,11 +64,11 @@ fn namespaces(state: &mut State, authority: &Authority, now: &Now) {
         if state.get(&SERVICE_ACCOUNTS, name, "default").is_none() {
             state.put(&SERVICE_ACCOUNTS, SERVICE_ACCOUNTS.fresh(name, "default", now));
         }
-        let known = state.get(&CONFIG_MAPS, name, ROOT);
+        let existing = state.get(&CONFIG_MAPS, name, ROOT);
         let certificate = authority.stored.certificate.as_str();
-        if known.is_none_or(|known| at(known, &["data", "ca.crt"]) != certificate) {
+        if existing.is_none_or(|existing| at(existing, &["data", "ca.crt"]) != certificate) {
             let mut root =
-                known.map_or_else(|| CONFIG_MAPS.fresh(name, ROOT, now), |known| (**known).clone());
+                existing.map_or_else(|| CONFIG_MAPS.fresh(name, ROOT, now), |existing| (**existing).clone());
             set(&mut root, &["data", "ca.crt"], certificate);
             state.put(&CONFIG_MAPS, root);
         }
@@ -83,8 +83,8 @@ fn secrets(state: &mut State, authority: &Authority) {
         let account = annotations[ACCOUNT_NAME].as_str().unwrap_or_default();
         let account = state.get(&SERVICE_ACCOUNTS, namespace, account);
         let uid = account.map(|account| text(account, "/metadata/uid")).unwrap_or_default();
-        let given = annotations[ACCOUNT_UID].as_str().unwrap_or(uid);
-        let Some(account) = account.filter(|_| given == uid) else {
+        let annotated_uid = annotations[ACCOUNT_UID].as_str().unwrap_or(uid);
+        let Some(account) = account.filter(|_| annotated_uid == uid) else {
             if list(&secret, "/metadata/finalizers").is_empty() {
                 state.remove(&SECRETS, namespace, name);
             }

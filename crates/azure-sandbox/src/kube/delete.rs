@@ -177,8 +177,8 @@ pub(crate) fn collect(state: &mut State, now: &Now) {
         .everything()
         .filter(|object| {
             let owners = list(object, "/metadata/ownerReferences");
-            let kept = owners.iter().any(|owner| living.contains(text(owner, "/uid")));
-            !owners.is_empty() && !kept && !ending(object)
+            let has_living_owner = owners.iter().any(|owner| living.contains(text(owner, "/uid")));
+            !owners.is_empty() && !has_living_owner && !ending(object)
         })
         .cloned()
         .collect();
@@ -198,8 +198,8 @@ pub(crate) fn collect(state: &mut State, now: &Now) {
             finalizers.retain(|word| word != FOREGROUND);
         }
         if let Some(resource) = resources::of_object(&owner) {
-            let kept = state.put(resource, owner);
-            finish(state, resource, &kept);
+            let stored = state.put(resource, owner);
+            finish(state, resource, &stored);
         }
     }
 }

@@ -60,9 +60,9 @@ pub(crate) fn effective(state: &State, user: User, request: &KubeRequest) -> Res
     if !uid.is_empty() {
         may("authentication.k8s.io", "uids", "", "", uid)?;
     }
-    let given = !groups.is_empty();
+    let has_groups = !groups.is_empty();
     let mut groups = groups;
-    if let Some((namespace, _)) = account.filter(|_| !given) {
+    if let Some((namespace, _)) = account.filter(|_| !has_groups) {
         groups.extend(service_account_groups(namespace));
     }
     if name != ANONYMOUS && !groups.iter().any(|group| group == AUTHENTICATED) {

@@ -62,7 +62,7 @@ impl Shape {
     }
 
     /// The response for one object; `columns`: with the column definitions of a table.
-    pub(crate) fn one(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
+    pub(crate) fn render(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
         match self.form {
             Form::Table => {
                 let version = at(object, &["metadata", "resourceVersion"]).clone();
@@ -81,7 +81,7 @@ impl Shape {
         }
     }
 
-    fn many(self, resource: &Resource, objects: &[Arc<Value>], meta: &Value, now: &Now) -> Value {
+    fn render_list(self, resource: &Resource, objects: &[Arc<Value>], meta: &Value, now: &Now) -> Value {
         let objects = objects.iter().map(AsRef::as_ref);
         let (kind, version, items) = match self.form {
             Form::Table => return tables::table(resource, objects, self.include, now, true, meta),
@@ -161,7 +161,7 @@ pub(crate) fn list(
             *about.slot("remainingItemCount") = left.into();
         }
     }
-    Ok(shape.many(filter.resource, &objects, &about, now))
+    Ok(shape.render_list(filter.resource, &objects, &about, now))
 }
 
 /// The key in a `continue` token.

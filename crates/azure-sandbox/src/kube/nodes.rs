@@ -17,13 +17,13 @@ const POOL: &str = "kubernetes.azure.com/agentpool";
 pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
     let before = std::mem::replace(&mut state.declared, declared);
     let declared = state.declared.clone();
-    let mut wanted = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for pool in &declared.pools {
         for index in 0..pool.count {
             let name = name(&declared.fqdn, &pool.name, index);
-            let known = state.get(&NODES, "", &name).map(|node| (**node).clone());
+            let existing = state.get(&NODES, "", &name).map(|node| (**node).clone());
             let labels_before = before.pools.iter().find(|old| old.name == pool.name).map(|old| &old.labels);
-            let mut node = known.unwrap_or_else(|| NODES.fresh("", &name, now));
+            let mut node = existing.unwrap_or_else(|| NODES.fresh("", &name, now));
             for key in labels_before.into_iter().flat_map(|labels| labels.keys()) {
                 remove(&mut node, "/metadata/labels", key);
             }
@@ -35,21 +35,21 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
                 set(&mut node, &["status", "addresses"], addresses);
             }
             state.put(&NODES, node);
-            wanted.insert(name);
+            names.insert(name);
         }
     }
     for node in state.all(&NODES) {
         let name = text(&node, "/metadata/name");
-        if !wanted.contains(name) && !at(&node, &["metadata", "labels", POOL]).is_null() {
+        if !names.contains(name) && !at(&node, &["metadata", "labels", POOL]).is_null() {
             state.remove(&NODES, "", name);
         }
     }
 }
 
 /// `aks-<pool>-<eight digits>-vmss00000n`, the name of a scale set instance; n is in base 36.
-fn name(fqdn: &str, pool: &str, at: u32) -> String {
+fn name(fqdn: &str, pool: &str, index: u32) -> String {
     let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let (mut rest, mut number) = (at, String::new());
+    let (mut rest, mut number) = (index, String::new());
     for _ in 0..6 {
         let digit = usize::try_from(rest % 36).ok().and_then(|at| digits.get(at)).copied().unwrap_or(b'0');
         number.insert(0, digit.into());

@@ -62,9 +62,9 @@ pub(crate) fn is_ending(object: &Value) -> bool {
 
 /// Whether the node matches the pod's node selector and tolerations.
 pub(crate) fn fits(node: &Value, spec: &Value) -> bool {
-    let wanted = spec["nodeSelector"].as_object().into_iter().flatten();
+    let node_selector = spec["nodeSelector"].as_object().into_iter().flatten();
     let labels = at(node, &["metadata", "labels"]);
-    let selected = wanted.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
+    let selected = node_selector.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
     let tolerated = |taint: &Value| {
         text(taint, "/effect") == "PreferNoSchedule"
             || list(spec, "/tolerations").iter().any(|toleration| tolerates(toleration, taint))

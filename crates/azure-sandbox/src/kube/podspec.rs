@@ -107,8 +107,8 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
 pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
     let (before, after) = (list(old, "/spec/ephemeralContainers"), list(pod, "/spec/ephemeralContainers"));
     if subresource == EPHEMERAL {
-        let kept = after.get(..before.len()).is_some_and(|kept| kept == before);
-        return (!kept).then(|| Cause {
+        let unchanged = after.get(..before.len()).is_some_and(|start| start == before);
+        return (!unchanged).then(|| Cause {
             reason: "FieldValueForbidden",
             message: "Forbidden: existing ephemeral containers may not be changed or removed".to_owned(),
             field: "spec.ephemeralContainers".to_owned(),

@@ -82,16 +82,16 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusErr
         rules.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
     }
     for rule in rules {
-        let mut kept = json!({"verbs": rule.part("verbs")});
+        let mut reviewed = json!({"verbs": rule.part("verbs")});
         let paths = rule.part("nonResourceURLs").is_array();
         let keys: &[&str] =
             if paths { &["nonResourceURLs"] } else { &["apiGroups", "resources", "resourceNames"] };
         for key in keys.iter().filter(|key| rule.part(key).is_array()) {
-            *kept.slot(key) = rule.part(key).clone();
+            *reviewed.slot(key) = rule.part(key).clone();
         }
         let list = if paths { &mut path_rules } else { &mut resource_rules };
-        if !list.contains(&kept) {
-            list.push(kept);
+        if !list.contains(&reviewed) {
+            list.push(reviewed);
         }
     }
     Ok(json!({"incomplete": false, "resourceRules": resource_rules, "nonResourceRules": path_rules}))

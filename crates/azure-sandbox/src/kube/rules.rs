@@ -107,11 +107,11 @@ fn covers(own: &[Value], rule: &Value) -> bool {
         let resources = texts(rule, "/apiGroups").all(|group| {
             texts(rule, "/resources").all(|resource| {
                 let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-                let one = |name| {
+                let allowed = |name| {
                     any(Attributes { verb, group, resource, subresource, name, ..Attributes::default() })
                 };
                 let mut names = texts(rule, "/resourceNames").peekable();
-                if names.peek().is_none() { one("") } else { names.all(one) }
+                if names.peek().is_none() { allowed("") } else { names.all(allowed) }
             })
         });
         paths && resources

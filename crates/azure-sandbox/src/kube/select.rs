@@ -108,13 +108,13 @@ fn split(selector: &str) -> Result<Vec<&str>, ()> {
 }
 
 fn requirement(part: &str) -> Option<Requirement> {
-    let one = |value: &str| vec![value.trim().to_owned()];
+    let single = |value: &str| vec![value.trim().to_owned()];
     let (key, test) = if let Some(key) = part.strip_prefix('!') {
         (key, Test::Missing)
     } else if let Some((key, value)) = part.split_once("!=") {
-        (key, Test::NotIn(one(value)))
+        (key, Test::NotIn(single(value)))
     } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        (key, Test::In(one(value)))
+        (key, Test::In(single(value)))
     } else if let Some((key, values)) = part.split_once('(') {
         let values = values.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
         let (key, word) = key.trim().rsplit_once(' ')?;

@@ -97,8 +97,8 @@ impl State {
     /// The objects in a namespace.
     pub(crate) fn inside(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
         let within = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
-        let known = |key: &Key| resources::find(key.group, key.plural);
-        within.filter_map(|(key, object)| Some((known(key)?, Arc::clone(object)))).collect()
+        let resource = |key: &Key| resources::find(key.group, key.plural);
+        within.filter_map(|(key, object)| Some((resource(key)?, Arc::clone(object)))).collect()
     }
 
     pub(crate) fn get(

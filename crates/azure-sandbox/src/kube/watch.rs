@@ -99,7 +99,7 @@ impl Watch {
 
     fn event(&mut self, kind: &str, object: &Value) -> Value {
         let columns = !std::mem::replace(&mut self.columns_sent, true);
-        let object = self.shape.one(self.filter.resource, object, &self.kube.now(), columns);
+        let object = self.shape.render(self.filter.resource, object, &self.kube.now(), columns);
         json!({"type": kind, "object": object})
     }
 

@@ -225,10 +225,10 @@ fn restrict_to_part(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
         EPHEMERAL => ["spec", "ephemeralContainers"].as_slice(),
         _ => return,
     };
-    let mut whole = live.clone();
+    let mut merged = live.clone();
     let new = part.iter().fold(&*object, |value, key| &value[*key]).clone();
-    set(&mut whole, part, new);
-    *object = whole;
+    set(&mut merged, part, new);
+    *object = merged;
 }
 
 fn scale(

@@ -52,7 +52,7 @@ fn size<'a>(
     if let Some(offer) = offer.filter(|offer| offer.is_for_nodes()) {
         return Ok(offer);
     }
-    let known: Vec<&str> = listing
+    let available: Vec<&str> = listing
         .offers
         .iter()
         .filter(|(_, offer)| offer.is_for_nodes())
@@ -74,25 +74,25 @@ fn size<'a>(
     };
     let text = format!(
         "{what} The available VM sizes are '{}'. For more details, please visit https://aka.ms/aks/quotas-skus-regions",
-        known.join(",")
+        available.join(",")
     );
     Err(ArmError::property(code, text, "agentPoolProfile.vmSize"))
 }
 
 fn zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError> {
-    let wanted = json::texts(pool, "/availabilityZones");
+    let requested = json::texts(pool, "/availabilityZones");
     let missing: Vec<&str> =
-        wanted.iter().filter(|zone| !offer.zones.contains(zone)).map(String::as_str).collect();
+        requested.iter().filter(|zone| !offer.zones.contains(zone)).map(String::as_str).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let mut known = offer.zones.clone();
-    known.sort();
+    let mut supported = offer.zones.clone();
+    supported.sort();
     let text = format!(
         "The zone(s) '{}' for resource '{}' is not supported. The supported zones for location '{region}' are '{}'",
         missing.join(","),
         json::text(pool, "/name").unwrap_or_default(),
-        known.join(",")
+        supported.join(",")
     );
     Err(ArmError::property("AvailabilityZoneNotSupported", text, "agentPoolProfile.availabilityZones"))
 }
@@ -153,8 +153,8 @@ fn workspace(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     let [_, subscription, _, group, _, _, _, name] = parts.as_slice() else {
         return Err(ArmError::invalid(target, &format!("'{id}' is not the id of a workspace")));
     };
-    let here = subscription.eq_ignore_ascii_case(call.subscription);
-    if here && find(&call.resources.workspaces, group, name).is_none() {
+    let same_subscription = subscription.eq_ignore_ascii_case(call.subscription);
+    if same_subscription && find(&call.resources.workspaces, group, name).is_none() {
         return Err(ArmError::invalid(target, &format!("there is no workspace '{id}'")));
     }
     Ok(())

@@ -69,9 +69,9 @@ pub(crate) fn check_cluster(old: &Value, new: &Value) -> Result<(), ArmError> {
         }
     }
     for pool in json::list(new, "/properties/agentPoolProfiles") {
-        let known = json::list(old, "/properties/agentPoolProfiles");
-        if let Some(known) = known.iter().find(|known| known.get("name") == pool.get("name")) {
-            check_pool(known, pool, "agentPoolProfile")?;
+        let old_pools = json::list(old, "/properties/agentPoolProfiles");
+        if let Some(old_pool) = old_pools.iter().find(|old_pool| old_pool.get("name") == pool.get("name")) {
+            check_pool(old_pool, pool, "agentPoolProfile")?;
         }
     }
     Ok(())

@@ -80,8 +80,8 @@ fn check_identity(body: &Value) -> Result<(), ArmError> {
         Some("UserAssigned") => {
             let ids = body.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
             let kind = "/providers/microsoft.managedidentity/userassignedidentities/";
-            let known = |id: &String| id.to_ascii_lowercase().contains(kind);
-            if ids.is_some_and(|ids| ids.len() == 1 && ids.keys().all(known)) {
+            let is_identity = |id: &String| id.to_ascii_lowercase().contains(kind);
+            if ids.is_some_and(|ids| ids.len() == 1 && ids.keys().all(is_identity)) {
                 return Ok(());
             }
             Err(ArmError::invalid("identity", "exactly one user assigned identity has to be named by its id"))
@@ -148,9 +148,9 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
     let zone = json::text(body, &format!("{at}/privateDNSZone"));
     if let Some(zone) = zone {
         let id = zone.to_ascii_lowercase();
-        let known =
+        let valid =
             id == "system" || id == "none" || id.contains("/providers/microsoft.network/privatednszones/");
-        if !private || !known {
+        if !private || !valid {
             let why = format!("'{zone}' needs a private cluster, and to be system, none or the id of a zone");
             return Err(ArmError::invalid("apiServerAccessProfile.privateDNSZone", &why));
         }

@@ -211,8 +211,8 @@ fn subnet_of<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Valu
         let why = format!("'{id}' is not the id of a subnet");
         return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
     };
-    let here = subscription.eq_ignore_ascii_case(call.subscription);
-    let parent = find(&call.resources.networks, group, network).filter(|_| here);
+    let same_subscription = subscription.eq_ignore_ascii_case(call.subscription);
+    let parent = find(&call.resources.networks, group, network).filter(|_| same_subscription);
     let found = parent.and_then(|parent| {
         let subnets = json::list(&parent.body, "/properties/subnets");
         Some((parent, subnets.iter().find(|child| is_named(child, subnet))?))

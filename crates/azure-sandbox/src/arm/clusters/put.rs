@@ -117,12 +117,12 @@ fn check_principal(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     let Some(client) = json::text(body, "/properties/servicePrincipalProfile/clientId") else {
         return Ok(());
     };
-    let known = client == "msi"
+    let exists = client == "msi"
         || call
             .apps
             .iter()
             .any(|app| app.tenant == call.tenant && app.client_id.eq_ignore_ascii_case(client));
-    if known {
+    if exists {
         return Ok(());
     }
     let text = format!(

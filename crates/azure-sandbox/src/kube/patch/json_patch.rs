@@ -7,13 +7,13 @@ pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), String
     let steps = patch.as_array().ok_or("a JSON patch is a list of operations")?;
     let mut changed = target.clone();
     for step in steps {
-        one(&mut changed, step)?;
+        apply(&mut changed, step)?;
     }
     *target = changed;
     Ok(())
 }
 
-fn one(target: &mut Value, step: &Value) -> Result<(), String> {
+fn apply(target: &mut Value, step: &Value) -> Result<(), String> {
     let word = |key: &str| step[key].as_str().ok_or_else(|| format!("an operation lacks {key:?}: {step}"));
     let (op, path) = (word("op")?, word("path")?);
     let value = || step.get("value").cloned().ok_or_else(|| format!("an operation lacks \"value\": {step}"));
