@@ -47,4 +47,5 @@ mod tokens;
 pub(crate) mod user;
 mod value;
 mod watch;
+mod websocket;
 mod write;

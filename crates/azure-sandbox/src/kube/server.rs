@@ -23,6 +23,7 @@ use super::impersonate;
 use super::request::KubeRequest;
 use super::status::StatusError;
 use super::user::EntraLookup;
+use super::websocket::Handshake;
 use crate::faults::{Effect, Refusal};
 use crate::log::RecordedRequest;
 use crate::recordings::Operation;
@@ -42,7 +43,8 @@ pub(crate) fn router(kube: KubeClusters, entra: EntraLookup) -> Router {
     Router::new().fallback(serve).with_state(KubeServer { kube, entra })
 }
 
-async fn serve(State(server): State<KubeServer>, request: Request) -> Response {
+async fn serve(State(server): State<KubeServer>, mut request: Request) -> Response {
+    let handshake = Handshake::take(&mut request);
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<TlsPeer>>().cloned().unwrap_or_default();
     // The host name of the handshake is the one that the certificate confirmed; that of the request may be an address.
@@ -77,7 +79,10 @@ async fn serve(State(server): State<KubeServer>, request: Request) -> Response {
     }
     let mut response = match reply {
         Reply::Full(response) => apply_effect(response, fault.effect),
-        Reply::Stream(kind, body) => streamed(kind, body, fault.effect.as_ref()),
+        Reply::Stream(kind, body) => match handshake.filter(|_| request.verb == "watch") {
+            Some(handshake) => handshake.serve(body),
+            None => streamed(kind, body, fault.effect.as_ref()),
+        },
     };
     kube.traffic().log.set_status(number, response.status().as_u16());
     let headers = response.headers_mut();
