@@ -21,6 +21,7 @@ mod health;
 mod impersonation;
 mod k8s;
 pub(crate) mod meta;
+mod methods;
 mod native;
 pub mod norman;
 mod openapi;

@@ -1,7 +1,6 @@
 //! The caller of a request: a token as Bearer, as user name and password of Basic, or in the cookie `R_SESS`,
 //! and the rules that keep other sites from using somebody's browser.
 
-use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
@@ -15,7 +14,8 @@ use super::request::RequestId;
 use super::state::AppState;
 use super::{meta, norman};
 use crate::service::Caller;
-use crate::service::tokens::AuthError;
+use crate::service::actor::Actor;
+use crate::service::tokens;
 
 /// The authenticated caller; a handler that takes it cannot forget to ask.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ const UNAUTHORIZED: &str =
 
 /// Why a request is not let in.
 #[derive(Debug)]
-pub enum Refused {
+pub enum AuthError {
     /// No token, an unknown one, or one that expired.
     Unauthorized,
     /// The token is good for one cluster, which this address is not; holds the cluster.
@@ -41,31 +41,41 @@ pub enum Refused {
 }
 
 impl FromRequestParts<AppState> for Authenticated {
-    type Rejection = Refused;
+    type Rejection = AuthError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refused> {
-        let Some(presented) = presented(&parts.headers) else { return Err(Refused::Unauthorized) };
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AuthError> {
+        let Some(presented) = presented(&parts.headers) else { return Err(AuthError::Unauthorized) };
         let caller = match state.tokens().authenticate(presented.token()).await {
             Ok(caller) => caller,
-            Err(AuthError::Store(cause)) => {
+            Err(tokens::AuthError::Store(cause)) => {
                 let RequestId(request_id) = RequestId::of(parts);
                 tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");
-                return Err(Refused::Unavailable { meta: is_meta(parts) });
+                return Err(AuthError::Unavailable { meta: is_meta(parts) });
             }
             Err(_) => {
                 note_outcome(parts, false);
                 state.attempts().failed(state.origin().client(parts)).await;
-                return Err(Refused::Unauthorized);
+                return Err(AuthError::Unauthorized);
             }
         };
         mark_connection(parts);
         // A token for one cluster makes nobody of its holder here.
         note_outcome(parts, caller.cluster_id.is_none());
         if let Some(cluster_id) = &caller.cluster_id {
-            return Err(Refused::Scoped(cluster_id.clone()));
+            return Err(AuthError::Scoped(cluster_id.clone()));
         }
         refuse_other_sites(parts, state, &presented)?;
         Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<AppState> for Actor {
+    type Rejection = AuthError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AuthError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
+        let RequestId(request_id) = RequestId::of(parts);
+        Ok(Self { caller, request_id, remote: Some(state.origin().client(parts)) })
     }
 }
 
@@ -125,16 +135,9 @@ impl Presented<'_> {
     }
 }
 
-/// Whether the token of a request is the cookie of a browser session. Fails for nobody; [`Authenticated`] lets callers in.
-#[derive(Clone, Copy, Debug)]
-pub struct BrowserSession(pub bool);
-
-impl<S: Send + Sync> FromRequestParts<S> for BrowserSession {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(matches!(presented(&parts.headers), Some(Presented::Cookie(_)))))
-    }
+/// Whether the token of a request is the cookie of a browser session.
+pub(super) fn is_browser_session(headers: &HeaderMap) -> bool {
+    matches!(presented(headers), Some(Presented::Cookie(_)))
 }
 
 /// The token of the request; the `Authorization` header wins over the cookie.
@@ -163,20 +166,20 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// Refuses what a page of another site may have made a browser send. On `/meta`, where a GET reaches Azure with stored
 /// secrets, that goes for every method; elsewhere for changes, which need the header `X-API-CSRF` as well when a cookie
 /// authenticates them.
-fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> Result<(), Refused> {
+fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> Result<(), AuthError> {
     const CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
     let meta = is_meta(parts);
     let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if (meta || changes) && is_foreign(parts, state, presented) {
         count_rejected("origin");
-        return Err(Refused::CrossSite { meta });
+        return Err(AuthError::CrossSite { meta });
     }
     if changes && !meta && matches!(presented, Presented::Cookie(_)) {
         let sent = parts.headers.get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let expected = cookie(&parts.headers, "CSRF").unwrap_or_default();
         if expected.is_empty() || sent != expected {
             count_rejected("csrf");
-            return Err(Refused::MissingCsrfToken);
+            return Err(AuthError::MissingCsrfToken);
         }
     }
     Ok(())
@@ -216,7 +219,7 @@ fn is_meta(parts: &Parts) -> bool {
     parts.uri.path().starts_with("/meta/")
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
         match self {
             Self::Unauthorized => {

@@ -9,11 +9,8 @@ mod users;
 
 pub(crate) use self::audit::AuditRecord;
 
-use http::Method;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::router::OpenApiRouter;
 
-use super::auth::Authenticated;
-use super::norman::error::Error;
 use super::state::AppState;
 
 /// Everything below `/api/v1`, with full paths.
@@ -25,13 +22,4 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .merge(plan::router())
         .merge(review::router())
         .merge(users::router())
-}
-
-/// The routes of one path; other methods are refused in Norman's form.
-fn served(routes: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
-    routes.map(|methods| methods.fallback(unsupported))
-}
-
-async fn unsupported(_: Authenticated, method: Method) -> Error {
-    Error::method(&method)
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Authenticated, Refused};
+use super::auth::{AuthError, Authenticated};
 use super::norman::error::Error;
 use super::state::AppState;
 
@@ -46,7 +46,7 @@ struct RancherVersion {
 )]
 async fn version(
     State(state): State<AppState>,
-    _authenticated: Result<Authenticated, Refused>,
+    _authenticated: Result<Authenticated, AuthError>,
 ) -> Result<Response, Error> {
     let version = state.settings().get("server-version").await?.value;
     let body = Json(RancherVersion {

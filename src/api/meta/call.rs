@@ -1,21 +1,21 @@
-//! The credential and the parameters of a listing action: a stored credential named in the query wins, else a POST
-//! brings the credential in its body, else there is none (`docs/contract/meta-actions.md#order-of-checks`).
+//! The credential and the parameters of a listing action: the stored credential in the query if there is one, else the
+//! credential in the body of a POST (`docs/contract/meta-actions.md#order-of-checks`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use aks::pasted;
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts as _, Request};
-use axum::http::Method;
-use axum::http::header::CACHE_CONTROL;
+use axum::extract::{FromRequestParts as _, Request};
 use bytes::Bytes;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use secrecy::ExposeSecret as _;
 
 use super::body::Capabilities;
 use super::error::Error;
-use crate::api::auth::{Authenticated, Refused};
+use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::Query;
 use crate::api::request::RequestId;
 use crate::api::state::AppState;
@@ -24,28 +24,90 @@ use crate::service::credentials::{AzureAccess, InlineCredential, Via};
 use crate::service::events::{Action, Event, Outcome};
 use crate::service::listings::Ask;
 
-/// A listing action as it was asked for, with the right to use its credential.
+/// A request of a listing action, with the right to use its credential.
 #[derive(Debug)]
-pub(crate) struct AzureCall {
+pub(super) struct AzureCall {
     pub(super) caller: Arc<Caller>,
     access: Arc<AzureAccess>,
-    /// As the caller spells it; empty when there is none.
+    /// As the caller spells it; empty if it is missing.
     region: String,
-    /// The Rancher id of a cluster; empty when there is none.
+    /// The Rancher ID of a cluster; empty if it is missing.
     pub(super) cluster_id: String,
+    /// Whether the caller rejects stale lists.
     fresh: bool,
-    origin: Origin,
+    audit: AuditContext,
 }
 
-/// Where a call came from, for the audit.
+/// The parts of an audit record that are known before the outcome.
 #[derive(Debug)]
-struct Origin {
+struct AuditContext {
+    action: &'static str,
     request_id: RequestId,
-    remote: IpAddr,
+    client_ip: IpAddr,
+}
+
+impl AuditContext {
+    /// Records that a stored credential was used.
+    async fn record(
+        &self,
+        state: &AppState,
+        caller: &Arc<Caller>,
+        credential_id: &str,
+        error: Option<&Error>,
+    ) {
+        let outcome = match error {
+            None => Outcome::Done,
+            Some(error) if error.is_refusal() => Outcome::Refused,
+            Some(_) => Outcome::Failed,
+        };
+        let action = Action::Call(self.action);
+        let event = Event::new(caller, action, "cloudCredential", credential_id).outcome(outcome).counted();
+        state.events().record(event.request(&self.request_id.0, Some(self.client_ip))).await;
+    }
 }
 
 impl AzureCall {
-    /// The name of a cloud that there is not, in the credential.
+    /// Authenticates a request and resolves its credential. `action` is its name in the audit log.
+    pub(super) async fn read(
+        request: Request,
+        state: &AppState,
+        action: &'static str,
+    ) -> Result<Self, Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
+        let (request_id, client_ip) = (RequestId::of(&parts), state.origin().client(&parts));
+        let audit = AuditContext { action, request_id, client_ip };
+        let fresh = is_fresh(&parts.headers);
+        // The dashboard sends clusterId; Rancher's access check reads clusterID.
+        let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
+        let [stored, capital, small, region] = Query::of(&parts.uri).first(names).map(pasted::trimmed_cow);
+        if !stored.is_empty() {
+            let access_by = if capital.is_empty() { &small } else { &capital };
+            let cluster_id = Some(access_by.as_ref()).filter(|id| !id.is_empty());
+            let access = state.credentials().resolve(&caller, Via::Stored { id: &stored, cluster_id }).await;
+            let access = match access.map_err(Error::from) {
+                Ok(access) => access,
+                Err(error) => {
+                    audit.record(state, &caller, &stored, Some(&error)).await;
+                    return Err(error.into());
+                }
+            };
+            let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
+            return Ok(Self { caller, access, region: region.into_owned(), cluster_id, fresh, audit });
+        }
+        if parts.method != Method::POST {
+            let hint = "name a stored credential in the query, cloudCredentialId=cattle-global-data:cc-…, or POST \
+                        subscriptionId, clientId and clientSecret";
+            let error = Error::bad_request("cannot access Azure API without credentials to authenticate");
+            return Err(error.with_hint(hint).into());
+        }
+        let body = read_credential(body, state, "invalid").await?;
+        let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
+        let access = state.credentials().resolve(&caller, Via::Inline(body.into())).await;
+        Ok(Self { caller, access: access.map_err(Error::from)?, region, cluster_id, fresh, audit })
+    }
+
+    /// The cloud in the credential, if it is not one of Azure's.
     pub(super) fn unknown_environment(&self) -> Option<&str> {
         self.access.unknown_environment()
     }
@@ -54,12 +116,12 @@ impl AzureCall {
         Ask { access: &self.access, fresh: self.fresh }
     }
 
-    /// The region, where the question may go without one.
+    /// The region; empty if it is missing.
     pub(super) fn region(&self) -> &str {
         &self.region
     }
 
-    /// The region, where there must be one.
+    /// The region, for actions that need one.
     pub(super) fn required_region(&self) -> Result<&str, Error> {
         if self.region.is_empty() {
             let hint = "send region, for example eastus; aksLocations lists those of the subscription";
@@ -68,111 +130,59 @@ impl AzureCall {
         Ok(&self.region)
     }
 
-    /// Records that a stored credential was used, and how that ended.
-    pub(super) async fn record(&self, state: &AppState, action: &'static str, error: Option<&Error>) {
+    /// Records the use of a stored credential.
+    pub(super) async fn record(&self, state: &AppState, error: Option<&Error>) {
         if let Some(id) = self.access.credential_id() {
-            record(state, &self.caller, &self.origin, action, id, error).await;
+            self.audit.record(state, &self.caller, id, error).await;
         }
     }
 }
 
-async fn record(
+/// Whether `Cache-Control` contains `no-cache`.
+fn is_fresh(headers: &HeaderMap) -> bool {
+    let value = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
+}
+
+/// An unauthenticated or invalid request.
+pub(super) enum Rejection {
+    Unauthenticated(AuthError),
+    Invalid(Error),
+}
+
+impl From<Capabilities> for InlineCredential {
+    fn from(body: Capabilities) -> Self {
+        Self {
+            tenant_id: body.tenant_id,
+            subscription_id: body.subscription_id,
+            client_id: body.client_id,
+            client_secret: body.client_secret,
+            environment: body.environment,
+        }
+    }
+}
+
+/// Reads the credential in a body. The error for a missing field is `complaint` and its name, in Rancher's order.
+pub(super) async fn read_credential(
+    body: Body,
     state: &AppState,
-    caller: &Arc<Caller>,
-    origin: &Origin,
-    action: &'static str,
-    credential_id: &str,
-    error: Option<&Error>,
-) {
-    let outcome = match error {
-        None => Outcome::Done,
-        Some(error) if error.is_refusal() => Outcome::Refused,
-        Some(_) => Outcome::Failed,
-    };
-    let event =
-        Event::new(caller, Action::Call(action), "cloudCredential", credential_id).outcome(outcome).counted();
-    state.events().record(event.request(&origin.request_id.0, Some(origin.remote))).await;
-}
-
-/// Why there is no call: the caller is not let in, or the question is wrong.
-pub(crate) enum Rejection {
-    Refused(Refused),
-    Meta(Error),
-}
-
-impl FromRequest<AppState> for AzureCall {
-    type Rejection = Rejection;
-
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Rejection> {
-        let (mut parts, body) = request.into_parts();
-        let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
-        let origin = Origin { request_id: RequestId::of(&parts), remote: state.origin().client(&parts) };
-        let fresh = parts.headers.get(CACHE_CONTROL).is_some_and(|value| {
-            value
-                .to_str()
-                .is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-cache")))
-        });
-        // The dashboard sends clusterId, the original's check of rights reads clusterID.
-        let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
-        let [stored, capital, small, region] = Query::of(&parts.uri).first(names).map(pasted::trimmed_cow);
-        if !stored.is_empty() {
-            let rights_by = if capital.is_empty() { &small } else { &capital };
-            let via =
-                Via::Stored { id: &stored, cluster_id: Some(rights_by.as_ref()).filter(|id| !id.is_empty()) };
-            let access = match state.credentials().resolve(&caller, via).await.map_err(Error::from) {
-                Ok(access) => access,
-                Err(error) => {
-                    let action = super::name_of(parts.uri.path());
-                    record(state, &caller, &origin, action, &stored, Some(&error)).await;
-                    return Err(error.into());
-                }
-            };
-            let cluster_id = if small.is_empty() { capital } else { small }.into_owned();
-            let region = region.into_owned();
-            return Ok(Self { caller, access, region, cluster_id, fresh, origin });
-        }
-        if parts.method != Method::POST {
-            let hint = "name a stored credential in the query, cloudCredentialId=cattle-global-data:cc-…, or POST \
-                        subscriptionId, clientId and clientSecret";
-            let error = Error::bad_request("cannot access Azure API without credentials to authenticate");
-            return Err(error.with_hint(hint).into());
-        }
-        let sent = sent_along(body, state, "invalid").await?;
-        let (region, cluster_id) = (sent.region.clone(), sent.cluster_id.clone());
-        let via = Via::Inline(inline(sent));
-        let access = state.credentials().resolve(&caller, via).await.map_err(Error::from)?;
-        Ok(Self { caller, access, region, cluster_id, fresh, origin })
-    }
-}
-
-/// The credential part of a body.
-pub(super) fn inline(sent: Capabilities) -> InlineCredential {
-    InlineCredential {
-        tenant_id: sent.tenant_id,
-        subscription_id: sent.subscription_id,
-        client_id: sent.client_id,
-        client_secret: sent.client_secret,
-        environment: sent.environment,
-    }
-}
-
-/// The credential in a body; what is missing is named behind `complaint`, in Rancher's order.
-pub(super) async fn sent_along(body: Body, state: &AppState, complaint: &str) -> Result<Capabilities, Error> {
-    let sent = Capabilities::parse(&read(body, state.body_limit()).await?)
-        .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?;
-    let sent = sent.trimmed();
+    complaint: &str,
+) -> Result<Capabilities, Error> {
+    let body = Capabilities::parse(&read(body, state.body_limit()).await?)
+        .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?
+        .trimmed();
     let required = [
-        ("subscriptionId", sent.subscription_id.is_empty()),
-        ("clientId", sent.client_id.is_empty()),
-        ("clientSecret", sent.client_secret.expose_secret().is_empty()),
+        ("subscriptionId", body.subscription_id.as_str()),
+        ("clientId", &body.client_id),
+        ("clientSecret", body.client_secret.expose_secret()),
     ];
-    match required.iter().find(|(_, missing)| *missing) {
+    match required.iter().find(|(_, value)| value.is_empty()) {
         Some((field, _)) => Err(Error::bad_request(format!("{complaint} {field}"))),
-        None => Ok(sent),
+        None => Ok(body),
     }
 }
 
-/// The whole body, or Go's reason why not.
+/// The whole body, or Go's error.
 async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
@@ -183,23 +193,23 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
     }
 }
 
-impl From<Refused> for Rejection {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<AuthError> for Rejection {
+    fn from(refused: AuthError) -> Self {
+        Self::Unauthenticated(refused)
     }
 }
 
 impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
-        Self::Meta(error)
+        Self::Invalid(error)
     }
 }
 
 impl axum::response::IntoResponse for Rejection {
     fn into_response(self) -> axum::response::Response {
         match self {
-            Self::Refused(refused) => refused.into_response(),
-            Self::Meta(error) => error.into_response(),
+            Self::Unauthenticated(refused) => refused.into_response(),
+            Self::Invalid(error) => error.into_response(),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 
-use super::call::{inline, sent_along};
-use super::docs::{CheckFailures, CredentialBody};
+use super::call::read_credential;
+use super::docs::CredentialBody;
 use super::error::Error;
 use crate::api::auth::Authenticated;
+use crate::api::openapi::failures::CheckFailures;
 use crate::api::state::AppState;
 use crate::service;
 use crate::service::credentials::Via;
@@ -24,13 +25,16 @@ use crate::service::credentials::Via;
     request_body = CredentialBody,
     responses((status = 200, description = "The credential is good; the body is empty"), CheckFailures),
 )]
-pub(super) async fn post(
+pub(super) async fn check(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
     request: Request,
 ) -> Result<Response, Error> {
-    let sent = sent_along(request.into_body(), &state, "must provide").await?;
-    let access = state.credentials().resolve(&caller, Via::Check(inline(sent))).await;
+    if request.method() != Method::POST {
+        return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint"));
+    }
+    let body = read_credential(request.into_body(), &state, "must provide").await?;
+    let access = state.credentials().resolve(&caller, Via::Check(body.into())).await;
     let access = access.map_err(Error::of_check)?;
     let checked = state.listings().check(&access).await;
     checked.map_err(|error| {
@@ -39,12 +43,7 @@ pub(super) async fn post(
             service::Error::Azure { source, .. } if source.is_unusable_response() => StatusCode::BAD_REQUEST,
             _ => StatusCode::UNAUTHORIZED,
         };
-        Error::from(error).refused_as(status).asked_instead_of(access.unknown_environment())
+        Error::from(error).refused_as(status).with_unknown_environment(access.unknown_environment())
     })?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
-}
-
-/// Every other method.
-pub(super) async fn other(_: Authenticated) -> Error {
-    Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint")
 }

@@ -1,52 +1,34 @@
 //! `aksClusters` (`docs/contract/meta-actions.md#aksclusters`).
 
 use aks::listed_clusters::ListedCluster;
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer;
+use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{CredentialBody, Failures, StoredCredential};
+use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::service::listings::Listed;
 
-/// The AKS clusters of the subscription.
-///
-/// With a stored credential.
-#[utoipa::path(
-    get,
-    path = "/meta/aksClusters",
-    operation_id = "getAksClusters",
-    tag = "AKS actions",
-    params(StoredCredential),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksCluster<'static>>), Failures),
-)]
-pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+/// The action `aksClusters`.
+pub(super) struct AksClusters;
 
-/// The AKS clusters of the subscription.
-///
-/// With the credential in the body.
-#[utoipa::path(
-    post,
-    path = "/meta/aksClusters",
-    operation_id = "postAksClusters",
-    tag = "AKS actions",
-    request_body = CredentialBody,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksCluster<'static>>), Failures),
-)]
-pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+impl ListingAction for AksClusters {
+    const NAME: &'static str = "aksClusters";
+    const DOCS: ActionDocs = ActionDocs {
+        summary: "The AKS clusters of the subscription.",
+        description: ("", ""),
+        scope: Scope::Subscription,
+        response: LIST,
+        schema: list_of::<AksCluster<'static>>,
+    };
 
-pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed = async { Ok(state.listings().clusters(call.ask(), render).await?) };
-    answer(&state, &call, "aksClusters", listed.await).await
+    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().clusters(call.ask(), render).await?)
+    }
 }
 
 /// A cluster that can be imported.

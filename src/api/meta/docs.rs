@@ -1,19 +1,117 @@
-//! What the nine actions have in common in the API document.
+//! The nine actions in the API document.
 
-use std::collections::BTreeMap;
+use serde::Serialize;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterIn, Paths};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::{
+    ArrayBuilder, Content, Ref, RefOr, Required, ResponseBuilder, ResponsesBuilder, Schema,
+};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use serde::{Deserialize, Serialize};
-use utoipa::openapi::{RefOr, Response};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
-
+use super::action::ListingAction;
+use crate::api::norman::openapi::Components;
 use crate::api::openapi::failures;
 
+const JSON: &str = "application/json";
+
+/// The documentation of a listing action.
+pub(super) struct ActionDocs {
+    pub(super) summary: &'static str,
+    /// The description, before and after the sentence about the credential.
+    pub(super) description: (&'static str, &'static str),
+    pub(super) scope: Scope,
+    pub(super) response: &'static str,
+    /// The schema of the response, whose components are added to the list.
+    pub(super) schema: fn(&mut Components) -> RefOr<Schema>,
+}
+
+/// What an action lists, which determines its parameters.
+#[derive(Clone, Copy)]
+pub(super) enum Scope {
+    Subscription,
+    Region,
+    /// A region, or all regions.
+    OptionalRegion,
+    Cluster,
+}
+
+/// The description of most responses.
+pub(super) const LIST: &str = "The list; empty when there is nothing";
+
+/// A list of `T`.
+pub(super) fn list_of<T: ToSchema>(components: &mut Components) -> RefOr<Schema> {
+    ArrayBuilder::new().items(component::<T>(components)).into()
+}
+
+/// A list of strings.
+pub(super) fn list_of_names(_: &mut Components) -> RefOr<Schema> {
+    ArrayBuilder::new().items(String::schema()).into()
+}
+
+/// A reference to the component `T`.
+pub(super) fn component<T: ToSchema>(components: &mut Components) -> RefOr<Schema> {
+    components.push((T::name().into_owned(), T::schema()));
+    T::schemas(components);
+    Ref::from_schema_name(T::name()).into()
+}
+
+/// GET and POST of an action, with their components.
+pub(super) fn paths<T: ListingAction>() -> (Components, Paths) {
+    let path = format!("/meta/{}", T::NAME);
+    let (mut components, mut paths) = (Components::new(), Paths::new());
+    let post = operation::<T>("post", "With the credential in the body.", &mut components);
+    let body = match T::DOCS.scope {
+        Scope::Subscription => component::<CredentialBody>(&mut components),
+        _ => component::<CredentialAndRegion>(&mut components),
+    };
+    let body =
+        RequestBodyBuilder::new().required(Some(Required::True)).content(JSON, Content::new(Some(body)));
+    paths.add_path_operation(&path, vec![HttpMethod::Post], post.request_body(Some(body.build())));
+    let get = operation::<T>("get", "With a stored credential.", &mut components);
+    let get = parameters(T::DOCS.scope).into_iter().fold(get, OperationBuilder::parameter);
+    paths.add_path_operation(&path, vec![HttpMethod::Get], get);
+    (components, paths)
+}
+
+fn operation<T: ListingAction>(
+    method: &str,
+    credential: &str,
+    components: &mut Components,
+) -> OperationBuilder {
+    let docs = &T::DOCS;
+    let (before, after) = docs.description;
+    let description = [before, credential, after].into_iter().filter(|text| !text.is_empty());
+    let content = Content::new(Some((docs.schema)(components)));
+    let response = ResponseBuilder::new().description(docs.response).content(JSON, content);
+    let responses = failures::references(failures::META).into_iter();
+    let responses = responses.chain([("200".to_owned(), response.build().into())]);
+    // `getAksVmSizes` for `aksVMSizes`.
+    let name = T::NAME.replacen("aks", "Aks", 1).replace("VM", "Vm");
+    OperationBuilder::new()
+        .tag("AKS actions")
+        .summary(Some(docs.summary))
+        .description(Some(description.collect::<Vec<_>>().join(" ")))
+        .operation_id(Some(format!("{method}{name}")))
+        .responses(ResponsesBuilder::new().responses_from_iter(responses))
+}
+
+fn parameters(scope: Scope) -> Vec<Parameter> {
+    fn of<P: IntoParams>() -> Vec<Parameter> {
+        P::into_params(|| Some(ParameterIn::Query))
+    }
+    match scope {
+        Scope::Subscription => of::<StoredCredential>(),
+        Scope::Region => [of::<StoredCredential>(), of::<Region>()].concat(),
+        Scope::OptionalRegion => [of::<StoredCredential>(), of::<OptionalRegion>()].concat(),
+        Scope::Cluster => [of::<StoredCredentialAndCluster>(), of::<OptionalRegion>()].concat(),
+    }
+}
+
 /// The stored credential to ask Azure with.
-#[derive(IntoParams, Deserialize)]
-#[into_params(parameter_in = Query)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the query, which is read by call.rs")]
-pub(super) struct StoredCredential {
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the query, which call.rs reads")]
+struct StoredCredential {
     /// The id of a stored cloud credential.
     #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
@@ -23,11 +121,10 @@ pub(super) struct StoredCredential {
 }
 
 /// The stored credential to ask Azure with, and the cluster that is asked about.
-#[derive(IntoParams, Deserialize)]
-#[into_params(parameter_in = Query)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the query, which is read by call.rs")]
-pub(super) struct StoredCredentialAndCluster {
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the query, which call.rs reads")]
+struct StoredCredentialAndCluster {
     /// The id of a stored cloud credential.
     #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
@@ -38,20 +135,20 @@ pub(super) struct StoredCredentialAndCluster {
 }
 
 /// The region that is asked about.
-#[derive(IntoParams, Deserialize)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which is read by call.rs")]
-pub(super) struct Region {
+#[expect(dead_code, reason = "describes the query, which call.rs reads")]
+struct Region {
     /// The region, in any spelling.
     #[param(example = "eastus", required = true)]
     region: Option<String>,
 }
 
 /// The region that is asked about; all regions without it.
-#[derive(IntoParams, Deserialize)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which is read by call.rs")]
-pub(super) struct OptionalRegion {
+#[expect(dead_code, reason = "describes the query, which call.rs reads")]
+struct OptionalRegion {
     /// The region, in any spelling; without it there is no choice by region.
     #[param(example = "eastus")]
     region: Option<String>,
@@ -86,7 +183,7 @@ pub(super) struct CredentialBody {
 /// An Azure credential and a region in the body of a request.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CredentialAndRegion {
+struct CredentialAndRegion {
     #[serde(flatten)]
     credential: CredentialBody,
     /// The region, in any spelling.
@@ -97,22 +194,4 @@ pub(super) struct CredentialAndRegion {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "c-x7k9z")]
     cluster_id: Option<String>,
-}
-
-/// How a listing action can fail.
-pub(super) struct Failures;
-
-impl IntoResponses for Failures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures::references(failures::META)
-    }
-}
-
-/// How aksCheckCredentials can fail.
-pub(super) struct CheckFailures;
-
-impl IntoResponses for CheckFailures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures::references(failures::CHECK)
-    }
 }

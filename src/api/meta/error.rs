@@ -92,7 +92,7 @@ impl Error {
                 let prefix = format!("could not find tenant ID for Azure environment {cloud}: ");
                 Self::explained(&prefix, explain::checked_discovery(&error))
                     .caused_by(error)
-                    .asked_instead_of(Some(cloud.as_str()).filter(|_| unknown))
+                    .with_unknown_environment(Some(cloud.as_str()).filter(|_| unknown))
             }
             error => error.into(),
         }
@@ -104,7 +104,7 @@ impl Error {
     }
 
     /// The same, when Azure failed, with the name of a cloud that there is not: it may be why.
-    pub(super) fn asked_instead_of(mut self, unknown_environment: Option<&str>) -> Self {
+    pub(super) fn with_unknown_environment(mut self, unknown_environment: Option<&str>) -> Self {
         if let Some(environment) = unknown_environment.filter(|_| self.cause.is_some()) {
             let environment = mask(environment);
             let mut hint = format!(
@@ -192,7 +192,7 @@ impl From<AccessError> for Error {
             AccessError::TenantDiscovery { cloud, unknown, error } => {
                 Self::explained("", explain::stored_discovery(&error))
                     .caused_by(error)
-                    .asked_instead_of(Some(cloud.as_str()).filter(|_| unknown))
+                    .with_unknown_environment(Some(cloud.as_str()).filter(|_| unknown))
             }
             AccessError::Other(error) => error.into(),
         }

@@ -1,52 +1,34 @@
 //! `aksRegions` (`docs/contract/meta-actions.md#aksregions`).
 
 use aks::arm::Location;
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer;
+use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{CredentialBody, Failures, StoredCredential};
+use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::service::listings::Listed;
 
-/// The regions that the subscription may name, and whether they have availability zones.
-///
-/// With a stored credential.
-#[utoipa::path(
-    get,
-    path = "/meta/aksRegions",
-    operation_id = "getAksRegions",
-    tag = "AKS actions",
-    params(StoredCredential),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksRegion<'static>>), Failures),
-)]
-pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+/// The action `aksRegions`.
+pub(super) struct AksRegions;
 
-/// The regions that the subscription may name, and whether they have availability zones.
-///
-/// With the credential in the body.
-#[utoipa::path(
-    post,
-    path = "/meta/aksRegions",
-    operation_id = "postAksRegions",
-    tag = "AKS actions",
-    request_body = CredentialBody,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksRegion<'static>>), Failures),
-)]
-pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+impl ListingAction for AksRegions {
+    const NAME: &'static str = "aksRegions";
+    const DOCS: ActionDocs = ActionDocs {
+        summary: "The regions that the subscription may name, and whether they have availability zones.",
+        description: ("", ""),
+        scope: Scope::Subscription,
+        response: LIST,
+        schema: list_of::<AksRegion<'static>>,
+    };
 
-pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed = async { Ok(state.listings().regions(call.ask(), render).await?) };
-    answer(&state, &call, "aksRegions", listed.await).await
+    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().regions(call.ask(), render).await?)
+    }
 }
 
 /// A region with what it offers.

@@ -2,26 +2,26 @@
 
 use aks::regions::normalised;
 use aks::upgrades::Upgrade;
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{CredentialAndRegion, Failures, OptionalRegion, StoredCredentialAndCluster};
+use super::docs::{ActionDocs, Scope, component};
 use super::error::Error;
-use super::{answer, versions};
+use super::versions::render as render_names;
 use crate::api::norman::json;
 use crate::api::state::AppState;
 use crate::service;
 use crate::service::clusters::ClusterVersion;
-use crate::service::listings::{UpgradeQuestion, Upgrades};
+use crate::service::listings::{Listed, UpgradeQuestion, Upgrades};
 
 /// Where a cluster may go from its version.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AksUpgrades<'a> {
+#[schema(as = AksUpgrades)]
+pub(super) struct AvailableUpgrades<'a> {
     /// The version of the cluster's control plane.
     #[schema(example = "1.31.5")]
     current_version: &'a str,
@@ -46,65 +46,52 @@ impl<'a> AksUpgrade<'a> {
 }
 
 fn render(upgrades: &Upgrades) -> Bytes {
-    json::to_bytes(&AksUpgrades {
+    json::to_bytes(&AvailableUpgrades {
         current_version: &upgrades.current,
         upgrades: upgrades.targets.iter().map(AksUpgrade::of).collect(),
     })
 }
 
-/// The Kubernetes versions that a cluster may be upgraded to.
-///
-/// With a stored credential. The cluster is named by its Rancher id; the region is the cluster's when it is not named.
-#[utoipa::path(
-    get,
-    path = "/meta/aksUpgrades",
-    operation_id = "getAksUpgrades",
-    tag = "AKS actions",
-    params(StoredCredentialAndCluster, OptionalRegion),
-    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades<'static>), Failures),
-)]
-pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+/// The action `aksUpgrades`.
+pub(super) struct AksUpgrades;
 
-/// The Kubernetes versions that a cluster may be upgraded to.
-///
-/// With the credential in the body. The cluster is named by its Rancher id; the region is the cluster's when it is
-/// not named.
-#[utoipa::path(
-    post,
-    path = "/meta/aksUpgrades",
-    operation_id = "postAksUpgrades",
-    tag = "AKS actions",
-    request_body = CredentialAndRegion,
-    responses((status = 200, description = "The version of the cluster and the newer ones", body = AksUpgrades<'static>), Failures),
-)]
-pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+impl ListingAction for AksUpgrades {
+    const NAME: &'static str = "aksUpgrades";
+    const DOCS: ActionDocs = ActionDocs {
+        summary: "The Kubernetes versions that a cluster may be upgraded to.",
+        description: (
+            "",
+            "The cluster is named by its Rancher id; the region is the cluster's when it is not named.",
+        ),
+        scope: Scope::Cluster,
+        response: "The version of the cluster and the newer ones",
+        schema: component::<AvailableUpgrades<'static>>,
+    };
 
-pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed = async {
-        let cluster = state.clusters().kubernetes_version(&call.caller, &call.cluster_id).await;
-        let cluster = cluster.map_err(|error| match error {
-            error @ service::Error::Rejected(_) => Error::from(error).with_hint(
-                "clusterId is the id of a cluster that you see at /v3/clusters, such as c-x7k9z; the name in AKS is none",
-            ),
-            error => error.into(),
-        })?;
-        let (Some(current), Some(running)) = (&cluster.stated, &cluster.running) else {
+    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+        let versions = cluster_versions(state, call).await?;
+        let (Some(current), Some(running)) = (&versions.stated, &versions.running) else {
             return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
         };
-        // Clients pass on the region of the specification; of an import it may be wrong, and the cluster's own is meant.
-        let asked = normalised(call.region());
-        let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalised(stated) == asked);
-        let region = match &cluster.region {
-            Some(own) if asked.is_empty() || is_stated => own,
+        // Clients pass on the region of the specification; an import's may be wrong, so its own region replaces it.
+        let requested = normalised(call.region());
+        let is_stated = versions.stated_region.as_ref().is_some_and(|stated| normalised(stated) == requested);
+        let region = match &versions.region {
+            Some(own) if requested.is_empty() || is_stated => own,
             _ => call.region(),
         };
-        let ClusterVersion { long_term, group, name, .. } = &cluster;
+        let ClusterVersion { long_term, group, name, .. } = &versions;
         let question = UpgradeQuestion { region, current, running, long_term: *long_term, group, name };
-        Ok(state.listings().upgrades(call.ask(), &question, versions::render, render).await?)
-    };
-    answer(&state, &call, "aksUpgrades", listed.await).await
+        Ok(state.listings().upgrades(call.ask(), &question, render_names, render).await?)
+    }
+}
+
+async fn cluster_versions(state: &AppState, call: &AzureCall) -> Result<ClusterVersion, Error> {
+    let versions = state.clusters().kubernetes_version(&call.caller, &call.cluster_id).await;
+    versions.map_err(|error| match error {
+        error @ service::Error::Rejected(_) => Error::from(error).with_hint(
+            "clusterId is the id of a cluster that you see at /v3/clusters, such as c-x7k9z; the name in AKS is none",
+        ),
+        error => error.into(),
+    })
 }

@@ -1,49 +1,31 @@
 //! `aksVersions` (`docs/contract/meta-actions.md#aksversions`).
 
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
 
-use super::answer;
+use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{CredentialAndRegion, Failures, Region, StoredCredential};
+use super::docs::{ActionDocs, LIST, Scope, list_of_names};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::service::listings::Listed;
 
-/// The Kubernetes versions that a region offers for new clusters.
-///
-/// Ascending; versions with long-term support only are left out. With a stored credential.
-#[utoipa::path(
-    get,
-    path = "/meta/aksVersions",
-    operation_id = "getAksVersions",
-    tag = "AKS actions",
-    params(StoredCredential, Region),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<String>), Failures),
-)]
-pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+/// The action `aksVersions`.
+pub(super) struct AksVersions;
 
-/// The Kubernetes versions that a region offers for new clusters.
-///
-/// Ascending; versions with long-term support only are left out. With the credential in the body.
-#[utoipa::path(
-    post,
-    path = "/meta/aksVersions",
-    operation_id = "postAksVersions",
-    tag = "AKS actions",
-    request_body = CredentialAndRegion,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<String>), Failures),
-)]
-pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+impl ListingAction for AksVersions {
+    const NAME: &'static str = "aksVersions";
+    const DOCS: ActionDocs = ActionDocs {
+        summary: "The Kubernetes versions that a region offers for new clusters.",
+        description: ("Ascending; versions with long-term support only are left out.", ""),
+        scope: Scope::Region,
+        response: LIST,
+        schema: list_of_names,
+    };
 
-pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed = async { Ok(state.listings().versions(call.ask(), call.required_region()?, render).await?) };
-    answer(&state, &call, "aksVersions", listed.await).await
+    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().versions(call.ask(), call.required_region()?, render).await?)
+    }
 }
 
 pub(super) fn render(versions: &[String]) -> Bytes {

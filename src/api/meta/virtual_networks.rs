@@ -1,52 +1,34 @@
 //! `aksVirtualNetworks` (`docs/contract/meta-actions.md#aksvirtualnetworks`).
 
 use aks::networks::{Network, Subnet};
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer;
+use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{CredentialAndRegion, Failures, OptionalRegion, StoredCredential};
+use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::service::listings::Listed;
 
-/// The virtual networks of the subscription with their subnets.
-///
-/// With a region, those that lie there. With a stored credential.
-#[utoipa::path(
-    get,
-    path = "/meta/aksVirtualNetworks",
-    operation_id = "getAksVirtualNetworks",
-    tag = "AKS actions",
-    params(StoredCredential, OptionalRegion),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVirtualNetwork<'static>>), Failures),
-)]
-pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+/// The action `aksVirtualNetworks`.
+pub(super) struct AksVirtualNetworks;
 
-/// The virtual networks of the subscription with their subnets.
-///
-/// With a region, those that lie there. With the credential in the body.
-#[utoipa::path(
-    post,
-    path = "/meta/aksVirtualNetworks",
-    operation_id = "postAksVirtualNetworks",
-    tag = "AKS actions",
-    request_body = CredentialAndRegion,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVirtualNetwork<'static>>), Failures),
-)]
-pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+impl ListingAction for AksVirtualNetworks {
+    const NAME: &'static str = "aksVirtualNetworks";
+    const DOCS: ActionDocs = ActionDocs {
+        summary: "The virtual networks of the subscription with their subnets.",
+        description: ("With a region, those that lie there.", ""),
+        scope: Scope::OptionalRegion,
+        response: LIST,
+        schema: list_of::<AksVirtualNetwork<'static>>,
+    };
 
-pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed = async { Ok(state.listings().networks(call.ask(), call.region(), render).await?) };
-    answer(&state, &call, "aksVirtualNetworks", listed.await).await
+    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().networks(call.ask(), call.region(), render).await?)
+    }
 }
 
 /// A virtual network.

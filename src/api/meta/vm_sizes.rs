@@ -1,50 +1,32 @@
 //! `aksVMSizes` (`docs/contract/meta-actions.md#aksvmsizes`).
 
 use aks::arm::VmSize;
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
 
-use super::answer;
+use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{CredentialAndRegion, Failures, Region, StoredCredential};
+use super::docs::{ActionDocs, LIST, Scope, list_of_names};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::service::listings::Listed;
 
-/// The names of the machine sizes that Azure knows in a region.
-///
-/// Whether or not the subscription may use them. With a stored credential.
-#[utoipa::path(
-    get,
-    path = "/meta/aksVMSizes",
-    operation_id = "getAksVmSizes",
-    tag = "AKS actions",
-    params(StoredCredential, Region),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<String>), Failures),
-)]
-pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+/// The action `aksVMSizes`.
+pub(super) struct AksVmSizes;
 
-/// The names of the machine sizes that Azure knows in a region.
-///
-/// Whether or not the subscription may use them. With the credential in the body.
-#[utoipa::path(
-    post,
-    path = "/meta/aksVMSizes",
-    operation_id = "postAksVmSizes",
-    tag = "AKS actions",
-    request_body = CredentialAndRegion,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<String>), Failures),
-)]
-pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+impl ListingAction for AksVmSizes {
+    const NAME: &'static str = "aksVMSizes";
+    const DOCS: ActionDocs = ActionDocs {
+        summary: "The names of the machine sizes that Azure knows in a region.",
+        description: ("Whether or not the subscription may use them.", ""),
+        scope: Scope::Region,
+        response: LIST,
+        schema: list_of_names,
+    };
 
-pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed = async { Ok(state.listings().vm_sizes(call.ask(), call.required_region()?, render).await?) };
-    answer(&state, &call, "aksVMSizes", listed.await).await
+    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().vm_sizes(call.ask(), call.required_region()?, render).await?)
+    }
 }
 
 fn render(sizes: &[VmSize]) -> Bytes {

@@ -1,53 +1,34 @@
 //! `aksVMSizesV2` (`docs/contract/meta-actions.md#aksvmsizesv2`).
 
 use aks::arm::VmSku;
-use axum::extract::State;
-use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer;
+use super::action::ListingAction;
 use super::call::AzureCall;
-use super::docs::{CredentialAndRegion, Failures, Region, StoredCredential};
+use super::docs::{ActionDocs, LIST, Scope, list_of};
 use super::error::Error;
 use crate::api::norman::json;
 use crate::api::state::AppState;
+use crate::service::listings::Listed;
 
-/// The machine sizes of a region with accelerated networking and availability zones.
-///
-/// With a stored credential.
-#[utoipa::path(
-    get,
-    path = "/meta/aksVMSizesV2",
-    operation_id = "getAksVmSizesV2",
-    tag = "AKS actions",
-    params(StoredCredential, Region),
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVmSize<'static>>), Failures),
-)]
-pub(super) async fn get(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+/// The action `aksVMSizesV2`.
+pub(super) struct AksVmSizesV2;
 
-/// The machine sizes of a region with accelerated networking and availability zones.
-///
-/// With the credential in the body.
-#[utoipa::path(
-    post,
-    path = "/meta/aksVMSizesV2",
-    operation_id = "postAksVmSizesV2",
-    tag = "AKS actions",
-    request_body = CredentialAndRegion,
-    responses((status = 200, description = "The list; empty when there is nothing", body = Vec<AksVmSize<'static>>), Failures),
-)]
-pub(super) async fn post(state: State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    list(state, call).await
-}
+impl ListingAction for AksVmSizesV2 {
+    const NAME: &'static str = "aksVMSizesV2";
+    const DOCS: ActionDocs = ActionDocs {
+        summary: "The machine sizes of a region with accelerated networking and availability zones.",
+        description: ("", ""),
+        scope: Scope::Region,
+        response: LIST,
+        schema: list_of::<AksVmSize<'static>>,
+    };
 
-pub(super) async fn list(State(state): State<AppState>, call: AzureCall) -> Result<Response, Error> {
-    let listed =
-        async { Ok(state.listings().vm_sizes_v2(call.ask(), call.required_region()?, render).await?) };
-    answer(&state, &call, "aksVMSizesV2", listed.await).await
+    async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
+        Ok(state.listings().vm_sizes_v2(call.ask(), call.required_region()?, render).await?)
+    }
 }
 
 /// A machine size.

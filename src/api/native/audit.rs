@@ -1,23 +1,20 @@
 //! `GET /api/v1/audit`: the audit log, for administrators.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use utoipa::openapi::{RefOr, Response as Described};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::served;
 use crate::api::auth::Authenticated;
+use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::links::Links;
 use crate::api::norman::reply;
-use crate::api::openapi::failures;
+use crate::api::openapi::failures::AuditFailures;
 use crate::api::state::AppState;
 use crate::service::Invalid;
 use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};
@@ -142,17 +139,8 @@ struct AuditQuery {
 
 const PARAMETERS: [&str; 8] = ["since", "until", "user", "objectType", "object", "action", "limit", "after"];
 
-/// Errors of this list.
-struct Failures;
-
-impl IntoResponses for Failures {
-    fn responses() -> BTreeMap<String, RefOr<Described>> {
-        failures::references(failures::AUDIT)
-    }
-}
-
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(served(routes!(list_audit)))
+    OpenApiRouter::new().routes(reject_others(routes!(list_audit)))
 }
 
 /// The audit log, newest record first; for administrators.
@@ -162,7 +150,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     operation_id = "listAudit",
     tag = "Audit",
     params(AuditQuery),
-    responses((status = 200, description = "One page of the log", body = AuditList), Failures),
+    responses((status = 200, description = "One page of the log", body = AuditList), AuditFailures),
 )]
 async fn list_audit(
     State(state): State<AppState>,

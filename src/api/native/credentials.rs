@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::served;
 use crate::api::auth::Authenticated;
+use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
@@ -75,7 +75,7 @@ impl From<PendingDeletion> for PendingCredential {
 }
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(served(routes!(list_pending_credentials)))
+    OpenApiRouter::new().routes(reject_others(routes!(list_pending_credentials)))
 }
 
 /// Deleted cloud credentials that clusters still use, for administrators.

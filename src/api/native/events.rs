@@ -2,7 +2,6 @@
 //! kept. A stream has no end of its own, so what the door limits for others does not hold here; who may follow, how many
 //! and for how long is known in `service::cluster_events`.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
@@ -13,20 +12,19 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::openapi::{RefOr, Response as Described};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::served;
 use crate::api::auth::Authenticated;
+use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::json;
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
-use crate::api::openapi::failures;
+use crate::api::openapi::failures::FollowFailures;
 use crate::api::state::AppState;
 use crate::api::v3::schemas::LEFT_BEHIND;
 use crate::service::cluster_events::{self, Following, Told};
@@ -76,12 +74,7 @@ struct ClusterEvent {
     left_behind: Option<Value>,
 }
 
-documented!(
-    /// What stays when only the object of a cluster goes.
-    LeftBehind,
-    &LEFT_BEHIND,
-    Form::Nested
-);
+documented!(LeftBehind, &LEFT_BEHIND, Form::Nested);
 
 /// What is kept of a cluster's events.
 #[derive(Serialize, ToSchema)]
@@ -117,17 +110,8 @@ struct EventsQuery {
     after: Option<String>,
 }
 
-/// How following can fail.
-struct Failures;
-
-impl IntoResponses for Failures {
-    fn responses() -> BTreeMap<String, RefOr<Described>> {
-        failures::references(failures::FOLLOW)
-    }
-}
-
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(served(routes!(list_cluster_events)))
+    OpenApiRouter::new().routes(reject_others(routes!(list_cluster_events)))
 }
 
 /// What happens to a cluster: first what is kept, then what comes, as server-sent events.
@@ -157,7 +141,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
             description = "The events",
             content((ClusterEventList = "application/json"), (String = "text/event-stream"))
         ),
-        Failures,
+        FollowFailures,
     ),
 )]
 async fn list_cluster_events(

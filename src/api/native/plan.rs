@@ -1,7 +1,5 @@
 //! `GET /api/v1/clusters/{id}/plan`: what the worker would do next, and why, without doing it.
 
-use std::collections::BTreeMap;
-
 use aks::provision::preview::{self, Azure, Kind};
 use aks::status::Waiting;
 use axum::extract::{Path, State};
@@ -9,16 +7,15 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::openapi::{RefOr, Response as Described};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::served;
+use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::reply;
 use crate::api::norman::resource::date;
-use crate::api::openapi::failures;
+use crate::api::openapi::failures::PlanFailures;
 use crate::api::state::AppState;
 use crate::service::actor::Actor;
 use crate::service::plans::Plan;
@@ -154,17 +151,8 @@ struct PlanUnseen {
     reason: String,
 }
 
-/// How asking can fail.
-struct Failures;
-
-impl IntoResponses for Failures {
-    fn responses() -> BTreeMap<String, RefOr<Described>> {
-        failures::references(failures::PLAN)
-    }
-}
-
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(served(routes!(get_cluster_plan)))
+    OpenApiRouter::new().routes(reject_others(routes!(get_cluster_plan)))
 }
 
 /// What the worker would do next for a cluster, and why, without doing it.
@@ -177,7 +165,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     operation_id = "getClusterPlan",
     tag = "Clusters",
     params(("id" = String, Path, description = "The id", example = "c-x7k9z")),
-    responses((status = 200, description = "The next step; nothing was changed", body = ClusterPlan), Failures),
+    responses((status = 200, description = "The next step; nothing was changed", body = ClusterPlan), PlanFailures),
 )]
 async fn get_cluster_plan(
     State(state): State<AppState>,

@@ -1,7 +1,5 @@
 //! `POST /api/v1/aks/review`: what would become of a cluster, without making or changing it.
 
-use std::collections::BTreeMap;
-
 use aks::review::{self, Review, Severity};
 use axum::extract::State;
 use axum::response::Response;
@@ -9,22 +7,21 @@ use http::StatusCode;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::openapi::{RefOr, Response as Described};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::served;
+use crate::api::methods::reject_others;
 use crate::api::norman::body::Body;
 use crate::api::norman::error::Error;
-use crate::api::norman::input::{self, Object, Operation};
+use crate::api::norman::input::{self, InputFor, Object};
 use crate::api::norman::openapi::{Form, documented};
 use crate::api::norman::reply;
 use crate::api::norman::schemas::{Field, Kind, Schema};
-use crate::api::openapi::failures;
+use crate::api::openapi::failures::ReviewFailures;
 use crate::api::state::AppState;
 use crate::api::v3::schemas::AKS_CONFIG;
-use crate::api::v3::unknown_fields;
+use crate::api::v3::unknown_fields::unknown_fields;
 use crate::service::Invalid;
 use crate::service::actor::Actor;
 use crate::service::clusters::ReviewQuestion;
@@ -62,12 +59,7 @@ static QUESTION: Schema = Schema::nested(
     ],
 );
 
-documented!(
-    /// What is to be reviewed.
-    ReviewRequest,
-    &QUESTION,
-    Form::Input
-);
+documented!(ReviewRequest, &QUESTION, Form::Input);
 
 /// What a review found.
 #[derive(Serialize, ToSchema)]
@@ -122,17 +114,8 @@ struct UncheckedRule {
     reason: String,
 }
 
-/// How a review can fail.
-struct Failures;
-
-impl IntoResponses for Failures {
-    fn responses() -> BTreeMap<String, RefOr<Described>> {
-        failures::references(failures::REVIEW)
-    }
-}
-
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(served(routes!(review_cluster)))
+    OpenApiRouter::new().routes(reject_others(routes!(review_cluster)))
 }
 
 /// Judges the specification of a cluster, alone and against what Azure says, without making or changing anything.
@@ -142,7 +125,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     operation_id = "reviewCluster",
     tag = "Review",
     request_body = ReviewRequest,
-    responses((status = 200, description = "What was found; nothing was saved", body = ReviewResult), Failures),
+    responses((status = 200, description = "What was found; nothing was saved", body = ReviewResult), ReviewFailures),
 )]
 async fn review_cluster(
     State(state): State<AppState>,
@@ -156,9 +139,9 @@ async fn review_cluster(
 /// Takes the body apart: what belongs to the cluster, and what to the credential.
 fn question(body: Object) -> Result<ReviewQuestion, Error> {
     // Only a change of a cluster clears a field with `null`.
-    let operation = if body.contains_key("clusterId") { Operation::Update } else { Operation::Create };
+    let input_for = if body.contains_key("clusterId") { InputFor::Update } else { InputFor::Create };
     let unknown = unknown_fields(&body);
-    let mut body = input::convert(&QUESTION, body, operation)?;
+    let mut body = input::convert(&QUESTION, body, input_for)?;
     let mut text = |key: &str| match body.remove(key) {
         Some(Value::String(text)) => text,
         _ => String::new(),

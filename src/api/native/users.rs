@@ -9,8 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::served;
 use crate::api::auth::Authenticated;
+use crate::api::methods::reject_others;
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::reply;
@@ -163,8 +163,8 @@ struct HandOverQuery {
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(served(routes!(list_user_accounts)))
-        .routes(served(routes!(get_user_account, delete_user_account)))
+        .routes(reject_others(routes!(list_user_accounts)))
+        .routes(reject_others(routes!(get_user_account, delete_user_account)))
 }
 
 /// All users with what belongs to them, for administrators.

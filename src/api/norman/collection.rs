@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::error::Error;
-use super::filters::{Query, Wanted};
+use super::filters::{ListOptions, Query};
 use super::input::Object;
 use super::links::Links;
 use super::reply;
@@ -80,18 +80,18 @@ impl Collection<Object> {
         objects: Vec<Object>,
     ) -> Result<Self, Error> {
         let query = &query.known_to(schema);
-        let wanted = Wanted::parse(schema, query)?;
-        let mut data = wanted.select(objects);
+        let options = ListOptions::parse(schema, query)?;
+        let mut data = options.select(objects);
         let total = data.len();
-        if let Some(marker) = &wanted.marker {
+        if let Some(marker) = &options.marker {
             let last = data.iter().position(|object| is(object, marker)).ok_or_else(|| {
                 let message = "the object that marker names is gone; read the list from its start";
                 crate::service::Invalid::field("InvalidOption", "marker", message)
             })?;
             data.drain(..=last);
         }
-        let partial = data.len() > wanted.limit;
-        data.truncate(wanted.limit);
+        let partial = data.len() > options.limit;
+        data.truncate(options.limit);
         let own = links.to(path);
         let next = data
             .last()
@@ -108,9 +108,9 @@ impl Collection<Object> {
                 .into_iter()
                 .collect(),
             actions: BTreeMap::new(),
-            pagination: Pagination { limit: wanted.limit, next, partial: partial.then_some(true), total },
-            sort: sort(schema, &own, query, &wanted),
-            filters: filters(schema, &wanted),
+            pagination: Pagination { limit: options.limit, next, partial: partial.then_some(true), total },
+            sort: sort(schema, &own, query, &options),
+            filters: filters(schema, &options),
             resource_type: schema.id,
             data,
         })
@@ -145,11 +145,11 @@ fn is(object: &Object, id: &str) -> bool {
     object.get("id").and_then(|value| value.as_str()) == Some(id)
 }
 
-fn sort(schema: &Schema, own: &str, query: &Query, wanted: &Wanted) -> Sort {
-    let (order, opposite) = if wanted.descending { ("desc", "asc") } else { ("asc", "desc") };
+fn sort(schema: &Schema, own: &str, query: &Query, options: &ListOptions) -> Sort {
+    let (order, opposite) = if options.descending { ("desc", "asc") } else { ("asc", "desc") };
     let query = query.without("reverse").without("marker");
     Sort {
-        name: wanted.sort,
+        name: options.sort,
         order,
         reverse: format!("{own}?{}", query.with("order", opposite)),
         links: schema
@@ -159,10 +159,10 @@ fn sort(schema: &Schema, own: &str, query: &Query, wanted: &Wanted) -> Sort {
     }
 }
 
-fn filters(schema: &Schema, wanted: &Wanted) -> BTreeMap<&'static str, Option<Vec<Filter>>> {
+fn filters(schema: &Schema, options: &ListOptions) -> BTreeMap<&'static str, Option<Vec<Filter>>> {
     let mut filters: BTreeMap<_, Option<Vec<Filter>>> =
         schema.filterable().map(|field| (field.name, None)).collect();
-    for condition in &wanted.conditions {
+    for condition in &options.conditions {
         let filter = Filter { modifier: condition.modifier, value: condition.value.clone() };
         filters.entry(condition.field).or_default().get_or_insert_default().push(filter);
     }

@@ -13,13 +13,13 @@ use super::schemas::Schema;
 use crate::api::query;
 use crate::service::Invalid;
 
-/// What can follow a field's name in a query, after an underscore; `eq` is meant when nothing does.
+/// Suffixes of a field's name in a query, after an underscore; `eq` is the default.
 pub const MODIFIERS: [&str; 6] = ["eq", "ne", "in", "notin", "null", "notnull"];
 
 /// Objects per page by default (`docs/contract/norman-api.md#lists`).
 pub const DEFAULT_LIMIT: usize = 1_000;
 
-/// How many objects a page has at most; a larger `limit` counts as this.
+/// The most objects on a page; a larger `limit` is reduced to it.
 pub const MAX_LIMIT: usize = 10_000;
 
 /// A decoded query string; an extractor. The first value of a repeated name wins.
@@ -27,18 +27,18 @@ pub const MAX_LIMIT: usize = 10_000;
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Decodes the query of an address.
+    /// Decodes the query of a URI.
     pub fn of(uri: &Uri) -> Self {
         let pairs = query::Query::of(uri).pairs();
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
-    /// The first value of that name.
+    /// The first value of the parameter `name`.
     pub fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The names, in order.
+    /// The names of the parameters, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
@@ -48,14 +48,26 @@ impl Query {
         self.first(name).is_some_and(|value| value == "true")
     }
 
+    /// Whether `force` is on.
+    ///
+    /// # Errors
+    /// `InvalidOption` for a value other than `true` and `false`.
+    pub fn is_forced(&self) -> Result<bool, Invalid> {
+        match self.first("force") {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Invalid::field("InvalidOption", "force", "force must be true or false")),
+        }
+    }
+
     /// The same query without `name`.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
         Self(self.0.iter().filter(|(key, _)| key != name).cloned().collect())
     }
 
-    /// What of the query means something to a list of that type. The rest is not repeated in links: it could be a token
-    /// that somebody put there.
+    /// The parameters that apply to a list of that type. Links do not repeat the rest, which may contain a token by
+    /// mistake.
     #[must_use]
     pub fn known_to(&self, schema: &Schema) -> Self {
         let known = |name: &str, value: &str| {
@@ -100,11 +112,11 @@ impl Condition {
     }
 
     fn admits(&self, value: &Value) -> bool {
-        let equals = |wanted: &str| match value {
-            Value::String(text) => text == wanted,
-            Value::Null => wanted.is_empty(),
-            Value::Bool(truth) => wanted == if *truth { "true" } else { "false" },
-            Value::Number(number) => wanted.parse().ok() == number.as_i64(),
+        let equals = |expected: &str| match value {
+            Value::String(text) => text == expected,
+            Value::Null => expected.is_empty(),
+            Value::Bool(truth) => expected == if *truth { "true" } else { "false" },
+            Value::Number(number) => expected.parse().ok() == number.as_i64(),
             Value::Array(_) | Value::Object(_) => false,
         };
         match self.modifier {
@@ -118,26 +130,26 @@ impl Condition {
     }
 }
 
-/// Which objects of a list are wanted, and in which order.
+/// The objects of a list to return, and their order.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct ListOptions {
     /// All of these must hold.
     pub conditions: Vec<Condition>,
     /// The field to sort by; `id` breaks ties.
     pub sort: Option<&'static str>,
-    /// From the end to the start.
+    /// Whether the order is reversed.
     pub descending: bool,
-    /// How many objects a page has.
+    /// The size of a page.
     pub limit: usize,
     /// The id of the last object of the page before.
     pub marker: Option<String>,
 }
 
-impl Wanted {
-    /// Takes the query apart. Names that are no field of `schema` are ignored, as in Rancher.
+impl ListOptions {
+    /// Parses a query. Names that are not a field of `schema` are ignored, as in Rancher.
     ///
     /// # Errors
-    /// `InvalidFormat` for a `limit` that is no positive number.
+    /// `InvalidFormat` for a `limit` that is not a positive number.
     pub fn parse(schema: &Schema, query: &Query) -> Result<Self, Invalid> {
         let limit = match query.first("limit").map(str::trim) {
             None | Some("") => DEFAULT_LIMIT,
@@ -159,13 +171,13 @@ impl Wanted {
         })
     }
 
-    /// Whether an object with this value of a field may be wanted, as far as that field tells.
+    /// Whether the conditions on one field allow this value.
     pub fn admits(&self, field: &str, value: &Value) -> bool {
         let mut conditions = self.conditions.iter().filter(|condition| condition.field == field);
         conditions.all(|condition| condition.admits(value))
     }
 
-    /// The objects that are wanted, in order, before they are cut into pages.
+    /// The matching objects in order, before paging.
     pub fn select(&self, mut objects: Vec<Object>) -> Vec<Object> {
         objects.retain(|object| self.conditions.iter().all(|condition| condition.holds(object)));
         objects.sort_by(|a, b| {
@@ -233,8 +245,8 @@ mod tests {
             {"id": "b", "name": "x y"},
         ]);
         let objects = serde_json::from_value(objects).unwrap();
-        let wanted = Wanted::parse(&THING, &parsed(query)).unwrap();
-        wanted.select(objects).iter().map(|object| object["id"].as_str().unwrap()).collect()
+        let options = ListOptions::parse(&THING, &parsed(query)).unwrap();
+        options.select(objects).iter().map(|object| object["id"].as_str().unwrap()).collect()
     }
 
     #[test]
@@ -270,7 +282,7 @@ mod tests {
 
     #[test]
     fn limits_are_bounded_and_must_be_numbers() {
-        let limit = |query| Wanted::parse(&THING, &parsed(query)).map(|wanted| wanted.limit);
+        let limit = |query| ListOptions::parse(&THING, &parsed(query)).map(|options| options.limit);
         for (query, expected) in [
             ("", 1_000),
             ("limit=", 1_000),
@@ -286,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_can_be_written_again_with_one_value_changed() {
+    fn query_is_rewritten_with_one_value_changed() {
         let query = parsed("name=a+b&limit=2&marker=x");
         assert_eq!(query.with("marker", "c:d"), "name=a+b&limit=2&marker=c%3Ad");
         assert_eq!(query.without("marker").with("limit", "3"), "name=a+b&limit=3");

@@ -1,4 +1,4 @@
-//! Norman's lenient conversion of request bodies to the types of a schema
+//! Norman's lenient conversion of request bodies by the fields of a schema
 //! (`docs/contract/norman-api.md#input-conversion`).
 //!
 //! Bodies are JSON objects; their size is limited where they are read, their depth by the parser (128).
@@ -12,12 +12,12 @@ use crate::service::Invalid;
 /// A JSON object, its keys in alphabetical order.
 pub type Object = Map<String, Value>;
 
-/// What the input is for: it decides which fields count.
+/// The use of the input, which decides which fields count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum InputFor {
     /// A new object.
     Create,
-    /// A change of an object that exists; required fields may be absent.
+    /// A change of an existing object; required fields may be absent.
     Update,
 }
 
@@ -36,31 +36,31 @@ pub fn parse(body: &[u8]) -> Result<Object, Invalid> {
     }
 }
 
-/// Keeps the fields of `schema` that count for `operation`, each brought to its kind. `null` stays `null`
+/// Keeps the fields of `schema` that count for `input_for`, each converted to its kind. `null` stays `null`
 /// (a change clears the field with it) but counts as absent in a new object.
 ///
 /// # Errors
 /// `InvalidFormat`, `InvalidCharacters`, `NotNullable`, `MissingRequired`, each with the field.
-pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Result<Object, Invalid> {
+pub fn convert(schema: &Schema, mut body: Object, input_for: InputFor) -> Result<Object, Invalid> {
     let mut out = Object::new();
     for field in schema.fields {
-        let counts = match operation {
-            Operation::Create => field.create,
-            Operation::Update => field.update,
+        let counts = match input_for {
+            InputFor::Create => field.create,
+            InputFor::Update => field.update,
         };
         if !counts {
             continue;
         }
         match body.remove(field.name) {
-            None if field.required && operation == Operation::Create => {
+            None if field.required && input_for == InputFor::Create => {
                 // Rancher's message is empty here.
                 let message = format!("send {}: it is required", field.name);
                 return Err(Invalid::field("MissingRequired", field.name, message));
             }
             None => {}
-            Some(Value::Null) if operation == Operation::Create && !field.required => {}
+            Some(Value::Null) if input_for == InputFor::Create && !field.required => {}
             Some(value) => {
-                out.insert(field.name.to_owned(), value_of(field, &field.kind, value, operation)?);
+                out.insert(field.name.to_owned(), value_of(field, &field.kind, value, input_for)?);
             }
         }
     }
@@ -69,33 +69,33 @@ pub fn convert(schema: &Schema, mut body: Object, operation: Operation) -> Resul
 
 /// A key that no field of its schema has: [`convert`] drops it.
 #[derive(Debug)]
-pub struct Stray<'a> {
-    /// Where it stands, below the place that was given.
-    pub place: String,
-    /// As the caller spells it.
+pub struct UnknownKey<'a> {
+    /// The path of the object that has the key.
+    pub parent: String,
+    /// The key as the caller spells it.
     pub key: &'a str,
-    /// What stands there otherwise.
+    /// The schema of the object.
     pub schema: &'static Schema,
 }
 
-/// The keys of an object, and of those inside it, that no field has. `null` says nothing, and keys that begin with an
-/// underscore are a client's own.
-pub fn strays<'a>(schema: &'static Schema, object: &'a Object, place: &str) -> Vec<Stray<'a>> {
+/// The keys of an object and its nested objects that no field has. `null` is ignored, and so are keys that begin with an
+/// underscore, which clients use for themselves.
+pub fn unknown_keys<'a>(schema: &'static Schema, object: &'a Object, path: &str) -> Vec<UnknownKey<'a>> {
     let mut found = Vec::new();
     for (key, value) in object.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('_')) {
-        let Some(field) = schema.fields.iter().find(|field| field.name == key) else {
-            found.push(Stray { place: place.to_owned(), key, schema });
+        let Some(field) = schema.field(key) else {
+            found.push(UnknownKey { parent: path.to_owned(), key, schema });
             continue;
         };
-        let below = format!("{place}.{key}");
+        let path = format!("{path}.{key}");
         match (&field.kind, value) {
-            (Kind::Object(schema), Value::Object(object)) => found.extend(strays(schema, object, &below)),
+            (Kind::Object(schema), Value::Object(object)) => {
+                found.extend(unknown_keys(schema, object, &path))
+            }
             (Kind::List(Kind::Object(schema)), Value::Array(values)) => {
-                for (index, object) in values.iter().enumerate() {
-                    let object = object.as_object();
-                    found.extend(
-                        object.into_iter().flat_map(|it| strays(schema, it, &format!("{below}[{index}]"))),
-                    );
+                let objects = values.iter().map(Value::as_object).enumerate();
+                for (index, object) in objects.filter_map(|(index, object)| Some((index, object?))) {
+                    found.extend(unknown_keys(schema, object, &format!("{path}[{index}]")));
                 }
             }
             _ => {}
@@ -104,7 +104,15 @@ pub fn strays<'a>(schema: &'static Schema, object: &'a Object, place: &str) -> V
     found
 }
 
-fn value_of(field: &Field, kind: &Kind, value: Value, operation: Operation) -> Result<Value, Invalid> {
+/// Removes a string from converted input; `None` if it is missing or empty, because clients send `""` for unset fields.
+pub fn take_text(input: &mut Object, key: &str) -> Option<String> {
+    match input.remove(key) {
+        Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
+        _ => None,
+    }
+}
+
+fn value_of(field: &Field, kind: &Kind, value: Value, input_for: InputFor) -> Result<Value, Invalid> {
     if value.is_null() {
         return Ok(Value::Null);
     }
@@ -114,9 +122,9 @@ fn value_of(field: &Field, kind: &Kind, value: Value, operation: Operation) -> R
         Kind::Bool => bool(field, value).map(Value::Bool),
         Kind::Json => Ok(value),
         Kind::TextMap => text_map(field, value).map(Value::Object),
-        Kind::List(element) => list(field, element, value, operation).map(Value::Array),
+        Kind::List(element) => list(field, element, value, input_for).map(Value::Array),
         Kind::Object(schema) => match single(value) {
-            Value::Object(object) => convert(schema, object, operation).map(Value::Object),
+            Value::Object(object) => convert(schema, object, input_for).map(Value::Object),
             other => Err(wrong_kind(field, "an object", &other)),
         },
     }
@@ -124,7 +132,7 @@ fn value_of(field: &Field, kind: &Kind, value: Value, operation: Operation) -> R
 
 fn text(field: &Field, value: Value) -> Result<String, Invalid> {
     match single(value) {
-        // PostgreSQL cannot keep it, and nothing that is named here can contain it.
+        // PostgreSQL cannot store NUL, and no valid value contains it.
         Value::String(text) if text.contains('\0') => {
             let message = format!("{} must not contain the character NUL", field.name);
             Err(Invalid::field("InvalidCharacters", field.name, message))
@@ -140,22 +148,19 @@ fn text(field: &Field, value: Value) -> Result<String, Invalid> {
 fn int(field: &Field, value: Value) -> Result<Number, Invalid> {
     let value = single(value);
     let number = match &value {
-        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(cut_off)),
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(truncate)),
         Value::String(text) => {
             let text = text.trim();
-            text.parse().ok().or_else(|| text.parse().ok().and_then(cut_off))
+            text.parse().ok().or_else(|| text.parse().ok().and_then(truncate))
         }
         _ => None,
     };
     number.map(Number::from).ok_or_else(|| wrong_kind(field, "a whole number", &value))
 }
 
-/// A fraction cut off; `None` when what is left is no 64-bit number.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "cutting off is the point, and the range is checked before"
-)]
-fn cut_off(number: f64) -> Option<i64> {
+/// Truncates a fraction; `None` if the result is not a 64-bit number.
+#[expect(clippy::cast_possible_truncation, reason = "truncation is intended, and the range is checked first")]
+fn truncate(number: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     (-LIMIT..LIMIT).contains(&number).then_some(number as i64)
 }
@@ -172,7 +177,7 @@ fn bool(field: &Field, value: Value) -> Result<bool, Invalid> {
     }
 }
 
-/// Names without a value are left out: Kubernetes knows no `null` in labels and tags.
+/// Drops keys with `null`, which Kubernetes does not allow in labels and tags.
 fn text_map(field: &Field, value: Value) -> Result<Object, Invalid> {
     match single(value) {
         Value::Object(object) => object
@@ -184,7 +189,7 @@ fn text_map(field: &Field, value: Value) -> Result<Object, Invalid> {
     }
 }
 
-fn list(field: &Field, element: &Kind, value: Value, operation: Operation) -> Result<Vec<Value>, Invalid> {
+fn list(field: &Field, element: &Kind, value: Value, input_for: InputFor) -> Result<Vec<Value>, Invalid> {
     let Value::Array(values) = value else {
         return Err(wrong_kind(field, "a list", &value));
     };
@@ -196,12 +201,12 @@ fn list(field: &Field, element: &Kind, value: Value, operation: Operation) -> Re
                     format!("Individual array values can not be null: leave null out of {}", field.name);
                 Err(Invalid::field("NotNullable", field.name, message))
             }
-            value => value_of(field, element, value, operation),
+            value => value_of(field, element, value, input_for),
         })
         .collect()
 }
 
-/// A one-element list stands for its element.
+/// Unwraps a list of one element, as Norman does.
 fn single(value: Value) -> Value {
     match value {
         Value::Array(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
@@ -222,7 +227,7 @@ fn wrong_kind(field: &Field, due: &str, found: &Value) -> Invalid {
     )
 }
 
-/// What a value is, without saying its content: it may be a secret in the wrong place.
+/// The type of a value in messages. Its content is omitted: it may be a secret in the wrong field.
 fn noun(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -267,16 +272,16 @@ mod tests {
         ],
     );
 
-    fn converted(body: Value, operation: Operation) -> Result<Value, Invalid> {
-        convert(&OUTER, body.as_object().unwrap().clone(), operation).map(Value::Object)
+    fn converted(body: Value, input_for: InputFor) -> Result<Value, Invalid> {
+        convert(&OUTER, body.as_object().unwrap().clone(), input_for).map(Value::Object)
     }
 
     fn updated(body: Value) -> Value {
-        converted(body, Operation::Update).unwrap()
+        converted(body, InputFor::Update).unwrap()
     }
 
     #[test]
-    fn a_body_is_one_object() {
+    fn body_must_be_one_object() {
         assert_eq!(parse(b" {\"a\":1} ").unwrap().len(), 1);
         assert_eq!(parse(b"\xef\xbb\xbf{\"a\":1}").unwrap().len(), 1, "after a byte order mark");
         for body in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0"] {
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_values_are_brought_to_their_kind() {
+    fn values_are_converted_to_their_kind() {
         for (given, expected) in [
             (json!({"name": "  a b \n"}), json!({"name": "a b"})),
             (json!({"name": "\u{feff}a b\u{a0}\u{200b}"}), json!({"name": "a b"})),
@@ -332,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_kinds_name_the_field_and_not_the_value() {
+    fn errors_name_the_field_but_not_the_value() {
         for (given, field) in [
             (json!({"inner": {"count": "many-secret"}}), "count"),
             (json!({"inner": {"count": true}}), "count"),
@@ -347,24 +352,24 @@ mod tests {
             (json!({"truth": {}}), "truth"),
             (json!({"inners": ["x-secret"]}), "inners"),
         ] {
-            let error = converted(given.clone(), Operation::Update).unwrap_err();
+            let error = converted(given.clone(), InputFor::Update).unwrap_err();
             assert_eq!((error.code, error.field.as_deref()), ("InvalidFormat", Some(field)), "{given}");
             assert!(!error.message.contains("secret"), "{}", error.message);
         }
     }
 
     #[test]
-    fn the_character_nul_is_refused_everywhere() {
+    fn nul_is_rejected_everywhere() {
         for given in [json!({"name": "a\0"}), json!({"map": {"\0": "x"}}), json!({"words": ["\0"]})] {
-            assert_eq!(converted(given, Operation::Update).unwrap_err().code, "InvalidCharacters");
+            assert_eq!(converted(given, InputFor::Update).unwrap_err().code, "InvalidCharacters");
         }
     }
 
     #[test]
-    fn null_inside_a_list_is_refused() {
+    fn null_in_a_list_is_rejected() {
         for (given, key) in [(json!({"words": ["a", null]}), "words"), (json!({"inners": [null]}), "inners")]
         {
-            let error = converted(given, Operation::Update).unwrap_err();
+            let error = converted(given, InputFor::Update).unwrap_err();
             assert_eq!(error.code, "NotNullable");
             assert_eq!(error.field.as_deref(), Some(key));
             assert_eq!(
@@ -375,42 +380,47 @@ mod tests {
     }
 
     #[test]
-    fn null_clears_in_a_change_and_counts_as_absent_in_a_new_object() {
+    fn null_clears_in_updates_and_is_absent_in_creates() {
         let given = json!({"name": "n", "truth": null, "inner": null, "words": null});
         assert_eq!(updated(given.clone()), given);
-        assert_eq!(converted(given, Operation::Create).unwrap(), json!({"name": "n"}));
+        assert_eq!(converted(given, InputFor::Create).unwrap(), json!({"name": "n"}));
     }
 
     #[test]
-    fn fields_count_only_when_they_may_be_given() {
+    fn read_only_and_unknown_fields_are_dropped() {
         let given = json!({"name": "n", "fixed": "f", "seen": "s", "unknown": 1, "inner": {"type": "t"}});
         assert_eq!(
-            converted(given.clone(), Operation::Create).unwrap(),
+            converted(given.clone(), InputFor::Create).unwrap(),
             json!({"name": "n", "fixed": "f", "inner": {}})
         );
         assert_eq!(updated(given), json!({"name": "n", "inner": {}}));
     }
 
     #[test]
-    fn a_missing_required_field_is_named_only_for_new_objects() {
-        let error = converted(json!({}), Operation::Create).unwrap_err();
+    fn missing_required_field_is_named_only_in_creates() {
+        let error = converted(json!({}), InputFor::Create).unwrap_err();
         assert_eq!((error.code, error.field.as_deref()), ("MissingRequired", Some("name")));
         assert_eq!(error.message, "send name: it is required");
         assert_eq!(updated(json!({})), json!({}));
     }
 
     #[test]
-    fn keys_that_no_field_has_are_found_wherever_they_stand() {
+    fn unknown_keys_are_found_at_any_depth() {
         let given = json!({
             "name": "n", "nmae": "x", "seen": 1, "nothing": null, "_id": 7, "map": {"any": "key"}, "any": {"x": 1},
             "inner": {"cuont": 1, "count": 2}, "inners": [{"count": 1}, {"Count": 1}, "text"],
         });
         let object = given.as_object().unwrap();
-        let found = strays(&OUTER, object, "it");
-        let told: Vec<_> = found.iter().map(|it| (it.place.as_str(), it.key, it.schema.id)).collect();
+        let found = unknown_keys(&OUTER, object, "outer");
+        let found: Vec<_> =
+            found.iter().map(|found| (found.parent.as_str(), found.key, found.schema.id)).collect();
         assert_eq!(
-            told,
-            [("it.inner", "cuont", INNER.id), ("it.inners[1]", "Count", INNER.id), ("it", "nmae", OUTER.id)]
+            found,
+            [
+                ("outer.inner", "cuont", INNER.id),
+                ("outer.inners[1]", "Count", INNER.id),
+                ("outer", "nmae", OUTER.id)
+            ]
         );
     }
 
@@ -433,12 +443,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_converted_converts_to_itself(body in any_json()) {
+        fn conversion_is_idempotent(body in any_json()) {
             if let Value::Object(object) = body
-                && let Ok(once) = convert(&OUTER, object, Operation::Update)
+                && let Ok(once) = convert(&OUTER, object, InputFor::Update)
             {
                 prop_assert!(once.keys().all(|key| OUTER.field(key).is_some_and(|field| field.update)));
-                let twice = convert(&OUTER, once.clone(), Operation::Update);
+                let twice = convert(&OUTER, once.clone(), InputFor::Update);
                 prop_assert_eq!(twice, Ok(once));
             }
         }

@@ -1,29 +1,30 @@
-//! Norman types in the API document, made from the tables of [`super::schemas`]: what converts input and
-//! what is documented cannot part.
+//! Norman types in the API document, built from the same tables of [`super::schemas`] that convert input.
 
+use utoipa::PartialSchema as _;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, SchemaFormat, SchemaType};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, Schema as Described, Type};
 
+use super::collection::{Filter, Pagination, Sort};
 use super::schemas::{Field, Kind, Schema};
 
-/// Which side of the wire a type is described for.
+/// The direction that a type is described for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// What is sent back: everything but passwords, with id, type, links and actions.
-    Answer,
-    /// What clients send, to make or to change an object.
+    /// Responses: everything but passwords, with ID, type, links and actions.
+    Response,
+    /// Requests that create or change an object.
     Input,
-    /// A type inside another one, in both directions.
+    /// A type inside another type, in both directions.
     Nested,
 }
 
-/// Named (name, schema) pairs, as utoipa collects them.
+/// Names and schemas, as utoipa collects them.
 pub type Components = Vec<(String, RefOr<Described>)>;
 
 /// The description of `schema`.
 pub fn object(schema: &'static Schema, form: Form) -> RefOr<Described> {
     let mut object = ObjectBuilder::new().description(Some(schema.doc));
-    if form == Form::Answer {
+    if form == Form::Response {
         for (name, kind, doc) in [
             ("actions", Kind::TextMap, "Absolute addresses of what can be done with the object."),
             ("baseType", Kind::Text, "The type."),
@@ -38,7 +39,7 @@ pub fn object(schema: &'static Schema, form: Form) -> RefOr<Described> {
         object = object.property(field.name, described(field));
         let always = match form {
             Form::Input => field.required,
-            Form::Answer => !field.nullable,
+            Form::Response => !field.nullable,
             Form::Nested => false,
         };
         if always {
@@ -95,7 +96,7 @@ pub fn collection(element: &str) -> RefOr<Described> {
 
 fn occurs(field: &Field, form: Form) -> bool {
     match form {
-        Form::Answer => !matches!(field.kind, Kind::Password) && field.name != "id",
+        Form::Response => !matches!(field.kind, Kind::Password) && field.name != "id",
         Form::Input => field.create || field.update,
         Form::Nested => true,
     }
@@ -137,34 +138,16 @@ fn kind(kind: &Kind) -> RefOr<Described> {
     }
 }
 
-/// Gives a type its place in the API document: `documented!(CloudCredential, &TABLE, Form::Answer)`, or
-/// `documented!(CloudCredentialCollection, [CloudCredential])` for a list.
+/// The components of every [`collection`].
+pub fn collection_components(out: &mut Components) {
+    out.push(("NormanFilter".to_owned(), Filter::schema()));
+    out.push(("NormanPagination".to_owned(), Pagination::schema()));
+    out.push(("NormanSort".to_owned(), Sort::schema()));
+}
+
+/// Declares a component for `#[utoipa::path]`: `documented!(ReviewRequest, &TABLE, Form::Input)`.
 macro_rules! documented {
-    ($(#[$doc:meta])* $name:ident, [$element:ty]) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        struct $name;
-
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                $crate::api::norman::openapi::collection(&<$element as utoipa::ToSchema>::name())
-            }
-        }
-
-        impl utoipa::ToSchema for $name {
-            fn schemas(out: &mut $crate::api::norman::openapi::Components) {
-                use utoipa::PartialSchema;
-                use $crate::api::norman::collection::{Filter, Pagination, Sort};
-                out.push(("NormanFilter".to_owned(), Filter::schema()));
-                out.push(("NormanPagination".to_owned(), Pagination::schema()));
-                out.push(("NormanSort".to_owned(), Sort::schema()));
-                out.push((<$element as utoipa::ToSchema>::name().into_owned(), <$element>::schema()));
-                <$element as utoipa::ToSchema>::schemas(out);
-            }
-        }
-    };
-    ($(#[$doc:meta])* $name:ident, $schema:expr, $form:expr) => {
-        $(#[$doc])*
+    ($name:ident, $schema:expr, $form:expr) => {
         #[derive(Debug)]
         struct $name;
 

@@ -1,4 +1,4 @@
-//! What every object below `/v3` has, whatever its type: identity, dates, links.
+//! The common part of every object below `/v3`: identity, timestamps, links.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use super::input::Object;
 use super::links::Links;
 use super::schemas::Schema;
 
-/// What the caller may do to an object that he sees; the links say so.
+/// The changes that the caller may make to an object; its links show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// May change it.
+    /// The link `update`.
     pub update: bool,
-    /// May remove it.
+    /// The link `remove`.
     pub remove: bool,
 }
 
 impl Rights {
-    /// Change and remove it.
+    /// Change and remove.
     pub const ALL: Self = Self { update: true, remove: true };
-    /// Only look at it.
+    /// Only read.
     pub const NONE: Self = Self { update: false, remove: false };
 
-    /// All of them, or none.
+    /// [`Self::ALL`] or [`Self::NONE`].
     pub fn all_if(allowed: bool) -> Self {
         if allowed { Self::ALL } else { Self::NONE }
     }
@@ -36,30 +36,33 @@ impl Rights {
 pub struct Resource<'a> {
     /// The type.
     pub schema: &'static Schema,
-    /// The path of the object, without a slash at the end; the address in links, in Rancher's letter case.
-    pub path: &'a str,
     /// The id.
     pub id: &'a str,
-    /// Never given to another object; some have none.
+    /// The UUID; some types have none.
     pub uuid: Option<&'a str>,
-    /// The id of the user who made it, when somebody did.
+    /// The ID of the user who created it.
     pub creator: Option<&'a str>,
-    /// Milliseconds since 1970, where it is known.
+    /// The creation time in milliseconds since 1970.
     pub created_ms: Option<i64>,
-    /// What the caller may do to it.
+    /// The changes that the caller may make.
     pub rights: Rights,
 }
 
-impl Resource<'_> {
-    /// The whole object: `fields` with the common part around it.
+impl<'a> Resource<'a> {
+    /// An object without UUID, creator and time.
+    pub fn new(schema: &'static Schema, id: &'a str, rights: Rights) -> Self {
+        Self { schema, id, uuid: None, creator: None, created_ms: None, rights }
+    }
+
+    /// The whole object: `fields` and the common part.
     pub fn object(&self, links: &Links, fields: Object) -> Object {
-        let own = links.to(self.path);
+        let own = links.to(&format!("/v3/{}/{}", self.schema.plural, self.id));
         let actions: BTreeMap<_, _> =
             self.schema.actions.iter().map(|(name, _)| (*name, format!("{own}?action={name}"))).collect();
-        let mut addresses = Object::from_iter([("self".to_owned(), json!(own))]);
+        let mut own_links = Object::from_iter([("self".to_owned(), json!(own))]);
         for (name, allowed) in [("update", self.rights.update), ("remove", self.rights.remove)] {
             if allowed {
-                addresses.insert(name.to_owned(), json!(own));
+                own_links.insert(name.to_owned(), json!(own));
             }
         }
         let mut object = fields;
@@ -67,7 +70,7 @@ impl Resource<'_> {
             ("actions", json!(actions)),
             ("baseType", json!(self.schema.id)),
             ("id", json!(self.id)),
-            ("links", Value::Object(addresses)),
+            ("links", Value::Object(own_links)),
             ("type", json!(self.schema.id)),
         ] {
             object.insert(key.to_owned(), value);
@@ -75,7 +78,7 @@ impl Resource<'_> {
         put_text(&mut object, "creatorId", self.creator.map(str::to_owned));
         put_text(&mut object, "uuid", self.uuid.map(str::to_owned));
         if let Some(created_ms) = self.created_ms {
-            // Rancher counts whole seconds in both.
+            // Rancher has whole seconds in both.
             let created_ms = created_ms.div_euclid(1_000) * 1_000;
             object.insert("created".to_owned(), json!(date(created_ms)));
             object.insert("createdTS".to_owned(), json!(created_ms));
@@ -84,21 +87,26 @@ impl Resource<'_> {
     }
 }
 
-/// A moment in milliseconds since 1970 as Norman writes it: RFC 3339, UTC, whole seconds.
-pub fn date(ms: i64) -> String {
-    let moment =
-        OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    moment.format(&Rfc3339).unwrap_or_default()
+/// The fields of an object.
+pub fn fields<const N: usize>(fields: [(&str, Value); N]) -> Object {
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// Adds addresses to the links of an object.
-pub fn add_links(object: &mut Object, addresses: impl IntoIterator<Item = (&'static str, String)>) {
+/// Milliseconds since 1970 as Norman writes timestamps: RFC 3339, UTC, whole seconds.
+pub fn date(ms: i64) -> String {
+    let time =
+        OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+/// Adds links to an object.
+pub fn add_links(object: &mut Object, added: impl IntoIterator<Item = (&'static str, String)>) {
     if let Some(links) = object.get_mut("links").and_then(Value::as_object_mut) {
-        links.extend(addresses.into_iter().map(|(name, address)| (name.to_owned(), json!(address))));
+        links.extend(added.into_iter().map(|(name, url)| (name.to_owned(), json!(url))));
     }
 }
 
-/// Puts a text into the object unless there is none.
+/// Adds a string to an object unless it is empty or missing.
 pub fn put_text(object: &mut Object, key: &str, text: Option<String>) {
     if let Some(text) = text.filter(|text| !text.is_empty()) {
         object.insert(key.to_owned(), Value::String(text));
@@ -123,10 +131,9 @@ mod tests {
     };
 
     #[test]
-    fn an_object_says_who_it_is_and_where() {
+    fn object_has_identity_and_links() {
         let resource = Resource {
             schema: &THING,
-            path: "/v3/things/a:b",
             id: "a:b",
             uuid: Some("u"),
             creator: Some("user-1"),
@@ -153,16 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn links_say_what_the_caller_may_do_and_what_is_not_known_is_left_out() {
-        let resource = Resource {
-            schema: &THING,
-            path: "/v3/things/a",
-            id: "a",
-            uuid: None,
-            creator: None,
-            created_ms: None,
-            rights: Rights { update: true, remove: false },
-        };
+    fn links_follow_rights_and_unknown_fields_are_omitted() {
+        let resource = Resource::new(&THING, "a", Rights { update: true, remove: false });
         let mut object = resource.object(&Links::new("https://h".to_owned()), Object::new());
         add_links(&mut object, [("parts", "https://h/v3/parts".to_owned())]);
         let own = "https://h/v3/things/a";

@@ -36,22 +36,29 @@ pub(in crate::api) fn references(failures: &[&Failure]) -> BTreeMap<String, RefO
     failures.iter().map(reference).collect()
 }
 
-/// How reading can fail.
-pub(in crate::api) struct ReadFailures;
+/// Declares a type for `#[utoipa::path]` that stands for a set of errors.
+macro_rules! response_sets {
+    ($($name:ident = $set:ident),*) => {
+        $(
+            pub(in crate::api) struct $name;
 
-impl IntoResponses for ReadFailures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        references(READ)
-    }
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    references($set)
+                }
+            }
+        )*
+    };
 }
 
-/// How changing can fail. Nothing was changed then.
-pub(in crate::api) struct ChangeFailures;
-
-impl IntoResponses for ChangeFailures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        references(CHANGE)
-    }
+response_sets! {
+    ReadFailures = READ,
+    ChangeFailures = CHANGE,
+    CheckFailures = CHECK,
+    ReviewFailures = REVIEW,
+    FollowFailures = FOLLOW,
+    PlanFailures = PLAN,
+    AuditFailures = AUDIT
 }
 
 /// All of them, by name.

@@ -1,95 +1,52 @@
-//! Types that there are no objects of, and that clients ask for nevertheless: `rkeK8sSystemImage`, which Terraform provider
-//! releases from 2.3 to 7 list when they start, and `feature`, so that Terraform forgets a feature that it could not set.
+//! Types without objects that clients ask for: `rkeK8sSystemImage`, which Terraform provider releases from 2.3 to 7 list when
+//! they start, and `feature`, so that Terraform forgets a feature that it could not set.
 
 use aks::mask::mask;
-use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use http::StatusCode;
 
-use super::docs::{ListQuery, ReadFailures};
 use super::schemas::{FEATURE, RKE_SYSTEM_IMAGE};
-use super::{asked_path, spelled};
-use crate::api::auth::Authenticated;
-use crate::api::norman::collection::Collection;
+use super::types::{Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
-use crate::api::norman::filters::Query;
-use crate::api::norman::links::Links;
-use crate::api::norman::openapi::{Form, documented};
-use crate::api::state::AppState;
+use crate::api::norman::input::Object;
+use crate::api::norman::schemas::Schema;
 
-documented!(
-    /// A feature flag of Rancher.
-    Feature,
-    &FEATURE,
-    Form::Answer
-);
-documented!(
-    /// A list of feature flags.
-    FeatureCollection,
-    [Feature]
-);
-documented!(
-    /// The images of a Kubernetes version of RKE.
-    RkeK8sSystemImage,
-    &RKE_SYSTEM_IMAGE,
-    Form::Answer
-);
-documented!(
-    /// A list of images.
-    RkeK8sSystemImageCollection,
-    [RkeK8sSystemImage]
-);
+/// Feature flags of Rancher.
+pub(super) struct Features;
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    let api = spelled(OpenApiRouter::new(), routes!(list_features), &[]);
-    let api = spelled(api, routes!(get_feature), &[]);
-    spelled(api, routes!(list_rke_system_images), &["/v3/rkeK8sSystemImages"])
+impl V3Type for Features {
+    const SCHEMA: &'static Schema = &FEATURE;
+    const TAG: &'static str = "Settings";
+    const ID: IdParameter = IdParameter { description: "The name", example: "multi-cluster-management" };
+    const OPERATIONS: &'static [Operation] = &[
+        Operation::list("Always empty: there are no feature flags."),
+        Operation::get("Never there: there are no feature flags.", "Not sent"),
+    ];
+
+    async fn list(_: &Call) -> Result<Vec<Object>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn get(_: &Call, id: &str) -> Result<Object, Error> {
+        let message =
+            format!("feature {} not found: this server has no feature flags; remove the resource", mask(id));
+        Err(Error::new(StatusCode::NOT_FOUND, "NotFound", message))
+    }
 }
 
-/// Always empty: there are no feature flags.
-#[utoipa::path(
-    get,
-    path = "/v3/features",
-    operation_id = "listFeatures",
-    tag = "Settings",
-    params(ListQuery),
-    responses((status = 200, description = "One page of the list", body = FeatureCollection), ReadFailures),
-)]
-async fn list_features(_: Authenticated, links: Links, query: Query, uri: Uri) -> Result<Response, Error> {
-    Ok(Collection::page(&FEATURE, &links, asked_path(&uri), &query, Vec::new())?.into_response())
-}
+/// The images of the Kubernetes versions of RKE.
+pub(super) struct RkeK8sSystemImages;
 
-/// Never there: there are no feature flags.
-#[utoipa::path(
-    get,
-    path = "/v3/features/{id}",
-    operation_id = "getFeature",
-    tag = "Settings",
-    params(("id" = String, Path, description = "The name", example = "multi-cluster-management")),
-    responses((status = 200, description = "Not sent", body = Feature), ReadFailures),
-)]
-async fn get_feature(_: Authenticated, Path(id): Path<String>) -> Error {
-    let message =
-        format!("feature {} not found: this server has no feature flags; remove the resource", mask(&id));
-    Error::new(StatusCode::NOT_FOUND, "NotFound", message)
-}
+impl V3Type for RkeK8sSystemImages {
+    const SCHEMA: &'static Schema = &RKE_SYSTEM_IMAGE;
+    const TAG: &'static str = "Settings";
+    const ID: IdParameter = IdParameter { description: "The version", example: "v1.32.7-rancher1-1" };
+    const OPERATIONS: &'static [Operation] = &[Operation::list("Always empty: there is no RKE.")];
 
-/// Always empty: there is no RKE.
-#[utoipa::path(
-    get,
-    path = "/v3/rkek8ssystemimages",
-    operation_id = "listRkeK8sSystemImages",
-    tag = "Settings",
-    params(ListQuery),
-    responses((status = 200, description = "One page of the list", body = RkeK8sSystemImageCollection), ReadFailures),
-)]
-async fn list_rke_system_images(
-    _: Authenticated,
-    links: Links,
-    query: Query,
-    uri: Uri,
-) -> Result<Response, Error> {
-    Ok(Collection::page(&RKE_SYSTEM_IMAGE, &links, asked_path(&uri), &query, Vec::new())?.into_response())
+    async fn list(_: &Call) -> Result<Vec<Object>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn get(_: &Call, id: &str) -> Result<Object, Error> {
+        Err(Error::not_found(id))
+    }
 }

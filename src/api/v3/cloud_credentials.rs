@@ -1,213 +1,108 @@
 //! `/v3/cloudcredentials`.
 
 use aks::ids::CREDENTIAL_NAMESPACE;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::header::WARNING;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::HeaderValue;
 use secrecy::SecretString;
-use serde_json::Value;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use serde_json::{Value, json};
 
-use super::docs::{
-    ActionQuery, ChangeFailures, ChangeQuery, ErasureQuery, ListQuery, PostFailures, ReadFailures,
-};
+use super::docs::{ChangeQuery, ErasureQuery};
+use super::metadata;
 use super::schemas::CLOUD_CREDENTIAL;
-use super::{asked_path, metadata, served};
-use crate::api::auth::Authenticated;
-use crate::api::norman::body::Body;
-use crate::api::norman::collection::Collection;
+use super::types::{self, Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
-use crate::api::norman::filters::Query;
-use crate::api::norman::input::{self, Object, Operation};
+use crate::api::norman::input::{self, InputFor, Object};
 use crate::api::norman::links::Links;
-use crate::api::norman::openapi::{Form, documented};
-use crate::api::norman::reply;
-use crate::api::norman::resource::{Resource, Rights, put_text};
-use crate::api::state::AppState;
+use crate::api::norman::resource::{Resource, Rights, fields, put_text};
+use crate::api::norman::schemas::Schema;
 use crate::service::Invalid;
-use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, Credential, CredentialChange, Deleted, Mode};
 
-/// The most clusters that a header names.
-const MAX_NAMED: usize = 10;
+/// The most clusters that a `Warning` header names.
+const MAX_NAMED_CLUSTERS: usize = 10;
 
-/// The kind of configuration that is kept here.
+/// The key of the only supported configuration.
 const CONFIG: &str = "azurecredentialConfig";
 
-documented!(
-    /// A stored Azure credential.
-    CloudCredential,
-    &CLOUD_CREDENTIAL,
-    Form::Answer
-);
-documented!(
-    /// What makes or changes a stored Azure credential.
-    CloudCredentialInput,
-    &CLOUD_CREDENTIAL,
-    Form::Input
-);
-documented!(
-    /// A list of stored Azure credentials.
-    CloudCredentialCollection,
-    [CloudCredential]
-);
+/// The stored Azure credentials.
+pub(super) struct CloudCredentials;
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    let others = ["/v3/cloudcredentials/", "/v3/cloudCredentials", "/v3/cloudCredentials/"];
-    let api = served(OpenApiRouter::new(), routes!(list_cloud_credentials, create_cloud_credential), &others);
-    let others = ["/v3/cloudcredentials/{id}/", "/v3/cloudCredentials/{id}", "/v3/cloudCredentials/{id}/"];
-    let single = routes!(
-        get_cloud_credential,
-        update_cloud_credential,
-        delete_cloud_credential,
-        post_cloud_credential
-    );
-    served(api, single, &others)
-}
+impl V3Type for CloudCredentials {
+    const SCHEMA: &'static Schema = &CLOUD_CREDENTIAL;
+    const TAG: &'static str = "Cloud credentials";
+    const ID: IdParameter = IdParameter { description: "The id", example: "cattle-global-data:cc-q2w4x" };
+    const OPERATIONS: &'static [Operation] = &[
+        Operation::list("The cloud credentials of the caller; those of everybody for administrators."),
+        Operation::create(
+            "Stores a credential. Azure is not asked; aksCheckCredentials does that.",
+            "The credential as it is stored",
+        ),
+        Operation::get("One cloud credential.", "The credential"),
+        Operation::update(
+            "Changes a cloud credential. A client secret that is not sent stays.",
+            "The credential as it is stored",
+        )
+        .with_query::<ChangeQuery>(),
+        Operation::delete(
+            "Deletes a cloud credential.\n\n\
+             One that clusters use is kept for them, and does not exist for callers any more: a `Warning` header names the clusters. Its\n\
+             secret is erased when the last of them uses another credential or is gone.",
+            "The credential as it was",
+        )
+        .with_query::<ErasureQuery>(),
+        Operation::post("Changes or removes a cloud credential, for clients that can only POST."),
+    ];
 
-/// The cloud credentials of the caller; those of everybody for administrators.
-#[utoipa::path(
-    get,
-    path = "/v3/cloudcredentials",
-    operation_id = "listCloudCredentials",
-    tag = "Cloud credentials",
-    params(ListQuery),
-    responses((status = 200, description = "One page of the list", body = CloudCredentialCollection), ReadFailures),
-)]
-async fn list_cloud_credentials(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    links: Links,
-    query: Query,
-    uri: Uri,
-) -> Result<Response, Error> {
-    let credentials = state.credentials().list(&caller).await?;
-    let objects = credentials.into_iter().map(|credential| view(credential, &links)).collect();
-    Ok(Collection::page(&CLOUD_CREDENTIAL, &links, asked_path(&uri), &query, objects)?.into_response())
-}
+    async fn list(call: &Call) -> Result<Vec<Object>, Error> {
+        let credentials = call.state.credentials().list(call.caller()).await?;
+        Ok(credentials.into_iter().map(|credential| view(credential, &call.links)).collect())
+    }
 
-/// Stores a credential. Azure is not asked; aksCheckCredentials does that.
-#[utoipa::path(
-    post,
-    path = "/v3/cloudcredentials",
-    operation_id = "createCloudCredential",
-    tag = "Cloud credentials",
-    request_body = CloudCredentialInput,
-    responses((status = 201, description = "The credential as it is stored", body = CloudCredential), ChangeFailures),
-)]
-async fn create_cloud_credential(
-    State(state): State<AppState>,
-    actor: Actor,
-    links: Links,
-    Body(body): Body,
-) -> Result<Response, Error> {
-    let change = change(body, Operation::Create)?;
-    let credential = state.credentials().create(&actor, change).await?;
-    Ok(reply::json(StatusCode::CREATED, &view(credential, &links)))
-}
+    async fn get(call: &Call, id: &str) -> Result<Object, Error> {
+        Ok(view(call.state.credentials().get(call.caller(), id).await?, &call.links))
+    }
 
-/// One cloud credential.
-#[utoipa::path(
-    get,
-    path = "/v3/cloudcredentials/{id}",
-    operation_id = "getCloudCredential",
-    tag = "Cloud credentials",
-    params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x")),
-    responses((status = 200, description = "The credential", body = CloudCredential), ReadFailures),
-)]
-async fn get_cloud_credential(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    Path(id): Path<String>,
-    links: Links,
-) -> Result<Response, Error> {
-    let credential = state.credentials().get(&caller, &id).await?;
-    Ok(reply::json(StatusCode::OK, &view(credential, &links)))
-}
+    async fn create(call: &Call, body: Object) -> Result<Object, Error> {
+        let change = parse_change(body, InputFor::Create)?;
+        Ok(view(call.state.credentials().create(&call.actor, change).await?, &call.links))
+    }
 
-/// Changes a cloud credential. A client secret that is not sent stays.
-#[utoipa::path(
-    put,
-    path = "/v3/cloudcredentials/{id}",
-    operation_id = "updateCloudCredential",
-    tag = "Cloud credentials",
-    params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ChangeQuery),
-    request_body = CloudCredentialInput,
-    responses((status = 200, description = "The credential as it is stored", body = CloudCredential), ChangeFailures),
-)]
-async fn update_cloud_credential(
-    State(state): State<AppState>,
-    actor: Actor,
-    Path(id): Path<String>,
-    links: Links,
-    query: Query,
-    Body(body): Body,
-) -> Result<Response, Error> {
-    let change = change(body, Operation::Update)?;
-    let mode = if query.is_on("_replace") { Mode::Replace } else { Mode::Merge };
-    let credential = state.credentials().update(&actor, &id, change, mode).await?;
-    Ok(reply::json(StatusCode::OK, &view(credential, &links)))
-}
+    async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
+        let change = parse_change(body, InputFor::Update)?;
+        let mode = if call.query.is_on("_replace") { Mode::Replace } else { Mode::Merge };
+        Ok(view(call.state.credentials().update(&call.actor, id, change, mode).await?, &call.links))
+    }
 
-/// Deletes a cloud credential.
-///
-/// One that clusters use is kept for them, and does not exist for callers any more: a `Warning` header names the clusters. Its
-/// secret is erased when the last of them uses another credential or is gone.
-#[utoipa::path(
-    delete,
-    path = "/v3/cloudcredentials/{id}",
-    operation_id = "deleteCloudCredential",
-    tag = "Cloud credentials",
-    params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ErasureQuery),
-    responses((status = 200, description = "The credential as it was", body = CloudCredential), ChangeFailures),
-)]
-async fn delete_cloud_credential(
-    State(state): State<AppState>,
-    actor: Actor,
-    Path(id): Path<String>,
-    links: Links,
-    query: Query,
-) -> Result<Response, Error> {
-    match query.first("force") {
-        None | Some("false") => {
-            let deleted = state.credentials().delete(&actor, &id).await?;
-            let warning = deletion_warning(&deleted);
-            let mut response = reply::json(StatusCode::OK, &view(deleted.credential, &links));
-            if let Some(warning) = warning {
-                response.headers_mut().insert(WARNING, warning);
-            }
-            Ok(response)
+    async fn delete(call: &Call, id: &str) -> Result<types::Deleted, Error> {
+        let credentials = call.state.credentials();
+        if call.query.is_forced()? {
+            return Ok(view(credentials.erase(&call.actor, id).await?, &call.links).into());
         }
-        Some("true") => {
-            let erased = state.credentials().erase(&actor, &id).await?;
-            Ok(reply::json(StatusCode::OK, &view(erased, &links)))
-        }
-        Some(_) => Err(Invalid::field("InvalidOption", "force", "force must be true or false").into()),
+        let deleted = credentials.delete(&call.actor, id).await?;
+        let warning = deletion_warning(&deleted);
+        Ok(types::Deleted { object: view(deleted.credential, &call.links), warning })
     }
 }
 
-/// The `Warning` header of a deletion that is pending; `None` when the credential is erased.
+/// The `Warning` header of a pending deletion; `None` if the credential is erased.
 fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
-    let mut users: Vec<_> = deleted
+    let mut names: Vec<_> = deleted
         .clusters
         .iter()
-        .take(MAX_NAMED)
+        .take(MAX_NAMED_CLUSTERS)
         .map(|cluster| format!("{} ({})", cluster.name, cluster.id))
         .collect();
-    match deleted.clusters.len().saturating_sub(MAX_NAMED) + deleted.others {
+    match deleted.clusters.len().saturating_sub(MAX_NAMED_CLUSTERS) + deleted.others {
         0 => {}
-        1 => users.push("1 more cluster".to_owned()),
-        more => users.push(format!("{more} more clusters")),
+        1 => names.push("1 more cluster".to_owned()),
+        more => names.push(format!("{more} more clusters")),
     }
-    if users.is_empty() {
+    if names.is_empty() {
         return None;
     }
     let text = format!(
         "cloud credential is deleted and kept for {}; its secret is erased when the last of them uses another credential or is \
          removed; DELETE with force=true erases it at once",
-        users.join(", ")
+        names.join(", ")
     );
     // Headers are ASCII, and the text stands between quotation marks.
     let text: String = text
@@ -221,76 +116,42 @@ fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("299 - \"{text}\"")).ok()
 }
 
-/// Changes or removes a cloud credential, for clients that can only POST.
-#[utoipa::path(
-    post,
-    path = "/v3/cloudcredentials/{id}",
-    operation_id = "postCloudCredential",
-    tag = "Cloud credentials",
-    params(("id" = String, Path, description = "The id", example = "cattle-global-data:cc-q2w4x"), ActionQuery),
-    request_body = Option<CloudCredentialInput>,
-    responses((status = 200, description = "As for the method that is meant", body = CloudCredential), PostFailures),
-)]
-async fn post_cloud_credential(
-    state: State<AppState>,
-    actor: Actor,
-    id: Path<String>,
-    links: Links,
-    query: Query,
-    body: Result<Body, Error>,
-) -> Result<Response, Error> {
-    match query.first("_method") {
-        Some("PUT") => update_cloud_credential(state, actor, id, links, query, body?).await,
-        Some("DELETE") => delete_cloud_credential(state, actor, id, links, query).await,
-        _ => {
-            state.credentials().get(&actor.caller, &id).await?;
-            Err(match query.first("action") {
-                None => Error::method(&Method::POST),
-                Some(action) => Error::no_action(action, &CLOUD_CREDENTIAL),
-            })
-        }
-    }
-}
-
-/// The credential on the wire. The secret is not even known here.
+/// The credential on the wire, without its secret, which is not loaded.
 fn view(credential: Credential, links: &Links) -> Object {
     let mut config = Object::new();
     put_text(&mut config, "clientId", credential.client_id);
     put_text(&mut config, "environment", credential.environment);
     put_text(&mut config, "subscriptionId", credential.subscription_id);
     put_text(&mut config, "tenantId", credential.tenant_id);
-    let mut fields = Object::from_iter([
-        ("annotations".to_owned(), serde_json::json!(credential.annotations)),
-        (CONFIG.to_owned(), Value::Object(config)),
-        ("labels".to_owned(), serde_json::json!(credential.labels)),
-        ("name".to_owned(), Value::String(credential.name)),
+    let mut fields = fields([
+        ("annotations", json!(credential.annotations)),
+        (CONFIG, Value::Object(config)),
+        ("labels", json!(credential.labels)),
+        ("name", Value::String(credential.name)),
     ]);
     put_text(&mut fields, "description", credential.description);
     let resource = Resource {
-        schema: &CLOUD_CREDENTIAL,
-        path: &format!("/v3/cloudCredentials/{}", credential.id),
-        id: &credential.id,
         uuid: Some(&credential.uuid),
         creator: Some(&credential.owner),
         created_ms: Some(credential.created_ms),
-        // Only those who may change a credential get to see it.
-        rights: Rights::ALL,
+        // Callers who see a credential may change it.
+        ..Resource::new(&CLOUD_CREDENTIAL, &credential.id, Rights::ALL)
     };
     resource.object(links, fields)
 }
 
-/// What the body says.
-fn change(body: Object, operation: Operation) -> Result<CredentialChange, Error> {
-    refuse_other_drivers(&body)?;
-    refuse_other_namespaces(&body)?;
-    let mut input = input::convert(&CLOUD_CREDENTIAL, body, operation)?;
+/// Converts the body.
+fn parse_change(body: Object, input_for: InputFor) -> Result<CredentialChange, Error> {
+    reject_other_drivers(&body)?;
+    reject_other_namespaces(&body)?;
+    let mut input = input::convert(&CLOUD_CREDENTIAL, body, input_for)?;
     let azure = match input.remove(CONFIG) {
         Some(Value::Object(config)) => Some(azure_change(config)),
         _ => None,
     };
     Ok(CredentialChange {
-        name: text(&mut input, "name"),
-        description: text(&mut input, "description"),
+        name: take_change(&mut input, "name"),
+        description: take_change(&mut input, "description"),
         metadata: metadata::take(&mut input),
         azure,
     })
@@ -302,16 +163,16 @@ fn azure_change(mut config: Object) -> AzureChange {
         _ => None,
     };
     AzureChange {
-        tenant_id: text(&mut config, "tenantId"),
-        subscription_id: text(&mut config, "subscriptionId"),
-        client_id: text(&mut config, "clientId"),
-        environment: text(&mut config, "environment"),
+        tenant_id: take_change(&mut config, "tenantId"),
+        subscription_id: take_change(&mut config, "subscriptionId"),
+        client_id: take_change(&mut config, "clientId"),
+        environment: take_change(&mut config, "environment"),
         client_secret,
     }
 }
 
-/// Rancher keeps the first configuration of any driver; here there is only Azure's.
-fn refuse_other_drivers(body: &Object) -> Result<(), Invalid> {
+/// Rancher stores the first configuration of any driver; this server stores Azure's only.
+fn reject_other_drivers(body: &Object) -> Result<(), Invalid> {
     if body.get(CONFIG).is_some_and(|config| !config.is_null()) {
         return Ok(());
     }
@@ -325,8 +186,8 @@ fn refuse_other_drivers(body: &Object) -> Result<(), Invalid> {
     }
 }
 
-/// There is one namespace of credentials; it is not shown, but clients may name it.
-fn refuse_other_namespaces(body: &Object) -> Result<(), Invalid> {
+/// Credentials have one namespace; clients may send it, although responses omit it.
+fn reject_other_namespaces(body: &Object) -> Result<(), Invalid> {
     let namespace = body.get("namespaceId").and_then(Value::as_str).unwrap_or_default();
     if namespace.is_empty() || namespace == CREDENTIAL_NAMESPACE {
         return Ok(());
@@ -338,7 +199,7 @@ fn refuse_other_namespaces(body: &Object) -> Result<(), Invalid> {
     Err(Invalid::field("InvalidOption", "namespaceId", message))
 }
 
-fn text(input: &mut Object, key: &str) -> Change<String> {
+fn take_change(input: &mut Object, key: &str) -> Change<String> {
     match input.remove(key) {
         None => Change::Keep,
         Some(Value::String(text)) => Change::Set(text),

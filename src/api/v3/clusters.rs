@@ -2,249 +2,126 @@
 
 mod view;
 
-use aks::review::UnknownField;
 use aks::role::Role;
-use aks::spec::AKS_CONFIG;
 use aks::spec::merge::Mode;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, Uri};
+use axum::response::Response;
 use serde_json::Value;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::openapi::{OneOfBuilder, Ref};
+use utoipa::{PartialSchema as _, ToSchema as _};
 
 use self::view::{abandoned, view};
-use super::docs::{
-    ActionQuery, ChangeFailures, ChangeQuery, ListQuery, PostFailures, ReadFailures, RemovalQuery,
-};
-use super::kubeconfig;
-use super::schemas::{self, CLUSTER};
-use super::{asked_path, served};
-use crate::api::auth::{Authenticated, BrowserSession};
-use crate::api::norman::body::Body;
-use crate::api::norman::collection::Collection;
+use super::docs::{ChangeQuery, RemovalQuery};
+use super::kubeconfig::{self, Kubeconfig};
+use super::schemas::CLUSTER;
+use super::types::{Call, Deleted, IdParameter, Operation, V3Type};
+use super::unknown_fields::unknown_fields;
 use crate::api::norman::error::Error;
-use crate::api::norman::filters::Query;
-use crate::api::norman::input::{self, Object, Operation};
-use crate::api::norman::links::Links;
-use crate::api::norman::openapi::{Form, documented};
-use crate::api::norman::reply;
-use crate::api::state::AppState;
-use crate::service::Invalid;
-use crate::service::actor::Actor;
+use crate::api::norman::input::{self, InputFor, Object};
+use crate::api::norman::openapi::Components;
+use crate::api::norman::schemas::Schema;
 use crate::service::clusters::ClusterChange;
 use crate::service::kubeconfigs::{self, Generated};
 
-documented!(
-    /// An AKS cluster.
-    Cluster,
-    &CLUSTER,
-    Form::Answer
-);
-documented!(
-    /// What makes or changes a cluster.
-    ClusterInput,
-    &CLUSTER,
-    Form::Input
-);
-documented!(
-    /// A list of clusters.
-    ClusterCollection,
-    [Cluster]
-);
+/// The component of the response to a POST of a cluster.
+const POST_RESPONSE: &str = "PostClusterAnswer";
 
-/// What comes back for the POST of a cluster: the cluster, or what the action made.
-#[derive(utoipa::ToSchema)]
-#[schema(as = PostClusterAnswer)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes the two, which post_cluster answers")]
-enum PostAnswer {
-    /// For another method.
-    Cluster(Cluster),
-    /// For generateKubeconfig.
-    Kubeconfig(kubeconfig::Kubeconfig<'static>),
-}
+/// The AKS clusters.
+pub(super) struct Clusters;
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    let api = served(OpenApiRouter::new(), routes!(list_clusters, create_cluster), &["/v3/clusters/"]);
-    let single = routes!(get_cluster, update_cluster, delete_cluster, post_cluster);
-    served(api, single, &["/v3/clusters/{id}/"])
-}
+impl V3Type for Clusters {
+    const SCHEMA: &'static Schema = &CLUSTER;
+    const TAG: &'static str = "Clusters";
+    const ID: IdParameter = IdParameter { description: "The id", example: "c-x7k9z" };
+    const OPERATIONS: &'static [Operation] = &[
+        Operation::list("The clusters of the caller; those of everybody for administrators."),
+        Operation::create(
+            "Makes a cluster, or registers one that exists. It is kept at once and provisioned afterwards.",
+            "The cluster as it is kept",
+        ),
+        Operation::get("One cluster.", "The cluster"),
+        Operation::update(
+            "Changes a cluster. What the body does not name stays, except as the query says.",
+            "The cluster as it is kept",
+        )
+        .with_query::<ChangeQuery>(),
+        Operation::delete(
+            "Removes a cluster: in Azure too, when it was made here, unless the query says otherwise.",
+            "The cluster as it was",
+        )
+        .with_query::<RemovalQuery>(),
+        Operation::post(
+            "An action of a cluster; or changes or removes it, for clients that can only POST.\n\n\
+             generateKubeconfig answers in every state of the cluster, with a token that is good for it only. It needs an address of\n\
+             the server that begins with `https://`. Without one, a browser session gets a 422, and any other caller an empty `config` with\n\
+             the reason in `message`.",
+        )
+        .returning("What the action made; or as for the method that is meant", POST_RESPONSE),
+    ];
 
-/// The clusters of the caller; those of everybody for administrators.
-#[utoipa::path(
-    get,
-    path = "/v3/clusters",
-    operation_id = "listClusters",
-    tag = "Clusters",
-    params(ListQuery),
-    responses((status = 200, description = "One page of the list", body = ClusterCollection), ReadFailures),
-)]
-async fn list_clusters(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    links: Links,
-    query: Query,
-    uri: Uri,
-) -> Result<Response, Error> {
-    let clusters = state.clusters().list_with_roles(&caller).await?;
-    let objects = clusters.iter().map(|(cluster, role)| view(cluster, *role, &links)).collect();
-    Ok(Collection::page(&CLUSTER, &links, asked_path(&uri), &query, objects)?.into_response())
-}
+    async fn list(call: &Call) -> Result<Vec<Object>, Error> {
+        let clusters = call.state.clusters().list_with_roles(call.caller()).await?;
+        Ok(clusters.iter().map(|(cluster, role)| view(cluster, *role, &call.links)).collect())
+    }
 
-/// Makes a cluster, or registers one that exists. It is kept at once and provisioned afterwards.
-#[utoipa::path(
-    post,
-    path = "/v3/clusters",
-    operation_id = "createCluster",
-    tag = "Clusters",
-    request_body = ClusterInput,
-    responses((status = 201, description = "The cluster as it is kept", body = Cluster), ChangeFailures),
-)]
-async fn create_cluster(
-    State(state): State<AppState>,
-    actor: Actor,
-    links: Links,
-    Body(body): Body,
-) -> Result<Response, Error> {
-    let change = change(body, Operation::Create)?;
-    let cluster = state.clusters().create(&actor, change).await?;
-    Ok(reply::json(StatusCode::CREATED, &view(&cluster, Role::Owner, &links)))
-}
+    async fn get(call: &Call, id: &str) -> Result<Object, Error> {
+        let (cluster, role) = call.state.clusters().with_role(call.caller(), id).await?;
+        Ok(view(&cluster, role, &call.links))
+    }
 
-/// One cluster.
-#[utoipa::path(
-    get,
-    path = "/v3/clusters/{id}",
-    operation_id = "getCluster",
-    tag = "Clusters",
-    params(("id" = String, Path, description = "The id", example = "c-x7k9z")),
-    responses((status = 200, description = "The cluster", body = Cluster), ReadFailures),
-)]
-async fn get_cluster(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    Path(id): Path<String>,
-    links: Links,
-) -> Result<Response, Error> {
-    let (cluster, role) = state.clusters().with_role(&caller, &id).await?;
-    Ok(reply::json(StatusCode::OK, &view(&cluster, role, &links)))
-}
+    async fn create(call: &Call, body: Object) -> Result<Object, Error> {
+        let change = parse_change(body, InputFor::Create)?;
+        let cluster = call.state.clusters().create(&call.actor, change).await?;
+        Ok(view(&cluster, Role::Owner, &call.links))
+    }
 
-/// Changes a cluster. What the body does not name stays, except as the query says.
-#[utoipa::path(
-    put,
-    path = "/v3/clusters/{id}",
-    operation_id = "updateCluster",
-    tag = "Clusters",
-    params(("id" = String, Path, description = "The id", example = "c-x7k9z"), ChangeQuery),
-    request_body = ClusterInput,
-    responses((status = 200, description = "The cluster as it is kept", body = Cluster), ChangeFailures),
-)]
-async fn update_cluster(
-    State(state): State<AppState>,
-    actor: Actor,
-    Path(id): Path<String>,
-    links: Links,
-    query: Query,
-    Body(body): Body,
-) -> Result<Response, Error> {
-    let change = change(body, Operation::Update)?;
-    let mode = if query.is_on("_replace") { Mode::Replace } else { Mode::Merge };
-    let cluster = state.clusters().update(&actor, &id, change, mode).await?;
-    Ok(reply::json(StatusCode::OK, &view(&cluster, Role::Owner, &links)))
-}
+    async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
+        let change = parse_change(body, InputFor::Update)?;
+        let mode = if call.query.is_on("_replace") { Mode::Replace } else { Mode::Merge };
+        let cluster = call.state.clusters().update(&call.actor, id, change, mode).await?;
+        Ok(view(&cluster, Role::Owner, &call.links))
+    }
 
-/// Removes a cluster: in Azure too, when it was made here, unless the query says otherwise.
-#[utoipa::path(
-    delete,
-    path = "/v3/clusters/{id}",
-    operation_id = "deleteCluster",
-    tag = "Clusters",
-    params(("id" = String, Path, description = "The id", example = "c-x7k9z"), RemovalQuery),
-    responses((status = 200, description = "The cluster as it was", body = Cluster), ChangeFailures),
-)]
-async fn delete_cluster(
-    State(state): State<AppState>,
-    actor: Actor,
-    Path(id): Path<String>,
-    links: Links,
-    query: Query,
-) -> Result<Response, Error> {
-    let cluster = match query.first("force") {
-        None | Some("false") => state.clusters().delete(&actor, &id).await?,
-        Some("true") => {
-            let (cluster, left) = state.clusters().abandon(&actor, &id).await?;
-            return Ok(reply::json(StatusCode::OK, &abandoned(&cluster, &left, &links)));
+    async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
+        let clusters = call.state.clusters();
+        if call.query.is_forced()? {
+            let (cluster, left) = clusters.abandon(&call.actor, id).await?;
+            return Ok(abandoned(&cluster, &left, &call.links).into());
         }
-        Some(_) => return Err(Invalid::field("InvalidOption", "force", "force must be true or false").into()),
-    };
-    Ok(reply::json(StatusCode::OK, &view(&cluster, Role::Owner, &links)))
-}
+        let cluster = clusters.delete(&call.actor, id).await?;
+        Ok(view(&cluster, Role::Owner, &call.links).into())
+    }
 
-/// An action of a cluster; or changes or removes it, for clients that can only POST.
-///
-/// generateKubeconfig answers in every state of the cluster, with a token that is good for it only. It needs an address of
-/// the server that begins with `https://`. Without one, a browser session gets a 422, and any other caller an empty `config` with
-/// the reason in `message`.
-#[utoipa::path(
-    post,
-    path = "/v3/clusters/{id}",
-    operation_id = "postCluster",
-    tag = "Clusters",
-    params(("id" = String, Path, description = "The id", example = "c-x7k9z"), ActionQuery),
-    request_body = Option<ClusterInput>,
-    responses(
-        (status = 200, description = "What the action made; or as for the method that is meant", body = PostAnswer),
-        PostFailures,
-    ),
-)]
-async fn post_cluster(
-    state: State<AppState>,
-    actor: Actor,
-    session: BrowserSession,
-    id: Path<String>,
-    links: Links,
-    query: Query,
-    body: Result<Body, Error>,
-) -> Result<Response, Error> {
-    match query.first("_method") {
-        Some("PUT") => update_cluster(state, actor, id, links, query, body?).await,
-        Some("DELETE") => delete_cluster(state, actor, id, links, query).await,
-        _ if query.first("action") == Some(kubeconfigs::ACTION) => {
-            match (state.kubeconfigs().generate(&actor, &id, &links.to("")).await?, session) {
-                (Generated::Kubeconfig(config), _) => Ok(kubeconfig::answer(&config)),
-                (Generated::Unreachable(reason), BrowserSession(true)) => Err(reason.into()),
-                (Generated::Unreachable(reason), BrowserSession(false)) => Ok(kubeconfig::empty(&reason)),
-            }
+    async fn act(call: &Call, id: &str, action: &str) -> Result<Option<Response>, Error> {
+        if action != kubeconfigs::ACTION {
+            return Ok(None);
         }
-        _ => {
-            state.clusters().get(&actor.caller, &id).await?;
-            Err(match query.first("action") {
-                None => Error::method(&Method::POST),
-                Some(action) => Error::no_action(action, &CLUSTER),
-            })
+        match call.state.kubeconfigs().generate(&call.actor, id, &call.links.to("")).await? {
+            Generated::Kubeconfig(config) => Ok(Some(kubeconfig::respond(&config))),
+            Generated::Unreachable(reason) if call.is_browser_session => Err(reason.into()),
+            Generated::Unreachable(reason) => Ok(Some(kubeconfig::respond_empty(&reason))),
         }
+    }
+
+    fn components(all: &mut Components) {
+        let item = |name: &str, description: &str| {
+            let reference = Ref::from_schema_name(name).ref_location;
+            Ref::builder().ref_location(reference).description(Some(description)).build()
+        };
+        let response = OneOfBuilder::new()
+            .description(Some(
+                "What comes back for the POST of a cluster: the cluster, or what the action made.",
+            ))
+            .item(item(CLUSTER.title, "For another method."))
+            .item(item(&Kubeconfig::name(), "For generateKubeconfig."));
+        all.push((POST_RESPONSE.to_owned(), response.into()));
+        all.push((Kubeconfig::name().into_owned(), Kubeconfig::schema()));
     }
 }
 
-/// The keys of `aksConfig` that no field has.
-pub(in crate::api) fn unknown_fields(body: &Object) -> Vec<UnknownField> {
-    let config = body.get(AKS_CONFIG).and_then(Value::as_object);
-    let strays =
-        config.into_iter().flat_map(|config| input::strays(&schemas::AKS_CONFIG, config, AKS_CONFIG));
-    strays
-        .map(|stray| {
-            let known = stray.schema.fields.iter().map(|field| field.name);
-            UnknownField::new(&stray.place, stray.key, known)
-        })
-        .collect()
-}
-
-/// What the body says. Empty texts of the top level mean "not set".
-fn change(body: Object, operation: Operation) -> Result<ClusterChange, Error> {
+/// Converts the body. Empty strings at the top level mean "not set".
+fn parse_change(body: Object, input_for: InputFor) -> Result<ClusterChange, Error> {
     let unknown = unknown_fields(&body);
-    let mut body = input::convert(&CLUSTER, body, operation)?;
+    let mut body = input::convert(&CLUSTER, body, input_for)?;
     let name = match body.remove("name") {
         Some(Value::String(name)) => Some(name),
         _ => None,

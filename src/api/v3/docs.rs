@@ -1,28 +1,157 @@
-//! What the operations below `/v3` have in common in the API document.
+//! The operations of a type below `/v3` in the API document.
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::{RefOr, Response};
-use utoipa::{IntoParams, IntoResponses};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{self, HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{OneOfBuilder, SchemaType};
+use utoipa::openapi::{
+    Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, ResponsesBuilder, Type,
+};
 
+use super::types::{IdParameter, Operation, V3Type, Verb, parameters};
+use crate::api::norman::openapi::{self, Components, Form};
+use crate::api::norman::schemas::Schema;
 use crate::api::openapi::failures;
-pub(super) use crate::api::openapi::failures::{ChangeFailures, ReadFailures};
 
-/// How the POST of one object can fail.
-pub(super) struct PostFailures;
+const JSON: &str = "application/json";
 
-impl IntoResponses for PostFailures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures::references(failures::POST)
+/// The cluster of the path `/v3/clusters/{id}/…`.
+const CLUSTER_ID: IdParameter = IdParameter { description: "The cluster", example: "c-x7k9z" };
+
+/// The method of an operation.
+pub(super) fn method(verb: Verb) -> HttpMethod {
+    match verb {
+        Verb::List | Verb::ListOfCluster | Verb::Get => HttpMethod::Get,
+        Verb::Create | Verb::CreateOfCluster | Verb::Post => HttpMethod::Post,
+        Verb::Update => HttpMethod::Put,
+        Verb::Delete => HttpMethod::Delete,
     }
 }
 
-/// Which part of a list is wanted. Every plain field of the type filters too: `?<field>=<value>`, or
+/// The description of an operation.
+pub(super) fn operation<T: V3Type>(operation: &Operation) -> path::Operation {
+    let (summary, description) = match operation.doc.split_once("\n\n") {
+        Some((summary, description)) => (summary, Some(description)),
+        None => (operation.doc, None),
+    };
+    let mut builder = OperationBuilder::new()
+        .tag(T::TAG)
+        .summary(Some(summary))
+        .description(description)
+        .operation_id(Some(operation_id(T::SCHEMA, operation.verb)))
+        .request_body(request_body::<T>(operation.verb))
+        .responses(ResponsesBuilder::new().responses_from_iter(responses(T::SCHEMA, operation)));
+    for parameter in all_parameters::<T>(operation) {
+        builder = builder.parameter(parameter);
+    }
+    builder.build()
+}
+
+/// `listNodes`, `getNode`, `listNodesOfCluster`.
+fn operation_id(schema: &Schema, verb: Verb) -> String {
+    let plural = || {
+        let (first, rest) = schema.plural.split_at(1);
+        format!("{}{rest}", first.to_ascii_uppercase())
+    };
+    let title = schema.title;
+    match verb {
+        Verb::List => format!("list{}", plural()),
+        Verb::ListOfCluster => format!("list{}OfCluster", plural()),
+        Verb::Create => format!("create{title}"),
+        Verb::CreateOfCluster => format!("create{title}OfCluster"),
+        Verb::Get => format!("get{title}"),
+        Verb::Update => format!("update{title}"),
+        Verb::Delete => format!("delete{title}"),
+        Verb::Post => format!("post{title}"),
+    }
+}
+
+fn all_parameters<T: V3Type>(operation: &Operation) -> Vec<Parameter> {
+    let id = match operation.verb {
+        Verb::List | Verb::Create => None,
+        Verb::ListOfCluster | Verb::CreateOfCluster => Some(CLUSTER_ID),
+        Verb::Get | Verb::Update | Verb::Delete | Verb::Post => Some(T::ID),
+    };
+    let mut all: Vec<Parameter> = id.map(id_parameter).into_iter().collect();
+    match operation.verb {
+        Verb::List | Verb::ListOfCluster => all.extend(parameters::<ListQuery>()),
+        Verb::Post => all.extend(parameters::<ActionQuery>()),
+        _ => {}
+    }
+    all.extend(operation.query.into_iter().flat_map(|query| query()));
+    all
+}
+
+fn id_parameter(id: IdParameter) -> Parameter {
+    ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(id.description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .example(Some(id.example.into()))
+        .build()
+}
+
+fn request_body<T: V3Type>(verb: Verb) -> Option<RequestBody> {
+    let input = Ref::from_schema_name(format!("{}Input", T::SCHEMA.title));
+    let body = RequestBodyBuilder::new();
+    match verb {
+        Verb::Create | Verb::CreateOfCluster | Verb::Update => {
+            Some(body.required(Some(Required::True)).content(JSON, Content::new(Some(input))).build())
+        }
+        Verb::Post if T::OPERATIONS.iter().any(|operation| operation.verb == Verb::Update) => {
+            let null = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Null));
+            let optional = OneOfBuilder::new().item(input).item(null);
+            Some(body.content(JSON, Content::new(Some(optional))).build())
+        }
+        _ => None,
+    }
+}
+
+fn responses(schema: &Schema, operation: &Operation) -> BTreeMap<String, RefOr<Response>> {
+    let errors = match operation.verb {
+        Verb::List | Verb::ListOfCluster | Verb::Get => failures::READ,
+        Verb::Post => failures::POST,
+        _ => failures::CHANGE,
+    };
+    let (status, component) = match operation.verb {
+        Verb::List | Verb::ListOfCluster => ("200", format!("{}Collection", schema.title)),
+        Verb::Create | Verb::CreateOfCluster => ("201", schema.title.to_owned()),
+        _ => ("200", operation.component.unwrap_or(schema.title).to_owned()),
+    };
+    let body = Content::new(Some(Ref::from_schema_name(component)));
+    let response = ResponseBuilder::new().description(operation.response).content(JSON, body);
+    let mut responses = failures::references(errors);
+    responses.insert(status.to_owned(), response.build().into());
+    responses
+}
+
+/// The components that the operations of a type refer to.
+pub(super) fn components<T: V3Type>(operations: &[&Operation]) -> Components {
+    let schema = T::SCHEMA;
+    let has = |verbs: &[Verb]| operations.iter().any(|operation| verbs.contains(&operation.verb));
+    let mut all = vec![(schema.title.to_owned(), openapi::object(schema, Form::Response))];
+    openapi::components(schema, &mut all);
+    if has(&[Verb::Create, Verb::CreateOfCluster, Verb::Update]) {
+        all.push((format!("{}Input", schema.title), openapi::object(schema, Form::Input)));
+    }
+    if has(&[Verb::List, Verb::ListOfCluster]) {
+        all.push((format!("{}Collection", schema.title), openapi::collection(schema.title)));
+        openapi::collection_components(&mut all);
+    }
+    T::components(&mut all);
+    all
+}
+
+/// The part of a list to return. Every plain field of the type filters too: `?<field>=<value>`, or
 /// `?<field>_<modifier>=<value>` with `ne`, `in`, `notin`, `null` or `notnull`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which norman::filters reads")]
-pub(super) struct ListQuery {
+struct ListQuery {
     /// Only objects of this name.
     #[param(example = "my azure")]
     name: Option<String>,
@@ -37,7 +166,7 @@ pub(super) struct ListQuery {
     order: Option<String>,
 }
 
-/// The caller himself.
+/// The filter of users.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which norman::filters reads")]
@@ -46,7 +175,7 @@ pub(super) struct UserQuery {
     me: Option<bool>,
 }
 
-/// Whose parts are wanted.
+/// The filter of objects that belong to a cluster.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which norman::filters reads")]
@@ -56,30 +185,30 @@ pub(super) struct PartQuery {
     cluster_id: Option<String>,
 }
 
-/// How a change is meant.
+/// The mode of an update.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which the handlers read")]
+#[expect(dead_code, reason = "describes the query, which the types read")]
 pub(super) struct ChangeQuery {
     /// `true`: what the body does not name is cleared. Otherwise it stays.
     #[param(rename = "_replace")]
     replace: Option<bool>,
 }
 
-/// How a removal is meant.
+/// The mode of a cluster's deletion.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which the handlers read")]
+#[expect(dead_code, reason = "describes the query, which the types read")]
 pub(super) struct RemovalQuery {
     /// `true`: only the object goes, at once, and nothing in Azure: for those whose credential is gone, or whom Azure
     /// refuses. The answer names what stays.
     force: Option<bool>,
 }
 
-/// How the deletion of a credential is meant.
+/// The mode of a credential's deletion.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which the handlers read")]
+#[expect(dead_code, reason = "describes the query, which the types read")]
 pub(super) struct ErasureQuery {
     /// `true`: the credential is erased at once, also one whose deletion is pending. Clusters that use it have none from then
     /// on.
@@ -89,8 +218,8 @@ pub(super) struct ErasureQuery {
 /// An action of an object, or another method for clients that can only POST.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which the handlers read")]
-pub(super) struct ActionQuery {
+#[expect(dead_code, reason = "describes the query, which routes reads")]
+struct ActionQuery {
     /// The action, as the object's `actions` names it.
     action: Option<String>,
     /// `PUT` or `DELETE`.

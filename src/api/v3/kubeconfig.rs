@@ -1,4 +1,4 @@
-//! What the action generateKubeconfig of a cluster answers.
+//! The response of the action generateKubeconfig of a cluster.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -29,18 +29,18 @@ pub(super) struct Kubeconfig<'a> {
     r#type: &'static str,
 }
 
-/// The response. Nothing on the way may keep it.
-pub(super) fn answer(config: &SecretString) -> Response {
-    respond(config.expose_secret(), None)
+/// A response that must not be cached.
+pub(super) fn respond(config: &SecretString) -> Response {
+    output(config.expose_secret(), None)
 }
 
-/// The response of a server without HTTPS. Terraform accepts it and asks again at its next refresh; any error would make it
-/// destroy the cluster that it has just created.
-pub(super) fn empty(reason: &Invalid) -> Response {
-    respond("", Some(&reason.message))
+/// The response of a server without HTTPS. Terraform accepts it and repeats the action at its next refresh; any error would
+/// make it destroy the cluster that it has just created.
+pub(super) fn respond_empty(reason: &Invalid) -> Response {
+    output("", Some(&reason.message))
 }
 
-fn respond(config: &str, message: Option<&str>) -> Response {
+fn output(config: &str, message: Option<&str>) -> Response {
     const TYPE: &str = "generateKubeConfigOutput";
     let output = Kubeconfig { base_type: TYPE, config, message, r#type: TYPE };
     let mut response = reply::json(StatusCode::OK, &output);

@@ -1,136 +1,66 @@
-//! `/v3/projects`: the two projects of every cluster that was active once (`docs/contract/terraform.md#projects`).
+//! `/v3/projects`: the two projects of every cluster that has been active (`docs/contract/terraform.md#projects`).
 
-use aks::projects::{Project as Kept, of_cluster};
-use aks::status::State as ClusterState;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
+use aks::projects::{self, Project};
+use aks::status::State;
 use serde_json::json;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use super::docs::{ListQuery, PartQuery, ReadFailures};
+use super::docs::PartQuery;
+use super::part::cluster_of;
 use super::schemas::PROJECT;
-use super::{asked_path, cluster_of_part, spelled};
-use crate::api::auth::Authenticated;
-use crate::api::norman::collection::Collection;
+use super::types::{Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
-use crate::api::norman::filters::Query;
 use crate::api::norman::input::Object;
 use crate::api::norman::links::Links;
-use crate::api::norman::openapi::{Form, documented};
-use crate::api::norman::reply;
-use crate::api::norman::resource::{Resource, Rights};
-use crate::api::state::AppState;
+use crate::api::norman::resource::{Resource, Rights, fields};
+use crate::api::norman::schemas::Schema;
 use crate::service::clusters::Cluster;
 
-documented!(
-    /// A project of a cluster.
-    Project,
-    &PROJECT,
-    Form::Answer
-);
-documented!(
-    /// A list of projects.
-    ProjectCollection,
-    [Project]
-);
+/// The projects of clusters.
+pub(super) struct Projects;
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    let api = spelled(OpenApiRouter::new(), routes!(list_projects), &[]);
-    let api = spelled(api, routes!(get_project), &[]);
-    spelled(api, routes!(list_projects_of_cluster), &[])
+impl V3Type for Projects {
+    const SCHEMA: &'static Schema = &PROJECT;
+    const TAG: &'static str = "Parts of clusters";
+    const ID: IdParameter = IdParameter { description: "The id", example: "c-x7k9z:p-q2w4x" };
+    const OPERATIONS: &'static [Operation] = &[
+        Operation::list("The projects of the clusters that the caller sees.").with_query::<PartQuery>(),
+        Operation::get("One project.", "The project"),
+        Operation::list_of_cluster("The projects of one cluster."),
+    ];
+
+    async fn list(call: &Call) -> Result<Vec<Object>, Error> {
+        let clusters = call.state.clusters().list(call.caller()).await?;
+        Ok(clusters.iter().flat_map(|cluster| views(cluster, &call.links)).collect())
+    }
+
+    async fn list_of_cluster(call: &Call, cluster: Cluster) -> Result<Vec<Object>, Error> {
+        Ok(views(&cluster, &call.links).collect())
+    }
+
+    async fn get(call: &Call, id: &str) -> Result<Object, Error> {
+        let (cluster, _) = cluster_of(call, id).await?;
+        let found = views(&cluster, &call.links).find(|object| object.get("id").is_some_and(|own| own == id));
+        found.ok_or_else(|| Error::not_found(id))
+    }
 }
 
-/// The projects of the clusters that the caller sees.
-#[utoipa::path(
-    get,
-    path = "/v3/projects",
-    operation_id = "listProjects",
-    tag = "Parts of clusters",
-    params(ListQuery, PartQuery),
-    responses((status = 200, description = "One page of the list", body = ProjectCollection), ReadFailures),
-)]
-async fn list_projects(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    links: Links,
-    query: Query,
-    uri: Uri,
-) -> Result<Response, Error> {
-    let clusters = state.clusters().list(&caller).await?;
-    let objects = clusters.iter().flat_map(|cluster| views(cluster, &links)).collect();
-    Ok(Collection::page(&PROJECT, &links, asked_path(&uri), &query, objects)?.into_response())
-}
-
-/// The projects of one cluster.
-#[utoipa::path(
-    get,
-    path = "/v3/clusters/{id}/projects",
-    operation_id = "listProjectsOfCluster",
-    tag = "Parts of clusters",
-    params(("id" = String, Path, description = "The cluster", example = "c-x7k9z"), ListQuery),
-    responses((status = 200, description = "One page of the list", body = ProjectCollection), ReadFailures),
-)]
-async fn list_projects_of_cluster(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    Path(id): Path<String>,
-    links: Links,
-    query: Query,
-    uri: Uri,
-) -> Result<Response, Error> {
-    let cluster = state.clusters().get(&caller, &id).await?;
-    let objects = views(&cluster, &links).collect();
-    Ok(Collection::page(&PROJECT, &links, asked_path(&uri), &query, objects)?.into_response())
-}
-
-/// One project.
-#[utoipa::path(
-    get,
-    path = "/v3/projects/{id}",
-    operation_id = "getProject",
-    tag = "Parts of clusters",
-    params(("id" = String, Path, description = "The id", example = "c-x7k9z:p-q2w4x")),
-    responses((status = 200, description = "The project", body = Project), ReadFailures),
-)]
-async fn get_project(
-    State(state): State<AppState>,
-    Authenticated(caller): Authenticated,
-    Path(id): Path<String>,
-    links: Links,
-) -> Result<Response, Error> {
-    let (cluster, _) = cluster_of_part(&state, &caller, &id).await?;
-    let mut objects = views(&cluster, &links);
-    let found = objects.find(|object| object.get("id").is_some_and(|known| *known == *id));
-    found.map(|object| reply::json(StatusCode::OK, &object)).ok_or_else(|| Error::not_found(&id))
-}
-
-/// The projects are there as long as the cluster is in use.
+/// Projects exist as long as the cluster is in use.
 fn views(cluster: &Cluster, links: &Links) -> impl Iterator<Item = Object> {
-    let in_use = matches!(cluster.state, ClusterState::Active | ClusterState::Updating);
-    let projects = in_use.then(|| of_cluster(&cluster.uuid));
+    let in_use = matches!(cluster.state, State::Active | State::Updating);
+    let projects = in_use.then(|| projects::of_cluster(&cluster.uuid));
     projects.into_iter().flatten().map(|project| view(cluster, project, links))
 }
 
-fn view(cluster: &Cluster, project: Kept, links: &Links) -> Object {
-    let id = format!("{}:{}", cluster.id, project.name);
-    let fields = Object::from_iter([
-        ("clusterId".to_owned(), json!(cluster.id)),
-        ("description".to_owned(), json!(project.description)),
-        ("labels".to_owned(), json!({project.label: "true", "cattle.io/creator": "norman"})),
-        ("name".to_owned(), json!(project.title)),
-        ("state".to_owned(), json!("active")),
-        ("transitioning".to_owned(), json!("no")),
+fn view(cluster: &Cluster, project: Project, links: &Links) -> Object {
+    let fields = fields([
+        ("clusterId", json!(cluster.id)),
+        ("description", json!(project.description)),
+        ("labels", json!({project.label: "true", "cattle.io/creator": "norman"})),
+        ("name", json!(project.title)),
+        ("state", json!("active")),
+        ("transitioning", json!("no")),
     ]);
-    let resource = Resource {
-        schema: &PROJECT,
-        path: &format!("/v3/projects/{id}"),
-        id: &id,
-        uuid: None,
-        creator: None,
-        created_ms: Some(cluster.created_ms),
-        rights: Rights::NONE,
-    };
-    resource.object(links, fields)
+    let id = format!("{}:{}", cluster.id, project.name);
+    let resource = Resource::new(&PROJECT, &id, Rights::NONE);
+    Resource { created_ms: Some(cluster.created_ms), ..resource }.object(links, fields)
 }

@@ -1,79 +1,36 @@
-//! `/v3/roletemplates`: the three roles that a user can have in a cluster. They are built in.
+//! `/v3/roletemplates`: the three built-in roles that a user can have in a cluster.
 
 use aks::role::Role;
-use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
 use serde_json::json;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use super::docs::{ListQuery, ReadFailures};
 use super::schemas::ROLE_TEMPLATE;
-use super::{asked_path, spelled};
-use crate::api::auth::Authenticated;
-use crate::api::norman::collection::Collection;
+use super::types::{Call, IdParameter, Operation, V3Type};
 use crate::api::norman::error::Error;
-use crate::api::norman::filters::Query;
 use crate::api::norman::input::Object;
 use crate::api::norman::links::Links;
-use crate::api::norman::openapi::{Form, documented};
-use crate::api::norman::reply;
-use crate::api::norman::resource::{Resource, Rights};
-use crate::api::state::AppState;
+use crate::api::norman::resource::{Resource, Rights, fields};
+use crate::api::norman::schemas::Schema;
 
-documented!(
-    /// A role that a user can have in a cluster.
-    RoleTemplate,
-    &ROLE_TEMPLATE,
-    Form::Answer
-);
-documented!(
-    /// A list of roles.
-    RoleTemplateCollection,
-    [RoleTemplate]
-);
+/// The roles in clusters.
+pub(super) struct RoleTemplates;
 
-pub(super) fn router() -> OpenApiRouter<AppState> {
-    let api = spelled(OpenApiRouter::new(), routes!(list_role_templates), &["/v3/roleTemplates"]);
-    spelled(api, routes!(get_role_template), &["/v3/roleTemplates/{id}"])
-}
+impl V3Type for RoleTemplates {
+    const SCHEMA: &'static Schema = &ROLE_TEMPLATE;
+    const TAG: &'static str = "Members of clusters";
+    const ID: IdParameter = IdParameter { description: "The id", example: "cluster-member" };
+    const OPERATIONS: &'static [Operation] = &[
+        Operation::list("The roles that a user can have in a cluster."),
+        Operation::get("One role.", "The role"),
+    ];
 
-/// The roles that a user can have in a cluster.
-#[utoipa::path(
-    get,
-    path = "/v3/roletemplates",
-    operation_id = "listRoleTemplates",
-    tag = "Members of clusters",
-    params(ListQuery),
-    responses((status = 200, description = "One page of the list", body = RoleTemplateCollection), ReadFailures),
-)]
-async fn list_role_templates(
-    _: Authenticated,
-    links: Links,
-    query: Query,
-    uri: Uri,
-) -> Result<Response, Error> {
-    let objects = Role::ALL.map(|role| view(role, &links)).into();
-    Ok(Collection::page(&ROLE_TEMPLATE, &links, asked_path(&uri), &query, objects)?.into_response())
-}
+    async fn list(call: &Call) -> Result<Vec<Object>, Error> {
+        Ok(Role::ALL.map(|role| view(role, &call.links)).into())
+    }
 
-/// One role.
-#[utoipa::path(
-    get,
-    path = "/v3/roletemplates/{id}",
-    operation_id = "getRoleTemplate",
-    tag = "Members of clusters",
-    params(("id" = String, Path, description = "The id", example = "cluster-member")),
-    responses((status = 200, description = "The role", body = RoleTemplate), ReadFailures),
-)]
-async fn get_role_template(
-    _: Authenticated,
-    Path(id): Path<String>,
-    links: Links,
-) -> Result<Response, Error> {
-    let role = Role::of(&id).ok_or_else(|| Error::not_found(&id))?;
-    Ok(reply::json(StatusCode::OK, &view(role, &links)))
+    async fn get(call: &Call, id: &str) -> Result<Object, Error> {
+        let role = Role::of(id).ok_or_else(|| Error::not_found(id))?;
+        Ok(view(role, &call.links))
+    }
 }
 
 fn view(role: Role, links: &Links) -> Object {
@@ -85,7 +42,7 @@ fn view(role: Role, links: &Links) -> Object {
         ),
         Role::ReadOnly => ("Read-Only", "Sees the cluster and what is inside"),
     };
-    let fields = [
+    let fields = fields([
         ("builtin", json!(true)),
         ("clusterCreatorDefault", json!(role == Role::Owner)),
         ("context", json!("cluster")),
@@ -93,15 +50,6 @@ fn view(role: Role, links: &Links) -> Object {
         ("locked", json!(false)),
         ("name", json!(name)),
         ("state", json!("active")),
-    ];
-    let resource = Resource {
-        schema: &ROLE_TEMPLATE,
-        path: &format!("/v3/roleTemplates/{}", role.name()),
-        id: role.name(),
-        uuid: None,
-        creator: None,
-        created_ms: None,
-        rights: Rights::NONE,
-    };
-    resource.object(links, fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
+    ]);
+    Resource::new(&ROLE_TEMPLATE, role.name(), Rights::NONE).object(links, fields)
 }

@@ -6,34 +6,51 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::docs::ReadFailures;
-use super::{schemas, served};
+use super::schemas;
 use crate::api::auth::Authenticated;
+use crate::api::methods::reject_others;
 use crate::api::norman::collection::Collection;
 use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
-use crate::api::norman::openapi::documented;
+use crate::api::norman::openapi::{self, Components};
 use crate::api::norman::reply;
 use crate::api::norman::schemas::SchemaView;
+use crate::api::openapi::failures::ReadFailures;
 use crate::api::state::AppState;
 
-documented!(
-    /// The list of types.
-    SchemaCollection,
-    [SchemaView]
-);
+/// The list of types.
+struct SchemaCollection;
+
+impl PartialSchema for SchemaCollection {
+    fn schema() -> RefOr<Schema> {
+        openapi::collection(&SchemaView::name())
+    }
+}
+
+impl ToSchema for SchemaCollection {
+    fn schemas(out: &mut Components) {
+        openapi::collection_components(out);
+        out.push((SchemaView::name().into_owned(), SchemaView::schema()));
+        SchemaView::schemas(out);
+    }
+}
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    let api = served(OpenApiRouter::new(), routes!(get_root), &["/v3/"]);
-    let api = served(api, routes!(list_schemas), &["/v3/schemas/"]);
-    served(api, routes!(get_schema), &["/v3/schemas/{id}/"])
+    let routes = [routes!(get_root), routes!(list_schemas), routes!(get_schema)];
+    routes.into_iter().map(reject_others).fold(OpenApiRouter::new(), |router, routes| {
+        let methods = routes.2.clone();
+        let slashed: Vec<_> = routes.1.paths.keys().map(|path| format!("{path}/")).collect();
+        slashed.iter().fold(router.routes(routes), |router, path| router.route(path, methods.clone()))
+    })
 }
 
 /// Where everything is.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ApiRoot {
     api_version: ApiVersion,
@@ -44,7 +61,7 @@ struct ApiRoot {
 }
 
 /// The API version.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, ToSchema)]
 struct ApiVersion {
     group: &'static str,
     path: &'static str,

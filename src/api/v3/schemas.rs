@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_kinds_are_those_that_the_domain_reads() {
-        use crate::api::norman::input::{Operation, convert};
+        use crate::api::norman::input::{InputFor, convert};
         let any = |schema: &Schema| -> serde_json::Value {
             let value = |kind: &Kind| match kind {
                 Kind::Int => serde_json::json!("1"),
@@ -115,7 +115,7 @@ mod tests {
         };
         let converted = |schema: &Schema| {
             let given = any(schema).as_object().unwrap().clone();
-            serde_json::Value::Object(convert(schema, given, Operation::Create).unwrap())
+            serde_json::Value::Object(convert(schema, given, InputFor::Create).unwrap())
         };
         let config: AksConfig = serde_json::from_value(converted(&cluster::AKS_CONFIG)).unwrap();
         assert_eq!(config.kubernetes_version.as_deref(), Some("1"));

@@ -1,5 +1,5 @@
-//! A cluster on the wire (`docs/contract/clusters.md#status-of-a-cluster`): the user's specification, and around it
-//! what is known. Unknown values are left out, because Terraform compares every value that is there
+//! A cluster on the wire (`docs/contract/clusters.md#status-of-a-cluster`): the user's specification, with
+//! the observed state. Unknown values are omitted, because Terraform compares every value
 //! (`docs/contract/terraform.md#clean-plans`).
 
 use aks::left_behind::LeftBehind;
@@ -8,13 +8,13 @@ use aks::spec::AksConfig;
 use aks::status::{State, Step, Waiting};
 use serde_json::{Value, json};
 
-use super::CLUSTER;
 use crate::api::norman::input::Object;
 use crate::api::norman::links::Links;
-use crate::api::norman::resource::{Resource, Rights, add_links, date};
+use crate::api::norman::resource::{Resource, Rights, add_links, date, fields};
+use crate::api::v3::schemas::CLUSTER;
 use crate::service::clusters::Cluster;
 
-/// The cluster for a caller with that role in it.
+/// The cluster for a caller with `role` in it.
 pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
     let mut fields = cluster.spec.body().clone();
     for (key, value) in [
@@ -42,22 +42,18 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
         fields.insert(key.to_owned(), value);
     }
     put_known(&mut fields, cluster);
-    let path = format!("/v3/clusters/{}", cluster.id);
     let resource = Resource {
-        schema: &CLUSTER,
-        path: &path,
-        id: &cluster.id,
         uuid: Some(&cluster.uuid),
         creator: Some(&cluster.owner),
         created_ms: Some(cluster.created_ms),
-        rights: Rights::all_if(role == Role::Owner),
+        ..Resource::new(&CLUSTER, &cluster.id, Rights::all_if(role == Role::Owner))
     };
     let mut object = resource.object(links, fields);
-    add_links(&mut object, parts(&path, role, links));
+    add_links(&mut object, part_links(&cluster.id, role, links));
     object
 }
 
-/// A cluster of which only the object went, with what stays.
+/// A cluster that was deleted without its Azure resources, with a list of them.
 pub(super) fn abandoned(cluster: &Cluster, left: &LeftBehind, links: &Links) -> Object {
     let mut object = view(cluster, Role::Owner, links);
     if let Some(status) = object.get_mut("aksStatus").and_then(Value::as_object_mut) {
@@ -68,8 +64,8 @@ pub(super) fn abandoned(cluster: &Cluster, left: &LeftBehind, links: &Links) -> 
     object
 }
 
-/// Where the objects are that belong to the cluster.
-fn parts(path: &str, role: Role, links: &Links) -> Vec<(&'static str, String)> {
+/// Links to the objects that belong to the cluster.
+fn part_links(id: &str, role: Role, links: &Links) -> Vec<(&'static str, String)> {
     let of_owners = [("clusterRegistrationTokens", "clusterregistrationtokens")];
     let of_all = [
         ("clusterRoleTemplateBindings", "clusterroletemplatebindings"),
@@ -77,10 +73,13 @@ fn parts(path: &str, role: Role, links: &Links) -> Vec<(&'static str, String)> {
         ("projects", "projects"),
     ];
     let of_owners = of_owners.into_iter().filter(|_| role == Role::Owner);
-    of_owners.chain(of_all).map(|(name, part)| (name, links.to(&format!("{path}/{part}")))).collect()
+    of_owners
+        .chain(of_all)
+        .map(|(name, part)| (name, links.to(&format!("/v3/clusters/{id}/{part}"))))
+        .collect()
 }
 
-/// What is there only once it is known.
+/// Adds the fields that are omitted while unknown.
 fn put_known(fields: &mut Object, cluster: &Cluster) {
     let status = &cluster.status;
     let applied = cluster
@@ -102,7 +101,7 @@ fn put_known(fields: &mut Object, cluster: &Cluster) {
     }
 }
 
-/// Whether the cluster is on its way, and where it is.
+/// `transitioning` and `transitioningMessage`.
 fn transition(cluster: &Cluster) -> (&'static str, String) {
     let status = &cluster.status;
     match (&status.failure, cluster.state) {
@@ -112,10 +111,10 @@ fn transition(cluster: &Cluster) -> (&'static str, String) {
     }
 }
 
-/// What is known about the AKS cluster. `review`, `steps` and `waiting` are not Rancher's.
+/// The observed state of the AKS cluster. `review`, `steps` and `waiting` are not in Rancher.
 fn aks_status(cluster: &Cluster) -> Value {
     let status = &cluster.status;
-    let mut shown = Object::from_iter([("type".to_owned(), json!("/v3/schemas/aksStatus"))]);
+    let mut view = fields([("type", json!("/v3/schemas/aksStatus"))]);
     let steps = (!status.steps.is_empty()).then(|| status.steps.iter().map(step).collect());
     for (key, value) in [
         ("privateRequiresTunnel", status.private_requires_tunnel.map(Value::from)),
@@ -126,10 +125,10 @@ fn aks_status(cluster: &Cluster) -> Value {
         ("waiting", status.waiting.as_ref().map(waiting)),
     ] {
         if let Some(value) = value {
-            shown.insert(key.to_owned(), value);
+            view.insert(key.to_owned(), value);
         }
     }
-    Value::Object(shown)
+    Value::Object(view)
 }
 
 fn step(step: &Step) -> Value {
@@ -137,16 +136,16 @@ fn step(step: &Step) -> Value {
 }
 
 fn waiting(waiting: &Waiting) -> Value {
-    let mut shown = json!({"since": date(waiting.since_ms), "what": waiting.what});
-    if let (Some(shown), Some(percent)) = (shown.as_object_mut(), waiting.percent) {
+    let mut view = json!({"since": date(waiting.since_ms), "what": waiting.what});
+    if let (Some(view), Some(percent)) = (view.as_object_mut(), waiting.percent) {
         #[expect(clippy::cast_possible_truncation, reason = "within a hundred")]
         let percent = percent.clamp(0.0, 100.0) as i64;
-        shown.insert("percent".to_owned(), json!(percent));
+        view.insert("percent".to_owned(), json!(percent));
     }
-    shown
+    view
 }
 
-/// A configuration that we wrote, with Norman's names of the types inside.
+/// A configuration with Norman's `type` in every object.
 fn config(config: &AksConfig) -> Value {
     let mut config = json!(config);
     if let Some(config) = config.as_object_mut() {

@@ -1,0 +1,61 @@
+//! The eight listing actions as one trait, and the handler that serves them: it reads the credential and the parameters,
+//! loads the list, and gives every response the same headers and every stored credential an audit record.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::any;
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::call::{AzureCall, Rejection};
+use super::docs::{self, ActionDocs};
+use super::error::Error;
+use crate::api::state::AppState;
+use crate::service::listings::{Freshness, Listed};
+
+/// An action that lists something in Azure.
+pub(super) trait ListingAction: Send + Sync + 'static {
+    /// The last segment of the path, and the action in the audit log.
+    const NAME: &'static str;
+    const DOCS: ActionDocs;
+
+    /// Loads the list, from the cache or from Azure.
+    fn load(state: &AppState, call: &AzureCall) -> impl Future<Output = Result<Listed, Error>> + Send;
+}
+
+/// Routes an action. Every method is accepted; GET and POST are documented (`docs/contract/meta-actions.md#requests`).
+pub(super) fn router<T: ListingAction>() -> OpenApiRouter<AppState> {
+    let (components, paths) = docs::paths::<T>();
+    OpenApiRouter::new().routes((components, paths, any(serve::<T>)))
+}
+
+async fn serve<T: ListingAction>(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let call = AzureCall::read(request, &state, T::NAME).await?;
+    let listed = T::load(&state, &call).await;
+    call.record(&state, listed.as_ref().err()).await;
+    let listed = listed.map_err(|error| error.with_unknown_environment(call.unknown_environment()))?;
+    Ok(respond(listed))
+}
+
+fn respond(listed: Listed) -> Response {
+    const CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
+    let freshness = match listed.freshness {
+        Freshness::Hit => HeaderValue::from_static("hit"),
+        Freshness::Miss => HeaderValue::from_static("miss"),
+        Freshness::Stale => HeaderValue::from_static("stale"),
+    };
+    let mut response = Response::new(Body::from(listed.body));
+    let headers = response.headers_mut();
+    // The middleware adds more; growing the map step by step takes longer than filling it.
+    headers.reserve(12);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("Authorization, Cookie"));
+    headers.insert(AGE, HeaderValue::from(listed.age.as_secs()));
+    headers.insert(CACHE, freshness);
+    response
+}
