@@ -1,77 +1,122 @@
-//! HTTP only: take the request apart, make one service call, shape the answer.
+//! HTTP only: a handler parses the request, makes one service call and builds the response.
 //!
-//! | here | what |
+//! | module | contents |
 //! |---|---|
 //! | `meta` | the nine actions |
-//! | `norman`, `v3` | Norman as such, and the objects under `/v3` |
-//! | `native` | `/api/v1`: what Rancher has no words for |
-//! | `auth`, `origin`, `query`, `request` | what every request is asked for |
-//! | `k8s` | the Kubernetes APIs of clusters, passed on |
-//! | `shown_path` | paths without the secrets that get into them |
-//! | `edge` | the door: ids, limits, log, metrics, panics |
-//! | `impersonation` | requests in somebody else's name, which are rejected everywhere |
-//! | `unsupported` | APIs of Rancher that are not here, and say so |
-//! | `health`, `version`, `docs`, `openapi` | what needs no token |
+//! | `v3`, `norman` | the objects under `/v3`, and Norman itself |
+//! | `v1` | `/api/v1`, which Rancher does not have |
+//! | `k8s` | the kubectl proxy |
+//! | `health`, `version`, `docs`, `openapi` | endpoints without a token |
+//! | `unsupported`, `methods` | APIs of Rancher and methods that are not supported |
+//! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each sub-router, and the layer that applies them |
+//! | `auth`, `cors`, `impersonation` | authentication, and the requests that are rejected before it |
+//! | `forwarded`, `query`, `redacted_path` | parts of requests |
 
 pub mod auth;
 mod cors;
 pub(crate) mod docs;
-mod edge;
+pub mod forwarded;
 mod health;
 mod impersonation;
 mod k8s;
 pub(crate) mod meta;
 mod methods;
-mod native;
+mod middleware;
 pub mod norman;
 mod openapi;
-pub mod origin;
 pub(crate) mod query;
+mod redacted_path;
 pub mod request;
-mod shown_path;
+mod request_metrics;
 pub mod state;
+mod surface;
 mod unsupported;
+mod v1;
 pub mod v3;
 mod version;
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
-use http::{Method, StatusCode};
+use axum::routing::{MethodRouter, any};
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri};
 use utoipa_axum::router::OpenApiRouter;
 
-pub(crate) use self::native::AuditRecord;
-pub use self::openapi::openapi_json;
-pub use self::state::{AppState, Options};
+use self::middleware::Middleware;
+use self::surface::{Surface, SurfaceError};
 
-/// Everything that is served, behind the door.
+pub use self::state::{AppState, Services};
+pub(crate) use self::v1::AuditRecord;
+
+/// All routes. Each surface has its own middleware, and a fallback that reports unknown paths in its own format.
 pub fn router(state: AppState) -> Router {
-    let (routes, _) = documented().split_for_parts();
-    let routes = routes.merge(docs::router()).merge(k8s::router()).merge(unsupported::router());
-    let routes = routes.fallback(nothing_here);
-    routes.layer(from_fn_with_state(state.clone(), edge::serve)).with_state(state)
+    let surfaces = [
+        surface(&state, &meta::SURFACE, meta::router().into(), "/meta/{*rest}"),
+        surface(&state, &norman::SURFACE, v3::router().into(), "/v3/{*rest}")
+            .layer(from_fn_with_state(state.clone(), v3::add_headers)),
+        surface(&state, &norman::SURFACE, v1::router().into(), "/api/v1/{*rest}"),
+        surface(&state, &k8s::SURFACE, k8s::router(), "/k8s/{*rest}"),
+        with_middleware(&state, &health::SURFACE, false, health::router().into()),
+        with_middleware(&state, &norman::SURFACE, false, other_routes()),
+    ];
+    let fallback = Router::new().fallback_service(not_found(&norman::SURFACE).with_state(()));
+    let router = with_middleware(&state, &norman::SURFACE, true, fallback);
+    surfaces.into_iter().fold(router, Router::merge).with_state(state)
 }
 
-/// The health checks by themselves.
+/// The health checks without middleware.
 pub fn health_router(state: AppState) -> Router {
-    let (routes, _) = health::router().split_for_parts();
-    routes.fallback(nothing_here).with_state(state)
+    let routes = Router::from(health::router());
+    routes.fallback_service(not_found(&norman::SURFACE).with_state(())).with_state(state)
 }
 
-/// The routes that the API document tells of.
-fn documented() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(openapi::base())
-        .merge(meta::router())
-        .merge(v3::router())
-        .merge(native::router())
-        .merge(health::router())
-        .merge(version::router())
+/// The whole API document, indented, as `openapi/openapi.json` has it.
+pub fn openapi_json() -> String {
+    let routers = [meta::router(), v3::router(), v1::router(), health::router(), version::router()];
+    let document = OpenApiRouter::with_openapi(openapi::base());
+    openapi::to_json(routers.into_iter().fold(document, OpenApiRouter::merge).into_openapi())
 }
 
-async fn nothing_here(method: Method, uri: http::Uri) -> impl IntoResponse {
-    let message = format!(
-        "nothing is served at {}; {method} /v3 lists what there is, /docs shows it",
-        shown_path::shown(uri.path())
-    );
-    norman::error::Error::new(StatusCode::NOT_FOUND, "NotFound", message)
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
+
+fn other_routes() -> Router<AppState> {
+    Router::from(version::router()).merge(docs::router(&DOCUMENT)).merge(unsupported::router())
+}
+
+/// The routes of a surface, and its fallback for other paths below its prefix.
+fn surface(
+    state: &AppState,
+    surface: &'static Surface,
+    routes: Router<AppState>,
+    unknown: &str,
+) -> Router<AppState> {
+    let fallback = Router::new().route(unknown, not_found(surface));
+    with_middleware(state, surface, false, routes).merge(with_middleware(state, surface, true, fallback))
+}
+
+fn with_middleware(
+    state: &AppState,
+    surface: &'static Surface,
+    is_fallback: bool,
+    routes: Router<AppState>,
+) -> Router<AppState> {
+    let middleware = Middleware { state: state.clone(), surface, is_fallback };
+    routes.layer(from_fn_with_state(middleware, middleware::serve))
+}
+
+fn not_found<S: Clone + Send + Sync + 'static>(surface: &'static Surface) -> MethodRouter<S> {
+    any(async move |method: Method, uri: Uri| {
+        let path = (surface.redact_path)(uri.path());
+        let message =
+            format!("nothing is served at {path}; {method} /v3 lists what there is, /docs shows it");
+        (surface.format_error)(&SurfaceError {
+            status: StatusCode::NOT_FOUND,
+            code: "NotFound",
+            message: &message,
+            request_id: None,
+            retry_seconds: None,
+        })
+    })
 }

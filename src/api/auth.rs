@@ -1,7 +1,7 @@
-//! The caller of a request: a token as Bearer, as user name and password of Basic, or in the cookie `R_SESS`,
-//! and the rules that keep other sites from using somebody's browser.
+//! The caller of a request: a token as Bearer, as user name and password of Basic, or in the cookie `R_SESS`; and the rules
+//! against requests that other sites make a browser send.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -10,14 +10,15 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue,
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::request::RequestId;
+use super::norman::error::Error;
+use super::request::{MissingContext, RequestContext};
 use super::state::AppState;
-use super::{meta, norman};
+use super::surface::{CrossSite, Surface, SurfaceError};
 use crate::service::Caller;
 use crate::service::actor::Actor;
 use crate::service::tokens;
 
-/// The authenticated caller; a handler that takes it cannot forget to ask.
+/// The authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Authenticated(pub Arc<Caller>);
 
@@ -25,46 +26,40 @@ pub struct Authenticated(pub Arc<Caller>);
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
 
-/// Why a request is not let in.
+/// The reason why a request is not authenticated.
 #[derive(Debug)]
 pub enum AuthError {
-    /// No token, an unknown one, or one that expired.
+    /// The token is missing, unknown or expired.
     Unauthorized,
-    /// The token is good for one cluster, which this address is not; holds the cluster.
-    Scoped(String),
-    /// A browser session changes something without the proof that our own page asked for it.
+    /// The token is valid for one cluster only; contains its ID.
+    OtherCluster(String),
+    /// A browser session changes something without a CSRF token.
     MissingCsrfToken,
-    /// A page of another site asks; holds whether an action was asked for, whose failures have their own form.
-    CrossSite { meta: bool },
-    /// The token cannot be looked up now; holds whether an action was asked for, whose failures have their own form.
-    Unavailable { meta: bool },
+    /// The page of another site sent the request.
+    CrossSite(&'static Surface),
+    /// The database is unavailable.
+    Unavailable(&'static Surface),
+    MissingContext,
+}
+
+impl From<MissingContext> for AuthError {
+    fn from(MissingContext: MissingContext) -> Self {
+        Self::MissingContext
+    }
 }
 
 impl FromRequestParts<AppState> for Authenticated {
     type Rejection = AuthError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AuthError> {
-        let Some(presented) = presented(&parts.headers) else { return Err(AuthError::Unauthorized) };
-        let caller = match state.tokens().authenticate(presented.token()).await {
-            Ok(caller) => caller,
-            Err(tokens::AuthError::Store(cause)) => {
-                let RequestId(request_id) = RequestId::of(parts);
-                tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");
-                return Err(AuthError::Unavailable { meta: is_meta(parts) });
-            }
-            Err(_) => {
-                note_outcome(parts, false);
-                state.attempts().failed(state.origin().client(parts)).await;
-                return Err(AuthError::Unauthorized);
-            }
-        };
-        mark_connection(parts);
-        // A token for one cluster makes nobody of its holder here.
-        note_outcome(parts, caller.cluster_id.is_none());
+        let Some(token) = token(&parts.headers) else { return Err(AuthError::Unauthorized) };
+        let caller = authenticate(parts, state, token.as_str()).await?;
+        // A token for one cluster does not authenticate its holder here.
+        RequestContext::of(parts)?.auth_outcome.set(caller.cluster_id.is_none());
         if let Some(cluster_id) = &caller.cluster_id {
-            return Err(AuthError::Scoped(cluster_id.clone()));
+            return Err(AuthError::OtherCluster(cluster_id.clone()));
         }
-        refuse_other_sites(parts, state, &presented)?;
+        reject_other_sites(parts, state, &token)?;
         Ok(Self(caller))
     }
 }
@@ -74,87 +69,92 @@ impl FromRequestParts<AppState> for Actor {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, AuthError> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
-        let RequestId(request_id) = RequestId::of(parts);
-        Ok(Self { caller, request_id, remote: Some(state.origin().client(parts)) })
+        let context = RequestContext::of(parts)?;
+        Ok(Self { caller, request_id: Arc::clone(&context.id), remote: Some(context.client_ip) })
     }
 }
 
-/// Whether the token of a request was good, as the extractor found out; carried by the request.
-#[derive(Clone, Debug, Default)]
-pub(super) struct AuthOutcome(Arc<OnceLock<bool>>);
-
-impl AuthOutcome {
-    fn set(&self, authenticated: bool) {
-        // The first finding is the one: a request has one token.
-        let _ = self.0.set(authenticated);
-    }
-
-    /// `None` when nobody looked at the token, or it could not be looked up.
-    pub(super) fn get(&self) -> Option<bool> {
-        self.0.get().copied()
-    }
-}
-
-/// Notes whether the token of a request was good.
-pub(super) fn note_outcome(parts: &Parts, authenticated: bool) {
-    if let Some(outcome) = parts.extensions.get::<AuthOutcome>() {
-        outcome.set(authenticated);
-    }
-}
-
-/// Whether the request presents a token in any form.
-pub(super) fn is_presented(headers: &HeaderMap) -> bool {
-    presented(headers).is_some()
-}
-
-/// Notes that the connection of a request belongs to a known caller.
-pub(super) fn mark_connection(parts: &Parts) {
-    if let Some(connection) = parts.extensions.get::<serve::Connection>() {
-        connection.mark_authenticated();
+/// Looks up a token. The result of a valid one is recorded by the caller of this function.
+pub(super) async fn authenticate(
+    parts: &Parts,
+    state: &AppState,
+    token: &str,
+) -> Result<Arc<Caller>, AuthError> {
+    let context = RequestContext::of(parts)?;
+    match state.tokens.authenticate(token).await {
+        Ok(caller) => {
+            if let Some(connection) = parts.extensions.get::<serve::Connection>() {
+                connection.mark_authenticated();
+            }
+            Ok(caller)
+        }
+        Err(tokens::AuthError::Store(cause)) => {
+            let error = &cause as &dyn std::error::Error;
+            tracing::error!(request_id = %context.id, error, "a token cannot be looked up");
+            Err(AuthError::Unavailable(context.surface))
+        }
+        Err(_) => {
+            context.auth_outcome.set(false);
+            state.login_failures().failed(context.client_ip).await;
+            Err(AuthError::Unauthorized)
+        }
     }
 }
 
-/// A token as it came, and whether a browser sent it by itself.
-enum Presented<'a> {
-    Header(&'a str),
+/// Whether the request has a token in any form.
+pub(super) fn has_token(headers: &HeaderMap) -> bool {
+    token(headers).is_some()
+}
+
+/// Whether the token of a request is the cookie of a browser session.
+pub(super) fn is_browser_session(headers: &HeaderMap) -> bool {
+    matches!(token(headers), Some(Token::Cookie(_)))
+}
+
+/// A token, and its form.
+enum Token<'a> {
+    Bearer(&'a str),
     Basic(String),
     Cookie(&'a str),
 }
 
-impl Presented<'_> {
-    /// Whether browsers add it to requests of any page by themselves. Another header needs a preflight.
+impl Token<'_> {
+    /// Whether browsers add it to the requests of any page. Other headers need a preflight.
     fn is_ambient(&self) -> bool {
         matches!(self, Self::Basic(_) | Self::Cookie(_))
     }
 
-    fn token(&self) -> &str {
+    fn as_str(&self) -> &str {
         match self {
-            Self::Header(token) | Self::Cookie(token) => token,
+            Self::Bearer(token) | Self::Cookie(token) => token,
             Self::Basic(token) => token,
         }
     }
 }
 
-/// Whether the token of a request is the cookie of a browser session.
-pub(super) fn is_browser_session(headers: &HeaderMap) -> bool {
-    matches!(presented(headers), Some(Presented::Cookie(_)))
-}
-
-/// The token of the request; the `Authorization` header wins over the cookie.
-fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
+/// The token of the request; the header `Authorization` takes precedence over the cookie.
+fn token(headers: &HeaderMap) -> Option<Token<'_>> {
     let Some(authorization) = headers.get(AUTHORIZATION) else {
-        return cookie(headers, "R_SESS").map(Presented::Cookie);
+        return cookie(headers, "R_SESS").map(Token::Cookie);
     };
     let (scheme, value) = authorization.to_str().ok()?.split_once(' ')?;
     let value = value.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Presented::Header(value));
+        return Some(Token::Bearer(value));
     }
     if scheme.eq_ignore_ascii_case("basic") {
         let decoded = base64::engine::general_purpose::STANDARD.decode(value).ok()?;
-        return Some(Presented::Basic(String::from_utf8(decoded).ok()?));
+        return Some(Token::Basic(String::from_utf8(decoded).ok()?));
     }
     None
+}
+
+/// The token of a request that accepts no other form than Bearer.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    match token(headers) {
+        Some(Token::Bearer(token)) => Some(token),
+        _ => None,
+    }
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -163,18 +163,17 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// Refuses what a page of another site may have made a browser send. On `/meta`, where a GET reaches Azure with stored
-/// secrets, that goes for every method; elsewhere for changes, which need the header `X-API-CSRF` as well when a cookie
-/// authenticates them.
-fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> Result<(), AuthError> {
+/// Rejects requests that the page of another site may have made a browser send.
+fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Result<(), AuthError> {
     const CSRF: HeaderName = HeaderName::from_static("x-api-csrf");
-    let meta = is_meta(parts);
-    let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if (meta || changes) && is_foreign(parts, state, presented) {
+    let surface = RequestContext::of(parts)?.surface;
+    let rejects_all = surface.cross_site == CrossSite::RejectAll;
+    let is_change = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if (rejects_all || is_change) && is_cross_site(parts, state, token, rejects_all) {
         count_rejected("origin");
-        return Err(AuthError::CrossSite { meta });
+        return Err(AuthError::CrossSite(surface));
     }
-    if changes && !meta && matches!(presented, Presented::Cookie(_)) {
+    if is_change && !rejects_all && matches!(token, Token::Cookie(_)) {
         let sent = parts.headers.get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let expected = cookie(&parts.headers, "CSRF").unwrap_or_default();
         if expected.is_empty() || sent != expected {
@@ -185,8 +184,9 @@ fn refuse_other_sites(parts: &Parts, state: &AppState, presented: &Presented<'_>
     Ok(())
 }
 
-/// Whether a page of an origin asks that is neither the server's own nor in `cors-origins`.
-fn is_foreign(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> bool {
+/// Whether the request is from a page whose origin is neither the server's own nor in `cors-origins`. `is_strict` includes
+/// requests with tokens that browsers do not add by themselves.
+fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: bool) -> bool {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let origins = || parts.headers.get_all(ORIGIN).iter();
     if parts.headers.contains_key(ORIGIN) && origins().all(|origin| state.allows_origin(origin)) {
@@ -194,13 +194,13 @@ fn is_foreign(parts: &Parts, state: &AppState, presented: &Presented<'_>) -> boo
     }
     match parts.headers.get(SITE).map(HeaderValue::as_bytes) {
         Some(b"same-origin" | b"none") => false,
-        // Another port or scheme of the same host is same-site, and another program all the same.
-        Some(b"cross-site" | b"same-site") => is_meta(parts) || presented.is_ambient(),
-        // Browsers leave the header out where the server is reached over plain HTTP.
+        // Another port or scheme of the same host is same-site, but may be another program.
+        Some(b"cross-site" | b"same-site") => is_strict || token.is_ambient(),
+        // Browsers omit the header if the server is reached over plain HTTP.
         _ => {
-            presented.is_ambient()
+            token.is_ambient()
                 && origins()
-                    .any(|origin| !state.allows_origin(origin) && !state.origin().is_own(parts, origin))
+                    .any(|origin| !state.allows_origin(origin) && !state.forwarded.is_own(parts, origin))
         }
     }
 }
@@ -209,44 +209,44 @@ fn count_rejected(reason: &'static str) {
     metrics::counter!("norman_aks_rejected_requests_total", "reason" => reason).increment(1);
 }
 
-/// Why a page of another site is refused.
-const FOREIGN: &str = "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask";
+const CROSS_SITE: &str = "requests from pages of other sites are refused; the server's setting cors-origins names those that may ask";
 
-/// Why nobody can be let in now.
-const AWAY: &str = "the token cannot be checked, because the server's database does not answer; try again";
-
-fn is_meta(parts: &Parts) -> bool {
-    parts.uri.path().starts_with("/meta/")
-}
+const UNAVAILABLE: &str =
+    "the token cannot be checked, because the server's database does not answer; try again";
 
 impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
+        let unauthorized = |body: String| {
+            (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], body).into_response()
+        };
         match self {
-            Self::Unauthorized => {
-                (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], UNAUTHORIZED).into_response()
-            },
-            Self::Scoped(cluster_id) => {
-                // As Rancher: not 403, which would tell Terraform that its objects are gone.
-                let body = format!(
-                    "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is good for \
-                     cluster {cluster_id} only\"}}\n"
-                );
-                (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], body).into_response()
-            }
-            Self::MissingCsrfToken => norman::error::Error::new(
+            Self::Unauthorized => unauthorized(UNAUTHORIZED.to_owned()),
+            // As Rancher: a 403 would tell Terraform that its objects were deleted.
+            Self::OtherCluster(cluster_id) => unauthorized(format!(
+                "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is good for \
+                 cluster {cluster_id} only\"}}\n"
+            )),
+            Self::MissingCsrfToken => Error::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "InvalidCSRFToken",
                 "send the value of the cookie CSRF in the header X-API-CSRF too, or use a token instead of the cookie",
             )
             .into_response(),
-            Self::CrossSite { meta: true } => meta::Error::new(StatusCode::FORBIDDEN, FOREIGN).into_response(),
-            Self::CrossSite { meta: false } => {
-                norman::error::Error::new(StatusCode::FORBIDDEN, "PermissionDenied", FOREIGN).into_response()
-            }
-            Self::Unavailable { meta: true } => meta::Error::unavailable(AWAY).into_response(),
-            Self::Unavailable { meta: false } => {
-                norman::error::Error::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", AWAY, 2).into_response()
-            }
+            Self::CrossSite(surface) => (surface.format_error)(&SurfaceError {
+                status: StatusCode::FORBIDDEN,
+                code: "PermissionDenied",
+                message: CROSS_SITE,
+                request_id: None,
+                retry_seconds: None,
+            }),
+            Self::Unavailable(surface) => (surface.format_error)(&SurfaceError {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "ServerError",
+                message: UNAVAILABLE,
+                request_id: None,
+                retry_seconds: Some(2),
+            }),
+            Self::MissingContext => MissingContext.into_response(),
         }
     }
 }

@@ -1,44 +1,44 @@
-//! Pages of other origins: those that the setting `cors-origins` names may call, nobody else's.
+//! CORS: pages of the origins in the setting `cors-origins` may call.
 //!
-//! Not tower-http's layer, because that answers every OPTIONS itself; here an OPTIONS that is no preflight is an
-//! ordinary request, which the nine actions answer like any other.
+//! The layer of tower-http responds to every OPTIONS itself. Here, an OPTIONS that is not a preflight is an ordinary request:
+//! the nine actions accept every method.
 
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN, VARY,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::state::AppState;
 
-/// What the page of another origin is told.
+/// A request with the header `Origin`.
 #[derive(Debug)]
-pub(super) struct OtherOrigin {
+pub(super) struct CrossOrigin {
     origin: HeaderValue,
     allowed: bool,
     preflight: bool,
 }
 
-impl OtherOrigin {
-    /// What a request says of the page that it comes from; `None` when it says nothing.
-    pub(super) fn of(state: &AppState, request: &Request) -> Option<Self> {
-        let origin = request.headers().get(ORIGIN)?.clone();
+impl CrossOrigin {
+    /// `None` for a request without `Origin`.
+    pub(super) fn from_parts(state: &AppState, request: &Parts) -> Option<Self> {
+        let origin = request.headers.get(ORIGIN)?.clone();
         let allowed = state.allows_origin(&origin);
-        let preflight = request.method() == Method::OPTIONS
-            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        let preflight =
+            request.method == Method::OPTIONS && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         Some(Self { origin, allowed, preflight })
     }
 
-    /// The answer to a preflight, given before anybody is asked for a token; `None` for any other request.
+    /// The response to a preflight, which needs no token; `None` for any other request.
     pub(super) fn preflight(&self) -> Option<Response> {
-        self.preflight.then(|| preflight_answer(self.allowed))
+        self.preflight.then(|| preflight_response(self.allowed))
     }
 
-    /// Marks the answer.
-    pub(super) fn put(self, headers: &mut HeaderMap) {
+    /// Adds the headers of CORS to a response.
+    pub(super) fn add_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if self.allowed {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
@@ -51,7 +51,7 @@ impl OtherOrigin {
     }
 }
 
-fn preflight_answer(allowed: bool) -> Response {
+fn preflight_response(allowed: bool) -> Response {
     if !allowed {
         return StatusCode::NO_CONTENT.into_response();
     }

@@ -1,5 +1,5 @@
-//! The API document at `/openapi.json` and the page that shows it at `/docs`: everything comes out of the binary,
-//! and the content security policy lets nothing in from elsewhere.
+//! The API document at `/openapi.json` and its page at `/docs`. All files are in the binary, and the content security policy
+//! allows no others.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,65 +10,19 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_swagger_ui::Config;
 
-use super::openapi::openapi_json;
 use super::state::AppState;
 
-/// Swagger UI sets styles on elements and shows small pictures from data addresses; scripts come from here only.
+/// Swagger UI needs inline styles and images in `data:` URLs; scripts are allowed from this server only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The body of a 401 anywhere under `/meta` and `/v3`.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"type": "error", "status": "401", "message": "Unauthorized 401: must authenticate"}))]
-pub(crate) struct UnauthorizedError {
-    /// Always `error`.
-    r#type: String,
-    /// Always `401`, as text.
-    status: String,
-    /// What to do.
-    message: String,
-}
-
-/// The body of a 401 of aksCheckCredentials. Azure refuses the credential: `error`, `requestId` and what goes with them. The
-/// request has no valid token: `type`, `status` and `message`. One object with all keys, because generators of clients have no
-/// good name for a choice between the two.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CheckRefusal {
-    /// Why Azure refuses the credential, in Rancher's words; the text has several lines.
-    #[schema(nullable = false)]
-    error: Option<String>,
-    /// Azure's own code, for example `AADSTS7000215`.
-    #[schema(nullable = false)]
-    code: Option<String>,
-    /// The HTTP status with which Azure refused.
-    #[schema(nullable = false)]
-    upstream_status: Option<u16>,
-    /// What to do about it.
-    #[schema(nullable = false)]
-    hint: Option<String>,
-    /// The id under which the server's log tells the cause.
-    #[schema(nullable = false)]
-    request_id: Option<String>,
-    /// `error`, when the request has no valid token.
-    #[schema(nullable = false)]
-    r#type: Option<String>,
-    /// `401`, as text.
-    #[schema(nullable = false)]
-    status: Option<String>,
-    /// What to do about the missing token.
-    #[schema(nullable = false)]
-    message: Option<String>,
-}
-
-/// Everything else of the page is Swagger UI's, and has these relative addresses.
+/// The page; its other files are Swagger UI's.
 const PAGE: &str = include_str!("docs/page.html");
 
-pub(super) fn router() -> Router<AppState> {
+/// Serves `document` and its page.
+pub(super) fn router(document: &'static LazyLock<Bytes>) -> Router<AppState> {
     let config = Arc::new(
         Config::from("/openapi.json")
             .use_base_layout()
@@ -79,7 +33,12 @@ pub(super) fn router() -> Router<AppState> {
             .try_it_out_enabled(true),
     );
     Router::new()
-        .route("/openapi.json", get(document))
+        .route(
+            "/openapi.json",
+            get(async || {
+                ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], Bytes::clone(document))
+            }),
+        )
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", get(page))
         .route("/docs/{*file}", get(move |Path(file): Path<String>| async move { asset(&file, config) }))
@@ -96,20 +55,13 @@ async fn page() -> impl IntoResponse {
     )
 }
 
-/// The file of Swagger UI that says which document to show, and how.
+/// The file with the settings of Swagger UI.
 const SETTINGS: &str = "swagger-initializer.js";
-
-/// Made once: it does not change while the program runs.
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
-
-async fn document() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], DOCUMENT.clone())
-}
 
 fn asset(name: &str, config: Arc<Config<'static>>) -> Response {
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {
-            // The settings of the page are this program's; the rest changes only with Swagger UI.
+            // The settings change with this program, the rest only with Swagger UI.
             let keep = if name == SETTINGS { "no-cache" } else { "public, max-age=86400" };
             let headers = [
                 (CONTENT_TYPE, file.content_type),

@@ -1,4 +1,4 @@
-//! What tells an orchestrator and a client that the server is there.
+//! Health checks.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,8 +10,13 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::norman;
 use super::state::AppState;
+use super::surface::Surface;
 use crate::service::readiness::Check;
+
+/// The rules for health checks. They need no permit: an orchestrator would restart a server that is only busy.
+pub(super) static SURFACE: Surface = Surface { needs_permit: false, ..norman::RULES };
 
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -97,7 +102,7 @@ struct ReadyCheck {
     ),
 )]
 async fn readyz(State(state): State<AppState>) -> Response {
-    let checks = state.readiness().check().await;
+    let checks = state.readiness.check().await;
     let ready = checks.iter().all(|check| check.ok || !check.needed);
     let checks =
         checks.into_iter().map(|Check { name, ok, message, .. }| ReadyCheck { name, ok, message }).collect();

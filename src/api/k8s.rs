@@ -1,16 +1,15 @@
-//! `/k8s/clusters/<id>/…`: the Kubernetes API of a cluster, through this server. Refusals are those of Kubernetes
-//! (`status`), because its clients read nothing else.
+//! `/k8s/clusters/<id>/…`: the kubectl proxy. Errors are objects of Kubernetes (`status`), because its clients read nothing
+//! else.
 //!
-//! A bearer token only: neither a cookie nor a password counts, so a page of another site can do nothing here. Bodies pass
-//! in both directions as they come. What the door limits for others (places, time) is limited here in another way:
-//! watches and logs have no end.
+//! Only a Bearer token authenticates, so pages of other sites cannot use a browser's cookie. Bodies are streamed in both
+//! directions. The proxy has limits of its own instead of the middleware's, because watches and logs have no end.
 
-mod asked;
 mod attributes;
 mod body;
 mod framing;
 mod status;
 mod stream;
+mod target;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,43 +20,54 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
-use http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, LOCATION};
+use http::header::{CONTENT_SECURITY_POLICY, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use secrecy::SecretString;
 
-use self::asked::Asked;
 use self::body::{MAX_BODY_LEN, RequestBody};
-pub(super) use self::status::failure;
 use self::status::{SANDBOX, Status};
-use super::auth::{mark_connection, note_outcome};
-use super::request::RequestId;
+use self::target::Target;
+use super::auth::{self, AuthError};
+use super::redacted_path::redact_tokens;
+use super::request::{RequestContext, current_id, with_current_id};
 use super::state::AppState;
+use super::surface::{CrossSite, Surface};
 use super::unsupported::STEVE;
 use crate::service::Caller;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::kubernetes::{Refusal, Way};
-use crate::service::tokens::AuthError;
 
-/// Kubernetes gives up on its own requests after a minute.
-const HEAD_LIMIT: Duration = Duration::from_secs(65);
+/// The time limit of a response's head. Kubernetes cancels its own requests after a minute.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// Sessions, and answers of what runs inside, may begin late.
-const LATE_HEAD_LIMIT: Duration = Duration::from_mins(10);
+/// The time limit of a response's head from a container, and of sessions.
+const LATE_HEAD_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// `/version` is how clients find out whether a cluster can be reached, and Terraform waits without a limit
+/// Clients request `/version` to find out whether a cluster is reachable, and Terraform waits without a limit
 /// (`docs/contract/terraform.md#kubeconfig`).
-const VERSION_LIMIT: Duration = Duration::from_millis(4_500);
+const VERSION_TIMEOUT: Duration = Duration::from_millis(4_500);
 
-/// More than any version.
-const VERSION_SIZE: usize = 64 * 1024;
+/// The longest response to `/version`.
+const MAX_VERSION_LEN: usize = 64 * 1024;
 
-/// The kind of object in the audit.
+/// The type of object in the audit log.
 const OBJECT: &str = "cluster";
 
-/// The id under which a request is known in the audit of the cluster.
+/// The ID of a request in the cluster's audit log.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// The rules for the proxy. The ID of a request is also its ID in the cluster's audit log, so clients cannot choose it.
+pub(super) static SURFACE: Surface = Surface {
+    needs_permit: false,
+    timeout: None,
+    completes_changes: false,
+    accepts_request_ids: false,
+    cross_site: CrossSite::RejectChanges,
+    format_error: status::format,
+    redact_path: redact_tokens,
+};
 
 pub(super) fn router() -> Router<AppState> {
     ["/k8s/clusters/{id}", "/k8s/clusters/{id}/", "/k8s/clusters/{id}/{*rest}"]
@@ -65,31 +75,26 @@ pub(super) fn router() -> Router<AppState> {
         .fold(Router::new(), |router, path| router.route(path, any(serve)))
 }
 
-/// Whether a path is served here.
-pub(super) fn is_here(path: &str) -> bool {
-    path.starts_with("/k8s/")
-}
-
 async fn serve(State(state): State<AppState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = RequestBody::new(body, &parts.headers);
-    let mut response = match Asked::of(&parts.method, &parts.uri) {
-        Ok(asked) if asked.kind == asked::Kind::Version => {
-            let whole = async { whole(pass(&state, &asked, parts, body).await?).await };
-            let answered = tokio::time::timeout(VERSION_LIMIT, whole).await;
+    let mut response = match Target::parse(&parts.method, &parts.uri) {
+        Ok(target) if target.kind == target::Kind::Version => {
+            let whole = async { buffer(pass(&state, &target, parts, body).await?).await };
+            let answered = tokio::time::timeout(VERSION_TIMEOUT, whole).await;
             answered.unwrap_or_else(|_| Err(Status::timed_out("the cluster did not answer within 4.5 s")))
         }
-        // What a change did is written down, also when the client does not wait for it.
-        Ok(asked) if changes(&parts.method) && !asked.kind.is_endless() => {
-            let passing = async move { pass(&state, &asked, parts, body).await };
-            let done = tokio::spawn(RequestId::current().scope(passing)).await;
+        // The audit record of a change is written even if the client disconnects.
+        Ok(target) if changes(&parts.method) && !target.kind.is_endless() => {
+            let passing = async move { pass(&state, &target, parts, body).await };
+            let done = tokio::spawn(with_current_id(current_id(), passing)).await;
             done.unwrap_or_else(|error| {
-                let RequestId(request_id) = RequestId::current();
+                let request_id = current_id();
                 tracing::error!(%request_id, error = &error as &dyn std::error::Error, "a request ended in a panic");
                 Err(Status::failed())
             })
         }
-        Ok(asked) => pass(&state, &asked, parts, body).await,
+        Ok(target) => pass(&state, &target, parts, body).await,
         Err(refused) => Err(refused),
     }
     .unwrap_or_else(Status::into_response);
@@ -97,58 +102,63 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
     response
 }
 
-async fn pass(state: &AppState, asked: &Asked, parts: Parts, body: RequestBody) -> Result<Response, Status> {
-    let (caller, presented) = caller(state, &parts).await?;
-    if asked.is_steve() {
+async fn pass(
+    state: &AppState,
+    target: &Target,
+    parts: Parts,
+    body: RequestBody,
+) -> Result<Response, Status> {
+    let (caller, token) = authenticate(state, &parts).await?;
+    if target.is_steve() {
         return Err(Status::not_implemented(STEVE));
     }
     if content_length(&parts.headers).is_some_and(|length| length > MAX_BODY_LEN) {
         return Err(Refusal::TooLarge.into());
     }
-    let RequestId(request_id) = RequestId::of(&parts);
+    let RequestContext { id: request_id, client_ip, .. } =
+        RequestContext::of(&parts).map_err(|_| Status::failed())?.clone();
     let visit = state
-        .kubernetes()
-        .enter(Arc::clone(&caller), presented, &asked.cluster_id, asked.kind.is_endless())
+        .kubernetes
+        .enter(Arc::clone(&caller), token, &target.cluster_id, target.kind.is_endless())
         .await?;
-    let remote = state.origin().client(&parts);
     let way = Way {
-        limit: if asked.kind.is_endless() { LATE_HEAD_LIMIT } else { HEAD_LIMIT },
-        leads_inside: asked.kind == asked::Kind::Inside,
+        limit: if target.kind.is_endless() { LATE_HEAD_TIMEOUT } else { HEAD_TIMEOUT },
+        leads_inside: target.kind == target::Kind::Inside,
     };
-    let mut entry = Entry {
-        unwritten: asked.audit.as_ref().map(|audit| {
-            let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &asked.cluster_id);
+    let mut record = PendingRecord {
+        unwritten: target.audit.as_ref().map(|audit| {
+            let event = Event::new(&caller, Action::Call("kubernetes"), OBJECT, &target.cluster_id);
             let event = if audit.is_counted { event.counted() } else { event };
-            (event.request(&request_id, Some(remote)), audit.detail.clone())
+            (event.request(&request_id, Some(client_ip)), audit.detail.clone())
         }),
-        events: state.events().clone(),
+        events: state.events.clone(),
     };
-    let request = inner(parts, body, asked, &request_id)?;
+    let request = cluster_request(parts, body, target, &request_id)?;
     let passed = visit.forward(request, way).await;
-    entry
+    record
         .write(passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status())))
         .await;
     let (answer, pass) = passed?;
     let mut response = answer.response.map(Body::new);
-    lead_back(response.headers_mut(), &asked.cluster_id);
-    let is_watch = asked.kind == asked::Kind::Watch;
+    rewrite_location(response.headers_mut(), &target.cluster_id);
+    let is_watch = target.kind == target::Kind::Watch;
     if let Some(tunnel) = answer.tunnel {
-        state.kubernetes().run_session(stream::join(tunnel, pass, is_watch));
+        state.kubernetes.run_session(stream::join(tunnel, pass, is_watch));
         return Ok(response);
     }
-    // Every body, because no reading of an address tells for sure which ones have an end.
+    // Applies to every body: a path does not prove that a response ends.
     let kind = stream::Kind::new(is_watch && response.status() == StatusCode::OK, response.headers());
     Ok(response.map(|body| stream::until(body, kind, async move { pass.ended().await })))
 }
 
-/// The row of the audit about a request that changes something, gets into what runs in the cluster, or reads secrets.
-struct Entry {
-    /// None when there is none, or it is written.
+/// The audit record of a request that changes something, enters a container, or reads secrets.
+struct PendingRecord {
+    /// `None` if the request is not audited, or the record is written.
     unwritten: Option<(Event, String)>,
     events: Events,
 }
 
-impl Entry {
+impl PendingRecord {
     async fn write(&mut self, outcome: Outcome) {
         if let Some(event) = self.finished(outcome) {
             self.events.record(event).await;
@@ -157,14 +167,14 @@ impl Entry {
 
     fn finished(&mut self, outcome: Outcome) -> Option<Event> {
         let (event, detail) = self.unwritten.take()?;
-        // What the cluster does not know may be a secret in the wrong place.
+        // A name that the cluster does not know may be a secret in the wrong place.
         let detail = if outcome == Outcome::Done { detail.into() } else { mask(&detail) };
         Some(event.outcome(outcome).detail(&detail))
     }
 }
 
-impl Drop for Entry {
-    /// The client went away, and nobody knows what the cluster did.
+impl Drop for PendingRecord {
+    /// The client disconnected, and the outcome in the cluster is unknown.
     fn drop(&mut self) {
         if let Some(event) = self.finished(Outcome::Failed) {
             let events = self.events.clone();
@@ -173,51 +183,39 @@ impl Drop for Entry {
     }
 }
 
-/// An answer that has come to its end.
-async fn whole(response: Response) -> Result<Response, Status> {
+/// Reads a whole response.
+async fn buffer(response: Response) -> Result<Response, Status> {
     let (head, body) = response.into_parts();
-    let read = Limited::new(body, VERSION_SIZE).collect().await;
+    let read = Limited::new(body, MAX_VERSION_LEN).collect().await;
     let body = read.map_err(|_| Status::unavailable("the answer of the cluster broke off"))?;
     Ok(Response::from_parts(head, Body::from(body.to_bytes())))
 }
 
-/// Who asks, by the token of the header alone.
-async fn caller(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretString), Status> {
-    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let Some((_, token)) = token else { return Err(Status::unauthorized()) };
-    let token = token.trim();
-    match state.tokens().authenticate(token).await {
+/// The caller, by a Bearer token only.
+async fn authenticate(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, SecretString), Status> {
+    let token = auth::bearer_token(&parts.headers).ok_or_else(Status::unauthorized)?;
+    match auth::authenticate(parts, state, token).await {
         Ok(caller) => {
-            mark_connection(parts);
-            note_outcome(parts, true);
+            RequestContext::of(parts).map_err(|_| Status::failed())?.auth_outcome.set(true);
             Ok((caller, token.into()))
         }
-        Err(AuthError::Store(cause)) => {
-            let RequestId(request_id) = RequestId::of(parts);
-            tracing::error!(%request_id, error = &cause as &dyn std::error::Error, "a token cannot be looked up");
-            Err(Status::unavailable(
-                "the token cannot be checked, because the server's database does not answer",
-            ))
-        }
-        Err(_) => {
-            note_outcome(parts, false);
-            state.attempts().failed(state.origin().client(parts)).await;
-            Err(Status::unauthorized())
-        }
+        Err(AuthError::Unavailable(_)) => Err(Status::unavailable(
+            "the token cannot be checked, because the server's database does not answer",
+        )),
+        Err(AuthError::MissingContext) => Err(Status::failed()),
+        Err(_) => Err(Status::unauthorized()),
     }
 }
 
-/// The request as it is inside the cluster.
-fn inner(
+/// The request to the cluster.
+fn cluster_request(
     mut parts: Parts,
     body: RequestBody,
-    asked: &Asked,
+    target: &Target,
     request_id: &str,
 ) -> Result<http::Request<RequestBody>, Status> {
-    parts.uri = asked.inner.parse().map_err(|_| Status::bad_request("the path cannot be passed on"))?;
+    parts.uri =
+        target.path_and_query.parse().map_err(|_| Status::bad_request("the path cannot be passed on"))?;
     if let Ok(id) = HeaderValue::from_str(request_id) {
         parts.headers.insert(AUDIT_ID, id);
     }
@@ -240,8 +238,8 @@ fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
-/// A cluster leads to paths of its own only.
-fn lead_back(headers: &mut HeaderMap, cluster_id: &str) {
+/// Rewrites `Location` to a path below the cluster's.
+fn rewrite_location(headers: &mut HeaderMap, cluster_id: &str) {
     let Some(location) = headers.remove(LOCATION) else { return };
     let path =
         location.to_str().map(|path| HeaderValue::try_from(format!("/k8s/clusters/{cluster_id}{path}")));
@@ -255,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_became_of_a_change_is_told_by_the_status() {
+    fn outcome_follows_the_status() {
         assert_eq!(outcome(StatusCode::SWITCHING_PROTOCOLS), Outcome::Done);
         assert_eq!(outcome(StatusCode::CREATED), Outcome::Done);
         assert_eq!(outcome(StatusCode::FORBIDDEN), Outcome::Refused);

@@ -25,9 +25,22 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use self::call::{AzureCall, Rejection};
-pub(crate) use self::error::{Error, MetaError, finished};
-use super::shown_path::shown;
+use self::error::Error;
+pub(crate) use self::error::MetaError;
+use super::redacted_path::redact;
 use super::state::AppState;
+use super::surface::{CrossSite, REQUEST_TIMEOUT, Surface};
+
+/// The rules for actions.
+pub(super) static SURFACE: Surface = Surface {
+    needs_permit: true,
+    timeout: Some(REQUEST_TIMEOUT),
+    completes_changes: false,
+    accepts_request_ids: true,
+    cross_site: CrossSite::RejectAll,
+    format_error: error::format,
+    redact_path: redact,
+};
 
 /// All routes below `/meta`, with full paths.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -50,7 +63,7 @@ async fn unknown(State(state): State<AppState>, request: Request) -> Result<Erro
     let resource = path.rsplit('/').next().unwrap_or_default();
     let resource = percent_decode_str(resource).decode_utf8_lossy().into_owned();
     if !resource.starts_with("aks") {
-        return Ok(Error::new(StatusCode::NOT_FOUND, format!("nothing is served at {}", shown(path))));
+        return Ok(Error::new(StatusCode::NOT_FOUND, format!("nothing is served at {}", redact(path))));
     }
     AzureCall::read(request, &state, "aks").await?;
     Ok(Error::new(StatusCode::NOT_FOUND, format!("invalid endpoint {resource}")))

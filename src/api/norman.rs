@@ -1,11 +1,11 @@
-//! Norman, Rancher's API style, as such: errors, input, collections, schemas. Nothing here knows AKS.
+//! Norman, Rancher's API style: errors, input, collections, schemas. Nothing here depends on AKS.
 //!
-//! | here | what |
+//! | module | contents |
 //! |---|---|
-//! | `schemas` | types as tables; `input` converts by them, `openapi` describes by them |
-//! | `body`, `filters` | what comes in: the body, the query |
-//! | `resource`, `collection`, `reply`, `links`, `json` | what goes out |
-//! | `error` | every refusal |
+//! | `schemas` | types as tables, by which `input` converts and `openapi` describes |
+//! | `body`, `filters` | the body and the query of requests |
+//! | `resource`, `collection`, `reply`, `links`, `json` | responses |
+//! | `error` | error responses |
 
 pub mod body;
 pub mod collection;
@@ -18,3 +18,20 @@ pub mod openapi;
 pub mod reply;
 pub mod resource;
 pub mod schemas;
+
+use super::redacted_path::redact;
+use super::surface::{CrossSite, REQUEST_TIMEOUT, Surface};
+
+/// The rules for all requests with errors in Norman's format.
+pub(in crate::api) static SURFACE: Surface = RULES;
+
+/// The same, to derive other surfaces.
+pub(in crate::api) const RULES: Surface = Surface {
+    needs_permit: true,
+    timeout: Some(REQUEST_TIMEOUT),
+    completes_changes: true,
+    accepts_request_ids: true,
+    cross_site: CrossSite::RejectChanges,
+    format_error: error::format,
+    redact_path: redact,
+};

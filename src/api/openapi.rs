@@ -1,6 +1,7 @@
 //! The API document: made from the routes themselves, so that nothing is served undocumented. `failures` has how
 //! operations fail, `examples` what they take and answer, `headers` what comes with it.
 
+mod bodies;
 mod examples;
 pub(in crate::api) mod failures;
 mod headers;
@@ -13,7 +14,7 @@ use utoipa::openapi::{
     SecurityRequirement, ServerBuilder,
 };
 
-use super::docs::{CheckRefusal, UnauthorizedError};
+use self::bodies::{CheckRefusal, UnauthorizedError};
 use super::meta::MetaError;
 use super::norman::error::ErrorBody;
 
@@ -119,9 +120,8 @@ fn add_header(response: &mut Response, name: &str) {
     response.headers.insert(name.to_owned(), RefOr::Ref(headers::reference(name)));
 }
 
-/// The whole document, indented, as `openapi/openapi.json` holds it.
-pub fn openapi_json() -> String {
-    let (_, mut document) = super::documented().split_for_parts();
+/// The document of all routes, completed and indented.
+pub(super) fn to_json(mut document: OpenApi) -> String {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
         operations.into_iter().flatten().for_each(complete);
@@ -143,7 +143,7 @@ mod tests {
     use serde_json::Value;
 
     fn document() -> Value {
-        serde_json::from_str(&super::openapi_json()).unwrap()
+        serde_json::from_str(&crate::api::openapi_json()).unwrap()
     }
 
     fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn the_committed_document_is_the_one_that_is_served() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
-        let made = super::openapi_json();
+        let made = crate::api::openapi_json();
         #[expect(clippy::disallowed_methods, reason = "a switch for people, of no part of the program")]
         if std::env::var("UPDATE_OPENAPI").is_ok() {
             std::fs::write(path, &made).unwrap();

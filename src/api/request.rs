@@ -1,39 +1,77 @@
-//! The id of a request: made at the door, in every answer and in every log line about it.
+//! The context of a request: the middleware creates it, and handlers, log lines and error responses read it.
 
-use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::request::Parts;
 
-/// The id, as it stands in `X-Request-Id`.
-#[derive(Clone, Debug, Default)]
-pub struct RequestId(pub std::sync::Arc<str>);
+use super::surface::Surface;
 
 tokio::task_local! {
-    static CURRENT: RequestId;
+    static CURRENT_ID: Arc<str>;
 }
 
-impl RequestId {
-    /// Runs the answering of a request, so that [`RequestId::current`] knows it.
-    pub(super) async fn scope<F: Future>(self, answering: F) -> F::Output {
-        CURRENT.scope(self, answering).await
+/// The context of a request.
+#[derive(Clone, Debug)]
+pub(super) struct RequestContext {
+    /// The ID in the header `X-Request-Id`.
+    pub(super) id: Arc<str>,
+    pub(super) client_ip: IpAddr,
+    pub(super) surface: &'static Surface,
+    pub(super) auth_outcome: AuthOutcome,
+}
+
+/// Whether the token of a request is valid, as the authentication finds out; shared with the middleware.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AuthOutcome(Arc<OnceLock<bool>>);
+
+impl AuthOutcome {
+    pub(super) fn set(&self, is_valid: bool) {
+        // A request has one token: the first result is final.
+        let _ = self.0.set(is_valid);
     }
 
-    /// The id of the request that is being answered, for log lines of places that are not handed it.
-    pub(crate) fn current() -> Self {
-        CURRENT.try_with(Self::clone).unwrap_or_default()
-    }
-
-    /// The id that the door gave; empty only for requests that did not come through it.
-    pub fn of(parts: &Parts) -> Self {
-        parts.extensions.get::<Self>().cloned().unwrap_or_default()
+    /// `None` if no handler checked the token, or it could not be checked.
+    pub(super) fn get(&self) -> Option<bool> {
+        self.0.get().copied()
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for RequestId {
-    type Rejection = Infallible;
+/// A route without the middleware, which is a mistake in the composition of the routers.
+#[derive(Debug)]
+pub(super) struct MissingContext;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts))
+impl IntoResponse for MissingContext {
+    fn into_response(self) -> Response {
+        tracing::error!("route has no request context");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
+}
+
+impl RequestContext {
+    /// The context of the request with these parts.
+    pub(super) fn of(parts: &Parts) -> Result<&Self, MissingContext> {
+        parts.extensions.get().ok_or(MissingContext)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = MissingContext;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingContext> {
+        Self::of(parts).cloned()
+    }
+}
+
+/// Runs a handler so that [`current_id`] returns the ID of its request.
+pub(super) async fn with_current_id<F: Future>(id: Arc<str>, handler: F) -> F::Output {
+    CURRENT_ID.scope(id, handler).await
+}
+
+/// The ID of the current request, for code without its context; empty outside of requests.
+pub(crate) fn current_id() -> Arc<str> {
+    CURRENT_ID.try_with(Arc::clone).unwrap_or_default()
 }

@@ -1,160 +1,102 @@
-//! What handlers can reach: services and settings, never a pool, a client or a key.
+//! The shared state of handlers: services and settings, never a pool, a client or a key.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use http::request::Parts as RequestParts;
+use http::request::Parts;
+use tokio::sync::Semaphore;
 
-use super::edge::Edge;
-use super::origin::Origin;
+use super::forwarded::ForwardedConfig;
+use super::request_metrics::RequestMetrics;
 use crate::service::attempts::Attempts;
-use crate::service::cluster_events::ClusterEvents;
-use crate::service::clusters::Clusters;
 use crate::service::core::Core;
-use crate::service::credentials::Credentials;
-use crate::service::events::Events;
-use crate::service::kubeconfigs::Kubeconfigs;
-use crate::service::kubernetes::Kubernetes;
-use crate::service::listings::Listings;
-use crate::service::members::Members;
-use crate::service::nodes::Nodes;
-use crate::service::own_tokens::OwnTokens;
 use crate::service::plans::Plans;
-use crate::service::readiness::Readiness;
-use crate::service::registration::Registration;
-use crate::service::settings::Settings;
-use crate::service::tokens::Tokens;
-use crate::service::users::Users;
 
-/// The parts, shared by every request.
+/// The services, shared by all requests.
 #[derive(Clone)]
 pub struct AppState(Arc<Inner>);
 
-/// How requests are received, as the settings say.
-pub struct Options {
-    /// How the server knows its own address and its callers'.
-    pub origin: Origin,
-    /// Origins whose pages may call, lower case.
+/// The services and settings of the API.
+pub struct Services {
+    /// The services that need nothing but each other.
+    pub core: Core,
+    /// Previews of the worker's next steps.
+    pub plans: Plans,
+    pub forwarded: ForwardedConfig,
+    /// Origins whose pages may call, in lower case.
     pub cors_origins: Vec<String>,
-    /// Bytes of a request's body.
+    /// The most bytes of a request's body.
     pub body_limit: usize,
-    /// Requests worked on at once.
+    /// The most concurrent requests.
     pub request_limit: usize,
 }
 
+impl Deref for Services {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
 struct Inner {
-    core: Core,
-    plans: Plans,
-    options: Options,
-    edge: Edge,
-    attempts: Attempts,
+    services: Services,
+    permits: Arc<Semaphore>,
+    request_metrics: RequestMetrics,
+    login_failures: Attempts,
+}
+
+impl Deref for AppState {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0.services
+    }
 }
 
 impl AppState {
-    /// Shares the parts.
-    pub fn new(core: Core, plans: Plans, options: Options) -> Self {
-        let edge = Edge::new(options.request_limit);
-        let attempts = Attempts::new(options.request_limit);
-        Self(Arc::new(Inner { core, plans, options, edge, attempts }))
+    /// Shares the services.
+    pub fn new(services: Services) -> Self {
+        let permits = services.request_limit.clamp(1, Semaphore::MAX_PERMITS);
+        Self(Arc::new(Inner {
+            permits: Arc::new(Semaphore::new(permits)),
+            request_metrics: RequestMetrics::new(),
+            login_failures: Attempts::new(services.request_limit),
+            services,
+        }))
     }
 
-    pub(crate) fn tokens(&self) -> &Tokens {
-        &self.0.core.tokens
+    /// The permits of the concurrency limit.
+    pub(super) fn permits(&self) -> &Arc<Semaphore> {
+        &self.0.permits
     }
 
-    pub(crate) fn credentials(&self) -> &Credentials {
-        &self.0.core.credentials
+    pub(super) fn request_metrics(&self) -> &RequestMetrics {
+        &self.0.request_metrics
     }
 
-    pub(crate) fn clusters(&self) -> &Clusters {
-        &self.0.core.clusters
+    pub(super) fn login_failures(&self) -> &Attempts {
+        &self.0.login_failures
     }
 
-    pub(crate) fn kubeconfigs(&self) -> &Kubeconfigs {
-        &self.0.core.kubeconfigs
+    /// `https://host[:port]`, the start of every link in the response to this request.
+    pub(super) fn base_url(&self, request: &Parts) -> String {
+        self.forwarded.base_url(request)
     }
 
-    pub(crate) fn kubernetes(&self) -> &Kubernetes {
-        &self.0.core.kubernetes
-    }
-
-    pub(crate) fn nodes(&self) -> &Nodes {
-        &self.0.core.nodes
-    }
-
-    pub(crate) fn cluster_events(&self) -> &ClusterEvents {
-        &self.0.core.cluster_events
-    }
-
-    pub(crate) fn plans(&self) -> &Plans {
-        &self.0.plans
-    }
-
-    pub(crate) fn members(&self) -> &Members {
-        &self.0.core.members
-    }
-
-    pub(crate) fn registration(&self) -> &Registration {
-        &self.0.core.registration
-    }
-
-    pub(crate) fn own_tokens(&self) -> &OwnTokens {
-        &self.0.core.own_tokens
-    }
-
-    pub(crate) fn users(&self) -> &Users {
-        &self.0.core.users
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.0.core.settings
-    }
-
-    pub(crate) fn listings(&self) -> &Listings {
-        &self.0.core.listings
-    }
-
-    pub(crate) fn events(&self) -> &Events {
-        &self.0.core.events
-    }
-
-    pub(crate) fn readiness(&self) -> &Readiness {
-        &self.0.core.readiness
-    }
-
-    pub(crate) fn attempts(&self) -> &Attempts {
-        &self.0.attempts
-    }
-
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.0.options.origin
-    }
-
-    pub(crate) fn edge(&self) -> &Edge {
-        &self.0.edge
-    }
-
-    pub(crate) fn body_limit(&self) -> usize {
-        self.0.options.body_limit
-    }
-
-    /// `https://host[:port]`, the start of every link in an answer to this request.
-    pub(crate) fn base_url(&self, request: &RequestParts) -> String {
-        self.0.options.origin.base_url(request)
-    }
-
-    /// Sets the gauges of what the services hold.
+    /// Updates the gauges of what the services hold.
     pub(crate) fn set_gauges(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "a memory of 2^53 bytes does not exist")]
-        metrics::gauge!("norman_aks_cache_bytes").set(self.listings().remembered_bytes() as f64);
-        let inside = u32::try_from(self.kubernetes().inside()).unwrap_or(u32::MAX);
-        metrics::gauge!("norman_aks_kubernetes_requests_in_flight").set(f64::from(inside));
+        #[expect(clippy::cast_precision_loss, reason = "caches have less than 2^53 bytes")]
+        metrics::gauge!("norman_aks_cache_bytes").set(self.listings.remembered_bytes() as f64);
+        let in_flight = u32::try_from(self.kubernetes.inside()).unwrap_or(u32::MAX);
+        metrics::gauge!("norman_aks_kubernetes_requests_in_flight").set(f64::from(in_flight));
     }
 
     /// Whether pages of this origin may call.
-    pub(crate) fn allows_origin(&self, origin: &HeaderValue) -> bool {
-        origin.to_str().is_ok_and(|origin| {
-            self.0.options.cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
-        })
+    pub(super) fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        origin
+            .to_str()
+            .is_ok_and(|origin| self.cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
     }
 }

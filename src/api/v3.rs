@@ -24,9 +24,30 @@ mod types;
 pub(super) mod unknown_fields;
 mod users;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::EXPIRES;
+use http::{HeaderName, HeaderValue};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::state::AppState;
+
+/// A date in the past, in Norman's spelling (`docs/contract/norman-api.md#response-headers`).
+const EXPIRED: HeaderValue = HeaderValue::from_static("Wed 24 Feb 1982 18:42:00 GMT");
+const API_SCHEMAS: HeaderName = HeaderName::from_static("x-api-schemas");
+
+/// Adds the headers of every response below `/v3`.
+pub(super) async fn add_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let schemas = HeaderValue::try_from(format!("{}/v3/schemas", state.base_url(&parts)));
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Ok(schemas) = schemas {
+        response.headers_mut().insert(EXPIRES, EXPIRED);
+        response.headers_mut().insert(API_SCHEMAS, schemas);
+    }
+    response
+}
 
 /// All routes below `/v3`, with full paths.
 pub fn router() -> OpenApiRouter<AppState> {

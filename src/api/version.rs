@@ -48,7 +48,7 @@ async fn version(
     State(state): State<AppState>,
     _authenticated: Result<Authenticated, AuthError>,
 ) -> Result<Response, Error> {
-    let version = state.settings().get("server-version").await?.value;
+    let version = state.settings.get("server-version").await?.value;
     let body = Json(RancherVersion {
         version,
         git_commit: concat!("norman-aks-", env!("CARGO_PKG_VERSION")),

@@ -69,7 +69,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
     let options = client_options(&config, descriptors);
     listeners.start("the API", listener, None, router.clone(), options.clone());
     if let Some(tls) = tls {
-        let router = router.layer(axum::Extension(crate::api::origin::OverTls));
+        let router = router.layer(axum::Extension(crate::api::forwarded::OverTls));
         listeners.start("the API over TLS", tls.listener, Some(tls.config), router, options);
     }
     listeners.start_internal(&config, &app, metrics)?;

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::Error;
 use super::storage::stamp;
-use crate::api::origin::Origin;
+use crate::api::forwarded::ForwardedConfig;
 use crate::api::{self, AppState};
 use crate::config::Config;
 use crate::provision::{RoleKeeper, Worker};
@@ -88,7 +88,7 @@ impl App {
         let core = Core::new(base, options);
         let worker = Worker::new(core.clone());
         let plans = Plans::new(&core, worker.clone());
-        let state = AppState::new(core.clone(), plans, api_options(config));
+        let state = AppState::new(services(core.clone(), plans, config));
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
         let app = Self { core, worker, state, background, stop };
         app.start_periodic_tasks();
@@ -193,10 +193,12 @@ fn set_gauges(state: &AppState, store: &Store) {
     state.set_gauges();
 }
 
-fn api_options(config: &Config) -> api::Options {
-    api::Options {
-        origin: Origin {
-            server_url: config.server_url.clone().unwrap_or_default(),
+fn services(core: Core, plans: Plans, config: &Config) -> api::Services {
+    api::Services {
+        core,
+        plans,
+        forwarded: ForwardedConfig {
+            server_url: config.server_url.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
         },
         cors_origins: config.cors_origins.clone(),

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 
 use http::Method;
 
-use super::asked::is_on;
+use super::target::is_on;
 use crate::api::query::Query;
 
 /// The longest name in Kubernetes.

@@ -7,7 +7,8 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::api::norman::error::DISK_FULL;
-use crate::api::request::RequestId;
+use crate::api::request;
+use crate::api::surface::SurfaceError;
 use crate::service::kubernetes::Refusal;
 
 /// After so many seconds a refusal that passes by itself may have passed.
@@ -139,19 +140,20 @@ impl From<Refusal> for Status {
 }
 
 fn log(error: &(dyn std::error::Error + 'static)) {
-    let RequestId(request_id) = RequestId::current();
+    let request_id = request::current_id();
     tracing::warn!(%request_id, error, "a request did not get into a cluster");
 }
 
-/// An answer that no handler gave.
-pub(in crate::api) fn failure(code: StatusCode, message: &str) -> Response {
-    let reason = match code {
+/// Formats an error of the middleware.
+pub(super) fn format(error: &SurfaceError<'_>) -> Response {
+    let reason = match error.status {
         StatusCode::FORBIDDEN => "Forbidden",
+        StatusCode::NOT_FOUND => "NotFound",
         StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
         StatusCode::GATEWAY_TIMEOUT => "Timeout",
         _ => "InternalError",
     };
-    Status::new(code, reason, message).into_response()
+    Status::new(error.status, reason, error.message).into_response()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::body::Capabilities;
 use super::error::Error;
 use crate::api::auth::{AuthError, Authenticated};
 use crate::api::query::Query;
-use crate::api::request::RequestId;
+use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::Caller;
 use crate::service::credentials::{AzureAccess, InlineCredential, Via};
@@ -42,7 +42,7 @@ pub(super) struct AzureCall {
 #[derive(Debug)]
 struct AuditContext {
     action: &'static str,
-    request_id: RequestId,
+    request_id: Arc<str>,
     client_ip: IpAddr,
 }
 
@@ -62,7 +62,7 @@ impl AuditContext {
         };
         let action = Action::Call(self.action);
         let event = Event::new(caller, action, "cloudCredential", credential_id).outcome(outcome).counted();
-        state.events().record(event.request(&self.request_id.0, Some(self.client_ip))).await;
+        state.events.record(event.request(&self.request_id, Some(self.client_ip))).await;
     }
 }
 
@@ -75,8 +75,9 @@ impl AzureCall {
     ) -> Result<Self, Rejection> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
-        let (request_id, client_ip) = (RequestId::of(&parts), state.origin().client(&parts));
-        let audit = AuditContext { action, request_id, client_ip };
+        let context = RequestContext::of(&parts).map_err(AuthError::from)?;
+        let audit =
+            AuditContext { action, request_id: Arc::clone(&context.id), client_ip: context.client_ip };
         let fresh = is_fresh(&parts.headers);
         // The dashboard sends clusterId; Rancher's access check reads clusterID.
         let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
@@ -84,7 +85,7 @@ impl AzureCall {
         if !stored.is_empty() {
             let access_by = if capital.is_empty() { &small } else { &capital };
             let cluster_id = Some(access_by.as_ref()).filter(|id| !id.is_empty());
-            let access = state.credentials().resolve(&caller, Via::Stored { id: &stored, cluster_id }).await;
+            let access = state.credentials.resolve(&caller, Via::Stored { id: &stored, cluster_id }).await;
             let access = match access.map_err(Error::from) {
                 Ok(access) => access,
                 Err(error) => {
@@ -103,7 +104,7 @@ impl AzureCall {
         }
         let body = read_credential(body, state, "invalid").await?;
         let (region, cluster_id) = (body.region.clone(), body.cluster_id.clone());
-        let access = state.credentials().resolve(&caller, Via::Inline(body.into())).await;
+        let access = state.credentials.resolve(&caller, Via::Inline(body.into())).await;
         Ok(Self { caller, access: access.map_err(Error::from)?, region, cluster_id, fresh, audit })
     }
 
@@ -168,7 +169,7 @@ pub(super) async fn read_credential(
     state: &AppState,
     complaint: &str,
 ) -> Result<Capabilities, Error> {
-    let body = Capabilities::parse(&read(body, state.body_limit()).await?)
+    let body = Capabilities::parse(&read(body, state.body_limit).await?)
         .map_err(|reason| Error::bad_request(format!("cannot parse request body: {reason}")))?
         .trimmed();
     let required = [

@@ -34,9 +34,9 @@ pub(super) async fn check(
         return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED, "use POST for this endpoint"));
     }
     let body = read_credential(request.into_body(), &state, "must provide").await?;
-    let access = state.credentials().resolve(&caller, Via::Check(body.into())).await;
+    let access = state.credentials.resolve(&caller, Via::Check(body.into())).await;
     let access = access.map_err(Error::of_check)?;
-    let checked = state.listings().check(&access).await;
+    let checked = state.listings.check(&access).await;
     checked.map_err(|error| {
         // A response that is not Azure's says nothing about the credential.
         let status = match &error {

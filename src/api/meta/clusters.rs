@@ -27,7 +27,7 @@ impl ListingAction for AksClusters {
     };
 
     async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().clusters(call.ask(), render).await?)
+        Ok(state.listings.clusters(call.ask(), render).await?)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Failures of the nine actions: Rancher's `error` text and status first, then what helps a person and a script.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aks::mask::mask;
@@ -12,6 +11,8 @@ use utoipa::ToSchema;
 
 use crate::api::norman::error::{DISK_FULL, DISK_FULL_RETRY_SECONDS};
 use crate::api::norman::json;
+use crate::api::request;
+use crate::api::surface::SurfaceError;
 use crate::service::credentials::AccessError;
 use crate::service::{self, explain};
 
@@ -200,31 +201,37 @@ impl From<AccessError> for Error {
 }
 
 impl IntoResponse for Error {
-    /// The body is written by [`finished`], which knows the id of the request.
+    /// Writes the body, and logs the cause once.
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
-        response.extensions_mut().insert(Arc::new(self));
-        response
+        let request_id = &*request::current_id();
+        if let Some(cause) = &self.cause {
+            let cause: &(dyn std::error::Error + 'static) = &**cause;
+            tracing::warn!(%request_id, status = self.status.as_u16(), error = cause, "an action failed");
+        }
+        let body = MetaError {
+            error: &self.text,
+            code: self.code.as_deref(),
+            upstream_status: self.upstream_status,
+            hint: self.hint.as_deref(),
+            request_id,
+        };
+        respond(self.status, &body, self.retry_after.map(|after| after.as_secs().max(1)))
     }
 }
 
-/// Writes the body of a failure and logs its cause, once; any other answer stays as it is.
-pub(crate) fn finished(mut response: Response, request_id: &str) -> Response {
-    let Some(error) = response.extensions_mut().remove::<Arc<Error>>() else { return response };
-    if let Some(cause) = &error.cause {
-        let cause: &(dyn std::error::Error + 'static) = &**cause;
-        tracing::warn!(%request_id, status = error.status.as_u16(), error = cause, "an action failed");
+/// Formats an error of the middleware or the authentication.
+pub(super) fn format(error: &SurfaceError<'_>) -> Response {
+    let current_id = request::current_id();
+    let request_id = error.request_id.unwrap_or(&current_id);
+    let body = MetaError { error: error.message, code: None, upstream_status: None, hint: None, request_id };
+    respond(error.status, &body, error.retry_seconds)
+}
+
+fn respond(status: StatusCode, body: &MetaError<'_>, retry_seconds: Option<u64>) -> Response {
+    let headers = [(CONTENT_TYPE, "application/json")];
+    let mut response = (status, headers, json::to_bytes(body)).into_response();
+    if let Some(seconds) = retry_seconds {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    let body = json::to_bytes(&MetaError {
-        error: &error.text,
-        code: error.code.as_deref(),
-        upstream_status: error.upstream_status,
-        hint: error.hint.as_deref(),
-        request_id,
-    });
-    let mut answer = (error.status, [(CONTENT_TYPE, "application/json")], body).into_response();
-    if let Some(after) = error.retry_after {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
-    }
-    answer
+    response
 }

@@ -27,7 +27,7 @@ impl ListingAction for AksLocations {
     };
 
     async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().locations(call.ask(), render).await?)
+        Ok(state.listings.locations(call.ask(), render).await?)
     }
 }
 

@@ -27,7 +27,7 @@ impl ListingAction for AksRegions {
     };
 
     async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().regions(call.ask(), render).await?)
+        Ok(state.listings.regions(call.ask(), render).await?)
     }
 }
 

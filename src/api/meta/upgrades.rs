@@ -82,12 +82,12 @@ impl ListingAction for AksUpgrades {
         };
         let ClusterVersion { long_term, group, name, .. } = &versions;
         let question = UpgradeQuestion { region, current, running, long_term: *long_term, group, name };
-        Ok(state.listings().upgrades(call.ask(), &question, render_names, render).await?)
+        Ok(state.listings.upgrades(call.ask(), &question, render_names, render).await?)
     }
 }
 
 async fn cluster_versions(state: &AppState, call: &AzureCall) -> Result<ClusterVersion, Error> {
-    let versions = state.clusters().kubernetes_version(&call.caller, &call.cluster_id).await;
+    let versions = state.clusters.kubernetes_version(&call.caller, &call.cluster_id).await;
     versions.map_err(|error| match error {
         error @ service::Error::Rejected(_) => Error::from(error).with_hint(
             "clusterId is the id of a cluster that you see at /v3/clusters, such as c-x7k9z; the name in AKS is none",

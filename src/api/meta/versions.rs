@@ -24,7 +24,7 @@ impl ListingAction for AksVersions {
     };
 
     async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().versions(call.ask(), call.required_region()?, render).await?)
+        Ok(state.listings.versions(call.ask(), call.required_region()?, render).await?)
     }
 }
 

@@ -27,7 +27,7 @@ impl ListingAction for AksVirtualNetworks {
     };
 
     async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().networks(call.ask(), call.region(), render).await?)
+        Ok(state.listings.networks(call.ask(), call.region(), render).await?)
     }
 }
 

@@ -25,7 +25,7 @@ impl ListingAction for AksVmSizes {
     };
 
     async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().vm_sizes(call.ask(), call.required_region()?, render).await?)
+        Ok(state.listings.vm_sizes(call.ask(), call.required_region()?, render).await?)
     }
 }
 

@@ -27,7 +27,7 @@ impl ListingAction for AksVmSizesV2 {
     };
 
     async fn load(state: &AppState, call: &AzureCall) -> Result<Listed, Error> {
-        Ok(state.listings().vm_sizes_v2(call.ask(), call.required_region()?, render).await?)
+        Ok(state.listings.vm_sizes_v2(call.ask(), call.required_region()?, render).await?)
     }
 }
 

@@ -1,28 +1,28 @@
-//! Norman's error body, and the one table from what went wrong in a use case to status and words.
-//!
-//! Causes are logged here, once; what is sent says only what the caller can do about it.
+//! Norman's error body, and the table of statuses and codes for errors of services. Causes are logged here, once, and never
+//! sent.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use aks::mask::mask;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
-use super::json;
+use super::reply;
 use super::schemas::Schema;
-use crate::api::request::RequestId;
+use crate::api::request;
+use crate::api::surface::SurfaceError;
 use crate::service::{self, Invalid};
 
-/// How long to wait before a passing failure is tried again, when nobody says better.
+/// The `Retry-After` of transient errors for which Azure gave none.
 const RETRY_SECONDS: u64 = 5;
 
-/// The words for a request that could not be saved for lack of space.
+/// The message if the disk of the database is full.
 pub(in crate::api) const DISK_FULL: &str = "the disk of the server's database is full, and nothing was saved; free space on it, then repeat the request";
 
-/// How long to wait for somebody to free space.
+/// The `Retry-After` if the disk of the database is full.
 pub(in crate::api) const DISK_FULL_RETRY_SECONDS: u64 = 30;
 
 /// An error in Norman's form (`docs/contract/norman-api.md#errors`).
@@ -36,17 +36,17 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error that belongs to no field.
+    /// An error without a field.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, field: None, message: message.into(), retry_seconds: None }
     }
 
-    /// Nothing has that id, as far as this caller may know.
+    /// No such object, or the caller may not see it.
     pub fn not_found(id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFound", format!("{} not found", mask(id)))
     }
 
-    /// The object has no such action, or not now.
+    /// The type has no such action.
     pub fn no_action(action: &str, schema: &Schema) -> Self {
         let known: Vec<_> = schema.actions.iter().map(|(name, _)| *name).collect();
         let others = match known.as_slice() {
@@ -57,15 +57,20 @@ impl Error {
         Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", message)
     }
 
-    /// The address knows no such method.
+    /// The path does not support the method.
     pub fn method(method: &Method) -> Self {
         // Rancher's spelling of the code.
         let message = format!("Method {method} not supported");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow", message)
     }
 
-    /// A failure that passes by itself.
-    pub fn passing(status: StatusCode, code: &'static str, message: impl Into<String>, seconds: u64) -> Self {
+    /// A transient error.
+    pub fn transient(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        seconds: u64,
+    ) -> Self {
         Self { retry_seconds: Some(seconds), ..Self::new(status, code, message) }
     }
 }
@@ -96,20 +101,20 @@ impl From<service::Error> for Error {
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),
             E::Exists { .. } => Self::new(StatusCode::CONFLICT, "AlreadyExists", error.to_string()),
             E::Rejected(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidState", error.to_string()),
-            E::TooManyEventStreams => Self::passing(
+            E::TooManyEventStreams => Self::transient(
                 StatusCode::TOO_MANY_REQUESTS,
                 "TooManyRequests",
                 error.to_string(),
                 RETRY_SECONDS,
             ),
             E::TimedOut { .. } => {
-                Self::passing(StatusCode::GATEWAY_TIMEOUT, "ServerError", error.to_string(), RETRY_SECONDS)
+                Self::transient(StatusCode::GATEWAY_TIMEOUT, "ServerError", error.to_string(), RETRY_SECONDS)
             }
             E::Azure { ref source, .. } if source.is_transient() => {
                 let seconds = source.retry_after().map_or(RETRY_SECONDS, |wait| wait.as_secs().max(1));
                 log(&error);
                 let message = "Azure does not answer at the moment; try again later";
-                Self::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, seconds)
+                Self::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, seconds)
             }
             E::Azure { .. } => {
                 log(&error);
@@ -117,7 +122,7 @@ impl From<service::Error> for Error {
             }
             E::Store(ref source) if source.is_full() => {
                 log(&error);
-                Self::passing(
+                Self::transient(
                     StatusCode::INSUFFICIENT_STORAGE,
                     "InsufficientStorage",
                     DISK_FULL,
@@ -127,7 +132,7 @@ impl From<service::Error> for Error {
             E::Store(ref source) if source.is_unavailable() => {
                 log(&error);
                 let message = "the database cannot be reached at the moment; try again in a few seconds";
-                Self::passing(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, RETRY_SECONDS)
+                Self::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, RETRY_SECONDS)
             }
             E::Store(_) | E::Vault(_) | E::Corrupt { .. } => {
                 log(&error);
@@ -139,7 +144,7 @@ impl From<service::Error> for Error {
 }
 
 fn log(error: &service::Error) {
-    let RequestId(request_id) = RequestId::current();
+    let request_id = request::current_id();
     tracing::error!(%request_id, error = %Chain(error), "a request failed");
 }
 
@@ -190,26 +195,43 @@ pub(crate) struct ErrorBody<'a> {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let body = json::to_bytes_line(&ErrorBody {
-            base_type: "error",
-            code: self.code,
-            field_name: self.field.as_deref(),
-            message: &self.message,
-            request_id: None,
-            status: self.status.as_u16(),
-            r#type: "error",
-        });
-        let mut response = (self.status, body).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = self.retry_seconds {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        respond(self.status, self.code, self.field.as_deref(), &self.message, None, self.retry_seconds)
     }
+}
+
+/// Formats an error of the middleware or the authentication.
+pub(in crate::api) fn format(error: &SurfaceError<'_>) -> Response {
+    respond(error.status, error.code, None, error.message, error.request_id, error.retry_seconds)
+}
+
+fn respond(
+    status: StatusCode,
+    code: &str,
+    field_name: Option<&str>,
+    message: &str,
+    request_id: Option<&str>,
+    retry_seconds: Option<u64>,
+) -> Response {
+    let base_type = "error";
+    let body = ErrorBody {
+        base_type,
+        code,
+        field_name,
+        message,
+        request_id,
+        status: status.as_u16(),
+        r#type: base_type,
+    };
+    let mut response = reply::json(status, &body);
+    if let Some(seconds) = retry_seconds {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -223,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_body_is_normans_to_the_byte() {
+    async fn body_is_equal_to_normans() {
         let invalid = Invalid::field("InvalidFormat", "count", "a < b");
         let (status, body) = text(invalid.into()).await;
         assert_eq!(status, 422);
@@ -243,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn causes_inside_the_server_are_not_told() {
+    async fn internal_causes_are_not_sent() {
         let source = "row 7 is broken".into();
         let (status, body) = text(service::Error::Corrupt { id: "c-1".to_owned(), source }.into()).await;
         assert_eq!(status, 500);
@@ -251,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn full_disk_has_a_status_of_its_own() {
+    async fn full_disk_is_507() {
         let full = crate::store::Error::from(sqlx::Error::Io(std::io::ErrorKind::StorageFull.into()));
         let response = Error::from(service::Error::from(full)).into_response();
         assert_eq!(
@@ -261,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_is_named() {
+    async fn missing_objects_are_named() {
         let (status, body) = text(service::Error::NotFound { id: "x:y".to_owned() }.into()).await;
         assert_eq!(status, 404);
         assert!(body.contains(r#""code":"NotFound","message":"x:y not found""#), "{body}");

@@ -53,27 +53,27 @@ impl V3Type for CloudCredentials {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let credentials = call.state.credentials().list(call.caller()).await?;
+        let credentials = call.state.credentials.list(call.caller()).await?;
         Ok(credentials.into_iter().map(|credential| view(credential, &call.links)).collect())
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        Ok(view(call.state.credentials().get(call.caller(), id).await?, &call.links))
+        Ok(view(call.state.credentials.get(call.caller(), id).await?, &call.links))
     }
 
     async fn create(call: &Call, body: Object) -> Result<Object, Error> {
         let change = parse_change(body, InputFor::Create)?;
-        Ok(view(call.state.credentials().create(&call.actor, change).await?, &call.links))
+        Ok(view(call.state.credentials.create(&call.actor, change).await?, &call.links))
     }
 
     async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
         let change = parse_change(body, InputFor::Update)?;
         let mode = if call.query.is_on("_replace") { Mode::Replace } else { Mode::Merge };
-        Ok(view(call.state.credentials().update(&call.actor, id, change, mode).await?, &call.links))
+        Ok(view(call.state.credentials.update(&call.actor, id, change, mode).await?, &call.links))
     }
 
     async fn delete(call: &Call, id: &str) -> Result<types::Deleted, Error> {
-        let credentials = call.state.credentials();
+        let credentials = &call.state.credentials;
         if call.query.is_forced()? {
             return Ok(view(credentials.erase(&call.actor, id).await?, &call.links).into());
         }

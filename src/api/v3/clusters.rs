@@ -59,30 +59,30 @@ impl V3Type for Clusters {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let clusters = call.state.clusters().list_with_roles(call.caller()).await?;
+        let clusters = call.state.clusters.list_with_roles(call.caller()).await?;
         Ok(clusters.iter().map(|(cluster, role)| view(cluster, *role, &call.links)).collect())
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let (cluster, role) = call.state.clusters().with_role(call.caller(), id).await?;
+        let (cluster, role) = call.state.clusters.with_role(call.caller(), id).await?;
         Ok(view(&cluster, role, &call.links))
     }
 
     async fn create(call: &Call, body: Object) -> Result<Object, Error> {
         let change = parse_change(body, InputFor::Create)?;
-        let cluster = call.state.clusters().create(&call.actor, change).await?;
+        let cluster = call.state.clusters.create(&call.actor, change).await?;
         Ok(view(&cluster, Role::Owner, &call.links))
     }
 
     async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
         let change = parse_change(body, InputFor::Update)?;
         let mode = if call.query.is_on("_replace") { Mode::Replace } else { Mode::Merge };
-        let cluster = call.state.clusters().update(&call.actor, id, change, mode).await?;
+        let cluster = call.state.clusters.update(&call.actor, id, change, mode).await?;
         Ok(view(&cluster, Role::Owner, &call.links))
     }
 
     async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
-        let clusters = call.state.clusters();
+        let clusters = &call.state.clusters;
         if call.query.is_forced()? {
             let (cluster, left) = clusters.abandon(&call.actor, id).await?;
             return Ok(abandoned(&cluster, &left, &call.links).into());
@@ -95,7 +95,7 @@ impl V3Type for Clusters {
         if action != kubeconfigs::ACTION {
             return Ok(None);
         }
-        match call.state.kubeconfigs().generate(&call.actor, id, &call.links.to("")).await? {
+        match call.state.kubeconfigs.generate(&call.actor, id, &call.links.to("")).await? {
             Generated::Kubeconfig(config) => Ok(Some(kubeconfig::respond(&config))),
             Generated::Unreachable(reason) if call.is_browser_session => Err(reason.into()),
             Generated::Unreachable(reason) => Ok(Some(kubeconfig::respond_empty(&reason))),

@@ -61,7 +61,7 @@ impl V3Type for KontainerDrivers {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let active = is_operator_active(&call.state.settings().value("kev2-operators").await);
+        let active = is_operator_active(&call.state.settings.value("kev2-operators").await);
         let fields = fields([
             ("active", json!(active)),
             ("builtIn", json!(true)),

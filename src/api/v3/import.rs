@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::norman::error::Error;
 use crate::api::norman::links::Links;
-use crate::api::origin::Client;
+use crate::api::request::RequestContext;
 use crate::api::state::AppState;
 use crate::service::registration::ManifestError;
 
@@ -21,20 +21,20 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().route("/v3/import/{file}", get(get_manifest))
 }
 
-/// What may be asked for.
+/// The query of a manifest.
 #[derive(Debug, Deserialize)]
 struct ManifestQuery {
-    /// The image of the authentication of clusters that have a second way in. AKS clusters have none: only looked at.
+    /// The kube-api-auth image of an authorized cluster endpoint. Unused on AKS; only validated.
     #[serde(rename = "authImage")]
     auth_image: Option<String>,
 }
 
-/// The manifest that registers a cluster's agent. The address is the secret; no token is needed.
+/// The manifest that registers a cluster's agent. The URL is the secret, so no token is needed.
 async fn get_manifest(
     State(state): State<AppState>,
     Path(file): Path<String>,
     Query(query): Query<ManifestQuery>,
-    Client(client): Client,
+    context: RequestContext,
     links: Links,
 ) -> Response {
     let (token, cluster_id) = match ManifestName::parse(&file) {
@@ -46,12 +46,12 @@ async fn get_manifest(
         ManifestName::Other => return plain(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
     };
     let auth_image = query.auth_image.as_deref();
-    match state.registration().manifest(token, cluster_id, auth_image, &links.to("")).await {
+    match state.registration.manifest(token, cluster_id, auth_image, &links.to("")).await {
         Ok(manifest) => plain(StatusCode::OK, manifest),
         Err(ManifestError::Other(error)) => Error::from(error).into_response(),
         Err(error) => {
             if matches!(error, ManifestError::Unknown) {
-                state.attempts().failed(client).await;
+                state.login_failures().failed(context.client_ip).await;
             }
             plain(StatusCode::BAD_REQUEST, error.to_string())
         }

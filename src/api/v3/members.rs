@@ -42,18 +42,18 @@ impl V3Type for ClusterRoleTemplateBindings {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let members = call.state.members().list(call.caller()).await?;
+        let members = call.state.members.list(call.caller()).await?;
         Ok(members.iter().map(|member| view(member, &call.links)).collect())
     }
 
     async fn list_of_cluster(call: &Call, cluster: Cluster) -> Result<Vec<Object>, Error> {
-        let members = call.state.members().list(call.caller()).await?;
+        let members = call.state.members.list(call.caller()).await?;
         let members = members.iter().filter(|member| member.cluster_id == cluster.id);
         Ok(members.map(|member| view(member, &call.links)).collect())
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        Ok(view(&call.state.members().get(call.caller(), id).await?, &call.links))
+        Ok(view(&call.state.members.get(call.caller(), id).await?, &call.links))
     }
 
     async fn create(call: &Call, body: Object) -> Result<Object, Error> {
@@ -66,7 +66,7 @@ impl V3Type for ClusterRoleTemplateBindings {
             name: take_text(&mut input, "name"),
             metadata: metadata::take(&mut input),
         };
-        Ok(view(&call.state.members().create(&call.actor, new).await?, &call.links))
+        Ok(view(&call.state.members.create(&call.actor, new).await?, &call.links))
     }
 
     async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
@@ -78,11 +78,11 @@ impl V3Type for ClusterRoleTemplateBindings {
             role: take_text(&mut input, "roleTemplateId"),
             metadata: metadata::take(&mut input),
         };
-        Ok(view(&call.state.members().update(&call.actor, id, change).await?, &call.links))
+        Ok(view(&call.state.members.update(&call.actor, id, change).await?, &call.links))
     }
 
     async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
-        Ok(view(&call.state.members().delete(&call.actor, id).await?, &call.links).into())
+        Ok(view(&call.state.members.delete(&call.actor, id).await?, &call.links).into())
     }
 }
 

@@ -36,7 +36,7 @@ impl V3Type for Nodes {
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
         let options = ListOptions::parse(&NODE, &call.query)?;
-        let mut clusters = call.state.clusters().list(call.caller()).await?;
+        let mut clusters = call.state.clusters.list(call.caller()).await?;
         clusters.retain(|cluster| options.admits("clusterId", &json!(cluster.id)));
         Ok(views(call, &clusters).await)
     }
@@ -47,14 +47,14 @@ impl V3Type for Nodes {
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
         let (cluster, name) = cluster_of(call, id).await?;
-        let lists = call.state.nodes().list(std::slice::from_ref(&cluster)).await;
+        let lists = call.state.nodes.list(std::slice::from_ref(&cluster)).await;
         let found = lists.iter().flat_map(|nodes| nodes.iter()).find(|node| node.name == name);
         found.map(|node| view(&cluster, node, &call.links)).ok_or_else(|| Error::not_found(id))
     }
 }
 
 async fn views(call: &Call, clusters: &[Cluster]) -> Vec<Object> {
-    let lists = call.state.nodes().list(clusters).await;
+    let lists = call.state.nodes.list(clusters).await;
     let lists = clusters.iter().zip(&lists);
     lists.flat_map(|(cluster, nodes)| nodes.iter().map(|node| view(cluster, node, &call.links))).collect()
 }

@@ -11,7 +11,7 @@ use crate::service::clusters::Cluster;
 pub(super) async fn cluster_of<'a>(call: &Call, id: &'a str) -> Result<(Cluster, &'a str), Error> {
     let missing = || Error::not_found(id);
     let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(missing)?;
-    match call.state.clusters().get(call.caller(), cluster_id).await {
+    match call.state.clusters.get(call.caller(), cluster_id).await {
         Err(service::Error::NotFound { .. }) => Err(missing()),
         found => Ok((found?, name)),
     }

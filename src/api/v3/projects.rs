@@ -29,7 +29,7 @@ impl V3Type for Projects {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let clusters = call.state.clusters().list(call.caller()).await?;
+        let clusters = call.state.clusters.list(call.caller()).await?;
         Ok(clusters.iter().flat_map(|cluster| views(cluster, &call.links)).collect())
     }
 

@@ -54,7 +54,7 @@ impl V3Type for ClusterRegistrationTokens {
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let token = call.state.registration().get(call.caller(), id).await?;
+        let token = call.state.registration.get(call.caller(), id).await?;
         Ok(view(&token, &server_url(call).await, &call.links))
     }
 
@@ -62,25 +62,25 @@ impl V3Type for ClusterRegistrationTokens {
         let mut input = input::convert(&SCHEMA, body, InputFor::Create)?;
         let cluster_id = take_text(&mut input, "clusterId").unwrap_or_default();
         let name = take_text(&mut input, "name");
-        let token = call.state.registration().create(&call.actor, &cluster_id, name.as_deref()).await?;
+        let token = call.state.registration.create(&call.actor, &cluster_id, name.as_deref()).await?;
         Ok(view(&token, &server_url(call).await, &call.links))
     }
 
     async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
-        let token = call.state.registration().delete(&call.actor, id).await?;
+        let token = call.state.registration.delete(&call.actor, id).await?;
         Ok(view(&token, &server_url(call).await, &call.links).into())
     }
 }
 
 async fn views(call: &Call, cluster_id: Option<&str>) -> Result<Vec<Object>, Error> {
-    let tokens = call.state.registration().list(call.caller(), cluster_id).await?;
+    let tokens = call.state.registration.list(call.caller(), cluster_id).await?;
     let server_url = server_url(call).await;
     Ok(tokens.iter().map(|token| view(token, &server_url, &call.links)).collect())
 }
 
 /// The URL of this server in commands that people run later.
 async fn server_url(call: &Call) -> String {
-    call.state.registration().server(&call.links.to("")).await
+    call.state.registration.server(&call.links.to("")).await
 }
 
 fn view(token: &RegistrationToken, server_url: &str, links: &Links) -> Object {

@@ -102,7 +102,7 @@ async fn list<T: V3Type>(call: Call, uri: Uri) -> Result<Response, Error> {
 }
 
 async fn list_of_cluster<T: V3Type>(call: Call, Path(id): Path<String>, uri: Uri) -> Result<Response, Error> {
-    let cluster = call.state.clusters().get(call.caller(), &id).await?;
+    let cluster = call.state.clusters.get(call.caller(), &id).await?;
     page::<T>(&call, &uri, T::list_of_cluster(&call, cluster).await?)
 }
 

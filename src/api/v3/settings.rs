@@ -36,12 +36,12 @@ impl V3Type for Settings {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let settings = call.state.settings().list().await?;
+        let settings = call.state.settings.list().await?;
         Ok(settings.into_iter().map(|setting| view(setting, call.caller().admin, &call.links)).collect())
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let setting = call.state.settings().get(id).await?;
+        let setting = call.state.settings.get(id).await?;
         Ok(view(setting, call.caller().admin, &call.links))
     }
 
@@ -49,13 +49,13 @@ impl V3Type for Settings {
         if id != PUBLIC {
             return None;
         }
-        let setting = state.settings().get(id).await.map_err(Error::from);
+        let setting = state.settings.get(id).await.map_err(Error::from);
         Some(setting.map(|setting| view(setting, false, links)))
     }
 
     async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
         let mut input = input::convert(&SETTING, body, InputFor::Update)?;
-        let settings = call.state.settings();
+        let settings = &call.state.settings;
         let setting = match input.remove("value") {
             None => settings.get(id).await?,
             Some(value) => settings.change(&call.actor, id, value.as_str().unwrap_or_default()).await?,

@@ -36,12 +36,12 @@ impl V3Type for Tokens {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let tokens = call.state.own_tokens().list(call.caller()).await?;
+        let tokens = call.state.own_tokens.list(call.caller()).await?;
         Ok(tokens.into_iter().map(|token| view(token, call)).collect())
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        Ok(view(call.state.own_tokens().get(call.caller(), id).await?, call))
+        Ok(view(call.state.own_tokens.get(call.caller(), id).await?, call))
     }
 
     async fn create(call: &Call, body: Object) -> Result<Object, Error> {
@@ -52,14 +52,14 @@ impl V3Type for Tokens {
             cluster_id: take_text(&mut input, "clusterId"),
             metadata: metadata::take(&mut input),
         };
-        let (info, secret) = call.state.own_tokens().create(&call.actor, token).await?;
+        let (info, secret) = call.state.own_tokens.create(&call.actor, token).await?;
         let mut object = view(info, call);
         put_text(&mut object, "token", Some(secret.to_bearer().expose_secret().to_owned()));
         Ok(object)
     }
 
     async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
-        let token = call.state.own_tokens().revoke(&call.actor, id).await?;
+        let token = call.state.own_tokens.revoke(&call.actor, id).await?;
         Ok(view(token, call).into())
     }
 }

@@ -39,17 +39,17 @@ impl V3Type for Users {
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
-        let users = call.state.users().list(call.caller()).await?;
+        let users = call.state.users.list(call.caller()).await?;
         Ok(users.into_iter().map(|user| view(user, call)).collect())
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        Ok(view(call.state.users().get(call.caller(), id).await?, call))
+        Ok(view(call.state.users.get(call.caller(), id).await?, call))
     }
 
     async fn update(call: &Call, id: &str, body: Object) -> Result<Object, Error> {
         let input = input::convert(&USER, body, InputFor::Update)?;
-        let users = call.state.users();
+        let users = &call.state.users;
         let user = users.get(call.caller(), id).await?;
         for key in ["name", "username"] {
             if let Some(name) = input.get(key).and_then(Value::as_str).filter(|name| *name != user.name) {
@@ -65,7 +65,7 @@ impl V3Type for Users {
     }
 
     async fn delete(call: &Call, id: &str) -> Result<Deleted, Error> {
-        let removed = call.state.users().remove(&call.actor, id, None).await?;
+        let removed = call.state.users.remove(&call.actor, id, None).await?;
         Ok(view(removed.user, call).into())
     }
 }

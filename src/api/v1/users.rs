@@ -179,7 +179,7 @@ async fn list_user_accounts(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
 ) -> Result<Response, Error> {
-    let users = state.users().accounts(&caller).await?.into_iter().map(UserAccount::from).collect();
+    let users = state.users.accounts(&caller).await?.into_iter().map(UserAccount::from).collect();
     Ok(reply::json(StatusCode::OK, &UserAccountList { users }))
 }
 
@@ -197,7 +197,7 @@ async fn get_user_account(
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let (account, properties) = state.users().account(&caller, &id).await?;
+    let (account, properties) = state.users.account(&caller, &id).await?;
     let details = UserDetails {
         user: account.into(),
         clusters: owned(properties.clusters),
@@ -226,6 +226,6 @@ async fn delete_user_account(
     query: Query,
 ) -> Result<Response, Error> {
     let hand_over_to = query.first("handOverTo").filter(|name| !name.is_empty());
-    let removed = state.users().remove(&actor, &id, hand_over_to).await?;
+    let removed = state.users.remove(&actor, &id, hand_over_to).await?;
     Ok(reply::json(StatusCode::OK, &RemovedUser::from(removed)))
 }

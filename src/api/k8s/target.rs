@@ -1,4 +1,4 @@
-//! What an address below `/k8s/clusters` asks for: which cluster, what inside it, and whether the answer has an end.
+//! The target of a path below `/k8s/clusters`: the cluster, the path inside it, and whether the response has an end.
 
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
@@ -7,59 +7,58 @@ use super::attributes::Attributes;
 use super::status::Status;
 use crate::api::query::Query;
 
-/// A segment that is encoded more often than that is meant to mislead. Without a bound, a long one would cost its square.
-const DECODINGS: usize = 8;
+/// A segment that is encoded more often is an attack. Without a limit, decoding a long one would take quadratic time.
+const MAX_DECODINGS: usize = 8;
 
-/// A request, taken apart.
+/// The target of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// The cluster, as the caller wrote it.
+pub(super) struct Target {
+    /// The ID of the cluster, as the caller wrote it.
     pub(super) cluster_id: String,
-    /// Path and query inside the cluster, as they came.
-    pub(super) inner: String,
-    /// What kind of answer it has.
+    /// Path and query inside the cluster, as the caller wrote them.
+    pub(super) path_and_query: String,
     pub(super) kind: Kind,
-    /// What the audit log says about it, if anything.
+    /// The audit record; `None` if the request is not audited.
     pub(super) audit: Option<Audit>,
 }
 
-/// What the audit log says about a request.
+/// The audit record of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Audit {
     /// Verb, resource and object.
     pub(super) detail: String,
-    /// Whether clients send such requests all the time.
+    /// Whether records of the same kind are counted, because clients send such requests all the time.
     pub(super) is_counted: bool,
 }
 
-/// What kind of answer a request has.
+/// The kind of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The version of the cluster.
     Version,
-    /// One that comes to its end.
+    /// A response with an end.
     Ordinary,
-    /// Events, as they happen.
+    /// Events as they happen.
     Watch,
-    /// The lines of a log, as they are written.
+    /// The lines of a log as they are written.
     FollowedLog,
-    /// That of what runs in the cluster: a session or anything else.
+    /// A response of a pod, service or node: a session or anything else.
     Inside,
 }
 
 impl Kind {
-    /// Whether the answer may go on for ever, or begin late.
+    /// Whether the response may have no end, or begin late.
     pub(super) fn is_endless(self) -> bool {
         matches!(self, Self::Watch | Self::FollowedLog | Self::Inside)
     }
 }
 
-impl Asked {
-    /// Takes a request apart.
+impl Target {
+    /// Parses the method and the URI of a request.
     ///
     /// # Errors
-    /// When the path could mean another one: segments of dots, slashes that are encoded.
-    pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, Status> {
+    /// If the path is ambiguous: it has segments of dots, or encoded slashes.
+    pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Self, Status> {
         let rest = uri.path().strip_prefix("/k8s/clusters/").unwrap_or_default();
         let (id, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let cluster_id = percent_decode_str(id).decode_utf8();
@@ -90,20 +89,20 @@ impl Asked {
             .is_audited()
             .then(|| Audit { detail: attributes.to_string(), is_counted: attributes.is_heartbeat() });
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        Ok(Self { cluster_id, inner: format!("{path}{query}"), kind, audit })
+        Ok(Self { cluster_id, path_and_query: format!("{path}{query}"), kind, audit })
     }
 
-    /// Whether it is for Rancher's own API, which its agent serves in clusters. Kubernetes serves nothing there.
+    /// Whether the path belongs to Steve, which Rancher's agent serves in clusters. Kubernetes serves nothing there.
     pub(super) fn is_steve(&self) -> bool {
-        let path = self.inner.split('?').next().unwrap_or_default();
+        let path = self.path_and_query.split('?').next().unwrap_or_default();
         path == "/v1" || path.starts_with("/v1/")
     }
 }
 
-/// Whether a segment, however often it is decoded, is one of dots or holds a slash.
+/// Whether a segment, decoded any number of times, consists of dots or contains a slash.
 fn is_ambiguous(segment: &str) -> bool {
     let mut text = segment.to_owned();
-    for _ in 0..DECODINGS {
+    for _ in 0..MAX_DECODINGS {
         if matches!(text.as_str(), "." | "..") || text.contains(['/', '\\']) {
             return true;
         }
@@ -116,7 +115,7 @@ fn is_ambiguous(segment: &str) -> bool {
     true
 }
 
-/// Whether a parameter is on. To Kubernetes everything is on that is not said to be off.
+/// Whether a parameter is on. Kubernetes accepts every value but `0` and `false`.
 pub(super) fn is_on(query: Query<'_>, name: &str) -> bool {
     let mut values = query.pairs().filter(|(key, _)| key == name);
     values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
@@ -143,13 +142,13 @@ fn leads_inside(segments: &[&str]) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(uri: &str) -> Option<Asked> {
-        Asked::of(&Method::GET, &uri.parse().unwrap()).ok()
+    fn parse(uri: &str) -> Option<Target> {
+        Target::parse(&Method::GET, &uri.parse().unwrap()).ok()
     }
 
     #[test]
-    fn cluster_path_and_query_are_taken_as_they_came() {
-        for (uri, id, inner) in [
+    fn cluster_path_and_query_are_unchanged() {
+        for (uri, id, path_and_query) in [
             ("/k8s/clusters/c-1", "c-1", "/"),
             ("/k8s/clusters/c-1/", "c-1", "/"),
             ("/k8s/clusters/c-1?a=b", "c-1", "/?a=b"),
@@ -160,13 +159,17 @@ mod tests {
             ("/k8s/clusters/c-1/a%3Ab/%25", "c-1", "/a%3Ab/%25"),
             ("/k8s/clusters/c-1/a?", "c-1", "/a?"),
         ] {
-            let asked = asked(uri).unwrap();
-            assert_eq!((asked.cluster_id.as_str(), asked.inner.as_str()), (id, inner), "{uri}");
+            let target = parse(uri).unwrap();
+            assert_eq!(
+                (target.cluster_id.as_str(), target.path_and_query.as_str()),
+                (id, path_and_query),
+                "{uri}"
+            );
         }
     }
 
     #[test]
-    fn paths_that_could_mean_others_are_refused() {
+    fn ambiguous_paths_are_rejected() {
         for uri in [
             "/k8s/clusters/c-1/../c-2/api",
             "/k8s/clusters/c-1/%2e%2e/c-2",
@@ -179,14 +182,14 @@ mod tests {
             "/k8s/clusters/../x",
             "/k8s/clusters/c%2F1/x",
         ] {
-            assert_eq!(asked(uri), None, "{uri}");
+            assert_eq!(parse(uri), None, "{uri}");
         }
-        assert_eq!(asked(&format!("/k8s/clusters/c-1/%{}2fx", "25".repeat(10_000))), None);
-        assert_eq!(asked(&format!("/k8s/clusters/%{}2fx", "25".repeat(10_000))), None);
+        assert_eq!(parse(&format!("/k8s/clusters/c-1/%{}2fx", "25".repeat(10_000))), None);
+        assert_eq!(parse(&format!("/k8s/clusters/%{}2fx", "25".repeat(10_000))), None);
     }
 
     #[test]
-    fn answers_without_an_end_are_known() {
+    fn endless_responses_are_recognized() {
         for (uri, expected) in [
             ("/api/v1/nodes", false),
             ("/api/v1/nodes?watch=true", true),
@@ -213,21 +216,21 @@ mod tests {
             ("/api/v1/namespaces/exec", false),
         ] {
             assert_eq!(
-                asked(&format!("/k8s/clusters/c-1{uri}")).unwrap().kind.is_endless(),
+                parse(&format!("/k8s/clusters/c-1{uri}")).unwrap().kind.is_endless(),
                 expected,
                 "{uri}"
             );
         }
-        let post =
-            Asked::of(&Method::POST, &"/k8s/clusters/c/api/v1/nodes?watch=true".parse().unwrap()).unwrap();
+        let post = Target::parse(&Method::POST, &"/k8s/clusters/c/api/v1/nodes?watch=true".parse().unwrap())
+            .unwrap();
         assert_eq!(post.kind, Kind::Ordinary);
     }
 
     #[test]
-    fn the_version_is_told_from_everything_else() {
-        assert_eq!(asked("/k8s/clusters/c-1/version").unwrap().kind, Kind::Version);
-        assert_eq!(asked("/k8s/clusters/c-1/version?timeout=32s").unwrap().kind, Kind::Version);
-        assert_ne!(asked("/k8s/clusters/c-1/versions").unwrap().kind, Kind::Version);
-        assert_ne!(asked("/k8s/clusters/version").unwrap().kind, Kind::Version);
+    fn version_is_recognized() {
+        assert_eq!(parse("/k8s/clusters/c-1/version").unwrap().kind, Kind::Version);
+        assert_eq!(parse("/k8s/clusters/c-1/version?timeout=32s").unwrap().kind, Kind::Version);
+        assert_ne!(parse("/k8s/clusters/c-1/versions").unwrap().kind, Kind::Version);
+        assert_ne!(parse("/k8s/clusters/version").unwrap().kind, Kind::Version);
     }
 }

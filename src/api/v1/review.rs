@@ -132,7 +132,7 @@ async fn review_cluster(
     actor: Actor,
     Body(body): Body,
 ) -> Result<Response, Error> {
-    let review = state.clusters().review(&actor, question(body)?).await?;
+    let review = state.clusters.review(&actor, question(body)?).await?;
     Ok(reply::json(StatusCode::OK, &ReviewResult::from(review)))
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1`: what Rancher has no words for, one file each. Failures have Norman's form, as everything outside `/meta`.
+//! `/api/v1`: the API that Rancher does not have, one file for each resource. Errors are in Norman's format.
 
 mod audit;
 mod credentials;
@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::state::AppState;
 
-/// Everything below `/api/v1`, with full paths.
+/// All routes below `/api/v1`, with full paths.
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(audit::router())

@@ -159,7 +159,7 @@ async fn list_audit(
     query: Query,
 ) -> Result<Response, Error> {
     let (filter, limit) = parse(&query)?;
-    let page = state.events().page(&caller, &filter, limit).await?;
+    let page = state.events.page(&caller, &filter, limit).await?;
     let next = page.next.map(|next| {
         let query = query.with("after", &audit::format_cursor(&next));
         links.to(&format!("{PATH}?{query}"))

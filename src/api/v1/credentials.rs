@@ -90,7 +90,7 @@ async fn list_pending_credentials(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
 ) -> Result<Response, Error> {
-    let pending = state.credentials().pending(&caller).await?;
+    let pending = state.credentials.pending(&caller).await?;
     let cloud_credentials = pending.into_iter().map(PendingCredential::from).collect();
     Ok(reply::json(StatusCode::OK, &PendingCredentialList { cloud_credentials }))
 }

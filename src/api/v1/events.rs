@@ -1,14 +1,14 @@
-//! `GET /api/v1/clusters/{id}/events`: what happens to a cluster, as a stream of server-sent events, or as a list of what is
-//! kept. A stream has no end of its own, so what the door limits for others does not hold here; who may follow, how many
-//! and for how long is known in `service::cluster_events`.
+//! `GET /api/v1/clusters/{id}/events`: the events of a cluster, as a stream of server-sent events or as a list of the stored
+//! ones. The middleware's limits end with the head of a response; `service::cluster_events` limits streams.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt as _};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
@@ -29,14 +29,14 @@ use crate::api::state::AppState;
 use crate::api::v3::schemas::LEFT_BEHIND;
 use crate::service::cluster_events::{self, Following, Told};
 
-/// What a client that reconnects by itself has read already.
+/// The last event that a reconnecting client has read.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Asks proxies of nginx's kind to pass the stream on as it comes.
+/// Turns off buffering in nginx and similar proxies.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// How long clients wait before they come again, in milliseconds.
-const RETRY_MS: u32 = 2_000;
+/// The delay before clients reconnect.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Something that happened to a cluster.
 #[derive(Serialize, ToSchema)]
@@ -154,20 +154,19 @@ async fn list_cluster_events(
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
     let after = last.or_else(|| query.first("after")).unwrap_or_default();
     if wants_list(&headers) {
-        let events = state.cluster_events().list(&caller, &id, after).await?;
+        let events = state.cluster_events.list(&caller, &id, after).await?;
         let events = events.into_iter().map(|event| ClusterEvent::of(event, &id)).collect();
         return Ok(reply::json(StatusCode::OK, &ClusterEventList { events }));
     }
-    let following = state.cluster_events().follow(&caller, &id, after).await?;
-    let mut response = Body::from_stream(stream(following, id)).into_response();
-    for (name, value) in [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (BUFFERING, "no")]
-    {
+    let following = state.cluster_events.follow(&caller, &id, after).await?;
+    let mut response = Sse::new(stream(following, id)).into_response();
+    for (name, value) in [(CACHE_CONTROL, "no-store"), (BUFFERING, "no")] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
 }
 
-/// Whether JSON is asked for and a stream is not.
+/// Whether the client accepts JSON but no event stream.
 fn wants_list(headers: &HeaderMap) -> bool {
     let accepted: Vec<_> = headers
         .get_all(ACCEPT)
@@ -178,45 +177,44 @@ fn wants_list(headers: &HeaderMap) -> bool {
     let has = |kind: &str| {
         accepted
             .iter()
-            .any(|it| it.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
+            .any(|kinds| kinds.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
     };
     has("application/json") && !has("text/event-stream")
 }
 
-fn stream(following: Following, cluster_id: String) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    // Something is sent at once, so that the client knows that it is connected.
-    let first = Bytes::from(format!("retry: {RETRY_MS}\n: the events of {cluster_id}\n\n"));
+fn stream(following: Following, cluster_id: String) -> impl Stream<Item = Result<Event, Infallible>> {
+    // The first block is sent at once, so that the client knows that it is connected.
+    let first = Event::default().retry(RETRY_DELAY).comment(format!("the events of {cluster_id}"));
     let rest = stream::unfold(following, move |mut following| {
         let cluster_id = cluster_id.clone();
         async move {
             let told = following.next().await?;
-            Some((Ok(frame(told, &cluster_id)), following))
+            Some((Ok(to_sse(told, &cluster_id)), following))
         }
     });
     stream::once(std::future::ready(Ok(first))).chain(rest)
 }
 
-/// What is told, as it is sent. Kinds are words of ours, and JSON has no line breaks.
-fn frame(told: Told, cluster_id: &str) -> Bytes {
+fn to_sse(told: Told, cluster_id: &str) -> Event {
     let event = match told {
-        Told::Silence => return Bytes::from_static(b": nothing new\n\n"),
+        Told::Silence => return Event::default().comment("nothing new"),
         Told::Event(event) => ClusterEvent::of(event, cluster_id),
     };
-    let kind: String = event.kind.chars().filter(char::is_ascii_graphic).collect();
-    let mut frame = format!("id: {}\nevent: {kind}\ndata: ", event.id).into_bytes();
-    frame.extend_from_slice(&json::to_bytes(&event));
-    frame.extend_from_slice(b"\n\n");
-    frame.into()
+    // A field of the protocol ends with its line.
+    let field = |text: &str| text.chars().filter(char::is_ascii_graphic).collect::<String>();
+    let data = json::to_bytes(&event);
+    Event::default().id(field(&event.id)).event(field(&event.kind)).data(String::from_utf8_lossy(&data))
 }
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
     use serde_json::json;
 
     use super::*;
 
-    #[test]
-    fn an_event_is_one_frame_whatever_is_in_it() {
+    #[tokio::test]
+    async fn event_is_one_block_whatever_it_contains() {
         let data = json!({"state": "active", "phase": "active", "generation": 2, "secret": "x"});
         let event = cluster_events::ClusterEvent {
             id: "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned(),
@@ -225,7 +223,10 @@ mod tests {
             message: "one\n\ndata: two\u{2028}".to_owned(),
             data: data.as_object().unwrap().clone(),
         };
-        let text = String::from_utf8(frame(Told::Event(event), "c-1").to_vec()).unwrap();
+        let event = to_sse(Told::Event(event), "c-1");
+        let response = Sse::new(stream::iter([Ok::<_, Infallible>(event)])).into_response();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = std::str::from_utf8(&body).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[..2], ["id: 01a209ff-44e3-774a-94cd-94100ad0b89b", "event: step"]);
         let sent: serde_json::Value = serde_json::from_str(lines[2].strip_prefix("data: ").unwrap()).unwrap();
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_for_those_who_ask_for_json_and_nothing_else() {
+    fn list_needs_json_and_no_event_stream_in_accept() {
         for (accept, expected) in [
             ("application/json", true),
             ("Application/JSON; q=0.9, */*", true),
