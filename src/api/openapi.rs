@@ -1,5 +1,5 @@
-//! The API document: made from the routes themselves, so that nothing is served undocumented. `failures` has how
-//! operations fail, `examples` what they take and answer, `headers` what comes with it.
+//! The API document, generated from the routes. `failures` has the error responses, `examples` the examples of requests and
+//! responses, `headers` the headers.
 
 mod bodies;
 mod examples;
@@ -18,7 +18,7 @@ use self::bodies::{CheckRefusal, UnauthorizedError};
 use super::meta::MetaError;
 use super::norman::error::ErrorBody;
 
-/// What the document says before the routes are in it.
+/// The document without routes.
 pub(super) fn base() -> OpenApi {
     let info = InfoBuilder::new()
         .title("norman-aks")
@@ -79,7 +79,7 @@ pub(super) fn base() -> OpenApi {
         .build()
 }
 
-/// Adds what is the same for many operations, or too long to stand beside them.
+/// Adds examples and common headers.
 fn complete(operation: &mut Operation) {
     let examples = examples::of(operation.operation_id.as_deref().unwrap_or_default());
     if let Some(RefOr::T(request)) = &mut operation.request_body {
@@ -98,13 +98,13 @@ fn complete(operation: &mut Operation) {
                 }
                 for (kind, content) in &mut response.content {
                     let streamed = kind == "text/event-stream";
-                    let example = if streamed { examples.stream.clone() } else { examples.answer.clone() };
+                    let example = if streamed { examples.stream.clone() } else { examples.response.clone() };
                     set_example(Some(content), example);
                 }
             }
             _ => {
                 add_header(response, headers::RETRY_AFTER);
-                set_example(response.content.values_mut().next(), Some(examples::readiness(false)));
+                set_example(response.content.values_mut().next(), examples.error.clone());
             }
         }
     }
@@ -128,7 +128,7 @@ pub(super) fn to_json(mut document: OpenApi) -> String {
     }
     match document.to_pretty_json() {
         Ok(json) => json + "\n",
-        // Only a map with keys that are no texts has no form in JSON; the document has none.
+        // Only maps with keys that are not strings have no form in JSON, and the document has none.
         Err(error) => {
             tracing::error!(%error, "the API document cannot be written");
             String::from("{}\n")
@@ -153,7 +153,7 @@ mod tests {
         })
     }
 
-    /// What a reference stands for.
+    /// The target of a reference.
     fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
         let Some(reference) = value.get("$ref") else { return value };
         let path = reference.as_str().unwrap().strip_prefix('#').unwrap();
@@ -172,12 +172,15 @@ mod tests {
         }
     }
 
-    /// `UPDATE_OPENAPI=1 cargo test openapi` writes it anew.
+    /// `UPDATE_OPENAPI=1 cargo test openapi` updates it.
     #[test]
-    fn the_committed_document_is_the_one_that_is_served() {
+    fn committed_document_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
         let made = crate::api::openapi_json();
-        #[expect(clippy::disallowed_methods, reason = "a switch for people, of no part of the program")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a switch for developers, not a setting of the program"
+        )]
         if std::env::var("UPDATE_OPENAPI").is_ok() {
             std::fs::write(path, &made).unwrap();
         }
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_leads_somewhere_and_every_component_is_used() {
+    fn references_resolve_and_components_are_used() {
         let document = document();
         let mut references = Vec::new();
         all(&document, "$ref", &mut references);
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nine_actions_are_there_with_the_methods_that_clients_use() {
+    fn nine_actions_are_documented() {
         let document = document();
         let actions: BTreeSet<String> = operations(&document)
             .filter_map(|(method, path, _)| Some(format!("{method} {}", path.strip_prefix("/meta/")?)))
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_has_a_name_of_its_own_and_says_what_it_takes_and_answers() {
+    fn operations_are_complete() {
         let document = document();
         let mut names = BTreeSet::new();
         for (method, path, operation) in operations(&document) {
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_says_when() {
+    fn transient_errors_have_retry_after() {
         let document = document();
         for (_, path, operation) in operations(&document) {
             for (status, response) in operation["responses"].as_object().unwrap() {
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_but_health_needs_a_token() {
+    fn only_health_is_open() {
         let document = document();
         assert!(document["security"].as_array().is_some_and(|any_of| any_of.len() == 3));
         for (_, path, operation) in operations(&document) {

@@ -1,24 +1,24 @@
-//! The headers that answers carry, each one component of the document.
+//! The headers of responses, each a component of the document.
 
 use std::collections::BTreeMap;
 
 use utoipa::openapi::{Header, HeaderBuilder, ObjectBuilder, Ref, RefOr, Type};
 
-/// The id of the request, on every answer.
+/// The ID of the request, in every response.
 pub(super) const REQUEST_ID: &str = "X-Request-Id";
-/// When a passing failure may be tried again.
+/// The delay before a retry.
 pub(super) const RETRY_AFTER: &str = "Retry-After";
-/// Where the answer of an action came from.
+/// The source of an action's response.
 pub(super) const CACHE: &str = "X-Norman-Aks-Cache";
-/// The age of the answer of an action.
+/// The age of an action's response.
 pub(super) const AGE: &str = "Age";
 
-/// A reference to one of them.
+/// A reference to the component `name`.
 pub(super) fn reference(name: &str) -> Ref {
     Ref::new(format!("#/components/headers/{name}"))
 }
 
-/// All of them, by name.
+/// All components, by name.
 pub(super) fn components() -> BTreeMap<String, RefOr<Header>> {
     let seconds = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
     let text = || ObjectBuilder::new().schema_type(Type::String);
