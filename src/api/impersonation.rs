@@ -1,14 +1,14 @@
-//! Impersonation: Kubernetes and Rancher let a caller act as another user by headers. Here a request runs as its caller or
-//! not at all: ignoring the headers would run it with more rights than its sender meant it to have.
+//! Impersonation by headers, as in Kubernetes and Rancher, which this server rejects: ignoring the headers would run a request
+//! with more rights than its sender intended.
 
 use http::HeaderMap;
 
-/// For people, on every surface.
+/// The message on every surface.
 pub(super) const MESSAGE: &str = "impersonation is not supported: leave out the Impersonate-* headers (of kubectl: --as, --as-group, --as-uid), \
      or use a token of that user";
 
-/// Whether any `Impersonate-*` header is there, also one without a value. Names of headers are lower case here, and a proxy
-/// on the way may have taken the underscore for the dash.
+/// Whether the request has an `Impersonate-*` header, even an empty one. Header names are in lower case here, and a proxy may
+/// have replaced the dash by an underscore.
 pub(super) fn is_requested(headers: &HeaderMap) -> bool {
     let follows = |rest: &str| rest.starts_with(['-', '_']);
     headers.keys().any(|name| name.as_str().strip_prefix("impersonate").is_some_and(follows))
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_header_of_impersonation_is_found() {
+    fn impersonation_headers_are_recognized() {
         for (name, expected) in [
             ("Impersonate-User", true),
             ("IMPERSONATE-GROUP", true),

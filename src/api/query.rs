@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The raw query text, looked into by name.
+/// A raw query string.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Query<'a>(&'a str);
 
@@ -14,7 +14,7 @@ impl<'a> Query<'a> {
         Self(uri.query().unwrap_or_default())
     }
 
-    /// The first value of each of these names, in one look at the text; empty for those that are not there.
+    /// The first value of each of these names; empty for missing ones. The query is read once.
     pub(crate) fn first<const N: usize>(self, names: [&str; N]) -> [Cow<'a, str>; N] {
         let mut values = [const { None }; N];
         for (key, raw) in self.raw_pairs() {
@@ -47,23 +47,22 @@ impl<'a> Query<'a> {
     }
 }
 
-/// What is before the first `at` and, when there is one, what is behind it. Texts are short here: looking at every byte
-/// is faster than the search of the standard library.
-fn split(text: &str, at: u8) -> (&str, Option<&str>) {
+/// Splits a text at the first `separator`. For short texts, comparing bytes is faster than the search of the standard library.
+fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
     text.bytes()
-        .position(|b| b == at)
+        .position(|b| b == separator)
         .and_then(|at| Some((text.get(..at)?, text.get(at + 1..))))
         .unwrap_or((text, None))
 }
 
-/// Whether there is nothing to decode.
-fn as_it_is(text: &str) -> bool {
+/// Whether a text has no escapes.
+fn is_plain(text: &str) -> bool {
     !text.bytes().any(|b| matches!(b, b'%' | b'+'))
 }
 
-/// `None` for an escape that is none; bytes that are no UTF-8 become U+FFFD.
+/// `None` for an invalid escape; invalid UTF-8 becomes U+FFFD.
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
-    if as_it_is(text) {
+    if is_plain(text) {
         return Some(Cow::Borrowed(text));
     }
     let mut rest = text;
@@ -82,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_are_read_as_go_reads_them() {
+    fn queries_are_parsed_as_in_go() {
         for (query, name, expected) in [
             ("a=1&a=2", "a", "1"),
             ("A=1", "a", ""),
@@ -102,7 +101,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_query_is_read_without_a_panic(query: String) {
+        fn parsing_never_panics(query: String) {
             let _ = Query(&query).pairs().count();
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /rancherversion`: which API this is.
+//! `GET /rancherversion`: the version of Rancher's API.
 
 use axum::Json;
 use axum::extract::State;

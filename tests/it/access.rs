@@ -48,7 +48,7 @@ fn operations() -> Vec<(Method, String, bool)> {
 }
 
 #[tokio::test]
-async fn every_operation_of_the_api_document_asks_for_a_token_unless_it_is_declared_public() {
+async fn operations_need_a_token_unless_documented_as_public() {
     let app = TestApp::advising().await;
     let operations = operations();
     assert!(operations.len() > 30, "{operations:?}");
@@ -122,7 +122,7 @@ fn is_as_if_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: &str, 
 }
 
 #[tokio::test]
-async fn an_ordinary_user_never_meets_anothers_credential_or_cluster() {
+async fn users_see_no_foreign_credentials_and_clusters() {
     let Two { app, ann, bob, credential, cluster: cluster_id, of_bob } = two().await;
     let (no_credential, no_cluster) = ("cattle-global-data:cc-nnnnn", "c-nnnnn");
     let change = json!({"name": "taken", "description": "over", "aksConfig": {"tags": {"a": "b"}}});
@@ -211,7 +211,7 @@ async fn an_ordinary_user_never_meets_anothers_credential_or_cluster() {
 }
 
 #[tokio::test]
-async fn guessing_gets_slow_and_a_valid_token_is_never_slowed() {
+async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
     let app = TestApp::advising().await;
     let guess = async |token: &str| {
         let started = Instant::now();
@@ -245,7 +245,7 @@ async fn guessing_gets_slow_and_a_valid_token_is_never_slowed() {
 }
 
 #[tokio::test]
-async fn a_cookie_changes_nothing_without_the_proof_that_our_own_page_asked() {
+async fn cookie_changes_need_a_csrf_token() {
     let app = TestApp::advising().await;
     let body = json!({"name": "by-cookie", "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
     let session = format!("R_SESS={}", app.admin);
@@ -287,7 +287,7 @@ async fn a_cookie_changes_nothing_without_the_proof_that_our_own_page_asked() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_is_refused_on_meta_and_allowed_by_name_only() {
+async fn cross_site_pages_need_cors_origins() {
     let app = TestApp::with().advise().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
     let id = app.stored_credential(&app.admin).await;
     let session = format!("R_SESS={}", app.admin);
@@ -310,7 +310,7 @@ async fn a_page_of_another_site_is_refused_on_meta_and_allowed_by_name_only() {
 }
 
 #[tokio::test]
-async fn a_token_ends_with_its_time_or_when_it_is_revoked() {
+async fn expired_and_revoked_tokens_are_rejected() {
     let app = TestApp::advising().await;
     let made = app.app.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
     let token = secrecy::ExposeSecret::expose_secret(&made.to_bearer()).to_owned();
@@ -334,7 +334,7 @@ async fn a_token_ends_with_its_time_or_when_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_limit_is_refused_wherever_bodies_are_read() {
+async fn oversized_bodies_are_rejected() {
     let app = TestApp::with().advise().setting("NORMAN_AKS_BODY_LIMIT", "2KiB").start().await;
     let id = app.stored_credential(&app.admin).await;
     let large = json!({"name": "n".repeat(3_000), "azurecredentialConfig": {}}).to_string();
@@ -359,7 +359,7 @@ async fn a_body_beyond_the_limit_is_refused_wherever_bodies_are_read() {
 }
 
 #[tokio::test]
-async fn more_requests_than_are_allowed_at_once_are_sent_away_and_signs_of_life_are_not() {
+async fn concurrency_limit_rejects_requests_but_not_health_checks() {
     let app = TestApp::with().advise().setting("NORMAN_AKS_REQUEST_LIMIT", "1").start().await;
     let id = app.stored_credential(&app.admin).await;
     app.control.add_fault(Fault {
@@ -409,7 +409,7 @@ async fn listening(app: &TestApp) -> (SocketAddr, CancellationToken) {
 }
 
 #[tokio::test]
-async fn a_client_that_drips_its_headers_is_cut_and_hinders_nobody() {
+async fn slow_headers_are_cut_off() {
     let app = TestApp::advising().await;
     let (address, _stop) = listening(&app).await;
     let dripping = async {
@@ -440,7 +440,7 @@ async fn a_client_that_drips_its_headers_is_cut_and_hinders_nobody() {
 }
 
 #[tokio::test]
-async fn a_thousand_connections_at_once_are_all_answered() {
+async fn thousand_concurrent_connections_get_responses() {
     // Both ends of each connection are files of this process, and other tests run beside.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let files = limits.lines().find(|line| line.starts_with("Max open files"));
@@ -477,7 +477,7 @@ async fn a_thousand_connections_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn answers_say_whether_the_token_is_good() {
+async fn responses_report_whether_the_token_is_valid() {
     let app = TestApp::advising().await;
     let auth = |answer: &Answer| answer.header("x-api-cattle-auth").to_owned();
     for path in

@@ -186,7 +186,7 @@ async fn filled() -> Bench {
 }
 
 #[tokio::test]
-async fn every_answer_is_as_the_document_says_on_every_stage_of_a_clusters_way() {
+async fn responses_match_openapi_in_every_cluster_state() {
     let mut it = filled().await;
     let clusters = it.ids["/v3/clusters/{id}"].clone();
     let state = async |it: &Bench, id: &str| it.app.get(&format!("/v3/clusters/{id}")).send().await.json();
@@ -247,7 +247,7 @@ async fn every_answer_is_as_the_document_says_on_every_stage_of_a_clusters_way()
 }
 
 #[tokio::test]
-async fn changes_and_ends_are_answered_as_the_document_says() {
+async fn update_and_delete_match_openapi() {
     let mut it = filled().await;
     let id = |it: &Bench, path: &str| it.ids[path][0].clone();
     for (path, body) in [
@@ -282,7 +282,7 @@ async fn changes_and_ends_are_answered_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn refusals_are_as_the_document_says() {
+async fn errors_match_openapi() {
     let mut it = Bench::start().await;
     let operations: Vec<(String, String)> = ["get", "put", "post", "delete"]
         .into_iter()
@@ -320,7 +320,7 @@ async fn refusals_are_as_the_document_says() {
 
 /// The listing actions too: they have schemas of their own.
 #[tokio::test]
-async fn listings_are_answered_as_the_document_says() {
+async fn listings_match_openapi() {
     let mut it = Bench::start().await;
     let credential = it.app.stored_credential(&it.app.admin).await;
     let mut body = imported(&it.app, &credential, it.app.seed.imported_cluster_name);

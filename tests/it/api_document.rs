@@ -18,7 +18,7 @@ fn keys(answer: &Value) -> Option<Vec<&String>> {
 }
 
 #[tokio::test]
-async fn the_examples_of_actions_work_on_the_sandbox_as_they_stand() {
+async fn documented_examples_work_on_the_sandbox() {
     let app = TestApp::advising().await;
     let document = app.get("/openapi.json").anonymous().send().await.json();
     let stored = app.stored_credential(&app.admin).await;
@@ -49,7 +49,7 @@ async fn the_examples_of_actions_work_on_the_sandbox_as_they_stand() {
 }
 
 #[tokio::test]
-async fn what_is_made_and_changed_has_the_keys_of_the_examples() {
+async fn responses_have_the_keys_of_the_examples() {
     let app = TestApp::advising().await;
     let document = app.get("/openapi.json").anonymous().send().await.json();
     let operation = |path: &str, method: &str| document["paths"][path][method].clone();
@@ -82,7 +82,7 @@ async fn what_is_made_and_changed_has_the_keys_of_the_examples() {
 }
 
 #[tokio::test]
-async fn refusals_at_the_door_have_the_documented_form() {
+async fn middleware_errors_match_openapi() {
     let app = TestApp::advising().await;
     let refused = app.get("/meta/aksLocations").header("sec-fetch-site", "cross-site").send().await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);

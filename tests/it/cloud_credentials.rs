@@ -23,7 +23,7 @@ fn path(credential: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_credential_comes_back_in_ranchers_shape_without_its_secret() {
+async fn created_credential_has_ranchers_format_without_secret() {
     let app = TestApp::advising().await;
     let body = json!({
         "type": "cloudCredential", "links": null, "actions": null, "s3credentialConfig": null, "unknown": 1,
@@ -79,7 +79,7 @@ async fn a_credential_comes_back_in_ranchers_shape_without_its_secret() {
 }
 
 #[tokio::test]
-async fn what_terraform_needs_for_a_clean_second_plan_is_there() {
+async fn node_has_the_fields_that_terraform_compares() {
     let app = TestApp::advising().await;
     let credential =
         created(&app, &azure(&json!({"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}))).await;
@@ -97,7 +97,7 @@ async fn a_name_that_is_not_given_is_the_id() {
 }
 
 #[tokio::test]
-async fn what_is_no_azure_credential_is_refused() {
+async fn other_credential_types_are_rejected() {
     let app = TestApp::advising().await;
     let missing = (
         "MissingRequired",
@@ -144,7 +144,7 @@ async fn what_is_no_azure_credential_is_refused() {
 }
 
 #[tokio::test]
-async fn a_change_merges_and_a_replacement_does_not() {
+async fn put_merges_and_replace_clears() {
     let app = TestApp::advising().await;
     let config = json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"});
     let before = created(
@@ -177,7 +177,7 @@ async fn a_change_merges_and_a_replacement_does_not() {
 }
 
 #[tokio::test]
-async fn the_secret_is_kept_rotated_and_used_at_once() {
+async fn secret_is_kept_or_rotated_by_updates() {
     let app = TestApp::advising().await;
     let token = app.token("anna").await;
     let id = app.stored_credential(&token).await;
@@ -300,7 +300,7 @@ async fn used_credential_stays_in_its_subscription_and_cloud() {
 }
 
 #[tokio::test]
-async fn used_credential_is_deleted_for_callers_and_erased_with_its_last_use() {
+async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     let own = format!("/v3/cloudcredentials/{id}");
@@ -372,7 +372,7 @@ async fn used_credential_is_deleted_for_callers_and_erased_with_its_last_use() {
 }
 
 #[tokio::test]
-async fn last_use_that_a_put_ends_erases_in_its_name() {
+async fn last_use_ended_by_put_erases_the_credential() {
     let app = TestApp::start().await;
     let (old, new) = (app.stored_credential(&app.admin).await, app.stored_credential(&app.admin).await);
     let path = created_cluster(&app, &app.admin, &cluster("one", &old)).await;
@@ -430,7 +430,7 @@ async fn forced_deletion_erases_at_once() {
 }
 
 #[tokio::test]
-async fn deleted_credential_shows_clusters_and_itself_only_to_those_who_may_see_them() {
+async fn deletion_warning_names_only_visible_clusters() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
     let id = app.stored_credential(&ann).await;
@@ -452,7 +452,7 @@ async fn deleted_credential_shows_clusters_and_itself_only_to_those_who_may_see_
 }
 
 #[tokio::test]
-async fn who_may_update_a_cluster_may_use_its_credential_and_no_other() {
+async fn cluster_id_grants_only_its_own_credential() {
     let app = TestApp::advising().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
     let (annas, admins) = (app.stored_credential(&anna).await, app.stored_credential(&app.admin).await);
@@ -485,7 +485,7 @@ async fn who_may_update_a_cluster_may_use_its_credential_and_no_other() {
 }
 
 #[tokio::test]
-async fn changes_at_the_same_time_do_not_undo_each_other() {
+async fn concurrent_updates_are_merged() {
     let app = TestApp::advising().await;
     let credential = created(&app, &azure(&json!({"clientId": "c", "subscriptionId": "s"}))).await;
     let own = path(&credential);
@@ -509,7 +509,7 @@ async fn changes_at_the_same_time_do_not_undo_each_other() {
 }
 
 #[tokio::test]
-async fn clients_that_can_only_post_name_the_method() {
+async fn post_with_method_parameter_updates_and_deletes() {
     let app = TestApp::advising().await;
     let credential = created(&app, &azure(&json!({"clientId": "c"}))).await;
     let own = path(&credential);
@@ -524,7 +524,7 @@ async fn clients_that_can_only_post_name_the_method() {
 }
 
 #[tokio::test]
-async fn the_secret_is_in_no_answer_and_in_no_file() {
+async fn secret_is_not_in_responses_and_files() {
     let app = TestApp::advising().await;
     let body =
         azure(&json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"}));

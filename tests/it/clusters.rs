@@ -53,7 +53,7 @@ fn config(cluster: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
+async fn created_cluster_round_trips() {
     let app = TestApp::advising().await;
     let body = terraform(&app.stored_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
@@ -109,7 +109,7 @@ async fn a_cluster_comes_back_as_it_was_said_with_what_clients_wait_for() {
 }
 
 #[tokio::test]
-async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
+async fn form_only_fields_are_dropped() {
     let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let body = json!({
@@ -137,7 +137,7 @@ async fn numbers_stay_numbers_and_what_only_forms_know_is_dropped() {
 }
 
 #[tokio::test]
-async fn an_imported_cluster_needs_little() {
+async fn import_requires_only_name_group_region() {
     let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let imported = json!({"clusterName": "c", "imported": true, "resourceGroup": "g", "resourceLocation": "eastus", "azureCredentialSecret": id});
@@ -168,7 +168,7 @@ async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, 
 }
 
 #[tokio::test]
-async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
+async fn create_validation_matches_rancher() {
     let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     created(&app, &terraform(&id)).await;
@@ -244,7 +244,7 @@ async fn a_new_cluster_breaks_rules_in_ranchers_order_and_words() {
 }
 
 #[tokio::test]
-async fn a_new_cluster_needs_a_region_and_names_that_are_free() {
+async fn create_needs_region_and_free_names() {
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     created(&app, &terraform(&id)).await;
@@ -285,7 +285,7 @@ async fn a_new_cluster_needs_a_region_and_names_that_are_free() {
 }
 
 #[tokio::test]
-async fn the_same_name_in_another_group_or_subscription_is_another_cluster() {
+async fn cluster_names_are_unique_per_group_and_subscription() {
     let app = TestApp::advising().await;
     let mut body = terraform(&app.stored_credential(&app.admin).await);
     created(&app, &body).await;
@@ -303,7 +303,7 @@ async fn the_same_name_in_another_group_or_subscription_is_another_cluster() {
 }
 
 #[tokio::test]
-async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
+async fn put_merges_and_full_config_removes_missing_fields() {
     let app = TestApp::advising().await;
     let mut body = terraform(&app.stored_credential(&app.admin).await);
     body["aksConfig"]["managedIdentity"] = json!(true);
@@ -355,7 +355,7 @@ async fn a_change_merges_and_a_full_statement_removes_what_it_leaves_out() {
 }
 
 #[tokio::test]
-async fn a_change_breaks_rules_in_ranchers_order_and_words() {
+async fn update_validation_matches_rancher() {
     let app = TestApp::advising().await;
     let body = terraform(&app.stored_credential(&app.admin).await);
     let cluster = created(&app, &body).await;
@@ -472,7 +472,7 @@ async fn a_removed_cluster_is_gone() {
 }
 
 #[tokio::test]
-async fn actions_are_answered_as_far_as_there_is_something() {
+async fn unsupported_actions_return_404() {
     let app = TestApp::advising().await;
     let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
     let action = cluster["actions"]["generateKubeconfig"]
@@ -491,7 +491,7 @@ async fn actions_are_answered_as_far_as_there_is_something() {
 }
 
 #[tokio::test]
-async fn two_that_register_the_same_cluster_at_once_do_not_both_succeed() {
+async fn concurrent_creates_conflict() {
     let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let bodies: Vec<Value> = (0..8)
@@ -510,7 +510,7 @@ async fn two_that_register_the_same_cluster_at_once_do_not_both_succeed() {
 }
 
 #[tokio::test]
-async fn the_setting_of_operators_can_switch_aks_off() {
+async fn kev2_operators_setting_disables_aks() {
     let app = TestApp::advising().await;
     let body = terraform(&app.stored_credential(&app.admin).await);
     let store =
@@ -528,7 +528,7 @@ async fn the_setting_of_operators_can_switch_aks_off() {
 }
 
 #[tokio::test]
-async fn every_change_is_in_the_audit_and_no_read() {
+async fn writes_are_audited_reads_are_not() {
     let app = TestApp::advising().await;
     let cluster = created(&app, &terraform(&app.stored_credential(&app.admin).await)).await;
     let own = path(&cluster);

@@ -37,7 +37,7 @@ async fn piece(body: &mut Body) -> Option<Result<String, axum::Error>> {
 }
 
 #[tokio::test]
-async fn the_way_in_does_not_depend_on_the_version_of_http_that_the_client_speaks() {
+async fn proxy_accepts_http1_and_http2() {
     let it = Connected::start().await;
     for version in [http::Version::HTTP_10, http::Version::HTTP_11, http::Version::HTTP_2] {
         let path = format!("/k8s/clusters/{ID}/version");
@@ -47,7 +47,7 @@ async fn the_way_in_does_not_depend_on_the_version_of_http_that_the_client_speak
 }
 
 #[tokio::test]
-async fn everybody_is_inside_as_himself_with_the_rights_of_his_part() {
+async fn proxied_requests_have_the_rights_of_their_caller() {
     let it = Connected::start().await;
     let path = format!("/k8s/clusters/{ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");
     let people = [
@@ -98,7 +98,7 @@ async fn everybody_is_inside_as_himself_with_the_rights_of_his_part() {
 }
 
 #[tokio::test]
-async fn every_method_passes_with_its_body_and_changes_are_written_down() {
+async fn proxy_forwards_every_method_and_audits_changes() {
     let it = Connected::start().await;
     for (method, status) in [("PUT", 404), ("PATCH", 200), ("POST", 201), ("DELETE", 200), ("OPTIONS", 404)] {
         let method: Method = method.parse().unwrap();
@@ -158,7 +158,7 @@ async fn clusters_of_others_do_not_exist() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_be_entered_says_why() {
+async fn unreachable_cluster_reports_the_reason() {
     let it = Connected::start().await;
     let connected = it.status();
     let private = ClusterStatus { private_requires_tunnel: Some(true), ..connected.clone() };
@@ -186,7 +186,7 @@ async fn a_cluster_that_cannot_be_entered_says_why() {
 }
 
 #[tokio::test]
-async fn the_version_is_told_or_refused_within_five_seconds() {
+async fn version_responds_within_five_seconds() {
     // Takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
@@ -234,7 +234,7 @@ async fn impersonation_is_forbidden_on_every_surface() {
 }
 
 #[tokio::test]
-async fn paths_that_could_mean_another_cluster_are_not_passed_on() {
+async fn ambiguous_paths_are_not_forwarded() {
     let it = Connected::start().await;
     for path in ["/../c-other/api", "/%2e%2e/api", "/api%2fv1", "/a/./b", "/%252e%252e"] {
         let answer = it.app.get(&format!("/k8s/clusters/{ID}{path}")).token(&it.ann).send().await;
@@ -248,7 +248,7 @@ async fn paths_that_could_mean_another_cluster_are_not_passed_on() {
 }
 
 #[tokio::test]
-async fn what_a_cluster_tells_a_browser_is_not_passed_on() {
+async fn browser_headers_of_a_cluster_are_removed() {
     let it = Connected::start().await;
     let answer = it.app.get(&format!("/k8s/clusters/{ID}/elsewhere")).token(&it.ann).send().await;
     assert_eq!(answer.status, StatusCode::FOUND);
@@ -282,7 +282,7 @@ async fn bodies_are_bounded_as_in_kubernetes() {
 }
 
 #[tokio::test]
-async fn streams_pass_as_they_come_and_end_with_the_client() {
+async fn streams_are_unbuffered_and_end_with_the_client() {
     let it = Connected::start().await;
     let response = it.inside(Method::GET, "/api/v1/watched?watch=true", &it.ann).await;
     assert_eq!(response.status(), 200);
@@ -302,7 +302,7 @@ async fn streams_pass_as_they_come_and_end_with_the_client() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_token_however_its_address_is_spelled() {
+async fn stream_ends_with_its_token() {
     let it = Connected::start().await;
     let own = it.app.token("ann").await;
     let mut bodies = Vec::new();
@@ -322,7 +322,7 @@ async fn a_stream_ends_with_its_token_however_its_address_is_spelled() {
 }
 
 #[tokio::test]
-async fn a_change_whose_client_went_away_is_in_the_audit() {
+async fn change_of_a_disconnected_client_is_audited() {
     // One that ends, and one into a pod that never does.
     for (path, outcome) in [("/late", "done"), ("/api/v1/namespaces/a/pods/b/proxy/never", "failed")] {
         let it = Connected::start().await;
@@ -374,7 +374,7 @@ async fn rows_inside(it: &Connected, count: usize) -> Vec<store::AuditRow> {
 }
 
 #[tokio::test]
-async fn audit_tells_verb_resource_and_object() {
+async fn audit_records_verb_resource_and_object() {
     let it = Connected::start().await;
     let hidden = "s".repeat(40);
     let hidden_path = format!("/api/v1/namespaces/a/secrets/{hidden}");
@@ -428,7 +428,7 @@ async fn audit_tells_verb_resource_and_object() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_when_its_caller_loses_his_part() {
+async fn stream_ends_when_the_caller_loses_access() {
     let it = Connected::start().await;
     let ben = it.member("ben", "read-only").await;
     let mut body = it.inside(Method::GET, "/api/v1/watched?watch=true", &ben).await.into_body();

@@ -164,7 +164,7 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
 }
 
 #[tokio::test]
-async fn stop_lets_an_event_come_to_its_end() {
+async fn stop_completes_the_current_event() {
     let it = Connected::start().await;
     let served = Served::start(&it.app).await;
     let mut wire = served.watch(&it.ann, "application/json").await;
@@ -218,7 +218,7 @@ async fn restarted_api_ends_a_watch_between_events() {
 }
 
 #[tokio::test]
-async fn restarted_api_breaks_a_watch_off_inside_an_event() {
+async fn restarted_api_aborts_a_watch_inside_an_event() {
     let it = Connected::start().await;
     let served = Served::start(&it.app).await;
     let mut wire = served.watch(&it.ann, "application/json").await;
@@ -286,7 +286,7 @@ async fn watch_over_websocket_works_with_the_sandbox() {
 }
 
 #[tokio::test]
-async fn sessions_change_the_protocol_and_pass_in_both_directions() {
+async fn upgraded_connections_are_bidirectional() {
     let it = Connected::start().await;
     let served = Served::start(&it.app).await;
     for (method, protocol, headers) in [

@@ -171,7 +171,7 @@ async fn scaled_cluster_lists_its_new_nodes_at_once() {
 }
 
 #[tokio::test]
-async fn slow_cluster_holds_a_list_up_for_two_seconds_at_most() {
+async fn slow_cluster_delays_a_list_by_two_seconds_at_most() {
     let cluster = Cluster::start().await;
     let node = cluster.node().await;
     cluster.age(11);
@@ -192,7 +192,7 @@ async fn slow_cluster_holds_a_list_up_for_two_seconds_at_most() {
 }
 
 #[tokio::test]
-async fn unreachable_cluster_keeps_its_nodes_and_is_left_alone_for_a_moment() {
+async fn unreachable_cluster_keeps_its_nodes_and_is_retried_later() {
     let cluster = Cluster::start().await;
     let node = cluster.node().await;
     cluster.age(11);

@@ -26,7 +26,7 @@ pub(crate) fn refusal(answer: &Answer) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn every_answer_below_v3_has_normans_headers() {
+async fn responses_below_v3_have_normans_headers() {
     let app = TestApp::advising().await;
     for path in ["/v3", "/v3/schemas", "/v3/clusters", "/v3/clusters/c-none", "/v3/schemas/none"] {
         assert_norman_headers(&app.get(path).send().await);
@@ -38,7 +38,7 @@ async fn every_answer_below_v3_has_normans_headers() {
 }
 
 #[tokio::test]
-async fn the_root_leads_to_every_collection() {
+async fn root_links_to_every_collection() {
     let app = TestApp::advising().await;
     for path in ["/v3", "/v3/"] {
         let root = app.get(path).send().await.json();
@@ -85,7 +85,7 @@ async fn head_is_get_without_the_body() {
 }
 
 #[tokio::test]
-async fn methods_that_an_address_does_not_know_are_refused_in_normans_words() {
+async fn unsupported_methods_have_normans_error() {
     let app = TestApp::advising().await;
     for (method, path) in [
         (Method::POST, "/v3"),
@@ -102,7 +102,7 @@ async fn methods_that_an_address_does_not_know_are_refused_in_normans_words() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_object_is_refused_and_nothing_is_kept() {
+async fn body_that_is_not_an_object_is_rejected() {
     let app = TestApp::advising().await;
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(2 << 20));
     for path in ["/v3/clusters", "/v3/cloudcredentials"] {
@@ -121,7 +121,7 @@ async fn a_body_that_is_no_object_is_refused_and_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn whatever_is_sent_gets_an_answer_that_is_no_failure_of_the_server() {
+async fn malformed_values_never_cause_5xx() {
     let app = TestApp::advising().await;
     let values = [
         json!(null),

@@ -7,7 +7,7 @@ use crate::norman::refusal;
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn steve_is_not_implemented_and_says_so() {
+async fn steve_is_not_implemented() {
     let app = TestApp::start().await;
     for path in ["/v1", "/v1/", "/v1/schemas", "/v1/provisioning.cattle.io.clusters/fleet-default/x"] {
         for answer in [app.get(path).send().await, app.post(path).json(&json!({})).send().await] {

@@ -1,21 +1,20 @@
-//! What a request does inside a cluster, as Kubernetes reads its address: verb, resource, namespace, name. And whether the
-//! audit is to know of it.
+//! The attributes of a proxied request, as Kubernetes parses them: verb, resource, namespace, name. They decide whether it is
+//! audited.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use http::Method;
 
-use super::target::is_on;
 use crate::api::query::Query;
 
 /// The longest name in Kubernetes.
 const MAX_NAME_LEN: usize = 253;
 
-/// Subresources by which a caller gets into what runs in the cluster, with any method.
+/// Subresources that connect to a container, pod, service or node, with any method.
 const CONNECTING: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 
-/// Reviews answer questions, and change nothing although they are created.
+/// API groups whose reviews are created but change nothing.
 const REVIEW_GROUPS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
 
 /// A request for objects.
@@ -30,8 +29,7 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Reads an address, given as the decoded segments of its path. Every address that is none of objects has the method as
-    /// its verb and nothing else.
+    /// Parses the decoded segments of a path. A path that is not one of objects has only a verb, the method.
     pub(super) fn new(method: &Method, segments: &[&'a str], query: Query<'a>) -> Self {
         let mut verb = match method.as_str() {
             "GET" | "HEAD" => "get",
@@ -51,7 +49,7 @@ impl<'a> Attributes<'a> {
             rest = rest.get(1..).unwrap_or_default();
         }
         let mut namespace = "";
-        // `namespaces/<name>/status` and `…/finalize` are parts of the namespace itself.
+        // `namespaces/<name>/status` and `…/finalize` are subresources of the namespace.
         if let ["namespaces", within, inside @ ..] = rest
             && !inside.is_empty()
             && !matches!(inside, ["status" | "finalize"])
@@ -78,7 +76,7 @@ impl<'a> Attributes<'a> {
         Self { verb, group, resource, subresource, namespace, name }
     }
 
-    /// Whether the request changes something, gets into what runs in the cluster, or reads secrets.
+    /// Whether the request changes something, connects to a container or the like, or reads secrets.
     pub(super) fn is_audited(&self) -> bool {
         let changes = !matches!(self.verb, "get" | "list" | "watch" | "other");
         let is_review = self.verb == "create"
@@ -88,7 +86,7 @@ impl<'a> Attributes<'a> {
         changes && !is_review || CONNECTING.contains(&self.subresource) || reads_secrets && !changes
     }
 
-    /// Whether it is one of the changes that controllers make all the time: leases, events, and the status of objects.
+    /// Whether the request is a frequent change of controllers: of a lease, an event or the status of an object.
     pub(super) fn is_heartbeat(&self) -> bool {
         let writes = matches!(self.verb, "create" | "update" | "patch");
         let of_controllers = match (self.group, self.resource) {
@@ -99,7 +97,13 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// The one object that a list or watch is limited to.
+/// Whether a parameter is on. Kubernetes accepts every value but `0` and `false`.
+pub(super) fn is_on(query: Query<'_>, name: &str) -> bool {
+    let mut values = query.pairs().filter(|(key, _)| key == name);
+    values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
+}
+
+/// The object to which a list or watch is limited.
 fn selected_name(query: Query<'_>) -> Option<Cow<'_, str>> {
     let (_, selector) = query.pairs().find(|(key, _)| key == "fieldSelector")?;
     let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
@@ -107,7 +111,7 @@ fn selected_name(query: Query<'_>) -> Option<Cow<'_, str>> {
     Some(name.trim_start_matches('=').to_owned().into())
 }
 
-/// `verb=delete resource=deployments.apps namespace=a name=web`: one word for each part that there is.
+/// `verb=delete resource=deployments.apps namespace=a name=web`, without empty parts.
 impl fmt::Display for Attributes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "verb={}", self.verb)?;
@@ -131,7 +135,7 @@ impl fmt::Display for Attributes<'_> {
     }
 }
 
-/// Names of Kubernetes as they are; anything else cannot be taken for another part, or for another line.
+/// Escapes all characters that names in Kubernetes do not have, so that a name cannot imitate another part or line.
 fn write_word(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for character in text.chars().take(MAX_NAME_LEN) {
         if character.is_ascii_alphanumeric() || "-._:".contains(character) {
@@ -149,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// The row's text, and whether there is to be a row.
+    /// The text of the record, and whether the request is audited.
     fn audit(method: &str, uri: &str) -> (String, bool) {
         let uri: Uri = uri.parse().unwrap();
         let segments: Vec<_> = uri.path().trim_matches('/').split('/').collect();
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_as_kubernetes_reads_them() {
+    fn paths_are_parsed_as_in_kubernetes() {
         for (method, uri, expected) in [
             ("GET", "/api/v1/pods", "verb=list resource=pods"),
             ("GET", "/api/v1/pods?watch=true", "verb=watch resource=pods"),

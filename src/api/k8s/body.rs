@@ -1,6 +1,6 @@
-//! The body of a request on its way into a cluster: bounded as Kubernetes bounds it. When nobody wants the rest of it, because
-//! the request was rejected or the cluster answered early, it is still read for a while: a client that is busy sending
-//! would otherwise see its connection reset instead of the response.
+//! The body of a proxied request, with the size limit of Kubernetes. If the rest of a body is not needed, because the request
+//! was rejected or the cluster responded early, it is still read for a while: otherwise a client that is sending would see a
+//! connection reset instead of the response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,19 +14,19 @@ use tokio::runtime::Handle;
 
 use crate::service::kubernetes::BodyTooLarge;
 
-/// As much as Kubernetes itself takes.
+/// The limit of Kubernetes.
 pub(super) const MAX_BODY_LEN: usize = 3 * 1024 * 1024;
 
-/// How much, and for how long, is read of what nobody wants.
+/// The limits for reading the rest of a body that is not needed.
 const MAX_DISCARDED_LEN: usize = 32 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body. Trailers do not pass.
 pub(super) struct RequestBody {
-    /// None when it is at its end or somebody else reads the rest.
+    /// `None` at its end, or if a task discards the rest.
     inner: Option<Body>,
     left: usize,
-    /// Whether the client sends nothing before it is told to, by the first look at the body.
+    /// Whether the client waits for `100 Continue`, which the first poll of the body sends.
     is_held_back: bool,
 }
 
@@ -80,7 +80,7 @@ impl HttpBody for RequestBody {
 }
 
 impl RequestBody {
-    /// Lets a task of its own read the rest. It ends with the connection at the latest.
+    /// Spawns a task that reads the rest. It ends with the connection at the latest.
     fn discard(&mut self) {
         let Some(body) = self.inner.take().filter(|body| !self.is_held_back && !body.is_end_stream()) else {
             return;
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// A body of that many pieces of 1 MiB, and how many of them were taken.
+    /// A body of `count` pieces of 1 MiB, and the number of pieces read.
     fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
         let taken = Arc::<AtomicUsize>::default();
         let counter = Arc::clone(&taken);
@@ -127,7 +127,7 @@ mod tests {
         (Body::from_stream(stream::iter(pieces)), taken)
     }
 
-    /// Lets tasks that were spawned come to their end.
+    /// Runs spawned tasks until `expected` pieces are read.
     async fn settle(taken: &AtomicUsize, expected: usize) {
         for _ in 0..10_000 {
             if taken.load(Ordering::SeqCst) >= expected {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_at_the_limit_passes_and_a_larger_one_fails() {
+    async fn body_over_the_limit_fails() {
         let (body, _) = pieces(3);
         let read = RequestBody::new(body, &HeaderMap::new()).collect().await.unwrap();
         assert_eq!(read.to_bytes().len(), MAX_BODY_LEN);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rest_of_a_dropped_body_is_read_up_to_a_bound() {
+    async fn dropped_body_is_read_up_to_a_limit() {
         let (body, taken) = pieces(10);
         drop(RequestBody::new(body, &HeaderMap::new()));
         settle(&taken, 10).await;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_that_waits_for_100_continue_is_not_asked_for() {
+    async fn body_that_waits_for_100_continue_is_not_read() {
         let (body, taken) = pieces(10);
         let headers = HeaderMap::from_iter([(EXPECT, HeaderValue::from_static("100-continue"))]);
         drop(RequestBody::new(body, &headers));

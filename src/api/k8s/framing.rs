@@ -1,34 +1,34 @@
-//! Where the events of a watch begin and end in its body, so that it can be ended between two of them.
+//! The boundaries of events in the body of a watch, so that a watch can end between two events.
 
 use axum::body::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
-/// How a watch separates its events, and how far it is.
+/// The framing of a watch, and the position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// One event a line. The last three bytes that passed.
+    /// One event a line. Contains the last three bytes.
     Json([u8; 3]),
-    /// Before each event four bytes with its length (big endian).
+    /// Four bytes (big endian) with the length before each event.
     Protobuf {
-        /// What of these four bytes has passed.
+        /// The bytes of the length so far.
         head: [u8; 4],
         head_len: usize,
-        /// Bytes that are missing of the event.
+        /// The missing bytes of the event.
         left: usize,
     },
-    /// Compressed, or in a form that is not known.
+    /// Compressed, or of an unknown type.
     Unknown,
 }
 
 impl Framing {
-    /// By the headers of the response.
+    /// The framing of a response with these headers.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut parts = text(CONTENT_TYPE).split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default();
         match media_type {
-            // Nothing can be added to a body whose length was announced.
+            // Nothing can be added to a body with a declared length.
             _ if !text(CONTENT_ENCODING).is_empty() || headers.contains_key(CONTENT_LENGTH) => Self::Unknown,
             "application/json" => Self::Json(*b"a}\n"),
             "application/vnd.kubernetes.protobuf" if parts.any(|part| part == "stream=watch") => {
@@ -38,7 +38,7 @@ impl Framing {
         }
     }
 
-    /// Whether the last event is complete and the next one has not begun; `None` when that is not known.
+    /// Whether the last event is complete and no other has started; `None` if unknown.
     pub(super) fn is_between(&self) -> Option<bool> {
         match self {
             Self::Json(last) => Some(ends_event(*last)),
@@ -47,7 +47,7 @@ impl Framing {
         }
     }
 
-    /// Takes a piece that passed.
+    /// Advances by a piece of the body.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         match self {
             Self::Json(last) => {
@@ -65,7 +65,7 @@ impl Framing {
         }
     }
 
-    /// Takes of a piece what belongs to the event that was begun, and gives it back.
+    /// Advances to the end of the current event, and returns the part of `bytes` that belongs to it.
     pub(super) fn finish_event(&mut self, mut bytes: Bytes) -> Bytes {
         let len = self.pass_to_boundary(&bytes);
         bytes.truncate(len);
@@ -107,8 +107,8 @@ impl Framing {
     }
 }
 
-/// Kubernetes writes an event without a line break, and one behind it. In indented JSON a brace before a line break follows
-/// whitespace or belongs to an empty object, so that no place in it is taken for the end of an event.
+/// Kubernetes writes an event without line breaks, and a line break after it. In indented JSON, a brace before a line break
+/// follows whitespace or belongs to an empty object, so it is not mistaken for the end of an event.
 fn ends_event(last: [u8; 3]) -> bool {
     let [before, brace, line_break] = last;
     brace == b'}' && line_break == b'\n' && before != b'{' && !before.is_ascii_whitespace()
@@ -131,7 +131,7 @@ mod tests {
         Framing::from_headers(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]))
     }
 
-    /// The places between two events, when the bytes come in pieces of every length.
+    /// The positions between two events, with the bytes in pieces of every length.
     fn boundaries(content_type: &'static str, bytes: &[u8]) -> Vec<usize> {
         let mut found: Option<Vec<usize>> = None;
         for piece in 1..=bytes.len() {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_json_end_with_their_lines() {
+    fn json_events_end_with_their_line() {
         let one = "{\"type\":\"ADDED\",\"object\":{\"a\":\"}\\n\"}}\n";
         let bytes = [one, one, "{\"type\""].concat();
         assert_eq!(boundaries("application/json", bytes.as_bytes()), [one.len(), one.len() * 2]);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_protobuf_end_where_their_length_says() {
+    fn protobuf_events_end_by_their_length() {
         let bytes = [&[0, 0, 0, 3][..], b"abc", &[0, 0, 0, 0], &[0, 0, 1, 0], &[7; 256], &[0, 0]].concat();
         assert_eq!(boundaries(PROTOBUF, &bytes), [7, 11, 271]);
     }

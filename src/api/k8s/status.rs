@@ -1,4 +1,4 @@
-//! Refusals in Kubernetes' own form, the object `Status`, and the table from what went wrong to status and words.
+//! Errors as Kubernetes' object `Status`, and the table of statuses and reasons.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,13 +11,13 @@ use crate::api::request;
 use crate::api::surface::SurfaceError;
 use crate::service::kubernetes::Refusal;
 
-/// After so many seconds a refusal that passes by itself may have passed.
+/// The `Retry-After` of transient errors.
 const RETRY_SECONDS: u64 = 5;
 
-/// The policy of every response here: what a cluster sends is nothing that a browser should run in this server's name.
+/// The content security policy of every response: browsers must not run content of a cluster in this server's origin.
 pub(super) const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 
-/// A refusal or failure.
+/// An error.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Status {
     code: StatusCode,
@@ -31,41 +31,40 @@ impl Status {
         Self { code, reason, message: message.into(), retry_seconds: None }
     }
 
-    /// No token, or none that is good.
+    /// The token is missing or invalid.
     pub(super) fn unauthorized() -> Self {
         let message = "Unauthorized: send a token of this server as Authorization: Bearer <token>";
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
     }
 
-    /// The request itself cannot be used.
+    /// The request is invalid.
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
-    /// Nobody can be let in now.
+    /// A transient error.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         let status = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
         Self { retry_seconds: Some(RETRY_SECONDS), ..status }
     }
 
-    /// Nobody can be let into the cluster. Without a time to try again: kubectl would do so for minutes, and show nothing
-    /// of the message.
+    /// The cluster is unreachable. Without `Retry-After`, because kubectl would retry for minutes without showing the message.
     fn unreachable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
     }
 
-    /// Something failed in this server, which has logged it.
+    /// An internal error, which is logged.
     pub(super) fn failed() -> Self {
         let message = "the request failed inside the server; its log has the cause";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
     }
 
-    /// Kubernetes has no such API; Rancher has.
+    /// An API of Rancher that this server does not have.
     pub(super) fn not_implemented(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
     }
 
-    /// There was no answer in time.
+    /// The cluster did not respond in time.
     pub(super) fn timed_out(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
     }
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn refusals_are_objects_of_kubernetes() {
+    async fn errors_are_kubernetes_status_objects() {
         let response = Status::from(Refusal::NotReady("it is not there yet")).into_response();
         assert!(!response.headers().contains_key(RETRY_AFTER));
         let response = Status::unavailable("it is not there yet").into_response();
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_a_status_of_its_own() {
+    fn errors_have_distinct_statuses() {
         for (refusal, code, reason) in [
             (Refusal::OtherCluster("c-1".to_owned()), 403, "Forbidden"),
             (Refusal::Unknown("c-1".to_owned()), 404, "NotFound"),

@@ -1,6 +1,5 @@
-//! Answers that are on their way for long: they hold their place, and end when their caller may no longer be inside or the
-//! server stops. A watch ends between two events, as one that is over; everything else breaks off, because it must not look
-//! complete to the client.
+//! Streamed responses: they end when the caller loses access or the server stops. A watch ends between two events, like a
+//! complete one; any other response is aborted, because it must not look complete to the client.
 
 use std::io;
 use std::pin::Pin;
@@ -18,16 +17,16 @@ use tokio::time::Sleep;
 use super::framing::Framing;
 use crate::service::kubernetes::{Closing, Ending, Pass, Tunnel};
 
-/// How long an event that was begun may take to its end.
+/// The time limit for the rest of an event.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// WebSocket's status codes: the server goes away, and the policy was violated.
+/// WebSocket's status codes.
 const GOING_AWAY: u16 = 1001;
 const POLICY_VIOLATION: u16 = 1008;
 
-/// Joins two connections until they end, or until the caller may no longer be inside.
+/// Joins two connections until they end, or until the caller loses access.
 pub(super) async fn join(tunnel: Tunnel, pass: Pass, is_watch: bool) {
-    // The pass is held to the end of the connection, and so is its place.
+    // The pass, and with it the permit, is held until the connection ends.
     let ending = async {
         let ending = pass.ended().await;
         let code = match ending {
@@ -42,7 +41,7 @@ pub(super) async fn join(tunnel: Tunnel, pass: Pass, is_watch: bool) {
     }
 }
 
-/// The last event of a watch whose caller has lost the right to it.
+/// The last event of a watch whose caller has lost access.
 fn last_event() -> Value {
     json!({"type": "ERROR", "object": {
         "kind": "Status",
@@ -55,33 +54,33 @@ fn last_event() -> Value {
     }})
 }
 
-/// What a body may be ended as.
+/// The kind of a body, which determines how it can be ended.
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// Goes on until somebody ends it.
+    /// A watch without an end.
     Watch(Framing),
-    /// Has an end of its own that its client waits for.
+    /// A body with an end that its client waits for.
     Other,
 }
 
 impl Kind {
-    /// Of a response with these headers to a request that was a watch or not.
+    /// The kind of a response with these headers.
     pub(super) fn new(is_watch: bool, headers: &HeaderMap) -> Self {
         if is_watch { Self::Watch(Framing::from_headers(headers)) } else { Self::Other }
     }
 }
 
-/// A body that ends when `ended` comes. Trailers do not pass.
+/// A body that ends when `ended` completes. Trailers are dropped.
 pub(super) fn until(body: Body, kind: Kind, ended: impl Future<Output = Ending> + Send + 'static) -> Body {
     Body::new(Until { body: Some(body), kind, ended: ended.boxed().fuse(), ending: None })
 }
 
 struct Until {
-    /// None when nothing more comes of it: the request into the cluster ends with it.
+    /// `None` at the end; dropping the body ends the proxied request.
     body: Option<Body>,
     kind: Kind,
     ended: Fuse<BoxFuture<'static, Ending>>,
-    /// Why it ends, and until when the event that was begun has to be complete.
+    /// The reason for the end, and the deadline of the current event.
     ending: Option<(Ending, Pin<Box<Sleep>>)>,
 }
 
@@ -93,12 +92,12 @@ impl Until {
         Poll::Ready(None)
     }
 
-    fn break_off(&mut self, cause: impl Into<axum::BoxError>) -> Polled {
+    fn abort(&mut self, cause: impl Into<axum::BoxError>) -> Polled {
         self.body = None;
         Poll::Ready(Some(Err(axum::Error::new(cause))))
     }
 
-    /// The next piece as long as nothing ends it.
+    /// The next piece before the end.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Polled {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         match ready!(Pin::new(body).poll_frame(context)) {
@@ -110,15 +109,15 @@ impl Until {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Some(Err(error)) => match &self.kind {
-                // The API server was stopped or restarted. All its events so far are complete, and the client asks for more.
+                // The API server was stopped or restarted. All events are complete, and the client watches again.
                 Kind::Watch(framing) if framing.is_between() == Some(true) => self.end(),
-                _ => self.break_off(error),
+                _ => self.abort(error),
             },
             None => self.end(),
         }
     }
 
-    /// The rest of the event that was begun.
+    /// The rest of the current event.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Polled {
         let (Some(body), Kind::Watch(framing)) = (&mut self.body, &mut self.kind) else { return self.end() };
         match ready!(Pin::new(body).poll_frame(context)) {
@@ -126,7 +125,7 @@ impl Until {
                 Ok(data) => Poll::Ready(Some(Ok(Frame::data(framing.finish_event(data))))),
                 Err(_) => self.end(),
             },
-            Some(Err(error)) => self.break_off(error),
+            Some(Err(error)) => self.abort(error),
             None => self.end(),
         }
     }
@@ -150,7 +149,7 @@ impl HttpBody for Until {
         let ending = *ending;
         let framing = match &this.kind {
             Kind::Watch(framing) => framing,
-            Kind::Other => return this.break_off(io::Error::other(ending)),
+            Kind::Other => return this.abort(io::Error::other(ending)),
         };
         match framing.is_between() {
             Some(true) if ending == Ending::Rights && matches!(framing, Framing::Json(_)) => {
@@ -159,7 +158,7 @@ impl HttpBody for Until {
             }
             Some(true) | None => this.end(),
             Some(false) if timeout.poll_unpin(context).is_ready() => {
-                this.break_off(io::Error::other("the cluster did not finish an event in time"))
+                this.abort(io::Error::other("the cluster did not finish an event in time"))
             }
             Some(false) => this.poll_rest(context),
         }
@@ -201,7 +200,7 @@ mod tests {
         watch("application/json")
     }
 
-    /// A body of those pieces that stays open, or breaks off, after them.
+    /// A body of `pieces` that stays open or fails after them.
     fn body<const N: usize>(pieces: [&'static str; N], breaks: bool) -> Body {
         let pieces = stream::iter(pieces.map(|piece| Ok::<_, io::Error>(Bytes::from(piece))));
         let then = if breaks {
@@ -212,7 +211,7 @@ mod tests {
         Body::from_stream(pieces.chain(then))
     }
 
-    /// Comes once the body was looked at that often.
+    /// Completes after the body was polled `polls` times.
     fn after(polls: usize, ending: Ending) -> impl Future<Output = Ending> + Send + 'static {
         let mut left = polls;
         std::future::poll_fn(move |context| match left.checked_sub(1) {
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_that_is_no_watch_breaks_off() {
+    async fn other_bodies_are_aborted() {
         let whole = until(Body::from("abc"), Kind::Other, pending());
         assert_eq!(whole.size_hint().exact(), Some(3));
         assert_eq!(read(whole).await.unwrap(), "abc");
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn event_that_was_begun_is_finished_and_no_other_begins() {
+    async fn current_event_is_completed_and_no_other_starts() {
         let (begun, rest) = EVENT.split_at(9);
         let next = "{\"type\":\"ADDED\",\"object\":{\"secret\":1}}\n";
         let rest: &'static str = format!("{rest}{next}").leak();
@@ -275,20 +274,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn event_that_never_ends_breaks_off() {
+    async fn incomplete_event_is_aborted_after_the_timeout() {
         let begun = &EVENT[..9];
         assert!(read(until(body([begun], false), json(), after(1, Ending::Rights))).await.is_err());
     }
 
     #[tokio::test]
-    async fn api_that_breaks_off_between_events_ends_the_watch() {
+    async fn failure_between_events_ends_the_watch() {
         assert_eq!(read(until(body([EVENT], true), json(), pending())).await.unwrap(), EVENT);
         assert!(read(until(body([EVENT, "{"], true), json(), pending())).await.is_err());
         assert!(read(until(body(["abc"], true), watch(GZIP), pending())).await.is_err());
     }
 
     #[tokio::test]
-    async fn what_a_body_holds_is_free_when_it_is_gone() {
+    async fn dropped_body_releases_its_resources() {
         let held = Arc::new(());
         let holding = Arc::clone(&held);
         let ended = async move {

@@ -3,7 +3,7 @@
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, is_on};
 use super::status::Status;
 use crate::api::query::Query;
 
@@ -113,12 +113,6 @@ fn is_ambiguous(segment: &str) -> bool {
         text = decoded;
     }
     true
-}
-
-/// Whether a parameter is on. Kubernetes accepts every value but `0` and `false`.
-pub(super) fn is_on(query: Query<'_>, name: &str) -> bool {
-    let mut values = query.pairs().filter(|(key, _)| key == name);
-    values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
 fn is_watch(method: &Method, segments: &[&str], query: Query<'_>) -> bool {

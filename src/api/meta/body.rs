@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::go_json::{self, Kind};
 
-/// The fields of the body; what was not sent is empty.
+/// The fields of the body; missing ones are empty.
 #[derive(Debug, Default)]
 pub(super) struct Capabilities {
     pub(super) tenant_id: String,
@@ -19,8 +19,8 @@ pub(super) struct Capabilities {
     pub(super) cluster_id: String,
 }
 
-/// The keys that must be text, in Rancher's spelling. `baseUrl` and `authBaseUrl` are checked like the others and
-/// then dropped: honouring them would send secrets to a host of the caller's choice.
+/// The keys of strings, in Rancher's spelling. `baseUrl` and `authBaseUrl` are validated and dropped: with them, stored secrets
+/// could be sent to any host.
 const KEYS: [&str; 9] = [
     "authBaseUrl",
     "baseUrl",
@@ -34,16 +34,16 @@ const KEYS: [&str; 9] = [
 ];
 
 impl Capabilities {
-    /// Reads a body; the error is the reason in Go's words, without a prefix.
+    /// Parses a body; the error is Go's text without a prefix.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        // Go takes a mark at the start for a mistake; editors put it there by themselves.
+        // Go rejects a byte order mark, which editors add.
         let text = pasted::utf8(body).map_err(|utf16| match go_json::parse(body) {
             Ok(_) => utf16.to_string(),
             Err(reason) => format!("{reason}: {utf16}"),
         })?;
         let members = match go_json::parse(text)? {
             go_json::Value::Object(members) => members,
-            // Rancher dies of this one; an empty object leads to the first "required" message instead.
+            // Rancher crashes; here, an empty object leads to the error for the first missing field.
             go_json::Value::Other(Kind::Null) => return Ok(Self::default()),
             go_json::Value::Other(kind) => {
                 return Err(format!("json: cannot unmarshal {kind} into Go value of type aks.Capabilities"));
@@ -72,7 +72,7 @@ impl Capabilities {
         first_error.map_or(Ok(read), Err)
     }
 
-    /// The same without what pasting added around the values, as other surfaces read them.
+    /// The same without whitespace and invisible characters around the values, which pasting adds.
     pub(super) fn trimmed(mut self) -> Self {
         for text in [
             &mut self.tenant_id,
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_are_read_as_go_reads_them() {
+    fn bodies_are_parsed_as_in_go() {
         let read = Capabilities::parse(
             br#" {"SUBSCRIPTIONID":"a","subscriptionId":"b","x":[1,{"y":null}],"clientId":null,"region":"E\u0061st \ud83d\ude00\ud800","clientSecret":"s","baseUrl":"http://x"} "#,
         )
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_before_utf8_is_skipped_and_utf16_is_named() {
+    fn byte_order_mark_is_skipped_and_utf16_is_reported() {
         let read = Capabilities::parse(b"\xef\xbb\xbf{\"clientId\":\"c\"}").unwrap();
         assert_eq!(read.client_id, "c");
         for (body, start) in [
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_used_without_what_pasting_added() {
+    fn values_are_trimmed() {
         let read = Capabilities::parse(
             "{\"tenantId\":\"\\n t \",\"clientSecret\":\"\u{a0}s s~\\r\\n\",\"environment\":\" \"}"
                 .as_bytes(),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_body_is_said_in_gos_words() {
+    fn errors_have_gos_texts() {
         for (body, reason) in [
             ("", "unexpected end of JSON input"),
             ("  ", "unexpected end of JSON input"),

@@ -43,7 +43,9 @@ pub(super) async fn check(
             service::Error::Azure { source, .. } if source.is_unusable_response() => StatusCode::BAD_REQUEST,
             _ => StatusCode::UNAUTHORIZED,
         };
-        Error::from(error).refused_as(status).with_unknown_environment(access.unknown_environment())
+        Error::from(error)
+            .with_permanent_status(status)
+            .with_unknown_environment(access.unknown_environment())
     })?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")]).into_response())
 }

@@ -1,4 +1,4 @@
-//! Failures of the nine actions: Rancher's `error` text and status first, then what helps a person and a script.
+//! Errors of the nine actions: Rancher's status and `error` text, with additional keys for users and scripts.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::api::surface::SurfaceError;
 use crate::service::credentials::AccessError;
 use crate::service::{self, explain};
 
-/// How an action ends that has no answer.
+/// An error of an action.
 #[derive(Debug)]
 pub(crate) struct Error {
     status: StatusCode,
@@ -25,7 +25,7 @@ pub(crate) struct Error {
     upstream_status: Option<u16>,
     hint: Option<String>,
     retry_after: Option<Duration>,
-    /// Whether somebody on the way answered instead of Azure, so that nobody refused anything.
+    /// Whether the response was not Azure's, so that it says nothing about the credential.
     is_foreign: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -67,25 +67,25 @@ impl Error {
         }
     }
 
-    /// The caller's mistake: 400.
+    /// An invalid request: 400.
     pub(crate) fn bad_request(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// The server itself cannot answer now: 503.
+    /// The server is temporarily unavailable: 503.
     pub(crate) fn unavailable(text: impl Into<String>) -> Self {
         Self { retry_after: Some(Duration::from_secs(2)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
-    /// The status of `aksCheckCredentials` for what Azure refused for good. What passes by itself keeps its own.
-    pub(crate) fn refused_as(mut self, status: StatusCode) -> Self {
+    /// Sets the status of `aksCheckCredentials` for permanent errors of Azure. Transient ones keep their own.
+    pub(crate) fn with_permanent_status(mut self, status: StatusCode) -> Self {
         if self.status == StatusCode::BAD_REQUEST && self.cause.is_some() && !self.is_foreign {
             self.status = status;
         }
         self
     }
 
-    /// The error of `aksCheckCredentials` when the tenant cannot be found
+    /// The error of `aksCheckCredentials` if the tenant cannot be found
     /// (`docs/contract/azure.md#texts-of-tenant-discovery`).
     pub(crate) fn of_check(error: AccessError) -> Self {
         match error {
@@ -99,12 +99,12 @@ impl Error {
         }
     }
 
-    /// Whether somebody refused, as opposed to something that failed.
+    /// Whether the request was rejected or denied, as opposed to a failure.
     pub(super) fn is_refusal(&self) -> bool {
         self.status.is_client_error() && self.retry_after.is_none()
     }
 
-    /// The same, when Azure failed, with the name of a cloud that there is not: it may be why.
+    /// Adds a hint about an unknown cloud, which may be the cause of an error of Azure.
     pub(super) fn with_unknown_environment(mut self, unknown_environment: Option<&str>) -> Self {
         if let Some(environment) = unknown_environment.filter(|_| self.cause.is_some()) {
             let environment = mask(environment);
@@ -144,7 +144,7 @@ impl Error {
     }
 }
 
-/// The one table of statuses of `/meta`.
+/// The table of statuses of `/meta`.
 impl From<service::Error> for Error {
     fn from(error: service::Error) -> Self {
         match error {

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::input::{self, Object};
 use crate::api::state::AppState;
 
-/// What the client sent.
+/// The body.
 #[derive(Clone, Debug)]
 pub struct Body(pub Object);
 

@@ -1,4 +1,4 @@
-//! A list of objects, with everything that Norman puts around it (`docs/contract/norman-api.md#lists`).
+//! A list of objects in Norman's format (`docs/contract/norman-api.md#lists`).
 
 use std::collections::BTreeMap;
 
@@ -68,10 +68,10 @@ pub struct Filter {
 }
 
 impl Collection<Object> {
-    /// The page of `objects` that the query asks for. `path` is the path that was asked.
+    /// The page of `objects` that the query selects. `path` is the path of the request.
     ///
     /// # Errors
-    /// 422 for a `limit` that is no number, or a `marker` that is not in the list.
+    /// 422 for a `limit` that is not a number, or a `marker` that is not in the list.
     pub fn page(
         schema: &'static Schema,
         links: &Links,
@@ -118,7 +118,7 @@ impl Collection<Object> {
 }
 
 impl<T> Collection<T> {
-    /// A list that is neither filtered nor cut.
+    /// A list without filters and pages.
     pub fn whole(resource_type: &'static str, own: String, data: Vec<T>) -> Self {
         let pagination =
             Pagination { limit: super::filters::DEFAULT_LIMIT, next: None, partial: None, total: data.len() };
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_what_it_is() {
+    fn page_has_links_filters_and_pagination() {
         assert_eq!(
             page("name=x").unwrap(),
             json!({
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_follow_each_other_to_the_end() {
+    fn pages_cover_the_list() {
         let mut query = "limit=2&sort=name&order=desc".to_owned();
         let mut seen = Vec::new();
         for expected_more in [true, false] {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_marker_is_refused() {
+    fn unknown_marker_is_rejected() {
         assert!(page("marker=zzz").is_err());
     }
 }

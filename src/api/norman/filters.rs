@@ -9,12 +9,9 @@ use http::request::Parts;
 use serde_json::Value;
 
 use super::input::Object;
-use super::schemas::Schema;
+use super::schemas::{MODIFIERS, Schema};
 use crate::api::query;
 use crate::service::Invalid;
-
-/// Suffixes of a field's name in a query, after an underscore; `eq` is the default.
-pub const MODIFIERS: [&str; 6] = ["eq", "ne", "in", "notin", "null", "notnull"];
 
 /// Objects per page by default (`docs/contract/norman-api.md#lists`).
 pub const DEFAULT_LIMIT: usize = 1_000;

@@ -1,6 +1,5 @@
 //! JSON as Go's `encoding/json` writes it: compact, and with `<`, `>`, `&`, U+2028 and U+2029 escaped inside strings
-//! (`docs/contract/meta-actions.md#json-escaping`). What is written, and in which order of keys, is the business of the
-//! caller.
+//! (`docs/contract/meta-actions.md#json-escaping`). The order of keys is the caller's.
 
 use std::io::{self, Write};
 
@@ -10,8 +9,8 @@ use serde_json::ser::Formatter;
 
 /// `value` as compact JSON with Go's escapes, without a newline at the end.
 ///
-/// Writing to memory cannot fail. A value that JSON has no form for (a map whose keys are no strings) is a
-/// mistake in our own types; it is logged and becomes `null`.
+/// Writing to memory cannot fail. A value without a form in JSON (a map with keys that are not strings) is a mistake in a type
+/// of this server; it is logged and becomes `null`.
 pub fn to_bytes(value: &(impl Serialize + ?Sized)) -> Bytes {
     Bytes::from(written(value))
 }
@@ -40,7 +39,7 @@ impl Formatter for GoFormat {
         escape(out, fragment)
     }
 
-    // In JSON that is already written, the five characters can only stand inside strings.
+    // In raw JSON, the five characters occur only inside strings.
     fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         escape(out, fragment)
     }
@@ -55,7 +54,7 @@ impl Formatter for GoFormat {
     }
 }
 
-/// Writes `text`, in which JSON's own escapes are already done, with Go's additional ones.
+/// Writes `text`, which already has JSON's own escapes, with Go's additional ones.
 fn escape<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
@@ -114,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_becomes_null() {
+    fn values_without_json_form_become_null() {
         assert_eq!(to_bytes(&HashMap::from([(vec![1], 2)])), "null".as_bytes());
     }
 
     proptest! {
         #[test]
-        fn every_string_reads_back_and_has_no_live_markup(text in any::<String>()) {
+        fn strings_round_trip_without_markup(text in any::<String>()) {
             let bytes = to_bytes(&text);
             prop_assert_eq!(serde_json::from_slice::<String>(&bytes).unwrap(), text);
             prop_assert!(!bytes.iter().any(|byte| matches!(byte, b'<' | b'>' | b'&')));

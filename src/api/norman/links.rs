@@ -1,4 +1,4 @@
-//! Absolute URLs: Terraform composes none itself (`docs/contract/terraform.md#schemas-and-links`).
+//! Absolute URLs, because Terraform does not compose them (`docs/contract/terraform.md#schemas-and-links`).
 
 use std::convert::Infallible;
 
@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use crate::api::state::AppState;
 
-/// The way from a path to the address under which the client reached us; an extractor.
+/// Converts paths to URLs with the host that the client used; an extractor.
 #[derive(Clone, Debug)]
 pub struct Links {
     base: String,
@@ -19,7 +19,7 @@ impl Links {
         Self { base }
     }
 
-    /// The address of `path`, which starts with a slash.
+    /// The URL of `path`, which starts with a slash.
     pub fn to(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_absolute_and_keep_raw_colons() {
+    fn links_are_absolute_and_keep_colons() {
         let links = Links::new("https://h:8443".to_owned());
         assert_eq!(links.to("/v3/cloudCredentials/a:b"), "https://h:8443/v3/cloudCredentials/a:b");
     }

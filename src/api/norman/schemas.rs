@@ -1,7 +1,5 @@
-//! What a Norman type consists of, as data. The same tables answer `/v3/schemas`, convert input
-//! ([`super::input`]) and describe the types in the API document ([`super::openapi`]).
-//!
-//! The tables of our own types are in `api::v3::schemas`; nothing here names one.
+//! Norman types as tables. They are served at `/v3/schemas`, convert input ([`super::input`]) and describe the types in the API
+//! document ([`super::openapi`]). The tables themselves are in `api::v3::schemas`.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +7,15 @@ use serde::Serialize;
 
 use super::links::Links;
 
-/// The kind of a field's value, in Norman's words.
+/// Suffixes of a field's name in a query, after an underscore; `eq` is the default.
+pub const MODIFIERS: [&str; 6] = ["eq", "ne", "in", "notin", "null", "notnull"];
+
+/// The kind of a field's value, in Norman's terms.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// `string`.
     Text,
-    /// `password`: a text that is taken and never given back.
+    /// `password`: a string that responses omit.
     Password,
     /// `int`: a whole number.
     Int,
@@ -22,9 +23,9 @@ pub enum Kind {
     Bool,
     /// `date`: RFC 3339, UTC.
     Date,
-    /// `json`: anything, kept as it came.
+    /// `json`: any value, stored unchanged.
     Json,
-    /// `map[string]`: texts by name; replaced as a whole.
+    /// `map[string]`; replaced as a whole.
     TextMap,
     /// `array[…]`; replaced as a whole.
     List(&'static Kind),
@@ -49,39 +50,44 @@ impl Kind {
     }
 }
 
-/// One field of a type. Made with [`Field::new`] and refined with the methods that follow it.
+/// A field of a type, built with [`Field::new`] and the methods after it.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "these are Norman's keys")]
 pub struct Field {
     /// The key on the wire.
     pub name: &'static str,
-    /// What the value may be.
+    /// The kind of the value.
     pub kind: Kind,
-    /// One sentence for people.
+    /// A sentence for the documentation.
     pub doc: &'static str,
-    /// May be given when an object is made.
+    /// Accepted when an object is created.
     pub create: bool,
-    /// May be given when an object is changed.
+    /// Accepted when an object is changed.
     pub update: bool,
-    /// Must be given when an object is made.
+    /// Required when an object is created.
     pub required: bool,
     /// May be `null`.
     pub nullable: bool,
 }
 
 impl Field {
-    /// A field that may be absent or `null`, and may be given at any time.
+    /// A field that may be absent or `null` and is always accepted.
     pub const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
         Self { name, kind, doc, create: true, update: true, required: false, nullable: true }
     }
 
-    /// The same, but given back only: what clients send is dropped.
+    /// A field of every response, which requests cannot set.
+    pub const fn output(name: &'static str, kind: Kind, doc: &'static str) -> Self {
+        Self::new(name, kind, doc).read_only().set()
+    }
+
+    /// The same, but only in responses; the value of a request is dropped.
     #[must_use]
     pub const fn read_only(self) -> Self {
         Self { create: false, update: false, ..self }
     }
 
-    /// The same, but only taken when an object is made.
+    /// The same, but only accepted when an object is created.
     #[must_use]
     pub const fn fixed(self) -> Self {
         Self { update: false, ..self }
@@ -93,7 +99,7 @@ impl Field {
         Self { nullable: false, ..self }
     }
 
-    /// The same, but needed when an object is made.
+    /// The same, but required when an object is created.
     #[must_use]
     pub const fn required(self) -> Self {
         Self { required: true, nullable: false, ..self }
@@ -103,28 +109,28 @@ impl Field {
 /// A type.
 #[derive(Debug)]
 pub struct Schema {
-    /// The id, which is also the `type` of objects, for example `cloudCredential`.
+    /// The ID, which is also the `type` of objects, for example `cloudCredential`.
     pub id: &'static str,
     /// The name in the API document, for example `CloudCredential`.
     pub title: &'static str,
-    /// One sentence for people.
+    /// A sentence for the documentation.
     pub doc: &'static str,
     /// The plural, for example `cloudCredentials`.
     pub plural: &'static str,
-    /// The path of the collection, when there is one, for example `/v3/cloudcredentials`.
+    /// The path of the collection, if the type has one, for example `/v3/cloudcredentials`.
     pub collection: Option<&'static str>,
-    /// Methods of one object, in capitals: clients compare exactly.
+    /// Methods of an object, in capitals: clients compare exactly.
     pub resource_methods: &'static [&'static str],
     /// Methods of the collection.
     pub collection_methods: &'static [&'static str],
-    /// Actions of one object, each with the type of its answer.
+    /// Actions of an object, each with the type of its response.
     pub actions: &'static [(&'static str, &'static str)],
     /// The fields in alphabetical order.
     pub fields: &'static [Field],
 }
 
 impl Schema {
-    /// A type that only occurs inside others.
+    /// A type that occurs only inside other types.
     pub const fn nested(
         id: &'static str,
         title: &'static str,
@@ -145,28 +151,26 @@ impl Schema {
         }
     }
 
-    /// The field of that name.
+    /// The named field.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// Whether lists can be filtered and sorted by this field: it has one plain value that is given back.
+    /// The fields by which lists can be filtered and sorted: those with a plain value in responses.
     pub fn filterable(&self) -> impl Iterator<Item = &'static Field> {
         self.fields
             .iter()
             .filter(|field| matches!(field.kind, Kind::Text | Kind::Int | Kind::Bool | Kind::Date))
     }
 
-    /// The type as `/v3/schemas/<id>` shows it.
+    /// The type as `/v3/schemas/<id>` returns it.
     pub fn view(&'static self, links: &Links) -> SchemaView {
         let mut addresses = BTreeMap::from([("self", links.to(&format!("/v3/schemas/{}", self.id)))]);
         addresses.extend(self.collection.map(|path| ("collection", links.to(path))));
         SchemaView {
             base_type: "schema",
             collection_filters: if self.collection.is_some() {
-                self.filterable()
-                    .map(|field| (field.name, FilterView { modifiers: &super::filters::MODIFIERS }))
-                    .collect()
+                self.filterable().map(|field| (field.name, FilterView { modifiers: &MODIFIERS })).collect()
             } else {
                 BTreeMap::new()
             },
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_with_a_collection_says_where_it_is_and_how_it_filters() {
+    fn type_has_links_and_filters_of_its_collection() {
         static THING: Schema = Schema {
             id: "thing",
             title: "Thing",

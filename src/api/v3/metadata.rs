@@ -1,4 +1,4 @@
-//! Labels and annotations in bodies and answers.
+//! Labels and annotations in requests and responses.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::norman::input::Object;
 use crate::service::metadata::{Change, Metadata, MetadataChange};
 
-/// Takes labels and annotations out of the body.
+/// Removes labels and annotations from converted input.
 pub(super) fn take(input: &mut Object) -> MetadataChange {
     MetadataChange { labels: texts(input, "labels"), annotations: texts(input, "annotations") }
 }
@@ -20,7 +20,7 @@ fn texts(input: &mut Object, key: &str) -> Change<BTreeMap<String, String>> {
     }
 }
 
-/// Puts labels and annotations into the fields of an answer.
+/// Adds labels and annotations to the fields of a response.
 pub(super) fn put(fields: &mut Object, metadata: &Metadata) {
     fields.insert("annotations".to_owned(), json!(metadata.annotations));
     fields.insert("labels".to_owned(), json!(metadata.labels));

@@ -24,7 +24,7 @@ fn keys(answer: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_listing_has_ranchers_keys_in_ranchers_order() {
+async fn listings_have_ranchers_keys_in_order() {
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     let location = app.seed.location;
@@ -56,7 +56,7 @@ async fn every_listing_has_ranchers_keys_in_ranchers_order() {
 }
 
 #[tokio::test]
-async fn versions_ascend_and_those_with_long_term_support_only_are_left_out() {
+async fn versions_ascend_without_lts_only() {
     let app = TestApp::start().await;
     let versions =
         app.post("/meta/aksVersions").json(&app.credential(&json!({"region": "East US"}))).send().await;
@@ -68,7 +68,7 @@ async fn versions_ascend_and_those_with_long_term_support_only_are_left_out() {
 }
 
 #[tokio::test]
-async fn a_region_may_be_spelled_as_people_spell_it() {
+async fn regions_are_accepted_in_any_spelling() {
     let app = TestApp::start().await;
     let of = async |region: &str| {
         let body = app.credential(&json!({"region": region}));
@@ -86,7 +86,7 @@ async fn a_region_may_be_spelled_as_people_spell_it() {
 }
 
 #[tokio::test]
-async fn a_region_that_could_change_the_question_is_refused() {
+async fn invalid_region_is_rejected() {
     let app = TestApp::start().await;
     for region in ["eastus' or location eq 'westus", "a/b", "../x", "östlich"] {
         for action in ["aksVMSizesV2", "aksVMSizes", "aksVersions"] {
@@ -100,7 +100,7 @@ async fn a_region_that_could_change_the_question_is_refused() {
 }
 
 #[tokio::test]
-async fn each_cloud_is_asked_at_its_own_addresses() {
+async fn clouds_have_own_endpoints() {
     let app = TestApp::start().await;
     for (name, arm, login) in [
         ("ready", "management.azure.com", "login.microsoftonline.com"),
@@ -129,7 +129,7 @@ async fn lists_are_read_to_their_last_page() {
 }
 
 #[tokio::test]
-async fn an_empty_subscription_has_empty_lists() {
+async fn empty_subscription_has_empty_lists() {
     let app = TestApp::start().await;
     for action in ["aksClusters", "aksVirtualNetworks"] {
         let body = account(&app, "empty", &json!({"region": "eastus"}));
@@ -138,7 +138,7 @@ async fn an_empty_subscription_has_empty_lists() {
 }
 
 #[tokio::test]
-async fn characters_of_html_are_escaped_as_go_escapes_them() {
+async fn html_characters_are_escaped_as_in_go() {
     let app = TestApp::start().await;
     let page = json!({"body": {"value": [{"name": "a<b>&\u{2028}", "displayName": "é\u{7f}\t"}]}});
     app.control

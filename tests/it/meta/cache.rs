@@ -28,7 +28,7 @@ fn status(status: u16) -> Fault {
 const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_cold_call_asks_twice_the_next_list_once_and_a_known_one_never() {
+async fn cache_hit_sends_no_request() {
     let app = TestApp::advising().await;
     let cold = versions(&app).await;
     assert_eq!((cold.header("x-norman-aks-cache"), cold.header("age")), ("miss", "0"));
@@ -46,7 +46,7 @@ async fn a_cold_call_asks_twice_the_next_list_once_and_a_known_one_never() {
 }
 
 #[tokio::test]
-async fn a_hundred_equal_cold_calls_make_one_login_and_one_list() {
+async fn concurrent_cold_requests_share_login_and_list() {
     let app = TestApp::advising().await;
     app.control.add_fault(Fault { latency_ms: 50, ..Fault::default() });
     let calls = (0..100).map(|_| versions(&app));
@@ -59,7 +59,7 @@ async fn a_hundred_equal_cold_calls_make_one_login_and_one_list() {
 }
 
 #[tokio::test]
-async fn a_hundred_calls_with_a_bad_secret_make_one_login() {
+async fn concurrent_failed_logins_share_one_request() {
     let app = TestApp::advising().await;
     let mut body = app.credential(&json!({"region": "eastus"}));
     body["clientSecret"] = "wrong".into();
@@ -74,7 +74,7 @@ async fn a_hundred_calls_with_a_bad_secret_make_one_login() {
 }
 
 #[tokio::test]
-async fn past_its_time_a_list_is_served_once_more_while_a_new_one_is_loaded() {
+async fn stale_list_is_served_while_it_reloads() {
     let app = TestApp::advising().await;
     versions(&app).await;
     app.upstream();
@@ -91,7 +91,7 @@ async fn past_its_time_a_list_is_served_once_more_while_a_new_one_is_loaded() {
 }
 
 #[tokio::test]
-async fn networks_and_clusters_are_asked_anew_after_half_a_minute() {
+async fn networks_and_clusters_expire_after_30_s() {
     let app = TestApp::advising().await;
     for action in ["aksVirtualNetworks", "aksClusters"] {
         let ask =
@@ -105,7 +105,7 @@ async fn networks_and_clusters_are_asked_anew_after_half_a_minute() {
 }
 
 #[tokio::test]
-async fn when_azure_fails_for_a_while_the_last_list_is_served_for_a_day() {
+async fn stale_list_is_served_for_a_day_if_azure_fails() {
     let app = TestApp::advising().await;
     let known = versions(&app).await;
     for fault in [
@@ -130,7 +130,7 @@ async fn when_azure_fails_for_a_while_the_last_list_is_served_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_list_that_azure_forbids_is_forgotten() {
+async fn denied_list_is_evicted() {
     let app = TestApp::advising().await;
     for refused in [403, 404] {
         assert_eq!(fresh_versions(&app).await.status, 200);
@@ -142,7 +142,7 @@ async fn a_list_that_azure_forbids_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_refused_login_takes_every_list_of_the_credential_away() {
+async fn rejected_login_evicts_all_lists_of_the_credential() {
     let app = TestApp::advising().await;
     let body = app.credential(&json!({"region": "eastus"}));
     versions(&app).await;
@@ -162,7 +162,7 @@ async fn a_refused_login_takes_every_list_of_the_credential_away() {
 }
 
 #[tokio::test]
-async fn two_secrets_of_one_application_share_nothing() {
+async fn secrets_of_one_application_have_separate_caches() {
     let app = TestApp::advising().await;
     versions(&app).await;
     let mut other = app.credential(&json!({"region": "eastus"}));
@@ -176,7 +176,7 @@ async fn two_secrets_of_one_application_share_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_does_not_end_the_load_that_others_wait_for() {
+async fn disconnected_client_does_not_cancel_a_shared_load() {
     let app = TestApp::advising().await;
     app.control.add_fault(Fault { latency_ms: 200, ..Fault::default() });
     let gone = tokio::time::timeout(Duration::from_millis(50), versions(&app)).await;
@@ -270,7 +270,7 @@ async fn no_cache_waits_for_a_hanging_load() {
 }
 
 #[tokio::test]
-async fn silent_azure_is_not_waited_for_again() {
+async fn unresponsive_azure_is_not_awaited_again() {
     let app = TestApp::with().advise().read_limit(Duration::from_millis(100)).start().await;
     list(&app, "aksClusters", &[]).await;
     app.clock.advance(Duration::from_secs(31));
@@ -334,7 +334,7 @@ async fn still_known(app: &TestApp, action: &str, known: &Answer, what: &str) {
 }
 
 #[tokio::test]
-async fn an_empty_list_of_azure_is_an_empty_list() {
+async fn empty_azure_list_is_an_empty_list() {
     let app = TestApp::advising().await;
     for (operation, action, key) in LISTS.into_iter().filter(|(_, action, _)| *action != "aksVersions") {
         list(&app, action, NO_CACHE).await;
@@ -348,7 +348,7 @@ async fn an_empty_list_of_azure_is_an_empty_list() {
 }
 
 #[tokio::test]
-async fn retry_after_of_years_is_cut_to_an_hour() {
+async fn retry_after_is_at_most_an_hour() {
     let app = TestApp::advising().await;
     for (wait, told) in [
         ("315360000", "3600"),
@@ -376,7 +376,7 @@ async fn retry_after_of_years_is_cut_to_an_hour() {
 }
 
 #[tokio::test]
-async fn a_portal_is_no_proof_of_a_good_credential() {
+async fn captive_portal_is_not_a_valid_credential() {
     let app = TestApp::advising().await;
     let body = app.credential(&json!({}));
     let check = async || app.post("/meta/aksCheckCredentials").json(&body).send().await;

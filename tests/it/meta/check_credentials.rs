@@ -9,7 +9,7 @@ use crate::support::app::TestApp;
 const PATH: &str = "/meta/aksCheckCredentials";
 
 #[tokio::test]
-async fn a_good_credential_is_answered_with_an_empty_body_and_a_new_login_each_time() {
+async fn valid_credential_returns_empty_body_and_logs_in_again() {
     let app = TestApp::start().await;
     for _ in 0..2 {
         let answer = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
@@ -20,7 +20,7 @@ async fn a_good_credential_is_answered_with_an_empty_body_and_a_new_login_each_t
 }
 
 #[tokio::test]
-async fn only_post_is_allowed_and_what_is_missing_is_named() {
+async fn only_post_is_allowed_and_missing_fields_are_named() {
     let app = TestApp::start().await;
     for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let answer = app.call(method.parse().unwrap(), PATH).send().await;
@@ -43,7 +43,7 @@ async fn only_post_is_allowed_and_what_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn each_way_to_be_refused_has_its_status_its_code_and_a_hint() {
+async fn errors_have_status_code_and_hint() {
     let app = TestApp::start().await;
     let mut wrong_secret = app.credential(&Value::Null);
     wrong_secret["clientSecret"] = "wrong".into();
@@ -70,7 +70,7 @@ async fn each_way_to_be_refused_has_its_status_its_code_and_a_hint() {
 }
 
 #[tokio::test]
-async fn the_dashboard_finds_what_a_refused_login_means_on_the_first_line() {
+async fn rejected_login_is_explained_on_the_first_line() {
     let app = TestApp::start().await;
     let body = account(&app, "expired-secret", &Value::Null);
     let error = app.post(PATH).json(&body).send().await.error();
@@ -80,7 +80,7 @@ async fn the_dashboard_finds_what_a_refused_login_means_on_the_first_line() {
 }
 
 #[tokio::test]
-async fn an_unknown_subscription_without_a_tenant_is_told_on_one_line() {
+async fn unknown_subscription_without_tenant_has_a_one_line_error() {
     let app = TestApp::start().await;
     let mut body = app.credential(&Value::Null);
     body.as_object_mut().unwrap().remove("tenantId");
@@ -94,7 +94,7 @@ async fn an_unknown_subscription_without_a_tenant_is_told_on_one_line() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_no_wrong_password() {
+async fn transient_error_is_not_a_rejected_credential() {
     let app = TestApp::start().await;
     let throttled = app.post(PATH).json(&account(&app, "throttled-login", &Value::Null)).send().await;
     assert_eq!(
@@ -129,7 +129,7 @@ async fn what_passes_by_itself_is_no_wrong_password() {
 }
 
 #[tokio::test]
-async fn a_remembered_failure_does_not_answer_for_azure() {
+async fn check_ignores_cached_login_failures() {
     let app = TestApp::start().await;
     let refusal = Refusal { status: Some(401), ..Refusal::default() };
     let fault = Fault {
@@ -145,7 +145,7 @@ async fn a_remembered_failure_does_not_answer_for_azure() {
 }
 
 #[tokio::test]
-async fn pasted_values_are_checked_as_they_are_stored() {
+async fn pasted_values_are_trimmed() {
     let app = TestApp::start().await;
     let good = app.credential(&Value::Null);
     let around = [
@@ -188,7 +188,7 @@ async fn value_of_whitespace_alone_is_missing() {
 }
 
 #[tokio::test]
-async fn id_that_cannot_be_one_has_a_hint_with_its_form() {
+async fn malformed_id_hint_shows_the_format() {
     let app = TestApp::start().await;
     for (key, value) in [("tenantId", "{contoso}"), ("tenantId", "a b"), ("subscriptionId", "{0000}")] {
         let mut body = app.credential(&Value::Null);
@@ -212,7 +212,7 @@ fn refuses(app: &TestApp, secret: &str, numbers: &[u64]) {
 }
 
 #[tokio::test]
-async fn each_number_of_entra_has_its_own_hint() {
+async fn entra_codes_have_hints() {
     let app = TestApp::start().await;
     let cloud = "environment to AzureChinaCloud or AzureUSGovernmentCloud";
     for (numbers, expected) in [
@@ -252,7 +252,7 @@ async fn each_number_of_entra_has_its_own_hint() {
 }
 
 #[tokio::test]
-async fn hint_of_another_cloud_names_those_that_were_not_asked() {
+async fn other_cloud_hint_names_the_other_clouds() {
     let app = TestApp::start().await;
     refuses(&app, "played-secret", &[900_382]);
     let mut body = account(&app, "us-government", &Value::Null);
@@ -263,7 +263,7 @@ async fn hint_of_another_cloud_names_those_that_were_not_asked() {
 }
 
 #[tokio::test]
-async fn page_of_a_proxy_is_no_refusal_of_the_credential() {
+async fn proxy_page_is_not_a_rejected_credential() {
     let app = TestApp::start().await;
     for (status, kind, body) in [
         (403, "text/html", "<html><title>Access Denied</title></html>"),

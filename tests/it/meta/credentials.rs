@@ -6,7 +6,7 @@ use super::{LISTINGS, account, hint};
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn a_stored_credential_wins_over_a_body_which_is_not_even_read() {
+async fn stored_credential_precedes_the_body() {
     let app = TestApp::advising().await;
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -15,7 +15,7 @@ async fn a_stored_credential_wins_over_a_body_which_is_not_even_read() {
 }
 
 #[tokio::test]
-async fn without_credentials_the_credential_is_missed_before_the_name_is_looked_up() {
+async fn missing_credential_precedes_unknown_action() {
     let app = TestApp::advising().await;
     for action in LISTINGS.into_iter().chain(["aksNothing"]) {
         for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
@@ -34,7 +34,7 @@ async fn without_credentials_the_credential_is_missed_before_the_name_is_looked_
 }
 
 #[tokio::test]
-async fn what_is_missing_in_a_body_is_named_in_ranchers_order() {
+async fn missing_fields_are_named_in_ranchers_order() {
     let app = TestApp::advising().await;
     for (body, expected) in [
         ("null", "invalid subscriptionId"),
@@ -61,7 +61,7 @@ async fn what_is_missing_in_a_body_is_named_in_ranchers_order() {
 }
 
 #[tokio::test]
-async fn a_missing_tenant_is_found_by_the_subscription_once_for_an_hour() {
+async fn missing_tenant_is_discovered_and_cached() {
     let app = TestApp::advising().await;
     let mut body = app.credential(&Value::Null);
     body.as_object_mut().unwrap().remove("tenantId");
@@ -73,7 +73,7 @@ async fn a_missing_tenant_is_found_by_the_subscription_once_for_an_hour() {
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_be_one_is_told_from_one_that_is_not_there() {
+async fn malformed_and_unknown_ids_have_different_errors() {
     let app = TestApp::advising().await;
     for (id, status, error) in [
         ("nocolon", 400, "invalid cloud credential ID nocolon"),
@@ -91,7 +91,7 @@ async fn an_id_that_cannot_be_one_is_told_from_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_credential_is_its_owners_the_administrators_and_nobody_elses() {
+async fn credential_is_visible_to_owner_and_administrators() {
     let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.stored_credential(&ann).await;
@@ -103,7 +103,7 @@ async fn a_credential_is_its_owners_the_administrators_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn whoever_may_update_a_cluster_may_use_its_credential_under_either_spelling() {
+async fn cluster_id_grants_its_credential_in_both_spellings() {
     let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let (of_ann, of_bob) = (app.stored_credential(&ann).await, app.stored_credential(&bob).await);
@@ -138,7 +138,7 @@ async fn whoever_may_update_a_cluster_may_use_its_credential_under_either_spelli
 }
 
 #[tokio::test]
-async fn an_incomplete_stored_credential_is_the_callers_to_mend() {
+async fn incomplete_stored_credential_is_rejected() {
     let app = TestApp::advising().await;
     let seed = &app.seed;
     let whole = json!({"subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": "x"});
@@ -162,7 +162,7 @@ async fn an_incomplete_stored_credential_is_the_callers_to_mend() {
 }
 
 #[tokio::test]
-async fn an_environment_that_there_is_not_is_named_when_azure_refuses() {
+async fn unknown_environment_is_named_in_the_hint() {
     let app = TestApp::advising().await;
     let moon = |name: &str, more: Value| {
         let mut body = account(&app, name, &more);
@@ -197,7 +197,7 @@ async fn an_environment_that_there_is_not_is_named_when_azure_refuses() {
 }
 
 #[tokio::test]
-async fn base_urls_are_ignored_so_that_no_secret_leaves_for_another_host() {
+async fn base_urls_are_ignored() {
     let app = TestApp::advising().await;
     let more = json!({"baseUrl": "https://evil.example/", "authBaseUrl": "https://evil.example/"});
     assert_eq!(app.post("/meta/aksLocations").json(&app.credential(&more)).send().await.status, 200);

@@ -7,7 +7,7 @@ use super::{LISTINGS, account};
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn a_missing_role_names_the_right_and_the_scope_to_give_it_on() {
+async fn missing_role_hint_names_right_and_scope() {
     let app = TestApp::start().await;
     for (action, prefix) in [
         ("aksClusters", "failed to get cluster list: "),
@@ -34,7 +34,7 @@ async fn a_missing_role_names_the_right_and_the_scope_to_give_it_on() {
 }
 
 #[tokio::test]
-async fn each_state_of_a_subscription_has_a_hint() {
+async fn subscription_states_have_hints() {
     let app = TestApp::start().await;
     for (name, action, code, hint) in [
         ("disabled-subscription", "aksClusters", "ReadOnlyDisabledSubscription", "enable it"),
@@ -63,7 +63,7 @@ async fn each_state_of_a_subscription_has_a_hint() {
 }
 
 #[tokio::test]
-async fn an_unknown_region_is_refused_with_azures_words_and_a_hint() {
+async fn unknown_region_has_azures_text_and_a_hint() {
     let app = TestApp::start().await;
     for action in ["aksVersions", "aksVMSizes"] {
         let answer = app
@@ -77,7 +77,7 @@ async fn an_unknown_region_is_refused_with_azures_words_and_a_hint() {
 }
 
 #[tokio::test]
-async fn passing_failures_have_statuses_of_their_own_and_say_when_to_try_again() {
+async fn transient_errors_have_own_statuses_and_retry_after() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
     let refusal = |status| {
@@ -117,7 +117,7 @@ async fn passing_failures_have_statuses_of_their_own_and_say_when_to_try_again()
 }
 
 #[tokio::test]
-async fn answers_of_azure_that_are_no_answers_are_refused_and_never_half_shown() {
+async fn malformed_azure_responses_are_errors() {
     let app = TestApp::start().await;
     for effect in
         [Effect::InvalidJson, Effect::TruncatedBody, Effect::ForeignNextLink("https://evil.example/x".into())]
@@ -146,7 +146,7 @@ fn plays(app: &TestApp, status: u16, kind: &str, body: &Value) {
 }
 
 #[tokio::test]
-async fn page_of_a_proxy_is_told_whatever_its_status() {
+async fn proxy_page_is_reported_for_every_status() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
     let html = json!("<html><title>Access Denied</title></html>");
@@ -179,7 +179,7 @@ async fn page_of_a_proxy_is_told_whatever_its_status() {
 }
 
 #[tokio::test]
-async fn page_of_a_proxy_does_not_evict_what_azure_listed() {
+async fn proxy_page_does_not_evict_lists() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
     assert_eq!(app.post("/meta/aksClusters").json(&body).send().await.status, 200);
@@ -195,7 +195,7 @@ async fn page_of_a_proxy_does_not_evict_what_azure_listed() {
 }
 
 #[tokio::test]
-async fn linked_refusal_names_the_missing_right_and_its_scope() {
+async fn linked_denial_names_right_and_scope() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
     let join = "Microsoft.Network/virtualNetworks/subnets/join/action";

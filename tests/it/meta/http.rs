@@ -7,7 +7,7 @@ use super::LISTINGS;
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn without_a_token_every_action_answers_with_ranchers_exact_401() {
+async fn actions_without_token_return_ranchers_401() {
     // From an address of its own each time, because guessing is slowed per address.
     let app = TestApp::with().setting("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.1/32").start().await;
     let actions = LISTINGS.into_iter().chain(["aksCheckCredentials", "aksNothing"]);
@@ -29,7 +29,7 @@ async fn without_a_token_every_action_answers_with_ranchers_exact_401() {
 }
 
 #[tokio::test]
-async fn a_token_may_come_as_bearer_as_basic_or_in_the_cookie() {
+async fn token_is_accepted_as_bearer_basic_or_cookie() {
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -45,7 +45,7 @@ async fn a_token_may_come_as_bearer_as_basic_or_in_the_cookie() {
 }
 
 #[tokio::test]
-async fn any_method_with_a_stored_credential_is_as_get_and_head_has_no_body() {
+async fn every_method_works_like_get() {
     let app = TestApp::start().await;
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -60,7 +60,7 @@ async fn any_method_with_a_stored_credential_is_as_get_and_head_has_no_body() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_gets_nothing_unless_it_is_named() {
+async fn foreign_pages_are_rejected_unless_configured() {
     let app = TestApp::with().setting("NORMAN_AKS_CORS_ORIGINS", "https://ui.example").start().await;
     let id = app.stored_credential(&app.admin).await;
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -84,7 +84,7 @@ async fn a_page_of_another_site_gets_nothing_unless_it_is_named() {
 }
 
 #[tokio::test]
-async fn every_answer_has_an_id_and_a_given_one_is_kept_when_it_looks_like_one() {
+async fn responses_have_a_request_id_and_keep_a_valid_one() {
     let app = TestApp::start().await;
     let made = app.get("/meta/aksLocations").send().await;
     assert_eq!(made.header("x-request-id").len(), 36);
@@ -106,7 +106,7 @@ async fn names_are_matched_exactly() {
 }
 
 #[tokio::test]
-async fn what_needs_no_token_answers_without_one() {
+async fn public_paths_need_no_token() {
     let app = TestApp::start().await;
     assert_eq!(app.get("/ping").anonymous().send().await.text(), "pong");
     for path in ["/livez", "/healthz", "/readyz", "/openapi.json", "/docs/"] {

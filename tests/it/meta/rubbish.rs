@@ -162,7 +162,7 @@ fn answers_of_azure_of_any_shape() {
 }
 
 #[tokio::test]
-async fn bodies_in_other_encodings_are_read_or_named() {
+async fn other_encodings_are_decoded_or_reported() {
     let app = TestApp::start().await;
     let text = app.credential(&serde_json::Value::Null).to_string();
     let wide = |mark: bool, big: bool| -> Vec<u8> {

@@ -17,7 +17,7 @@ async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
 }
 
 #[tokio::test]
-async fn the_upgrades_of_a_cluster_are_those_that_azure_offers_to_its_version() {
+async fn upgrades_follow_the_running_version() {
     let app = TestApp::advising().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
@@ -33,7 +33,7 @@ async fn the_upgrades_of_a_cluster_are_those_that_azure_offers_to_its_version() 
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_not_there_or_not_ones_own_is_an_invalid_id() {
+async fn unknown_or_foreign_cluster_is_an_invalid_id() {
     let app = TestApp::advising().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let of_ann = cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
@@ -46,7 +46,7 @@ async fn a_cluster_that_is_not_there_or_not_ones_own_is_an_invalid_id() {
 }
 
 #[tokio::test]
-async fn a_cluster_whose_version_nobody_knows_is_told_so() {
+async fn cluster_without_known_version_is_an_error() {
     let app = TestApp::advising().await;
     let id = cluster(&app, &app.admin, json!({})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
@@ -54,7 +54,7 @@ async fn a_cluster_whose_version_nobody_knows_is_told_so() {
 }
 
 #[tokio::test]
-async fn the_region_of_the_question_wins_over_the_clusters() {
+async fn requested_region_precedes_the_clusters() {
     let app = TestApp::advising().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
     app.upstream();

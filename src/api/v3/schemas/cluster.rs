@@ -18,9 +18,7 @@ pub static CLUSTER: Schema = Schema {
     fields: &[
         Field::new("agentEnvVars", Kind::List(&Kind::Object(&ENV_VAR)), "Environment of the agent."),
         Field::new("aksConfig", Kind::Object(&AKS_CONFIG), "What the AKS cluster is to be.").set(),
-        Field::new("aksStatus", Kind::Object(&AKS_STATUS), "What is known about the AKS cluster.")
-            .read_only()
-            .set(),
+        Field::output("aksStatus", Kind::Object(&AKS_STATUS), "What is known about the AKS cluster."),
         Field::new(
             "annotations",
             Kind::TextMap,
@@ -33,16 +31,14 @@ pub static CLUSTER: Schema = Schema {
         Field::new("caCert", Kind::Text, "The certificate authority of its Kubernetes API: PEM in base64.")
             .read_only(),
         Field::new("clusterAgentDeploymentCustomization", Kind::Json, "How the cluster agent is deployed."),
-        Field::new(
+        Field::output(
             "conditions",
             Kind::List(&Kind::Object(&CLUSTER_CONDITION)),
             "What holds of it, in the order in which it first came up.",
-        )
-        .read_only()
-        .set(),
-        Field::new("created", Kind::Date, "When it was made.").read_only().set(),
-        Field::new("createdTS", Kind::Int, "When it was made, in milliseconds since 1970.").read_only().set(),
-        Field::new("creatorId", Kind::Text, "The id of the user who made it.").read_only().set(),
+        ),
+        Field::output("created", Kind::Date, "When it was made."),
+        Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
+        Field::output("creatorId", Kind::Text, "The id of the user who made it."),
         Field::new(
             "defaultPodSecurityAdmissionConfigurationTemplateName",
             Kind::Text,
@@ -52,17 +48,17 @@ pub static CLUSTER: Schema = Schema {
         Field::new("desiredAgentImage", Kind::Text, "The image of the agent, when not the usual one."),
         Field::new("desiredAuthImage", Kind::Text, "Kept, without effect."),
         Field::new("dockerRootDir", Kind::Text, "`/var/lib/docker` when not given.").set(),
-        Field::new("driver", Kind::Text, "`AKS`").read_only().set(),
+        Field::output("driver", Kind::Text, "`AKS`"),
         Field::new("enableNetworkPolicy", Kind::Bool, "Project network isolation.").set(),
         Field::new("fleetAgentDeploymentCustomization", Kind::Json, "Kept, without effect."),
         Field::new("fleetWorkspaceName", Kind::Text, "Kept, without effect."),
-        Field::new("id", Kind::Text, "`c-xxxxx`").read_only().set(),
+        Field::output("id", Kind::Text, "`c-xxxxx`"),
         Field::new(
             "importedConfig",
             Kind::Object(&IMPORTED_CONFIG),
             "Where an imported cluster gets its images.",
         ),
-        Field::new("internal", Kind::Bool, "False.").read_only().set(),
+        Field::output("internal", Kind::Bool, "False."),
         Field::new("istioEnabled", Kind::Bool, "Kept, without effect."),
         Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
         Field::new(
@@ -73,14 +69,10 @@ pub static CLUSTER: Schema = Schema {
         Field::new("name", Kind::Text, "The name that people see; each only once.").required(),
         Field::new("nodeCount", Kind::Int, "Nodes that it has.").read_only(),
         Field::new("provider", Kind::Text, "`aks`, once it was seen in Azure.").read_only(),
-        Field::new("state", Kind::Text, "`provisioning`, `active`, `updating` or `removing`.")
-            .read_only()
-            .set(),
-        Field::new("transitioning", Kind::Text, "`yes`, `no` or `error`.").read_only().set(),
-        Field::new("transitioningMessage", Kind::Text, "What is being done, or what failed.")
-            .read_only()
-            .set(),
-        Field::new("uuid", Kind::Text, "Never given to another object.").read_only().set(),
+        Field::output("state", Kind::Text, "`provisioning`, `active`, `updating` or `removing`."),
+        Field::output("transitioning", Kind::Text, "`yes`, `no` or `error`."),
+        Field::output("transitioningMessage", Kind::Text, "What is being done, or what failed."),
+        Field::output("uuid", Kind::Text, "Never given to another object."),
         Field::new("version", Kind::Object(&INFO), "What its Kubernetes API says that it is.").read_only(),
         Field::new("windowsPreferedCluster", Kind::Bool, "Kept, without effect. The spelling is Rancher's."),
     ],
@@ -93,7 +85,7 @@ pub(super) static GENERATE_KUBE_CONFIG_OUTPUT: Schema = Schema::nested(
     "The way into a cluster through this server.",
     "generateKubeConfigOutputs",
     &[
-        Field::new("config", Kind::Text, "The kubeconfig, as YAML; empty without HTTPS.").read_only().set(),
+        Field::output("config", Kind::Text, "The kubeconfig, as YAML; empty without HTTPS."),
         Field::new("message", Kind::Text, "Why there is none.").read_only(),
     ],
 );

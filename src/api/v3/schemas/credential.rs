@@ -21,14 +21,14 @@ pub static CLOUD_CREDENTIAL: Schema = Schema {
         .set(),
         Field::new("azurecredentialConfig", Kind::Object(&AZURE_CREDENTIAL_CONFIG), "The service principal.")
             .set(),
-        Field::new("created", Kind::Date, "When it was made.").read_only().set(),
-        Field::new("createdTS", Kind::Int, "When it was made, in milliseconds since 1970.").read_only().set(),
-        Field::new("creatorId", Kind::Text, "The id of the user who made it.").read_only().set(),
+        Field::output("created", Kind::Date, "When it was made."),
+        Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
+        Field::output("creatorId", Kind::Text, "The id of the user who made it."),
         Field::new("description", Kind::Text, "Words about it."),
-        Field::new("id", Kind::Text, "`cattle-global-data:cc-xxxxx`").read_only().set(),
+        Field::output("id", Kind::Text, "`cattle-global-data:cc-xxxxx`"),
         Field::new("labels", Kind::TextMap, "Labels; those of `cattle.io/` stay when left out.").set(),
         Field::new("name", Kind::Text, "The name that people see; the id when none is given.").set(),
-        Field::new("uuid", Kind::Text, "Never given to another object.").read_only().set(),
+        Field::output("uuid", Kind::Text, "Never given to another object."),
     ],
 };
 

@@ -13,41 +13,33 @@ pub static NODE: Schema = Schema {
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::new("allocatable", Kind::TextMap, "What of `capacity` pods may use.").read_only().set(),
-        Field::new("annotations", Kind::TextMap, "Its annotations, without those over 4 KiB.")
-            .read_only()
-            .set(),
-        Field::new("capacity", Kind::TextMap, "Its resources, as quantities of Kubernetes.")
-            .read_only()
-            .set(),
-        Field::new("clusterId", Kind::Text, "The cluster.").read_only().set(),
-        Field::new("controlPlane", Kind::Bool, "Whether it runs the control plane; in AKS, Azure does.")
-            .read_only()
-            .set(),
+        Field::output("allocatable", Kind::TextMap, "What of `capacity` pods may use."),
+        Field::output("annotations", Kind::TextMap, "Its annotations, without those over 4 KiB."),
+        Field::output("capacity", Kind::TextMap, "Its resources, as quantities of Kubernetes."),
+        Field::output("clusterId", Kind::Text, "The cluster."),
+        Field::output("controlPlane", Kind::Bool, "Whether it runs the control plane; in AKS, Azure does."),
         Field::new("created", Kind::Date, "When it joined the cluster.").read_only(),
         Field::new("createdTS", Kind::Int, "The same in milliseconds since 1970.").read_only(),
-        Field::new("etcd", Kind::Bool, "Whether it runs etcd; in AKS, Azure does.").read_only().set(),
+        Field::output("etcd", Kind::Bool, "Whether it runs etcd; in AKS, Azure does."),
         Field::new("externalIpAddress", Kind::Text, "Its public address, where it has one.").read_only(),
-        Field::new("hostname", Kind::Text, "Its host name.").read_only().set(),
-        Field::new("id", Kind::Text, "`c-xxxxx:<name>`").read_only().set(),
-        Field::new("imported", Kind::Bool, "True: Azure makes the machines, not this server.")
-            .read_only()
-            .set(),
+        Field::output("hostname", Kind::Text, "Its host name."),
+        Field::output("id", Kind::Text, "`c-xxxxx:<name>`"),
+        Field::output("imported", Kind::Bool, "True: Azure makes the machines, not this server."),
         Field::new("info", Kind::Object(&NODE_INFO), "What runs on it, and its size: complete or absent.")
             .read_only(),
         Field::new("ipAddress", Kind::Text, "Its address inside the network.").read_only(),
-        Field::new("labels", Kind::TextMap, "Its labels.").read_only().set(),
-        Field::new("name", Kind::Text, "The name, unique in the cluster.").read_only().set(),
-        Field::new("nodeName", Kind::Text, "As `name`.").read_only().set(),
+        Field::output("labels", Kind::TextMap, "Its labels."),
+        Field::output("name", Kind::Text, "The name, unique in the cluster."),
+        Field::output("nodeName", Kind::Text, "As `name`."),
         Field::new("podCidr", Kind::Text, "The addresses of its pods.").read_only(),
         Field::new("providerId", Kind::Text, "The machine in Azure.").read_only(),
-        Field::new("requestedHostname", Kind::Text, "As `name`.").read_only().set(),
-        Field::new("state", Kind::Text, "`active`, `cordoned` or `unavailable`.").read_only().set(),
-        Field::new("transitioning", Kind::Text, "`no`, or `error` when it is not ready.").read_only().set(),
-        Field::new("transitioningMessage", Kind::Text, "Why it is not ready.").read_only().set(),
-        Field::new("unschedulable", Kind::Bool, "Whether new pods are kept off it.").read_only().set(),
-        Field::new("uuid", Kind::Text, "Never given to another node.").read_only().set(),
-        Field::new("worker", Kind::Bool, "Whether it runs workloads.").read_only().set(),
+        Field::output("requestedHostname", Kind::Text, "As `name`."),
+        Field::output("state", Kind::Text, "`active`, `cordoned` or `unavailable`."),
+        Field::output("transitioning", Kind::Text, "`no`, or `error` when it is not ready."),
+        Field::output("transitioningMessage", Kind::Text, "Why it is not ready."),
+        Field::output("unschedulable", Kind::Bool, "Whether new pods are kept off it."),
+        Field::output("uuid", Kind::Text, "Never given to another node."),
+        Field::output("worker", Kind::Bool, "Whether it runs workloads."),
     ],
 };
 
@@ -58,12 +50,10 @@ pub(super) static NODE_INFO: Schema = Schema::nested(
     "What runs on a node, and its size.",
     "nodeInfos",
     &[
-        Field::new("cpu", Kind::Object(&CPU_INFO), "Its processors.").read_only().set(),
-        Field::new("kubernetes", Kind::Object(&KUBERNETES_INFO), "The versions of Kubernetes.")
-            .read_only()
-            .set(),
-        Field::new("memory", Kind::Object(&MEMORY_INFO), "Its memory.").read_only().set(),
-        Field::new("os", Kind::Object(&OS_INFO), "The operating system.").read_only().set(),
+        Field::output("cpu", Kind::Object(&CPU_INFO), "Its processors."),
+        Field::output("kubernetes", Kind::Object(&KUBERNETES_INFO), "The versions of Kubernetes."),
+        Field::output("memory", Kind::Object(&MEMORY_INFO), "Its memory."),
+        Field::output("os", Kind::Object(&OS_INFO), "The operating system."),
     ],
 );
 
@@ -73,7 +63,7 @@ pub(super) static CPU_INFO: Schema = Schema::nested(
     "CpuInfo",
     "The processors of a node.",
     "cpuInfos",
-    &[Field::new("count", Kind::Int, "Whole processors.").read_only().set()],
+    &[Field::output("count", Kind::Int, "Whole processors.")],
 );
 
 /// The versions of Kubernetes on a node.
@@ -83,10 +73,8 @@ pub(super) static KUBERNETES_INFO: Schema = Schema::nested(
     "The versions of Kubernetes on a node.",
     "kubernetesInfos",
     &[
-        Field::new("kubeletVersion", Kind::Text, "`v1.32.7`").read_only().set(),
-        Field::new("kubeProxyVersion", Kind::Text, "Empty where Kubernetes no longer reports it.")
-            .read_only()
-            .set(),
+        Field::output("kubeletVersion", Kind::Text, "`v1.32.7`"),
+        Field::output("kubeProxyVersion", Kind::Text, "Empty where Kubernetes no longer reports it."),
     ],
 );
 
@@ -96,7 +84,7 @@ pub(super) static MEMORY_INFO: Schema = Schema::nested(
     "MemoryInfo",
     "The memory of a node.",
     "memoryInfos",
-    &[Field::new("memTotalKiB", Kind::Int, "All of it, in KiB.").read_only().set()],
+    &[Field::output("memTotalKiB", Kind::Int, "All of it, in KiB.")],
 );
 
 /// The operating system of a node.
@@ -106,10 +94,8 @@ pub(super) static OS_INFO: Schema = Schema::nested(
     "The operating system of a node.",
     "osInfos",
     &[
-        Field::new("dockerVersion", Kind::Text, "The container runtime, `containerd://1.7.27-1`.")
-            .read_only()
-            .set(),
-        Field::new("kernelVersion", Kind::Text, "The version of the kernel.").read_only().set(),
-        Field::new("operatingSystem", Kind::Text, "`Ubuntu 22.04.5 LTS`").read_only().set(),
+        Field::output("dockerVersion", Kind::Text, "The container runtime, `containerd://1.7.27-1`."),
+        Field::output("kernelVersion", Kind::Text, "The version of the kernel."),
+        Field::output("operatingSystem", Kind::Text, "`Ubuntu 22.04.5 LTS`"),
     ],
 );

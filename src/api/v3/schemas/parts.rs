@@ -13,33 +13,25 @@ pub static CLUSTER_REGISTRATION_TOKEN: Schema = Schema {
     collection_methods: &["GET", "POST"],
     actions: &[],
     fields: &[
-        Field::new("annotations", Kind::TextMap, "None.").read_only().set(),
+        Field::output("annotations", Kind::TextMap, "None."),
         Field::new("clusterId", Kind::Text, "The cluster.").required().fixed(),
-        Field::new("command", Kind::Text, "Registers the cluster, for people who have kubectl.")
-            .read_only()
-            .set(),
-        Field::new("created", Kind::Date, "When it was made.").read_only().set(),
-        Field::new("createdTS", Kind::Int, "When it was made, in milliseconds since 1970.").read_only().set(),
-        Field::new("id", Kind::Text, "`c-xxxxx:default-token`").read_only().set(),
-        Field::new("insecureCommand", Kind::Text, "The same without checking the server's certificate.")
-            .read_only()
-            .set(),
-        Field::new("insecureNodeCommand", Kind::Text, "As `nodeCommand`.").read_only().set(),
-        Field::new("insecureWindowsNodeCommand", Kind::Text, "As `nodeCommand`.").read_only().set(),
-        Field::new("labels", Kind::TextMap, "`cattle.io/creator`").read_only().set(),
-        Field::new("manifestUrl", Kind::Text, "Where the manifest is; the address holds the token.")
-            .read_only()
-            .set(),
+        Field::output("command", Kind::Text, "Registers the cluster, for people who have kubectl."),
+        Field::output("created", Kind::Date, "When it was made."),
+        Field::output("createdTS", Kind::Int, "When it was made, in milliseconds since 1970."),
+        Field::output("id", Kind::Text, "`c-xxxxx:default-token`"),
+        Field::output("insecureCommand", Kind::Text, "The same without checking the server's certificate."),
+        Field::output("insecureNodeCommand", Kind::Text, "As `nodeCommand`."),
+        Field::output("insecureWindowsNodeCommand", Kind::Text, "As `nodeCommand`."),
+        Field::output("labels", Kind::TextMap, "`cattle.io/creator`"),
+        Field::output("manifestUrl", Kind::Text, "Where the manifest is; the address holds the token."),
         Field::new("name", Kind::Text, "Behind the colon of the id; drawn when not given.").fixed().set(),
-        Field::new("namespaceId", Kind::Text, "The cluster.").read_only().set(),
-        Field::new("nodeCommand", Kind::Text, "A comment: nodes of AKS clusters come with their pools.")
-            .read_only()
-            .set(),
-        Field::new("state", Kind::Text, "`active`").read_only().set(),
-        Field::new("token", Kind::Text, "The token.").read_only().set(),
-        Field::new("transitioning", Kind::Text, "`no`").read_only().set(),
-        Field::new("uuid", Kind::Text, "Never given to another object.").read_only().set(),
-        Field::new("windowsNodeCommand", Kind::Text, "As `nodeCommand`.").read_only().set(),
+        Field::output("namespaceId", Kind::Text, "The cluster."),
+        Field::output("nodeCommand", Kind::Text, "A comment: nodes of AKS clusters come with their pools."),
+        Field::output("state", Kind::Text, "`active`"),
+        Field::output("token", Kind::Text, "The token."),
+        Field::output("transitioning", Kind::Text, "`no`"),
+        Field::output("uuid", Kind::Text, "Never given to another object."),
+        Field::output("windowsNodeCommand", Kind::Text, "As `nodeCommand`."),
     ],
 };
 
@@ -54,20 +46,18 @@ pub static PROJECT: Schema = Schema {
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::new("clusterId", Kind::Text, "The cluster.").read_only().set(),
-        Field::new("created", Kind::Date, "When the cluster was made.").read_only().set(),
-        Field::new("createdTS", Kind::Int, "The same in milliseconds since 1970.").read_only().set(),
-        Field::new("description", Kind::Text, "Words about it.").read_only().set(),
-        Field::new("id", Kind::Text, "`c-xxxxx:p-xxxxx`").read_only().set(),
-        Field::new(
+        Field::output("clusterId", Kind::Text, "The cluster."),
+        Field::output("created", Kind::Date, "When the cluster was made."),
+        Field::output("createdTS", Kind::Int, "The same in milliseconds since 1970."),
+        Field::output("description", Kind::Text, "Words about it."),
+        Field::output("id", Kind::Text, "`c-xxxxx:p-xxxxx`"),
+        Field::output(
             "labels",
             Kind::TextMap,
             "`authz.management.cattle.io/default-project` or `…/system-project`, `true`.",
-        )
-        .read_only()
-        .set(),
-        Field::new("name", Kind::Text, "`Default` or `System`.").read_only().set(),
-        Field::new("state", Kind::Text, "`active`").read_only().set(),
-        Field::new("transitioning", Kind::Text, "`no`").read_only().set(),
+        ),
+        Field::output("name", Kind::Text, "`Default` or `System`."),
+        Field::output("state", Kind::Text, "`active`"),
+        Field::output("transitioning", Kind::Text, "`no`"),
     ],
 };

@@ -13,14 +13,16 @@ pub static SETTING: Schema = Schema {
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::new("customized", Kind::Bool, "Whether somebody set it.").read_only().set(),
-        Field::new("default", Kind::Text, "What holds when nobody sets it.").read_only().set(),
-        Field::new("id", Kind::Text, "The name.").read_only().set(),
-        Field::new("name", Kind::Text, "The name.").read_only().set(),
-        Field::new("readOnly", Kind::Bool, "Whether it cannot be changed here.").read_only().set(),
-        Field::new("source", Kind::Text, "`default`, `db`, or `env` when the start of the server fixed it.")
-            .read_only()
-            .set(),
+        Field::output("customized", Kind::Bool, "Whether somebody set it."),
+        Field::output("default", Kind::Text, "What holds when nobody sets it."),
+        Field::output("id", Kind::Text, "The name."),
+        Field::output("name", Kind::Text, "The name."),
+        Field::output("readOnly", Kind::Bool, "Whether it cannot be changed here."),
+        Field::output(
+            "source",
+            Kind::Text,
+            "`default`, `db`, or `env` when the start of the server fixed it.",
+        ),
         Field::new("value", Kind::Text, "What holds; an empty text goes back to the default.").set(),
     ],
 };
@@ -35,10 +37,7 @@ pub static FEATURE: Schema = Schema {
     resource_methods: &["GET"],
     collection_methods: &["GET"],
     actions: &[],
-    fields: &[
-        Field::new("id", Kind::Text, "The name.").read_only().set(),
-        Field::new("name", Kind::Text, "The name.").read_only().set(),
-    ],
+    fields: &[Field::output("id", Kind::Text, "The name."), Field::output("name", Kind::Text, "The name.")],
 };
 
 /// The images of a Kubernetes version of RKE.
@@ -52,8 +51,8 @@ pub static RKE_SYSTEM_IMAGE: Schema = Schema {
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::new("id", Kind::Text, "The version.").read_only().set(),
-        Field::new("name", Kind::Text, "The version.").read_only().set(),
+        Field::output("id", Kind::Text, "The version."),
+        Field::output("name", Kind::Text, "The version."),
     ],
 };
 
@@ -68,12 +67,12 @@ pub static NODE_DRIVER: Schema = Schema {
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::new("active", Kind::Bool, "True.").read_only().set(),
-        Field::new("builtin", Kind::Bool, "True.").read_only().set(),
-        Field::new("id", Kind::Text, "`azure`").read_only().set(),
-        Field::new("name", Kind::Text, "`azure`").read_only().set(),
-        Field::new("state", Kind::Text, "`active`").read_only().set(),
-        Field::new("transitioning", Kind::Text, "`no`").read_only().set(),
+        Field::output("active", Kind::Bool, "True."),
+        Field::output("builtin", Kind::Bool, "True."),
+        Field::output("id", Kind::Text, "`azure`"),
+        Field::output("name", Kind::Text, "`azure`"),
+        Field::output("state", Kind::Text, "`active`"),
+        Field::output("transitioning", Kind::Text, "`no`"),
     ],
 };
 
@@ -88,11 +87,11 @@ pub static KONTAINER_DRIVER: Schema = Schema {
     collection_methods: &["GET"],
     actions: &[],
     fields: &[
-        Field::new("active", Kind::Bool, "Whether clusters of the kind can be made.").read_only().set(),
-        Field::new("builtIn", Kind::Bool, "True.").read_only().set(),
-        Field::new("id", Kind::Text, "`azurekubernetesservice`").read_only().set(),
-        Field::new("name", Kind::Text, "`azureKubernetesService`").read_only().set(),
-        Field::new("state", Kind::Text, "`active` or `inactive`.").read_only().set(),
-        Field::new("transitioning", Kind::Text, "`no`").read_only().set(),
+        Field::output("active", Kind::Bool, "Whether clusters of the kind can be made."),
+        Field::output("builtIn", Kind::Bool, "True."),
+        Field::output("id", Kind::Text, "`azurekubernetesservice`"),
+        Field::output("name", Kind::Text, "`azureKubernetesService`"),
+        Field::output("state", Kind::Text, "`active` or `inactive`."),
+        Field::output("transitioning", Kind::Text, "`no`"),
     ],
 };
