@@ -53,11 +53,16 @@ pub(crate) use self::v1::AuditRecord;
 /// All routes. Each surface has its own middleware, and a fallback that reports unknown paths in its own format.
 pub fn router(state: AppState) -> Router {
     let surfaces = [
-        surface(&state, &meta::SURFACE, meta::router().into(), "/meta/{*rest}"),
-        surface(&state, &norman::SURFACE, v3::router().into(), "/v3/{*rest}")
+        surface(
+            &state,
+            &meta::SURFACE,
+            meta::router().into(),
+            &["/meta/{resource}/", "/meta/{resource}/{*rest}"],
+        ),
+        surface(&state, &norman::SURFACE, v3::router().into(), &["/v3/{*rest}"])
             .layer(from_fn_with_state(state.clone(), v3::add_headers)),
-        surface(&state, &norman::SURFACE, v1::router().into(), "/api/v1/{*rest}"),
-        surface(&state, &k8s::SURFACE, k8s::router(), "/k8s/{*rest}"),
+        surface(&state, &norman::SURFACE, v1::router().into(), &["/api/v1/{*rest}"]),
+        surface(&state, &k8s::SURFACE, k8s::router(), &["/k8s/{*rest}"]),
         with_middleware(&state, &health::SURFACE, false, health::router().into()),
         with_middleware(&state, &norman::SURFACE, false, other_routes()),
     ];
@@ -90,9 +95,9 @@ fn surface(
     state: &AppState,
     surface: &'static Surface,
     routes: Router<AppState>,
-    unknown: &str,
+    unknown: &[&str],
 ) -> Router<AppState> {
-    let fallback = Router::new().route(unknown, not_found(surface));
+    let fallback = unknown.iter().fold(Router::new(), |router, path| router.route(path, not_found(surface)));
     with_middleware(state, surface, false, routes).merge(with_middleware(state, surface, true, fallback))
 }
 

@@ -121,7 +121,7 @@ async fn pass(
         .kubernetes
         .enter(Arc::clone(&caller), token, &target.cluster_id, target.kind.is_endless())
         .await?;
-    let way = Way {
+    let options = Way {
         limit: if target.kind.is_endless() { LATE_HEAD_TIMEOUT } else { HEAD_TIMEOUT },
         leads_inside: target.kind == target::Kind::Inside,
     };
@@ -134,7 +134,7 @@ async fn pass(
         events: state.events.clone(),
     };
     let request = cluster_request(parts, body, target, &request_id)?;
-    let passed = visit.forward(request, way).await;
+    let passed = visit.forward(request, options).await;
     record
         .write(passed.as_ref().map_or(Outcome::Failed, |(answer, _)| outcome(answer.response.status())))
         .await;

@@ -154,7 +154,7 @@ mod tests {
     }
 
     /// The target of a reference.
-    fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
         let Some(reference) = value.get("$ref") else { return value };
         let path = reference.as_str().unwrap().strip_prefix('#').unwrap();
         document.pointer(path).unwrap_or_else(|| panic!("{path} leads nowhere"))
@@ -244,7 +244,7 @@ mod tests {
                 assert!(!request["content"]["application/json"]["example"].is_null(), "{name}");
             }
             for (status, response) in operation["responses"].as_object().unwrap() {
-                let response = followed(&document, response);
+                let response = resolve(&document, response);
                 let description = response["description"].as_str().unwrap_or_default();
                 assert!(!description.is_empty(), "{method} {path} {status}");
                 assert!(response["headers"].get("X-Request-Id").is_some(), "{method} {path} {status}");
@@ -262,8 +262,12 @@ mod tests {
         let document = document();
         for (_, path, operation) in operations(&document) {
             for (status, response) in operation["responses"].as_object().unwrap() {
-                let told = followed(&document, response)["headers"].get("Retry-After").is_some();
-                assert_eq!(told, matches!(status.as_str(), "429" | "503" | "504" | "507"), "{path} {status}");
+                let has_header = resolve(&document, response)["headers"].get("Retry-After").is_some();
+                assert_eq!(
+                    has_header,
+                    matches!(status.as_str(), "429" | "503" | "504" | "507"),
+                    "{path} {status}"
+                );
             }
         }
     }

@@ -51,25 +51,23 @@ pub(super) async fn add_headers(State(state): State<AppState>, request: Request,
 
 /// All routes below `/v3`, with full paths.
 pub fn router() -> OpenApiRouter<AppState> {
-    let routers = [
-        root::router(),
-        import::router(),
-        routes::router::<absent::Features>(),
-        routes::router::<absent::RkeK8sSystemImages>(),
-        routes::router::<cloud_credentials::CloudCredentials>(),
-        routes::router::<clusters::Clusters>(),
-        routes::router::<drivers::KontainerDrivers>(),
-        routes::router::<drivers::NodeDrivers>(),
-        routes::router::<members::ClusterRoleTemplateBindings>(),
-        routes::router::<nodes::Nodes>(),
-        routes::router::<projects::Projects>(),
-        routes::router::<registration_tokens::ClusterRegistrationTokens>(),
-        routes::router::<role_templates::RoleTemplates>(),
-        routes::router::<settings::Settings>(),
-        routes::router::<tokens::Tokens>(),
-        routes::router::<users::Users>(),
-    ];
-    routers.into_iter().fold(OpenApiRouter::new(), OpenApiRouter::merge)
+    OpenApiRouter::new()
+        .merge(root::router())
+        .merge(import::router())
+        .merge(routes::router::<absent::Features>())
+        .merge(routes::router::<absent::RkeK8sSystemImages>())
+        .merge(routes::router::<cloud_credentials::CloudCredentials>())
+        .merge(routes::router::<clusters::Clusters>())
+        .merge(routes::router::<drivers::KontainerDrivers>())
+        .merge(routes::router::<drivers::NodeDrivers>())
+        .merge(routes::router::<members::ClusterRoleTemplateBindings>())
+        .merge(routes::router::<nodes::Nodes>())
+        .merge(routes::router::<projects::Projects>())
+        .merge(routes::router::<registration_tokens::ClusterRegistrationTokens>())
+        .merge(routes::router::<role_templates::RoleTemplates>())
+        .merge(routes::router::<settings::Settings>())
+        .merge(routes::router::<tokens::Tokens>())
+        .merge(routes::router::<users::Users>())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Who is let in and what he sees: the whole API document without a token, users apart from each other, browsers,
-//! guessing, tokens at their end; and the bounds that keep the server answering.
+//! Authentication and access: every documented operation without a token, separation of users, browsers, failed logins, expired
+//! tokens; and the server's limits.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,21 +12,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::meta::LISTINGS;
 use crate::support::app::{Answer, TestApp};
 
 const UNAUTHORIZED: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
-
-const LISTINGS: [&str; 8] = [
-    "aksClusters",
-    "aksLocations",
-    "aksRegions",
-    "aksUpgrades",
-    "aksVMSizes",
-    "aksVMSizesV2",
-    "aksVersions",
-    "aksVirtualNetworks",
-];
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}"))

@@ -1,4 +1,4 @@
-//! What the running server answers, against the schemas that the API document gives for it.
+//! Responses of the server, compared with the schemas in the API document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::support::app::{Answer, TestApp};
 use crate::support::schema::Document;
 
-/// A server with something of everything in it.
-struct Bench {
+/// A server with objects of every type.
+struct TestContext {
     app: TestApp,
     document: Document,
-    /// The ids that stand for `{id}`, by path.
+    /// The IDs for `{id}`, by path.
     ids: BTreeMap<String, Vec<String>>,
     problems: BTreeSet<String>,
 }
@@ -22,7 +22,7 @@ fn text(object: &Value, key: &str) -> String {
     object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}")).to_owned()
 }
 
-impl Bench {
+impl TestContext {
     async fn start() -> Self {
         let app = TestApp::with()
             .advise()
@@ -33,25 +33,25 @@ impl Bench {
         Self { app, document, ids: BTreeMap::new(), problems: BTreeSet::new() }
     }
 
-    /// Holds an answer against the document.
-    fn hold(&mut self, method: &str, path: &str, answer: &Answer) {
+    /// Compares a response with the document.
+    fn compare(&mut self, method: &str, path: &str, answer: &Answer) {
         let (status, body) = (answer.status.as_u16(), answer.json());
         for problem in self.document.problems(path, method, status, &body) {
             self.problems.insert(format!("{method} {path} {status}: {problem}"));
         }
     }
 
-    /// Makes something, and holds the answer against the document.
-    async fn make(&mut self, path: &str, body: &Value) -> Value {
+    /// Creates an object, and compares the response with the document.
+    async fn create(&mut self, path: &str, body: &Value) -> Value {
         let answer = self.app.post(path).json(body).send().await;
         assert_eq!(answer.status, 201, "{path}: {}", answer.text());
-        self.hold("post", path, &answer);
+        self.compare("post", path, &answer);
         let id = text(&answer.json(), "id");
         self.ids.entry(format!("{path}/{{id}}")).or_default().push(id);
         answer.json()
     }
 
-    /// Asks every address of the document that is only read.
+    /// Requests every documented GET.
     async fn read_everything(&mut self) -> usize {
         let paths: Vec<String> = self
             .document
@@ -75,7 +75,7 @@ impl Bench {
                 // Without this, what happens to a cluster is told for as long as one listens.
                 let answer = self.app.get(&asked).header("accept", "application/json").send().await;
                 assert_eq!(answer.status, 200, "{asked}: {}", answer.text());
-                self.hold("get", path, &answer);
+                self.compare("get", path, &answer);
                 let list = answer.json();
                 if let Some(elements) = list["data"].as_array() {
                     // Nodes and projects come with the first state of being active; of the others there are none.
@@ -89,7 +89,7 @@ impl Bench {
         paths.len()
     }
 
-    fn end(self) {
+    fn finish(self) {
         let problems: Vec<_> = self.problems.into_iter().collect();
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
@@ -136,41 +136,43 @@ fn imported(app: &TestApp, credential: &str, name: &str) -> Value {
 }
 
 /// Something of everything: three clusters on their different ways, and what is around them.
-async fn filled() -> Bench {
-    let mut it = Bench::start().await;
+async fn filled() -> TestContext {
+    let mut context = TestContext::start().await;
     let seed = azure_sandbox::Sandbox::seed();
     let credential = json!({"name": "azure", "description": "words", "labels": {"a": "b"}, "azurecredentialConfig": {
         "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id,
         "clientSecret": seed.client_secret}});
-    let credential = text(&it.make("/v3/cloudcredentials", &credential).await, "id");
+    let credential = text(&context.create("/v3/cloudcredentials", &credential).await, "id");
     let mut clusters = Vec::new();
     for body in [
-        imported(&it.app, &credential, seed.imported_cluster_name),
-        everything(&it.app, &credential),
-        imported(&it.app, &credential, "never-there"),
+        imported(&context.app, &credential, seed.imported_cluster_name),
+        everything(&context.app, &credential),
+        imported(&context.app, &credential, "never-there"),
     ] {
-        clusters.push(text(&it.make("/v3/clusters", &body).await, "id"));
+        clusters.push(text(&context.create("/v3/clusters", &body).await, "id"));
     }
     for part in ["clusterregistrationtokens", "clusterroletemplatebindings", "nodes", "projects"] {
-        it.ids.insert(format!("/v3/clusters/{{id}}/{part}"), clusters.clone());
+        context.ids.insert(format!("/v3/clusters/{{id}}/{part}"), clusters.clone());
     }
-    let ben = it.app.token("ben").await;
-    let ben = it.app.app.tokens.authenticate(&ben).await.unwrap().user_id.clone();
+    let ben = context.app.token("ben").await;
+    let ben = context.app.app.tokens.authenticate(&ben).await.unwrap().user_id.clone();
     let body = json!({"clusterId": clusters[0], "userId": ben, "roleTemplateId": "read-only"});
-    let binding = text(&it.make("/v3/clusterroletemplatebindings", &body).await, "id");
+    let binding = text(&context.create("/v3/clusterroletemplatebindings", &body).await, "id");
     assert!(binding.starts_with(&clusters[0]));
     let creator = format!("{}:creator-cluster-owner", clusters[0]);
-    it.ids.get_mut("/v3/clusterroletemplatebindings/{id}").unwrap().push(creator);
+    context.ids.get_mut("/v3/clusterroletemplatebindings/{id}").unwrap().push(creator);
     let body = json!({"clusterId": clusters[0], "name": "more"});
-    it.make("/v3/clusterregistrationtokens", &body).await;
+    context.create("/v3/clusterregistrationtokens", &body).await;
     let default = format!("{}:default-token", clusters[0]);
-    it.ids.get_mut("/v3/clusterregistrationtokens/{id}").unwrap().push(default);
-    it.make("/v3/tokens", &json!({})).await;
-    it.make("/v3/tokens", &json!({"ttl": 60_000_000, "description": "x", "clusterId": clusters[0]})).await;
-    it.ids.insert("/v3/users/{id}".to_owned(), vec![ben]);
-    it.ids.insert("/v3/projects/{id}".to_owned(), Vec::new());
-    it.ids.insert("/v3/nodes/{id}".to_owned(), Vec::new());
-    it.ids.insert("/v3/features/{id}".to_owned(), Vec::new());
+    context.ids.get_mut("/v3/clusterregistrationtokens/{id}").unwrap().push(default);
+    context.create("/v3/tokens", &json!({})).await;
+    context
+        .create("/v3/tokens", &json!({"ttl": 60_000_000, "description": "x", "clusterId": clusters[0]}))
+        .await;
+    context.ids.insert("/v3/users/{id}".to_owned(), vec![ben]);
+    context.ids.insert("/v3/projects/{id}".to_owned(), Vec::new());
+    context.ids.insert("/v3/nodes/{id}".to_owned(), Vec::new());
+    context.ids.insert("/v3/features/{id}".to_owned(), Vec::new());
     for (kind, of) in [
         ("settings", "/v3/settings"),
         ("roletemplates", "/v3/roletemplates"),
@@ -178,116 +180,118 @@ async fn filled() -> Bench {
         ("nodedrivers", "/v3/nodedrivers"),
         ("kontainerdrivers", "/v3/kontainerdrivers"),
     ] {
-        let list = it.app.get(of).send().await.json();
+        let list = context.app.get(of).send().await.json();
         let all = list["data"].as_array().unwrap().iter().map(|object| text(object, "id")).collect();
-        it.ids.insert(format!("/v3/{kind}/{{id}}"), all);
+        context.ids.insert(format!("/v3/{kind}/{{id}}"), all);
     }
-    it
+    context
 }
 
 #[tokio::test]
 async fn responses_match_openapi_in_every_cluster_state() {
-    let mut it = filled().await;
-    let clusters = it.ids["/v3/clusters/{id}"].clone();
-    let state = async |it: &Bench, id: &str| it.app.get(&format!("/v3/clusters/{id}")).send().await.json();
-    assert!(it.read_everything().await > 25);
+    let mut context = filled().await;
+    let clusters = context.ids["/v3/clusters/{id}"].clone();
+    let state = async |context: &TestContext, id: &str| {
+        context.app.get(&format!("/v3/clusters/{id}")).send().await.json()
+    };
+    assert!(context.read_everything().await > 25);
 
     // On their way: what is waited for, and the steps so far.
-    let mut seen = state(&it, &clusters[1]).await;
+    let mut seen = state(&context, &clusters[1]).await;
     for _ in 0..10 {
         if seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array() {
             break;
         }
-        it.app.pass(Duration::from_secs(2)).await;
-        seen = state(&it, &clusters[1]).await;
+        context.app.pass(Duration::from_secs(2)).await;
+        seen = state(&context, &clusters[1]).await;
     }
     assert!(seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array(), "{seen}");
-    it.read_everything().await;
+    context.read_everything().await;
 
-    it.app.pass(Duration::from_mins(4)).await;
+    context.app.pass(Duration::from_mins(4)).await;
     for (id, active) in [(&clusters[0], true), (&clusters[1], true), (&clusters[2], false)] {
-        let seen = state(&it, id).await;
+        let seen = state(&context, id).await;
         assert_eq!(seen["state"] == "active", active, "{seen}");
         assert_eq!(seen["transitioning"] == "error", !active, "{seen}");
     }
-    let projects = it.app.get("/v3/projects").send().await.json();
+    let projects = context.app.get("/v3/projects").send().await.json();
     let projects = projects["data"].as_array().unwrap().iter().map(|project| text(project, "id")).collect();
-    it.ids.insert("/v3/projects/{id}".to_owned(), projects);
-    let nodes = it.app.get("/v3/nodes").send().await.json();
+    context.ids.insert("/v3/projects/{id}".to_owned(), projects);
+    let nodes = context.app.get("/v3/nodes").send().await.json();
     let nodes: Vec<_> = nodes["data"].as_array().unwrap().iter().map(|node| text(node, "id")).collect();
     assert!(!nodes.is_empty());
-    it.ids.insert("/v3/nodes/{id}".to_owned(), nodes);
-    assert_eq!(it.ids["/v3/projects/{id}"].len(), 4);
-    it.read_everything().await;
+    context.ids.insert("/v3/nodes/{id}".to_owned(), nodes);
+    assert_eq!(context.ids["/v3/projects/{id}"].len(), 4);
+    context.read_everything().await;
 
     // A change, and an end.
     let path = format!("/v3/clusters/{}", clusters[1]);
-    let changed = it
+    let changed = context
         .app
         .put(&path)
         .json(&json!({"name": "everything", "aksConfig": {"tags": {"a": "b"}}}))
         .send()
         .await;
     assert_eq!(changed.status, 200, "{}", changed.text());
-    it.hold("put", "/v3/clusters/{id}", &changed);
-    it.read_everything().await;
-    it.app.settle().await;
-    let action = it.app.post(&format!("{path}?action=generateKubeconfig")).send().await;
+    context.compare("put", "/v3/clusters/{id}", &changed);
+    context.read_everything().await;
+    context.app.settle().await;
+    let action = context.app.post(&format!("{path}?action=generateKubeconfig")).send().await;
     assert_eq!(action.status, 200, "{}", action.text());
-    it.hold("post", "/v3/clusters/{id}", &action);
-    let removed = it.app.delete(&path).send().await;
+    context.compare("post", "/v3/clusters/{id}", &action);
+    let removed = context.app.delete(&path).send().await;
     assert_eq!(removed.status, 200, "{}", removed.text());
-    it.hold("delete", "/v3/clusters/{id}", &removed);
-    assert_eq!(state(&it, &clusters[1]).await["state"], "removing");
+    context.compare("delete", "/v3/clusters/{id}", &removed);
+    assert_eq!(state(&context, &clusters[1]).await["state"], "removing");
     for path in ["/v3/projects/{id}", "/v3/nodes/{id}"] {
-        it.ids.get_mut(path).unwrap().retain(|id| !id.starts_with(&clusters[1]));
+        context.ids.get_mut(path).unwrap().retain(|id| !id.starts_with(&clusters[1]));
     }
-    it.read_everything().await;
-    it.end();
+    context.read_everything().await;
+    context.finish();
 }
 
 #[tokio::test]
 async fn update_and_delete_match_openapi() {
-    let mut it = filled().await;
-    let id = |it: &Bench, path: &str| it.ids[path][0].clone();
+    let mut context = filled().await;
+    let id = |context: &TestContext, path: &str| context.ids[path][0].clone();
     for (path, body) in [
         ("/v3/cloudcredentials/{id}", json!({"description": "other"})),
         ("/v3/clusterroletemplatebindings/{id}", json!({"roleTemplateId": "cluster-owner"})),
         ("/v3/settings/{id}", json!({"value": "mine.example.org/agent:1"})),
     ] {
-        let asked = path.replace("{id}", &id(&it, path));
-        let changed = it.app.put(&asked).json(&body).send().await;
+        let asked = path.replace("{id}", &id(&context, path));
+        let changed = context.app.put(&asked).json(&body).send().await;
         assert_eq!(changed.status, 200, "{asked}: {}", changed.text());
-        it.hold("put", path, &changed);
+        context.compare("put", path, &changed);
     }
     for path in
         ["/v3/clusterroletemplatebindings/{id}", "/v3/clusterregistrationtokens/{id}", "/v3/tokens/{id}"]
     {
-        let asked = path.replace("{id}", &id(&it, path));
-        let ended = it.app.delete(&asked).send().await;
+        let asked = path.replace("{id}", &id(&context, path));
+        let ended = context.app.delete(&asked).send().await;
         assert_eq!(ended.status, 200, "{asked}: {}", ended.text());
-        it.hold("delete", path, &ended);
+        context.compare("delete", path, &ended);
     }
     let credential = json!({"name": "short", "azurecredentialConfig": {"clientId": "c"}});
-    let credential = text(&it.make("/v3/cloudcredentials", &credential).await, "id");
-    let ended = it.app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await;
+    let credential = text(&context.create("/v3/cloudcredentials", &credential).await, "id");
+    let ended = context.app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await;
     assert_eq!(ended.status, 200, "{}", ended.text());
-    it.hold("delete", "/v3/cloudcredentials/{id}", &ended);
-    let review = everything(&it.app, &it.ids["/v3/cloudcredentials/{id}"][0]);
+    context.compare("delete", "/v3/cloudcredentials/{id}", &ended);
+    let review = everything(&context.app, &context.ids["/v3/cloudcredentials/{id}"][0]);
     let review =
-        it.app.post("/api/v1/aks/review").json(&json!({"aksConfig": review["aksConfig"]})).send().await;
+        context.app.post("/api/v1/aks/review").json(&json!({"aksConfig": review["aksConfig"]})).send().await;
     assert_eq!(review.status, 200, "{}", review.text());
-    it.hold("post", "/api/v1/aks/review", &review);
-    it.end();
+    context.compare("post", "/api/v1/aks/review", &review);
+    context.finish();
 }
 
 #[tokio::test]
 async fn errors_match_openapi() {
-    let mut it = Bench::start().await;
+    let mut context = TestContext::start().await;
     let operations: Vec<(String, String)> = ["get", "put", "post", "delete"]
         .into_iter()
         .flat_map(|method| {
-            it.document.operations(method).map(move |(path, _)| (method.to_owned(), path.to_owned()))
+            context.document.operations(method).map(move |(path, _)| (method.to_owned(), path.to_owned()))
         })
         .filter(|(_, path)| path.starts_with("/v3") || path.starts_with("/api/v1"))
         .collect();
@@ -295,7 +299,7 @@ async fn errors_match_openapi() {
     let mut statuses = BTreeMap::<u16, usize>::new();
     for (method, path) in operations {
         let asked = path.replace("{id}", "c-none1:x");
-        let call = || it.app.call(method.to_uppercase().parse::<Method>().unwrap(), &asked);
+        let call = || context.app.call(method.to_uppercase().parse::<Method>().unwrap(), &asked);
         let answers = [
             call().anonymous().send().await,
             call().json(&json!({})).send().await,
@@ -306,7 +310,7 @@ async fn errors_match_openapi() {
         for answer in answers {
             if answer.status.is_client_error() {
                 *statuses.entry(answer.status.as_u16()).or_default() += 1;
-                it.hold(&method, &path, &answer);
+                context.compare(&method, &path, &answer);
             }
             assert!(!answer.status.is_server_error(), "{method} {asked}: {}", answer.text());
         }
@@ -315,18 +319,18 @@ async fn errors_match_openapi() {
         [401, 404, 422].iter().all(|status| statuses.get(status).is_some_and(|seen| *seen > 10)),
         "{statuses:?}"
     );
-    it.end();
+    context.finish();
 }
 
 /// The listing actions too: they have schemas of their own.
 #[tokio::test]
 async fn listings_match_openapi() {
-    let mut it = Bench::start().await;
-    let credential = it.app.stored_credential(&it.app.admin).await;
-    let mut body = imported(&it.app, &credential, it.app.seed.imported_cluster_name);
-    body["aksConfig"]["kubernetesVersion"] = json!(it.app.seed.kubernetes_version);
-    let cluster = text(&it.make("/v3/clusters", &body).await, "id");
-    let paths: Vec<String> = it
+    let mut context = TestContext::start().await;
+    let credential = context.app.stored_credential(&context.app.admin).await;
+    let mut body = imported(&context.app, &credential, context.app.seed.imported_cluster_name);
+    body["aksConfig"]["kubernetesVersion"] = json!(context.app.seed.kubernetes_version);
+    let cluster = text(&context.create("/v3/clusters", &body).await, "id");
+    let paths: Vec<String> = context
         .document
         .operations("get")
         .map(|(path, _)| path.to_owned())
@@ -334,14 +338,16 @@ async fn listings_match_openapi() {
         .collect();
     assert_eq!(paths.len(), 8);
     for path in paths {
-        let query =
-            format!("cloudCredentialId={credential}&region={}&clusterId={cluster}", it.app.seed.location);
-        let answer = it.app.get(&format!("{path}?{query}")).send().await;
+        let query = format!(
+            "cloudCredentialId={credential}&region={}&clusterId={cluster}",
+            context.app.seed.location
+        );
+        let answer = context.app.get(&format!("{path}?{query}")).send().await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        it.hold("get", &path, &answer);
-        let failed = it.app.get(&path).send().await;
+        context.compare("get", &path, &answer);
+        let failed = context.app.get(&path).send().await;
         assert!(failed.status.is_client_error(), "{path}: {}", failed.text());
-        it.hold("get", &path, &failed);
+        context.compare("get", &path, &failed);
     }
-    it.end();
+    context.finish();
 }

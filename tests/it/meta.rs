@@ -1,4 +1,4 @@
-//! The nine actions through the router: what is asked, what comes back, what Azure sees of it.
+//! The nine actions through the router: requests, responses, and the requests to Azure.
 
 mod answers;
 mod cache;
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
-/// The eight actions that list something.
-const LISTINGS: [&str; 8] = [
+/// The listing actions.
+pub(crate) const LISTINGS: [&str; 8] = [
     "aksClusters",
     "aksLocations",
     "aksRegions",
@@ -26,7 +26,7 @@ const LISTINGS: [&str; 8] = [
     "aksVirtualNetworks",
 ];
 
-/// What an answer says is to be done.
+/// The hint in an error.
 fn hint(answer: &Answer) -> String {
     answer.json()["hint"].as_str().unwrap_or_default().to_owned()
 }

@@ -1,9 +1,9 @@
-//! A JSON reader with the manners of Go's `encoding/json`: the same texts for the same mistakes. It keeps the
-//! members of a top-level object and only checks everything below.
+//! A JSON parser that behaves like Go's `encoding/json`, with the same error texts. It returns the members of the top-level
+//! object and only validates nested values.
 
 use std::fmt;
 
-/// What a value is, in Go's words.
+/// The type of a value, in Go's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Null,
@@ -41,10 +41,10 @@ pub(super) enum Member {
     Other(Kind),
 }
 
-/// Go refuses deeper nesting than this; so do we, long before the stack ends (the reader does not recurse).
+/// The deepest nesting, as in Go. The parser does not recurse.
 const MAX_DEPTH: usize = 10_000;
 
-/// Reads a document to its end; the error is Go's text.
+/// Parses a whole document; the error is Go's text.
 pub(super) fn parse(input: &[u8]) -> Result<Value, String> {
     let mut reader = Reader { input, at: 0 };
     reader.skip_space();
@@ -76,7 +76,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The message for the byte at hand, or for the end of the input.
+    /// The error for the current byte, or for the end of the input.
     fn unexpected(&self, context: &str) -> String {
         match self.peek() {
             None => "unexpected end of JSON input".to_owned(),
@@ -93,7 +93,7 @@ impl Reader<'_> {
         Err(self.unexpected(context))
     }
 
-    /// The members of the object at hand.
+    /// The members of the current object.
     fn members(&mut self) -> Result<Vec<(String, Member)>, String> {
         let mut members = Vec::new();
         self.at += 1;
@@ -118,7 +118,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A key and its colon; leaves the reader at the value.
+    /// A key and its colon.
     fn key(&mut self) -> Result<String, String> {
         self.skip_space();
         if self.peek() != Some(b'"') {
@@ -131,7 +131,7 @@ impl Reader<'_> {
         Ok(name)
     }
 
-    /// One value of any kind, checked to its end without recursion; the text when it is a text.
+    /// Validates a value of any type without recursion, and returns its text if it is a string.
     fn value(&mut self) -> Result<(Kind, Option<String>), String> {
         let first = self.peek();
         if !matches!(first, Some(b'{' | b'[')) {
@@ -226,7 +226,7 @@ impl Reader<'_> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
-        // A leading zero stands alone; what follows it is judged by the caller.
+        // No digit may follow a leading zero; the caller checks the rest.
         if self.peek() == Some(b'0') {
             self.at += 1;
         } else if !self.digits() {
@@ -250,7 +250,7 @@ impl Reader<'_> {
         Ok((Kind::Number, None))
     }
 
-    /// The text at hand; bytes that are no UTF-8 and halves of surrogate pairs become U+FFFD.
+    /// The current string; invalid UTF-8 and unpaired surrogates become U+FFFD.
     fn text(&mut self) -> Result<String, String> {
         self.at += 1;
         let mut bytes = Vec::new();
@@ -327,7 +327,7 @@ impl Reader<'_> {
     }
 }
 
-/// A byte as Go prints it between single quotes in these messages.
+/// A byte as Go prints it in error texts, between single quotes.
 fn quoted(byte: u8) -> String {
     match byte {
         b'\\' => "\\\\".to_owned(),

@@ -90,7 +90,7 @@ pub fn unknown_keys<'a>(schema: &'static Schema, object: &'a Object, path: &str)
         let path = format!("{path}.{key}");
         match (&field.kind, value) {
             (Kind::Object(schema), Value::Object(object)) => {
-                found.extend(unknown_keys(schema, object, &path))
+                found.extend(unknown_keys(schema, object, &path));
             }
             (Kind::List(Kind::Object(schema)), Value::Array(values)) => {
                 let objects = values.iter().map(Value::as_object).enumerate();

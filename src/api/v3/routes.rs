@@ -79,9 +79,9 @@ fn add<T: V3Type>(
         document.add_path_operation(documented, vec![method], docs::operation::<T>(operation));
         methods = handle::<T>(methods, operation.verb);
     }
-    let routes = reject_others((docs::components::<T>(operations), document, methods));
-    let methods = routes.2.clone();
-    others.iter().fold(router.routes(routes), |router, path| router.route(path, methods.clone()))
+    let operations = reject_others((docs::components::<T>(operations), document, methods));
+    let methods = operations.2.clone();
+    others.iter().fold(router.routes(operations), |router, path| router.route(path, methods.clone()))
 }
 
 fn handle<T: V3Type>(methods: MethodRouter<AppState>, verb: Verb) -> MethodRouter<AppState> {
