@@ -29,6 +29,7 @@ fn documents() -> Vec<String> {
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "crates/azure-sandbox/README.md",
+        "crates/remotedialer/README.md",
         "deploy/kubernetes/README.md",
     ];
     let pages = files_below("docs").into_iter().map(|page| name_of(&page));

@@ -1,0 +1,166 @@
+//! Measures the tunnel on this machine: CPU of the server for each GiB against a plain TCP copy in the same run,
+//! memory of idle sessions and of transfers, and small requests.
+//!
+//! ```text
+//! cargo run --release --example figures [-- --gib 1]
+//! ```
+//!
+//! Four processes take part, so that each figure belongs to one of them: this one is target and caller, its children
+//! are a plain TCP proxy, the tunnel's server and its client. Needs Linux.
+
+mod process;
+mod roles;
+mod traffic;
+
+use std::time::Duration;
+
+use process::Child;
+use traffic::Target;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Sessions of the memory figures.
+const IDLE_SESSIONS: u64 = 1000;
+
+/// Small requests of one round.
+const REQUESTS: u32 = 20_000;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["proxy", target, buffer] => roles::proxy(target, buffer.parse()?).await,
+        ["server", target] => roles::server(target).await,
+        ["client", server, target, sessions] => roles::client(server, target, sessions.parse()?).await,
+        [] => measure(1).await,
+        ["--gib", gib] => measure(gib.parse()?).await,
+        _ => Err("usage: figures [--gib N]".into()),
+    }
+}
+
+async fn measure(gib: u64) -> Outcome<()> {
+    let target = Target::start(gib << 30).await?;
+    println!("{gib} GiB in each direction");
+    println!("{:<34}{:>12}{:>12}{:>10}{:>14}", "", "CPU s/GiB", "wall s/GiB", "ratio", "peak MB");
+    let mut plain = [0.0; 2];
+    for buffer in ["8192", "65536"] {
+        let proxy = Child::start(&["proxy", &target.address, buffer])?;
+        for (upload, reference) in [false, true].into_iter().zip(&mut plain) {
+            let figures = transfer(&proxy, &proxy.address, upload, gib).await?;
+            *reference = figures.cpu;
+            print_transfer(
+                &format!("plain copy, {buffer} bytes, {}", direction(upload)),
+                &figures,
+                figures.cpu,
+            );
+        }
+    }
+    let server = Child::start(&["server", &target.address])?;
+    let tunnel = server.line()?;
+    let client = Child::start(&["client", &tunnel, &target.address, "1"])?;
+    for (upload, reference) in [false, true].into_iter().zip(plain) {
+        let before = client.cpu()?;
+        let figures = transfer(&server, &server.address, upload, gib).await?;
+        let client_cpu = (client.cpu()? - before) / traffic::to_f64(gib);
+        print_transfer(&format!("tunnel, server, {}", direction(upload)), &figures, reference);
+        println!(
+            "{:<34}{client_cpu:>12.2}{:>22.2}",
+            "tunnel, client (the same transfer)",
+            client_cpu / reference
+        );
+    }
+    stopped_reader(&server).await?;
+    requests(&target, &server).await?;
+    drop(client);
+    idle_sessions(&target).await
+}
+
+fn direction(upload: bool) -> &'static str {
+    if upload { "upload" } else { "download" }
+}
+
+/// Figures of one transfer.
+struct Transfer {
+    /// CPU seconds for each GiB.
+    cpu: f64,
+    /// Seconds for each GiB.
+    wall: f64,
+    /// Peak of resident memory above rest, in MB.
+    peak: f64,
+}
+
+async fn transfer(child: &Child, address: &str, upload: bool, gib: u64) -> Outcome<Transfer> {
+    let rest = child.reset_peak()?;
+    let before = child.cpu()?;
+    let started = std::time::Instant::now();
+    if upload {
+        traffic::upload(address, gib << 30).await?;
+    } else {
+        traffic::download(address).await?;
+    }
+    let size = traffic::to_f64(gib);
+    let wall = started.elapsed().as_secs_f64() / size;
+    Ok(Transfer { cpu: (child.cpu()? - before) / size, wall, peak: child.peak()? - rest })
+}
+
+fn print_transfer(name: &str, figures: &Transfer, reference: f64) {
+    let ratio = figures.cpu / reference;
+    println!("{name:<34}{:>12.2}{:>12.2}{ratio:>10.2}{:>14.1}", figures.cpu, figures.wall, figures.peak);
+}
+
+/// Reads a little, stops until nothing moves any more, and reads the rest.
+async fn stopped_reader(server: &Child) -> Outcome<()> {
+    let rest = server.reset_peak()?;
+    let mut download = traffic::Download::start(&server.address).await?;
+    download.read(1 << 20).await?;
+    let mut peak = server.peak()?;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = server.peak()?;
+        if now <= peak {
+            break;
+        }
+        peak = now;
+    }
+    println!("stopped reader: {:.1} MB above rest", peak - rest);
+    download.finish().await?;
+    println!("after it has read the rest: {:.1} MB above rest at the peak", server.peak()? - rest);
+    Ok(())
+}
+
+async fn requests(target: &Target, server: &Child) -> Outcome<()> {
+    let proxy = Child::start(&["proxy", &target.address, "8192"])?;
+    for (name, child) in [("plain copy", &proxy), ("tunnel", server)] {
+        let before = child.cpu()?;
+        let rate = traffic::requests(&child.address, REQUESTS, 32).await?;
+        let cpu = (child.cpu()? - before) / f64::from(REQUESTS) * 1e3;
+        let latency = traffic::latency(&child.address, 2000).await?;
+        println!(
+            "connect + 100 bytes there and back, {name}: {rate:.0}/s with 32 at a time, {cpu:.3} ms CPU each, median {latency:.2} ms one at a time"
+        );
+    }
+    Ok(())
+}
+
+async fn idle_sessions(target: &Target) -> Outcome<()> {
+    let server = Child::start(&["server", &target.address])?;
+    let tunnel = server.line()?;
+    let warm = Child::start(&["client", &tunnel, &target.address, "1"])?;
+    traffic::requests(&server.address, 100, 1).await?;
+    drop(warm);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let rest = server.resident()?;
+    let _client = Child::start(&["client", &tunnel, &target.address, &IDLE_SESSIONS.to_string()])?;
+    let idle = server.resident()?;
+    traffic::requests(&server.address, 5000, 32).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let used = server.resident()?;
+    let each = |memory: f64| (memory - rest) * 1024.0 / traffic::to_f64(IDLE_SESSIONS);
+    println!(
+        "{IDLE_SESSIONS} idle sessions: {:.1} kB each; after 5 requests through each: {:.1} kB each",
+        each(idle),
+        each(used)
+    );
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! The child processes: a plain TCP proxy, the tunnel's server and its client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use remotedialer::{
+    ClientRequest, Session, SessionConfig, SessionRegistry, TcpDialer, connect, join, tune_socket, upgrade,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::Outcome;
+
+/// Copies between its callers and `target`.
+pub(crate) async fn proxy(target: &str, buffer: usize) -> Outcome<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    loop {
+        let (mut caller, _) = listener.accept().await?;
+        caller.set_nodelay(true)?;
+        let target = target.to_owned();
+        tokio::spawn(async move {
+            let mut stream = TcpStream::connect(target).await?;
+            stream.set_nodelay(true)?;
+            tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut stream, buffer, buffer).await
+        });
+    }
+}
+
+/// Copies between its callers and `target`, through the sessions of its clients in turn.
+pub(crate) async fn server(target: &str) -> Outcome<()> {
+    let sessions = SessionRegistry::new(usize::MAX);
+    let callers = TcpListener::bind("127.0.0.1:0").await?;
+    let clients = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}\n{}", callers.local_addr()?, clients.local_addr()?);
+    tokio::spawn(accept_clients(clients, sessions.clone()));
+    let next = AtomicUsize::new(0);
+    let mut open: Vec<Session> = Vec::new();
+    loop {
+        let (caller, _) = callers.accept().await?;
+        caller.set_nodelay(true)?;
+        if open.len() != sessions.len(&()) || open.iter().any(Session::is_closed) {
+            open = sessions.sessions(&());
+        }
+        // A client knows of its upgrade before the session is attached.
+        while open.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            open = sessions.sessions(&());
+        }
+        let index = next.fetch_add(1, Ordering::Relaxed) % open.len().max(1);
+        let connection = open.get(index).ok_or("no client")?.dial("tcp", target)?;
+        tokio::spawn(join(connection, caller));
+    }
+}
+
+async fn accept_clients(listener: TcpListener, sessions: SessionRegistry<()>) -> std::io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tune_socket(&stream)?;
+        let sessions = sessions.clone();
+        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            let response = upgrade::response(request.method(), request.headers());
+            let upgraded = hyper::upgrade::on(&mut request);
+            let registration = sessions.reserve(());
+            tokio::spawn(async move {
+                let (Ok(stream), Ok(registration)) = (upgraded.await, registration) else { return };
+                let (session, driver) = Session::server(TokioIo::new(stream), SessionConfig::server());
+                registration.attach(session);
+                driver.await;
+            });
+            async move { response.map(|response| response.map(|()| Empty::<Bytes>::new())) }
+        });
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(connection.with_upgrades());
+    }
+}
+
+/// Opens sessions to `server` and dials `target` for it.
+pub(crate) async fn client(server: &str, target: &str, sessions: usize) -> Outcome<()> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let tls = builder.with_safe_default_protocol_versions()?.with_root_certificates(RootCertStore::empty());
+    let tls = Arc::new(tls.with_no_client_auth());
+    let request = ClientRequest::new(&format!("ws://{server}/v3/connect"))?;
+    let mut drivers = tokio::task::JoinSet::new();
+    for _ in 0..sessions {
+        let dialer = TcpDialer::new([target]);
+        let (_, driver) = connect(&request, Arc::clone(&tls), SessionConfig::client(), dialer).await?;
+        drivers.spawn(driver);
+    }
+    println!("connected");
+    while drivers.join_next().await.is_some() {}
+    Ok(())
+}

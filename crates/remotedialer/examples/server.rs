@@ -1,0 +1,104 @@
+//! A tunnel server that forwards a local port to one address in the client's network.
+//!
+//! ```text
+//! cargo run --example server -- <listen for clients> <token> <listen for callers> <host:port to dial>
+//! ```
+//!
+//! Clients are the example `agent`, Rancher's agent, or any other client of the protocol. Put TLS in front of it.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use remotedialer::{Session, SessionConfig, SessionRegistry, join, tune_socket, upgrade};
+use tokio::net::TcpListener;
+
+/// The only client that this example knows.
+const CLIENT: &str = "client";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [clients, token, callers, target] = arguments.as_slice() else {
+        return Err(
+            "usage: server <listen for clients> <token> <listen for callers> <host:port to dial>".into()
+        );
+    };
+    let sessions = SessionRegistry::new(8);
+    tokio::spawn(accept_clients(TcpListener::bind(clients).await?, token.clone(), sessions.clone()));
+    let callers = TcpListener::bind(callers).await?;
+    loop {
+        let (caller, address) = callers.accept().await?;
+        caller.set_nodelay(true)?;
+        match sessions.dial(&CLIENT, "tcp", target) {
+            Ok(connection) => {
+                tokio::spawn(async move {
+                    if let Err(error) = join(connection, caller).await {
+                        eprintln!("connection of {address} failed: {error}");
+                    }
+                });
+            }
+            Err(error) => eprintln!("cannot dial for {address}: {error}"),
+        }
+    }
+}
+
+async fn accept_clients(
+    listener: TcpListener,
+    token: String,
+    sessions: SessionRegistry<&'static str>,
+) -> std::io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tune_socket(&stream)?;
+        let (token, sessions) = (token.clone(), sessions.clone());
+        let service = service_fn(move |request| {
+            let response = accept(request, &token, &sessions);
+            async move { Ok::<_, Infallible>(response.map(Full::new)) }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(connection.with_upgrades());
+    }
+}
+
+/// Authenticates a client and starts its session after the upgrade.
+fn accept(
+    mut request: Request<Incoming>,
+    token: &str,
+    sessions: &SessionRegistry<&'static str>,
+) -> Response<Bytes> {
+    // A server with several tokens looks them up by a hash, in constant time.
+    let is_known = request.headers().get(upgrade::TOKEN_HEADER).is_some_and(|value| value == token);
+    if !is_known {
+        return rejected(StatusCode::UNAUTHORIZED, "failed authentication");
+    }
+    let response = match upgrade::response(request.method(), request.headers()) {
+        Ok(response) => response,
+        Err(error) => return rejected(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let registration = match sessions.reserve(CLIENT) {
+        Ok(registration) => registration,
+        Err(error) => return rejected(StatusCode::TOO_MANY_REQUESTS, &error.to_string()),
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(stream) = upgraded.await else { return };
+        let config = SessionConfig { client_key: CLIENT.to_owned(), ..SessionConfig::server() };
+        let (session, driver) = Session::server(TokioIo::new(stream), config);
+        registration.attach(session);
+        println!("client connected");
+        println!("client left: {}", driver.await);
+    });
+    response.map(|()| Bytes::new())
+}
+
+fn rejected(status: StatusCode, text: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::copy_from_slice(text.as_bytes()));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,317 @@
+//! State of one connection, shared by its handle and the session's driver.
+
+mod buffers;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::config::SessionConfig;
+use crate::error::ConnectionError;
+use crate::websocket::FrameBuffer;
+use buffers::{Receiving, Sending};
+
+/// Longest body of a Data message sent, in bytes. The original agent can deadlock on longer ones.
+pub(crate) const MAX_DATA_LEN: usize = 32 * 1024;
+
+/// Timeouts of a dialed connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Timeouts {
+    pub(crate) response: Option<Duration>,
+    pub(crate) stall: Option<Duration>,
+}
+
+/// State of one connection.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) id: i64,
+    timeouts: Timeouts,
+    state: Mutex<State>,
+}
+
+/// The end of the incoming side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    Eof,
+    Failed(ConnectionError),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    receiving: Receiving,
+    sending: Sending,
+    /// When the handle was dropped.
+    detached: Option<Instant>,
+    connect_sent: Option<Instant>,
+}
+
+/// The outcome of receiving data.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ReceiveOutcome {
+    /// Data is in the buffer; the peer must be asked to pause if `pause` is set.
+    Buffered { pause: bool },
+    /// The handle is gone and the data was dropped.
+    Dropped,
+    /// The data exceeds the limit of the connection.
+    Overflow,
+}
+
+/// The next step of sending for a channel of the ready list.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Send this Data; `more` tells whether the channel stays in the ready list.
+    Data { frame: FrameBuffer, more: bool },
+    /// Send an Error with this text and remove the connection.
+    Close(Bytes),
+    /// Nothing to send now.
+    Idle,
+}
+
+/// A chunk of received data.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the peer must be asked to resume.
+    pub(crate) resume: bool,
+}
+
+impl Channel {
+    pub(crate) fn new(id: i64, timeouts: Timeouts) -> Self {
+        Self { id, timeouts, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts data of the peer into the receive buffer.
+    pub(crate) fn receive(
+        &self,
+        data: &[u8],
+        config: &SessionConfig,
+        session_is_full: bool,
+    ) -> ReceiveOutcome {
+        let mut state = self.lock();
+        state.receiving.heard = true;
+        if state.detached.is_some() || state.receiving.end.is_some() {
+            return ReceiveOutcome::Dropped;
+        }
+        if state.receiving.len + data.len() > config.max_connection_buffer {
+            return ReceiveOutcome::Overflow;
+        }
+        state.receiving.push(data);
+        let threshold = if session_is_full { config.resume_threshold } else { config.pause_threshold };
+        let pause = !state.receiving.pause_sent && state.receiving.len > threshold;
+        state.receiving.pause_sent |= pause;
+        let waker = state.receiving.waker.take();
+        drop(state);
+        wake(waker);
+        ReceiveOutcome::Buffered { pause }
+    }
+
+    /// Takes the oldest chunk of received data in exchange for one that was read. `None` is the end of the stream.
+    pub(crate) fn poll_chunk(
+        &self,
+        cx: &mut Context<'_>,
+        config: &SessionConfig,
+        spent: &mut Vec<u8>,
+    ) -> Poll<Result<Option<Chunk>, ConnectionError>> {
+        let spent = std::mem::take(spent);
+        let mut state = self.lock();
+        state.receiving.recycle(spent);
+        let Some(bytes) = state.receiving.chunks.pop_front() else {
+            return match &state.receiving.end {
+                Some(End::Eof) => Poll::Ready(Ok(None)),
+                Some(End::Failed(error)) => Poll::Ready(Err(error.clone())),
+                None => {
+                    register(&mut state.receiving.waker, cx);
+                    Poll::Pending
+                }
+            };
+        };
+        state.receiving.len -= bytes.len();
+        let resume = state.receiving.pause_sent
+            && state.receiving.len < config.resume_threshold
+            && state.receiving.end.is_none();
+        state.receiving.pause_sent &= !resume;
+        Poll::Ready(Ok(Some(Chunk { bytes, resume })))
+    }
+
+    /// Bytes in the receive buffer.
+    pub(crate) fn received_len(&self) -> usize {
+        self.lock().receiving.len
+    }
+
+    /// Waits until the peer or the end of the session has ended the connection.
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.receiving.end.is_some() {
+            return Poll::Ready(());
+        }
+        register(&mut state.receiving.waker, cx);
+        Poll::Pending
+    }
+
+    /// Bytes that may be queued for sending now.
+    pub(crate) fn poll_capacity(
+        &self,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<Result<usize, ConnectionError>> {
+        let mut state = self.lock();
+        match &state.receiving.end {
+            Some(End::Failed(error)) => return Poll::Ready(Err(error.clone())),
+            Some(End::Eof) => return Poll::Ready(Err(ConnectionError::Closed)),
+            None if state.sending.closed => return Poll::Ready(Err(ConnectionError::Closed)),
+            None => {}
+        }
+        if state.sending.len < limit {
+            return Poll::Ready(Ok(limit - state.sending.len));
+        }
+        register(&mut state.sending.waker, cx);
+        Poll::Pending
+    }
+
+    /// Queues data for sending. `None` means that the connection has ended meanwhile, else whether the channel
+    /// must be put into the ready list.
+    pub(crate) fn queue(&self, mut data: &[u8]) -> Option<bool> {
+        let mut state = self.lock();
+        if state.receiving.end.is_some() {
+            return None;
+        }
+        state.sending.len += data.len();
+        while !data.is_empty() {
+            let taken = match state.sending.frames.back_mut() {
+                Some(frame) if frame.body_len() < MAX_DATA_LEN => frame.append(data, MAX_DATA_LEN),
+                _ => {
+                    state.sending.frames.push_back(FrameBuffer::with_capacity(data.len().min(MAX_DATA_LEN)));
+                    continue;
+                }
+            };
+            data = data.get(taken..).unwrap_or_default();
+        }
+        if state.sending.first_write.is_none() && self.timeouts.response.is_some() {
+            state.sending.first_write = Some(Instant::now());
+        }
+        Some(state.sending.schedule())
+    }
+
+    /// Takes the next thing to send.
+    pub(crate) fn take_outgoing(&self, send_buffer: usize) -> Outgoing {
+        let mut state = self.lock();
+        if state.sending.paused && !state.sending.frames.is_empty() {
+            state.sending.scheduled = false;
+            return Outgoing::Idle;
+        }
+        let Some(frame) = state.sending.frames.pop_front() else {
+            state.sending.scheduled = false;
+            return state.sending.closing.take().map_or(Outgoing::Idle, Outgoing::Close);
+        };
+        state.sending.len -= frame.body_len();
+        state.sending.stalled_since = None;
+        let more = !state.sending.frames.is_empty() || state.sending.closing.is_some();
+        state.sending.scheduled = more;
+        // Waking at half full halves the wake-ups of a fast writer.
+        let waker = if state.sending.len <= send_buffer / 2 { state.sending.waker.take() } else { None };
+        drop(state);
+        wake(waker);
+        Outgoing::Data { frame, more }
+    }
+
+    /// Applies Pause or Resume of the peer. Returns whether the channel must be put into the ready list.
+    pub(crate) fn set_paused(&self, paused: bool) -> bool {
+        let mut state = self.lock();
+        state.sending.paused = paused;
+        state.sending.stalled_since = None;
+        !paused
+            && (!state.sending.frames.is_empty() || state.sending.closing.is_some())
+            && state.sending.schedule()
+    }
+
+    /// Ends the connection. Received data stays readable, unsent data is dropped. Returns the number of unsent
+    /// bytes.
+    pub(crate) fn end(&self, end: End) -> usize {
+        let mut state = self.lock();
+        if state.receiving.end.is_none() {
+            state.receiving.end = Some(end);
+        }
+        state.sending.closing = None;
+        let unsent = state.sending.clear();
+        let wakers = [state.receiving.waker.take(), state.sending.waker.take()];
+        drop(state);
+        wakers.into_iter().for_each(wake);
+        unsent
+    }
+
+    /// Drops the received data. Returns the number of bytes.
+    pub(crate) fn drop_received(&self) -> usize {
+        let mut state = self.lock();
+        state.receiving.chunks.clear();
+        state.receiving.spare = Vec::new();
+        std::mem::take(&mut state.receiving.len)
+    }
+
+    /// Closes the writing side.
+    pub(crate) fn close_write(&self) {
+        self.lock().sending.closed = true;
+    }
+
+    /// Records that the handle is gone: `text` is sent as Error after the queued data. Returns whether the
+    /// channel must be put into the ready list.
+    pub(crate) fn detach(&self, text: Bytes) -> bool {
+        let mut state = self.lock();
+        state.detached = Some(Instant::now());
+        if state.receiving.end.is_some() {
+            return false;
+        }
+        state.sending.closing = Some(text);
+        state.sending.schedule()
+    }
+
+    /// Records that Connect was handed to the socket.
+    pub(crate) fn set_connect_sent(&self, now: Instant) {
+        self.lock().connect_sent = Some(now);
+    }
+
+    /// Whether the peer has had time to list the connection, so that a list without it means that it is gone.
+    pub(crate) fn must_be_listed(&self, now: Instant, grace: Duration) -> bool {
+        let state = self.lock();
+        state.receiving.heard || state.connect_sent.is_some_and(|sent| now.duration_since(sent) > grace)
+    }
+
+    /// The error of the timeout that has passed, if one has.
+    pub(crate) fn check_timeouts(&self, now: Instant, linger: Duration) -> Option<ConnectionError> {
+        let mut state = self.lock();
+        if state.sending.paused && !state.sending.frames.is_empty() && state.sending.stalled_since.is_none() {
+            state.sending.stalled_since = Some(now);
+        }
+        let passed = |since: Option<Instant>, limit: Option<Duration>| {
+            since.zip(limit).is_some_and(|(since, limit)| now.duration_since(since) >= limit)
+        };
+        if !state.receiving.heard && passed(state.sending.first_write, self.timeouts.response) {
+            Some(ConnectionError::ResponseTimeout)
+        } else if passed(state.sending.stalled_since, self.timeouts.stall)
+            || passed(state.detached, Some(linger))
+        {
+            Some(ConnectionError::Stalled)
+        } else {
+            None
+        }
+    }
+}
+
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,98 @@
+//! Buffers of a connection in both directions.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::End;
+use crate::websocket::FrameBuffer;
+
+/// Smallest and largest capacity of a chunk in the receive buffer, in bytes.
+const MIN_CHUNK_LEN: usize = 256;
+const MAX_CHUNK_LEN: usize = 32 * 1024;
+
+/// Chunks that a busy connection keeps for reuse.
+const MAX_SPARE_CHUNKS: usize = 32;
+
+/// From the peer to the reader.
+#[derive(Debug, Default)]
+pub(super) struct Receiving {
+    pub(super) chunks: VecDeque<Vec<u8>>,
+    /// Empty chunks of full capacity, while there is data in the buffer.
+    pub(super) spare: Vec<Vec<u8>>,
+    pub(super) len: usize,
+    pub(super) end: Option<End>,
+    /// Whether the peer was asked to pause.
+    pub(super) pause_sent: bool,
+    /// Whether the peer has sent data.
+    pub(super) heard: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+/// From the writer to the peer.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    pub(super) frames: VecDeque<FrameBuffer>,
+    pub(super) len: usize,
+    /// Whether the peer asked this side to pause.
+    pub(super) paused: bool,
+    /// Since when data waits for the peer's Resume.
+    pub(super) stalled_since: Option<Instant>,
+    /// Whether the channel is in the session's ready list.
+    pub(super) scheduled: bool,
+    pub(super) closed: bool,
+    /// Text of the Error message to send after the data.
+    pub(super) closing: Option<Bytes>,
+    pub(super) first_write: Option<Instant>,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Receiving {
+    pub(super) fn push(&mut self, mut data: &[u8]) {
+        self.len += data.len();
+        if let Some(tail) = self.chunks.back_mut() {
+            let room = (tail.capacity() - tail.len()).min(data.len());
+            if let Some((head, rest)) = data.split_at_checked(room) {
+                tail.extend_from_slice(head);
+                data = rest;
+            }
+        }
+        while !data.is_empty() {
+            // Chunks grow with the buffer, so that those of a quiet connection are small.
+            let capacity = self.len.clamp(MIN_CHUNK_LEN, MAX_CHUNK_LEN);
+            let spare = if capacity == MAX_CHUNK_LEN { self.spare.pop() } else { None };
+            let mut chunk = spare.unwrap_or_else(|| Vec::with_capacity(capacity));
+            let (head, rest) = data.split_at(data.len().min(MAX_CHUNK_LEN));
+            chunk.extend_from_slice(head);
+            data = rest;
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Keeps a chunk for reuse while the buffer is in use, and frees all of them when it is empty.
+    pub(super) fn recycle(&mut self, mut chunk: Vec<u8>) {
+        if self.chunks.is_empty() {
+            self.spare = Vec::new();
+        } else if chunk.capacity() == MAX_CHUNK_LEN && self.spare.len() < MAX_SPARE_CHUNKS {
+            chunk.clear();
+            self.spare.push(chunk);
+        }
+    }
+}
+
+impl Sending {
+    /// Marks the channel as scheduled. Returns whether it was not.
+    pub(super) fn schedule(&mut self) -> bool {
+        // A paused channel with data is scheduled by Resume.
+        let blocked = self.paused && !self.frames.is_empty();
+        !blocked && !std::mem::replace(&mut self.scheduled, true)
+    }
+
+    /// Drops the data. Returns the number of bytes.
+    pub(super) fn clear(&mut self) -> usize {
+        self.frames.clear();
+        std::mem::take(&mut self.len)
+    }
+}

@@ -1,0 +1,254 @@
+//! The driver of a session: one future that reads, writes and runs the timers.
+//!
+//! It waits for the socket and for nothing else, so that a connection that is not read delays neither pongs nor
+//! other connections.
+
+mod inbound;
+mod outbound;
+mod timers;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::channel::{Channel, End};
+use crate::close::CloseCode;
+use crate::error::{ConnectionError, SessionError};
+use crate::forward::Acceptor;
+use crate::message::{DISCONNECT, kind};
+use crate::parser::MessageParser;
+use crate::shared::{ControlMessage, Shared};
+use crate::stats::StatsEvent;
+use crate::websocket::{Control, FrameDecoder};
+use outbound::Outbound;
+use timers::Timers;
+
+/// Rounds of reading and writing before the driver yields to other tasks.
+const MAX_ROUNDS: usize = 16;
+
+/// The future that runs a session. It resolves to the reason for the session's end. Dropping it ends the session
+/// without a close frame.
+#[must_use = "a session does nothing until its driver is polled"]
+pub struct SessionDriver<S> {
+    stream: S,
+    shared: Arc<Shared>,
+    decoder: FrameDecoder,
+    parser: MessageParser,
+    /// Bytes that were read together with the handshake.
+    prefix: BytesMut,
+    /// The connection of the Data message that is arriving.
+    current: Option<Arc<Channel>>,
+    outbound: Outbound,
+    timers: Timers,
+    phase: Phase,
+    acceptor: Option<Acceptor>,
+    tasks: JoinSet<()>,
+    not_found_answers: u32,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Open,
+    /// A close frame is queued or sent.
+    Closing {
+        reason: SessionError,
+        deadline: Instant,
+        /// Whether the peer has sent its close frame.
+        peer_closed: bool,
+        /// Whether input can no longer be decoded.
+        discard_input: bool,
+    },
+    Ended,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
+    pub(crate) fn new(stream: S, shared: Arc<Shared>, acceptor: Option<Acceptor>, prefix: Bytes) -> Self {
+        Self {
+            stream,
+            decoder: FrameDecoder::new(shared.role, shared.config.max_message_len),
+            parser: MessageParser::default(),
+            prefix: BytesMut::from(prefix),
+            current: None,
+            outbound: Outbound::new(),
+            timers: Timers::new(shared.started, &shared.config),
+            phase: Phase::Open,
+            acceptor,
+            tasks: JoinSet::new(),
+            not_found_answers: 0,
+            shared,
+        }
+    }
+
+    /// Reads and writes until both are pending or the session has ended.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<SessionError> {
+        let now = Instant::now();
+        for _ in 0..MAX_ROUNDS {
+            self.accept_close_request(now);
+            let mut progress = match self.read(cx, now) {
+                Ok(progress) => progress,
+                Err(SessionError::Protocol(error)) => {
+                    self.begin_close(
+                        error.close_code(),
+                        &error.to_string(),
+                        SessionError::Protocol(error.clone()),
+                        now,
+                    );
+                    self.discard_input();
+                    true
+                }
+                Err(error) => return Poll::Ready(self.reason_or(error)),
+            };
+            if let Err(error) = self.check_timers(cx, now) {
+                return Poll::Ready(self.reason_or(error));
+            }
+            match self.write(cx, now) {
+                Ok(written) => progress |= written,
+                Err(error) => return Poll::Ready(self.reason_or(error)),
+            }
+            while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
+            if self.is_close_complete() {
+                return self.poll_shutdown(cx);
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn accept_close_request(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let request = self.shared.lock().close.clone();
+        if let Some((code, reason)) = request {
+            let error = SessionError::ClosedLocally { code, reason: reason.clone() };
+            self.begin_close(code, &reason, error, now);
+        }
+    }
+
+    /// Ends all connections and queues a close frame.
+    fn begin_close(&mut self, code: CloseCode, text: &str, reason: SessionError, now: Instant) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let is_orderly = matches!(reason, SessionError::ClosedLocally { .. });
+        let deadline = now + self.shared.config.close_timeout;
+        self.phase = Phase::Closing { reason, deadline, peer_closed: false, discard_input: false };
+        self.end_connections(is_orderly);
+        self.outbound.push_last(self.shared.role, &Control::Close { code, reason: text.to_owned() });
+    }
+
+    fn discard_input(&mut self) {
+        if let Phase::Closing { discard_input, .. } = &mut self.phase {
+            *discard_input = true;
+        }
+    }
+
+    /// Ends all connections with `tunnel disconnect`, and tells the peer if `announce` is set.
+    fn end_connections(&mut self, announce: bool) {
+        let mut state = self.shared.lock();
+        state.ended = true;
+        let connections = std::mem::take(&mut state.connections);
+        state.control.clear();
+        state.ready.clear();
+        drop(state);
+        self.current = None;
+        for (id, channel) in connections {
+            let unsent = channel.end(End::Failed(ConnectionError::SessionEnded));
+            self.shared.sub_outgoing(unsent);
+            self.shared.count(StatsEvent::Closed);
+            self.shared.count(StatsEvent::Failed);
+            if announce {
+                let body = Bytes::from_static(DISCONNECT.as_bytes());
+                let message = ControlMessage { connection: id, kind: kind::ERROR, body };
+                self.outbound.push_message(self.shared.role, &message);
+            }
+        }
+    }
+
+    fn is_close_complete(&self) -> bool {
+        match &self.phase {
+            Phase::Closing { peer_closed, .. } => *peer_closed && self.outbound.is_flushed(),
+            _ => false,
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<SessionError> {
+        // The close frames are exchanged, so a failure changes nothing.
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Ready(_) => Poll::Ready(self.reason_or(SessionError::Disconnected)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The reason of the close that is in progress, else `error`.
+    fn reason_or(&mut self, error: SessionError) -> SessionError {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Closing { reason, .. } => reason,
+            _ => error,
+        }
+    }
+}
+
+impl<S> SessionDriver<S> {
+    /// Publishes the end of the session.
+    fn finish(&mut self, reason: SessionError) {
+        self.phase = Phase::Ended;
+        self.tasks.abort_all();
+        let mut state = self.shared.lock();
+        state.ended = true;
+        let connections = std::mem::take(&mut state.connections);
+        state.control = std::collections::VecDeque::new();
+        state.ready = std::collections::VecDeque::new();
+        drop(state);
+        for channel in connections.into_values() {
+            let unsent = channel.end(End::Failed(ConnectionError::SessionEnded));
+            self.shared.sub_outgoing(unsent);
+            self.shared.count(StatsEvent::Closed);
+            self.shared.count(StatsEvent::Failed);
+        }
+        let is_first = self.shared.end.send_if_modified(|end| {
+            let is_first = end.is_none();
+            end.get_or_insert(reason);
+            is_first
+        });
+        if is_first {
+            self.shared.count(StatsEvent::SessionEnded);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for SessionDriver<S> {
+    type Output = SessionError;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SessionError> {
+        let this = self.get_mut();
+        this.shared.driver.register(cx.waker());
+        let result = this.advance(cx);
+        if let Poll::Ready(reason) = &result {
+            this.finish(reason.clone());
+        }
+        result
+    }
+}
+
+impl<S> Drop for SessionDriver<S> {
+    fn drop(&mut self) {
+        self.finish(SessionError::DriverDropped);
+    }
+}
+
+impl<S> fmt::Debug for SessionDriver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionDriver").field("phase", &self.phase).finish_non_exhaustive()
+    }
+}

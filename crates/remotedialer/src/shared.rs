@@ -1,0 +1,221 @@
+//! State of a session, shared by its handles, its connections and its driver.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::channel::Channel;
+use crate::close::CloseCode;
+use crate::config::SessionConfig;
+use crate::error::{DialError, SessionError};
+use crate::message::kind;
+use crate::stats::{Stats, StatsEvent};
+use crate::websocket::Role;
+
+/// Control messages that may wait for the socket. Dials fail at half of it, the session at all of it.
+const MAX_CONTROL_MESSAGES: usize = 16_384;
+
+/// Capacity that the tables of an idle session may keep from a busy time.
+const MAX_IDLE_CAPACITY: usize = 64;
+
+/// The first ID of a connection, as in the original.
+const FIRST_CONNECTION: i64 = 2;
+
+/// State of a session.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: SessionConfig,
+    pub(crate) role: Role,
+    /// Random key of the session, for texts that the peer logs. Zero on the client, as in the original.
+    pub(crate) session_key: i64,
+    pub(crate) stats: Stats,
+    pub(crate) driver: AtomicWaker,
+    pub(crate) end: watch::Sender<Option<SessionError>>,
+    pub(crate) started: Instant,
+    /// Milliseconds from the start to the last frame of the peer.
+    last_heard_ms: AtomicU64,
+    next_connection: AtomicI64,
+    received: AtomicUsize,
+    outgoing: AtomicUsize,
+    state: Mutex<SessionState>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SessionState {
+    pub(crate) connections: HashMap<i64, Arc<Channel>>,
+    pub(crate) control: VecDeque<ControlMessage>,
+    pub(crate) ready: VecDeque<Arc<Channel>>,
+    pub(crate) close: Option<(CloseCode, String)>,
+    pub(crate) ended: bool,
+}
+
+impl SessionState {
+    /// Frees queues that were long once.
+    pub(crate) fn shrink_queues(&mut self) {
+        if self.control.is_empty() && self.control.capacity() > MAX_IDLE_CAPACITY {
+            self.control = VecDeque::new();
+        }
+        if self.ready.is_empty() && self.ready.capacity() > MAX_IDLE_CAPACITY {
+            self.ready = VecDeque::new();
+        }
+    }
+}
+
+/// A message other than Data that waits to be sent.
+#[derive(Debug)]
+pub(crate) struct ControlMessage {
+    pub(crate) connection: i64,
+    pub(crate) kind: i64,
+    pub(crate) body: Bytes,
+}
+
+impl Shared {
+    pub(crate) fn new(config: SessionConfig, role: Role) -> Self {
+        let session_key = if role == Role::Server { random_id() } else { 0 };
+        let shared = Self {
+            config,
+            role,
+            session_key,
+            stats: Stats::default(),
+            driver: AtomicWaker::new(),
+            end: watch::Sender::new(None),
+            started: Instant::now(),
+            last_heard_ms: AtomicU64::new(0),
+            next_connection: AtomicI64::new(FIRST_CONNECTION),
+            received: AtomicUsize::new(0),
+            outgoing: AtomicUsize::new(0),
+            state: Mutex::default(),
+        };
+        shared.count(StatsEvent::SessionStarted);
+        shared
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SessionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count(&self, count: StatsEvent) {
+        self.stats.add(count);
+        if let Some(totals) = &self.config.totals {
+            totals.add(count);
+        }
+    }
+
+    /// Registers a new connection and queues its Connect message.
+    pub(crate) fn open(&self, channel: &Arc<Channel>, connect: Bytes) -> Result<(), DialError> {
+        let mut state = self.lock();
+        if state.ended || state.close.is_some() {
+            return Err(DialError::SessionEnded);
+        }
+        if state.connections.len() >= self.config.max_connections {
+            return Err(DialError::TooManyConnections(self.config.max_connections));
+        }
+        if state.control.len() >= MAX_CONTROL_MESSAGES / 2 {
+            return Err(DialError::Congested);
+        }
+        state.connections.insert(channel.id, Arc::clone(channel));
+        state.control.push_back(ControlMessage {
+            connection: channel.id,
+            kind: kind::CONNECT,
+            body: connect,
+        });
+        drop(state);
+        self.count(StatsEvent::Opened);
+        self.driver.wake();
+        Ok(())
+    }
+
+    pub(crate) fn next_connection(&self) -> i64 {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Queues a control message. It fails the session if the peer reads none of them.
+    pub(crate) fn push_control(&self, message: ControlMessage) -> Result<(), SessionError> {
+        let mut state = self.lock();
+        if state.ended {
+            return Ok(());
+        }
+        if state.control.len() >= MAX_CONTROL_MESSAGES {
+            return Err(SessionError::ControlQueueFull);
+        }
+        state.control.push_back(message);
+        drop(state);
+        self.driver.wake();
+        Ok(())
+    }
+
+    /// Puts a channel that has something to send into the ready list.
+    pub(crate) fn push_ready(&self, channel: Arc<Channel>) {
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        state.ready.push_back(channel);
+        drop(state);
+        self.driver.wake();
+    }
+
+    /// Removes a connection from the table.
+    pub(crate) fn remove(&self, id: i64) -> Option<Arc<Channel>> {
+        let mut state = self.lock();
+        let channel = state.connections.remove(&id);
+        if state.connections.is_empty() && state.connections.capacity() > MAX_IDLE_CAPACITY {
+            state.connections = HashMap::new();
+        }
+        drop(state);
+        if channel.is_some() {
+            self.count(StatsEvent::Closed);
+        }
+        channel
+    }
+
+    pub(crate) fn add_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub_received(&self, bytes: usize) {
+        self.received.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Received bytes that wait for readers.
+    pub(crate) fn received(&self) -> usize {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_outgoing(&self, bytes: usize) {
+        self.outgoing.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub_outgoing(&self, bytes: usize) {
+        self.outgoing.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that a connection may queue for sending.
+    pub(crate) fn send_limit(&self) -> usize {
+        let congested = self.outgoing.load(Ordering::Relaxed) > self.config.session_send_buffer;
+        if congested {
+            self.config.send_buffer.min(crate::channel::MAX_DATA_LEN)
+        } else {
+            self.config.send_buffer
+        }
+    }
+
+    pub(crate) fn set_last_heard(&self, now: Instant) {
+        let elapsed = now.duration_since(self.started).as_millis();
+        self.last_heard_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.started + std::time::Duration::from_millis(self.last_heard_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A random number of 63 bits.
+pub(crate) fn random_id() -> i64 {
+    rand::random::<i64>() & i64::MAX
+}

@@ -1,0 +1,101 @@
+//! Counters of a session, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of one session, or totals of several. All values only grow, except through [`StatsSnapshot::open`].
+#[derive(Debug, Default)]
+pub struct Stats {
+    bytes_received: AtomicU64,
+    bytes_sent: AtomicU64,
+    opened: AtomicU64,
+    closed: AtomicU64,
+    failed: AtomicU64,
+    pauses_sent: AtomicU64,
+    pauses_received: AtomicU64,
+    sessions_started: AtomicU64,
+    sessions_ended: AtomicU64,
+}
+
+/// The values of [`Stats`] at one time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatsSnapshot {
+    /// Bytes of connections received from the peer.
+    pub bytes_received: u64,
+    /// Bytes of connections sent to the peer.
+    pub bytes_sent: u64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections closed, failed ones included.
+    pub closed: u64,
+    /// Connections that ended with an error, such as a failed dial or a timeout.
+    pub failed: u64,
+    /// Pause messages sent because a reader was slow.
+    pub pauses_sent: u64,
+    /// Pause messages received.
+    pub pauses_received: u64,
+    /// Sessions started.
+    pub sessions_started: u64,
+    /// Sessions ended.
+    pub sessions_ended: u64,
+}
+
+impl StatsSnapshot {
+    /// Connections open now.
+    pub fn open(&self) -> u64 {
+        self.opened.saturating_sub(self.closed)
+    }
+
+    /// Sessions open now.
+    pub fn open_sessions(&self) -> u64 {
+        self.sessions_started.saturating_sub(self.sessions_ended)
+    }
+}
+
+/// Something to count.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum StatsEvent {
+    Received(usize),
+    Sent(usize),
+    Opened,
+    Closed,
+    Failed,
+    PauseSent,
+    PauseReceived,
+    SessionStarted,
+    SessionEnded,
+}
+
+impl Stats {
+    /// Reads the counters.
+    pub fn snapshot(&self) -> StatsSnapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StatsSnapshot {
+            // Closed before opened, so that the difference is never negative.
+            closed: read(&self.closed),
+            opened: read(&self.opened),
+            bytes_received: read(&self.bytes_received),
+            bytes_sent: read(&self.bytes_sent),
+            failed: read(&self.failed),
+            pauses_sent: read(&self.pauses_sent),
+            pauses_received: read(&self.pauses_received),
+            sessions_ended: read(&self.sessions_ended),
+            sessions_started: read(&self.sessions_started),
+        }
+    }
+
+    pub(crate) fn add(&self, count: StatsEvent) {
+        let (counter, amount) = match count {
+            StatsEvent::Received(bytes) => (&self.bytes_received, bytes as u64),
+            StatsEvent::Sent(bytes) => (&self.bytes_sent, bytes as u64),
+            StatsEvent::Opened => (&self.opened, 1),
+            StatsEvent::Closed => (&self.closed, 1),
+            StatsEvent::Failed => (&self.failed, 1),
+            StatsEvent::PauseSent => (&self.pauses_sent, 1),
+            StatsEvent::PauseReceived => (&self.pauses_received, 1),
+            StatsEvent::SessionStarted => (&self.sessions_started, 1),
+            StatsEvent::SessionEnded => (&self.sessions_ended, 1),
+        };
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,164 @@
+//! Pause and Resume in both directions.
+
+use bytes::Bytes;
+use remotedialer::{Payload, SessionConfig, Target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+use crate::support::*;
+
+const MIB: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn slow_reader_pauses_and_resumes_the_peer() {
+    let (server, mut peer) = server();
+    let mut connection = dial(&server.session);
+    peer.receive().await;
+    let mut sent = 0;
+    let paused_at = loop {
+        peer.send(data(2, vec![5; 32_768])).await;
+        sent += 32_768;
+        if let Some(message) = peer.ping().await.pop() {
+            assert_eq!(message.payload, Payload::Pause);
+            break sent;
+        }
+    };
+    assert_eq!(paused_at, MIB + 32_768);
+
+    // What was under way when Pause was sent is kept, without a second Pause.
+    for _ in 0..100 {
+        peer.send(data(2, vec![5; 32_768])).await;
+        sent += 32_768;
+    }
+    assert_eq!(peer.ping().await, []);
+    assert_eq!(server.session.buffered(), sent);
+
+    let mut body = vec![0; sent - 256 * 1024];
+    connection.read_exact(&mut body).await.unwrap();
+    assert_eq!(peer.ping().await, [], "exactly the threshold is left");
+    let mut byte = [0];
+    connection.read_exact(&mut byte).await.unwrap();
+    let resumed = peer.ping().await;
+    assert_eq!(resumed.iter().map(|m| &m.payload).collect::<Vec<_>>(), [&Payload::Resume]);
+    assert!(body.iter().all(|byte| *byte == 5));
+}
+
+#[tokio::test]
+async fn paused_connection_sends_nothing_until_resume() {
+    let (server, mut peer) = server();
+    let mut connection = dial(&server.session);
+    peer.receive().await;
+    peer.send(message(2, Payload::Pause)).await;
+    peer.send(message(2, Payload::Pause)).await;
+    peer.ping().await;
+    let body: Vec<u8> = (0..MIB).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let expected = body.clone();
+    let writer = tokio::spawn(async move {
+        connection.write_all(&body).await.unwrap();
+        connection
+    });
+    // The writer fills its send buffer and then waits.
+    tokio::task::yield_now().await;
+    assert_eq!(peer.ping().await, []);
+    assert!(!writer.is_finished());
+
+    peer.send(message(2, Payload::Resume)).await;
+    let mut received = Vec::new();
+    while received.len() < expected.len() {
+        let Payload::Data(bytes) = peer.receive().await.payload else { panic!("only data") };
+        assert!(bytes.len() <= 32 * 1024, "longer messages can block the original agent");
+        received.extend(bytes);
+    }
+    assert_eq!(received, expected);
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn dropped_connection_sends_its_data_after_resume() {
+    let (server, mut peer) = server();
+    let mut connection = dial(&server.session);
+    peer.receive().await;
+    peer.send(message(2, Payload::Pause)).await;
+    peer.ping().await;
+    connection.write_all(b"last words").await.unwrap();
+    drop(connection);
+    assert_eq!(peer.ping().await, []);
+    peer.send(message(2, Payload::Resume)).await;
+    assert_eq!(peer.receive_payload().await, (2, Payload::Data(Bytes::from("last words"))));
+    assert_eq!(peer.receive_payload().await, (2, Payload::Error(Bytes::from("EOF"))));
+    assert_eq!(server.session.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_connection_does_not_wait_for_resume_for_ever() {
+    let (server, mut peer) = server();
+    let mut connection = dial(&server.session);
+    peer.receive().await;
+    peer.send(message(2, Payload::Pause)).await;
+    peer.ping().await;
+    connection.write_all(b"never sent").await.unwrap();
+    drop(connection);
+    let (id, payload) = peer.receive_payload().await;
+    assert!(matches!((id, payload), (2, Payload::Error(_))));
+    assert_eq!(server.session.connections(), 0);
+}
+
+#[tokio::test]
+async fn pause_holds_one_direction_only() {
+    let (server, mut peer) = server();
+    let mut connection = dial(&server.session);
+    peer.send(message(2, Payload::Pause)).await;
+    peer.send(data(2, "still comes")).await;
+    let mut body = [0; 11];
+    connection.read_exact(&mut body).await.unwrap();
+    assert_eq!(&body, b"still comes");
+}
+
+#[tokio::test]
+async fn client_pauses_the_server_when_its_target_is_slow() {
+    let (near, mut target) = duplex(1024);
+    let stream = std::sync::Mutex::new(Some(near));
+    let dialer = move |_: Target| {
+        let stream = stream.lock().unwrap().take();
+        async move { stream.ok_or_else(|| std::io::Error::other("one dial only")) }
+    };
+    let (server, client) = pair(SessionConfig::server(), SessionConfig::client(), dialer);
+    let mut connection = dial(&server.session);
+    let body: Vec<u8> = (0..8 * MIB).map(|i| u8::try_from(i % 253).unwrap()).collect();
+    let expected = body.clone();
+    let writer = tokio::spawn(async move {
+        connection.write_all(&body).await.unwrap();
+        connection
+    });
+    while server.session.stats().pauses_received == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(client.session.buffered() < 4 * MIB, "{}", client.session.buffered());
+    let mut received = vec![0; expected.len()];
+    target.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, expected);
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn reader_that_is_slower_than_its_peer_gets_every_byte() {
+    // Long enough to reuse chunks, and to make the reader yield with a chunk in its hands.
+    let (server, _client) = pair(SessionConfig::server(), SessionConfig::client(), echo());
+    let (mut read, mut write) = tokio::io::split(dial(&server.session));
+    let writer = tokio::spawn(async move {
+        let block: Vec<u8> = (0..65_521_u32).map(|i| i.to_be_bytes()[3]).collect();
+        for _ in 0..200 {
+            write.write_all(&block).await.unwrap();
+        }
+        write
+    });
+    let mut expected = (0..65_521_u32).map(|i| i.to_be_bytes()[3]).cycle();
+    let mut rest = 200 * 65_521;
+    let mut buffer = vec![0; 1777];
+    while rest > 0 {
+        let len = read.read(&mut buffer).await.unwrap();
+        assert!(buffer[..len].iter().all(|byte| Some(*byte) == expected.next()));
+        rest -= len;
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+}
