@@ -37,7 +37,7 @@ use super::surface::{CrossSite, Surface};
 use super::unsupported::STEVE;
 use crate::service::Caller;
 use crate::service::events::{Action, Event, Events, Outcome};
-use crate::service::kubernetes::{Refusal, Way};
+use crate::service::kubernetes::{ForwardOptions, Refusal};
 
 /// The time limit of a response's head. Kubernetes cancels its own requests after a minute.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
@@ -121,7 +121,7 @@ async fn pass(
         .kubernetes
         .enter(Arc::clone(&caller), token, &target.cluster_id, target.kind.is_endless())
         .await?;
-    let options = Way {
+    let options = ForwardOptions {
         limit: if target.kind.is_endless() { LATE_HEAD_TIMEOUT } else { HEAD_TIMEOUT },
         leads_inside: target.kind == target::Kind::Inside,
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use azure::Azure;
 use clock::Clock;
-use cluster_access::Downstream;
+use cluster_access::ClusterAccess;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,7 +73,7 @@ impl App {
         let instance = instance::open(&store, stamp(config)).await?.id;
         let base = Base {
             azure: Azure::new(connectors.azure)?,
-            downstream: Downstream::new(connectors.clusters),
+            cluster_access: ClusterAccess::new(connectors.clusters),
             store,
             secrets,
             events,

@@ -1,25 +1,24 @@
-//! The claim of a cluster object on its AKS cluster. It is written once Azure has answered with the object's credential: a
-//! subscription, a resource group and a name are no secrets, and an object that only names them must not block anybody.
+//! The claim of a cluster object on its AKS cluster. It is saved once Azure has responded with the object's credential:
+//! subscription, resource group and name are no secrets, and an object that only names them must not block others.
 
 use aks::provision::plan::Phase;
 use aks::spec::identity;
-use aks::spec::rules::Violation;
 
-use super::Parts;
+use super::error::StepError;
 use super::task::Task;
-use super::trouble::Trouble;
+use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
 use crate::store::{self, Unique};
 
-/// Claims the AKS cluster for the object, after Azure was looked at with its credential. False when the object was changed
-/// meanwhile: then the next step decides.
+/// Claims the AKS cluster for the object, after Azure was read with its credential. False if the object was changed
+/// concurrently: then the next step decides.
 ///
 /// # Errors
-/// [`Trouble`] when another object has the AKS cluster: nothing may be done in Azure then.
-pub(super) async fn claim(parts: &Parts, task: &mut Task, access: &AzureAccess) -> Result<bool, Trouble> {
-    let Some(identity) = wanted(task, access) else { return Ok(true) };
+/// Another object has the AKS cluster: nothing may be changed in Azure.
+pub(super) async fn claim(core: &Core, task: &mut Task, access: &AzureAccess) -> Result<bool, StepError> {
+    let Some(identity) = unclaimed_identity(task, access) else { return Ok(true) };
     let (id, fence, version) = (&task.row.id, task.work.fence, task.row.version);
-    match store::clusters::claim_identity(&parts.store, id, fence, version, &identity).await {
+    match store::clusters::claim_identity(&core.store, id, fence, version, &identity).await {
         Err(store::Error::Duplicate { what: Unique::ClusterIdentity }) => Err(taken(task)),
         Err(error) => Err(error.into()),
         Ok(false) => Ok(false),
@@ -31,17 +30,17 @@ pub(super) async fn claim(parts: &Parts, task: &mut Task, access: &AzureAccess) 
     }
 }
 
-/// As [`claim`], without writing anything.
-pub(super) async fn check(parts: &Parts, task: &Task, access: &AzureAccess) -> Result<(), Trouble> {
-    let Some(identity) = wanted(task, access) else { return Ok(()) };
-    match store::clusters::by_aks_identity(&parts.store, &identity).await? {
+/// As [`claim`], without saving anything.
+pub(super) async fn check(core: &Core, task: &Task, access: &AzureAccess) -> Result<(), StepError> {
+    let Some(identity) = unclaimed_identity(task, access) else { return Ok(()) };
+    match store::clusters::by_aks_identity(&core.store, &identity).await? {
         Some(other) if other.id != task.row.id => Err(taken(task)),
         _ => Ok(()),
     }
 }
 
 /// The identity that is still to be claimed.
-fn wanted(task: &Task, access: &AzureAccess) -> Option<String> {
+fn unclaimed_identity(task: &Task, access: &AzureAccess) -> Option<String> {
     if task.phase == Phase::Removing {
         return None;
     }
@@ -50,13 +49,7 @@ fn wanted(task: &Task, access: &AzureAccess) -> Option<String> {
     (!is_held).then_some(identity)
 }
 
-fn taken(task: &Task) -> Trouble {
-    let text = |text: Option<&String>| text.cloned().unwrap_or_default();
-    let violation = Violation::Taken {
-        name: text(task.aks().cluster_name.as_ref()),
-        region: text(task.aks().resource_location.as_ref()),
-    };
-    Trouble::new(format!(
-        "{violation}: another cluster object manages it; delete this object, which changes nothing in Azure, or the other one"
-    ))
+fn taken(task: &Task) -> StepError {
+    let region = task.aks().resource_location.as_deref().unwrap_or_default();
+    StepError::taken(task.group_and_name().1, region.to_owned())
 }

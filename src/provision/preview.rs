@@ -1,5 +1,4 @@
-//! The next step, told instead of done: the same looks at Azure and the same decision as for a step, and then nothing. The
-//! task that it works with is never written down.
+//! Previews of the next step: reads Azure and decides as for a step, and changes nothing. Its task is never saved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,31 +8,31 @@ use aks::provision::preview::{Azure, Kind, Preview, Unseen, managed};
 use aks::status::Waiting;
 use tokio::time::{Instant, timeout};
 
-use super::act::{self, Work};
-use super::follow::{self, Asked};
+use super::context::{self, NOTHING_MADE, StepContext};
+use super::error::StepError;
+use super::operation::{self, PollResult};
 use super::task::Task;
-use super::trouble::Trouble;
-use super::{Parts, Worker, claim, refresh};
+use super::{Worker, claim, refresh};
+use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
-use crate::service::observation;
 use crate::service::plans::{Foresight, Looking};
 use crate::service::{Error, Result};
 use crate::store::ClusterRow;
 
-/// How long Azure may take in all: somebody waits for the answer.
-const LIMIT: Duration = Duration::from_secs(25);
+/// The time limit for Azure: a user is waiting.
+const TIMEOUT: Duration = Duration::from_secs(25);
 
 impl Foresight for Worker {
     fn alone(&self, row: &ClusterRow) -> Result<Option<Preview>> {
         let task = task(&self.core, row.clone())?;
-        let preview = if act::leaves_nothing(&task) {
+        let preview = if context::leaves_nothing(&task) {
             let why = "what was never asked of Azure, or only looked at, leaves nothing behind there";
             let azure = Azure::NotNeeded(why.to_owned());
-            let reason = format!("its removal was asked for, and {}", act::NOTHING_MADE);
+            let reason = format!("its removal was asked for, and {NOTHING_MADE}");
             Preview { azure, ..Preview::new(Kind::Forget, "remove the object", reason) }
         } else if task.row.credential_id.is_none() {
             let azure = Azure::Failed("aksConfig names no cloud credential".to_owned());
-            blocked(Trouble::new(act::NO_CREDENTIAL), &task, azure)
+            blocked(StepError::no_credential(), &task, azure)
         } else {
             return Ok(None);
         };
@@ -43,16 +42,16 @@ impl Foresight for Worker {
     fn looking(&self, row: ClusterRow, access: Arc<AzureAccess>) -> Looking<'_> {
         Box::pin(async move {
             let mut task = task(&self.core, row)?;
-            let looking = look(&self.core, &mut task, &access, Instant::now() + LIMIT);
-            let preview = match timeout(LIMIT + Duration::from_secs(1), looking).await {
+            let reading = read(&self.core, &mut task, &access, Instant::now() + TIMEOUT);
+            let preview = match timeout(TIMEOUT + Duration::from_secs(1), reading).await {
                 Ok(Ok(preview)) => preview,
-                Ok(Err(trouble)) => {
-                    let azure = Azure::Failed(trouble.message.clone());
-                    blocked(trouble, &task, azure)
+                Ok(Err(error)) => {
+                    let azure = Azure::Failed(error.message.clone());
+                    blocked(error, &task, azure)
                 }
                 Err(_) => {
-                    let azure = Azure::Failed(format!("Azure did not answer within {} s", LIMIT.as_secs()));
-                    blocked(Trouble::late(), &task, azure)
+                    let azure = Azure::Failed(format!("Azure did not answer within {} s", TIMEOUT.as_secs()));
+                    blocked(StepError::timed_out(), &task, azure)
                 }
             };
             Ok(finished(&task, preview))
@@ -62,28 +61,28 @@ impl Foresight for Worker {
     fn blind(&self, row: &ClusterRow, why: Azure) -> Result<Preview> {
         let task = task(&self.core, row.clone())?;
         let preview = match &why {
-            Azure::Failed(reason) => blocked(Trouble::new(reason), &task, why.clone()),
-            _ => unasked(&task, why),
+            Azure::Failed(reason) => blocked(StepError::new(reason), &task, why.clone()),
+            _ => from_row(&task, why),
         };
         Ok(finished(&task, preview))
     }
 }
 
-fn task(parts: &Parts, row: ClusterRow) -> Result<Task> {
+fn task(core: &Core, row: ClusterRow) -> Result<Task> {
     let id = row.id.clone();
-    Task::new(parts, row).map_err(|source| Error::Corrupt { id, source: source.into() })
+    Task::new(core, row).map_err(|source| Error::Corrupt { id, source: source.into() })
 }
 
 /// As [`act::step`] and [`refresh::refresh`], up to the moment at which something would be done.
-async fn look(
-    parts: &Parts,
+async fn read(
+    core: &Core,
     task: &mut Task,
     access: &AzureAccess,
     deadline: Instant,
-) -> Result<Preview, Trouble> {
-    let arm = act::arm(parts, access, deadline, act::NO_CLIENT)?;
+) -> Result<Preview, StepError> {
+    let arm = context::arm(core, access, deadline, StepError::NO_CLIENT)?;
     if task.is_idle() {
-        let (observed, unusable) = refresh::observed(task, access, &arm).await?;
+        let (observed, unusable) = refresh::observe(task, access, &arm).await?;
         let aks = task.aks();
         return Ok(match (unusable, &observed.compared()) {
             (Some(unusable), _) => {
@@ -93,72 +92,70 @@ async fn look(
             (None, None) => Preview::idle(aks, aks),
         });
     }
-    act::same_subscription(task, access)?;
-    match follow::ask(task, access, &arm).await? {
-        Asked::InProgress { what, percent, .. } => {
+    context::check_subscription(task, access)?;
+    match operation::poll(task, access, &arm).await? {
+        PollResult::InProgress { what, percent, .. } => {
             let mut preview = Preview::new(Kind::Wait, format!("wait for {what}"), "Azure is at work");
             preview.waiting = Some(waiting(task, &what, percent));
             let reason = "it is looked at when what Azure works on has ended".to_owned();
             preview.unseen = vec![Unseen { what: "cluster", reason }];
             return Ok(preview);
         }
-        Asked::Failed(said) => {
+        PollResult::Failed(message) => {
             let summary = "write down that Azure gave up, and look at the cluster again";
-            return Ok(Preview::new(Kind::GaveUp, summary, said));
+            return Ok(Preview::new(Kind::GaveUp, summary, message));
         }
-        Asked::Nothing | Asked::Ended => {}
+        PollResult::NoOperation | PollResult::Ended => {}
     }
-    let observed = observation::observe(&arm, access, task.aks(), task.phase)
-        .await
-        .map_err(|error| Trouble::azure("", error))?;
-    if let Err(trouble) = claim::check(parts, task, access).await {
+    let observed = context::observe(task, access, &arm, task.phase).await?;
+    if let Err(error) = claim::check(core, task, access).await {
         let summary = "write the failure down, and try again";
-        return Ok(Preview::new(Kind::Blocked, summary, trouble.message));
+        return Ok(Preview::new(Kind::Blocked, summary, error.message));
     }
-    let mut decided = act::decide(task, &observed);
-    let work = Work { parts, access, arm: &arm, observed: &observed };
+    let mut decided = context::decide(task, &observed);
+    let step = StepContext { core, access, arm: &arm, observed: &observed };
     match decided {
-        // What Azure would say late and in other words is found out before it is asked.
+        // Checked before the request, as in a step.
         Step::CreateCluster => {
-            if let Err(trouble) = work.creation(task).await {
-                decided = Step::Refuse(trouble.message);
+            if let Err(error) = step.creation_body(task).await {
+                decided = Step::Refuse(error.message);
             }
         }
         Step::GaveUp(what) => decided = Step::GaveUp(task.tried().said.clone().unwrap_or(what)),
         _ => {}
     }
     let tried = task.tried().clone();
-    let mut preview = Preview::of(&decided, &act::situation(task, &tried, &observed));
+    let mut preview = Preview::of(&decided, &context::plan_input(task, &tried, &observed));
     if let Step::Wait(what) = &decided {
         preview.waiting = Some(waiting(task, what, None));
     }
     Ok(preview)
 }
 
-/// What is waited for, since it was first.
+/// What the work waits for, and since when.
 fn waiting(task: &Task, what: &str, percent: Option<f64>) -> Waiting {
     let known = task.status.waiting.as_ref().filter(|waiting| waiting.what == what);
-    Waiting { what: what.to_owned(), since_ms: known.map_or(task.now_ms, |it| it.since_ms), percent }
+    Waiting { what: what.to_owned(), since_ms: known.map_or(task.now_ms, |known| known.since_ms), percent }
 }
 
-/// The worker would fail in the same way.
-fn blocked(trouble: Trouble, task: &Task, azure: Azure) -> Preview {
-    let removing = task.phase == Phase::Removing;
-    let trouble = if removing { trouble.with_way_out(&task.row.id) } else { trouble };
+/// The step would fail with this error.
+fn blocked(error: StepError, task: &Task, azure: Azure) -> Preview {
+    let is_removal = task.phase == Phase::Removing;
+    let error = if is_removal { error.with_forced_removal(&task.row.id) } else { error };
     let unseen = match &azure {
         Azure::Failed(why) => vec![Unseen { what: "azure", reason: why.clone() }],
         _ => Vec::new(),
     };
     let summary = "write the failure down, and try again";
-    Preview { azure, unseen, ..Preview::new(Kind::Blocked, summary, trouble.message) }
+    Preview { azure, unseen, ..Preview::new(Kind::Blocked, summary, error.message) }
 }
 
-/// What can be said from the row alone.
-fn unasked(task: &Task, why: Azure) -> Preview {
+/// A preview from the row alone.
+fn from_row(task: &Task, why: Azure) -> Preview {
     let mut preview = if task.is_idle() {
         let reason = "nothing new is wanted; whether Azure has other values by now was not looked at";
         Preview::new(Kind::Nothing, "nothing", reason)
-    } else if let (Some(running), Some(waiting)) = (follow::followed(task), &task.status.waiting) {
+    } else if let (Some(running), Some(waiting)) = (operation::relevant(task), &task.status.waiting) {
         let preview = Preview::new(
             Kind::Wait,
             format!("wait for {}", running.what),
@@ -175,11 +172,11 @@ fn unasked(task: &Task, why: Azure) -> Preview {
     Preview { azure: why, ..preview }
 }
 
-/// With what is known of the specification in any case.
+/// Adds the managed keys.
 fn finished(task: &Task, mut preview: Preview) -> Preview {
-    preview.managed = managed(&task.wanted);
+    preview.managed = managed(&task.desired);
     if task.is_import() && task.phase != Phase::Removing {
-        let words = if preview.managed.is_empty() {
+        let note = if preview.managed.is_empty() {
             "the cluster was imported and nothing of it is managed: it is only looked at".to_owned()
         } else {
             format!(
@@ -188,7 +185,7 @@ fn finished(task: &Task, mut preview: Preview) -> Preview {
             )
         };
         preview.reason.push_str("; ");
-        preview.reason.push_str(&words);
+        preview.reason.push_str(&note);
     }
     preview
 }

@@ -1,14 +1,15 @@
-//! Keeps the rights inside clusters: one server watches each active cluster, corrects its roles and bindings, opens and
-//! closes namespaces as owners label them, and removes what users leave behind who lost their role.
+//! Maintains the rights inside clusters: one server instance watches each active cluster, corrects its roles and bindings,
+//! opens and closes namespaces as owners label them, and removes bindings of users who lost their role.
 //!
 //! | file | content |
 //! |---|---|
-//! | `mod` | which clusters this server watches: leases in the table `cluster_watches` |
+//! | this one | which clusters this server watches: leases in the table `cluster_watches` |
 //! | `watch` | the loop of one cluster: connect, correct, watch, back off |
-//! | `correct` | one comparison and its changes, and the events that tell of them |
+//! | `correct` | one comparison and its changes, with events |
 //! | `revoke` | users who lost rights, from the table `cluster_revocations` |
 
 mod correct;
+pub(super) mod error;
 mod revoke;
 mod watch;
 
@@ -23,52 +24,29 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::correct::{correct, system_namespaces};
+
 use self::watch::{Shared, Signals};
-use super::Parts;
-use crate::service::server_access;
+use crate::service::core::Core;
 use crate::store::{self, revocations, watches};
 
 /// How long a lease lasts without renewal, and how often leases are renewed.
 const LEASE_MS: i64 = 30_000;
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-/// How often free clusters, new marks and a changed setting are looked for.
+/// How often free clusters, new marks and a changed setting are queried.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The most clusters that one server watches. Each has four open requests to its cluster.
+/// The maximum number of watches. Each has four open requests to its cluster.
 const MAX_WATCHES: usize = 1_000;
 /// Clusters claimed in one step.
 const CLAIM_LIMIT: usize = 64;
 /// Clusters that are read and corrected at the same time.
 const MAX_CONNECTING: usize = 16;
-/// How long a stop waits for corrections that are under way.
+/// How long a stop waits for running corrections.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 const WATCHES: &str = "norman_aks_cluster_watches";
 const PENDING: &str = "norman_aks_cluster_revocations_pending";
 
-/// Why the rights inside a cluster cannot be kept.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    /// The cluster was deleted.
-    #[error("the cluster is gone")]
-    Gone,
-    /// The row of the cluster cannot be read.
-    #[error("the stored cluster cannot be read")]
-    Corrupt(#[from] serde_json::Error),
-    /// There is no access to the cluster.
-    #[error(transparent)]
-    Access(#[from] Arc<server_access::Error>),
-    /// The cluster cannot be reached, or denies what this server does.
-    #[error(transparent)]
-    Cluster(#[from] cluster_access::Error),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// The server is stopping.
-    #[error("the watch is ending")]
-    Ending,
-}
-
-/// Keeps the rights inside the clusters that this server holds a lease for.
+/// Maintains the rights inside the clusters for which this server holds a lease.
 pub struct RoleKeeper {
     shared: Arc<Shared>,
     holder: String,
@@ -85,10 +63,10 @@ struct Running {
 }
 
 impl RoleKeeper {
-    /// A keeper that does nothing yet.
-    pub fn new(parts: Parts) -> Self {
-        let holder = parts.secrets.replica().to_owned();
-        let shared = Shared { parts, connecting: Semaphore::new(MAX_CONNECTING) };
+    /// Starts nothing.
+    pub fn new(core: Core) -> Self {
+        let holder = core.secrets.replica().to_owned();
+        let shared = Shared { core, connecting: Semaphore::new(MAX_CONNECTING) };
         correct::describe_metrics();
         Self {
             shared: Arc::new(shared),
@@ -100,9 +78,9 @@ impl RoleKeeper {
         }
     }
 
-    /// Watches clusters until `stop`, then gives the leases back.
+    /// Watches clusters until `stop`, then releases the leases.
     pub async fn run(mut self, stop: CancellationToken) {
-        let store = &self.shared.parts.store;
+        let store = &self.shared.core.store;
         // A SQLite file has one server, so that leases of an earlier process mean nothing.
         if store.kind() == store::Kind::Sqlite {
             report("cannot release leases of the previous process", watches::release_all(store).await);
@@ -125,16 +103,16 @@ impl RoleKeeper {
     }
 
     async fn step(&mut self) -> Result<(), store::Error> {
-        let parts = &self.shared.parts;
-        let system = system_namespaces(parts).await;
+        let core = &self.shared.core;
+        let system = system_namespaces(core).await;
         self.system.send_if_modified(|known| {
             let differs = *known != system;
             *known = system;
             differs
         });
-        let until = parts.clock.now_ms() + LEASE_MS;
+        let until = core.clock.now_ms() + LEASE_MS;
         if self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEWAL_INTERVAL) {
-            let held = watches::renew(&parts.store, &self.holder, until).await?;
+            let held = watches::renew(&core.store, &self.holder, until).await?;
             self.renewed = Some(Instant::now());
             self.running.retain(|id, running| {
                 let keeps = held.contains(id);
@@ -148,14 +126,14 @@ impl RoleKeeper {
             }
         }
         let room = MAX_WATCHES.saturating_sub(self.running.len()).min(CLAIM_LIMIT);
-        let parts = &self.shared.parts;
+        let core = &self.shared.core;
         if room > 0 {
-            let (now, room) = (parts.clock.now_ms(), u32::try_from(room).unwrap_or_default());
-            for id in watches::claim(&parts.store, &self.holder, now, until, room).await? {
+            let (now, room) = (core.clock.now_ms(), u32::try_from(room).unwrap_or_default());
+            for id in watches::claim(&core.store, &self.holder, now, until, room).await? {
                 self.start(id);
             }
         }
-        let store = &self.shared.parts.store;
+        let store = &self.shared.core.store;
         for id in revocations::pending_clusters(store, &self.holder).await? {
             if let Some(running) = self.running.get(&id) {
                 running.pending.notify_one();
@@ -191,9 +169,9 @@ impl RoleKeeper {
             running.cancel.cancel();
         }
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // What is left is aborted with the set: every correction may be repeated by the next holder.
+        // The rest is aborted with the set: the next holder can repeat every correction.
         drop(tokio::time::timeout(STOP_TIMEOUT, ended).await);
-        let store = &self.shared.parts.store;
+        let store = &self.shared.core.store;
         report("cannot release cluster watches", watches::release(store, &self.holder).await);
     }
 }

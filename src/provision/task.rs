@@ -1,7 +1,8 @@
-//! One claimed cluster: what is wanted, where the work stands, and what is written down about it.
+//! One claimed cluster: its desired spec, the progress of the work, and what is saved about it.
 
 use std::time::Duration;
 
+use aks::cluster_details::ClusterDetails;
 use aks::provision::imported::merged;
 use aks::provision::plan::{self, Observed, Phase};
 use aks::spec::{AksConfig, ClusterSpec};
@@ -10,35 +11,35 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
-use super::Parts;
-use super::trouble::Trouble;
+use super::error::StepError;
+use crate::service::core::Core;
 use crate::service::credentials::last_use_by_server;
 use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
 
-/// The steps of a cluster on its way, in order, for programs.
+/// The names of the steps to an active cluster, in order.
 pub(super) const STEPS: [&str; 6] = ["cluster", "credentials", "azure", "status", "connection", "active"];
 
-/// When to look again, and whether anything is left to look at.
+/// The time of the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// At once: something was done, and the next step can be decided.
+    /// At once: something changed.
     Now,
-    /// After a pause.
+    /// After a delay.
     In(Duration),
-    /// Never: the object goes.
+    /// Never: the object is deleted.
     Forget,
 }
 
-/// A long operation of Azure, as it lies on the row.
+/// A long-running operation of Azure, as stored in the row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Running {
-    /// [`azure::Operation::to_text`].
+    /// [`azure::LongRunningOperation::to_text`].
     pub(super) operation: String,
-    /// What is waited for, for people.
+    /// What Azure is doing, for users.
     pub(super) what: String,
-    /// Rancher's words before the reason when it fails.
+    /// Rancher's prefix of the error message.
     pub(super) doing: String,
-    /// Whether it removes the cluster.
+    /// Whether it deletes the cluster.
     pub(super) removes: bool,
 }
 
@@ -46,25 +47,25 @@ pub(super) struct Running {
 pub(super) struct Task {
     pub(super) row: ClusterRow,
     pub(super) spec: ClusterSpec,
-    /// What of the specification counts.
+    /// The managed part of the specification.
     pub(super) stated: AksConfig,
-    /// What Azure is to have: the same, and for an import what others set beside it.
-    pub(super) wanted: AksConfig,
+    /// The desired spec: the same, and for an import also what others set in Azure.
+    pub(super) desired: AksConfig,
     pub(super) applied: Option<AksConfig>,
     pub(super) work: WorkColumns,
     pub(super) status: ClusterStatus,
     pub(super) phase: Phase,
     pub(super) owner: String,
-    /// Milliseconds since 1970 and the same as text.
+    /// Milliseconds since 1970, and the same in RFC 3339.
     pub(super) now_ms: i64,
     pub(super) now: String,
-    /// What happened in this step, for those who watch.
-    happened: Vec<(&'static str, String)>,
+    /// The events of this step, by kind.
+    events: Vec<(&'static str, String)>,
 }
 
 impl Task {
-    pub(super) fn new(parts: &Parts, row: ClusterRow) -> Result<Self, serde_json::Error> {
-        let now = parts.clock.now().replace_nanosecond(0).unwrap_or_else(|_| parts.clock.now());
+    pub(super) fn new(core: &Core, row: ClusterRow) -> Result<Self, serde_json::Error> {
+        let now = core.clock.now().replace_nanosecond(0).unwrap_or_else(|_| core.clock.now());
         let phase = match row.work.phase.as_str() {
             _ if row.removing_ms.is_some() => Phase::Removing,
             "creating" => Phase::Creating,
@@ -76,17 +77,17 @@ impl Task {
             row.work.applied_spec.as_deref().map(serde_json::from_str).transpose()?;
         let stated = plan::stated(spec.aks(), applied.as_ref()).into_owned();
         Ok(Self {
-            wanted: stated.clone(),
+            desired: stated.clone(),
             stated,
             spec,
             applied,
             status: ClusterStatus::from_text(&row.work.status)?.as_of(row.generation),
             work: row.work.clone(),
             phase,
-            owner: format!("{}/{}", parts.instance, row.id),
-            now_ms: parts.clock.now_ms(),
+            owner: format!("{}/{}", core.instance, row.id),
+            now_ms: core.clock.now_ms(),
             now: now.format(&Rfc3339).unwrap_or_default(),
-            happened: Vec::new(),
+            events: Vec::new(),
             row,
         })
     }
@@ -95,7 +96,7 @@ impl Task {
         self.spec.aks()
     }
 
-    /// What was asked of Azure for this specification.
+    /// The attempts for this specification.
     pub(super) fn tried(&mut self) -> &mut Tried {
         let generation = self.row.generation;
         let tried = self.status.tried.get_or_insert_default();
@@ -105,26 +106,45 @@ impl Task {
         tried
     }
 
-    /// Looks at an import beside what Azure has: entries of lists and maps that differ there are the user's from now on,
-    /// those of others stay.
+    /// Merges an import with Azure's state: entries of lists and maps that differ are the user's from now on, all others are
+    /// kept.
     pub(super) fn merge(&mut self, observed: &Observed) {
         let Some(upstream) = observed.upstream.as_ref().filter(|_| self.is_import()) else { return };
         self.status.named.note(&self.stated, upstream);
-        self.wanted = merged(&self.stated, upstream, &self.status.named);
+        self.desired = merged(&self.stated, upstream, &self.status.named);
     }
 
-    /// Takes a specification that was changed by the server itself.
+    /// Sets a specification that the server itself changed.
     pub(super) fn replace_spec(&mut self, spec: ClusterSpec) {
         self.spec = spec;
         self.stated = plan::stated(self.spec.aks(), self.applied.as_ref()).into_owned();
-        self.wanted.clone_from(&self.stated);
+        self.desired.clone_from(&self.stated);
     }
 
-    /// Drops named entries that are over, once Azure has everything as it is stated.
+    /// Forgets named entries that are settled, once Azure matches the specification.
     pub(super) fn settle_named(&mut self) {
         if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
             self.status.named.settle(&self.stated, upstream);
         }
+    }
+
+    /// The resource group and the name in Azure.
+    pub(super) fn group_and_name(&self) -> (String, String) {
+        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
+        let aks = self.aks();
+        (text(aks.resource_group.as_ref()), text(aks.cluster_name.as_ref()))
+    }
+
+    /// Records Azure's state of the cluster.
+    pub(super) fn set_upstream(&mut self, observed: &Observed) {
+        self.status.upstream_spec.clone_from(&observed.upstream);
+        self.status.details = observed.cluster.as_ref().map(ClusterDetails::read).unwrap_or_default();
+        let rbac = observed
+            .cluster
+            .as_ref()
+            .and_then(|cluster| cluster.pointer("/properties/enableRBAC")?.as_bool());
+        self.status.rbac_enabled = Some(rbac.unwrap_or(false));
+        self.work.refreshed_ms = Some(self.now_ms);
     }
 
     pub(super) fn is_import(&self) -> bool {
@@ -135,7 +155,7 @@ impl Task {
         self.work.activated_ms.is_some()
     }
 
-    /// Whether everything that the user wants is there.
+    /// Whether Azure matches the specification.
     pub(super) fn is_idle(&self) -> bool {
         self.phase != Phase::Removing
             && self.was_active()
@@ -154,27 +174,27 @@ impl Task {
         .clone_into(&mut self.work.phase);
     }
 
-    /// The long operation that is followed; one that cannot be read counts as none, because Azure is looked at anyway.
+    /// The running operation; `None` if it cannot be parsed, because Azure is read anyway.
     pub(super) fn running(&self) -> Option<Running> {
         serde_json::from_str(self.work.operation.as_deref()?).ok()
     }
 
-    pub(super) fn follow(&mut self, running: Option<&Running>) {
+    pub(super) fn set_running(&mut self, running: Option<&Running>) {
         self.work.operation = running.and_then(|running| serde_json::to_string(running).ok());
     }
 
-    pub(super) fn condition(&mut self, kind: &str, truth: Truth, message: &str) {
+    pub(super) fn set_condition(&mut self, kind: &str, truth: Truth, message: &str) {
         let now = self.now.clone();
         self.status.set_condition(kind, truth, "", message, &now);
     }
 
-    /// The condition that tells of the work: `Provisioned` until the first time that all is there, then `Updated`.
-    pub(super) fn working_condition(&self) -> &'static str {
+    /// The condition that shows progress: `Provisioned` until the cluster is active for the first time, then `Updated`.
+    fn progress_condition(&self) -> &'static str {
         if self.was_active() { "Updated" } else { "Provisioned" }
     }
 
-    /// That the step of that name is being done, and the ones before it are done.
-    pub(super) fn at_step(&mut self, name: &str, progress: Progress, message: &str) {
+    /// Sets the current step; the earlier ones are done.
+    pub(super) fn set_step(&mut self, name: &str, progress: Progress, message: &str) {
         let position = STEPS.iter().position(|step| *step == name).unwrap_or_default();
         let old = std::mem::take(&mut self.status.steps);
         for (index, step) in STEPS.iter().enumerate() {
@@ -183,99 +203,96 @@ impl Task {
                 std::cmp::Ordering::Equal => (progress, message),
                 std::cmp::Ordering::Greater => (Progress::Pending, ""),
             };
-            let before = old.iter().find(|it| it.name == *step && it.state == state);
+            let known = old.iter().find(|known| known.name == *step && known.state == state);
             self.status.steps.push(Step {
                 name: (*step).to_owned(),
                 state,
                 message: text.to_owned(),
-                since_ms: before.map_or(self.now_ms, |it| it.since_ms),
+                since_ms: known.map_or(self.now_ms, |known| known.since_ms),
             });
         }
     }
 
-    /// That something was done.
-    pub(super) fn tell(&mut self, kind: &'static str, message: impl Into<String>) {
+    /// Records something that was done.
+    pub(super) fn add_event(&mut self, kind: &'static str, message: impl Into<String>) {
         let message = message.into();
         tracing::info!(cluster = self.row.id, kind, "{message}");
-        self.happened.push((kind, message));
+        self.events.push((kind, message));
     }
 
-    /// That something is waited for; no failure any more.
+    /// Records what the work waits for; clears a failure.
     pub(super) fn wait(&mut self, what: &str, percent: Option<f64>) {
         let known = self.status.waiting.as_ref().filter(|waiting| waiting.what == what);
         let since_ms = known.map_or(self.now_ms, |waiting| waiting.since_ms);
         if known.is_none() {
-            self.tell("waiting", what);
+            self.add_event("waiting", what);
         }
         self.status.waiting = Some(Waiting { what: what.to_owned(), since_ms, percent });
-        self.forget_failure();
+        self.clear_failure();
     }
 
-    /// The last step went well. That something was begun is not enough: what always fails in the end is begun more and more
-    /// seldom.
+    /// Records a success. Starting an operation is not one: an operation that always fails is started at growing intervals.
     pub(super) fn recovered(&mut self) {
         self.work.attempts = 0;
-        self.forget_failure();
+        self.clear_failure();
     }
 
-    fn forget_failure(&mut self) {
+    fn clear_failure(&mut self) {
         self.status.recover();
-        let kind = self.working_condition();
+        let kind = self.progress_condition();
         if self.status.condition(kind).is_some_and(|condition| condition.status == Truth::False) {
-            self.condition(kind, Truth::Unknown, "");
+            self.set_condition(kind, Truth::Unknown, "");
         }
     }
 
-    /// Writes a failure down, in the status and in the log.
-    pub(super) fn fail(&mut self, trouble: &Trouble) -> Next {
-        if trouble.busy {
-            self.wait(&trouble.message, None);
-            return Next::In(trouble.pause(0));
+    /// Records a failure, in the status and in the log.
+    pub(super) fn fail(&mut self, error: &StepError) -> Next {
+        if error.is_busy {
+            self.wait(&error.message, None);
+            return Next::In(error.retry_delay(0));
         }
-        trouble.log(&self.row.id);
-        let pause = trouble.pause(self.work.attempts);
+        error.log(&self.row.id);
+        let delay = error.retry_delay(self.work.attempts);
         self.work.attempts += 1;
-        if self.status.failure.as_deref() != Some(&trouble.message) {
-            self.happened.push(("failure", trouble.message.clone()));
+        if self.status.failure.as_deref() != Some(&error.message) {
+            self.events.push(("failure", error.message.clone()));
         }
-        self.status.fail(&trouble.message, self.row.generation);
+        self.status.fail(&error.message, self.row.generation);
         self.status.waiting = None;
-        let kind = self.working_condition();
-        self.condition(kind, Truth::False, &trouble.message);
-        let step = self.status.steps.iter().find(|step| step.state == Progress::Running);
-        let step = step.map(|step| step.name.clone());
-        if let Some(name) =
-            step.map(|name| if trouble.of_credential { "credentials".to_owned() } else { name })
-        {
-            self.at_step(&name, Progress::Failed, &trouble.message);
+        let kind = self.progress_condition();
+        self.set_condition(kind, Truth::False, &error.message);
+        let running = self.status.steps.iter().find(|step| step.state == Progress::Running);
+        if let Some(step) = running.map(|step| step.name.clone()) {
+            let step = if error.is_about_credential { "credentials" } else { &step };
+            self.set_step(step, Progress::Failed, &error.message);
         }
         metrics::counter!("norman_aks_provision_steps_total", "outcome" => "failed").increment(1);
-        Next::In(pause)
+        Next::In(delay)
     }
 
-    /// Writes down where the work stands without giving the claim back; false when somebody else has the claim.
-    pub(super) async fn record(&mut self, parts: &Parts) -> Result<(), Trouble> {
+    /// Saves the progress and keeps the lease; an error if the lease was lost.
+    pub(super) async fn save(&mut self, core: &Core) -> Result<(), StepError> {
         self.work.status = self.status.to_text();
         let seen = self.row.generation;
-        if store::clusters::record(&parts.store, &self.row.id, &self.work, seen, self.now_ms).await? {
+        if store::clusters::record(&core.store, &self.row.id, &self.work, seen, self.now_ms).await? {
             return Ok(());
         }
-        Err(Trouble::new("somebody else works on the cluster by now"))
+        Err(StepError::lease_lost())
     }
 
-    /// Writes everything down and gives the claim back; false when it was no longer ours.
-    pub(super) async fn write_down(mut self, parts: &Parts, next: Next) -> Result<bool, store::Error> {
-        let now = parts.clock.now_ms();
-        let events = self.events(now);
+    /// Saves everything and releases the lease; false if the lease was lost.
+    pub(super) async fn release(mut self, core: &Core, next: Next) -> Result<bool, store::Error> {
+        let now = core.clock.now_ms();
+        let events = self.take_events(now);
         match next {
             Next::Forget => {
                 let (id, fence) = (&self.row.id, self.work.fence);
                 let erasure = last_use_by_server(&self.row, now);
-                let store = &parts.store;
+                let store = &core.store;
                 let gone =
                     store::clusters::delete_claimed(store, id, fence, &events, erasure.as_ref()).await?;
-                // Whoever could use a credential through this cluster no longer can.
-                parts.credentials.forget_resolved();
+                // Users can no longer use the credential through this cluster.
+                core.credentials.forget_resolved();
                 Ok(gone)
             }
             Next::Now | Next::In(_) => {
@@ -283,7 +300,7 @@ impl Task {
                 self.work.next_run_ms = Some(now + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2));
                 self.work.status = self.status.to_text();
                 let seen = self.row.generation;
-                store::clusters::release(&parts.store, &self.row.id, &self.work, seen, now, &events).await
+                store::clusters::release(&core.store, &self.row.id, &self.work, seen, now, &events).await
             }
         }
     }
@@ -310,11 +327,11 @@ impl Task {
         data.to_string()
     }
 
-    /// What happened in this step, for the table.
-    fn events(&mut self, at_ms: i64) -> Vec<NewClusterEvent> {
+    /// The events of this step, for the table.
+    fn take_events(&mut self, at_ms: i64) -> Vec<NewClusterEvent> {
         let data = self.event_data();
-        let happened = std::mem::take(&mut self.happened).into_iter();
-        happened
+        let events = std::mem::take(&mut self.events).into_iter();
+        events
             .map(|(kind, message)| NewClusterEvent {
                 at_ms,
                 kind: kind.to_owned(),

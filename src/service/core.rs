@@ -2,7 +2,7 @@
 
 use azure::Azure;
 use clock::Clock;
-use cluster_access::Downstream;
+use cluster_access::ClusterAccess;
 
 use super::cluster_events::{Bell, ClusterEvents};
 use super::clusters::Clusters;
@@ -34,7 +34,7 @@ pub struct Base {
     /// The client of Azure.
     pub azure: Azure,
     /// The client of Kubernetes APIs.
-    pub downstream: Downstream,
+    pub cluster_access: ClusterAccess,
     /// The audit log.
     pub events: Events,
     /// The current time.
@@ -63,7 +63,7 @@ pub struct Core {
     /// The client of Azure.
     pub azure: Azure,
     /// The client of Kubernetes APIs.
-    pub downstream: Downstream,
+    pub cluster_access: ClusterAccess,
     /// The audit log.
     pub events: Events,
     /// The current time.
@@ -141,7 +141,7 @@ impl Core {
             store: base.store,
             secrets: base.secrets,
             azure: base.azure,
-            downstream: base.downstream,
+            cluster_access: base.cluster_access,
             events: base.events,
             clock: base.clock,
             tokens,

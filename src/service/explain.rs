@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use aks::json_text;
-use azure::{Error, LoginRefusal, Refusal, Service, ServiceError};
+use azure::{ArmError, EntraError, Error, Service, ServiceError};
 use http::{Method, StatusCode};
 
 pub use discovery::{checked_discovery, stored_discovery};
@@ -104,7 +104,7 @@ fn capitalised(method: &Method) -> String {
 
 /// The text of an error from Resource Manager; ends with a newline
 /// (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
-fn refused(refusal: &Refusal) -> String {
+fn refused(refusal: &ArmError) -> String {
     let mut text = String::new();
     request_and_status(&mut text, &refusal.method, &refusal.url, refusal.status);
     match &refusal.code {
@@ -117,7 +117,7 @@ fn refused(refusal: &Refusal) -> String {
 
 /// The text of an error from the login service (`docs/contract/azure-errors.md#an-error-from-the-login-service`), with
 /// the body on the first line too: `docs/contract/azure-errors.md#what-the-dashboard-shows`.
-fn refused_login(refusal: &LoginRefusal) -> String {
+fn refused_login(refusal: &EntraError) -> String {
     let mut text = String::from("ClientSecretCredential authentication failed. ");
     let body = String::from_utf8_lossy(&refusal.body);
     if refusal.is_json && body.trim_start().starts_with('{') {

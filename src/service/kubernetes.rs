@@ -1,5 +1,5 @@
 //! The way of a caller into a cluster: whether he may, as whom, through what, and for how long. Passing the request on is
-//! `downstream`'s part, and what requests and refusals look like `api`'s.
+//! `cluster_access`'s part, and what requests and refusals look like `api`'s.
 //!
 //! A caller acts inside as himself, with the rights of the group that goes with his part in the cluster. This server's
 //! own identity is only the means.
@@ -12,7 +12,7 @@ use std::time::Duration;
 use aks::mask::mask;
 use aks::role::Role;
 use bytes::Bytes;
-use cluster_access::{Access, Answer, Downstream, Outgoing, Person};
+use cluster_access::{Access, ClusterAccess, ImpersonatedUser, ProxyResponse, ReplayableRequest};
 use http::{Request, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use super::places::{Place, Places};
 use super::server_access::{self, ServerAccess};
 use super::tokens::Tokens;
 use super::{Caller, Error};
-pub use cluster_access::{BodyTooLarge, Closing, Tunnel, Way};
+pub use cluster_access::{BodyTooLarge, Closing, ForwardOptions, Tunnel};
 
 /// Requests and streams that pass at once, and those of one user.
 const PLACES: usize = 2_048;
@@ -125,7 +125,7 @@ struct Inner {
     roles: Roles,
     tokens: Tokens,
     access: ServerAccess,
-    downstream: Downstream,
+    cluster_access: ClusterAccess,
     places: Arc<Places>,
     closing: CancellationToken,
     sessions: TaskTracker,
@@ -139,7 +139,7 @@ impl Kubernetes {
                 roles: Roles::new(clusters),
                 tokens,
                 access,
-                downstream: base.downstream.clone(),
+                cluster_access: base.cluster_access.clone(),
                 places: Places::new(PLACES, PLACES_OF_ONE),
                 closing: CancellationToken::new(),
                 sessions: TaskTracker::new(),
@@ -216,12 +216,16 @@ impl Visit {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn forward<B>(self, request: Request<B>, way: Way) -> Result<(Answer, Pass), Refusal>
+    pub async fn forward<B>(
+        self,
+        request: Request<B>,
+        way: ForwardOptions,
+    ) -> Result<(ProxyResponse, Pass), Refusal>
     where
         B: cluster_access::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let mut outgoing = Outgoing::new(request);
+        let mut outgoing = ReplayableRequest::new(request);
         let answer = tokio::select! {
             answer = self.send(&mut outgoing, way) => answer?,
             _ = self.pass.ended() => return Err(Refusal::Over),
@@ -230,11 +234,15 @@ impl Visit {
     }
 
     /// Sends a request, and once more with new access when the cluster rejects what this server has.
-    async fn send(&self, outgoing: &mut Outgoing, way: Way) -> Result<Answer, Refusal> {
+    async fn send(
+        &self,
+        outgoing: &mut ReplayableRequest,
+        way: ForwardOptions,
+    ) -> Result<ProxyResponse, Refusal> {
         let Self { cluster, access, pass } = self;
         let inner = &pass.inner;
-        let person = Person { user: &pass.caller.user_id, group: pass.role.group() };
-        let first = inner.downstream.forward(access, person, outgoing, way).await;
+        let person = ImpersonatedUser { user: &pass.caller.user_id, group: pass.role.group() };
+        let first = inner.cluster_access.forward(access, person, outgoing, way).await;
         let rejected = match first {
             Err(error) if error.is_access_rejected() => Some(error),
             Ok(answer) => {
@@ -253,7 +261,7 @@ impl Visit {
         if !outgoing.can_repeat() {
             return Err(Refusal::Renewed);
         }
-        Ok(inner.downstream.forward(&renewed, person, outgoing, way).await?)
+        Ok(inner.cluster_access.forward(&renewed, person, outgoing, way).await?)
     }
 }
 

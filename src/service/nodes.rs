@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aks::nodes::Node;
 use clock::Clock;
-use cluster_access::{Access, Downstream};
+use cluster_access::{Access, ClusterAccess};
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -55,7 +55,7 @@ pub struct Nodes {
 
 struct Inner {
     access: ServerAccess,
-    downstream: Downstream,
+    cluster_access: ClusterAccess,
     clock: Clock,
     cache: Cache<String, Arc<Entry>>,
     /// The clusters that are being read.
@@ -101,7 +101,7 @@ impl Nodes {
             .build();
         let inner = Inner {
             access,
-            downstream: base.downstream.clone(),
+            cluster_access: base.cluster_access.clone(),
             clock: base.clock.clone(),
             cache,
             reads: Flights::default(),
@@ -122,8 +122,8 @@ impl Nodes {
 
     /// Reads the nodes of a cluster that has just changed, through access that works. Returns at once.
     pub fn refresh(&self, cluster_id: &str, access: Arc<Access>) {
-        let downstream = self.inner.downstream.clone();
-        drop(self.start(cluster_id, async move { Ok(downstream.nodes(&access).await?) }));
+        let cluster_access = self.inner.cluster_access.clone();
+        drop(self.start(cluster_id, async move { Ok(cluster_access.nodes(&access).await?) }));
     }
 
     /// Starts to read the nodes of a cluster, or joins a read; `None` if they are fresh, or nothing can be read.
@@ -164,10 +164,10 @@ impl Inner {
     /// Reads the nodes, and once more with new access when the cluster rejects what this server has.
     async fn read(&self, cluster: &Cluster) -> Result<Vec<Node>, Error> {
         let access = self.access.access(cluster).await?;
-        match self.downstream.nodes(&access).await {
+        match self.cluster_access.nodes(&access).await {
             Err(error) if error.is_access_rejected() => {
                 let renewed = self.access.renew(cluster, &access).await?;
-                Ok(self.downstream.nodes(&renewed).await?)
+                Ok(self.cluster_access.nodes(&renewed).await?)
             }
             outcome => Ok(outcome?),
         }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use azure::Azure;
 use clock::Clock;
-use cluster_access::{Access, Downstream, Identity, Kubeconfig, SignIn};
+use cluster_access::{Access, ClusterAccess, Identity, Kubeconfig, SignIn};
 use moka::sync::Cache;
 
 pub use self::error::Error;
@@ -70,7 +70,7 @@ struct Inner {
     secrets: Secrets,
     credentials: Credentials,
     azure: Azure,
-    downstream: Downstream,
+    cluster_access: ClusterAccess,
     clock: Clock,
     slots: Cache<String, Arc<Slot>>,
 }
@@ -82,8 +82,8 @@ impl ServerAccess {
             metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => outcome).increment(0);
         }
         let slots = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(CACHE_IDLE).build();
-        let Base { secrets, azure, downstream, clock, .. } = base.clone();
-        let inner = Inner { secrets, credentials, azure, downstream, clock, slots };
+        let Base { secrets, azure, cluster_access, clock, .. } = base.clone();
+        let inner = Inner { secrets, credentials, azure, cluster_access, clock, slots };
         Self { inner: Arc::new(inner) }
     }
 
@@ -165,7 +165,7 @@ impl ServerAccess {
         {
             return last.is_rejected;
         }
-        let answer = inner.downstream.check_rights(access).await;
+        let answer = inner.cluster_access.check_rights(access).await;
         let is_rejected = answer.is_err_and(|error| error.is_access_rejected());
         *probe = Some(Probe { access: Arc::clone(access), at_ms: now_ms, is_rejected });
         is_rejected
@@ -300,7 +300,7 @@ impl Inner {
         fetched: &Fetched,
         access: Access,
     ) -> Result<Known, Error> {
-        self.downstream.check_rights(&access).await.map_err(|error| fetched.not_accepted(error))?;
+        self.cluster_access.check_rights(&access).await.map_err(|error| fetched.not_accepted(error))?;
         let now_ms = self.clock.now_ms();
         let record = Record { kubeconfig: fetched.kubeconfig.clone(), fetched_ms: now_ms };
         self.secrets.keep_for_cluster(&place.id, CLUSTER_ACCESS, &record.to_text()).await?;

@@ -31,7 +31,7 @@ async fn imported(app: &TestApp, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_active_cluster_has_its_two_projects_which_stay_the_same() {
+async fn active_cluster_has_two_constant_projects() {
     let app = TestApp::advising().await;
     let (ann, eve) = (app.token("ann").await, app.token("eve").await);
     let id = imported(&app, &ann).await;
@@ -81,7 +81,7 @@ async fn an_active_cluster_has_its_two_projects_which_stay_the_same() {
 }
 
 #[tokio::test]
-async fn drivers_say_that_azure_and_aks_are_there_in_either_spelling() {
+async fn drivers_include_azure_and_aks() {
     let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     let driver = |kind: &str, id: &str, name: &str, builtin: &str| {
@@ -114,7 +114,7 @@ async fn drivers_say_that_azure_and_aks_are_there_in_either_spelling() {
 }
 
 #[tokio::test]
-async fn the_three_roles_are_there_and_cannot_be_changed() {
+async fn role_templates_are_read_only() {
     let app = TestApp::advising().await;
     let ann = app.token("ann").await;
     let roles = data(&app.get("/v3/roletemplates").token(&ann).send().await);
@@ -164,7 +164,7 @@ async fn many(app: &TestApp) -> (String, String) {
 }
 
 #[tokio::test]
-async fn clusters_are_filtered_by_what_they_say() {
+async fn clusters_can_be_filtered() {
     let app = TestApp::advising().await;
     let (ann, ben) = many(&app).await;
     let list = async |query: &str, token: &str| {
@@ -209,7 +209,7 @@ async fn clusters_are_filtered_by_what_they_say() {
 }
 
 #[tokio::test]
-async fn clusters_are_sorted_and_read_page_by_page() {
+async fn clusters_can_be_sorted_and_paged() {
     let app = TestApp::advising().await;
     let (ann, _) = many(&app).await;
     let get = async |path: &str| app.get(path).token(&ann).send().await;

@@ -1,8 +1,7 @@
-//! A small TLS server that stands in for all hosts of Azure in the tests of the Azure client.
-//!
-//! It knows nothing by itself: every test says what it answers.
+//! A small TLS server for all hosts of Azure, for tests of the Azure client. Each test scripts its responses.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tower_http::compression::CompressionLayer;
@@ -67,7 +67,26 @@ impl Drop for Fake {
 }
 
 impl Fake {
-    /// A server that answers as `script` says.
+    /// A server with one token and these responses to all other requests.
+    pub(crate) async fn answering(read: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+        Self::start(answering(read)).await
+    }
+
+    /// A server with a script for each login (the last one repeats), and empty objects for all other requests.
+    pub(crate) async fn with_logins(logins: Vec<fn() -> Response>) -> Self {
+        let next = AtomicUsize::new(0);
+        Self::start(move |seen| {
+            std::future::ready(if seen.is_login() {
+                let next = next.fetch_add(1, Ordering::SeqCst).min(logins.len() - 1);
+                logins[next]()
+            } else {
+                answer(200, &json!({}))
+            })
+        })
+        .await
+    }
+
+    /// A server that responds with `script`.
     pub(crate) async fn start<F>(script: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response> + Send + 'static,
@@ -112,6 +131,11 @@ impl Fake {
 
     pub(crate) fn azure(&self) -> Azure {
         Azure::new(self.options()).unwrap()
+    }
+
+    /// Resource Manager with a client of its own.
+    pub(crate) fn arm(&self) -> Arm {
+        arm(&self.azure())
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -196,8 +220,8 @@ pub(crate) fn refusal(status: u16, code: &str) -> Response {
     answer(status, &json!({"error": {"code": code, "message": format!("{code} it is")}}))
 }
 
-/// A script with one token and this answer to every other request.
-pub(crate) fn answering(read: impl Fn(&Seen) -> Response) -> impl Fn(Seen) -> std::future::Ready<Response> {
+/// A script with one token and these responses to all other requests.
+fn answering(read: impl Fn(&Seen) -> Response) -> impl Fn(Seen) -> std::future::Ready<Response> {
     move |seen| std::future::ready(if seen.is_login() { token("token-1") } else { read(&seen) })
 }
 
@@ -216,6 +240,24 @@ pub(crate) fn in_cloud(cloud: Cloud) -> Arc<Credential> {
     })
 }
 
+/// Holds responses back until it is opened.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub(crate) fn closed() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.add_permits(1_000);
+    }
+
+    pub(crate) async fn pass(self) {
+        self.0.acquire().await.unwrap().forget();
+    }
+}
+
 pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
@@ -224,7 +266,7 @@ pub(crate) fn arm(azure: &Azure) -> Arm {
     azure.arm(&credential(), soon()).unwrap()
 }
 
-/// Gives what runs in the background the time to end.
+/// Polls until `done`.
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     timeout(Duration::from_secs(10), async {
         while !done() {

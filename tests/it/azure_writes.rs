@@ -1,4 +1,4 @@
-//! What the Azure client changes in Azure, and how it follows what Azure then does.
+//! The Azure client: changes in Azure, long-running operations and kubeconfigs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,8 +8,8 @@ use aks::arm::{ManagedCluster, Resource};
 use axum::response::{IntoResponse, Response};
 use azure::managed_clusters::UserFormat;
 use azure::{
-    Arm, Azure, Cloud, Error, Operation, Options, Service, Step, Written, agent_pools, managed_clusters,
-    providers, resource_groups, usages, virtual_networks, workspaces,
+    Arm, Azure, Cloud, Error, LongRunningOperation, OperationStatus, Options, Service, WriteResponse,
+    agent_pools, managed_clusters, providers, resource_groups, usages, virtual_networks, workspaces,
 };
 use base64::Engine;
 use http::StatusCode;
@@ -17,9 +17,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::azure_fake::{
-    Fake, SUBSCRIPTION, Seen, answer, answering, arm, credential, hosts, refusal, token, with_header,
-};
+use super::azure_fake::{Fake, SUBSCRIPTION, answer, arm, credential, hosts, refusal, token, with_header};
 
 const OPERATION: &str =
     "https://management.azure.com/subscriptions/s/providers/x/operations/o?api-version=1&t=1&s=canary";
@@ -38,34 +36,32 @@ fn empty(status: u16) -> Response {
     (StatusCode::from_u16(status).unwrap(), [("x-ms-request-id", "azure-request")]).into_response()
 }
 
-/// Answers the first request that is no login with the first, and so on; the last one stays.
-fn one_by_one(
-    answers: Vec<fn() -> Response>,
-) -> impl Fn(Seen) -> std::future::Ready<Response> + Send + Sync + 'static {
+/// A server with these responses in turn, except to logins; the last one repeats.
+async fn answering_in_turn(answers: Vec<fn() -> Response>) -> Fake {
     let next = AtomicUsize::new(0);
-    answering(move |_| {
+    Fake::answering(move |_| {
         let next = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
         answers[next]()
     })
+    .await
 }
 
-async fn put(arm: &Arm) -> Result<Written, Error> {
+async fn put(arm: &Arm) -> Result<WriteResponse, Error> {
     managed_clusters::put(arm, "g", "n", &json!({"location": "eastus"})).await
 }
 
 #[tokio::test]
-async fn every_write_is_sent_where_and_as_azure_expects_it() {
-    let fake = Fake::start(answering(|seen| match (seen.method.as_str(), seen.path.as_str()) {
+async fn writes_have_the_expected_urls_and_bodies() {
+    let fake = Fake::answering(|seen| match (seen.method.as_str(), seen.path.as_str()) {
         ("DELETE", _) => empty(202),
         ("POST", path) if path.ends_with("/register") => answer(
             200,
             &json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registering"}),
         ),
         _ => answer(200, &in_state("Succeeded")),
-    }))
+    })
     .await;
-    let azure = fake.azure();
-    let arm = arm(&azure);
+    let arm = fake.arm();
     let body = json!({"properties": {"count": 3}});
     managed_clusters::put(&arm, "g", "n", &body).await.unwrap();
     managed_clusters::patch_tags(&arm, "g", "n", [("owner", "o\"1"), ("empty", "")]).await.unwrap();
@@ -122,10 +118,9 @@ async fn every_write_is_sent_where_and_as_azure_expects_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_would_lead_to_another_resource_is_never_sent() {
-    let fake = Fake::start(answering(|_| empty(202))).await;
-    let azure = fake.azure();
-    let arm = arm(&azure);
+async fn dot_segments_are_never_sent() {
+    let fake = Fake::answering(|_| empty(202)).await;
+    let arm = fake.arm();
     for name in ["..", ".", "", "%2e%2e", "a/../b"] {
         assert!(matches!(agent_pools::delete(&arm, "g", "n", name).await, Err(Error::BadUrl(_))), "{name}");
         assert!(matches!(managed_clusters::delete(&arm, "g", name).await, Err(Error::BadUrl(_))), "{name}");
@@ -135,7 +130,7 @@ async fn a_name_that_would_lead_to_another_resource_is_never_sent() {
 }
 
 #[tokio::test]
-async fn a_write_is_not_repeated_once_azure_may_have_taken_it() {
+async fn write_that_azure_may_have_accepted_is_not_repeated() {
     let failing = || refusal(500, "GetSKUStoreError");
     let cut = || {
         let parts = [Ok(axum::body::Bytes::from("{\"id\":")), Err(std::io::Error::other("cut"))];
@@ -144,7 +139,7 @@ async fn a_write_is_not_repeated_once_azure_may_have_taken_it() {
     let unavailable = || refusal(503, "ServerTimeout");
     let gateway = || refusal(504, "GatewayTimeout");
     for first in [failing as fn() -> Response, cut, unavailable, gateway] {
-        let fake = Fake::start(one_by_one(vec![first, || answer(200, &in_state("Succeeded"))])).await;
+        let fake = answering_in_turn(vec![first, || answer(200, &in_state("Succeeded"))]).await;
         let azure = fake.azure();
         let error = put(&arm(&azure)).await.unwrap_err();
         assert!(error.may_have_been_taken() && error.is_transient(), "{error:?}");
@@ -153,42 +148,42 @@ async fn a_write_is_not_repeated_once_azure_may_have_taken_it() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_turned_away_at_the_door_is_sent_again() {
+async fn throttled_write_is_repeated() {
     let throttled = || with_header(refusal(429, "SubscriptionRequestsThrottled"), "retry-after", "0");
     let busy = || with_header(refusal(503, "ServerBusy"), "x-ms-retry-after-ms", "5");
     for first in [throttled as fn() -> Response, busy] {
-        let fake = Fake::start(one_by_one(vec![first, || answer(201, &in_state("Succeeded"))])).await;
+        let fake = answering_in_turn(vec![first, || answer(201, &in_state("Succeeded"))]).await;
         let azure = fake.azure();
         put(&arm(&azure)).await.unwrap();
         let [one, two] = fake.reads().try_into().unwrap();
         assert_eq!((one.body.as_str(), one.body.as_str()), (two.body.as_str(), r#"{"location":"eastus"}"#));
     }
-    let fake = Fake::start(one_by_one(vec![|| {
+    let fake = answering_in_turn(vec![|| {
         with_header(refusal(429, "SubscriptionRequestsThrottled"), "retry-after", "3600")
-    }]))
+    }])
     .await;
-    let error = put(&arm(&fake.azure())).await.unwrap_err();
+    let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_hours(1)));
     assert!(!error.may_have_been_taken());
     assert_eq!(fake.reads().len(), 1, "nobody sleeps for an hour");
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_accepted_is_renewed_once_before_a_write() {
-    let fake = Fake::start(one_by_one(vec![|| refusal(401, "ExpiredAuthenticationToken"), || {
+async fn rejected_token_is_replaced_once_before_a_write() {
+    let fake = answering_in_turn(vec![|| refusal(401, "ExpiredAuthenticationToken"), || {
         answer(200, &in_state("Succeeded"))
-    }]))
+    }])
     .await;
-    put(&arm(&fake.azure())).await.unwrap();
+    put(&fake.arm()).await.unwrap();
     assert_eq!((fake.reads().len(), fake.logins()), (2, 2));
-    let fake = Fake::start(one_by_one(vec![|| refusal(401, "InvalidAuthenticationToken")])).await;
-    let error = put(&arm(&fake.azure())).await.unwrap_err();
+    let fake = answering_in_turn(vec![|| refusal(401, "InvalidAuthenticationToken")]).await;
+    let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!((error.upstream_status(), error.may_have_been_taken()), (Some(401), false));
     assert_eq!(fake.reads().len(), 2);
 }
 
 #[tokio::test]
-async fn whether_a_write_left_at_all_is_told() {
+async fn unsent_write_cannot_have_been_accepted() {
     let fake = Fake::start(|seen| async move {
         if seen.is_login() { token("token-1") } else { std::future::pending().await }
     })
@@ -215,7 +210,7 @@ async fn whether_a_write_left_at_all_is_told() {
 }
 
 #[tokio::test]
-async fn conflicts_and_refusals_keep_azures_code_and_are_not_repeated() {
+async fn rejected_writes_keep_azures_code() {
     for (status, code) in [
         (409, "OperationNotAllowed"),
         (409, "AnotherOperationInProgress"),
@@ -224,7 +219,7 @@ async fn conflicts_and_refusals_keep_azures_code_and_are_not_repeated() {
         (400, "ErrCode_InsufficientVCPUQuota"),
         (404, "ResourceGroupNotFound"),
     ] {
-        let fake = Fake::start(answering(move |_| refusal(status, code))).await;
+        let fake = Fake::answering(move |_| refusal(status, code)).await;
         let azure = fake.azure();
         for error in [
             put(&arm(&azure)).await.unwrap_err(),
@@ -238,39 +233,33 @@ async fn conflicts_and_refusals_keep_azures_code_and_are_not_repeated() {
 }
 
 #[tokio::test]
-async fn only_a_404_about_the_resource_means_that_it_is_not_there() {
-    let gone = [
-        refusal_of(404, Some("ResourceNotFound")),
-        refusal_of(404, Some("ResourceGroupNotFound")),
-        refusal_of(404, Some("NotFound")),
-    ];
-    let trouble = [
-        refusal_of(404, Some("SubscriptionNotFound")),
-        refusal_of(404, Some("InvalidResourceType")),
-        refusal_of(404, None),
-        refusal_of(403, Some("AuthorizationFailed")),
-        refusal_of(400, Some("ResourceNotFound")),
-        refusal_of(500, Some("ResourceNotFound")),
-        refusal_of(410, Some("Gone")),
-    ];
-    for (status, code, absent) in
-        gone.map(|(s, c)| (s, c, true)).into_iter().chain(trouble.map(|(s, c)| (s, c, false)))
-    {
-        let fake = Fake::start(answering(move |_| match code {
+async fn only_a_404_about_the_resource_means_absence() {
+    for (status, code, absent) in [
+        (404, Some("ResourceNotFound"), true),
+        (404, Some("ResourceGroupNotFound"), true),
+        (404, Some("NotFound"), true),
+        (404, Some("SubscriptionNotFound"), false),
+        (404, Some("InvalidResourceType"), false),
+        (404, None, false),
+        (403, Some("AuthorizationFailed"), false),
+        (400, Some("ResourceNotFound"), false),
+        (500, Some("ResourceNotFound"), false),
+        (410, Some("Gone"), false),
+    ] {
+        let fake = Fake::answering(move |_| match code {
             Some(code) => refusal(status, code),
             None => (StatusCode::from_u16(status).unwrap(), "<html>no such page</html>").into_response(),
-        }))
+        })
         .await;
-        let azure = fake.azure();
-        let arm = arm(&azure);
+        let arm = fake.arm();
         let outcomes = [
-            managed_clusters::get(&arm, "g", "n").await.map(|it| it.is_none()),
-            managed_clusters::delete(&arm, "g", "n").await.map(|it| it.is_none()),
-            agent_pools::get(&arm, "g", "n", "p").await.map(|it| it.is_none()),
-            agent_pools::delete(&arm, "g", "n", "p").await.map(|it| it.is_none()),
-            workspaces::get(&arm, "g", "w").await.map(|it| it.is_none()),
-            virtual_networks::get(&arm, "g", "v").await.map(|it| it.is_none()),
-            virtual_networks::subnet(&arm, "g", "v", "s").await.map(|it| it.is_none()),
+            managed_clusters::get(&arm, "g", "n").await.map(|found| found.is_none()),
+            managed_clusters::delete(&arm, "g", "n").await.map(|found| found.is_none()),
+            agent_pools::get(&arm, "g", "n", "p").await.map(|found| found.is_none()),
+            agent_pools::delete(&arm, "g", "n", "p").await.map(|found| found.is_none()),
+            workspaces::get(&arm, "g", "w").await.map(|found| found.is_none()),
+            virtual_networks::get(&arm, "g", "v").await.map(|found| found.is_none()),
+            virtual_networks::subnet(&arm, "g", "v", "s").await.map(|found| found.is_none()),
         ];
         for outcome in outcomes {
             match outcome {
@@ -281,22 +270,17 @@ async fn only_a_404_about_the_resource_means_that_it_is_not_there() {
     }
 }
 
-fn refusal_of(status: u16, code: Option<&'static str>) -> (u16, Option<&'static str>) {
-    (status, code)
-}
-
 #[tokio::test]
-async fn a_resource_group_is_asked_for_by_its_head() {
-    let fake = Fake::start(answering(|seen| match seen.path.rsplit('/').next() {
+async fn resource_group_existence_is_checked_with_head() {
+    let fake = Fake::answering(|seen| match seen.path.rsplit('/').next() {
         Some("there") => empty(204),
         Some("also") => empty(200),
         Some("nowhere") => empty(404),
         Some("elsewhere") => StatusCode::NOT_FOUND.into_response(),
         _ => empty(403),
-    }))
+    })
     .await;
-    let azure = fake.azure();
-    let arm = arm(&azure);
+    let arm = fake.arm();
     assert!(resource_groups::exists(&arm, "there").await.unwrap());
     assert!(resource_groups::exists(&arm, "also").await.unwrap());
     assert!(!resource_groups::exists(&arm, "nowhere").await.unwrap());
@@ -307,8 +291,8 @@ async fn a_resource_group_is_asked_for_by_its_head() {
 }
 
 #[tokio::test]
-async fn an_operation_is_followed_step_by_step_and_survives_being_stored() {
-    let fake = Fake::start(one_by_one(vec![
+async fn stored_operation_can_be_polled() {
+    let fake = answering_in_turn(vec![
         || with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", OPERATION),
         || {
             answer(
@@ -319,7 +303,7 @@ async fn an_operation_is_followed_step_by_step_and_survives_being_stored() {
         },
         || with_header(answer(200, &json!({"status": "somethingNew"})), "retry-after", "0"),
         || answer(200, &json!({"status": "succeeded", "error": {"code": "ReconcilePortalDNSError"}})),
-    ]))
+    ])
     .await;
     let azure = fake.azure();
     let written = put(&arm(&azure)).await.unwrap();
@@ -330,26 +314,31 @@ async fn an_operation_is_followed_step_by_step_and_survives_being_stored() {
     assert!(!format!("{operation:?}").contains("canary"), "{operation:?}");
 
     let text = operation.to_text();
-    let operation = Operation::from_text(Cloud::Public, &text).unwrap();
-    let Step::InProgress(progress) = operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+    let operation = LongRunningOperation::from_text(Cloud::Public, &text).unwrap();
+    let OperationStatus::InProgress(progress) = operation.poll(&arm(&azure)).await.unwrap() else { panic!() };
     assert_eq!((progress.status.as_deref(), progress.percent), (Some("InProgress"), Some(40.0)));
-    assert_eq!(progress.trouble.unwrap().message.as_deref(), Some("AKS goes on trying"));
-    let Step::InProgress(progress) = progress.operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+    assert_eq!(progress.error.unwrap().message.as_deref(), Some("AKS goes on trying"));
+    let OperationStatus::InProgress(progress) = progress.operation.poll(&arm(&azure)).await.unwrap() else {
+        panic!()
+    };
     assert_eq!((progress.status.as_deref(), progress.percent), (Some("somethingNew"), None));
     assert_eq!(progress.operation.retry_after(), Duration::from_secs(1), "0 is not taken literally");
-    let Step::Succeeded { trouble } = progress.operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+    let OperationStatus::Succeeded { error: trouble } = progress.operation.poll(&arm(&azure)).await.unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(trouble.unwrap().code.as_deref(), Some("ReconcilePortalDNSError"));
     let polls = fake.reads().split_off(1);
     assert_eq!(polls.len(), 3, "one request for one step");
     assert!(polls.iter().all(|poll| poll.path == "/subscriptions/s/providers/x/operations/o"));
     assert!(polls.iter().all(|poll| poll.query == "api-version=1&t=1&s=canary"), "as Azure signed it");
 
-    let other = Operation::from_text(Cloud::China, &text);
+    let other = LongRunningOperation::from_text(Cloud::China, &text);
     assert!(other.is_err(), "{other:?}");
 }
 
 #[tokio::test]
-async fn the_end_of_an_operation_is_told_apart() {
+async fn outcomes_of_operations_differ() {
     let fail = || {
         answer(
             200,
@@ -361,9 +350,9 @@ async fn the_end_of_an_operation_is_told_apart() {
     let stopped = || answer(200, &json!({"status": "Canceled", "error": {"code": "OperationPreempted"}}));
     let expired = || refusal(404, "NotFound");
     let nameless = || StatusCode::NOT_FOUND.into_response();
-    let said = |step: Step| match step {
-        Step::Failed(why) => format!("failed {:?} {:?}", why.code, why.details),
-        Step::Cancelled(why) => format!("cancelled {:?}", why.code),
+    let said = |step: OperationStatus| match step {
+        OperationStatus::Failed(why) => format!("failed {:?} {:?}", why.code, why.details),
+        OperationStatus::Cancelled(why) => format!("cancelled {:?}", why.code),
         other => format!("{other:?}"),
     };
     for (end, expected) in [
@@ -376,16 +365,18 @@ async fn the_end_of_an_operation_is_told_apart() {
         (expired, "Gone"),
         (nameless, "Gone"),
     ] {
-        let fake = Fake::start(one_by_one(vec![end])).await;
-        let operation = Operation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
-        let step = operation.step(&arm(&fake.azure())).await.unwrap();
+        let fake = answering_in_turn(vec![end]).await;
+        let operation =
+            LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
+        let step = operation.poll(&fake.arm()).await.unwrap();
         assert_eq!(said(step), expected);
     }
     for (status, code) in [(403, "AuthorizationFailed"), (503, "Down"), (429, "TooManyRequests")] {
-        let fake = Fake::start(answering(move |_| refusal(status, code))).await;
+        let fake = Fake::answering(move |_| refusal(status, code)).await;
         let operation =
-            Operation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION}")).unwrap();
-        let error = operation.step(&arm(&fake.azure())).await.unwrap_err();
+            LongRunningOperation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION}"))
+                .unwrap();
+        let error = operation.poll(&fake.arm()).await.unwrap_err();
         assert_eq!(error.upstream_status(), Some(status), "it could not be asked, that is all");
         let text = format!("{error:?} {error} {operation:?}");
         assert!(!text.contains("canary"), "{text}");
@@ -393,14 +384,14 @@ async fn the_end_of_an_operation_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_result_is_followed_where_it_goes_and_its_refusal_is_the_end() {
+async fn moving_result_is_polled_until_it_fails() {
     const NEXT: &str = "https://management.azure.com/subscriptions/s/operationresults/next?api-version=1";
-    let fake = Fake::start(one_by_one(vec![
+    let fake = answering_in_turn(vec![
         || with_header(with_header(empty(202), "location", OPERATION), "retry-after", "15"),
         || with_header(empty(202), "location", NEXT),
         || with_header(answer(202, &json!({"status": "InProgress"})), "location", "https://evil.example/"),
         || empty(204),
-    ]))
+    ])
     .await;
     let azure = fake.azure();
     let deleted = managed_clusters::delete(&arm(&azure), "g", "n").await.unwrap().unwrap();
@@ -408,21 +399,23 @@ async fn a_result_is_followed_where_it_goes_and_its_refusal_is_the_end() {
     let mut operation = deleted.operation.unwrap();
     assert_eq!(operation.retry_after(), Duration::from_secs(15));
     for _ in 0..2 {
-        let Step::InProgress(progress) = operation.step(&arm(&azure)).await.unwrap() else { panic!() };
+        let OperationStatus::InProgress(progress) = operation.poll(&arm(&azure)).await.unwrap() else {
+            panic!()
+        };
         operation = progress.operation;
         assert!(operation.to_text().ends_with(NEXT), "{}", operation.to_text());
     }
-    assert_eq!(operation.step(&arm(&azure)).await.unwrap(), Step::Succeeded { trouble: None });
+    assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
     assert!(fake.seen().iter().all(|seen| !seen.host.contains("evil")));
 
-    let fake = Fake::start(one_by_one(vec![|| {
+    let fake = answering_in_turn(vec![|| {
         answer(
             409,
             &json!({"Error": {"Code": "ResourceGroupDeletionBlocked", "Target": null, "Message": "m"}}),
         )
-    }]))
+    }])
     .await;
-    let Step::Failed(why) = operation.step(&arm(&fake.azure())).await.unwrap() else { panic!() };
+    let OperationStatus::Failed(why) = operation.poll(&fake.arm()).await.unwrap() else { panic!() };
     assert_eq!(
         (why.code.as_deref(), why.message.as_deref()),
         (Some("ResourceGroupDeletionBlocked"), Some("m"))
@@ -430,7 +423,7 @@ async fn a_result_is_followed_where_it_goes_and_its_refusal_is_the_end() {
 }
 
 #[tokio::test]
-async fn an_address_abroad_is_neither_followed_nor_stored_and_the_resource_is_asked_instead() {
+async fn foreign_operation_url_is_replaced_by_the_resource() {
     for abroad in [
         "https://evil.example/operations/o",
         "http://management.azure.com/operations/o",
@@ -439,7 +432,7 @@ async fn an_address_abroad_is_neither_followed_nor_stored_and_the_resource_is_as
         "/operations/o",
         "",
     ] {
-        let fake = Fake::start(answering(move |seen| match seen.method.as_str() {
+        let fake = Fake::answering(move |seen| match seen.method.as_str() {
             "PUT" => with_header(
                 with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", abroad),
                 "location",
@@ -449,10 +442,9 @@ async fn an_address_abroad_is_neither_followed_nor_stored_and_the_resource_is_as
                 with_header(with_header(empty(202), "azure-asyncoperation", abroad), "location", abroad)
             }
             _ => answer(200, &in_state("Creating")),
-        }))
+        })
         .await;
-        let azure = fake.azure();
-        let arm = arm(&azure);
+        let arm = fake.arm();
         let created = put(&arm).await.unwrap().operation.unwrap();
         let deleted = managed_clusters::delete(&arm, "g", "n").await.unwrap().unwrap().operation.unwrap();
         for operation in [created, deleted] {
@@ -464,7 +456,7 @@ async fn an_address_abroad_is_neither_followed_nor_stored_and_the_resource_is_as
                 )),
                 "{text}"
             );
-            let Step::InProgress(progress) = operation.step(&arm).await.unwrap() else { panic!() };
+            let OperationStatus::InProgress(progress) = operation.poll(&arm).await.unwrap() else { panic!() };
             assert_eq!(progress.status.as_deref(), Some("Creating"));
         }
         assert!(fake.reads().iter().all(|read| read.path == cluster_path()));
@@ -472,12 +464,12 @@ async fn an_address_abroad_is_neither_followed_nor_stored_and_the_resource_is_as
 }
 
 #[tokio::test]
-async fn an_operation_is_never_followed_in_another_cloud() {
-    let fake = Fake::start(answering(|_| answer(200, &json!({"status": "Succeeded"})))).await;
+async fn operation_is_not_polled_in_another_cloud() {
+    let fake = Fake::answering(|_| answer(200, &json!({"status": "Succeeded"}))).await;
     let azure = fake.azure();
     let text = "status change 5 https://management.chinacloudapi.cn/subscriptions/s/operations/o";
-    let operation = Operation::from_text(Cloud::China, text).unwrap();
-    let error = operation.step(&arm(&azure)).await.unwrap_err();
+    let operation = LongRunningOperation::from_text(Cloud::China, text).unwrap();
+    let error = operation.poll(&arm(&azure)).await.unwrap_err();
     assert!(
         matches!(&error, Error::ForeignLink { host } if host == "management.chinacloudapi.cn"),
         "{error:?}"
@@ -486,47 +478,50 @@ async fn an_operation_is_never_followed_in_another_cloud() {
 }
 
 #[tokio::test]
-async fn a_write_without_an_address_is_followed_by_the_resource_until_it_is_done() {
-    let fake = Fake::start(one_by_one(vec![
+async fn write_without_operation_url_polls_the_resource() {
+    let fake = answering_in_turn(vec![
         || answer(201, &in_state("Creating")),
         || answer(200, &in_state("Creating")),
         || answer(200, &in_state("Succeeded")),
-    ]))
+    ])
     .await;
     let azure = fake.azure();
     let operation = workspaces::put(&arm(&azure), "g", "w", "eastus").await.unwrap().operation.unwrap();
-    assert!(matches!(operation.step(&arm(&azure)).await.unwrap(), Step::InProgress(_)));
-    assert_eq!(operation.step(&arm(&azure)).await.unwrap(), Step::Succeeded { trouble: None });
+    assert!(matches!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::InProgress(_)));
+    assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
 
-    let fake = Fake::start(one_by_one(vec![
+    let fake = answering_in_turn(vec![
         || empty(202),
         || answer(200, &in_state("Succeeded")),
         || answer(200, &in_state("Deleting")),
         || refusal(404, "SubscriptionNotFound"),
         || refusal(404, "ResourceNotFound"),
-    ]))
+    ])
     .await;
     let azure = fake.azure();
     let deleted = agent_pools::delete(&arm(&azure), "g", "n", "p").await.unwrap().unwrap();
     let operation = deleted.operation.unwrap();
     for _ in 0..2 {
-        assert!(matches!(operation.step(&arm(&azure)).await.unwrap(), Step::InProgress(_)), "still there");
+        assert!(
+            matches!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::InProgress(_)),
+            "still there"
+        );
     }
-    assert!(operation.step(&arm(&azure)).await.is_err(), "that says nothing about the pool");
-    assert_eq!(operation.step(&arm(&azure)).await.unwrap(), Step::Succeeded { trouble: None });
+    assert!(operation.poll(&arm(&azure)).await.is_err(), "that says nothing about the pool");
+    assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
 }
 
 #[tokio::test]
-async fn a_write_that_is_done_at_once_leaves_nothing_to_follow() {
+async fn completed_write_has_no_operation() {
     for (answered, there) in [
         ((|| answer(200, &in_state("Succeeded"))) as fn() -> Response, true),
         (|| answer(201, &json!({"id": "/x", "name": "n"})), true),
     ] {
-        let fake = Fake::start(one_by_one(vec![answered])).await;
-        let written = put(&arm(&fake.azure())).await.unwrap();
+        let fake = answering_in_turn(vec![answered]).await;
+        let written = put(&fake.arm()).await.unwrap();
         assert_eq!((written.operation, written.resource.is_some()), (None, there));
     }
-    let fake = Fake::start(one_by_one(vec![|| empty(200), || empty(204)])).await;
+    let fake = answering_in_turn(vec![|| empty(200), || empty(204)]).await;
     let azure = fake.azure();
     let deleted = agent_pools::delete(&arm(&azure), "g", "n", "p").await.unwrap().unwrap();
     assert_eq!(deleted.operation, None);
@@ -538,17 +533,17 @@ async fn a_write_that_is_done_at_once_leaves_nothing_to_follow() {
 }
 
 #[tokio::test]
-async fn a_long_answer_to_a_write_is_kept_whole() {
+async fn long_response_to_a_write_is_complete() {
     let long = || json!({"name": "n", "tags": {"long": "x".repeat(200_000)}});
-    let fake = Fake::start(answering(move |_| answer(201, &long()))).await;
-    let written = put(&arm(&fake.azure())).await.unwrap();
+    let fake = Fake::answering(move |_| answer(201, &long())).await;
+    let written = put(&fake.arm()).await.unwrap();
     assert_eq!((written.resource, written.operation), (Some(long()), None));
 }
 
 #[tokio::test]
-async fn kubeconfigs_are_read_and_never_shown() {
+async fn kubeconfigs_are_read_but_not_printed() {
     let encoded = base64::engine::general_purpose::STANDARD.encode("apiVersion: v1 # canary");
-    let fake = Fake::start(answering(move |seen| match seen.path.rsplit('/').next() {
+    let fake = Fake::answering(move |seen| match seen.path.rsplit('/').next() {
         Some("listClusterAdminCredential") => {
             answer(200, &json!({"kubeconfigs": [{"name": "clusterAdmin", "value": encoded}]}))
         }
@@ -556,10 +551,9 @@ async fn kubeconfigs_are_read_and_never_shown() {
             answer(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": encoded}]}))
         }
         _ => answer(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": "canary no base64"}]})),
-    }))
+    })
     .await;
-    let azure = fake.azure();
-    let arm = arm(&azure);
+    let arm = fake.arm();
     let admin = managed_clusters::list_admin_credential(&arm, "g", "n").await.unwrap();
     let user = managed_clusters::list_user_credential(&arm, "g", "n", UserFormat::Exec).await.unwrap();
     for kubeconfig in [admin, user] {
@@ -577,17 +571,16 @@ async fn kubeconfigs_are_read_and_never_shown() {
 }
 
 #[tokio::test]
-async fn asking_for_a_kubeconfig_is_repeated_like_a_read_and_its_refusal_is_kept() {
+async fn kubeconfig_request_is_retried_as_a_read() {
     let fake =
-        Fake::start(one_by_one(vec![|| refusal(500, "InternalServerError"), || refusal(400, "BadRequest")]))
-            .await;
-    let error = managed_clusters::list_admin_credential(&arm(&fake.azure()), "g", "n").await.unwrap_err();
+        answering_in_turn(vec![|| refusal(500, "InternalServerError"), || refusal(400, "BadRequest")]).await;
+    let error = managed_clusters::list_admin_credential(&fake.arm(), "g", "n").await.unwrap_err();
     assert_eq!((error.code(), fake.reads().len()), (Some("BadRequest"), 2));
 }
 
 #[tokio::test]
 async fn pools_quotas_networks_and_providers_are_read() {
-    let fake = Fake::start(answering(|seen| {
+    let fake = Fake::answering(|seen| {
         let path = seen.path.as_str();
         if path.ends_with("/agentPools") {
             answer(200, &json!({"value": [{"name": "a", "properties": {"count": 2}}, null, {"name": "b"}]}))
@@ -609,10 +602,9 @@ async fn pools_quotas_networks_and_providers_are_read() {
         } else {
             answer(200, &json!({"namespace": "Microsoft.Compute", "registrationState": "Registered"}))
         }
-    }))
+    })
     .await;
-    let azure = fake.azure();
-    let arm = arm(&azure);
+    let arm = fake.arm();
     let pools = agent_pools::list(&arm, "g", "n").await.unwrap();
     assert_eq!(pools.iter().filter_map(|pool| pool.name.as_deref()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(pools[0].properties.as_ref().unwrap().count, Some(2));
@@ -637,9 +629,9 @@ async fn pools_quotas_networks_and_providers_are_read() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_resource_is_not_taken_for_a_missing_one() {
+async fn invalid_response_is_not_an_absence() {
     for body in ["", "[]", "null", "<html/>", "{\"id\":"] {
-        let fake = Fake::start(answering(move |_| (StatusCode::OK, body).into_response())).await;
+        let fake = Fake::answering(move |_| (StatusCode::OK, body).into_response()).await;
         let azure = fake.azure();
         let error = managed_clusters::get(&arm(&azure), "g", "n").await.unwrap_err();
         assert!(error.is_unusable_response() && !error.is_absence(), "{body}: {error:?}");
@@ -653,7 +645,7 @@ async fn an_answer_that_is_no_resource_is_not_taken_for_a_missing_one() {
 
 /// The shapes that answers about operations of resource providers have had since 2017. An error may come with any status.
 #[tokio::test]
-async fn operation_ends_as_its_status_says_and_its_error_is_kept() {
+async fn operation_status_decides_and_its_error_is_kept() {
     let at = "2023-11-01T09:27:55.4840661Z";
     let error = json!({"code": "NotLatestOperation", "message": "another operation came first"});
     for (body, ends) in [
@@ -678,12 +670,13 @@ async fn operation_ends_as_its_status_says_and_its_error_is_kept() {
         ),
     ] {
         let response = Arc::new(body.clone());
-        let fake = Fake::start(answering(move |_| answer(200, &response))).await;
-        let operation = Operation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
-        let (ended, trouble) = match operation.step(&arm(&fake.azure())).await.unwrap() {
-            Step::InProgress(progress) => (None, progress.trouble),
-            Step::Succeeded { trouble } => (Some(true), trouble),
-            Step::Failed(why) => (Some(false), Some(why)),
+        let fake = Fake::answering(move |_| answer(200, &response)).await;
+        let operation =
+            LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
+        let (ended, trouble) = match operation.poll(&fake.arm()).await.unwrap() {
+            OperationStatus::InProgress(progress) => (None, progress.error),
+            OperationStatus::Succeeded { error: trouble } => (Some(true), trouble),
+            OperationStatus::Failed(why) => (Some(false), Some(why)),
             other => panic!("{body}: {other:?}"),
         };
         assert_eq!(ended, ends, "{body}");
@@ -694,7 +687,7 @@ async fn operation_ends_as_its_status_says_and_its_error_is_kept() {
 
 /// A cluster of an API version of 2019 and one of 2023, with properties that nothing here knows.
 #[test]
-fn cluster_is_read_and_nothing_of_it_is_lost() {
+fn cluster_is_read_without_loss() {
     let pool = json!({"name": "nodepool1", "count": 3, "vmSize": "Standard_DS2_v2", "maxPods": 110, "osType": "Linux"});
     let mut recent_pool = pool.clone();
     for (key, value) in [

@@ -37,7 +37,7 @@ fn writes(app: &TestApp) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn when_azure_refuses_the_credential_the_object_can_go_alone_and_what_stays_is_named() {
+async fn force_delete_names_what_stays_in_azure() {
     let app = TestApp::start().await;
     let (id, credential) = made::active(&app, &app.admin, "shop").await;
     made::spoil(&app, &credential).await;
@@ -103,7 +103,7 @@ async fn when_azure_refuses_the_credential_the_object_can_go_alone_and_what_stay
 }
 
 #[tokio::test]
-async fn a_cluster_without_a_credential_says_so_with_the_way_out() {
+async fn missing_credential_message_names_force_delete() {
     let app = TestApp::start().await;
     let (id, _) = made::active(&app, &app.admin, "shop").await;
     let store = database(&app).await;
@@ -123,7 +123,7 @@ async fn a_cluster_without_a_credential_says_so_with_the_way_out() {
 }
 
 #[tokio::test]
-async fn only_owners_and_administrators_may_leave_azure_behind() {
+async fn only_owners_and_administrators_may_force_delete() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
     let credential = app.stored_credential(&ann).await;
@@ -146,7 +146,7 @@ async fn only_owners_and_administrators_may_leave_azure_behind() {
 }
 
 #[tokio::test]
-async fn only_true_means_so_and_what_is_neither_is_refused() {
+async fn force_accepts_only_booleans() {
     let app = TestApp::start().await;
     let credential = app.stored_credential(&app.admin).await;
     let id = made::create(&app, &app.admin, &made::body("shop", &credential)).await;
@@ -170,7 +170,7 @@ async fn only_true_means_so_and_what_is_neither_is_refused() {
 }
 
 #[tokio::test]
-async fn a_step_that_is_being_done_neither_brings_it_back_nor_breaks() {
+async fn force_delete_during_a_step_is_final() {
     let app = TestApp::start().await;
     let credential = app.stored_credential(&app.admin).await;
     let store = database(&app).await;

@@ -113,7 +113,7 @@ fn is_open(stream: &TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn good_client_is_answered_beside_any_flood() {
+async fn flood_does_not_block_other_clients() {
     let app = TestApp::start().await;
     for (sent, is_answered) in [
         (HTTP2_LIVEZ, true),
@@ -148,7 +148,7 @@ async fn good_client_is_answered_beside_any_flood() {
 }
 
 #[tokio::test]
-async fn tls_handshakes_that_never_end_hinder_nobody() {
+async fn unfinished_tls_handshakes_do_not_block_others() {
     let app = TestApp::start().await;
     let certified = rcgen::generate_simple_self_signed(["norman.test".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());

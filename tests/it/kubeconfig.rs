@@ -61,7 +61,7 @@ fn action(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_leads_to_the_cluster_through_this_server() {
+async fn kubeconfig_leads_through_this_server() {
     let it = over_tls().await;
     let answer = it.app.post(&action(ID)).token(&it.ann).send().await;
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -81,7 +81,7 @@ async fn a_kubeconfig_leads_to_the_cluster_through_this_server() {
 }
 
 #[tokio::test]
-async fn its_token_is_good_for_this_cluster_and_nothing_else() {
+async fn kubeconfig_token_is_for_its_cluster_only() {
     let it = over_tls().await;
     it.keep("c-other", &it.status(), "account-token").await;
     let token = said(&it.app.post(&action(ID)).token(&it.ann).send().await).token;
@@ -97,7 +97,7 @@ async fn its_token_is_good_for_this_cluster_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn there_is_one_in_every_state_and_for_every_part_and_for_nobody_else() {
+async fn kubeconfig_exists_in_every_state_for_every_role() {
     let it = over_tls().await;
     it.keep("c-new", &ClusterStatus::default(), "").await;
     said(&it.app.post(&action("c-new")).token(&it.ann).send().await);
@@ -118,7 +118,7 @@ async fn there_is_one_in_every_state_and_for_every_part_and_for_nobody_else() {
 }
 
 #[tokio::test]
-async fn the_token_ends_after_thirty_days() {
+async fn kubeconfig_token_expires_after_thirty_days() {
     let it = over_tls().await;
     let token = said(&it.app.post(&action(ID)).token(&it.ann).send().await).token;
     let (row, _) = store::tokens::find(&it.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
@@ -127,7 +127,7 @@ async fn the_token_ends_after_thirty_days() {
 }
 
 #[tokio::test]
-async fn over_plain_http_the_listener_with_tls_is_named_and_without_one_the_setting() {
+async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
     let it = Connected::start().await;
     // A browser session; its page shows errors.
     let cookies = format!("R_SESS={}; CSRF=proof", it.ann);

@@ -26,6 +26,8 @@ mod cli;
 #[cfg(test)]
 mod cloud_credentials;
 #[cfg(test)]
+mod cluster_access;
+#[cfg(test)]
 mod cluster_events;
 #[cfg(test)]
 mod cluster_force_delete;
@@ -43,7 +45,7 @@ mod control_characters;
 mod database_lock;
 #[cfg(test)]
 #[cfg(test)]
-mod downstream;
+mod faults;
 #[cfg(test)]
 mod foreign_origin;
 #[cfg(test)]
@@ -95,8 +97,6 @@ mod support;
 mod terraform_replay;
 #[cfg(test)]
 mod tokens;
-#[cfg(test)]
-mod trouble;
 #[cfg(test)]
 mod unsupported;
 #[cfg(test)]

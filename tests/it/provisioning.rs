@@ -84,7 +84,7 @@ impl Case {
         Self { app, credential, account, client: client.build().unwrap() }
     }
 
-    /// The body of a small cluster of one's own.
+    /// The body of a small cluster.
     pub(crate) fn small(&self) -> Value {
         json!({
             "name": "one",
@@ -96,14 +96,14 @@ impl Case {
         })
     }
 
-    /// The same, with more or other keys of `aksConfig`.
+    /// The same, with additional or changed keys of `aksConfig`.
     pub(crate) fn with(&self, more: Value) -> Value {
         let mut body = self.small();
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     }
 
-    /// The body that registers a cluster of the group.
+    /// The body of an import.
     pub(crate) fn import(&self, name: &str, more: Value) -> Value {
         let mut config = json!({
             "azureCredentialSecret": self.credential, "clusterName": name, "imported": true, "resourceGroup": GROUP,
@@ -113,24 +113,56 @@ impl Case {
         json!({"name": name, "aksConfig": config})
     }
 
-    /// Makes the object although Azure will not; its id.
+    /// Creates the object in spite of errors of the review; returns its ID.
     pub(crate) async fn post_advised(&self, body: &Value) -> String {
         let mut body = body.clone();
         body["annotations"] = json!({"norman-aks.io/review": "advise"});
         self.post(&body).await
     }
 
-    /// Makes the object and does nothing yet; its id.
+    /// Creates the object and runs no step; returns its ID.
     pub(crate) async fn post(&self, body: &Value) -> String {
         let answer = self.app.post("/v3/clusters").json(body).send().await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Makes the object and waits until it is active; forgets the requests so far.
-    pub(crate) async fn active(&self, body: &Value) -> String {
+    async fn post_and_settle(&self, body: &Value) -> String {
         let id = self.post(body).await;
         self.app.settle().await;
+        id
+    }
+
+    async fn post_advised_and_settle(&self, body: &Value) -> String {
+        let id = self.post_advised(body).await;
+        self.app.settle().await;
+        id
+    }
+
+    async fn settle_active(&self, id: &str) {
+        self.app.settle().await;
+        self.expect_active(id).await;
+    }
+
+    async fn put_and_settle(&self, id: &str, config: Value) {
+        assert_eq!(self.put(id, config).await.status, StatusCode::OK);
+        self.settle_active(id).await;
+    }
+
+    async fn expect_removal(&self, id: &str) {
+        self.remove(id).await;
+        self.app.settle().await;
+        assert!(self.is_gone(id).await);
+    }
+
+    async fn expect_step(&self, id: &str, step: &str, conditions: &str) {
+        let frame = self.frame(id).await;
+        assert_eq!((&*frame.step, &*frame.conditions), (step, conditions));
+    }
+
+    /// Creates the object and waits until it is active; clears the recorded requests.
+    pub(crate) async fn active(&self, body: &Value) -> String {
+        let id = self.post_and_settle(body).await;
         self.expect_active(&id).await;
         self.app.control.clear_requests();
         id
@@ -160,8 +192,8 @@ impl Case {
         assert!(frame.conditions.contains("Updated=True"), "{frame:?}");
     }
 
-    /// Expects trouble in this state; the message for people.
-    pub(crate) async fn trouble(&self, id: &str, state: &str) -> String {
+    /// Expects a failure in this state; returns its message.
+    pub(crate) async fn expect_failure(&self, id: &str, state: &str) -> String {
         let frame = self.frame(id).await;
         assert_eq!((&*frame.state, &*frame.transitioning), (state, "error"), "{frame:?}");
         frame.message
@@ -176,7 +208,7 @@ impl Case {
             .await
     }
 
-    /// Changes `aksConfig`, waits until all is done, and gives the writes that it took.
+    /// Changes `aksConfig`, settles, and returns the writes.
     pub(crate) async fn changed(&self, id: &str, config: Value) -> Vec<Write> {
         self.app.control.clear_requests();
         let answer = self.put(id, config).await;
@@ -191,7 +223,7 @@ impl Case {
         self.writes()
     }
 
-    /// Changes nothing of `aksConfig`, which is done at once.
+    /// Changes the description, which needs no step.
     pub(crate) async fn describe(&self, id: &str) {
         let body = json!({"name": self.get(id).await["name"], "description": "other words"});
         let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
@@ -199,7 +231,7 @@ impl Case {
         self.app.settle().await;
     }
 
-    /// Changes what Azure does not have, which makes the worker compare everything anew.
+    /// Changes a key that Azure does not have, so that the worker compares everything.
     pub(crate) async fn compare(&self, id: &str) {
         for nowhere in [json!("https://management.azure.com/"), Value::Null] {
             let answer = self.put(id, json!({"baseUrl": nowhere})).await;
@@ -213,24 +245,24 @@ impl Case {
         assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("removing")));
     }
 
-    /// All that is due now.
+    /// Runs all steps that are due.
     pub(crate) async fn work(&self) {
         let stop = CancellationToken::new();
         while self.app.app.worker.run_due(&stop).await.unwrap() > 0 {}
     }
 
-    /// Lets so many intervals of the refresh pass, without counting seconds.
-    pub(crate) async fn refreshes(&self, times: u32) {
+    /// Lets refresh intervals pass.
+    pub(crate) async fn advance_refreshes(&self, times: u32) {
         for _ in 0..times {
             self.app.clock.advance(Duration::from_secs(301));
             self.work().await;
         }
     }
 
-    /// Lets hours pass in which nothing may be written to Azure, and then compares everything anew.
-    pub(crate) async fn expect_rest(&self, id: &str) {
+    /// Expects no writes in several hours, nor after a comparison of everything.
+    pub(crate) async fn expect_no_writes(&self, id: &str) {
         self.app.control.clear_requests();
-        self.refreshes(50).await;
+        self.advance_refreshes(50).await;
         let looked =
             self.app.control.requests().iter().filter(|seen| seen.path.contains("managedClusters/")).count();
         assert!(looked >= 50, "looked {looked} times");
@@ -241,24 +273,24 @@ impl Case {
         assert_eq!(lines(&self.writes()), Vec::<String>::new());
     }
 
-    /// What is shown from now on, as long as it takes; each picture once.
-    async fn film(&self, id: &str, seconds: u64) -> Vec<Frame> {
-        let mut film: Vec<Frame> = Vec::new();
+    /// The distinct states that are shown from now on.
+    async fn record_frames(&self, id: &str, seconds: u64) -> Vec<Frame> {
+        let mut frames: Vec<Frame> = Vec::new();
         for _ in 0..seconds {
             self.work().await;
             if self.is_gone(id).await {
                 break;
             }
             let frame = self.frame(id).await;
-            if film.last() != Some(&frame) {
-                film.push(frame);
+            if frames.last() != Some(&frame) {
+                frames.push(frame);
             }
             self.app.clock.advance(Duration::from_secs(1));
         }
-        film
+        frames
     }
 
-    /// What the server wrote to Azure since the last look, in order.
+    /// The server's writes since the last call, in order.
     pub(crate) fn writes(&self) -> Vec<Write> {
         let portal = |seen: &RecordedRequest| seen.client_request_id.as_deref() == Some(PORTAL);
         let seen =
@@ -280,8 +312,8 @@ impl Case {
         pools.into_iter().find(|pool| pool["name"] == name)
     }
 
-    /// Somebody changes something in Azure, which is done at once.
-    pub(crate) async fn meanwhile(&self, method: Method, path: &str, body: Option<&Value>) {
+    /// Changes something in Azure, completed at once.
+    pub(crate) async fn change_in_azure(&self, method: Method, path: &str, body: Option<&Value>) {
         let usual = self.app.control.timing();
         self.app.control.set_timing(Timing { scale: 0.0, ..usual.clone() }).unwrap();
         let (status, answer) = self.azure(method, path, body).await;
@@ -290,8 +322,8 @@ impl Case {
         self.app.control.set_timing(usual).unwrap();
     }
 
-    /// Somebody changes a cluster in Azure: its body with another value at a JSON pointer.
-    pub(crate) async fn meanwhile_set(&self, name: &str, pointer: &str, value: Value) {
+    /// Sets a value of a cluster in Azure, at a JSON pointer.
+    pub(crate) async fn set_in_azure(&self, name: &str, pointer: &str, value: Value) {
         let mut body = self.aks(name).await.unwrap();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         if body.pointer(parent).is_none() {
@@ -299,16 +331,16 @@ impl Case {
             body.pointer_mut(above).unwrap().as_object_mut().unwrap().insert(name.to_owned(), json!({}));
         }
         body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.to_owned(), value);
-        self.meanwhile(Method::PUT, &cluster(name), Some(&body)).await;
+        self.change_in_azure(Method::PUT, &cluster(name), Some(&body)).await;
     }
 
-    /// Somebody changes or makes a pool in Azure.
-    pub(crate) async fn meanwhile_pool(&self, name: &str, pool: &str, properties: Value) {
+    /// Creates or changes a pool in Azure.
+    pub(crate) async fn put_pool_in_azure(&self, name: &str, pool: &str, properties: Value) {
         let body = json!({"properties": properties});
-        self.meanwhile(Method::PUT, &format!("{}/agentPools/{pool}", cluster(name)), Some(&body)).await;
+        self.change_in_azure(Method::PUT, &format!("{}/agentPools/{pool}", cluster(name)), Some(&body)).await;
     }
 
-    /// A request of somebody else; the path begins below the subscription.
+    /// Another client's request; the path starts below the subscription.
     pub(crate) async fn azure(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let lower = path.to_ascii_lowercase();
         let version = if lower.contains("containerservice") {

@@ -35,7 +35,7 @@ impl Case {
     /// Makes a cluster in the built-in Azure, as the portal would.
     pub(super) async fn in_azure(&self, name: &str, more: Value) {
         let body = azure_cluster(name, more);
-        self.meanwhile(http::Method::PUT, &crate::provisioning::cluster(name), Some(&body)).await;
+        self.change_in_azure(http::Method::PUT, &crate::provisioning::cluster(name), Some(&body)).await;
         self.app.settle().await;
     }
 

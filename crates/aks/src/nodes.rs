@@ -1,4 +1,4 @@
-//! A node of a cluster, as far as it is shown. Pure: reading it from a cluster is the task of `downstream`.
+//! A node of a cluster, as far as it is shown. Pure: reading it from a cluster is the task of `cluster_access`.
 
 use std::collections::BTreeMap;
 

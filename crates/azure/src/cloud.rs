@@ -1,4 +1,4 @@
-//! The three clouds of Azure and their addresses. There is no setting for others.
+//! Azure's three clouds and their URLs. There is no setting for others.
 
 /// A cloud of Azure (`docs/contract/azure.md#clouds`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -8,16 +8,16 @@ pub enum Cloud {
     Public,
     /// Operated by 21Vianet.
     China,
-    /// For the authorities of the United States.
+    /// For authorities of the United States.
     UsGovernment,
 }
 
 impl Cloud {
-    /// All of them.
+    /// All clouds.
     pub const ALL: [Self; 3] = [Self::Public, Self::China, Self::UsGovernment];
 
-    /// The cloud of an environment name. The comparison is exact; whatever is not the name of another cloud,
-    /// also nothing at all and the closed `AzureGermanCloud`, means the public one.
+    /// The cloud of an environment name. The comparison is exact; all other names, the empty one and the closed
+    /// `AzureGermanCloud` too, mean the public cloud.
     pub fn from_environment(name: &str) -> Self {
         match name {
             "AzureChinaCloud" => Self::China,
@@ -35,7 +35,7 @@ impl Cloud {
         }
     }
 
-    /// Scheme and host of Azure Resource Manager, without a slash at the end.
+    /// Scheme and host of Azure Resource Manager, without a trailing slash.
     pub fn arm_origin(self) -> &'static str {
         match self {
             Self::Public => "https://management.azure.com",
@@ -44,7 +44,7 @@ impl Cloud {
         }
     }
 
-    /// For whom tokens are asked; ends with a slash.
+    /// The audience of tokens; ends with a slash.
     pub fn audience(self) -> &'static str {
         match self {
             Self::Public => "https://management.core.windows.net/",
@@ -53,7 +53,7 @@ impl Cloud {
         }
     }
 
-    /// Where tokens are asked for; ends with a slash.
+    /// The URL of the login service; ends with a slash.
     pub fn login_authority(self) -> &'static str {
         match self {
             Self::Public => "https://login.microsoftonline.com/",
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cloud_is_known_by_its_own_name_and_has_addresses_of_its_own() {
+    fn each_cloud_has_its_own_name_and_urls() {
         for cloud in Cloud::ALL {
             assert_eq!(Cloud::from_environment(cloud.environment()), cloud);
             assert_eq!(format!("https://{}", cloud.arm_host()), cloud.arm_origin());

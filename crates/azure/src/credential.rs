@@ -1,31 +1,31 @@
-//! A client secret credential: who asks, and for which subscription.
+//! Client secret credentials.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::cloud::Cloud;
-use super::error::Error;
+use crate::cloud::Cloud;
+use crate::error::Error;
 
-/// The four values of a service principal and the cloud they belong to. `Debug` does not show the secret.
+/// A service principal, a subscription and their cloud. `Debug` omits the secret.
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// The cloud.
     pub cloud: Cloud,
-    /// The id or a domain name of the directory.
+    /// The ID or a domain name of the tenant.
     pub tenant_id: String,
-    /// The subscription that is asked about. Tokens do not depend on it.
+    /// The subscription. Tokens do not depend on it.
     pub subscription_id: String,
-    /// The id of the application.
+    /// The ID of the application.
     pub client_id: String,
     /// The application's secret.
     pub client_secret: SecretString,
-    /// Stands for cloud, tenant, client and secret together.
+    /// Identifies cloud, tenant, client and secret.
     pub fingerprint: Fingerprint,
 }
 
 impl Credential {
-    /// Errors that can be found without a request, in the order of Azure's Go libraries
+    /// Errors that need no request, in the order of Azure's Go libraries
     /// (`docs/contract/azure.md#tokens`).
     pub(super) fn check(&self) -> Result<(), Error> {
         if !is_tenant(&self.tenant_id) {
@@ -44,15 +44,15 @@ impl Credential {
     }
 }
 
-/// ASCII letters, digits, dots and hyphens. Dots alone are refused too: they would be resolved out of the
-/// address of the token endpoint.
+/// ASCII letters, digits, dots and hyphens. Dots alone are invalid: they would be resolved in the URL
+/// of the token endpoint.
 fn is_tenant(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
         && text.bytes().any(|byte| byte != b'.')
 }
 
-/// A keyed hash over cloud, tenant, client and secret, made by whoever holds the key. Equal fingerprints share
-/// tokens, so the caller must make sure that different secrets differ in it.
+/// A keyed hash over cloud, tenant, client and secret. Credentials with equal fingerprints share tokens, so different
+/// secrets must have different fingerprints.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_in_the_order_of_azures_libraries() {
+    fn missing_values_are_checked_in_the_order_of_azures_libraries() {
         let mut bad = credential();
         assert!(bad.check().is_ok());
         bad.subscription_id.clear();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_are_letters_digits_dots_and_hyphens() {
+    fn tenant_has_letters_digits_dots_and_hyphens() {
         for good in ["72f988bf-86f1-41af-91ab-2d7cd011db47", "contoso.onmicrosoft.com", "A-1.z", "-"] {
             assert!(is_tenant(good), "{good}");
         }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_neither_the_secret_nor_the_whole_fingerprint() {
+    fn debug_omits_secret_and_fingerprint() {
         let text = format!("{:?}", credential());
         assert!(!text.contains("canary"), "{text}");
         assert!(text.contains("Fingerprint(abababab…)"), "{text}");

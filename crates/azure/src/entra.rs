@@ -1,7 +1,7 @@
-//! One token from Microsoft Entra, through `azure_identity` with a transport of our own below it.
+//! Fetches a token from Microsoft Entra, with `azure_identity` and a transport of our own below it.
 //!
-//! The crate makes the request and reads the token. What it would lose is kept by the transport: the status, the
-//! code and the body of a refusal. Its cache and its retries are not used: each credential object is asked once.
+//! The crate builds the request and parses the token. The transport keeps what the crate would lose: status, code and body
+//! of an error. The crate's cache and retries are not used: each credential object fetches once.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,57 +13,54 @@ use azure_core::error::ErrorKind;
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, Transport};
 use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
-use clock::Clock;
 use http::{HeaderName, HeaderValue, Method};
-use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::cloud::Cloud;
-use super::credential::Credential;
-use super::error::{Error, Service};
-use super::foreign;
-use super::refusal::LoginRefusal;
-use super::scrub;
-use super::transport::exchange;
-use super::url::without_query;
+use crate::cloud::Cloud;
+use crate::credential::Credential;
+use crate::error::{Error, Service};
+use crate::error_response::EntraError;
+use crate::foreign;
+use crate::operation::Operation;
+use crate::redact;
+use crate::transport::Transport as HttpTransport;
+use crate::url::without_query;
 
-/// A token lives about an hour, a day at most. Anything above is a mistake.
-const LONGEST_LIFE_S: i64 = 30 * 24 * 60 * 60;
+/// A token usually lives an hour, at most a day; more than this is invalid.
+const MAX_LIFE_S: i64 = 30 * 24 * 60 * 60;
 
 /// A bearer token, as the header that carries it. `Debug` does not show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) authorization: HeaderValue,
     pub(super) expires_ms: i64,
-    /// How long it lived when it was made.
+    /// The lifetime when it was issued.
     pub(super) life_ms: i64,
 }
 
 impl Token {
-    /// The token itself, for others than Azure; `credential` is whose it is.
-    pub(super) fn secret(&self, credential: &Credential) -> Result<SecretString, Error> {
-        let text = self.authorization.to_str().unwrap_or_default();
-        text.strip_prefix("Bearer ").map(SecretString::from).ok_or_else(|| not_a_token(credential))
+    /// The token without `Bearer`.
+    pub(super) fn as_str(&self) -> &str {
+        self.authorization.to_str().unwrap_or_default().trim_start_matches("Bearer ")
     }
 }
 
-/// What Resource Manager's tokens are for. The audience ends with a slash, so the scope has two: that is right
+/// The scope of Resource Manager. The audience ends with a slash, so the scope has two, as required
 /// (`docs/contract/azure.md#tokens`).
-pub(super) fn resource_manager(cloud: Cloud) -> String {
+pub(super) fn arm_scope(cloud: Cloud) -> String {
     format!("{}/.default", cloud.audience())
 }
 
-/// Asks once for a token that is good for `scope`.
+/// Fetches a token for `scope`, in one attempt.
 pub(super) async fn fetch(
-    client: &Client,
-    clock: &Clock,
+    transport: &HttpTransport,
     credential: &Credential,
     scope: &str,
 ) -> Result<Token, Error> {
+    let clock = &transport.clock;
     let transport = Arc::new(EntraTransport {
-        client: client.clone(),
-        clock: clock.clone(),
+        transport: transport.clone(),
         client_id: credential.client_id.clone(),
         client_secret: credential.client_secret.clone(),
         life_ms: OnceLock::new(),
@@ -76,7 +73,7 @@ pub(super) async fn fetch(
         retry: RetryOptions::none(),
         ..ClientOptions::default()
     };
-    let asked_ms = clock.now_ms();
+    let requested_ms = clock.now_ms();
     let outcome = match ClientSecretCredential::new(
         &credential.tenant_id,
         credential.client_id.clone(),
@@ -91,7 +88,7 @@ pub(super) async fn fetch(
             let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.token.secret()))
                 .map_err(|_| not_a_token(credential))?;
             authorization.set_sensitive(true);
-            Ok(Token { authorization, expires_ms: asked_ms + life_ms, life_ms })
+            Ok(Token { authorization, expires_ms: requested_ms + life_ms, life_ms })
         }
         _ => Err(transport.failure.get().cloned().unwrap_or_else(|| not_a_token(credential))),
     }
@@ -105,7 +102,7 @@ fn configuration(cloud: Cloud) -> CloudConfiguration {
     }
 }
 
-/// The parser's own error is not kept: it could quote the token.
+/// Replaces the parser's error, which could quote the token.
 #[derive(Debug, thiserror::Error)]
 #[error("it holds no token, or none that can be used")]
 struct NotAToken;
@@ -117,10 +114,9 @@ fn not_a_token(credential: &Credential) -> Error {
 
 /// Carries one request of the crate over our own client and remembers what came back.
 struct EntraTransport {
-    client: Client,
-    clock: Clock,
+    transport: HttpTransport,
     client_id: String,
-    /// To be kept out of what is told about a refusal.
+    /// For redaction.
     client_secret: SecretString,
     life_ms: OnceLock<i64>,
     failure: OnceLock<Error>,
@@ -133,9 +129,9 @@ impl fmt::Debug for EntraTransport {
 }
 
 impl EntraTransport {
-    /// Keeps the error and gives the crate one that it passes on without thinking about it.
+    /// Keeps the error and returns one that the crate passes on.
     fn fail(&self, error: Error) -> azure_core::Error {
-        // The first failure is the one: the transport is asked once.
+        // The transport is used once.
         let _ = self.failure.set(error);
         azure_core::Error::with_message(ErrorKind::Credential, "kept by the transport")
     }
@@ -150,7 +146,7 @@ impl HttpClient for EntraTransport {
         let url = request.url().clone();
         let mut sent = reqwest::Request::new(Method::POST, url.clone());
         for (name, value) in request.headers().iter() {
-            // Our own name is said, as to Resource Manager.
+            // The client sets its own user agent.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
                 && name != http::header::USER_AGENT
@@ -159,19 +155,20 @@ impl HttpClient for EntraTransport {
             }
         }
         *sent.body_mut() = Some(body.into());
-        let answer =
-            exchange(&self.client, Service::Login, "token", sent).await.map_err(|error| self.fail(error))?;
-        if answer.status != 200 || foreign::kind(&answer).is_some() {
-            let answer = scrub::without(answer, &[self.client_secret.expose_secret()]);
-            let mut refusal = LoginRefusal::new(Method::POST, without_query(&url), answer, &self.clock);
-            refusal.client_id = Some(self.client_id.clone());
-            return Err(self.fail(Error::Login(Box::new(refusal))));
+        let response = self.transport.exchange(Service::Login, Operation::Token, sent).await;
+        let response = response.map_err(|error| self.fail(error))?;
+        if response.status != 200 || foreign::content_type(&response).is_some() {
+            let response = redact::redact(response, &[self.client_secret.expose_secret()]);
+            let clock = &self.transport.clock;
+            let mut error = EntraError::new(Method::POST, without_query(&url), response, clock);
+            error.client_id = Some(self.client_id.clone());
+            return Err(self.fail(Error::Login(Box::new(error))));
         }
-        // The crate adds this to the time of day without looking: it must not overflow.
-        let life = serde_json::from_slice::<Life>(&answer.body).ok().map(|life| life.expires_in);
-        if let Some(life) = life.filter(|life| (1..=LONGEST_LIFE_S).contains(life)) {
+        // The crate adds this to the current time, without a check for overflow.
+        let life = serde_json::from_slice::<Life>(&response.body).ok().map(|life| life.expires_in);
+        if let Some(life) = life.filter(|life| (1..=MAX_LIFE_S).contains(life)) {
             let _ = self.life_ms.set(life * 1_000);
-            return Ok(AsyncRawResponse::from_bytes(answer.status.into(), Headers::new(), answer.body));
+            return Ok(AsyncRawResponse::from_bytes(response.status.into(), Headers::new(), response.body));
         }
         Err(azure_core::Error::with_message(ErrorKind::Credential, "no token"))
     }

@@ -1,4 +1,4 @@
-//! How Azure fails. What a user is told is made from these fields elsewhere.
+//! Errors of requests to Azure. Messages for users are built from them elsewhere.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::refusal::{LoginRefusal, Refusal};
+use crate::error_response::{ArmError, EntraError};
 
-/// An error of a layer below, shared between all who get the same [`Error`].
+/// An underlying error, shared between clones of an [`Error`].
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Codes that come with 404 and do not speak of the resource that was asked for.
-const OTHER_404: [&str; 6] = [
+/// Codes of 404 that are not about the requested resource.
+const UNRELATED_404_CODES: [&str; 6] = [
     "SubscriptionNotFound",
     "InvalidSubscriptionId",
     "InvalidResourceType",
@@ -21,36 +21,36 @@ const OTHER_404: [&str; 6] = [
     "TenantNotFound",
 ];
 
-/// A failed request to Azure, or one that was not sent. Cheap to clone; holds no secret, token or query.
+/// A request to Azure that failed or was not sent. Cheap to clone; contains no secret, token or query.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// Resource Manager answered, and not with success.
+    /// An unsuccessful response of Resource Manager.
     #[error("Azure Resource Manager answered {}", .0)]
-    Arm(Box<Refusal>),
-    /// The login service answered, and not with a token.
+    Arm(Box<ArmError>),
+    /// A response of the login service without a token.
     #[error("the Azure login service answered {}", .0)]
-    Login(Box<LoginRefusal>),
-    /// There was no answer, or only a part of it.
+    Login(Box<EntraError>),
+    /// No response, or an incomplete one.
     #[error("{method} {url}: {reason}")]
     NoAnswer {
-        /// Who did not answer.
+        /// The service.
         to: Service,
         /// The method of the request.
         method: Method,
-        /// The address without its query.
+        /// The URL without its query.
         url: String,
-        /// What happened, as far as it can be told.
+        /// The reason, if known.
         reason: Reason,
-        /// The transport's own error, without the address.
+        /// The error of the transport, without the URL.
         source: Cause,
     },
     /// The caller's deadline passed.
     #[error("no answer from {to} in the time that was given")]
     TimedOut {
-        /// Who was waited for.
+        /// The service.
         to: Service,
     },
-    /// The tenant is neither an id nor a domain name. The words are those of Azure's libraries.
+    /// The tenant is neither an ID nor a domain name. The message is that of Azure's libraries.
     #[error(
         "invalid tenantID. You can locate your tenantID by following the instructions listed here: https://learn.microsoft.com/partner-center/find-ids-and-domain-names"
     )]
@@ -58,7 +58,7 @@ pub enum Error {
     /// The client secret is empty.
     #[error("secret can't be empty string")]
     EmptySecret,
-    /// The client id is empty.
+    /// The client ID is empty.
     #[error("parameter clientID cannot be empty")]
     EmptyClient,
     /// The subscription is empty.
@@ -67,37 +67,37 @@ pub enum Error {
     /// The region is empty.
     #[error("parameter location cannot be empty")]
     EmptyRegion,
-    /// A text that cannot be a part of an address; holds the text.
+    /// A string that cannot be part of a URL.
     #[error("{0:?} cannot be part of an address of Azure")]
     BadUrl(String),
-    /// A list or an operation goes on at an address that is not Resource Manager's: it was not followed.
+    /// A link to the next page or to an operation that leads away from Resource Manager, and was not followed.
     #[error("Azure names an address at {host:?}, which is not Azure Resource Manager")]
     ForeignLink {
-        /// The host that was named; empty where the link is no address at all.
+        /// The host of the link; empty if it is not a URL.
         host: String,
     },
-    /// The list does not end: a page came a second time, or there are too many.
+    /// A list with a repeated page, or with too many pages.
     #[error("the list does not end: {pages} pages were read")]
     Endless {
         /// The pages that were read.
         pages: usize,
     },
-    /// The answer is a success, but not of the expected form.
+    /// A successful response that is not in the expected format.
     #[error("{method} {url}: the answer cannot be read")]
     Decode {
         /// The method of the request.
         method: Method,
-        /// The address without its query.
+        /// The URL without its query.
         url: String,
-        /// Where and why.
+        /// The cause.
         source: Cause,
     },
-    /// The answer is larger than anything that Azure sends.
+    /// The response is larger than any response of Azure.
     #[error("{method} {url}: the answer is larger than {limit} bytes")]
     TooLarge {
         /// The method of the request.
         method: Method,
-        /// The address without its query.
+        /// The URL without its query.
         url: String,
         /// The limit.
         limit: usize,
@@ -105,7 +105,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same request may well succeed a little later: no answer, 408, 429, 5xx, deadline.
+    /// Whether the same request may succeed later: no response, 408, 429, 5xx, deadline.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Arm(_) | Self::Login(_) => matches!(self.upstream_status(), Some(408 | 429 | 500..=599)),
@@ -114,7 +114,7 @@ impl Error {
         }
     }
 
-    /// Whether Azure, or the way to it, took too long: our deadline, a silent connection, 408 or 504.
+    /// Whether Azure or the network took too long: our deadline, a silent connection, 408 or 504.
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::NoAnswer { reason: Reason::Timeout, .. } => true,
@@ -122,9 +122,8 @@ impl Error {
         }
     }
 
-    /// Whether the response is a success that cannot be used: not of the expected form, too large, without an end, or
-    /// leading elsewhere; or a response of any status that is not Azure's. A proxy or a portal in between answers like that;
-    /// it says nothing about the resource.
+    /// Whether the response is unusable: a success in another format, too large, endless or with a foreign link, or a
+    /// response of any status that is not Azure's but that of a proxy or portal. It says nothing about the resource.
     pub fn is_unusable_response(&self) -> bool {
         let is_unreadable = matches!(
             self,
@@ -133,43 +132,42 @@ impl Error {
         is_unreadable || self.foreign().is_some()
     }
 
-    /// Whether the login service refused the credential itself.
+    /// Whether the login service rejected the credential itself.
     pub fn is_login_refusal(&self) -> bool {
         matches!(self, Self::Login(_)) && !self.is_transient() && self.foreign().is_none()
     }
 
-    /// The content type of an answer that is not Azure's; `None` for every other failure.
+    /// The content type of a response that is not Azure's; `None` for all other errors.
     pub fn foreign(&self) -> Option<&str> {
         match self {
-            Self::Arm(refusal) => refusal.foreign.as_deref(),
-            Self::Login(refusal) => refusal.foreign.as_deref(),
+            Self::Arm(error) => error.foreign.as_deref(),
+            Self::Login(error) => error.foreign.as_deref(),
             _ => None,
         }
     }
 
-    /// Whether Azure says that the resource is not there: a 404 of Resource Manager that speaks of the resource. A
-    /// 404 that speaks of the subscription or the resource type says nothing about it, and one without a word
-    /// of Azure's comes from somebody on the way.
+    /// Whether Azure says that the resource does not exist: a 404 of Resource Manager about the resource. A 404 about the
+    /// subscription or the resource type says nothing about it, and one without a code is not Azure's.
     pub fn is_absence(&self) -> bool {
-        let Self::Arm(refusal) = self else { return false };
-        refusal.status == 404
-            && refusal.foreign.is_none()
-            && match refusal.code.as_deref() {
-                Some(code) => !OTHER_404.iter().any(|other| code.eq_ignore_ascii_case(other)),
-                // A HEAD is answered without a body, and so without a code.
-                None => refusal.method == Method::HEAD && refusal.request_id.is_some(),
+        let Self::Arm(error) = self else { return false };
+        error.status == 404
+            && error.foreign.is_none()
+            && match error.code.as_deref() {
+                Some(code) => !UNRELATED_404_CODES.iter().any(|other| code.eq_ignore_ascii_case(other)),
+                // The response to a HEAD has no body, and so no code.
+                None => error.method == Method::HEAD && error.request_id.is_some(),
             }
     }
 
-    /// Whether Azure may have begun to do what the request asked for, although the answer was this. `false` is
-    /// certain: the request never left, or was turned away at the door. After `true`, look at the resource.
+    /// Whether Azure may have accepted the request in spite of the error. `false` is certain. After `true`, read the
+    /// resource.
     pub fn may_have_been_taken(&self) -> bool {
         match self {
-            // Azure's own answer may have been exchanged on the way.
-            Self::Arm(refusal) if refusal.foreign.is_some() => true,
-            Self::Arm(refusal) => match refusal.status {
+            // A proxy may have replaced Azure's response.
+            Self::Arm(error) if error.foreign.is_some() => true,
+            Self::Arm(error) => match error.status {
                 408 => true,
-                503 => refusal.retry_after.is_none(),
+                503 => error.retry_after.is_none(),
                 status => status >= 500,
             },
             Self::NoAnswer { to: Service::Arm, source, .. } => {
@@ -181,50 +179,50 @@ impl Error {
         }
     }
 
-    /// How long Azure asks to wait.
+    /// The delay that Azure requests.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Arm(refusal) => refusal.retry_after,
-            Self::Login(refusal) => refusal.retry_after,
+            Self::Arm(error) => error.retry_after,
+            Self::Login(error) => error.retry_after,
             _ => None,
         }
     }
 
-    /// The status of Azure's answer.
+    /// The status of Azure's response.
     pub fn upstream_status(&self) -> Option<u16> {
         match self {
-            Self::Arm(refusal) => Some(refusal.status),
-            Self::Login(refusal) => Some(refusal.status),
+            Self::Arm(error) => Some(error.status),
+            Self::Login(error) => Some(error.status),
             _ => None,
         }
     }
 
-    /// Azure's code, for example `AuthorizationFailed`; for the login service `AADSTS7000215`, or `invalid_client`
-    /// where there is no number.
+    /// Azure's code, for example `AuthorizationFailed`; of the login service `AADSTS7000215`, or `invalid_client` if there
+    /// is no number.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Arm(refusal) => refusal.code.as_deref(),
-            Self::Login(refusal) => refusal.code.as_deref(),
+            Self::Arm(error) => error.code.as_deref(),
+            Self::Login(error) => error.code.as_deref(),
             _ => None,
         }
     }
 
-    /// Under which id Azure has the request in its own log.
+    /// Azure's ID of the request.
     pub fn request_id(&self) -> Option<&str> {
         match self {
-            Self::Arm(refusal) => refusal.request_id.as_deref(),
-            Self::Login(refusal) => refusal.request_id.as_deref(),
+            Self::Arm(error) => error.request_id.as_deref(),
+            Self::Login(error) => error.request_id.as_deref(),
             _ => None,
         }
     }
 }
 
-/// One of the two services behind the name Azure.
+/// One of Azure's two services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Azure Resource Manager.
     Arm,
-    /// Microsoft Entra, which gives out tokens.
+    /// Microsoft Entra, which issues tokens.
     Login,
 }
 
@@ -237,18 +235,18 @@ impl fmt::Display for Service {
     }
 }
 
-/// Why there was no answer.
+/// The reason for a missing response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The host name has no address.
+    /// The host name cannot be resolved.
     Dns,
-    /// Nobody accepts connections there.
+    /// The connection was refused.
     Connect,
-    /// The two sides do not agree about TLS: most often an untrusted certificate.
+    /// The TLS handshake failed, mostly because of an untrusted certificate.
     Tls,
-    /// The connection ended in the middle.
+    /// The connection was closed early.
     Reset,
-    /// The connection, or the next part of the answer, took too long.
+    /// The connection or the next part of the response took too long.
     Timeout,
     /// Anything else.
     Other,

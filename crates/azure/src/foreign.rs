@@ -1,47 +1,39 @@
-//! Telling answers of Azure from those of a proxy, firewall or sign-in page on the way. Azure's services answer in JSON,
-//! a few in XML, and mark their answers with headers of their own.
+//! Recognizes responses that are not Azure's but those of a proxy, firewall or sign-in page. Azure's services respond with
+//! JSON, a few with XML, and set headers of their own.
 
 use serde::de::IgnoredAny;
 
-use super::refusal::xml_element;
-use super::transport::Answer;
+use crate::response::{Response, without_byte_order_mark};
 
-/// Only a proxy asks for its own authentication.
+/// Only a proxy requests its own authentication.
 const PROXY_AUTHENTICATION: u16 = 407;
 
-/// Headers that Azure's answers carry.
-const MARKS: [&str; 3] = ["x-ms-request-id", "x-ms-correlation-request-id", "x-ms-error-code"];
+/// Headers of Azure's responses.
+const AZURE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-correlation-request-id", "x-ms-error-code"];
 
-/// The content type of an answer that is not Azure's; `None` for one that may be.
-pub(super) fn kind(answer: &Answer) -> Option<String> {
-    let header = answer.header("content-type").unwrap_or_default();
+/// The content type of a response that is not Azure's; `None` for one that may be.
+pub(super) fn content_type(response: &Response) -> Option<String> {
+    let header = response.header("content-type").unwrap_or_default();
     let content_type = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if is_html(&content_type, &answer.body) {
-        return Some(
-            Some(content_type).filter(|it| !it.is_empty()).unwrap_or_else(|| "text/html".to_owned()),
-        );
+    if is_html(&content_type, &response.body) {
+        return Some(if content_type.is_empty() { "text/html".to_owned() } else { content_type });
     }
-    if answer.status == PROXY_AUTHENTICATION {
+    if response.status == PROXY_AUTHENTICATION {
         return Some(format!("status {PROXY_AUTHENTICATION}"));
     }
     let is_data = ["json", "xml"].iter().any(|word| content_type.contains(word));
-    let is_marked = MARKS.iter().any(|name| answer.headers.contains_key(*name));
-    if content_type.is_empty() || is_data || is_marked || answer.body.trim_ascii().is_empty() {
+    let has_azure_header = AZURE_HEADERS.iter().any(|name| response.headers.contains_key(*name));
+    if content_type.is_empty() || is_data || has_azure_header || response.body.trim_ascii().is_empty() {
         return None;
     }
-    let is_readable = serde_json::from_slice::<IgnoredAny>(without_mark(&answer.body)).is_ok()
-        || xml_element(&answer.body, "Code").is_some();
+    let is_readable = serde_json::from_slice::<IgnoredAny>(without_byte_order_mark(&response.body)).is_ok()
+        || response.xml_element("Code").is_some();
     (!is_readable).then_some(content_type)
 }
 
-/// The body without a byte order mark.
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
-}
-
-/// A page for people, whatever its type says.
+/// Whether the body is HTML, whatever its content type.
 fn is_html(content_type: &str, body: &[u8]) -> bool {
-    let body = without_mark(body).trim_ascii_start();
+    let body = without_byte_order_mark(body).trim_ascii_start();
     let starts = |tag: &[u8]| body.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
     matches!(content_type, "text/html" | "application/xhtml+xml")
         || starts(b"<!doctype html")
@@ -50,21 +42,11 @@ fn is_html(content_type: &str, body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http::{HeaderMap, HeaderName};
-
     use super::*;
-
-    fn found(status: u16, headers: &[(&'static str, &str)], body: &str) -> Option<String> {
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect();
-        kind(&Answer { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) })
-    }
+    use crate::response::response;
 
     #[test]
-    fn pages_and_texts_of_proxies_are_told_from_answers_of_azure() {
+    fn responses_of_proxies_are_recognized() {
         const HTML: &str = "<html><title>Access Denied</title></html>";
         let azure = ("x-ms-request-id", "r");
         for (status, headers, body, expected) in [
@@ -87,7 +69,11 @@ mod tests {
             (400, &[], "plain text", None),
             (204, &[], "", None),
         ] {
-            assert_eq!(found(status, headers, body).as_deref(), expected, "{status} {headers:?} {body}");
+            assert_eq!(
+                content_type(&response(status, headers, body)).as_deref(),
+                expected,
+                "{status} {headers:?} {body}"
+            );
         }
     }
 }

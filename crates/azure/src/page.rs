@@ -1,4 +1,4 @@
-//! Lists of Resource Manager, read page by page to the end.
+//! Lists of Resource Manager, read page by page.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use http::Method;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::call::Arm;
-use super::error::{Cause, Error};
-use super::transport::Answer;
-use super::url::without_query;
+use crate::arm::Arm;
+use crate::error::{Cause, Error};
+use crate::operation::Operation;
+use crate::response::{Response, without_byte_order_mark};
+use crate::url::without_query;
 
-/// More pages are taken for a list without an end.
-const MOST_PAGES: usize = 1_000;
+/// A list with more pages counts as endless.
+const MAX_PAGES: usize = 1_000;
 
-/// Parsing more than this takes long enough to be kept away from the threads that serve connections: about
-/// 2 ms for a megabyte.
-const LARGE: usize = 256 * 1024;
+/// Larger pages are parsed on a blocking thread: a megabyte takes about 2 ms.
+const MAX_INLINE_PARSE_LEN: usize = 256 * 1024;
 
-/// A page as Azure sends it. An empty list is `[]`: in every recorded response the key is there and an array. A page
-/// without it, or with `null` in its place, comes from something else and is an error.
+/// A page as Azure sends it. An empty list is `[]`: in every recorded response the key is present and an array. A page
+/// without it, or with `null`, is not Azure's and is an error.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound = "Element<T>: Deserialize<'de>")]
 struct Page<T> {
-    // `kubernetesVersions` is the only one to call it `values`.
+    // Only `kubernetesVersions` calls it `values`.
     #[serde(alias = "values")]
     value: Vec<Element<T>>,
     next_link: Option<String>,
 }
 
-/// All elements of the list that begins at `first`.
-pub(super) async fn read_all<T>(arm: &Arm, operation: &'static str, first: Url) -> Result<Vec<T>, Error>
+/// All elements of the list whose first page is at `first`.
+pub(super) async fn read_all<T>(arm: &Arm, operation: Operation, first: Url) -> Result<Vec<T>, Error>
 where
     Element<T>: for<'de> Deserialize<'de>,
     T: Send + 'static,
@@ -41,20 +41,15 @@ where
     let mut seen = HashSet::new();
     let mut next = Some(first);
     while let Some(url) = next {
-        if seen.len() >= MOST_PAGES || seen.contains(&url) {
+        if seen.len() >= MAX_PAGES || seen.contains(&url) {
             return Err(Error::Endless { pages: seen.len() });
         }
-        let answer = arm.get(operation, &url).await?;
-        let page: Page<T> = parse(answer, &url).await?;
-        let read = page.value.into_iter().filter_map(|element| match element {
+        let response = arm.get(operation, &url).await?;
+        let page: Page<T> = parse(response, &url).await?;
+        elements.extend(page.value.into_iter().filter_map(|element| match element {
             Element::Object(element) => element,
             Element::Null => None,
-        });
-        if elements.is_empty() {
-            elements = read.collect();
-        } else {
-            elements.extend(read);
-        }
+        }));
         next = match page.next_link.as_deref() {
             None | Some("") => None,
             Some(link) => Some(arm.link(link)?),
@@ -64,13 +59,13 @@ where
     Ok(elements)
 }
 
-async fn parse<T>(answer: Answer, url: &Url) -> Result<Page<T>, Error>
+async fn parse<T>(response: Response, url: &Url) -> Result<Page<T>, Error>
 where
     Element<T>: for<'de> Deserialize<'de>,
     T: Send + 'static,
 {
-    let body = answer.body;
-    let parsed = if body.len() > LARGE {
+    let body = response.body;
+    let parsed = if body.len() > MAX_INLINE_PARSE_LEN {
         tokio::task::spawn_blocking(move || read(&body)).await.unwrap_or_else(|error| Err(Arc::new(error)))
     } else {
         read(&body)
@@ -82,17 +77,20 @@ fn read<T>(body: &[u8]) -> Result<Page<T>, Cause>
 where
     Element<T>: for<'de> Deserialize<'de>,
 {
-    // Once it is text, the parser need not look at each string again: half the time for a large page.
-    let text = std::str::from_utf8(body).map_err(|error| -> Cause { Arc::new(error) })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let page: Page<T> = serde_json::from_str(text).map_err(|error| -> Cause { Arc::new(error) })?;
+    // With a string, the parser does not validate UTF-8 again: half the time for a large page.
+    let json = std::str::from_utf8(without_byte_order_mark(body)).map_err(into_cause)?;
+    let page: Page<T> = serde_json::from_str(json).map_err(into_cause)?;
     if !page.value.is_empty() && page.value.iter().all(|element| matches!(element, Element::Null)) {
-        return Err(Arc::new(NoObject));
+        return Err(Arc::new(OnlyNulls));
     }
     Ok(page)
 }
 
+fn into_cause(error: impl std::error::Error + Send + Sync + 'static) -> Cause {
+    Arc::new(error)
+}
+
 /// A list of nulls is not an empty list.
 #[derive(Debug, thiserror::Error)]
-#[error("the list has elements, and none is an object")]
-struct NoObject;
+#[error("the list has elements, but none is an object")]
+struct OnlyNulls;

@@ -1,45 +1,46 @@
-//! Which tenant a subscription belongs to: an unauthenticated request is refused with a header that tells.
+//! Tenant discovery: an unauthenticated request for a subscription is rejected with a header that names its tenant.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clock::Clock;
-use reqwest::{Client, Url};
-use tokio::time::{Instant, sleep, timeout_at};
+use http::Method;
+use http::header::WWW_AUTHENTICATE;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use reqwest::Url;
+use tokio::time::{Instant, timeout_at};
 
-use super::call::{anonymous, is_worth_repeating};
-use super::cloud::Cloud;
-use super::error::{Error, Service};
-use super::flight::Flight;
-use super::refusal::Refusal;
-use super::{retry, url};
+use crate::cloud::Cloud;
+use crate::error::{Error, Service};
+use crate::error_response::ArmError;
+use crate::operation::Operation;
+use crate::request::{is_retryable_status, new_request};
+use crate::retry::{RetryAfter, RetryPolicy};
+use crate::single_flight::SharedTask;
+use crate::transport::Transport;
+use crate::url::{self, without_query};
 
 /// The time limit of all attempts together (`docs/contract/azure.md#tenant-discovery`).
-const LIMIT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Attempts of [`Discovery::Check`].
-const ATTEMPTS: u32 = 3;
-
-/// The age up to which a tenant is used without asking.
+/// How long a tenant is cached.
 const TTL_MS: i64 = 60 * 60 * 1_000;
 
-/// The age up to which a tenant is used because Azure does not answer, or is slow. A subscription hardly ever moves to
-/// another tenant, and a wrong tenant is refused by the login service.
-const MAX_AGE_MS: i64 = 25 * 60 * 60 * 1_000;
+/// How long a tenant is used if Azure does not respond in time. A subscription hardly ever moves to another tenant, and
+/// the login service rejects a wrong one.
+const MAX_STALE_MS: i64 = 25 * 60 * 60 * 1_000;
 
-/// How long a request may run before a caller for whom an older tenant is known gets that.
+/// How long a request may run before its callers get the stale tenant.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
-/// More are not remembered at once: the eldest goes.
-const MOST_ENTRIES: usize = 4_096;
+const CACHE_CAPACITY: u64 = 4_096;
 
 /// The purpose of a tenant discovery (`docs/contract/azure.md#tenant-discovery`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discovery {
-    /// For `aksCheckCredentials`: always asked, up to three times.
+    /// For `aksCheckCredentials`: bypasses the cache, with up to three attempts.
     Check,
-    /// For a credential that is in use: asked once, remembered for an hour.
+    /// For a credential that is in use: one attempt, cached for an hour.
     Stored,
 }
 
@@ -51,244 +52,213 @@ impl Discovery {
         }
     }
 
-    fn attempts(self) -> u32 {
+    fn max_attempts(self) -> u32 {
         match self {
-            Self::Check => ATTEMPTS,
+            Self::Check => 3,
             Self::Stored => 1,
         }
     }
 }
 
-/// Why the tenant is not known.
+/// Errors of tenant discovery.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// No answer, also because of the time limit; or the subscription cannot be part of an address.
+    /// No response, also because of the time limit; or the subscription cannot be part of a URL.
     #[error("the tenant of the subscription could not be asked for")]
     NoAnswer(#[source] Error),
-    /// An answer that is not the expected 401, for example 404 for an unknown subscription.
+    /// A response other than the expected 401, for example 404 for an unknown subscription.
     #[error("the request for the tenant of the subscription was answered {0}")]
-    Unexpected(Box<Refusal>),
+    Unexpected(Box<ArmError>),
     /// A 401 without `WWW-Authenticate`.
     #[error("the answer has no header WWW-Authenticate")]
     HeaderMissing,
-    /// The header names no tenant.
+    /// The header contains no tenant.
     #[error("the header WWW-Authenticate names no tenant: {header:?}")]
     NoMatch {
-        /// The header as it came.
+        /// The header as received.
         header: String,
     },
 }
 
 impl DiscoveryError {
-    /// Whether an older tenant is better than this error. Only a 4xx speaks of the subscription; what is no response
-    /// of Azure's comes from something in between.
+    /// Whether an older tenant may be used instead of this error. Only a 4xx of Azure is about the subscription.
     fn allows_stale(&self) -> bool {
-        match self {
-            Self::Unexpected(refusal) if refusal.foreign.is_some() => true,
-            Self::Unexpected(refusal) => !matches!(refusal.status, 400..=407 | 409..=428 | 430..=499),
-            Self::NoAnswer(_) | Self::HeaderMissing | Self::NoMatch { .. } => true,
-        }
+        let Self::Unexpected(error) = self else { return true };
+        error.foreign.is_some() || !matches!(error.status, 400..=407 | 409..=428 | 430..=499)
     }
 
     fn is_timeout(&self) -> bool {
         match self {
             Self::NoAnswer(error) => error.is_timeout(),
-            Self::Unexpected(refusal) => matches!(refusal.status, 408 | 504),
+            Self::Unexpected(error) => matches!(error.status, 408 | 504),
             Self::HeaderMissing | Self::NoMatch { .. } => false,
+        }
+    }
+}
+
+impl RetryAfter for DiscoveryError {
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unexpected(error) => error.retry_after,
+            _ => None,
         }
     }
 }
 
 type Outcome = Result<String, DiscoveryError>;
 
-/// Asks for tenants and remembers them by cloud and subscription.
+/// Discovers tenants and caches them by cloud and subscription.
 #[derive(Debug)]
-pub(super) struct Tenants {
-    client: Client,
-    clock: Clock,
-    retry_pause: Duration,
-    entries: Mutex<HashMap<(Cloud, String), Entry>>,
+pub(super) struct TenantCache {
+    transport: Transport,
+    entries: Cache<(Cloud, String), Arc<Mutex<Entry>>>,
 }
 
-/// A tenant, or the request for it, or both when the tenant is old.
 #[derive(Debug, Default)]
 struct Entry {
-    known: Option<Known>,
-    request: Option<Request>,
+    cached: Option<CachedTenant>,
+    request: Option<SharedTask<Outcome>>,
     /// Whether a request timed out, and none has succeeded since.
     timed_out: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Known {
+#[derive(Debug)]
+struct CachedTenant {
     tenant: String,
     since_ms: i64,
 }
 
-/// A request in flight.
-#[derive(Clone, Debug)]
-struct Request {
-    started: Instant,
-    flight: Flight<Outcome>,
+/// The response to a caller that needs a tenant.
+enum Lookup {
+    Cached(String),
+    Wait { request: SharedTask<Outcome>, stale: Option<String> },
 }
 
-/// What to do for one who needs a tenant.
-enum Decision {
-    Take(String),
-    Wait { request: Request, meanwhile: Option<String> },
-}
-
-impl Tenants {
-    pub(super) fn new(client: Client, clock: Clock, retry_pause: Duration) -> Self {
-        Self { client, clock, retry_pause, entries: Mutex::default() }
+impl TenantCache {
+    pub(super) fn new(transport: Transport) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(CACHE_CAPACITY)
+            .time_to_idle(Duration::from_hours(25))
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { transport, entries }
     }
 
     pub(super) async fn discover(
-        self: &Arc<Self>,
+        &self,
         cloud: Cloud,
         subscription_id: &str,
-        how: Discovery,
+        discovery: Discovery,
         deadline: Instant,
     ) -> Outcome {
         if subscription_id.is_empty() {
             return Err(DiscoveryError::NoAnswer(Error::EmptySubscription));
         }
-        let address =
-            url::arm(cloud, &["subscriptions", subscription_id], &[("api-version", how.api_version())])
-                .map_err(DiscoveryError::NoAnswer)?;
-        let deadline = deadline.min(Instant::now() + LIMIT);
-        match how {
-            Discovery::Check => self.ask(&address, how, deadline).await,
-            Discovery::Stored => {
-                let key = (cloud, subscription_id.to_ascii_lowercase());
-                let (request, meanwhile) = match self.decide(&key, address) {
-                    Decision::Take(tenant) => return Ok(tenant),
-                    Decision::Wait { request, meanwhile } => (request, meanwhile),
-                };
-                let Some(meanwhile) = meanwhile else {
-                    let outcome = timeout_at(deadline, request.flight.outcome()).await;
-                    return outcome.ok().flatten().unwrap_or_else(timed_out);
-                };
-                let until = deadline.min(request.started + STALE_AFTER);
-                match timeout_at(until, request.flight.outcome()).await {
-                    Ok(Some(Ok(tenant))) => Ok(tenant),
-                    Ok(Some(Err(error))) if !error.allows_stale() => Err(error),
-                    _ => Ok(meanwhile),
-                }
-            }
+        let query = [("api-version", discovery.api_version())];
+        let url =
+            url::arm(cloud, &["subscriptions", subscription_id], &query).map_err(DiscoveryError::NoAnswer)?;
+        let deadline = deadline.min(Instant::now() + TIMEOUT);
+        if discovery == Discovery::Check {
+            return request_tenant(&self.transport, &url, discovery, deadline).await;
         }
-    }
-
-    /// The known tenant, or the request in flight for it.
-    fn decide(self: &Arc<Self>, key: &(Cloud, String), address: Url) -> Decision {
-        let now = self.clock.now_ms();
-        let mut entries = self.lock();
-        if !entries.contains_key(key) {
-            make_room(&mut entries, now);
-        }
-        let entry = entries.entry(key.clone()).or_default();
-        let age = |known: &Known| now - known.since_ms;
-        if let Some(known) = entry.known.as_ref().filter(|known| age(known) < TTL_MS) {
-            return Decision::Take(known.tenant.clone());
-        }
-        let request = match &entry.request {
-            Some(request) if !request.flight.is_lost() => request.clone(),
-            _ => {
-                let (tenants, asked_for) = (Arc::clone(self), key.clone());
-                let flight =
-                    Flight::start(async move { tenants.ask_and_remember(&asked_for, &address).await });
-                let request = Request { started: Instant::now(), flight };
-                entry.request = Some(request.clone());
-                request
-            }
+        let key = (cloud, subscription_id.to_ascii_lowercase());
+        let (request, stale) = match self.lookup(key, url) {
+            Lookup::Cached(tenant) => return Ok(tenant),
+            Lookup::Wait { request, stale } => (request, stale),
         };
-        let old = entry.known.as_ref().filter(|known| age(known) < MAX_AGE_MS);
-        match old.map(|known| known.tenant.clone()) {
-            Some(tenant) if entry.timed_out => Decision::Take(tenant),
-            meanwhile => Decision::Wait { request, meanwhile },
+        let Some(stale) = stale else {
+            return timeout_at(deadline, request.outcome()).await.ok().flatten().unwrap_or_else(timed_out);
+        };
+        let until = deadline.min(request.deadline(STALE_AFTER));
+        match timeout_at(until, request.outcome()).await {
+            Ok(Some(Ok(tenant))) => Ok(tenant),
+            Ok(Some(Err(error))) if !error.allows_stale() => Err(error),
+            _ => Ok(stale),
         }
     }
 
-    async fn ask_and_remember(&self, key: &(Cloud, String), address: &Url) -> Outcome {
-        let outcome = self.ask(address, Discovery::Stored, Instant::now() + LIMIT).await;
-        let mut entries = self.lock();
-        match &outcome {
-            Ok(tenant) => {
-                let known = Known { tenant: tenant.clone(), since_ms: self.clock.now_ms() };
-                entries.insert(key.clone(), Entry { known: Some(known), ..Entry::default() });
-            }
-            Err(error) if error.allows_stale() => {
-                if let Some(Entry { known: Some(known), timed_out, .. }) = entries.remove(key) {
-                    let timed_out = timed_out || error.is_timeout();
-                    entries.insert(key.clone(), Entry { known: Some(known), request: None, timed_out });
-                }
-            }
-            Err(_) => {
-                entries.remove(key);
-            }
+    /// The cached tenant, or the request for it.
+    fn lookup(&self, key: (Cloud, String), url: Url) -> Lookup {
+        let now = self.transport.clock.now_ms();
+        let shared = self.entries.get_with(key, Arc::default);
+        let mut entry = lock(&shared);
+        let age_ms = entry.cached.as_ref().map(|cached| now - cached.since_ms);
+        let tenant = entry.cached.as_ref().map(|cached| cached.tenant.clone());
+        if let (Some(tenant), Some(..TTL_MS)) = (&tenant, age_ms) {
+            return Lookup::Cached(tenant.clone());
         }
-        outcome
-    }
-
-    async fn ask(&self, address: &Url, how: Discovery, deadline: Instant) -> Outcome {
-        let mut failed = 0;
-        loop {
-            let exchange = anonymous(&self.client, &self.clock, Service::Arm, "tenant", address);
-            let (refusal, challenge) = match timeout_at(deadline, exchange).await {
-                Ok(answered) => answered.map_err(DiscoveryError::NoAnswer)?,
-                Err(_) => return timed_out(),
-            };
-            if let (401, Some(header)) = (refusal.status, challenge) {
-                return match tenant_in(&header) {
-                    Some(tenant) => Ok(tenant.to_owned()),
-                    None => Err(DiscoveryError::NoMatch { header }),
-                };
-            }
-            if refusal.status == 401 && refusal.foreign.is_none() {
-                return Err(DiscoveryError::HeaderMissing);
-            }
-            failed += 1;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let pause = Some(failed)
-                .filter(|failed| *failed < how.attempts() && is_worth_repeating(refusal.status))
-                .and_then(|failed| {
-                    retry::pause(failed, refusal.retry_after, left, self.retry_pause, retry::jitter())
-                });
-            match pause {
-                Some(pause) => sleep(pause).await,
-                None => return Err(DiscoveryError::Unexpected(Box::new(refusal))),
-            }
+        let request = SharedTask::join_or_spawn(&mut entry.request, || {
+            let (transport, shared) = (self.transport.clone(), Arc::clone(&shared));
+            async move { request_and_cache(&transport, &shared, &url).await }
+        });
+        match tenant.filter(|_| age_ms.is_some_and(|age_ms| age_ms < MAX_STALE_MS)) {
+            Some(tenant) if entry.timed_out => Lookup::Cached(tenant),
+            stale => Lookup::Wait { request, stale },
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Cloud, String), Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+async fn request_and_cache(transport: &Transport, entry: &Mutex<Entry>, url: &Url) -> Outcome {
+    let outcome = request_tenant(transport, url, Discovery::Stored, Instant::now() + TIMEOUT).await;
+    let mut entry = lock(entry);
+    entry.request = None;
+    match &outcome {
+        Ok(tenant) => {
+            let cached = CachedTenant { tenant: tenant.clone(), since_ms: transport.clock.now_ms() };
+            *entry = Entry { cached: Some(cached), ..Entry::default() };
+        }
+        Err(error) if error.allows_stale() => {
+            entry.timed_out = entry.cached.is_some() && (entry.timed_out || error.is_timeout());
+        }
+        Err(_) => *entry = Entry::default(),
     }
+    outcome
+}
+
+async fn request_tenant(
+    transport: &Transport,
+    url: &Url,
+    discovery: Discovery,
+    deadline: Instant,
+) -> Outcome {
+    let retry = RetryPolicy {
+        max_attempts: discovery.max_attempts(),
+        unit: transport.retry_unit,
+        max_delay: Duration::MAX,
+        deadline,
+    };
+    let attempt = || async move {
+        timeout_at(deadline, request_once(transport, url)).await.unwrap_or_else(|_| timed_out())
+    };
+    let is_retryable = |error: &DiscoveryError| matches!(error, DiscoveryError::Unexpected(error) if is_retryable_status(error.status));
+    retry.run(attempt, is_retryable).await
+}
+
+async fn request_once(transport: &Transport, url: &Url) -> Outcome {
+    let request = new_request(Method::GET, url);
+    let response = transport.exchange(Service::Arm, Operation::DiscoverTenant, request).await;
+    let response = response.map_err(DiscoveryError::NoAnswer)?;
+    let header = response.headers.get(WWW_AUTHENTICATE);
+    if let (401, Some(header)) = (response.status, header) {
+        let header = String::from_utf8_lossy(header.as_bytes()).into_owned();
+        return tenant_in(&header).map(str::to_owned).ok_or(DiscoveryError::NoMatch { header });
+    }
+    let error = ArmError::new(Method::GET, without_query(url), response, &transport.clock);
+    if error.status == 401 && error.foreign.is_none() {
+        return Err(DiscoveryError::HeaderMissing);
+    }
+    Err(DiscoveryError::Unexpected(Box::new(error)))
+}
+
+fn lock(entry: &Mutex<Entry>) -> MutexGuard<'_, Entry> {
+    entry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn timed_out() -> Outcome {
     Err(DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm }))
 }
 
-fn make_room(entries: &mut HashMap<(Cloud, String), Entry>, now: i64) {
-    if entries.len() < MOST_ENTRIES {
-        return;
-    }
-    entries.retain(|_, entry| {
-        entry.request.is_some() || entry.known.as_ref().is_some_and(|known| now - known.since_ms < MAX_AGE_MS)
-    });
-    let idle = entries.iter().filter(|(_, entry)| entry.request.is_none());
-    let eldest = idle
-        .min_by_key(|(_, entry)| entry.known.as_ref().map(|known| known.since_ms))
-        .map(|(key, _)| key.clone());
-    if entries.len() >= MOST_ENTRIES
-        && let Some(eldest) = eldest
-    {
-        entries.remove(&eldest);
-    }
-}
-
-/// The last part of the path of `authorization_uri`: lower-case hexadecimal digits and hyphens.
+/// The last segment of the path of `authorization_uri`: lower-case hexadecimal digits and hyphens.
 fn tenant_in(header: &str) -> Option<&str> {
     let (_, rest) = header.split_once("authorization_uri=\"")?;
     let (address, _) = rest.split_once('"')?;
@@ -302,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tenant_is_the_last_part_of_the_authorization_uri() {
+    fn tenant_is_the_last_segment_of_the_authorization_uri() {
         for (header, tenant) in [
             (
                 r#"Bearer authorization_uri="https://login.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47", error="invalid_token""#,
@@ -321,23 +291,5 @@ mod tests {
         ] {
             assert_eq!(tenant_in(header), tenant, "{header}");
         }
-    }
-
-    #[tokio::test]
-    async fn the_memory_is_bounded_and_the_eldest_goes_first() {
-        let key = |n: usize| (Cloud::Public, n.to_string());
-        let known =
-            |since_ms| Entry { known: Some(Known { tenant: "t".to_owned(), since_ms }), ..Entry::default() };
-        let mut entries: HashMap<_, _> =
-            (0..MOST_ENTRIES).map(|n| (key(n), known(i64::try_from(n).unwrap() + 5))).collect();
-        make_room(&mut entries, 10);
-        assert_eq!(entries.len(), MOST_ENTRIES - 1);
-        assert!(!entries.contains_key(&key(0)) && entries.contains_key(&key(1)));
-        let flight = Flight::start(std::future::pending());
-        let request = Some(Request { started: Instant::now(), flight });
-        entries.insert(key(0), Entry { request, ..Entry::default() });
-        make_room(&mut entries, MAX_AGE_MS + 50);
-        assert!(!entries.contains_key(&key(40)) && entries.contains_key(&key(46)));
-        assert!(entries.contains_key(&key(0)), "what is in flight stays");
     }
 }

@@ -1,147 +1,142 @@
-//! One request and its answer on the wire. The one pool of connections; metrics and a log line per request.
+//! The connection pool, and one exchange of a request and its response; with metrics and a log record for each.
 //!
-//! Nothing here knows tokens, retries or deadlines: who waits puts a limit around it.
+//! Knows no tokens, retries or deadlines: callers add a time limit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use reqwest::{Certificate, Client, Request, Response};
+use clock::Clock;
+use reqwest::{Certificate, Client, Request};
 
-use super::error::{Error, Reason, Service};
-use super::url::without_query;
-use super::{BuildError, Options};
+use crate::error::{Error, Reason, Service};
+use crate::operation::Operation;
+use crate::options::{BuildError, Options};
+use crate::response::Response;
+use crate::url::without_query;
 
-/// Of the body of a refusal, more is not kept.
-const REFUSAL_LIMIT: usize = 64 * 1024;
+/// Longer bodies of unsuccessful responses are truncated.
+const MAX_ERROR_BODY_LEN: usize = 64 * 1024;
 
-/// No answer of Azure comes near it: a page of the largest list has 2 MB.
-const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
+/// Larger successful responses are rejected. A page of the largest list has 2 MB.
+const MAX_BODY_LEN: usize = 32 * 1024 * 1024;
 
-/// An answer, read to its end.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+/// The HTTP client, with what all requests need. Clones share the connections.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    client: Client,
+    pub(super) clock: Clock,
+    /// The unit of the growing delay between attempts.
+    pub(super) retry_unit: Duration,
 }
 
-impl Answer {
-    /// A header as text.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+impl Transport {
+    pub(super) fn new(options: Options) -> Result<Self, BuildError> {
+        // Fails if a provider is already installed.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let mut builder = Client::builder()
+            .user_agent(options.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .https_only(true)
+            .gzip(true)
+            .connect_timeout(options.connect_limit)
+            .read_timeout(options.read_limit)
+            .pool_idle_timeout(Duration::from_secs(90))
+            .tcp_keepalive(Duration::from_mins(1))
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .http2_keep_alive_timeout(Duration::from_secs(10));
+        for (host, address) in options.resolve {
+            builder = builder.resolve(&host, address);
+        }
+        if let Some(pem) = options.extra_roots_pem {
+            let roots = Certificate::from_pem_bundle(pem.as_bytes())
+                .map_err(|error| BuildError::Roots(Some(error)))?;
+            if roots.is_empty() {
+                return Err(BuildError::Roots(None));
+            }
+            builder = builder.tls_certs_merge(roots);
+        }
+        if !options.use_proxy {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(BuildError::Client)?;
+        Ok(Self { client, clock: options.clock, retry_unit: options.retry_pause })
+    }
+
+    /// Sends the request and reads the response, of any status. An unsuccessful body is truncated to 64 KiB.
+    pub(super) async fn exchange(
+        &self,
+        to: Service,
+        operation: Operation,
+        request: Request,
+    ) -> Result<Response, Error> {
+        let method = request.method().clone();
+        let url = without_query(request.url()).to_owned();
+        let mut record = Record::new(operation);
+        match self.receive(request, &mut record).await {
+            Ok(response) => {
+                record.answered(&response);
+                Ok(response)
+            }
+            Err(failure) => {
+                let error = match failure {
+                    Some(error) => Error::NoAnswer {
+                        to,
+                        method,
+                        url,
+                        reason: reason(&error),
+                        source: Arc::new(error.without_url()),
+                    },
+                    None => Error::TooLarge { method, url, limit: MAX_BODY_LEN },
+                };
+                record.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The error is `None` if the body is too large.
+    async fn receive(
+        &self,
+        request: Request,
+        record: &mut Record,
+    ) -> Result<Response, Option<reqwest::Error>> {
+        let response = self.client.execute(request).await.map_err(Some)?;
+        let status = response.status().as_u16();
+        record.status = Some(status);
+        let headers = response.headers().clone();
+        let is_success = (200..=299).contains(&status);
+        let limit = if is_success { MAX_BODY_LEN } else { MAX_ERROR_BODY_LEN };
+        let (body, is_complete) = read(response, limit).await.map_err(Some)?;
+        if is_success && !is_complete {
+            return Err(None);
+        }
+        Ok(Response { status, headers, body })
     }
 }
 
-/// Builds the one client.
-pub(super) fn client(options: &Options) -> Result<Client, BuildError> {
-    // Fails when there is one already, which is as good.
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let mut builder = Client::builder()
-        .user_agent(&options.user_agent)
-        .redirect(reqwest::redirect::Policy::none())
-        .https_only(true)
-        .gzip(true)
-        .connect_timeout(options.connect_limit)
-        .read_timeout(options.read_limit)
-        .pool_idle_timeout(Duration::from_secs(90))
-        .tcp_keepalive(Duration::from_mins(1))
-        .http2_adaptive_window(true)
-        .http2_keep_alive_interval(Duration::from_secs(30))
-        .http2_keep_alive_timeout(Duration::from_secs(10));
-    for (host, address) in &options.resolve {
-        builder = builder.resolve(host, *address);
-    }
-    if let Some(pem) = &options.extra_roots_pem {
-        let roots =
-            Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| BuildError::Roots(Some(error)))?;
-        if roots.is_empty() {
-            return Err(BuildError::Roots(None));
-        }
-        builder = builder.tls_certs_merge(roots);
-    }
-    if !options.use_proxy {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(BuildError::Client)
-}
-
-/// Sends the request and reads the answer. Any status is an answer; of one that is no success, only the first
-/// 64 KiB of the body are kept.
-pub(super) async fn exchange(
-    client: &Client,
-    to: Service,
-    operation: &'static str,
-    request: Request,
-) -> Result<Answer, Error> {
-    let method = request.method().clone();
-    let url = without_query(request.url()).to_owned();
-    let mut record = Record { operation, started: Instant::now(), status: None, ended: false };
-    let no_answer = |error: reqwest::Error| Error::NoAnswer {
-        to,
-        method: method.clone(),
-        url: url.clone(),
-        reason: reason(&error),
-        source: Arc::new(error.without_url()),
-    };
-    let response = match client.execute(request).await {
-        Ok(response) => response,
-        Err(error) => {
-            let error = no_answer(error);
-            record.failed(&error);
-            return Err(error);
-        }
-    };
-    record.status = Some(response.status().as_u16());
-    let status = response.status().as_u16();
-    let headers = response.headers().clone();
-    let body = if (200..=299).contains(&status) {
-        read(response, ANSWER_LIMIT).await.and_then(|(body, whole)| if whole { Ok(body) } else { Err(None) })
-    } else {
-        read(response, REFUSAL_LIMIT).await.map(|(body, _)| body)
-    };
-    match body {
-        Ok(body) => {
-            let answer = Answer { status, headers, body };
-            record.answered(&answer);
-            Ok(answer)
-        }
-        Err(error) => {
-            let error = match error {
-                Some(error) => no_answer(error),
-                None => Error::TooLarge { method: method.clone(), url: url.clone(), limit: ANSWER_LIMIT },
-            };
-            record.failed(&error);
-            Err(error)
-        }
-    }
-}
-
-/// The body up to `limit`, and whether that is all of it.
-async fn read(mut response: Response, limit: usize) -> Result<(Bytes, bool), Option<reqwest::Error>> {
+/// The body up to `limit`, and whether it is complete.
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<(Bytes, bool), reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let mut body = Vec::with_capacity(announced.min(limit));
-    while let Some(part) = response.chunk().await.map_err(Some)? {
-        let room = limit - body.len();
-        if let Some(fits) = part.get(..room)
-            && fits.len() < part.len()
-        {
-            body.extend_from_slice(fits);
+    while let Some(chunk) = response.chunk().await? {
+        let (fitting, rest) = chunk.split_at(chunk.len().min(limit - body.len()));
+        body.extend_from_slice(fitting);
+        if !rest.is_empty() {
             return Ok((body.into(), false));
         }
-        body.extend_from_slice(&part);
     }
     Ok((body.into(), true))
 }
 
-/// What can be told from the error of the transport and those below it.
+/// The reason for a missing response, from the error of the transport and its sources.
 fn reason(error: &reqwest::Error) -> Reason {
     if error.is_timeout() {
         return Reason::Timeout;
     }
-    let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = below {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>()
             && let Some(reason) = io_reason(io)
         {
@@ -151,7 +146,7 @@ fn reason(error: &reqwest::Error) -> Reason {
         {
             return Reason::Reset;
         }
-        // These types are private; their texts are fixed. The last is that of a stream of HTTP/2 which ended too early.
+        // These types are private, but their texts are fixed. The last one is an HTTP/2 stream that ended too early.
         match error.to_string().as_str() {
             "dns error" => return Reason::Dns,
             text if text == "http2 error" || text.starts_with("stream error received") => {
@@ -159,14 +154,14 @@ fn reason(error: &reqwest::Error) -> Reason {
             }
             _ => {}
         }
-        below = error.source();
+        cause = error.source();
     }
     if error.is_connect() { Reason::Connect } else { Reason::Other }
 }
 
 fn io_reason(error: &std::io::Error) -> Option<Reason> {
     use std::io::ErrorKind;
-    // What an I/O error wraps is not its source but its inner error, often another I/O error.
+    // The inner error of an I/O error, often another I/O error, is not its source.
     if let Some(inner) = error.get_ref() {
         if inner.is::<rustls::Error>() {
             return Some(Reason::Tls);
@@ -189,7 +184,7 @@ fn io_reason(error: &std::io::Error) -> Option<Reason> {
     }
 }
 
-/// Counts and logs one request, also when nobody waits for it any more.
+/// Counts and logs one request, even if its future is dropped.
 struct Record {
     operation: &'static str,
     started: Instant,
@@ -198,19 +193,21 @@ struct Record {
 }
 
 impl Record {
-    fn answered(&mut self, answer: &Answer) {
-        let request_id = answer.header("x-ms-request-id");
-        let correlation_id = answer.header("x-ms-correlation-request-id");
+    fn new(operation: Operation) -> Self {
+        Self { operation: operation.as_str(), started: Instant::now(), status: None, ended: false }
+    }
+
+    fn answered(&mut self, response: &Response) {
         tracing::debug!(
             azure.operation = self.operation,
-            azure.status = answer.status,
-            azure.request_id = request_id,
-            azure.correlation_id = correlation_id,
+            azure.status = response.status,
+            azure.request_id = response.header("x-ms-request-id"),
+            azure.correlation_id = response.header("x-ms-correlation-request-id"),
             duration_ms = self.elapsed_ms(),
-            bytes = answer.body.len(),
+            bytes = response.body.len(),
             "Azure answered"
         );
-        self.end(answer.status.to_string());
+        self.end(response.status.to_string());
     }
 
     fn failed(&mut self, error: &Error) {
@@ -245,7 +242,7 @@ impl Drop for Record {
             tracing::debug!(
                 azure.operation = self.operation,
                 duration_ms = self.elapsed_ms(),
-                "nobody waits for Azure's answer any more"
+                "request to Azure cancelled"
             );
             self.end("cancelled".to_owned());
         }

@@ -1,5 +1,4 @@
-//! Addresses of Resource Manager: the only place that makes them, and the only place that lets one pass that
-//! Azure names.
+//! URLs of Resource Manager: builds them, and checks those in Azure's responses.
 
 use std::borrow::Cow;
 
@@ -7,11 +6,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use reqwest::Url;
 use url::Position;
 
-use super::cloud::Cloud;
-use super::error::Error;
+use crate::cloud::Cloud;
+use crate::error::Error;
 
-/// What is percent-encoded in a segment of a path: as Azure's Go libraries do, whose addresses stand in error
-/// texts (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
+/// The characters that are percent-encoded in a path segment: as in Azure's Go libraries, whose URLs are in error messages
+/// (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -24,40 +23,40 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// What is percent-encoded in names and values of a query.
+/// The characters that are percent-encoded in names and values of a query.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// How often a segment is decoded in search of something hidden. Deeper than any server looks.
-const DECODINGS: usize = 8;
+/// How often a segment is decoded in search of dot segments: more often than any server does.
+const MAX_DECODINGS: usize = 8;
 
-/// The address below the Resource Manager of `cloud` with these segments of the path and this query. Every part
-/// is percent-encoded. [`Error::BadUrl`] with the segment when it is empty, is or hides `.` or `..` (which would
-/// be resolved to another resource), or holds a control character, however often percent-encoded.
+/// The URL on Resource Manager of `cloud` with these path segments and this query, all percent-encoded. [`Error::BadUrl`]
+/// for a segment that is empty, contains a control character, or contains `.` or `..` (which would be resolved to another
+/// resource), however often percent-encoded.
 pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
-    let mut text = cloud.arm_origin().to_owned();
+    let mut built = cloud.arm_origin().to_owned();
     for segment in segments {
         check(segment)?;
-        text.push('/');
-        text.extend(utf8_percent_encode(segment, SEGMENT));
+        built.push('/');
+        built.extend(utf8_percent_encode(segment, SEGMENT));
     }
     for (position, (name, value)) in query.iter().enumerate() {
-        text.push(if position == 0 { '?' } else { '&' });
-        text.extend(utf8_percent_encode(name, QUERY));
-        text.push('=');
-        text.extend(utf8_percent_encode(value, QUERY));
+        built.push(if position == 0 { '?' } else { '&' });
+        built.extend(utf8_percent_encode(name, QUERY));
+        built.push('=');
+        built.extend(utf8_percent_encode(value, QUERY));
     }
-    let url = Url::parse(&text).map_err(|_| Error::BadUrl(text.clone()))?;
-    // Nothing may have been resolved or written differently on the way.
-    if url.as_str() == text { Ok(url) } else { Err(Error::BadUrl(text)) }
+    let url = Url::parse(&built).map_err(|_| Error::BadUrl(built.clone()))?;
+    // The parser must not have resolved or rewritten anything.
+    if url.as_str() == built { Ok(url) } else { Err(Error::BadUrl(built)) }
 }
 
-/// An address that Azure gave for going on. [`Error::ForeignLink`] when it leaves the Resource Manager of `cloud`,
-/// where the bearer token would go with it.
-pub(super) fn link(cloud: Cloud, text: &str) -> Result<Url, Error> {
+/// A URL from a response of Azure. [`Error::ForeignLink`] if it is not on Resource Manager of `cloud`: the bearer token is
+/// sent to it.
+pub(super) fn link(cloud: Cloud, link: &str) -> Result<Url, Error> {
     let foreign = |host: Option<&str>| Error::ForeignLink { host: host.unwrap_or_default().to_owned() };
-    let url = Url::parse(text).map_err(|_| foreign(None))?;
-    let home = Url::parse(cloud.arm_origin()).map_err(|_| foreign(None))?;
-    if url.origin() == home.origin() && url.username().is_empty() && url.password().is_none() {
+    let url = Url::parse(link).map_err(|_| foreign(None))?;
+    let arm = Url::parse(cloud.arm_origin()).map_err(|_| foreign(None))?;
+    if url.origin() == arm.origin() && url.username().is_empty() && url.password().is_none() {
         Ok(url)
     } else {
         Err(foreign(url.host_str()))
@@ -69,29 +68,29 @@ pub(super) fn without_query(url: &Url) -> &str {
     &url[..Position::AfterPath]
 }
 
-/// A text between single quotes for an OData filter.
-pub(super) fn quoted(text: &str) -> String {
+/// A string literal of an OData filter.
+pub(super) fn odata_string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 fn check(segment: &str) -> Result<(), Error> {
-    let refused = || Error::BadUrl(segment.to_owned());
+    let rejected = || Error::BadUrl(segment.to_owned());
     if segment.is_empty() {
-        return Err(refused());
+        return Err(rejected());
     }
-    let mut form = Cow::Borrowed(segment);
-    for _ in 0..DECODINGS {
-        let hides_a_step = form.split(['/', '\\']).any(|step| matches!(step, "." | ".."));
-        if hides_a_step || form.chars().any(char::is_control) {
-            return Err(refused());
+    let mut decoded_segment = Cow::Borrowed(segment);
+    for _ in 0..MAX_DECODINGS {
+        let has_dot_segment = decoded_segment.split(['/', '\\']).any(|part| matches!(part, "." | ".."));
+        if has_dot_segment || decoded_segment.chars().any(char::is_control) {
+            return Err(rejected());
         }
-        let decoded = percent_decode_str(&form).decode_utf8_lossy().into_owned();
-        if decoded == form {
+        let decoded = percent_decode_str(&decoded_segment).decode_utf8_lossy().into_owned();
+        if decoded == decoded_segment {
             return Ok(());
         }
-        form = Cow::Owned(decoded);
+        decoded_segment = Cow::Owned(decoded);
     }
-    Err(refused())
+    Err(rejected())
 }
 
 #[cfg(test)]
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_encoded_as_azures_go_libraries_do() {
+    fn segments_are_encoded_as_by_azures_go_libraries() {
         let url = arm(
             Cloud::Public,
             &["subscriptions", "a b/c?d#e", "ü'(,;)!*", "$&+=:@~-_."],
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_would_move_elsewhere_are_refused() {
+    fn dot_segments_and_control_characters_are_rejected() {
         for bad in [
             "",
             ".",
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_followed_only_to_the_same_resource_manager() {
+    fn links_must_lead_to_the_same_resource_manager() {
         for good in [
             "https://management.azure.com/subscriptions/s?$skiptoken=a b&api-version=1",
             "https://MANAGEMENT.azure.com:443/",
@@ -178,12 +177,12 @@ mod tests {
 
     #[test]
     fn quotes_in_a_filter_are_doubled() {
-        assert_eq!(quoted("east' or '1' eq '1"), "'east'' or ''1'' eq ''1'");
+        assert_eq!(odata_string("east' or '1' eq '1"), "'east'' or ''1'' eq ''1'");
     }
 
     proptest! {
         #[test]
-        fn every_segment_arrives_as_it_was_or_is_refused(
+        fn segment_is_unchanged_or_rejected(
             segments in prop::collection::vec(prop_oneof![
                 any::<String>(), "[.%2eE5fFcC/\\\\]{0,12}", "(%(25)*2[eE]|\\.){1,3}", "[a-z%.?#&= ]{0,8}",
             ], 1..5)
@@ -201,7 +200,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_decodes_to_dots_passes(hidden in "(%(25){0,4}2[eE]|\\.){1,2}", around in "[/\\\\]{0,2}") {
+        fn encoded_dots_are_rejected(hidden in "(%(25){0,4}2[eE]|\\.){1,2}", around in "[/\\\\]{0,2}") {
             let before = format!("{around}{hidden}");
             prop_assert!(arm(Cloud::Public, &[&before], &[]).is_err());
             let after = format!("{hidden}{around}x");
@@ -209,8 +208,8 @@ mod tests {
         }
 
         #[test]
-        fn a_filter_value_never_ends_its_quotes(text in any::<String>()) {
-            let quoted = quoted(&text);
+        fn filter_value_cannot_end_its_quotes(text in any::<String>()) {
+            let quoted = odata_string(&text);
             let inner = quoted.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap();
             prop_assert!(!inner.replace("''", "").contains('\''));
             prop_assert_eq!(inner.replace("''", "'"), text);

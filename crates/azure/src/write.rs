@@ -1,68 +1,79 @@
-//! What a use case may change in Resource Manager: PUT, PATCH and DELETE, and what Azure says to it at once. How it
-//! ends is asked in steps ([`Operation`]).
+//! Changes in Resource Manager (PUT, PATCH, DELETE) and Azure's immediate response. Their end is polled
+//! ([`LongRunningOperation`]).
 
 use http::Method;
 use reqwest::Url;
 use serde_json::Value;
 
-use super::call::{Arm, Ask, present};
-use super::error::Error;
-use super::operation::{Operation, Purpose, object};
-use super::transport::Answer;
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::long_running::{LongRunningOperation, Purpose};
+use crate::operation::Operation;
+use crate::request::ArmRequest;
+use crate::resource::none_if_absent;
+use crate::response::Response;
 
-/// A change that Azure took.
+/// A change that Azure accepted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Written {
-    /// The resource as Azure now shows it, whole; `None` where the answer has none.
+pub struct WriteResponse {
+    /// The complete resource as Azure has it now; `None` if the response has none.
     pub resource: Option<Value>,
-    /// What goes on in Azure; `None` when the change is done.
-    pub operation: Option<Operation>,
-    /// Under which id Azure has the request in its own log.
+    /// The operation that is running in Azure; `None` if the change is complete.
+    pub operation: Option<LongRunningOperation>,
+    /// Azure's ID of the request.
     pub request_id: Option<String>,
 }
 
 impl Arm {
-    /// Makes the resource what `body` says.
+    /// Creates or replaces the resource.
     pub(super) async fn put(
         &self,
-        operation: &'static str,
+        operation: Operation,
         url: &Url,
         body: &Value,
-    ) -> Result<Written, Error> {
-        self.change(&Ask::writing(operation, Method::PUT, url, Some(body)), url).await
+    ) -> Result<WriteResponse, Error> {
+        self.change(Method::PUT, operation, url, body).await
     }
 
-    /// Changes what `body` names, and leaves the rest.
+    /// Changes the fields that `body` contains.
     pub(super) async fn patch(
         &self,
-        operation: &'static str,
+        operation: Operation,
         url: &Url,
         body: &Value,
-    ) -> Result<Written, Error> {
-        self.change(&Ask::writing(operation, Method::PATCH, url, Some(body)), url).await
+    ) -> Result<WriteResponse, Error> {
+        self.change(Method::PATCH, operation, url, body).await
     }
 
-    /// Deletes the resource; `None` when there is none.
-    pub(super) async fn delete(&self, operation: &'static str, url: &Url) -> Result<Option<Written>, Error> {
-        let asked = Ask::writing(operation, Method::DELETE, url, None);
-        let Some(answer) = present(self.send(&asked).await)? else { return Ok(None) };
-        // Resource Manager's word for "there was nothing to delete".
-        if answer.status == 204 {
-            return Ok(None);
-        }
-        Ok(Some(self.written(url, Purpose::Delete, &answer)))
+    async fn change(
+        &self,
+        method: Method,
+        operation: Operation,
+        url: &Url,
+        body: &Value,
+    ) -> Result<WriteResponse, Error> {
+        let response = self.send(&ArmRequest::write(operation, method, url, Some(body))).await?;
+        Ok(self.written(url, Purpose::Change, &response))
     }
 
-    async fn change(&self, asked: &Ask<'_>, url: &Url) -> Result<Written, Error> {
-        let answer = self.send(asked).await?;
-        Ok(self.written(url, Purpose::Change, &answer))
+    /// Deletes the resource; `None` if it does not exist.
+    pub(super) async fn delete(
+        &self,
+        operation: Operation,
+        url: &Url,
+    ) -> Result<Option<WriteResponse>, Error> {
+        let request = ArmRequest::write(operation, Method::DELETE, url, None);
+        let response = none_if_absent(self.send(&request).await)?;
+        // Resource Manager answers 204 if there was nothing to delete.
+        let response = response.filter(|response| response.status != 204);
+        Ok(response.map(|response| self.written(url, Purpose::Delete, &response)))
     }
 
-    /// Once Azure has taken the change, nothing in its answer is an error any more: what cannot be read is asked
-    /// for later.
-    fn written(&self, url: &Url, purpose: Purpose, answer: &Answer) -> Written {
-        let resource = object(&answer.body);
-        let operation = Operation::begun(self, url, purpose, answer, resource.as_ref());
-        Written { resource, operation, request_id: answer.header("x-ms-request-id").map(str::to_owned) }
+    /// Azure accepted the change, so nothing in its response is an error; what cannot be read is polled.
+    fn written(&self, url: &Url, purpose: Purpose, response: &Response) -> WriteResponse {
+        let resource = response.json_object();
+        let operation = LongRunningOperation::started(self, url, purpose, response, resource.as_ref());
+        let request_id = response.header("x-ms-request-id").map(str::to_owned);
+        WriteResponse { resource, operation, request_id }
     }
 }

@@ -1,4 +1,4 @@
-//! When a client certificate ends. Whether a cluster accepts it is for the cluster to say.
+//! The expiry of a client certificate.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, RootCertStore};
 
-/// The end of the first certificate of a chain, in milliseconds since 1970. Both arguments are PEM.
+/// The expiry of the first certificate of a chain, in milliseconds since 1970. Both arguments are PEM.
 ///
-/// No function of rustls gives it. Verification at the end of all times fails, and names it.
+/// rustls has no function for it, but the error of a verification in the far future contains it.
 pub(super) fn expires_ms(chain: &[u8], ca: &[u8]) -> Option<i64> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().ok()?;
     let (first, rest) = chain.split_first()?;
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn end_of_a_certificate_is_read_whoever_signed_it() {
+    fn expiry_is_read_for_any_issuer() {
         let authority = || {
             let key = KeyPair::generate().unwrap();
             let mut params = CertificateParams::new(Vec::new()).unwrap();

@@ -1,48 +1,50 @@
-//! Why a cluster cannot be used, for people and for decisions.
+//! Errors of the access to clusters.
 
 use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::dial::Undialled;
 use http::StatusCode;
+use url::Url;
 
-/// What went wrong on the way into a cluster, or inside. Holds no secret.
+use crate::hosts::{NOT_AN_AKS_HOST, NOT_THE_PORT};
+
+/// A cluster cannot be reached, or rejects a request. Contains no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The kubeconfig cannot be used; the words say why.
+    /// The kubeconfig is invalid, with the reason.
     #[error("the kubeconfig {0}")]
     Kubeconfig(&'static str),
-    /// The address is not one that Azure gives to a Kubernetes API.
+    /// The URL is not that of a Kubernetes API of AKS.
     #[error("the address of the cluster is not used: {host:?}: {why}")]
     Endpoint {
-        /// The host of the address.
+        /// The host of the URL.
         host: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// The authority, certificate, key or token cannot be used; the words say which.
+    /// The named authority, certificate, key or token is invalid.
     #[error("{0} of the cluster cannot be used")]
     Material(&'static str),
-    /// The name does not exist here, as those of private clusters outside their network.
+    /// The name does not exist; outside their network, this is so for private clusters.
     #[error("the host name {host} cannot be resolved")]
     NameUnknown {
         /// The host.
         host: String,
     },
-    /// DNS does not say for now whether the name exists.
+    /// DNS is unavailable.
     #[error("the host name {host} cannot be resolved at the moment")]
-    NameTrouble {
+    NameLookup {
         /// The host.
         host: String,
-        /// What the resolver of the system says.
+        /// The error of the system's resolver.
         #[source]
         source: io::Error,
     },
-    /// The name leads to a place that is never dialled.
+    /// The name resolves to an address that is not allowed.
     #[error("the host name {host} leads to {address}, where no cluster can be")]
-    AddressRefused {
+    AddressRejected {
         /// The host.
         host: String,
         /// The first of its addresses.
@@ -53,18 +55,18 @@ pub enum Error {
     Unreachable {
         /// The host.
         host: String,
-        /// What the transport says.
+        /// The error of the transport.
         reason: String,
     },
-    /// The cluster does not prove who it is, or refuses the connection itself.
-    #[error("no trust between here and {host}: {reason}")]
+    /// The TLS handshake failed.
+    #[error("TLS verification of {host} failed: {reason}")]
     Tls {
         /// The host.
         host: String,
-        /// What rustls says.
+        /// The error of rustls.
         reason: String,
     },
-    /// No answer in time.
+    /// No response within the time limit.
     #[error("no answer from {host} within {} s", after.as_secs())]
     TimedOut {
         /// The host.
@@ -72,78 +74,82 @@ pub enum Error {
         /// The limit.
         after: Duration,
     },
-    /// The body of the request is larger than it may be.
+    /// The body of the request is too large.
     #[error("the body of the request is too large")]
     BodyTooLarge,
-    /// The cluster answers, and not with success.
+    /// An unsuccessful response of the cluster.
     #[error("{host} answers {status}: {message}")]
     Refused {
         /// The host.
         host: String,
         /// The HTTP status.
         status: StatusCode,
-        /// Its words, shortened.
+        /// Its message, truncated.
         message: String,
     },
-    /// The answer of the cluster cannot be used; the words say which.
+    /// The response of the cluster cannot be parsed.
     #[error("{host} answers something unreadable: {what}")]
     Unreadable {
         /// The host.
         host: String,
-        /// What cannot be read, in words of ours.
+        /// The part that cannot be parsed.
         what: &'static str,
     },
 }
 
-/// Fails the body of a request that is larger than it may be; the request then ends with [`Error::BodyTooLarge`].
+/// The error of a request body that is too large; the request then fails with [`Error::BodyTooLarge`].
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the body of the request is too large")]
 pub struct BodyTooLarge;
 
 impl Error {
-    /// Whether the host name cannot be resolved, and that is not a passing trouble of DNS.
+    pub(super) fn endpoint(url: &Url, why: &'static str) -> Self {
+        Self::Endpoint { host: url.host_str().unwrap_or_default().to_owned(), why }
+    }
+
+    /// Whether the host name does not exist.
     pub fn is_name_unknown(&self) -> bool {
         matches!(self, Self::NameUnknown { .. })
     }
 
-    /// Whether the cluster does not prove to be the one that is known.
+    /// Whether TLS verification failed.
     pub fn is_untrusted(&self) -> bool {
         matches!(self, Self::Tls { .. })
     }
 
-    /// Whether the time was up.
+    /// Whether a time limit was exceeded.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. })
     }
 
-    /// Whether there was no connection, or no answer over it.
+    /// Whether there was no connection, or no response.
     pub fn is_unanswered(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
     }
 
-    /// Whether the cluster knows us, and does not let us do it.
+    /// Whether the cluster denies the request.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::FORBIDDEN, .. })
     }
 
-    /// Whether the cluster does not know us, or no longer.
+    /// Whether the cluster rejects the identity.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. })
     }
 
-    /// Whether the cluster rejects this server's access, or is not the one that it leads to: new access may help. The
-    /// request was not done.
+    /// Whether the cluster rejects this server's access, or is another cluster: new access may help. The request was not
+    /// executed.
     pub fn is_access_rejected(&self) -> bool {
         self.is_unauthorized() || self.is_untrusted() || self.is_name_unknown()
     }
 
-    /// What a failure of the transport comes to, from the innermost cause that tells something.
-    pub(super) fn of_transport(host: &str, error: &(dyn StdError + 'static)) -> Self {
+    /// Converts an error of the transport, by its innermost known cause.
+    pub(super) fn from_transport(host: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut last = None;
-        let mut below = Some(error);
-        while let Some(error) = below {
-            if let Some(undialled) = error.downcast_ref::<Undialled>() {
-                return undialled.told(host);
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<ConnectError>() {
+                return error.to_error(host);
             }
             if error.is::<BodyTooLarge>() {
                 return Self::BodyTooLarge;
@@ -152,9 +158,9 @@ impl Error {
                 return Self::Tls { host: host.to_owned(), reason: tls.to_string() };
             }
             if let Some(io) = error.downcast_ref::<io::Error>() {
-                // What an I/O error wraps is not its source but its inner error, often another I/O error.
+                // The inner error of an I/O error, often another I/O error, is not its source.
                 if let Some(inner) = io.get_ref() {
-                    return Self::of_transport(host, inner);
+                    return Self::from_transport(host, inner);
                 }
                 if io.kind() == io::ErrorKind::TimedOut {
                     let reason = "the connection timed out".to_owned();
@@ -162,9 +168,43 @@ impl Error {
                 }
             }
             last = Some(error);
-            below = error.source();
+            cause = error.source();
         }
         let reason = last.map(ToString::to_string).unwrap_or_default();
         Self::Unreachable { host: host.to_owned(), reason }
+    }
+}
+
+/// A connection that this server did not open. It passes through the layers of the HTTP client and is recognized by its type.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("{NOT_AN_AKS_HOST}")]
+    ForeignHost,
+    #[error("{NOT_THE_PORT}")]
+    Port,
+    #[error("the name does not exist")]
+    NameUnknown,
+    #[error("the name cannot be looked up")]
+    NameLookup(#[source] io::Error),
+    #[error("the address {0} is not dialled")]
+    AddressRejected(IpAddr),
+    #[error("no connection within {} s", .0.as_secs())]
+    TooSlow(Duration),
+}
+
+impl ConnectError {
+    pub(super) fn to_error(&self, host: &str) -> Error {
+        let host = host.to_owned();
+        match self {
+            Self::ForeignHost => Error::Endpoint { host, why: NOT_AN_AKS_HOST },
+            Self::Port => Error::Endpoint { host, why: NOT_THE_PORT },
+            Self::NameUnknown => Error::NameUnknown { host },
+            // The error itself belongs to the chain in which it was found.
+            Self::NameLookup(source) => {
+                Error::NameLookup { host, source: io::Error::new(source.kind(), source.to_string()) }
+            }
+            Self::AddressRejected(address) => Error::AddressRejected { host, address: *address },
+            Self::TooSlow(after) => Error::TimedOut { host, after: *after },
+        }
     }
 }

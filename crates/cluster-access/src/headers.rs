@@ -1,6 +1,6 @@
-//! What of a request's and an answer's headers passes between a client and a cluster. Who the client is to this server
-//! does not, nor whom it would like to be in the cluster, nor where it came from; and of an answer only what Kubernetes'
-//! clients read, because every other header is an instruction to a browser or to a proxy before this server.
+//! Filters headers between clients and clusters. Requests lose the client's credentials for this server, impersonation
+//! headers and origin; responses keep only the headers that Kubernetes' clients read, because all others are instructions to
+//! browsers or proxies.
 
 use http::Uri;
 use http::header::{
@@ -13,9 +13,9 @@ use http::header::{
 };
 use url::{Position, Url};
 
-use super::tunnel::Protocol;
+use crate::tunnel::Protocol;
 
-/// Between two neighbours only (RFC 9110, section 7.6.1), whatever `Connection` says.
+/// Hop-by-hop headers (RFC 9110, section 7.6.1), even if `Connection` does not list them.
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -28,7 +28,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// The client's own, besides what [`DROPPED_PREFIXES`] covers. The length is written again by the client of HTTP.
+/// Headers for this server, in addition to [`DROPPED_PREFIXES`]. The HTTP client sets the length again.
 const DROPPED: [HeaderName; 12] = [
     AUTHORIZATION,
     COOKIE,
@@ -44,13 +44,13 @@ const DROPPED: [HeaderName; 12] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
-/// `x-remote-` is how a proxy that Kubernetes trusts names a user.
+/// `x-remote-`: an authenticating proxy of Kubernetes names users in these headers.
 const DROPPED_PREFIXES: [&str; 5] = ["impersonate-", "x-forwarded-", "x-remote-", "x-api-", "sec-fetch-"];
 
-/// All that passes of an answer, besides the change of the protocol: what Kubernetes itself sends, and what describes a body.
-/// The same for what runs in the cluster and answers behind `…/proxy/`: whoever may start a pod chooses its headers, and they
-/// would count as this server's. `X-Accel-Redirect` and the like, for example, lead nginx to files of its own machine.
-const ANSWERED: [HeaderName; 25] = [
+/// The headers of a response that pass: those of Kubernetes itself, and those that describe a body. The same applies to
+/// applications behind `…/proxy/`: the creator of a pod chooses its headers, which would be taken for this server's.
+/// `X-Accel-Redirect`, for example, makes nginx serve files of its own machine.
+const RESPONSE_HEADERS: [HeaderName; 25] = [
     ACCEPT_RANGES,
     ALLOW,
     CACHE_CONTROL,
@@ -64,7 +64,7 @@ const ANSWERED: [HeaderName; 25] = [
     ETAG,
     EXPIRES,
     LAST_MODIFIED,
-    // A path inside the cluster, or nothing.
+    // Only as a path inside the cluster.
     LOCATION,
     RETRY_AFTER,
     SEC_WEBSOCKET_ACCEPT,
@@ -74,30 +74,30 @@ const ANSWERED: [HeaderName; 25] = [
     VARY,
     WARNING,
     HeaderName::from_static("audit-id"),
-    // Which of its flow schemas and priority levels the API server chose.
+    // The flow schema and priority level that the API server chose.
     HeaderName::from_static("x-kubernetes-pf-flowschema-uid"),
     HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid"),
-    // The version of a session over SPDY, and below, those that there are.
+    // The version of a SPDY session, and below, the available ones.
     HeaderName::from_static("x-stream-protocol-version"),
 ];
 const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
 
-/// A bearer token that stands among the protocols of a WebSocket; Kubernetes takes it from there.
+/// A bearer token among the protocols of a WebSocket, which Kubernetes accepts.
 const TOKEN_AS_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
-/// The protocols that a connection may change to: those of `exec`, `attach`, `cp` and `port-forward`.
+/// The protocols to which a connection may change: those of `exec`, `attach`, `cp` and `port-forward`.
 const UPGRADES: [(Protocol, &str); 2] = [(Protocol::WebSocket, "websocket"), (Protocol::Spdy, "SPDY/3.1")];
 
-/// The protocol that a request, or the answer to it, wants to change to, when it is one that passes.
+/// The protocol to which a request or response changes, if it is one of [`UPGRADES`].
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<Protocol> {
-    let wanted = headers.get(UPGRADE)?.to_str().ok()?.trim();
-    let asked = words(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
-    let mut known = UPGRADES.into_iter().filter(|_| asked);
-    known.find(|(_, name)| name.eq_ignore_ascii_case(wanted)).map(|(protocol, _)| protocol)
+    let requested = headers.get(UPGRADE)?.to_str().ok()?.trim();
+    let is_upgrade = words(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
+    let mut known = UPGRADES.into_iter().filter(|_| is_upgrade);
+    known.find(|(_, name)| name.eq_ignore_ascii_case(requested)).map(|(protocol, _)| protocol)
 }
 
-/// Leaves in a request what is for the cluster at `host`. Kubernetes refuses a watch over WebSocket without an origin, and
-/// what runs in a cluster may want its own: it gets the one that a page of the cluster would have.
+/// Filters the headers of a request to the cluster at `host`. Kubernetes rejects a watch over WebSocket without an origin,
+/// and applications may require their own: the request gets the origin of the cluster.
 pub(super) fn to_cluster(headers: &mut HeaderMap, host: &str) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
@@ -106,7 +106,7 @@ pub(super) fn to_cluster(headers: &mut HeaderMap, host: &str) {
     }
     drop_prefixed(headers, &DROPPED_PREFIXES);
     hide_tokens(headers);
-    put_upgrade(headers, upgrade);
+    set_upgrade(headers, upgrade);
     if upgrade == Some(Protocol::WebSocket)
         && let Ok(origin) = HeaderValue::try_from(format!("https://{host}"))
     {
@@ -114,25 +114,25 @@ pub(super) fn to_cluster(headers: &mut HeaderMap, host: &str) {
     }
 }
 
-/// Leaves in an answer of the cluster at `host` to a request for `path` what is for the client.
+/// Filters the headers of a response of the cluster at `host` to a request for `path`.
 pub(super) fn to_client(headers: &mut HeaderMap, host: &str, path: &Uri, leads_inside: bool) {
     let upgrade = upgrade(headers);
     drop_hop_by_hop(headers);
-    let passes = |name: &HeaderName| ANSWERED.contains(name) || *name == ACCEPTED_VERSIONS;
+    let passes = |name: &HeaderName| RESPONSE_HEADERS.contains(name) || *name == ACCEPTED_VERSIONS;
     let dropped: Vec<_> = headers.keys().filter(|name| !passes(name)).cloned().collect();
     for name in dropped {
         headers.remove(name);
     }
     if leads_inside {
-        // Kubernetes' own words. An application could let a cache on the way keep for everybody what needed a token.
+        // As Kubernetes itself. Otherwise an application could make a shared cache keep responses that need a token.
         headers.remove(EXPIRES);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
     keep_inside(headers, host, path);
-    put_upgrade(headers, upgrade);
+    set_upgrade(headers, upgrade);
 }
 
-/// Makes an absolute path in the cluster of a `Location`; one that leads elsewhere goes.
+/// Makes `Location` an absolute path in the cluster; one that leads elsewhere is dropped.
 fn keep_inside(headers: &mut HeaderMap, host: &str, path: &Uri) {
     let Some(location) = headers.remove(LOCATION) else { return };
     let inside = Url::parse(&format!("https://{host}{path}")).ok();
@@ -144,7 +144,7 @@ fn keep_inside(headers: &mut HeaderMap, host: &str, path: &Uri) {
     }
 }
 
-fn put_upgrade(headers: &mut HeaderMap, upgrade: Option<Protocol>) {
+fn set_upgrade(headers: &mut HeaderMap, upgrade: Option<Protocol>) {
     let named = UPGRADES.into_iter().find(|(protocol, _)| Some(*protocol) == upgrade);
     if let Some((_, name)) = named {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -167,7 +167,7 @@ fn drop_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     }
 }
 
-/// A client that puts this server's token there, as browsers have to, must not hand it to the cluster.
+/// Browsers put this server's token there; the cluster must not get it.
 fn hide_tokens(headers: &mut HeaderMap) {
     let is_text = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().all(|value| value.to_str().is_ok());
     let hidden = words(headers, &SEC_WEBSOCKET_PROTOCOL).any(|word| word.starts_with(TOKEN_AS_PROTOCOL));
@@ -186,7 +186,7 @@ fn hide_tokens(headers: &mut HeaderMap) {
     }
 }
 
-/// The words of a header that holds lists. Values that are no text have none.
+/// The elements of comma-separated headers, without values that are not ASCII.
 fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|word| !word.is_empty())
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_to_this_server_does_not_reach_the_cluster() {
+    fn headers_for_this_server_are_dropped() {
         let mut headers = map(&[
             ("accept", "application/json"),
             ("content-type", "application/json"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn upgrades_of_kubernetes_pass_both_ways_and_others_do_not() {
+    fn only_upgrades_of_kubernetes_pass() {
         for (connection, wanted, passes) in [
             ("Upgrade", "websocket", Some("websocket")),
             ("keep-alive, Upgrade", "WebSocket", Some("websocket")),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_among_the_protocols_of_a_websocket_stays_here() {
+    fn token_among_websocket_protocols_is_dropped() {
         let mut headers = map(&[
             ("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io"),
             ("sec-websocket-key", "a"),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_headers_pass_by_allow_list() {
+    fn response_headers_pass_by_allow_list() {
         let passing = [
             ("audit-id", "a"),
             ("cache-control", "no-cache"),
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_applications_are_private() {
+    fn responses_of_applications_are_private() {
         for value in ["public, max-age=3600", "no-store"] {
             let mut headers = map(&[("cache-control", value), ("expires", "Thu, 01 Dec 2044 16:00:00 GMT")]);
             to_client(&mut headers, HOST, &PATH, true);

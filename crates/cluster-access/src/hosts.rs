@@ -1,30 +1,29 @@
-//! Where may be dialled: names that only AKS gives, and addresses at which no machine answers for itself or its cloud.
+//! The hosts and addresses to which connections are allowed: names that only AKS assigns, and no addresses of this machine
+//! or its cloud platform.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-use super::error::Error;
-
-/// What the host names of Kubernetes APIs end with in the three clouds. They are Microsoft's: nobody else can make one,
-/// and whoever may make a cluster only chooses what stands before.
+/// The suffixes of the host names of Kubernetes APIs in the three clouds. They belong to Microsoft; the creator of a cluster
+/// chooses only what precedes them.
 const SUFFIXES: [&str; 3] = [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks.containerservice.azure.us"];
 
-/// Why another port is not dialled.
+/// The reasons for rejecting an endpoint.
+pub(super) const NOT_AN_AKS_HOST: &str = "it is no host name that AKS gives";
 pub(super) const NOT_THE_PORT: &str = "its port is not 443, where AKS serves";
 
-/// Azure's own address for the agents of its machines.
+/// Azure's platform address for the agents of its VMs.
 const WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
-/// The port of every Kubernetes API of AKS; no other is dialled.
+/// The port of all Kubernetes APIs of AKS.
 pub(super) const PORT: u16 = 443;
 
-/// Whether an address is one that Azure gives to a Kubernetes API: `https`, a host of AKS, port 443, nothing more.
-pub(super) fn check(endpoint: &Url) -> Result<(), Error> {
-    let host = endpoint.host_str().unwrap_or_default();
-    let refused = |why| Err(Error::Endpoint { host: host.to_owned(), why });
+/// Checks that a URL is that of a Kubernetes API: `https`, a host of AKS, port 443, and nothing else. The error is the
+/// reason.
+pub(super) fn check(endpoint: &Url) -> Result<(), &'static str> {
     if endpoint.scheme() != "https" {
-        return refused("it is not https");
+        return Err("it is not https");
     }
     let bare = endpoint.username().is_empty()
         && endpoint.password().is_none()
@@ -32,16 +31,16 @@ pub(super) fn check(endpoint: &Url) -> Result<(), Error> {
         && endpoint.query().is_none()
         && endpoint.fragment().is_none();
     if !bare {
-        return refused("it has more than a host and a port");
+        return Err("it has more than a host and a port");
     }
     if endpoint.port_or_known_default() != Some(PORT) {
-        return refused(NOT_THE_PORT);
+        return Err(NOT_THE_PORT);
     }
-    let Some(Host::Domain(name)) = endpoint.host() else { return refused("it is no host name") };
-    if is_aks(name) { Ok(()) } else { refused("it is no host name that AKS gives") }
+    let Some(Host::Domain(name)) = endpoint.host() else { return Err("it is no host name") };
+    if is_aks(name) { Ok(()) } else { Err(NOT_AN_AKS_HOST) }
 }
 
-/// Whether a name is one that AKS gives.
+/// Whether AKS assigns names like this.
 pub(super) fn is_aks(name: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -51,12 +50,12 @@ pub(super) fn is_aks(name: &str) -> bool {
     before.is_some_and(|before| before.split('.').all(is_label))
 }
 
-/// Whether an address that DNS gave may be dialled. Private ones may: that is where private clusters are.
-pub(super) fn is_dialable(address: IpAddr) -> bool {
+/// Whether connections to an address from DNS are allowed. Private addresses are those of private clusters.
+pub(super) fn is_allowed_address(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => is_dialable_v4(address),
+        IpAddr::V4(address) => is_allowed_v4(address),
         IpAddr::V6(address) => match embedded(address) {
-            Some(address) => is_dialable_v4(address),
+            Some(address) => is_allowed_v4(address),
             None => {
                 !(address.is_loopback()
                     || address.is_unspecified()
@@ -67,8 +66,8 @@ pub(super) fn is_dialable(address: IpAddr) -> bool {
     }
 }
 
-fn is_dialable_v4(address: Ipv4Addr) -> bool {
-    // 0.0.0.0/8 is "this network"; Linux takes it for itself.
+fn is_allowed_v4(address: Ipv4Addr) -> bool {
+    // Linux treats 0.0.0.0/8 ("this network") as the machine itself.
     !(address.octets().first() == Some(&0)
         || address.is_loopback()
         || address.is_link_local()
@@ -77,7 +76,7 @@ fn is_dialable_v4(address: Ipv4Addr) -> bool {
         || address == WIRE_SERVER)
 }
 
-/// The address of IPv4 in one of IPv6 that leads there: mapped, or by way of NAT64.
+/// The IPv4 address in a mapped or NAT64 IPv6 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_aks_over_https_are_endpoints() {
+    fn endpoints_are_https_urls_of_aks_hosts() {
         for good in [
             "https://aks-1.hcp.westeurope.azmk8s.io",
             "https://aks-1.hcp.westeurope.azmk8s.io:443",
@@ -130,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_this_machine_and_of_its_cloud_are_not_dialled() {
+    fn addresses_of_machine_and_platform_are_rejected() {
         for good in
             ["20.1.2.3", "10.0.0.4", "172.16.0.1", "192.168.0.1", "2603::1", "fd00::1", "64:ff9b::1402:304"]
         {
-            assert!(is_dialable(good.parse().unwrap()), "{good}");
+            assert!(is_allowed_address(good.parse().unwrap()), "{good}");
         }
         for bad in [
             "127.0.0.1",
@@ -153,7 +152,7 @@ mod tests {
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
         ] {
-            assert!(!is_dialable(bad.parse().unwrap()), "{bad}");
+            assert!(!is_allowed_address(bad.parse().unwrap()), "{bad}");
         }
     }
 }

@@ -1,7 +1,6 @@
-//! The kubeconfig that Azure gives for a cluster, and the ways of signing in that it may name.
+//! Parses kubeconfigs of Azure: the endpoint, the authority and the sign-in of the current context.
 //!
-//! Taken from it are the address, the authority and the sign-in of its current context. Nothing that it names is run or
-//! opened: no program, no file, no proxy. That a certificate need not be checked is not believed.
+//! Programs, files and proxies in it are not used, and `insecure-skip-tls-verify` is ignored.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,111 +8,85 @@ use kube::config as form;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::error::Error;
-use super::{Access, hosts};
+use crate::access::{Access, Identity};
+use crate::error::Error;
+use crate::hosts;
 
-/// What a kubeconfig says.
+/// A kubeconfig.
 #[derive(Clone, Debug)]
 pub struct Kubeconfig {
     /// `https://<host>[:port]`
     pub endpoint: Url,
-    /// The certificates that the cluster's own must lead to, PEM.
+    /// The cluster's certificate authorities, PEM.
     pub ca: Vec<u8>,
-    /// Who one is with it.
+    /// The sign-in of the user.
     pub sign_in: SignIn,
 }
 
-/// How a kubeconfig signs in.
+/// The sign-in of a kubeconfig.
 #[derive(Clone, Debug)]
 pub enum SignIn {
-    /// With what it carries.
+    /// An identity in the kubeconfig.
     Identity(Identity),
-    /// With a token of Microsoft Entra, that has to be asked for.
+    /// A token of Microsoft Entra, which must be requested.
     Entra {
-        /// The id of the server application of AKS that the token is for.
+        /// The ID of AKS' server application, for which the token is.
         server_id: String,
-        /// The tenant that the token is asked of.
+        /// The tenant that issues the token.
         tenant_id: String,
     },
 }
 
-/// Who one is in a cluster.
-#[derive(Clone, Debug)]
-pub enum Identity {
-    /// A bearer token.
-    Token(SecretString),
-    /// A client certificate.
-    Certificate {
-        /// The chain, PEM.
-        certificate: Vec<u8>,
-        /// The key, PEM.
-        key: SecretString,
-    },
-}
-
-impl Identity {
-    pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Token(one), Self::Token(other)) => one.expose_secret() == other.expose_secret(),
-            (
-                Self::Certificate { certificate: one, key: one_key },
-                Self::Certificate { certificate: other, key: other_key },
-            ) => one == other && one_key.expose_secret() == other_key.expose_secret(),
-            _ => false,
-        }
-    }
-}
-
 impl Kubeconfig {
-    /// Reads a kubeconfig.
+    /// Parses a kubeconfig.
     ///
     /// # Errors
-    /// [`Error::Kubeconfig`] when something is missing; the words name it and quote nothing. [`Error::Endpoint`] when
-    /// the address is not one of AKS.
+    /// [`Error::Kubeconfig`] names what is missing and quotes nothing. [`Error::Endpoint`] if the host is not one of AKS.
     pub fn parse(text: &SecretString) -> Result<Self, Error> {
-        // The parser's error is not kept: it could quote a secret.
+        // The parser's error could quote a secret.
         let config =
-            form::Kubeconfig::from_yaml(text.expose_secret()).map_err(|_| broken("cannot be read"))?;
+            form::Kubeconfig::from_yaml(text.expose_secret()).map_err(|_| invalid("cannot be read"))?;
         let context = config.current_context.as_deref().unwrap_or_default();
         let context = config.contexts.iter().find(|named| named.name == context);
         let context =
-            context.and_then(|named| named.context.as_ref()).ok_or(broken("has no current context"))?;
+            context.and_then(|named| named.context.as_ref()).ok_or(invalid("has no current context"))?;
         let cluster = config.clusters.iter().find(|named| named.name == context.cluster);
         let cluster = cluster.and_then(|named| named.cluster.as_ref());
-        let cluster = cluster.ok_or(broken("has no cluster for its current context"))?;
+        let cluster = cluster.ok_or(invalid("has no cluster for its current context"))?;
         let user = config.auth_infos.iter().find(|named| Some(&named.name) == context.user.as_ref());
         let user = user.and_then(|named| named.auth_info.as_ref());
-        let user = user.ok_or(broken("has no user for its current context"))?;
+        let user = user.ok_or(invalid("has no user for its current context"))?;
 
         let server = cluster.server.as_deref().unwrap_or_default();
-        let endpoint = Url::parse(server).map_err(|_| broken("has no address of the cluster"))?;
-        hosts::check(&endpoint)?;
+        let endpoint = Url::parse(server).map_err(|_| invalid("has no address of the cluster"))?;
+        hosts::check(&endpoint).map_err(|why| Error::endpoint(&endpoint, why))?;
         let ca = cluster.certificate_authority_data.as_deref().unwrap_or_default();
-        let ca = decoded(ca).ok_or(broken("has no certificate authority"))?;
+        let ca = decode(ca).ok_or(invalid("has no certificate authority"))?;
         Ok(Self { endpoint, ca, sign_in: sign_in(user)? })
     }
 
-    /// The way into the cluster with an identity that was got elsewhere, or is this kubeconfig's own.
+    /// Access to the cluster with an identity.
     pub fn access(&self, identity: Identity) -> Access {
         Access { endpoint: self.endpoint.clone(), ca: self.ca.clone(), identity }
     }
 }
 
-fn broken(how: &'static str) -> Error {
-    Error::Kubeconfig(how)
+fn invalid(reason: &'static str) -> Error {
+    Error::Kubeconfig(reason)
 }
 
-fn decoded(text: &str) -> Option<Vec<u8>> {
+fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text.trim()).ok().filter(|bytes| !bytes.is_empty())
 }
 
-/// How the user signs in. A certificate comes before a token, because it says when it ends; Azure gives administrators both.
+/// The sign-in of a user. A certificate is preferred to a token, because its expiry is known; Azure gives administrators
+/// both.
 fn sign_in(user: &form::AuthInfo) -> Result<SignIn, Error> {
     if let Some(certificate) = user.client_certificate_data.as_deref().filter(|text| !text.is_empty()) {
-        let certificate = decoded(certificate).ok_or(broken("has an unreadable client certificate"))?;
-        let key = user.client_key_data.as_ref().and_then(|key| decoded(key.expose_secret()));
+        let certificate = decode(certificate).ok_or(invalid("has an unreadable client certificate"))?;
+        let key = user.client_key_data.as_ref().and_then(|key| decode(key.expose_secret()));
         let key = key.and_then(|key| String::from_utf8(key).ok()).map(SecretString::from);
-        let key = key.ok_or(broken("has no key for its client certificate"))?;
+        let key = key.ok_or(invalid("has no key for its client certificate"))?;
         return Ok(SignIn::Identity(Identity::Certificate { certificate, key }));
     }
     if let Some(token) = user.token.as_ref().filter(|token| !token.expose_secret().is_empty()) {
@@ -127,7 +100,7 @@ fn sign_in(user: &form::AuthInfo) -> Result<SignIn, Error> {
         let arguments = exec.args.as_deref().unwrap_or_default();
         return entra(argument(arguments, "--server-id"), argument(arguments, "--tenant-id"));
     }
-    Err(broken("has no sign-in that is known here"))
+    Err(invalid("has no sign-in that is known here"))
 }
 
 fn is_kubelogin(exec: &form::ExecConfig) -> bool {
@@ -155,8 +128,8 @@ fn entra(server_id: Option<&str>, tenant_id: Option<&str>) -> Result<SignIn, Err
         };
         text.filter(usable).map(str::to_owned)
     };
-    let server_id = id(server_id).ok_or(broken("names no server application to get a token for"))?;
-    let tenant_id = id(tenant_id).ok_or(broken("names no tenant to get a token from"))?;
+    let server_id = id(server_id).ok_or(invalid("names no server application to get a token for"))?;
+    let tenant_id = id(tenant_id).ok_or(invalid("names no tenant to get a token from"))?;
     Ok(SignIn::Entra { server_id, tenant_id })
 }
 

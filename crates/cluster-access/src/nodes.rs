@@ -1,69 +1,62 @@
-//! The nodes of a cluster: their number, and what is shown of them.
+//! Counts and lists the nodes of a cluster.
 
 use aks::nodes::{Node, NodeInfo, Texts};
 use k8s_openapi::api::core::v1::Node as KubernetesNode;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::ListParams;
-use kube::{Api, Client};
 
-use super::error::Error;
-use super::{Access, Downstream, in_time, told};
+use crate::error::Error;
+use crate::kube_client::KubeClient;
 
-/// Nodes on one page of the list that is counted, and pages: AKS has 5,000 nodes at most.
+/// The page size for counting, and the number of pages: AKS has at most 5,000 nodes.
 const COUNTED_PAGE: u32 = 500;
 const MAX_COUNTED_PAGES: usize = 20;
-/// Whole nodes name the images that they hold, so that their pages are shorter.
+/// Complete nodes list their images, so their pages are shorter.
 const PAGE: u32 = 100;
 const MAX_PAGES: usize = 100;
 
-/// Longer values of labels and annotations are left out.
+/// Longer values of labels and annotations are omitted.
 const MAX_VALUE_LEN: usize = 4_096;
-/// Characters that are kept of why a node is not ready.
+/// The reason why a node is not ready is truncated to this number of characters.
 const MAX_REASON_LEN: usize = 500;
+const ENDLESS: &str = "a list of nodes without an end";
 
-impl Downstream {
-    /// The nodes of a cluster, by name.
-    pub async fn nodes(&self, access: &Access) -> Result<Vec<Node>, Error> {
-        let link = self.parts.links.to(access)?;
-        let (client, host) = (link.kube(), link.host());
-        in_time(host, self.parts.nodes_limit, list(client, host)).await
-    }
-}
-
-/// The number of nodes; only their names and labels are read.
-pub(super) async fn count(client: Client, host: &str) -> Result<i64, Error> {
-    let nodes: Api<KubernetesNode> = Api::all(client);
-    let mut params = ListParams::default().limit(COUNTED_PAGE);
+/// Counts the nodes; reads only their metadata.
+pub(super) async fn count(kube: &KubeClient) -> Result<i64, Error> {
+    let api = kube.api::<KubernetesNode>();
     let mut count = 0;
+    let mut params = ListParams::default().limit(COUNTED_PAGE);
     for _ in 0..MAX_COUNTED_PAGES {
-        let page = nodes.list_metadata(&params).await.map_err(|error| told(host, error))?;
+        let page = api.list_metadata(&params).await.map_err(|error| kube.error(error))?;
         count += i64::try_from(page.items.len()).unwrap_or_default();
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+        match next_page(page.metadata) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(count),
         }
     }
-    Err(endless(host))
+    Err(kube.unreadable(ENDLESS))
 }
 
-async fn list(client: Client, host: &str) -> Result<Vec<Node>, Error> {
-    let api: Api<KubernetesNode> = Api::all(client);
-    let mut params = ListParams::default().limit(PAGE);
+/// Lists the nodes by name.
+pub(super) async fn list(kube: &KubeClient) -> Result<Vec<Node>, Error> {
+    let api = kube.api::<KubernetesNode>();
     let mut nodes = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
     for _ in 0..MAX_PAGES {
-        let page = api.list(&params).await.map_err(|error| told(host, error))?;
+        let page = api.list(&params).await.map_err(|error| kube.error(error))?;
         nodes.extend(page.items.into_iter().map(read));
-        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else {
-            nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        let Some(token) = next_page(page.metadata) else {
+            nodes.sort_by(|a: &Node, b| a.name.cmp(&b.name));
             return Ok(nodes);
         };
         params = params.continue_token(&token);
     }
-    Err(endless(host))
+    Err(kube.unreadable(ENDLESS))
 }
 
-fn endless(host: &str) -> Error {
-    Error::Unreadable { host: host.to_owned(), what: "a list of nodes without an end" }
+fn next_page(meta: ListMeta) -> Option<String> {
+    meta.continue_.filter(|token| !token.is_empty())
 }
 
 fn read(node: KubernetesNode) -> Node {
@@ -134,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn node_is_read_in_full() {
+    fn node_is_read_completely() {
         let node = node(json!({
             "metadata": {"name": "aks-a-1-vmss000000", "uid": "u", "creationTimestamp": "2026-08-20T10:11:12Z",
                 "labels": {"agentpool": "a"}, "annotations": {"short": "s", "long": "x".repeat(5_000)}},
@@ -161,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn node_that_reports_nothing_is_unavailable_and_has_no_info() {
+    fn node_without_status_is_unavailable() {
         let node = node(json!({"metadata": {"name": "a"}}));
         assert_eq!((node.state(), node.info), (NodeState::Unavailable, None));
         assert_eq!(node.not_ready.as_deref(), Some("the node does not report whether it is ready"));

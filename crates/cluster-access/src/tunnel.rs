@@ -1,5 +1,5 @@
-//! Connections that changed the protocol: joined until one end closes, or until the server ends them. Then the client is
-//! told so in its own protocol, between two of its frames, and not by a connection that breaks off.
+//! Joins connections after a change of the protocol, until one end closes or the server closes them. In the latter case, the
+//! client gets a closing frame of its protocol, between two frames, instead of an aborted connection.
 
 mod frames;
 
@@ -11,15 +11,16 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink, split};
 use tokio::time::timeout;
 
+pub use self::frames::Closing;
 use self::frames::Frames;
 pub(super) use self::frames::Protocol;
 
-/// How long the end may take: the rest of a frame, the closing frame, and the client's answer to it.
+/// The time limit for closing: the rest of a frame, the closing frame, and the client's response to it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const BUFFER_LEN: usize = 16 * 1024;
 
-/// Two connections that speak the same protocol from now on.
+/// Two connections with the same protocol.
 #[derive(Debug)]
 pub struct Tunnel {
     pub(super) near: OnUpgrade,
@@ -27,21 +28,10 @@ pub struct Tunnel {
     pub(super) protocol: Protocol,
 }
 
-/// What the client is told when the server ends a joined connection.
-#[derive(Clone, Debug)]
-pub struct Closing {
-    /// The status code of WebSocket's close frame: 1001 when the server stops, 1008 when rights ended.
-    pub code: u16,
-    /// Why, for people; at most 123 bytes are sent.
-    pub reason: String,
-    /// A last message of text, where the client reads a stream of such messages.
-    pub last_message: Option<String>,
-}
-
 impl Tunnel {
-    /// Joins the connections until one end closes or fails, or until `ending` is done. Begins when the client has the head
-    /// of the response. Dropping the future breaks both connections off.
-    pub async fn join(self, ending: impl Future<Output = Closing>) -> io::Result<()> {
+    /// Joins the connections until one end closes or fails, or until `closing` completes. Starts when the client has the head
+    /// of the response. Dropping the future aborts both connections.
+    pub async fn join(self, closing: impl Future<Output = Closing>) -> io::Result<()> {
         let Self { near, far, protocol } = self;
         let (near, far) = tokio::try_join!(near, far).map_err(io::Error::other)?;
         let (mut near_reader, mut near_writer) = split(TokioIo::new(near));
@@ -58,34 +48,34 @@ impl Tunnel {
             };
             tokio::select! {
                 joined = async { tokio::try_join!(to_far, to_near) } => return joined.map(drop),
-                closing = ending => closing,
+                closing = closing => closing,
             }
         };
-        let telling = async {
+        let close = async {
             down.finish_frame(&mut far_reader, &mut near_writer).await?;
             near_writer.write_all(&down.frames.closing(&closing)).await?;
             near_writer.shutdown().await?;
             // A connection with unread bytes would be reset, and the reset could overtake the closing frame.
             copy(&mut near_reader, &mut sink()).await.map(drop)
         };
-        let told = timeout(CLOSE_TIMEOUT, telling).await;
-        // The far end learns by TLS that nothing was cut off.
+        let closed = timeout(CLOSE_TIMEOUT, close).await;
+        // TLS tells the far end that nothing was truncated.
         drop(timeout(CLOSE_TIMEOUT, far_writer.shutdown()).await);
-        told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        closed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-/// One direction of a tunnel, with what of it is not written yet. Each step either reads or writes, so that a future that
-/// is dropped loses nothing, and `frames` knows what the receiver has.
+/// One direction of a tunnel, with the bytes that are not written yet. Each step either reads or writes, so that dropping a
+/// future loses nothing and `frames` matches what the receiver has.
 struct Pump {
     frames: Frames,
     buffer: Vec<u8>,
-    /// The part of `buffer` that is still to be written.
+    /// The part of `buffer` that is not written yet.
     waiting: std::ops::Range<usize>,
 }
 
 impl Pump {
-    /// Passes everything on until the sender has no more.
+    /// Forwards everything until the sender closes.
     async fn run(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
@@ -106,7 +96,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Passes on what is missing of a frame that was begun, and nothing of the next one.
+    /// Forwards the rest of the current frame, and nothing of the next one.
     async fn finish_frame(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
@@ -124,7 +114,7 @@ impl Pump {
         to.flush().await
     }
 
-    /// Makes sure that something waits; false when the sender has no more.
+    /// Reads if nothing is waiting; false if the sender has closed.
     async fn fill(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
         if self.waiting.is_empty() {
             self.waiting = 0..from.read(&mut self.buffer).await?;

@@ -1,8 +1,8 @@
-//! The connections of a process: how many there may be, and which one is closed when there are too many.
+//! Limits the connections of a process, and decides which one is closed if there are too many.
 //!
-//! Anyone can open a connection. One that never carried an authenticated request counts by the address of its peer; when
-//! one more comes than may be open, the oldest idle one of the busiest address is closed. The address of a trusted proxy
-//! stands for many clients, so its connections are not counted.
+//! Anyone can open a connection. Connections without an authenticated request are counted by the peer's address; above the
+//! limit, the longest idle one of the busiest address is closed. Connections of trusted proxies are not counted, because they
+//! serve many clients.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::registry::Registry;
 
-/// The connections that are closed at once when there are no file descriptors left.
+/// The number of connections that are closed at once if there are no file descriptors left.
 const MAX_CLOSED_FOR_DESCRIPTORS: usize = 16;
 
 /// The limits of [`Connections`].
@@ -32,8 +32,8 @@ const MAX_CLOSED_FOR_DESCRIPTORS: usize = 16;
 pub struct ConnectionLimits {
     /// Connections open at once; further ones wait in the system's queue.
     pub total: usize,
-    /// Of these, connections that never carried an authenticated request. `None`: requests are not authenticated, and no
-    /// connection is closed for another one.
+    /// Of these, connections without an authenticated request. `None`: requests are not authenticated, and no connection is
+    /// closed for another one.
     pub unauthenticated: Option<usize>,
     /// The addresses of trusted proxies.
     pub trusted: Vec<IpNet>,
@@ -71,7 +71,7 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// No connections yet. To be called after metrics are installed.
+    /// Must be called after metrics are installed.
     pub fn new(limits: ConnectionLimits) -> Self {
         let gauge = |state| metrics::gauge!("norman_aks_connections", "state" => state);
         Self(Arc::new(Shared {
@@ -83,8 +83,8 @@ impl Connections {
         }))
     }
 
-    /// Admits a connection of `peer`, closing another one or waiting for its end when there are too many. The connection
-    /// must end when `close` is cancelled.
+    /// Admits a connection of `peer`; if there are too many, closes another one or waits for its end. The connection must end
+    /// when `close` is cancelled.
     pub(super) async fn admit(&self, peer: IpAddr, close: CancellationToken) -> Admission {
         let shared = &self.0;
         let guarded = shared.limits.unauthenticated.is_some() && !shared.is_trusted(peer);
@@ -100,7 +100,7 @@ impl Connections {
             // The semaphore is never closed.
             Arc::clone(&shared.permits).acquire_owned().await.ok()
         };
-        let address = group(peer);
+        let address = counted_address(peer);
         let id = guarded.then(|| shared.registry().insert(address, close.clone()));
         let gauge = if guarded { &shared.unauthenticated } else { &shared.admitted };
         gauge.increment(1.0);
@@ -109,12 +109,12 @@ impl Connections {
             address,
             id,
             authenticated: AtomicBool::new(!guarded),
-            has_asked: AtomicBool::new(false),
+            has_request: AtomicBool::new(false),
         };
         Admission { connection: Connection(Arc::new(inner)), close, _permit: permit }
     }
 
-    /// Closes connections that never carried an authenticated request, to free their file descriptors; returns how many.
+    /// Closes connections without an authenticated request, to free file descriptors; returns their number.
     pub(super) fn close_for_descriptors(&self) -> usize {
         (0..MAX_CLOSED_FOR_DESCRIPTORS).take_while(|_| self.0.close_one("descriptors", false)).count()
     }
@@ -130,7 +130,7 @@ impl Shared {
         self.limits.trusted.iter().any(|network| network.contains(&peer))
     }
 
-    /// Closes the connection that goes first; false when there is none.
+    /// Closes the next connection in order; false if there is none.
     fn close_one(&self, reason: &'static str, only_idle: bool) -> bool {
         let Some(close) = self.registry().take_first(only_idle) else { return false };
         close.cancel();
@@ -144,8 +144,8 @@ pub(super) fn count_closed(reason: &'static str) {
     metrics::counter!("norman_aks_connections_closed_total", "reason" => reason).increment(1);
 }
 
-/// Peers that count as one: an IPv4 address, or the /64 network of an IPv6 address, which is what one customer has.
-fn group(peer: IpAddr) -> IpAddr {
+/// The key by which peers are counted: an IPv4 address, or the /64 network of an IPv6 address, which one customer has.
+fn counted_address(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() & (u128::MAX << 64);
@@ -194,7 +194,7 @@ struct Inner {
     id: Option<u64>,
     /// Also for connections that are not counted in the registry.
     authenticated: AtomicBool,
-    has_asked: AtomicBool,
+    has_request: AtomicBool,
 }
 
 impl fmt::Debug for Connection {
@@ -203,22 +203,22 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What to do with a connection that has been silent for a while.
+/// The verdict on a silent connection.
 #[derive(Debug, PartialEq)]
 pub(super) enum Silence {
     /// Close it.
     TooLong,
-    /// It may be silent as long as it likes.
+    /// It may stay silent.
     Allowed,
-    /// Look again then.
+    /// Check again at this time.
     Until(Instant),
 }
 
 impl Connection {
-    /// Notes that the connection carried an authenticated request: it is not closed for another one any more.
+    /// Records an authenticated request: the connection is no longer closed for another one.
     pub fn mark_authenticated(&self) {
         let Inner { shared, authenticated, .. } = &*self.0;
-        // One that is being closed stays what it was.
+        // A connection that is being closed is not changed.
         if !authenticated.load(Ordering::Acquire) && self.leave_registry() {
             authenticated.store(true, Ordering::Release);
             shared.unauthenticated.decrement(1.0);
@@ -226,9 +226,9 @@ impl Connection {
         }
     }
 
-    /// Begins a request. The connection is not idle until what is returned is dropped.
+    /// Starts a request. The connection is not idle until the guard is dropped.
     pub(super) fn begin_request(&self) -> RequestGuard {
-        self.0.has_asked.store(true, Ordering::Relaxed);
+        self.0.has_request.store(true, Ordering::Relaxed);
         if !self.is_counted() {
             return RequestGuard(None);
         }
@@ -238,10 +238,10 @@ impl Connection {
         RequestGuard(Some(self.clone()))
     }
 
-    /// Judges a silence, given how long a connection may go without a request.
+    /// Judges a silence, with a limit for connections without a request.
     pub(super) fn silence(&self, limit: Duration) -> Silence {
         let now = Instant::now();
-        if !self.0.has_asked.load(Ordering::Relaxed) {
+        if !self.0.has_request.load(Ordering::Relaxed) {
             return Silence::TooLong;
         }
         let Some(id) = self.0.id.filter(|_| self.is_counted()) else { return Silence::Allowed };
@@ -334,7 +334,7 @@ mod tests {
             ("2001:db8:1:2::", "2001:db8:1:2::"),
             ("2001:db8:1:3::1", "2001:db8:1:3::"),
         ] {
-            assert_eq!(group(peer.parse().unwrap()).to_string(), expected, "{peer}");
+            assert_eq!(counted_address(peer.parse().unwrap()).to_string(), expected, "{peer}");
         }
     }
 
@@ -345,12 +345,12 @@ mod tests {
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
             open.push(admit(&connections, peer).await);
         }
-        // The oldest of the busiest address is at work.
+        // The oldest one of the busiest address is busy.
         let request = open[1].connection().begin_request();
         open.push(admit(&connections, "192.0.2.2").await);
         assert_eq!(closed(&open), [false, false, true, false, false]);
         drop(request);
-        // It has been idle for a shorter time than the other one now.
+        // It has been idle for less time than the other one.
         open.push(admit(&connections, "192.0.2.3").await);
         assert_eq!(closed(&open), [false, false, true, true, false, false]);
     }
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn busy_address_without_an_idle_connection_is_not_spared() {
+    async fn busy_address_without_idle_connections_is_closed_first() {
         let connections = connections(100, 4, &[]);
         let mut open = Vec::new();
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn newcomer_takes_the_place_of_an_idle_one_when_all_are_taken() {
+    async fn new_connection_replaces_an_idle_one() {
         let connections = connections(2, 2, &["10.0.0.0/8"]);
         let idle = admit(&connections, "192.0.2.9").await;
         let _trusted = admit(&connections, "10.0.0.1").await;
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_descriptors_close_sixteen_at_once() {
+    async fn descriptor_shortage_closes_sixteen_connections() {
         let connections = connections(100, 50, &[]);
         let mut open = Vec::new();
         for _ in 0..20 {

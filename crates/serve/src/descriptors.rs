@@ -1,4 +1,4 @@
-//! File descriptors: how many the process may have, and whether accepting failed for lack of them.
+//! The limit of file descriptors, and errors for lack of them.
 
 use std::io;
 
@@ -6,11 +6,11 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// More are of no use: connections have a limit of their own.
+/// Connections have a limit of their own, so more are useless.
 const MAX_DESCRIPTORS: u64 = 65_536;
 
-/// Raises the soft limit of open files of this process as far as the hard limit allows; returns what it is then. Systems
-/// give 1,024 for the sake of programs that use `select`.
+/// Raises the process's soft limit of open files to the hard limit; returns the new limit. The default is 1,024 on many
+/// systems, for programs that use `select`.
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(MAX_DESCRIPTORS);

@@ -1,8 +1,8 @@
-//! The accept loop under the server and the sandbox: TCP or TLS, HTTP/1.1 and HTTP/2, a bound on open
-//! connections, time limits on silent ones, and a stop that lets running requests finish.
+//! The accept loop of the server and the sandbox: TCP or TLS, HTTP/1.1 and HTTP/2, limits for open and silent connections,
+//! and a stop that finishes running requests.
 //!
-//! Not here: what is answered (an [`axum::Router`] is handed in), time limits of requests, where
-//! certificates come from. Which connection is closed when there are too many is in [`connections`].
+//! The caller provides the [`axum::Router`] and the certificates, and limits the duration of requests. [`connections`] decides
+//! which connection is closed if there are too many.
 
 mod connections;
 mod descriptors;
@@ -35,31 +35,31 @@ pub use self::connections::{Connection, ConnectionLimits, Connections};
 use self::connections::{Silence, count_closed};
 pub use self::descriptors::raise_descriptor_limit;
 
-/// How long the loop rests after the system refused to accept, and nothing could be done about it.
+/// The delay after a failure to accept, if no connection could be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// How long connections that were closed for their descriptors get to end.
-const CLOSING_TIME: Duration = Duration::from_millis(5);
-/// How often the log has a line about accepting that fails.
+/// The delay after connections were closed for their descriptors.
+const CLOSE_DELAY: Duration = Duration::from_millis(5);
+/// The minimum interval of warnings about failures to accept.
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
-/// Connections that the system keeps until they are accepted; it may have a lower limit of its own.
+/// The length of the accept queue; the system may have a lower limit.
 const BACKLOG: u32 = 4_096;
-/// Streams that one HTTP/2 connection may have open.
+/// The maximum number of open streams of an HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
-/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+/// The interval of HTTP/2 pings, and the time limit for the response.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The limits of one listener.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many connections there may be, together with other listeners that share this.
+    /// The limits of connections, shared with other listeners.
     pub connections: Connections,
-    /// How long a TLS handshake may take.
+    /// The time limit of a TLS handshake.
     pub handshake_timeout: Duration,
-    /// How long a connection may take to send the head of a request, the first or the next one. Where connections without
-    /// an authenticated request are limited, this also ends the silence of one between two requests.
+    /// The time limit for the head of a request. If connections without an authenticated request are limited, also the time
+    /// that one may be idle between two requests.
     pub header_timeout: Duration,
-    /// How long running requests may go on after the stop, before their connections are closed.
+    /// How long running requests may continue after the stop.
     pub drain: Duration,
 }
 
@@ -74,29 +74,28 @@ impl Default for Options {
     }
 }
 
-/// As an extension (in an [`Arc`]) of a request that came over TLS: what the handshake said about the client.
+/// The TLS client, as an extension (in an [`Arc`]) of its requests.
 #[derive(Clone, Debug, Default)]
 pub struct TlsPeer {
-    /// The host name that it asked for.
+    /// The requested host name.
     pub server_name: Option<String>,
-    /// The certificates that it showed, its own first; it has the key of that one. Whether they may be trusted is
-    /// for those to say who asked for them.
+    /// The client certificates, its own first, for which it has the key. They are not verified.
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
-/// As an extension of a response: end the connection (HTTP/2: the stream) instead of answering.
+/// As an extension of a response: closes the connection (HTTP/2: the stream) instead of responding.
 ///
-/// To end it in the middle of an answer, give the response a body that fails.
+/// To close it within a response, use a body that fails.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("cut on purpose")]
 pub struct Cut;
 
 /// A TLS configuration for [`serve`]: aws-lc-rs, TLS 1.2 and 1.3, no client certificates, HTTP/2 preferred.
 ///
-/// `chain` begins with the certificate of the server itself.
+/// `chain` starts with the certificate of the server itself.
 ///
 /// # Errors
-/// When the key does not fit the certificate.
+/// The key does not match the certificate.
 pub fn tls(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -113,12 +112,12 @@ pub fn tls(
 /// Serves `app` on `listener` until `stop` is cancelled; every request carries the peer's address as
 /// [`ConnectInfo<SocketAddr>`].
 ///
-/// After the stop nothing new is accepted, idle connections are closed, running requests may finish within
-/// [`Options::drain`]. Dropping the future instead ends every connection at once. A failure to accept is
-/// logged and never ends the loop.
+/// After the stop, no connection is accepted, idle ones are closed, and running requests may finish within
+/// [`Options::drain`]. Dropping the future closes all connections at once. A failure to accept is logged and does not end the
+/// loop.
 ///
 /// # Errors
-/// When the listener has no address.
+/// The listener has no address.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -128,30 +127,30 @@ pub async fn serve(
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
     let kill = CancellationToken::new();
-    // Also when this future is dropped: no connection outlives the loop.
+    // No connection outlives the loop, even if this future is dropped.
     let _kill_on_drop = kill.clone().drop_guard();
-    let front = Arc::new(Front {
+    let shared = Arc::new(Listener {
         http: http(options.header_timeout),
         tls: tls.map(TlsAcceptor::from),
         app,
         stop: stop.clone(),
         options,
     });
-    let connections = &front.options.connections;
+    let connections = &shared.options.connections;
     let tasks = TaskTracker::new();
     loop {
         let Some((stream, peer)) = accept(&listener, connections, &stop).await else { break };
         let admission = connections.admit(peer.ip(), kill.child_token());
         let Some(admission) = stop.run_until_cancelled(admission).await else { break };
-        let front = Arc::clone(&front);
+        let shared = Arc::clone(&shared);
         tasks.spawn(async move {
-            let served = front.connection(stream, peer, admission.connection());
+            let served = shared.connection(stream, peer, admission.connection());
             admission.closing().run_until_cancelled(served).await;
         });
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(front.options.drain, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(shared.options.drain, tasks.wait()).await.is_err() {
         warn!(%address, open = tasks.len(), "requests still running after the drain limit are cut");
         kill.cancel();
         tasks.wait().await;
@@ -159,19 +158,19 @@ pub async fn serve(
     Ok(())
 }
 
-/// Binds a listener with room for many connections that wait to be accepted.
+/// Binds a listener with a long accept queue.
 ///
 /// # Errors
-/// The system's reason.
+/// The error of the system.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Otherwise a restart would have to wait for the connections of the server before it.
+    // Otherwise a restart would wait for the connections of the previous server.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// The next connection; `None` once `stop` is cancelled.
+/// Accepts the next connection; `None` after `stop`.
 async fn accept(
     listener: &TcpListener,
     connections: &Connections,
@@ -185,7 +184,7 @@ async fn accept(
         };
         if matches!(
             error.kind(),
-            // The peer was gone before we came: its affair, and no reason to rest.
+            // The peer closed early, which needs no delay.
             io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionRefused
@@ -198,7 +197,7 @@ async fn accept(
             warned = Some(Instant::now());
             warn!(%error, closed, "cannot accept connections; trying again");
         }
-        let pause = if closed > 0 { CLOSING_TIME } else { ACCEPT_PAUSE };
+        let pause = if closed > 0 { CLOSE_DELAY } else { ACCEPT_PAUSE };
         stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
     }
 }
@@ -215,8 +214,8 @@ fn http(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// What all connections of a listener share.
-struct Front {
+/// The shared state of a listener's connections.
+struct Listener {
     http: auto::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
     app: Router,
@@ -224,7 +223,7 @@ struct Front {
     options: Options,
 }
 
-impl Front {
+impl Listener {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, connection: &Connection) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%peer, %error, "cannot set TCP_NODELAY");
@@ -274,8 +273,8 @@ impl Front {
             }
         });
         let mut served = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        // hyper's own limit begins with the first bytes of HTTP/1; this one covers silence before them,
-        // and HTTP/2 connections on which nothing is ever asked, or nothing more.
+        // hyper's limit starts with the first bytes of HTTP/1; this one covers earlier silence, and HTTP/2 connections without
+        // requests.
         let mut silence = pin!(tokio::time::sleep(self.options.header_timeout));
         let (mut stopping, mut settled) = (false, false);
         loop {
@@ -313,6 +312,7 @@ mod tests {
     use http::StatusCode;
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
     use super::*;
@@ -331,25 +331,42 @@ mod tests {
         Served { address, stop, task }
     }
 
-    fn app() -> Router {
+    /// `/held` responds once it is released.
+    #[derive(Clone, Default)]
+    struct Held {
+        started: Arc<Notify>,
+        released: Arc<Notify>,
+    }
+
+    fn app(held: &Held) -> Router {
+        let Held { started, released } = held.clone();
+        let respond = async move || {
+            started.notify_one();
+            released.notified().await;
+            "done"
+        };
         Router::new()
             .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()))
-            .route(
-                "/slow",
-                get(async || {
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                    "done"
-                }),
-            )
+            .route("/held", get(respond))
             .route("/cut", get(async || -> Response { (axum::Extension(Cut), "unseen").into_response() }))
     }
 
-    /// Everything that the server sends until it closes the connection.
+    /// A server with a request to `/held` in progress, and the response to it.
+    async fn with_held_request(options: Options) -> (Served, Held, JoinHandle<String>) {
+        let held = Held::default();
+        let served = served(app(&held), options, None).await;
+        let address = served.address;
+        let running = tokio::spawn(async move { exchange(address, &request("/held")).await });
+        held.started.notified().await;
+        (served, held, running)
+    }
+
+    /// Sends a request and reads until the server closes the connection.
     async fn exchange(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        // A reset after the answer is as good as a close.
+        // A reset after the response counts as a close.
         let _ = stream.read_to_string(&mut answer).await;
         answer
     }
@@ -368,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_carry_the_address_of_the_peer() {
-        let served = served(app(), Options::default(), None).await;
+        let served = served(app(&Held::default()), Options::default(), None).await;
         let answer = exchange(served.address, &request("/peer")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
@@ -377,85 +394,100 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_running_request_is_finished_after_the_stop_and_nothing_new_is_accepted() {
-        let served = served(app(), Options::default(), None).await;
-        let running = tokio::spawn(async move { exchange(served.address, &request("/slow")).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    async fn stop_finishes_running_requests_and_accepts_no_new_ones() {
+        let (served, held, running) = with_held_request(Options::default()).await;
         served.stop.cancel();
+        held.released.notify_one();
         assert!(running.await.unwrap().ends_with("done"));
         served.task.await.unwrap().unwrap();
         assert!(TcpStream::connect(served.address).await.is_err());
     }
 
     #[tokio::test]
-    async fn the_drain_limit_cuts_what_runs_too_long() {
-        let served = served(app(), short(5_000, 20), None).await;
-        let running = tokio::spawn(async move { exchange(served.address, &request("/slow")).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    async fn drain_limit_aborts_long_requests() {
+        let (served, _held, running) = with_held_request(short(5_000, 20)).await;
         served.stop.cancel();
         served.task.await.unwrap().unwrap();
         assert_eq!(running.await.unwrap(), "");
     }
 
     #[tokio::test]
-    async fn an_idle_connection_does_not_delay_the_stop() {
-        let served = served(app(), Options::default(), None).await;
+    async fn idle_connection_does_not_delay_the_stop() {
+        let served = served(app(&Held::default()), Options::default(), None).await;
         let mut idle = TcpStream::connect(served.address).await.unwrap();
-        idle.write_all(b"GET /peer HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        let mut first = [0; 12];
-        idle.read_exact(&mut first).await.unwrap();
+        request_and_keep(&mut idle).await;
         served.stop.cancel();
         tokio::time::timeout(Duration::from_secs(2), served.task).await.unwrap().unwrap().unwrap();
     }
 
+    /// A request on a connection that stays open.
+    async fn request_and_keep(stream: &mut TcpStream) {
+        stream.write_all(b"GET /peer HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut response = Vec::new();
+        while !response.ends_with(b"127.0.0.1") {
+            response.push(stream.read_u8().await.unwrap());
+        }
+    }
+
     #[tokio::test]
-    async fn silent_and_half_asking_connections_are_closed_after_the_header_limit() {
-        let served = served(app(), short(150, 1_000), None).await;
+    async fn silent_connections_are_closed_after_the_header_limit() {
+        let served = served(app(&Held::default()), short(150, 1_000), None).await;
         for sent in ["", "GET /pe", "PRI * HTTP/2.0\r\n"] {
             let closed = tokio::time::timeout(Duration::from_secs(3), exchange(served.address, sent)).await;
             assert!(closed.is_ok(), "still open after {sent:?}");
         }
-        assert!(exchange(served.address, &request("/slow")).await.ends_with("done"), "slow is not silent");
         served.stop.cancel();
     }
 
     #[tokio::test]
-    async fn a_connection_above_the_bound_waits_for_a_free_place() {
+    async fn running_request_is_not_silent() {
+        let (served, held, running) = with_held_request(short(20, 1_000)).await;
+        let silent = exchange(served.address, "").await;
+        assert_eq!(silent, "", "closed after the header limit");
+        held.released.notify_one();
+        assert!(running.await.unwrap().ends_with("done"));
+        served.stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn connection_above_the_limit_waits() {
         let limits = ConnectionLimits { total: 1, ..ConnectionLimits::default() };
         let options = Options { connections: Connections::new(limits), ..Options::default() };
-        let served = served(app(), options, None).await;
-        let holder = TcpStream::connect(served.address).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let waiting = tokio::spawn(async move { exchange(served.address, &request("/peer")).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(!waiting.is_finished());
+        let served = served(app(&Held::default()), options, None).await;
+        let mut holder = TcpStream::connect(served.address).await.unwrap();
+        request_and_keep(&mut holder).await;
+        let mut waiting = TcpStream::connect(served.address).await.unwrap();
+        waiting.write_all(request("/peer").as_bytes()).await.unwrap();
+        request_and_keep(&mut holder).await;
+        let unanswered = waiting.try_read(&mut [0]).unwrap_err();
+        assert_eq!(unanswered.kind(), io::ErrorKind::WouldBlock);
         drop(holder);
-        assert!(waiting.await.unwrap().ends_with("127.0.0.1"));
+        let mut answer = String::new();
+        waiting.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("127.0.0.1"), "{answer}");
         served.stop.cancel();
     }
 
     #[tokio::test]
-    async fn a_cut_ends_the_connection_without_a_byte() {
-        let served = served(app(), Options::default(), None).await;
+    async fn cut_ends_the_connection_without_a_byte() {
+        let served = served(app(&Held::default()), Options::default(), None).await;
         assert_eq!(exchange(served.address, &request("/cut")).await, "");
         served.stop.cancel();
     }
 
     #[tokio::test]
     async fn dropping_the_loop_ends_its_connections() {
-        let served = served(app(), Options::default(), None).await;
-        let running = tokio::spawn(async move { exchange(served.address, &request("/slow")).await });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (served, _held, running) = with_held_request(Options::default()).await;
         served.task.abort();
         assert_eq!(running.await.unwrap(), "");
     }
 
     #[tokio::test]
-    async fn tls_offers_http_2_first_and_http_1_too() {
+    async fn tls_offers_http_2_and_http_1() {
         let certified = rcgen::generate_simple_self_signed(["sandbox.test".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
         let tls = tls(vec![certified.cert.der().clone()], key.into()).unwrap();
-        let served = served(app(), Options::default(), Some(tls)).await;
+        let served = served(app(&Held::default()), Options::default(), Some(tls)).await;
         let client = |http1: bool| {
             let builder = reqwest::Client::builder()
                 .no_proxy()

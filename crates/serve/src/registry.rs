@@ -1,5 +1,5 @@
-//! The connections without an authenticated request, by the address of their peers, in the order in which they would be
-//! closed. Pure bookkeeping: nothing here waits or closes.
+//! The connections without an authenticated request, by peer address, in the order in which they would be closed. Nothing
+//! here waits or closes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// The connections of every address.
 #[derive(Default)]
 pub(super) struct Registry {
-    /// Grows with every connection and every end of a request.
+    /// Incremented by each new connection and each end of a request.
     sequence: u64,
     len: usize,
     addresses: HashMap<IpAddr, Peers>,
@@ -21,9 +21,9 @@ pub(super) struct Registry {
 /// The connections of one address.
 #[derive(Default)]
 struct Peers {
-    /// By id, which is also their age.
+    /// By ID, which is also their age.
     open: BTreeMap<u64, Entry>,
-    /// The ids of idle ones, by when they became idle.
+    /// The IDs of idle ones, in the order in which they became idle.
     idle: BTreeMap<u64, u64>,
 }
 
@@ -52,7 +52,7 @@ impl Registry {
         id
     }
 
-    /// Removes a connection; false when it is not there any more.
+    /// Removes a connection; false if it is not registered.
     pub(super) fn remove(&mut self, address: IpAddr, id: u64) -> bool {
         self.take(address, id).is_some()
     }
@@ -74,7 +74,7 @@ impl Registry {
         Some(entry.close)
     }
 
-    /// Notes that a request begins.
+    /// Records the start of a request.
     pub(super) fn begin_request(&mut self, address: IpAddr, id: u64) {
         let Some(peers) = self.addresses.get_mut(&address) else { return };
         let Some(entry) = peers.open.get_mut(&id) else { return };
@@ -84,7 +84,7 @@ impl Registry {
         }
     }
 
-    /// Notes that a request ended.
+    /// Records the end of a request.
     pub(super) fn end_request(&mut self, address: IpAddr, id: u64) {
         let key = self.next();
         let Some(peers) = self.addresses.get_mut(&address) else { return };
@@ -96,22 +96,22 @@ impl Registry {
         }
     }
 
-    /// Since when a connection is idle; `None` while it has requests, or is not there any more.
+    /// The time since which a connection is idle; `None` if it has requests or is not registered.
     pub(super) fn idle_since(&self, address: IpAddr, id: u64) -> Option<Instant> {
         self.addresses.get(&address)?.open.get(&id)?.idle.map(|(_, since)| since)
     }
 
-    /// Removes the connection that is to be closed first: the one that has been idle longest, of the address that has
-    /// most. Where the addresses with most connections have no idle one, it is the oldest of them all the same, unless
-    /// `only_idle`; an address with less than half as many does not pay for that.
+    /// Removes the connection to close first: the longest idle one of the address with most connections. If addresses with at
+    /// least half as many have no idle one, the oldest connection of the busiest address, unless `only_idle`.
     pub(super) fn take_first(&mut self, only_idle: bool) -> Option<CancellationToken> {
         let (most, busiest) = *self.by_size.last()?;
-        let worth_it = |size: usize| only_idle || size * 2 >= most;
-        let idle =
-            self.by_size.iter().rev().take_while(|(size, _)| worth_it(*size)).find_map(|(_, address)| {
+        let is_busy_enough = |size: usize| only_idle || size * 2 >= most;
+        let idle = self.by_size.iter().rev().take_while(|(size, _)| is_busy_enough(*size)).find_map(
+            |(_, address)| {
                 let (_, id) = self.addresses.get(address)?.idle.first_key_value()?;
                 Some((*address, *id))
-            });
+            },
+        );
         let busy = || {
             let (id, _) = self.addresses.get(&busiest)?.open.first_key_value()?;
             (!only_idle).then_some((busiest, *id))
@@ -152,9 +152,9 @@ mod tests {
     }
 
     proptest! {
-        /// Held against a plain list.
+        /// Compares the registry with a plain list.
         #[test]
-        fn books_are_in_order_whatever_happens(steps in prop::collection::vec(step(), 1..80)) {
+        fn registry_matches_a_plain_list(steps in prop::collection::vec(step(), 1..80)) {
             let mut registry = Registry::default();
             // Address, id, requests, when it became idle, and what closes it.
             let mut open: Vec<(IpAddr, u64, usize, usize, CancellationToken)> = Vec::new();

@@ -1,4 +1,4 @@
-//! One comparison of the rights inside a cluster with those that have to be there, the changes, and the events about them.
+//! Compares the rights inside a cluster with the desired ones, changes them, and records events.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use aks::system_namespaces::SystemNamespaces;
 use cluster_access::{Access, MEMBERS_LABEL, RoleChanges, RoleState};
 use serde_json::json;
 
-use super::Error;
-use crate::provision::Parts;
+use super::error::Error;
+use crate::service::core::Core;
 use crate::store::{self, NewClusterEvent, watches};
 
-/// The kind of events that tell of rights inside a cluster.
+/// The kind of events about rights inside a cluster.
 pub(super) const EVENT_KIND: &str = "access";
-/// The most names in one event.
+/// The maximum number of names in one event.
 const MAX_NAMES: usize = 20;
 const CORRECTIONS: &str = "norman_aks_cluster_role_corrections_total";
 
-/// Shows the counters before anything was counted.
+/// Initializes the counters.
 pub(super) fn describe_metrics() {
     for outcome in ["done", "failed"] {
         metrics::counter!(CORRECTIONS, "outcome" => outcome).increment(0);
@@ -25,18 +25,18 @@ pub(super) fn describe_metrics() {
 }
 
 /// The setting `system-namespaces`.
-pub(in crate::provision) async fn system_namespaces(parts: &Parts) -> SystemNamespaces {
-    SystemNamespaces::parse(&parts.settings.value("system-namespaces").await)
+pub(crate) async fn system_namespaces(core: &Core) -> SystemNamespaces {
+    SystemNamespaces::parse(&core.settings.value("system-namespaces").await)
 }
 
 /// Compares and corrects the rights inside a cluster; returns them as they were read.
-pub(in crate::provision) async fn correct(
-    parts: &Parts,
+pub(crate) async fn correct(
+    core: &Core,
     id: &str,
     access: &Access,
     system: &SystemNamespaces,
 ) -> Result<RoleState, Error> {
-    let state = parts.downstream.role_state(access).await?;
+    let state = core.cluster_access.role_state(access).await?;
     for namespace in state.refused(system) {
         tracing::info!(cluster = id, namespace, "system namespace stays closed although it is labelled");
     }
@@ -45,25 +45,25 @@ pub(in crate::provision) async fn correct(
         return Ok(state);
     }
     if changes.ends_edit_everywhere() {
-        // Announced before it happens: a server that dies in between repeats the removal, and not the event.
-        announce(parts, id).await?;
+        // Announced before the change: a server that is killed in between repeats the removal but not the event.
+        announce(core, id).await?;
     }
-    let outcome = parts.downstream.change_roles(access, &changes).await;
+    let outcome = core.cluster_access.change_roles(access, &changes).await;
     let counted = if outcome.is_ok() { "done" } else { "failed" };
     metrics::counter!(CORRECTIONS, "outcome" => counted).increment(1);
     outcome?;
     tracing::info!(cluster = id, opened = ?changes.opened(), closed = ?changes.closed(), "corrected roles");
-    if let Some(event) = namespaces_event(parts.clock.now_ms(), &changes) {
-        store::cluster_events::append(&parts.store, id, &[event]).await?;
-        parts.bell.ring(id);
+    if let Some(event) = namespaces_event(core.clock.now_ms(), &changes) {
+        store::cluster_events::append(&core.store, id, &[event]).await?;
+        core.bell.ring(id);
     }
     Ok(state)
 }
 
-/// Says once for each cluster which members lose the rights of earlier versions.
-async fn announce(parts: &Parts, id: &str) -> Result<(), Error> {
+/// Records once for each cluster which members lose the rights of earlier versions.
+async fn announce(core: &Core, id: &str) -> Result<(), Error> {
     let mut strongest = BTreeMap::<String, Role>::new();
-    for member in store::members::list(&parts.store, Some(id), None).await? {
+    for member in store::members::list(&core.store, Some(id), None).await? {
         if let Some(role) = Role::of(&member.role) {
             let known = strongest.entry(member.user_id).or_insert(role);
             *known = role.max(*known);
@@ -71,12 +71,12 @@ async fn announce(parts: &Parts, id: &str) -> Result<(), Error> {
     }
     let mut members = Vec::new();
     for (user_id, _) in strongest.into_iter().filter(|(_, role)| *role == Role::Member) {
-        let user = store::users::get(&parts.store, &user_id).await?;
+        let user = store::users::get(&core.store, &user_id).await?;
         members.push((user_id, user.map(|user| user.name).unwrap_or_default()));
     }
-    let now_ms = parts.clock.now_ms();
-    if watches::announce(&parts.store, id, now_ms, &announcement(now_ms, &members)).await? {
-        parts.bell.ring(id);
+    let now_ms = core.clock.now_ms();
+    if watches::announce(&core.store, id, now_ms, &announcement(now_ms, &members)).await? {
+        core.bell.ring(id);
     }
     Ok(())
 }
@@ -102,16 +102,16 @@ fn announcement(at_ms: i64, members: &[(String, String)]) -> NewClusterEvent {
 
 fn namespaces_event(at_ms: i64, changes: &RoleChanges) -> Option<NewClusterEvent> {
     let (opened, closed) = (changes.opened(), changes.closed());
-    let mut parts = Vec::new();
+    let mut sentences = Vec::new();
     if !opened.is_empty() {
-        parts.push(format!("cluster members may edit in {}", listed(opened)));
+        sentences.push(format!("cluster members may edit in {}", listed(opened)));
     }
     if !closed.is_empty() {
-        parts.push(format!("cluster members may no longer edit in {}", listed(closed)));
+        sentences.push(format!("cluster members may no longer edit in {}", listed(closed)));
     }
     let first = |names: &[String]| names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>();
     let data = json!({"change": "namespaces", "opened": first(opened), "closed": first(closed)});
-    (!parts.is_empty()).then(|| event(at_ms, parts.join("; "), &data))
+    (!sentences.is_empty()).then(|| event(at_ms, sentences.join("; "), &data))
 }
 
 /// An event about rights inside a cluster.

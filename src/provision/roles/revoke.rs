@@ -1,5 +1,5 @@
-//! Users who lost rights in a cluster: the bindings inside it that name them are removed, or reported. The mark of such a
-//! user stays in the database until that is done, whatever becomes of this server and of the way to the cluster.
+//! Removes, or reports, the bindings inside a cluster that name users who lost their rights. The mark of such a user stays in
+//! the database until then, even if this server stops or cannot reach the cluster.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,39 +7,38 @@ use std::time::Duration;
 use cluster_access::{Access, RemovedUsers};
 use serde_json::json;
 
-use super::Error;
 use super::correct::{event, listed};
-use crate::provision::Parts;
+use super::error::Error;
+use crate::service::core::Core;
 use crate::store::{self, NewClusterEvent, RevocationRow, revocations};
 
-/// How long after the first search the cluster is searched again: requests that were under way when the rights ended are
-/// over by then.
+/// The delay of the second search, after which all requests have ended that were running when the rights ended.
 const SECOND_SEARCH: Duration = Duration::from_secs(15);
-/// Users that are searched for together.
+/// The number of users in one search.
 const MAX_USERS: u32 = 200;
 
-/// Searches a cluster for what marked users left behind, as far as it is time to.
-pub(super) async fn revoke(parts: &Parts, id: &str, access: &Access) -> Result<(), Error> {
-    let marks = revocations::list(&parts.store, id, MAX_USERS).await?;
-    let now_ms = parts.clock.now_ms();
+/// Searches a cluster for bindings of marked users that are due.
+pub(super) async fn revoke(core: &Core, id: &str, access: &Access) -> Result<(), Error> {
+    let marks = revocations::list(&core.store, id, MAX_USERS).await?;
+    let now_ms = core.clock.now_ms();
     let due: Vec<RevocationRow> = marks.into_iter().filter(|mark| is_due(mark, now_ms)).collect();
     if due.is_empty() {
         return Ok(());
     }
     let users: BTreeSet<String> = due.iter().map(|mark| mark.user_id.clone()).collect();
-    let report = parts.downstream.remove_users(access, &users).await?;
+    let report = core.cluster_access.remove_users(access, &users).await?;
     let users: Vec<String> = users.into_iter().collect();
     let is_first = due.iter().any(|mark| mark.scanned_ms.is_none());
     if let Some(event) = report_event(now_ms, &users, &report, is_first) {
         tracing::info!(cluster = id, "{}", event.message);
-        store::cluster_events::append(&parts.store, id, &[event]).await?;
-        parts.bell.ring(id);
+        store::cluster_events::append(&core.store, id, &[event]).await?;
+        core.bell.ring(id);
     }
     for mark in &due {
         if mark.scanned_ms.is_none() {
-            revocations::set_scanned(&parts.store, mark, now_ms).await?;
+            revocations::set_scanned(&core.store, mark, now_ms).await?;
         } else {
-            revocations::delete(&parts.store, mark).await?;
+            revocations::delete(&core.store, mark).await?;
         }
     }
     Ok(())
@@ -50,7 +49,7 @@ fn is_due(mark: &RevocationRow, now_ms: i64) -> bool {
     mark.scanned_ms.is_none_or(|scanned_ms| now_ms.saturating_sub(scanned_ms) >= pause_ms)
 }
 
-/// What to tell about a search; what is denied is told once.
+/// The event about a search; denied bindings are reported once.
 fn report_event(
     at_ms: i64,
     users: &[String],
@@ -60,12 +59,12 @@ fn report_event(
     let removed: Vec<String> = report.removed.iter().cloned().collect();
     let denied: Vec<String> =
         report.denied.iter().map(|(binding, reason)| format!("{binding} ({reason})")).collect();
-    let mut parts = Vec::new();
+    let mut sentences = Vec::new();
     if !removed.is_empty() {
-        parts.push(format!("removed {} from {}", listed(users), listed(&removed)));
+        sentences.push(format!("removed {} from {}", listed(users), listed(&removed)));
     }
     if !denied.is_empty() && is_first {
-        parts.push(format!(
+        sentences.push(format!(
             "{} may still be named in {}: this server may not change that; remove it yourself",
             listed(users),
             listed(&denied)
@@ -73,7 +72,7 @@ fn report_event(
     }
     let bindings: Vec<_> = report.denied.iter().map(|(binding, _)| binding).collect();
     let data = json!({"change": "revoked", "users": users, "removed": removed, "denied": bindings});
-    (!parts.is_empty()).then(|| event(at_ms, parts.join("; "), &data))
+    (!sentences.is_empty()).then(|| event(at_ms, sentences.join("; "), &data))
 }
 
 #[cfg(test)]
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn second_search_waits_for_requests_under_way() {
+    fn second_search_waits_for_running_requests() {
         for (scanned_ms, now_ms, expected) in
             [(None, 0, true), (Some(1_000), 15_999, false), (Some(1_000), 16_000, true)]
         {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use azure::{DiscoveryError, Refusal};
+use azure::{ArmError, DiscoveryError};
 use serde_json::Value;
 
 use super::{Explained, PAUSE, hints, status_of, status_of_upstream, text_of};
@@ -68,7 +68,7 @@ fn explained(error: &DiscoveryError, text: String) -> Explained {
 }
 
 /// The one-line form of Azure's older libraries, which the dashboard's first rule was written for.
-fn one_line(refusal: &Refusal) -> String {
+fn one_line(refusal: &ArmError) -> String {
     let status = refusal.status;
     let body: Value = serde_json::from_slice(&refusal.body).unwrap_or_default();
     let error = body.get("error").unwrap_or(&body);

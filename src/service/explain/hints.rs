@@ -4,7 +4,7 @@ mod arm;
 mod login;
 mod roles;
 
-use azure::{DiscoveryError, Error, Refusal, ServiceError};
+use azure::{ArmError, DiscoveryError, Error, ServiceError};
 
 /// The hint for a failed call; `None` where Azure's own text says it all.
 pub(super) fn of(error: &Error) -> Option<String> {
@@ -50,7 +50,7 @@ pub(super) fn of_operation(error: &ServiceError) -> Option<String> {
     arm::hint(error, None)
 }
 
-fn of_refusal(refusal: &Refusal) -> Option<String> {
+fn of_refusal(refusal: &ArmError) -> Option<String> {
     if let Some(kind) = &refusal.foreign {
         return Some(not_azures(kind));
     }

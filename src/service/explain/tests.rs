@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use super::*;
 
-fn refusal(status: u16, code: Option<&str>, message: Option<&str>, body: &str) -> Refusal {
-    Refusal {
+fn refusal(status: u16, code: Option<&str>, message: Option<&str>, body: &str) -> ArmError {
+    ArmError {
         method: Method::GET,
         url: "https://management.azure.com/subscriptions/s".to_owned(),
         status,
@@ -22,7 +22,7 @@ fn refusal(status: u16, code: Option<&str>, message: Option<&str>, body: &str) -
 }
 
 fn login(code: &str, body: &str) -> Error {
-    Error::Login(Box::new(LoginRefusal {
+    Error::Login(Box::new(EntraError {
         method: Method::POST,
         url: "https://login.microsoftonline.com/t/oauth2/v2.0/token".to_owned(),
         status: 401,
@@ -101,7 +101,7 @@ fn what_passes_by_itself_has_its_own_status_and_a_time_to_try_again() {
         let explained = failure(&Error::Arm(Box::new(refusal(upstream, None, None, ""))));
         assert_eq!((explained.status, explained.retry_after), (status, again), "{upstream}");
     }
-    let asked = Refusal { retry_after: Some(Duration::from_secs(17)), ..refusal(429, None, None, "") };
+    let asked = ArmError { retry_after: Some(Duration::from_secs(17)), ..refusal(429, None, None, "") };
     assert_eq!(failure(&Error::Arm(Box::new(asked))).retry_after, Some(Duration::from_secs(17)));
     assert_eq!(failure(&Error::TimedOut { to: Service::Arm }).status, 504);
 }
@@ -129,7 +129,7 @@ fn a_tenant_that_cannot_be_found_is_told_on_one_line_that_ends_in_the_message() 
 /// The hint for an error of Resource Manager in its usual form.
 fn hint_for(status: u16, code: &str, message: &str, url: &str) -> String {
     let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
-    let refusal = Refusal { url: url.to_owned(), ..refusal(status, Some(code), Some(message), &body) };
+    let refusal = ArmError { url: url.to_owned(), ..refusal(status, Some(code), Some(message), &body) };
     failure(&Error::Arm(Box::new(refusal))).hint.unwrap_or_default()
 }
 

@@ -1,7 +1,7 @@
 //! Errors of Azure that stop everything that a credential is used for: what cannot work is said before a cluster is saved.
 
 use aks::review::{Denial, DenialKind};
-use azure::{DiscoveryError, Error, LoginRefusal, Refusal};
+use azure::{ArmError, DiscoveryError, EntraError, Error};
 
 use crate::service::credentials::AccessError;
 use crate::service::explain;
@@ -60,7 +60,7 @@ pub(super) fn of_access(error: &AccessError) -> Option<Denial> {
     })
 }
 
-fn rejected(login: &LoginRefusal, error: &Error) -> Option<Denial> {
+fn rejected(login: &EntraError, error: &Error) -> Option<Denial> {
     let is_one_of = |numbers: &[u64]| login.aadsts.iter().any(|number| numbers.contains(number));
     if is_one_of(&TRANSIENT_LOGIN) {
         return None;
@@ -71,7 +71,7 @@ fn rejected(login: &LoginRefusal, error: &Error) -> Option<Denial> {
     Some(denial(DenialKind::Credential, &said, hint, is_one_of(&RECENT_LOGIN)))
 }
 
-fn of_refusal(refusal: &Refusal, error: &Error) -> Option<Denial> {
+fn of_refusal(refusal: &ArmError, error: &Error) -> Option<Denial> {
     let code = refusal.code.as_deref().unwrap_or_default();
     let is = |other: &str| code.eq_ignore_ascii_case(other);
     let (kind, may_be_recent) = if is("AuthorizationFailed") && refusal.status == 403 {

@@ -84,7 +84,7 @@ impl Inner {
 
     fn arm(&self, access: &AzureAccess) -> Result<Arm, Error> {
         let arm = self.azure.arm(access.credential(), Instant::now() + FETCH_LIMIT);
-        Ok(arm.map_err(Error::Azure)?.with_patience(MAX_INLINE_WAIT))
+        Ok(arm.map_err(Error::Azure)?.with_max_delay(MAX_INLINE_WAIT))
     }
 }
 

@@ -36,7 +36,7 @@ impl ServerAccess {
         if let Some(replica) = inner.secrets.older_replica().await? {
             return Ok(Retired::StillUsed(replica));
         }
-        inner.downstream.remove_service_account(access).await.map_err(Error::Cluster)?;
+        inner.cluster_access.remove_service_account(access).await.map_err(Error::Cluster)?;
         // The stored copy goes last: while it is there, the removal is tried again.
         let removed = inner.secrets.remove_of_cluster(cluster_id, SERVICE_ACCOUNT_TOKEN, event).await?;
         Ok(if removed { Retired::Removed } else { Retired::Absent })

@@ -388,7 +388,7 @@ pub(super) async fn other_roles(cluster: &Cluster) {
 }
 
 #[tokio::test]
-async fn member_finds_no_way_to_more_rights() {
+async fn member_cannot_gain_more_rights() {
     let cluster = Cluster::start().await;
     let count = try_everything(&cluster).await;
     assert!(count > 150, "{count} attempts");

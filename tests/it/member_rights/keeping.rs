@@ -85,7 +85,7 @@ async fn changed_setting_closes_namespaces() {
 }
 
 #[tokio::test]
-async fn removed_roles_and_bindings_come_back() {
+async fn deleted_roles_and_bindings_are_recreated() {
     removed_objects_come_back(&Cluster::start().await).await;
 }
 
@@ -110,7 +110,7 @@ async fn changed_roles_and_bindings_are_corrected() {
 }
 
 #[tokio::test]
-async fn active_cluster_has_its_roles_before_anybody_watches() {
+async fn active_cluster_has_its_roles_before_the_watch() {
     let cluster = Cluster::of(TestApp::start().await).await;
     for (token, path, expected) in [
         (&cluster.owner, "/api/v1/secrets", 200),
@@ -124,7 +124,7 @@ async fn active_cluster_has_its_roles_before_anybody_watches() {
 }
 
 #[tokio::test]
-async fn cluster_of_a_dead_server_is_taken_over() {
+async fn watch_of_a_dead_server_is_taken_over() {
     let db = databases::sqlite().await;
     let cluster = Cluster::of(TestApp::with().on(&db).start().await).await;
     let claimed = watches::claim(&db.store, "dead", NOW_MS, i64::MAX / 2, 10).await.unwrap();

@@ -145,7 +145,7 @@ async fn disabled_administrator_is_named_in_no_binding() {
 }
 
 #[tokio::test]
-async fn stronger_of_two_roles_takes_its_rights_along() {
+async fn removed_stronger_role_removes_its_rights() {
     let cluster = Cluster::start().await;
     let insider = Insider::of(&cluster).await;
     let stronger = insider.membership(&cluster).await;

@@ -60,7 +60,7 @@ impl Cluster {
 
 #[tokio::test]
 #[ignore = "needs a real kube-apiserver: tests/real-kubernetes.sh"]
-async fn member_finds_no_way_to_more_rights_in_a_real_cluster() {
+async fn member_cannot_gain_more_rights_in_a_real_cluster() {
     let cluster = Cluster::real().await;
     let count = attempts::try_everything(&cluster).await;
     println!("{count} attempts denied");

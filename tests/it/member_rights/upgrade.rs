@@ -30,7 +30,7 @@ async fn former() -> Cluster {
 }
 
 #[tokio::test]
-async fn former_rights_are_removed_before_new_ones_are_made() {
+async fn former_rights_are_removed_before_new_ones_are_created() {
     let cluster = former().await;
     cluster.app.control.clear_kubernetes_requests();
     cluster.app.app.keep_roles();

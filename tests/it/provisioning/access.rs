@@ -125,7 +125,7 @@ async fn new_cluster_gets_no_account_and_no_secret() {
 }
 
 #[tokio::test]
-async fn rotated_certificates_fail_no_request_and_are_fetched_once() {
+async fn rotated_certificates_are_fetched_once() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     let authority = case.get(&id).await["caCert"].clone();
@@ -143,14 +143,14 @@ async fn rotated_certificates_fail_no_request_and_are_fetched_once() {
     let made = made.filter(|it| it["metadata"]["name"].as_str().unwrap().starts_with("made-")).count();
     assert_eq!((made, case.kubeconfigs()), (12, (1, 0)));
 
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_ne!(case.get(&id).await["caCert"], authority);
     assert_eq!(case.condition_of(&id, "Ready").await.unwrap().0, "True");
     assert_eq!(case.kubeconfigs(), (1, 0));
 }
 
 #[tokio::test]
-async fn long_request_is_not_repeated_and_told_to_come_again() {
+async fn long_request_is_not_repeated_after_renewal() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
@@ -165,7 +165,7 @@ async fn long_request_is_not_repeated_and_told_to_come_again() {
 }
 
 #[tokio::test]
-async fn rejection_is_told_from_the_401_of_an_application() {
+async fn application_401_is_not_a_rejection() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     let application = "/api/v1/namespaces/default/services/web/proxy/login";
     let refused = Effect::Status(Refusal { status: Some(401), ..Refusal::default() });
@@ -188,19 +188,19 @@ async fn rejection_is_told_from_the_401_of_an_application() {
 }
 
 #[tokio::test]
-async fn disabled_local_accounts_lead_to_a_token_of_entra() {
+async fn disabled_local_accounts_use_an_entra_token() {
     let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
     let mut cluster = case.aks(MADE_ELSEWHERE).await.unwrap();
     cluster["properties"]["aadProfile"] = json!({"managed": true, "tenantID": case.account.tenant_id});
     cluster["properties"]["disableLocalAccounts"] = true.into();
-    case.meanwhile(Method::PUT, &super::cluster(MADE_ELSEWHERE), Some(&cluster)).await;
+    case.change_in_azure(Method::PUT, &super::cluster(MADE_ELSEWHERE), Some(&cluster)).await;
     case.app.control.clear_requests();
 
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert_eq!(case.kubeconfigs(), (1, 1), "the admin kubeconfig is refused, the user kubeconfig is given");
     let access = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
     assert!(access.contains("tenantId") && !access.contains("key") && !access.contains("token"), "{access}");
-    case.refreshes(2).await;
+    case.advance_refreshes(2).await;
     assert_eq!(case.condition_of(&id, "Ready").await.unwrap().0, "True");
     assert_eq!(case.kubeconfigs(), (1, 1));
 
@@ -211,7 +211,7 @@ async fn disabled_local_accounts_lead_to_a_token_of_entra() {
 }
 
 #[tokio::test]
-async fn token_of_entra_is_replaced_before_it_expires() {
+async fn entra_token_is_replaced_before_it_expires() {
     let (case, id) = Case::connected("ready", "entra-only").await;
     let logins = || {
         let requests = case.app.control.requests();
@@ -244,7 +244,7 @@ async fn certificate_is_replaced_before_it_expires() {
     let id = case.active(&case.import(MADE_ELSEWHERE, json!({}))).await;
     let before = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
     // As long as Azure has no other, it is asked now and then.
-    case.refreshes(30).await;
+    case.advance_refreshes(30).await;
     assert_eq!(case.kubeconfigs().1, 0);
     assert!(case.kubeconfigs().0 <= 2, "{:?} in two and a half hours", case.kubeconfigs());
 
@@ -255,7 +255,7 @@ async fn certificate_is_replaced_before_it_expires() {
     };
     let mut now = before.clone();
     for _ in 0..200 {
-        case.refreshes(1).await;
+        case.advance_refreshes(1).await;
         now = case.secret(&id, CLUSTER_ACCESS).await.unwrap();
         if certificate(&now) != certificate(&before) {
             break;
@@ -268,18 +268,17 @@ async fn certificate_is_replaced_before_it_expires() {
 }
 
 #[tokio::test]
-async fn denied_admin_kubeconfig_leads_to_the_user_kubeconfig() {
+async fn denied_admin_kubeconfig_falls_back_to_user_kubeconfig() {
     let (case, id) = Case::connected("operator", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert!(case.secret(&id, CLUSTER_ACCESS).await.unwrap().contains("certificate"));
 }
 
 #[tokio::test]
-async fn application_without_rights_inside_is_not_active_and_told() {
+async fn missing_rights_inside_keep_cluster_from_active() {
     let case = Case::start_as("operator").await;
-    let id = case.post(&case.import("entra-only", json!({}))).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.import("entra-only", json!({}))).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     for words in [
         &*case.account.client_id,
         "the role Azure Kubernetes Service RBAC Cluster Admin",
@@ -291,9 +290,9 @@ async fn application_without_rights_inside_is_not_active_and_told() {
     // With local accounts and Entra users, the missing action for the admin kubeconfig is named too.
     let mut cluster = case.aks("entra-only").await.unwrap();
     cluster["properties"]["disableLocalAccounts"] = false.into();
-    case.meanwhile(Method::PUT, &super::cluster("entra-only"), Some(&cluster)).await;
+    case.change_in_azure(Method::PUT, &super::cluster("entra-only"), Some(&cluster)).await;
     case.app.pass(Duration::from_mins(8)).await;
-    let message = case.trouble(&id, "provisioning").await;
+    let message = case.expect_failure(&id, "provisioning").await;
     let action = "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action";
     assert!(
         message.contains(action) && message.contains("Azure Kubernetes Service Cluster Admin Role"),
@@ -320,7 +319,7 @@ async fn failed_renewal_is_not_repeated_with_every_request() {
 }
 
 #[tokio::test]
-async fn old_data_directory_works_and_loses_its_service_accounts() {
+async fn old_data_directory_loses_its_service_accounts() {
     let case = Case::upgraded().await;
     let both = [OLD_LOCAL, OLD_ENTRA];
     for id in both {
@@ -342,7 +341,7 @@ async fn old_data_directory_works_and_loses_its_service_accounts() {
     };
     let store = case.store().await;
     store::replicas::put(&store, &older(AFTER_FIXTURE_MS + 301_000)).await.unwrap();
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     for id in both {
         assert!(case.secret(id, CLUSTER_ACCESS).await.is_some(), "the new access works");
         assert_eq!(case.status_inside(id, ACCOUNT).await, 200);
@@ -351,7 +350,7 @@ async fn old_data_directory_works_and_loses_its_service_accounts() {
     }
 
     // It has gone without a word.
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     for id in both {
         for path in [ACCOUNT, SECRET, BINDING] {
             assert_eq!(case.status_inside(id, path).await, 404, "{id} {path}");
@@ -371,18 +370,18 @@ async fn old_data_directory_works_and_loses_its_service_accounts() {
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains("cattle-system/kontainer-engine"), "{told:?}");
     }
-    case.refreshes(3).await;
+    case.advance_refreshes(3).await;
     for id in both {
         assert_eq!(case.cluster_events(id, "serviceAccountRemoved").await.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn denied_kubeconfig_keeps_the_service_account_and_is_told() {
+async fn denied_kubeconfig_keeps_the_service_account() {
     let case = Case::upgraded().await;
     case.deny(Operation::AdminCredential);
     case.deny(Operation::UserCredential);
-    case.refreshes(2).await;
+    case.advance_refreshes(2).await;
     for id in [OLD_LOCAL, OLD_ENTRA] {
         case.expect_active(id).await;
         assert_eq!(case.status_inside(id, ACCOUNT).await, 200);
@@ -399,7 +398,7 @@ async fn denied_kubeconfig_keeps_the_service_account_and_is_told() {
     );
 
     case.app.control.clear_faults();
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     for id in [OLD_LOCAL, OLD_ENTRA] {
         assert_eq!(case.status_inside(id, ACCOUNT).await, 404);
         assert_eq!(
@@ -410,7 +409,7 @@ async fn denied_kubeconfig_keeps_the_service_account_and_is_told() {
 }
 
 #[tokio::test]
-async fn service_account_that_a_member_deletes_fails_no_request() {
+async fn deleted_service_account_fails_no_request() {
     let case = Case::upgraded().await;
     assert_eq!(case.inside(Method::DELETE, OLD_LOCAL, ACCOUNT, None).await.status, StatusCode::OK);
     assert_eq!(case.status_inside(OLD_LOCAL, "/api/v1/nodes").await, 200);
@@ -426,27 +425,27 @@ async fn service_account_with_finalizers_is_removed_too() {
         let answer = call.header("content-type", "application/merge-patch+json").json(&kept).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     for path in [ACCOUNT, SECRET, BINDING] {
         assert_eq!(case.status_inside(OLD_LOCAL, path).await, 404, "{path}");
     }
 }
 
 #[tokio::test]
-async fn binding_of_that_name_for_others_is_left_alone() {
+async fn foreign_binding_with_the_same_name_is_kept() {
     let case = Case::upgraded().await;
     let others =
         json!({"subjects": [{"kind": "User", "name": "somebody", "apiGroup": "rbac.authorization.k8s.io"}]});
     let call = case.app.call(Method::PATCH, &format!("/k8s/clusters/{OLD_ENTRA}{BINDING}"));
     let answer = call.header("content-type", "application/merge-patch+json").json(&others).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_eq!(case.status_inside(OLD_ENTRA, BINDING).await, 200);
     assert_eq!(case.status_inside(OLD_ENTRA, ACCOUNT).await, 404);
 }
 
 #[tokio::test]
-async fn force_delete_names_the_service_account_that_stays() {
+async fn force_delete_names_the_remaining_service_account() {
     let case = Case::upgraded().await;
     let answer = case.app.delete(&format!("/v3/clusters/{OLD_LOCAL}?force=true")).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());

@@ -53,22 +53,22 @@ fn condition<'a>(cluster: &'a Value, kind: &str) -> (&'a str, &'a str) {
 }
 
 #[tokio::test]
-async fn another_authority_of_a_cluster_is_learned_with_the_next_look() {
+async fn changed_authority_is_learned_by_the_next_refresh() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     let known = case.get(&id).await["caCert"].clone();
     rotate(&case).await;
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
     assert_ne!(shown["caCert"], known);
     assert_eq!(condition(&shown, "Ready"), ("True", ""));
     assert_eq!(lines(&case.writes()), [LOOKED]);
-    case.refreshes(3).await;
+    case.advance_refreshes(3).await;
     assert_eq!(lines(&case.writes()), [""; 0], "it is known now");
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_not_found_for_a_while_is_the_same_afterwards() {
+async fn temporarily_missing_cluster_recovers() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     let host = host(&case).await;
@@ -77,12 +77,12 @@ async fn a_cluster_that_is_not_found_for_a_while_is_the_same_afterwards() {
     switch(false);
     case.app.control.clear_kubernetes_requests();
     // The first look may meet the end of a connection from before.
-    case.refreshes(3).await;
+    case.advance_refreshes(3).await;
     assert_eq!(condition(&case.get(&id).await, "Ready").0, "False");
     let looked = lines(&case.writes());
     assert!((2..=3).contains(&looked.len()) && looked.iter().all(|line| line == LOOKED), "{looked:?}");
     switch(true);
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_eq!(condition(&case.get(&id).await, "Ready"), ("True", ""));
     assert_eq!(lines(&case.writes()), [""; 0]);
     let made = case.app.control.kubernetes_requests().into_iter().filter(|seen| seen.method != "GET");
@@ -90,17 +90,15 @@ async fn a_cluster_that_is_not_found_for_a_while_is_the_same_afterwards() {
 }
 
 #[tokio::test]
-async fn a_creation_that_failed_is_made_in_another_way() {
+async fn failed_creation_is_retried_with_another_spec() {
     let case = Case::start().await;
     case.app.control.add_outcome(fails(OperationKind::CreateCluster, 1));
-    let id = case.post(&case.small()).await;
-    case.app.settle().await;
-    case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.small()).await;
+    case.expect_failure(&id, "provisioning").await;
     let other = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
     let answer = case.put(&id, json!({"nodePools": [pool_with("system", "System", other)]})).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     let made = case.pool_in_azure("one", "system").await.unwrap();
     assert_eq!((&made["vmSize"], &made["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
     // From now on it is what it is.
@@ -109,46 +107,45 @@ async fn a_creation_that_failed_is_made_in_another_way() {
 }
 
 #[tokio::test]
-async fn a_change_is_done_although_the_way_into_the_cluster_is_closed() {
+async fn change_is_done_without_access_to_the_cluster() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     rotate(&case).await;
     case.app.control.add_fault(refused("listClusterAdminCredential", 409));
-    assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.put_and_settle(&id, json!({"tags": {"a": "b"}})).await;
     let shown = case.get(&id).await;
     let (status, message) = condition(&shown, "Ready");
     assert_eq!(status, "False");
     assert!(message.contains("error getting kube config: NotToday"), "{message}");
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_eq!(condition(&case.get(&id).await, "Updated"), ("True", ""));
     case.app.control.clear_faults();
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_eq!(condition(&case.get(&id).await, "Ready"), ("True", ""));
 }
 
 #[tokio::test]
-async fn a_pool_that_failed_and_is_no_longer_wanted_goes() {
+async fn failed_unwanted_pool_is_deleted() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     case.app.control.add_outcome(fails(OperationKind::CreatePool, 1));
     let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
     assert_eq!(case.put(&id, two).await.status.as_u16(), 200);
     case.app.settle().await;
-    case.trouble(&id, "updating").await;
+    case.expect_failure(&id, "updating").await;
     assert!(case.pool_in_azure("one", "gpu").await.is_some());
     let writes = case.changed(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(lines(&writes).last().map(String::as_str), Some("DELETE rancher/one/gpu"));
     assert_eq!(case.pool_in_azure("one", "gpu").await, None);
     // And what somebody else makes later under that name is not ours.
-    case.meanwhile_pool("one", "gpu", json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User"})).await;
-    case.expect_rest(&id).await;
+    case.put_pool_in_azure("one", "gpu", json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User"}))
+        .await;
+    case.expect_no_writes(&id).await;
     assert!(case.pool_in_azure("one", "gpu").await.is_some());
 }
 
 #[tokio::test]
-async fn a_pool_that_is_dropped_while_the_cluster_is_made_goes() {
+async fn pool_removed_during_creation_is_deleted() {
     let case = Case::start().await;
     let id =
         case.post(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
@@ -156,14 +153,13 @@ async fn a_pool_that_is_dropped_while_the_cluster_is_made_goes() {
     assert!(case.aks("one").await.is_some(), "it is being made");
     let answer = case.put(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     assert_eq!(case.pool_in_azure("one", "work").await, None);
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn ranges_that_are_no_longer_said_are_no_longer_in_force() {
+async fn removed_ranges_are_removed_in_azure() {
     let case = Case::start().await;
     let body = case.with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
     let id = case.active(&body).await;
@@ -175,15 +171,15 @@ async fn ranges_that_are_no_longer_said_are_no_longer_in_force() {
     assert!(case.get(&id).await["aksConfig"].get("authorizedIpRanges").is_none());
     // Ranges that somebody sets in Azure are not managed from now on.
     let path = "/properties/apiServerAccessProfile";
-    case.meanwhile_set("one", path, json!({"authorizedIPRanges": ["20.9.0.0/16"]})).await;
-    case.expect_rest(&id).await;
+    case.set_in_azure("one", path, json!({"authorizedIPRanges": ["20.9.0.0/16"]})).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn other_words_do_not_undo_what_somebody_changed_in_azure_a_moment_ago() {
+async fn unrelated_change_keeps_recent_changes_in_azure() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.meanwhile_pool("one", "system", json!({"count": 3})).await;
+    case.put_pool_in_azure("one", "system", json!({"count": 3})).await;
     let body = json!({"name": "one", "description": "other words", "labels": {"a": "b"},
         "aksConfig": case.small()["aksConfig"]});
     let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
@@ -193,8 +189,7 @@ async fn other_words_do_not_undo_what_somebody_changed_in_azure_a_moment_ago() {
         "{}",
         answer.text()
     );
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     assert_eq!(lines(&case.writes()), [""; 0]);
     let shown = case.get(&id).await;
     assert_eq!((&shown["description"], &shown["labels"]["a"]), (&json!("other words"), &json!("b")));
@@ -202,7 +197,7 @@ async fn other_words_do_not_undo_what_somebody_changed_in_azure_a_moment_ago() {
 }
 
 #[tokio::test]
-async fn an_import_says_from_its_first_moment_on_what_is_there() {
+async fn import_contains_azures_state_when_it_is_active() {
     let case = Case::start().await;
     let nothing = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
     let id = case.active(&case.import("made-elsewhere", nothing)).await;
@@ -215,7 +210,7 @@ async fn an_import_says_from_its_first_moment_on_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_change_that_azure_gave_up_is_tried_again_now_and_then() {
+async fn failed_change_is_retried_later() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     case.app.control.add_outcome(fails(OperationKind::ScalePool, 1));
@@ -224,10 +219,10 @@ async fn a_change_that_azure_gave_up_is_tried_again_now_and_then() {
     assert_eq!(case.put(&id, wanted).await.status.as_u16(), 200);
     case.app.settle().await;
     let said = "failed to update cluster [one]: node pool system: QuotaExceeded: no cores are left";
-    assert_eq!(case.trouble(&id, "updating").await, said);
-    case.refreshes(4).await;
+    assert_eq!(case.expect_failure(&id, "updating").await, said);
+    case.advance_refreshes(4).await;
     assert_eq!(lines(&case.writes()), ["PUT rancher/one/system"], "not at once");
-    assert_eq!(case.trouble(&id, "updating").await, said);
+    assert_eq!(case.expect_failure(&id, "updating").await, said);
     for _ in 0..2 {
         case.app.clock.advance(Duration::from_mins(30));
         case.app.settle().await;
@@ -241,7 +236,7 @@ async fn a_change_that_azure_gave_up_is_tried_again_now_and_then() {
 }
 
 #[tokio::test]
-async fn an_operation_that_cannot_be_asked_about_is_told_by_its_resource() {
+async fn resource_replaces_an_unreadable_operation() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     for status in [400, 401, 403, 405, 409] {
@@ -256,30 +251,27 @@ async fn an_operation_that_cannot_be_asked_about_is_told_by_its_resource() {
 }
 
 #[tokio::test]
-async fn a_workspace_matters_only_until_the_cluster_is_monitored() {
+async fn workspace_is_irrelevant_once_monitoring_is_on() {
     let case = Case::start().await;
     case.app.control.add_outcome(fails(OperationKind::CreateWorkspace, 1));
-    let id = case.post(&case.with(json!({"monitoring": true}))).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.with(json!({"monitoring": true}))).await;
     case.expect_active(&id).await;
     let made = lines(&case.writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
     assert_eq!(made, 2, "the first one failed");
     case.app.control.add_fault(refused("/workspaces/", 403));
     let writes = case.changed(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn whoever_removes_the_object_of_another_cluster_is_told_that_it_stays() {
+async fn removal_of_a_foreign_cluster_says_that_it_stays() {
     let db = databases::sqlite().await;
     let case = Case::of(TestApp::with().on(&db).start().await, "ready").await;
     let id = case.active(&case.small()).await;
-    case.meanwhile(Method::DELETE, &cluster("one"), None).await;
-    case.meanwhile(Method::PUT, &cluster("one"), Some(&made_in_azure("theirs", json!({})))).await;
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    case.change_in_azure(Method::PUT, &cluster("one"), Some(&made_in_azure("theirs", json!({})))).await;
+    case.expect_removal(&id).await;
     assert!(case.aks("one").await.is_some());
     let events = store::cluster_events::list(&db.store, &id, "", 100).await.unwrap();
     let last = &events.last().unwrap().message;

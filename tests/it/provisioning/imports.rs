@@ -17,15 +17,15 @@ fn changes(writes: &[Write]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_import_is_registered_read_and_active() {
+async fn import_becomes_active() {
     let case = Case::start().await;
     let body = case.import(NAME, json!({}));
     let id = case.post(&body).await;
-    let film = case.film(&id, 20).await;
+    let frames = case.record_frames(&id, 20).await;
     let done =
         "Pending=True Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
-    assert_eq!((&*film.last().unwrap().state, &*film.last().unwrap().conditions), ("active", done));
-    assert!(film.iter().all(|frame| frame.transitioning != "error"), "{film:?}");
+    assert_eq!((&*frames.last().unwrap().state, &*frames.last().unwrap().conditions), ("active", done));
+    assert!(frames.iter().all(|frame| frame.transitioning != "error"), "{frames:?}");
     let shown = case.get(&id).await;
     let mut config = shown["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("type");
@@ -43,14 +43,13 @@ async fn an_import_is_registered_read_and_active() {
 }
 
 #[tokio::test]
-async fn over_its_whole_life_an_import_only_asks_azure_for_the_way_in() {
+async fn import_writes_nothing_to_azure() {
     let app = TestApp::with().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
     let case = Case::of(app, "ready").await;
     let before = case.aks(NAME).await.unwrap();
-    let id = case.post(&case.import(NAME, json!({}))).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.import(NAME, json!({}))).await;
     case.expect_active(&id).await;
-    case.refreshes(30).await;
+    case.advance_refreshes(30).await;
     case.describe(&id).await;
     case.expect_active(&id).await;
     let kubeconfig = case.app.post(&format!("/v3/clusters/{id}?action=generateKubeconfig")).send().await;
@@ -58,32 +57,28 @@ async fn over_its_whole_life_an_import_only_asks_azure_for_the_way_in() {
     // As Terraform sends it.
     let answer = case.put(&id, case.import(NAME, json!({}))["aksConfig"].clone()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    case.app.settle().await;
-    case.expect_active(&id).await;
-    case.refreshes(5).await;
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.settle_active(&id).await;
+    case.advance_refreshes(5).await;
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), [LOOKED]);
     assert_eq!(case.aks(NAME).await.unwrap(), before);
 }
 
 #[tokio::test]
-async fn words_for_nothing_in_an_import_change_nothing() {
+async fn empty_values_of_an_import_change_nothing() {
     let case = Case::start().await;
     let nothing = json!({
         "tags": {}, "monitoring": false, "httpApplicationRouting": false, "authorizedIpRanges": [], "outboundType": "loadBalancer",
     });
-    let id = case.post(&case.import(NAME, nothing)).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.import(NAME, nothing)).await;
     case.expect_active(&id).await;
-    case.refreshes(3).await;
+    case.advance_refreshes(3).await;
     assert_eq!(lines(&case.writes()), [LOOKED]);
     assert_eq!(case.aks(NAME).await.unwrap()["tags"], json!({"team": "platform"}));
 }
 
 #[tokio::test]
-async fn a_key_that_the_user_sets_is_written_and_nothing_else() {
+async fn import_writes_only_set_keys() {
     let case = Case::start().await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     let writes = case.changed(&id, json!({"tags": {"team": "ours"}})).await;
@@ -91,7 +86,7 @@ async fn a_key_that_the_user_sets_is_written_and_nothing_else() {
     assert_eq!(writes[0].body, json!({"tags": {"team": "ours"}}), "no mark: it is not ours");
     let writes = case.changed(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
-    case.meanwhile_set(
+    case.set_in_azure(
         NAME,
         "/properties/apiServerAccessProfile/authorizedIPRanges",
         json!(["20.1.0.0/16", "20.9.0.0/16"]),
@@ -102,16 +97,14 @@ async fn a_key_that_the_user_sets_is_written_and_nothing_else() {
     let now = case.aks(NAME).await.unwrap();
     let ranges = &now["properties"]["apiServerAccessProfile"]["authorizedIPRanges"];
     assert_eq!(*ranges, json!(["20.1.0.0/16", "20.9.0.0/16", "20.2.0.0/16"]), "those of others stay");
-    case.expect_rest(&id).await;
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.expect_no_writes(&id).await;
+    case.expect_removal(&id).await;
     assert_eq!(changes(&case.writes()), Vec::<String>::new());
     assert!(case.aks(NAME).await.is_some());
 }
 
 #[tokio::test]
-async fn pools_of_an_import_are_managed_once_they_are_named() {
+async fn import_manages_named_pools() {
     let case = Case::start().await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     let work = |count: u32| {
@@ -125,26 +118,25 @@ async fn pools_of_an_import_are_managed_once_they_are_named() {
     assert_eq!(lines(&case.changed(&id, work(2)).await), Vec::<String>::new());
     let writes = case.changed(&id, work(3)).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"]);
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn what_is_set_before_the_import_was_looked_at_is_written_too() {
+async fn import_writes_keys_set_before_its_first_read() {
     let case = Case::start().await;
     let id = case.post(&case.import(NAME, json!({}))).await;
     assert_eq!(case.put(&id, json!({"tags": {"team": "ours"}})).await.status, StatusCode::OK);
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     assert_eq!(changes(&case.writes()), ["PATCH rancher/made-elsewhere"]);
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"team": "ours"}));
     assert_eq!(case.aks(NAME).await.unwrap()["tags"], json!({"team": "ours"}));
 }
 
 #[tokio::test]
-async fn the_mark_of_another_server_stays_on_an_import() {
+async fn import_keeps_the_owner_tag_of_another_server() {
     let case = Case::start().await;
     let tags = json!({"a": "b", "norman-aks-owner": "other/c-other"});
-    case.meanwhile(http::Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", tags))).await;
+    case.change_in_azure(http::Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", tags))).await;
     let id = case.active(&case.import("theirs", json!({}))).await;
     let writes = case.changed(&id, json!({"tags": {"c": "d"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/theirs"]);
@@ -152,41 +144,37 @@ async fn the_mark_of_another_server_stays_on_an_import() {
         case.aks("theirs").await.unwrap()["tags"],
         json!({"a": "b", "c": "d", "norman-aks-owner": "other/c-other"})
     );
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
     case.remove(&id).await;
     case.app.settle().await;
     assert!(case.aks("theirs").await.is_some());
 }
 
 #[tokio::test]
-async fn an_import_of_what_is_not_there_says_so_and_can_be_removed() {
+async fn import_of_a_missing_cluster_can_be_removed() {
     let case = Case::start().await;
-    let id = case.post_advised(&case.import("nowhere", json!({}))).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_advised_and_settle(&case.import("nowhere", json!({}))).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert_eq!(message, "nowhere does not exist in Azure, so it cannot be imported");
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_cluster_whose_last_change_failed_is_imported_as_it_is() {
+async fn failed_cluster_can_be_imported() {
     let case = Case::start().await;
     case.app.control.add_outcome(azure_sandbox::ScriptedOutcome {
         times: Some(1),
         ..azure_sandbox::ScriptedOutcome::default()
     });
-    case.meanwhile_set(
+    case.set_in_azure(
         NAME,
         "/properties/addonProfiles",
         json!({"httpApplicationRouting": {"enabled": true}}),
     )
     .await;
     assert_eq!(case.aks(NAME).await.unwrap()["properties"]["provisioningState"], "Failed");
-    let id = case.post(&case.import(NAME, json!({}))).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.import(NAME, json!({}))).await;
     case.expect_active(&id).await;
     case.describe(&id).await;
     case.expect_active(&id).await;
@@ -194,7 +182,7 @@ async fn a_cluster_whose_last_change_failed_is_imported_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_upgrade_of_an_import_sends_back_what_azure_said_with_another_version() {
+async fn import_upgrade_changes_only_the_version() {
     let case = Case::start().await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     let mut expected = case.aks(NAME).await.unwrap();
@@ -202,7 +190,7 @@ async fn an_upgrade_of_an_import_sends_back_what_azure_said_with_another_version
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
     expected["properties"]["kubernetesVersion"] = json!("1.33.3");
     assert_eq!(writes[0].body, expected);
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 /// The address ranges in Azure.
@@ -211,10 +199,10 @@ async fn ranges(case: &Case) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn import_ranges_go_when_their_user_leaves_them_out() {
+async fn import_ranges_are_removed_with_the_users_entry() {
     let case = Case::start().await;
     let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.meanwhile_set(NAME, set, json!(["192.0.2.0/24"])).await;
+    case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     for (stated, expected) in [
         (
@@ -227,20 +215,20 @@ async fn import_ranges_go_when_their_user_leaves_them_out() {
         let writes = case.changed(&id, json!({"authorizedIpRanges": stated})).await;
         assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
         assert_eq!(ranges(&case).await, expected, "{stated}");
-        case.refreshes(2).await;
+        case.advance_refreshes(2).await;
         let shown = case.get(&id).await;
         assert_eq!(shown["aksConfig"]["authorizedIpRanges"], stated, "as the user said it");
         assert_eq!(shown["aksStatus"]["upstreamSpec"]["authorizedIpRanges"], expected);
     }
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
     assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
 }
 
 #[tokio::test]
-async fn import_ranges_go_with_their_key_and_stay_without_a_word() {
+async fn import_ranges_are_removed_with_their_key_only() {
     let case = Case::start().await;
     let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.meanwhile_set(NAME, set, json!(["192.0.2.0/24"])).await;
+    case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     case.changed(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
     let both = json!(["192.0.2.0/24", "203.0.113.7"]);
@@ -249,18 +237,17 @@ async fn import_ranges_go_with_their_key_and_stay_without_a_word() {
     assert_eq!(ranges(&case).await, both);
     // Named with the mask that an address has anyway, it is the same range.
     assert_eq!(case.put(&id, json!({"authorizedIpRanges": ["203.0.113.7/32"]})).await.status, StatusCode::OK);
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     assert_eq!(ranges(&case).await, both);
     case.changed(&id, json!({"authorizedIpRanges": null})).await;
     assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
 }
 
 #[tokio::test]
-async fn import_range_that_azure_had_is_never_the_users() {
+async fn import_range_from_azure_is_not_the_users() {
     let case = Case::start().await;
     let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.meanwhile_set(NAME, set, json!(["192.0.2.0/24"])).await;
+    case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     let answer = case.put(&id, json!({"authorizedIpRanges": ["192.0.2.0/24"]})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
@@ -273,14 +260,13 @@ async fn import_range_that_azure_had_is_never_the_users() {
         (&json!("aksConfig.authorizedIpRanges"), &json!("warning"))
     );
     assert!(stays["message"].as_str().unwrap().contains("192.0.2.0/24"), "{stays}");
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     assert_eq!(ranges(&case).await, json!(["192.0.2.0/24"]));
     assert_eq!(changes(&case.writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn import_tags_go_when_their_user_leaves_them_out() {
+async fn import_tags_are_removed_with_the_users_entry() {
     let case = Case::start().await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     for (stated, expected) in [
@@ -293,17 +279,17 @@ async fn import_tags_go_when_their_user_leaves_them_out() {
         let writes = case.changed(&id, json!({"tags": stated})).await;
         assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"], "{stated}");
         assert_eq!(case.aks(NAME).await.unwrap()["tags"], expected, "{stated}");
-        case.refreshes(1).await;
+        case.advance_refreshes(1).await;
         assert_eq!(case.get(&id).await["aksConfig"]["tags"], stated, "as the user said it");
     }
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn import_labels_and_taints_go_when_their_user_leaves_them_out() {
+async fn import_labels_and_taints_are_removed_with_the_users_entry() {
     let case = Case::start().await;
     let theirs = json!({"nodeLabels": {"theirs": "1"}, "nodeTaints": ["theirs=1:NoSchedule"]});
-    case.meanwhile_pool(NAME, "work", theirs).await;
+    case.put_pool_in_azure(NAME, "work", theirs).await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     let pools = |work: serde_json::Value| {
         let mut pools = json!([
@@ -332,26 +318,26 @@ async fn import_labels_and_taints_go_when_their_user_leaves_them_out() {
         assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"], "{stated}");
         let pool = case.pool_in_azure(NAME, "work").await.unwrap();
         assert_eq!((&pool["nodeLabels"], &pool["nodeTaints"]), (&labels, &taints), "{stated}");
-        case.refreshes(1).await;
+        case.advance_refreshes(1).await;
         let shown = case.get(&id).await["aksConfig"]["nodePools"][1].clone();
         assert_eq!(
             (&shown["nodeLabels"], &shown["nodeTaints"]),
             (&stated["nodeLabels"], &stated["nodeTaints"])
         );
     }
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn import_entry_that_others_took_is_not_written_again() {
+async fn import_entry_changed_by_others_is_not_written_again() {
     let case = Case::start().await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     case.changed(&id, json!({"tags": {"a": "1", "b": "2"}})).await;
     let theirs = json!({"tags": {"team": "platform", "a": "theirs", "c": "4"}});
-    case.meanwhile(http::Method::PATCH, &cluster(NAME), Some(&theirs)).await;
-    case.refreshes(2).await;
+    case.change_in_azure(http::Method::PATCH, &cluster(NAME), Some(&theirs)).await;
+    case.advance_refreshes(2).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "theirs"}));
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
     // What was theirs in the meantime is not taken away with the user's last entry.
     let writes = case.changed(&id, json!({"tags": {}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"]);
@@ -374,7 +360,7 @@ async fn import_remembers_named_entries_over_a_restart() {
 }
 
 #[tokio::test]
-async fn import_change_that_fails_still_knows_what_was_named() {
+async fn failed_import_change_remembers_named_entries() {
     let case = Case::start().await;
     let id = case.active(&case.import(NAME, json!({}))).await;
     case.app.control.add_outcome(azure_sandbox::ScriptedOutcome {

@@ -17,15 +17,15 @@ fn frame(state: &str, transitioning: &str, message: &str, step: &str, conditions
 }
 
 #[tokio::test]
-async fn every_step_to_an_active_cluster_is_shown() {
+async fn all_steps_to_active_are_shown() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
     assert_eq!(case.frame(&id).await, frame("provisioning", "yes", "", "", ""));
     let begun = "2026-11-22T12:00:00Z";
-    let film = case.film(&id, 30).await;
+    let frames = case.record_frames(&id, 30).await;
     let done = "Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
     assert_eq!(
-        film,
+        frames,
         [
             frame(
                 "provisioning",
@@ -63,7 +63,7 @@ async fn every_step_to_an_active_cluster_is_shown() {
 }
 
 #[tokio::test]
-async fn what_is_waited_for_is_told_with_since_when() {
+async fn waiting_shows_its_start() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
     case.app.pass(Duration::from_secs(4)).await;
@@ -78,10 +78,11 @@ async fn what_is_waited_for_is_told_with_since_when() {
 }
 
 #[tokio::test]
-async fn a_cluster_is_one_put_with_an_owner_and_an_identity_and_no_secret() {
+async fn creation_is_one_put_without_a_secret() {
     let case = Case::start().await;
-    let id = case.post(&case.with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"}))).await;
-    case.app.settle().await;
+    let id = case
+        .post_and_settle(&case.with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"})))
+        .await;
     let writes = case.writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", "POST rancher/one/listClusterAdminCredential"]);
     let put = &writes[0];
@@ -107,7 +108,7 @@ async fn a_cluster_is_one_put_with_an_owner_and_an_identity_and_no_secret() {
 }
 
 #[tokio::test]
-async fn an_active_cluster_shows_what_azure_says_of_it() {
+async fn active_cluster_shows_azures_state() {
     let case = Case::start().await;
     let id = case.active(&case.with(json!({"tags": {"team": "a"}}))).await;
     let cluster = case.get(&id).await;
@@ -145,14 +146,14 @@ async fn an_active_cluster_shows_what_azure_says_of_it() {
 }
 
 #[tokio::test]
-async fn a_removed_cluster_is_removed_in_azure_and_its_group_stays() {
+async fn removal_deletes_the_cluster_but_not_its_group() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     case.remove(&id).await;
-    let film = case.film(&id, 60).await;
+    let frames = case.record_frames(&id, 60).await;
     assert!(case.is_gone(&id).await);
     let shown: Vec<(&str, &str, &str)> =
-        film.iter().map(|it| (&*it.state, &*it.transitioning, &*it.message)).collect();
+        frames.iter().map(|it| (&*it.state, &*it.transitioning, &*it.message)).collect();
     assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being removed")]);
     assert_eq!(lines(&case.writes()), ["DELETE rancher/one"]);
     assert_eq!(case.aks("one").await, None);
@@ -160,37 +161,32 @@ async fn a_removed_cluster_is_removed_in_azure_and_its_group_stays() {
 }
 
 #[tokio::test]
-async fn a_removal_does_not_wait_for_what_goes_on() {
+async fn removal_does_not_wait_for_running_operations() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
     case.app.pass(Duration::from_secs(2)).await;
     assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Creating");
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), ["PUT rancher/one", "DELETE rancher/one"]);
     assert_eq!(case.aks("one").await, None);
 }
 
 #[tokio::test]
-async fn an_object_that_was_never_worked_on_leaves_nothing_behind() {
+async fn unstarted_cluster_is_removed_at_once() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn what_a_person_wants_next_may_come_while_the_cluster_is_being_made() {
+async fn change_during_creation_is_applied_after_it() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
     case.app.pass(Duration::from_secs(2)).await;
     let answer = case.put(&id, json!({"tags": {"late": "yes"}})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     assert_eq!(case.aks("one").await.unwrap()["tags"]["late"], "yes");
     let written = lines(&case.writes());
     let expected = ["PUT rancher/one", "PATCH rancher/one", "POST rancher/one/listClusterAdminCredential"];
@@ -198,32 +194,30 @@ async fn what_a_person_wants_next_may_come_while_the_cluster_is_being_made() {
 }
 
 #[tokio::test]
-async fn what_somebody_removes_already_is_only_waited_for() {
+async fn removal_waits_for_a_running_deletion() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     assert_eq!(case.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);
     case.remove(&id).await;
-    let film = case.film(&id, 60).await;
-    let messages: Vec<&str> = film.iter().map(|frame| &*frame.message).collect();
+    let frames = case.record_frames(&id, 60).await;
+    let messages: Vec<&str> = frames.iter().map(|frame| &*frame.message).collect();
     assert_eq!(messages, ["Azure: the cluster is Deleting"]);
     assert!(case.is_gone(&id).await);
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_cluster_whose_whole_group_is_gone_can_be_removed() {
+async fn cluster_without_its_group_can_be_removed() {
     let case = Case::start().await;
     let id = case.active(&case.with(json!({"resourceGroup": "passing"}))).await;
-    case.meanwhile(http::Method::DELETE, "/resourceGroups/passing", None).await;
-    case.refreshes(1).await;
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.change_in_azure(http::Method::DELETE, "/resourceGroups/passing", None).await;
+    case.advance_refreshes(1).await;
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn two_clusters_are_made_beside_each_other() {
+async fn clusters_are_created_concurrently() {
     let case = Case::start().await;
     let first = case.post(&case.small()).await;
     let mut other = case.with(json!({"clusterName": "two", "dnsPrefix": "two"}));

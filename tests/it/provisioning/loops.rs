@@ -8,7 +8,7 @@ async fn rests(more: Value) {
     let case = Case::start().await;
     let body = case.with(more);
     let id = case.active(&body).await;
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
     let mut shown = case.get(&id).await["aksConfig"].clone();
     shown.as_object_mut().unwrap().remove("type");
     for pool in shown["nodePools"].as_array_mut().unwrap() {
@@ -33,7 +33,7 @@ async fn odd_letter_case() {
 }
 
 #[tokio::test]
-async fn empty_lists_and_words_for_nothing() {
+async fn empty_values_cause_no_writes() {
     rests(json!({
         "authorizedIpRanges": [], "tags": {}, "monitoring": false, "httpApplicationRouting": false, "privateCluster": false,
         "managedIdentity": false, "networkPolicy": "", "virtualNetwork": "", "subnet": "", "nodeResourceGroup": "",
@@ -46,7 +46,7 @@ async fn empty_lists_and_words_for_nothing() {
 }
 
 #[tokio::test]
-async fn zones_ranges_and_taints_in_another_order_than_azures() {
+async fn different_order_causes_no_writes() {
     let case = Case::start().await;
     let system = json!({"availabilityZones": ["3", "1", "2"]});
     let work =
@@ -58,9 +58,9 @@ async fn zones_ranges_and_taints_in_another_order_than_azures() {
     let id = case.active(&body).await;
     // Azure tells lists in an order of its own, and an address as a range.
     let path = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.meanwhile_set("one", path, json!(["20.1.0.0/16", "20.2.0.0/16", "20.3.4.5/32"])).await;
-    case.meanwhile_pool("one", "zeta", json!({"nodeTaints": ["a=1:NoSchedule", "b=1:NoSchedule"]})).await;
-    case.expect_rest(&id).await;
+    case.set_in_azure("one", path, json!(["20.1.0.0/16", "20.2.0.0/16", "20.3.4.5/32"])).await;
+    case.put_pool_in_azure("one", "zeta", json!({"nodeTaints": ["a=1:NoSchedule", "b=1:NoSchedule"]})).await;
+    case.expect_no_writes(&id).await;
     let config = case.get(&id).await["aksConfig"].clone();
     assert_eq!(config["authorizedIpRanges"], body["aksConfig"]["authorizedIpRanges"]);
     assert_eq!(config["nodePools"][0]["nodeTaints"], body["aksConfig"]["nodePools"][0]["nodeTaints"]);
@@ -68,30 +68,30 @@ async fn zones_ranges_and_taints_in_another_order_than_azures() {
 }
 
 #[tokio::test]
-async fn a_pool_that_scales_by_itself() {
+async fn autoscaled_pool_causes_no_writes() {
     let case = Case::start().await;
     let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 2});
     let id = case.active(&case.with(json!({"nodePools": [pool_with("system", "System", scaling)]}))).await;
-    case.expect_rest(&id).await;
-    case.meanwhile_pool(
+    case.expect_no_writes(&id).await;
+    case.put_pool_in_azure(
         "one",
         "system",
         json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 4}),
     )
     .await;
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
     let cluster = case.get(&id).await;
     assert_eq!(cluster["aksConfig"]["nodePools"][0]["count"], 2);
     assert_eq!(case.pool_in_azure("one", "system").await.unwrap()["count"], 4);
 }
 
 #[tokio::test]
-async fn a_minor_version_means_one_of_its_patches() {
+async fn minor_version_matches_any_patch() {
     rests(json!({"kubernetesVersion": "1.32"})).await;
 }
 
 #[tokio::test]
-async fn everything_that_can_be_said() {
+async fn complete_spec_causes_no_writes() {
     rests(json!({
         "networkPlugin": "azure", "networkPolicy": "azure", "virtualNetworkResourceGroup": "rancher", "virtualNetwork": "rancher-net",
         "subnet": "nodes", "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10", "dockerBridgeCidr": "172.17.0.1/16",
@@ -110,7 +110,7 @@ async fn everything_that_can_be_said() {
 }
 
 #[tokio::test]
-async fn tags_that_somebody_insists_on_are_not_fought() {
+async fn contested_tags_are_not_written_forever() {
     let case = Case::start().await;
     let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
     let answer = case.put(&id, json!({"tags": {"a": "c"}})).await;
@@ -124,7 +124,8 @@ async fn tags_that_somebody_insists_on_are_not_fought() {
             case.app.clock.advance(std::time::Duration::from_secs(2));
             let mut tags = case.aks("one").await.unwrap()["tags"].clone();
             tags["policy"] = json!("insists");
-            case.meanwhile(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags}))).await;
+            case.change_in_azure(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags})))
+                .await;
         }
         seen.extend(writes);
         case.app.clock.advance(std::time::Duration::from_secs(2));
@@ -132,14 +133,14 @@ async fn tags_that_somebody_insists_on_are_not_fought() {
     assert_eq!(seen, ["PATCH rancher/one"]);
     case.expect_active(&id).await;
     assert_eq!(case.aks("one").await.unwrap()["tags"]["policy"], "insists");
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "c", "policy": "insists"}));
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn a_count_that_azure_takes_and_does_not_keep_is_not_written_for_ever() {
+async fn ignored_count_is_not_written_forever() {
     let case = Case::start().await;
     let id =
         case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
@@ -152,13 +153,13 @@ async fn a_count_that_azure_takes_and_does_not_keep_is_not_written_for_ever() {
         if !writes.is_empty() {
             // Somebody puts it back at once.
             case.app.clock.advance(std::time::Duration::from_secs(4));
-            case.meanwhile_pool("one", "work", json!({"count": 1})).await;
+            case.put_pool_in_azure("one", "work", json!({"count": 1})).await;
         }
         seen.extend(writes);
         case.app.clock.advance(std::time::Duration::from_secs(5));
     }
     assert_eq!(seen, ["PUT rancher/one/work"; 3]);
-    let message = case.trouble(&id, "updating").await;
+    let message = case.expect_failure(&id, "updating").await;
     assert!(message.starts_with("Azure took the change of the pool work 3 times"), "{message}");
     // Whoever gives in, gets an active cluster.
     assert_eq!(
@@ -170,7 +171,7 @@ async fn a_count_that_azure_takes_and_does_not_keep_is_not_written_for_ever() {
 }
 
 #[tokio::test]
-async fn other_ways_out_and_other_networks() {
+async fn outbound_and_network_options_cause_no_writes() {
     rests(json!({"outboundType": "ManagedNATGateway", "loadBalancerSku": "standard", "networkPolicy": "calico"})).await;
     rests(json!({
         "networkPlugin": "azure", "outboundType": "LoadBalancer", "loadBalancerSku": "Standard",
@@ -181,10 +182,10 @@ async fn other_ways_out_and_other_networks() {
 }
 
 #[tokio::test]
-async fn the_mark_as_a_tag_of_the_user() {
+async fn owner_tag_of_the_user_causes_no_writes() {
     let case = Case::start().await;
     let id = case.active(&case.with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}))).await;
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
     let tags = case.aks("one").await.unwrap()["tags"].clone();
     assert!(tags["norman-aks-owner"].as_str().unwrap().ends_with(&id), "{tags}");
     assert_eq!(tags.as_object().unwrap().len(), 2, "{tags}");
@@ -192,7 +193,7 @@ async fn the_mark_as_a_tag_of_the_user() {
 }
 
 #[tokio::test]
-async fn what_somebody_does_in_azure_disturbs_nobody() {
+async fn changes_in_azure_cause_no_writes() {
     let case = Case::start().await;
     let id =
         case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
@@ -202,12 +203,12 @@ async fn what_somebody_does_in_azure_disturbs_nobody() {
     // A refresh comes by while Azure is at work.
     let usual = case.app.control.timing();
     case.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..usual.clone() }).unwrap();
-    case.refreshes(2).await;
+    case.advance_refreshes(2).await;
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
     case.expect_active(&id).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is done");
     case.app.control.set_timing(usual).unwrap();
-    case.refreshes(2).await;
+    case.advance_refreshes(2).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }

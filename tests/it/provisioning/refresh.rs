@@ -15,24 +15,21 @@ fn updated(cluster: &Value) -> (String, String) {
 }
 
 #[tokio::test]
-async fn managed_keys_follow_azure() {
+async fn managed_keys_adopt_changes_in_azure() {
     let case = Case::start().await;
     let wanted = json!({
         "tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"],
         "nodePools": [pool("zeta", "User"), pool_with("system", "System", json!({"nodeLabels": {"x": "y"}}))],
     });
     let id = case.active(&case.with(wanted)).await;
-    case.meanwhile_set("one", "/properties/kubernetesVersion", json!("1.33.3")).await;
-    case.meanwhile_set(
-        "one",
-        "/properties/apiServerAccessProfile/authorizedIPRanges",
-        json!(["20.9.0.0/16"]),
-    )
-    .await;
-    case.meanwhile(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c", "new": "tag"}}))).await;
-    case.meanwhile_pool("one", "zeta", json!({"count": 3})).await;
-    case.meanwhile_pool("one", "system", json!({"nodeLabels": {"x": "z"}})).await;
-    case.refreshes(1).await;
+    case.set_in_azure("one", "/properties/kubernetesVersion", json!("1.33.3")).await;
+    case.set_in_azure("one", "/properties/apiServerAccessProfile/authorizedIPRanges", json!(["20.9.0.0/16"]))
+        .await;
+    case.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c", "new": "tag"}})))
+        .await;
+    case.put_pool_in_azure("one", "zeta", json!({"count": 3})).await;
+    case.put_pool_in_azure("one", "system", json!({"nodeLabels": {"x": "z"}})).await;
+    case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
     let config = &shown["aksConfig"];
     assert_eq!(
@@ -50,32 +47,32 @@ async fn managed_keys_follow_azure() {
     );
     let applied = &shown["appliedSpec"]["aksConfig"];
     assert_eq!(users_own(config, applied), *applied);
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn a_pool_that_goes_in_azure_goes_from_the_specification_and_is_not_made_again() {
+async fn pool_deleted_in_azure_is_not_recreated() {
     let case = Case::start().await;
     let id =
         case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
-    case.meanwhile(Method::DELETE, &format!("{}/agentPools/work", cluster("one")), None).await;
-    case.refreshes(1).await;
+    case.change_in_azure(Method::DELETE, &format!("{}/agentPools/work", cluster("one")), None).await;
+    case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"].as_array().unwrap().len(), 1);
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn an_autoscaler_that_is_switched_in_azure_takes_its_limits_along() {
+async fn autoscaler_change_in_azure_includes_its_limits() {
     let case = Case::start().await;
     let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5});
     let fixed = json!({"enableAutoScaling": false});
     let id = case
         .active(&case.with(json!({"nodePools": [pool_with("system", "System", scaling.clone()), pool_with("work", "User", fixed.clone())]})))
         .await;
-    case.meanwhile_pool("one", "system", json!({"enableAutoScaling": false, "count": 2})).await;
-    case.meanwhile_pool("one", "work", json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}))
+    case.put_pool_in_azure("one", "system", json!({"enableAutoScaling": false, "count": 2})).await;
+    case.put_pool_in_azure("one", "work", json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}))
         .await;
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     let pools = case.get(&id).await["aksConfig"]["nodePools"].clone();
     let scaling_of = |pool: &Value| {
         (
@@ -87,11 +84,11 @@ async fn an_autoscaler_that_is_switched_in_azure_takes_its_limits_along() {
     };
     assert_eq!(scaling_of(&pools[0]), (json!(false), None, None, json!(2)));
     assert_eq!(scaling_of(&pools[1]), (json!(true), Some(json!(1)), Some(json!(4)), json!(1)));
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn a_change_that_failed_to_be_seen_is_seen_with_the_next_look() {
+async fn failed_refresh_is_repeated() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     case.app.control.add_fault(azure_sandbox::Fault {
@@ -104,7 +101,7 @@ async fn a_change_that_failed_to_be_seen_is_seen_with_the_next_look() {
         })),
         ..azure_sandbox::Fault::default()
     });
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
     assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("active"), &json!("no")));
     let (status, message) = updated(&shown);
@@ -114,53 +111,51 @@ async fn a_change_that_failed_to_be_seen_is_seen_with_the_next_look() {
         "{message}"
     );
     case.app.control.clear_faults();
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_eq!(updated(&case.get(&id).await), ("True".to_owned(), String::new()));
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_removed_in_azure_is_told_and_not_made_again() {
+async fn cluster_deleted_in_azure_is_not_recreated() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.meanwhile(Method::DELETE, &cluster("one"), None).await;
-    case.refreshes(20).await;
+    case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    case.advance_refreshes(20).await;
     let shown = case.get(&id).await;
     assert_eq!(shown["state"], "active");
     let gone = "one no longer exists in Azure: remove the object, or restore the cluster";
     assert_eq!(updated(&shown), ("False".to_owned(), format!("[Syncing error: syncing failed] {gone}")));
     assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
-    assert_eq!(case.trouble(&id, "updating").await, gone);
-    case.refreshes(5).await;
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    assert_eq!(case.expect_failure(&id, "updating").await, gone);
+    case.advance_refreshes(5).await;
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), NOTHING);
     assert_eq!(case.aks("one").await, None);
 }
 
 #[tokio::test]
-async fn the_interval_is_a_setting() {
+async fn refresh_interval_is_a_setting() {
     let case = Case::start().await;
     let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
     let answer = case.app.put("/v3/settings/aks-refresh").json(&json!({"value": "3600"})).send().await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.app.clock.advance(std::time::Duration::from_secs(30));
-    case.refreshes(1).await;
-    case.meanwhile(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c"}}))).await;
-    case.refreshes(5).await;
+    case.advance_refreshes(1).await;
+    case.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c"}}))).await;
+    case.advance_refreshes(5).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "b"}));
-    case.refreshes(8).await;
+    case.advance_refreshes(8).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "c"}));
 }
 
 #[tokio::test]
-async fn a_change_of_the_user_and_one_in_azure_do_not_lose_the_users() {
+async fn concurrent_change_in_azure_keeps_the_users() {
     let case = Case::start().await;
     let id = case.active(&case.with(json!({"tags": {"a": "b"}}))).await;
-    case.meanwhile(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "azure"}}))).await;
+    case.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "azure"}}))).await;
     let writes = case.changed(&id, json!({"tags": {"a": "user"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "user"}));
 }

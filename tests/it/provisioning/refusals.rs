@@ -17,12 +17,13 @@ fn fails(deed: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
 }
 
 #[tokio::test]
-async fn a_quota_is_told_in_azures_words_and_a_smaller_cluster_is_made() {
+async fn quota_error_is_shown_and_a_smaller_cluster_created() {
     let case = Case::start_as("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
-    let id = case.post_advised(&case.with(json!({"resourceGroup": "small", "nodePools": pools(5)}))).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case
+        .post_advised_and_settle(&case.with(json!({"resourceGroup": "small", "nodePools": pools(5)})))
+        .await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(
         message.starts_with("error failed to create cluster: ErrCode_InsufficientVCPUQuota: "),
         "{message}"
@@ -32,8 +33,7 @@ async fn a_quota_is_told_in_azures_words_and_a_smaller_cluster_is_made() {
         "{message}"
     );
     assert!(!message.contains(".;") && !message.contains(".."), "{message}");
-    let frame = case.frame(&id).await;
-    assert_eq!((&*frame.step, &*frame.conditions), ("azure failed", "Provisioned=False"));
+    case.expect_step(&id, "azure failed", "Provisioned=False").await;
     let shown = case.get(&id).await;
     let provisioned =
         shown["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Provisioned").unwrap();
@@ -42,34 +42,28 @@ async fn a_quota_is_told_in_azures_words_and_a_smaller_cluster_is_made() {
     assert!((2..12).contains(&attempts), "tried again with growing pauses: {attempts}");
     let answer = case.put(&id, json!({"nodePools": pools(1)})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
 }
 
 #[tokio::test]
-async fn a_policy_is_told_in_azures_words_and_a_tag_mends_it() {
+async fn policy_error_is_shown_and_fixed_by_a_tag() {
     let case = Case::start_as("policy").await;
-    let id = case.post(&case.with(json!({"resourceGroup": "ruled"}))).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "ruled"}))).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(
         message.contains("RequestDisallowedByPolicy: Resource 'one' was disallowed by policy"),
         "{message}"
     );
-    assert_eq!(case.put(&id, json!({"tags": {"cost-center": "7"}})).await.status.as_u16(), 200);
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.put_and_settle(&id, json!({"tags": {"cost-center": "7"}})).await;
 }
 
 #[tokio::test]
-async fn a_credential_that_azure_refuses_fails_the_step_of_credentials() {
+async fn rejected_credential_fails_the_credentials_step() {
     let case = Case::start_as("expired-secret").await;
-    let id = case.post_advised(&case.small()).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_advised_and_settle(&case.small()).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
-    let frame = case.frame(&id).await;
-    assert_eq!((&*frame.step, &*frame.conditions), ("credentials failed", "Provisioned=False"));
+    case.expect_step(&id, "credentials failed", "Provisioned=False").await;
     // A new secret mends it, without a change of the cluster.
     let seed = &case.app.seed;
     let name = case.credential.split(':').next_back().unwrap();
@@ -79,68 +73,59 @@ async fn a_credential_that_azure_refuses_fails_the_step_of_credentials() {
     let answer =
         case.app.put(&format!("/v3/cloudcredentials/cattle-global-data:{name}")).json(&mended).send().await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.refreshes(2).await;
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.advance_refreshes(2).await;
+    case.settle_active(&id).await;
 }
 
 #[tokio::test]
-async fn a_missing_role_is_told_and_the_object_can_be_removed() {
+async fn missing_role_is_shown_and_the_object_can_be_removed() {
     let case = Case::start_as("reader").await;
-    let id = case.post_advised(&case.small()).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_advised_and_settle(&case.small()).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.starts_with("error failed to create cluster: AuthorizationFailed: "), "{message}");
     case.app.control.clear_requests();
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_creation_that_azure_gave_up_keeps_azures_words_and_is_not_asked_for_again() {
+async fn failed_creation_keeps_its_message_and_is_not_repeated() {
     let case = Case::start().await;
     case.app.control.add_outcome(fails(
         OperationKind::CreateCluster,
         "CreateVMSSAgentPoolFailed",
         "no room in this region",
     ));
-    let id = case.post(&case.small()).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.small()).await;
     let said = "error failed to create cluster: CreateVMSSAgentPoolFailed: no room in this region";
-    assert_eq!(case.trouble(&id, "provisioning").await, said);
-    case.refreshes(5).await;
-    assert_eq!(case.trouble(&id, "provisioning").await, said, "still, hours later");
+    assert_eq!(case.expect_failure(&id, "provisioning").await, said);
+    case.advance_refreshes(5).await;
+    assert_eq!(case.expect_failure(&id, "provisioning").await, said, "still, hours later");
     assert_eq!(lines(&case.writes()), ["PUT rancher/one"]);
     assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Failed");
     // Another specification is another attempt.
     let answer = case.put(&id, json!({"tags": {"second": "try"}})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     let kubeconfig = "POST rancher/one/listClusterAdminCredential";
     assert_eq!(lines(&case.writes()), ["PUT rancher/one", kubeconfig]);
     assert_eq!(case.aks("one").await.unwrap()["tags"]["second"], "try");
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn a_creation_that_azure_gave_up_is_removed_with_what_is_left_of_it() {
+async fn failed_creation_can_be_deleted() {
     let case = Case::start().await;
     case.app.control.add_outcome(fails(OperationKind::CreateCluster, "CreateVMSSAgentPoolFailed", "no room"));
-    let id = case.post(&case.small()).await;
-    case.app.settle().await;
-    case.trouble(&id, "provisioning").await;
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    let id = case.post_and_settle(&case.small()).await;
+    case.expect_failure(&id, "provisioning").await;
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), ["PUT rancher/one", "DELETE rancher/one"]);
     assert_eq!(case.aks("one").await, None);
 }
 
 #[tokio::test]
-async fn a_change_that_azure_gave_up_is_not_called_active() {
+async fn failed_change_is_not_active() {
     let case = Case::start().await;
     let id =
         case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
@@ -163,7 +148,7 @@ async fn a_change_that_azure_gave_up_is_not_called_active() {
         case.app.control.add_outcome(fails(deed, "AllocationFailed", "no room"));
         assert_eq!(case.put(&id, change.clone()).await.status.as_u16(), 200);
         case.app.settle().await;
-        assert_eq!(case.trouble(&id, "updating").await, words);
+        assert_eq!(case.expect_failure(&id, "updating").await, words);
         let frame = case.frame(&id).await;
         assert!(frame.conditions.contains("Updated=False"), "{frame:?}");
         assert_eq!(lines(&case.writes()), [lines_again]);
@@ -171,11 +156,11 @@ async fn a_change_that_azure_gave_up_is_not_called_active() {
         assert_eq!(lines(&case.changed(&id, change).await), [lines_again]);
         assert_eq!(case.aks("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
     }
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn a_change_that_azure_refuses_is_told_and_taken_back() {
+async fn rejected_change_can_be_reverted() {
     let case = Case::start_as("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
     let id = case.active(&case.with(json!({"resourceGroup": "small", "nodePools": pools(1)}))).await;
@@ -183,7 +168,7 @@ async fn a_change_that_azure_refuses_is_told_and_taken_back() {
     let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&advised).send().await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.app.settle().await;
-    let message = case.trouble(&id, "updating").await;
+    let message = case.expect_failure(&id, "updating").await;
     assert!(
         message
             .starts_with("failed to update cluster [one]: node pool system: ErrCode_InsufficientVCPUQuota: "),
@@ -193,29 +178,28 @@ async fn a_change_that_azure_refuses_is_told_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_removal_that_azure_refuses_stays_a_removal_until_it_works() {
+async fn failed_removal_stays_removing_until_it_succeeds() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     case.app.control.add_outcome(fails(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way"));
     case.remove(&id).await;
-    let film = case.film(&id, 40).await;
-    assert!(film.iter().all(|frame| frame.state == "removing"), "{film:?}");
+    let frames = case.record_frames(&id, 40).await;
+    assert!(frames.iter().all(|frame| frame.state == "removing"), "{frames:?}");
     let words = "error removing cluster [one] message DeleteFailed: a lock is in the way";
     let told = |frame: &Frame| frame.transitioning == "error" && frame.message.starts_with(words);
-    assert!(film.iter().any(told), "{film:?}");
+    assert!(frames.iter().any(told), "{frames:?}");
     assert!(case.is_gone(&id).await);
     assert_eq!(lines(&case.writes()), ["DELETE rancher/one"; 2]);
     assert_eq!(case.azure(Method::GET, &super::cluster("one"), None).await.0, 404);
 }
 
 #[tokio::test]
-async fn a_group_in_another_region_is_no_obstacle_and_one_that_cannot_be_made_is_told() {
+async fn denied_resource_group_is_shown() {
     let case = Case::start_as("reader").await;
     let mut body = case.with(json!({"resourceGroup": "forbidden"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
-    let id = case.post(&body).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&body).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(
         message.starts_with("error creating resource group [forbidden] with message AuthorizationFailed: "),
         "{message}"
@@ -225,7 +209,7 @@ async fn a_group_in_another_region_is_no_obstacle_and_one_that_cannot_be_made_is
 }
 
 #[tokio::test]
-async fn a_pool_that_did_not_go_is_asked_to_go_again() {
+async fn failed_pool_deletion_is_repeated() {
     let case = Case::start().await;
     let id =
         case.active(&case.with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))).await;
@@ -235,16 +219,19 @@ async fn a_pool_that_did_not_go_is_asked_to_go_again() {
         "a pod does not let go",
     ));
     assert_eq!(case.put(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(), 200);
-    let film = case.film(&id, 60).await;
+    let frames = case.record_frames(&id, 60).await;
     let words = "failed to remove node pool: PodDrainFailure: a pod does not let go";
-    assert!(film.iter().any(|frame| frame.transitioning == "error" && frame.message == words), "{film:?}");
+    assert!(
+        frames.iter().any(|frame| frame.transitioning == "error" && frame.message == words),
+        "{frames:?}"
+    );
     case.expect_active(&id).await;
     assert_eq!(lines(&case.writes()), ["DELETE rancher/one/work"; 2]);
     assert_eq!(case.pool_in_azure("one", "work").await, None);
 }
 
 #[tokio::test]
-async fn what_always_fails_in_the_end_is_begun_more_and_more_seldom() {
+async fn permanent_failure_is_retried_at_growing_intervals() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     let never = ScriptedOutcome {
@@ -262,7 +249,7 @@ async fn what_always_fails_in_the_end_is_begun_more_and_more_seldom() {
 }
 
 #[tokio::test]
-async fn a_trouble_that_azure_overcomes_is_no_failure() {
+async fn error_that_azure_recovers_from_is_no_failure() {
     let case = Case::start().await;
     let passing = ScriptedOutcome {
         status: FinalStatus::Succeeded,
@@ -270,29 +257,26 @@ async fn a_trouble_that_azure_overcomes_is_no_failure() {
     };
     case.app.control.add_outcome(passing);
     let id = case.post(&case.small()).await;
-    let film = case.film(&id, 40).await;
-    assert!(film.iter().all(|frame| frame.transitioning != "error"), "{film:?}");
+    let frames = case.record_frames(&id, 40).await;
+    assert!(frames.iter().all(|frame| frame.transitioning != "error"), "{frames:?}");
     let told = "Azure: the cluster one is being made (Azure tries again after: the name is late)";
-    assert!(film.iter().any(|frame| frame.message == told), "{film:?}");
+    assert!(frames.iter().any(|frame| frame.message == told), "{frames:?}");
     case.expect_active(&id).await;
 }
 
 #[tokio::test]
-async fn a_creation_that_somebody_stopped_is_told_and_made_anew_when_asked() {
+async fn cancelled_creation_is_repeated_on_request() {
     let case = Case::start().await;
     let stopped = ScriptedOutcome {
         status: FinalStatus::Canceled,
         ..fails(OperationKind::CreateCluster, "OperationPreempted", "somebody stopped it")
     };
     case.app.control.add_outcome(stopped);
-    let id = case.post(&case.small()).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.small()).await;
     let words = "error failed to create cluster: OperationPreempted: somebody stopped it";
-    assert_eq!(case.trouble(&id, "provisioning").await, words);
+    assert_eq!(case.expect_failure(&id, "provisioning").await, words);
     // The same again, without a change: the user wants another attempt.
-    assert_eq!(case.put(&id, json!({})).await.status.as_u16(), 200);
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.put_and_settle(&id, json!({})).await;
 }
 
 /// Answers the requests of this method and path with an error in Azure's form, as often as they come.
@@ -325,7 +309,7 @@ fn linked(missing: &str) -> String {
 }
 
 #[tokio::test]
-async fn linked_refusal_of_a_cluster_names_the_missing_right() {
+async fn linked_authorization_error_names_the_missing_right() {
     let assign = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
     for (missing, expected) in [
         (
@@ -349,9 +333,8 @@ async fn linked_refusal_of_a_cluster_names_the_missing_right() {
         let fault =
             refused("PUT", "/managedClusters/one", says(403, "LinkedAuthorizationFailed", &linked(&missing)));
         case.app.control.add_fault(fault);
-        let id = case.post(&case.small()).await;
-        case.app.settle().await;
-        let message = case.trouble(&id, "provisioning").await;
+        let id = case.post_and_settle(&case.small()).await;
+        let message = case.expect_failure(&id, "provisioning").await;
         assert!(message.contains(&expected), "{message}");
         let (_, hint) = message.split_once("; the application").unwrap();
         assert!(!hint.contains("managedClusters/write") && !hint.contains("role Contributor"), "{hint}");
@@ -359,21 +342,20 @@ async fn linked_refusal_of_a_cluster_names_the_missing_right() {
 }
 
 #[tokio::test]
-async fn linked_refusal_of_another_tenant_names_no_role() {
+async fn linked_authorization_error_of_another_tenant_names_no_role() {
     let case = Case::start().await;
     let missing = "the current tenant 'T' is not authorized to access linked subscription 'S'.";
     let fault =
         refused("PUT", "/managedClusters/one", says(403, "LinkedAuthorizationFailed", &linked(missing)));
     case.app.control.add_fault(fault);
-    let id = case.post(&case.small()).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.small()).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("in the subscription S, which belongs to another tenant than T"), "{message}");
     assert!(!message.contains("role") && !message.contains("Contributor"), "{message}");
 }
 
 #[tokio::test]
-async fn operation_that_azure_gave_up_has_the_remedy_too() {
+async fn failed_operation_has_a_hint() {
     let case = Case::start().await;
     let inner = format!(
         "Reconcile VNet failed. Details: Code=\"LinkedAuthorizationFailed\" Message=\"The client 'i' with object id 'o' has \
@@ -381,14 +363,13 @@ async fn operation_that_azure_gave_up_has_the_remedy_too() {
          permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid.\""
     );
     case.app.control.add_outcome(fails(OperationKind::CreateCluster, "ReconcileVNetFailed", &inner));
-    let id = case.post(&case.small()).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.small()).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains(&format!("; the identity i lacks the right {JOIN} on B")), "{message}");
 }
 
 #[tokio::test]
-async fn group_that_may_not_be_made_is_to_be_created_first() {
+async fn denied_group_creation_suggests_creating_it() {
     let case = Case::start().await;
     let scope = format!("/subscriptions/{}/resourcegroups/newgroup", case.account.subscription_id);
     let message = format!(
@@ -396,30 +377,27 @@ async fn group_that_may_not_be_made_is_to_be_created_first() {
          'Microsoft.Resources/subscriptions/resourcegroups/write' over scope '{scope}' or the scope is invalid."
     );
     case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "AuthorizationFailed", &message)));
-    let id = case.post(&case.with(json!({"resourceGroup": "newgroup"}))).await;
-    case.app.settle().await;
-    let told = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "newgroup"}))).await;
+    let told = case.expect_failure(&id, "provisioning").await;
     assert!(told.contains("create the resource group first"), "{told}");
     let subscription =
         format!("the role Contributor on the subscription /subscriptions/{}", case.account.subscription_id);
     assert!(told.contains(&subscription), "{told}");
     assert!(!told.contains("role Contributor on /subscriptions"), "a role on what is not there: {told}");
     case.app.control.clear_faults();
-    case.meanwhile(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"}))).await;
-    case.refreshes(2).await;
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.change_in_azure(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"}))).await;
+    case.advance_refreshes(2).await;
+    case.settle_active(&id).await;
 }
 
 #[tokio::test]
-async fn policy_on_groups_is_met_by_a_group_of_ones_own() {
+async fn group_policy_suggests_creating_the_group() {
     let case = Case::start().await;
     let message = "Resource 'newgroup' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"Require a \
                    tag on resource groups\",\"id\":\"/x\"}}]'.";
     case.app.control.add_fault(refused("PUT", "/newgroup?", says(403, "RequestDisallowedByPolicy", message)));
-    let id = case.post(&case.with(json!({"resourceGroup": "newgroup"}))).await;
-    case.app.settle().await;
-    let told = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "newgroup"}))).await;
+    let told = case.expect_failure(&id, "provisioning").await;
     let remedy = "a policy (Require a tag on resource groups) forbids to make the resource group newgroup like this: create the \
                   resource group yourself, as the policy wants it and with its tags; it is then used as it is";
     assert!(told.ends_with(remedy), "{told}");
@@ -437,15 +415,14 @@ async fn policy_on_tags_of_a_cluster_names_the_key() {
         );
         let fault = refused("PUT", "/managedClusters/one", says(403, "RequestDisallowedByPolicy", &message));
         case.app.control.add_fault(fault);
-        let id = case.post(&case.small()).await;
-        case.app.settle().await;
-        let told = case.trouble(&id, "provisioning").await;
+        let id = case.post_and_settle(&case.small()).await;
+        let told = case.expect_failure(&id, "provisioning").await;
         assert!(told.contains(expected), "{told}");
     }
 }
 
 #[tokio::test]
-async fn page_of_a_proxy_is_no_answer_to_a_write() {
+async fn proxy_page_is_not_a_response_to_a_write() {
     for (status, kind) in [(403, "text/html"), (200, "text/html"), (407, "text/plain"), (502, "text/html")] {
         let case = Case::start().await;
         let page = azure_sandbox::Refusal {
@@ -455,16 +432,14 @@ async fn page_of_a_proxy_is_no_answer_to_a_write() {
             ..azure_sandbox::Refusal::default()
         };
         case.app.control.add_fault(refused("PUT", "/managedClusters/one", page));
-        let id = case.post(&case.small()).await;
-        case.app.settle().await;
-        let told = case.trouble(&id, "provisioning").await;
+        let id = case.post_and_settle(&case.small()).await;
+        let told = case.expect_failure(&id, "provisioning").await;
         assert!(told.contains("this is not Azure's answer ("), "{status}: {told}");
         assert!(told.contains("HTTPS_PROXY") && told.contains("SSL_CERT_FILE"), "{status}: {told}");
         assert!(!told.contains("role"), "{status}: {told}");
         assert_eq!(case.aks("one").await, None, "{status}");
         case.app.control.clear_faults();
-        case.refreshes(2).await;
-        case.app.settle().await;
-        case.expect_active(&id).await;
+        case.advance_refreshes(2).await;
+        case.settle_active(&id).await;
     }
 }

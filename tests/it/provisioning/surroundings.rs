@@ -9,24 +9,21 @@ const LOGS: &str = "/resourceGroups/rancher/providers/Microsoft.OperationalInsig
 const KUBECONFIG: &str = "POST rancher/one/listClusterAdminCredential";
 
 #[tokio::test]
-async fn a_group_that_is_missing_is_made_and_stays() {
+async fn missing_group_is_created_and_kept() {
     let case = Case::start().await;
-    let id = case.post(&case.with(json!({"resourceGroup": "quite-new"}))).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.with(json!({"resourceGroup": "quite-new"}))).await;
     case.expect_active(&id).await;
     let writes = case.writes();
     let kubeconfig = KUBECONFIG.replace("rancher", "quite-new");
     assert_eq!(lines(&writes), ["PUT quite-new", "PUT quite-new/one", kubeconfig.as_str()]);
     assert_eq!(writes[0].body, json!({"location": "eastus", "name": "quite-new"}));
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.expect_removal(&id).await;
     assert_eq!(lines(&case.writes()), ["DELETE quite-new/one"]);
     assert_eq!(case.azure(Method::HEAD, "/resourceGroups/quite-new", None).await.0, 204);
 }
 
 #[tokio::test]
-async fn the_pools_of_a_cluster_lie_in_the_network_that_was_named() {
+async fn pools_are_in_the_named_network() {
     let case = Case::start().await;
     let network = json!({
         "networkPlugin": "azure", "networkPolicy": "calico", "virtualNetworkResourceGroup": "rancher", "virtualNetwork": "rancher-net",
@@ -36,8 +33,7 @@ async fn the_pools_of_a_cluster_lie_in_the_network_that_was_named() {
             "osType": "Linux", "mode": "System",
         }],
     });
-    let id = case.post(&case.with(network)).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.with(network)).await;
     case.expect_active(&id).await;
     let writes = case.writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", KUBECONFIG]);
@@ -61,29 +57,27 @@ async fn the_pools_of_a_cluster_lie_in_the_network_that_was_named() {
     let writes = case.changed(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(writes[0].at("/properties/vnetSubnetID"), json!(subnet));
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn a_network_that_is_gone_by_the_time_it_is_needed_is_named() {
+async fn network_deleted_before_creation_is_named() {
     let case = Case::start().await;
     let mut body = case.with(json!({
         "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
         "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
     }));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
-    let id = case.post(&body).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&body).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.contains("nothing-cut-yet has no subnet gone"), "{message}");
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn monitoring_gets_a_workspace_beside_the_cluster() {
+async fn monitoring_creates_a_workspace() {
     let case = Case::start().await;
-    let id = case.post(&case.with(json!({"monitoring": true}))).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.with(json!({"monitoring": true}))).await;
     case.expect_active(&id).await;
     let writes = case.writes();
     assert_eq!(lines(&writes), ["PUT rancher/workspaces/rancher-EUS", "PUT rancher/one", KUBECONFIG]);
@@ -101,7 +95,7 @@ async fn monitoring_gets_a_workspace_beside_the_cluster() {
         (&upstream["monitoring"], &upstream["logAnalyticsWorkspaceName"]),
         (&json!(true), &json!("rancher-EUS"))
     );
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
     // The workspace is not the cluster's alone.
     case.remove(&id).await;
     case.app.settle().await;
@@ -110,13 +104,12 @@ async fn monitoring_gets_a_workspace_beside_the_cluster() {
 }
 
 #[tokio::test]
-async fn a_workspace_that_exists_is_used() {
+async fn existing_workspace_is_used() {
     let case = Case::start().await;
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}}});
-    case.meanwhile(Method::PUT, &format!("{LOGS}/shared"), Some(&body)).await;
+    case.change_in_azure(Method::PUT, &format!("{LOGS}/shared"), Some(&body)).await;
     let wanted = json!({"monitoring": true, "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "shared"});
-    let id = case.post(&case.with(wanted)).await;
-    case.app.settle().await;
+    let id = case.post_and_settle(&case.with(wanted)).await;
     case.expect_active(&id).await;
     assert_eq!(lines(&case.writes()), ["PUT rancher/one", KUBECONFIG]);
     let cluster = case.aks("one").await.unwrap();
@@ -128,11 +121,11 @@ async fn a_workspace_that_exists_is_used() {
 }
 
 #[tokio::test]
-async fn a_missing_resource_provider_is_registered_as_a_step_of_its_own() {
+async fn missing_provider_is_registered() {
     let case = Case::start_as("fresh").await;
     let id = case.post(&case.with(json!({"resourceGroup": "first"}))).await;
-    let film = case.film(&id, 60).await;
-    let messages: Vec<&str> = film.iter().map(|frame| &*frame.message).collect();
+    let frames = case.record_frames(&id, 60).await;
+    let messages: Vec<&str> = frames.iter().map(|frame| &*frame.message).collect();
     assert_eq!(
         messages,
         [
@@ -141,7 +134,7 @@ async fn a_missing_resource_provider_is_registered_as_a_step_of_its_own() {
             ""
         ]
     );
-    assert!(film.iter().all(|frame| frame.transitioning != "error"), "{film:?}");
+    assert!(frames.iter().all(|frame| frame.transitioning != "error"), "{frames:?}");
     case.expect_active(&id).await;
     let lines = lines(&case.writes());
     let (register, rest): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
@@ -151,11 +144,11 @@ async fn a_missing_resource_provider_is_registered_as_a_step_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_provider_of_workspaces_is_registered_too_when_there_is_to_be_one() {
+async fn missing_workspace_provider_is_registered() {
     let case = Case::start_as("fresh").await;
     let id = case.post(&case.with(json!({"resourceGroup": "first", "monitoring": true}))).await;
-    let film = case.film(&id, 60).await;
-    let registered: Vec<&str> = film
+    let frames = case.record_frames(&id, 60).await;
+    let registered: Vec<&str> = frames
         .iter()
         .map(|frame| &*frame.message)
         .filter(|message| message.ends_with("is being registered"))
@@ -176,22 +169,19 @@ async fn the_provider_of_workspaces_is_registered_too_when_there_is_to_be_one() 
 }
 
 #[tokio::test]
-async fn a_provider_that_may_not_be_registered_is_told_with_azures_words() {
+async fn denied_provider_registration_is_shown() {
     let case = Case::start_as("unregistered").await;
     let mut body = case.with(json!({"resourceGroup": "rancher"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
-    let id = case.post(&body).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&body).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(
         message.starts_with(
             "error registering the resource provider Microsoft.ContainerService: AuthorizationFailed: "
         ),
         "{message}"
     );
-    case.remove(&id).await;
-    case.app.settle().await;
-    assert!(case.is_gone(&id).await);
+    case.expect_removal(&id).await;
     let written: Vec<String> =
         lines(&case.writes()).into_iter().filter(|line| line != "POST register").collect();
     assert_eq!(written, Vec::<String>::new());

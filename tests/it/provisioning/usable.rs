@@ -18,33 +18,31 @@ fn condition(shown: &Value, kind: &str) -> (String, String) {
 
 /// Somebody starts or stops the cluster in the portal.
 async fn power(case: &Case, name: &str, action: &str) {
-    case.meanwhile(Method::POST, &format!("{}/{action}", cluster(name)), None).await;
+    case.change_in_azure(Method::POST, &format!("{}/{action}", cluster(name)), None).await;
     case.azure(Method::GET, &cluster(name), None).await;
 }
 
 #[tokio::test]
 async fn stopped_import_names_the_start_command() {
     let case = Case::start().await;
-    case.meanwhile(Method::PUT, &cluster("asleep"), Some(&made_in_azure("asleep", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("asleep"), Some(&made_in_azure("asleep", json!({})))).await;
     power(&case, "asleep", "stop").await;
-    let id = case.post(&case.import("asleep", json!({}))).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    let id = case.post_and_settle(&case.import("asleep", json!({}))).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert_eq!(message, format!("the cluster asleep {START}asleep"));
     let shown = case.get(&id).await;
     assert_eq!(shown["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7", "it is known all the same");
     power(&case, "asleep", "start").await;
-    case.refreshes(2).await;
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.advance_refreshes(2).await;
+    case.settle_active(&id).await;
 }
 
 #[tokio::test]
-async fn stopped_cluster_is_not_ready_and_says_how_to_start() {
+async fn stopped_cluster_shows_the_start_command() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     power(&case, "one", "stop").await;
-    case.refreshes(1).await;
+    case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
     let message = format!("the cluster one {START}one");
     assert_eq!(condition(&shown, "Ready"), ("False".to_owned(), message.clone()));
@@ -57,12 +55,11 @@ async fn stopped_cluster_is_not_ready_and_says_how_to_start() {
     // A change waits for the start instead of failing in Azure's words.
     assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
     case.app.settle().await;
-    assert_eq!(case.trouble(&id, "updating").await, message);
+    assert_eq!(case.expect_failure(&id, "updating").await, message);
     assert_eq!(lines(&case.writes()), Vec::<String>::new());
     power(&case, "one", "start").await;
-    case.refreshes(2).await;
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.advance_refreshes(2).await;
+    case.settle_active(&id).await;
     assert_eq!(condition(&case.get(&id).await, "Ready"), ("True".to_owned(), String::new()));
 }
 
@@ -70,25 +67,24 @@ async fn stopped_cluster_is_not_ready_and_says_how_to_start() {
 async fn start_command_quotes_the_resource_group() {
     let case = Case::start().await;
     let group = "/resourceGroups/my(own)group";
-    case.meanwhile(Method::PUT, group, Some(&json!({"location": "eastus"}))).await;
+    case.change_in_azure(Method::PUT, group, Some(&json!({"location": "eastus"}))).await;
     let path = format!("{group}/providers/{AKS}/asleep");
-    case.meanwhile(Method::PUT, &path, Some(&made_in_azure("asleep", json!({})))).await;
-    case.meanwhile(Method::POST, &format!("{path}/stop"), None).await;
-    let id = case.post(&case.import("asleep", json!({"resourceGroup": "my(own)group"}))).await;
-    case.app.settle().await;
-    let message = case.trouble(&id, "provisioning").await;
+    case.change_in_azure(Method::PUT, &path, Some(&made_in_azure("asleep", json!({})))).await;
+    case.change_in_azure(Method::POST, &format!("{path}/stop"), None).await;
+    let id = case.post_and_settle(&case.import("asleep", json!({"resourceGroup": "my(own)group"}))).await;
+    let message = case.expect_failure(&id, "provisioning").await;
     assert!(message.ends_with("az aks start --resource-group 'my(own)group' --name asleep"), "{message}");
 }
 
 #[tokio::test]
-async fn cluster_that_is_gone_in_azure_is_not_ready() {
+async fn deleted_cluster_is_not_ready() {
     let case = Case::start().await;
     let own = case.active(&case.small()).await;
-    case.meanwhile(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
     let import = case.active(&case.import("theirs", json!({}))).await;
     for (id, name) in [(&own, "one"), (&import, "theirs")] {
-        case.meanwhile(Method::DELETE, &cluster(name), None).await;
-        case.refreshes(2).await;
+        case.change_in_azure(Method::DELETE, &cluster(name), None).await;
+        case.advance_refreshes(2).await;
         let shown = case.get(id).await;
         let gone = format!("{name} no longer exists in Azure: remove the object, or restore the cluster");
         assert_eq!(condition(&shown, "Ready"), ("False".to_owned(), gone.clone()), "{name}");
@@ -100,17 +96,17 @@ async fn cluster_that_is_gone_in_azure_is_not_ready() {
         );
     }
     // One that comes back in the same place is usable again.
-    case.meanwhile(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
-    case.refreshes(2).await;
+    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
+    case.advance_refreshes(2).await;
     case.expect_active(&import).await;
     assert_eq!(condition(&case.get(&import).await, "Ready").0, "True");
 }
 
 #[tokio::test]
-async fn cluster_that_is_gone_is_not_ready_after_a_change_either() {
+async fn deleted_cluster_is_not_ready_after_a_change() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
-    case.meanwhile(Method::DELETE, &cluster("one"), None).await;
+    case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
     assert_eq!(case.put(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     case.app.settle().await;
     let (status, message) = condition(&case.get(&id).await, "Ready");
@@ -119,9 +115,10 @@ async fn cluster_that_is_gone_is_not_ready_after_a_change_either() {
 }
 
 #[tokio::test]
-async fn import_with_the_wrong_region_warns_and_uses_its_own() {
+async fn import_with_the_wrong_region_warns() {
     let case = Case::start().await;
-    case.meanwhile(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({}))))
+        .await;
     let body = case.import("elsewhere", json!({"resourceLocation": "westeurope"}));
     let answer = case.app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
@@ -137,8 +134,7 @@ async fn import_with_the_wrong_region_warns_and_uses_its_own() {
     };
     warning(&answer.json());
     let id = answer.json()["id"].as_str().unwrap().to_owned();
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
     let shown = case.get(&id).await;
     warning(&shown);
     assert_eq!(shown["aksConfig"]["resourceLocation"], "westeurope");
@@ -158,13 +154,14 @@ async fn import_with_the_wrong_region_warns_and_uses_its_own() {
     case.changed(&id, json!({"kubernetesVersion": "1.32.9"})).await;
     let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
     assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
-    case.expect_rest(&id).await;
+    case.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn import_warning_comes_later_when_azure_was_silent_at_first() {
+async fn import_warning_follows_a_silent_azure() {
     let case = Case::start().await;
-    case.meanwhile(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("elsewhere"), Some(&made_in_azure("elsewhere", json!({}))))
+        .await;
     let silent = Fault {
         path: Some("/elsewhere?".to_owned()),
         effect: Some(Effect::Status(azure_sandbox::Refusal {
@@ -179,16 +176,15 @@ async fn import_warning_comes_later_when_azure_was_silent_at_first() {
     let shown = case.get(&id).await.to_string();
     assert!(!shown.contains("region-matches"), "{shown}");
     case.app.control.clear_faults();
-    case.refreshes(2).await;
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.advance_refreshes(2).await;
+    case.settle_active(&id).await;
     assert!(case.get(&id).await.to_string().contains("region-matches"));
 }
 
 #[tokio::test]
-async fn import_in_another_spelling_of_its_region_is_no_warning() {
+async fn import_region_ignores_spelling() {
     let case = Case::start().await;
-    case.meanwhile(Method::PUT, &cluster("here"), Some(&made_in_azure("here", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("here"), Some(&made_in_azure("here", json!({})))).await;
     let id = case.active(&case.import("here", json!({"resourceLocation": "East US"}))).await;
     let shown = case.get(&id).await;
     assert!(!shown.to_string().contains("region-matches"), "{shown:#}");
@@ -197,7 +193,7 @@ async fn import_in_another_spelling_of_its_region_is_no_warning() {
 }
 
 #[tokio::test]
-async fn retry_is_answered_without_the_old_error() {
+async fn retry_response_has_no_old_error() {
     let case = Case::start().await;
     let id = case.active(&case.small()).await;
     case.app.control.add_outcome(ScriptedOutcome {
@@ -209,7 +205,7 @@ async fn retry_is_answered_without_the_old_error() {
     });
     assert_eq!(case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await.status.as_u16(), 200);
     case.app.settle().await;
-    assert!(case.trouble(&id, "updating").await.contains("Pod Disruption Budget"));
+    assert!(case.expect_failure(&id, "updating").await.contains("Pod Disruption Budget"));
     let answer = case.put(&id, json!({"kubernetesVersion": "1.32.9"})).await;
     for shown in [answer.json(), case.get(&id).await] {
         assert_eq!(
@@ -220,16 +216,14 @@ async fn retry_is_answered_without_the_old_error() {
         assert!(!shown.to_string().contains("Pod Disruption Budget"), "{shown:#}");
         assert_eq!(condition(&shown, "Updated").0, "Unknown");
     }
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    case.settle_active(&id).await;
 }
 
 #[tokio::test]
-async fn removal_is_answered_without_the_old_error() {
+async fn removal_response_has_no_old_error() {
     let case = Case::start().await;
-    let id = case.post_advised(&case.import("nowhere", json!({}))).await;
-    case.app.settle().await;
-    case.trouble(&id, "provisioning").await;
+    let id = case.post_advised_and_settle(&case.import("nowhere", json!({}))).await;
+    case.expect_failure(&id, "provisioning").await;
     let answer = case.app.delete(&format!("/v3/clusters/{id}")).send().await;
     let mut shown = answer.json();
     assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("removing"), &json!("yes")));
@@ -239,7 +233,7 @@ async fn removal_is_answered_without_the_old_error() {
 }
 
 #[tokio::test]
-async fn silent_api_is_told_while_it_is_tried_and_names_the_ranges() {
+async fn attempt_on_a_silent_api_names_the_ranges() {
     let case = Case::start().await;
     let ranges = json!({"authorizedIpRanges": ["203.0.113.0/24"]});
     let id = case.post(&case.with(ranges)).await;
@@ -273,7 +267,7 @@ async fn silent_api_is_told_while_it_is_tried_and_names_the_ranges() {
 }
 
 #[tokio::test]
-async fn unreachable_api_names_the_ranges_only_where_there_are_some() {
+async fn unreachable_api_names_existing_ranges() {
     for (ranges, expected) in [
         (json!({"authorizedIpRanges": ["203.0.113.0/24"]}), true),
         (json!({"authorizedIpRanges": []}), false),
@@ -283,9 +277,8 @@ async fn unreachable_api_names_the_ranges_only_where_there_are_some() {
         case.app
             .control
             .add_kubernetes_fault(Fault { effect: Some(Effect::RefuseConnections), ..Fault::default() });
-        let id = case.post(&case.with(ranges.clone())).await;
-        case.app.settle().await;
-        let message = case.trouble(&id, "provisioning").await;
+        let id = case.post_and_settle(&case.with(ranges.clone())).await;
+        let message = case.expect_failure(&id, "provisioning").await;
         assert!(message.starts_with("failed to communicate with cluster: "), "{message}");
         let remedy =
             "; if the address of this server is not in authorizedIpRanges (203.0.113.0/24), add it there";
@@ -297,9 +290,9 @@ async fn unreachable_api_names_the_ranges_only_where_there_are_some() {
 }
 
 #[tokio::test]
-async fn change_that_takes_the_credential_away_is_refused() {
+async fn removing_the_credential_is_rejected() {
     let case = Case::start().await;
-    case.meanwhile(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
+    case.change_in_azure(Method::PUT, &cluster("theirs"), Some(&made_in_azure("theirs", json!({})))).await;
     let own = case.active(&case.small()).await;
     let import = case.active(&case.import("theirs", json!({}))).await;
     for id in [&own, &import] {

@@ -86,7 +86,7 @@ async fn a_stored_value_without_effect_warns_and_can_be_taken_back() {
     it.app
         .control
         .edit_cluster("one", |body| body["properties"]["networkProfile"]["networkPolicy"] = json!("none"));
-    it.refreshes(1).await;
+    it.advance_refreshes(1).await;
     assert_eq!(it.get(&id).await["aksConfig"]["networkPolicy"], "none");
     assert_eq!(it.put_refused(&id, json!({"networkPolicy": "calico"})).await.0, "aksConfig.networkPolicy");
     let answer = it.put(&id, json!({"networkPolicy": "none", "tags": {"a": "b"}})).await;

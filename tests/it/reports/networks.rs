@@ -10,7 +10,7 @@ use crate::provisioning::{Case, lines, pool, pool_with};
 async fn network(it: &Case, name: &str, space: &str, subnets: Value) {
     let body = json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": [space]}, "subnets": subnets}});
     let path = format!("/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/{name}");
-    it.meanwhile(Method::PUT, &path, Some(&body)).await;
+    it.change_in_azure(Method::PUT, &path, Some(&body)).await;
 }
 
 fn subnet(name: &str, range: &str) -> Value {
@@ -78,7 +78,7 @@ async fn overlay_pods_use_no_subnet_addresses() {
         profile["networkPlugin"] = json!("azure");
         profile["networkPluginMode"] = json!("overlay");
     });
-    it.refreshes(1).await;
+    it.advance_refreshes(1).await;
     assert_eq!(it.get(&id).await["aksConfig"]["networkPlugin"], "azure");
     let writes =
         it.changed(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 4}))]})).await;

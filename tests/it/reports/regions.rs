@@ -32,7 +32,7 @@ async fn a_region_in_any_spelling_is_sent_in_azures() {
         assert_eq!(put.at("/location"), name, "{spelling}");
         assert_eq!(put.at("/properties/nodeResourceGroup"), format!("MC_rancher_{cluster}_{name}"));
         assert_eq!(it.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
-        it.refreshes(2).await;
+        it.advance_refreshes(2).await;
         it.expect_active(&id).await;
         assert_eq!(lines(&it.writes()), [""; 0], "{spelling}");
     }
@@ -93,7 +93,7 @@ async fn a_region_can_be_mended_until_azure_has_the_cluster() {
     it.app.control.add_fault(serde_json::from_value(refusal).unwrap());
     let id = it.post(&it.small()).await;
     it.app.pass(std::time::Duration::from_secs(4)).await;
-    assert!(it.trouble(&id, "provisioning").await.contains("not available"));
+    assert!(it.expect_failure(&id, "provisioning").await.contains("not available"));
     it.app.control.clear_requests();
     // An unknown one is refused as for a new cluster.
     assert_eq!(

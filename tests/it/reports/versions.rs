@@ -67,7 +67,7 @@ async fn spellings_of_the_running_version_change_nothing() {
         it.app.settle().await;
         it.expect_active(&id).await;
         assert_eq!(lines(&it.writes()), [""; 0], "{same}");
-        it.refreshes(1).await;
+        it.advance_refreshes(1).await;
         let shown = it.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
         assert_eq!(shown, same.trim(), "not taken over");
     }
@@ -124,7 +124,7 @@ async fn a_cluster_with_long_term_support_gets_what_azure_offers() {
     let it = Case::start().await;
     let id = it.active(&it.small()).await;
     it.app.control.edit_cluster("one", long_term);
-    it.refreshes(1).await;
+    it.advance_refreshes(1).await;
     assert_eq!(it.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
     let upgrades = it.upgrades(&id).await;
     for target in ["1.30.100", "1.30.101", "1.31.11", "1.32.7", "1.33.6"] {
@@ -181,7 +181,7 @@ async fn an_automatic_upgrade_is_never_undone() {
         .await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.32.9");
-    it.refreshes(1).await;
+    it.advance_refreshes(1).await;
     assert_eq!(it.get(&id).await["aksConfig"]["kubernetesVersion"], "1.32.9");
     let (field, message) = it.put_refused(&id, json!({"kubernetesVersion": "1.32.8"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");

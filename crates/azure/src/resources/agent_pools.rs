@@ -4,40 +4,52 @@ use aks::arm::{AgentPool, Resource};
 use reqwest::Url;
 use serde_json::Value;
 
-use super::managed_clusters::{API_VERSION, path_of};
+use super::managed_clusters::{API_VERSION, path};
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::{Arm, Error, Written, one};
+use crate::resource;
+use crate::write::WriteResponse;
 
-/// The pools of a cluster, in Azure's order. A cluster that is not there is an error
-/// ([`Error::is_absence`]), not an empty list.
+/// Lists the pools of a cluster, in Azure's order (REST: Agent Pools - List). A cluster that does not exist is an error
+/// ([`Error::is_absence`]).
 pub async fn list(arm: &Arm, group: &str, cluster: &str) -> Result<Vec<AgentPool>, Error> {
-    let mut path = path_of(group, cluster).to_vec();
-    path.push("agentPools");
-    read_all(arm, "agentPools", arm.address(&path, &[API_VERSION])?).await
+    let url = arm.url(&path(group, cluster, &["agentPools"]), &[API_VERSION])?;
+    read_all(arm, Operation::ListAgentPools, url).await
 }
 
-/// A pool, whole; `None` when there is none of that name, or no such cluster.
+/// Gets a pool; `None` if the pool or the cluster does not exist (REST: Agent Pools - Get).
 pub async fn get(
     arm: &Arm,
     group: &str,
     cluster: &str,
     pool: &str,
 ) -> Result<Option<Resource<AgentPool>>, Error> {
-    one::find(arm, "agentPool", &address(arm, group, cluster, pool)?).await
+    resource::find(arm, Operation::GetAgentPool, &url(arm, group, cluster, pool)?).await
 }
 
-/// Creates the pool or changes it into what `body` says, an object with `properties`.
-pub async fn put(arm: &Arm, group: &str, cluster: &str, pool: &str, body: &Value) -> Result<Written, Error> {
-    arm.put("agentPool put", &address(arm, group, cluster, pool)?, body).await
+/// Creates or changes a pool (REST: Agent Pools - Create Or Update). `body` is an object with `properties`.
+pub async fn put(
+    arm: &Arm,
+    group: &str,
+    cluster: &str,
+    pool: &str,
+    body: &Value,
+) -> Result<WriteResponse, Error> {
+    arm.put(Operation::PutAgentPool, &url(arm, group, cluster, pool)?, body).await
 }
 
-/// Deletes the pool with its nodes; `None` when there is none.
-pub async fn delete(arm: &Arm, group: &str, cluster: &str, pool: &str) -> Result<Option<Written>, Error> {
-    arm.delete("agentPool delete", &address(arm, group, cluster, pool)?).await
+/// Deletes a pool with its nodes; `None` if it does not exist (REST: Agent Pools - Delete).
+pub async fn delete(
+    arm: &Arm,
+    group: &str,
+    cluster: &str,
+    pool: &str,
+) -> Result<Option<WriteResponse>, Error> {
+    arm.delete(Operation::DeleteAgentPool, &url(arm, group, cluster, pool)?).await
 }
 
-fn address(arm: &Arm, group: &str, cluster: &str, pool: &str) -> Result<Url, Error> {
-    let mut path = path_of(group, cluster).to_vec();
-    path.extend(["agentPools", pool]);
-    arm.address(&path, &[API_VERSION])
+fn url(arm: &Arm, group: &str, cluster: &str, pool: &str) -> Result<Url, Error> {
+    arm.url(&path(group, cluster, &["agentPools", pool]), &[API_VERSION])
 }

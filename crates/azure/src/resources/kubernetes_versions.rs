@@ -2,15 +2,13 @@
 
 use aks::arm::KubernetesVersion;
 
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::{Arm, Error};
 
-/// The minor versions that AKS offers in a region, in Azure's order. [`Error::EmptyRegion`] without a region.
+/// Lists the minor versions of AKS in a region, in Azure's order (REST: Managed Clusters - List Kubernetes Versions). [`Error::EmptyRegion`] without a region.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<KubernetesVersion>, Error> {
-    if region.is_empty() {
-        return Err(Error::EmptyRegion);
-    }
-    let path = ["providers", "Microsoft.ContainerService", "locations", region, "kubernetesVersions"];
-    let url = arm.address(&path, &[("api-version", "2024-02-01")])?;
-    read_all(arm, "kubernetesVersions", url).await
+    let url = arm.regional_url("Microsoft.ContainerService", region, "kubernetesVersions", "2024-02-01")?;
+    read_all(arm, Operation::ListKubernetesVersions, url).await
 }

@@ -8,74 +8,78 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::call::Ask;
-use crate::operation::object;
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::{Arm, Error, Written, one};
+use crate::request::ArmRequest;
+use crate::resource::{self, missing};
+use crate::write::WriteResponse;
 
-/// The version of every request about clusters and pools: what one version reads, the same one writes.
+/// The version of all requests about clusters and pools: what is written was read in the same version.
 pub(super) const API_VERSION: (&str, &str) = ("api-version", "2024-02-01");
 
-/// How a user kubeconfig of a cluster with Entra users says where to sign in.
+/// The format of a user kubeconfig of a cluster with Entra users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserFormat {
-    /// The old `auth-provider` with the ids in plain keys (`apiserver-id`, `tenant-id`).
+    /// The old `auth-provider` with the IDs in plain keys (`apiserver-id`, `tenant-id`).
     Azure,
-    /// A command line of `kubelogin` with the ids among its arguments (`--server-id`, `--tenant-id`).
+    /// A command line of `kubelogin` with the IDs in its arguments (`--server-id`, `--tenant-id`).
     Exec,
 }
 
-/// The AKS clusters of the whole subscription, in Azure's order.
+/// Lists the clusters of the subscription, in Azure's order (REST: Managed Clusters - List).
 pub async fn list(arm: &Arm) -> Result<Vec<ManagedCluster>, Error> {
     let path = ["providers", "Microsoft.ContainerService", "managedClusters"];
-    let url = arm.address(&path, &[API_VERSION])?;
-    read_all(arm, "managedClusters", url).await
+    read_all(arm, Operation::ListManagedClusters, arm.url(&path, &[API_VERSION])?).await
 }
 
-/// A cluster, whole; `None` when there is none of that name in the group, or no such group.
+/// Gets a cluster; `None` if the cluster or its group does not exist (REST: Managed Clusters - Get).
 pub async fn get(arm: &Arm, group: &str, name: &str) -> Result<Option<Resource<ManagedCluster>>, Error> {
-    one::find(arm, "managedCluster", &address(arm, group, name, &[])?).await
+    resource::find(arm, Operation::GetManagedCluster, &url(arm, group, name, &[])?).await
 }
 
-/// The versions that Azure upgrades this very cluster to; none when there is no such cluster.
+/// The versions that Azure upgrades this cluster to; empty if it does not exist (REST: Managed Clusters - Get Upgrade
+/// Profile).
 pub async fn upgrade_targets(arm: &Arm, group: &str, name: &str) -> Result<Vec<String>, Error> {
-    let url = address(arm, group, name, &["upgradeProfiles", "default"])?;
-    let profile: Option<Resource<UpgradeProfile>> = one::find(arm, "upgradeProfile", &url).await?;
+    let url = url(arm, group, name, &["upgradeProfiles", "default"])?;
+    let profile: Option<Resource<UpgradeProfile>> =
+        resource::find(arm, Operation::GetUpgradeProfile, &url).await?;
     Ok(profile.map(|profile| profile.view.targets()).unwrap_or_default())
 }
 
-/// Creates the cluster or changes it into what `body` says: a change is the whole object that was read, with the
-/// changed keys replaced.
-pub async fn put(arm: &Arm, group: &str, name: &str, body: &Value) -> Result<Written, Error> {
-    arm.put("managedCluster put", &address(arm, group, name, &[])?, body).await
+/// Creates or changes a cluster (REST: Managed Clusters - Create Or Update). For a change, `body` is the complete object
+/// that was read, with some keys replaced.
+pub async fn put(arm: &Arm, group: &str, name: &str, body: &Value) -> Result<WriteResponse, Error> {
+    arm.put(Operation::PutManagedCluster, &url(arm, group, name, &[])?, body).await
 }
 
-/// Replaces the tags and nothing else. All tags: those that are not in the object are removed.
+/// Replaces all tags and nothing else (REST: Managed Clusters - Update Tags).
 pub async fn patch_tags<'a>(
     arm: &Arm,
     group: &str,
     name: &str,
     tags: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Result<Written, Error> {
+) -> Result<WriteResponse, Error> {
     let tags: Value = tags.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
-    let url = address(arm, group, name, &[])?;
-    arm.patch("managedCluster patch", &url, &json!({ "tags": tags })).await
+    let url = url(arm, group, name, &[])?;
+    arm.patch(Operation::PatchManagedCluster, &url, &json!({ "tags": tags })).await
 }
 
-/// Deletes the cluster with its nodes; `None` when there is none.
-pub async fn delete(arm: &Arm, group: &str, name: &str) -> Result<Option<Written>, Error> {
-    arm.delete("managedCluster delete", &address(arm, group, name, &[])?).await
+/// Deletes a cluster with its nodes; `None` if it does not exist (REST: Managed Clusters - Delete).
+pub async fn delete(arm: &Arm, group: &str, name: &str) -> Result<Option<WriteResponse>, Error> {
+    arm.delete(Operation::DeleteManagedCluster, &url(arm, group, name, &[])?).await
 }
 
-/// The kubeconfig of the cluster's own administrator, in YAML. Azure refuses it, with an error, where local
-/// accounts are disabled.
+/// The kubeconfig of the cluster's administrator, as YAML (REST: Managed Clusters - List Cluster Admin Credentials). An
+/// error if local accounts are disabled.
 pub async fn list_admin_credential(arm: &Arm, group: &str, name: &str) -> Result<SecretString, Error> {
-    let url = address(arm, group, name, &["listClusterAdminCredential"])?;
-    let body = post(arm, "admin credential", &url).await?;
-    kubeconfig(&url, body.get("kubeconfigs").and_then(|list| list.get(0)?.get("value")))
+    let url = url(arm, group, name, &["listClusterAdminCredential"])?;
+    kubeconfig(arm, Operation::ListAdminCredentials, &url).await
 }
 
-/// The kubeconfig of a user, in YAML. In a cluster with Entra users it holds no secret, only where to sign in.
+/// The kubeconfig of a user, as YAML (REST: Managed Clusters - List Cluster User Credentials). In a cluster with Entra users
+/// it contains no secret.
 pub async fn list_user_credential(
     arm: &Arm,
     group: &str,
@@ -86,32 +90,28 @@ pub async fn list_user_credential(
         UserFormat::Azure => "azure",
         UserFormat::Exec => "exec",
     };
-    let mut path = path_of(group, name).to_vec();
-    path.push("listClusterUserCredential");
-    let url = arm.address(&path, &[API_VERSION, ("format", format)])?;
-    let body = post(arm, "user credential", &url).await?;
-    kubeconfig(&url, body.get("kubeconfigs").and_then(|list| list.get(0)?.get("value")))
+    let query = [API_VERSION, ("format", format)];
+    let url = arm.url(&path(group, name, &["listClusterUserCredential"]), &query)?;
+    kubeconfig(arm, Operation::ListUserCredentials, &url).await
 }
 
 /// The path below a subscription.
-pub(super) fn path_of<'a>(group: &'a str, name: &'a str) -> [&'a str; 6] {
-    ["resourceGroups", group, "providers", "Microsoft.ContainerService", "managedClusters", name]
+pub(super) fn path<'a>(group: &'a str, name: &'a str, suffix: &[&'a str]) -> Vec<&'a str> {
+    let cluster =
+        ["resourceGroups", group, "providers", "Microsoft.ContainerService", "managedClusters", name];
+    [&cluster, suffix].concat()
 }
 
-fn address(arm: &Arm, group: &str, name: &str, last: &[&str]) -> Result<Url, Error> {
-    let mut path = path_of(group, name).to_vec();
-    path.extend_from_slice(last);
-    arm.address(&path, &[API_VERSION])
+fn url(arm: &Arm, group: &str, name: &str, suffix: &[&str]) -> Result<Url, Error> {
+    arm.url(&path(group, name, suffix), &[API_VERSION])
 }
 
-/// Asks for a secret: a POST, although it changes nothing.
-async fn post(arm: &Arm, operation: &'static str, url: &Url) -> Result<Value, Error> {
-    let answer = arm.send(&Ask::reading(operation, Method::POST, url)).await?;
-    object(&answer.body).ok_or_else(|| one::missing(Method::POST, url, "JSON object"))
-}
-
-fn kubeconfig(url: &Url, value: Option<&Value>) -> Result<SecretString, Error> {
-    let text = value.and_then(Value::as_str).and_then(|text| STANDARD.decode(text.trim()).ok());
-    let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from);
-    text.ok_or_else(|| one::missing(Method::POST, url, "kubeconfig"))
+/// Requests a secret: with POST, although nothing changes.
+async fn kubeconfig(arm: &Arm, operation: Operation, url: &Url) -> Result<SecretString, Error> {
+    let response = arm.send(&ArmRequest::read(operation, Method::POST, url)).await?;
+    let body = response.json_object().ok_or_else(|| missing(Method::POST, url, "JSON object"))?;
+    let value = body.get("kubeconfigs").and_then(|list| list.get(0)?.get("value")?.as_str());
+    let yaml = value.and_then(|value| STANDARD.decode(value.trim()).ok());
+    let yaml = yaml.and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from);
+    yaml.ok_or_else(|| missing(Method::POST, url, "kubeconfig"))
 }

@@ -1,19 +1,20 @@
-//! `Microsoft.Authorization/permissions`: what the application may do, as Azure sees it. Of a resource group it is documented
-//! in the REST reference ("Permissions - List For Resource Group"), of a subscription in "Use Resource Manager authentication
+//! `Microsoft.Authorization/permissions`: the permissions of the application. For a resource group they are documented in
+//! the REST reference ("Permissions - List For Resource Group"), for a subscription in "Use Resource Manager authentication
 //! API to access subscriptions".
 
 use aks::arm::Permission;
 
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::{Arm, Error};
+use crate::resource::none_if_absent;
 
-/// What the application may do in a resource group, or in the subscription. `None` when there is no such group.
+/// Lists the permissions in a resource group, or in the subscription. `None` if the group does not exist.
 pub async fn list(arm: &Arm, group: Option<&str>) -> Result<Option<Vec<Permission>>, Error> {
     let mut path = group.map_or_else(Vec::new, |group| vec!["resourcegroups", group]);
     path.extend(["providers", "Microsoft.Authorization", "permissions"]);
-    let url = arm.address(&path, &[("api-version", "2022-04-01")])?;
-    match read_all(arm, "permissions", url).await {
-        Err(error) if group.is_some() && error.is_absence() => Ok(None),
-        found => found.map(Some),
-    }
+    let url = arm.url(&path, &[("api-version", "2022-04-01")])?;
+    let permissions = read_all(arm, Operation::ListPermissions, url).await;
+    if group.is_some() { none_if_absent(permissions) } else { permissions.map(Some) }
 }

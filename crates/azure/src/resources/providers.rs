@@ -1,29 +1,33 @@
-//! Resource providers: whether a subscription may use a kind of resources, and asking for it.
+//! Resource providers: reading and registering them for a subscription.
 
 use aks::arm::Provider;
 use http::Method;
 use reqwest::Url;
 
-use crate::call::Ask;
-use crate::{Arm, Error, one};
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
+use crate::request::ArmRequest;
+use crate::resource;
 
-/// Whether the subscription may use the provider `namespace`, for example `Microsoft.ContainerService`.
+/// Gets the provider `namespace`, for example `Microsoft.ContainerService` (REST: Providers - Get).
 pub async fn get(arm: &Arm, namespace: &str) -> Result<Provider, Error> {
-    let url = address(arm, namespace, &[])?;
-    let answer = arm.get("provider", &url).await?;
-    Ok(one::read(Method::GET, &url, &answer.body)?.view)
+    let url = url(arm, namespace, &[])?;
+    let response = arm.get(Operation::GetProvider, &url).await?;
+    Ok(resource::parse(Method::GET, &url, &response)?.view)
 }
 
-/// Asks Azure to let the subscription use the provider; takes minutes, ask with [`get`] how far it is. Asking
-/// twice does nothing more.
+/// Starts the registration of a provider, which takes minutes; poll it with [`get`] (REST: Providers - Register). A second
+/// request does no harm.
 pub async fn register(arm: &Arm, namespace: &str) -> Result<Provider, Error> {
-    let url = address(arm, namespace, &["register"])?;
-    let answer = arm.send(&Ask::writing("provider register", Method::POST, &url, None)).await?;
-    Ok(one::read(Method::POST, &url, &answer.body)?.view)
+    let url = url(arm, namespace, &["register"])?;
+    let request = ArmRequest::write(Operation::RegisterProvider, Method::POST, &url, None);
+    let response = arm.send(&request).await?;
+    Ok(resource::parse(Method::POST, &url, &response)?.view)
 }
 
-fn address(arm: &Arm, namespace: &str, last: &[&str]) -> Result<Url, Error> {
+fn url(arm: &Arm, namespace: &str, suffix: &[&str]) -> Result<Url, Error> {
     let mut path = vec!["providers", namespace];
-    path.extend_from_slice(last);
-    arm.address(&path, &[("api-version", "2021-04-01")])
+    path.extend_from_slice(suffix);
+    arm.url(&path, &[("api-version", "2021-04-01")])
 }

@@ -1,26 +1,30 @@
-//! `Microsoft.Resources/resourceGroups`. Nothing here deletes one.
+//! `Microsoft.Resources/resourceGroups`. Groups are never deleted.
 
 use http::Method;
 use reqwest::Url;
 use serde_json::json;
 
-use crate::call::{Ask, present};
-use crate::{Arm, Error, Written};
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
+use crate::request::ArmRequest;
+use crate::resource::none_if_absent;
+use crate::write::WriteResponse;
 
-/// Whether the group is there.
+/// Whether the group exists (REST: Resource Groups - Check Existence).
 pub async fn exists(arm: &Arm, group: &str) -> Result<bool, Error> {
-    let url = address(arm, group)?;
-    let asked = Ask::reading("resourceGroup", Method::HEAD, &url).any_success();
-    Ok(present(arm.send(&asked).await)?.is_some())
+    let url = url(arm, group)?;
+    let request = ArmRequest::read(Operation::CheckResourceGroup, Method::HEAD, &url).any_success();
+    Ok(none_if_absent(arm.send(&request).await)?.is_some())
 }
 
-/// Creates the group in a region. A group that is there already stays where it is; Azure refuses another region.
-/// Ask [`exists`] first: the tags of a group that is there would be lost.
-pub async fn put(arm: &Arm, group: &str, location: &str) -> Result<Written, Error> {
+/// Creates a group in a region (REST: Resource Groups - Create Or Update). Call [`exists`] first: an existing group would
+/// lose its tags, and Azure rejects another region.
+pub async fn put(arm: &Arm, group: &str, location: &str) -> Result<WriteResponse, Error> {
     let body = json!({ "name": group, "location": location });
-    arm.put("resourceGroup put", &address(arm, group)?, &body).await
+    arm.put(Operation::PutResourceGroup, &url(arm, group)?, &body).await
 }
 
-fn address(arm: &Arm, group: &str) -> Result<Url, Error> {
-    arm.address(&["resourcegroups", group], &[("api-version", "2021-04-01")])
+fn url(arm: &Arm, group: &str) -> Result<Url, Error> {
+    arm.url(&["resourcegroups", group], &[("api-version", "2021-04-01")])
 }

@@ -1,28 +1,30 @@
-//! `Microsoft.Compute/skus`, the newer list of sizes: by far the largest answer of them all.
+//! `Microsoft.Compute/skus`, the newer list of VM sizes, and by far the largest response.
 
 use aks::arm::{VmOffer, VmSku};
 use reqwest::Url;
 
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::url::quoted;
-use crate::{Arm, Error};
+use crate::url::odata_string;
 
-/// The virtual machine sizes of a region, in Azure's order; other kinds of resources in the list are left out.
-/// Azure compares the region without regard to letter case. [`Error::EmptyRegion`] without a region.
+/// Lists the VM sizes of a region, in Azure's order, without other resources (REST: Resource Skus - List). Azure ignores the
+/// letter case of the region. [`Error::EmptyRegion`] without a region.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<VmSku>, Error> {
-    read_all(arm, "skus", address(arm, region)?).await
+    read_all(arm, Operation::ListSkus, url(arm, region)?).await
 }
 
-/// The same list with what the subscription may use of each size.
+/// Lists the VM sizes of a region with the restrictions of the subscription.
 pub async fn offers(arm: &Arm, region: &str) -> Result<Vec<VmOffer>, Error> {
-    read_all(arm, "skus", address(arm, region)?).await
+    read_all(arm, Operation::ListSkus, url(arm, region)?).await
 }
 
-fn address(arm: &Arm, region: &str) -> Result<Url, Error> {
+fn url(arm: &Arm, region: &str) -> Result<Url, Error> {
     if region.is_empty() {
         return Err(Error::EmptyRegion);
     }
-    let filter = format!("location eq {}", quoted(region));
+    let filter = format!("location eq {}", odata_string(region));
     let path = ["providers", "Microsoft.Compute", "skus"];
-    arm.address(&path, &[("$filter", &filter), ("api-version", "2021-07-01")])
+    arm.url(&path, &[("$filter", &filter), ("api-version", "2021-07-01")])
 }

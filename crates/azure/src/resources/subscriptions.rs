@@ -3,12 +3,15 @@
 use aks::arm::Subscription;
 use http::Method;
 
-use crate::{Arm, Error, one};
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
+use crate::resource;
 
-/// The subscription of the credential. Needs no more than the role Reader. A success that is not a JSON object is an error:
-/// it comes from a proxy or a portal in between.
+/// Gets the subscription of the credential, for which the role Reader suffices (REST: Subscriptions - Get). A success that is
+/// not a JSON object is an error: it comes from a proxy or portal.
 pub async fn get(arm: &Arm) -> Result<Subscription, Error> {
-    let url = arm.address(&[], &[("api-version", "2016-06-01")])?;
-    let response = arm.get("subscription", &url).await?;
-    Ok(one::read(Method::GET, &url, &response.body)?.view)
+    let url = arm.url(&[], &[("api-version", "2016-06-01")])?;
+    let response = arm.get(Operation::GetSubscription, &url).await?;
+    Ok(resource::parse(Method::GET, &url, &response)?.view)
 }

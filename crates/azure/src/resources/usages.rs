@@ -1,16 +1,14 @@
-//! `Microsoft.Compute/locations/<region>/usages`: how much of the quota for virtual machines is used.
+//! `Microsoft.Compute/locations/<region>/usages`: quotas for virtual machines and their usage.
 
 use aks::arm::Usage;
 
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::{Arm, Error};
 
-/// The quotas of the subscription in a region, in Azure's order. [`Error::EmptyRegion`] without a region.
+/// Lists the subscription's quotas in a region, in Azure's order (REST: Usage - List). [`Error::EmptyRegion`] without a region.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<Usage>, Error> {
-    if region.is_empty() {
-        return Err(Error::EmptyRegion);
-    }
-    let path = ["providers", "Microsoft.Compute", "locations", region, "usages"];
-    let url = arm.address(&path, &[("api-version", "2024-03-01")])?;
-    read_all(arm, "usages", url).await
+    let url = arm.regional_url("Microsoft.Compute", region, "usages", "2024-03-01")?;
+    read_all(arm, Operation::ListUsages, url).await
 }

@@ -1,33 +1,35 @@
-//! `Microsoft.Network/virtualNetworks` and their subnets. Read only: nobody here makes networks.
+//! `Microsoft.Network/virtualNetworks` and their subnets, which are only read.
 
 use aks::arm::{Subnet, VirtualNetwork};
 
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::{Arm, Error, one};
+use crate::resource;
 
 const API_VERSION: (&str, &str) = ("api-version", "2023-11-01");
 
-/// The networks of the whole subscription, in Azure's order.
+/// Lists the networks of the subscription, in Azure's order (REST: Virtual Networks - List All).
 pub async fn list(arm: &Arm) -> Result<Vec<VirtualNetwork>, Error> {
     let path = ["providers", "Microsoft.Network", "virtualNetworks"];
-    let url = arm.address(&path, &[API_VERSION])?;
-    read_all(arm, "virtualNetworks", url).await
+    let url = arm.url(&path, &[API_VERSION])?;
+    read_all(arm, Operation::ListVirtualNetworks, url).await
 }
 
-/// A network with its subnets; `None` when there is none of that name in the group, or no such group.
+/// Gets a network with its subnets; `None` if the network or its group does not exist (REST: Virtual Networks - Get).
 pub async fn get(arm: &Arm, group: &str, name: &str) -> Result<Option<VirtualNetwork>, Error> {
-    let url = arm.address(&path_of(group, name), &[API_VERSION])?;
-    Ok(one::find(arm, "virtualNetwork", &url).await?.map(|network| network.view))
+    let url = arm.url(&path(group, name), &[API_VERSION])?;
+    Ok(resource::find(arm, Operation::GetVirtualNetwork, &url).await?.map(|network| network.view))
 }
 
-/// A subnet; `None` when there is none of that name in the network, or no such network or group.
+/// Gets a subnet; `None` if the subnet, its network or its group does not exist (REST: Subnets - Get).
 pub async fn subnet(arm: &Arm, group: &str, network: &str, name: &str) -> Result<Option<Subnet>, Error> {
-    let mut path = path_of(group, network).to_vec();
-    path.extend(["subnets", name]);
-    let url = arm.address(&path, &[API_VERSION])?;
-    Ok(one::find(arm, "subnet", &url).await?.map(|subnet| subnet.view))
+    let path = [path(group, network).as_slice(), &["subnets", name]].concat();
+    let url = arm.url(&path, &[API_VERSION])?;
+    Ok(resource::find(arm, Operation::GetSubnet, &url).await?.map(|subnet| subnet.view))
 }
 
-fn path_of<'a>(group: &'a str, name: &'a str) -> [&'a str; 6] {
+fn path<'a>(group: &'a str, name: &'a str) -> [&'a str; 6] {
     ["resourceGroups", group, "providers", "Microsoft.Network", "virtualNetworks", name]
 }

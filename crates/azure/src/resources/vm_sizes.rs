@@ -2,15 +2,13 @@
 
 use aks::arm::VmSize;
 
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
 use crate::page::read_all;
-use crate::{Arm, Error};
 
-/// All sizes that Azure knows in a region, in its order. [`Error::EmptyRegion`] without a region.
+/// Lists the VM sizes of a region, in Azure's order (REST: Virtual Machine Sizes - List). [`Error::EmptyRegion`] without a region.
 pub async fn list(arm: &Arm, region: &str) -> Result<Vec<VmSize>, Error> {
-    if region.is_empty() {
-        return Err(Error::EmptyRegion);
-    }
-    let path = ["providers", "Microsoft.Compute", "locations", region, "vmSizes"];
-    let url = arm.address(&path, &[("api-version", "2024-03-01")])?;
-    read_all(arm, "vmSizes", url).await
+    let url = arm.regional_url("Microsoft.Compute", region, "vmSizes", "2024-03-01")?;
+    read_all(arm, Operation::ListVmSizes, url).await
 }

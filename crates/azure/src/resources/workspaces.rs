@@ -1,23 +1,27 @@
-//! `Microsoft.OperationalInsights/workspaces`: where the monitoring of clusters is kept.
+//! `Microsoft.OperationalInsights/workspaces`: Log Analytics workspaces.
 
 use aks::arm::{Resource, Workspace};
 use reqwest::Url;
 use serde_json::json;
 
-use crate::{Arm, Error, Written, one};
+use crate::arm::Arm;
+use crate::error::Error;
+use crate::operation::Operation;
+use crate::resource;
+use crate::write::WriteResponse;
 
-/// A workspace; `None` when there is none of that name in the group, or no such group.
+/// Gets a workspace; `None` if the workspace or its group does not exist (REST: Workspaces - Get).
 pub async fn get(arm: &Arm, group: &str, name: &str) -> Result<Option<Resource<Workspace>>, Error> {
-    one::find(arm, "workspace", &address(arm, group, name)?).await
+    resource::find(arm, Operation::GetWorkspace, &url(arm, group, name)?).await
 }
 
-/// Creates a workspace in a region, with the price plan that Rancher takes.
-pub async fn put(arm: &Arm, group: &str, name: &str, location: &str) -> Result<Written, Error> {
+/// Creates a workspace in a region, with Rancher's pricing tier (REST: Workspaces - Create Or Update).
+pub async fn put(arm: &Arm, group: &str, name: &str, location: &str) -> Result<WriteResponse, Error> {
     let body = json!({ "location": location, "properties": { "sku": { "name": "Standalone" } } });
-    arm.put("workspace put", &address(arm, group, name)?, &body).await
+    arm.put(Operation::PutWorkspace, &url(arm, group, name)?, &body).await
 }
 
-fn address(arm: &Arm, group: &str, name: &str) -> Result<Url, Error> {
+fn url(arm: &Arm, group: &str, name: &str) -> Result<Url, Error> {
     let path = ["resourcegroups", group, "providers", "Microsoft.OperationalInsights", "workspaces", name];
-    arm.address(&path, &[("api-version", "2021-12-01-preview")])
+    arm.url(&path, &[("api-version", "2021-12-01-preview")])
 }

@@ -1,4 +1,4 @@
-//! The objects that give callers their rights in a cluster, and what has to change where a cluster differs. Pure.
+//! The desired objects that grant callers their rights in a cluster, and the changes for a cluster that differs. Pure.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,19 @@ use super::rules;
 
 /// The API group of roles and bindings.
 pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
-/// Kubernetes' own role of administrators.
+/// Kubernetes' role of administrators.
 pub(super) const ADMINISTRATOR: &str = "cluster-admin";
-/// The role that members have everywhere, and its binding.
+/// The members' role in the whole cluster, and its binding.
 pub(super) const MEMBER: &str = "norman-aks-member";
-/// The role that members have in opened namespaces, and its binding in each of them.
+/// The members' role in opened namespaces, and its binding in each of them.
 pub(super) const NAMESPACE_EDIT: &str = "norman-aks-namespace-edit";
-/// The binding of earlier versions, which let members edit in all namespaces.
+/// The binding of earlier versions, with which members could edit in all namespaces.
 pub(super) const FORMER_MEMBER: &str = "norman-aks-cluster-member";
 const FORMER_ROLE: &str = "edit";
 
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "norman-aks");
 
-/// The roles in a cluster that matter here, by name.
+/// The names of the roles that are maintained.
 pub(super) const CLUSTER_ROLES: [&str; 3] = [ADMINISTRATOR, MEMBER, NAMESPACE_EDIT];
 
 /// The binding of a role in the whole cluster.
@@ -37,7 +37,7 @@ fn cluster_binding_name(role: Role) -> &'static str {
     }
 }
 
-/// The ClusterRole that goes with a role in the whole cluster.
+/// The ClusterRole of a role in the whole cluster.
 fn cluster_role_name(role: Role) -> &'static str {
     match role {
         Role::Owner => ADMINISTRATOR,
@@ -46,25 +46,25 @@ fn cluster_role_name(role: Role) -> &'static str {
     }
 }
 
-/// Whether a binding in the whole cluster is one of ours, by its name.
+/// Whether a cluster role binding is one of ours, by its name.
 pub(super) fn is_cluster_binding(name: &str) -> bool {
     name == FORMER_MEMBER || Role::ALL.into_iter().any(|role| cluster_binding_name(role) == name)
 }
 
-/// The objects of a cluster that the rights come from.
+/// The objects in a cluster that grant rights.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
-    /// Those of [`CLUSTER_ROLES`] that there are.
+pub(super) struct CurrentObjects {
+    /// The existing ones of [`CLUSTER_ROLES`].
     pub(super) cluster_roles: Vec<ClusterRole>,
-    /// Those of [`is_cluster_binding`] that there are.
+    /// The existing ones of [`is_cluster_binding`].
     pub(super) cluster_bindings: Vec<ClusterRoleBinding>,
     /// The bindings named [`NAMESPACE_EDIT`], of all namespaces.
     pub(super) namespace_bindings: Vec<RoleBinding>,
-    /// Namespaces that an owner labelled for members and that are not being deleted.
-    pub(super) labelled: Vec<String>,
+    /// Namespaces that an owner labeled for members, without those that are being deleted.
+    pub(super) labeled: Vec<String>,
 }
 
-/// An object that has to be there.
+/// An object to create or correct.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Object {
     ClusterRole(ClusterRole),
@@ -72,14 +72,14 @@ pub(super) enum Object {
     Binding(RoleBinding),
 }
 
-/// An object that has to go, as it was found.
+/// An object to delete, as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Removal {
     pub(super) kind: Kind,
     pub(super) meta: ObjectMeta,
 }
 
-/// The kinds of objects that are removed.
+/// The kind of an object to delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     ClusterRole,
@@ -87,42 +87,42 @@ pub(super) enum Kind {
     Binding,
 }
 
-/// What has to change in a cluster: first all removals, then the objects, in this order.
+/// The changes of a cluster: first all removals, then the objects in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub(super) removals: Vec<Removal>,
     pub(super) objects: Vec<Object>,
-    /// Namespaces that members edit from now on, and no longer.
+    /// Namespaces that members may edit from now on, and no longer.
     pub(super) opened: Vec<String>,
     pub(super) closed: Vec<String>,
     /// Whether members lose the rights of earlier versions.
     pub(super) ends_edit_everywhere: bool,
 }
 
-/// Compares what is found with what has to be there.
-pub(super) fn plan(found: &Found, system: &SystemNamespaces) -> Plan {
+/// Compares the current objects with the desired ones.
+pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan {
     let mut plan = Plan::default();
-    if let Some(former) = found.cluster_bindings.iter().find(|binding| is_former(binding)) {
+    if let Some(former) = current.cluster_bindings.iter().find(|binding| is_former(binding)) {
         plan.ends_edit_everywhere = former.role_ref.name == FORMER_ROLE;
         plan.remove(Kind::ClusterBinding, &former.metadata);
     }
-    plan.namespaces(found, system);
-    plan.cluster_roles(found);
+    plan.namespaces(current, system);
+    plan.cluster_roles(current);
     for role in Role::ALL {
-        let wanted = cluster_binding(role);
-        let name = wanted.metadata.name.as_deref();
-        let known = found.cluster_bindings.iter().find(|known| known.metadata.name.as_deref() == name);
+        let desired = cluster_binding(role);
+        let name = desired.metadata.name.as_deref();
+        let known = current.cluster_bindings.iter().find(|known| known.metadata.name.as_deref() == name);
         match known {
-            Some(known) if same_binding(known, &wanted) => continue,
-            // The role of a binding cannot be changed.
-            Some(known) if !same_role(&known.role_ref, &wanted.role_ref) => {
+            Some(known) if is_same_binding(known, &desired) => continue,
+            // The role of a binding is immutable.
+            Some(known) if !is_same_role(&known.role_ref, &desired.role_ref) => {
                 plan.remove(Kind::ClusterBinding, &known.metadata);
             }
             _ => {}
         }
-        plan.objects.push(Object::ClusterBinding(wanted));
+        plan.objects.push(Object::ClusterBinding(desired));
     }
-    // Roles come before their bindings, and what is bound everywhere before single namespaces.
+    // Roles precede their bindings, and cluster bindings those in namespaces.
     plan.objects.sort_by_key(|object| match object {
         Object::ClusterRole(_) => 0,
         Object::ClusterBinding(_) => 1,
@@ -132,7 +132,7 @@ pub(super) fn plan(found: &Found, system: &SystemNamespaces) -> Plan {
 }
 
 impl Plan {
-    /// Whether the cluster is as it has to be.
+    /// Whether nothing has to change.
     pub(super) fn is_empty(&self) -> bool {
         self.removals.is_empty() && self.objects.is_empty()
     }
@@ -141,22 +141,22 @@ impl Plan {
         self.removals.push(Removal { kind, meta: meta.clone() });
     }
 
-    fn namespaces(&mut self, found: &Found, system: &SystemNamespaces) {
+    fn namespaces(&mut self, current: &CurrentObjects, system: &SystemNamespaces) {
         let open: BTreeSet<&str> =
-            found.labelled.iter().map(String::as_str).filter(|name| !system.contains(name)).collect();
+            current.labeled.iter().map(String::as_str).filter(|name| !system.contains(name)).collect();
         let mut bound = BTreeSet::new();
-        for binding in &found.namespace_bindings {
+        for binding in &current.namespace_bindings {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
-            let wanted = namespace_binding(namespace);
+            let desired = namespace_binding(namespace);
             if !open.contains(namespace) {
                 self.remove(Kind::Binding, &binding.metadata);
                 self.closed.push(namespace.to_owned());
-            } else if same_subjects(binding.subjects.as_deref(), wanted.subjects.as_deref())
-                && same_role(&binding.role_ref, &wanted.role_ref)
-                && is_labelled(&binding.metadata)
+            } else if are_same_subjects(binding.subjects.as_deref(), desired.subjects.as_deref())
+                && is_same_role(&binding.role_ref, &desired.role_ref)
+                && is_labeled(&binding.metadata)
             {
                 bound.insert(namespace);
-            } else if !same_role(&binding.role_ref, &wanted.role_ref) {
+            } else if !is_same_role(&binding.role_ref, &desired.role_ref) {
                 self.remove(Kind::Binding, &binding.metadata);
             }
         }
@@ -166,25 +166,26 @@ impl Plan {
         }
     }
 
-    fn cluster_roles(&mut self, found: &Found) {
-        let known =
-            |name: &str| found.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some(name));
-        // Where Kubernetes' own role is, it is left as it is.
+    fn cluster_roles(&mut self, current: &CurrentObjects) {
+        let known = |name: &str| {
+            current.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some(name))
+        };
+        // An existing role of Kubernetes is not changed.
         if known(ADMINISTRATOR).is_none() {
             self.objects.push(Object::ClusterRole(administrator()));
         }
-        for wanted in
+        for desired in
             [cluster_role(MEMBER, rules::cluster()), cluster_role(NAMESPACE_EDIT, rules::namespace())]
         {
-            match known(wanted.metadata.name.as_deref().unwrap_or_default()) {
+            match known(desired.metadata.name.as_deref().unwrap_or_default()) {
                 Some(known) if known.aggregation_rule.is_some() => {
-                    // Rules of an aggregated role are overwritten by a controller.
+                    // A controller overwrites the rules of an aggregated role.
                     self.remove(Kind::ClusterRole, &known.metadata);
                 }
-                Some(known) if known.rules == wanted.rules && is_labelled(&known.metadata) => continue,
+                Some(known) if known.rules == desired.rules && is_labeled(&known.metadata) => continue,
                 _ => {}
             }
-            self.objects.push(Object::ClusterRole(wanted));
+            self.objects.push(Object::ClusterRole(desired));
         }
     }
 }
@@ -198,17 +199,17 @@ fn is_former(binding: &ClusterRoleBinding) -> bool {
         && (binding.role_ref.name == FORMER_ROLE || ours())
 }
 
-fn same_binding(known: &ClusterRoleBinding, wanted: &ClusterRoleBinding) -> bool {
-    same_role(&known.role_ref, &wanted.role_ref)
-        && same_subjects(known.subjects.as_deref(), wanted.subjects.as_deref())
-        && is_labelled(&known.metadata)
+fn is_same_binding(known: &ClusterRoleBinding, desired: &ClusterRoleBinding) -> bool {
+    is_same_role(&known.role_ref, &desired.role_ref)
+        && are_same_subjects(known.subjects.as_deref(), desired.subjects.as_deref())
+        && is_labeled(&known.metadata)
 }
 
-fn same_role(one: &RoleRef, other: &RoleRef) -> bool {
+fn is_same_role(one: &RoleRef, other: &RoleRef) -> bool {
     one.kind == other.kind && one.name == other.name
 }
 
-fn same_subjects(one: Option<&[Subject]>, other: Option<&[Subject]>) -> bool {
+fn are_same_subjects(one: Option<&[Subject]>, other: Option<&[Subject]>) -> bool {
     let plain = |subjects: Option<&[Subject]>| -> Vec<(String, String, Option<String>)> {
         let subjects = subjects.unwrap_or_default().iter();
         subjects
@@ -218,7 +219,7 @@ fn same_subjects(one: Option<&[Subject]>, other: Option<&[Subject]>) -> bool {
     plain(one) == plain(other)
 }
 
-fn is_labelled(meta: &ObjectMeta) -> bool {
+fn is_labeled(meta: &ObjectMeta) -> bool {
     let (key, value) = MANAGED_BY;
     meta.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|known| known == value)
 }
@@ -266,7 +267,7 @@ fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
     ClusterRole { metadata: meta(name, None), rules: Some(rules), aggregation_rule: None }
 }
 
-/// Kubernetes' role of administrators, for a cluster that lost it.
+/// Kubernetes' role of administrators, for a cluster without it.
 fn administrator() -> ClusterRole {
     let all = || vec!["*".to_owned()];
     let everything =
@@ -289,47 +290,36 @@ mod tests {
         SystemNamespaces::parse("")
     }
 
+    fn full_name(meta: &ObjectMeta) -> String {
+        let name = meta.name.as_deref().unwrap();
+        meta.namespace.as_ref().map_or(name.to_owned(), |namespace| format!("{namespace}/{name}"))
+    }
+
     fn names(objects: &[Object]) -> Vec<String> {
-        let of = |kind: &str, meta: &ObjectMeta| {
-            format!(
-                "{kind} {}{}",
-                meta.namespace.as_ref().map(|it| format!("{it}/")).unwrap_or_default(),
-                meta.name.clone().unwrap()
-            )
+        let name = |object: &Object| match object {
+            Object::ClusterRole(role) => format!("role {}", full_name(&role.metadata)),
+            Object::ClusterBinding(binding) => format!("binding {}", full_name(&binding.metadata)),
+            Object::Binding(binding) => format!("binding {}", full_name(&binding.metadata)),
         };
-        objects
-            .iter()
-            .map(|object| match object {
-                Object::ClusterRole(role) => of("role", &role.metadata),
-                Object::ClusterBinding(binding) => of("binding", &binding.metadata),
-                Object::Binding(binding) => of("binding", &binding.metadata),
-            })
-            .collect()
+        objects.iter().map(name).collect()
     }
 
     fn removed(plan: &Plan) -> Vec<String> {
-        let name = |meta: &ObjectMeta| {
-            format!(
-                "{}{}",
-                meta.namespace.as_ref().map(|it| format!("{it}/")).unwrap_or_default(),
-                meta.name.clone().unwrap()
-            )
-        };
-        plan.removals.iter().map(|removal| name(&removal.meta)).collect()
+        plan.removals.iter().map(|removal| full_name(&removal.meta)).collect()
     }
 
-    /// A cluster that is as it has to be, with one namespace that is open.
-    fn correct() -> Found {
-        let empty = Found { labelled: vec!["shop".to_owned()], ..Found::default() };
-        let mut found = empty.clone();
+    /// A correct cluster with one opened namespace.
+    fn correct() -> CurrentObjects {
+        let empty = CurrentObjects { labeled: vec!["shop".to_owned()], ..CurrentObjects::default() };
+        let mut current = empty.clone();
         for object in plan(&empty, &system()).objects {
             match object {
-                Object::ClusterRole(role) => found.cluster_roles.push(role),
-                Object::ClusterBinding(binding) => found.cluster_bindings.push(binding),
-                Object::Binding(binding) => found.namespace_bindings.push(binding),
+                Object::ClusterRole(role) => current.cluster_roles.push(role),
+                Object::ClusterBinding(binding) => current.cluster_bindings.push(binding),
+                Object::Binding(binding) => current.namespace_bindings.push(binding),
             }
         }
-        found
+        current
     }
 
     fn former() -> ClusterRoleBinding {
@@ -341,8 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn new_cluster_gets_roles_before_their_bindings() {
-        let plan = plan(&Found { labelled: vec!["shop".to_owned()], ..Found::default() }, &system());
+    fn roles_precede_their_bindings() {
+        let plan = plan(
+            &CurrentObjects { labeled: vec!["shop".to_owned()], ..CurrentObjects::default() },
+            &system(),
+        );
         assert_eq!(
             names(&plan.objects),
             [
@@ -360,52 +353,52 @@ mod tests {
     }
 
     #[test]
-    fn correct_cluster_needs_no_change() {
+    fn correct_cluster_has_no_changes() {
         assert!(plan(&correct(), &system()).is_empty());
     }
 
     #[test]
     fn binding_of_earlier_versions_is_removed() {
-        let mut found = correct();
-        found.cluster_bindings.push(former());
-        let plan = plan(&found, &system());
+        let mut current = correct();
+        current.cluster_bindings.push(former());
+        let plan = plan(&current, &system());
         assert_eq!((removed(&plan), plan.objects.len()), (vec![FORMER_MEMBER.to_owned()], 0));
         assert!(plan.ends_edit_everywhere);
     }
 
     #[test]
-    fn foreign_binding_with_the_former_name_stays() {
-        let mut found = correct();
+    fn foreign_binding_with_the_former_name_is_kept() {
+        let mut current = correct();
         let other = ClusterRoleBinding { role_ref: role_ref("view"), subjects: None, ..former() };
-        found.cluster_bindings.push(other);
-        assert!(plan(&found, &system()).is_empty());
+        current.cluster_bindings.push(other);
+        assert!(plan(&current, &system()).is_empty());
     }
 
     #[test]
     fn namespace_without_label_is_closed() {
-        let mut found = correct();
-        found.labelled.clear();
-        let plan = plan(&found, &system());
+        let mut current = correct();
+        current.labeled.clear();
+        let plan = plan(&current, &system());
         assert_eq!(removed(&plan), ["shop/norman-aks-namespace-edit"]);
         assert_eq!((plan.closed.as_slice(), plan.objects.len()), (["shop".to_owned()].as_slice(), 0));
     }
 
     #[test]
     fn system_namespace_is_never_open() {
-        let mut found = correct();
-        found.labelled.push("kube-system".to_owned());
-        assert!(plan(&found, &system()).is_empty());
-        let plan = plan(&found, &SystemNamespaces::parse("shop"));
+        let mut current = correct();
+        current.labeled.push("kube-system".to_owned());
+        assert!(plan(&current, &system()).is_empty());
+        let plan = plan(&current, &SystemNamespaces::parse("shop"));
         assert_eq!(removed(&plan), ["shop/norman-aks-namespace-edit"]);
         assert!(plan.objects.is_empty());
     }
 
     #[test]
     fn binding_to_another_role_is_replaced() {
-        let mut found = correct();
-        found.cluster_bindings[0].role_ref.name = "edit".to_owned();
-        found.namespace_bindings[0].role_ref.name = "admin".to_owned();
-        let plan = plan(&found, &system());
+        let mut current = correct();
+        current.cluster_bindings[0].role_ref.name = "edit".to_owned();
+        current.namespace_bindings[0].role_ref.name = "admin".to_owned();
+        let plan = plan(&current, &system());
         assert_eq!(removed(&plan), ["shop/norman-aks-namespace-edit", "norman-aks-read-only"]);
         assert_eq!(
             names(&plan.objects),
@@ -415,11 +408,11 @@ mod tests {
 
     #[test]
     fn changed_subjects_rules_and_labels_are_corrected() {
-        let mut found = correct();
-        found.cluster_bindings[1].subjects.as_mut().unwrap().push(group(Role::ReadOnly).remove(0));
-        found.cluster_roles[1].rules.as_mut().unwrap()[0].verbs.push("delete".to_owned());
-        found.cluster_roles[2].metadata.labels = None;
-        let plan = plan(&found, &system());
+        let mut current = correct();
+        current.cluster_bindings[1].subjects.as_mut().unwrap().push(group(Role::ReadOnly).remove(0));
+        current.cluster_roles[1].rules.as_mut().unwrap()[0].verbs.push("delete".to_owned());
+        current.cluster_roles[2].metadata.labels = None;
+        let plan = plan(&current, &system());
         assert!(plan.removals.is_empty());
         assert_eq!(
             names(&plan.objects),
@@ -428,10 +421,10 @@ mod tests {
     }
 
     #[test]
-    fn aggregated_role_is_made_anew() {
-        let mut found = correct();
-        found.cluster_roles[2].aggregation_rule = Some(AggregationRule::default());
-        let plan = plan(&found, &system());
+    fn aggregated_role_is_recreated() {
+        let mut current = correct();
+        current.cluster_roles[2].aggregation_rule = Some(AggregationRule::default());
+        let plan = plan(&current, &system());
         assert_eq!(removed(&plan), [NAMESPACE_EDIT]);
         assert_eq!(names(&plan.objects), ["role norman-aks-namespace-edit"]);
     }

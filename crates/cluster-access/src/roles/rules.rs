@@ -1,5 +1,5 @@
-//! The rules of the two roles that members of a cluster get. Written out, without wildcards and without aggregation: RBAC
-//! cannot subtract, so a role that grows by itself could not be kept from granting what leads to all of the cluster.
+//! The rules of the members' two roles, without wildcards and aggregation: RBAC cannot subtract, so an aggregated role could
+//! grow rules that lead to control of the cluster.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
@@ -9,7 +9,7 @@ type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 const READ: &[&str] = &["get", "list", "watch"];
 const EDIT: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
-/// Everywhere in the cluster: objects outside of namespaces, for reading, none of which holds a secret.
+/// In the whole cluster: reading objects outside of namespaces, none of which contains secrets.
 const CLUSTER: [Rule; 10] = [
     ("", &["namespaces", "nodes", "persistentvolumes"], READ),
     ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
@@ -106,12 +106,12 @@ const NAMESPACE: [Rule; 19] = [
     ("resource.k8s.io", &["resourceclaims", "resourceclaimtemplates"], EDIT),
 ];
 
-/// The rules of the role that members have everywhere.
+/// The rules of the role in the whole cluster.
 pub(super) fn cluster() -> Vec<PolicyRule> {
     CLUSTER.iter().map(policy_rule).collect()
 }
 
-/// The rules of the role that members have in namespaces that were opened for them.
+/// The rules of the role in opened namespaces.
 pub(super) fn namespace() -> Vec<PolicyRule> {
     NAMESPACE.iter().map(policy_rule).collect()
 }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_have_no_wildcards_and_no_verbs_that_raise_rights() {
+    fn rules_have_no_wildcards_and_no_escalating_verbs() {
         for (group, resources, verbs) in CLUSTER.iter().chain(&NAMESPACE) {
             for word in resources.iter().chain(*verbs).chain([group]) {
                 assert!(!word.contains('*'), "{group} {resources:?} {verbs:?}");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn cluster_rules_only_read_and_name_nothing_that_holds_secrets() {
+    fn cluster_rules_only_read_objects_without_secrets() {
         for (group, resources, verbs) in CLUSTER {
             assert_eq!(verbs, READ, "{group} {resources:?}");
             for resource in resources {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn namespace_rules_edit_workloads_and_not_rights_or_the_namespace() {
+    fn namespace_rules_edit_workloads_but_not_rights() {
         for (verb, group, resource, expected) in [
             ("create", "", "pods", true),
             ("patch", "", "pods/ephemeralcontainers", true),

@@ -1,128 +1,99 @@
-//! Bindings that name single users: what a caller granted to itself or was granted by others inside the cluster, beside the
-//! roles of this server.
+//! Bindings of single users: rights that users granted themselves or were granted inside the cluster, besides the roles of
+//! this server.
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{MANAGER, bindings_in, delete, list, name};
+use super::objects::{FIELD_MANAGER, bindings_in_namespace, delete, list, name, unless_conflict};
 use crate::error::Error;
-use crate::{Access, Downstream, in_time, told};
+use crate::kube_client::KubeClient;
 
-/// How often the bindings are read again after one of them was changed by another client in the meantime.
+/// How often bindings are read again if other clients change them concurrently.
 const MAX_ROUNDS: usize = 4;
 
-/// What became of the bindings that named some users.
+/// The result of removing users from bindings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RemovedUsers {
     /// Bindings that no longer name them: `ClusterRoleBinding x`, `RoleBinding namespace/x`.
     pub removed: BTreeSet<String>,
-    /// Bindings that still do, because the cluster denies the change, with the reason.
+    /// Bindings that still name them because the cluster denies the change, with the reason.
     pub denied: Vec<(String, String)>,
 }
 
-/// A binding of either kind.
-trait Binding: Clone + Serialize + DeserializeOwned + std::fmt::Debug {
-    const KIND: &'static str;
-    fn meta(&self) -> &ObjectMeta;
+/// A cluster role binding or a role binding.
+trait Binding: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug {
     fn subjects(&mut self) -> &mut Option<Vec<Subject>>;
-    fn api(client: &Client, meta: &ObjectMeta) -> Api<Self>;
-    fn all(client: &Client) -> Api<Self>;
+    /// The bindings among which one with this metadata is.
+    fn siblings(kube: &KubeClient, meta: &ObjectMeta) -> Api<Self>;
 }
 
 impl Binding for ClusterRoleBinding {
-    const KIND: &'static str = "ClusterRoleBinding";
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
     fn subjects(&mut self) -> &mut Option<Vec<Subject>> {
         &mut self.subjects
     }
-    fn api(client: &Client, _: &ObjectMeta) -> Api<Self> {
-        Api::all(client.clone())
-    }
-    fn all(client: &Client) -> Api<Self> {
-        Api::all(client.clone())
+    fn siblings(kube: &KubeClient, _: &ObjectMeta) -> Api<Self> {
+        kube.api()
     }
 }
 
 impl Binding for RoleBinding {
-    const KIND: &'static str = "RoleBinding";
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
     fn subjects(&mut self) -> &mut Option<Vec<Subject>> {
         &mut self.subjects
     }
-    fn api(client: &Client, meta: &ObjectMeta) -> Api<Self> {
-        bindings_in(client, meta)
-    }
-    fn all(client: &Client) -> Api<Self> {
-        Api::all(client.clone())
+    fn siblings(kube: &KubeClient, meta: &ObjectMeta) -> Api<Self> {
+        bindings_in_namespace(kube, meta)
     }
 }
 
-impl Downstream {
-    /// Removes users from all bindings of a cluster that name them; a binding that names nobody else is deleted. Bindings
-    /// of groups and of service accounts stay as they are.
-    pub async fn remove_users(
-        &self,
-        access: &Access,
-        users: &BTreeSet<String>,
-    ) -> Result<RemovedUsers, Error> {
-        let link = self.parts.links.to(access)?;
-        let (client, host) = (link.kube(), link.host());
-        let removing = async {
-            let mut report = RemovedUsers::default();
-            remove_from::<ClusterRoleBinding>(&client, host, users, &mut report).await?;
-            remove_from::<RoleBinding>(&client, host, users, &mut report).await?;
-            Ok(report)
-        };
-        in_time(host, self.parts.roles_limit, removing).await
-    }
+/// Removes users from all bindings.
+pub(crate) async fn remove(kube: &KubeClient, users: &BTreeSet<String>) -> Result<RemovedUsers, Error> {
+    let mut report = RemovedUsers::default();
+    remove_from_all::<ClusterRoleBinding>(kube, users, &mut report).await?;
+    remove_from_all::<RoleBinding>(kube, users, &mut report).await?;
+    Ok(report)
 }
 
-async fn remove_from<B: Binding>(
-    client: &Client,
-    host: &str,
+async fn remove_from_all<B: Binding>(
+    kube: &KubeClient,
     users: &BTreeSet<String>,
     report: &mut RemovedUsers,
 ) -> Result<(), Error> {
     let mut denied: Vec<(String, String)> = Vec::new();
     for _ in 0..MAX_ROUNDS {
-        let (mut bindings, _) = list(&B::all(client), ListParams::default(), host).await?;
+        let (mut bindings, _) = list(kube, &kube.api::<B>(), ListParams::default()).await?;
         bindings.retain_mut(|binding| names_any(binding.subjects().as_deref(), users));
-        let mut changed_meanwhile = false;
+        let mut has_conflict = false;
         for binding in bindings {
             let label = label(&binding);
             if denied.iter().any(|(known, _)| *known == label) {
                 continue;
             }
-            match without(client, host, users, binding).await {
+            match remove_from(kube, users, binding).await {
                 Ok(true) => drop(report.removed.insert(label)),
-                Ok(false) => changed_meanwhile = true,
+                Ok(false) => has_conflict = true,
                 Err(error) if is_denial(&error) => denied.push((label, error.to_string())),
                 Err(error) => return Err(error),
             }
         }
-        if !changed_meanwhile {
+        if !has_conflict {
             report.denied.append(&mut denied);
             return Ok(());
         }
     }
-    Err(Error::Unreadable { host: host.to_owned(), what: "its bindings change all the time" })
+    Err(kube.unreadable("its bindings change all the time"))
 }
 
 fn label<B: Binding>(binding: &B) -> String {
-    let meta = binding.meta();
+    let (kind, meta) = (B::kind(&()), binding.meta());
     match &meta.namespace {
-        Some(namespace) => format!("{} {namespace}/{}", B::KIND, name(meta)),
-        None => format!("{} {}", B::KIND, name(meta)),
+        Some(namespace) => format!("{kind} {namespace}/{}", name(meta)),
+        None => format!("{kind} {}", name(meta)),
     }
 }
 
@@ -134,29 +105,25 @@ fn names_any(subjects: Option<&[Subject]>, users: &BTreeSet<String>) -> bool {
     subjects.unwrap_or_default().iter().any(|subject| names(subject, users))
 }
 
-/// Takes the users out of a binding; false when the binding was changed since it was read.
-async fn without<B: Binding>(
-    client: &Client,
-    host: &str,
+/// Removes the users from a binding; false if the binding was changed since it was read.
+async fn remove_from<B: Binding>(
+    kube: &KubeClient,
     users: &BTreeSet<String>,
     mut binding: B,
 ) -> Result<bool, Error> {
     let subjects = binding.subjects().get_or_insert_default();
     subjects.retain(|subject| !names(subject, users));
-    let is_last = subjects.is_empty();
-    let api = B::api(client, binding.meta());
-    if is_last {
-        return delete(&api, binding.meta(), host).await;
+    let has_no_subject = subjects.is_empty();
+    let api = B::siblings(kube, binding.meta());
+    if has_no_subject {
+        return delete(kube, &api, binding.meta()).await;
     }
-    let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let name = name(binding.meta()).to_owned();
-    match api.replace(&name, &params, &binding).await {
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-        outcome => outcome.map(|_| true).map_err(|error| told(host, error)),
-    }
+    unless_conflict(kube, api.replace(&name, &params, &binding).await)
 }
 
-/// Whether the cluster answered that it does not allow the change, so that trying again is of no use.
+/// Whether the cluster denies the change, so that a retry is useless.
 fn is_denial(error: &Error) -> bool {
     matches!(error, Error::Refused { status, .. } if matches!(status.as_u16(), 400 | 403 | 405 | 422))
 }
@@ -170,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_users_of_that_name_are_meant() {
+    fn only_user_subjects_match() {
         let users = BTreeSet::from(["user-abc".to_owned()]);
         for (subject, expected) in [
             (subject("User", "user-abc"), true),

@@ -1,9 +1,18 @@
-//! Where the frames of WebSocket (RFC 6455) and of SPDY/3.1 begin and end, and the frames by which a server closes. What is
-//! in them is not looked at.
+//! The boundaries of frames of WebSocket (RFC 6455) and SPDY/3.1, and the frames with which a server closes. Their content is
+//! not read.
 
-use super::Closing;
+/// The message to the client when the server closes a joined connection.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    /// The status code of WebSocket's close frame: 1001 if the server stops, 1008 if rights ended.
+    pub code: u16,
+    /// The reason; at most 123 bytes are sent.
+    pub reason: String,
+    /// A last text message, if the client reads a stream of text messages.
+    pub last_message: Option<String>,
+}
 
-/// The protocols that Kubernetes' sessions change to.
+/// The protocols of Kubernetes' sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     WebSocket,
@@ -24,16 +33,16 @@ const OPCODE_TEXT: u8 = 1;
 const OPCODE_CLOSE: u8 = 8;
 const FINAL: u8 = 0x80;
 
-/// How far a stream of frames is.
+/// The position in a stream of frames.
 pub(super) struct Frames {
     protocol: Protocol,
     head: [u8; MAX_HEAD_LEN],
     head_len: usize,
-    /// Bytes that are missing of the content of the current frame.
+    /// The bytes of the current frame's content that are still missing.
     content_left: u64,
-    /// Whether the last message is one of text.
+    /// Whether the last message is a text message.
     is_text: bool,
-    /// Whether a message goes on with the next frame.
+    /// Whether the message continues with the next frame.
     in_message: bool,
     is_closed: bool,
 }
@@ -51,12 +60,12 @@ impl Frames {
         }
     }
 
-    /// Whether the last frame is complete and the next one has not begun.
+    /// Whether the last frame is complete and the next one has not started.
     pub(super) fn is_between(&self) -> bool {
         self.head_len == 0 && self.content_left == 0
     }
 
-    /// Takes bytes that were passed on.
+    /// Records bytes that were forwarded.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let passed = self.pass_to_boundary(bytes);
@@ -64,7 +73,7 @@ impl Frames {
         }
     }
 
-    /// Takes bytes up to the end of the current frame; returns how many.
+    /// Records bytes up to the end of the current frame; returns their number.
     pub(super) fn pass_to_boundary(&mut self, bytes: &[u8]) -> usize {
         let mut passed = 0;
         while self.content_left == 0 {
@@ -105,7 +114,7 @@ impl Frames {
         }
     }
 
-    /// How long the content is; `None` as long as bytes of the head are missing.
+    /// The length of the content; `None` while the head is incomplete.
     fn content_len(&self) -> Option<u64> {
         let head = self.head.get(..self.head_len)?;
         let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
@@ -122,7 +131,7 @@ impl Frames {
         (head.len() == length_end + mask_len).then_some(length)
     }
 
-    /// What ends the stream, to be sent between two frames.
+    /// The frames that close the stream, to be sent between two frames.
     pub(super) fn closing(&self, closing: &Closing) -> Vec<u8> {
         match self.protocol {
             Protocol::Spdy => GO_AWAY.to_vec(),
@@ -144,7 +153,7 @@ impl Frames {
     }
 }
 
-/// A whole frame as servers send it, without a mask.
+/// Appends an unmasked frame.
 fn push_frame(bytes: &mut Vec<u8>, opcode: u8, content: &[u8]) {
     bytes.push(FINAL | opcode);
     match (u8::try_from(content.len()), u16::try_from(content.len())) {
@@ -165,7 +174,7 @@ fn push_frame(bytes: &mut Vec<u8>, opcode: u8, content: &[u8]) {
 mod tests {
     use super::*;
 
-    /// The places between two frames, when the bytes come in pieces of every length.
+    /// The boundaries of frames, for chunks of every length.
     fn boundaries(protocol: Protocol, bytes: &[u8]) -> Vec<usize> {
         let mut found = Vec::new();
         for piece in 1..=bytes.len() {
@@ -188,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_websocket_are_told_apart() {
+    fn websocket_frames_are_separated() {
         let mut bytes = vec![0x81, 2, b'h', b'i', 0x89, 0];
         bytes.extend([0x82, 0x83, 1, 2, 3, 4, b'a', b'b', b'c']);
         push_frame(&mut bytes, OPCODE_TEXT, &[b'x'; 126]);
@@ -203,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_spdy_are_told_apart() {
+    fn spdy_frames_are_separated() {
         let mut bytes = vec![0x80, 3, 0, 1, 0, 0, 0, 10];
         bytes.extend([7; 10]);
         bytes.extend([0, 0, 0, 1, 0, 0, 1, 0]);

@@ -3,17 +3,17 @@
 //! they occur when an application logs in with a secret.
 
 use aks::shell;
-use azure::{Cloud, LoginRefusal};
+use azure::{Cloud, EntraError};
 
 /// The application that stands for Azure Resource Manager in every tenant.
 const RESOURCE_MANAGER_APP: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";
 
 /// The hint for the first number that has one: some refusals name a general one before the reason.
-pub(super) fn hint(refusal: &LoginRefusal) -> Option<String> {
+pub(super) fn hint(refusal: &EntraError) -> Option<String> {
     refusal.aadsts.iter().find_map(|number| of_number(*number, refusal))
 }
 
-fn of_number(number: u64, refusal: &LoginRefusal) -> Option<String> {
+fn of_number(number: u64, refusal: &EntraError) -> Option<String> {
     let fixed = match number {
         7_000_215 | 70_002 | 50_012 => {
             "the client secret is wrong: use the value of the secret, not its id, and update the cloud credential"
@@ -95,7 +95,7 @@ fn of_number(number: u64, refusal: &LoginRefusal) -> Option<String> {
 }
 
 /// The command for the application that logs in, in parentheses; nothing when it is not known.
-fn with_client(refusal: &LoginRefusal, words: &[&str]) -> String {
+fn with_client(refusal: &EntraError, words: &[&str]) -> String {
     match refusal.client_id.as_deref().filter(|id| !id.is_empty()) {
         Some(id) => format!(" ({} {})", shell::command(words), shell::quoted(id)),
         None => String::new(),
@@ -103,7 +103,7 @@ fn with_client(refusal: &LoginRefusal, words: &[&str]) -> String {
 }
 
 /// The application or its tenant belongs to another cloud than the one that was asked.
-fn other_cloud(refusal: &LoginRefusal) -> String {
+fn other_cloud(refusal: &EntraError) -> String {
     let asked = Cloud::ALL.into_iter().find(|cloud| refusal.url.starts_with(cloud.login_authority()));
     let others = Cloud::ALL.into_iter().filter(|cloud| Some(*cloud) != asked).map(Cloud::environment);
     format!(

@@ -1,0 +1,182 @@
+//! Requests to Resource Manager for one use case: token, attempts, deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::Clock;
+use http::header::AUTHORIZATION;
+use reqwest::Url;
+use secrecy::ExposeSecret as _;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use crate::credential::Credential;
+use crate::entra::Token;
+use crate::error::{Error, Reason, Service};
+use crate::error_response::ArmError;
+use crate::foreign;
+use crate::operation::Operation;
+use crate::redact;
+use crate::request::{ArmRequest, is_retryable_status};
+use crate::response::Response;
+use crate::retry::{RetryAfter, RetryPolicy};
+use crate::token::TokenSource;
+use crate::transport::Transport;
+use crate::url::{self, without_query};
+
+/// The first attempt and three more, as Azure's Go libraries (`docs/contract/azure.md#retries`).
+const MAX_ATTEMPTS: u32 = 4;
+
+/// Resource Manager with the rights of one credential, until a deadline.
+#[derive(Clone, Debug)]
+pub struct Arm {
+    transport: Transport,
+    credential: Arc<Credential>,
+    source: Arc<TokenSource>,
+    deadline: Instant,
+    /// The longest delay between two attempts.
+    max_delay: Duration,
+    /// The token of this use case, if it must not be a cached one.
+    own_token: Option<Arc<Mutex<Option<Token>>>>,
+}
+
+impl Arm {
+    pub(super) fn new(
+        transport: Transport,
+        credential: &Arc<Credential>,
+        source: Arc<TokenSource>,
+        deadline: Instant,
+    ) -> Self {
+        let credential = Arc::clone(credential);
+        Self { transport, credential, source, deadline, max_delay: Duration::MAX, own_token: None }
+    }
+
+    /// Fetches a new token with the first request and ignores cached ones. A token is cached for others; a failure is not.
+    #[must_use]
+    pub fn with_new_token(self) -> Self {
+        Self { own_token: Some(Arc::default()), ..self }
+    }
+
+    /// Returns the error at once if the next attempt would be more than `max_delay` away.
+    #[must_use]
+    pub fn with_max_delay(self, max_delay: Duration) -> Self {
+        Self { max_delay, ..self }
+    }
+
+    /// The credential of the requests.
+    pub fn credential(&self) -> &Arc<Credential> {
+        &self.credential
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.transport.clock
+    }
+
+    /// The URL of a resource in the credential's subscription.
+    pub(super) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
+        let mut path = vec!["subscriptions", &self.credential.subscription_id];
+        path.extend_from_slice(segments);
+        url::arm(self.credential.cloud, &path, query)
+    }
+
+    /// The URL of a list of a region.
+    pub(super) fn regional_url(
+        &self,
+        provider: &str,
+        region: &str,
+        list: &str,
+        api_version: &str,
+    ) -> Result<Url, Error> {
+        if region.is_empty() {
+            return Err(Error::EmptyRegion);
+        }
+        self.url(&["providers", provider, "locations", region, list], &[("api-version", api_version)])
+    }
+
+    /// A URL from one of Azure's responses: of the next page, or of an operation.
+    pub(super) fn link(&self, link: &str) -> Result<Url, Error> {
+        url::link(self.credential.cloud, link)
+    }
+
+    /// Reads with GET. Only 200 is a success.
+    pub(super) async fn get(&self, operation: Operation, url: &Url) -> Result<Response, Error> {
+        self.send(&ArmRequest::get(operation, url)).await
+    }
+
+    /// Sends the request, repeats it as far as it may be repeated, and replaces a rejected token once.
+    pub(super) async fn send(&self, request: &ArmRequest<'_>) -> Result<Response, Error> {
+        let token = self.token().await?;
+        match self.send_with(request, &token).await {
+            // A request that is not authenticated changes nothing.
+            Err(error) if error.upstream_status() == Some(401) => {
+                let token = self.replace_token(&token).await?;
+                self.send_with(request, &token).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn send_with(&self, request: &ArmRequest<'_>, token: &Token) -> Result<Response, Error> {
+        let retry = RetryPolicy {
+            max_attempts: MAX_ATTEMPTS,
+            unit: self.transport.retry_unit,
+            max_delay: self.max_delay,
+            deadline: self.deadline,
+        };
+        let is_retryable = |error: &Error| {
+            is_retryable(error) && (request.changes_nothing() || !error.may_have_been_taken())
+        };
+        retry.run(|| self.attempt(request, token), is_retryable).await
+    }
+
+    async fn attempt(&self, request: &ArmRequest<'_>, token: &Token) -> Result<Response, Error> {
+        let mut sent = request.to_http();
+        sent.headers_mut().insert(AUTHORIZATION, token.authorization.clone());
+        let exchange = self.transport.exchange(Service::Arm, request.operation(), sent);
+        let response =
+            timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
+        if request.is_success(response.status) && foreign::content_type(&response).is_none() {
+            return Ok(response);
+        }
+        let response =
+            redact::redact(response, &[token.as_str(), self.credential.client_secret.expose_secret()]);
+        let error =
+            ArmError::new(request.method().clone(), without_query(request.url()), response, self.clock());
+        Err(Error::Arm(Box::new(error)))
+    }
+
+    async fn token(&self) -> Result<Token, Error> {
+        let Some(own) = &self.own_token else { return self.source.token(self.deadline).await };
+        let mut own = own.lock().await;
+        if let Some(token) = &*own {
+            return Ok(token.clone());
+        }
+        let token = self.source.fetch_new(self.deadline).await?;
+        Ok(own.insert(token).clone())
+    }
+
+    async fn replace_token(&self, rejected: &Token) -> Result<Token, Error> {
+        let Some(own) = &self.own_token else {
+            self.source.evict(rejected.as_str());
+            return self.source.token(self.deadline).await;
+        };
+        let mut own = own.lock().await;
+        let token = self.source.fetch_new(self.deadline).await?;
+        Ok(own.insert(token).clone())
+    }
+}
+
+impl RetryAfter for Error {
+    fn retry_after(&self) -> Option<Duration> {
+        Error::retry_after(self)
+    }
+}
+
+/// Whether the same request may soon succeed.
+fn is_retryable(error: &Error) -> bool {
+    match error {
+        Error::Arm(error) => is_retryable_status(error.status),
+        Error::NoAnswer { reason, .. } => *reason != Reason::Tls,
+        _ => false,
+    }
+}

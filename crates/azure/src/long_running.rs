@@ -1,0 +1,485 @@
+//! Long-running operations of Resource Manager, polled one step at a time. Nothing here waits: between two polls, an
+//! operation is stored as a string, so that another server instance can continue.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde_json::Value;
+
+use crate::arm::Arm;
+use crate::cloud::Cloud;
+use crate::error::Error;
+use crate::error_response::{ServiceError, get_any_case};
+use crate::operation::Operation;
+use crate::request::ArmRequest;
+use crate::response::{Response, json_object};
+use crate::retry;
+use crate::url::{self, without_query};
+
+/// The poll interval without a `Retry-After` (`docs/contract/provisioning.md#requests-to-resource-manager`).
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_INTERVAL: Duration = Duration::from_mins(10);
+
+/// A long-running operation and the URL to poll, which is always on Resource Manager of the cloud. `Debug` omits its
+/// query, which contains a signature of Azure.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LongRunningOperation {
+    target: PollTarget,
+    purpose: Purpose,
+    interval: Duration,
+    url: Url,
+}
+
+/// The resource that is polled; it decides how the response is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PollTarget {
+    /// `Azure-AsyncOperation`: a small object with a status.
+    Status,
+    /// `Location`: 202 until there is a result.
+    Location,
+    /// The resource itself, with its `provisioningState`, if Azure sent neither header.
+    Resource,
+}
+
+const POLL_TARGETS: [(PollTarget, &str); 3] =
+    [(PollTarget::Status, "status"), (PollTarget::Location, "location"), (PollTarget::Resource, "resource")];
+
+/// The purpose of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Change,
+    Delete,
+}
+
+const PURPOSES: [(Purpose, &str); 2] = [(Purpose::Change, "change"), (Purpose::Delete, "delete")];
+
+/// A stored string that is not an operation.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableOperation {
+    /// The string is not in the format of [`LongRunningOperation::to_text`].
+    #[error("the string does not describe a long-running operation of Azure")]
+    Format,
+    /// The URL is not on Resource Manager of this cloud.
+    #[error("the URL of the long-running operation is not in this cloud")]
+    Url(#[source] Error),
+}
+
+/// The status of an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperationStatus {
+    /// Poll again after [`LongRunningOperation::retry_after`] of the operation in it.
+    InProgress(Box<Progress>),
+    /// Succeeded. Azure sometimes reports an error that it recovered from, or believes to have recovered from: read the
+    /// resource.
+    Succeeded {
+        /// That error.
+        error: Option<Box<ServiceError>>,
+    },
+    /// Failed; empty if Azure reports no reason.
+    Failed(Box<ServiceError>),
+    /// Cancelled by a user.
+    Cancelled(Box<ServiceError>),
+    /// Azure does not know the operation, or no longer: read the resource.
+    Gone,
+}
+
+/// The progress of an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The operation to poll next: its URL may have changed.
+    pub operation: LongRunningOperation,
+    /// Azure's state, for example `InProgress`, `Creating`.
+    pub status: Option<String>,
+    /// From 0 to 100, if Azure reports it.
+    pub percent: Option<f64>,
+    /// An error after which Azure is retrying.
+    pub error: Option<Box<ServiceError>>,
+}
+
+impl LongRunningOperation {
+    /// The operation that a write of the resource at `resource` has started; `None` if the write is complete. A URL that is
+    /// not on Resource Manager is replaced by that of the resource.
+    pub(super) fn started(
+        arm: &Arm,
+        resource: &Url,
+        purpose: Purpose,
+        response: &Response,
+        body: Option<&Value>,
+    ) -> Option<Self> {
+        let (target, url) = if let Some(url) = url_in_header(arm, response, "azure-asyncoperation") {
+            (PollTarget::Status, url)
+        } else if response.status == 202 {
+            url_in_header(arm, response, "location")
+                .map_or_else(|| (PollTarget::Resource, resource.clone()), |url| (PollTarget::Location, url))
+        } else if is_complete(purpose, body) {
+            return None;
+        } else {
+            (PollTarget::Resource, resource.clone())
+        };
+        Some(Self { target, purpose, interval: interval(arm, response), url })
+    }
+
+    /// The time until the next poll: what Azure requested, between a second and ten minutes; by default 30 seconds.
+    pub fn retry_after(&self) -> Duration {
+        self.interval
+    }
+
+    /// The operation as one line for [`LongRunningOperation::from_text`]. Contains the signed URL: not for logs.
+    pub fn to_text(&self) -> String {
+        let target = name_of(&POLL_TARGETS, self.target);
+        format!("{target} {} {} {}", name_of(&PURPOSES, self.purpose), self.interval.as_secs(), self.url)
+    }
+
+    /// Parses a stored operation; its URL must be on Resource Manager of `cloud`.
+    pub fn from_text(cloud: Cloud, text: &str) -> Result<Self, UnreadableOperation> {
+        let parse = || {
+            let mut parts = text.splitn(4, ' ');
+            let target = parse_name(&POLL_TARGETS, parts.next()?)?;
+            let purpose = parse_name(&PURPOSES, parts.next()?)?;
+            let interval = Duration::from_secs(parts.next()?.parse().ok()?);
+            Some((target, purpose, clamp_interval(interval), parts.next()?))
+        };
+        let (target, purpose, interval, url) = parse().ok_or(UnreadableOperation::Format)?;
+        let url = url::link(cloud, url).map_err(UnreadableOperation::Url)?;
+        Ok(Self { target, purpose, interval, url })
+    }
+
+    /// Polls once. The credential of `arm` must be of the operation's cloud. An error says nothing about the operation.
+    pub async fn poll(&self, arm: &Arm) -> Result<OperationStatus, Error> {
+        let url = arm.link(self.url.as_str())?;
+        let request = ArmRequest::get(Operation::PollOperation, &url).any_success();
+        match arm.send(&request).await {
+            Ok(response) => Ok(self.read(arm, &response)),
+            Err(error) => self.read_error(error),
+        }
+    }
+
+    fn read(&self, arm: &Arm, response: &Response) -> OperationStatus {
+        let body = response.json_object();
+        let error = body.as_ref().and_then(error_in).map(Box::new);
+        match self.outcome(response.status, body.as_ref()) {
+            Outcome::Gone => OperationStatus::Gone,
+            Outcome::Succeeded => OperationStatus::Succeeded { error },
+            Outcome::Failed => OperationStatus::Failed(error.unwrap_or_default()),
+            Outcome::Cancelled => OperationStatus::Cancelled(error.unwrap_or_default()),
+            Outcome::InProgress(status) => {
+                // A result may move to another URL of Resource Manager.
+                let moved = match self.target {
+                    PollTarget::Location => url_in_header(arm, response, "location"),
+                    PollTarget::Status | PollTarget::Resource => None,
+                };
+                let url = moved.unwrap_or_else(|| self.url.clone());
+                let percent = body.as_ref().and_then(percent_in);
+                let operation = Self { url, interval: interval(arm, response), ..self.clone() };
+                OperationStatus::InProgress(Box::new(Progress { operation, status, percent, error }))
+            }
+        }
+    }
+
+    fn outcome(&self, http_status: u16, body: Option<&Value>) -> Outcome {
+        let state = body.and_then(provisioning_state);
+        let status = body.and_then(|body| body.get("status")?.as_str());
+        match (self.target, http_status) {
+            // The operation may have ended; the resource tells.
+            (PollTarget::Status, 204) => Outcome::Gone,
+            (PollTarget::Status, 202) => status.map_or(Outcome::InProgress(None), Outcome::from_state),
+            (PollTarget::Status, _) => status.or(state).map_or(Outcome::Gone, Outcome::from_state),
+            (PollTarget::Location, 202) => Outcome::InProgress(status.or(state).map(str::to_owned)),
+            (PollTarget::Location, 204) => Outcome::Succeeded,
+            (PollTarget::Location, _) => status.or(state).map_or(Outcome::Succeeded, Outcome::from_state),
+            (PollTarget::Resource, _) => match state.map_or(Outcome::Succeeded, Outcome::from_state) {
+                // A deleted resource is absent, and not in a successful state.
+                Outcome::Succeeded if self.purpose == Purpose::Delete => {
+                    Outcome::InProgress(state.map(str::to_owned))
+                }
+                outcome => outcome,
+            },
+        }
+    }
+
+    fn read_error(&self, error: Error) -> Result<OperationStatus, Error> {
+        let Error::Arm(response) = &error else { return Err(error) };
+        match (self.target, response.status) {
+            (PollTarget::Status | PollTarget::Location, 404 | 410) => Ok(OperationStatus::Gone),
+            (PollTarget::Resource, _) if error.is_absence() => Ok(match self.purpose {
+                Purpose::Delete => OperationStatus::Succeeded { error: None },
+                Purpose::Change => OperationStatus::Gone,
+            }),
+            // The status of a result is that of the operation.
+            (PollTarget::Location, 400 | 409 | 412 | 422) => {
+                let body = json_object(&response.body).unwrap_or_default();
+                let error = error_in(&body).or_else(|| non_empty_error(&body));
+                Ok(OperationStatus::Failed(Box::new(error.unwrap_or_default())))
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+impl fmt::Debug for LongRunningOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LongRunningOperation")
+            .field("target", &self.target)
+            .field("purpose", &self.purpose)
+            .field("interval", &self.interval)
+            .field("url", &without_query(&self.url))
+            .finish()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// With Azure's state.
+    InProgress(Option<String>),
+    Succeeded,
+    Failed,
+    Cancelled,
+    Gone,
+}
+
+impl Outcome {
+    /// The outcome of a state, in any letter case: Azure has four final states and many others.
+    fn from_state(state: &str) -> Self {
+        match state.to_ascii_lowercase().as_str() {
+            "succeeded" => Self::Succeeded,
+            "failed" => Self::Failed,
+            "canceled" | "cancelled" => Self::Cancelled,
+            _ => Self::InProgress(Some(state.to_owned())),
+        }
+    }
+}
+
+/// Whether a write is complete if its response has no URL of an operation.
+fn is_complete(purpose: Purpose, body: Option<&Value>) -> bool {
+    match body {
+        Some(body) => {
+            provisioning_state(body).is_none_or(|state| Outcome::from_state(state) == Outcome::Succeeded)
+        }
+        // The response does not show the result of a change.
+        None => purpose == Purpose::Delete,
+    }
+}
+
+/// The URL in a header, if it is on Resource Manager.
+fn url_in_header(arm: &Arm, response: &Response, header: &'static str) -> Option<Url> {
+    arm.link(response.header(header)?)
+        .inspect_err(|error| {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(header, error, "the URL of an operation is not followed");
+        })
+        .ok()
+}
+
+fn interval(arm: &Arm, response: &Response) -> Duration {
+    clamp_interval(retry::retry_after(&response.headers, arm.clock()).unwrap_or(DEFAULT_INTERVAL))
+}
+
+fn clamp_interval(interval: Duration) -> Duration {
+    interval.clamp(MIN_INTERVAL, MAX_INTERVAL)
+}
+
+fn provisioning_state(body: &Value) -> Option<&str> {
+    body.get("properties")?.get("provisioningState")?.as_str()
+}
+
+fn percent_in(body: &Value) -> Option<f64> {
+    let percent = body.get("percentComplete")?.as_f64()?;
+    Some(percent.clamp(0.0, 100.0))
+}
+
+/// The object below `error`, unless it is empty.
+fn error_in(body: &Value) -> Option<ServiceError> {
+    non_empty_error(get_any_case(body, "error")?)
+}
+
+fn non_empty_error(object: &Value) -> Option<ServiceError> {
+    let mut error = ServiceError::read(object);
+    for text in [&mut error.code, &mut error.message, &mut error.target] {
+        text.take_if(|text| text.is_empty());
+    }
+    (error != ServiceError::default()).then_some(error)
+}
+
+fn name_of<T: PartialEq>(names: &[(T, &'static str)], value: T) -> &'static str {
+    names.iter().find(|(known, _)| *known == value).map_or("", |(_, name)| name)
+}
+
+fn parse_name<T: Copy>(names: &[(T, &'static str)], name: &str) -> Option<T> {
+    names.iter().find(|(_, known)| *known == name).map(|(value, _)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const URL: &str = "https://management.azure.com/subscriptions/s/operations/o?api-version=1&s=canary";
+
+    fn operation(target: &str, purpose: &str) -> LongRunningOperation {
+        LongRunningOperation::from_text(Cloud::Public, &format!("{target} {purpose} 30 {URL}")).unwrap()
+    }
+
+    fn in_progress(state: &str) -> Outcome {
+        Outcome::InProgress(Some(state.to_owned()))
+    }
+
+    #[test]
+    fn stored_operation_round_trips() {
+        for target in ["status", "location", "resource"] {
+            for purpose in ["change", "delete"] {
+                let text = format!("{target} {purpose} 7 {URL}");
+                let operation = LongRunningOperation::from_text(Cloud::Public, &text).unwrap();
+                assert_eq!(operation.to_text(), text);
+                assert_eq!(operation.retry_after(), Duration::from_secs(7));
+                assert!(!format!("{operation:?}").contains("canary"), "{operation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_strings_are_rejected() {
+        for text in [
+            "",
+            "status",
+            "status change 30",
+            "status change soon https://management.azure.com/",
+            "status keep 30 https://management.azure.com/",
+            "Status change 30 https://management.azure.com/",
+        ] {
+            let read = LongRunningOperation::from_text(Cloud::Public, text);
+            assert!(matches!(read, Err(UnreadableOperation::Format)), "{text}: {read:?}");
+        }
+        for url in [
+            "https://management.azure.com.evil.example/o",
+            "http://management.azure.com/o",
+            "https://management.chinacloudapi.cn/o",
+            "/subscriptions/s",
+        ] {
+            let read = LongRunningOperation::from_text(Cloud::Public, &format!("status change 30 {url}"));
+            let Err(UnreadableOperation::Url(Error::ForeignLink { .. })) = read else {
+                panic!("{url}: {read:?}")
+            };
+        }
+    }
+
+    #[test]
+    fn interval_is_clamped() {
+        for (text, seconds) in [("0", 1), ("1", 1), ("59", 59), ("600", 600), ("86400", 600)] {
+            let operation =
+                LongRunningOperation::from_text(Cloud::Public, &format!("status change {text} {URL}"))
+                    .unwrap();
+            assert_eq!(operation.retry_after(), Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn states_ignore_case_and_unknown_ones_are_in_progress() {
+        for (state, expected) in [
+            ("Succeeded", Outcome::Succeeded),
+            ("SUCCEEDED", Outcome::Succeeded),
+            ("failed", Outcome::Failed),
+            ("Canceled", Outcome::Cancelled),
+            ("cancelled", Outcome::Cancelled),
+            ("InProgress", in_progress("InProgress")),
+            ("Deleting", in_progress("Deleting")),
+            ("whatever comes", in_progress("whatever comes")),
+            ("", in_progress("")),
+        ] {
+            assert_eq!(Outcome::from_state(state), expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn outcome_depends_on_the_poll_target() {
+        let status = |word: &str| Some(json!({"status": word}));
+        let state = |word: &str| Some(json!({"id": "/x", "properties": {"provisioningState": word}}));
+        let none = || Outcome::InProgress(None);
+        for (target, purpose, code, body, expected) in [
+            ("status", "change", 200, status("InProgress"), in_progress("InProgress")),
+            ("status", "change", 200, status("Succeeded"), Outcome::Succeeded),
+            ("status", "change", 200, status("Failed"), Outcome::Failed),
+            ("status", "change", 200, status("Canceled"), Outcome::Cancelled),
+            ("status", "change", 200, state("Updating"), in_progress("Updating")),
+            ("status", "change", 200, Some(json!({"status": 7})), Outcome::Gone),
+            ("status", "change", 200, None, Outcome::Gone),
+            ("status", "delete", 202, None, none()),
+            ("status", "delete", 202, status("Failed"), Outcome::Failed),
+            ("status", "delete", 204, None, Outcome::Gone),
+            ("location", "delete", 202, None, none()),
+            ("location", "delete", 202, status("InProgress"), in_progress("InProgress")),
+            ("location", "delete", 202, status("Succeeded"), in_progress("Succeeded")),
+            ("location", "delete", 204, None, Outcome::Succeeded),
+            ("location", "change", 200, None, Outcome::Succeeded),
+            ("location", "change", 200, status("Failed"), Outcome::Failed),
+            ("location", "change", 201, state("Creating"), in_progress("Creating")),
+            ("location", "change", 200, Some(json!({"id": "/x"})), Outcome::Succeeded),
+            ("resource", "change", 200, state("Creating"), in_progress("Creating")),
+            ("resource", "change", 200, state("Failed"), Outcome::Failed),
+            ("resource", "change", 200, state("Succeeded"), Outcome::Succeeded),
+            ("resource", "change", 200, Some(json!({"id": "/x"})), Outcome::Succeeded),
+            ("resource", "delete", 200, state("Deleting"), in_progress("Deleting")),
+            ("resource", "delete", 200, state("Succeeded"), in_progress("Succeeded")),
+            ("resource", "delete", 200, Some(json!({})), none()),
+            ("resource", "delete", 200, state("Failed"), Outcome::Failed),
+        ] {
+            let outcome = operation(target, purpose).outcome(code, body.as_ref());
+            assert_eq!(outcome, expected, "{target} {purpose} {code} {body:?}");
+        }
+    }
+
+    #[test]
+    fn empty_errors_are_ignored() {
+        let code = |body: &Value| error_in(body).map(|error| (error.code, error.message));
+        let some =
+            |code: &str, message: Option<&str>| Some((Some(code.to_owned()), message.map(str::to_owned)));
+        for (body, expected) in [
+            (json!({"error": {"code": "A", "message": "b"}}), some("A", Some("b"))),
+            (json!({"Error": {"Code": "A", "Message": "b", "Target": null}}), some("A", Some("b"))),
+            (json!({"error": {"code": "OverlaymgrReconcileError", "message": ""}}), {
+                some("OverlaymgrReconcileError", None)
+            }),
+            (json!({"error": {"code": "", "message": ""}}), None),
+            (json!({"error": null}), None),
+            (json!({"error": "text"}), None),
+            (json!({"status": "Failed"}), None),
+        ] {
+            assert_eq!(code(&body), expected, "{body}");
+        }
+        let detailed = json!({"error": {"details": [{"code": "QuotaExceeded"}]}});
+        assert_eq!(error_in(&detailed).unwrap().details, Some(json!([{"code": "QuotaExceeded"}])));
+    }
+
+    #[test]
+    fn percentages_are_clamped() {
+        for (percent, expected) in [
+            (json!(0), Some(0.0)),
+            (json!(12.5), Some(12.5)),
+            (json!(250), Some(100.0)),
+            (json!(-1), Some(0.0)),
+            (json!("50"), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(percent_in(&json!({"percentComplete": percent})), expected, "{percent}");
+        }
+    }
+
+    #[test]
+    fn write_is_complete_if_its_state_is_successful() {
+        let state = |word: &str| Some(json!({"properties": {"provisioningState": word}}));
+        for (purpose, body, expected) in [
+            (Purpose::Change, state("Succeeded"), true),
+            (Purpose::Change, state("succeeded"), true),
+            (Purpose::Change, state("Creating"), false),
+            (Purpose::Change, state("Failed"), false),
+            (Purpose::Change, Some(json!({"id": "/x"})), true),
+            (Purpose::Change, None, false),
+            (Purpose::Delete, None, true),
+            (Purpose::Delete, state("Deleting"), false),
+        ] {
+            assert_eq!(is_complete(purpose, body.as_ref()), expected, "{purpose:?} {body:?}");
+        }
+    }
+}

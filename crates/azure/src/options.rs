@@ -1,0 +1,53 @@
+//! Options of the client.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clock::Clock;
+
+/// Options of [`Azure`](crate::Azure). The default is the real Azure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The clock by which tokens expire.
+    pub clock: Clock,
+    /// Addresses to use for host names, instead of DNS.
+    pub resolve: Vec<(String, SocketAddr)>,
+    /// Certificate authorities (PEM) to trust in addition to the system's.
+    pub extra_roots_pem: Option<String>,
+    /// Whether to use the proxy of the environment.
+    pub use_proxy: bool,
+    /// The header `User-Agent`.
+    pub user_agent: String,
+    /// The time limit for opening a connection.
+    pub connect_limit: Duration,
+    /// The time limit for the next part of a response.
+    pub read_limit: Duration,
+    /// The unit of the growing delay between attempts.
+    pub retry_pause: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            resolve: Vec::new(),
+            extra_roots_pem: None,
+            use_proxy: true,
+            user_agent: concat!("norman-aks/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_limit: Duration::from_secs(10),
+            read_limit: Duration::from_secs(30),
+            retry_pause: Duration::from_millis(800),
+        }
+    }
+}
+
+/// The client cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The extra certificate authorities are missing or invalid.
+    #[error("the extra certificate authorities are not certificates in PEM form")]
+    Roots(#[source] Option<reqwest::Error>),
+    /// The HTTP client rejects its options, or the system's certificate authorities cannot be read.
+    #[error("the HTTP client cannot be built")]
+    Client(#[source] reqwest::Error),
+}

@@ -1,0 +1,52 @@
+//! A single resource of Resource Manager.
+
+use std::sync::Arc;
+
+use aks::arm::{Maybe, Resource};
+use http::Method;
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::arm::Arm;
+use crate::error::{Cause, Error};
+use crate::operation::Operation;
+use crate::response::Response;
+use crate::url::without_query;
+
+/// A successful response without the expected content.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {0} in it")]
+struct Missing(&'static str);
+
+/// Gets a resource; `None` only if Azure says that it does not exist ([`Error::is_absence`]).
+pub(super) async fn find<T>(arm: &Arm, operation: Operation, url: &Url) -> Result<Option<Resource<T>>, Error>
+where
+    T: Default,
+    Maybe<T>: for<'de> Deserialize<'de>,
+{
+    let Some(response) = none_if_absent(arm.get(operation, url).await)? else { return Ok(None) };
+    parse(Method::GET, url, &response).map(Some)
+}
+
+/// The resource in the body of a response.
+pub(super) fn parse<T>(method: Method, url: &Url, response: &Response) -> Result<Resource<T>, Error>
+where
+    T: Default,
+    Maybe<T>: for<'de> Deserialize<'de>,
+{
+    response.json_object().and_then(Resource::new).ok_or_else(|| missing(method, url, "JSON object"))
+}
+
+/// The error for a response without `what`. Quotes nothing of the response: it may be secret.
+pub(super) fn missing(method: Method, url: &Url, what: &'static str) -> Error {
+    let source: Cause = Arc::new(Missing(what));
+    Error::Decode { method, url: without_query(url).to_owned(), source }
+}
+
+/// `None` if Azure says that the resource does not exist.
+pub(super) fn none_if_absent<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
+    match outcome {
+        Err(error) if error.is_absence() => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}

@@ -1,0 +1,117 @@
+//! The clients of clusters: one for each endpoint, replaced when the access changes.
+
+use std::time::Duration;
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use url::Url;
+
+use crate::access::Access;
+use crate::client::{ClusterClient, Connectors};
+use crate::error::Error;
+use crate::options::Options;
+
+const MAX_CLIENTS: u64 = 256;
+
+/// Clients that are not used for this long are dropped, with their secrets.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
+
+pub(super) struct ClientPool {
+    connectors: Connectors,
+    clients: Cache<Url, (Access, ClusterClient)>,
+}
+
+impl ClientPool {
+    pub(super) fn new(options: Options) -> Self {
+        let clients = Cache::builder()
+            .max_capacity(MAX_CLIENTS)
+            .time_to_idle(IDLE_TIMEOUT)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { connectors: Connectors::new(options), clients }
+    }
+
+    /// The client for this access. A client with another authority or secret is replaced: two identities of one cluster are
+    /// in use only while a new one is tried.
+    pub(super) fn get(&self, access: &Access) -> Result<ClusterClient, Error> {
+        if let Some((known, client)) = self.clients.get(&access.endpoint)
+            && known.is_same_as(access)
+        {
+            return Ok(client);
+        }
+        let client = ClusterClient::new(&self.connectors, access)?;
+        self.clients.insert(access.endpoint.clone(), (access.clone(), client.clone()));
+        Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::access::Identity;
+    use crate::options::Resolver;
+
+    fn pool() -> ClientPool {
+        let resolver: Resolver = Arc::new(|_| None);
+        ClientPool::new(Options { resolver: Some(resolver), ..Options::default() })
+    }
+
+    fn access(host: &str, ca: &str, token: &str) -> Access {
+        Access {
+            endpoint: format!("https://{host}.hcp.westeurope.azmk8s.io:443").parse().unwrap(),
+            ca: ca.into(),
+            identity: Identity::Token(token.into()),
+        }
+    }
+
+    fn authority() -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.self_signed(&key).unwrap().pem()
+    }
+
+    #[tokio::test]
+    async fn changed_access_replaces_the_client() {
+        let pool = pool();
+        let (ca, other_ca) = (authority(), authority());
+        let other = access("b", &ca, "t");
+        pool.get(&other).unwrap();
+        for current in [
+            access("a", &ca, "t"),
+            access("a", &ca, "t"),
+            access("a", &ca, "other"),
+            access("a", &other_ca, "other"),
+        ] {
+            pool.get(&current).unwrap();
+            let (known, _) = pool.clients.get(&current.endpoint).unwrap();
+            assert!(known.is_same_as(&current));
+        }
+        assert!(pool.clients.contains_key(&other.endpoint));
+        pool.clients.run_pending_tasks();
+        assert_eq!(pool.clients.entry_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn pool_is_bounded_and_drops_idle_clients() {
+        let policy = pool().clients.policy();
+        assert_eq!((policy.max_capacity(), policy.time_to_idle()), (Some(MAX_CLIENTS), Some(IDLE_TIMEOUT)));
+    }
+
+    #[tokio::test]
+    async fn invalid_credentials_are_named_but_not_printed() {
+        let ca = authority();
+        let identity = Identity::Certificate { certificate: b"canary".to_vec(), key: "canary".into() };
+        for (access, named) in [
+            (access("a", "no PEM", "t"), "certificate authority"),
+            (access("a", &ca, "canary\n"), "token"),
+            (Access { identity, ..access("a", &ca, "t") }, "client certificate"),
+        ] {
+            let error = pool().get(&access).err().unwrap();
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(named) && !text.contains("canary"), "{text}");
+        }
+    }
+}

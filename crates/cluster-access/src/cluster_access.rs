@@ -1,0 +1,205 @@
+//! What the server does in clusters.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aks::nodes::Node;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use crate::access::Access;
+use crate::client_pool::ClientPool;
+use crate::error::Error;
+use crate::kube_client::KubeClient;
+use crate::options::Options;
+use crate::replay::ReplayableRequest;
+use crate::roles::{RemovedUsers, RoleChanges, RoleState, RoleWatch, change, state, users, watch};
+use crate::tunnel::Tunnel;
+use crate::{access_review, headers, nodes, service_account};
+
+/// Kubernetes' group of all authenticated users.
+const AUTHENTICATED: &str = "system:authenticated";
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+
+/// Version and size of a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterInfo {
+    /// The object at `/version`.
+    pub version: Value,
+    /// The number of nodes.
+    pub node_count: i64,
+}
+
+/// Options of a forwarded request.
+#[derive(Clone, Copy, Debug)]
+pub struct ForwardOptions {
+    /// The time limit for the head of the response.
+    pub limit: Duration,
+    /// Whether an application in the cluster responds, and not Kubernetes. Kubernetes' 401 is about this server's access; an
+    /// application's is for the client.
+    pub leads_inside: bool,
+}
+
+/// The user as whom a request is made inside a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct ImpersonatedUser<'a> {
+    /// The name of the user.
+    pub user: &'a str,
+    /// The group that has the rights.
+    pub group: &'a str,
+}
+
+/// The response to a forwarded request.
+#[derive(Debug)]
+pub struct ProxyResponse {
+    /// Head and body, without headers that are not for the client.
+    pub response: Response<Incoming>,
+    /// The two connections to join if the protocol changes (status 101).
+    pub tunnel: Option<Tunnel>,
+}
+
+/// Access to clusters. Clones share the connections.
+#[derive(Clone)]
+pub struct ClusterAccess {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clients: ClientPool,
+    facts_limit: Duration,
+    account_limit: Duration,
+    roles_limit: Duration,
+    nodes_limit: Duration,
+}
+
+impl ClusterAccess {
+    /// Sends nothing. Reads the proxies of the environment, as the client of Azure does.
+    pub fn new(options: Options) -> Self {
+        let Options { facts_limit, account_limit, roles_limit, nodes_limit, .. } = options;
+        let clients = ClientPool::new(options);
+        Self { inner: Arc::new(Inner { clients, facts_limit, account_limit, roles_limit, nodes_limit }) }
+    }
+
+    fn kube(&self, access: &Access) -> Result<KubeClient, Error> {
+        Ok(self.inner.clients.get(access)?.kube())
+    }
+
+    /// Reads version and number of nodes, which needs a cluster that can be reached and accepts this server's access.
+    pub async fn info(&self, access: &Access) -> Result<ClusterInfo, Error> {
+        let kube = self.kube(access)?;
+        let reading = async {
+            let version = kube.request_text(Request::get("/version").body(Vec::new())).await?;
+            let version: Value = serde_json::from_str(&version).unwrap_or_default();
+            if !version.is_object() {
+                return Err(kube.unreadable("its version"));
+            }
+            Ok(ClusterInfo { version, node_count: nodes::count(&kube).await? })
+        };
+        kube.within(self.inner.facts_limit, reading).await
+    }
+
+    /// The nodes of a cluster, by name.
+    pub async fn nodes(&self, access: &Access) -> Result<Vec<Node>, Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.nodes_limit, nodes::list(&kube)).await
+    }
+
+    /// Checks that the cluster accepts this identity and grants the rights that this server needs: to impersonate users, and
+    /// to bind roles.
+    ///
+    /// # Errors
+    /// [`Error::is_forbidden`] if a right is missing.
+    pub async fn check_rights(&self, access: &Access) -> Result<(), Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.facts_limit, access_review::check(&kube)).await
+    }
+
+    /// Removes the service account that earlier versions used, with its token and binding. May be repeated.
+    pub async fn remove_service_account(&self, access: &Access) -> Result<(), Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.account_limit, service_account::remove(&kube)).await
+    }
+
+    /// Reads the rights in a cluster.
+    pub async fn role_state(&self, access: &Access) -> Result<RoleState, Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.roles_limit, state::read(&kube)).await
+    }
+
+    /// Changes the rights in a cluster: deletes stale objects, then creates or corrects others. Continues after the failure of
+    /// one object, and returns the first failure.
+    pub async fn change_roles(&self, access: &Access, changes: &RoleChanges) -> Result<(), Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.roles_limit, change::apply_changes(&kube, changes)).await
+    }
+
+    /// Watches the rights in a cluster, starting at `state`, for about `duration`.
+    pub async fn watch_roles(
+        &self,
+        access: &Access,
+        state: &RoleState,
+        duration: Duration,
+    ) -> Result<RoleWatch, Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.roles_limit, watch::open(&kube, state, duration)).await
+    }
+
+    /// Removes users from all bindings of a cluster that name them; a binding without other subjects is deleted. Bindings of
+    /// groups and service accounts stay.
+    pub async fn remove_users(
+        &self,
+        access: &Access,
+        users: &BTreeSet<String>,
+    ) -> Result<RemovedUsers, Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.roles_limit, users::remove(&kube, users)).await
+    }
+
+    /// Forwards a request as `user`; returns head and body of the response as they arrive. Headers that are not for the
+    /// cluster, or not for the client, are dropped, and `Location` becomes a path in the cluster. After
+    /// [`Error::is_access_rejected`] the request can be forwarded again with other access.
+    ///
+    /// Only for callers with a bearer token: a WebSocket gets the cluster's own origin, whatever page opened it, and browsers
+    /// do not send bearer tokens by themselves.
+    ///
+    /// Dropping the response, or the future, ends the request.
+    pub async fn forward(
+        &self,
+        access: &Access,
+        user: ImpersonatedUser<'_>,
+        request: &mut ReplayableRequest,
+        options: ForwardOptions,
+    ) -> Result<ProxyResponse, Error> {
+        let client = self.inner.clients.get(access)?;
+        let host = client.host();
+        let mut sent = request.attempt();
+        let path = sent.uri().clone();
+        headers::to_cluster(sent.headers_mut(), host);
+        impersonate(sent.headers_mut(), user)?;
+        let mut response = client.send_within(options.limit, sent).await?;
+        if response.status() == StatusCode::UNAUTHORIZED && !options.leads_inside {
+            let message = "it rejects this server's access".to_owned();
+            return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
+        }
+        let mut tunnel = None;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let what = "it changes the protocol unasked";
+            let (protocol, near) =
+                request.near.take().ok_or_else(|| Error::Unreadable { host: host.to_owned(), what })?;
+            tunnel = Some(Tunnel { near, far: hyper::upgrade::on(&mut response), protocol });
+        }
+        headers::to_client(response.headers_mut(), host, &path, options.leads_inside);
+        Ok(ProxyResponse { response, tunnel })
+    }
+}
+
+fn impersonate(headers: &mut http::HeaderMap, user: ImpersonatedUser<'_>) -> Result<(), Error> {
+    let value = |text: &str, what| HeaderValue::try_from(text).map_err(|_| Error::Material(what));
+    headers.insert(IMPERSONATE_USER, value(user.user, "the name of the user")?);
+    headers.insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED));
+    headers.append(IMPERSONATE_GROUP, value(user.group, "the group of the user")?);
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! Opens connections to clusters: resolves the name, checks its addresses, and connects within a time limit. TLS is added
+//! in `client`.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use tokio::io::BufReader;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::error::ConnectError;
+use crate::hosts;
+use crate::options::Resolver;
+
+/// Any error of a connection.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+pub(super) type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// Firewalls and load balancers drop silent connections; a watch may be silent for long.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// rustls reads 4 KiB at a time, which without a buffer is a system call each.
+const READ_BUFFER_LEN: usize = 32 * 1024;
+
+/// Connects to hosts of AKS only.
+#[derive(Clone)]
+pub(super) struct Connector {
+    resolver: Option<Resolver>,
+    direct: HttpConnector<CheckedDns>,
+}
+
+impl Connector {
+    pub(super) fn new(resolver: Option<Resolver>) -> Self {
+        Self { resolver, direct: configure(HttpConnector::new_with_resolver(CheckedDns)) }
+    }
+}
+
+/// Configures connections that carry TLS and may be silent for long.
+pub(super) fn configure<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> {
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(KEEPALIVE));
+    connector
+}
+
+/// A buffered TCP connection.
+#[derive(Debug)]
+pub(super) struct BufferedTcp(TokioIo<BufReader<TcpStream>>);
+
+impl BufferedTcp {
+    fn new(stream: TcpStream) -> Self {
+        Self(TokioIo::new(BufReader::with_capacity(READ_BUFFER_LEN, stream)))
+    }
+}
+
+impl Connection for BufferedTcp {
+    fn connected(&self) -> Connected {
+        self.0.inner().get_ref().connected()
+    }
+}
+
+impl Read for BufferedTcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl Write for BufferedTcp {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = BufferedTcp;
+    type Error = BoxError;
+    type Future = BoxFuture<Self::Response, BoxError>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.direct.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let host = to.host().unwrap_or_default();
+        if !hosts::is_aks(host) {
+            return Box::pin(std::future::ready(Err(ConnectError::ForeignHost.into())));
+        }
+        if to.port_u16().is_some_and(|port| port != hosts::PORT) {
+            return Box::pin(std::future::ready(Err(ConnectError::Port.into())));
+        }
+        let Some(resolver) = &self.resolver else {
+            let connecting = self.direct.call(to);
+            return Box::pin(async move { Ok(BufferedTcp::new(connecting.await?.into_inner())) });
+        };
+        let address = resolver(host).ok_or(ConnectError::NameUnknown);
+        Box::pin(async move {
+            let stream = TcpStream::connect(address?).await?;
+            stream.set_nodelay(true)?;
+            Ok(BufferedTcp::new(stream))
+        })
+    }
+}
+
+/// The system's DNS, without addresses that are not allowed.
+#[derive(Clone)]
+pub(super) struct CheckedDns;
+
+impl Service<Name> for CheckedDns {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ConnectError;
+    type Future = BoxFuture<Self::Response, ConnectError>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        Box::pin(async move {
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let addresses: Vec<_> = addresses.map_err(lookup_error)?.collect();
+            allowed(addresses).map(Vec::into_iter)
+        })
+    }
+}
+
+fn allowed(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
+    let first = addresses.first().ok_or(ConnectError::NameUnknown)?.ip();
+    let allowed: Vec<_> =
+        addresses.into_iter().filter(|address| hosts::is_allowed_address(address.ip())).collect();
+    if allowed.is_empty() { Err(ConnectError::AddressRejected(first)) } else { Ok(allowed) }
+}
+
+/// The kind of a DNS error, which the standard library has only in the text of the C library. It is not translated here.
+fn lookup_error(error: io::Error) -> ConnectError {
+    const NO_SUCH_NAME: [&str; 5] = [
+        "Name or service not known",
+        "No address associated with hostname",
+        "nodename nor servname provided",
+        "Name does not resolve",
+        "Name has no usable address",
+    ];
+    let text = error.to_string();
+    if NO_SUCH_NAME.iter().any(|known| text.contains(known)) {
+        ConnectError::NameUnknown
+    } else {
+        ConnectError::NameLookup(error)
+    }
+}
+
+/// A connector with a time limit.
+#[derive(Clone)]
+pub(super) struct TimeLimited<C> {
+    inner: C,
+    limit: Duration,
+}
+
+impl<C> TimeLimited<C> {
+    pub(super) fn new(inner: C, limit: Duration) -> Self {
+        Self { inner, limit }
+    }
+}
+
+impl<C> fmt::Debug for TimeLimited<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeLimited").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl<C> Service<Uri> for TimeLimited<C>
+where
+    C: Service<Uri>,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<C::Response, BoxError>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let (connecting, limit) = (self.inner.call(to), self.limit);
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected.map_err(Into::into),
+                Err(_) => Err(ConnectError::TooSlow(limit).into()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_names_differ_from_dns_failures() {
+        for (text, unknown) in [
+            ("failed to lookup address information: Name or service not known", true),
+            ("failed to lookup address information: No address associated with hostname", true),
+            ("failed to lookup address information: Name does not resolve", true),
+            ("failed to lookup address information: Temporary failure in name resolution", false),
+            ("failed to lookup address information: Try again", false),
+            ("Too many open files (os error 24)", false),
+        ] {
+            let error = lookup_error(io::Error::other(text));
+            assert_eq!(matches!(error, ConnectError::NameUnknown), unknown, "{text}");
+            assert_eq!(error.to_error("h").is_name_unknown(), unknown, "{text}");
+        }
+    }
+
+    #[test]
+    fn forbidden_addresses_are_skipped_or_named() {
+        let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+        let (own, other) = (address("127.0.0.1"), address("20.0.0.1"));
+        assert_eq!(allowed(vec![own, other]).unwrap(), [other]);
+        assert!(matches!(allowed(vec![own]), Err(ConnectError::AddressRejected(ip)) if ip == own.ip()));
+        assert!(matches!(allowed(vec![]), Err(ConnectError::NameUnknown)));
+    }
+
+    #[tokio::test]
+    async fn foreign_host_is_rejected_before_resolution() {
+        let resolver: Resolver = std::sync::Arc::new(|_| panic!("resolved a foreign host"));
+        let error =
+            Connector::new(Some(resolver)).call(Uri::from_static("https://example.org")).await.unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(ConnectError::ForeignHost)));
+    }
+
+    #[tokio::test]
+    async fn other_port_is_rejected() {
+        let resolver: Resolver = std::sync::Arc::new(|_| panic!("resolved a host with another port"));
+        let to = Uri::from_static("https://a.hcp.westeurope.azmk8s.io:8443");
+        let error = Connector::new(Some(resolver)).call(to).await.unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(ConnectError::Port)));
+    }
+
+    #[tokio::test]
+    async fn slow_connection_times_out() {
+        let forever = tower::service_fn(|_: Uri| std::future::pending::<Result<(), BoxError>>());
+        let limit = Duration::from_millis(20);
+        let error =
+            TimeLimited::new(forever, limit).call(Uri::from_static("https://a.azmk8s.io")).await.unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(ConnectError::TooSlow(after)) if *after == limit));
+    }
+}

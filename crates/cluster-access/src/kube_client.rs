@@ -1,0 +1,67 @@
+//! The Kubernetes client of one cluster, with its host for errors.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use kube::{Api, Resource};
+use tokio::time::timeout;
+
+use crate::error::Error;
+
+/// Messages of a cluster are truncated to this number of characters.
+const MAX_MESSAGE_LEN: usize = 500;
+
+/// A Kubernetes client whose errors name the cluster.
+#[derive(Clone)]
+pub(super) struct KubeClient {
+    pub(super) client: kube::Client,
+    pub(super) host: String,
+}
+
+impl KubeClient {
+    /// All objects of a kind.
+    pub(super) fn api<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    /// Sends a request and returns the body of a successful response.
+    pub(super) async fn request_text<E>(
+        &self,
+        request: Result<Request<Vec<u8>>, E>,
+    ) -> Result<String, Error> {
+        let request = request.map_err(|_| Error::Material("the address"))?;
+        self.client.request_text(request).await.map_err(|error| self.error(error))
+    }
+
+    /// Runs `work` with a time limit.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let late = Err(Error::TimedOut { host: self.host.clone(), after: limit });
+        timeout(limit, work).await.unwrap_or(late)
+    }
+
+    pub(super) fn error(&self, error: kube::Error) -> Error {
+        let host = self.host.clone();
+        match error {
+            kube::Error::Api(status) => {
+                let clean = |c: char| if c.is_control() { ' ' } else { c };
+                Error::Refused {
+                    host,
+                    status: StatusCode::from_u16(status.code).unwrap_or(StatusCode::BAD_GATEWAY),
+                    message: status.message.chars().take(MAX_MESSAGE_LEN).map(clean).collect(),
+                }
+            }
+            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
+                Error::Unreadable { host, what: "its answer" }
+            }
+            error => Error::from_transport(&host, &error),
+        }
+    }
+
+    pub(super) fn unreadable(&self, what: &'static str) -> Error {
+        Error::Unreadable { host: self.host.clone(), what }
+    }
+}

@@ -1,0 +1,38 @@
+//! Options of the connections to clusters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Resolves a host name; `None` if the name does not exist.
+pub type Resolver = Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync>;
+
+/// Options of [`ClusterAccess`](crate::ClusterAccess). The default is for clusters in Azure.
+#[derive(Clone)]
+pub struct Options {
+    /// Replaces DNS and proxies. Its addresses are not checked.
+    pub resolver: Option<Resolver>,
+    /// The time limit for opening a connection, with DNS and TLS.
+    pub connect_limit: Duration,
+    /// The time limit for reading version and number of nodes.
+    pub facts_limit: Duration,
+    /// The time limit for removing the service account.
+    pub account_limit: Duration,
+    /// The time limit for reading or changing the rights in a cluster.
+    pub roles_limit: Duration,
+    /// The time limit for listing nodes.
+    pub nodes_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            resolver: None,
+            connect_limit: Duration::from_secs(30),
+            facts_limit: Duration::from_secs(40),
+            account_limit: Duration::from_mins(1),
+            roles_limit: Duration::from_mins(1),
+            nodes_limit: Duration::from_secs(20),
+        }
+    }
+}

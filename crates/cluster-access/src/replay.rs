@@ -1,0 +1,203 @@
+//! A request to a cluster that can be repeated: a short body is kept while it is sent.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Version};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::upgrade::OnUpgrade;
+
+use crate::client::Body as BoxedBody;
+use crate::connector::BoxError;
+use crate::headers;
+use crate::tunnel::Protocol;
+
+/// Longer bodies are not kept: nearly every object is smaller, and there are many concurrent requests.
+const MAX_REPLAY_LEN: usize = 256 * 1024;
+
+/// A client's request.
+pub struct ReplayableRequest {
+    head: Request<()>,
+    /// The client's connection, if the protocol changes.
+    pub(super) near: Option<(Protocol, OnUpgrade)>,
+    source: Arc<Mutex<Source>>,
+}
+
+impl ReplayableRequest {
+    /// Takes a request whose URI has path and query in the cluster.
+    pub fn new<B>(mut request: Request<B>) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let near =
+            headers::upgrade(request.headers()).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        request.extensions_mut().clear();
+        // The connection to the cluster decides on the version.
+        *request.version_mut() = Version::default();
+        let (head, body) = request.into_parts();
+        let body: BoxedBody = body.map_err(Into::into).boxed_unsync();
+        let source =
+            Source { total: body.size_hint(), body, seen: Vec::new(), seen_len: 0, lost: false, attempt: 0 };
+        Self { head: Request::from_parts(head, ()), near, source: Arc::new(Mutex::new(source)) }
+    }
+
+    /// Whether the request can be repeated.
+    pub fn can_repeat(&self) -> bool {
+        !lock(&self.source).lost
+    }
+
+    /// The request, from its beginning. Earlier attempts fail.
+    pub(super) fn attempt(&self) -> Request<BoxedBody> {
+        let attempt = {
+            let mut source = lock(&self.source);
+            source.attempt += 1;
+            source.attempt
+        };
+        let body = AttemptBody { source: Arc::clone(&self.source), attempt, next: 0, sent: 0 };
+        self.head.clone().map(|()| body.boxed_unsync())
+    }
+}
+
+struct Source {
+    body: BoxedBody,
+    /// The size of the whole body.
+    total: SizeHint,
+    seen: Vec<Bytes>,
+    seen_len: usize,
+    /// Whether something was read and not kept in `seen`.
+    lost: bool,
+    /// The number of the latest attempt.
+    attempt: u32,
+}
+
+impl Source {
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) if !self.lost && self.seen_len + data.len() <= MAX_REPLAY_LEN => {
+                self.seen_len += data.len();
+                self.seen.push(data.clone());
+            }
+            _ => {
+                self.lost = true;
+                self.seen = Vec::new();
+            }
+        }
+    }
+}
+
+fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
+    source.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The body of one attempt: the kept frames, then the rest.
+struct AttemptBody {
+    source: Arc<Mutex<Source>>,
+    attempt: u32,
+    /// The index of the next kept frame.
+    next: usize,
+    sent: u64,
+}
+
+impl Body for AttemptBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let mut source = lock(&this.source);
+        // Only one attempt may wait for the client; the cluster has answered the earlier ones.
+        if source.attempt != this.attempt {
+            return Poll::Ready(Some(Err("the request is sent again".into())));
+        }
+        let frame = if let Some(data) = source.seen.get(this.next) {
+            Frame::data(data.clone())
+        } else {
+            let polled = Pin::new(&mut source.body).poll_frame(context);
+            let Poll::Ready(Some(Ok(frame))) = polled else { return polled };
+            source.keep(&frame);
+            frame
+        };
+        this.next += 1;
+        let len = frame.data_ref().map_or(0, Bytes::len);
+        this.sent += u64::try_from(len).unwrap_or(u64::MAX);
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let source = lock(&self.source);
+        self.next >= source.seen.len() && source.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let total = &lock(&self.source).total;
+        let mut left = SizeHint::new();
+        left.set_lower(total.lower().saturating_sub(self.sent));
+        if let Some(upper) = total.upper() {
+            left.set_upper(upper.saturating_sub(self.sent));
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    fn pieces(count: usize, len: usize) -> ReplayableRequest {
+        let piece = move |_| Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'x'; len])));
+        let body = StreamBody::new(stream::iter((0..count).map(piece)));
+        ReplayableRequest::new(Request::post("/x").body(body).unwrap())
+    }
+
+    async fn len(request: Request<BoxedBody>) -> Result<usize, String> {
+        let body = request.into_body().collect().await.map_err(|error| error.to_string())?;
+        Ok(body.to_bytes().len())
+    }
+
+    #[tokio::test]
+    async fn second_attempt_sends_the_whole_body() {
+        let request = pieces(5, 1_000);
+        let mut first = request.attempt().into_body();
+        for _ in 0..2 {
+            first.frame().await.unwrap().unwrap();
+        }
+        assert!(request.can_repeat());
+        let second = request.attempt();
+        assert!(first.frame().await.unwrap().is_err(), "the first attempt is over");
+        assert_eq!(len(second).await, Ok(5_000));
+        assert_eq!(len(request.attempt()).await, Ok(5_000), "a third one, all from memory");
+    }
+
+    #[tokio::test]
+    async fn long_body_cannot_be_repeated() {
+        let request = pieces(300, 1_024);
+        assert_eq!(len(request.attempt()).await, Ok(300 * 1_024));
+        assert!(!request.can_repeat());
+    }
+
+    #[tokio::test]
+    async fn each_attempt_has_the_whole_length() {
+        let request =
+            ReplayableRequest::new(Request::post("/x").body(Full::new(Bytes::from_static(b"abc"))).unwrap());
+        for _ in 0..2 {
+            let mut body = request.attempt().into_body();
+            assert_eq!(body.size_hint().exact(), Some(3));
+            assert!(!body.is_end_stream());
+            body.frame().await.unwrap().unwrap();
+            assert_eq!(body.size_hint().exact(), Some(0));
+            assert!(body.is_end_stream());
+        }
+        let empty = ReplayableRequest::new(Request::get("/x").body(Full::new(Bytes::new())).unwrap());
+        assert!(empty.attempt().into_body().is_end_stream());
+    }
+}

@@ -1,0 +1,88 @@
+//! The last steps to `active`: Azure's state, access to the cluster's API, and a first response from it
+//! (`docs/contract/provisioning.md#conditions-while-provisioning`).
+
+use std::time::Duration;
+
+use aks::provision::plan::{Observed, Phase};
+use aks::status::{Progress, Truth};
+
+use super::connection;
+use super::error::StepError;
+use super::refresh;
+use super::task::{Next, Task};
+use crate::service::core::Core;
+
+/// Shown while only an agent inside could reach the cluster.
+const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster, and \
+     this version has no agent yet; connect the server to the network of the cluster";
+
+/// How often such a cluster is tried again.
+const AGENT_RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) -> Result<Next, StepError> {
+    task.set_step("status", Progress::Running, "");
+    task.set_upstream(observed);
+    if task.is_import() {
+        task.set_condition("Pending", Truth::True, "");
+    }
+    if !task.was_active() {
+        task.set_condition("Provisioned", Truth::True, "");
+    }
+    if task.phase != Phase::Active {
+        task.set_phase(Phase::Active);
+    }
+    task.set_step("connection", Progress::Running, "");
+    let needs_agent = task.status.private_requires_tunnel == Some(true);
+    if !task.was_active() && task.status.failure.is_none() && !needs_agent {
+        // The attempt may take a minute; it is shown meanwhile.
+        let what = waits_for_api(task);
+        task.wait(&what, None);
+        task.save(core).await?;
+        core.bell.ring(&task.row.id);
+    }
+    if !connection::connect(core, task, observed).await? && !task.was_active() {
+        task.wait(WAITS_FOR_AGENT, None);
+        task.set_condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
+        return Ok(Next::In(AGENT_RETRY_INTERVAL));
+    }
+    // From now on the specification of an import is managed, so it must contain what Azure has.
+    if task.is_import() && !task.was_active() && !refresh::adopt_upstream(core, task).await? {
+        return Ok(Next::Now);
+    }
+    set_active(task);
+    // Clients list the nodes as soon as the cluster is active.
+    if let Ok(Some(known)) = core.access.known(connection::target(task)).await {
+        core.nodes.refresh(&task.row.id, known.access);
+    }
+    Ok(Next::In(refresh::interval(core).await))
+}
+
+/// Shown while the Kubernetes API of a new cluster is tried.
+fn waits_for_api(task: &Task) -> String {
+    let what = "waiting for the Kubernetes API of the cluster to answer";
+    match connection::authorized_ranges(task) {
+        Some(ranges) => format!("{what}; authorizedIpRanges lets in {ranges} only"),
+        None => what.to_owned(),
+    }
+}
+
+/// Records that Azure matches the specification.
+fn set_active(task: &mut Task) {
+    task.settle_named();
+    task.work.applied_generation = task.row.generation;
+    task.work.applied_spec = serde_json::to_string(task.aks()).ok();
+    task.status.waiting = None;
+    task.status.recover();
+    task.status.made_pools.clear();
+    task.work.attempts = 0;
+    if task.work.activated_ms.is_none() {
+        task.work.activated_ms = Some(task.now_ms);
+    }
+    if task.status.condition("Waiting").is_some() {
+        task.set_condition("Waiting", Truth::True, "");
+    }
+    task.set_condition("Provisioned", Truth::True, "");
+    task.set_condition("Updated", Truth::True, "");
+    task.set_step("active", Progress::Done, "");
+    task.add_event("active", "everything is as it is wanted");
+}

@@ -1,0 +1,191 @@
+//! Connects to the Kubernetes API of a cluster, and records what it says.
+
+use std::sync::Arc;
+
+use aks::provision::plan::Observed;
+use aks::status::Truth;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cluster_access::{Access, ClusterInfo, SERVICE_ACCOUNT};
+use serde_json::Value;
+
+use super::error::StepError;
+use super::roles;
+use super::task::Task;
+use crate::service::core::Core;
+use crate::service::server_access::{Error as AccessError, Known, Retired, Target};
+
+/// Rancher's condition, for which clients wait; no account is created any more.
+const CONNECTED_ONCE: &str = "SystemAccountCreated";
+
+/// The condition of clusters that an earlier version connected.
+const ACCOUNT_REMOVED: &str = "ServiceAccountRemoved";
+
+/// Connects to the cluster; false if it cannot be reached. Azure matches the specification in any case, so the failure of an
+/// active cluster is shown by `Ready` only.
+pub(super) async fn connect(core: &Core, task: &mut Task, observed: &Observed) -> Result<bool, StepError> {
+    match open_connection(core, task, observed).await {
+        Err(error) if task.was_active() => {
+            error.log(&task.row.id);
+            set_connected(task, Truth::False, &error.message);
+            Ok(false)
+        }
+        outcome => outcome,
+    }
+}
+
+async fn open_connection(core: &Core, task: &mut Task, observed: &Observed) -> Result<bool, StepError> {
+    let known = core.access.known(target(task)).await.map_err(|error| StepError::access(&error))?;
+    let (mut access, mut acquisition_error) = match known {
+        Some(Known { access, is_service_account: false }) => (access, None),
+        known => match acquire(core, task, observed).await {
+            Ok(access) => (access, None),
+            Err(error) => match known {
+                Some(account) => (account.access, Some(error)),
+                None => return not_acquired(task, observed, error),
+            },
+        },
+    };
+    let mut info = core.cluster_access.info(&access).await;
+    if let Err(rejected) = &info
+        && rejected.is_access_rejected()
+    {
+        match core.access.renew(target(task), &access).await {
+            Ok(renewed) => {
+                info = core.cluster_access.info(&renewed).await;
+                (access, acquisition_error) = (renewed, None);
+            }
+            Err(error) if matches!(*error, AccessError::StillRejected) => {}
+            Err(error) => return Err(StepError::access(&error)),
+        }
+    }
+    set_endpoint(task, &access.endpoint, &access.ca);
+    let info = match info {
+        Ok(info) => info,
+        Err(error) => return set_unreached(task, observed, error),
+    };
+    if task.status.condition(CONNECTED_ONCE).is_none_or(|condition| condition.status != Truth::True) {
+        // Later, the server instance that watches the cluster maintains them.
+        let system = roles::system_namespaces(core).await;
+        match Box::pin(roles::correct(core, &task.row.id, &access, &system)).await {
+            Ok(_) => {}
+            Err(roles::error::Error::Cluster(error)) => return set_unreached(task, observed, error),
+            Err(error) => return Err(StepError::roles(error)),
+        }
+    }
+    match acquisition_error {
+        Some(error) => keep_account(task, &error),
+        None => retire_account(core, task, &access).await,
+    }
+    Ok(set_reached(task, &info))
+}
+
+/// The cluster as a target of access.
+pub(super) fn target(task: &Task) -> Target<'_> {
+    Target { id: &task.row.id, spec: task.aks(), status: &task.status }
+}
+
+/// Acquires first access to a cluster, or access that replaces its service account.
+async fn acquire(core: &Core, task: &mut Task, observed: &Observed) -> Result<Arc<Access>, AccessError> {
+    let cluster = observed.cluster.as_ref();
+    let disabled = cluster.and_then(|cluster| cluster.pointer("/properties/disableLocalAccounts"));
+    let local_accounts = disabled.and_then(Value::as_bool) != Some(true);
+    let fetched = core.access.fetch(target(task), local_accounts).await?;
+    set_endpoint(task, &fetched.kubeconfig.endpoint, &fetched.kubeconfig.ca);
+    core.access.adopt(target(task), &fetched).await
+}
+
+fn not_acquired(task: &mut Task, observed: &Observed, error: AccessError) -> Result<bool, StepError> {
+    match error {
+        AccessError::Cluster(error) => set_unreached(task, observed, error),
+        error => Err(StepError::access(&error)),
+    }
+}
+
+/// Records endpoint and authority, which clients see.
+fn set_endpoint(task: &mut Task, endpoint: &url::Url, ca: &[u8]) {
+    task.status.api_endpoint = Some(endpoint.as_str().trim_end_matches('/').to_owned());
+    task.status.ca_cert = Some(STANDARD.encode(ca));
+}
+
+/// Records why the service account of an earlier version is still in use.
+fn keep_account(task: &mut Task, error: &AccessError) {
+    let reason = StepError::access(error).message;
+    let message = format!("the cluster is still entered by the service account {SERVICE_ACCOUNT}: {reason}");
+    task.set_condition(ACCOUNT_REMOVED, Truth::False, &message);
+}
+
+/// Removes the service account of an earlier version, now that other access works.
+async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
+    let message = format!("removed the service account {SERVICE_ACCOUNT}, which is no longer needed");
+    let event = task.event("serviceAccountRemoved", message);
+    match core.access.retire_service_account(&task.row.id, access, &event).await {
+        Ok(Retired::Absent) => {}
+        Ok(Retired::StillUsed(replica)) => {
+            let message = format!(
+                "the service account {SERVICE_ACCOUNT} is still needed by the server {replica}, which is of an earlier \
+                 version; it is removed when that has stopped"
+            );
+            task.set_condition(ACCOUNT_REMOVED, Truth::Unknown, &message);
+        }
+        Ok(Retired::Removed) => {
+            tracing::info!(cluster = task.row.id, "service account of an earlier version removed");
+            task.set_condition(ACCOUNT_REMOVED, Truth::True, "");
+        }
+        Err(error) => {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cluster = task.row.id, error = cause, "cannot remove the service account");
+            let message = format!("the service account {SERVICE_ACCOUNT} cannot be removed: {error}");
+            task.set_condition(ACCOUNT_REMOVED, Truth::False, &message);
+        }
+    }
+}
+
+fn set_reached(task: &mut Task, info: &ClusterInfo) -> bool {
+    task.status.version = Some(info.version.clone());
+    task.status.node_count = Some(info.node_count);
+    task.status.private_requires_tunnel = is_private(task).then_some(false);
+    task.set_condition(CONNECTED_ONCE, Truth::True, "");
+    set_connected(task, Truth::True, "");
+    true
+}
+
+fn is_private(task: &Task) -> bool {
+    task.status.upstream_spec.as_ref().is_some_and(|upstream| upstream.private_cluster == Some(true))
+}
+
+fn set_connected(task: &mut Task, truth: Truth, message: &str) {
+    task.set_condition("Connected", truth, message);
+    task.set_condition("Ready", truth, message);
+}
+
+/// The IP ranges that may reach the cluster's API, if they are limited.
+pub(super) fn authorized_ranges(task: &Task) -> Option<String> {
+    let ranges = task.status.upstream_spec.as_ref()?.authorized_ip_ranges.as_ref()?;
+    (!ranges.is_empty()).then(|| ranges.join(", "))
+}
+
+/// Records that the cluster was not reached, which is normal for a private one.
+fn set_unreached(
+    task: &mut Task,
+    observed: &Observed,
+    error: cluster_access::Error,
+) -> Result<bool, StepError> {
+    // A cluster with authorized ranges does not answer other clients.
+    let remedy = authorized_ranges(task).filter(|_| error.is_unanswered()).map(|ranges| {
+        format!("; if the address of this server is not in authorizedIpRanges ({ranges}), add it there")
+    });
+    let remedy = remedy.unwrap_or_default();
+    let message = format!("{error}{remedy}");
+    set_connected(task, Truth::False, &message);
+    let private = observed.upstream.as_ref().is_some_and(|upstream| upstream.private_cluster == Some(true));
+    if private && (error.is_name_unknown() || error.is_timeout()) {
+        task.status.private_requires_tunnel = Some(true);
+        return Ok(false);
+    }
+    if task.was_active() {
+        // Azure matches the specification; `Ready` shows the failure.
+        return Ok(false);
+    }
+    Err(StepError::cluster(error, &remedy))
+}

@@ -1,0 +1,134 @@
+//! The context of a step: the access to Azure, Azure's state, and the decision made from them.
+
+use std::time::Duration;
+
+use aks::provision::manifest::Context;
+use aks::provision::plan::{Observed, Phase, Situation, Step, plan};
+use aks::spec::identity;
+use aks::status::Tried;
+use azure::{Arm, WriteResponse};
+use tokio::time::Instant;
+
+use super::error::StepError;
+use super::operation;
+use super::task::{Next, Task};
+use crate::service::core::Core;
+use crate::service::credentials::AzureAccess;
+use crate::service::observation;
+
+/// How often Azure is read while it works and requests no interval.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// After this time without a change, a failed change is tried again: a quota may have been raised, a lock removed.
+const RETRY_FAILED_AFTER_MS: i64 = 30 * 60 * 1000;
+/// The longest delay between two attempts of a request; longer ones are left to a later step.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
+
+/// The reason why an object can be removed at once.
+pub(super) const NOTHING_MADE: &str = "nothing of it was made in Azure by this server";
+
+/// The context of a step that may change something.
+pub(super) struct StepContext<'a> {
+    pub(super) core: &'a Core,
+    pub(super) access: &'a AzureAccess,
+    pub(super) arm: &'a Arm,
+    pub(super) observed: &'a Observed,
+}
+
+/// A change that is sent to Azure, in words for users.
+pub(super) struct Change<'a> {
+    /// Rancher's prefix of the error message.
+    pub(super) error_prefix: &'a str,
+    /// What was done.
+    pub(super) done: String,
+    /// What Azure is doing.
+    pub(super) in_progress: String,
+    /// Whether the cluster is deleted.
+    pub(super) deletes_cluster: bool,
+}
+
+impl StepContext<'_> {
+    pub(super) fn manifest<'a>(&'a self, task: &'a Task) -> Context<'a> {
+        Context {
+            subscription_id: &self.access.credential().subscription_id,
+            owner: &task.owner,
+            workspace_id: self.observed.workspace_id.as_deref(),
+            cluster: self.observed.cluster.as_ref(),
+        }
+    }
+}
+
+impl Change<'_> {
+    /// Records that Azure accepted or rejected the change. `None` is a deletion of something that does not exist.
+    pub(super) fn record(
+        self,
+        task: &mut Task,
+        outcome: Result<Option<WriteResponse>, azure::Error>,
+    ) -> Result<Next, StepError> {
+        let response = outcome.map_err(|error| StepError::azure(self.error_prefix, error))?;
+        task.add_event("step", self.done);
+        let Some(response) = response else { return Ok(Next::Now) };
+        Ok(operation::start(task, &response, &self.in_progress, self.error_prefix, self.deletes_cluster))
+    }
+}
+
+/// Resource Manager for one step; `error_prefix` is Rancher's prefix of the error message.
+pub(super) fn arm(
+    core: &Core,
+    access: &AzureAccess,
+    deadline: Instant,
+    error_prefix: &str,
+) -> Result<Arm, StepError> {
+    let arm = core.azure.arm(access.credential(), deadline);
+    Ok(arm.map_err(|error| StepError::azure(error_prefix, error))?.with_max_delay(MAX_RETRY_DELAY))
+}
+
+/// Reads the cluster and its surroundings in Azure.
+pub(super) async fn observe(
+    task: &Task,
+    access: &AzureAccess,
+    arm: &Arm,
+    phase: Phase,
+) -> Result<Observed, StepError> {
+    observation::observe(arm, access, task.aks(), phase).await.map_err(|error| StepError::azure("", error))
+}
+
+/// The next step.
+pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
+    task.merge(observed);
+    let tried = task.tried().clone();
+    plan(&plan_input(task, &tried, observed))
+}
+
+/// The input of the decision.
+pub(super) fn plan_input<'a>(task: &'a Task, tried: &'a Tried, observed: &'a Observed) -> Situation<'a> {
+    Situation {
+        spec: &task.desired,
+        stated: &task.stated,
+        applied: task.applied.as_ref(),
+        phase: task.phase,
+        claimed: task.work.claimed,
+        owner: &task.owner,
+        endpoint: task.status.api_endpoint.as_deref(),
+        tried,
+        rested: task.now_ms - tried.last_ms >= RETRY_FAILED_AFTER_MS,
+        made: &task.status.made_pools,
+        observed,
+    }
+}
+
+/// Whether a removal has nothing to do in Azure, because nothing was created there.
+pub(super) fn leaves_nothing(task: &Task) -> bool {
+    task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
+}
+
+/// A credential of another subscription cannot see the cluster, which must not be taken for its absence.
+pub(super) fn check_subscription(task: &Task, access: &AzureAccess) -> Result<(), StepError> {
+    let known = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active());
+    let subscription = access.credential().subscription_id.as_str();
+    match (known, identity(Some(subscription), task.aks())) {
+        (Some(known), Some(identity)) if identity != *known => {
+            Err(StepError::other_subscription(subscription))
+        }
+        _ => Ok(()),
+    }
+}

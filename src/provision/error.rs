@@ -1,0 +1,357 @@
+//! Failures of steps: the messages for users, and the delay before the next attempt.
+
+use std::time::Duration;
+
+use aks::spec::rules::Violation;
+
+use super::roles::error::Error as RolesError;
+use crate::service::credentials::AccessError;
+use crate::service::{explain, secrets, server_access};
+use crate::store;
+
+/// The delay after the first failure; it doubles with each further one.
+const MIN_DELAY: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_mins(5);
+/// The delay while another operation runs in the cluster.
+const BUSY_DELAY: Duration = Duration::from_secs(10);
+
+/// The number of codes below that also have other meanings.
+const AMBIGUOUS_CODES: usize = 2;
+
+/// Azure's codes for a cluster with a running operation, which are transient.
+const BUSY_CODES: [&str; 7] = [
+    "OperationNotAllowed",
+    "Conflict",
+    "EtagMismatch",
+    "AnotherOperationInProgress",
+    "PutAgentPoolOperationNotAllowed",
+    "DeleteAgentPoolOperationNotAllowed",
+    "NotLatestOperation",
+];
+
+/// Rancher's prefixes.
+const CREDENTIAL: &str = "error getting Azure clients: error getting credentials: ";
+const COMMUNICATION: &str = "failed to communicate with cluster: ";
+
+const SECRET_UNAVAILABLE: &str = "a secret of the cluster cannot be kept or read";
+
+/// The failure of a step.
+#[derive(Debug)]
+pub(super) struct StepError {
+    /// For users; shown in `transitioningMessage`.
+    pub(super) message: String,
+    /// The delay that Azure requests.
+    retry_after: Option<Duration>,
+    /// Whether it is no failure: another operation must end first.
+    pub(super) is_busy: bool,
+    /// Whether a user must fix it.
+    needs_action: bool,
+    /// Whether the credential is rejected or unusable.
+    pub(super) is_about_credential: bool,
+    /// The cause, for the log.
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StepError {
+    /// A failure that a user must fix.
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            retry_after: None,
+            is_busy: false,
+            needs_action: true,
+            is_about_credential: false,
+            source: None,
+        }
+    }
+
+    /// Rancher's prefix of the reason why there is no client of Azure.
+    pub(super) const NO_CLIENT: &str =
+        "error getting Azure clients: error creating client secret credential: ";
+
+    /// The specification names no credential.
+    pub(super) fn no_credential() -> Self {
+        Self::new(format!("{CREDENTIAL}secret name not provided; set aksConfig.azureCredentialSecret"))
+    }
+
+    /// The credential is for another subscription than that of the cluster.
+    pub(super) fn other_subscription(subscription: &str) -> Self {
+        Self::new(format!(
+            "{CREDENTIAL}the cloud credential is for the subscription {subscription} by now, and the cluster is in another \
+             one; correct its subscriptionId"
+        ))
+    }
+
+    /// Another object manages the AKS cluster.
+    pub(super) fn taken(name: String, region: String) -> Self {
+        let violation = Violation::Taken { name, region };
+        Self::new(format!(
+            "{violation}: another cluster object manages it; delete this object, which changes nothing in Azure, or the other \
+             one"
+        ))
+    }
+
+    /// The virtual network does not exist.
+    pub(super) fn network_missing(network: &str, group: &str) -> Self {
+        Self::new(format!(
+            "the virtual network {network} does not exist in resource group {group}: make it, or change \
+             aksConfig.virtualNetwork and aksConfig.virtualNetworkResourceGroup"
+        ))
+    }
+
+    /// The virtual network has no such subnet.
+    pub(super) fn subnet_missing(network: &str, subnet: &str) -> Self {
+        Self::new(format!(
+            "the virtual network {network} has no subnet {subnet}: make it, or change aksConfig.subnet"
+        ))
+    }
+
+    /// A long-running operation ended with `status`.
+    pub(super) fn operation_message(prefix: &str, status: &str, error: &azure::ServiceError) -> String {
+        let code = error.code.as_deref().unwrap_or(status);
+        let message = error.message.as_deref().unwrap_or("Azure does not say why");
+        with_hint(format!("{prefix}{code}: {message}"), explain::operation_hint(error).as_deref())
+    }
+
+    /// Another server instance has the lease.
+    pub(super) fn lease_lost() -> Self {
+        Self::new("another server works on the cluster by now")
+    }
+
+    /// The step exceeded its time limit.
+    pub(super) fn timed_out() -> Self {
+        Self { needs_action: false, ..Self::new("the step did not end in its time; it is tried again") }
+    }
+
+    /// Azure rejected a request or failed; `prefix` is Rancher's prefix of the message.
+    pub(super) fn azure(prefix: &str, error: azure::Error) -> Self {
+        let explained = explain::failure(&error);
+        let is_busy = is_busy(&error);
+        let message = format!("{prefix}{}", reason(&error, &explained.text));
+        let message = with_hint(message, explained.hint.filter(|_| !is_busy).as_deref());
+        let is_about_credential = matches!(error, azure::Error::Login(_)) && !explained.is_foreign;
+        Self {
+            message,
+            retry_after: explained.retry_after.or(error.retry_after()),
+            is_busy,
+            needs_action: explained.status == 400 && !is_busy && !explained.is_foreign,
+            is_about_credential,
+            source: Some(Box::new(error)),
+        }
+    }
+
+    /// The cluster cannot be reached, or rejected a request; `remedy` follows the reason.
+    pub(super) fn cluster(error: cluster_access::Error, remedy: &str) -> Self {
+        let message = format!("{COMMUNICATION}{error}{remedy}");
+        Self { source: Some(Box::new(error)), ..Self::new(message) }
+    }
+
+    /// There is no access to the cluster.
+    pub(super) fn access(error: &server_access::Error) -> Self {
+        use server_access::Error;
+        const KUBECONFIG: &str = "failed to communicate with cluster: error getting kube config: ";
+        match error {
+            Error::Azure(error) => Self::azure(KUBECONFIG, error.clone()),
+            Error::KubeconfigDenied { .. } | Error::Kubeconfig(_) => {
+                Self::new(format!("{KUBECONFIG}{error}"))
+            }
+            Error::Credential(error) => Self::new(format!("{KUBECONFIG}{error}")),
+            Error::Secret(_) | Error::Store(_) => {
+                Self { needs_action: false, ..Self::new(SECRET_UNAVAILABLE) }
+            }
+            error => Self::new(format!("{COMMUNICATION}{error}")),
+        }
+    }
+
+    /// The roles inside the cluster cannot be corrected.
+    pub(super) fn roles(error: RolesError) -> Self {
+        let message = format!("failed to set up roles inside the cluster: {error}");
+        Self { needs_action: false, source: Some(Box::new(error)), ..Self::new(message) }
+    }
+
+    /// Adds how to remove only the object, if a user must act.
+    #[must_use]
+    pub(super) fn with_forced_removal(mut self, cluster_id: &str) -> Self {
+        if self.needs_action {
+            self.message
+                .push_str("; to remove only the object and leave Azure as it is: DELETE /v3/clusters/");
+            self.message.push_str(cluster_id);
+            self.message.push_str("?force=true");
+        }
+        self
+    }
+
+    /// The delay before the next attempt, after a number of consecutive failures.
+    pub(super) fn retry_delay(&self, failures: i64) -> Duration {
+        if self.is_busy {
+            return self.retry_after.unwrap_or(BUSY_DELAY).clamp(MIN_DELAY, MAX_DELAY);
+        }
+        let doublings = u32::try_from(failures.clamp(0, 10)).unwrap_or(10);
+        let growing = MIN_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY);
+        growing.max(self.retry_after.unwrap_or_default().min(Duration::from_hours(1)))
+    }
+
+    /// Logs the message with its cause.
+    pub(super) fn log(&self, cluster: &str) {
+        let error = self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static));
+        tracing::warn!(cluster, error, "a step failed: {}", self.message);
+    }
+}
+
+/// Whether another operation only has to end first. The first two codes also mean that a cluster is stopped or that a quota
+/// is exceeded.
+fn is_busy(error: &azure::Error) -> bool {
+    let (Some(409), Some(code)) = (error.upstream_status(), error.code()) else { return false };
+    let Some(position) = BUSY_CODES.iter().position(|busy| code.eq_ignore_ascii_case(busy)) else {
+        return false;
+    };
+    let message = || match error {
+        azure::Error::Arm(response) => response.message.clone().unwrap_or_default().to_lowercase(),
+        _ => String::new(),
+    };
+    position >= AMBIGUOUS_CODES || ["progress", "wait", "pending"].iter().any(|word| message().contains(word))
+}
+
+/// Appends a hint to Azure's message.
+fn with_hint(mut message: String, hint: Option<&str>) -> String {
+    if let Some(hint) = hint {
+        message.truncate(message.trim_end_matches(['.', ' ']).len());
+        message.push_str("; ");
+        message.push_str(hint);
+    }
+    message
+}
+
+/// Azure's message, in one line.
+fn reason(error: &azure::Error, text: &str) -> String {
+    if error.foreign().is_some() {
+        let to =
+            if matches!(error, azure::Error::Login(_)) { azure::Service::Login } else { azure::Service::Arm };
+        let status = error.upstream_status().unwrap_or_default();
+        return format!("the request to {to} was answered with status {status}");
+    }
+    if let azure::Error::Arm(response) = error {
+        let error = response.service_error();
+        return match (error.code, error.message) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (_, Some(message)) => message,
+            (Some(code), None) => code,
+            (None, None) => format!("Azure answered {}", response.status),
+        };
+    }
+    text.lines().next().unwrap_or_default().trim_end().to_owned()
+}
+
+impl From<AccessError> for StepError {
+    fn from(error: AccessError) -> Self {
+        let mut needs_action = true;
+        let (message, is_transient) = match &error {
+            AccessError::NotFound | AccessError::InvalidId(_) => {
+                let reason = "the cloud credential does not exist; name another one in aksConfig.azureCredentialSecret";
+                (format!("{CREDENTIAL}{reason}"), false)
+            }
+            AccessError::Unusable { id } => (
+                format!(
+                    "{CREDENTIAL}the secret of {id} cannot be read; save the credential's client secret anew"
+                ),
+                false,
+            ),
+            AccessError::TenantDiscovery { error, .. } => {
+                let explained = explain::stored_discovery(error);
+                let text = explained.text;
+                needs_action = explained.status == 400;
+                (format!("{CREDENTIAL}{text}"), true)
+            }
+            AccessError::Other(other) => {
+                needs_action = false;
+                (format!("error getting Azure clients: {other}"), true)
+            }
+        };
+        let retry_after = is_transient.then_some(MIN_DELAY);
+        Self {
+            message,
+            retry_after,
+            is_busy: false,
+            needs_action,
+            is_about_credential: true,
+            source: Some(Box::new(error)),
+        }
+    }
+}
+
+impl From<store::Error> for StepError {
+    fn from(error: store::Error) -> Self {
+        let message = "the server's database failed; it is tried again";
+        Self { source: Some(Box::new(error)), needs_action: false, ..Self::new(message) }
+    }
+}
+
+impl From<secrets::Error> for StepError {
+    fn from(error: secrets::Error) -> Self {
+        Self { source: Some(Box::new(error)), ..Self::new(SECRET_UNAVAILABLE) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    fn rejected(status: u16, code: &str, message: &str) -> StepError {
+        let error = azure::ArmError {
+            method: Method::PUT,
+            url: String::new(),
+            status,
+            code: Some(code.to_owned()),
+            message: Some(message.to_owned()),
+            body: serde_json::json!({"error": {"code": code, "message": message}}).to_string().into(),
+            is_json: true,
+            foreign: None,
+            request_id: None,
+            correlation_id: None,
+            retry_after: None,
+        };
+        StepError::azure("failed: ", azure::Error::Arm(Box::new(error)))
+    }
+
+    #[test]
+    fn hint_replaces_the_final_full_stop() {
+        let message = rejected(400, "ErrCode_InsufficientVCPUQuota", "Insufficient quota. ").message;
+        let start = "failed: ErrCode_InsufficientVCPUQuota: Insufficient quota; ask Azure for more quota";
+        assert!(message.starts_with(start), "{message}");
+    }
+
+    #[test]
+    fn delays_grow_to_five_minutes_unless_azure_requests_more() {
+        let plain = StepError::new("x");
+        for (failures, seconds) in [(0, 5), (1, 10), (3, 40), (6, 300), (1000, 300)] {
+            assert_eq!(plain.retry_delay(failures), Duration::from_secs(seconds), "{failures}");
+        }
+        let requested = StepError { retry_after: Some(Duration::from_secs(700)), ..StepError::new("x") };
+        assert_eq!(requested.retry_delay(0), Duration::from_secs(700));
+        let busy = StepError { is_busy: true, ..StepError::new("x") };
+        assert_eq!(busy.retry_delay(50), BUSY_DELAY);
+        let requested =
+            StepError { is_busy: true, retry_after: Some(Duration::from_secs(40)), ..StepError::new("x") };
+        assert_eq!(requested.retry_delay(0), Duration::from_secs(40));
+    }
+
+    #[test]
+    fn only_running_operations_are_busy() {
+        for (status, code, message, busy) in [
+            (409, "OperationNotAllowed", "Another operation (Upgrading) is in progress", true),
+            (409, "OperationNotAllowed", "the managed cluster 'one' is stopped", false),
+            (409, "OperationNotAllowed", "exceeding approved standardDSv3Family Cores quota", false),
+            (400, "OperationNotAllowed", "an upgrade that is in progress of nothing", false),
+            (409, "Conflict", "please wait", true),
+            (409, "etagMismatch", "", true),
+            (409, "MissingSubscriptionRegistration", "wait", false),
+        ] {
+            assert_eq!(rejected(status, code, message).is_busy, busy, "{status} {code} {message}");
+        }
+        let hinted =
+            rejected(409, "MissingSubscriptionRegistration", "See https://aka.ms/rps-not-found.").message;
+        assert!(hinted.contains("rps-not-found; "), "{hinted}");
+    }
+}

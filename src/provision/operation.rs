@@ -1,0 +1,140 @@
+//! Long-running operations of Azure. Polling is separate from recording its result, so that previews can poll too.
+
+use std::time::Duration;
+
+use aks::provision::plan::Phase;
+use azure::{Arm, LongRunningOperation, OperationStatus, WriteResponse};
+
+use super::error::StepError;
+use super::task::{Next, Running, Task};
+use crate::service::credentials::AzureAccess;
+
+/// The delay after a completed change: Azure may still show an older state.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
+
+/// Polls the operation and records the result; `None` if nothing is running any more.
+pub(super) async fn follow(
+    task: &mut Task,
+    access: &AzureAccess,
+    arm: &Arm,
+) -> Result<Option<Next>, StepError> {
+    match poll(task, access, arm).await? {
+        PollResult::NoOperation => {
+            task.set_running(None);
+            Ok(None)
+        }
+        PollResult::InProgress { what, percent, retry_after, running } => {
+            task.wait(&what, percent);
+            task.set_running(Some(&running));
+            Ok(Some(Next::In(retry_after)))
+        }
+        PollResult::Failed(message) => {
+            task.set_running(None);
+            let tried = task.tried();
+            tried.said = Some(message.clone());
+            tried.failed.extend(tried.last.clone());
+            Err(StepError::new(message))
+        }
+        // The resource itself shows the result.
+        PollResult::Ended => {
+            task.set_running(None);
+            task.recovered();
+            Ok(None)
+        }
+    }
+}
+
+/// The result of polling.
+pub(super) enum PollResult {
+    /// There is no relevant operation.
+    NoOperation,
+    /// The operation is running.
+    InProgress {
+        /// What Azure is doing, for users.
+        what: String,
+        percent: Option<f64>,
+        /// The delay that Azure requests.
+        retry_after: Duration,
+        /// The operation to poll next.
+        running: Running,
+    },
+    /// The operation failed, with Azure's message.
+    Failed(String),
+    /// The operation ended, or Azure does not know it any more.
+    Ended,
+}
+
+/// The relevant operation: a removal waits for no other one.
+pub(super) fn relevant(task: &Task) -> Option<Running> {
+    task.running().filter(|running| task.phase != Phase::Removing || running.removes)
+}
+
+/// Polls the operation, and changes nothing.
+pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result<PollResult, StepError> {
+    let Some(running) = relevant(task) else { return Ok(PollResult::NoOperation) };
+    let cloud = access.credential().cloud;
+    let Ok(operation) = LongRunningOperation::from_text(cloud, &running.operation) else {
+        return Ok(PollResult::NoOperation);
+    };
+    let status = match operation.poll(arm).await {
+        Ok(status) => status,
+        Err(error) if is_permanent(&error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(cluster = task.row.id, error, "cannot poll an operation; reading its resource");
+            return Ok(PollResult::Ended);
+        }
+        Err(error) => return Err(StepError::azure(&format!("{}: ", running.what), error)),
+    };
+    let failed = |error: &azure::ServiceError, status: &str| {
+        PollResult::Failed(StepError::operation_message(&running.doing, status, error))
+    };
+    Ok(match status {
+        OperationStatus::InProgress(progress) => {
+            let what = match &progress.error {
+                Some(error) => {
+                    let message = error.message.clone().or(error.code.clone()).unwrap_or_default();
+                    format!("{} (Azure tries again after: {message})", running.what)
+                }
+                None => running.what.clone(),
+            };
+            let operation = &progress.operation;
+            let (retry_after, operation) = (operation.retry_after(), operation.to_text());
+            let running = Running { operation, ..running };
+            PollResult::InProgress { what, percent: progress.percent, retry_after, running }
+        }
+        OperationStatus::Failed(error) => failed(&error, "Failed"),
+        OperationStatus::Cancelled(error) => failed(&error, "Canceled"),
+        OperationStatus::Succeeded { .. } | OperationStatus::Gone => PollResult::Ended,
+    })
+}
+
+/// Whether polling again would give the same error. A rejected token was already replaced.
+fn is_permanent(error: &azure::Error) -> bool {
+    let azure::Error::Arm(response) = error else { return false };
+    let status = response.status;
+    response.foreign.is_none() && matches!(status, 400..=499) && !matches!(status, 408 | 429)
+}
+
+/// Records a change that Azure accepted: its operation is polled; without one, the resource is read soon.
+pub(super) fn start(
+    task: &mut Task,
+    response: &WriteResponse,
+    in_progress: &str,
+    error_prefix: &str,
+    removes: bool,
+) -> Next {
+    metrics::counter!("norman_aks_provision_steps_total", "outcome" => "done").increment(1);
+    let Some(operation) = &response.operation else {
+        task.recovered();
+        return Next::In(SETTLE_TIME);
+    };
+    let running = Running {
+        operation: operation.to_text(),
+        what: format!("Azure: {in_progress}"),
+        doing: error_prefix.to_owned(),
+        removes,
+    };
+    task.wait(&running.what, None);
+    task.set_running(Some(&running));
+    Next::In(operation.retry_after())
+}

@@ -1,0 +1,299 @@
+//! Provisioning when things go wrong, on SQLite and on PostgreSQL: what is sent to Azure, what people are told meanwhile,
+//! and how it ends. Time is moved by hand; the only waits are for requests that are held on purpose.
+
+/// Runs each of the functions on both databases.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            use crate::faults::Base;
+            $(#[tokio::test] async fn $name() {
+                super::$name(Base::Sqlite).await;
+            })*
+        }
+        mod postgres {
+            use crate::support::databases;
+            use crate::faults::Base;
+            $(#[tokio::test] async fn $name() {
+                if databases::has_postgres() {
+                    super::$name(Base::Postgres).await;
+                }
+            })*
+        }
+    };
+}
+
+mod absence;
+mod acknowledged;
+mod claims;
+mod credentials;
+mod endings;
+mod inside;
+mod kill;
+mod lost;
+mod meanwhile;
+mod names;
+mod private;
+mod refusals;
+mod sharing;
+
+use std::time::Duration;
+
+use azure_sandbox::{Effect, Fault, Operation, RecordedRequest, Refusal};
+use serde_json::{Value, json};
+
+use crate::support::app::{TestApp, TestAppBuilder};
+use crate::support::databases::{self, TestDb};
+
+/// What Azure says when it throttles, in our tests.
+const THROTTLED: &str = "The request is being throttled: too many requests of this subscription";
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug)]
+enum Base {
+    Sqlite,
+    Postgres,
+}
+
+impl Base {
+    /// A new, empty one.
+    async fn db(self) -> TestDb {
+        match self {
+            Self::Sqlite => databases::sqlite().await,
+            Self::Postgres => databases::postgres().await.expect("there is a server"),
+        }
+    }
+}
+
+/// A server with one cluster object, and its Azure.
+struct Stage {
+    app: TestApp,
+    db: TestDb,
+    credential: String,
+    /// The address of the cluster object.
+    path: String,
+}
+
+/// A small cluster in a resource group that is not there yet.
+fn small(name: &str, credential: &str) -> Value {
+    json!({"name": name, "aksConfig": {
+        "azureCredentialSecret": credential, "clusterName": name, "resourceGroup": format!("group-of-{name}"),
+        "resourceLocation": "eastus", "dnsPrefix": name, "kubernetesVersion": "1.32.7", "networkPlugin": "kubenet",
+        "nodePools": [{"name": "system", "count": 1, "maxPods": 110, "mode": "System", "osDiskSizeGB": 128,
+            "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_DS2_v2"}],
+    }})
+}
+
+/// Another pool, for the end of the list.
+fn pool(name: &str, count: u32) -> Value {
+    json!({"name": name, "count": count, "maxPods": 110, "mode": "User", "osDiskSizeGB": 128, "osDiskType": "Managed",
+        "osType": "Linux", "vmSize": "Standard_DS2_v2"})
+}
+
+impl Stage {
+    /// The object of [`small`] is there, and nobody has worked on it.
+    async fn set(base: Base) -> Self {
+        Self::set_with(base, TestApp::with(), |_| ()).await
+    }
+
+    /// The same with a change to the body of the object.
+    async fn set_with(base: Base, builder: TestAppBuilder, change: impl FnOnce(&mut Value)) -> Self {
+        let db = base.db().await;
+        // These tests are about the worker: nothing is rejected before it sees it.
+        let app = builder.advise().on(&db).start().await;
+        let credential = app.stored_credential(&app.admin).await;
+        let mut body = small("one", &credential);
+        change(&mut body);
+        let path = made(&app, &body).await;
+        app.control.clear_requests();
+        Self { app, db, credential, path }
+    }
+
+    /// The cluster is active.
+    async fn active(base: Base) -> Self {
+        let scene = Self::set(base).await;
+        scene.becomes_active().await;
+        scene.app.control.clear_requests();
+        scene
+    }
+
+    /// The cluster object as it is shown, in which nothing secret may be.
+    async fn seen(&self) -> Value {
+        seen(&self.app, &self.path).await
+    }
+
+    /// State, `transitioning` and `transitioningMessage`.
+    async fn told(&self) -> (String, String, String) {
+        told(&self.seen().await)
+    }
+
+    async fn pass(&self, seconds: u64) {
+        self.app.pass(Duration::from_secs(seconds)).await;
+    }
+
+    /// Lets time pass until the cluster object is as is asked for, at most half an hour.
+    async fn until(&self, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..900 {
+            let cluster = self.seen().await;
+            if good(&cluster) {
+                return cluster;
+            }
+            self.pass(2).await;
+        }
+        panic!("not within half an hour: {what}\n{:#}\n{:#?}", self.seen().await, self.sent());
+    }
+
+    async fn becomes_active(&self) -> Value {
+        self.until("active", |cluster| cluster["state"] == "active").await
+    }
+
+    /// Lets time pass until the cluster object is no more.
+    async fn is_gone(&self) {
+        for _ in 0..900 {
+            if self.app.get(&self.path).send().await.status == 404 {
+                return;
+            }
+            self.pass(2).await;
+        }
+        panic!("still there: {:#}\n{:#?}", self.seen().await, self.sent());
+    }
+
+    /// Changes the cluster object.
+    async fn put(&self, config: Value) -> Value {
+        let answer = self.app.put(&self.path).json(&json!({"name": "one", "aksConfig": config})).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    async fn delete(&self) {
+        let answer = self.app.delete(&self.path).send().await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("removing")));
+    }
+
+    /// What was sent to change something in Azure, whatever became of it.
+    fn sent(&self) -> Vec<String> {
+        sent(&self.app).iter().map(short).collect()
+    }
+
+    /// What Azure took of it.
+    fn taken(&self) -> Vec<String> {
+        let good = |seen: &&RecordedRequest| seen.status.is_some_and(|status| (200..300).contains(&status));
+        sent(&self.app).iter().filter(good).map(short).collect()
+    }
+
+    /// How often something was asked.
+    fn asked(&self, operation: Operation, method: &str) -> usize {
+        let requests = self.app.control.requests();
+        requests.iter().filter(|seen| seen.operation == operation && seen.method == method).count()
+    }
+
+    fn fault(&self, operation: Operation, method: &str, effect: Effect) {
+        self.app.control.add_fault(fault(operation, method, effect));
+    }
+
+    /// The same, once.
+    fn fault_once(&self, operation: Operation, method: &str, effect: Effect) {
+        self.app.control.add_fault(Fault { times: Some(1), ..fault(operation, method, effect) });
+    }
+}
+
+fn fault(operation: Operation, method: &str, effect: Effect) -> Fault {
+    Fault {
+        operation: Some(operation),
+        method: Some(method.to_owned()),
+        effect: Some(effect),
+        ..Fault::default()
+    }
+}
+
+/// A refusal with a code and words.
+fn refusal(status: u16, code: &str, message: &str) -> Effect {
+    Effect::Status(Refusal {
+        status: Some(status),
+        code: Some(code.to_owned()),
+        message: Some(message.to_owned()),
+        ..Refusal::default()
+    })
+}
+
+/// Keeps a new cluster object; its address.
+async fn made(app: &TestApp, body: &Value) -> String {
+    let answer = app.post("/v3/clusters").json(body).send().await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    format!("/v3/clusters/{}", answer.json()["id"].as_str().unwrap())
+}
+
+async fn seen(app: &TestApp, path: &str) -> Value {
+    let answer = app.get(path).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let text = answer.text();
+    let seed = &app.seed;
+    for secret in [seed.client_secret, seed.client_secret_2, "Bearer ", "api-version=", "PRIVATE KEY"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    answer.json()
+}
+
+fn told(cluster: &Value) -> (String, String, String) {
+    let text = |key: &str| cluster[key].as_str().unwrap_or_default().to_owned();
+    (text("state"), text("transitioning"), text("transitioningMessage"))
+}
+
+/// What was sent to change something in Azure; a kubeconfig is asked for with a POST, and changes nothing.
+fn sent(app: &TestApp) -> Vec<RecordedRequest> {
+    let mut sent = app.control.writes();
+    sent.retain(|seen| ![Operation::AdminCredential, Operation::UserCredential].contains(&seen.operation));
+    sent
+}
+
+/// `PUT cluster`, `DELETE pool more` and so on.
+fn short(seen: &RecordedRequest) -> String {
+    let name = seen.path.rsplit('/').next().unwrap_or_default();
+    let what = match seen.operation {
+        Operation::ManagedCluster => "cluster".to_owned(),
+        Operation::AgentPool => format!("pool {name}"),
+        Operation::ResourceGroup => "group".to_owned(),
+        Operation::RegisterProvider => "register".to_owned(),
+        Operation::Workspace => "workspace".to_owned(),
+        other => format!("{other:?} {}", seen.path),
+    };
+    format!("{} {what}", seen.method)
+}
+
+/// Waits until a request of that kind is at Azure; it is held there on purpose.
+async fn held(app: &TestApp, operation: Operation, method: &str) {
+    let is_held = |seen: &RecordedRequest| {
+        seen.operation == operation && seen.method == method && seen.status.is_none()
+    };
+    for _ in 0..3_000 {
+        if app.control.requests().iter().any(is_held) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no {method} of {operation:?} came: {:#?}", app.control.requests());
+}
+
+/// A client of the server's Azure, for what somebody else does there.
+fn azure(app: &TestApp) -> reqwest::Client {
+    let authority = reqwest::Certificate::from_pem(app.sandbox.authority_pem().as_bytes()).unwrap();
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
+    let hosts = azure_sandbox::Sandbox::hosts().iter();
+    hosts.fold(builder, |builder, host| builder.resolve(host, app.sandbox.address())).build().unwrap()
+}
+
+/// A token of the ready account.
+async fn log_in(app: &TestApp, azure: &reqwest::Client) -> String {
+    let seed = &app.seed;
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", seed.client_id),
+        ("client_secret", seed.client_secret),
+        ("scope", "https://management.azure.com/.default"),
+    ];
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let url = format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", seed.tenant_id);
+    let request = azure.post(url).header("content-type", "application/x-www-form-urlencoded").body(body);
+    let text = request.send().await.unwrap().text().await.unwrap();
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    answer["access_token"].as_str().unwrap().to_owned()
+}

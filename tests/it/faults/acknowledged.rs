@@ -1,0 +1,250 @@
+//! The real executable, killed ten times while eight clients write: every change that was acknowledged is there
+//! afterwards, and has its audit record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::Base;
+use crate::support::databases;
+use crate::support::program::{Reply, Server, command, printed};
+
+const KILLS: usize = 10;
+const WRITERS: usize = 8;
+/// Acknowledged changes before each kill.
+const CHANGES_PER_KILL: usize = 48;
+/// Longer than a round takes on a machine that is busy with other tests.
+const ROUND_TIMEOUT: Duration = Duration::from_mins(3);
+
+/// The settings of the server; its folder.
+struct Installation {
+    folder: TempDir,
+    database: Option<databases::TestDb>,
+}
+
+impl Installation {
+    async fn new(base: Base) -> Self {
+        let folder = TempDir::new().unwrap();
+        let database = match base {
+            Base::Sqlite => None,
+            Base::Postgres => Some(base.db().await),
+        };
+        if let Some(database) = &database {
+            std::fs::write(folder.path().join("keys"), &database.keys).unwrap();
+        }
+        Self { folder, database }
+    }
+
+    fn arguments<'a>(&self, command: &[&'a str]) -> Vec<&'a str> {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--sandbox", "--data-dir=data"]);
+        if self.database.is_some() {
+            arguments.push("--database-url-file=database-url");
+        }
+        arguments
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn start(&self) -> Server {
+        let mut arguments = self.arguments(&["serve", "--listen=127.0.0.1:0"]);
+        if let Some(database) = &self.database {
+            std::fs::write(self.path().join("database-url"), &database.url).unwrap();
+            arguments.push("--encryption-key-file=keys");
+        }
+        Server::spawn(&mut command(self.path(), &arguments))
+    }
+
+    /// A value of the file for scripts.
+    fn known(&self, key: &str) -> String {
+        let text = std::fs::read(self.path().join("data/sandbox.json")).unwrap();
+        serde_json::from_slice::<Value>(&text).unwrap()[key].as_str().unwrap().to_owned()
+    }
+
+    /// All audit records, as `audit list` prints them.
+    fn audit(&self) -> Vec<Value> {
+        let lines =
+            printed(self.path(), &self.arguments(&["audit", "list", "--format=json", "--limit=1000000"]));
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// What a client knows of an object that it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Known {
+    /// There, with this description.
+    Described(String),
+    /// Removed.
+    Removed,
+    /// A change was not answered.
+    Uncertain,
+}
+
+/// What a client was told.
+#[derive(Default)]
+struct Log {
+    /// The requests that were acknowledged.
+    requests: Vec<String>,
+    /// By address.
+    objects: BTreeMap<String, Known>,
+}
+
+/// A client that writes until the server is gone.
+struct Writer {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    /// The credential of the sandbox.
+    credential: String,
+    makes_clusters: bool,
+    log: Log,
+    acknowledged: Arc<AtomicUsize>,
+}
+
+impl Writer {
+    /// Sends a change; `None` when the server was killed before it answered.
+    async fn send(&mut self, method: Method, path: &str, body: Option<&Value>) -> Option<Reply> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let response = request.send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let reply = Reply { status, headers, text: response.text().await.ok()? };
+        assert!((200..300).contains(&reply.status), "{path}: {}", reply.text);
+        self.log.requests.push(reply.header("x-request-id").to_owned());
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        Some(reply)
+    }
+
+    /// Sends a change of an object that is known.
+    async fn change(&mut self, method: Method, path: &str, body: Option<&Value>, then: Known) -> Option<()> {
+        self.log.objects.insert(path.to_owned(), Known::Uncertain);
+        self.send(method, path, body).await?;
+        self.log.objects.insert(path.to_owned(), then);
+        Some(())
+    }
+
+    async fn create(&mut self, list: &str, body: &Value) -> Option<String> {
+        let made = self.send(Method::POST, list, Some(body)).await?.json();
+        let path = format!("{list}/{}", made["id"].as_str().unwrap());
+        let description = made["description"].as_str().unwrap_or_default().to_owned();
+        self.log.objects.insert(path.clone(), Known::Described(description));
+        Some(path)
+    }
+
+    /// A credential is made, changed, and every other time removed; a token and a setting beside it.
+    async fn write(&mut self, name: &str) -> Option<()> {
+        for number in 0.. {
+            let description = format!("{name} {number}");
+            let azure = json!({"clientId": "c", "clientSecret": "not a secret", "subscriptionId": "s"});
+            let body = json!({"name": name, "description": "first", "azurecredentialConfig": azure});
+            let credential = self.create("/v3/cloudCredentials", &body).await?;
+            let body = json!({"name": name, "description": description});
+            self.change(Method::PUT, &credential, Some(&body), Known::Described(description.clone())).await?;
+            let token = self.create("/v3/tokens", &json!({"description": description})).await?;
+            let image = json!({"value": format!("agent:{number}")});
+            self.send(Method::PUT, "/v3/settings/agent-image", Some(&image)).await?;
+            if number % 2 == 0 {
+                self.change(Method::DELETE, &credential, None, Known::Removed).await?;
+                self.change(Method::DELETE, &token, None, Known::Removed).await?;
+            }
+            if number == 0 && self.makes_clusters {
+                let mut body = super::small(name, &self.credential);
+                body["description"] = json!("first");
+                let cluster = self.create("/v3/clusters", &body).await?;
+                let forced = format!("{cluster}?force=true");
+                self.log.objects.insert(cluster.clone(), Known::Uncertain);
+                self.send(Method::DELETE, &forced, None).await?;
+                self.log.objects.insert(cluster, Known::Removed);
+            }
+        }
+        None
+    }
+}
+
+/// Lets the clients write until enough was acknowledged, and kills the server; what the clients were told.
+async fn round(installation: &Installation, number: usize) -> Vec<Log> {
+    let server = installation.start();
+    let (token, credential) = (installation.known("token_key"), installation.known("credential_id"));
+    let acknowledged = Arc::<AtomicUsize>::default();
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let mut client = Writer {
+            http: server.http.clone(),
+            url: server.url.clone(),
+            token: token.clone(),
+            credential: credential.clone(),
+            makes_clusters: writer < 2,
+            log: Log::default(),
+            acknowledged: Arc::clone(&acknowledged),
+        };
+        writers.spawn(async move {
+            client.write(&format!("k{number}-w{writer}")).await;
+            client.log
+        });
+    }
+    let enough = async {
+        while acknowledged.load(Ordering::Relaxed) < CHANGES_PER_KILL {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(ROUND_TIMEOUT, enough).await.expect("the clients write");
+    server.signal("KILL");
+    let (status, _) = server.end();
+    assert!(!status.success());
+    writers.join_all().await
+}
+
+async fn kills_lose_no_acknowledged_change(base: Base) {
+    let installation = Installation::new(base).await;
+    let mut logs = Vec::new();
+    for number in 0..KILLS {
+        logs.extend(round(&installation, number).await);
+    }
+    let server = installation.start();
+    let token = installation.known("token_key");
+    let mut missing = Vec::new();
+    for (path, known) in logs.iter().flat_map(|log| &log.objects) {
+        let reply = server.get(path, &token).await;
+        let is = match reply.status {
+            200 => Known::Described(reply.json()["description"].as_str().unwrap_or_default().to_owned()),
+            404 => Known::Removed,
+            _ => panic!("{path}: {}", reply.text),
+        };
+        if *known != Known::Uncertain && *known != is {
+            missing.push(format!("{path}: {known:?}, and it is {is:?}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+
+    let records = installation.audit();
+    let done: Vec<&Value> = records.iter().filter(|record| record["outcome"] == "done").collect();
+    let recorded: BTreeSet<&str> = done.iter().filter_map(|record| record["requestId"].as_str()).collect();
+    let requests: Vec<&String> = logs.iter().flat_map(|log| &log.requests).collect();
+    let lost = requests.iter().filter(|id| !recorded.contains(id.as_str())).count();
+    assert_eq!(lost, 0, "of {} acknowledged changes", requests.len());
+    assert!(requests.len() >= KILLS * CHANGES_PER_KILL);
+
+    // Nor is there an object whose making has no record, whoever was told of it.
+    let made: BTreeSet<&str> = done
+        .iter()
+        .filter(|record| record["action"] == "create")
+        .filter_map(|record| record["objectId"].as_str())
+        .collect();
+    let credentials = server.get("/v3/cloudCredentials?limit=10000", &token).await.json();
+    let ids = credentials["data"].as_array().unwrap().iter().filter_map(|object| object["id"].as_str());
+    assert_eq!(ids.filter(|id| !made.contains(id)).count(), 0);
+    server.stop();
+}
+
+on_both!(kills_lose_no_acknowledged_change);

@@ -1,0 +1,77 @@
+//! Several requests at once that want the same name: one gets it.
+
+use futures_util::future::join_all;
+use norman_aks::store::{self, Kind};
+use serde_json::json;
+
+use super::{Base, small};
+use crate::support::app::{Answer, TestApp};
+use crate::support::databases::TestDb;
+
+on_both!(concurrent_posts_share_no_name, concurrent_renames_share_no_name);
+
+/// The servers of a database; on PostgreSQL two.
+async fn servers(db: &TestDb) -> Vec<TestApp> {
+    let one = TestApp::with().on(db).start().await;
+    if db.store.kind() == Kind::Sqlite {
+        return vec![one];
+    }
+    let two = TestApp::with().on(db).beside(&one).start().await;
+    vec![one, two]
+}
+
+/// One answer has that status, and all others are refused because of the name.
+fn assert_one(answers: &[Answer], status: u16) {
+    let (good, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == status);
+    for answer in &refused {
+        assert_eq!(answer.status, 422, "{}", answer.text());
+        let body = answer.json();
+        assert_eq!((&body["code"], &body["fieldName"]), (&json!("NotUnique"), &json!("Cluster name")));
+    }
+    assert_eq!(good.len(), 1, "{:?}", answers.iter().map(Answer::text).collect::<Vec<_>>());
+}
+
+async fn concurrent_posts_share_no_name(base: Base) {
+    let db = base.db().await;
+    let apps = servers(&db).await;
+    let credential = apps[0].stored_credential(&apps[0].admin).await;
+    let bodies: Vec<_> = (0..8)
+        .map(|number| {
+            let mut body = small(&format!("n{number}"), &credential);
+            body["name"] = json!(if number % 2 == 0 { "the-name" } else { "The-Name" });
+            body
+        })
+        .collect();
+    let posts = bodies.iter().enumerate().map(|(number, body)| {
+        let app = &apps[number % apps.len()];
+        app.post("/v3/clusters").json(body).send()
+    });
+    assert_one(&join_all(posts).await, 201);
+    assert_eq!(store::clusters::list(&db.store, None).await.unwrap().len(), 1);
+    // One record is of the change, the others are of the attempts.
+    for app in apps {
+        app.app.stop().await;
+    }
+    let filter =
+        store::events::Filter { object_type: Some("cluster".to_owned()), ..store::events::Filter::default() };
+    let rows = store::events::list(&db.store, 100, &filter).await.unwrap();
+    let done = rows.iter().filter(|row| row.outcome == "done").count();
+    assert_eq!((rows.len(), done), (8, 1), "{rows:?}");
+}
+
+async fn concurrent_renames_share_no_name(base: Base) {
+    let db = base.db().await;
+    let apps = servers(&db).await;
+    let credential = apps[0].stored_credential(&apps[0].admin).await;
+    let mut paths = Vec::new();
+    for number in 0..6 {
+        paths.push(super::made(&apps[0], &small(&format!("n{number}"), &credential)).await);
+    }
+    let puts = paths.iter().enumerate().map(|(number, path)| {
+        let app = &apps[number % apps.len()];
+        app.put(path).json(&json!({"name": if number < 3 { "same" } else { "SAME" }})).send()
+    });
+    assert_one(&join_all(puts).await, 200);
+    let rows = store::clusters::list(&db.store, None).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.name.eq_ignore_ascii_case("same")).count(), 1);
+}

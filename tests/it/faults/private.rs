@@ -1,0 +1,169 @@
+//! Clusters that are not simply reached: private ones, and those without local accounts.
+
+use std::time::Duration;
+
+use azure_sandbox::{Effect, Fault, Operation, Refusal};
+use serde_json::{Value, json};
+
+use super::{Base, Stage};
+use crate::support::app::{TestApp, TestAppBuilder};
+
+on_both!(
+    private_cluster_is_active_only_once_reached,
+    private_cluster_needs_a_tunnel_only_if_silent,
+    reached_private_cluster_needs_no_tunnel,
+    cluster_without_local_accounts_uses_the_application,
+    missing_role_inside_is_named,
+);
+
+/// The host name of a cluster's API.
+fn host(scene: &Stage, part: &str) -> String {
+    let all = scene.app.control.kubernetes();
+    all.iter()
+        .find(|known| known.fqdn.starts_with(part))
+        .unwrap_or_else(|| panic!("{part}: {all:?}"))
+        .fqdn
+        .clone()
+}
+
+async fn private(base: Base, builder: TestAppBuilder) -> Stage {
+    Stage::set_with(base, builder, |body| body["aksConfig"]["privateCluster"] = json!(true)).await
+}
+
+fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
+    let conditions = cluster["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+async fn private_cluster_is_active_only_once_reached(base: Base) {
+    let scene = private(base, TestApp::with()).await;
+    let tunnel = |cluster: &Value| cluster["aksStatus"]["privateRequiresTunnel"] == true;
+    scene.until("the decision", tunnel).await;
+    scene.pass(1_800).await;
+    let cluster = scene.seen().await;
+    let (state, transitioning, message) = super::told(&cluster);
+    assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
+    assert!(message.contains("waiting for cluster agent to be deployed"), "Rancher's words: {message}");
+    assert!(message.contains("connect the server to the network of the cluster"), "the way: {message}");
+    assert_eq!(condition(&cluster, "Waiting")["status"], "Unknown");
+    assert_eq!(condition(&cluster, "Connected")["status"], "False");
+    assert_eq!(condition(&cluster, "Ready")["status"], "False");
+    assert_ne!(condition(&cluster, "Updated")["status"], "True");
+    // What is wanted of Azure is brought about all the same.
+    scene.put(json!({"tags": {"a": "b"}})).await;
+    scene
+        .until("the tags", |cluster| cluster["aksStatus"]["upstreamSpec"]["tags"] == json!({"a": "b"}))
+        .await;
+    scene.pass(300).await;
+    assert_eq!(scene.told().await.0, "provisioning");
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster", "PATCH cluster"]);
+
+    // Its network is opened: the decision is judged again.
+    assert!(scene.app.control.make_reachable(&host(&scene, "one"), true));
+    let cluster = scene.becomes_active().await;
+    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
+    for kind in ["Waiting", "Connected", "Ready", "Updated", "Provisioned"] {
+        assert_eq!(condition(&cluster, kind)["status"], "True", "{kind}");
+    }
+}
+
+async fn private_cluster_needs_a_tunnel_only_if_silent(base: Base) {
+    let limits = cluster_access::Options {
+        facts_limit: Duration::from_secs(1),
+        account_limit: Duration::from_secs(1),
+        ..cluster_access::Options::default()
+    };
+    for (effect, latency_ms, decision) in [
+        (None, 3_600_000, Some(true)),
+        (Some(Effect::Status(Refusal { status: Some(500), ..Refusal::default() })), 0, None),
+        (Some(Effect::CutBeforeAnswer), 0, None),
+    ] {
+        let scene = private(base, TestApp::with().clusters(limits.clone())).await;
+        // Its name is known from the beginning.
+        scene.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
+        scene
+            .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
+            .await;
+        scene.app.control.make_reachable(&host(&scene, "one"), true);
+        scene.app.control.add_kubernetes_fault(Fault {
+            effect: effect.clone(),
+            latency_ms,
+            ..Fault::default()
+        });
+        scene.app.control.clear_faults();
+        let failed = |cluster: &Value| condition(cluster, "Connected")["status"] == "False";
+        scene.until("an attempt with the name known", failed).await;
+        scene.pass(40).await;
+        let cluster = scene.seen().await;
+        let decided = cluster["aksStatus"].get("privateRequiresTunnel").and_then(Value::as_bool);
+        let (state, transitioning, message) = super::told(&cluster);
+        assert_eq!((state.as_str(), decided), ("provisioning", decision), "{effect:?}: {message}");
+        assert_eq!(transitioning, if decision.is_some() { "yes" } else { "error" }, "{effect:?}: {message}");
+        scene.app.control.clear_kubernetes_faults();
+        let cluster = scene.becomes_active().await;
+        assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
+    }
+}
+
+async fn reached_private_cluster_needs_no_tunnel(base: Base) {
+    let scene = private(base, TestApp::with()).await;
+    scene.fault(Operation::AdminCredential, "POST", super::refusal(500, "InternalServerError", "Wait."));
+    scene
+        .until("its API", |_| scene.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one")))
+        .await;
+    scene.app.control.clear_faults();
+    scene.app.control.make_reachable(&host(&scene, "one"), true);
+    let cluster = scene.becomes_active().await;
+    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], false);
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
+}
+
+/// An import of the cluster without local accounts.
+async fn entra_only(base: Base) -> Stage {
+    Stage::set_with(base, TestApp::with(), |body| {
+        let credential = body["aksConfig"]["azureCredentialSecret"].clone();
+        body["aksConfig"] = json!({"clusterName": "entra-only", "resourceGroup": "rancher", "resourceLocation": "eastus",
+            "imported": true, "azureCredentialSecret": credential});
+    })
+    .await
+}
+
+async fn cluster_without_local_accounts_uses_the_application(base: Base) {
+    let scene = entra_only(base).await;
+    let cluster = scene.becomes_active().await;
+    assert_eq!(condition(&cluster, "Ready")["status"], "True");
+    assert_eq!(scene.asked(Operation::AdminCredential, "POST"), 0, "Azure gives out none");
+    assert_eq!(scene.asked(Operation::UserCredential, "POST"), 1);
+    assert_eq!(scene.sent(), Vec::<String>::new());
+    // Entra does not give the token: told, with what to do.
+    let scene = entra_only(base).await;
+    let refusal = Effect::Status(Refusal {
+        status: Some(400),
+        code: Some("invalid_resource".to_owned()),
+        message: Some("AADSTS500011: The resource principal was not found in the tenant.".to_owned()),
+        ..Refusal::default()
+    });
+    scene.app.control.add_fault(Fault { skip: 0, ..super::fault(Operation::Token, "POST", refusal) });
+    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let (_, _, message) = super::told(&cluster);
+    assert!(message.contains("error getting kube config: ") && message.contains("AADSTS500011"), "{message}");
+    scene.app.control.clear_faults();
+    scene.becomes_active().await;
+}
+
+async fn missing_role_inside_is_named(base: Base) {
+    let scene = entra_only(base).await;
+    let forbidden = Effect::Status(Refusal {
+        status: Some(403),
+        message: Some("User does not have access to the resource in Azure.".to_owned()),
+        ..Refusal::default()
+    });
+    scene.app.control.add_kubernetes_fault(Fault { effect: Some(forbidden), ..Fault::default() });
+    let cluster = scene.until("the refusal", |cluster| cluster["transitioning"] == "error").await;
+    let (state, _, message) = super::told(&cluster);
+    assert_eq!(state, "provisioning");
+    assert!(message.contains("User does not have access to the resource in Azure."), "{message}");
+    assert!(message.contains("the role Azure Kubernetes Service RBAC Cluster Admin"), "{message}");
+    scene.app.control.clear_kubernetes_faults();
+    scene.becomes_active().await;
+}
