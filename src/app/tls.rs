@@ -174,11 +174,11 @@ mod tests {
         let (ca, no_ca) = (IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa);
         let new = || KeyPair::generate().unwrap();
         let (root_key, middle_key, key) = (new(), new(), new());
-        let root = params("root", ca.clone()).self_signed(&root_key).unwrap();
-        let root_issuer = Issuer::new(params("root", ca.clone()), root_key);
-        let middle = params("middle", ca.clone()).signed_by(&middle_key, &root_issuer).unwrap().pem();
+        let root = params("root", ca).self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(params("root", ca), root_key);
+        let middle = params("middle", ca).signed_by(&middle_key, &root_issuer).unwrap().pem();
         let middle_issuer = Issuer::new(params("middle", ca), middle_key);
-        let leaf = params("leaf", no_ca.clone()).signed_by(&key, &middle_issuer).unwrap().pem();
+        let leaf = params("leaf", no_ca).signed_by(&key, &middle_issuer).unwrap().pem();
         let alone = params("alone", no_ca).self_signed(&key).unwrap().pem();
         let subject = Names::from_der(root.der()).unwrap().subject.to_vec();
         let root = root.pem();

@@ -90,6 +90,7 @@ mod settings;
 mod smoke;
 #[cfg(test)]
 mod stable_names;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod support;

@@ -45,8 +45,8 @@ async fn is_ours(kube: &KubeClient, path: &str) -> Result<bool, Error> {
 async fn remove_object(kube: &KubeClient, path: &str, name: &str) -> Result<(), Error> {
     let objects = kube::core::Request::new(path);
     let without_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    let patch = objects.patch(name, &PatchParams::default(), &without_finalizers);
-    if none_if_not_found(kube.request_text(patch).await)?.is_some() {
+    let removal = objects.patch(name, &PatchParams::default(), &without_finalizers);
+    if none_if_not_found(kube.request_text(removal).await)?.is_some() {
         let delete = objects.delete(name, &DeleteParams::default());
         none_if_not_found(kube.request_text(delete).await)?;
     }
