@@ -7,6 +7,7 @@ pub mod access;
 pub mod actor;
 pub mod attempts;
 pub mod audit;
+pub mod base;
 pub mod cluster_events;
 pub mod clusters;
 pub mod core;
@@ -36,6 +37,5 @@ mod single_flight;
 pub mod tokens;
 pub mod users;
 
-pub use self::core::{Base, Core};
 pub use access::Caller;
 pub use error::{Error, Invalid, Result};

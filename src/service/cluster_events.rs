@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::bell::Bell;
 pub use self::following::{Following, Told};
+use super::base::Base;
 use super::clusters::Clusters;
-use super::core::Base;
 use super::places::Places;
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result};

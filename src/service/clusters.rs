@@ -26,8 +26,8 @@ use clock::Clock;
 use tokio::sync::Notify;
 
 use super::actor::Actor;
+use super::base::Base;
 use super::cluster_events::Bell;
-use super::core::Base;
 use super::credentials::{ATTEMPTS, Credentials, last_use};
 use super::error::Reason;
 use super::events::{Action, Events};

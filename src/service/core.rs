@@ -4,6 +4,7 @@ use azure::Azure;
 use clock::Clock;
 use cluster_access::ClusterAccess;
 
+use super::base::Base;
 use super::cluster_events::{Bell, ClusterEvents};
 use super::clusters::Clusters;
 use super::credentials::Credentials;
@@ -23,23 +24,6 @@ use super::settings::Settings;
 use super::tokens::Tokens;
 use super::users::Users;
 use crate::store::Store;
-
-/// What the services are built on.
-#[derive(Clone)]
-pub struct Base {
-    /// The database.
-    pub store: Store,
-    /// The encryption of stored secrets.
-    pub secrets: Secrets,
-    /// The client of Azure.
-    pub azure: Azure,
-    /// The client of Kubernetes APIs.
-    pub cluster_access: ClusterAccess,
-    /// The audit log.
-    pub events: Events,
-    /// The current time.
-    pub clock: Clock,
-}
 
 /// What the start of the server decides for the services.
 pub struct Options {

@@ -23,7 +23,7 @@ pub(super) use self::deletion::last_use;
 pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_by_server};
 
 use super::actor::Actor;
-use super::core::Base;
+use super::base::Base;
 use super::error::Reason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;

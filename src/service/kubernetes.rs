@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::roles::Roles;
+use super::base::Base;
 use super::clusters::{Cluster, Clusters};
-use super::core::Base;
 use super::places::{Place, Places};
 use super::server_access::{self, ServerAccess};
 use super::tokens::Tokens;

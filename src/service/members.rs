@@ -9,8 +9,8 @@ use aks::role::Role;
 use clock::Clock;
 
 use super::actor::Actor;
+use super::base::Base;
 use super::clusters::{Cluster, Clusters};
-use super::core::Base;
 use super::credentials::Credentials;
 use super::error::Reason;
 use super::events::{Action, Events};

@@ -13,8 +13,8 @@ use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::base::Base;
 use super::clusters::Cluster;
-use super::core::Base;
 use super::server_access::{self, ServerAccess};
 use super::single_flight::{Flight, Flights};
 

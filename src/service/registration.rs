@@ -16,8 +16,8 @@ use clock::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
+use super::base::Base;
 use super::clusters::{Cluster, Clusters};
-use super::core::Base;
 use super::error::Reason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;

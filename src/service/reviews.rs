@@ -23,7 +23,7 @@ use azure::Azure;
 use clock::Clock;
 
 use super::actor::Actor;
-use super::core::Base;
+use super::base::Base;
 use super::credentials::{AccessError, AzureAccess, Credentials, InlineCredential, Via};
 use super::events::{Action, Events};
 use super::places::Places;

@@ -35,7 +35,7 @@ pub use self::retire::Retired;
 use self::slot::{Probe, Slot};
 use self::target::Place;
 pub use self::target::Target;
-use super::core::Base;
+use super::base::Base;
 use super::credentials::Credentials;
 use super::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};
 

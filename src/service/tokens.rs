@@ -21,7 +21,7 @@ use crate::store::{self, Store, TokenRow, UserRow};
 pub use self::authenticate::AuthError;
 pub(super) use self::create::TokenSpec;
 pub use self::secret::PlainToken;
-pub use self::ttl::{BadTtl, parse_ttl};
+pub use self::ttl::parse_ttl;
 
 /// The kind of object in the audit.
 pub(super) const OBJECT: &str = "token";

@@ -1,0 +1,26 @@
+//! What all services are built on: the database, the clients and the clock.
+
+use azure::Azure;
+use clock::Clock;
+use cluster_access::ClusterAccess;
+
+use super::events::Events;
+use super::secrets::Secrets;
+use crate::store::Store;
+
+/// What the services are built on.
+#[derive(Clone)]
+pub struct Base {
+    /// The database.
+    pub store: Store,
+    /// The encryption of stored secrets.
+    pub secrets: Secrets,
+    /// The client of Azure.
+    pub azure: Azure,
+    /// The client of Kubernetes APIs.
+    pub cluster_access: ClusterAccess,
+    /// The audit log.
+    pub events: Events,
+    /// The current time.
+    pub clock: Clock,
+}
