@@ -13,12 +13,29 @@
 //! Azure), `cluster-access` (the Kubernetes APIs of clusters), `serve` (the accept loop), `clock`, and `azure-sandbox` (the
 //! simulated Azure). `docs/architecture.md` lists who may use whom; a test compares it with the code.
 
-pub mod api;
+#![expect(unreachable_pub, reason = "in private modules, `pub` means: for the rest of the server")]
+
+mod api;
 pub mod app;
-pub mod cli;
+mod cli;
 pub mod config;
-pub mod provision;
-pub mod service;
+mod provision;
+mod service;
 pub mod store;
 pub mod telemetry;
-pub mod vault;
+mod vault;
+
+pub use self::api::openapi_json;
+pub use self::cli::main;
+pub use self::vault::{KeyRing, Vault};
+
+/// What tests and benchmarks use of the services. Everything else is private, so that the compiler reports dead code.
+pub mod services {
+    pub use crate::service::Caller;
+    pub use crate::service::actor::Actor;
+    pub use crate::service::credentials::{AzureChange, Change, CredentialChange, InlineCredential, Via};
+    pub use crate::service::events::{Action, Event, Events, Options};
+    pub use crate::service::kubeconfigs::OverTls;
+    pub use crate::service::registration::RegistrationToken;
+    pub use crate::service::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN, Secrets};
+}

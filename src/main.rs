@@ -1,7 +1,7 @@
-//! The executable: hands over to [`norman_aks::cli`] and turns its result into an exit code.
+//! The executable: hands over to [`norman_aks::main`] and turns its result into an exit code.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    norman_aks::cli::main()
+    norman_aks::main()
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use norman_aks::app::App;
-use norman_aks::service::secrets::SERVICE_ACCOUNT_TOKEN;
+use norman_aks::services::SERVICE_ACCOUNT_TOKEN;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use azure_sandbox::{Fault, Operation};
 use http::{Method, StatusCode};
-use norman_aks::api::openapi_json;
+use norman_aks::openapi_json;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Clock;
-use norman_aks::service::Caller;
-use norman_aks::service::events::{Action, Event, Events, Options};
+use norman_aks::services::Caller;
+use norman_aks::services::{Action, Event, Events, Options};
 use norman_aks::store::events::Filter;
 use norman_aks::store::{self, Kind, Store};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use aks::status::ClusterStatus;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
-use norman_aks::service::kubeconfigs::OverTls;
+use norman_aks::services::OverTls;
 use norman_aks::store;
 use norman_aks::store::events::Filter;
 use secrecy::ExposeSecret as _;

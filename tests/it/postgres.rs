@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clock::Clock;
 use norman_aks::app;
 use norman_aks::config::{Config, Flags};
-use norman_aks::service::secrets::Secrets;
+use norman_aks::services::Secrets;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
@@ -222,7 +222,7 @@ async fn missing_and_unknown_keys_are_rejected() {
     let app = TestApp::with().advise().on(&db).start().await;
     app.stored_credential(&app.admin).await;
     let id = db.keys.split(':').next().unwrap();
-    let unknown = norman_aks::vault::KeyRing::generate();
+    let unknown = norman_aks::KeyRing::generate();
     std::fs::write(&config.encryption_key_file, unknown.expose_secret()).unwrap();
     let error = open_error().await;
     assert!(error.contains(&format!("need the encryption key {id}")), "{error}");

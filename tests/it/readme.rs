@@ -78,7 +78,7 @@ async fn first_screen_shows_response_of_sandbox() {
 
 /// The paths of the API document.
 fn api_paths() -> BTreeSet<String> {
-    let document: Value = serde_json::from_str(&norman_aks::api::openapi_json()).unwrap();
+    let document: Value = serde_json::from_str(&norman_aks::openapi_json()).unwrap();
     document["paths"].as_object().unwrap().keys().cloned().collect()
 }
 

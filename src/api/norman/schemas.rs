@@ -212,13 +212,6 @@ pub struct SchemaView {
     version: VersionView,
 }
 
-impl SchemaView {
-    /// The id of the type.
-    pub fn id(&self) -> &'static str {
-        self.id
-    }
-}
-
 /// How lists of a type can be filtered by a field.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = SchemaFilter)]

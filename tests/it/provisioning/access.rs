@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use clock::Clock;
 use http::{Method, StatusCode};
-use norman_aks::service::secrets::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN};
+use norman_aks::services::{CLUSTER_ACCESS, SERVICE_ACCOUNT_TOKEN};
 use norman_aks::store::{self, ReplicaRow, Store};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use cluster_access::{Kubeconfig, SignIn};
-use norman_aks::service::registration::RegistrationToken;
+use norman_aks::services::RegistrationToken;
 
 use super::*;
 

@@ -7,7 +7,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, Request};
-use norman_aks::service::secrets::SERVICE_ACCOUNT_TOKEN;
+use norman_aks::services::SERVICE_ACCOUNT_TOKEN;
 use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
 use serde_json::json;
 use tower::ServiceExt as _;

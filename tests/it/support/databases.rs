@@ -11,8 +11,8 @@ use std::str::FromStr as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use norman_aks::KeyRing;
 use norman_aks::store::{Options, Store, sqlite_url};
-use norman_aks::vault::KeyRing;
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
