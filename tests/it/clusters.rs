@@ -174,7 +174,7 @@ async fn create_validation_matches_rancher() {
     created(&app, &terraform(&id)).await;
     let body = |change: fn(&mut Value)| second(&id, change);
     let policy = "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation: set \
-                  networkPolicy to azure or calico when the cluster is made, or leave enableNetworkPolicy off";
+                  networkPolicy to azure or calico when the cluster is created, or leave enableNetworkPolicy off";
     let content = "InvalidBodyContent";
     for (body, expected) in [
         (
@@ -233,7 +233,7 @@ async fn create_validation_matches_rancher() {
                 422,
                 content,
                 "aksConfig.nodePools[1].osType",
-                "windows node pools are not supported: set osType to Linux; Windows pools that are in Azure already stay as they are",
+                "windows node pools are not supported: set osType to Linux; Windows pools that already exist in Azure stay as they are",
             ),
         ),
     ] {
