@@ -122,7 +122,7 @@ struct AuditQuery {
     #[param(example = "ann")]
     user: Option<String>,
     /// Only actions on objects of this type.
-    #[param(example = "cluster")]
+    #[param(rename = "objectType", example = "cluster")]
     object_type: Option<String>,
     /// Only actions on the object of this id.
     #[param(example = "c-x7k9z")]
