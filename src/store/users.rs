@@ -83,10 +83,10 @@ pub async fn ensure(
         if !found.enabled {
             return Err(Error::Disabled { id: found.id });
         }
-        if admin == Some(false) {
+        let Some(admin) = admin else { return Ok(Ensured::Unchanged(found)) };
+        if !admin {
             transaction.check_not_last_administrator(&found.id).await?;
         }
-        let admin = admin.unwrap_or(found.admin);
         match transaction.fetch_optional(update, args![&found.id, admin]).await? {
             Some(changed) => Ensured::Changed(changed),
             None => return Ok(Ensured::Unchanged(found)),

@@ -97,9 +97,8 @@ pub async fn set_enabled(
         transaction.check_not_last_administrator(id).await?;
         transaction.serialise(&ownership(id)).await?;
     }
-    let Some(found) = transaction.fetch_optional(GET, args![id]).await? else { return Ok(None) };
     let Some(changed) = transaction.fetch_optional(update, args![id, enabled]).await? else {
-        return Ok(Some(Switched::Unchanged(found)));
+        return Ok(transaction.fetch_optional(GET, args![id]).await?.map(Switched::Unchanged));
     };
     transaction.commit_with(&audit(&changed)).await?;
     Ok(Some(Switched::Changed(changed)))
