@@ -33,6 +33,8 @@ const MAX_STALE_MS: i64 = 25 * 60 * 60 * 1_000;
 /// How long a request may run before its callers get the stale tenant.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
+/// The longest subscription ID whose tenant is cached, in bytes.
+const MAX_CACHED_ID_LEN: usize = 128;
 const CACHE_CAPACITY: u64 = 4_096;
 
 /// The purpose of a tenant discovery (`docs/contract/azure.md#tenant-discovery`).
@@ -158,7 +160,8 @@ impl TenantCache {
         let url =
             url::arm(cloud, &["subscriptions", subscription_id], &query).map_err(DiscoveryError::NoAnswer)?;
         let deadline = deadline.min(Instant::now() + TIMEOUT);
-        if discovery == Discovery::Check {
+        // Azure's IDs are shorter. What callers send must not fill the cache.
+        if discovery == Discovery::Check || subscription_id.len() > MAX_CACHED_ID_LEN {
             return request_tenant(&self.transport, &url, discovery, deadline).await;
         }
         let key = (cloud, subscription_id.to_ascii_lowercase());
@@ -180,7 +183,7 @@ impl TenantCache {
     /// The cached tenant, or the request for it.
     fn lookup(&self, key: (Cloud, String), url: Url) -> Lookup {
         let now = self.transport.clock.now_ms();
-        let shared = self.entries.get_with(key, Arc::default);
+        let shared = self.entries.get_with(key.clone(), Arc::default);
         let mut entry = lock(&shared);
         let age_ms = entry.cached.as_ref().map(|cached| now - cached.since_ms);
         let tenant = entry.cached.as_ref().map(|cached| cached.tenant.clone());
@@ -189,7 +192,15 @@ impl TenantCache {
         }
         let request = SharedTask::join_or_spawn(&mut entry.request, || {
             let (transport, shared) = (self.transport.clone(), Arc::clone(&shared));
-            async move { request_and_cache(&transport, &shared, &url).await }
+            let entries = self.entries.clone();
+            async move {
+                let outcome = request_and_cache(&transport, &shared, &url).await;
+                // Only tenants that Azure confirmed take room.
+                if lock(&shared).cached.is_none() {
+                    entries.invalidate(&key);
+                }
+                outcome
+            }
         });
         match tenant.filter(|_| age_ms.is_some_and(|age_ms| age_ms < MAX_STALE_MS)) {
             Some(tenant) if entry.timed_out => Lookup::Cached(tenant),
@@ -270,6 +281,22 @@ fn tenant_in(header: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
+
+    #[tokio::test]
+    async fn only_confirmed_tenants_take_room() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let resolve = vec![("management.azure.com".to_owned(), closed)];
+        let options = Options { resolve, use_proxy: false, ..Options::default() };
+        let tenants = TenantCache::new(Transport::new(options).unwrap());
+        for subscription in ["sub".to_owned(), "x".repeat(MAX_CACHED_ID_LEN + 1)] {
+            let deadline = Instant::now() + TIMEOUT;
+            let outcome = tenants.discover(Cloud::Public, &subscription, Discovery::Stored, deadline).await;
+            assert!(matches!(outcome, Err(DiscoveryError::NoAnswer(_))), "{outcome:?}");
+            tenants.entries.run_pending_tasks();
+            assert_eq!(tenants.entries.entry_count(), 0, "{subscription}");
+        }
+    }
 
     #[test]
     fn tenant_is_the_last_segment_of_the_authorization_uri() {
