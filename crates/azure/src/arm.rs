@@ -106,17 +106,23 @@ impl Arm {
     /// Sends the request, repeats it as far as it may be repeated, and replaces a rejected token once.
     pub(super) async fn send(&self, request: &ArmRequest<'_>) -> Result<Response, Error> {
         let token = self.token().await?;
-        match self.send_with(request, &token).await {
+        let mut failed = 0;
+        match self.send_with(request, &token, &mut failed).await {
             // A request that is not authenticated changes nothing.
             Err(error) if error.upstream_status() == Some(401) => {
                 let token = self.replace_token(&token).await?;
-                self.send_with(request, &token).await
+                self.send_with(request, &token, &mut failed).await
             }
             outcome => outcome,
         }
     }
 
-    async fn send_with(&self, request: &ArmRequest<'_>, token: &Token) -> Result<Response, Error> {
+    async fn send_with(
+        &self,
+        request: &ArmRequest<'_>,
+        token: &Token,
+        failed: &mut u32,
+    ) -> Result<Response, Error> {
         let retry = RetryPolicy {
             max_attempts: MAX_ATTEMPTS,
             unit: self.transport.retry_unit,
@@ -126,7 +132,7 @@ impl Arm {
         let is_retryable = |error: &Error| {
             is_retryable(error) && (request.changes_nothing() || !error.may_have_been_taken())
         };
-        retry.run(|| self.attempt(request, token), is_retryable).await
+        retry.run_after(failed, || self.attempt(request, token), is_retryable).await
     }
 
     async fn attempt(&self, request: &ArmRequest<'_>, token: &Token) -> Result<Response, Error> {

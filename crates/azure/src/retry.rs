@@ -34,6 +34,20 @@ impl RetryPolicy {
     /// Repeats `attempt` while its error is retryable and the limits allow it.
     pub(super) async fn run<T, E, F>(
         self,
+        attempt: impl FnMut() -> F,
+        is_retryable: impl Fn(&E) -> bool,
+    ) -> Result<T, E>
+    where
+        E: RetryAfter,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.run_after(&mut 0, attempt, is_retryable).await
+    }
+
+    /// The same after `failed` earlier attempts, which count; updates their number.
+    pub(super) async fn run_after<T, E, F>(
+        self,
+        failed: &mut u32,
         mut attempt: impl FnMut() -> F,
         is_retryable: impl Fn(&E) -> bool,
     ) -> Result<T, E>
@@ -41,16 +55,15 @@ impl RetryPolicy {
         E: RetryAfter,
         F: Future<Output = Result<T, E>>,
     {
-        let mut failed = 0;
         loop {
             let error = match attempt().await {
                 Err(error) if is_retryable(&error) => error,
                 outcome => return outcome,
             };
-            failed += 1;
+            *failed += 1;
             let left = self.deadline.saturating_duration_since(Instant::now()).min(self.max_delay);
-            match delay(failed, error.retry_after(), left, self.unit, jitter()) {
-                Some(delay) if failed < self.max_attempts => sleep(delay).await,
+            match delay(*failed, error.retry_after(), left, self.unit, jitter()) {
+                Some(delay) if *failed < self.max_attempts => sleep(delay).await,
                 _ => return Err(error),
             }
         }
@@ -112,6 +125,26 @@ mod tests {
 
     /// 1994-11-06T08:49:27Z
     const NOW_MS: i64 = 784_111_767_000;
+
+    #[tokio::test]
+    async fn earlier_attempts_count() {
+        struct Failure;
+        impl RetryAfter for Failure {
+            fn retry_after(&self) -> Option<Duration> {
+                None
+            }
+        }
+        let deadline = Instant::now() + Duration::from_hours(1);
+        let policy =
+            RetryPolicy { max_attempts: 4, unit: Duration::ZERO, max_delay: Duration::MAX, deadline };
+        let (mut failed, mut attempts) = (2, 0);
+        let attempt = || {
+            attempts += 1;
+            async { Err::<(), _>(Failure) }
+        };
+        assert!(policy.run_after(&mut failed, attempt, |_| true).await.is_err());
+        assert_eq!((attempts, failed), (2, 4));
+    }
 
     #[test]
     fn all_retry_headers_are_parsed() {
