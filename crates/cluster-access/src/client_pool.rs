@@ -1,5 +1,6 @@
 //! The clients of clusters: one for each endpoint, replaced when the access changes.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
@@ -18,7 +19,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(super) struct ClientPool {
     connectors: Connectors,
-    clients: Cache<Url, (Access, ClusterClient)>,
+    clients: Cache<Url, Arc<(Access, ClusterClient)>>,
+    /// Held while a client is made, so that concurrent requests share it.
+    making: Mutex<()>,
 }
 
 impl ClientPool {
@@ -28,27 +31,32 @@ impl ClientPool {
             .time_to_idle(IDLE_TIMEOUT)
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { connectors: Connectors::new(options), clients }
+        Self { connectors: Connectors::new(options), clients, making: Mutex::default() }
     }
 
     /// The client for this access. A client with another authority or secret is replaced: two identities of one cluster are
     /// in use only while a new one is tried.
     pub(super) fn get(&self, access: &Access) -> Result<ClusterClient, Error> {
-        if let Some((known, client)) = self.clients.get(&access.endpoint)
-            && known.is_same_as(access)
-        {
+        if let Some(client) = self.cached(access) {
+            return Ok(client);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = self.cached(access) {
             return Ok(client);
         }
         let client = ClusterClient::new(&self.connectors, access)?;
-        self.clients.insert(access.endpoint.clone(), (access.clone(), client.clone()));
+        self.clients.insert(access.endpoint.clone(), Arc::new((access.clone(), client.clone())));
         Ok(client)
+    }
+
+    fn cached(&self, access: &Access) -> Option<ClusterClient> {
+        let entry = self.clients.get(&access.endpoint)?;
+        entry.0.is_same_as(access).then(|| entry.1.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::access::Identity;
     use crate::options::Resolver;
@@ -86,8 +94,7 @@ mod tests {
             access("a", &other_ca, "other"),
         ] {
             pool.get(&current).unwrap();
-            let (known, _) = pool.clients.get(&current.endpoint).unwrap();
-            assert!(known.is_same_as(&current));
+            assert!(pool.cached(&current).is_some());
         }
         assert!(pool.clients.contains_key(&other.endpoint));
         pool.clients.run_pending_tasks();
