@@ -132,7 +132,17 @@ impl StepContext<'_> {
             }
             Step::Leave(why) => Ok(forget(task, &why)),
             Step::Finish => activate::activate(self.core, task, self.observed).await,
-            _ => Ok(forget(task, "Azure has nothing left of it that this server made")),
+            Step::Forget => Ok(forget(task, "Azure has nothing left of it that this server made")),
+            // `run` passes these to `change`. No `_`: a new step must never end in `forget`.
+            Step::RegisterProvider
+            | Step::CreateResourceGroup
+            | Step::EnsureWorkspace
+            | Step::CreateCluster
+            | Step::UpdateTags
+            | Step::UpdateCluster(_)
+            | Step::PutPool(_)
+            | Step::DeletePool(_)
+            | Step::DeleteCluster => Ok(Next::In(POLL_INTERVAL)),
         }
     }
 
