@@ -18,7 +18,7 @@ mod tls;
 
 pub use self::error::Error;
 pub use self::hosts::{HostCheck, check_hosts, used_environments};
-pub use self::run::{sandbox, serve};
+pub use self::run::{check_features, sandbox, serve};
 pub use self::server::{App, Connectors};
 pub use self::storage::{connect_store, open_secrets, open_store, stamp};
 pub use self::tls::{Authority, check as check_tls};

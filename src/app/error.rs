@@ -42,7 +42,6 @@ pub enum Error {
     #[cfg(feature = "sandbox")]
     #[error("cannot start the simulated Azure")]
     Sandbox(#[from] azure_sandbox::Error),
-    #[cfg(not(feature = "sandbox"))]
     #[error(
         "this norman-aks was built without the sandbox, as the container image is; build it with \
          `cargo build --release`, or run the program azure-sandbox"

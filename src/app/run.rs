@@ -30,8 +30,17 @@ const MAX_INTERNAL_CONNECTIONS: usize = 32;
 /// Interval of aggregating histogram samples.
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Whether this build can do what the settings request.
+///
+/// # Errors
+/// [`Error::NoSandbox`].
+pub fn check_features(config: &Config) -> Result<(), Error> {
+    if config.sandbox.is_some() && !cfg!(feature = "sandbox") { Err(Error::NoSandbox) } else { Ok(()) }
+}
+
 /// Runs the server until a shutdown signal.
 pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> {
+    check_features(&config)?;
     // From here on, a signal stops the server gracefully.
     let stop = stop_signal()?;
     // A slow-down is not worth the first line of the log.
@@ -90,6 +99,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
 
 /// Runs the sandbox alone until a shutdown signal.
 pub async fn sandbox(config: Config) -> Result<(), Error> {
+    check_features(&config)?;
     files::create_directory(&config.data_dir)?;
     let stop = stop_signal()?;
     let Some(sandbox) = RunningSandbox::start(&config, &Clock::system()).await? else { return Ok(()) };

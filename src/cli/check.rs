@@ -209,7 +209,8 @@ fn certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
 /// The hosts of Azure. Only clouds of stored credentials are required; if these are unknown, the public cloud.
 async fn connectivity(config: &Config, environments: Option<&BTreeSet<&'static str>>) -> Vec<Test> {
     if config.sandbox.is_some() {
-        return vec![Test::new("azure", Ok("simulated".to_owned()))];
+        let simulated = app::check_features(config).map(|()| "simulated".to_owned());
+        return vec![Test::new("azure", simulated.map_err(|error| chain(&error)))];
     }
     let hosts = match app::check_hosts().await {
         Ok(hosts) => hosts,
