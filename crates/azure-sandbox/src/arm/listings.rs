@@ -82,7 +82,7 @@ pub(crate) fn no_region(target: &Target, location: &str, version: &str) -> ArmEr
     let kind = target.route.kind();
     let kind = kind.split_once('/').map_or(kind, |(_, kind)| kind);
     let text = format!(
-        "No registered resource provider info for location '{location}' and API version '{version}' for type \
+        "No registered resource provider found for location '{location}' and API version '{version}' for type \
          '{kind}'. The supported api-versions and locations are those of the resource provider."
     );
     ArmError::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)

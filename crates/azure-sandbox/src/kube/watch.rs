@@ -40,6 +40,10 @@ struct Watch {
     failed: bool,
 }
 
+/// The error of an API server without the feature `WatchList`.
+const NO_WATCH_LIST: &str = "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is \
+                             forbidden for watch unless the WatchList feature gate is enabled";
+
 /// The stream of events, starting with the existing objects if no resource version is set.
 pub(crate) fn respond(
     kube: &KubeClusters,
@@ -47,6 +51,10 @@ pub(crate) fn respond(
     filter: Filter,
     request: &KubeRequest,
 ) -> Result<Body, StatusError> {
+    if request.query.iter().any(|(key, _)| key == "sendInitialEvents") {
+        // Clients list and watch instead; they would wait for the end of the initial events.
+        return Err(StatusError::new(422, "Invalid", NO_WATCH_LIST));
+    }
     let shape = Shape::of(request)?;
     let timeout = request.number::<u64>("timeoutSeconds")?.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let since = request.number::<u64>("resourceVersion")?.unwrap_or_default();
