@@ -125,7 +125,9 @@ fn linux_pools(case: &Case<'_>, faults: &mut Faults) {
     saving(case, faults, |violation| matches!(violation, Violation::WindowsNodePool { .. }));
     for pool in case.pools().iter().filter(|pool| pool.is_new()) {
         let Some(system) = pool.spec.os_type.as_deref() else { continue };
-        if !["Linux", "Windows"].iter().any(|known| known.eq_ignore_ascii_case(system.trim())) {
+        // `saving` reports Windows, with and without blanks around it.
+        let is_windows = system.trim().eq_ignore_ascii_case("Windows");
+        if !is_windows && !system.eq_ignore_ascii_case("Linux") {
             let message = format!("osType {system:?} of node pool {} is not supported", pool.name());
             faults.add(pool.key("osType"), message, "set osType to Linux");
         }

@@ -129,8 +129,8 @@ pub fn check_request(
     if creating && request.is_import() {
         return Ok(());
     }
-    if body.get(AKS_CONFIG).and_then(|config| config.get("kubernetesVersion")).is_some_and(|text| text == "")
-    {
+    let version = body.get(AKS_CONFIG).and_then(|config| config.get("kubernetesVersion"));
+    if version.and_then(Value::as_str).is_some_and(|version| version.trim().is_empty()) {
         return Err(Violation::EmptyVersion);
     }
     let running = upstream.map_or(&[][..], AksConfig::pools);
@@ -253,6 +253,8 @@ mod tests {
             {"networkPolicy": "azure"}, [isolation, "none", old] => None;
             {"networkPolicy": "none", "kubernetesVersion": ""}, [isolation, null, new] => Some(NoNetworkPolicy);
             {"kubernetesVersion": "", "nodePools": []}, [false, null, new] => Some(EmptyVersion);
+            {"kubernetesVersion": " "}, [false, null, new] => Some(EmptyVersion);
+            {"networkPolicy": ""}, [isolation, "none", old] => Some(NoNetworkPolicy);
             {"nodePools": []}, [false, null, new] => Some(NoNodePool);
             {"nodePools": []}, [false, null, old] => Some(NoNodePool);
             {"nodePools": [{"osType": "Windows"}]}, [false, null, new] => Some(UnnamedNodePool { index: 0 });
