@@ -181,6 +181,16 @@ fn restricted_crates_are_used_in_documented_modules() {
     }
 }
 
+/// `Core` also has the database, the clients and the keys, but handlers use services only.
+#[test]
+fn handlers_use_services_only() {
+    for source in sources().iter().filter(|source| source.module == "api") {
+        for field in ["state.store", "state.secrets", "state.azure", "state.cluster_access"] {
+            assert!(!source.code().contains(field), "{} uses {field}", source.name);
+        }
+    }
+}
+
 #[test]
 fn every_file_begins_with_a_module_comment() {
     let sources = sources();
