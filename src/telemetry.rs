@@ -30,7 +30,8 @@ const BASE_FILTER: &str = "info,azure_core=warn,azure_identity=warn,h2=warn,hype
 
 /// The server's crate, whose directives apply to its other crates too.
 const SERVER: &str = "norman_aks";
-const CRATES: [&str; 6] = ["aks", "azure", "azure_sandbox", "clock", "cluster_access", "serve"];
+const CRATES: [&str; 7] =
+    ["aks", "azure", "azure_sandbox", "clock", "cluster_access", "remotedialer", "serve"];
 
 /// Format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,9 @@ where
 fn expand_to_all_crates(directives: &str) -> String {
     let mut all = directives.to_owned();
     for directive in directives.split(',').map(str::trim) {
-        if let Some(level) = directive.strip_prefix(SERVER).filter(|level| level.starts_with('=')) {
+        if let Some(level) =
+            directive.strip_prefix(SERVER).filter(|level| level.is_empty() || level.starts_with('='))
+        {
             // First, so that a directive for one crate overrides it.
             for name in CRATES {
                 all.insert_str(0, &format!("{name}{level},"));

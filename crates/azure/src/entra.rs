@@ -87,6 +87,9 @@ pub(super) async fn fetch(
         (Ok(token), Some(life_ms)) => {
             let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.token.secret()))
                 .map_err(|_| not_a_token(credential))?;
+            if authorization.to_str().is_err() {
+                return Err(not_a_token(credential));
+            }
             authorization.set_sensitive(true);
             Ok(Token { authorization, expires_ms: requested_ms + life_ms, life_ms })
         }

@@ -46,7 +46,6 @@ pub use crate::resources::{
     agent_pools, kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups,
     skus, subscriptions, usages, virtual_networks, vm_sizes, workspaces,
 };
-pub use crate::single_flight::SharedTask;
 pub use crate::tenant::{Discovery, DiscoveryError};
 pub use crate::write::WriteResponse;
 

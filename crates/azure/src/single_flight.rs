@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 /// A task that does not depend on its callers: it goes on if they stop waiting.
 #[derive(Debug)]
-pub struct SharedTask<T> {
+pub(crate) struct SharedTask<T> {
     started: Instant,
     outcome: watch::Receiver<Option<T>>,
 }
@@ -21,7 +21,7 @@ impl<T> Clone for SharedTask<T> {
 
 impl<T: Clone + Send + Sync + 'static> SharedTask<T> {
     /// Starts the task in the caller's tracing span.
-    pub fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
+    pub(crate) fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
         let (sender, outcome) = watch::channel(None);
         let task = async move {
             sender.send_replace(Some(work.await));
@@ -31,7 +31,7 @@ impl<T: Clone + Send + Sync + 'static> SharedTask<T> {
     }
 
     /// The task in `slot`, which is started if there is none or if it was lost.
-    pub fn join_or_spawn<F>(slot: &mut Option<Self>, work: impl FnOnce() -> F) -> Self
+    pub(crate) fn join_or_spawn<F>(slot: &mut Option<Self>, work: impl FnOnce() -> F) -> Self
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -40,17 +40,17 @@ impl<T: Clone + Send + Sync + 'static> SharedTask<T> {
     }
 
     /// The time `after` the start.
-    pub fn deadline(&self, after: Duration) -> Instant {
+    pub(crate) fn deadline(&self, after: Duration) -> Instant {
         self.started + after
     }
 
     /// Whether the task ended without an outcome, because it panicked or its runtime was shut down.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.outcome.has_changed().is_err() && self.outcome.borrow().is_none()
     }
 
     /// Waits for the outcome; `None` if the task is lost.
-    pub async fn outcome(mut self) -> Option<T> {
+    pub(crate) async fn outcome(mut self) -> Option<T> {
         self.outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 }

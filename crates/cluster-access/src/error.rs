@@ -59,7 +59,7 @@ pub enum Error {
         reason: String,
     },
     /// The TLS handshake failed.
-    #[error("TLS verification of {host} failed: {reason}")]
+    #[error("the TLS handshake with {host} failed: {reason}")]
     Tls {
         /// The host.
         host: String,
