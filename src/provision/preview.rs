@@ -73,7 +73,7 @@ fn task(core: &Core, row: ClusterRow) -> Result<Task> {
     Task::new(core, row).map_err(|source| Error::Corrupt { id, source: source.into() })
 }
 
-/// As [`step::step`] and [`refresh::refresh`], up to the moment at which something would be done.
+/// As [`step`](super::step::step) and [`refresh::refresh`], up to the moment at which something would be done.
 async fn read(
     core: &Core,
     task: &mut Task,

@@ -28,7 +28,7 @@ pub struct AuditPage {
 /// A page of up to `limit` records, at most [`MAX_PAGE`].
 ///
 /// # Errors
-/// [`Error::Store`].
+/// [`Error::Store`](super::Error::Store).
 pub async fn page(store: &Store, filter: &Filter, limit: u32) -> Result<AuditPage> {
     let limit = limit.min(MAX_PAGE);
     let mut rows = store::events::list(store, limit + 1, filter).await?;
@@ -44,7 +44,7 @@ impl Events {
     /// A page of the audit log for an administrator, with everything in it that was recorded before.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for other callers, [`Error::Store`].
+    /// [`Error::Forbidden`](super::Error::Forbidden) for other callers, [`Error::Store`](super::Error::Store).
     pub async fn page(&self, caller: &Caller, filter: &Filter, limit: u32) -> Result<AuditPage> {
         if !caller.admin {
             return Err(AdministratorTask::AuditLog.into());

@@ -94,7 +94,7 @@ pub async fn record(
     write_work(store, id, work, (seen_generation, now_ms), None, &[]).await
 }
 
-/// As [`record`], and also releases the lease and adds events: all of it or nothing.
+/// As [`record()`], and also releases the lease and adds events: all of it or nothing.
 pub async fn release(
     store: &Store,
     id: &str,
