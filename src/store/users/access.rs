@@ -97,7 +97,12 @@ pub async fn set_enabled(
         transaction.check_not_last_administrator(id).await?;
         transaction.serialise(&ownership(id)).await?;
     }
+    let found: Option<UserRow> = transaction.fetch_optional(GET, args![id]).await?;
+    if found.is_none() {
+        return Ok(None);
+    }
     let Some(changed) = transaction.fetch_optional(update, args![id, enabled]).await? else {
+        // Read again: the user may have been changed since.
         return Ok(transaction.fetch_optional(GET, args![id]).await?.map(Switched::Unchanged));
     };
     transaction.commit_with(&audit(&changed)).await?;
