@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::MapAccess;
 
 use super::lenient::{Kind, maybe, object, or_default, read_from_object};
+use super::vm_sku::Capability;
 
 /// A VM size that Azure offers in a region. Entries of other resource types are skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,21 +79,6 @@ struct Restriction {
     r#type: Option<String>,
     #[serde(deserialize_with = "or_default")]
     restriction_info: Place,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Capability<'a> {
-    #[serde(borrow, deserialize_with = "maybe")]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "maybe")]
-    value: Option<Cow<'a, str>>,
-}
-
-impl<'de> Kind<'de> for Capability<'de> {
-    fn from_object<A: MapAccess<'de>>(from: A) -> Result<Option<Self>, A::Error> {
-        object(from)
-    }
 }
 
 read_from_object!(Place, Restriction);

@@ -103,13 +103,14 @@ impl<'de> Kind<'de> for AcceleratedNetworking {
     }
 }
 
+/// A named property of a size.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Capability<'a> {
+pub(super) struct Capability<'a> {
     #[serde(borrow, deserialize_with = "maybe")]
-    name: Option<Cow<'a, str>>,
+    pub(super) name: Option<Cow<'a, str>>,
     #[serde(borrow, deserialize_with = "maybe")]
-    value: Option<Cow<'a, str>>,
+    pub(super) value: Option<Cow<'a, str>>,
 }
 
 impl<'de> Kind<'de> for Capability<'de> {
