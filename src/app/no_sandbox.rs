@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use clock::Clock;
 
 use super::error::Error;
+use super::run::check_features;
 use super::server::{App, Connectors};
 use super::tls::TlsListener;
 use crate::config::Config;
@@ -16,7 +17,7 @@ pub(super) struct RunningSandbox(Infallible);
 #[expect(clippy::unused_async, reason = "the signatures of the other build")]
 impl RunningSandbox {
     pub(super) async fn start(config: &Config, _: &Clock) -> Result<Option<Self>, Error> {
-        if config.sandbox.is_some() { Err(Error::NoSandbox) } else { Ok(None) }
+        check_features(config).map(|()| None)
     }
 
     pub(super) fn connectors(&self, _: Clock) -> Connectors {
