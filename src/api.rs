@@ -6,6 +6,7 @@
 //! | `v3`, `norman` | the objects under `/v3`, and Norman itself |
 //! | `v1` | `/api/v1`, which Rancher does not have |
 //! | `k8s` | the kubectl proxy |
+//! | `tunnel` | the tunnels of agents |
 //! | `health`, `version`, `docs`, `openapi` | endpoints without a token |
 //! | `unsupported`, `methods` | APIs of Rancher and methods that are not supported |
 //! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each sub-router, and the layer that applies them |
@@ -30,6 +31,7 @@ pub mod request;
 mod request_metrics;
 pub mod state;
 mod surface;
+mod tunnel;
 mod unsupported;
 mod v1;
 pub mod v3;
@@ -63,6 +65,7 @@ pub fn router(state: AppState) -> Router {
             .layer(from_fn_with_state(state.clone(), v3::add_headers)),
         surface(&state, &norman::SURFACE, v1::router().into(), &["/api/v1/{*rest}"]),
         surface(&state, &k8s::SURFACE, k8s::router(), &["/k8s/{*rest}"]),
+        with_middleware(&state, &tunnel::SURFACE, false, tunnel::router()),
         with_middleware(&state, &health::SURFACE, false, health::router().into()),
         with_middleware(&state, &norman::SURFACE, false, other_routes()),
     ];

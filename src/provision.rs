@@ -167,8 +167,14 @@ async fn run_step(core: &Core, row: ClusterRow) {
         Err(error) if task.phase == Phase::Removing => task.fail(&error.with_forced_removal(&id)),
         Err(error) => task.fail(&error),
     };
+    let is_gone = next == Next::Forget;
     match task.release(core, next).await {
-        Ok(true) => core.bell.ring(&id),
+        Ok(true) => {
+            if is_gone {
+                core.agents.forget(&id);
+            }
+            core.bell.ring(&id);
+        }
         Ok(false) => tracing::warn!(cluster = id, "lease lost; state not saved"),
         Err(error) => {
             let error = &error as &dyn std::error::Error;

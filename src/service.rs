@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod actor;
+pub mod agents;
 pub mod attempts;
 pub mod audit;
 pub mod base;

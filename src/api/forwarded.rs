@@ -34,6 +34,11 @@ impl ForwardedConfig {
         self.server_url.clone().unwrap_or_else(|| self.request_url(request))
     }
 
+    /// Whether the client uses https, to this server or to a trusted proxy.
+    pub(super) fn is_https(&self, request: &Parts) -> bool {
+        self.request_url(request).starts_with("https://")
+    }
+
     /// Whether the header `Origin` is this server, by `server-url` or by the URL of the request: scheme, host and port must
     /// be the same.
     pub(super) fn is_own(&self, request: &Parts, origin: &HeaderValue) -> bool {

@@ -29,6 +29,8 @@ use crate::telemetry;
 const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
 /// Interval of recording that this server is alive, and which keys it knows.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval of looking for deleted registration tokens, on whichever server they were deleted.
+const REVOCATION_INTERVAL: Duration = Duration::from_secs(2);
 /// Time to write pending audit records at shutdown; the rest is logged.
 const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of updating gauges.
@@ -127,6 +129,7 @@ impl App {
     pub async fn stop(self) {
         self.kubernetes.close();
         self.kubernetes.closed().await;
+        self.agents.stop().await;
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;
@@ -139,6 +142,8 @@ impl App {
         self.every(HEARTBEAT_INTERVAL, "cannot write the heartbeat", &self.secrets, |secrets| async move {
             secrets.heartbeat().await
         });
+        let message = "cannot check the registration tokens of agents";
+        self.every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move { agents.close_revoked().await });
         self.every(CLEANUP_INTERVAL, "cannot remove expired tokens", &self.tokens, |tokens| async move {
             tokens.remove_expired().await
         });

@@ -13,8 +13,8 @@ use super::task::{Next, Task};
 use crate::service::core::Core;
 
 /// Shown while only an agent inside could reach the cluster.
-const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster, and \
-     this version has no agent yet; connect the server to the network of the cluster";
+const WAITS_FOR_AGENT: &str = "waiting for cluster agent to be deployed: this server cannot reach the private cluster; \
+     deploy the agent, or connect the server to the network of the cluster";
 
 /// How often such a cluster is tried again.
 const AGENT_RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         task.save(core).await?;
         core.bell.ring(&task.row.id);
     }
-    if !connection::connect(core, task, observed).await? && !task.was_active() {
+    if !connection::connect(core, task, Some(observed)).await? && !task.was_active() {
         task.wait(WAITS_FOR_AGENT, None);
         task.set_condition("Waiting", Truth::Unknown, "waiting for cluster agent to be deployed");
         return Ok(Next::In(AGENT_RETRY_INTERVAL));

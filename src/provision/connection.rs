@@ -6,7 +6,7 @@ use aks::provision::plan::Observed;
 use aks::status::Truth;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cluster_access::{Access, ClusterInfo, SERVICE_ACCOUNT};
+use cluster_access::{Access, ClusterInfo, Path, SERVICE_ACCOUNT};
 use serde_json::Value;
 
 use super::error::StepError;
@@ -18,12 +18,32 @@ use crate::service::server_access::{Error as AccessError, Known, Retired, Target
 /// Rancher's condition, for which clients wait; no account is created any more.
 const CONNECTED_ONCE: &str = "SystemAccountCreated";
 
+/// Rancher's condition; true once an agent of the cluster has connected.
+const AGENT_DEPLOYED: &str = "AgentDeployed";
+
+/// Rancher's message for a cluster that only an agent reaches.
+const DISCONNECTED: &str = "Cluster agent is not connected";
+
 /// The condition of clusters that an earlier version connected.
 const ACCOUNT_REMOVED: &str = "ServiceAccountRemoved";
 
+/// Looks again whether an active cluster can be reached, after the sessions of its agents have changed. Azure is not asked.
+pub(super) async fn recheck(core: &Core, task: &mut Task) -> Result<(), StepError> {
+    connect(core, task, None).await.map(drop)
+}
+
 /// Connects to the cluster; false if it cannot be reached. Azure matches the specification in any case, so the failure of an
 /// active cluster is shown by `Ready` only.
-pub(super) async fn connect(core: &Core, task: &mut Task, observed: &Observed) -> Result<bool, StepError> {
+/// `observed` is Azure's state if it was just read.
+pub(super) async fn connect(
+    core: &Core,
+    task: &mut Task,
+    observed: Option<&Observed>,
+) -> Result<bool, StepError> {
+    core.agents.take_change(&task.row.id);
+    if core.agents.sessions().has_usable(&task.row.id) {
+        task.set_condition(AGENT_DEPLOYED, Truth::True, "");
+    }
     match open_connection(core, task, observed).await {
         Err(error) if task.was_active() => {
             error.log(&task.row.id);
@@ -34,7 +54,11 @@ pub(super) async fn connect(core: &Core, task: &mut Task, observed: &Observed) -
     }
 }
 
-async fn open_connection(core: &Core, task: &mut Task, observed: &Observed) -> Result<bool, StepError> {
+async fn open_connection(
+    core: &Core,
+    task: &mut Task,
+    observed: Option<&Observed>,
+) -> Result<bool, StepError> {
     let known = core.access.known(target(task)).await.map_err(|error| StepError::access(&error))?;
     let (mut access, mut acquisition_error) = match known {
         Some(Known { access, is_service_account: false }) => (access, None),
@@ -42,7 +66,7 @@ async fn open_connection(core: &Core, task: &mut Task, observed: &Observed) -> R
             Ok(access) => (access, None),
             Err(error) => match known {
                 Some(account) => (account.access, Some(error)),
-                None => return not_acquired(task, observed, error),
+                None => return not_acquired(core, task, error),
             },
         },
     };
@@ -62,14 +86,14 @@ async fn open_connection(core: &Core, task: &mut Task, observed: &Observed) -> R
     set_endpoint(task, &access.endpoint, &access.ca);
     let info = match info {
         Ok(info) => info,
-        Err(error) => return set_unreached(task, observed, error),
+        Err(error) => return set_unreached(core, task, error),
     };
     if task.status.condition(CONNECTED_ONCE).is_none_or(|condition| condition.status != Truth::True) {
         // Later, the server instance that watches the cluster maintains them.
         let system = roles::system_namespaces(core).await;
         match Box::pin(roles::correct(core, &task.row.id, &access, &system)).await {
             Ok(_) => {}
-            Err(roles::error::Error::Cluster(error)) => return set_unreached(task, observed, error),
+            Err(roles::error::Error::Cluster(error)) => return set_unreached(core, task, error),
             Err(error) => return Err(StepError::roles(error)),
         }
     }
@@ -77,7 +101,7 @@ async fn open_connection(core: &Core, task: &mut Task, observed: &Observed) -> R
         Some(error) => keep_account(task, &error),
         None => retire_account(core, task, &access).await,
     }
-    Ok(set_reached(task, &info))
+    Ok(set_reached(task, &info, core.cluster_access.path(&access)))
 }
 
 /// The cluster as a target of access.
@@ -86,8 +110,12 @@ pub(super) fn target(task: &Task) -> Target<'_> {
 }
 
 /// Acquires first access to a cluster, or access that replaces its service account.
-async fn acquire(core: &Core, task: &mut Task, observed: &Observed) -> Result<Arc<Access>, AccessError> {
-    let cluster = observed.cluster.as_ref();
+async fn acquire(
+    core: &Core,
+    task: &mut Task,
+    observed: Option<&Observed>,
+) -> Result<Arc<Access>, AccessError> {
+    let cluster = observed.and_then(|observed| observed.cluster.as_ref());
     let disabled = cluster.and_then(|cluster| cluster.pointer("/properties/disableLocalAccounts"));
     let local_accounts = disabled.and_then(Value::as_bool) != Some(true);
     let fetched = core.access.fetch(target(task), local_accounts).await?;
@@ -95,9 +123,9 @@ async fn acquire(core: &Core, task: &mut Task, observed: &Observed) -> Result<Ar
     core.access.adopt(target(task), &fetched).await
 }
 
-fn not_acquired(task: &mut Task, observed: &Observed, error: AccessError) -> Result<bool, StepError> {
+fn not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<bool, StepError> {
     match error {
-        AccessError::Cluster(error) => set_unreached(task, observed, error),
+        AccessError::Cluster(error) => set_unreached(core, task, error),
         error => Err(StepError::access(&error)),
     }
 }
@@ -141,10 +169,10 @@ async fn retire_account(core: &Core, task: &mut Task, access: &Access) {
     }
 }
 
-fn set_reached(task: &mut Task, info: &ClusterInfo) -> bool {
+fn set_reached(task: &mut Task, info: &ClusterInfo, path: Option<Path>) -> bool {
     task.status.version = Some(info.version.clone());
     task.status.node_count = Some(info.node_count);
-    task.status.private_requires_tunnel = is_private(task).then_some(false);
+    task.status.private_requires_tunnel = is_private(task).then_some(path == Some(Path::Tunnel));
     task.set_condition(CONNECTED_ONCE, Truth::True, "");
     set_connected(task, Truth::True, "");
     true
@@ -166,20 +194,17 @@ pub(super) fn authorized_ranges(task: &Task) -> Option<String> {
 }
 
 /// Records that the cluster was not reached, which is normal for a private one.
-fn set_unreached(
-    task: &mut Task,
-    observed: &Observed,
-    error: cluster_access::Error,
-) -> Result<bool, StepError> {
+fn set_unreached(core: &Core, task: &mut Task, error: cluster_access::Error) -> Result<bool, StepError> {
     // A cluster with authorized ranges does not answer other clients.
     let remedy = authorized_ranges(task).filter(|_| error.is_unanswered()).map(|ranges| {
         format!("; if the address of this server is not in authorizedIpRanges ({ranges}), add it there")
     });
     let remedy = remedy.unwrap_or_default();
-    let message = format!("{error}{remedy}");
+    let has_agent = core.agents.sessions().has_usable(&task.row.id);
+    let needs_agent = task.status.private_requires_tunnel == Some(true) && !has_agent && error.is_name_unknown();
+    let message = if needs_agent { DISCONNECTED.to_owned() } else { format!("{error}{remedy}") };
     set_connected(task, Truth::False, &message);
-    let private = observed.upstream.as_ref().is_some_and(|upstream| upstream.private_cluster == Some(true));
-    if private && (error.is_name_unknown() || error.is_timeout()) {
+    if is_private(task) && !has_agent && (error.is_name_unknown() || error.is_timeout()) {
         task.status.private_requires_tunnel = Some(true);
         return Ok(false);
     }

@@ -34,6 +34,12 @@ pub(super) async fn interval(core: &Core) -> Duration {
 
 pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next, StepError> {
     let interval = interval(core).await;
+    if let Some(left) = until_next(task, interval)
+        && core.agents.take_change(&task.row.id)
+    {
+        connection::recheck(core, task).await?;
+        return Ok(Next::In(left));
+    }
     match read(core, task, deadline).await {
         Ok(stopped) => {
             task.status.recover();
@@ -60,6 +66,12 @@ pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> 
     }
 }
 
+/// The time until the next refresh; `None` if it is due.
+fn until_next(task: &Task, interval: Duration) -> Option<Duration> {
+    let age_ms = task.now_ms - task.work.refreshed_ms?;
+    interval.checked_sub(Duration::from_millis(u64::try_from(age_ms).ok()?)).filter(|left| !left.is_zero())
+}
+
 /// Reads Azure's state; returns why the cluster is unusable, if it is.
 async fn read(core: &Core, task: &mut Task, deadline: Instant) -> Result<Option<Unusable>, StepError> {
     let Some(id) = task.row.credential_id.clone() else {
@@ -81,7 +93,7 @@ async fn read(core: &Core, task: &mut Task, deadline: Instant) -> Result<Option<
     adopt_upstream(core, task).await?;
     task.settle_named();
     if stopped.is_none() {
-        connection::connect(core, task, &observed).await?;
+        connection::connect(core, task, Some(&observed)).await?;
     }
     Ok(stopped)
 }

@@ -4,6 +4,7 @@ use azure::Azure;
 use clock::Clock;
 use cluster_access::ClusterAccess;
 
+use super::agents::Agents;
 use super::base::Base;
 use super::cluster_events::{Bell, ClusterEvents};
 use super::clusters::Clusters;
@@ -78,6 +79,8 @@ pub struct Core {
     pub own_tokens: OwnTokens,
     /// The server's own access to clusters.
     pub access: ServerAccess,
+    /// The agents inside clusters.
+    pub agents: Agents,
     /// Requests of callers to clusters.
     pub kubernetes: Kubernetes,
     /// Kubeconfigs for callers.
@@ -102,6 +105,7 @@ impl Core {
         let reviews = Reviews::new(&base, credentials.clone(), settings.clone());
         let clusters = Clusters::new(&base, credentials.clone(), settings.clone(), reviews);
         let access = ServerAccess::new(&base, credentials.clone());
+        let agents = Agents::new(&base, &clusters, access.clone());
         let users =
             Users::new(base.store.clone(), tokens.clone(), base.clock.clone(), Some(base.events.clone()));
         Self {
@@ -109,7 +113,7 @@ impl Core {
             listings: Listings::new(base.azure.clone(), options.cache_bytes, base.clock.clone()),
             cluster_events: ClusterEvents::new(&base, clusters.clone(), tokens.clone()),
             members: Members::new(&base, clusters.clone(), credentials.clone()),
-            registration: Registration::new(&base, clusters.clone(), settings.clone()),
+            registration: Registration::new(&base, clusters.clone(), settings.clone(), agents.clone()),
             own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), base.events.clone()),
             kubernetes: Kubernetes::new(&base, clusters.clone(), tokens.clone(), access.clone()),
             kubeconfigs: Kubeconfigs::new(
@@ -128,6 +132,7 @@ impl Core {
             cluster_access: base.cluster_access,
             events: base.events,
             clock: base.clock,
+            agents,
             tokens,
             settings,
             credentials,

@@ -16,6 +16,7 @@ use clock::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
+use super::agents::Agents;
 use super::base::Base;
 use super::clusters::{Cluster, Clusters};
 use super::error::Reason;
@@ -85,13 +86,14 @@ struct Inner {
     settings: Settings,
     events: Events,
     clock: Clock,
+    agents: Agents,
 }
 
 impl Registration {
     /// The registration tokens of this database.
-    pub fn new(base: &Base, clusters: Clusters, settings: Settings) -> Self {
+    pub fn new(base: &Base, clusters: Clusters, settings: Settings, agents: Agents) -> Self {
         let Base { store, secrets, events, clock, .. } = base.clone();
-        Self { inner: Arc::new(Inner { store, secrets, clusters, settings, events, clock }) }
+        Self { inner: Arc::new(Inner { store, secrets, clusters, settings, events, clock, agents }) }
     }
 
     /// The tokens of every cluster that the caller owns, or of one of them.
@@ -178,6 +180,7 @@ impl Registration {
         let audit = by.audit(Action::Delete, OBJECT, id, self.inner.clock.now_ms());
         let (cluster_id, name) = (&token.cluster_id, &token.name);
         if store::registration_tokens::delete(&self.inner.store, cluster_id, name, &audit).await? {
+            self.inner.agents.close_revoked().await?;
             return Ok(token);
         }
         Err(Error::NotFound { id: id.to_owned() })

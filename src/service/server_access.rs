@@ -93,8 +93,9 @@ impl ServerAccess {
     /// [`Error::NotConnected`] while the cluster has none yet, or only an agent could reach it.
     pub async fn access(&self, target: impl Into<Target<'_>>) -> Result<Arc<Access>, Arc<Error>> {
         let target = target.into();
-        if target.status.private_requires_tunnel == Some(true) {
-            let why = "the cluster is private: it can be reached through its agent only, or from inside its network";
+        let sessions = self.inner.cluster_access.sessions();
+        if target.status.private_requires_tunnel == Some(true) && !sessions.has_usable(target.id) {
+            let why = "Cluster agent is not connected: this private cluster can be reached through its agent only";
             return Err(Arc::new(Error::NotConnected(why)));
         }
         let known = self.known(target).await?;
@@ -104,6 +105,16 @@ impl ServerAccess {
             "the cluster is not connected yet"
         };
         known.map(|known| known.access).ok_or_else(|| Arc::new(Error::NotConnected(why)))
+    }
+
+    /// Access that is enough to find out whether the cluster answers: without an identity before there is any.
+    pub async fn for_tunnel(&self, target: Target<'_>) -> Option<Arc<Access>> {
+        if let Ok(Some(known)) = self.known(target).await {
+            return Some(known.access);
+        }
+        let (endpoint, ca) = target.to_place().known?;
+        let identity = Identity::Anonymous;
+        Some(Arc::new(Access { cluster_id: target.id.to_owned(), endpoint, ca, identity }))
     }
 
     /// As [`ServerAccess::access`], without a judgement on whether the cluster can be reached; `None` when there is none
@@ -210,7 +221,8 @@ impl Inner {
         }
         let token = self.secrets.of_cluster(&place.id, SERVICE_ACCOUNT_TOKEN).await?;
         let (Some(token), Some((endpoint, ca))) = (token, place.known.clone()) else { return Ok(None) };
-        let access = Access { endpoint, ca, identity: Identity::Token(token) };
+        let cluster_id = place.id.clone();
+        let access = Access { cluster_id, endpoint, ca, identity: Identity::Token(token) };
         Ok(Some(slot.keep(access, true, place, self.clock.now_ms())))
     }
 
@@ -237,7 +249,7 @@ impl Inner {
                 Identity::Token(self.entra_token(place, server_id, tenant_id, rejected).await?)
             }
         };
-        Ok(kubeconfig.access(identity))
+        Ok(kubeconfig.access(&place.id, identity))
     }
 
     async fn renew(&self, place: &Place, rejected: &Access) -> Result<Arc<Access>, Arc<Error>> {

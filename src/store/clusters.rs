@@ -9,7 +9,7 @@ mod work;
 
 pub use records::{Records, RemovalRecords};
 pub use work::{
-    Wake, WorkColumns, claim, claim_identity, delete_claimed, free_all, record, refresh_spec, release,
+    Wake, WorkColumns, claim, claim_identity, delete_claimed, free_all, record, refresh_spec, release, wake,
     wake_all,
 };
 

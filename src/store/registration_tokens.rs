@@ -63,6 +63,17 @@ pub async fn get(store: &Store, cluster_id: &str, name: &str) -> Result<Option<R
     store.fetch_optional(select!("where cluster_id = $1 and name = $2"), args![cluster_id, name]).await
 }
 
+/// The token with this hash, of any cluster. The hash is that of 256 random bits, so that looking it up in an index tells
+/// nothing about others.
+pub async fn find(store: &Store, hash: &Vec<u8>) -> Result<Option<RegistrationTokenRow>, Error> {
+    store.fetch_optional(select!("where hash = $1"), args![hash]).await
+}
+
+/// The hashes of all tokens.
+pub async fn hashes(store: &Store) -> Result<Vec<Vec<u8>>, Error> {
+    store.fetch_all("select hash from registration_tokens", args![]).await
+}
+
 /// The tokens of a cluster, oldest first.
 pub async fn list(store: &Store, cluster_id: &str) -> Result<Vec<RegistrationTokenRow>, Error> {
     store.fetch_all(select!("where cluster_id = $1 order by created_ms, name"), args![cluster_id]).await

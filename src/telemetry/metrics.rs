@@ -67,6 +67,13 @@ metrics! {
         "Connections closed by the server, by `reason`: `limit` (too many without an authenticated request), `descriptors` (out of file descriptors), `handshake` or `silent` (too slow).";
     gauge("norman_aks_kubernetes_requests_in_flight") =
         "Requests being proxied to clusters, including streams.";
+    gauge("norman_aks_agent_sessions") =
+        "Open tunnels of agents, by `state`: `usable` (the cluster's API has answered through it) or `unproved`.";
+    counter("norman_aks_agent_refusals_total") =
+        "Agents that were not let in, by `reason`: `no_token`, `unknown_token`, `params`, `too_many`, `stopping` or `unavailable`.";
+    gauge("norman_aks_tunnel_connections") = "Open connections through agents.";
+    counter("norman_aks_tunnel_bytes_total") =
+        "Bytes through the tunnels of agents, by `direction` as this server sees it: `sent` or `received`.";
     counter("norman_aks_cluster_access_renewals_total") =
         "Renewals of the access to a cluster after the cluster rejected it, by `outcome`: `renewed` or `failed`.";
     counter("norman_aks_provision_steps_total") = "Reconcile steps, by `outcome`: `done` or `failed`.";

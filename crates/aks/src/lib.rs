@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agent_params;
 pub mod arm;
 pub mod cluster_details;
 pub mod ids;

@@ -8,6 +8,8 @@ use crate::certificate;
 /// Access to a cluster.
 #[derive(Clone, Debug)]
 pub struct Access {
+    /// The ID of the cluster, by which the sessions of its agents are found.
+    pub cluster_id: String,
     /// `https://<host>[:port]`, from Azure.
     pub endpoint: Url,
     /// The cluster's certificate authorities, PEM.
@@ -27,7 +29,7 @@ impl Access {
     pub fn certificate_expires_ms(&self) -> Option<i64> {
         match &self.identity {
             Identity::Certificate { certificate, .. } => certificate::expires_ms(certificate, &self.ca),
-            Identity::Token(_) => None,
+            Identity::Token(_) | Identity::Anonymous => None,
         }
     }
 }
@@ -35,6 +37,8 @@ impl Access {
 /// An identity in a cluster.
 #[derive(Clone, Debug)]
 pub enum Identity {
+    /// None. The cluster answers, and shows no more than it shows to anybody.
+    Anonymous,
     /// A bearer token.
     Token(SecretString),
     /// A client certificate.
@@ -49,6 +53,7 @@ pub enum Identity {
 impl Identity {
     fn is_same_as(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Anonymous, Self::Anonymous) => true,
             (Self::Token(token), Self::Token(other)) => token.expose_secret() == other.expose_secret(),
             (
                 Self::Certificate { certificate, key },

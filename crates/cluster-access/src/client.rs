@@ -1,14 +1,17 @@
 //! The client of one cluster: a connection pool with TLS verified by the authority from Azure, this server's identity on
 //! every request, and the proxy of the environment.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::header::AUTHORIZATION;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
@@ -19,26 +22,36 @@ use kube::client::ConfigExt as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
 use crate::access::{Access, Identity};
+use crate::agents::{AgentSession, AgentSessions};
 use crate::connector::{BoxError, BoxFuture, Connector, TimeLimited, configure};
 use crate::error::Error;
 use crate::hosts;
 use crate::kube_client::KubeClient;
 use crate::options::Options;
+use crate::replay::ReplayableRequest;
+use crate::routes::{Path, Route, Routes, Secure};
 
 /// The body of a request to a cluster.
 pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-type Channel = BoxCloneSyncService<Request<Body>, Response<Incoming>, legacy::Error>;
+/// Connections to a cluster by one route.
+pub(super) type Channel = BoxCloneSyncService<Request<Body>, Response<Incoming>, legacy::Error>;
 
 /// Limits of a cluster's idle connections.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_IDLE_CONNECTIONS: usize = 16;
+
+/// The time limit for opening a connection through an agent, and for the first response.
+const TUNNEL_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long a request that can be made twice waits before it is also sent through another session.
+const HEDGE_DELAY: Duration = Duration::from_secs(3);
 
 /// The size limit of responses that the server itself reads. A page of nodes has less than a tenth of it.
 const MAX_RESPONSE_LEN: usize = 16 * 1024 * 1024;
@@ -50,22 +63,28 @@ pub(super) struct Connectors {
     proxies: Option<Matcher>,
     /// For DNS, connection and TLS together.
     connect_limit: Duration,
+    sessions: AgentSessions,
 }
 
 impl Connectors {
     pub(super) fn new(options: Options) -> Self {
         let proxies = options.resolver.is_none().then(Matcher::from_system);
-        Self { direct: Connector::new(options.resolver), proxies, connect_limit: options.connect_limit }
+        let Options { resolver, connect_limit, sessions, .. } = options;
+        Self { direct: Connector::new(resolver), proxies, connect_limit, sessions }
     }
 }
 
 /// A cluster with an identity. Clones share the connections.
 #[derive(Clone)]
 pub(super) struct ClusterClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     host: String,
     authority: Authority,
     authorization: Option<HeaderValue>,
-    channel: Channel,
+    routes: Routes,
 }
 
 impl ClusterClient {
@@ -79,46 +98,121 @@ impl ClusterClient {
         let config = tls(&base, access)?;
         let authorization = match &access.identity {
             Identity::Token(token) => Some(bearer(token)?),
-            Identity::Certificate { .. } => None,
+            Identity::Certificate { .. } | Identity::Anonymous => None,
         };
         let proxy = connectors.proxies.as_ref().and_then(|proxies| proxies.intercept(&base));
         let limit = connectors.connect_limit;
-        let channel = match proxy {
+        let direct = match proxy {
             None => channel(&config, connectors.direct.clone(), limit)?,
             Some(proxy) => proxied(&config, &host, &proxy, limit)?,
         };
-        Ok(Self { host, authority, authorization, channel })
+        let secure: Secure = Box::new(move |connector| channel(&config, connector, TUNNEL_LIMIT.min(limit)));
+        let sessions = connectors.sessions.clone();
+        let routes = Routes::new(&access.cluster_id, authority.clone(), sessions, direct, secure);
+        Ok(Self { inner: Arc::new(Inner { host, authority, authorization, routes }) })
     }
 
     /// The host of the cluster.
     pub(super) fn host(&self) -> &str {
-        &self.host
+        &self.inner.host
+    }
+
+    /// How the cluster was last reached.
+    pub(super) fn path(&self) -> Option<Path> {
+        self.inner.routes.preferred()
     }
 
     /// Sends a request whose URI has only path and query, with this client's identity, and waits for the head of the response.
+    /// `headers` replace those of the request.
     pub(super) async fn send_within(
         &self,
         limit: Duration,
-        request: Request<Body>,
+        request: &ReplayableRequest,
+        headers: &HeaderMap,
     ) -> Result<Response<Incoming>, Error> {
-        let response = timeout(limit, self.send(request)).await;
-        let response = response.map_err(|_| Error::TimedOut { host: self.host.clone(), after: limit })?;
-        response.map_err(|error| Error::from_transport(&self.host, &error))
+        let response = timeout(limit, self.send(request, headers)).await;
+        let response = response.map_err(|_| Error::TimedOut { host: self.host().to_owned(), after: limit })?;
+        response.map_err(|error| Error::from_transport(self.host(), &error))
     }
 
-    fn send(&self, mut request: Request<Body>) -> BoxFuture<Response<Incoming>, legacy::Error> {
+    /// Sends a request by the route that works, and by another one if it was not received, or if it can be made twice.
+    async fn send(
+        &self,
+        request: &ReplayableRequest,
+        headers: &HeaderMap,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        let routes = &self.inner.routes;
+        let route = routes.choose(|route| self.probe(route)).await;
+        // A caller that gives up has waited too long: the next request compares the routes again.
+        let unanswered = Unanswered { routes, route: Some(&route), started: Instant::now() };
+        let first = self.send_on(&route, request, headers);
+        let outcome = match routes.other_session(&route) {
+            Some(other) if route.session.is_some() && request.is_harmless() => {
+                let second = async {
+                    sleep(HEDGE_DELAY).await;
+                    self.send_on(&other, request, headers).await
+                };
+                first_success(first, pin!(second)).await
+            }
+            _ => first.await,
+        };
+        unanswered.settle();
+        match outcome {
+            Ok(response) => {
+                routes.worked(&route);
+                Ok(response)
+            }
+            Err(error) => {
+                routes.failed(&route);
+                let is_repeatable = request.can_repeat() && (error.is_connect() || request.is_harmless());
+                match routes.other(&route).filter(|_| is_repeatable) {
+                    Some(other) => match self.send_on(&other, request, headers).await {
+                        Ok(response) => Ok(response),
+                        // That a private cluster cannot be reached directly is no news.
+                        Err(_) if other.session.is_none() => Err(error),
+                        Err(error) => Err(error),
+                    },
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Whether the API of the cluster answers by this route. A response of any status is an answer: the cluster has proved
+    /// in the TLS handshake that it is the one.
+    pub(super) async fn probe(&self, route: Route) -> bool {
+        let request = ReplayableRequest::new(Request::get("/version").body(Empty::new()).unwrap_or_default());
+        self.send_on(&route, &request, &HeaderMap::new()).await.is_ok()
+    }
+
+    /// Whether the API of the cluster answers through a session.
+    pub(super) async fn probe_session(&self, session: &Arc<AgentSession>) -> bool {
+        match self.inner.routes.through(session) {
+            Some(route) => timeout(TUNNEL_LIMIT, self.probe(route)).await.unwrap_or(false),
+            None => false,
+        }
+    }
+
+    fn send_on(
+        &self,
+        route: &Route,
+        request: &ReplayableRequest,
+        headers: &HeaderMap,
+    ) -> BoxFuture<Response<Incoming>, legacy::Error> {
+        let mut request = request.attempt();
+        request.headers_mut().clone_from(headers);
         let path_and_query = request.uri().path_and_query().cloned();
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTPS);
-        parts.authority = Some(self.authority.clone());
+        parts.authority = Some(self.inner.authority.clone());
         parts.path_and_query = Some(path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/")));
         // Valid with all three parts.
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = &self.inner.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         // Boxed, because the compiler loses the lifetimes of the body's error in an async function.
-        Box::pin(self.channel.clone().oneshot(request))
+        Box::pin(route.channel.clone().oneshot(request))
     }
 
     /// A Kubernetes client on the same connections. Must be called in a tokio runtime.
@@ -127,12 +221,46 @@ impl ClusterClient {
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let sender = sender.clone();
             async move {
-                let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-                let response = sender.send(request).await?;
+                let headers = request.headers().clone();
+                let request = ReplayableRequest::new(request);
+                let response = sender.send(&request, &headers).await?;
                 Ok::<_, legacy::Error>(response.map(|body| Limited::new(body, MAX_RESPONSE_LEN)))
             }
         });
-        KubeClient { client: kube::Client::new(service, "default"), host: self.host.clone() }
+        KubeClient { client: kube::Client::new(service, "default"), host: self.host().to_owned() }
+    }
+}
+
+/// Marks a route as failed when the request is given up after a while without an answer.
+struct Unanswered<'a> {
+    routes: &'a Routes,
+    route: Option<&'a Route>,
+    started: Instant,
+}
+
+impl Unanswered<'_> {
+    fn settle(mut self) {
+        self.route = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(route) = self.route.filter(|_| self.started.elapsed() >= HEDGE_DELAY) {
+            self.routes.failed(route);
+        }
+    }
+}
+
+/// The first success; the error of the first attempt if both fail.
+async fn first_success<T, E>(
+    first: impl Future<Output = Result<T, E>> + Unpin,
+    second: impl Future<Output = Result<T, E>> + Unpin,
+) -> Result<T, E> {
+    match select(first, second).await {
+        Either::Left((Ok(value), _)) | Either::Right((Ok(value), _)) => Ok(value),
+        Either::Left((Err(error), second)) => second.await.map_err(|_| error),
+        Either::Right((Err(_), first)) => first.await,
     }
 }
 

@@ -68,6 +68,7 @@ mod tests {
 
     fn access(host: &str, ca: &str, token: &str) -> Access {
         Access {
+            cluster_id: host.to_owned(),
             endpoint: format!("https://{host}.hcp.westeurope.azmk8s.io:443").parse().unwrap(),
             ca: ca.into(),
             identity: Identity::Token(token.into()),

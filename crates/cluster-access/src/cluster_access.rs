@@ -10,12 +10,14 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::access::Access;
+use crate::agents::{AgentSession, AgentSessions};
 use crate::client_pool::ClientPool;
 use crate::error::Error;
 use crate::kube_client::KubeClient;
 use crate::options::Options;
 use crate::replay::ReplayableRequest;
 use crate::roles::{RemovedUsers, RoleChanges, RoleState, RoleWatch, change, state, users, watch};
+use crate::routes::Path;
 use crate::tunnel::Tunnel;
 use crate::{access_review, headers, nodes, service_account};
 
@@ -69,6 +71,7 @@ pub struct ClusterAccess {
 
 struct Inner {
     clients: ClientPool,
+    sessions: AgentSessions,
     facts_limit: Duration,
     account_limit: Duration,
     roles_limit: Duration,
@@ -79,8 +82,27 @@ impl ClusterAccess {
     /// Sends nothing. Reads the proxies of the environment, as the client of Azure does.
     pub fn new(options: Options) -> Self {
         let Options { facts_limit, account_limit, roles_limit, nodes_limit, .. } = options;
+        let sessions = options.sessions.clone();
         let clients = ClientPool::new(options);
-        Self { inner: Arc::new(Inner { clients, facts_limit, account_limit, roles_limit, nodes_limit }) }
+        Self { inner: Arc::new(Inner { clients, sessions, facts_limit, account_limit, roles_limit, nodes_limit }) }
+    }
+
+    /// The sessions of agents, through which clusters are reached that this server cannot reach itself.
+    pub fn sessions(&self) -> &AgentSessions {
+        &self.inner.sessions
+    }
+
+    /// How a cluster was last reached; `None` if that is unknown, or has just failed.
+    pub fn path(&self, access: &Access) -> Option<Path> {
+        self.inner.clients.get(access).ok()?.path()
+    }
+
+    /// Whether the API of the cluster answers through this session of an agent.
+    pub async fn answers_through(&self, session: &Arc<AgentSession>, access: &Access) -> bool {
+        match self.inner.clients.get(access) {
+            Ok(client) => client.probe_session(session).await,
+            Err(_) => false,
+        }
     }
 
     fn kube(&self, access: &Access) -> Result<KubeClient, Error> {
@@ -175,11 +197,10 @@ impl ClusterAccess {
     ) -> Result<ProxyResponse, Error> {
         let client = self.inner.clients.get(access)?;
         let host = client.host();
-        let mut sent = request.attempt();
-        let path = sent.uri().clone();
-        headers::to_cluster(sent.headers_mut(), host);
-        impersonate(sent.headers_mut(), user)?;
-        let mut response = client.send_within(options.limit, sent).await?;
+        let mut sent = request.headers().clone();
+        headers::to_cluster(&mut sent, host);
+        impersonate(&mut sent, user)?;
+        let mut response = client.send_within(options.limit, request, &sent).await?;
         if response.status() == StatusCode::UNAUTHORIZED && !options.leads_inside {
             let message = "it rejects this server's access".to_owned();
             return Err(Error::Refused { host: host.to_owned(), status: StatusCode::UNAUTHORIZED, message });
@@ -191,7 +212,7 @@ impl ClusterAccess {
                 request.near.take().ok_or_else(|| Error::Unreadable { host: host.to_owned(), what })?;
             tunnel = Some(Tunnel { near, far: hyper::upgrade::on(&mut response), protocol });
         }
-        headers::to_client(response.headers_mut(), host, &path, options.leads_inside);
+        headers::to_client(response.headers_mut(), host, request.uri(), options.leads_inside);
         Ok(ProxyResponse { response, tunnel })
     }
 }

@@ -10,10 +10,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
+use remotedialer::Session;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tower::Service;
@@ -29,6 +31,9 @@ pub(super) type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Se
 
 /// Firewalls and load balancers drop silent connections; a watch may be silent for long.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The time limit for the first bytes of a cluster through an agent.
+const TUNNEL_RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// rustls reads 4 KiB at a time, which without a buffer is a system call each.
 const READ_BUFFER_LEN: usize = 32 * 1024;
@@ -138,6 +143,76 @@ impl Service<Uri> for Connector {
             stream.set_nodelay(true)?;
             Ok(BufferedTcp::new(stream))
         })
+    }
+}
+
+/// Connects to the API of one cluster through the session of an agent. The agent resolves the name.
+#[derive(Clone)]
+pub(super) struct TunnelConnector {
+    session: Session,
+    address: String,
+}
+
+impl TunnelConnector {
+    /// Always connects to `api`, the address that Azure gave: nobody else may choose what an agent connects to.
+    pub(super) fn new(session: Session, api: &Authority) -> Self {
+        Self { session, address: format!("{}:{}", api.host(), hosts::PORT) }
+    }
+}
+
+impl Service<Uri> for TunnelConnector {
+    type Response = Tunneled;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Tunneled, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let mut options = self.session.dial_options();
+        // TLS runs inside, where the cluster answers at once.
+        options.response_timeout = Some(TUNNEL_RESPONSE_LIMIT);
+        let dialed = self.session.dial_with("tcp", &self.address, options);
+        std::future::ready(dialed.map(|connection| Tunneled(TokioIo::new(connection))).map_err(Into::into))
+    }
+}
+
+/// A connection through an agent.
+#[derive(Debug)]
+pub(super) struct Tunneled(TokioIo<remotedialer::Connection>);
+
+impl Connection for Tunneled {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Tunneled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl Write for Tunneled {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 

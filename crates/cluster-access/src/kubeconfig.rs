@@ -65,9 +65,9 @@ impl Kubeconfig {
         Ok(Self { endpoint, ca, sign_in: sign_in(user)? })
     }
 
-    /// Access to the cluster with an identity.
-    pub fn access(&self, identity: Identity) -> Access {
-        Access { endpoint: self.endpoint.clone(), ca: self.ca.clone(), identity }
+    /// Access to the cluster `cluster_id` with an identity.
+    pub fn access(&self, cluster_id: &str, identity: Identity) -> Access {
+        Access { cluster_id: cluster_id.to_owned(), endpoint: self.endpoint.clone(), ca: self.ca.clone(), identity }
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
         let config = Kubeconfig::parse(&kubeconfig("token: abc")).unwrap();
         assert_eq!(config.endpoint.as_str(), "https://a-5a4d.hcp.eastus.azmk8s.io/");
         assert_eq!(config.ca, b"-----BEGIN CERTIFICATE-----");
-        let access = config.access(Identity::Token("x".into()));
+        let access = config.access("c-1", Identity::Token("x".into()));
         assert_eq!((access.endpoint, access.ca), (config.endpoint, config.ca));
     }
 

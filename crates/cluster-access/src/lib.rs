@@ -1,12 +1,15 @@
 //! Access to the Kubernetes APIs of AKS clusters: their version, nodes and rights, and requests of users, forwarded as those
 //! users. Knows neither Azure nor callers.
 //!
+//! A cluster is reached directly, or through the tunnel of an agent inside it (`agents`, `routes`).
+//!
 //! Connects to hosts of AKS only (`hosts`), and verifies a cluster with the certificate authority from Azure.
 
 #![warn(missing_docs)]
 
 mod access;
 mod access_review;
+mod agents;
 mod certificate;
 mod client;
 mod client_pool;
@@ -21,6 +24,7 @@ mod nodes;
 mod options;
 mod replay;
 mod roles;
+mod routes;
 mod service_account;
 mod tunnel;
 
@@ -28,11 +32,13 @@ mod tunnel;
 pub use hyper::body::Body;
 
 pub use self::access::{Access, Identity};
+pub use self::agents::{AgentSession, AgentSessions, SessionPlace, TooManySessions};
 pub use self::cluster_access::{ClusterAccess, ClusterInfo, ForwardOptions, ImpersonatedUser, ProxyResponse};
 pub use self::error::{BodyTooLarge, Error};
 pub use self::kubeconfig::{Kubeconfig, SignIn};
 pub use self::options::{Options, Resolver};
 pub use self::replay::ReplayableRequest;
 pub use self::roles::{MEMBERS_LABEL, RemovedUsers, RoleChanges, RoleState, RoleWatch};
+pub use self::routes::Path;
 pub use self::service_account::SERVICE_ACCOUNT;
 pub use self::tunnel::{Closing, Tunnel};

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agents::AgentSessions;
+
 /// Resolves a host name; `None` if the name does not exist.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync>;
 
@@ -12,6 +14,8 @@ pub type Resolver = Arc<dyn Fn(&str) -> Option<SocketAddr> + Send + Sync>;
 pub struct Options {
     /// Replaces DNS and proxies. Its addresses are not checked.
     pub resolver: Option<Resolver>,
+    /// The sessions of agents.
+    pub sessions: AgentSessions,
     /// The time limit for opening a connection, with DNS and TLS.
     pub connect_limit: Duration,
     /// The time limit for reading version and number of nodes.
@@ -28,6 +32,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             resolver: None,
+            sessions: AgentSessions::default(),
             connect_limit: Duration::from_secs(30),
             facts_limit: Duration::from_secs(40),
             account_limit: Duration::from_mins(1),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Version};
+use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
@@ -48,6 +48,22 @@ impl ReplayableRequest {
     /// Whether the request can be repeated.
     pub fn can_repeat(&self) -> bool {
         !lock(&self.source).lost
+    }
+
+    /// Whether it does no harm to send the request twice at the same time.
+    pub(super) fn is_harmless(&self) -> bool {
+        let is_empty = lock(&self.source).total.exact() == Some(0);
+        is_empty && self.near.is_none() && matches!(*self.head.method(), Method::GET | Method::HEAD)
+    }
+
+    /// The headers of the client.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+
+    /// Path and query in the cluster.
+    pub(super) fn uri(&self) -> &Uri {
+        self.head.uri()
     }
 
     /// The request, from its beginning. Earlier attempts fail.

@@ -22,6 +22,8 @@ impl Record {
                 "certificate": BASE64_STANDARD.encode(certificate),
                 "key": key.expose_secret(),
             }),
+            // A kubeconfig always names one.
+            SignIn::Identity(Identity::Anonymous) => json!({}),
             SignIn::Identity(Identity::Token(token)) => json!({"token": token.expose_secret()}),
             SignIn::Entra { server_id, tenant_id } => json!({"serverId": server_id, "tenantId": tenant_id}),
         };

@@ -64,7 +64,8 @@ pub async fn claim(
     macro_rules! claim {
         ($lock:literal) => {
             concat!(
-                "update clusters set lease_by = $1, lease_until_ms = $2, fence = fence + 1 where id in (",
+                "update clusters set lease_by = $1, lease_until_ms = $2, fence = fence + 1, ",
+                "next_run_ms = $3 where id in (",
                 "select id from clusters where next_run_ms <= $3 and lease_until_ms <= $3 ",
                 "order by next_run_ms, id limit $4",
                 $lock,
@@ -82,8 +83,8 @@ pub async fn claim(
 }
 
 /// Stores the state of the work, under the fencing token `work.fence`, and keeps the lease. `seen_generation` is the
-/// generation that was processed: if the user changed the spec since, the next run is brought forward to `now_ms`.
-/// False if the lease was lost, or the cluster is gone: then nothing was written.
+/// generation that was processed: if the user changed the spec since, or the cluster was woken, the next run is brought forward
+/// to `now_ms` at the release. False if the lease was lost, or the cluster is gone: then nothing was written.
 pub async fn record(
     store: &Store,
     id: &str,
@@ -116,7 +117,8 @@ async fn write_work(
 ) -> Result<bool, Error> {
     let sql = "update clusters set phase = $3, claimed = $4, status = $5, applied_generation = $6, applied_spec = $7,
                operation = $8, activated_ms = $9, refreshed_ms = $10, attempts = $11,
-               next_run_ms = case when generation = $13 then cast($12 as bigint) else $14 end,
+               next_run_ms = case when next_run_ms = 0 and cast($15 as bigint) is null then 0
+                 when generation = $13 and coalesce(next_run_ms, 1) <> 0 then cast($12 as bigint) else $14 end,
                lease_until_ms = coalesce(cast($15 as bigint), lease_until_ms)
                where id = $1 and fence = $2";
     let values = args![
@@ -188,6 +190,13 @@ pub async fn free_all(store: &Store) -> Result<u64, Error> {
 /// Brings all next runs after `at_ms` forward to `at_ms`.
 pub async fn wake_all(store: &Store, at_ms: i64) -> Result<(), Error> {
     store.execute("update clusters set next_run_ms = $1 where next_run_ms > $1", args![at_ms]).await.map(drop)
+}
+
+/// Brings the next run of a cluster forward to now, also if a worker has it at the moment: then for when that is done. False if
+/// it does not exist.
+pub async fn wake(store: &Store, id: &str) -> Result<bool, Error> {
+    // 0 stays until the next claim, so that the worker who has the cluster does not overwrite it.
+    Ok(store.execute("update clusters set next_run_ms = 0 where id = $1", args![id]).await? > 0)
 }
 
 /// Deletes a cluster under the lease `fence`, and adds events; false if the lease was lost: then nothing was written.

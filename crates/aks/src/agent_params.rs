@@ -1,0 +1,98 @@
+//! The parameters that an agent sends when it opens a tunnel: base64 of JSON. They name the cluster's address, authority
+//! and a service account token. None of it is used: Azure says where a cluster is, and a token of a cluster is not
+//! wanted. They are checked as Rancher does (`docs/contract/registration.md#refusals`), then dropped.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+
+/// Why parameters are rejected. The texts are Rancher's; agents log them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidParams {
+    /// There are none, or the JSON ends too early.
+    #[error("unexpected end of JSON input")]
+    Incomplete,
+    /// A byte is not base64.
+    #[error("illegal base64 data at input byte {0}")]
+    Base64(usize),
+    /// This is no JSON.
+    #[error("invalid character {0} looking for beginning of value")]
+    Character(String),
+    /// This is no JSON either.
+    #[error("the parameters are not JSON")]
+    Json,
+    /// They describe neither a cluster nor a node.
+    #[error("missing node or cluster registration info")]
+    NoCluster,
+    /// They describe a node. The nodes of AKS have no agents.
+    #[error("invalid input, hostname empty")]
+    Node,
+    /// A field of the cluster is missing or empty.
+    #[error("invalid input, {0} empty")]
+    Empty(&'static str),
+}
+
+/// Checks the value of the header `X-API-Tunnel-Params`.
+///
+/// # Errors
+/// With the text that Rancher gives.
+pub fn check(header: &[u8]) -> Result<(), InvalidParams> {
+    let text = BASE64_STANDARD.decode(header).map_err(|_| InvalidParams::Base64(first_illegal(header)))?;
+    let params: Value = serde_json::from_slice(&text).map_err(|error| reason(&text, &error))?;
+    let Some(cluster) = params.get("cluster").filter(|cluster| !cluster.is_null()) else {
+        let is_node = params.get("node").is_some_and(|node| !node.is_null());
+        return Err(if is_node { InvalidParams::Node } else { InvalidParams::NoCluster });
+    };
+    let is_empty = |field: &str| cluster.get(field).and_then(Value::as_str).is_none_or(str::is_empty);
+    match ["address", "token", "caCert"].into_iter().find(|field| is_empty(field)) {
+        Some(field) => Err(InvalidParams::Empty(field)),
+        None => Ok(()),
+    }
+}
+
+/// The position that Go reports: of the first byte that is not in the alphabet, else of the end.
+fn first_illegal(header: &[u8]) -> usize {
+    let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    header.iter().position(|byte| !is_legal(byte)).unwrap_or(header.len())
+}
+
+fn reason(text: &[u8], error: &serde_json::Error) -> InvalidParams {
+    if error.is_eof() {
+        return InvalidParams::Incomplete;
+    }
+    let text = String::from_utf8_lossy(text);
+    match text.trim_start().chars().next() {
+        Some(first) if !matches!(first, '{' | '[' | '"' | '-' | '0'..='9' | 't' | 'f' | 'n') => {
+            InvalidParams::Character(format!("'{}'", first.escape_default()))
+        }
+        _ => InvalidParams::Json,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_checked_with_the_texts_of_rancher() {
+        let encoded = |text: &str| BASE64_STANDARD.encode(text);
+        let good = r#"{"cluster":{"address":"10.0.0.1:443","caCert":"Q0E=","token":"canary"}}"#;
+        assert_eq!(check(encoded(good).as_bytes()), Ok(()));
+        for (header, text) in [
+            (String::new(), "unexpected end of JSON input"),
+            (encoded("{"), "unexpected end of JSON input"),
+            ("!!!".to_owned(), "illegal base64 data at input byte 0"),
+            ("QUJD!".to_owned(), "illegal base64 data at input byte 4"),
+            (encoded("hello"), "invalid character 'h' looking for beginning of value"),
+            (encoded("{}"), "missing node or cluster registration info"),
+            (encoded(r#"{"cluster":null}"#), "missing node or cluster registration info"),
+            (encoded(r#"{"node":{}}"#), "invalid input, hostname empty"),
+            (encoded(r#"{"cluster":{}}"#), "invalid input, address empty"),
+            (encoded(r#"{"cluster":{"address":"a"}}"#), "invalid input, token empty"),
+            (encoded(r#"{"cluster":{"address":"a","token":"t"}}"#), "invalid input, caCert empty"),
+            (encoded(r#"{"cluster":{"address":1,"token":"t"}}"#), "invalid input, address empty"),
+        ] {
+            assert_eq!(check(header.as_bytes()).unwrap_err().to_string(), text, "{header}");
+        }
+    }
+}

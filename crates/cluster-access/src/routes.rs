@@ -1,0 +1,225 @@
+//! The routes to a cluster: directly, or through the session of an agent. A route that has worked is kept until a request
+//! through it fails.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http::uri::Authority;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{sleep, timeout};
+
+use crate::agents::{AgentSession, AgentSessions};
+use crate::client::Channel;
+use crate::connector::TunnelConnector;
+use crate::error::Error;
+
+/// How much earlier the direct route is tried.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// The time limit of an attempt to find out whether a route works.
+const PROBE_LIMIT: Duration = Duration::from_secs(8);
+
+/// How a cluster is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// By a connection of this server.
+    Direct,
+    /// Through the tunnel of an agent.
+    Tunnel,
+}
+
+/// A route, with the connections that it uses.
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) channel: Channel,
+    /// `None` for the direct route.
+    pub(super) session: Option<Arc<AgentSession>>,
+}
+
+impl Route {
+    pub(super) fn path(&self) -> Path {
+        if self.session.is_some() { Path::Tunnel } else { Path::Direct }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.session_id() == other.session_id()
+    }
+
+    fn session_id(&self) -> Option<u64> {
+        self.session.as_ref().map(|session| session.id())
+    }
+}
+
+/// Makes the connections of a route through a session.
+pub(super) type Secure = Box<dyn Fn(TunnelConnector) -> Result<Channel, Error> + Send + Sync>;
+
+/// The routes to one cluster.
+pub(super) struct Routes {
+    cluster_id: String,
+    authority: Authority,
+    sessions: AgentSessions,
+    direct: Channel,
+    secure: Secure,
+    /// The connections of each session, by its ID.
+    tunnels: Mutex<HashMap<u64, Channel>>,
+    preferred: Mutex<Option<Path>>,
+    /// Held while the routes are compared.
+    comparing: AsyncMutex<()>,
+}
+
+impl Routes {
+    pub(super) fn new(
+        cluster_id: &str,
+        authority: Authority,
+        sessions: AgentSessions,
+        direct: Channel,
+        secure: Secure,
+    ) -> Self {
+        Self {
+            cluster_id: cluster_id.to_owned(),
+            authority,
+            sessions,
+            direct,
+            secure,
+            tunnels: Mutex::default(),
+            preferred: Mutex::default(),
+            comparing: AsyncMutex::default(),
+        }
+    }
+
+    /// The route for the next request. If none is known, those that exist are tried with `probe`.
+    pub(super) async fn choose<F>(&self, probe: impl Fn(Route) -> F + Sync) -> Route
+    where
+        F: Future<Output = bool> + Send,
+    {
+        if let Some(route) = self.known() {
+            return route;
+        }
+        let _comparing = self.comparing.lock().await;
+        if let Some(route) = self.known() {
+            return route;
+        }
+        match self.compare(probe).await {
+            Some(route) => {
+                *lock(&self.preferred) = Some(route.path());
+                route
+            }
+            // The error of a request through the tunnel says more: the cluster has an agent because it is private.
+            None => self.through_sessions().into_iter().next().unwrap_or_else(|| self.direct()),
+        }
+    }
+
+    /// The path that worked last.
+    pub(super) fn preferred(&self) -> Option<Path> {
+        *lock(&self.preferred)
+    }
+
+    /// Records that the cluster has answered.
+    pub(super) fn worked(&self, route: &Route) {
+        let mut preferred = lock(&self.preferred);
+        if preferred.is_none() {
+            *preferred = Some(route.path());
+        }
+    }
+
+    /// Records that a request did not reach the cluster, or got no answer.
+    pub(super) fn failed(&self, route: &Route) {
+        if let Some(session) = &route.session {
+            session.note_failure();
+        }
+        *lock(&self.preferred) = None;
+    }
+
+    /// Another route than `failed`, for another attempt: a session if there is one, else the direct route.
+    pub(super) fn other(&self, failed: &Route) -> Option<Route> {
+        let sessions = self.through_sessions().into_iter();
+        sessions.chain([self.direct()]).find(|route| !route.is(failed))
+    }
+
+    /// Another session than that of `slow`.
+    pub(super) fn other_session(&self, slow: &Route) -> Option<Route> {
+        self.through_sessions().into_iter().find(|route| !route.is(slow))
+    }
+
+    /// The route through one session, which may be unproved.
+    pub(super) fn through(&self, session: &Arc<AgentSession>) -> Option<Route> {
+        let channel = match lock(&self.tunnels).get(&session.id()) {
+            Some(channel) => channel.clone(),
+            None => self.connect_through(session)?,
+        };
+        Some(Route { channel, session: Some(Arc::clone(session)) })
+    }
+
+    fn known(&self) -> Option<Route> {
+        let sessions = self.sessions.usable(&self.cluster_id);
+        let preferred = self.preferred();
+        match sessions.first() {
+            None => Some(self.direct()),
+            Some(_) if preferred == Some(Path::Direct) => Some(self.direct()),
+            Some(session) if preferred == Some(Path::Tunnel) => self.through(session),
+            Some(_) => None,
+        }
+    }
+
+    fn direct(&self) -> Route {
+        Route { channel: self.direct.clone(), session: None }
+    }
+
+    fn through_sessions(&self) -> Vec<Route> {
+        let sessions = self.sessions.usable(&self.cluster_id);
+        sessions.iter().filter_map(|session| self.through(session)).collect()
+    }
+
+    fn connect_through(&self, session: &Arc<AgentSession>) -> Option<Channel> {
+        let tunnel = session.tunnel()?.clone();
+        let made = (self.secure)(TunnelConnector::new(tunnel, &self.authority));
+        let channel = made.inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(cluster = self.cluster_id, error, "cannot use the session of an agent");
+        });
+        let channel = channel.ok()?;
+        let live = self.sessions.ids(&self.cluster_id);
+        let mut tunnels = lock(&self.tunnels);
+        tunnels.retain(|id, _| live.contains(id));
+        Some(tunnels.entry(session.id()).or_insert(channel).clone())
+    }
+
+    /// The first route that works.
+    async fn compare<F>(&self, probe: impl Fn(Route) -> F + Sync) -> Option<Route>
+    where
+        F: Future<Output = bool> + Send,
+    {
+        let attempt = |route: Route| {
+            let probe = timeout(PROBE_LIMIT, probe(route.clone()));
+            Box::pin(async move { probe.await.is_ok_and(|works| works).then_some(route) })
+        };
+        let tunnels = async {
+            let routes = self.through_sessions().into_iter();
+            let mut attempts: FuturesUnordered<_> = routes.map(&attempt).collect();
+            while let Some(outcome) = attempts.next().await {
+                if outcome.is_some() {
+                    return outcome;
+                }
+            }
+            None
+        };
+        let direct = attempt(self.direct());
+        match select(direct, pin!(sleep(HEAD_START))).await {
+            Either::Left((Some(route), _)) => Some(route),
+            Either::Left((None, _)) => tunnels.await,
+            Either::Right(((), direct)) => match select(direct, pin!(tunnels)).await {
+                Either::Left((Some(route), _)) | Either::Right((Some(route), _)) => Some(route),
+                Either::Left((None, tunnels)) => tunnels.await,
+                Either::Right((None, direct)) => direct.await,
+            },
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

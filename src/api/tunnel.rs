@@ -1,0 +1,92 @@
+//! `/v3/connect` and `/v3/connect/register`: agents open their tunnels here
+//! (`docs/contract/registration.md#tunnel`). Refusals are plain text, which agents log. The token and the parameters are
+//! secrets, and are headers, so that no log has them.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::request::Parts;
+use http::{HeaderName, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use remotedialer::upgrade;
+use secrecy::SecretString;
+
+use super::norman;
+use super::request::RequestContext;
+use super::state::AppState;
+use super::surface::{CrossSite, Surface, SurfaceError};
+use crate::service::agents::AgentRefusal;
+
+/// Tunnels would send the token in the clear.
+const NOT_TLS: &str = "agents connect over https only: use the https address of this server, or let the proxy in front \
+     of it send X-Forwarded-Proto";
+
+/// The rules for tunnels. They need no permit, because they have limits of their own.
+pub(super) static SURFACE: Surface = Surface {
+    needs_permit: false,
+    completes_changes: false,
+    accepts_request_ids: false,
+    cross_site: CrossSite::RejectAll,
+    format_error: format,
+    ..norman::RULES
+};
+
+pub(super) fn router() -> Router<AppState> {
+    let connect = any(connect);
+    Router::new().route("/v3/connect", connect.clone()).route("/v3/connect/register", connect)
+}
+
+async fn connect(State(state): State<AppState>, context: RequestContext, request: axum::extract::Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if !context.client_ip.is_loopback() && !state.forwarded.is_https(&parts) {
+        return plain(StatusCode::BAD_REQUEST, NOT_TLS);
+    }
+    let header = |name: &'static str| parts.headers.get(HeaderName::from_static(name));
+    let token = header(upgrade::TOKEN_HEADER).and_then(|token| token.to_str().ok()).map(SecretString::from);
+    let params = header(upgrade::PARAMS_HEADER).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let admission = match state.agents.admit(token.as_ref(), params, context.client_ip).await {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            if matches!(refusal, AgentRefusal::Unknown) {
+                state.login_failures().failed(context.client_ip).await;
+            }
+            return plain(status(&refusal), &refusal.to_string());
+        }
+    };
+    let response = match upgrade::response(&parts.method, &parts.headers) {
+        Ok(response) => response,
+        Err(error) => {
+            let text = format!("{error}Error during upgrade for host [{}]: {error}", admission.cluster_id());
+            return plain(StatusCode::BAD_REQUEST, &text);
+        }
+    };
+    mark_authenticated(&parts);
+    let upgraded = hyper::upgrade::on(&mut Request::from_parts(parts, ()));
+    state.agents.run(admission, async { Ok(TokioIo::new(upgraded.await?)) });
+    response.map(|()| axum::body::Body::empty())
+}
+
+/// The connection is no longer closed to make room for others.
+fn mark_authenticated(parts: &Parts) {
+    if let Some(connection) = parts.extensions.get::<serve::Connection>() {
+        connection.mark_authenticated();
+    }
+}
+
+fn status(refusal: &AgentRefusal) -> StatusCode {
+    match refusal {
+        AgentRefusal::NoToken => StatusCode::UNAUTHORIZED,
+        AgentRefusal::Unknown | AgentRefusal::Params(_) => StatusCode::BAD_REQUEST,
+        AgentRefusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        AgentRefusal::Stopping | AgentRefusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn format(error: &SurfaceError<'_>) -> Response {
+    plain(error.status, error.message)
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    (status, text.to_owned()).into_response()
+}

@@ -1,0 +1,268 @@
+//! The agents of clusters: who may open a tunnel, whether the cluster's API answers through it, and when it is closed. The
+//! sessions themselves are in `cluster_access`, which uses them.
+//!
+//! A registration token says which cluster an agent belongs to. It proves nothing else, so a session is used only after the
+//! API has answered through it.
+
+mod refusal;
+mod supervision;
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aks::agent_params;
+use clock::Clock;
+use cluster_access::{AgentSessions, ClusterAccess, SessionPlace};
+use remotedialer::{Session, SessionConfig, Stats};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::refusal::AgentRefusal;
+use super::base::Base;
+use super::cluster_events::Bell;
+use super::clusters::Clusters;
+use super::server_access::ServerAccess;
+use crate::store::{self, Store};
+use crate::vault;
+
+/// How often both sides of a session send a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// A session whose agent is silent for so long is closed.
+const PEER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the stop of the server waits for sessions to end.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// The agents. Clones share everything.
+#[derive(Clone)]
+pub struct Agents {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    cluster_access: ClusterAccess,
+    access: ServerAccess,
+    work: Arc<Notify>,
+    bell: Bell,
+    totals: Arc<Stats>,
+    /// Sessions by the hash of their token.
+    tokens: Mutex<Vec<OpenSession>>,
+    /// Clusters whose sessions have changed since the worker last looked.
+    changed: Mutex<HashSet<String>>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+struct OpenSession {
+    cluster_id: String,
+    token_hash: Vec<u8>,
+    session: Session,
+}
+
+/// An agent that may open a session.
+pub struct Admission {
+    cluster_id: String,
+    token_hash: Vec<u8>,
+    remote: IpAddr,
+    place: SessionPlace,
+}
+
+impl Admission {
+    /// The cluster that the agent belongs to.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+}
+
+impl Agents {
+    /// The agents of the clusters of this database.
+    pub fn new(base: &Base, clusters: &Clusters, access: ServerAccess) -> Self {
+        for reason in AgentRefusal::REASONS {
+            metrics::counter!("norman_aks_agent_refusals_total", "reason" => reason).increment(0);
+        }
+        let Base { store, clock, cluster_access, .. } = base.clone();
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                clock,
+                cluster_access,
+                access,
+                work: clusters.work(),
+                bell: clusters.bell(),
+                totals: Arc::default(),
+                tokens: Mutex::default(),
+                changed: Mutex::default(),
+                tasks: TaskTracker::new(),
+                closing: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// Decides whether an agent may open a session. Its parameters are checked, and not used.
+    ///
+    /// # Errors
+    /// See [`AgentRefusal`].
+    pub async fn admit(
+        &self,
+        token: Option<&SecretString>,
+        params: &[u8],
+        remote: IpAddr,
+    ) -> Result<Admission, AgentRefusal> {
+        let admitted = self.try_admit(token, params, remote).await;
+        if let Err(refusal) = &admitted {
+            metrics::counter!("norman_aks_agent_refusals_total", "reason" => refusal.reason()).increment(1);
+            let error: &dyn std::error::Error = refusal;
+            tracing::info!(%remote, error, "agent refused");
+        }
+        admitted
+    }
+
+    async fn try_admit(
+        &self,
+        token: Option<&SecretString>,
+        params: &[u8],
+        remote: IpAddr,
+    ) -> Result<Admission, AgentRefusal> {
+        let token = token.filter(|token| !token.expose_secret().is_empty()).ok_or(AgentRefusal::NoToken)?;
+        let token_hash = vault::token_hash(token.expose_secret()).to_vec();
+        let found = store::registration_tokens::find(&self.inner.store, &token_hash).await?;
+        let cluster_id = found.ok_or(AgentRefusal::Unknown)?.cluster_id;
+        agent_params::check(params)?;
+        if self.inner.closing.is_cancelled() {
+            return Err(AgentRefusal::Stopping);
+        }
+        let place = self.sessions().reserve(&cluster_id)?;
+        Ok(Admission { cluster_id, token_hash, remote, place })
+    }
+
+    /// Runs a session once its HTTP upgrade is done.
+    pub fn run<S>(
+        &self,
+        admission: Admission,
+        upgraded: impl Future<Output = Result<S, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let agents = self.clone();
+        self.inner.tasks.spawn(async move {
+            let Admission { cluster_id, remote, .. } = &admission;
+            match upgraded.await {
+                Ok(stream) => agents.run_session(&admission, stream).await,
+                Err(error) => {
+                    tracing::debug!(cluster = cluster_id, %remote, error = &*error, "an agent went away");
+                }
+            }
+        });
+    }
+
+    async fn run_session<S>(&self, admission: &Admission, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Admission { cluster_id, token_hash, remote, place } = admission;
+        let config = SessionConfig {
+            client_key: cluster_id.clone(),
+            ping_interval: PING_INTERVAL,
+            peer_timeout: PEER_TIMEOUT,
+            totals: Some(Arc::clone(&self.inner.totals)),
+            ..SessionConfig::server()
+        };
+        let (session, driver) = Session::server(stream, config);
+        let agent = place.attach(session.clone());
+        let open =
+            OpenSession { cluster_id: cluster_id.clone(), token_hash: token_hash.clone(), session: session.clone() };
+        self.lock_tokens().push(open);
+        tracing::info!(cluster = cluster_id, %remote, "an agent has connected");
+        let supervision = supervision::supervise(&self.inner, admission, &agent);
+        let reason = tokio::select! {
+            reason = driver => reason,
+            never = supervision => match never {},
+        };
+        self.lock_tokens().retain(|open| !open.session.is_same(&session));
+        tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "an agent has disconnected");
+        if agent.is_proved() {
+            agent.set_proved(false);
+            self.inner.lost(admission, &reason).await;
+        }
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &AgentSessions {
+        self.inner.cluster_access.sessions()
+    }
+
+    /// Whether sessions of the cluster have changed since this was last asked.
+    pub fn take_change(&self, cluster_id: &str) -> bool {
+        self.inner.lock_changed().remove(cluster_id)
+    }
+
+    /// Ends the sessions of a cluster that is gone.
+    pub fn forget(&self, cluster_id: &str) {
+        self.sessions().close(cluster_id, "the cluster was removed");
+    }
+
+    /// Ends the sessions whose token no longer exists. To be called every two seconds, and after a token was deleted.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn close_revoked(&self) -> Result<(), store::Error> {
+        if self.lock_tokens().is_empty() {
+            return Ok(());
+        }
+        let valid: HashSet<Vec<u8>> =
+            store::registration_tokens::hashes(&self.inner.store).await?.into_iter().collect();
+        for open in self.lock_tokens().iter().filter(|open| !valid.contains(&open.token_hash)) {
+            if !open.session.is_closed() {
+                tracing::info!(cluster = open.cluster_id, "the registration token of an agent was deleted");
+                open.session.close(remotedialer::CloseCode::POLICY, "the registration token was deleted");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions. No session begins afterwards.
+    pub async fn stop(&self) {
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        let ended = async {
+            self.sessions().shut_down().await;
+            self.inner.tasks.wait().await;
+        };
+        drop(tokio::time::timeout(STOP_LIMIT, ended).await);
+    }
+
+    /// Updates the metrics of the sessions.
+    pub fn set_gauges(&self) {
+        let (open, usable) = self.sessions().count();
+        let gauge = |state: &'static str, count: usize| {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            metrics::gauge!("norman_aks_agent_sessions", "state" => state).set(f64::from(count));
+        };
+        gauge("usable", usable);
+        gauge("unproved", open.saturating_sub(usable));
+        let totals = self.inner.totals.snapshot();
+        let connections = u32::try_from(totals.open()).unwrap_or(u32::MAX);
+        metrics::gauge!("norman_aks_tunnel_connections").set(f64::from(connections));
+        let bytes = |direction: &'static str, count: u64| {
+            metrics::counter!("norman_aks_tunnel_bytes_total", "direction" => direction).absolute(count);
+        };
+        bytes("sent", totals.bytes_sent);
+        bytes("received", totals.bytes_received);
+    }
+
+    fn lock_tokens(&self) -> MutexGuard<'_, Vec<OpenSession>> {
+        self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn lock_changed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,117 @@
+//! The supervision of a session: whether the cluster's API answers through it, and what follows when that changes.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_access::{Access, AgentSession};
+use remotedialer::{CloseCode, SessionError};
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Admission, Inner};
+use crate::service::clusters::Cluster;
+use crate::service::server_access::Target;
+use crate::store::{self, NewClusterEvent};
+
+/// How often a session is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a session may stay without an answer of the API.
+const PROOF_LIMIT: Duration = Duration::from_secs(30);
+/// How often a session that works is tried again.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// How often one that does not.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Supervises a session until it is dropped. Closes a session through which the API does not answer, and one whose agent is
+/// silent while another works.
+pub(super) async fn supervise(
+    inner: &Arc<Inner>,
+    admission: &Admission,
+    agent: &Arc<AgentSession>,
+) -> Infallible {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut unproved_since = Instant::now();
+    let mut next_check = Instant::now();
+    loop {
+        ticks.tick().await;
+        if agent.is_silent() && admission.place.has_replacement() {
+            agent.close(CloseCode::GOING_AWAY, "no sign of life, and another agent is connected");
+        }
+        if Instant::now() < next_check {
+            continue;
+        }
+        let answers = inner.answers_through(&admission.cluster_id, agent).await;
+        let was_proved = agent.is_proved();
+        if answers != was_proved {
+            agent.set_proved(answers);
+            if answers {
+                inner.gained(admission).await;
+            } else {
+                unproved_since = Instant::now();
+                inner.changed(&admission.cluster_id).await;
+            }
+        }
+        if !answers && unproved_since.elapsed() >= PROOF_LIMIT {
+            agent.close(CloseCode::POLICY, "the API of the cluster does not answer through this agent");
+        }
+        next_check = Instant::now() + if answers { CHECK_INTERVAL } else { RETRY_INTERVAL };
+    }
+}
+
+impl Inner {
+    /// Whether the API of the cluster answers through a session.
+    async fn answers_through(&self, cluster_id: &str, agent: &Arc<AgentSession>) -> bool {
+        match self.known_access(cluster_id).await {
+            Some(access) => self.cluster_access.answers_through(agent, &access).await,
+            None => false,
+        }
+    }
+
+    /// The access to a cluster; `None` while the server has none, because the cluster is still being created.
+    async fn known_access(&self, cluster_id: &str) -> Option<Arc<Access>> {
+        let row = store::clusters::get(&self.store, cluster_id).await.ok()??;
+        let cluster = Cluster::try_from(row).ok()?;
+        self.access.for_tunnel(Target::from(&cluster)).await
+    }
+
+    /// A session works.
+    async fn gained(&self, admission: &Admission) {
+        let Admission { cluster_id, remote, .. } = admission;
+        tracing::info!(cluster = cluster_id, %remote, "the cluster answers through its agent");
+        let message = format!("an agent has connected from {remote}, and the cluster's API answers through it");
+        self.record(cluster_id, "agentConnected", message).await;
+        self.changed(cluster_id).await;
+    }
+
+    /// A session that worked has ended.
+    pub(super) async fn lost(&self, admission: &Admission, reason: &SessionError) {
+        let Admission { cluster_id, remote, .. } = admission;
+        self.record(cluster_id, "agentDisconnected", format!("the agent at {remote} has disconnected: {reason}")).await;
+        self.changed(cluster_id).await;
+    }
+
+    /// Lets the worker look at the cluster, which updates its conditions.
+    pub(super) async fn changed(&self, cluster_id: &str) {
+        self.lock_changed().insert(cluster_id.to_owned());
+        if let Err(error) = store::clusters::wake(&self.store, cluster_id).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(cluster = cluster_id, error, "cannot bring the next look at a cluster forward");
+        }
+        self.work.notify_one();
+    }
+
+    async fn record(&self, cluster_id: &str, kind: &str, message: String) {
+        let data = json!({"usableSessions": self.cluster_access.sessions().usable(cluster_id).len()});
+        let event =
+            NewClusterEvent { at_ms: self.clock.now_ms(), kind: kind.to_owned(), message, data: data.to_string() };
+        match store::cluster_events::append(&self.store, cluster_id, &[event]).await {
+            Ok(_) => self.bell.ring(cluster_id),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(cluster = cluster_id, error, "cannot record the event {kind}");
+            }
+        }
+    }
+}
