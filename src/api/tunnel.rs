@@ -37,7 +37,11 @@ pub(super) fn router() -> Router<AppState> {
     Router::new().route("/v3/connect", connect.clone()).route("/v3/connect/register", connect)
 }
 
-async fn connect(State(state): State<AppState>, context: RequestContext, request: axum::extract::Request) -> Response {
+async fn connect(
+    State(state): State<AppState>,
+    context: RequestContext,
+    request: axum::extract::Request,
+) -> Response {
     let (parts, _) = request.into_parts();
     if !context.client_ip.is_loopback() && !state.forwarded.is_https(&parts) {
         return plain(StatusCode::BAD_REQUEST, NOT_TLS);

@@ -143,7 +143,9 @@ impl App {
             secrets.heartbeat().await
         });
         let message = "cannot check the registration tokens of agents";
-        self.every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move { agents.close_revoked().await });
+        self.every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move {
+            agents.close_revoked().await
+        });
         self.every(CLEANUP_INTERVAL, "cannot remove expired tokens", &self.tokens, |tokens| async move {
             tokens.remove_expired().await
         });

@@ -201,7 +201,8 @@ fn set_unreached(core: &Core, task: &mut Task, error: cluster_access::Error) -> 
     });
     let remedy = remedy.unwrap_or_default();
     let has_agent = core.agents.sessions().has_usable(&task.row.id);
-    let needs_agent = task.status.private_requires_tunnel == Some(true) && !has_agent && error.is_name_unknown();
+    let needs_agent =
+        task.status.private_requires_tunnel == Some(true) && !has_agent && error.is_name_unknown();
     let message = if needs_agent { DISCONNECTED.to_owned() } else { format!("{error}{remedy}") };
     set_connected(task, Truth::False, &message);
     if is_private(task) && !has_agent && (error.is_name_unknown() || error.is_timeout()) {

@@ -175,15 +175,15 @@ impl Agents {
         };
         let (session, driver) = Session::server(stream, config);
         let agent = place.attach(session.clone());
-        let open =
-            OpenSession { cluster_id: cluster_id.clone(), token_hash: token_hash.clone(), session: session.clone() };
+        let open = OpenSession {
+            cluster_id: cluster_id.clone(),
+            token_hash: token_hash.clone(),
+            session: session.clone(),
+        };
         self.lock_tokens().push(open);
         tracing::info!(cluster = cluster_id, %remote, "an agent has connected");
-        let supervision = supervision::supervise(&self.inner, admission, &agent);
-        let reason = tokio::select! {
-            reason = driver => reason,
-            never = supervision => match never {},
-        };
+        let supervision = supervision::supervise(&self.inner, admission, &session, &agent);
+        let (reason, ()) = tokio::join!(driver, supervision);
         self.lock_tokens().retain(|open| !open.session.is_same(&session));
         tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "an agent has disconnected");
         if agent.is_proved() {

@@ -95,7 +95,8 @@ impl ServerAccess {
         let target = target.into();
         let sessions = self.inner.cluster_access.sessions();
         if target.status.private_requires_tunnel == Some(true) && !sessions.has_usable(target.id) {
-            let why = "Cluster agent is not connected: this private cluster can be reached through its agent only";
+            let why =
+                "Cluster agent is not connected: this private cluster can be reached through its agent only";
             return Err(Arc::new(Error::NotConnected(why)));
         }
         let known = self.known(target).await?;

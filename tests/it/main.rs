@@ -98,6 +98,7 @@ mod support;
 mod terraform_replay;
 #[cfg(test)]
 mod tokens;
+mod tunnel;
 #[cfg(test)]
 mod unsupported;
 #[cfg(test)]

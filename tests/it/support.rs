@@ -11,6 +11,7 @@
 
 use norman_aks::store::AuditRow;
 
+pub(crate) mod agent;
 pub(crate) mod app;
 pub(crate) mod call;
 pub(crate) mod connected;

@@ -233,7 +233,11 @@ impl fmt::Debug for AgentSessions {
 impl fmt::Debug for AgentSession {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proved = self.is_proved();
-        formatter.debug_struct("AgentSession").field("id", &self.id).field("proved", &proved).finish_non_exhaustive()
+        formatter
+            .debug_struct("AgentSession")
+            .field("id", &self.id)
+            .field("proved", &proved)
+            .finish_non_exhaustive()
     }
 }
 
@@ -266,7 +270,9 @@ mod tests {
         first.set_proved(true);
         assert!(sessions.has_usable("c") && !sessions.has_usable("d") && !old.has_replacement());
         second.set_proved(true);
-        let order = |sessions: &AgentSessions| -> Vec<u64> { sessions.usable("c").iter().map(|it| it.id()).collect() };
+        let order = |sessions: &AgentSessions| -> Vec<u64> {
+            sessions.usable("c").iter().map(|it| it.id()).collect()
+        };
         assert_eq!(order(&sessions), [second.id(), first.id()]);
         second.note_failure();
         assert_eq!(order(&sessions), [first.id(), second.id()]);

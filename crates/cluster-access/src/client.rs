@@ -131,7 +131,8 @@ impl ClusterClient {
         headers: &HeaderMap,
     ) -> Result<Response<Incoming>, Error> {
         let response = timeout(limit, self.send(request, headers)).await;
-        let response = response.map_err(|_| Error::TimedOut { host: self.host().to_owned(), after: limit })?;
+        let response =
+            response.map_err(|_| Error::TimedOut { host: self.host().to_owned(), after: limit })?;
         response.map_err(|error| Error::from_transport(self.host(), &error))
     }
 

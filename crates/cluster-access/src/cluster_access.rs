@@ -84,7 +84,16 @@ impl ClusterAccess {
         let Options { facts_limit, account_limit, roles_limit, nodes_limit, .. } = options;
         let sessions = options.sessions.clone();
         let clients = ClientPool::new(options);
-        Self { inner: Arc::new(Inner { clients, sessions, facts_limit, account_limit, roles_limit, nodes_limit }) }
+        Self {
+            inner: Arc::new(Inner {
+                clients,
+                sessions,
+                facts_limit,
+                account_limit,
+                roles_limit,
+                nodes_limit,
+            }),
+        }
     }
 
     /// The sessions of agents, through which clusters are reached that this server cannot reach itself.

@@ -67,7 +67,12 @@ impl Kubeconfig {
 
     /// Access to the cluster `cluster_id` with an identity.
     pub fn access(&self, cluster_id: &str, identity: Identity) -> Access {
-        Access { cluster_id: cluster_id.to_owned(), endpoint: self.endpoint.clone(), ca: self.ca.clone(), identity }
+        Access {
+            cluster_id: cluster_id.to_owned(),
+            endpoint: self.endpoint.clone(),
+            ca: self.ca.clone(),
+            identity,
+        }
     }
 }
 

@@ -147,10 +147,8 @@ impl Routes {
 
     /// The route through one session, which may be unproved.
     pub(super) fn through(&self, session: &Arc<AgentSession>) -> Option<Route> {
-        let channel = match lock(&self.tunnels).get(&session.id()) {
-            Some(channel) => channel.clone(),
-            None => self.connect_through(session)?,
-        };
+        let known = lock(&self.tunnels).get(&session.id()).cloned();
+        let channel = known.or_else(|| self.connect_through(session))?;
         Some(Route { channel, session: Some(Arc::clone(session)) })
     }
 

@@ -1,11 +1,10 @@
 //! The supervision of a session: whether the cluster's API answers through it, and what follows when that changes.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_access::{Access, AgentSession};
-use remotedialer::{CloseCode, SessionError};
+use remotedialer::{CloseCode, Session, SessionError};
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -23,19 +22,23 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// How often one that does not.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Supervises a session until it is dropped. Closes a session through which the API does not answer, and one whose agent is
+/// Supervises a session until it ends. Closes a session through which the API does not answer, and one whose agent is
 /// silent while another works.
 pub(super) async fn supervise(
-    inner: &Arc<Inner>,
+    inner: &Inner,
     admission: &Admission,
+    session: &Session,
     agent: &Arc<AgentSession>,
-) -> Infallible {
+) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unproved_since = Instant::now();
     let mut next_check = Instant::now();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = session.closed() => return,
+            _ = ticks.tick() => {}
+        }
         if agent.is_silent() && admission.place.has_replacement() {
             agent.close(CloseCode::GOING_AWAY, "no sign of life, and another agent is connected");
         }
@@ -47,11 +50,11 @@ pub(super) async fn supervise(
         if answers != was_proved {
             agent.set_proved(answers);
             if answers {
-                inner.gained(admission).await;
+                inner.record_gain(admission).await;
             } else {
                 unproved_since = Instant::now();
-                inner.changed(&admission.cluster_id).await;
             }
+            inner.changed(&admission.cluster_id).await;
         }
         if !answers && unproved_since.elapsed() >= PROOF_LIMIT {
             agent.close(CloseCode::POLICY, "the API of the cluster does not answer through this agent");
@@ -77,18 +80,23 @@ impl Inner {
     }
 
     /// A session works.
-    async fn gained(&self, admission: &Admission) {
+    async fn record_gain(&self, admission: &Admission) {
         let Admission { cluster_id, remote, .. } = admission;
         tracing::info!(cluster = cluster_id, %remote, "the cluster answers through its agent");
-        let message = format!("an agent has connected from {remote}, and the cluster's API answers through it");
+        let message =
+            format!("an agent has connected from {remote}, and the cluster's API answers through it");
         self.record(cluster_id, "agentConnected", message).await;
-        self.changed(cluster_id).await;
     }
 
     /// A session that worked has ended.
     pub(super) async fn lost(&self, admission: &Admission, reason: &SessionError) {
         let Admission { cluster_id, remote, .. } = admission;
-        self.record(cluster_id, "agentDisconnected", format!("the agent at {remote} has disconnected: {reason}")).await;
+        self.record(
+            cluster_id,
+            "agentDisconnected",
+            format!("the agent at {remote} has disconnected: {reason}"),
+        )
+        .await;
         self.changed(cluster_id).await;
     }
 
@@ -104,8 +112,12 @@ impl Inner {
 
     async fn record(&self, cluster_id: &str, kind: &str, message: String) {
         let data = json!({"usableSessions": self.cluster_access.sessions().usable(cluster_id).len()});
-        let event =
-            NewClusterEvent { at_ms: self.clock.now_ms(), kind: kind.to_owned(), message, data: data.to_string() };
+        let event = NewClusterEvent {
+            at_ms: self.clock.now_ms(),
+            kind: kind.to_owned(),
+            message,
+            data: data.to_string(),
+        };
         match store::cluster_events::append(&self.store, cluster_id, &[event]).await {
             Ok(_) => self.bell.ring(cluster_id),
             Err(error) => {

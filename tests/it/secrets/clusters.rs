@@ -350,7 +350,10 @@ async fn neither_debug_forms_nor_errors_around_clusters_show_a_secret() {
             Ok(kubeconfig) => {
                 parsed += 1;
                 let SignIn::Identity(identity) = kubeconfig.sign_in.clone() else { panic!("{kubeconfig:?}") };
-                found.add("Kubeconfig", format!("{kubeconfig:?} {:?}", kubeconfig.access(identity)));
+                found.add(
+                    "Kubeconfig",
+                    format!("{kubeconfig:?} {:?}", kubeconfig.access("c-abcde", identity)),
+                );
             }
             Err(error) => {
                 let source = std::error::Error::source(&error);

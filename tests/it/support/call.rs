@@ -1,6 +1,6 @@
 //! Requests to a server in process, and their responses.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use axum::body::Body;
@@ -9,23 +9,33 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
+
 /// A request, sent with [`Call::send`].
 pub(crate) struct Call<'a> {
     router: &'a Router,
     request: http::request::Builder,
     token: Option<String>,
     body: Body,
+    peer: SocketAddr,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(router: &'a Router, method: Method, path: &str, token: &str) -> Self {
         let request = Request::builder().method(method).uri(path).header("host", "norman.test");
-        Self { router, request, token: Some(token.to_owned()), body: Body::empty() }
+        Self { router, request, token: Some(token.to_owned()), body: Body::empty(), peer: LOOPBACK }
     }
 
     #[must_use]
     pub(crate) fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Sends the request from another address.
+    #[must_use]
+    pub(crate) fn from(mut self, peer: SocketAddr) -> Self {
+        self.peer = peer;
         self
     }
 
@@ -65,7 +75,7 @@ impl<'a> Call<'a> {
             None => self.request,
         };
         let mut request = request.body(self.body).unwrap();
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+        request.extensions_mut().insert(ConnectInfo(self.peer));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();

@@ -108,6 +108,7 @@ impl FakeCluster {
 
     pub(crate) fn access(&self, token: &str) -> Access {
         Access {
+            cluster_id: super::connected::ID.to_owned(),
             endpoint: format!("https://{HOST}:443").parse().unwrap(),
             ca: self.authority.clone().into(),
             identity: Identity::Token(token.into()),
@@ -211,7 +212,7 @@ async fn answer(State(shared): State<Arc<Shared>>, mut request: Request) -> Resp
             tokio::spawn(async move {
                 let _open = open;
                 let mut connection = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
-                let mut bytes = [0; 64];
+                let mut bytes = vec![0; 64 * 1024];
                 while let Ok(read @ 1..) = connection.read(&mut bytes).await {
                     connection.write_all(&bytes[..read].to_ascii_uppercase()).await.unwrap();
                 }

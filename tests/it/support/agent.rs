@@ -1,0 +1,109 @@
+//! An agent in the tests, and a listener for it to connect to.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderMap, HeaderValue};
+use remotedialer::upgrade::{PARAMS_HEADER, TOKEN_HEADER};
+use remotedialer::{ClientRequest, ConnectError, Dialer, Session, SessionConfig, Target};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::app::TestApp;
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_mins(1);
+
+/// What the agent of a cluster sends about it.
+pub(crate) const PARAMS: &str =
+    r#"{"cluster":{"address":"169.254.169.254:80","caCert":"Y2FuYXJ5LWNh","token":"canary-of-the-account"}}"#;
+
+/// A listener of the server.
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl Listener {
+    pub(crate) async fn start(app: &TestApp) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(serve::serve(listener, None, app.router(), stop.clone(), serve::Options::default()));
+        Self { address, _stop: stop.drop_guard() }
+    }
+}
+
+/// The headers of an agent.
+pub(crate) fn headers(token: &str, params: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(TOKEN_HEADER, token.parse().unwrap());
+    headers.insert(PARAMS_HEADER, HeaderValue::try_from(BASE64_STANDARD.encode(params)).unwrap());
+    headers
+}
+
+/// A connected agent. Dropping it cuts its connection.
+pub(crate) struct TestAgent {
+    pub(crate) session: Session,
+    frozen: watch::Sender<bool>,
+    _stop: DropGuard,
+}
+
+impl TestAgent {
+    /// An agent that reaches the API of its cluster at `api`, whatever it is asked for.
+    pub(crate) async fn connect(server: SocketAddr, token: &str, api: SocketAddr) -> Self {
+        let dialer = move |target: Target| async move {
+            assert_eq!(target.network, "tcp");
+            assert!(target.address.ends_with(".azmk8s.io:443"), "{target:?}");
+            TcpStream::connect(api).await
+        };
+        Self::with(server, token, dialer).await.unwrap()
+    }
+
+    pub(crate) async fn with(
+        server: SocketAddr,
+        token: &str,
+        dialer: impl Dialer,
+    ) -> Result<Self, ConnectError> {
+        let request = ClientRequest::new(&format!("ws://{server}/v3/connect/register"))?;
+        let request = request.with_headers(headers(token, PARAMS));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let tls = tls.unwrap().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let stream = TcpStream::connect(server).await.unwrap();
+        let (session, driver) =
+            remotedialer::connect_over(stream, &request, Arc::new(tls), SessionConfig::client(), dialer)
+                .await?;
+        let (frozen, mut is_frozen) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            let mut driver = pin!(driver);
+            let mut thaw = Box::pin(async move { is_frozen.wait_for(|frozen| *frozen).await.map(drop).ok() });
+            let mut frozen = false;
+            let driving = std::future::poll_fn(|context| {
+                frozen = frozen || thaw.as_mut().poll(context).is_ready();
+                if frozen { Poll::Pending } else { driver.as_mut().poll(context).map(drop) }
+            });
+            stopped.run_until_cancelled(driving).await;
+        });
+        Ok(Self { session, frozen, _stop: stop.drop_guard() })
+    }
+
+    /// Stops reading and writing, as a process that is stopped or a network that is gone.
+    pub(crate) fn freeze(&self) {
+        self.frozen.send_replace(true);
+    }
+
+    /// Why the session ended.
+    pub(crate) async fn ended(&self) -> String {
+        timeout(LONG, self.session.closed()).await.expect("the session goes on").to_string()
+    }
+}

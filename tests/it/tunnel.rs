@@ -1,0 +1,350 @@
+//! The tunnels of agents: who may open one, how a cluster is reached through it, and what happens when an agent misbehaves.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use remotedialer::{ConnectError, Target};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::agent::{Listener, PARAMS, TestAgent, headers};
+use crate::support::app::TestApp;
+use crate::support::connected::{Connected, ID};
+use crate::support::kubernetes::FakeCluster;
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_mins(1);
+
+/// A server with a private cluster that only an agent reaches.
+struct Scene {
+    connected: Connected,
+    listener: Listener,
+    /// The registration token.
+    token: String,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let cluster = FakeCluster::start().await;
+        let nowhere = cluster_access::Options {
+            resolver: Some(Arc::new(|_: &str| None)),
+            ..cluster_access::Options::default()
+        };
+        let app = TestApp::with().clusters(nowhere).start().await;
+        let connected = Connected::of(app, cluster).await;
+        let listener = Listener::start(&connected.app).await;
+        let token = token(&connected, ID).await;
+        Self { connected, listener, token }
+    }
+
+    /// An agent through which the cluster answers.
+    async fn agent(&self) -> TestAgent {
+        let before = self.usable();
+        let agent =
+            TestAgent::connect(self.listener.address, &self.token, self.connected.cluster.address).await;
+        self.wait_for_usable(before + 1).await;
+        agent
+    }
+
+    /// An agent that answers pings, and connects to nothing.
+    async fn black_hole(&self) -> TestAgent {
+        let dialer = async |_: Target| {
+            let (near, far) = tokio::io::duplex(1 << 20);
+            std::mem::forget(far);
+            Ok::<_, io::Error>(near)
+        };
+        TestAgent::with(self.listener.address, &self.token, dialer).await.unwrap()
+    }
+
+    fn usable(&self) -> usize {
+        self.connected.app.app.cluster_access.sessions().usable(ID).len()
+    }
+
+    async fn wait_for_usable(&self, wanted: usize) {
+        wait_for("sessions", || self.usable() == wanted).await;
+    }
+
+    async fn get(&self, path: &str) -> StatusCode {
+        let response = self.connected.inside(Method::GET, path, &self.connected.ann).await;
+        let status = response.status();
+        // Shown when the test fails.
+        println!("{path}: {status} {:?}", response.into_body().collect().await.map(|body| body.to_bytes()));
+        status
+    }
+
+    async fn refused(&self, token: &str, params: &str) -> (u16, String) {
+        self.answer(Method::GET, token, &BASE64_STANDARD.encode(params)).await
+    }
+
+    async fn answer(&self, method: Method, token: &str, params: &str) -> (u16, String) {
+        let call = self.connected.app.call(method, "/v3/connect/register").anonymous();
+        let answer =
+            call.header("x-api-tunnel-token", token).header("x-api-tunnel-params", params).send().await;
+        (answer.status.as_u16(), answer.text())
+    }
+}
+
+async fn token(connected: &Connected, cluster: &str) -> String {
+    let path = format!("/v3/clusterregistrationtokens/{cluster}:default-token");
+    let answer = connected.app.get(&path).token(&connected.ann).send().await;
+    answer.json()["token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
+}
+
+async fn wait_for(what: &str, mut good: impl FnMut() -> bool) {
+    for _ in 0..6_000 {
+        if good() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within a minute: {what}");
+}
+
+#[tokio::test]
+async fn refusals_have_the_status_and_text_of_rancher() {
+    let scene = Scene::start().await;
+    let cluster = |body: &Value| json!({"cluster": body}).to_string();
+    for (token, params, status, text) in [
+        ("", PARAMS.to_owned(), 401, "failed authentication"),
+        ("wrong", PARAMS.to_owned(), 400, "cluster not found"),
+        (&scene.token, String::new(), 400, "unexpected end of JSON input"),
+        (&scene.token, "hello".to_owned(), 400, "invalid character 'h' looking for beginning of value"),
+        (&scene.token, "{}".to_owned(), 400, "missing node or cluster registration info"),
+        (&scene.token, cluster(&json!({})), 400, "invalid input, address empty"),
+        (&scene.token, cluster(&json!({"address": "a"})), 400, "invalid input, token empty"),
+        (&scene.token, cluster(&json!({"address": "a", "token": "t"})), 400, "invalid input, caCert empty"),
+    ] {
+        assert_eq!(scene.refused(token, &params).await, (status, text.to_owned()), "{params}");
+    }
+    assert_eq!(
+        scene.answer(Method::GET, &scene.token, "!").await,
+        (400, "illegal base64 data at input byte 0".to_owned())
+    );
+    let params = BASE64_STANDARD.encode(PARAMS);
+    let why = "websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header";
+    let twice = format!("{why}Error during upgrade for host [{ID}]: {why}");
+    for method in [Method::GET, Method::POST] {
+        assert_eq!(scene.answer(method, &scene.token, &params).await, (400, twice.clone()));
+    }
+    assert_eq!(scene.usable(), 0);
+}
+
+#[tokio::test]
+async fn agents_need_no_login_and_no_session_of_a_browser() {
+    let scene = Scene::start().await;
+    for path in ["/ping", "/v3/settings/cacerts"] {
+        assert_eq!(scene.connected.app.get(path).anonymous().send().await.status, 200, "{path}");
+    }
+    let remote = std::net::SocketAddr::from(([192, 0, 2, 7], 4_000));
+    let plain = scene.connected.app.get("/v3/connect").anonymous().from(remote);
+    let answer = plain.header("x-api-tunnel-token", &scene.token).send().await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("https only"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn private_cluster_is_reached_through_its_agent() {
+    let scene = Scene::start().await;
+    assert_ne!(scene.get("/api/v1/nodes").await, 200, "nobody reaches it");
+    let agent = scene.agent().await;
+    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    let seen = scene.connected.cluster.seen();
+    let request = seen.iter().find(|seen| seen.address.starts_with("/api/v1/nodes")).unwrap();
+    assert_eq!(request.header("impersonate-user").len(), 1);
+    // Nothing that the agent says about the cluster is used.
+    for text in seen.iter().map(|seen| format!("{seen:?}")) {
+        assert!(!text.contains("canary"), "{text}");
+    }
+    drop(agent);
+    scene.wait_for_usable(0).await;
+    assert_ne!(scene.get("/api/v1/nodes").await, 200);
+    scene.agent().await;
+}
+
+#[tokio::test]
+async fn request_succeeds_through_the_other_agent_when_one_is_frozen() {
+    let scene = Scene::start().await;
+    let _healthy = scene.agent().await;
+    let newest = scene.agent().await;
+    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    newest.freeze();
+    let started = Instant::now();
+    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    assert!(started.elapsed() < Duration::from_secs(10), "the promise of docs/operations.md");
+    scene.wait_for_usable(1).await;
+}
+
+#[tokio::test]
+async fn agent_that_reaches_nothing_is_never_used_and_is_disconnected() {
+    let scene = Scene::start().await;
+    let (first, second) = (scene.black_hole().await, scene.black_hole().await);
+    let third = TestAgent::with(scene.listener.address, &scene.token, async |_: Target| {
+        Err::<TcpStream, _>(remotedialer::denied())
+    });
+    let Err(ConnectError::Rejected { status, body }) = third.await else { panic!("a third one was let in") };
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{body}");
+    assert_eq!(scene.usable(), 0);
+    assert!(first.ended().await.contains("does not answer through this agent"));
+    second.ended().await;
+    // There is room again for one that works.
+    let _agent = scene.agent().await;
+    assert_eq!(scene.get("/api/v1/nodes").await, 200);
+}
+
+#[tokio::test]
+async fn working_session_is_not_displaced_by_others() {
+    let scene = Scene::start().await;
+    let _agent = scene.agent().await;
+    let _idle = (scene.black_hole().await, scene.black_hole().await);
+    for _ in 0..20 {
+        assert_eq!(scene.get("/api/v1/nodes").await, 200);
+    }
+    assert_eq!(scene.usable(), 1);
+}
+
+#[tokio::test]
+async fn token_of_one_cluster_opens_no_session_of_another() {
+    let scene = Scene::start().await;
+    let other = "c-other";
+    scene.connected.keep(other, &scene.connected.status(), "t").await;
+    let token = token(&scene.connected, other).await;
+    let _agent = TestAgent::connect(scene.listener.address, &token, scene.connected.cluster.address).await;
+    let sessions = scene.connected.app.app.cluster_access.sessions().clone();
+    wait_for("the other cluster's session", || sessions.has_usable(other)).await;
+    assert!(!sessions.has_usable(ID));
+    assert_ne!(scene.get("/api/v1/nodes").await, 200);
+}
+
+#[tokio::test]
+async fn deleting_the_token_ends_its_sessions() {
+    let scene = Scene::start().await;
+    let agent = scene.agent().await;
+    let path = format!("/v3/clusterregistrationtokens/{ID}:default-token");
+    let answer = scene.connected.app.delete(&path).token(&scene.connected.ann).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(agent.ended().await.contains("the registration token was deleted"));
+    assert_eq!(scene.refused(&scene.token, PARAMS).await, (400, "cluster not found".to_owned()));
+}
+
+#[tokio::test]
+async fn removing_the_cluster_ends_its_sessions() {
+    let scene = Scene::start().await;
+    let agent = scene.agent().await;
+    let path = format!("/v3/clusters/{ID}?force=true");
+    let answer = scene.connected.app.delete(&path).token(&scene.connected.ann).send().await;
+    assert!(answer.status.is_success(), "{}", answer.text());
+    agent.ended().await;
+    assert_eq!(scene.refused(&scene.token, PARAMS).await, (400, "cluster not found".to_owned()));
+}
+
+#[tokio::test]
+async fn stop_of_the_server_is_told_to_the_agents() {
+    let scene = Scene::start().await;
+    let agent = scene.agent().await;
+    scene.connected.app.app.agents.stop().await;
+    assert!(agent.ended().await.contains("the server stops"));
+    let (status, text) = scene.refused(&scene.token, PARAMS).await;
+    assert_eq!((status, text.as_str()), (503, "the server stops; connect again"));
+}
+
+#[tokio::test]
+async fn events_tell_when_agents_come_and_go() {
+    let scene = Scene::start().await;
+    let agent = scene.agent().await;
+    drop(agent);
+    scene.wait_for_usable(0).await;
+    let path = format!("/api/v1/clusters/{ID}/events");
+    let kinds = async || {
+        let call =
+            scene.connected.app.get(&path).token(&scene.connected.ann).header("accept", "application/json");
+        let answer = call.send().await.json();
+        let events = answer["events"].as_array().cloned().unwrap_or_default();
+        events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for _ in 0..500 {
+        if kinds().await == ["agentConnected", "agentDisconnected"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", kinds().await);
+}
+
+/// Sends a request that changes the protocol; returns the connection after the head of the response.
+async fn upgraded(scene: &Scene, head: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(scene.listener.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\n") {
+        seen.push(timeout(LONG, stream.read_u8()).await.unwrap().unwrap());
+    }
+    let seen = String::from_utf8(seen).unwrap();
+    assert!(seen.starts_with("HTTP/1.1 101 "), "{seen}");
+    stream
+}
+
+#[tokio::test]
+async fn upgraded_streams_carry_100_mb_each_way() {
+    const LEN: usize = 100_000_000;
+    let scene = Scene::start().await;
+    let _agent = scene.agent().await;
+    let path = format!("/k8s/clusters/{ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    for (method, upgrade, more) in [("POST", "SPDY/3.1", ""), ("GET", "websocket", key)] {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\n\
+             Upgrade: {upgrade}\r\n{more}\r\n",
+            scene.connected.ann
+        );
+        let (mut reader, mut writer) = upgraded(&scene, &head).await.into_split();
+        let sending = tokio::spawn(async move {
+            let piece = vec![b'a'; 100_000];
+            for _ in 0..LEN / piece.len() {
+                writer.write_all(&piece).await.unwrap();
+            }
+            writer
+        });
+        let (mut received, mut buffer) = (0, vec![0; 256 * 1024]);
+        while received < LEN {
+            let read = timeout(LONG, reader.read(&mut buffer)).await.expect("it stalls").unwrap();
+            assert!(read > 0, "{method}: closed after {received} bytes");
+            assert!(buffer[..read].iter().all(|byte| *byte == b'A'));
+            received += read;
+        }
+        sending.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn watch_goes_on_through_the_tunnel_and_ends_with_it() {
+    let scene = Scene::start().await;
+    let agent = scene.agent().await;
+    let response =
+        scene.connected.inside(Method::GET, "/api/v1/watched?watch=true", &scene.connected.ann).await;
+    let mut body = response.into_body();
+    let mut next = async || timeout(LONG, body.frame()).await.unwrap();
+    assert!(next().await.unwrap().unwrap().into_data().unwrap().starts_with(b"first"));
+    scene.connected.cluster.say("second");
+    assert_eq!(next().await.unwrap().unwrap().into_data().unwrap(), "second\n");
+    drop(agent);
+    // A failure, or an end between two lines: the client asks again in both cases.
+    assert!(next().await.is_none_or(|frame| frame.is_err()));
+}
+
+#[tokio::test]
+async fn header_of_an_agent_may_be_large() {
+    let scene = Scene::start().await;
+    let large =
+        json!({"cluster": {"address": "a:443", "token": "t".repeat(4_000), "caCert": "c".repeat(40_000)}});
+    let response = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/v3/connect", scene.listener.address);
+    let response = response.get(url).headers(headers(&scene.token, &large.to_string())).send().await.unwrap();
+    assert!(response.text().await.unwrap().contains("the client is not using the websocket protocol"));
+}
