@@ -6,10 +6,12 @@ use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::{Base, Stage};
+use crate::support::agent::{Listener, TestAgent};
 use crate::support::app::{TestApp, TestAppBuilder};
 
 on_both!(
     private_cluster_is_active_only_once_reached,
+    private_cluster_becomes_active_through_its_agent,
     private_cluster_needs_a_tunnel_only_if_silent,
     reached_private_cluster_needs_no_tunnel,
     cluster_without_local_accounts_uses_the_application,
@@ -65,6 +67,66 @@ async fn private_cluster_is_active_only_once_reached(base: Base) {
     for kind in ["Waiting", "Connected", "Ready", "Updated", "Provisioned"] {
         assert_eq!(condition(&cluster, kind)["status"], "True", "{kind}");
     }
+}
+
+/// The token with which agents of the cluster connect.
+async fn registration_token(scene: &Stage) -> String {
+    let id = scene.path.rsplit('/').next().unwrap();
+    let answer = scene.app.get(&format!("/v3/clusterregistrationtokens/{id}:default-token")).send().await;
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the cluster has an agent that can be used, or none.
+async fn is_usable(scene: &Stage, wanted: bool) {
+    let id = scene.path.rsplit('/').next().unwrap();
+    for _ in 0..6_000 {
+        if scene.app.app.cluster_access.sessions().has_usable(id) == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within a minute: usable = {wanted}");
+}
+
+async fn private_cluster_becomes_active_through_its_agent(base: Base) {
+    let scene = private(base, TestApp::with()).await;
+    let waits = |cluster: &Value| condition(cluster, "Waiting")["status"] == "Unknown";
+    let cluster = scene.until("the wait for an agent", waits).await;
+    assert!(condition(&cluster, "AgentDeployed").is_null());
+    let listener = Listener::start(&scene.app).await;
+    let token = registration_token(&scene).await;
+    let api = scene.app.sandbox.kubernetes_address();
+    let agent = TestAgent::connect(listener.address, &token, api).await;
+    is_usable(&scene, true).await;
+    let cluster = scene.becomes_active().await;
+    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], true);
+    for kind in ["AgentDeployed", "Connected", "Ready", "Waiting", "Provisioned", "Updated"] {
+        assert_eq!(condition(&cluster, kind)["status"], "True", "{kind}: {cluster:#}");
+    }
+    let inside = scene.path.replace("/v3/clusters", "/k8s/clusters");
+    let nodes = || scene.app.get(&format!("{inside}/api/v1/nodes"));
+    let answer = nodes().send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(scene.sent(), ["PUT group", "PUT cluster"]);
+
+    // Nobody asks Azure because an agent came or went.
+    scene.app.control.clear_requests();
+    drop(agent);
+    is_usable(&scene, false).await;
+    let gone = |cluster: &Value| condition(cluster, "Connected")["status"] == "False";
+    let cluster = scene.until("the loss of the agent", gone).await;
+    assert_eq!(cluster["state"], "active");
+    assert_eq!(condition(&cluster, "Ready")["message"], "Cluster agent is not connected");
+    assert_eq!(condition(&cluster, "AgentDeployed")["status"], "True");
+    let answer = nodes().send().await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("Cluster agent is not connected"), "{}", answer.text());
+    let _agent = TestAgent::connect(listener.address, &token, api).await;
+    is_usable(&scene, true).await;
+    let back = |cluster: &Value| condition(cluster, "Connected")["status"] == "True";
+    scene.until("the return of the agent", back).await;
+    assert_eq!(nodes().send().await.status, 200);
+    assert_eq!(scene.asked(Operation::ManagedCluster, "GET"), 0);
 }
 
 async fn private_cluster_needs_a_tunnel_only_if_silent(base: Base) {
