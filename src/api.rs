@@ -6,7 +6,7 @@
 //! | `v3`, `norman` | the objects under `/v3`, and Norman itself |
 //! | `v1` | `/api/v1`, which Rancher does not have |
 //! | `k8s` | the kubectl proxy |
-//! | `tunnel` | the tunnels of agents |
+//! | `tunnel`, `relay` | the tunnels of agents; connections through those of another server |
 //! | `health`, `version`, `docs`, `openapi` | endpoints without a token |
 //! | `unsupported`, `methods` | APIs of Rancher and methods that are not supported |
 //! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each sub-router, and the layer that applies them |
@@ -27,6 +27,7 @@ pub mod norman;
 mod openapi;
 pub(crate) mod query;
 mod redacted_path;
+mod relay;
 pub mod request;
 mod request_metrics;
 pub mod state;
@@ -49,6 +50,7 @@ use utoipa_axum::router::OpenApiRouter;
 use self::middleware::Middleware;
 use self::surface::{Surface, SurfaceError};
 
+pub(crate) use self::relay::PROTOCOL as RELAY_PROTOCOL;
 pub use self::state::{AppState, Services};
 pub(crate) use self::v1::AuditRecord;
 
@@ -72,6 +74,11 @@ pub fn router(state: AppState) -> Router {
     let fallback = Router::new().fallback_service(not_found(&norman::SURFACE).with_state(()));
     let router = with_middleware(&state, &norman::SURFACE, true, fallback);
     surfaces.into_iter().fold(router, Router::merge).with_state(state)
+}
+
+/// The routes of the internal listener, without middleware: requests there are not those of users.
+pub fn relay_router(state: AppState) -> Router {
+    relay::router().with_state(state)
 }
 
 /// The health checks without middleware.

@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod hosts;
 mod output;
+mod replicas;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;

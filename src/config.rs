@@ -43,6 +43,10 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Separate address of the health checks; `None` is off.
     pub health_listen: Option<SocketAddr>,
+    /// Where other servers connect to this one.
+    pub internal_listen: Option<SocketAddr>,
+    /// The same as other servers see it, `host:port`.
+    pub internal_address: Option<String>,
     /// URL at which clients reach the server: `https://host[:port][/path]` without a trailing slash. `None`: links are
     /// built from each request.
     pub server_url: Option<String>,
@@ -146,6 +150,8 @@ impl Config {
             tls: tls(&layers, flags.sandbox())?,
             metrics_listen: layers.read(&s::METRICS_LISTEN, parse::address_or_off)?.flatten(),
             health_listen: layers.read(&s::HEALTH_LISTEN, parse::address_or_off)?.flatten(),
+            internal_listen: layers.read(&s::INTERNAL_LISTEN, parse::address_or_off)?.flatten(),
+            internal_address: layers.read(&s::INTERNAL_ADDRESS, parse::host_and_port)?,
             server_url: layers.read(&s::SERVER_URL, parse::server_url)?,
             database: database(&layers)?,
             encryption_key_file: layers.text(&s::ENCRYPTION_KEY_FILE).into(),

@@ -10,6 +10,7 @@ mod statement;
 #[macro_use]
 mod transaction;
 
+pub mod agent_sessions;
 pub mod cluster_events;
 pub mod cluster_secrets;
 pub mod clusters;

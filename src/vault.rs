@@ -8,6 +8,7 @@
 
 mod digest;
 mod keyring;
+mod replica_key;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 
 pub use digest::{Fingerprinter, hashes_equal, random, token_hash};
 pub use keyring::{KeyLine, KeyRing};
+pub use replica_key::{ReplicaKey, ed25519_pkcs8};
 
 /// The length of keys, of those in the key file as of data keys, in bytes.
 const KEY_LEN: usize = 32;
@@ -91,6 +93,11 @@ impl Vault {
     /// The names of all keys, the active one first.
     pub fn key_ids(&self) -> Vec<String> {
         self.ring.load().ids().map(str::to_owned).collect()
+    }
+
+    /// The keys by which servers with the same key file know each other, the active one first.
+    pub fn replica_keys(&self) -> Vec<ReplicaKey> {
+        self.ring.load().replica_keys().cloned().collect()
     }
 
     /// The name of the key that seals.

@@ -17,6 +17,8 @@ pub enum Error {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot use TLS certificate {} or its key", path.display())]
     Tls { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("cannot make the certificate of the listener for other servers (--internal-listen)")]
+    InternalTls,
     #[error(
         "database {} is in use by another server ({holder}); stop it first, or use PostgreSQL for several servers",
         database.display()

@@ -82,6 +82,7 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
         listeners.start("the API over TLS", tls.listener, Some(tls.config), router, options);
     }
     listeners.start_internal(&config, &app, metrics)?;
+    listeners.start_relay(&config, &app)?;
     log_warnings(&late);
 
     stop.cancelled().await;
@@ -168,6 +169,17 @@ impl Listeners {
         Ok(())
     }
 
+    /// Starts the listener for other servers, and announces it to them.
+    fn start_relay(&mut self, config: &Config, app: &App) -> Result<(), Error> {
+        let Some(listen) = config.internal_listen else { return Ok(()) };
+        let (listener, bound) = bind(listen)?;
+        let address = config.internal_address.clone().unwrap_or_else(|| bound.to_string());
+        app.join_replicas(address);
+        let tls = app.relay_tls()?;
+        self.start("other servers", listener, Some(tls), app.relay_router(), relay_options(config));
+        Ok(())
+    }
+
     fn start(
         &mut self,
         name: &'static str,
@@ -217,6 +229,11 @@ fn client_options(config: &Config, descriptors: u64) -> serve::Options {
 /// for a new one.
 fn internal_options(config: &Config) -> serve::Options {
     listener_options(config, 2 * MAX_INTERNAL_CONNECTIONS, MAX_INTERNAL_CONNECTIONS, Vec::new())
+}
+
+/// Options of the listener for other servers: one connection for each connection to a cluster.
+fn relay_options(config: &Config) -> serve::Options {
+    listener_options(config, config.limits.connections, config.limits.connections, Vec::new())
 }
 
 fn listener_options(

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use azure::Azure;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::Error;
+use super::replicas::{self, ReplicaRelay};
 use super::storage::stamp;
 use crate::api::forwarded::ForwardedConfig;
 use crate::api::{self, AppState};
@@ -103,6 +105,16 @@ impl App {
         api::router(self.state.clone())
     }
 
+    /// The TLS configuration of the listener for other servers.
+    pub fn relay_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        replicas::server_tls(&self.secrets)
+    }
+
+    /// Connections for other servers, for a listener that clients do not reach.
+    pub fn relay_router(&self) -> axum::Router {
+        api::relay_router(self.state.clone())
+    }
+
     /// The health checks alone, for a listener that clients do not reach.
     pub fn health_router(&self) -> axum::Router {
         api::health_router(self.state.clone())
@@ -117,6 +129,12 @@ impl App {
     /// Starts maintaining the roles inside clusters, until the app stops.
     pub fn keep_roles(&self) {
         self.background.spawn(RoleKeeper::new(self.core.clone()).run(self.stop.clone()));
+    }
+
+    /// Announces that other servers can connect to this one at `address`, and uses their sessions of agents.
+    pub fn join_replicas(&self, address: String) {
+        self.secrets.set_address(address);
+        self.agents.sessions().set_relay(Arc::new(ReplicaRelay::new(self.secrets.clone())));
     }
 
     /// Closes streams and sessions, which have no end of their own, when the server begins to stop.
@@ -146,6 +164,13 @@ impl App {
         self.every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move {
             agents.close_revoked().await
         });
+        let message = "cannot exchange the sessions of agents with other servers";
+        self.every(
+            REVOCATION_INTERVAL,
+            message,
+            &self.agents,
+            |agents| async move { agents.exchange().await },
+        );
         self.every(CLEANUP_INTERVAL, "cannot remove expired tokens", &self.tokens, |tokens| async move {
             tokens.remove_expired().await
         });

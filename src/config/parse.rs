@@ -32,6 +32,18 @@ pub(super) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     if text == "off" { Ok(None) } else { address(text).map(Some) }
 }
 
+/// A host name or IP address, with a port.
+pub(super) fn host_and_port(text: &str) -> Parsed<String> {
+    const EXPECTED: &str = "a host and a port, for example 10.0.0.7:8445";
+    let authority: http::uri::Authority = text.parse().map_err(|_| EXPECTED)?;
+    let is_bare = authority.as_str() == text && !text.contains('@') && !authority.host().is_empty();
+    if is_bare && authority.port_u16().is_some_and(|port| port > 0) {
+        Ok(text.to_owned())
+    } else {
+        Err(EXPECTED)
+    }
+}
+
 /// A loopback address or `off`.
 pub(super) fn loopback_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     const EXPECTED: &str =

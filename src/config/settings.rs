@@ -154,6 +154,10 @@ settings! {
         "Address for Prometheus metrics at /metrics, without authentication");
     HEALTH_LISTEN = setting("health-listen", Section::Serving, "ADDRESS", DefaultValue::Unset("off"),
         "Separate address for the health checks (/livez, /readyz, /healthz, /ping), so that clients cannot delay them");
+    INTERNAL_LISTEN = setting("internal-listen", Section::Serving, "ADDRESS", DefaultValue::Unset("off"),
+        "Address where other servers of the same database connect to this one, for the tunnels of agents; only servers with the same encryption key get in");
+    INTERNAL_ADDRESS = setting("internal-address", Section::Serving, "HOST:PORT", DefaultValue::Unset("internal-listen"),
+        "Address of internal-listen as other servers reach it, such as the IP address of a pod");
     SERVER_URL = setting("server-url", Section::Serving, "URL", DefaultValue::Unset("taken from each request"),
         "URL at which clients reach the server, for links in responses");
     TRUSTED_PROXIES = setting("trusted-proxies", Section::Serving, "LIST", DefaultValue::Unset("none"),

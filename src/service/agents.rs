@@ -5,6 +5,7 @@
 //! API has answered through it.
 
 mod refusal;
+mod relays;
 mod supervision;
 
 use std::collections::HashSet;
@@ -23,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::refusal::AgentRefusal;
+pub use self::relays::RelayError;
 use super::base::Base;
 use super::cluster_events::Bell;
 use super::clusters::Clusters;
+use super::secrets::Secrets;
 use super::server_access::ServerAccess;
 use crate::store::{self, Store};
 use crate::vault;
@@ -53,6 +56,9 @@ struct Inner {
     totals: Arc<Stats>,
     /// Sessions by the hash of their token.
     tokens: Mutex<Vec<OpenSession>>,
+    secrets: Secrets,
+    /// Clusters whose sessions other servers know of.
+    announced: Mutex<HashSet<String>>,
     /// Clusters whose sessions have changed since the worker last looked.
     changed: Mutex<HashSet<String>>,
     tasks: TaskTracker,
@@ -86,7 +92,7 @@ impl Agents {
         for reason in AgentRefusal::REASONS {
             metrics::counter!("norman_aks_agent_refusals_total", "reason" => reason).increment(0);
         }
-        let Base { store, clock, cluster_access, .. } = base.clone();
+        let Base { store, clock, cluster_access, secrets, .. } = base.clone();
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -97,6 +103,8 @@ impl Agents {
                 bell: clusters.bell(),
                 totals: Arc::default(),
                 tokens: Mutex::default(),
+                secrets,
+                announced: Mutex::default(),
                 changed: Mutex::default(),
                 tasks: TaskTracker::new(),
                 closing: CancellationToken::new(),
@@ -262,6 +270,10 @@ impl Agents {
 }
 
 impl Inner {
+    fn lock_announced(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_changed(&self) -> MutexGuard<'_, HashSet<String>> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }

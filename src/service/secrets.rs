@@ -7,14 +7,14 @@ mod keyfile;
 mod rotate;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aks::{ids, shell};
 use clock::Clock;
 use secrecy::SecretString;
 
 use crate::store::{self, NewClusterEvent, ReplicaRow, SealedColumns, Store};
-use crate::vault::{self, Sealed, Vault};
+use crate::vault::{self, ReplicaKey, Sealed, Vault};
 
 use check_values::Missing;
 pub use keyfile::append_key;
@@ -30,7 +30,7 @@ pub const SERVICE_ACCOUNT_TOKEN: &str = "serviceAccountToken";
 const CLUSTER_ACCESS_CAPABILITY: &str = "cluster-access";
 
 /// How long after its last sign of life a server counts as running.
-const ALIVE_MS: i64 = 30_000;
+pub(super) const ALIVE_MS: i64 = 30_000;
 
 /// How long after its last sign of life a server's row is kept.
 const FORGOTTEN_MS: i64 = 24 * 3600 * 1000;
@@ -126,6 +126,8 @@ struct Inner {
     path: PathBuf,
     replica: String,
     started_ms: i64,
+    /// Where other servers connect to this one.
+    address: OnceLock<String>,
 }
 
 /// What a secret is bound to: it opens nowhere else.
@@ -177,6 +179,7 @@ impl Secrets {
             store,
             vault,
             started_ms: clock.now_ms(),
+            address: OnceLock::new(),
             clock,
             path: path.to_owned(),
             replica: ids::generated("replica-", vault::random()),
@@ -285,6 +288,21 @@ impl Secrets {
         &self.inner.replica
     }
 
+    /// Sets where other servers connect to this one. Only the first call counts.
+    pub fn set_address(&self, address: String) {
+        let _ = self.inner.address.set(address);
+    }
+
+    /// Whether other servers can connect to this one.
+    pub fn has_address(&self) -> bool {
+        self.inner.address.get().is_some()
+    }
+
+    /// The keys by which the servers of this installation know each other, the active one first.
+    pub fn replica_keys(&self) -> Vec<ReplicaKey> {
+        self.inner.vault.replica_keys()
+    }
+
     /// A sign of life with the keys that this server knows; every 10 s. A command that only uses the database gives none.
     pub async fn heartbeat(&self) -> Result<(), store::Error> {
         let now_ms = self.inner.clock.now_ms();
@@ -294,6 +312,7 @@ impl Secrets {
             seen_ms: now_ms,
             key_ids: self.key_ids(),
             capabilities: vec![CLUSTER_ACCESS_CAPABILITY.to_owned()],
+            address: self.inner.address.get().cloned(),
         };
         store::replicas::put(&self.inner.store, &row).await?;
         store::replicas::prune(&self.inner.store, now_ms - FORGOTTEN_MS).await?;

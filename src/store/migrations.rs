@@ -23,7 +23,7 @@ macro_rules! step {
 }
 
 /// Every migration, in order. A file that has been released is never changed.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     step!(1, "first", "0001_first.sql"),
     step!(2, "provisioning", "0002_provisioning.sql"),
     step!(3, "audit_detail", "0003_audit_detail.sql"),
@@ -35,6 +35,7 @@ const STEPS: [Step; 11] = [
     step!(9, "metadata_and_roles", "0009_metadata_and_roles.sql"),
     step!(10, "administrator_revocations", "0010_administrator_revocations.sql"),
     step!(11, "counted_uses", "0011_counted_uses.sql"),
+    step!(12, "agents", "0012_agents.sql"),
 ];
 
 /// The result of [`Store::migrate`].

@@ -15,24 +15,25 @@ pub struct ReplicaRow {
     pub key_ids: Vec<String>,
     /// Capabilities that earlier versions do not have.
     pub capabilities: Vec<String>,
+    /// Where other servers connect to it; `None` if they cannot.
+    pub address: Option<String>,
 }
 
-record!(ReplicaRow, "replicas", id, started_ms, seen_ms, key_ids, capabilities);
+record!(ReplicaRow, "replicas", id, started_ms, seen_ms, key_ids, capabilities, address);
 
 /// Stores a heartbeat.
 pub async fn put(store: &Store, replica: &ReplicaRow) -> Result<(), Error> {
     let sql =
-        "insert into replicas (id, started_ms, seen_ms, key_ids, capabilities) values ($1, $2, $3, $4, $5)
+        "insert into replicas (id, started_ms, seen_ms, key_ids, capabilities, address) values ($1, $2, $3, $4, $5, $6)
                on conflict (id) do update set seen_ms = excluded.seen_ms, key_ids = excluded.key_ids,
-               capabilities = excluded.capabilities";
-    let ReplicaRow { id, started_ms, seen_ms, key_ids, capabilities } = replica;
-    store.execute(sql, args![id, *started_ms, *seen_ms, key_ids, capabilities]).await.map(drop)
+               capabilities = excluded.capabilities, address = excluded.address";
+    let ReplicaRow { id, started_ms, seen_ms, key_ids, capabilities, address } = replica;
+    store.execute(sql, args![id, *started_ms, *seen_ms, key_ids, capabilities, address]).await.map(drop)
 }
 
 /// The servers with a heartbeat at `since_ms` or later, by ID.
 pub async fn seen_since(store: &Store, since_ms: i64) -> Result<Vec<ReplicaRow>, Error> {
-    let sql =
-        "select id, started_ms, seen_ms, key_ids, capabilities from replicas where seen_ms >= $1 order by id";
+    let sql = "select id, started_ms, seen_ms, key_ids, capabilities, address from replicas where seen_ms >= $1 order by id";
     store.fetch_all(sql, args![since_ms]).await
 }
 

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use super::replica_key::ReplicaKey;
 use super::{Error, KEY_LEN, random};
 
 /// The longest name of a key, in characters.
@@ -22,6 +23,7 @@ pub struct KeyRing {
 struct Key {
     id: String,
     cipher: RandomizedNonceKey,
+    replica: ReplicaKey,
 }
 
 impl fmt::Debug for KeyRing {
@@ -95,6 +97,10 @@ impl KeyRing {
         std::iter::once(&self.active).chain(&self.others).map(|key| key.id.as_str())
     }
 
+    pub(super) fn replica_keys(&self) -> impl Iterator<Item = &ReplicaKey> {
+        std::iter::once(&self.active).chain(&self.others).map(|key| &key.replica)
+    }
+
     pub(super) fn active(&self) -> (&str, &RandomizedNonceKey) {
         (&self.active.id, &self.active.cipher)
     }
@@ -115,7 +121,8 @@ impl Key {
         let bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| KeyLine::NoBase64)?);
         let cipher =
             RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyLine::Length(bytes.len()))?;
-        Ok(Self { id: id.to_owned(), cipher })
+        let replica = ReplicaKey::derive(&bytes);
+        Ok(Self { id: id.to_owned(), cipher, replica })
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::agent::{Listener, PARAMS, TestAgent, headers};
+use crate::support::agent::{Listener, PARAMS, TestAgent, headers, wait_for};
 use crate::support::app::TestApp;
 use crate::support::connected::{Connected, ID};
 use crate::support::kubernetes::FakeCluster;
@@ -95,16 +95,6 @@ async fn token(connected: &Connected, cluster: &str) -> String {
     let path = format!("/v3/clusterregistrationtokens/{cluster}:default-token");
     let answer = connected.app.get(&path).token(&connected.ann).send().await;
     answer.json()["token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
-}
-
-async fn wait_for(what: &str, mut good: impl FnMut() -> bool) {
-    for _ in 0..6_000 {
-        if good() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("not within a minute: {what}");
 }
 
 #[tokio::test]

@@ -5,12 +5,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use remotedialer::{CloseCode, Session};
+use remotedialer::{CloseCode, Connection, Session};
 use tokio::time::Instant;
+
+use crate::hosts;
+use crate::relay::Relay;
 
 /// Sessions of one cluster through which its API has answered. Agents need two or three.
 const MAX_PROVED: usize = 8;
@@ -22,6 +26,9 @@ const SILENCE: Duration = Duration::from_secs(7);
 /// How long a session through which a request failed is used only if there is no other.
 const PENALTY: Duration = Duration::from_secs(30);
 
+/// How long another server is not used after a failure.
+const SERVER_PENALTY: Duration = Duration::from_secs(10);
+
 /// The sessions of agents, by cluster. Clones share them.
 #[derive(Clone, Default)]
 pub struct AgentSessions {
@@ -30,8 +37,19 @@ pub struct AgentSessions {
 
 #[derive(Default)]
 struct Shared {
+    relay: OnceLock<Arc<dyn Relay>>,
+    remote: Mutex<RemoteSessions>,
     next_id: AtomicU64,
     clusters: Mutex<HashMap<String, Vec<Arc<AgentSession>>>>,
+}
+
+/// The sessions of other servers.
+#[derive(Default)]
+struct RemoteSessions {
+    /// The addresses of the servers that have a session, by cluster.
+    servers: HashMap<String, Vec<String>>,
+    /// When a server could not be used, by its address.
+    failed: HashMap<String, Instant>,
 }
 
 /// One session.
@@ -98,14 +116,73 @@ impl AgentSessions {
         sessions
     }
 
-    /// The IDs of the open sessions of a cluster.
-    pub(crate) fn ids(&self, cluster_id: &str) -> Vec<u64> {
-        self.open(cluster_id).iter().map(|session| session.id).collect()
+    /// Whether a cluster has a session that can be used, here or at another server.
+    pub fn has_usable(&self, cluster_id: &str) -> bool {
+        self.has_own(cluster_id) || !self.servers(cluster_id).is_empty()
     }
 
-    /// Whether a cluster has a session that can be used.
-    pub fn has_usable(&self, cluster_id: &str) -> bool {
+    /// Whether a cluster has a session of this server that can be used.
+    pub fn has_own(&self, cluster_id: &str) -> bool {
         self.open(cluster_id).iter().any(|session| session.is_proved())
+    }
+
+    /// The clusters with a session of this server that can be used.
+    pub fn own_clusters(&self) -> Vec<String> {
+        let clusters = self.lock();
+        let is_usable = |session: &Arc<AgentSession>| session.is_open() && session.is_proved();
+        let usable = clusters.iter().filter(|(_, sessions)| sessions.iter().any(is_usable));
+        usable.map(|(cluster_id, _)| cluster_id.clone()).collect()
+    }
+
+    /// Sets how other servers are connected to. Only the first call counts.
+    pub fn set_relay(&self, relay: Arc<dyn Relay>) {
+        let _ = self.shared.relay.set(relay);
+    }
+
+    /// Sets which other servers have sessions: their addresses, by cluster.
+    pub fn set_servers(&self, servers: HashMap<String, Vec<String>>) {
+        self.lock_remote().servers = servers;
+    }
+
+    /// The addresses of other servers with a session of a cluster.
+    pub(crate) fn servers(&self, cluster_id: &str) -> Vec<String> {
+        if self.shared.relay.get().is_none() {
+            return Vec::new();
+        }
+        let remote = self.lock_remote();
+        let servers = remote.servers.get(cluster_id).into_iter().flatten();
+        let is_good =
+            |server: &&String| remote.failed.get(*server).is_none_or(|at| at.elapsed() >= SERVER_PENALTY);
+        servers.filter(is_good).cloned().collect()
+    }
+
+    pub(crate) fn relay(&self) -> Option<Arc<dyn Relay>> {
+        self.shared.relay.get().cloned()
+    }
+
+    /// Records that a server could not be used.
+    pub(crate) fn note_server_failure(&self, server: &str) {
+        let mut remote = self.lock_remote();
+        remote.failed.retain(|_, at| at.elapsed() < SERVER_PENALTY);
+        remote.failed.insert(server.to_owned(), Instant::now());
+    }
+
+    fn lock_remote(&self) -> MutexGuard<'_, RemoteSessions> {
+        self.shared.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a connection through a session of this server, for another server. `host` is the cluster's, from Azure.
+    ///
+    /// # Errors
+    /// If this server has no session that can be used, or `host` is no host of AKS.
+    pub fn dial(&self, cluster_id: &str, host: &str) -> io::Result<Connection> {
+        if !hosts::is_aks(host) {
+            return Err(io::Error::other(hosts::NOT_AN_AKS_HOST));
+        }
+        let usable = self.usable(cluster_id);
+        let session = usable.first().and_then(|session| session.tunnel());
+        let session = session.ok_or_else(|| io::Error::other("this server has no agent of the cluster"))?;
+        session.dial("tcp", &format!("{host}:{}", hosts::PORT)).map_err(io::Error::other)
     }
 
     /// Ends all sessions of a cluster. `reason` is shown in the log of the agent.

@@ -147,8 +147,8 @@ impl ClusterClient {
         // A caller that gives up has waited too long: the next request compares the routes again.
         let unanswered = Unanswered { routes, route: Some(&route), started: Instant::now() };
         let first = self.send_on(&route, request, headers);
-        let outcome = match routes.other_session(&route) {
-            Some(other) if route.session.is_some() && request.is_harmless() => {
+        let outcome = match routes.other_tunnel(&route) {
+            Some(other) if !route.is_direct() && request.is_harmless() => {
                 let second = async {
                     sleep(HEDGE_DELAY).await;
                     self.send_on(&other, request, headers).await
@@ -170,7 +170,7 @@ impl ClusterClient {
                     Some(other) => match self.send_on(&other, request, headers).await {
                         Ok(response) => Ok(response),
                         // That a private cluster cannot be reached directly is no news.
-                        Err(_) if other.session.is_none() => Err(error),
+                        Err(_) if other.is_direct() => Err(error),
                         Err(error) => Err(error),
                     },
                     None => Err(error),

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,11 +24,13 @@ use tower::Service;
 use crate::error::ConnectError;
 use crate::hosts;
 use crate::options::Resolver;
+use crate::relay::{Relay, RelayStream};
 
 /// Any error of a connection.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-pub(super) type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+/// A future of any type.
+pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// Firewalls and load balancers drop silent connections; a watch may be silent for long.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -148,39 +151,63 @@ impl Service<Uri> for Connector {
 
 /// Connects to the API of one cluster through the session of an agent. The agent resolves the name.
 #[derive(Clone)]
-pub(super) struct TunnelConnector {
-    session: Session,
-    address: String,
+pub(super) enum TunnelConnector {
+    /// Through a session of this server.
+    Session {
+        session: Session,
+        /// `host:port`
+        address: String,
+    },
+    /// Through a session of another server.
+    Server {
+        relay: Arc<dyn Relay>,
+        /// The address of the server.
+        server: String,
+        cluster_id: String,
+    },
 }
 
 impl TunnelConnector {
     /// Always connects to `api`, the address that Azure gave: nobody else may choose what an agent connects to.
-    pub(super) fn new(session: Session, api: &Authority) -> Self {
-        Self { session, address: format!("{}:{}", api.host(), hosts::PORT) }
+    pub(super) fn through_session(session: Session, api: &Authority) -> Self {
+        Self::Session { session, address: format!("{}:{}", api.host(), hosts::PORT) }
     }
 }
 
 impl Service<Uri> for TunnelConnector {
     type Response = Tunneled;
     type Error = BoxError;
-    type Future = std::future::Ready<Result<Tunneled, BoxError>>;
+    type Future = BoxFuture<Tunneled, BoxError>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let mut options = self.session.dial_options();
-        // TLS runs inside, where the cluster answers at once.
-        options.response_timeout = Some(TUNNEL_RESPONSE_LIMIT);
-        let dialed = self.session.dial_with("tcp", &self.address, options);
-        std::future::ready(dialed.map(|connection| Tunneled(TokioIo::new(connection))).map_err(Into::into))
+        match self {
+            Self::Session { session, address } => {
+                let mut options = session.dial_options();
+                // TLS runs inside, where the cluster answers at once.
+                options.response_timeout = Some(TUNNEL_RESPONSE_LIMIT);
+                let dialed = session.dial_with("tcp", address, options);
+                Box::pin(std::future::ready(dialed.map(Tunneled::new).map_err(Into::into)))
+            }
+            Self::Server { relay, server, cluster_id } => {
+                let connecting = relay.connect(server, cluster_id);
+                Box::pin(async move { Ok(Tunneled::new(connecting.await?)) })
+            }
+        }
     }
 }
 
 /// A connection through an agent.
-#[derive(Debug)]
-pub(super) struct Tunneled(TokioIo<remotedialer::Connection>);
+pub(super) struct Tunneled(TokioIo<Box<dyn RelayStream>>);
+
+impl Tunneled {
+    fn new(stream: impl RelayStream + 'static) -> Self {
+        Self(TokioIo::new(Box::new(stream)))
+    }
+}
 
 impl Connection for Tunneled {
     fn connected(&self) -> Connected {

@@ -36,21 +36,47 @@ pub enum Path {
 #[derive(Clone)]
 pub(super) struct Route {
     pub(super) channel: Channel,
-    /// `None` for the direct route.
-    pub(super) session: Option<Arc<AgentSession>>,
+    via: Via,
+}
+
+/// What a route leads through.
+#[derive(Clone)]
+enum Via {
+    Nothing,
+    Session(Arc<AgentSession>),
+    /// The address of another server, which has a session.
+    Server(String),
+}
+
+/// Identifies a [`Via`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Nothing,
+    Session(u64),
+    Server(String),
+}
+
+impl Via {
+    fn key(&self) -> Key {
+        match self {
+            Self::Nothing => Key::Nothing,
+            Self::Session(session) => Key::Session(session.id()),
+            Self::Server(server) => Key::Server(server.clone()),
+        }
+    }
 }
 
 impl Route {
     pub(super) fn path(&self) -> Path {
-        if self.session.is_some() { Path::Tunnel } else { Path::Direct }
+        if self.is_direct() { Path::Direct } else { Path::Tunnel }
+    }
+
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(self.via, Via::Nothing)
     }
 
     fn is(&self, other: &Self) -> bool {
-        self.session_id() == other.session_id()
-    }
-
-    fn session_id(&self) -> Option<u64> {
-        self.session.as_ref().map(|session| session.id())
+        self.via.key() == other.via.key()
     }
 }
 
@@ -64,8 +90,8 @@ pub(super) struct Routes {
     sessions: AgentSessions,
     direct: Channel,
     secure: Secure,
-    /// The connections of each session, by its ID.
-    tunnels: Mutex<HashMap<u64, Channel>>,
+    /// The connections through each session and server.
+    tunnels: Mutex<HashMap<Key, Channel>>,
     preferred: Mutex<Option<Path>>,
     /// Held while the routes are compared.
     comparing: AsyncMutex<()>,
@@ -109,7 +135,7 @@ impl Routes {
                 route
             }
             // The error of a request through the tunnel says more: the cluster has an agent because it is private.
-            None => self.through_sessions().into_iter().next().unwrap_or_else(|| self.direct()),
+            None => self.tunnels().into_iter().next().unwrap_or_else(|| self.direct()),
         }
     }
 
@@ -128,62 +154,82 @@ impl Routes {
 
     /// Records that a request did not reach the cluster, or got no answer.
     pub(super) fn failed(&self, route: &Route) {
-        if let Some(session) = &route.session {
-            session.note_failure();
+        match &route.via {
+            Via::Nothing => {}
+            Via::Session(session) => session.note_failure(),
+            Via::Server(server) => self.sessions.note_server_failure(server),
         }
         *lock(&self.preferred) = None;
     }
 
-    /// Another route than `failed`, for another attempt: a session if there is one, else the direct route.
+    /// Another route than `failed`, for another attempt: a tunnel if there is one, else the direct route.
     pub(super) fn other(&self, failed: &Route) -> Option<Route> {
-        let sessions = self.through_sessions().into_iter();
-        sessions.chain([self.direct()]).find(|route| !route.is(failed))
+        self.tunnels().into_iter().chain([self.direct()]).find(|route| !route.is(failed))
     }
 
-    /// Another session than that of `slow`.
-    pub(super) fn other_session(&self, slow: &Route) -> Option<Route> {
-        self.through_sessions().into_iter().find(|route| !route.is(slow))
+    /// Another tunnel than `slow`.
+    pub(super) fn other_tunnel(&self, slow: &Route) -> Option<Route> {
+        self.tunnels().into_iter().find(|route| !route.is(slow))
     }
 
     /// The route through one session, which may be unproved.
     pub(super) fn through(&self, session: &Arc<AgentSession>) -> Option<Route> {
-        let known = lock(&self.tunnels).get(&session.id()).cloned();
-        let channel = known.or_else(|| self.connect_through(session))?;
-        Some(Route { channel, session: Some(Arc::clone(session)) })
+        self.route(Via::Session(Arc::clone(session)))
     }
 
     fn known(&self) -> Option<Route> {
-        let sessions = self.sessions.usable(&self.cluster_id);
         let preferred = self.preferred();
-        match sessions.first() {
+        if preferred == Some(Path::Direct) {
+            return Some(self.direct());
+        }
+        let vias = self.vias();
+        match vias.first() {
             None => Some(self.direct()),
-            Some(_) if preferred == Some(Path::Direct) => Some(self.direct()),
-            Some(session) if preferred == Some(Path::Tunnel) => self.through(session),
+            Some(via) if preferred == Some(Path::Tunnel) => self.route(via.clone()),
             Some(_) => None,
         }
     }
 
     fn direct(&self) -> Route {
-        Route { channel: self.direct.clone(), session: None }
+        Route { channel: self.direct.clone(), via: Via::Nothing }
     }
 
-    fn through_sessions(&self) -> Vec<Route> {
-        let sessions = self.sessions.usable(&self.cluster_id);
-        sessions.iter().filter_map(|session| self.through(session)).collect()
+    fn tunnels(&self) -> Vec<Route> {
+        self.vias().into_iter().filter_map(|via| self.route(via)).collect()
     }
 
-    fn connect_through(&self, session: &Arc<AgentSession>) -> Option<Channel> {
-        let tunnel = session.tunnel()?.clone();
-        let made = (self.secure)(TunnelConnector::new(tunnel, &self.authority));
-        let channel = made.inspect_err(|error| {
+    /// The sessions of this server, and other servers with sessions.
+    fn vias(&self) -> Vec<Via> {
+        let sessions = self.sessions.usable(&self.cluster_id).into_iter().map(Via::Session);
+        sessions.chain(self.sessions.servers(&self.cluster_id).into_iter().map(Via::Server)).collect()
+    }
+
+    fn route(&self, via: Via) -> Option<Route> {
+        let known = lock(&self.tunnels).get(&via.key()).cloned();
+        let channel = known.or_else(|| self.open(&via))?;
+        Some(Route { channel, via })
+    }
+
+    fn open(&self, via: &Via) -> Option<Channel> {
+        let connector = match via {
+            Via::Nothing => return Some(self.direct.clone()),
+            Via::Session(session) => {
+                TunnelConnector::through_session(session.tunnel()?.clone(), &self.authority)
+            }
+            Via::Server(server) => TunnelConnector::Server {
+                relay: self.sessions.relay()?,
+                server: server.clone(),
+                cluster_id: self.cluster_id.clone(),
+            },
+        };
+        let made = (self.secure)(connector).inspect_err(|error| {
             let error: &dyn std::error::Error = error;
             tracing::warn!(cluster = self.cluster_id, error, "cannot use the session of an agent");
         });
-        let channel = channel.ok()?;
-        let live = self.sessions.ids(&self.cluster_id);
+        let live: Vec<_> = self.vias().iter().map(Via::key).collect();
         let mut tunnels = lock(&self.tunnels);
-        tunnels.retain(|id, _| live.contains(id));
-        Some(tunnels.entry(session.id()).or_insert(channel).clone())
+        tunnels.retain(|key, _| live.contains(key));
+        Some(tunnels.entry(via.key()).or_insert(made.ok()?).clone())
     }
 
     /// The first route that works.
@@ -196,7 +242,7 @@ impl Routes {
             Box::pin(async move { probe.await.is_ok_and(|works| works).then_some(route) })
         };
         let tunnels = async {
-            let routes = self.through_sessions().into_iter();
+            let routes = self.tunnels().into_iter();
             let mut attempts: FuturesUnordered<_> = routes.map(&attempt).collect();
             while let Some(outcome) = attempts.next().await {
                 if outcome.is_some() {

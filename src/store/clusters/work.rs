@@ -65,7 +65,7 @@ pub async fn claim(
         ($lock:literal) => {
             concat!(
                 "update clusters set lease_by = $1, lease_until_ms = $2, fence = fence + 1, ",
-                "next_run_ms = $3 where id in (",
+                "next_run_ms = case when next_run_ms = 0 then $3 else next_run_ms end where id in (",
                 "select id from clusters where next_run_ms <= $3 and lease_until_ms <= $3 ",
                 "order by next_run_ms, id limit $4",
                 $lock,

@@ -6,12 +6,13 @@ use azure_sandbox::{Effect, Fault, Operation, Refusal};
 use serde_json::{Value, json};
 
 use super::{Base, Stage};
-use crate::support::agent::{Listener, TestAgent};
+use crate::support::agent::{Internal, Listener, TestAgent, wait_for};
 use crate::support::app::{TestApp, TestAppBuilder};
 
 on_both!(
     private_cluster_is_active_only_once_reached,
     private_cluster_becomes_active_through_its_agent,
+    agent_of_another_server_is_used,
     private_cluster_needs_a_tunnel_only_if_silent,
     reached_private_cluster_needs_no_tunnel,
     cluster_without_local_accounts_uses_the_application,
@@ -79,13 +80,8 @@ async fn registration_token(scene: &Stage) -> String {
 /// Waits until the cluster has an agent that can be used, or none.
 async fn is_usable(scene: &Stage, wanted: bool) {
     let id = scene.path.rsplit('/').next().unwrap();
-    for _ in 0..6_000 {
-        if scene.app.app.cluster_access.sessions().has_usable(id) == wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("not within a minute: usable = {wanted}");
+    let sessions = scene.app.app.cluster_access.sessions();
+    wait_for("the agent", || sessions.has_usable(id) == wanted).await;
 }
 
 async fn private_cluster_becomes_active_through_its_agent(base: Base) {
@@ -127,6 +123,44 @@ async fn private_cluster_becomes_active_through_its_agent(base: Base) {
     scene.until("the return of the agent", back).await;
     assert_eq!(nodes().send().await.status, 200);
     assert_eq!(scene.asked(Operation::ManagedCluster, "GET"), 0);
+}
+
+async fn agent_of_another_server_is_used(base: Base) {
+    let scene = private(base, TestApp::with()).await;
+    let other = TestApp::with().advise().on(&scene.db).beside(&scene.app).start().await;
+    let (_own, internal) = (Internal::start(&scene.app).await, Internal::start(&other).await);
+    let waits = |cluster: &Value| condition(cluster, "Waiting")["status"] == "Unknown";
+    scene.until("the wait for an agent", waits).await;
+    let (listener, token) = (Listener::start(&other).await, registration_token(&scene).await);
+    let api = scene.app.sandbox.kubernetes_address();
+    let agent = TestAgent::connect(listener.address, &token, api).await;
+    let id = scene.path.rsplit('/').next().unwrap().to_owned();
+    let sessions = other.app.cluster_access.sessions().clone();
+    wait_for("the agent", || sessions.has_own(&id)).await;
+    let exchange = async || {
+        for app in [&other, &scene.app] {
+            app.app.secrets.heartbeat().await.unwrap();
+            app.app.agents.exchange().await.unwrap();
+        }
+    };
+    exchange().await;
+    let cluster = scene.becomes_active().await;
+    assert_eq!(cluster["aksStatus"]["privateRequiresTunnel"], true);
+    let inside = scene.path.replace("/v3/clusters", "/k8s/clusters");
+    let status = async || scene.app.get(&format!("{inside}/api/v1/nodes")).send().await.status.as_u16();
+    assert_eq!(status().await, 200);
+
+    // Its server is gone; the agent connects to the one that is left.
+    drop((internal, agent, listener));
+    other.app.agents.stop().await;
+    assert_eq!(status().await, 503);
+    let listener = Listener::start(&scene.app).await;
+    let _agent = TestAgent::connect(listener.address, &token, api).await;
+    let sessions = scene.app.app.cluster_access.sessions().clone();
+    wait_for("the agent", || sessions.has_own(&id)).await;
+    assert_eq!(status().await, 200);
+    exchange().await;
+    assert_eq!(status().await, 200);
 }
 
 async fn private_cluster_needs_a_tunnel_only_if_silent(base: Base) {

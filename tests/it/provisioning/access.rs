@@ -338,6 +338,7 @@ async fn old_data_directory_loses_its_service_accounts() {
         seen_ms,
         key_ids: Vec::new(),
         capabilities: Vec::new(),
+        address: None,
     };
     let store = case.store().await;
     store::replicas::put(&store, &older(AFTER_FIXTURE_MS + 301_000)).await.unwrap();

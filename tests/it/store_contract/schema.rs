@@ -55,6 +55,7 @@ async fn concurrent_migrations_succeed(db: &TestDb) {
         "cluster_events",
         "cluster_members",
         "cluster_revocations",
+        "agent_sessions",
         "cluster_secrets",
         "cluster_watches",
         "registration_tokens",
@@ -120,6 +121,7 @@ async fn replicas_store_heartbeats(db: &TestDb) {
         seen_ms,
         key_ids: keys.iter().map(|key| (*key).to_owned()).collect(),
         capabilities: keys.iter().map(|key| format!("after-{key}")).collect(),
+        address: keys.first().map(|key| format!("{key}:8445")),
     };
     replicas::put(store, &replica("b", 10, &["k1"])).await.unwrap();
     replicas::put(store, &replica("a", 20, &[])).await.unwrap();

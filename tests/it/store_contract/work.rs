@@ -8,7 +8,9 @@ on_both!(
     user_change_and_work_do_not_overwrite_each_other,
     cluster_events_are_listed_after_an_id,
     cluster_secrets_are_rewrapped_and_deleted_with_cluster,
-    registration_tokens_are_unique_by_name
+    registration_tokens_are_unique_by_name,
+    woken_cluster_is_due_again_after_its_lease,
+    sessions_of_agents_are_those_of_other_running_servers
 );
 
 async fn free_all_releases_leases_of_dead_workers(db: &TestDb) {
@@ -192,15 +194,74 @@ async fn registration_tokens_are_unique_by_name(db: &TestDb) {
         cluster_secrets::get(store, "c-a", &name).await.unwrap()
     };
     assert!(registration_tokens::insert(store, &row, &sealed("k1"), &audit()).await.unwrap());
-    let other = RegistrationTokenRow { uuid: "v".to_owned(), ..row.clone() };
+    assert_eq!(registration_tokens::find(store, &row.hash).await.unwrap(), Some(row.clone()));
+    assert_eq!(registration_tokens::find(store, &vec![0; 32]).await.unwrap(), None);
+    assert_eq!(registration_tokens::hashes(store).await.unwrap(), std::slice::from_ref(&row.hash));
+    let other = RegistrationTokenRow { uuid: "v".to_owned(), hash: vec![9; 32], ..row.clone() };
     assert!(!registration_tokens::insert(store, &other, &sealed("k2"), &audit()).await.unwrap());
     assert_eq!(text().await, Some(sealed("k1")), "the first one is unchanged");
     assert_eq!(registration_tokens::get(store, "c-a", "default-token").await.unwrap(), Some(row.clone()));
     assert_eq!(registration_tokens::list(store, "c-a").await.unwrap(), std::slice::from_ref(&row));
-    let nowhere = RegistrationTokenRow { cluster_id: "c-none".to_owned(), ..row };
+    let nowhere = RegistrationTokenRow { cluster_id: "c-none".to_owned(), hash: vec![8; 32], ..row };
     let dangling = registration_tokens::insert(store, &nowhere, &sealed("k1"), &audit()).await;
     assert!(matches!(dangling, Err(Error::Dangling { .. })));
     assert!(registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
     assert!(!registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
     assert_eq!(text().await, None, "it is deleted with its token");
+}
+
+async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
+    let store = &db.store;
+    add_due_cluster(store, "c-a", Some(10)).await;
+    let next = async || read_cluster(store, "c-a").await.work.next_run_ms;
+    let held = clusters::claim(store, "a", 100, 200, 1).await.unwrap().remove(0);
+    let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
+    assert!(clusters::wake(store, "c-a").await.unwrap());
+    assert!(!clusters::wake(store, "c-none").await.unwrap());
+    assert!(clusters::record(store, "c-a", &work, 1, 110).await.unwrap());
+    assert!(clusters::release(store, "c-a", &work, 1, 120, &[]).await.unwrap());
+    assert_eq!(next().await, Some(120), "not when the worker wanted");
+    clusters::wake(store, "c-a").await.unwrap();
+    let held = clusters::claim(store, "a", 130, 200, 1).await.unwrap().remove(0);
+    let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
+    assert!(clusters::release(store, "c-a", &work, 1, 140, &[]).await.unwrap());
+    assert_eq!(next().await, Some(5_000), "it was looked at");
+}
+
+async fn sessions_of_agents_are_those_of_other_running_servers(db: &TestDb) {
+    let store = &db.store;
+    for id in ["c-a", "c-b"] {
+        add_cluster(store, &cluster(id)).await;
+    }
+    for (id, seen_ms, address) in [
+        ("own", 100, Some("own:1")),
+        ("other", 100, Some("other:1")),
+        ("dead", 10, Some("dead:1")),
+        ("silent", 100, None),
+    ] {
+        let replica = ReplicaRow {
+            id: id.to_owned(),
+            started_ms: 1,
+            seen_ms,
+            key_ids: Vec::new(),
+            capabilities: Vec::new(),
+            address: address.map(str::to_owned),
+        };
+        replicas::put(store, &replica).await.unwrap();
+        agent_sessions::put(store, "c-a", id).await.unwrap();
+    }
+    for (cluster_id, replica_id) in [("c-a", "other"), ("c-b", "other"), ("c-none", "other"), ("c-a", "none")]
+    {
+        agent_sessions::put(store, cluster_id, replica_id).await.unwrap();
+    }
+    let found = async || -> Vec<(String, String)> {
+        let rows = agent_sessions::of_others(store, "own", 50).await.unwrap().into_iter();
+        rows.map(|row| (row.cluster_id, row.address)).collect()
+    };
+    let pair = |id: &str, address: &str| (id.to_owned(), address.to_owned());
+    assert_eq!(found().await, [pair("c-a", "other:1"), pair("c-b", "other:1")]);
+    agent_sessions::delete(store, "c-b", "other").await.unwrap();
+    assert_eq!(found().await, [pair("c-a", "other:1")]);
+    assert!(remove_cluster(store, "c-a").await);
+    assert_eq!(found().await, []);
 }

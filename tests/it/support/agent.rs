@@ -41,6 +41,23 @@ impl Listener {
     }
 }
 
+/// The listener of a server for other servers, which is announced to them.
+pub(crate) struct Internal {
+    _stop: DropGuard,
+}
+
+impl Internal {
+    pub(crate) async fn start(app: &TestApp) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        app.app.join_replicas(listener.local_addr().unwrap().to_string());
+        app.app.secrets.heartbeat().await.unwrap();
+        let (stop, tls) = (CancellationToken::new(), app.app.relay_tls().unwrap());
+        let options = serve::Options::default();
+        tokio::spawn(serve::serve(listener, Some(tls), app.app.relay_router(), stop.clone(), options));
+        Self { _stop: stop.drop_guard() }
+    }
+}
+
 /// The headers of an agent.
 pub(crate) fn headers(token: &str, params: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -106,4 +123,15 @@ impl TestAgent {
     pub(crate) async fn ended(&self) -> String {
         timeout(LONG, self.session.closed()).await.expect("the session goes on").to_string()
     }
+}
+
+/// Waits at most a minute.
+pub(crate) async fn wait_for(what: &str, mut good: impl FnMut() -> bool) {
+    for _ in 0..6_000 {
+        if good() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within a minute: {what}");
 }

@@ -1,0 +1,18 @@
+//! Sessions of agents that are connected to another server of the same installation.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::connector::BoxFuture;
+
+/// A connection to a cluster's API through another server.
+pub trait RelayStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> RelayStream for T {}
+
+/// Connects to clusters through other servers.
+pub trait Relay: Send + Sync {
+    /// Asks the server at `address` for a connection to the API of a cluster, through a session of that server only.
+    fn connect(&self, address: &str, cluster_id: &str) -> BoxFuture<Box<dyn RelayStream>, io::Error>;
+}

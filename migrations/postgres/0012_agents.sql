@@ -1,0 +1,11 @@
+-- Agents present a token without saying which cluster it is for.
+create unique index registration_tokens_hash on registration_tokens (hash);
+
+-- Where other servers connect to a server, for the sessions of agents that it has.
+alter table replicas add column address text;
+
+create table agent_sessions (
+    cluster_id text collate "C" not null references clusters (id) on delete cascade,
+    replica_id text collate "C" not null references replicas (id) on delete cascade,
+    primary key (cluster_id, replica_id)
+);

@@ -1,0 +1,164 @@
+//! Connections between the servers of one installation, for the sessions of agents. All servers know the encryption keys, and
+//! nobody else does: from the active key, each derives the same TLS key and the same token. A server proves itself by the
+//! TLS key, a client by the token.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster_access::{BoxFuture, Relay, RelayStream};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::error::Error;
+use crate::api::RELAY_PROTOCOL;
+use crate::service::secrets::Secrets;
+
+/// The name in the certificates. Servers are recognized by their key.
+const NAME: &str = "norman-aks.internal";
+/// The time limit for connecting to another server.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The TLS configuration of the internal listener. Keys that are added later count at the next start.
+pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>, Error> {
+    let key = secrets.replica_keys().into_iter().next().ok_or(Error::InternalTls)?;
+    let pair = key_pair(key.seed())?;
+    let mut params = CertificateParams::new(vec![NAME.to_owned()]).map_err(|_| Error::InternalTls)?;
+    params.not_after = rcgen::date_time_ymd(4096, 1, 1);
+    let certificate = params.self_signed(&pair).map_err(|_| Error::InternalTls)?;
+    let key = PrivatePkcs8KeyDer::from(pair.serialize_der());
+    serve::tls(vec![certificate.der().clone()], key.into()).map_err(|_| Error::InternalTls)
+}
+
+fn key_pair(seed: &[u8; 32]) -> Result<KeyPair, Error> {
+    let document = crate::vault::ed25519_pkcs8(seed).map_err(|_| Error::InternalTls)?;
+    let der = PrivatePkcs8KeyDer::from(document.as_slice());
+    KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).map_err(|_| Error::InternalTls)
+}
+
+/// Connects to other servers.
+pub(super) struct ReplicaRelay {
+    secrets: Secrets,
+}
+
+impl ReplicaRelay {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        Self { secrets }
+    }
+}
+
+impl Relay for ReplicaRelay {
+    fn connect(&self, address: &str, cluster_id: &str) -> BoxFuture<Box<dyn RelayStream>, io::Error> {
+        let (secrets, address, cluster_id) =
+            (self.secrets.clone(), address.to_owned(), cluster_id.to_owned());
+        Box::pin(async move {
+            let connecting = connect(&secrets, &address, &cluster_id);
+            let connected = tokio::time::timeout(CONNECT_LIMIT, connecting).await;
+            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|error| {
+                io::Error::other(format!("the server at {address}, which has the cluster's agent: {error}"))
+            })
+        })
+    }
+}
+
+async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Result<Box<dyn RelayStream>> {
+    let keys = secrets.replica_keys();
+    let token = keys.first().map(|key| key.token()).ok_or_else(|| io::Error::other("there is no key"))?;
+    let accepted = keys.iter().map(|key| key_pair(key.seed()).map(|pair| pair.public_key_raw().to_vec()));
+    let accepted = accepted.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = KnownKeys::new(accepted, &provider);
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await?;
+    remotedialer::tune_socket(&stream)?;
+    let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::get(format!("/internal/clusters/{cluster_id}/connect"))
+        .header(HOST, NAME)
+        .header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()))
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, RELAY_PROTOCOL)
+        .body(Empty::<Bytes>::new());
+    let response = sender.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(io::Error::other(format!("it answers {}", response.status())));
+    }
+    let upgraded = hyper::upgrade::on(response).await.map_err(io::Error::other)?;
+    Ok(Box::new(TokioIo::new(upgraded)))
+}
+
+/// Accepts servers by their public key.
+#[derive(Debug)]
+struct KnownKeys {
+    keys: Vec<Vec<u8>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl KnownKeys {
+    fn new(keys: Vec<Vec<u8>>, provider: &CryptoProvider) -> Self {
+        Self { keys, algorithms: provider.signature_verification_algorithms }
+    }
+}
+
+impl ServerCertVerifier for KnownKeys {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // An Ed25519 key is the end of the public key info, and no certificate of another key contains it there: the
+        // handshake's signature, which is checked below, is by the key that the certificate names.
+        let parsed = rustls::server::ParsedCertificate::try_from(certificate)?;
+        let info = parsed.subject_public_key_info();
+        if self.keys.iter().any(|key| info.ends_with(key)) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

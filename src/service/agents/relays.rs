@@ -1,0 +1,92 @@
+//! The sessions of other servers: each server announces the clusters whose agents it has, and looks every two seconds what
+//! the others have. Only a server that others can connect to takes part.
+
+use std::collections::HashMap;
+use std::io;
+
+use aks::status::ClusterStatus;
+use remotedialer::Connection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use url::Url;
+
+use super::Agents;
+use crate::service::secrets::ALIVE_MS;
+use crate::store;
+
+/// Why this server cannot connect to a cluster for another one.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// It has no session of the cluster.
+    #[error("no agent of the cluster is connected to this server")]
+    NoSession(#[source] io::Error),
+    /// The database does not answer.
+    #[error("the cluster cannot be read")]
+    Store(#[from] store::Error),
+}
+
+impl Agents {
+    /// Whether this is the token of a server of this installation.
+    pub fn is_relay_token(&self, token: &[u8]) -> bool {
+        self.inner.secrets.replica_keys().iter().any(|key| key.is_token(token))
+    }
+
+    /// Opens a connection to the API of a cluster, for another server. The address is the one that Azure gave; the other server
+    /// does not choose it.
+    ///
+    /// # Errors
+    /// See [`RelayError`].
+    pub async fn dial(&self, cluster_id: &str) -> Result<Connection, RelayError> {
+        let row = store::clusters::get(&self.inner.store, cluster_id).await?;
+        let status = row.and_then(|row| ClusterStatus::from_text(&row.work.status).ok()).unwrap_or_default();
+        let endpoint = status.api_endpoint.and_then(|endpoint| endpoint.parse::<Url>().ok());
+        let host = endpoint.as_ref().and_then(Url::host_str).unwrap_or_default();
+        self.sessions().dial(cluster_id, host).map_err(RelayError::NoSession)
+    }
+
+    /// Joins such a connection with the other server's, until one of them ends.
+    pub fn relay<S>(
+        &self,
+        connection: Connection,
+        upgraded: impl Future<Output = Result<S, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let closing = self.inner.closing.clone();
+        self.inner.tasks.spawn(async move {
+            let Ok(stream) = upgraded.await else { return };
+            if let Some(Err(error)) =
+                closing.run_until_cancelled(remotedialer::join(connection, stream)).await
+            {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a relayed connection failed");
+            }
+        });
+    }
+
+    /// Announces the sessions of this server and learns those of the others. To be called every two seconds.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn exchange(&self) -> Result<(), store::Error> {
+        let inner = &self.inner;
+        if !inner.secrets.has_address() {
+            return Ok(());
+        }
+        let replica = inner.secrets.replica();
+        let own = self.sessions().own_clusters();
+        let announced = std::mem::take(&mut *inner.lock_announced());
+        for cluster_id in announced.iter().filter(|cluster_id| !own.contains(cluster_id)) {
+            store::agent_sessions::delete(&inner.store, cluster_id, replica).await?;
+        }
+        for cluster_id in own.iter().filter(|cluster_id| !announced.contains(*cluster_id)) {
+            store::agent_sessions::put(&inner.store, cluster_id, replica).await?;
+        }
+        *inner.lock_announced() = own.into_iter().collect();
+        let since_ms = inner.clock.now_ms() - ALIVE_MS;
+        let mut servers: HashMap<String, Vec<String>> = HashMap::new();
+        for row in store::agent_sessions::of_others(&inner.store, replica, since_ms).await? {
+            servers.entry(row.cluster_id).or_default().push(row.address);
+        }
+        self.sessions().set_servers(servers);
+        Ok(())
+    }
+}

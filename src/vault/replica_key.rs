@@ -1,0 +1,89 @@
+//! What the servers of one installation derive from an encryption key, to know each other. Neither leads back to the key.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::{constant_time, hmac};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::Error;
+
+/// What is derived from one encryption key.
+#[derive(Clone)]
+pub struct ReplicaKey {
+    /// HMAC-SHA-256 of two labels, by the encryption key.
+    seed: Arc<Zeroizing<[u8; 32]>>,
+    token: Arc<Zeroizing<String>>,
+}
+
+impl fmt::Debug for ReplicaKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplicaKey")
+    }
+}
+
+impl ReplicaKey {
+    pub(super) fn derive(key: &[u8]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let derived = |label: &str| {
+            let mut bytes = Zeroizing::new([0; 32]);
+            let tag = hmac::sign(&key, label.as_bytes());
+            bytes.iter_mut().zip(tag.as_ref()).for_each(|(byte, derived)| *byte = *derived);
+            bytes
+        };
+        let mut token = Zeroizing::new(String::new());
+        for byte in derived("norman-aks replica token").iter() {
+            // Writing to a string cannot fail.
+            let _ = write!(token, "{byte:02x}");
+        }
+        Self { seed: Arc::new(derived("norman-aks replica tls")), token: Arc::new(token) }
+    }
+
+    /// The seed of the Ed25519 key for TLS.
+    pub fn seed(&self) -> &[u8; 32] {
+        &self.seed
+    }
+
+    /// The token of a client.
+    pub fn token(&self) -> SecretString {
+        SecretString::from(self.token.as_str())
+    }
+
+    /// Whether this is the token, in a time that does not tell where they differ.
+    pub fn is_token(&self, token: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(self.token.as_bytes(), token).is_ok()
+    }
+}
+
+/// The Ed25519 key with this seed, as PKCS #8.
+///
+/// # Errors
+/// [`Error::Broken`] only.
+pub fn ed25519_pkcs8(seed: &[u8; 32]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Error::Broken)?;
+    let document: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| Error::Broken)?;
+    Ok(Zeroizing::new(document.as_ref().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_derived_from_the_encryption_key_alone_and_not_printed() {
+        let (one, same, other) =
+            (ReplicaKey::derive(&[1; 32]), ReplicaKey::derive(&[1; 32]), ReplicaKey::derive(&[2; 32]));
+        let token = one.token();
+        assert_eq!((one.seed(), token.expose_secret()), (same.seed(), same.token().expose_secret()));
+        assert_ne!(one.seed(), other.seed());
+        assert!(one.is_token(token.expose_secret().as_bytes()));
+        assert!(!other.is_token(token.expose_secret().as_bytes()) && !one.is_token(b""));
+        assert!(!format!("{one:?}").contains(token.expose_secret()));
+        assert!(ed25519_pkcs8(one.seed()).is_ok());
+    }
+}
