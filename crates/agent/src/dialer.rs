@@ -1,0 +1,194 @@
+//! What the server reaches through the agent: the cluster's API server, and nothing else.
+//!
+//! | Part of the request | Rule |
+//! |---|---|
+//! | network | must be `tcp` |
+//! | address | must be `NORMAN_AKS_API_SERVER`, or have the port 443 if that is unset |
+//! | where the connection goes | always to `KUBERNETES_SERVICE_HOST:KUBERNETES_SERVICE_PORT` |
+//!
+//! The last row is what protects the network; the others only tell a confused server early that it does not get what
+//! it asked for. Servers ask for the API server's public or private name, as Azure gives it. The agent does not
+//! resolve that name: a server could name any host, and inside a cluster the name may not resolve at all. The address
+//! inside the cluster leads to the same API server, whose certificate has both names, and the server verifies it.
+//!
+//! Any other request fails by itself and does not end the session, because it may belong to one of many users.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use remotedialer::{Dialer, Target};
+use tokio::net::TcpStream;
+
+use crate::event::Event;
+use crate::network::Network;
+use crate::run::Observer;
+use crate::settings::{Endpoint, Settings, endpoint};
+
+/// The shortest interval between events of one kind, which a server could cause thousands of times a second.
+const EVENT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Part of an address that is reported, in characters.
+const MAX_REPORTED_LEN: usize = 100;
+
+/// Dials the API server for the sessions of one agent. Clones share the state.
+#[derive(Clone)]
+pub(crate) struct ApiServerDialer(Arc<Inner>);
+
+struct Inner {
+    api_server: Endpoint,
+    allowed: Option<Endpoint>,
+    network: Network,
+    observer: Observer,
+    draining: AtomicBool,
+    denied: RateLimit,
+    unreachable: RateLimit,
+}
+
+impl ApiServerDialer {
+    pub(crate) fn new(settings: &Settings, network: Network, observer: Observer) -> Self {
+        Self(Arc::new(Inner {
+            api_server: settings.api_server.clone(),
+            allowed: settings.allowed.clone(),
+            network,
+            observer,
+            draining: AtomicBool::new(false),
+            denied: RateLimit::default(),
+            unreachable: RateLimit::default(),
+        }))
+    }
+
+    /// Denies all further connections.
+    pub(crate) fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Dialer for ApiServerDialer {
+    type Stream = TcpStream;
+
+    async fn dial(&self, target: Target) -> io::Result<TcpStream> {
+        let inner = &self.0;
+        if inner.draining.load(Ordering::Relaxed) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the agent is stopping"));
+        }
+        if let Err(reason) = check(&target, inner.allowed.as_ref()) {
+            inner.denied.report(|count| {
+                let (network, address) = (shorten(&target.network), shorten(&target.address));
+                (inner.observer)(&Event::DialDenied { network, address, reason, count });
+            });
+            return Err(remotedialer::denied());
+        }
+        let stream = inner.network.connect(&inner.api_server.host, inner.api_server.port).await;
+        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        stream.inspect_err(|error| {
+            inner.unreachable.report(|count| {
+                let (address, reason) = (inner.api_server.to_string(), error.to_string());
+                (inner.observer)(&Event::ApiServerUnreachable { address, reason, count });
+            });
+        })
+    }
+}
+
+/// Whether the server may ask for `target`. The error says why not.
+fn check(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str> {
+    if target.network != "tcp" {
+        return Err("only tcp connections to the cluster's API server are allowed");
+    }
+    let Some(address) = endpoint(&target.address) else { return Err("the address is not host:port") };
+    match allowed {
+        Some(allowed) if address == *allowed => Ok(()),
+        Some(_) => Err("only the address in NORMAN_AKS_API_SERVER is allowed"),
+        None if address.port == 443 => Ok(()),
+        None => Err("only the cluster's API server is allowed, at port 443"),
+    }
+}
+
+/// The start of a text that the server chose, without control characters.
+fn shorten(text: &str) -> String {
+    text.chars().take(MAX_REPORTED_LEN).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Lets an event pass from time to time, and counts the others.
+#[derive(Default)]
+struct RateLimit(Mutex<(Option<Instant>, u64)>);
+
+impl RateLimit {
+    /// Calls `report` with the number of events since its last call, unless that was a moment ago.
+    fn report(&self, report: impl FnOnce(u64)) {
+        self.report_at(Instant::now(), report);
+    }
+
+    fn report_at(&self, now: Instant, report: impl FnOnce(u64)) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, count) = &mut *state;
+        *count += 1;
+        if last.is_some_and(|last| now.duration_since(last) < EVENT_INTERVAL) {
+            return;
+        }
+        *last = Some(now);
+        let count = std::mem::take(count);
+        drop(state);
+        report(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_allowed(network: &str, address: &str, allowed: Option<&str>) -> bool {
+        let target = Target { network: network.to_owned(), address: address.to_owned() };
+        check(&target, allowed.map(|allowed| endpoint(allowed).unwrap()).as_ref()).is_ok()
+    }
+
+    #[test]
+    fn without_a_known_name_every_host_with_port_443_is_the_api_server() {
+        for (network, address, expected) in [
+            ("tcp", "name.privatelink.westeurope.azmk8s.io:443", true),
+            ("tcp", "10.0.0.1:443", true),
+            ("tcp", "[fd00::1]:443", true),
+            ("tcp", "169.254.169.254:80", false),
+            ("tcp", "name:0443", true),
+            ("tcp", "name:+443", false),
+            ("tcp", "name", false),
+            ("tcp", ":443", false),
+            ("tcp", "fd00::1:443", false),
+            ("tcp", "a b:443", false),
+            ("tcp", "user@name:443", false),
+            ("tcp4", "name:443", false),
+            ("udp", "name:443", false),
+            ("unix", "/var/run/docker.sock", false),
+            ("", "name:443", false),
+        ] {
+            assert_eq!(is_allowed(network, address, None), expected, "{network}/{address}");
+        }
+    }
+
+    #[test]
+    fn known_name_is_the_only_one() {
+        let allowed = Some("Name.azmk8s.io:443");
+        assert!(is_allowed("tcp", "name.AZMK8S.io:443", allowed));
+        for address in ["other.azmk8s.io:443", "name.azmk8s.io:6443", "10.0.0.1:443", "name.azmk8s.io.:443"] {
+            assert!(!is_allowed("tcp", address, allowed), "{address}");
+        }
+    }
+
+    #[test]
+    fn events_are_limited_and_counted() {
+        let limit = RateLimit::default();
+        let mut reported = Vec::new();
+        let start = Instant::now();
+        for seconds in [0, 1, 2, 9, 10, 19, 20] {
+            limit.report_at(start + Duration::from_secs(seconds), |count| reported.push(count));
+        }
+        assert_eq!(reported, [1, 4, 2]);
+    }
+
+    #[test]
+    fn reported_address_is_short_and_one_line() {
+        assert_eq!(shorten("a\r\nb"), "a  b");
+        assert_eq!(shorten(&"x".repeat(1000)).len(), MAX_REPORTED_LEN);
+    }
+}

@@ -1,0 +1,246 @@
+//! What happens to an agent, with texts for its log and its readiness.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A change of the agent's state, or a failed attempt to reach the server. The agent tries again after every failure.
+///
+/// `Display` says what is wrong and what to do. No event contains the token or the credential of a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An attempt to connect begins.
+    Connecting {
+        /// The server, `https://host[:port]`.
+        server: String,
+        /// The proxy, without its credential.
+        proxy: Option<String>,
+    },
+    /// A session is open.
+    Connected {
+        /// The server, `https://host[:port]`.
+        server: String,
+    },
+    /// The session has ended.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// The server does not accept the agent.
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+        /// The start of the response's body.
+        text: String,
+    },
+    /// The server, or the proxy, cannot be reached.
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The proxy does not connect to the server.
+    ProxyFailed {
+        /// The proxy, without its credential.
+        proxy: String,
+        /// Its status, if it responded.
+        status: Option<u16>,
+        /// Why.
+        reason: String,
+    },
+    /// The TLS handshake failed, for a reason other than the certificate.
+    TlsFailed {
+        /// Host and port.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The certificate of the server or of the proxy is not trusted.
+    NotTrusted {
+        /// Host and port.
+        address: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The server's certificate authorities cannot be read.
+    AuthoritiesUnavailable {
+        /// Why.
+        reason: String,
+    },
+    /// The server's certificate authorities are not those of the checksum.
+    ChecksumMismatch {
+        /// The checksum of the settings.
+        expected: String,
+        /// The checksum of the server's `cacerts`; `None` if the server has none.
+        actual: Option<String>,
+    },
+    /// Something other than a server of agents responded.
+    HandshakeFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Connecting took too long.
+    TimedOut {
+        /// The time limit.
+        after: Duration,
+    },
+    /// The server asked for an address that it may not reach. Reported at most once in ten seconds.
+    DialDenied {
+        /// The network, such as `tcp`.
+        network: String,
+        /// The address.
+        address: String,
+        /// Why.
+        reason: &'static str,
+        /// Number of requests since the previous event, this one included.
+        count: u64,
+    },
+    /// The cluster's API server cannot be reached. Reported at most once in ten seconds.
+    ApiServerUnreachable {
+        /// The address inside the cluster.
+        address: String,
+        /// Why.
+        reason: String,
+        /// Number of failures since the previous event, this one included.
+        count: u64,
+    },
+    /// The agent was told to stop; running connections may finish.
+    Draining {
+        /// Number of open connections.
+        connections: usize,
+    },
+    /// The agent has stopped.
+    Stopped,
+}
+
+impl Event {
+    /// Whether something is wrong.
+    pub fn is_failure(&self) -> bool {
+        !matches!(
+            self,
+            Self::Connecting { .. } | Self::Connected { .. } | Self::Draining { .. } | Self::Stopped
+        )
+    }
+}
+
+/// What to do about a rejection.
+fn rejection_remedy(status: u16) -> &'static str {
+    match status {
+        400 | 401 => {
+            "the server does not know this registration token: the cluster was deleted there, or its token was replaced; \
+             apply the cluster's import manifest again, or remove the agent"
+        }
+        403 | 407 => {
+            "a proxy or gateway before the server may deny the request; allow WebSocket upgrades of /v3/connect"
+        }
+        404 | 405 | 200..=299 | 426 => {
+            "the address is not that of a server for agents, or a gateway before it does not pass WebSocket upgrades; check \
+             CATTLE_SERVER, which must lead to the root of the server"
+        }
+        300..=399 => "agents follow no redirect; set CATTLE_SERVER to the address that the server has itself",
+        429 | 431 | 500.. => {
+            "the server, or a gateway before it, cannot serve the agent now; its log has the reason"
+        }
+        _ => "the server's log has the reason",
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting { server, proxy: None } => write!(f, "connecting to {server}"),
+            Self::Connecting { server, proxy: Some(proxy) } => {
+                write!(f, "connecting to {server} through the proxy {proxy}")
+            }
+            Self::Connected { server } => {
+                write!(f, "connected to {server}, which can now reach the cluster's API server")
+            }
+            Self::Disconnected { reason } => write!(f, "disconnected: {reason}; connecting again"),
+            Self::Rejected { status, text } => {
+                let text = if text.is_empty() { "no text" } else { text };
+                write!(
+                    f,
+                    "rejected by the server with status {status} ({text}); {}",
+                    rejection_remedy(*status)
+                )
+            }
+            Self::Unreachable { address, reason } => write!(
+                f,
+                "cannot connect to {address}: {reason}; check the address, DNS, and that firewalls and network policies \
+                 allow TCP connections to it"
+            ),
+            Self::ProxyFailed { proxy, status, reason } => {
+                write!(
+                    f,
+                    "the proxy {proxy} does not connect to the server: {reason}; {}",
+                    proxy_remedy(*status)
+                )
+            }
+            Self::TlsFailed { address, reason } => write!(
+                f,
+                "TLS handshake with {address} failed: {reason}; check that it is the port for HTTPS, and that no firewall \
+                 interrupts TLS"
+            ),
+            Self::NotTrusted { address, reason, remedy } => {
+                write!(f, "the certificate of {address} is not trusted: {reason}; {remedy}")
+            }
+            Self::AuthoritiesUnavailable { reason } => write!(
+                f,
+                "cannot read the server's certificate authorities: GET /v3/settings/cacerts: {reason}; check that \
+                 CATTLE_SERVER leads to the server and that a gateway before it passes this path without login"
+            ),
+            Self::ChecksumMismatch { expected, actual: Some(actual) } => write!(
+                f,
+                "the server's certificate authorities have the SHA-256 {actual}, but CATTLE_CA_CHECKSUM is {expected}; if \
+                 they were replaced on the server, apply the cluster's import manifest again, otherwise this is another \
+                 server"
+            ),
+            Self::ChecksumMismatch { expected, actual: None } => write!(
+                f,
+                "CATTLE_CA_CHECKSUM is {expected}, but the server publishes no certificate authority; set `cacerts` there, \
+                 or apply the cluster's import manifest again if the server's certificate is now from a public authority"
+            ),
+            Self::HandshakeFailed { reason } => {
+                write!(
+                    f,
+                    "WebSocket handshake failed: {reason}; check that CATTLE_SERVER leads to the server"
+                )
+            }
+            Self::TimedOut { after } => write!(
+                f,
+                "connecting took longer than {} s; check that firewalls, proxies and network policies allow it",
+                after.as_secs()
+            ),
+            Self::DialDenied { network, address, reason, count } => {
+                write!(
+                    f,
+                    "denied the server {count} connection(s), the last one to {network}/{address}: {reason}"
+                )
+            }
+            Self::ApiServerUnreachable { address, reason, count } => write!(
+                f,
+                "cannot connect to the cluster's API server at {address} ({count} failed): {reason}; check that network \
+                 policies allow this pod to connect to it"
+            ),
+            Self::Draining { connections } => {
+                write!(f, "stopping: {connections} open connection(s) may finish, new ones are denied")
+            }
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+/// What to do about a proxy that fails.
+fn proxy_remedy(status: Option<u16>) -> &'static str {
+    match status {
+        Some(407) => "put user and password into HTTPS_PROXY, as http://user:password@host:port",
+        Some(403) => "allow CONNECT to the server in the proxy, or name the server in NO_PROXY",
+        Some(_) => {
+            "check that the proxy can reach the server and allows CONNECT, or name the server in NO_PROXY"
+        }
+        None => "check the address in HTTPS_PROXY, or name the server in NO_PROXY",
+    }
+}

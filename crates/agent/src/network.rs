@@ -1,0 +1,41 @@
+//! How the agent opens TCP connections.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
+
+type Connect = dyn Fn(String, u16) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync;
+
+/// Opens TCP connections by host and port. Clones share the function.
+#[derive(Clone)]
+pub struct Network(Arc<Connect>);
+
+impl Network {
+    /// A network with the names and routes of this machine.
+    pub fn system() -> Self {
+        Self::new(|host: String, port| async move { TcpStream::connect((host.as_str(), port)).await })
+    }
+
+    /// A network whose connections `connect` opens. It gets host names and IP addresses, the latter without brackets.
+    pub fn new<F, R>(connect: F) -> Self
+    where
+        F: Fn(String, u16) -> R + Send + Sync + 'static,
+        R: Future<Output = io::Result<TcpStream>> + Send + 'static,
+    {
+        Self(Arc::new(move |host, port| Box::pin(connect(host, port))))
+    }
+
+    pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        (self.0)(host.to_owned(), port).await
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}

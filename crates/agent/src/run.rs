@@ -1,0 +1,210 @@
+//! Connecting, reconnecting and stopping.
+
+mod backoff;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use remotedialer::{
+    ClientRequest, ClientStream, CloseCode, ConnectError, Session, SessionConfig, SessionDriver,
+    SessionError, connect_over, upgrade,
+};
+use rustls::ClientConfig;
+use secrecy::ExposeSecret as _;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::backoff::Backoff;
+use crate::dialer::ApiServerDialer;
+use crate::event::Event;
+use crate::network::Network;
+use crate::settings::Settings;
+use crate::{connection, fetch, params, trust};
+
+/// Time for the TCP connection and the proxy together, for reading the certificate authorities, and for the handshakes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Interval of looking whether the last connection has ended, while the agent stops.
+const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The part of a text of the server that is reported, in characters.
+const MAX_REPORTED_LEN: usize = 300;
+
+/// Gets each [`Event`] of an agent. It must not block.
+pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Why an agent cannot work at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The settings result in a request that cannot be sent.
+    #[error("cannot build the agent's request to {server}; check CATTLE_SERVER and CATTLE_TOKEN")]
+    Request {
+        /// The server, `https://host[:port]`.
+        server: String,
+    },
+}
+
+/// Connects to the server, and again after each failure or disconnect, until `stop` is cancelled. Then no new connection
+/// is accepted, running ones have some seconds to finish ([`Settings::with_drain`]), and the session is closed.
+///
+/// # Errors
+/// Only settings that can never work.
+pub async fn run(
+    settings: Settings,
+    network: Network,
+    observer: Observer,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let dialer = ApiServerDialer::new(&settings, network.clone(), Arc::clone(&observer));
+    let mut agent = Agent { settings, network, observer, dialer, registered: false, tls: None };
+    agent.check_request()?;
+    let mut backoff = Backoff::default();
+    while let Some(connected) = stop.run_until_cancelled(agent.connect()).await {
+        match connected {
+            Ok((session, driver)) => {
+                agent.registered = true;
+                agent.report(&Event::Connected { server: agent.settings.server() });
+                let started = Instant::now();
+                agent.hold(session, driver, &stop).await;
+                backoff.session_lasted(started.elapsed());
+            }
+            Err(failure) => {
+                if matches!(failure, Event::NotTrusted { .. }) {
+                    // The authorities may have been replaced: read them again.
+                    agent.tls = None;
+                }
+                agent.report(&failure);
+            }
+        }
+        if stop.run_until_cancelled(sleep(backoff.next_delay())).await.is_none() {
+            break;
+        }
+    }
+    agent.report(&Event::Stopped);
+    Ok(())
+}
+
+struct Agent {
+    settings: Settings,
+    network: Network,
+    observer: Observer,
+    dialer: ApiServerDialer,
+    /// Whether this process has been connected before.
+    registered: bool,
+    /// The authorities that are trusted, once they are read.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Agent {
+    fn report(&self, event: &Event) {
+        (self.observer)(event);
+    }
+
+    fn check_request(&self) -> Result<(), RunError> {
+        let request = self.request();
+        request.map(|_| ()).ok_or_else(|| RunError::Request { server: self.settings.server() })
+    }
+
+    /// One attempt. The error is the event to report.
+    async fn connect(&mut self) -> Result<(Session, SessionDriver<ClientStream>), Event> {
+        let (server, proxy) = (self.settings.server(), self.settings.proxy());
+        self.report(&Event::Connecting { server, proxy });
+        let tls = match &self.tls {
+            Some(tls) => Arc::clone(tls),
+            None => Arc::clone(self.tls.insert(self.trusted().await?)),
+        };
+        let Some(request) = self.request() else {
+            return Err(Event::HandshakeFailed { reason: "the request cannot be built".to_owned() });
+        };
+        let stream = limited(connection::open(&self.settings, &self.network)).await?;
+        let connected =
+            connect_over(stream, &request, tls, SessionConfig::client(), self.dialer.clone()).await;
+        connected.map_err(|error| self.failure(&error))
+    }
+
+    /// The authorities that the settings trust.
+    async fn trusted(&self) -> Result<Arc<ClientConfig>, Event> {
+        let unavailable = |reason| Event::AuthoritiesUnavailable { reason };
+        let Some(checksum) = &self.settings.checksum else {
+            return trust::system().map_err(|reason| Event::NotTrusted {
+                address: self.settings.server.to_string(),
+                reason,
+                remedy: "apply the cluster's import manifest again, which sets CATTLE_CA_CHECKSUM, or set SSL_CERT_FILE",
+            });
+        };
+        let unverified = trust::unverified().map_err(unavailable)?;
+        let pem = fetch::authorities(&self.settings, &self.network, unverified, checksum);
+        trust::pinned(&limited(pem).await?).map_err(unavailable)
+    }
+
+    /// The upgrade request, with the token.
+    fn request(&self) -> Option<ClientRequest> {
+        let path = if self.registered { "/v3/connect" } else { "/v3/connect/register" };
+        let url = format!("wss://{}{path}", self.settings.authority());
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (upgrade::TOKEN_HEADER, self.settings.token.expose_secret().to_owned()),
+            (upgrade::PARAMS_HEADER, params::header(&self.settings.api_server)),
+        ] {
+            let mut value = HeaderValue::try_from(value).ok()?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Some(ClientRequest::new(&url).ok()?.with_headers(headers))
+    }
+
+    /// Runs a session until it ends, or until `stop` is cancelled and the session is drained and closed.
+    async fn hold(&self, session: Session, driver: SessionDriver<ClientStream>, stop: &CancellationToken) {
+        let mut driver = pin!(driver);
+        tokio::select! {
+            reason = driver.as_mut() => return self.report(&self.disconnected(&reason)),
+            () = stop.cancelled() => {}
+        }
+        self.dialer.drain();
+        self.report(&Event::Draining { connections: session.connections() });
+        let drained = timeout(self.settings.drain, async {
+            while session.connections() > 0 {
+                sleep(DRAIN_POLL_INTERVAL).await;
+            }
+        });
+        tokio::select! {
+            reason = driver.as_mut() => return self.report(&self.disconnected(&reason)),
+            // When the time is over, the rest is cut.
+            _ = drained => {}
+        }
+        session.close(CloseCode::GOING_AWAY, "the agent is stopping");
+        driver.await;
+    }
+
+    fn disconnected(&self, reason: &SessionError) -> Event {
+        Event::Disconnected { reason: self.clean(&reason.to_string()) }
+    }
+
+    fn failure(&self, error: &ConnectError) -> Event {
+        let reason = |error: &ConnectError| self.clean(&trust::with_causes(error));
+        match error {
+            ConnectError::Tls { source, .. } => {
+                trust::tls_event(&self.settings.server, source, self.settings.checksum.is_some())
+            }
+            ConnectError::Rejected { status, body } => {
+                Event::Rejected { status: status.as_u16(), text: self.clean(body) }
+            }
+            ConnectError::Timeout => Event::TimedOut { after: CONNECT_TIMEOUT },
+            error => Event::HandshakeFailed { reason: reason(error) },
+        }
+    }
+
+    /// The start of a text that may come from the server, without the token.
+    fn clean(&self, text: &str) -> String {
+        self.settings.redact(text).trim().chars().take(MAX_REPORTED_LEN).collect()
+    }
+}
+
+/// Limits one part of an attempt.
+async fn limited<T>(attempt: impl Future<Output = Result<T, Event>>) -> Result<T, Event> {
+    let after = CONNECT_TIMEOUT;
+    timeout(after, attempt).await.unwrap_or(Err(Event::TimedOut { after }))
+}

@@ -1,0 +1,59 @@
+//! Delays between attempts to connect.
+
+use std::time::Duration;
+
+/// The upper limit of the first delay.
+const MIN_DELAY: Duration = Duration::from_secs(1);
+
+/// The upper limit of every delay.
+const MAX_DELAY: Duration = Duration::from_secs(30);
+
+/// A session that lasted this long was in order: what follows is a new failure.
+const STABLE: Duration = Duration::from_secs(30);
+
+/// Delays that double from attempt to attempt. Each is chosen at random from the upper half of its limit, so that the
+/// agents of a server that restarts do not come back in the same second.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    pub(super) fn next_delay(&mut self) -> Duration {
+        let limit = MIN_DELAY.saturating_mul(1 << self.attempts.min(5)).min(MAX_DELAY);
+        self.attempts += 1;
+        limit.mul_f64(rand::random_range(0.5..=1.0))
+    }
+
+    /// Starts again with the shortest delay, unless the session ended soon after its start.
+    pub(super) fn session_lasted(&mut self, duration: Duration) {
+        if duration >= STABLE {
+            self.attempts = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_their_limit_and_vary() {
+        let mut backoff = Backoff::default();
+        for limit in [1, 2, 4, 8, 16, 30, 30, 30] {
+            let (delay, limit) = (backoff.next_delay(), Duration::from_secs(limit));
+            assert!(delay >= limit / 2 && delay <= limit, "{delay:?} of {limit:?}");
+        }
+        let delays: Vec<_> = (0..10).map(|_| backoff.next_delay()).collect();
+        assert!(delays.iter().any(|delay| *delay != delays[0]));
+    }
+
+    #[test]
+    fn only_a_session_that_lasted_resets_the_delay() {
+        let mut backoff = Backoff { attempts: 5 };
+        backoff.session_lasted(Duration::from_secs(1));
+        assert!(backoff.next_delay() > Duration::from_secs(10));
+        backoff.session_lasted(STABLE);
+        assert!(backoff.next_delay() <= MIN_DELAY);
+    }
+}

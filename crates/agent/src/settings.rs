@@ -1,0 +1,155 @@
+//! The settings of an agent, from the variables and files of an import manifest.
+
+mod error;
+mod parse;
+
+use std::fmt;
+use std::time::Duration;
+
+use hyper_util::client::proxy::matcher::Intercept;
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use self::error::SettingsError;
+use self::parse::Source;
+pub(crate) use self::parse::endpoint;
+
+const SERVER: &str = "CATTLE_SERVER";
+const TOKEN: &str = "CATTLE_TOKEN";
+const CA_CHECKSUM: &str = "CATTLE_CA_CHECKSUM";
+const KUBERNETES_HOST: &str = "KUBERNETES_SERVICE_HOST";
+const KUBERNETES_PORT: &str = "KUBERNETES_SERVICE_PORT";
+const API_SERVER: &str = "NORMAN_AKS_API_SERVER";
+const HTTPS_PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// Files of the mounted secret. They override the variables, as in Rancher's agent: only they change when the token is
+/// rotated.
+const SERVER_FILE: &str = "/cattle-credentials/url";
+const TOKEN_FILE: &str = "/cattle-credentials/token";
+
+/// Time that running connections have to finish after the signal to stop. Below the 30 s after which Kubernetes kills a
+/// pod.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// Name or IP address, the latter without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// The settings of an agent.
+#[derive(Clone)]
+pub struct Settings {
+    pub(crate) server: Endpoint,
+    pub(crate) token: SecretString,
+    pub(crate) checksum: Option<String>,
+    /// The address at which the agent connects to the API server.
+    pub(crate) api_server: Endpoint,
+    /// The only address that the server may ask for, if it is known.
+    pub(crate) allowed: Option<Endpoint>,
+    pub(crate) proxy: Option<Intercept>,
+    pub(crate) drain: Duration,
+}
+
+impl Settings {
+    /// Reads the settings. `variable` returns a variable of the environment, `file` the content of a file, if there is
+    /// one.
+    ///
+    /// | Variable | File | Meaning |
+    /// |---|---|---|
+    /// | `CATTLE_SERVER` | `/cattle-credentials/url` | the server, `https://host[:port]`; a path is ignored |
+    /// | `CATTLE_TOKEN` | `/cattle-credentials/token` | the registration token |
+    /// | `CATTLE_CA_CHECKSUM` | | SHA-256 of the server's `cacerts`; without it, the system's authorities are trusted |
+    /// | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | | the API server; Kubernetes sets them |
+    /// | `NORMAN_AKS_API_SERVER` | | the only `host:port` that the server may ask for; by default any host with port 443 |
+    /// | `HTTPS_PROXY`, `NO_PROXY` | | the proxy to the server; lower case as well |
+    ///
+    /// # Errors
+    /// A missing or invalid value. The message names it and what to do, and shows no secret.
+    pub fn from_environment(
+        variable: impl Fn(&str) -> Option<String>,
+        file: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, SettingsError> {
+        let source = Source { variable: &variable, file: &file };
+        let server = source.file_or_variable(SERVER_FILE, SERVER)?.ok_or(SettingsError::NoServer)?;
+        let server = parse::server(&server)?;
+        let token = source.file_or_variable(TOKEN_FILE, TOKEN)?.ok_or(SettingsError::NoToken)?;
+        let checksum = source.variable(CA_CHECKSUM).map(|value| parse::checksum(&value.text)).transpose()?;
+        let host = source.variable(KUBERNETES_HOST).ok_or(SettingsError::NotInCluster(KUBERNETES_HOST))?;
+        let port = source.variable(KUBERNETES_PORT).ok_or(SettingsError::NotInCluster(KUBERNETES_PORT))?;
+        let api_server = parse::in_cluster(&host.text, &port.text)?;
+        let allowed = source.variable(API_SERVER).map(|value| parse::api_server(&value.text)).transpose()?;
+        let proxy = source.first_variable(HTTPS_PROXY);
+        let no_proxy = source.first_variable(NO_PROXY).map(|value| value.text).unwrap_or_default();
+        let proxy = proxy.map(|proxy| parse::proxy(&proxy, no_proxy, &server)).transpose()?.flatten();
+        Ok(Self { server, token: parse::token(token)?, checksum, api_server, allowed, proxy, drain: DRAIN })
+    }
+
+    /// Changes the time that running connections have to finish after the signal to stop; 10 s by default.
+    #[must_use]
+    pub fn with_drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// The server's address, `https://host[:port]`.
+    pub fn server(&self) -> String {
+        format!("https://{}", self.authority())
+    }
+
+    /// The address of the API server inside the cluster, `host:port`.
+    pub fn api_server(&self) -> String {
+        self.api_server.to_string()
+    }
+
+    /// The only address that the server may ask for; `None` allows every host with port 443.
+    pub fn allowed_address(&self) -> Option<String> {
+        self.allowed.as_ref().map(ToString::to_string)
+    }
+
+    /// The proxy between the agent and its server, without its credential.
+    pub fn proxy(&self) -> Option<String> {
+        let proxy = self.proxy.as_ref()?;
+        Some(proxy.uri().to_string().trim_end_matches('/').to_owned())
+    }
+
+    /// The checksum of the server's certificate authorities; `None` if the system's are trusted.
+    pub fn checksum(&self) -> Option<&str> {
+        self.checksum.as_deref()
+    }
+
+    /// Host and port as a URL has them, without the default port.
+    pub(crate) fn authority(&self) -> String {
+        let full = self.server.to_string();
+        full.strip_suffix(":443").map(str::to_owned).unwrap_or(full)
+    }
+
+    /// Removes the token from a text of the server, which may repeat what it received.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        text.replace(self.token.expose_secret(), "****")
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("server", &self.server())
+            .field("api_server", &self.api_server())
+            .field("allowed_address", &self.allowed_address())
+            .field("proxy", &self.proxy())
+            .field("checksum", &self.checksum)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

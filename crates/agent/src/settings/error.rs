@@ -1,0 +1,71 @@
+//! Errors in the settings of an agent.
+
+use super::{API_SERVER, CA_CHECKSUM, KUBERNETES_PORT, SERVER, SERVER_FILE, TOKEN, TOKEN_FILE};
+
+/// A missing or invalid setting. The message names it and what to do; values that may contain a secret are left out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The server's address is missing.
+    #[error(
+        "the server's address is missing: neither {SERVER} nor {SERVER_FILE} is set or readable; apply the cluster's import \
+         manifest, which sets both"
+    )]
+    NoServer,
+    /// The server's address is not a URL with `https` and a host.
+    #[error("{origin} is not the address of a server; use https://host or https://host:port")]
+    InvalidServer {
+        /// Variable or file.
+        origin: String,
+    },
+    /// The server's address begins with `http://`.
+    #[error(
+        "{origin} is an http:// address, but agents connect with TLS only; set `server-url` of the server to its https:// \
+         address and apply the cluster's import manifest again"
+    )]
+    PlainServer {
+        /// Variable or file.
+        origin: String,
+    },
+    /// The registration token is missing.
+    #[error(
+        "the registration token is missing: neither {TOKEN} nor {TOKEN_FILE} is set or readable; apply the cluster's import \
+         manifest, which sets the file"
+    )]
+    NoToken,
+    /// The registration token has characters that cannot be sent.
+    #[error("{origin} contains characters that no token has; apply the cluster's import manifest again")]
+    InvalidToken {
+        /// Variable or file.
+        origin: String,
+    },
+    /// A file of the mounted secret is not text.
+    #[error("{0} is not UTF-8; apply the cluster's import manifest again")]
+    NotText(&'static str),
+    /// The checksum is not that of SHA-256.
+    #[error(
+        "{CA_CHECKSUM} is {0:?}, which is not 64 hexadecimal digits; apply the cluster's import manifest again, or remove the \
+         variable to trust the certificate authorities of the image"
+    )]
+    InvalidChecksum(String),
+    /// A variable that Kubernetes sets is missing.
+    #[error("{0} is not set; run the agent in a pod of the cluster, where Kubernetes sets it")]
+    NotInCluster(&'static str),
+    /// The port of the API server is not a number.
+    #[error("{KUBERNETES_PORT} is {0:?}, which is not a port; Kubernetes sets it, so do not override it")]
+    InvalidPort(String),
+    /// The address that the server may ask for is not `host:port`.
+    #[error(
+        "{API_SERVER} is {0:?}, which is not host:port; use the API server's address, such as name.azmk8s.io:443"
+    )]
+    InvalidApiServer(String),
+    /// The proxy is not a URL that can be used.
+    #[error(
+        "{origin} is not the address of an HTTP proxy; use http://host:port or https://host:port, with user:password@ before \
+         the host if the proxy requires it"
+    )]
+    InvalidProxy {
+        /// The variable.
+        origin: String,
+    },
+}

@@ -1,0 +1,130 @@
+//! Parsing the values of settings.
+
+use http::{HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use super::Endpoint;
+use super::error::SettingsError;
+
+/// A value and the variable or file that it comes from.
+pub(super) struct Value {
+    pub(super) text: String,
+    pub(super) origin: String,
+}
+
+/// The environment of the process.
+pub(super) struct Source<'a> {
+    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) file: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+}
+
+impl Source<'_> {
+    /// A variable without surrounding whitespace; an empty one counts as unset, since manifests set all of them.
+    pub(super) fn variable(&self, name: &str) -> Option<Value> {
+        let text = (self.variable)(name)?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| Value { text: text.to_owned(), origin: name.to_owned() })
+    }
+
+    pub(super) fn first_variable(&self, names: [&str; 2]) -> Option<Value> {
+        names.into_iter().find_map(|name| self.variable(name))
+    }
+
+    /// The content of a file, or else a variable.
+    pub(super) fn file_or_variable(
+        &self,
+        path: &'static str,
+        name: &str,
+    ) -> Result<Option<Value>, SettingsError> {
+        let Some(content) = (self.file)(path) else { return Ok(self.variable(name)) };
+        let text = std::str::from_utf8(&content).map_err(|_| SettingsError::NotText(path))?.trim();
+        if text.is_empty() {
+            return Ok(self.variable(name));
+        }
+        Ok(Some(Value { text: text.to_owned(), origin: path.to_owned() }))
+    }
+}
+
+/// Host and port of the server's URL. The tunnel is only at the root, so a path is ignored, as by Rancher's agent.
+pub(super) fn server(value: &Value) -> Result<Endpoint, SettingsError> {
+    let invalid = || SettingsError::InvalidServer { origin: value.origin.clone() };
+    let url = Url::parse(&value.text).map_err(|_| invalid())?;
+    match url.scheme() {
+        "https" => {}
+        "http" => return Err(SettingsError::PlainServer { origin: value.origin.clone() }),
+        _ => return Err(invalid()),
+    }
+    let host = match url.host().ok_or_else(invalid)? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(ip) => ip.to_string(),
+        Host::Ipv6(ip) => ip.to_string(),
+    };
+    let endpoint = Endpoint { host, port: url.port().unwrap_or(443) };
+    // What is no URI could not be requested.
+    let uri: Result<Uri, _> = format!("https://{endpoint}/").parse();
+    uri.map(|_| endpoint).map_err(|_| invalid())
+}
+
+pub(super) fn token(value: Value) -> Result<SecretString, SettingsError> {
+    match HeaderValue::from_str(&value.text) {
+        Ok(_) => Ok(value.text.into()),
+        Err(_) => Err(SettingsError::InvalidToken { origin: value.origin }),
+    }
+}
+
+pub(super) fn checksum(text: &str) -> Result<String, SettingsError> {
+    let is_sha256 = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_sha256 {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(SettingsError::InvalidChecksum(text.to_owned()))
+    }
+}
+
+/// The address of the API server for pods.
+pub(super) fn in_cluster(host: &str, port: &str) -> Result<Endpoint, SettingsError> {
+    let number = port.parse().ok().filter(|port| *port != 0);
+    let port = number.ok_or_else(|| SettingsError::InvalidPort(port.to_owned()))?;
+    Ok(Endpoint { host: without_brackets(host).to_owned(), port })
+}
+
+pub(super) fn api_server(text: &str) -> Result<Endpoint, SettingsError> {
+    endpoint(text).ok_or_else(|| SettingsError::InvalidApiServer(text.to_owned()))
+}
+
+/// Parses `host:port` or `[ip]:port`; the host becomes lower case.
+pub(crate) fn endpoint(text: &str) -> Option<Endpoint> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = without_brackets(host);
+    // An IPv6 address needs brackets, anything else must not have them.
+    let is_valid = !bare.is_empty()
+        && bare.contains(':') == (bare.len() != host.len())
+        && !bare.contains(['/', '@', '[', ']'])
+        && !bare.contains(char::is_whitespace);
+    let port = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())??;
+    is_valid.then(|| Endpoint { host: bare.to_ascii_lowercase(), port })
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The proxy for `server`; `None` if `no_proxy` exempts the server.
+pub(super) fn proxy(
+    value: &Value,
+    no_proxy: String,
+    server: &Endpoint,
+) -> Result<Option<Intercept>, SettingsError> {
+    let invalid = || SettingsError::InvalidProxy { origin: value.origin.clone() };
+    let uri: Uri = format!("https://{server}/").parse().map_err(|_| invalid())?;
+    let find = |no_proxy| Matcher::builder().https(value.text.clone()).no(no_proxy).build().intercept(&uri);
+    // The matcher ignores what it cannot parse, and then the agent would bypass the proxy.
+    let proxy = find(String::new()).ok_or_else(invalid)?;
+    let has_host = proxy.uri().host().is_some_and(|host| !host.is_empty());
+    if !has_host || !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
+        return Err(invalid());
+    }
+    Ok(find(no_proxy))
+}

@@ -1,0 +1,162 @@
+//! Which servers the agent trusts.
+
+mod pinned;
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
+};
+
+use self::pinned::{PinnedVerifier, is_authority_as_server};
+use crate::event::Event;
+use crate::settings::Endpoint;
+
+/// The certificate authorities of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+pub(crate) fn system() -> Result<Arc<ClientConfig>, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Systems have certificates that rustls cannot use; the others count.
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let reason = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        return Err(format!("the system has no certificate authorities{reason}"));
+    }
+    Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// The certificates in `pem` and what they signed, and nothing else.
+pub(crate) fn pinned(pem: &str) -> Result<Arc<ClientConfig>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let certificates = certificates.map_err(|error| format!("cacerts is not PEM: {error}"))?;
+    if certificates.is_empty() {
+        return Err("cacerts contains no certificate".to_owned());
+    }
+    with_verifier(PinnedVerifier::new(certificates, provider())?)
+}
+
+/// A configuration that accepts every certificate. Only for reading `cacerts`, which the checksum verifies.
+pub(crate) fn unverified() -> Result<Arc<ClientConfig>, String> {
+    with_verifier(AcceptAll(provider()))
+}
+
+fn with_verifier(verifier: impl ServerCertVerifier + 'static) -> Result<Arc<ClientConfig>, String> {
+    let builder = builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(Arc::new(builder.with_no_client_auth()))
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    builder.map_err(|error| error.to_string())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Accepts every certificate, but not a handshake by someone who lacks its key.
+#[derive(Debug)]
+struct AcceptAll(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAll {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The event for a failed TLS handshake with `to`. `pinned`: whether only the server's own authorities were trusted.
+pub(crate) fn tls_event(to: &Endpoint, error: &io::Error, pinned: bool) -> Event {
+    let address = to.to_string();
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            Event::NotTrusted { address, reason: reason(why), remedy: remedy(why, pinned) }
+        }
+        _ => Event::TlsFailed { address, reason: error.to_string() },
+    }
+}
+
+fn reason(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => "it was issued by another authority".to_owned(),
+        error if is_authority_as_server(error) => "it is a certificate authority".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn remedy(error: &CertificateError, pinned: bool) -> &'static str {
+    use CertificateError as E;
+    match error {
+        E::Expired | E::ExpiredContext { .. } => "renew the certificate, or correct the clock of this node",
+        E::NotValidYet | E::NotValidYetContext { .. } => "correct the clock of this node or of the server",
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            "use a name of the certificate in `server-url` of the server, and apply the cluster's import manifest again"
+        }
+        _ if is_authority_as_server(error) => {
+            "create a certificate for the server with the constraint CA:FALSE, or \
+             set `cacerts` on the server to exactly this certificate"
+        }
+        _ if pinned => {
+            "only the certificate authorities that the server publishes are trusted; set `cacerts` on the server to the \
+             authority of its certificate and apply the cluster's import manifest again, and exclude the server from \
+             TLS-inspecting proxies"
+        }
+        _ => {
+            "set `cacerts` on the server to the authority of its certificate and apply the cluster's import manifest again; \
+             or, for a TLS-inspecting proxy, mount its authority and set SSL_CERT_FILE"
+        }
+    }
+}
+
+/// The text of an error with those of its causes.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let message = cause.to_string();
+        // Some libraries repeat the message of their cause.
+        if !text.ends_with(&message) {
+            text = format!("{text}: {message}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,134 @@
+//! Verification by the certificates that the server publishes.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// Trusts what the published authorities signed, and the published certificates themselves.
+///
+/// The second part is for servers with a self-signed certificate, as `openssl req -x509` creates it: it is marked as an
+/// authority, and webpki rejects authorities as certificates of servers. Rancher's agents accept them.
+#[derive(Debug)]
+pub(super) struct PinnedVerifier {
+    published: Vec<CertificateDer<'static>>,
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl PinnedVerifier {
+    pub(super) fn new(
+        published: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &published {
+            let added = roots.add(certificate.clone());
+            added.map_err(|error| format!("cacerts has an invalid certificate: {error}"))?;
+        }
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Self { published, inner: inner.map_err(|error| error.to_string())? })
+    }
+}
+
+impl ServerCertVerifier for PinnedVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified =
+            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            // webpki has checked the validity period by then, but not the name.
+            Err(Error::InvalidCertificate(error))
+                if is_authority_as_server(&error) && self.published.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate was rejected only because it is marked as an authority.
+pub(super) fn is_authority_as_server(error: &CertificateError) -> bool {
+    // rustls has no variant for it.
+    matches!(error, CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NAME: &str = "server.test";
+
+    /// A certificate for [`NAME`] that is its own authority.
+    fn self_signed() -> CertificateDer<'static> {
+        let mut root = rcgen::CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        root.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        root.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        root.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    fn verify(
+        published: &CertificateDer<'static>,
+        shown: &CertificateDer<'_>,
+        name: &str,
+        year: u64,
+    ) -> String {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = PinnedVerifier::new(vec![published.clone()], provider).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_hours((year - 1970) * 365 * 24 + 24 * 30));
+        let name = ServerName::try_from(name).unwrap();
+        verifier
+            .verify_server_cert(shown, &[], &name, &[], now)
+            .map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn published_self_signed_certificate_is_trusted_for_its_name_and_time() {
+        let (published, other) = (self_signed(), self_signed());
+        assert_eq!(verify(&published, &published, NAME, 2025), "");
+        let error = verify(&published, &published, "other.test", 2025);
+        assert!(error.contains("not valid for name \"other.test\""), "{error}");
+        let error = verify(&published, &published, NAME, 2031);
+        assert!(error.contains("expired"), "{error}");
+        let error = verify(&published, &published, NAME, 2019);
+        assert!(error.contains("not valid yet"), "{error}");
+        let error = verify(&published, &other, NAME, 2025);
+        assert!(error.contains("CaUsedAsEndEntity"), "{error}");
+    }
+}

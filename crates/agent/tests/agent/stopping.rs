@@ -1,0 +1,88 @@
+//! Stopping an agent.
+
+use std::time::Duration;
+
+use agent::Event;
+use remotedialer::{CloseCode, SessionError};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::api_server::{ASKED, ApiServer, dial_error, echo};
+use crate::server::{NAME, Server};
+use crate::support::{Agent, LIMIT, network, settings, with_checksum, within_limit};
+
+fn going_away() -> SessionError {
+    SessionError::ClosedByPeer { code: CloseCode::GOING_AWAY, reason: "the agent is stopping".to_owned() }
+}
+
+#[tokio::test]
+async fn running_connection_finishes_and_new_ones_are_denied() {
+    let (mut server, api_server) = (Server::start().await, ApiServer::start().await);
+    let hosts = vec![(NAME, server.address), ("10.0.0.1", api_server.address)];
+    let settings = settings(&with_checksum(&server)).with_drain(LIMIT);
+    let mut agent = Agent::start(settings, network(hosts));
+    let session = server.session().await;
+    let mut running = session.dial("tcp", ASKED).unwrap();
+    assert_eq!(echo(&mut running).await.unwrap(), "hello");
+
+    agent.stop.cancel();
+    agent.wait_for(|event| (*event == Event::Draining { connections: 1 }).then_some(())).await;
+    assert!(agent.status.reason().unwrap().starts_with("stopping"));
+    let error = dial_error(&session, "tcp", ASKED).await;
+    assert!(error.ends_with("the agent is stopping"), "{error}");
+    assert_eq!(echo(&mut running).await.unwrap(), "hello");
+    drop(running);
+    assert_eq!(within_limit(session.closed()).await, going_away());
+    let events = agent.stopped().await;
+    assert_eq!(events.last(), Some(&Event::Stopped));
+    assert!(!events.iter().any(|event| matches!(event, Event::Disconnected { .. })), "{events:?}");
+    assert_eq!(api_server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn drain_limit_cuts_running_connections() {
+    let (mut server, api_server) = (Server::start().await, ApiServer::start().await);
+    let hosts = vec![(NAME, server.address), ("10.0.0.1", api_server.address)];
+    let settings = settings(&with_checksum(&server)).with_drain(Duration::from_millis(200));
+    let agent = Agent::start(settings, network(hosts));
+    let session = server.session().await;
+    let mut running = session.dial("tcp", ASKED).unwrap();
+    assert_eq!(echo(&mut running).await.unwrap(), "hello");
+    agent.stop.cancel();
+    assert!(within_limit(running.read_u8()).await.is_err());
+    assert_eq!(within_limit(session.closed()).await, going_away());
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn idle_session_is_closed_at_once() {
+    let mut server = Server::start().await;
+    let mut agent = Agent::of(&server, Vec::new());
+    let session = server.session().await;
+    agent.connected().await;
+    let begin = Instant::now();
+    agent.stop.cancel();
+    assert_eq!(within_limit(session.closed()).await, going_away());
+    agent.stopped().await;
+    assert!(begin.elapsed() < Duration::from_secs(5), "the drain limit is 10 s");
+}
+
+#[tokio::test]
+async fn stop_interrupts_an_attempt_and_the_wait_for_the_next() {
+    // Accepts connections and never responds.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::start().await;
+    let hosts = vec![(NAME, silent.local_addr().unwrap())];
+    let agent = Agent::start(settings(&with_checksum(&server)), network(hosts));
+    let (_held, _) = within_limit(silent.accept()).await.unwrap();
+    let begin = Instant::now();
+    agent.stop.cancel();
+    agent.stopped().await;
+
+    let mut agent = Agent::start(settings(&with_checksum(&server)), network(Vec::new()));
+    agent.failed().await;
+    agent.stop.cancel();
+    agent.stopped().await;
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
