@@ -1,6 +1,7 @@
 //! Composition root: assembles all modules into the server, and runs it. [`App`] in `app/server.rs` is the server without
 //! listeners, which tests build with a sandbox and a clock of their own; `app/run.rs` listens and stops.
 
+mod agent;
 mod database_lock;
 mod error;
 mod files;
@@ -17,6 +18,7 @@ mod server;
 mod storage;
 mod tls;
 
+pub use self::agent::run_agent;
 pub use self::error::Error;
 pub use self::hosts::{HostCheck, check_hosts, used_environments};
 pub use self::run::{check_features, sandbox, serve};

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 an invalid command
 //! line or invalid settings.
 
+mod agent;
 mod audit;
 mod check;
 mod error;
@@ -20,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use self::runtime::{load, run_command, run_server};
 use crate::app;
-use crate::config::{DatabaseScope, SandboxScope, ServeScope, SettingFlags, help_after_flags};
+use crate::config::{AgentScope, DatabaseScope, SandboxScope, ServeScope, SettingFlags, help_after_flags};
 
 pub use self::error::Error;
 
@@ -37,6 +38,9 @@ enum Command {
     /// Run the server.
     #[command(after_help = help_after_flags())]
     Serve(SettingFlags<ServeScope>),
+    /// Run the agent of a private cluster, in a pod of that cluster.
+    #[command(after_help = agent::HELP)]
+    Agent(SettingFlags<AgentScope>),
     /// Run only the simulated Azure, for other programs.
     Sandbox(SettingFlags<SandboxScope>),
     /// Print the API document (OpenAPI, JSON).
@@ -89,6 +93,7 @@ fn run(command: Command) -> Result<(), Error> {
             let loaded = load(&flags.into_flags())?;
             run_server(loaded.config, |config| app::serve(config, loaded.warnings))
         }
+        Command::Agent(flags) => agent::run(&flags.into_flags()),
         Command::Sandbox(flags) => run_server(load(&flags.into_flags())?.print_warnings(), app::sandbox),
         Command::Openapi => output::print(&crate::api::openapi_json()),
         Command::Token(command) => tokens::run(command),
@@ -144,5 +149,17 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         let error = parse(&["serve", "--listn", "127.0.0.1:0"]).err().unwrap().to_string();
         assert!(error.contains("--listn") && error.contains("'--listen'"), "{error}");
+    }
+
+    #[test]
+    fn agent_accepts_flags_of_listeners_and_log_only() {
+        let parse = |flag: &str| Cli::try_parse_from(["norman-aks", "agent", flag]).map(|_| ());
+        for flag in ["--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0", "--log-format=json", "--config=x"]
+        {
+            assert!(parse(flag).is_ok(), "{flag}");
+        }
+        for flag in ["--sandbox", "--data-dir=x", "--database-url=x", "--tls-listen=127.0.0.1:0"] {
+            assert!(parse(flag).is_err(), "{flag}");
+        }
     }
 }

@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::error::{ConfigError, Origin, Warning};
 pub use self::flags::{
-    DatabaseScope, Flags, SandboxScope, Scope, ServeScope, SettingFlags, help_after_flags,
+    AgentScope, DatabaseScope, Flags, SandboxScope, Scope, ServeScope, SettingFlags, help_after_flags,
 };
 pub use self::parse::LogFormat;
 pub use self::show::{EffectiveSetting, settings_table_markdown};

@@ -10,8 +10,9 @@
 //! | [`app`] | assembly of the server; [`cli`], [`config`] and [`telemetry`] around it |
 //!
 //! What knows nothing of the server is in crates of its own: `aks` (rules and decisions, pure), `azure` (the client of
-//! Azure), `cluster-access` (the Kubernetes APIs of clusters), `serve` (the accept loop), `clock`, and `azure-sandbox` (the
-//! simulated Azure). `docs/architecture.md` lists who may use whom; a test compares it with the code.
+//! Azure), `cluster-access` (the Kubernetes APIs of clusters), `agent` and `remotedialer` (the tunnel into private clusters),
+//! `serve` (the accept loop), `clock`, and `azure-sandbox` (the simulated Azure). `docs/architecture.md` lists who may use
+//! whom; a test compares it with the code.
 
 #![expect(unreachable_pub, reason = "in private modules, `pub` means: for the rest of the server")]
 

@@ -1,4 +1,4 @@
-//! Errors of starting and running the server.
+//! Errors of starting and running the server and the agent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::{service, store};
 
-/// An error that keeps the server from starting, or stops it.
+/// An error that keeps the server or the agent from starting, or stops it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot create directory {}", path.display())]
@@ -49,6 +49,10 @@ pub enum Error {
          `cargo build --release`, or run the program azure-sandbox"
     )]
     NoSandbox,
+    #[error("invalid settings of the agent")]
+    AgentSettings(#[from] agent::SettingsError),
+    #[error(transparent)]
+    Agent(#[from] agent::RunError),
     #[error(transparent)]
     Telemetry(#[from] crate::telemetry::Error),
     #[error("a listener failed")]

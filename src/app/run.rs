@@ -227,7 +227,7 @@ fn client_options(config: &Config, descriptors: u64) -> serve::Options {
 
 /// Options of a listener for collectors or probes. Its connections are never authenticated: the oldest idle one is closed
 /// for a new one.
-fn internal_options(config: &Config) -> serve::Options {
+pub(super) fn internal_options(config: &Config) -> serve::Options {
     listener_options(config, 2 * MAX_INTERNAL_CONNECTIONS, MAX_INTERNAL_CONNECTIONS, Vec::new())
 }
 
@@ -276,14 +276,14 @@ async fn ensure_token(config: &Config, app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-fn log_warnings(warnings: &[Warning]) {
+pub(super) fn log_warnings(warnings: &[Warning]) {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; the second one exits the process.
-fn stop_signal() -> Result<CancellationToken, Error> {
+pub(super) fn stop_signal() -> Result<CancellationToken, Error> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Serve)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Serve)?;

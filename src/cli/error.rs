@@ -54,7 +54,9 @@ impl Error {
     /// 2 for errors in the command line or the settings, otherwise 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Log(telemetry::Error::Filter(_)) | Self::App(app::Error::NoSandbox) => 2,
+            Self::Config(_)
+            | Self::Log(telemetry::Error::Filter(_))
+            | Self::App(app::Error::NoSandbox | app::Error::AgentSettings(_)) => 2,
             _ => 1,
         }
     }

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::runtime;
+
 use super::error::{self, Error};
 use super::output::eprint_message;
 use crate::app;
@@ -49,8 +51,7 @@ pub(super) fn run_command<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let _log = start_log(config, config.log.filter.as_deref().or(Some("warn")))?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     result
@@ -79,14 +80,33 @@ fn require_existing_database(config: &Config) -> Result<(), Error> {
     }
 }
 
-/// Runs a command until a shutdown signal.
+/// Runs a server until a shutdown signal.
 pub(super) fn run_server<F>(config: Config, work: impl FnOnce(Config) -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), app::Error>>,
+{
+    run_until_signal(&mut runtime::Builder::new_multi_thread(), config, work)
+}
+
+/// Runs the agent until a shutdown signal: on one thread, because it runs in every cluster and is mostly idle.
+pub(super) fn run_agent<F>(config: Config, work: impl FnOnce(Config) -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), app::Error>>,
+{
+    run_until_signal(&mut runtime::Builder::new_current_thread(), config, work)
+}
+
+fn run_until_signal<F>(
+    builder: &mut runtime::Builder,
+    config: Config,
+    work: impl FnOnce(Config) -> F,
+) -> Result<(), Error>
 where
     F: Future<Output = Result<(), app::Error>>,
 {
     let _log = start_log(&config, config.log.filter.as_deref())?;
     let format = config.log.format;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime = builder.enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(work(config)).map_err(Error::from);
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     if let (Err(error), LogFormat::Json) = (&result, format) {

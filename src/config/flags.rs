@@ -43,7 +43,8 @@ impl Flags {
 /// The settings that a command accepts.
 pub trait Scope {
     fn accepts(setting: &Setting) -> bool;
-    const SANDBOX: bool = true;
+    /// Whether the command always or never uses the sandbox; `None` leaves it to `--sandbox`.
+    const SANDBOX: Option<bool> = None;
 }
 
 #[derive(Clone)]
@@ -54,6 +55,9 @@ pub enum DatabaseScope {}
 
 #[derive(Clone)]
 pub enum SandboxScope {}
+
+#[derive(Clone)]
+pub enum AgentScope {}
 
 impl Scope for ServeScope {
     fn accepts(_: &Setting) -> bool {
@@ -73,7 +77,16 @@ impl Scope for SandboxScope {
             || setting.name == settings::DATA_DIR.name
             || setting.name == settings::DRAIN_SECONDS.name
     }
-    const SANDBOX: bool = false;
+    const SANDBOX: Option<bool> = Some(true);
+}
+
+impl Scope for AgentScope {
+    fn accepts(setting: &Setting) -> bool {
+        matches!(setting.section, Section::Settings | Section::Log)
+            || setting.name == settings::LISTEN.name
+            || setting.name == settings::HEALTH_LISTEN.name
+    }
+    const SANDBOX: Option<bool> = Some(false);
 }
 
 /// The flags of a command, for `#[command(flatten)]`.
@@ -90,7 +103,7 @@ const SANDBOX_FLAG: &str = "sandbox";
 
 impl<S: Scope> clap::Args for SettingFlags<S> {
     fn augment_args(mut command: Command) -> Command {
-        if S::SANDBOX {
+        if S::SANDBOX.is_none() {
             let help = "Use a simulated Azure on loopback, with a data directory of its own";
             command =
                 command.arg(Arg::new(SANDBOX_FLAG).long(SANDBOX_FLAG).action(ArgAction::SetTrue).help(help));
@@ -108,7 +121,7 @@ impl<S: Scope> clap::Args for SettingFlags<S> {
 
 impl<S: Scope> clap::FromArgMatches for SettingFlags<S> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let sandbox = !S::SANDBOX || matches.get_flag(SANDBOX_FLAG);
+        let sandbox = S::SANDBOX.unwrap_or_else(|| matches.get_flag(SANDBOX_FLAG));
         let mut flags = Flags { values: BTreeMap::new(), sandbox };
         for setting in settings::ALL.iter().filter(|setting| setting.on_command_line && S::accepts(setting)) {
             if let Some(value) = matches.get_one::<String>(setting.name) {

@@ -130,6 +130,9 @@ impl Layers {
     }
 }
 
+/// Variables with our prefix that the agent reads.
+const AGENT_VARIABLES: [&str; 1] = ["NORMAN_AKS_API_SERVER"];
+
 /// Warnings about variables with our prefix that no setting reads.
 pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
     let known: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
@@ -138,6 +141,7 @@ pub(super) fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> 
     let near = |name: &str| nearest(&own(name), known.iter().map(|known| own(known)));
     env.iter()
         .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !known.contains(name))
+        .filter(|(name, _)| !AGENT_VARIABLES.contains(&name.as_str()))
         .filter(|(name, value)| !is_injected(name, value))
         .map(|(name, _)| Warning::UnknownVariable {
             name: name.clone(),
