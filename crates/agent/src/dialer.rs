@@ -21,16 +21,13 @@ use std::time::{Duration, Instant};
 use remotedialer::{Dialer, Target};
 use tokio::net::TcpStream;
 
-use crate::event::Event;
+use crate::event::{Event, shorten};
 use crate::network::Network;
 use crate::run::Observer;
 use crate::settings::{Endpoint, Settings, endpoint};
 
 /// The shortest interval between events of one kind, which a server could cause thousands of times a second.
 const EVENT_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Part of an address that is reported, in characters.
-const MAX_REPORTED_LEN: usize = 100;
 
 /// Dials the API server for the sessions of one agent. Clones share the state.
 #[derive(Clone)]
@@ -103,11 +100,6 @@ fn check(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str
         None if address.port == 443 => Ok(()),
         None => Err("only the cluster's API server is allowed, at port 443"),
     }
-}
-
-/// The start of a text that the server chose, without control characters.
-fn shorten(text: &str) -> String {
-    text.chars().take(MAX_REPORTED_LEN).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Lets an event pass from time to time, and counts the others.
@@ -184,11 +176,5 @@ mod tests {
             limit.report_at(start + Duration::from_secs(seconds), |count| reported.push(count));
         }
         assert_eq!(reported, [1, 4, 2]);
-    }
-
-    #[test]
-    fn reported_address_is_short_and_one_line() {
-        assert_eq!(shorten("a\r\nb"), "a  b");
-        assert_eq!(shorten(&"x".repeat(1000)).len(), MAX_REPORTED_LEN);
     }
 }

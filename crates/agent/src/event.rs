@@ -116,6 +116,14 @@ pub enum Event {
     Stopped,
 }
 
+/// The part of a text of others that is reported, in characters.
+const MAX_REPORTED_LEN: usize = 300;
+
+/// The start of a text that the server chose, without control characters.
+pub(crate) fn shorten(text: &str) -> String {
+    text.trim().chars().take(MAX_REPORTED_LEN).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 impl Event {
     /// Whether something is wrong.
     pub fn is_failure(&self) -> bool {
@@ -242,5 +250,16 @@ fn proxy_remedy(status: Option<u16>) -> &'static str {
             "check that the proxy can reach the server and allows CONNECT, or name the server in NO_PROXY"
         }
         None => "check the address in HTTPS_PROXY, or name the server in NO_PROXY",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_are_short_and_one_line() {
+        assert_eq!(shorten(" a\r\nb\n"), "a  b");
+        assert_eq!(shorten(&"x".repeat(1000)).len(), MAX_REPORTED_LEN);
     }
 }

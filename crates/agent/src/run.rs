@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backoff::Backoff;
 use crate::dialer::ApiServerDialer;
-use crate::event::Event;
+use crate::event::{Event, shorten};
 use crate::network::Network;
 use crate::settings::Settings;
 use crate::{connection, fetch, params, trust};
@@ -28,9 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Interval of looking whether the last connection has ended, while the agent stops.
 const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The part of a text of the server that is reported, in characters.
-const MAX_REPORTED_LEN: usize = 300;
 
 /// Gets each [`Event`] of an agent. It must not block.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -199,7 +196,7 @@ impl Agent {
 
     /// The start of a text that may come from the server, without the token.
     fn clean(&self, text: &str) -> String {
-        self.settings.redact(text).trim().chars().take(MAX_REPORTED_LEN).collect()
+        shorten(&self.settings.redact(text))
     }
 }
 

@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use self::pinned::{PinnedVerifier, is_authority_as_server};
-use crate::event::Event;
+use crate::event::{Event, shorten};
 use crate::settings::Endpoint;
 
 /// The certificate authorities of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
@@ -108,17 +108,21 @@ pub(crate) fn tls_event(to: &Endpoint, error: &io::Error, pinned: bool) -> Event
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
         Some(rustls::Error::InvalidCertificate(why)) => {
-            Event::NotTrusted { address, reason: reason(why), remedy: remedy(why, pinned) }
+            Event::NotTrusted { address, reason: reason(why, pinned), remedy: remedy(why, pinned) }
         }
         _ => Event::TlsFailed { address, reason: error.to_string() },
     }
 }
 
-fn reason(error: &CertificateError) -> String {
+fn reason(error: &CertificateError, pinned: bool) -> String {
     match error {
         CertificateError::UnknownIssuer => "it was issued by another authority".to_owned(),
+        error if is_authority_as_server(error) && pinned => {
+            "it is self-signed, and is not one of the server's cacerts".to_owned()
+        }
         error if is_authority_as_server(error) => "it is a certificate authority".to_owned(),
-        error => error.to_string(),
+        // It may list all names of the certificate.
+        error => shorten(&error.to_string()),
     }
 }
 
@@ -130,14 +134,14 @@ fn remedy(error: &CertificateError, pinned: bool) -> &'static str {
         E::NotValidForName | E::NotValidForNameContext { .. } => {
             "use a name of the certificate in `server-url` of the server, and apply the cluster's import manifest again"
         }
-        _ if is_authority_as_server(error) => {
-            "create a certificate for the server with the constraint CA:FALSE, or \
-             set `cacerts` on the server to exactly this certificate"
-        }
         _ if pinned => {
             "only the certificate authorities that the server publishes are trusted; set `cacerts` on the server to the \
              authority of its certificate and apply the cluster's import manifest again, and exclude the server from \
              TLS-inspecting proxies"
+        }
+        _ if is_authority_as_server(error) => {
+            "set `cacerts` on the server to this certificate and apply the cluster's import manifest again, or create a \
+             certificate for the server with the constraint CA:FALSE"
         }
         _ => {
             "set `cacerts` on the server to the authority of its certificate and apply the cluster's import manifest again; \
