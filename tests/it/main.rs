@@ -20,6 +20,8 @@ mod azure;
 #[cfg(test)]
 mod azure_fake;
 #[cfg(test)]
+mod azure_run_command;
+#[cfg(test)]
 mod azure_writes;
 #[cfg(test)]
 mod cli;

@@ -44,7 +44,7 @@ pub use crate::operation::Operation;
 pub use crate::options::{BuildError, Options};
 pub use crate::resources::{
     agent_pools, kubernetes_versions, locations, managed_clusters, permissions, providers, resource_groups,
-    skus, subscriptions, usages, virtual_networks, vm_sizes, workspaces,
+    run_command, skus, subscriptions, usages, virtual_networks, vm_sizes, workspaces,
 };
 pub use crate::tenant::{Discovery, DiscoveryError};
 pub use crate::write::WriteResponse;

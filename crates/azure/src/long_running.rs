@@ -263,7 +263,7 @@ fn is_complete(purpose: Purpose, body: Option<&Value>) -> bool {
 }
 
 /// The URL in a header, if it is on Resource Manager.
-fn url_in_header(arm: &Arm, response: &Response, header: &'static str) -> Option<Url> {
+pub(super) fn url_in_header(arm: &Arm, response: &Response, header: &'static str) -> Option<Url> {
     arm.link(response.header(header)?)
         .inspect_err(|error| {
             let error = error as &dyn std::error::Error;

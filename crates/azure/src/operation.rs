@@ -39,6 +39,10 @@ pub enum Operation {
     ListAdminCredentials,
     /// Managed Clusters - List Cluster User Credentials.
     ListUserCredentials,
+    /// Managed Clusters - Run Command.
+    RunCommand,
+    /// Managed Clusters - Get Command Result.
+    CommandResult,
     /// Managed Clusters - List Kubernetes Versions.
     ListKubernetesVersions,
     /// Agent Pools - List.
@@ -91,6 +95,8 @@ impl Operation {
             Self::GetUpgradeProfile => "upgradeProfile",
             Self::ListAdminCredentials => "admin credential",
             Self::ListUserCredentials => "user credential",
+            Self::RunCommand => "run command",
+            Self::CommandResult => "command result",
             Self::ListKubernetesVersions => "kubernetesVersions",
             Self::ListAgentPools => "agentPools",
             Self::GetAgentPool => "agentPool",

@@ -7,6 +7,7 @@ pub mod managed_clusters;
 pub mod permissions;
 pub mod providers;
 pub mod resource_groups;
+pub mod run_command;
 pub mod skus;
 pub mod subscriptions;
 pub mod usages;
