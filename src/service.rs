@@ -28,6 +28,7 @@ pub mod observation;
 pub mod own_tokens;
 mod places;
 pub mod plans;
+pub mod public_address;
 pub mod readiness;
 pub mod registration;
 pub mod reviews;

@@ -123,7 +123,7 @@ async fn build_app(config: &Config, clock: Clock, sandbox: Option<&RunningSandbo
     App::build(config, store, secrets, connectors).await
 }
 
-/// Binds the TLS listener of the settings or of the sandbox, and advertises it in kubeconfigs.
+/// Binds the TLS listener of the settings or of the sandbox, and advertises it in kubeconfigs and to agents.
 async fn bind_tls(
     config: &Config,
     app: &App,
@@ -135,7 +135,7 @@ async fn bind_tls(
         (None, None) => None,
     };
     if let Some(tls) = &tls {
-        app.kubeconfigs.serve_over_tls(tls.advertised.clone());
+        app.public_address.serve_over_tls(tls.advertised.clone());
         if let Some(remedy) = &tls.remedy
             && app.kubeconfigs.name_no_authority().await
         {

@@ -18,7 +18,7 @@ use super::tls::{TlsListener, bind};
 use crate::config::Config;
 use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, CredentialChange};
-use crate::service::kubeconfigs::OverTls;
+use crate::service::public_address::OverTls;
 
 /// Name of the file for scripts.
 const SCRIPT_FILE: &str = "sandbox.json";

@@ -86,6 +86,7 @@ impl App {
         };
         let options = core::Options {
             fixed_settings: fixed_settings(config, &instance),
+            default_agent_image: default_agent_image(config),
             instance,
             cache_bytes: config.limits.cache_bytes,
             log_is_full: telemetry::log_is_full,
@@ -251,6 +252,12 @@ fn fixed_settings(config: &Config, instance: &str) -> Vec<(String, String)> {
     let server_url = config.server_url.iter().map(|url| ("server-url".to_owned(), url.clone()));
     let review = config.cluster_review.iter().map(|review| ("cluster-review".to_owned(), review.clone()));
     server_url.chain(review).chain([("install-uuid".to_owned(), instance.to_owned())]).collect()
+}
+
+/// The sandbox runs its agents itself. Elsewhere, only the administrator knows where clusters find the image.
+fn default_agent_image(config: &Config) -> String {
+    let image = config.sandbox.as_ref().map(|_| concat!("norman-aks:", env!("CARGO_PKG_VERSION")));
+    image.unwrap_or_default().to_owned()
 }
 
 fn log_failure<T, E: std::error::Error + 'static>(message: &'static str, result: Result<T, E>) {

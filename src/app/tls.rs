@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::error::Error;
 use super::files;
 use crate::config::Tls;
-use crate::service::kubeconfigs::OverTls;
+use crate::service::public_address::OverTls;
 
 /// A bound listener that is not served yet.
 pub(super) struct TlsListener {

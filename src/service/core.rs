@@ -16,6 +16,7 @@ use super::listings::Listings;
 use super::members::Members;
 use super::nodes::Nodes;
 use super::own_tokens::OwnTokens;
+use super::public_address::PublicAddress;
 use super::readiness::Readiness;
 use super::registration::Registration;
 use super::reviews::Reviews;
@@ -32,6 +33,8 @@ pub struct Options {
     pub instance: String,
     /// Settings that are fixed, whatever is stored under their names.
     pub fixed_settings: Vec<(String, String)>,
+    /// The setting `agent-image` if none is stored; empty for none.
+    pub default_agent_image: String,
     /// The most memory of the cache of lists, in bytes.
     pub cache_bytes: u64,
     /// Whether the log cannot be written because its disk is full.
@@ -85,6 +88,8 @@ pub struct Core {
     pub kubernetes: Kubernetes,
     /// Kubeconfigs for callers.
     pub kubeconfigs: Kubeconfigs,
+    /// The URL of this server for kubeconfigs and agents.
+    pub public_address: PublicAddress,
     /// The nodes of clusters.
     pub nodes: Nodes,
     /// Whether the server can work.
@@ -101,6 +106,8 @@ impl Core {
             base.clock.clone(),
             options.fixed_settings,
         );
+        settings.set_default("agent-image", options.default_agent_image);
+        let public_address = PublicAddress::new(settings.clone());
         let credentials = Credentials::new(&base);
         let reviews = Reviews::new(&base, credentials.clone(), settings.clone());
         let clusters = Clusters::new(&base, credentials.clone(), settings.clone(), reviews);
@@ -113,7 +120,13 @@ impl Core {
             listings: Listings::new(base.azure.clone(), options.cache_bytes, base.clock.clone()),
             cluster_events: ClusterEvents::new(&base, clusters.clone(), tokens.clone()),
             members: Members::new(&base, clusters.clone(), credentials.clone()),
-            registration: Registration::new(&base, clusters.clone(), settings.clone(), agents.clone()),
+            registration: Registration::new(
+                &base,
+                clusters.clone(),
+                settings.clone(),
+                public_address.clone(),
+                agents.clone(),
+            ),
             own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), base.events.clone()),
             kubernetes: Kubernetes::new(&base, clusters.clone(), tokens.clone(), access.clone()),
             kubeconfigs: Kubeconfigs::new(
@@ -121,7 +134,9 @@ impl Core {
                 tokens.clone(),
                 settings.clone(),
                 base.events.clone(),
+                public_address.clone(),
             ),
+            public_address,
             nodes: Nodes::new(&base, access.clone()),
             readiness: Readiness::new(base.store.clone(), base.secrets.clone(), options.log_is_full),
             bell: clusters.bell(),

@@ -5,15 +5,16 @@
 //!
 //! The manifest that registers an agent is put together in `aks::registration`.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use aks::registration::{Agent, manifest};
+use aks::registration::{Agent, Manifest};
 use aks::role::Role;
 use aks::spec::Object;
+use aks::status::ClusterStatus;
 use aks::{ids, image};
 use clock::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
 
 use super::actor::Actor;
 use super::agents::Agents;
@@ -22,6 +23,7 @@ use super::clusters::{Cluster, Clusters};
 use super::error::Reason;
 use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
+use super::public_address::{AgentUrlError, PublicAddress};
 use super::secrets::{self, Secrets};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
@@ -68,6 +70,15 @@ pub enum ManifestError {
     /// The image name of the request is invalid.
     #[error("invalid authImage - {0}")]
     AuthImage(image::BadImage),
+    /// No URL for agents.
+    #[error(transparent)]
+    Url(#[from] AgentUrlError),
+    /// No image for agents.
+    #[error(
+        "there is no image for the agent: set the setting agent-image to an image of norman-aks that clusters can pull, or the \
+         cluster's desiredAgentImage"
+    )]
+    NoImage,
     /// Any other error.
     #[error(transparent)]
     Other(#[from] Error),
@@ -84,6 +95,7 @@ struct Inner {
     secrets: Secrets,
     clusters: Clusters,
     settings: Settings,
+    address: PublicAddress,
     events: Events,
     clock: Clock,
     agents: Agents,
@@ -91,9 +103,16 @@ struct Inner {
 
 impl Registration {
     /// The registration tokens of this database.
-    pub fn new(base: &Base, clusters: Clusters, settings: Settings, agents: Agents) -> Self {
+    pub fn new(
+        base: &Base,
+        clusters: Clusters,
+        settings: Settings,
+        address: PublicAddress,
+        agents: Agents,
+    ) -> Self {
         let Base { store, secrets, events, clock, .. } = base.clone();
-        Self { inner: Arc::new(Inner { store, secrets, clusters, settings, events, clock, agents }) }
+        let inner = Inner { store, secrets, clusters, settings, address, events, clock, agents };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The tokens of every cluster that the caller owns, or of one of them.
@@ -199,6 +218,9 @@ impl Registration {
 
     /// The manifest for a presented token of a cluster. `server` is the URL by which the caller reached this server, which is
     /// used if the setting `server-url` is empty.
+    ///
+    /// # Errors
+    /// Also if there is no https URL of this server, or no image.
     pub async fn manifest(
         &self,
         token: &str,
@@ -210,28 +232,55 @@ impl Registration {
         if let Some(auth_image) = auth_image.filter(|image| !image.is_empty()) {
             image::check(auth_image).map_err(ManifestError::AuthImage)?;
         }
-        let body: Object = serde_json::from_str(&row.spec)
-            .map_err(|error| Error::Corrupt { id: row.id.clone(), source: error.into() })?;
-        let authorities = self.inner.settings.value("cacerts").await;
-        let ca_checksum = if authorities.is_empty() { String::new() } else { hexadecimal(&authorities) };
-        let revision: String = hexadecimal(token).chars().take(10).collect();
-        let agent = Agent {
-            server: &self.server(server).await,
-            token,
-            revision: &revision,
-            cluster_id: &row.id,
-            ca_checksum: &ca_checksum,
-            image: &self.inner.settings.value("agent-image").await,
-            body: &body,
-        };
-        Ok(manifest(&agent))
+        let corrupt = |error: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: error.into() };
+        let body: Object = serde_json::from_str(&row.spec).map_err(corrupt)?;
+        let status = ClusterStatus::from_text(&row.work.status).map_err(corrupt)?;
+        let url = self.inner.address.https_url(Some(server)).await.ok_or(AgentUrlError::NotHttps)?;
+        Ok(self.build(&url, token, &body, &status).await?.to_yaml())
     }
 
-    /// The URL of this server for use after the request: the setting `server-url`, else the one that the caller used.
+    /// The manifest that this server itself applies to a cluster, with the default token.
+    pub async fn manifest_to_deploy(
+        &self,
+        cluster_id: &str,
+        body: &Object,
+        status: &ClusterStatus,
+    ) -> Result<Manifest, ManifestError> {
+        let url = self.inner.address.agent_url().await?;
+        let token = self.default_of(cluster_id).await?;
+        self.build(&url, token.token.expose_secret(), body, status).await
+    }
+
+    async fn build(
+        &self,
+        url: &str,
+        token: &str,
+        body: &Object,
+        status: &ClusterStatus,
+    ) -> Result<Manifest, ManifestError> {
+        let settings = &self.inner.settings;
+        let image = settings.value("agent-image").await;
+        let desired = body.get("desiredAgentImage").and_then(serde_json::Value::as_str);
+        if image.is_empty() && desired.is_none_or(str::is_empty) {
+            return Err(ManifestError::NoImage);
+        }
+        let api_server = api_server(status);
+        let agent = Agent {
+            server: url,
+            token,
+            authorities: &self.inner.address.authorities().await,
+            image: &image,
+            api_server: api_server.as_deref(),
+            server_version: &settings.value("server-version").await,
+            install_uuid: &settings.value("install-uuid").await,
+            body,
+        };
+        Ok(Manifest::new(&agent))
+    }
+
+    /// The URL of this server for use after the request: the https URL if there is one, else the one that the caller used.
     pub async fn server(&self, known_as: &str) -> String {
-        let set = self.inner.settings.value("server-url").await;
-        let server = if set.is_empty() { known_as } else { &set };
-        server.trim_end_matches('/').to_owned()
+        self.inner.address.url(known_as).await
     }
 
     async fn owned(&self, caller: &Caller, cluster_id: &str) -> Result<Cluster> {
@@ -297,11 +346,8 @@ fn registered(row: RegistrationTokenRow, token: SecretString) -> RegistrationTok
     RegistrationToken { cluster_id, name, uuid, created_ms, token }
 }
 
-/// SHA-256 of a string.
-fn hexadecimal(text: &str) -> String {
-    vault::token_hash(text).iter().fold(String::new(), |mut hexadecimal, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hexadecimal, "{byte:02x}");
-        hexadecimal
-    })
+/// `<host>:<port>` of the cluster's API server.
+fn api_server(status: &ClusterStatus) -> Option<String> {
+    let endpoint = Url::parse(status.api_endpoint.as_deref()?).ok()?;
+    Some(format!("{}:{}", endpoint.host_str()?, endpoint.port_or_known_default()?))
 }

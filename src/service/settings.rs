@@ -4,7 +4,7 @@
 mod definitions;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
 use clock::Clock;
@@ -33,7 +33,7 @@ pub struct Setting {
     /// The current value.
     pub value: String,
     /// The default.
-    pub default: &'static str,
+    pub default: String,
     /// Whether it was set.
     pub customized: bool,
     /// The source of the value.
@@ -66,6 +66,8 @@ struct Inner {
     events: Events,
     clock: Clock,
     fixed: BTreeMap<&'static str, String>,
+    /// Defaults that the start decides.
+    defaults: RwLock<BTreeMap<&'static str, String>>,
     known: ArcSwapOption<Known>,
 }
 
@@ -88,8 +90,15 @@ impl Settings {
                 by_name.insert(definition.name, value);
             }
         }
-        Self {
-            inner: Arc::new(Inner { store, events, clock, fixed: by_name, known: ArcSwapOption::empty() }),
+        let (defaults, known) = (RwLock::default(), ArcSwapOption::empty());
+        Self { inner: Arc::new(Inner { store, events, clock, fixed: by_name, defaults, known }) }
+    }
+
+    /// Sets the default of a setting, when the start decides it; unknown names are ignored.
+    pub fn set_default(&self, name: &str, value: String) {
+        if let Some(definition) = definition(name) {
+            let mut defaults = self.inner.defaults.write().unwrap_or_else(PoisonError::into_inner);
+            defaults.insert(definition.name, value);
         }
     }
 
@@ -182,11 +191,15 @@ impl Settings {
     fn setting(&self, definition: &Definition, rows: Option<&BTreeMap<String, SettingRow>>) -> Setting {
         let fixed = self.inner.fixed.get(definition.name);
         let row = rows.and_then(|rows| rows.get(definition.name)).filter(|_| fixed.is_none());
+        let default = {
+            let defaults = self.inner.defaults.read().unwrap_or_else(PoisonError::into_inner);
+            defaults.get(definition.name).cloned().unwrap_or_else(|| definition.default.to_owned())
+        };
         let value = fixed.or(row.map(|row| &row.value));
         Setting {
             name: definition.name,
-            value: value.cloned().unwrap_or_else(|| definition.default.to_owned()),
-            default: definition.default,
+            value: value.unwrap_or(&default).clone(),
+            default,
             customized: row.is_some(),
             source: match (fixed, row) {
                 (Some(_), _) => Source::Start,
@@ -264,6 +277,19 @@ mod tests {
         assert_eq!(settings.value("aks-refresh").await, "300");
         settings.set(&by(), "aks-refresh", "60").await.expect("set");
         assert_eq!(settings.value("aks-refresh").await, "60");
+    }
+
+    #[tokio::test]
+    async fn default_of_the_start_applies_until_a_value_is_set() {
+        let bench = bench().await;
+        let settings = bench.settings(&[]);
+        settings.set_default("agent-image", "norman-aks:1".to_owned());
+        let before = settings.get("agent-image").await.expect("get");
+        assert_eq!((before.value.as_str(), before.default.as_str()), ("norman-aks:1", "norman-aks:1"));
+        assert_eq!((before.source, before.customized), (Source::Default, false));
+        settings.set(&by(), "agent-image", "mine/agent:2").await.expect("set");
+        assert_eq!(settings.value("agent-image").await, "mine/agent:2");
+        assert_eq!(settings.set(&by(), "agent-image", "").await.expect("reset"), before);
     }
 
     #[tokio::test]

@@ -151,7 +151,11 @@ async fn kubeconfig_uses_the_tls_listener_or_the_setting() {
     assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no token was made for nothing");
 
     let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
-    it.app.app.kubeconfigs.serve_over_tls(OverTls { host: None, port: 8443, authority: authority.clone() });
+    it.app.app.public_address.serve_over_tls(OverTls {
+        host: None,
+        port: 8443,
+        authority: authority.clone(),
+    });
     let made = said(&it.app.post(&action(ID)).token(&it.ann).send().await);
     assert_eq!(made.server, format!("https://norman.test:8443/k8s/clusters/{ID}"));
     assert_eq!(made.authority, Some(authority));

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
+use norman_aks::services::OverTls;
 use norman_aks::store::{self, events};
 use serde_json::{Value, json};
 
@@ -11,6 +12,10 @@ use crate::support::app::{Answer, TestApp};
 use crate::support::databases;
 
 const TOKENS: &str = "/v3/clusterregistrationtokens";
+
+/// The URL and image of the agents.
+const SERVER: &str = "https://aks.example.org";
+const IMAGE: &str = "registry.example.org/norman-aks:1";
 
 struct Bench {
     app: TestApp,
@@ -26,6 +31,8 @@ impl Bench {
 
     async fn of(app: TestApp) -> Self {
         let ann = app.token("ann").await;
+        set(&app, "server-url", SERVER).await;
+        set(&app, "agent-image", IMAGE).await;
         let credential = app.stored_credential(&ann).await;
         let cluster = made(&app, &ann, "one", &credential).await;
         Self { app, ann, cluster, credential }
@@ -45,6 +52,11 @@ impl Bench {
         assert_eq!(answer.header("cache-control"), "no-store", "{file}");
         (answer.status.as_u16(), answer.text().trim_end().to_owned())
     }
+}
+
+async fn set(app: &TestApp, name: &str, value: &str) {
+    let changed = app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
 }
 
 async fn made(app: &TestApp, token: &str, name: &str, credential: &str) -> String {
@@ -73,7 +85,7 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
     assert!(
         secret.len() >= 50 && secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     );
-    let url = format!("http://norman.test/v3/import/{secret}_{id}.yaml");
+    let url = format!("{SERVER}/v3/import/{secret}_{id}.yaml");
     let own = format!("http://norman.test/v3/clusterRegistrationTokens/{id}:default-token");
     let nodes = token["nodeCommand"].clone();
     assert!(nodes.as_str().unwrap().starts_with("# "), "whoever pastes it does nothing: {nodes}");
@@ -208,19 +220,13 @@ async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
     let kinds: Vec<&str> = manifest.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
     assert_eq!(
         kinds,
-        [
-            "\"Namespace\"",
-            "\"ServiceAccount\"",
-            "\"ClusterRole\"",
-            "\"ClusterRoleBinding\"",
-            "\"Secret\"",
-            "\"Deployment\""
-        ]
+        ["\"Namespace\"", "\"ServiceAccount\"", "\"NetworkPolicy\"", "\"Secret\"", "\"Deployment\""]
     );
-    for text in ["http://norman.test", &secret, &it.cluster] {
+    for text in [SERVER, &secret] {
         assert!(manifest.contains(&BASE64_STANDARD.encode(text)), "{manifest}");
     }
     assert!(!manifest.contains(&secret), "the token itself is in the secret only");
+    assert!(manifest.contains(IMAGE) && !manifest.contains("norman.test"), "{manifest}");
     // What was said about the cluster is in it too.
     let body = json!({"name": "one", "agentEnvVars": [{"name": "HTTP_PROXY", "value": "http://proxy:3128\n---\nkind: Evil"}],
         "desiredAgentImage": "mine.example.org/agent:7"});
@@ -238,6 +244,70 @@ async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
         .send()
         .await;
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+}
+
+#[tokio::test]
+async fn manifest_requires_https_and_names_the_remedy() {
+    let it = Bench::start().await;
+    let file = format!("{}_{}.yaml", text(&it.default().await, "token"), it.cluster);
+    for url in ["", "http://aks.example.org"] {
+        set(&it.app, "server-url", url).await;
+        let (status, words) = it.manifest(&file).await;
+        assert_eq!(status, 400, "{url}: {words}");
+        assert!(words.contains("setting server-url") && words.contains("--tls-listen"), "{words}");
+    }
+    assert!(text(&it.default().await, "command").contains("http://aks.example.org/v3/import/"));
+}
+
+#[tokio::test]
+async fn manifest_uses_the_tls_listener_and_its_authority() {
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let it = Bench::start().await;
+    set(&it.app, "server-url", "").await;
+    let over_tls = OverTls { host: None, port: 8443, authority: PEM.to_owned() };
+    it.app.app.public_address.serve_over_tls(over_tls);
+    let token = it.default().await;
+    assert!(text(&token, "command").contains("https://norman.test:8443/v3/import/"), "{token}");
+    let (status, manifest) = it.manifest(&format!("{}_{}.yaml", text(&token, "token"), it.cluster)).await;
+    assert_eq!(status, 200, "{manifest}");
+    assert!(manifest.contains("value: \"https://norman.test:8443\""), "{manifest}");
+    assert!(manifest.contains("port: 8443"), "the network policy admits it: {manifest}");
+    // Agents read the setting and hash it with one line break.
+    let cacerts = it.app.get("/v3/settings/cacerts").send().await.json();
+    assert_eq!(cacerts["value"], PEM);
+    let checksum = aks::registration::ca_checksum(PEM);
+    assert!(manifest.contains(&format!("value: \"{checksum}\"")), "{manifest}");
+}
+
+#[tokio::test]
+async fn manifest_requires_an_image_and_names_the_setting() {
+    let it = Bench::start().await;
+    let file = format!("{}_{}.yaml", text(&it.default().await, "token"), it.cluster);
+    set(&it.app, "agent-image", "").await;
+    let (status, words) = it.manifest(&file).await;
+    assert!(status == 400 && words.contains("setting agent-image"), "{words}");
+    // The image of the cluster suffices.
+    let body = json!({"name": "one", "desiredAgentImage": "mine.example.org/agent:7"});
+    let changed = it.app.put(&format!("/v3/clusters/{}", it.cluster)).token(&it.ann).json(&body).send().await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
+    assert_eq!(it.manifest(&file).await.0, 200);
+}
+
+#[tokio::test]
+async fn manifest_names_the_api_server_once_it_is_known() {
+    let it = Bench::start().await;
+    let app = &it.app;
+    let config = json!({"clusterName": app.seed.imported_cluster_name, "resourceGroup": app.seed.resource_group,
+        "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": it.credential});
+    let made = app.post("/v3/clusters").token(&it.ann).json(&json!({"name": "real", "aksConfig": config}));
+    let id = text(&made.send().await.json(), "id");
+    app.settle().await;
+    let cluster = app.get(&format!("/v3/clusters/{id}")).token(&it.ann).send().await.json();
+    let host = text(&cluster, "apiEndpoint").replace("https://", "").replace(":443", "");
+    let token = app.get(&format!("{TOKENS}/{id}:default-token")).token(&it.ann).send().await.json();
+    let (_, manifest) = it.manifest(&format!("{}_{id}.yaml", text(&token, "token"))).await;
+    let variable = format!("name: \"NORMAN_AKS_API_SERVER\"\n              value: \"{host}:443\"");
+    assert!(manifest.contains(&variable), "{host}: {manifest}");
 }
 
 #[tokio::test]

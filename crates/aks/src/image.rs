@@ -42,7 +42,7 @@ pub fn check(text: &str) -> Result<(), BadImage> {
     if digest.is_some_and(|digest| !is_digest(digest)) {
         return Err(BadImage::Digest);
     }
-    let (registry, rest) = registry(name);
+    let (registry, rest) = split_registry(name);
     if registry.is_some_and(|registry| !is_registry(registry)) {
         return Err(BadImage::Registry);
     }
@@ -57,8 +57,13 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     text.split_once(at).map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
 
+/// The registry that an image names; `None` if it names none.
+pub fn registry(image: &str) -> Option<&str> {
+    split_registry(image).0
+}
+
 /// The first part names a registry when it looks like a host: with a dot or a port, or `localhost`.
-fn registry(name: &str) -> (Option<&str>, &str) {
+fn split_registry(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
         _ => (None, name),

@@ -1,6 +1,7 @@
 //! Provisioning as pure decisions: Azure's response as a specification ([`upstream`]), request bodies ([`manifest`]),
-//! differences ([`difference`]) and the next step ([`plan`]). Requests to Azure are not here.
+//! differences ([`difference`]), the next step ([`plan`]) and the deployment of the agent ([`agent`]). Requests to Azure are not here.
 
+pub mod agent;
 pub mod difference;
 pub mod imported;
 pub mod manifest;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cluster_details::ClusterDetails;
+use super::provision::agent::Deployment;
 use super::provision::imported::Named;
 use super::spec::AksConfig;
 
@@ -62,6 +63,9 @@ pub struct ClusterStatus {
     /// The entries of lists and maps of an import that belong to its user.
     #[serde(skip_serializing_if = "Named::is_empty")]
     pub named: Named,
+    /// The deployment of the cluster agent; not for users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Deployment>,
 }
 
 /// The changes requested from Azure for one specification, so that none is repeated forever.

@@ -1,6 +1,7 @@
 //! The settings that there are: name, default, and what each may be changed to. What a setting does is where it is read.
 
 use aks::plain_text::{self, Lines};
+use aks::provision::agent;
 use aks::{image, system_namespaces};
 use base64::Engine as _;
 use url::Url;
@@ -32,6 +33,8 @@ enum Kind {
     Address,
     /// Certificates in PEM.
     Certificates,
+    /// Which clusters get an agent: `auto`, `always` or `never`.
+    Agent,
     /// A reference of a container image.
     Image,
     /// A whole number from one to another.
@@ -47,12 +50,11 @@ enum Kind {
 }
 
 /// Every setting, by name.
-pub(super) const DEFINITIONS: [Definition; 13] = [
-    Definition {
-        name: "agent-image",
-        default: concat!("norman-aks:", env!("CARGO_PKG_VERSION")),
-        kind: Kind::Image,
-    },
+pub(super) const DEFINITIONS: [Definition; 14] = [
+    // The default of the annotation `norman-aks.io/agent`.
+    Definition { name: "agent", default: "auto", kind: Kind::Agent },
+    // None: only the administrator knows where clusters find the image.
+    Definition { name: "agent-image", default: "", kind: Kind::Image },
     // Seconds.
     Definition { name: "aks-refresh", default: "300", kind: Kind::Number(1, YEAR_MINUTES * 60) },
     Definition { name: "cacerts", default: "", kind: Kind::Certificates },
@@ -115,6 +117,8 @@ impl Definition {
             )),
             Kind::Certificates if are_certificates(value) => Ok(()),
             Kind::Certificates => refuse(format!("{name} holds certificates in PEM, and nothing else")),
+            Kind::Agent if value.parse::<agent::Mode>().is_ok() => Ok(()),
+            Kind::Agent => refuse(format!("{name} must be auto, always or never")),
             Kind::Image => {
                 image::check(value).or_else(|error| refuse(format!("{name} is an image: {error}")))
             }
@@ -224,6 +228,7 @@ mod tests {
     fn a_setting_takes_only_what_it_can_mean() {
         let two = format!("{PEM}{PEM}");
         for (name, good, bad) in [
+            ("agent", &["auto", "always", "never"], &["on", "Auto", "true"]),
             ("agent-image", &["mine/agent:1"][..], &["no image", "A"][..]),
             ("aks-refresh", &["1", "300"], &["0", "-1", "+1", "1.5", "5m", "31536001"]),
             ("cacerts", &[PEM, &two], &["pem", "-----BEGIN CERTIFICATE-----\n", &PEM[1..], "x\0"]),

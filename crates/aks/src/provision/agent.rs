@@ -1,0 +1,363 @@
+//! Deploying the cluster agent: which clusters get one, by which way, and when the next attempt is made.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::spec::Object;
+
+/// The annotation of a cluster that overrides the setting `agent`.
+pub const ANNOTATION: &str = "norman-aks.io/agent";
+
+/// The delay after the first failure; it doubles with each further one.
+const MIN_RETRY_MS: i64 = 30_000;
+const MAX_RETRY_MS: i64 = 30 * 60_000;
+
+/// The agent is applied again if the cluster is still out of reach after this time: someone may have deleted it.
+const REAPPLY_AFTER_MS: i64 = 30 * 60_000;
+
+/// The secrets of earlier manifests are deleted after this time: until then, an old pod may start again.
+const OLD_SECRETS_TTL_MS: i64 = 3_600_000;
+
+/// The clusters that get an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Those that this server cannot reach directly.
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+/// The string is not a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be auto, always or never")]
+pub struct UnknownMode;
+
+impl FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMode> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err(UnknownMode),
+        }
+    }
+}
+
+impl Mode {
+    /// The mode of a cluster: its annotation, else the setting. Unknown values are ignored.
+    pub fn new(body: &Object, setting: &str) -> Self {
+        let annotation =
+            body.get("annotations").and_then(|annotations| annotations.get(ANNOTATION)?.as_str());
+        let mode = annotation.and_then(|mode| mode.parse().ok());
+        mode.or_else(|| setting.parse().ok()).unwrap_or(Self::Auto)
+    }
+
+    /// Whether a cluster gets an agent. One that was deployed is kept up to date, even if the cluster can be reached directly
+    /// by now.
+    pub fn wants_agent(self, is_reached_directly: bool, is_deployed: bool) -> bool {
+        match self {
+            Self::Auto => is_deployed || !is_reached_directly,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// A way into a cluster for the agent's objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Way {
+    /// The Kubernetes API, directly or through the tunnel of an earlier agent.
+    Api,
+    /// Azure's run command.
+    RunCommand,
+}
+
+impl Way {
+    /// The words for users.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "the Kubernetes API",
+            Self::RunCommand => "Azure's run command",
+        }
+    }
+}
+
+/// A run command that Azure is executing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunningCommand {
+    /// The pending result, as the client of Azure stores it.
+    pub result: String,
+    /// The revision of the manifest.
+    pub revision: String,
+    /// The secret of the manifest.
+    pub secret: String,
+    /// When it was started, in milliseconds since 1970.
+    pub started_ms: i64,
+    /// Whether it removes the agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removes: bool,
+}
+
+/// The state of the agent's deployment, as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Deployment {
+    /// The revision of the manifest that was last applied; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub revision: String,
+    /// When it was applied, in milliseconds since 1970.
+    pub applied_ms: i64,
+    /// The way by which it was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
+    /// The name of its secret.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub secret: String,
+    /// Secrets of earlier manifests that are still in the cluster.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub old_secrets: BTreeSet<String>,
+    /// The run command that Azure is executing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<RunningCommand>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The message of the last attempt, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// When the next attempt may be made, in milliseconds since 1970.
+    pub retry_ms: i64,
+}
+
+/// The next step of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The manifest is applied.
+    Keep,
+    /// Look at the run command.
+    Poll,
+    /// Wait until [`Deployment::retry_ms`].
+    Wait,
+    /// Apply the manifest.
+    Apply(Way),
+    /// This server has no way into the cluster: an owner must apply the manifest.
+    AskOwner,
+}
+
+/// Input of the next step.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The revision of the manifest.
+    pub revision: &'a str,
+    /// Milliseconds since 1970.
+    pub now_ms: i64,
+    /// Whether the Kubernetes API answers this server.
+    pub is_reached: bool,
+    /// Whether Azure's run command is available.
+    pub has_run_command: bool,
+}
+
+impl Deployment {
+    /// Whether anything was sent to the cluster.
+    pub fn is_deployed(&self) -> bool {
+        !self.revision.is_empty() || self.running.is_some()
+    }
+
+    /// The next step.
+    pub fn next(&self, input: &Input<'_>) -> Step {
+        if self.running.is_some() {
+            return Step::Poll;
+        }
+        let is_current = self.revision == input.revision;
+        if is_current && (input.is_reached || input.now_ms - self.applied_ms < REAPPLY_AFTER_MS) {
+            return Step::Keep;
+        }
+        // A new way is tried at once.
+        if input.now_ms < self.retry_ms && !(input.is_reached && self.way != Some(Way::Api)) {
+            return Step::Wait;
+        }
+        match (input.is_reached, input.has_run_command) {
+            (true, _) => Step::Apply(Way::Api),
+            (false, true) => Step::Apply(Way::RunCommand),
+            (false, false) => Step::AskOwner,
+        }
+    }
+
+    /// Records that Azure started a run command.
+    pub fn start(&mut self, command: RunningCommand) {
+        self.running = Some(command);
+        self.failure = None;
+    }
+
+    /// Records that a manifest was applied.
+    pub fn succeed(&mut self, revision: &str, secret: &str, way: Way, now_ms: i64) {
+        let before = std::mem::replace(&mut self.secret, secret.to_owned());
+        if !before.is_empty() {
+            self.old_secrets.insert(before);
+        }
+        self.old_secrets.remove(secret);
+        revision.clone_into(&mut self.revision);
+        (self.applied_ms, self.way, self.running) = (now_ms, Some(way), None);
+        (self.failures, self.failure, self.retry_ms) = (0, None, 0);
+    }
+
+    /// Records a failed attempt.
+    pub fn fail(&mut self, message: &str, way: Way, now_ms: i64) {
+        let delay_ms = MIN_RETRY_MS.saturating_mul(1 << self.failures.min(16)).min(MAX_RETRY_MS);
+        self.failures = self.failures.saturating_add(1);
+        self.failure = Some(message.to_owned());
+        (self.running, self.retry_ms) = (None, now_ms.saturating_add(delay_ms));
+        if self.revision.is_empty() {
+            self.way = Some(way);
+        }
+    }
+
+    /// Secrets of earlier manifests that no pod needs any more.
+    pub fn disposable_secrets(&self, now_ms: i64) -> Vec<String> {
+        let is_settled = self.running.is_none() && now_ms - self.applied_ms >= OLD_SECRETS_TTL_MS;
+        if is_settled { self.old_secrets.iter().cloned().collect() } else { Vec::new() }
+    }
+}
+
+/// Whether a cluster, as Azure returns it, accepts run commands.
+pub fn has_run_command(cluster: &Value) -> bool {
+    let disabled = cluster.pointer("/properties/apiServerAccessProfile/disableRunCommand");
+    disabled.and_then(Value::as_bool) != Some(true)
+}
+
+/// The tenant of the tokens that a cluster with Microsoft Entra requires of a run command; `None` for a cluster that needs no
+/// token. Empty if Azure does not name it.
+pub fn token_tenant(cluster: &Value) -> Option<&str> {
+    let profile = cluster.pointer("/properties/aadProfile").filter(|profile| profile.is_object());
+    let local_disabled =
+        cluster.pointer("/properties/disableLocalAccounts").and_then(Value::as_bool) == Some(true);
+    match profile {
+        Some(profile) => Some(profile.get("tenantID").and_then(Value::as_str).unwrap_or_default()),
+        None => local_disabled.then_some(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn annotation_overrides_the_setting() {
+        for (annotation, setting, expected) in [
+            (None, "auto", Mode::Auto),
+            (None, "never", Mode::Never),
+            (None, "", Mode::Auto),
+            (Some("always"), "never", Mode::Always),
+            (Some("nonsense"), "never", Mode::Never),
+        ] {
+            let body = json!({"annotations": {ANNOTATION: annotation}});
+            assert_eq!(Mode::new(body.as_object().unwrap(), setting), expected, "{annotation:?} {setting}");
+        }
+    }
+
+    #[test]
+    fn modes_choose_clusters() {
+        for (mode, is_reached_directly, is_deployed, expected) in [
+            (Mode::Auto, false, false, true),
+            (Mode::Auto, true, false, false),
+            (Mode::Auto, true, true, true),
+            (Mode::Always, true, false, true),
+            (Mode::Never, false, true, false),
+        ] {
+            assert_eq!(mode.wants_agent(is_reached_directly, is_deployed), expected, "{mode:?}");
+        }
+    }
+
+    fn input(is_reached: bool, has_run_command: bool) -> Input<'static> {
+        Input { revision: "new", now_ms: 10_000_000, is_reached, has_run_command }
+    }
+
+    #[test]
+    fn api_precedes_run_command_and_owner() {
+        let none = Deployment::default();
+        assert_eq!(none.next(&input(true, true)), Step::Apply(Way::Api));
+        assert_eq!(none.next(&input(true, false)), Step::Apply(Way::Api));
+        assert_eq!(none.next(&input(false, true)), Step::Apply(Way::RunCommand));
+        assert_eq!(none.next(&input(false, false)), Step::AskOwner);
+    }
+
+    #[test]
+    fn only_a_changed_manifest_is_applied_again() {
+        let mut deployment = Deployment::default();
+        deployment.succeed("new", "s", Way::RunCommand, 9_999_000);
+        assert_eq!(deployment.next(&input(false, true)), Step::Keep);
+        deployment.applied_ms = 0;
+        assert_eq!(deployment.next(&input(true, true)), Step::Keep);
+        assert_eq!(deployment.next(&input(false, true)), Step::Apply(Way::RunCommand), "still out of reach");
+        deployment.succeed("old", "s", Way::RunCommand, 9_999_000);
+        assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api));
+    }
+
+    #[test]
+    fn running_command_is_polled_and_failures_delay() {
+        let mut deployment = Deployment::default();
+        let running = RunningCommand {
+            result: "r".into(),
+            revision: "new".into(),
+            secret: "s".into(),
+            started_ms: 1,
+            removes: false,
+        };
+        deployment.start(running);
+        assert_eq!(deployment.next(&input(true, true)), Step::Poll);
+        deployment.fail("no", Way::RunCommand, 9_990_000);
+        assert_eq!(deployment.next(&input(false, true)), Step::Wait);
+        assert_eq!(deployment.next(&input(true, true)), Step::Apply(Way::Api), "another way");
+        deployment.retry_ms = 10_000_000;
+        assert_eq!(deployment.next(&input(false, true)), Step::Apply(Way::RunCommand));
+        for _ in 0..40 {
+            deployment.fail("no", Way::RunCommand, 0);
+        }
+        assert_eq!(deployment.retry_ms, MAX_RETRY_MS);
+    }
+
+    #[test]
+    fn old_secrets_are_disposable_after_an_hour() {
+        let mut deployment = Deployment::default();
+        deployment.succeed("a", "secret-a", Way::Api, 0);
+        deployment.succeed("b", "secret-b", Way::Api, 0);
+        deployment.succeed("c", "secret-b", Way::Api, 0);
+        assert_eq!(deployment.disposable_secrets(OLD_SECRETS_TTL_MS - 1), Vec::<String>::new());
+        assert_eq!(deployment.disposable_secrets(OLD_SECRETS_TTL_MS), ["secret-a"]);
+        deployment.succeed("d", "secret-a", Way::Api, 0);
+        assert_eq!(deployment.disposable_secrets(OLD_SECRETS_TTL_MS), ["secret-b"]);
+    }
+
+    #[test]
+    fn azure_tells_what_a_run_command_needs() {
+        let disabled = json!({"properties": {"apiServerAccessProfile": {"disableRunCommand": true}}});
+        assert!(!has_run_command(&disabled) && has_run_command(&json!({"properties": {}})));
+        for (properties, expected) in [
+            (json!({}), None),
+            (json!({"aadProfile": null}), None),
+            (json!({"aadProfile": {"managed": true, "tenantID": "t"}}), Some("t")),
+            (json!({"disableLocalAccounts": true}), Some("")),
+        ] {
+            assert_eq!(token_tenant(&json!({"properties": properties})), expected);
+        }
+    }
+
+    #[test]
+    fn stored_deployment_round_trips() {
+        let mut deployment = Deployment::default();
+        deployment.succeed("a", "s", Way::Api, 7);
+        let text = serde_json::to_string(&deployment).unwrap();
+        assert_eq!(serde_json::from_str::<Deployment>(&text).unwrap(), deployment);
+        assert_eq!(serde_json::from_str::<Deployment>("{}").unwrap(), Deployment::default());
+    }
+}

@@ -1,0 +1,295 @@
+//! The manifest of the cluster agent. The objects have Rancher's names where tools look for them; unlike Rancher's, the
+//! agent has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{network, pod};
+use crate::spec::Object;
+use crate::yaml;
+
+/// The namespace of the agent.
+pub const NAMESPACE: &str = "cattle-system";
+
+/// The name of its deployment.
+pub const AGENT: &str = "cattle-cluster-agent";
+
+/// The annotation of the deployment with [`Manifest::revision`]. A deployment without it is not ours.
+pub const REVISION: &str = "norman-aks.io/manifest-revision";
+
+/// The service account of the agent, which has no rights.
+pub(super) const SERVICE_ACCOUNT: &str = "cattle";
+
+/// The `namespace` of the credentials: empty, as in Rancher's import manifest.
+const CREDENTIALS_NAMESPACE: &str = "";
+
+/// Input of the manifest.
+#[derive(Clone, Copy)]
+pub struct Agent<'a> {
+    /// The URL of this server, without a slash at the end.
+    pub server: &'a str,
+    /// The registration token.
+    pub token: &'a str,
+    /// The certificate authorities that the agent must trust, PEM; empty for the public ones.
+    pub authorities: &'a str,
+    /// The image, unless the cluster names another one.
+    pub image: &'a str,
+    /// `<host>:<port>` of the cluster's API server, the only address that the agent connects to for this server.
+    pub api_server: Option<&'a str>,
+    /// The setting `server-version`.
+    pub server_version: &'a str,
+    /// The setting `install-uuid`.
+    pub install_uuid: &'a str,
+    /// The body of the cluster object.
+    pub body: &'a Object,
+}
+
+impl Agent<'_> {
+    /// Rancher's name of the secret: it changes with server and token, so that the pod is replaced.
+    pub(super) fn secret_name(&self) -> String {
+        let content = format!("{}.{}.{CREDENTIALS_NAMESPACE}", self.server, self.token);
+        format!("cattle-credentials-{}", short(&sha256(&content)))
+    }
+}
+
+/// The objects of the agent.
+#[derive(Clone, PartialEq)]
+pub struct Manifest {
+    objects: Vec<Value>,
+    revision: String,
+    secret_name: String,
+}
+
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+impl Manifest {
+    /// The manifest of an agent.
+    pub fn new(agent: &Agent<'_>) -> Self {
+        let secret_name = agent.secret_name();
+        let mut objects = vec![
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false,
+                "metadata": {"name": SERVICE_ACCOUNT, "namespace": NAMESPACE}}),
+            network::policy(agent),
+            secret(agent, &secret_name),
+            pod::deployment(agent, &secret_name),
+        ];
+        let revision = short(&sha256(&Value::from(objects.clone()).to_string()));
+        if let Some(annotations) = objects.last_mut().and_then(|object| {
+            object
+                .pointer_mut("/metadata")?
+                .as_object_mut()?
+                .entry("annotations")
+                .or_insert(json!({}))
+                .as_object_mut()
+        }) {
+            annotations.insert(REVISION.to_owned(), revision.clone().into());
+        }
+        Self { objects, revision, secret_name }
+    }
+
+    /// The objects, in the order in which they are applied.
+    pub fn objects(&self) -> &[Value] {
+        &self.objects
+    }
+
+    /// Changes with any of the objects.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// The name of the secret with the registration token.
+    pub fn secret_name(&self) -> &str {
+        &self.secret_name
+    }
+
+    /// The objects as YAML documents. Contains the registration token.
+    pub fn to_yaml(&self) -> String {
+        to_yaml(&self.objects)
+    }
+
+    /// The text without the registration token, for messages.
+    pub fn redact(&self, text: &str) -> String {
+        let secrets = self.objects.iter().filter(|object| kind(object) == "Secret");
+        let encoded = secrets.filter_map(|secret| secret.pointer("/data/token")?.as_str());
+        encoded.fold(text.to_owned(), |text, encoded| {
+            let token = STANDARD.decode(encoded).ok().and_then(|token| String::from_utf8(token).ok());
+            let token = token.filter(|token| !token.is_empty());
+            let text = text.replace(encoded, "****");
+            token.map_or(text.clone(), |token| text.replace(&token, "****"))
+        })
+    }
+}
+
+/// Objects as YAML documents.
+pub fn to_yaml(objects: &[Value]) -> String {
+    objects.iter().fold(String::new(), |text, object| text + "---\n" + &yaml::document(object))
+}
+
+/// The identities of the objects to delete when the agent is removed, in the order of their creation. The namespace is not
+/// among them: other programs use it too, and its deletion would delete their objects.
+pub fn objects_to_delete<'a>(secret_names: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
+    let identity = |version: &str, kind: &str, name: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}});
+    let mut objects = vec![
+        identity("v1", "ServiceAccount", SERVICE_ACCOUNT),
+        identity("networking.k8s.io/v1", "NetworkPolicy", AGENT),
+    ];
+    objects.extend(secret_names.into_iter().map(|name| identity("v1", "Secret", name)));
+    objects.push(identity("apps/v1", "Deployment", AGENT));
+    objects
+}
+
+/// SHA-256 of certificate authorities as agents compute it: trimmed, with one line break. Empty without authorities.
+pub fn ca_checksum(authorities: &str) -> String {
+    match authorities.trim() {
+        "" => String::new(),
+        authorities => sha256(&format!("{authorities}\n")),
+    }
+}
+
+fn kind(object: &Value) -> &str {
+    object.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn secret(agent: &Agent<'_>, name: &str) -> Value {
+    let encoded = |text: &str| STANDARD.encode(text);
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "type": "Opaque",
+        "data": {
+            "namespace": encoded(CREDENTIALS_NAMESPACE),
+            "token": encoded(agent.token),
+            "url": encoded(agent.server),
+        },
+    })
+}
+
+fn sha256(text: &str) -> String {
+    use fmt::Write as _;
+
+    Sha256::digest(text).iter().fold(String::new(), |mut hexadecimal, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hexadecimal, "{byte:02x}");
+        hexadecimal
+    })
+}
+
+/// The first ten digits of a hash.
+fn short(hash: &str) -> String {
+    hash.chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(body: &Object) -> Agent<'_> {
+        Agent {
+            server: "https://h",
+            token: "tok",
+            authorities: "",
+            image: "registry.example.com/norman-aks:1",
+            api_server: Some("one.privatelink.eastus.azmk8s.io:443"),
+            server_version: "v2.12.1",
+            install_uuid: "uuid",
+            body,
+        }
+    }
+
+    fn object<'a>(manifest: &'a Manifest, kind: &str) -> &'a Value {
+        manifest.objects().iter().find(|object| super::kind(object) == kind).unwrap()
+    }
+
+    #[test]
+    fn manifest_grants_no_rights() {
+        let manifest = Manifest::new(&agent(&Object::new()));
+        let kinds: Vec<_> = manifest.objects().iter().map(kind).collect();
+        assert_eq!(kinds, ["Namespace", "ServiceAccount", "NetworkPolicy", "Secret", "Deployment"]);
+        assert_eq!(object(&manifest, "ServiceAccount")["automountServiceAccountToken"], false);
+        let pod = &object(&manifest, "Deployment")["spec"]["template"]["spec"];
+        assert_eq!(
+            (&pod["serviceAccountName"], &pod["automountServiceAccountToken"]),
+            (&json!("cattle"), &json!(false))
+        );
+    }
+
+    #[test]
+    fn token_is_only_in_the_secret() {
+        let manifest = Manifest::new(&agent(&Object::new()));
+        let data = &object(&manifest, "Secret")["data"];
+        assert_eq!(*data, json!({"namespace": "", "token": "dG9r", "url": "aHR0cHM6Ly9o"}));
+        assert!(!manifest.to_yaml().contains("\"tok\"") && !format!("{manifest:?}").contains("dG9r"));
+        assert_eq!(manifest.to_yaml().matches("dG9r").count(), 1);
+    }
+
+    #[test]
+    fn secret_name_is_that_of_rancher() {
+        // printf 'https://h.tok.' | sha256sum
+        let manifest = Manifest::new(&agent(&Object::new()));
+        assert_eq!(manifest.secret_name(), "cattle-credentials-47be8b32c9");
+        assert_eq!(object(&manifest, "Secret")["metadata"]["name"], manifest.secret_name());
+    }
+
+    #[test]
+    fn checksum_is_over_the_trimmed_authorities_with_one_line_break() {
+        // printf 'PEM\n' | sha256sum
+        let expected = "a0278171ab77da84cdf84cc11c10e4d8923a3aadc855775d8aae2b6a9333415e";
+        for authorities in ["PEM", "PEM\n", "\n PEM\r\n\n"] {
+            assert_eq!(ca_checksum(authorities), expected, "{authorities:?}");
+        }
+        assert_eq!(ca_checksum(" \n"), "");
+    }
+
+    #[test]
+    fn revision_changes_with_any_input_and_is_an_annotation() {
+        let body = Object::new();
+        let base = agent(&body);
+        let revision = |agent: &Agent<'_>| Manifest::new(agent).revision().to_owned();
+        assert_eq!(revision(&base), revision(&base));
+        let variables = json!({"agentEnvVars": [{"name": "A", "value": "b"}]});
+        for changed in [
+            Agent { server: "https://i", ..base },
+            Agent { token: "other", ..base },
+            Agent { authorities: "PEM", ..base },
+            Agent { image: "x/y:2", ..base },
+            Agent { api_server: None, ..base },
+            Agent { body: variables.as_object().unwrap(), ..base },
+        ] {
+            assert_ne!(revision(&changed), revision(&base));
+        }
+        let manifest = Manifest::new(&base);
+        let deployment = object(&manifest, "Deployment");
+        assert_eq!(deployment["metadata"]["annotations"], json!({REVISION: manifest.revision()}));
+    }
+
+    #[test]
+    fn removal_deletes_everything_but_the_namespace() {
+        let identity = |object: &Value| {
+            let metadata = &object["metadata"];
+            format!("{} {} {}", object["apiVersion"], object["kind"], metadata["name"])
+        };
+        let manifest = Manifest::new(&agent(&Object::new()));
+        let applied: Vec<_> = manifest.objects().iter().skip(1).map(identity).collect();
+        let deleted: Vec<_> = objects_to_delete([manifest.secret_name()]).iter().map(identity).collect();
+        assert_eq!(deleted, applied);
+    }
+
+    #[test]
+    fn messages_do_not_contain_the_token() {
+        let body = Object::new();
+        let manifest = Manifest::new(&Agent { token: "secrettoken", ..agent(&body) });
+        let encoded = STANDARD.encode("secrettoken");
+        let text = manifest.redact(&format!("error: secrettoken, {encoded}, secret"));
+        assert_eq!(text, "error: ****, ****, secret");
+    }
+}

@@ -1,0 +1,117 @@
+//! The network policy of the agent: nothing in, and out only to this server, the API server and DNS.
+
+use serde_json::{Value, json};
+
+use super::manifest::{AGENT, Agent, NAMESPACE};
+use super::pod;
+
+const HTTPS: u16 = 443;
+const DNS: u16 = 53;
+
+/// Variables that name a proxy.
+const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
+
+pub(super) fn policy(agent: &Agent<'_>) -> Value {
+    let mut ports: Vec<u16> = vec![HTTPS];
+    let proxies = pod::user_variables(agent.body)
+        .into_iter()
+        .filter(|(name, _)| PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)));
+    let addresses = [Some(agent.server), agent.api_server].into_iter().flatten();
+    let addresses = addresses.chain(proxies.map(|(_, address)| address));
+    for port in addresses.filter_map(port) {
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    let tcp = ports.iter().map(|port| json!({"protocol": "TCP", "port": port}));
+    let dns = ["TCP", "UDP"].map(|protocol| json!({"protocol": protocol, "port": DNS}));
+    let egress: Vec<Value> = tcp.chain(dns).collect();
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": AGENT, "namespace": NAMESPACE},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": AGENT}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [],
+            "egress": [{"ports": egress}],
+        },
+    })
+}
+
+/// The port of `[scheme://][user@]host[:port][/path]`.
+fn port(address: &str) -> Option<u16> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let behind_host = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    let standard = match scheme.to_ascii_lowercase().as_str() {
+        "https" => HTTPS,
+        "http" => 80,
+        // SOCKS, in all its spellings.
+        _ => 1080,
+    };
+    match behind_host.rsplit_once(':') {
+        Some((_, port)) => port.parse().ok().filter(|port| *port > 0),
+        None => (!host.is_empty()).then_some(standard),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Object;
+
+    fn egress(server: &str, api_server: Option<&str>, body: &Object) -> Value {
+        let agent = Agent {
+            server,
+            token: "tok",
+            authorities: "",
+            image: "i",
+            api_server,
+            server_version: "",
+            install_uuid: "",
+            body,
+        };
+        let policy = policy(&agent);
+        assert_eq!(
+            (&policy["spec"]["ingress"], &policy["spec"]["policyTypes"]),
+            (&json!([]), &json!(["Ingress", "Egress"]))
+        );
+        assert_eq!(policy["spec"]["podSelector"]["matchLabels"], json!({"app": "cattle-cluster-agent"}));
+        let ports = policy["spec"]["egress"][0]["ports"].as_array().unwrap();
+        ports.iter().map(|port| format!("{} {}", port["protocol"].as_str().unwrap(), port["port"])).collect()
+    }
+
+    #[test]
+    fn egress_is_limited_to_https_and_dns() {
+        let body = Object::new();
+        assert_eq!(egress("https://h", Some("api:443"), &body), json!(["TCP 443", "TCP 53", "UDP 53"]));
+    }
+
+    #[test]
+    fn egress_includes_other_ports_of_server_api_and_proxy() {
+        let body = json!({"agentEnvVars": [{"name": "https_proxy", "value": "http://u:p@proxy:3128"},
+            {"name": "NO_PROXY", "value": "10.0.0.0:9"}]});
+        let ports = egress("https://h:8443/", Some("api:6443"), body.as_object().unwrap());
+        assert_eq!(ports, json!(["TCP 443", "TCP 8443", "TCP 6443", "TCP 3128", "TCP 53", "UDP 53"]));
+    }
+
+    #[test]
+    fn ports_are_read_from_addresses() {
+        for (address, expected) in [
+            ("https://h", Some(443)),
+            ("https://h:8443/x:1", Some(8443)),
+            ("https://[::1]", Some(443)),
+            ("https://[fe80::1]:8443", Some(8443)),
+            ("http://u:p@proxy", Some(80)),
+            ("proxy:3128", Some(3128)),
+            ("socks5://proxy", Some(1080)),
+            ("https://h:x", None),
+            ("https://h:0", None),
+            ("", None),
+        ] {
+            assert_eq!(port(address), expected, "{address}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The deployment of the agent. Its pod meets the Pod Security level `restricted`.
+
+use serde_json::{Value, json};
+
+use super::manifest::{AGENT, Agent, NAMESPACE, SERVICE_ACCOUNT, ca_checksum};
+use crate::image;
+use crate::spec::Object;
+
+/// The container, by Rancher's name.
+const CONTAINER: &str = "cluster-register";
+
+/// The volume with the credentials.
+const CREDENTIALS: &str = "cattle-credentials";
+
+/// User and group of the image.
+const USER: u32 = 65532;
+
+/// 0440: readable for the group of the volume.
+const SECRET_MODE: u32 = 0o440;
+
+/// The port of the agent's health checks.
+const HEALTH_PORT: u16 = 8080;
+
+pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
+    let labels = json!({"app": AGENT});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": AGENT, "namespace": NAMESPACE, "labels": labels},
+        "spec": {
+            // No replicas: applying the manifest again must not undo a scaling.
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {"metadata": {"labels": labels}, "spec": pod(agent, secret_name)},
+        },
+    })
+}
+
+fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
+    let body = agent.body;
+    let custom = |key: &str| {
+        let custom = body.get("clusterAgentDeploymentCustomization");
+        custom.and_then(|custom| custom.get(key)).filter(|value| !value.is_null())
+    };
+    let mut tolerations = vec![
+        json!({"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}),
+        // The taint of AKS pools that are reserved for system pods.
+        json!({"key": "CriticalAddonsOnly", "operator": "Exists"}),
+    ];
+    tolerations.extend(custom("appendTolerations").and_then(Value::as_array).into_iter().flatten().cloned());
+    let mut pod = json!({
+        "serviceAccountName": SERVICE_ACCOUNT,
+        "automountServiceAccountToken": false,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": tolerations,
+        "containers": [container(agent, custom("overrideResourceRequirements"))],
+        "volumes": [{"name": CREDENTIALS, "secret": {"secretName": secret_name, "defaultMode": SECRET_MODE}}],
+    });
+    if let Some(pod) = pod.as_object_mut() {
+        if let Some(affinity) = custom("overrideAffinity") {
+            pod.insert("affinity".to_owned(), affinity.clone());
+        }
+        let secrets = pull_secrets(body);
+        if !secrets.is_empty() {
+            pod.insert("imagePullSecrets".to_owned(), secrets.into());
+        }
+    }
+    pod
+}
+
+fn container(agent: &Agent<'_>, resources: Option<&Value>) -> Value {
+    let resources = resources.cloned().unwrap_or_else(
+        || json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}),
+    );
+    let probe = |path: &str| json!({"httpGet": {"path": path, "port": HEALTH_PORT}});
+    json!({
+        "name": CONTAINER,
+        "image": image(agent),
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["agent"],
+        "env": environment(agent),
+        "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
+        "readinessProbe": probe("/readyz"),
+        "livenessProbe": probe("/healthz"),
+        "resources": resources,
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": true,
+        },
+        "volumeMounts": [{"name": CREDENTIALS, "mountPath": "/cattle-credentials", "readOnly": true}],
+    })
+}
+
+/// The image of the cluster, else that of the setting; behind the private registry, unless it names a registry itself.
+fn image(agent: &Agent<'_>) -> String {
+    let desired = agent.body.get("desiredAgentImage").and_then(Value::as_str);
+    let image = desired.filter(|image| !image.is_empty()).unwrap_or(agent.image);
+    match private_registry(agent.body) {
+        Some(registry) if image::registry(image).is_none() => format!("{registry}/{image}"),
+        _ => image.to_owned(),
+    }
+}
+
+fn private_registry(body: &Object) -> Option<&str> {
+    let registry = body.get("importedConfig")?.get("privateRegistryURL")?.as_str()?;
+    Some(registry.trim_end_matches('/')).filter(|registry| !registry.is_empty())
+}
+
+/// The variables, each name once, because Kubernetes rejects a repeated one; the user's values win.
+fn environment(agent: &Agent<'_>) -> Vec<Value> {
+    let checksum = ca_checksum(agent.authorities);
+    // Rancher's agent exits if it is to trust only a given authority, and none is given.
+    let strict = if checksum.is_empty() { "false" } else { "true" };
+    let secret_name = agent.secret_name();
+    let own = [
+        ("CATTLE_SERVER", agent.server),
+        ("CATTLE_CA_CHECKSUM", &checksum),
+        ("CATTLE_CLUSTER", "true"),
+        ("CATTLE_K8S_MANAGED", "true"),
+        ("CATTLE_CREDENTIAL_NAME", &secret_name),
+        ("CATTLE_SERVER_VERSION", agent.server_version),
+        ("CATTLE_INSTALL_UUID", agent.install_uuid),
+        ("CATTLE_SYSTEM_DEFAULT_REGISTRY", private_registry(agent.body).unwrap_or_default()),
+        ("STRICT_VERIFY", strict),
+    ];
+    let own = own.into_iter().chain(agent.api_server.map(|address| ("NORMAN_AKS_API_SERVER", address)));
+    let users = user_variables(agent.body);
+    let own = own.filter(|(name, _)| users.iter().all(|(user, _)| user != name));
+    own.chain(users.iter().copied()).map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+/// `agentEnvVars`, in their order; of a repeated name, the last one.
+pub(super) fn user_variables(body: &Object) -> Vec<(&str, &str)> {
+    let mut variables: Vec<(&str, &str)> = Vec::new();
+    let listed = body.get("agentEnvVars").and_then(Value::as_array);
+    for variable in listed.into_iter().flatten() {
+        let text = |key: &str| variable.get(key).and_then(Value::as_str);
+        if let Some(name) = text("name").filter(|name| !name.is_empty()) {
+            variables.retain(|(known, _)| *known != name);
+            variables.push((name, text("value").unwrap_or_default()));
+        }
+    }
+    variables
+}
+
+fn pull_secrets(body: &Object) -> Vec<Value> {
+    let names = body.get("importedConfig").and_then(|config| config.get("privateRegistryPullSecrets"));
+    let names = names.and_then(Value::as_array).into_iter().flatten();
+    names.filter_map(Value::as_str).map(|name| json!({"name": name})).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::Manifest;
+
+    fn agent(body: &Object) -> Agent<'_> {
+        Agent {
+            server: "https://h",
+            token: "tok",
+            authorities: "",
+            image: "norman-aks:1",
+            api_server: Some("one.hcp.eastus.azmk8s.io:443"),
+            server_version: "v2.12.1",
+            install_uuid: "uuid",
+            body,
+        }
+    }
+
+    fn deployed(agent: &Agent<'_>) -> Value {
+        Manifest::new(agent).objects().last().unwrap().clone()
+    }
+
+    fn container_of(deployment: &Value) -> &Value {
+        &deployment["spec"]["template"]["spec"]["containers"][0]
+    }
+
+    fn variable<'a>(deployment: &'a Value, name: &str) -> Vec<&'a str> {
+        let variables = container_of(deployment)["env"].as_array().unwrap().iter();
+        variables.filter(|it| it["name"] == name).map(|it| it["value"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn pod_meets_the_restricted_level() {
+        let deployment = deployed(&agent(&Object::new()));
+        let pod = &deployment["spec"]["template"]["spec"];
+        let context = &pod["securityContext"];
+        assert_eq!((&context["runAsNonRoot"], &context["runAsUser"]), (&json!(true), &json!(65532)));
+        assert_eq!(context["seccompProfile"], json!({"type": "RuntimeDefault"}));
+        let context = &container_of(&deployment)["securityContext"];
+        assert_eq!(
+            *context,
+            json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true})
+        );
+    }
+
+    #[test]
+    fn secret_is_readable_for_the_user_of_the_pod() {
+        let deployment = deployed(&agent(&Object::new()));
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["volumes"][0]["secret"]["defaultMode"], 0o440);
+        assert_eq!(pod["securityContext"]["fsGroup"], pod["securityContext"]["runAsGroup"]);
+        assert_eq!(pod["volumes"][0]["secret"]["secretName"], agent(&Object::new()).secret_name());
+    }
+
+    #[test]
+    fn deployment_has_ranchers_names_and_no_replicas() {
+        let deployment = deployed(&agent(&Object::new()));
+        assert_eq!(deployment["metadata"]["namespace"], "cattle-system");
+        assert_eq!(deployment["metadata"]["name"], "cattle-cluster-agent");
+        assert_eq!(deployment["spec"]["selector"]["matchLabels"], json!({"app": "cattle-cluster-agent"}));
+        assert!(deployment["spec"].get("replicas").is_none());
+        assert_eq!(
+            deployment["spec"]["strategy"]["rollingUpdate"],
+            json!({"maxUnavailable": 0, "maxSurge": 1})
+        );
+        let container = container_of(&deployment);
+        assert_eq!((&container["name"], &container["args"]), (&json!("cluster-register"), &json!(["agent"])));
+        assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": 8080}));
+        assert_eq!(container["livenessProbe"]["httpGet"], json!({"path": "/healthz", "port": 8080}));
+        assert_eq!(container["resources"]["limits"], json!({"memory": "64Mi"}));
+    }
+
+    #[test]
+    fn environment_has_ranchers_variables() {
+        let body = Object::new();
+        let deployment = deployed(&Agent { authorities: "PEM", ..agent(&body) });
+        for (name, expected) in [
+            ("CATTLE_SERVER", "https://h"),
+            ("CATTLE_CA_CHECKSUM", &ca_checksum("PEM")),
+            ("CATTLE_CLUSTER", "true"),
+            ("CATTLE_K8S_MANAGED", "true"),
+            ("CATTLE_CREDENTIAL_NAME", &agent(&body).secret_name()),
+            ("CATTLE_SERVER_VERSION", "v2.12.1"),
+            ("CATTLE_INSTALL_UUID", "uuid"),
+            ("CATTLE_SYSTEM_DEFAULT_REGISTRY", ""),
+            ("STRICT_VERIFY", "true"),
+            ("NORMAN_AKS_API_SERVER", "one.hcp.eastus.azmk8s.io:443"),
+        ] {
+            assert_eq!(variable(&deployment, name), [expected], "{name}");
+        }
+        let deployment = deployed(&Agent { api_server: None, ..agent(&body) });
+        assert_eq!(variable(&deployment, "STRICT_VERIFY"), ["false"], "without an authority");
+        assert_eq!(variable(&deployment, "CATTLE_CA_CHECKSUM"), [""]);
+        assert!(variable(&deployment, "NORMAN_AKS_API_SERVER").is_empty());
+    }
+
+    #[test]
+    fn user_variables_replace_ours_and_cannot_become_structure() {
+        let body = json!({"agentEnvVars": [{"name": "STRICT_VERIFY", "value": "no"}, {"name": "A", "value": "1"},
+            {"name": "HTTP_PROXY", "value": "x\"\nprivileged: true"}, {"name": "EMPTY"}, {"value": "lost"},
+            {"name": "A", "value": "2"}]});
+        let agent = agent(body.as_object().unwrap());
+        let deployment = deployed(&agent);
+        for (name, expected) in [("STRICT_VERIFY", "no"), ("A", "2"), ("EMPTY", "")] {
+            assert_eq!(variable(&deployment, name), [expected], "{name}");
+        }
+        assert_eq!(container_of(&deployment)["env"].as_array().unwrap().last().unwrap()["name"], "A");
+        let text = Manifest::new(&agent).to_yaml();
+        assert!(text.contains("value: \"x\\\"\\nprivileged: true\"") && !text.contains("lost"), "{text}");
+    }
+
+    #[test]
+    fn registry_precedes_only_images_without_one() {
+        for (desired, registry, expected) in [
+            ("", "", "norman-aks:1"),
+            ("", "r.example.com/", "r.example.com/norman-aks:1"),
+            ("mine/agent:2", "r.example.com", "r.example.com/mine/agent:2"),
+            ("q.example.com/agent:2", "r.example.com", "q.example.com/agent:2"),
+            ("localhost/agent", "r.example.com", "localhost/agent"),
+            ("host:5000/agent", "r.example.com", "host:5000/agent"),
+        ] {
+            let body =
+                json!({"desiredAgentImage": desired, "importedConfig": {"privateRegistryURL": registry}});
+            let deployment = deployed(&agent(body.as_object().unwrap()));
+            assert_eq!(container_of(&deployment)["image"], expected, "{desired} {registry}");
+            let shown = variable(&deployment, "CATTLE_SYSTEM_DEFAULT_REGISTRY");
+            assert_eq!(shown, [registry.trim_end_matches('/')]);
+        }
+    }
+
+    #[test]
+    fn customization_of_the_deployment_is_applied() {
+        let body = json!({
+            "importedConfig": {"privateRegistryPullSecrets": ["pull"]},
+            "clusterAgentDeploymentCustomization": {
+                "appendTolerations": [{"key": "dedicated", "effect": "NoSchedule"}],
+                "overrideAffinity": {"nodeAffinity": {}},
+                "overrideResourceRequirements": {"limits": {"cpu": "1"}},
+            },
+        });
+        let deployment = deployed(&agent(body.as_object().unwrap()));
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["tolerations"][2]["key"], "dedicated");
+        assert_eq!(pod["affinity"], json!({"nodeAffinity": {}}));
+        assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
+        assert_eq!(container_of(&deployment)["resources"], json!({"limits": {"cpu": "1"}}));
+    }
+}

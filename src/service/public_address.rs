@@ -1,0 +1,166 @@
+//! The URL at which kubeconfigs, agents and commands for later reach this server.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use url::{Host, Url};
+
+use super::settings::Settings;
+
+/// How the server can be reached over TLS of its own.
+#[derive(Clone, Debug)]
+pub struct OverTls {
+    /// The host, if only one is valid; otherwise it is the one that the caller used. Only the sandbox has one: its clusters
+    /// reach it at a loopback address.
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
+    /// The certificates that clients have to trust, PEM; empty if those of the system suffice.
+    pub authority: String,
+}
+
+/// There is no URL at which an agent in a cluster reaches this server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentUrlError {
+    /// No URL with TLS.
+    #[error(
+        "agents connect over TLS only: set the setting server-url to the https URL of this server, or let the server listen \
+         with TLS itself (--tls-listen, --tls-cert, --tls-key)"
+    )]
+    NotHttps,
+    /// The URL is valid on this machine only.
+    #[error(
+        "clusters cannot reach this server at {0}, which is a loopback address; set the setting server-url to the https URL \
+         at which they reach it"
+    )]
+    Loopback(String),
+}
+
+/// The URL of this server. Clones share everything.
+#[derive(Clone)]
+pub struct PublicAddress {
+    settings: Settings,
+    over_tls: Arc<OnceLock<OverTls>>,
+}
+
+impl PublicAddress {
+    /// Without a TLS listener, until [`PublicAddress::serve_over_tls`].
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, over_tls: Arc::default() }
+    }
+
+    /// Records that the server listens with TLS too, before anything is served; its authority becomes the default of the
+    /// setting `cacerts`. Only the first call has an effect.
+    pub fn serve_over_tls(&self, over_tls: OverTls) {
+        let authority = over_tls.authority.clone();
+        if self.over_tls.set(over_tls).is_ok() && !authority.is_empty() {
+            self.settings.set_default("cacerts", authority);
+        }
+    }
+
+    /// The https URL, without a slash at the end: the setting `server-url`, else the URL that the caller used, else the TLS
+    /// listener.
+    pub async fn https_url(&self, known_as: Option<&str>) -> Option<String> {
+        https_url(&self.settings.value("server-url").await, known_as, self.over_tls.get())
+    }
+
+    /// As [`PublicAddress::https_url`], else with plain HTTP, for responses that say what to do.
+    pub async fn url(&self, known_as: &str) -> String {
+        let configured = self.settings.value("server-url").await;
+        https_url(&configured, Some(known_as), self.over_tls.get()).unwrap_or_else(|| {
+            let plain = if configured.is_empty() { known_as } else { &configured };
+            plain.trim_end_matches('/').to_owned()
+        })
+    }
+
+    /// The URL at which agents reach this server.
+    ///
+    /// # Errors
+    /// If there is none with TLS, or it is a loopback address.
+    pub async fn agent_url(&self) -> Result<String, AgentUrlError> {
+        let url = self.https_url(None).await.ok_or(AgentUrlError::NotHttps)?;
+        let is_sandbox = self.over_tls.get().is_some_and(|own| own.host.is_some());
+        if is_loopback(&url) && !is_sandbox { Err(AgentUrlError::Loopback(url)) } else { Ok(url) }
+    }
+
+    /// The certificate authorities of [`PublicAddress::https_url`], PEM; empty for those of the system.
+    pub async fn authorities(&self) -> String {
+        self.settings.value("cacerts").await
+    }
+}
+
+fn https_url(configured: &str, known_as: Option<&str>, over_tls: Option<&OverTls>) -> Option<String> {
+    let is_https = |url: &&str| url.len() > "https://".len() && url.starts_with("https://");
+    let known = if configured.is_empty() { known_as } else { Some(configured) };
+    if let Some(url) = known.filter(is_https) {
+        return Some(url.trim_end_matches('/').to_owned());
+    }
+    let over_tls = over_tls?;
+    let host = match &over_tls.host {
+        Some(host) => host.clone(),
+        None => Url::parse(known?).ok()?.host_str()?.to_owned(),
+    };
+    Some(format!("https://{host}:{}", over_tls.port))
+}
+
+fn is_loopback(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let is_local = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    match url.host() {
+        Some(Host::Ipv4(address)) => is_local(address.into()),
+        Some(Host::Ipv6(address)) => is_local(address.to_canonical()),
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(host: Option<&str>) -> OverTls {
+        OverTls { host: host.map(str::to_owned), port: 8443, authority: "OWN".to_owned() }
+    }
+
+    #[test]
+    fn setting_precedes_request_and_tls_listener() {
+        let (none, plain, fixed) = (None, Some(own(None)), Some(own(Some("127.0.0.1"))));
+        for (configured, known_as, over_tls, expected) in [
+            ("https://a.example", Some("http://b"), &none, Some("https://a.example")),
+            ("https://a.example/p/", Some("http://b"), &none, Some("https://a.example/p")),
+            ("", Some("https://b:1"), &none, Some("https://b:1")),
+            ("", Some("https://b:1"), &plain, Some("https://b:1")),
+            ("", Some("http://b:8080"), &plain, Some("https://b:8443")),
+            ("http://c:80", Some("http://b:8080"), &plain, Some("https://c:8443")),
+            ("", Some("http://[::1]:8080"), &plain, Some("https://[::1]:8443")),
+            ("", Some("http://b:8080"), &fixed, Some("https://127.0.0.1:8443")),
+            ("", None, &fixed, Some("https://127.0.0.1:8443")),
+            ("", None, &plain, None),
+            ("", Some("http://b"), &none, None),
+            ("http://a.example", Some("https://b"), &none, None),
+            ("https://", Some("http://b"), &none, None),
+        ] {
+            let url = https_url(configured, known_as, over_tls.as_ref());
+            assert_eq!(url.as_deref(), expected, "{configured} {known_as:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_addresses_are_recognized() {
+        for (url, expected) in [
+            ("https://localhost:8443", true),
+            ("https://a.localhost.", true),
+            ("https://127.9.9.9", true),
+            ("https://0.0.0.0", true),
+            ("https://[::1]", true),
+            ("https://[::ffff:127.0.0.1]", true),
+            ("https://10.0.0.1", false),
+            ("https://localhost.example.org", false),
+        ] {
+            assert_eq!(is_loopback(url), expected, "{url}");
+        }
+    }
+}
