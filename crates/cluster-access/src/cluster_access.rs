@@ -19,7 +19,7 @@ use crate::replay::ReplayableRequest;
 use crate::roles::{RemovedUsers, RoleChanges, RoleState, RoleWatch, change, state, users, watch};
 use crate::routes::Path;
 use crate::tunnel::Tunnel;
-use crate::{access_review, headers, nodes, service_account};
+use crate::{access_review, headers, manifest, nodes, service_account};
 
 /// Kubernetes' group of all authenticated users.
 const AUTHENTICATED: &str = "system:authenticated";
@@ -152,6 +152,27 @@ impl ClusterAccess {
     pub async fn remove_service_account(&self, access: &Access) -> Result<(), Error> {
         let kube = self.kube(access)?;
         kube.within(self.inner.account_limit, service_account::remove(&kube)).await
+    }
+
+    /// Applies the objects of the cluster agent's manifest, and takes over fields of other managers.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] if another server deployed the cluster's agent: nothing is changed then.
+    pub async fn apply_manifest(&self, access: &Access, objects: &[Value]) -> Result<(), Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.account_limit, manifest::apply(&kube, objects)).await
+    }
+
+    /// Deletes the objects of the cluster agent's manifest except the namespace. May be repeated.
+    pub async fn delete_manifest(&self, access: &Access, objects: &[Value]) -> Result<(), Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.account_limit, manifest::delete(&kube, objects)).await
+    }
+
+    /// Deletes secrets in the namespace of the cluster agent. May be repeated.
+    pub async fn delete_agent_secrets(&self, access: &Access, names: &[String]) -> Result<(), Error> {
+        let kube = self.kube(access)?;
+        kube.within(self.inner.account_limit, manifest::delete_secrets(&kube, names)).await
     }
 
     /// Reads the rights in a cluster.

@@ -87,6 +87,14 @@ pub enum Error {
         /// Its message, truncated.
         message: String,
     },
+    /// An object with the name of ours belongs to another server.
+    #[error("the {object} in the cluster at {host} was deployed by another server, and is left alone")]
+    Foreign {
+        /// The host.
+        host: String,
+        /// Kind, namespace and name.
+        object: String,
+    },
     /// The response of the cluster cannot be parsed.
     #[error("{host} answers something unreadable: {what}")]
     Unreadable {

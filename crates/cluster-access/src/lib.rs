@@ -20,6 +20,7 @@ mod headers;
 mod hosts;
 mod kube_client;
 mod kubeconfig;
+mod manifest;
 mod nodes;
 mod options;
 mod relay;

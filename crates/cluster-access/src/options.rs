@@ -20,7 +20,7 @@ pub struct Options {
     pub connect_limit: Duration,
     /// The time limit for reading version and number of nodes.
     pub facts_limit: Duration,
-    /// The time limit for removing the service account.
+    /// The time limit for removing the service account, and for applying or deleting the agent's manifest.
     pub account_limit: Duration,
     /// The time limit for reading or changing the rights in a cluster.
     pub roles_limit: Duration,
